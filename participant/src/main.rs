@@ -1,0 +1,2 @@
+//! participant
+fn main() {}
