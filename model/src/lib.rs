@@ -1,1 +1,17 @@
-//! model
+//! The hybrid CNN of the study, its data and its training: the only crate that sees libtorch.
+//!
+//! ```text
+//!   MS60 folder                                         one hospital's round
+//!   NIfTI + xlsx ──> Cohort ──> split ──> Dataset ──> Trainer ──> model, filter gradients
+//!   (or a phantom)     │                                 ▲
+//!                      └─ features, labels               └─ common model, clipped filters
+//! ```
+//!
+//! What it does not do: it holds no key, opens no socket and never sees the base weight W of the
+//! conditioned convolution or a clinical vector while it trains. It is handed the finished filter
+//! of each patient and gives back the gradient of that filter.
+//!
+//! - [`data`]: volumes, slices, patients, the MS60 loader, features, labels, splits.
+#![forbid(unsafe_code)]
+
+pub mod data;

@@ -1,0 +1,91 @@
+//! From an EDSS score to a class.
+
+use super::Edss;
+
+/// What is told apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Task {
+    /// Two classes.
+    Binary,
+    /// Three classes: normal, mild, severe.
+    Multiclass,
+}
+
+impl Task {
+    /// Number of classes.
+    pub fn classes(self) -> usize {
+        match self {
+            Self::Binary => 2,
+            Self::Multiclass => 3,
+        }
+    }
+
+    /// Names of the classes, in order.
+    pub fn class_names(self) -> &'static [&'static str] {
+        match self {
+            Self::Binary => &["lower", "higher"],
+            Self::Multiclass => &["normal", "mild", "severe"],
+        }
+    }
+
+    /// Class of a score, 0 the least disabled: the number of cuts below the score.
+    pub fn class_of(self, edss: Edss, cuts: Cuts) -> usize {
+        let above = |cut: f64| usize::from(edss.value() > cut);
+        match self {
+            Self::Binary => above(cuts.binary),
+            Self::Multiclass => above(cuts.multiclass[0]) + above(cuts.multiclass[1]),
+        }
+    }
+}
+
+/// Where the classes part: a score above a cut belongs to the class above it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cuts {
+    /// Class 1 above.
+    pub binary: f64,
+    /// Class 1 above the first, class 2 above the second.
+    pub multiclass: [f64; 2],
+}
+
+impl Cuts {
+    /// The study's text: binary > 2.0; normal <= 2.0 < mild <= 4.0 < severe.
+    pub const AS_WRITTEN: Self = Self {
+        binary: 2.0,
+        multiclass: [2.0, 4.0],
+    };
+
+    /// What the study's slice counts fit: binary > 4.0; < 2.0, 2.0 to 3.5, >= 4.0. Scores come in
+    /// half points, so "from 2.0" is "above 1.5".
+    pub const AS_COUNTED: Self = Self {
+        binary: 4.0,
+        multiclass: [1.5, 3.5],
+    };
+}
+
+/// [`Cuts::AS_WRITTEN`].
+impl Default for Cuts {
+    fn default() -> Self {
+        Self::AS_WRITTEN
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn classes(task: Task, cuts: Cuts) -> Vec<usize> {
+        let scores = [0.0, 1.5, 2.0, 2.5, 3.5, 4.0, 4.5, 10.0];
+        let class = |score| task.class_of(Edss::new(score).expect("on the scale"), cuts);
+        scores.into_iter().map(class).collect()
+    }
+
+    #[test]
+    fn both_schemes_cut_where_the_study_says() {
+        let written = Cuts::default();
+        assert_eq!(classes(Task::Binary, written), [0, 0, 0, 1, 1, 1, 1, 1]);
+        assert_eq!(classes(Task::Multiclass, written), [0, 0, 0, 1, 1, 1, 2, 2]);
+        let counted = Cuts::AS_COUNTED;
+        assert_eq!(classes(Task::Binary, counted), [0, 0, 0, 0, 0, 0, 1, 1]);
+        assert_eq!(classes(Task::Multiclass, counted), [0, 0, 1, 1, 1, 2, 2, 2]);
+    }
+}

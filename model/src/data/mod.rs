@@ -1,0 +1,13 @@
+//! Scans and clinical rows in, normalised slices and labelled patients out.
+
+mod features;
+mod labels;
+mod patient;
+mod slices;
+mod volume;
+
+pub use features::{FEATURES, Feature, FeatureScaling, impute_and_scale};
+pub use labels::{Cuts, Task};
+pub use patient::{Edss, Patient};
+pub use slices::{IMAGE_SIDE, Slice, SliceChoice, SliceError, axial_slices};
+pub use volume::{Volume, VolumeError};
