@@ -1,0 +1,200 @@
+//! The command line and what each command does.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::io::Write;
+use std::process::ExitCode;
+
+use anyhow::Result;
+
+use crate::cargo;
+use crate::libtorch::Source;
+use crate::prerequisites::{self, Tool};
+
+/// What `cargo xtask help` prints.
+pub const HELP: &str = "\
+usage: cargo xtask COMMAND
+
+  simulate [-- ARGS]   get libtorch if needed, build with optimisation, run `experiments simulate ARGS`
+  test [-- ARGS]       get libtorch if needed, run every test of the workspace (ARGS go to `cargo test`)
+  libtorch             get libtorch if needed, print its folder
+  help                 print this
+
+libtorch is kept in the user's cache folder, so that clones share it. Nothing is fetched when LIBTORCH
+(a folder with lib/ and include/) or LIBTORCH_USE_PYTORCH (an installed PyTorch) is set.
+`cargo xtask simulate -- --help` lists what the simulation takes.";
+
+/// One command, read from the command line.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Task {
+    /// Print [`HELP`].
+    Help,
+    /// Only get libtorch and print its folder.
+    Libtorch,
+    /// Build for release and run the simulation with these arguments.
+    Simulate(Vec<OsString>),
+    /// Run the tests of the workspace, handing these arguments to `cargo test`.
+    Test(Vec<OsString>),
+}
+
+/// A command line that cannot be read.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Misuse {
+    /// No command at all.
+    NoCommand,
+    /// A command that does not exist.
+    UnknownCommand(String),
+    /// An argument that the command does not take, or that must stand behind `--`.
+    UnexpectedArgument {
+        /// The command it was given to.
+        command: &'static str,
+        /// The argument.
+        argument: String,
+        /// Whether the command takes arguments behind `--`.
+        forwards: bool,
+    },
+}
+
+impl Task {
+    /// Reads the arguments that follow `cargo xtask`.
+    ///
+    /// # Errors
+    ///
+    /// [`Misuse`], naming what could not be read.
+    pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, Misuse> {
+        let mut arguments = arguments.into_iter();
+        let command = arguments.next().ok_or(Misuse::NoCommand)?;
+        match command.to_str() {
+            Some("help" | "--help" | "-h") => Ok(Self::Help),
+            Some("libtorch") => match arguments.next() {
+                None => Ok(Self::Libtorch),
+                Some(argument) => Err(unexpected("libtorch", &argument, false)),
+            },
+            Some("simulate") => forwarded("simulate", arguments).map(Self::Simulate),
+            Some("test") => forwarded("test", arguments).map(Self::Test),
+            _ => Err(Misuse::UnknownCommand(
+                command.to_string_lossy().into_owned(),
+            )),
+        }
+    }
+
+    /// Does it; the exit code is that of the program it ends with.
+    ///
+    /// # Errors
+    ///
+    /// A missing prerequisite, a fetch that failed, a program that could not be started.
+    pub fn run(self) -> Result<ExitCode> {
+        match self {
+            Self::Help => print_line(HELP.as_bytes()),
+            Self::Libtorch => {
+                let source = Source::of_environment()?;
+                prerequisites::check(source.tools())?;
+                let folder = source.obtain()?.folder;
+                print_line(folder.as_os_str().as_encoded_bytes())
+            }
+            Self::Simulate(arguments) => cargo::simulate(&libtorch_for_a_build()?, &arguments),
+            Self::Test(arguments) => cargo::test(&libtorch_for_a_build()?, &arguments),
+        }
+    }
+}
+
+impl fmt::Display for Misuse {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoCommand => write!(formatter, "no command is given"),
+            Self::UnknownCommand(command) => write!(formatter, "there is no command `{command}`"),
+            Self::UnexpectedArgument {
+                command,
+                argument,
+                forwards,
+            } => {
+                write!(formatter, "`{command}` takes no argument `{argument}`")?;
+                if *forwards {
+                    write!(
+                        formatter,
+                        "; arguments to pass on stand behind `--`: cargo xtask {command} -- {argument}"
+                    )?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Every missing tool is named before the first byte is fetched, so that nobody waits twice.
+fn libtorch_for_a_build() -> Result<crate::libtorch::Libtorch> {
+    let source = Source::of_environment()?;
+    prerequisites::check(source.tools().iter().chain(&[Tool::CxxCompiler]))?;
+    source.obtain()
+}
+
+fn forwarded(
+    command: &'static str,
+    mut arguments: impl Iterator<Item = OsString>,
+) -> Result<Vec<OsString>, Misuse> {
+    match arguments.next() {
+        None => Ok(Vec::new()),
+        Some(dashes) if dashes == "--" => Ok(arguments.collect()),
+        Some(argument) => Err(unexpected(command, &argument, true)),
+    }
+}
+
+fn unexpected(command: &'static str, argument: &OsString, forwards: bool) -> Misuse {
+    Misuse::UnexpectedArgument {
+        command,
+        argument: argument.to_string_lossy().into_owned(),
+        forwards,
+    }
+}
+
+fn print_line(bytes: &[u8]) -> Result<ExitCode> {
+    let mut output = std::io::stdout().lock();
+    output.write_all(bytes)?;
+    output.write_all(b"\n")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(line: &str) -> Result<Task, Misuse> {
+        Task::parse(line.split_whitespace().map(OsString::from))
+    }
+
+    #[test]
+    fn the_commands_of_the_contract_are_read() {
+        assert_eq!(parse("libtorch"), Ok(Task::Libtorch));
+        assert_eq!(parse("simulate"), Ok(Task::Simulate(vec![])));
+        assert_eq!(parse("simulate --"), Ok(Task::Simulate(vec![])));
+        assert_eq!(
+            parse("simulate -- --hospitals 7 -- x"),
+            Ok(Task::Simulate(
+                ["--hospitals", "7", "--", "x"].map(OsString::from).to_vec()
+            ))
+        );
+        assert_eq!(
+            parse("test -- -p crypto"),
+            Ok(Task::Test(["-p", "crypto"].map(OsString::from).to_vec()))
+        );
+        assert_eq!(parse("--help"), Ok(Task::Help));
+    }
+
+    #[test]
+    fn anything_else_is_refused_by_name() {
+        assert_eq!(parse(""), Err(Misuse::NoCommand));
+        assert_eq!(
+            parse("simulat"),
+            Err(Misuse::UnknownCommand("simulat".into()))
+        );
+        let misuse = parse("simulate --hospitals 7").expect_err("flags stand behind --");
+        assert!(
+            misuse
+                .to_string()
+                .ends_with("cargo xtask simulate -- --hospitals"),
+            "{misuse}"
+        );
+        let misuse = parse("libtorch --gpu").expect_err("there is no such flag");
+        assert_eq!(misuse.to_string(), "`libtorch` takes no argument `--gpu`");
+    }
+}

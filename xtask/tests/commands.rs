@@ -1,0 +1,140 @@
+//! The commands as a user meets them: messages, exit codes, and what they do on a machine that lacks something.
+
+use std::error::Error;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use tempfile::TempDir;
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+/// xtask on a machine with a home of its own and only those programs, given as name and stand-in.
+fn xtask(
+    home: &Path,
+    programs: &[(&str, &str)],
+    variables: &[(&str, &str)],
+    arguments: &[&str],
+) -> Output {
+    let path = home.join("bin");
+    fs::create_dir_all(&path).expect("the folder is ours");
+    for (name, stand_in) in programs {
+        let stand_in = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("tests/stand-ins")
+            .join(stand_in);
+        symlink(stand_in, path.join(name)).expect("the folder is empty");
+    }
+    Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .args(arguments)
+        .env_clear()
+        .env("HOME", home)
+        .env("PATH", &path)
+        .envs(variables.iter().copied())
+        .output()
+        .expect("the binary was just built")
+}
+
+fn messages(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn an_unknown_command_gets_the_help_and_exit_code_2() -> Outcome {
+    let home = TempDir::new()?;
+    for arguments in [&["simulat"] as &[&str], &[]] {
+        let output = xtask(home.path(), &[], &[], arguments);
+        assert_eq!(output.status.code(), Some(2));
+        assert!(output.stdout.is_empty());
+        let text = messages(&output);
+        assert!(
+            text.starts_with("error: ") && text.contains("simulate [-- ARGS]"),
+            "{text}"
+        );
+    }
+    let output = xtask(home.path(), &[], &[], &["help"]);
+    assert!(output.status.success() && output.stdout.starts_with(b"usage: "));
+    Ok(())
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+fn every_missing_tool_is_named_before_anything_is_fetched() -> Outcome {
+    let home = TempDir::new()?;
+    let output = xtask(home.path(), &[], &[], &["simulate"]);
+    assert_eq!(output.status.code(), Some(1));
+    let text = messages(&output);
+    assert!(
+        text.contains("sudo apt install python3 python3-pip")
+            && text.contains("sudo apt install g++"),
+        "{text}"
+    );
+    assert!(!home.path().join(".cache").exists());
+    Ok(())
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+fn a_python_without_pip_is_told_from_no_python() -> Outcome {
+    let home = TempDir::new()?;
+    let output = xtask(
+        home.path(),
+        &[("python3", "python-without-pip")],
+        &[],
+        &["libtorch"],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    let text = messages(&output);
+    assert!(
+        text.contains("sudo apt install python3-pip") && !text.contains("install python3 "),
+        "{text}"
+    );
+    assert!(
+        !text.contains("g++"),
+        "the fetch alone needs no compiler: {text}"
+    );
+    Ok(())
+}
+
+#[test]
+fn a_libtorch_of_the_environment_is_taken_as_it_is() -> Outcome {
+    let home = TempDir::new()?;
+    let folder = home.path().join("mine");
+    let name = folder
+        .to_str()
+        .ok_or("the temporary folder has a plain name")?;
+    let output = xtask(home.path(), &[], &[("LIBTORCH", name)], &["libtorch"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        messages(&output).contains("which has no lib folder"),
+        "{}",
+        messages(&output)
+    );
+
+    fs::create_dir_all(folder.join("lib"))?;
+    let output = xtask(home.path(), &[], &[("LIBTORCH", name)], &["libtorch"]);
+    assert!(output.status.success(), "{}", messages(&output));
+    assert_eq!(String::from_utf8(output.stdout)?, format!("{name}\n"));
+    assert!(!home.path().join(".cache").exists());
+    Ok(())
+}
+
+#[test]
+fn a_pytorch_that_is_not_there_is_an_error_not_a_fetch() -> Outcome {
+    let home = TempDir::new()?;
+    let programs = [("python3", "python-without-pip")];
+    let output = xtask(
+        home.path(),
+        &programs,
+        &[("LIBTORCH_USE_PYTORCH", "1")],
+        &["libtorch"],
+    );
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        messages(&output).contains("python3 finds no torch"),
+        "{}",
+        messages(&output)
+    );
+    assert!(!home.path().join(".cache").exists());
+    Ok(())
+}
