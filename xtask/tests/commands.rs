@@ -8,6 +8,8 @@ use std::process::{Command, Output};
 
 use tempfile::TempDir;
 
+const STAND_INS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/stand-ins");
+
 type Outcome = Result<(), Box<dyn Error>>;
 
 /// xtask on a machine with a home of its own and only those programs, given as name and stand-in.
@@ -137,4 +139,61 @@ fn a_pytorch_that_is_not_there_is_an_error_not_a_fetch() -> Outcome {
     );
     assert!(!home.path().join(".cache").exists());
     Ok(())
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+fn cargo_gets_the_cached_libtorch_and_its_exit_code_is_ours() -> Outcome {
+    let folder = TempDir::new()?;
+    let home = folder.path().join("home");
+    let libtorch = home.join(".cache/myelin/libtorch-2.11.0-cpu");
+    for library in [
+        "c10.so",
+        "cudart.so.13",
+        "cupti.so.13",
+        "gomp.so.1",
+        "torch.so",
+        "torch_cpu.so",
+    ] {
+        write(&libtorch.join(format!("lib/lib{library}")), "a library")?;
+    }
+    write(
+        &libtorch.join("include/torch/csrc/api/include/torch/torch.h"),
+        "a header",
+    )?;
+    write(&libtorch.join("build-version"), "2.11.0\n")?;
+
+    let cargo = format!("{STAND_INS}/cargo-that-tells");
+    let calls = [
+        (
+            &["simulate", "--", "--seed", "2"] as &[&str],
+            "run --release --package experiments --bin experiments -- simulate --seed 2",
+        ),
+        (&["test"], "test --workspace"),
+    ];
+    for (index, (arguments, expected)) in calls.into_iter().enumerate() {
+        let path = folder.path().join(index.to_string());
+        let variables = [
+            ("XDG_CACHE_HOME", home.join(".cache")),
+            ("CARGO", cargo.clone().into()),
+        ];
+        let variables = variables
+            .each_ref()
+            .map(|(name, value)| (*name, value.to_str().expect("a plain name")));
+        let output = xtask(&path, &[("c++", "compiler")], &variables, arguments);
+        let told = String::from_utf8(output.stdout.clone())?;
+        assert_eq!(
+            told,
+            format!("LIBTORCH={} {expected}\n", libtorch.display()),
+            "{}",
+            messages(&output)
+        );
+        assert_eq!(output.status.code(), Some(7));
+    }
+    Ok(())
+}
+
+fn write(file: &Path, text: &str) -> std::io::Result<()> {
+    fs::create_dir_all(file.parent().expect("the file lies in a folder"))?;
+    fs::write(file, text)
 }
