@@ -3,7 +3,8 @@
 use std::env;
 
 fn main() {
-    let rpath = env::var("DEP_MODEL_RPATH").expect("this package depends on `model`, which names the run-time path");
+    let rpath = env::var("DEP_MODEL_RPATH")
+        .expect("this package depends on `model`, which names the run-time path");
     println!("cargo::rerun-if-changed=build.rs");
     println!("cargo::rustc-link-arg={rpath}");
 }
