@@ -1,0 +1,157 @@
+//! Hashes, key derivation and authentication with one domain per label (PROTOCOL 3.1).
+//!
+//! Every use names a label, and every variable part carries its length, so that no two uses can meet on
+//! the same bytes.
+
+pub mod tree;
+
+use aws_lc_rs::{digest, hkdf, hmac as library};
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+/// A SHA-256 value.
+pub type Digest = [u8; 32];
+
+/// 32 secret bytes: a key, or what keys are derived from. Erased when dropped.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct SecretKey32([u8; 32]);
+
+impl SecretKey32 {
+    /// Takes over key bytes.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The key bytes.
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+/// SHA-256 of bytes as they are, without a label.
+pub fn sha256(bytes: &[u8]) -> Digest {
+    into_digest(digest::digest(&digest::SHA256, bytes).as_ref())
+}
+
+/// `H('label' || parts)`: SHA-256 of `"sealed-sum/S1/"`, the label after its length as `u16`, then each part
+/// after its length as `u64`, all little-endian.
+///
+/// # Panics
+/// If the label is longer than 65,535 bytes: labels are constants.
+pub fn labelled_hash(label: &str, parts: &[&[u8]]) -> Digest {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(SUITE.as_bytes());
+    context.update(b"/");
+    context.update(&short_length(label.as_bytes()));
+    context.update(label.as_bytes());
+    for part in parts {
+        context.update(&(part.len() as u64).to_le_bytes());
+        context.update(part);
+    }
+    into_digest(context.finish().as_ref())
+}
+
+/// `HKDF(input, 'label' || parts)`: HKDF-SHA-256 (RFC 5869) with an empty salt and 32 bytes of output; info is
+/// `"sealed-sum/S1"`, the label and the parts, each after its length as little-endian `u16`.
+///
+/// # Panics
+/// If the label or a part is longer than 65,535 bytes: parts are hashes, ids and numbers.
+pub fn derive_key(input: &[u8], label: &str, parts: &[&[u8]]) -> SecretKey32 {
+    let mut info = vec![];
+    for piece in [SUITE.as_bytes(), label.as_bytes()].iter().chain(parts) {
+        info.extend_from_slice(&short_length(piece));
+        info.extend_from_slice(piece);
+    }
+    let mut key = SecretKey32([0; 32]);
+    hkdf::Salt::new(hkdf::HKDF_SHA256, &[])
+        .extract(input)
+        .expand(&[&info], hkdf::HKDF_SHA256)
+        .and_then(|output| output.fill(&mut key.0))
+        .expect("32 bytes are within what HKDF-SHA-256 can give");
+    key
+}
+
+/// HMAC-SHA-256 of the parts, each after its length as little-endian `u64`.
+pub fn hmac(key: &SecretKey32, parts: &[&[u8]]) -> Digest {
+    let key = library::Key::new(library::HMAC_SHA256, &key.0);
+    let mut context = library::Context::with_key(&key);
+    for part in parts {
+        context.update(&(part.len() as u64).to_le_bytes());
+        context.update(part);
+    }
+    into_digest(context.sign().as_ref())
+}
+
+/// Whether two byte strings are equal, in time that depends on their lengths only.
+pub fn constant_time_eq(left: &[u8], right: &[u8]) -> bool {
+    left.ct_eq(right).into()
+}
+
+const SUITE: &str = "sealed-sum/S1";
+
+fn short_length(bytes: &[u8]) -> [u8; 2] {
+    u16::try_from(bytes.len())
+        .expect("labels and parts of a key are short")
+        .to_le_bytes()
+}
+
+fn into_digest(bytes: &[u8]) -> Digest {
+    bytes.try_into().expect("SHA-256 gives 32 bytes")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// FIPS 180-2, appendix B.1.
+    #[test]
+    fn sha256_of_abc() {
+        assert_eq!(
+            sha256(b"abc")[..8],
+            [0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea]
+        );
+    }
+
+    #[test]
+    fn labelled_hash_is_the_hash_of_the_stated_bytes() {
+        let mut bytes = b"sealed-sum/S1/\x03\0abc".to_vec();
+        bytes.extend_from_slice(b"\x02\0\0\0\0\0\0\0xy\0\0\0\0\0\0\0\0");
+        assert_eq!(labelled_hash("abc", &[b"xy", b""]), sha256(&bytes));
+    }
+
+    #[test]
+    fn parts_do_not_run_into_each_other() {
+        let (one, other): (&[&[u8]], &[&[u8]]) = (&[b"ab", b"c"], &[b"a", b"bc"]);
+        let key = SecretKey32::from_bytes([1; 32]);
+        assert_ne!(labelled_hash("x", one), labelled_hash("x", other));
+        assert_ne!(hmac(&key, one), hmac(&key, other));
+        let derived = |parts| *derive_key(b"input", "x", parts).as_bytes();
+        assert_ne!(derived(one), derived(other));
+        assert_ne!(
+            *derive_key(b"input", "xa", &[]).as_bytes(),
+            derived(&[b"a"])
+        );
+    }
+
+    /// RFC 5869 by its definition: extract and expand are HMACs.
+    #[test]
+    fn derived_key_is_hkdf() {
+        let plain_hmac = |key: &[u8], text: &[u8]| {
+            let key = library::Key::new(library::HMAC_SHA256, key);
+            library::sign(&key, text).as_ref().to_vec()
+        };
+        let extracted = plain_hmac(&[0; 32], b"secret");
+        let expected = plain_hmac(&extracted, b"\x0d\0sealed-sum/S1\x01\0k\x02\0zz\x01");
+        assert_eq!(
+            derive_key(b"secret", "k", &[b"zz"]).as_bytes()[..],
+            expected
+        );
+    }
+
+    #[test]
+    fn comparison_sees_contents_and_lengths() {
+        assert!(constant_time_eq(b"same", b"same"));
+        assert!(!constant_time_eq(b"same", b"sane"));
+        assert!(!constant_time_eq(b"same", b"sam"));
+    }
+}

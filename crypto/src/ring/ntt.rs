@@ -1,0 +1,142 @@
+use concrete_ntt::prime64::Plan;
+
+use super::{Coefficients, Evaluations, Modulus, Multiplier};
+
+/// The negacyclic number-theoretic transform of one degree and one prime.
+///
+/// Three habits of the library underneath end here: its inverse is not divided by the degree, its choice of
+/// the root is its own (so evaluations stay inside the process), and its products are correct only for some
+/// primes (so ours are Barrett and Shoup products, [`Modulus`]).
+pub struct NttPlan {
+    plan: Plan,
+    modulus: Modulus,
+    inverse_degree: Multiplier,
+}
+
+impl NttPlan {
+    /// Prepares the transform modulo `X^degree + 1`.
+    ///
+    /// # Panics
+    /// If `degree` is not a power of two from 16, or `modulus` not a prime that is 1 mod `2 * degree`:
+    /// both are compiled in.
+    pub fn new(degree: usize, modulus: Modulus) -> Self {
+        let plan = Plan::try_new(degree, modulus.value())
+            .expect("a prime that is 1 mod 2N has a primitive 2N-th root of unity");
+        let inverse_degree = modulus.multiplier(modulus.inverse(degree as u64));
+        Self {
+            plan,
+            modulus,
+            inverse_degree,
+        }
+    }
+
+    /// The prime.
+    pub fn modulus(&self) -> Modulus {
+        self.modulus
+    }
+
+    /// The degree N of `X^N + 1`.
+    pub fn degree(&self) -> usize {
+        self.plan.ntt_size()
+    }
+
+    /// Evaluates a polynomial.
+    ///
+    /// # Panics
+    /// If the polynomial has another degree.
+    pub fn forward(&self, polynomial: Coefficients) -> Evaluations {
+        let mut words = polynomial.into_words();
+        self.plan.fwd(&mut words);
+        Evaluations::from_words(words)
+    }
+
+    /// Interpolates a polynomial: the inverse of [`forward`](Self::forward).
+    ///
+    /// # Panics
+    /// If the polynomial has another degree.
+    pub fn inverse(&self, polynomial: Evaluations) -> Coefficients {
+        let mut words = polynomial.into_words();
+        self.plan.inv(&mut words);
+        for word in &mut words {
+            *word = self.inverse_degree.multiply(*word);
+        }
+        Coefficients::from_words(words)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::hash::SecretKey32;
+    use crate::ring::{Prg, uniform};
+
+    /// Product modulo `X^N + 1` by definition.
+    fn schoolbook(left: &[u64], right: &[u64], modulus: u64) -> Vec<u64> {
+        let wide = u128::from(modulus);
+        let degree = left.len();
+        let mut product = vec![0_u64; degree];
+        for (i, &a) in left.iter().enumerate() {
+            for (j, &b) in right.iter().enumerate() {
+                let term = (u128::from(a) * u128::from(b) % wide) as u64;
+                let slot = &mut product[(i + j) % degree];
+                let signed = if i + j < degree { term } else { modulus - term };
+                *slot = ((u128::from(*slot) + u128::from(signed)) % wide) as u64;
+            }
+        }
+        product
+    }
+
+    fn check_product(degree: usize, value: u64, left: Vec<u64>, right: Vec<u64>) {
+        let plan = NttPlan::new(degree, Modulus::new(value));
+        let expected = schoolbook(&left, &right, value);
+        let mut product = plan.forward(Coefficients::from_words(left));
+        let right = plan.forward(Coefficients::from_words(right));
+        product.multiply_assign(&right, plan.modulus());
+        assert_eq!(plan.inverse(product).words(), expected, "modulo {value}");
+    }
+
+    fn random(degree: usize, value: u64, stream: u64) -> Vec<u64> {
+        let mut prg = Prg::new(&SecretKey32::from_bytes([7; 32]), stream);
+        uniform(&mut prg, Modulus::new(value), degree)
+            .words()
+            .to_vec()
+    }
+
+    const SEALED_SUM: u64 = crate::sealed_sum::MODULUS;
+    const CKKS: [u64; 4] = [
+        1_152_921_504_606_830_593,
+        1_152_921_504_606_748_673,
+        1_099_511_480_321,
+        1_099_510_890_497,
+    ];
+
+    #[test]
+    fn product_is_schoolbook_for_every_prime_at_degree_16() {
+        for value in CKKS.into_iter().chain([SEALED_SUM]) {
+            for stream in 0..20 {
+                check_product(
+                    16,
+                    value,
+                    random(16, value, stream),
+                    random(16, value, 100 + stream),
+                );
+            }
+            // All coefficients at their largest: every lazy reduction at its bound.
+            check_product(16, value, vec![value - 1; 16], vec![value - 1; 16]);
+        }
+    }
+
+    #[test]
+    fn product_is_schoolbook_at_the_degree_of_the_sealed_sum() {
+        let random = |stream| random(4096, SEALED_SUM, stream);
+        check_product(4096, SEALED_SUM, random(0), random(1));
+        check_product(4096, SEALED_SUM, vec![SEALED_SUM - 1; 4096], random(2));
+    }
+
+    #[test]
+    fn product_is_schoolbook_at_the_degree_of_ckks() {
+        for value in CKKS {
+            check_product(8192, value, random(8192, value, 0), random(8192, value, 1));
+        }
+    }
+}

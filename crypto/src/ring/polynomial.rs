@@ -1,0 +1,97 @@
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use super::Modulus;
+
+/// A polynomial by its coefficients, lowest power first, each canonical for its modulus.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Coefficients(Vec<u64>);
+
+/// A polynomial by its values at the odd powers of a root of unity, in the order of its [`NttPlan`](super::NttPlan).
+///
+/// The order and the root belong to the plan: evaluations are never sent, stored or hashed.
+#[derive(Zeroize, ZeroizeOnDrop)]
+pub struct Evaluations(Vec<u64>);
+
+impl Coefficients {
+    /// Takes words that are below the modulus they will be used with.
+    pub fn from_words(words: Vec<u64>) -> Self {
+        Self(words)
+    }
+
+    /// The residues of `values`, all smaller in magnitude than the modulus.
+    pub fn from_small(values: &[i64], modulus: Modulus) -> Self {
+        Self(
+            values
+                .iter()
+                .map(|&value| modulus.from_small(value))
+                .collect(),
+        )
+    }
+
+    /// The coefficients, lowest power first.
+    pub fn words(&self) -> &[u64] {
+        &self.0
+    }
+
+    pub(super) fn into_words(mut self) -> Vec<u64> {
+        std::mem::take(&mut self.0)
+    }
+}
+
+impl Evaluations {
+    /// The polynomial 0.
+    pub fn zero(degree: usize) -> Self {
+        Self(vec![0; degree])
+    }
+
+    /// A second copy; not `Clone`, so that copying a secret is visible where it happens.
+    pub fn duplicate(&self) -> Self {
+        Self(self.0.clone())
+    }
+
+    /// `self += other`.
+    pub fn add_assign(&mut self, other: &Self, modulus: Modulus) {
+        self.update(other, |a, b| modulus.add(a, b));
+    }
+
+    /// `self -= other`.
+    pub fn subtract_assign(&mut self, other: &Self, modulus: Modulus) {
+        self.update(other, |a, b| modulus.subtract(a, b));
+    }
+
+    /// `self *= other`, the negacyclic product.
+    pub fn multiply_assign(&mut self, other: &Self, modulus: Modulus) {
+        self.update(other, |a, b| modulus.multiply(a, b));
+    }
+
+    /// `self += left * right`.
+    pub fn add_product(&mut self, left: &Self, right: &Self, modulus: Modulus) {
+        assert!(self.0.len() == left.0.len() && left.0.len() == right.0.len());
+        for (sum, (&a, &b)) in self.0.iter_mut().zip(left.0.iter().zip(&right.0)) {
+            *sum = modulus.add(*sum, modulus.multiply(a, b));
+        }
+    }
+
+    /// `self *= factor`, a public constant.
+    pub fn scale(&mut self, factor: u64, modulus: Modulus) {
+        let multiplier = modulus.multiplier(factor);
+        for word in &mut self.0 {
+            *word = multiplier.multiply(*word);
+        }
+    }
+
+    pub(super) fn from_words(words: Vec<u64>) -> Self {
+        Self(words)
+    }
+
+    pub(super) fn into_words(mut self) -> Vec<u64> {
+        std::mem::take(&mut self.0)
+    }
+
+    fn update(&mut self, other: &Self, operation: impl Fn(u64, u64) -> u64) {
+        assert_eq!(self.0.len(), other.0.len());
+        for (a, &b) in self.0.iter_mut().zip(&other.0) {
+            *a = operation(*a, b);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+use rand_chacha::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
+use zeroize::Zeroizing;
+
+use super::{Coefficients, Modulus};
+use crate::hash::SecretKey32;
+
+/// `prg(key, stream)` of PROTOCOL 3.1: ChaCha20 with a 64-bit counter from 0 and a 64-bit stream number.
+///
+/// One key per purpose: two purposes under one key would share streams.
+pub struct Prg(ChaCha20Rng);
+
+impl Prg {
+    /// The start of one stream of one key.
+    pub fn new(key: &SecretKey32, stream: u64) -> Self {
+        let mut generator = ChaCha20Rng::from_seed(*key.as_bytes());
+        generator.set_stream(stream);
+        Self(generator)
+    }
+
+    /// The next bytes of the stream. What a multiple of four leaves over of a word is skipped.
+    pub fn fill(&mut self, bytes: &mut [u8]) {
+        self.0.fill_bytes(bytes);
+    }
+
+    /// Hands `count` little-endian words to `consume`, in order.
+    fn for_each_word(&mut self, count: usize, mut consume: impl FnMut(usize, u64)) {
+        let mut block = Zeroizing::new([0_u8; WORDS_PER_BLOCK * 8]);
+        for start in (0..count).step_by(WORDS_PER_BLOCK) {
+            let words = WORDS_PER_BLOCK.min(count - start);
+            let bytes = &mut block[..words * 8];
+            self.fill(bytes);
+            for (offset, word) in bytes.as_chunks::<8>().0.iter().enumerate() {
+                consume(start + offset, u64::from_le_bytes(*word));
+            }
+        }
+    }
+}
+
+impl Drop for Prg {
+    fn drop(&mut self) {
+        // The generator cannot erase itself: its key and its buffer are overwritten by those of a public one.
+        self.0 = ChaCha20Rng::from_seed([0; 32]);
+        std::hint::black_box(&self.0);
+    }
+}
+
+/// `count` coefficients uniform below the modulus: words cut to its bits, those not below it skipped.
+///
+/// For public polynomials: how many words are skipped shows in the time taken.
+pub fn uniform(prg: &mut Prg, modulus: Modulus, count: usize) -> Coefficients {
+    let mask = u64::MAX >> (u64::BITS - modulus.bits());
+    let mut words = Vec::with_capacity(count);
+    while words.len() < count {
+        prg.for_each_word(count - words.len(), |_, word| {
+            let word = word & mask;
+            if word < modulus.value() {
+                words.push(word);
+            }
+        });
+    }
+    Coefficients::from_words(words)
+}
+
+/// `count` samples of the binomial distribution of `2 * half_width` coins, centred: each is the number of
+/// ones among the low `2 * half_width` bits of one word, less `half_width`. Variance `half_width / 2`.
+///
+/// # Panics
+/// If `half_width` is 0 or above 32: a word has 64 coins.
+pub fn centred_binomial(prg: &mut Prg, half_width: u32, count: usize) -> Zeroizing<Vec<i64>> {
+    assert!((1..=32).contains(&half_width));
+    let mask = u64::MAX >> (u64::BITS - 2 * half_width);
+    let mut samples = Zeroizing::new(vec![0; count]);
+    prg.for_each_word(count, |index, word| {
+        samples[index] = i64::from((word & mask).count_ones()) - i64::from(half_width);
+    });
+    samples
+}
+
+/// `count` samples of {-1, 0, 1}, each the integer part of `3 * word / 2^64`, less 1.
+///
+/// The bias against uniform is below 2^-62 a sample; in exchange nothing is rejected, and so nothing branches.
+pub fn ternary(prg: &mut Prg, count: usize) -> Zeroizing<Vec<i64>> {
+    let mut samples = Zeroizing::new(vec![0; count]);
+    prg.for_each_word(count, |index, word| {
+        samples[index] = ((u128::from(word) * 3) >> 64) as i64 - 1;
+    });
+    samples
+}
+
+const WORDS_PER_BLOCK: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sealed_sum::MODULUS;
+
+    fn prg(stream: u64) -> Prg {
+        Prg::new(&SecretKey32::from_bytes([0; 32]), stream)
+    }
+
+    /// RFC 8439, appendix A.1, test vector 1: key 0, nonce 0, counter 0.
+    #[test]
+    fn stream_is_chacha20_of_rfc_8439() {
+        let mut bytes = [0; 64];
+        prg(0).fill(&mut bytes);
+        assert_eq!(
+            bytes[..16],
+            [
+                0x76, 0xb8, 0xe0, 0xad, 0xa0, 0xf1, 0x3d, 0x90, 0x40, 0x5d, 0x6a, 0xe5, 0x53, 0x86,
+                0xbd, 0x28
+            ]
+        );
+    }
+
+    /// RFC 8439, appendix A.1, test vector 5: the last byte of its nonce is 2, all else 0.
+    #[test]
+    fn stream_number_is_the_end_of_the_nonce() {
+        let mut bytes = [0; 16];
+        prg(2 << 56).fill(&mut bytes);
+        assert_eq!(
+            bytes,
+            [
+                0xc2, 0xc6, 0x4d, 0x37, 0x8c, 0xd5, 0x36, 0x37, 0x4a, 0xe2, 0x04, 0xb9, 0xef, 0x93,
+                0x3f, 0xcd
+            ]
+        );
+    }
+
+    #[test]
+    fn uniform_skips_words_and_goes_on_in_the_stream() {
+        // With the least prime-sized modulus above 2^32 about half of the words are rejected.
+        let modulus = Modulus::new((1 << 32) + 15);
+        let mut words = vec![];
+        prg(3).for_each_word(1000, |_, word| words.push(word & ((1 << 33) - 1)));
+        words.retain(|&word| word < modulus.value());
+        assert!(words.len() < 600);
+        assert_eq!(uniform(&mut prg(3), modulus, 400).words(), &words[..400]);
+    }
+
+    #[test]
+    fn binomial_of_given_words_and_moments() {
+        let mut words = vec![];
+        prg(4).for_each_word(1 << 16, |_, word| words.push(word));
+        let samples = centred_binomial(&mut prg(4), 32, 1 << 16);
+        let count = samples.len() as f64;
+        let mean = samples.iter().sum::<i64>() as f64 / count;
+        let variance = samples.iter().map(|x| x * x).sum::<i64>() as f64 / count;
+        assert!(mean.abs() < 5.0 * 4.0 / count.sqrt(), "mean {mean}");
+        assert!((variance - 16.0).abs() < 0.5, "variance {variance}");
+        for (word, sample) in words.iter().zip(samples.iter()) {
+            assert_eq!(i64::from(word.count_ones()) - 32, *sample);
+        }
+        let narrow = centred_binomial(&mut prg(5), 21, 1 << 16);
+        let variance = narrow.iter().map(|x| x * x).sum::<i64>() as f64 / count;
+        assert!((variance - 10.5).abs() < 0.4, "variance {variance}");
+        assert!(narrow.iter().all(|x| x.abs() <= 21));
+    }
+
+    #[test]
+    fn ternary_takes_three_values_equally_often() {
+        let samples = ternary(&mut prg(6), 30_000);
+        for value in -1..=1 {
+            let share = samples.iter().filter(|&&x| x == value).count();
+            assert!((9_500..10_500).contains(&share), "{value}: {share}");
+        }
+    }
+
+    #[test]
+    fn uniform_is_uniform_modulo_the_sealed_sum_modulus() {
+        let words = uniform(&mut prg(7), Modulus::new(MODULUS), 1 << 16);
+        let mut bins = [0_u32; 16];
+        for &word in words.words() {
+            assert!(word < MODULUS);
+            bins[(word >> 58) as usize] += 1;
+        }
+        let chi_square: f64 = bins
+            .iter()
+            .map(|&x| (f64::from(x) - 4096.0).powi(2) / 4096.0)
+            .sum();
+        assert!(
+            chi_square < 45.0,
+            "chi-square with 15 degrees of freedom: {chi_square}"
+        );
+    }
+}

@@ -1,0 +1,184 @@
+use thiserror::Error;
+
+use super::HospitalId;
+
+/// Why a contribution could not be made or accepted.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum SumError {
+    /// The number of hospitals is outside 2 to 127.
+    #[error("a sum of {joined} hospitals, where 2 to 127 are possible")]
+    Joined {
+        /// The number asked for.
+        joined: usize,
+    },
+    /// A counter has no digits or more than 7, or there is no counter at all.
+    #[error("counter {counter} has {digits} digits, where 1 to 7 are possible")]
+    CounterDigits {
+        /// The position of the counter.
+        counter: usize,
+        /// Its digits.
+        digits: u8,
+    },
+    /// More values than a header can state.
+    #[error("{values} values, where at most 4294967295 are possible")]
+    TooManyValues {
+        /// The number asked for.
+        values: usize,
+    },
+    /// The message has another number of values than the shape.
+    #[error("{found} {what}, where the shape of the sum has {expected}")]
+    Count {
+        /// What was counted: values, clipped values, counters or chunks.
+        what: &'static str,
+        /// The number the shape has.
+        expected: usize,
+        /// The number given.
+        found: usize,
+    },
+    /// A value is infinite or not a number.
+    #[error("value {index} is not finite")]
+    NotFinite {
+        /// The position of the value.
+        index: usize,
+    },
+    /// A clip is not a positive number from which a step can be formed.
+    #[error("the clip of tensor {tensor} is not a positive normal number")]
+    Clip {
+        /// The position of the tensor.
+        tensor: usize,
+    },
+    /// The own weight is 0 or above the largest.
+    #[error("weight {own} is not in 1 to {largest}")]
+    Weight {
+        /// The hospital's weight.
+        own: u32,
+        /// The largest of the run.
+        largest: u32,
+    },
+    /// The first counter, "contributions", is not 1.
+    #[error("the first counter must be 1, the hospital's own contribution")]
+    Contributions,
+    /// The threshold is below 2 or above the number of hospitals that receive shares.
+    #[error("threshold {threshold} with {joined} hospitals")]
+    Threshold {
+        /// The threshold asked for.
+        threshold: usize,
+        /// The number of recipients.
+        joined: usize,
+    },
+    /// A hospital is listed twice.
+    #[error("hospital {hospital} is listed twice")]
+    Duplicate {
+        /// The hospital.
+        hospital: HospitalId,
+    },
+    /// The contributing hospital is not among those that receive shares.
+    #[error("hospital {hospital} has not joined")]
+    NotJoined {
+        /// The hospital.
+        hospital: HospitalId,
+    },
+    /// A byte string has the wrong length.
+    #[error("{found} bytes of {what}, where {expected} are needed")]
+    Length {
+        /// What the bytes stand for.
+        what: &'static str,
+        /// The right length.
+        expected: usize,
+        /// The length found.
+        found: usize,
+    },
+    /// A word is not below its modulus.
+    #[error("word {index} of a {what} is not below the modulus")]
+    Word {
+        /// What the word belongs to.
+        what: &'static str,
+        /// The position of the word.
+        index: usize,
+    },
+    /// A chunk number beyond the sum.
+    #[error("chunk {index} of {chunks}")]
+    NoSuchChunk {
+        /// The number asked for.
+        index: usize,
+        /// The chunks there are.
+        chunks: usize,
+    },
+}
+
+/// Why a sum does not open (PROTOCOL 3.7). No variant carries a value of the sum.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Fewer answers than the threshold.
+    #[error("{found} unlock shares, where {threshold} are needed")]
+    TooFewShares {
+        /// The answers at hand.
+        found: usize,
+        /// The answers needed.
+        threshold: usize,
+    },
+    /// The threshold is below 2 or above 127.
+    #[error("threshold {threshold}, where 2 to 127 are possible")]
+    Threshold {
+        /// The threshold given.
+        threshold: usize,
+    },
+    /// Two answers of one hospital.
+    #[error("two unlock shares of hospital {hospital}")]
+    DuplicateShare {
+        /// The hospital.
+        hospital: HospitalId,
+    },
+    /// No contributor, or more than the shape of the sum allows for.
+    #[error("{contributors} contributors, where 1 to {joined} are possible")]
+    Contributors {
+        /// The number given.
+        contributors: usize,
+        /// The number joined.
+        joined: usize,
+    },
+    /// The summed chunks have the wrong length or a word that is not below the modulus.
+    #[error("the summed chunks are malformed")]
+    Sum(#[from] SumError),
+    /// With no choice of shares is the opened secret small and the noise of the first chunk within its bound.
+    #[error("no choice of {threshold} among {found} unlock shares fits the sum ({tried} tried)")]
+    SecretDoesNotFit {
+        /// The answers a choice needs.
+        threshold: usize,
+        /// The answers at hand.
+        found: usize,
+        /// The choices tried.
+        tried: usize,
+    },
+    /// The secret fits, and yet a chunk has too large a noise or message: its bytes are not the sum.
+    #[error("the noise or the message of chunk {chunk} is out of range")]
+    Noise {
+        /// The chunk.
+        chunk: usize,
+    },
+    /// A value's sum is not one that the contributors can have made.
+    #[error("the sum of value {index} is out of range")]
+    ValueRange {
+        /// The position of the value.
+        index: usize,
+    },
+    /// A digit's sum is larger than the contributors can have made.
+    #[error("a digit of counter {counter} is out of range")]
+    DigitRange {
+        /// The position of the counter.
+        counter: usize,
+    },
+    /// The counter of contributions disagrees with the set of contributors.
+    #[error("the sum counts {counted} contributions of {contributors} contributors")]
+    Contributions {
+        /// What the sum counts.
+        counted: u64,
+        /// The number of contributors.
+        contributors: usize,
+    },
+    /// A field that no value or digit occupies is not 0.
+    #[error("unused fields of the sum are not zero")]
+    Padding,
+}

@@ -1,0 +1,159 @@
+use super::{CHUNK_BYTES, MODULUS, SumError};
+use crate::ring::Modulus;
+
+/// The coordinator's sum of masked chunks, one addition per word and no transform.
+///
+/// It holds nothing secret: masked chunks and their sums are uniform to whoever lacks the shares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunningSum(Vec<u8>);
+
+impl RunningSum {
+    /// The sum of no contributions, `chunks` chunks long.
+    pub fn new(chunks: usize) -> Self {
+        Self(vec![0; chunks * CHUNK_BYTES])
+    }
+
+    /// Adds one chunk of a contribution. On an error nothing was added.
+    ///
+    /// # Errors
+    /// If there is no such chunk, the length is not [`CHUNK_BYTES`], or a word is not below [`MODULUS`].
+    pub fn add_chunk(&mut self, index: usize, bytes: &[u8]) -> Result<(), SumError> {
+        let chunks = self.chunks();
+        check_chunk(bytes)?;
+        let sum = self
+            .0
+            .chunks_exact_mut(CHUNK_BYTES)
+            .nth(index)
+            .ok_or(SumError::NoSuchChunk { index, chunks })?;
+        add_words(sum, bytes);
+        Ok(())
+    }
+
+    /// Adds all chunks of a contribution, one after another. On an error nothing was added.
+    ///
+    /// # Errors
+    /// If the length is not that of the sum, or a word is not below [`MODULUS`].
+    pub fn add(&mut self, chunks: &[u8]) -> Result<(), SumError> {
+        check_words("contribution", self.0.len(), chunks)?;
+        add_words(&mut self.0, chunks);
+        Ok(())
+    }
+
+    /// The number of chunks.
+    pub fn chunks(&self) -> usize {
+        self.0.len() / CHUNK_BYTES
+    }
+
+    /// The summed chunks, as they are sent and hashed.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The summed chunks, as they are sent and hashed.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.0
+    }
+}
+
+/// Checks one chunk before it is stored or added.
+///
+/// # Errors
+/// If the length is not [`CHUNK_BYTES`], or a word is not below [`MODULUS`].
+pub fn check_chunk(bytes: &[u8]) -> Result<(), SumError> {
+    check_words("chunk", CHUNK_BYTES, bytes)
+}
+
+/// Checks that bytes are little-endian words below the modulus, of this length in all.
+pub(super) fn check_words(
+    what: &'static str,
+    expected: usize,
+    bytes: &[u8],
+) -> Result<(), SumError> {
+    if bytes.len() != expected {
+        return Err(SumError::Length {
+            what,
+            expected,
+            found: bytes.len(),
+        });
+    }
+    match words(bytes).position(|word| word >= MODULUS) {
+        Some(index) => Err(SumError::Word { what, index }),
+        None => Ok(()),
+    }
+}
+
+/// The little-endian words of bytes whose length was checked.
+pub(super) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
+    bytes
+        .as_chunks::<8>()
+        .0
+        .iter()
+        .copied()
+        .map(u64::from_le_bytes)
+}
+
+fn add_words(sum: &mut [u8], bytes: &[u8]) {
+    let modulus = Modulus::new(MODULUS);
+    for (sum, word) in sum.as_chunks_mut::<8>().0.iter_mut().zip(words(bytes)) {
+        *sum = modulus.add(u64::from_le_bytes(*sum), word).to_le_bytes();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn chunk(word: u64) -> Vec<u8> {
+        word.to_le_bytes().repeat(CHUNK_BYTES / 8)
+    }
+
+    #[test]
+    fn many_largest_words_add_up_modulo_q() {
+        let mut sum = RunningSum::new(2);
+        for _ in 0..127 {
+            sum.add_chunk(1, &chunk(MODULUS - 1))
+                .expect("a valid chunk");
+        }
+        assert!(words(&sum.as_bytes()[..CHUNK_BYTES]).all(|word| word == 0));
+        assert!(words(&sum.as_bytes()[CHUNK_BYTES..]).all(|word| word == MODULUS - 127));
+    }
+
+    #[test]
+    fn a_bad_last_word_leaves_the_sum_as_it_was() {
+        let mut sum = RunningSum::new(1);
+        let mut bytes = chunk(5);
+        bytes[CHUNK_BYTES - 8..].copy_from_slice(&MODULUS.to_le_bytes());
+        let word = Err(SumError::Word {
+            what: "chunk",
+            index: 4095,
+        });
+        assert_eq!(check_chunk(&bytes), word);
+        assert_eq!(sum.add_chunk(0, &bytes), word);
+        assert!(sum.add(&bytes).is_err());
+        assert_eq!(
+            sum.add_chunk(1, &chunk(5)),
+            Err(SumError::NoSuchChunk {
+                index: 1,
+                chunks: 1
+            })
+        );
+        assert_eq!(sum, RunningSum::new(1));
+        assert_eq!(sum.add(&chunk(5)), Ok(()));
+        assert_eq!(sum.into_bytes(), chunk(5));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_chunk_or_refused(
+            bytes in prop::collection::vec(any::<u8>(), 0..64),
+            whole: bool,
+        ) {
+            let bytes = if whole { bytes.iter().copied().cycle().take(CHUNK_BYTES).collect() } else { bytes };
+            let accepted = check_chunk(&bytes).is_ok();
+            let valid = bytes.len() == CHUNK_BYTES && words(&bytes).all(|word| word < MODULUS);
+            prop_assert_eq!(accepted, valid);
+            prop_assert_eq!(RunningSum::new(1).add_chunk(0, &bytes).is_ok(), valid);
+        }
+    }
+}
