@@ -1,0 +1,378 @@
+//! The coordinator's end-point: lets hospitals in and turns everyone else away.
+//!
+//! ```text
+//! Listener ── accept ──> HospitalLink ── next ──> Incoming::Frame | Upload | Download | Closed
+//!                             └── sender ──> FrameSender: send, close
+//! ```
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crypto::sealed_sum::HospitalId;
+use quinn::crypto::rustls::QuicServerConfig;
+use quinn::{Connection, Endpoint, ServerConfig};
+use rustls_pki_types::CertificateDer;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::time::timeout;
+
+use super::certificates::KeyFingerprint;
+use super::downloads::DownloadRequest;
+use super::errors::{CloseCode, Disconnect, HandshakeFailure, TransportError};
+use super::frames::{FrameReceiver, FrameSender, disconnect};
+use super::limits::Limits;
+use super::streams::Stream;
+use super::tls::{CoordinatorTls, HospitalKeys};
+use super::traffic::Traffic;
+use super::uploads::UploadRequest;
+use super::wire::{Refusal, RefusalCode, Reply, StreamOpening};
+
+/// The coordinator's end-point. Dropping it closes every link and the socket.
+pub struct Listener {
+    endpoint: Endpoint,
+    arrivals: mpsc::Receiver<Result<HospitalLink, TransportError>>,
+}
+
+impl Listener {
+    /// Opens a UDP socket at `address` (port 0: any) and begins to answer. To be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// [`TransportError::Bind`] or [`TransportError::Configuration`].
+    pub fn bind(
+        address: SocketAddr,
+        tls: &CoordinatorTls,
+        limits: &Limits,
+    ) -> Result<Self, TransportError> {
+        let crypto = QuicServerConfig::try_from(Arc::clone(&tls.config)).map_err(|error| {
+            TransportError::Configuration {
+                detail: error.to_string(),
+            }
+        })?;
+        let mut config = ServerConfig::with_crypto(Arc::new(crypto));
+        config.transport_config(limits.coordinator_config()?);
+        let endpoint = Endpoint::server(config, address)
+            .map_err(|source| TransportError::Bind { address, source })?;
+        let (arrived, arrivals) = mpsc::channel(WAITING_ARRIVALS);
+        let doorkeeper = Doorkeeper {
+            hospitals: Arc::clone(&tls.hospitals),
+            limits: limits.clone(),
+        };
+        tokio::spawn(doorkeeper.answer_all(endpoint.clone(), arrived));
+        Ok(Self { endpoint, arrivals })
+    }
+
+    /// Where hospitals reach this end-point; tells the port when any was asked for.
+    ///
+    /// # Errors
+    /// [`TransportError::Socket`] if the operating system does not say.
+    pub fn local_address(&self) -> Result<SocketAddr, TransportError> {
+        self.endpoint.local_addr().map_err(TransportError::Socket)
+    }
+
+    /// The next hospital that has come in, or why a peer has not (already logged, as a warning). `None` once the end-point is
+    /// closed. Cancel-safe.
+    ///
+    /// A hospital may come again before its former link is known to be lost: the newer link is the live one.
+    pub async fn accept(&mut self) -> Option<Result<HospitalLink, TransportError>> {
+        self.arrivals.recv().await
+    }
+
+    /// Closes every link with a code and a reason, and waits until the peers have heard or given up.
+    ///
+    /// Frames still queued are lost: close the links first, through their [`FrameSender`]s, where that matters.
+    pub async fn close(self, code: CloseCode, reason: &str) {
+        self.endpoint.close(code.to_wire(), reason.as_bytes());
+        self.endpoint.wait_idle().await;
+    }
+}
+
+impl Drop for Listener {
+    fn drop(&mut self) {
+        // The task that answers holds the end-point too, and ends only when it is closed. Without effect if it is already.
+        self.endpoint.close(
+            CloseCode::Dropped.to_wire(),
+            b"the coordinator let go of its end-point",
+        );
+    }
+}
+
+/// A connection from a hospital on the roster. Dropping it closes the connection.
+pub struct HospitalLink {
+    hospital: HospitalId,
+    connection: Connection,
+    sender: FrameSender,
+    incoming: mpsc::Receiver<Incoming>,
+    traffic: Arc<Traffic>,
+}
+
+impl HospitalLink {
+    /// Whose key the peer has proved to hold.
+    pub fn hospital(&self) -> HospitalId {
+        self.hospital
+    }
+
+    /// Where it dials from.
+    pub fn remote_address(&self) -> SocketAddr {
+        self.connection.remote_address()
+    }
+
+    /// A handle for sending frames and for closing the link.
+    pub fn sender(&self) -> FrameSender {
+        self.sender.clone()
+    }
+
+    /// The bytes moved so far; keeps counting.
+    pub fn traffic(&self) -> Arc<Traffic> {
+        Arc::clone(&self.traffic)
+    }
+
+    /// What the hospital does next. Frames come in the order in which they were sent; transfers run beside them. After
+    /// [`Incoming::Closed`] it gives that again. Cancel-safe.
+    ///
+    /// A caller that does not call slows its hospital down, nobody else.
+    pub async fn next(&mut self) -> Incoming {
+        match self.incoming.recv().await {
+            Some(incoming) => incoming,
+            None => Incoming::Closed(disconnect(&self.connection)),
+        }
+    }
+}
+
+/// What comes from a hospital.
+pub enum Incoming {
+    /// A frame of the control channel.
+    Frame(Vec<u8>),
+    /// It wants to send a blob.
+    Upload(UploadRequest),
+    /// It wants to have a blob.
+    Download(DownloadRequest),
+    /// It is gone.
+    Closed(Disconnect),
+}
+
+/// Decides who comes in.
+#[derive(Clone)]
+struct Doorkeeper {
+    hospitals: Arc<HospitalKeys>,
+    limits: Limits,
+}
+
+impl Doorkeeper {
+    async fn answer_all(
+        self,
+        endpoint: Endpoint,
+        arrived: mpsc::Sender<Result<HospitalLink, TransportError>>,
+    ) {
+        let handshakes = Arc::new(Semaphore::new(CONCURRENT_HANDSHAKES));
+        while let Some(incoming) = endpoint.accept().await {
+            let Ok(permit) = Arc::clone(&handshakes).try_acquire_owned() else {
+                incoming.refuse();
+                continue;
+            };
+            let (doorkeeper, arrived) = (self.clone(), arrived.clone());
+            tokio::spawn(async move {
+                let address = incoming.remote_address();
+                let patience = doorkeeper.limits.handshake_timeout;
+                let arrival = timeout(patience, doorkeeper.answer(incoming, address))
+                    .await
+                    .unwrap_or(Err(TransportError::Stalled { waited: patience }));
+                drop(permit);
+                if let Err(error) = &arrival {
+                    tracing::warn!(%address, %error, "turned a peer away");
+                }
+                // A listener that is being dropped takes no more arrivals.
+                let _ = arrived.send(arrival).await;
+            });
+        }
+    }
+
+    /// From the first packet to an open control channel.
+    async fn answer(
+        &self,
+        incoming: quinn::Incoming,
+        address: SocketAddr,
+    ) -> Result<HospitalLink, TransportError> {
+        let lost = |error| handshake_error(address, error);
+        let connection = incoming.accept().map_err(lost)?.await.map_err(lost)?;
+        let hospital = self.identify(&connection)?;
+        let (send, receive) = connection.accept_bi().await.map_err(lost)?;
+        let mut control = self.stream(send, receive);
+        if control.read_opening().await? != StreamOpening::Control {
+            let error = TransportError::Violation("a first stream that is not the control channel");
+            connection.close(CloseCode::Violation.to_wire(), error.to_string().as_bytes());
+            return Err(error);
+        }
+        // A participant takes itself for refused or connected only now (see participant_side).
+        control.write_reply(&Reply::Go(0)).await?;
+
+        let traffic = Arc::new(Traffic::default());
+        let sender = FrameSender::start(
+            control.send,
+            connection.clone(),
+            &self.limits,
+            Arc::clone(&traffic),
+        );
+        let frames = FrameReceiver::new(
+            control.receive,
+            connection.clone(),
+            &self.limits,
+            Arc::clone(&traffic),
+        );
+        let (queue, incoming) = mpsc::channel(WAITING_INCOMING);
+        let reader = LinkReader {
+            doorkeeper: self.clone(),
+            hospital,
+            connection: connection.clone(),
+            traffic: Arc::clone(&traffic),
+            queue,
+        };
+        tokio::spawn(reader.run(frames));
+        tracing::info!(%address, %hospital, "a hospital has connected");
+        Ok(HospitalLink {
+            hospital,
+            connection,
+            sender,
+            incoming,
+            traffic,
+        })
+    }
+
+    /// The hospital whose key the handshake has proved. TLS has looked into the roster already; this finds the id.
+    fn identify(&self, connection: &Connection) -> Result<HospitalId, TransportError> {
+        connection
+            .peer_identity()
+            .and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok())
+            .and_then(|chain| KeyFingerprint::of_certificate(chain.first()?).ok())
+            .and_then(|fingerprint| self.hospitals.hospital(&fingerprint))
+            .ok_or(TransportError::Violation(
+                "a handshake without a certificate",
+            ))
+    }
+
+    fn stream(&self, send: quinn::SendStream, receive: quinn::RecvStream) -> Stream {
+        Stream {
+            send,
+            receive,
+            stall_timeout: self.limits.stall_timeout,
+        }
+    }
+}
+
+/// Turns one connection's streams into [`Incoming`].
+struct LinkReader {
+    doorkeeper: Doorkeeper,
+    hospital: HospitalId,
+    connection: Connection,
+    traffic: Arc<Traffic>,
+    queue: mpsc::Sender<Incoming>,
+}
+
+impl LinkReader {
+    async fn run(self, frames: FrameReceiver) {
+        let reader = Arc::new(self);
+        let ended = tokio::select! {
+            disconnect = reader.read_frames(frames) => Some(disconnect),
+            () = Self::accept_transfers(Arc::clone(&reader)) => None,
+            () = reader.queue.closed() => None,
+        };
+        let hospital = reader.hospital;
+        match ended {
+            Some(disconnect) => {
+                tracing::info!(%hospital, %disconnect, "a hospital has gone");
+                let _ = reader.queue.send(Incoming::Closed(disconnect)).await;
+            }
+            // The link was dropped: nobody is left to read.
+            None => reader.connection.close(
+                CloseCode::Dropped.to_wire(),
+                b"the coordinator let go of the link",
+            ),
+        }
+    }
+
+    async fn read_frames(&self, mut frames: FrameReceiver) -> Disconnect {
+        loop {
+            match frames.receive().await {
+                Ok(frame) => {
+                    // The queue closes with the link, which `run` notices.
+                    let _ = self.queue.send(Incoming::Frame(frame)).await;
+                }
+                Err(disconnect) => return disconnect,
+            }
+        }
+    }
+
+    /// Never ends by itself: that the connection is lost is for `read_frames` to say, after the last frame.
+    async fn accept_transfers(self: Arc<Self>) {
+        while let Ok((send, receive)) = self.connection.accept_bi().await {
+            let reader = Arc::clone(&self);
+            let stream = self.doorkeeper.stream(send, receive);
+            // Beside the others: a stream that is slow to introduce itself holds nothing up.
+            tokio::spawn(async move {
+                match reader.introduce(stream).await {
+                    Ok(Some(incoming)) => {
+                        let _ = reader.queue.send(incoming).await;
+                    }
+                    Ok(None) | Err(TransportError::Closed(_) | TransportError::Abandoned) => {}
+                    Err(error) => reader
+                        .connection
+                        .close(CloseCode::Violation.to_wire(), error.to_string().as_bytes()),
+                }
+            });
+        }
+        std::future::pending().await
+    }
+
+    /// What a new stream is for; `None` if it has been refused here.
+    async fn introduce(&self, mut stream: Stream) -> Result<Option<Incoming>, TransportError> {
+        let (hospital, traffic) = (self.hospital, Arc::clone(&self.traffic));
+        let limit = self.doorkeeper.limits.max_blob_bytes;
+        match stream.read_opening().await? {
+            StreamOpening::Control => Err(TransportError::Violation("a second control channel")),
+            StreamOpening::Upload { total_bytes, .. } if total_bytes > limit => {
+                let reason = format!("{total_bytes} bytes, {limit} allowed");
+                let code = RefusalCode::TooLarge;
+                stream.refuse(Refusal { code, reason }).await?;
+                Ok(None)
+            }
+            StreamOpening::Upload { name, total_bytes } => {
+                Ok(Some(Incoming::Upload(UploadRequest {
+                    hospital,
+                    name,
+                    total_bytes,
+                    stream,
+                    traffic,
+                })))
+            }
+            StreamOpening::Download { name, offset } => {
+                Ok(Some(Incoming::Download(DownloadRequest {
+                    hospital,
+                    name,
+                    offset,
+                    stream,
+                    traffic,
+                })))
+            }
+        }
+    }
+}
+
+fn handshake_error(address: SocketAddr, error: quinn::ConnectionError) -> TransportError {
+    let disconnect = Disconnect::from(error.clone());
+    match HandshakeFailure::from(error) {
+        HandshakeFailure::Objection(problem) => {
+            TransportError::UntrustedParticipant { address, problem }
+        }
+        HandshakeFailure::PeerObjection(problem) => {
+            TransportError::RefusedByParticipant { address, problem }
+        }
+        HandshakeFailure::Incompatible(detail) => TransportError::Handshake {
+            address: address.to_string(),
+            detail,
+        },
+        HandshakeFailure::Unreachable(_) => TransportError::Closed(disconnect),
+    }
+}
+
+/// Twice the hard limit of hospitals, so that all may come back at once.
+const CONCURRENT_HANDSHAKES: usize = 254;
+const WAITING_ARRIVALS: usize = 16;
+const WAITING_INCOMING: usize = 16;

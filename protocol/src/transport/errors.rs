@@ -1,0 +1,394 @@
+//! What can go wrong between two end-points, told so that a person knows what to do.
+
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use quinn::{ConnectionError, VarInt};
+use thiserror::Error;
+
+use super::wire::Refusal;
+
+/// Why an end-point could not be opened, a peer not be reached or believed, or a frame or blob not be moved.
+#[derive(Debug, Error)]
+pub enum TransportError {
+    /// No socket at this address.
+    #[error("cannot open a UDP socket at {address}")]
+    Bind {
+        /// The local address asked for.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The operating system's socket does not do what QUIC needs.
+    #[error("cannot use the UDP socket")]
+    Socket(#[source] io::Error),
+    /// A limit or a TLS setting that QUIC cannot express.
+    #[error("cannot configure QUIC: {detail}")]
+    Configuration {
+        /// Which, in words.
+        detail: String,
+    },
+    /// The name to look for in the coordinator's certificate is malformed.
+    #[error(
+        "{name:?} is neither a DNS name nor an IP address; check the coordinator's name in the settings"
+    )]
+    ServerName {
+        /// The name as given.
+        name: String,
+    },
+    /// The participant does not believe that this is its coordinator.
+    #[error("the coordinator at {address} cannot be trusted: {problem}; {}", problem.advice())]
+    UntrustedCoordinator {
+        /// The coordinator's address as dialled.
+        address: String,
+        /// What is wrong with its certificate.
+        problem: CertificateProblem,
+    },
+    /// The coordinator has looked at this participant's certificate and closed.
+    #[error("the coordinator at {address} refused this participant's certificate: {problem}; {}", problem.advice())]
+    RefusedByCoordinator {
+        /// The coordinator's address as dialled.
+        address: String,
+        /// What the coordinator finds wrong.
+        problem: CertificateProblem,
+    },
+    /// The coordinator turned a peer away because of its certificate.
+    #[error("the participant at {address} was turned away: {problem}; {}", problem.advice())]
+    UntrustedParticipant {
+        /// Where the peer dialled from.
+        address: SocketAddr,
+        /// What is wrong with its certificate.
+        problem: CertificateProblem,
+    },
+    /// A participant has looked at the coordinator's certificate and closed.
+    #[error("the participant at {address} does not trust this coordinator: {problem}; {}", problem.advice())]
+    RefusedByParticipant {
+        /// Where the peer dialled from.
+        address: SocketAddr,
+        /// What the participant finds wrong.
+        problem: CertificateProblem,
+    },
+    /// The two ends do not speak the same protocol.
+    #[error(
+        "no common protocol with {address}: {detail}; check the address, and that both run the same version"
+    )]
+    Handshake {
+        /// The peer.
+        address: String,
+        /// What TLS or QUIC says.
+        detail: String,
+    },
+    /// A frame longer than the limit, one's own or announced by the peer; nothing was allocated for it.
+    #[error("a frame of {length} bytes exceeds the limit of {limit}")]
+    FrameTooLarge {
+        /// The announced length.
+        length: u64,
+        /// The limit in force.
+        limit: u64,
+    },
+    /// A blob longer than the limit; nothing was allocated for it.
+    #[error("a blob of {length} bytes exceeds the limit of {limit}")]
+    BlobTooLarge {
+        /// The announced length.
+        length: u64,
+        /// The limit in force.
+        limit: u64,
+    },
+    /// The peer sent what the transport's own rules exclude.
+    #[error("the peer broke the transport's rules: {0}")]
+    Violation(&'static str),
+    /// The peer is there but neither reads nor writes.
+    #[error("the peer has not moved for {waited:?}")]
+    Stalled {
+        /// How long it was given.
+        waited: Duration,
+    },
+    /// The peer answered a transfer with a refusal.
+    #[error("transfer refused: {0}")]
+    Refused(Refusal),
+    /// The peer let go of one stream; the connection stands.
+    #[error("the peer abandoned the transfer")]
+    Abandoned,
+    /// The connection is gone.
+    #[error("connection lost: {0}")]
+    Closed(Disconnect),
+}
+
+/// How a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Disconnect {
+    /// The peer said goodbye.
+    ByPeer {
+        /// Why, for programs.
+        code: CloseCode,
+        /// Why, for people; at most 512 printable characters of the peer's choice.
+        reason: String,
+    },
+    /// This side closed it.
+    ByUs,
+    /// The peer fell silent for the idle timeout, or came back without memory of the connection.
+    Vanished,
+    /// This side closed it because the peer broke the rules.
+    Violation {
+        /// Which rule.
+        detail: String,
+    },
+    /// Anything else QUIC reports.
+    Broken {
+        /// What it reports.
+        detail: String,
+    },
+}
+
+impl fmt::Display for Disconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::ByPeer { code, reason } if reason.is_empty() => {
+                write!(f, "the peer closed it ({code:?})")
+            }
+            Self::ByPeer { code, reason } => write!(f, "the peer closed it ({code:?}): {reason}"),
+            Self::ByUs => f.write_str("closed on this side"),
+            Self::Vanished => f.write_str("the peer fell silent"),
+            Self::Violation { detail } => write!(f, "closed because {detail}"),
+            Self::Broken { detail } => f.write_str(detail),
+        }
+    }
+}
+
+impl From<ConnectionError> for Disconnect {
+    fn from(error: ConnectionError) -> Self {
+        match error {
+            ConnectionError::ApplicationClosed(close) => Self::ByPeer {
+                code: CloseCode::from_wire(close.error_code),
+                reason: printable(&close.reason),
+            },
+            ConnectionError::LocallyClosed => Self::ByUs,
+            ConnectionError::TimedOut | ConnectionError::Reset => Self::Vanished,
+            other => Self::Broken {
+                detail: printable(other.to_string().as_bytes()),
+            },
+        }
+    }
+}
+
+impl From<ConnectionError> for TransportError {
+    fn from(error: ConnectionError) -> Self {
+        Self::Closed(error.into())
+    }
+}
+
+/// Why one side closes a connection, as the other side's program sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseCode {
+    /// The last handle was dropped without a word: a program that ended in a hurry.
+    Dropped,
+    /// All is done.
+    Done,
+    /// The process stops; it may come back.
+    ShuttingDown,
+    /// A newer connection of the same hospital has taken this one's place.
+    Superseded,
+    /// The peer broke the transport's rules.
+    Violation,
+    /// The peer neither read nor wrote for too long.
+    Stalled,
+    /// A code of the layer above.
+    Application(u16),
+}
+
+impl CloseCode {
+    pub(super) fn to_wire(self) -> VarInt {
+        VarInt::from_u32(match self {
+            Self::Dropped => 0,
+            Self::Done => 1,
+            Self::ShuttingDown => 2,
+            Self::Superseded => 3,
+            Self::Violation => 4,
+            Self::Stalled => 5,
+            Self::Application(code) => APPLICATION_CODES + u32::from(code),
+        })
+    }
+
+    fn from_wire(code: VarInt) -> Self {
+        match code.into_inner() {
+            0 => Self::Dropped,
+            1 => Self::Done,
+            2 => Self::ShuttingDown,
+            3 => Self::Superseded,
+            5 => Self::Stalled,
+            other => other
+                .checked_sub(APPLICATION_CODES.into())
+                .and_then(|code| u16::try_from(code).ok())
+                .map_or(Self::Violation, Self::Application),
+        }
+    }
+}
+
+/// What is wrong with a certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CertificateProblem {
+    /// Another authority signed it.
+    OtherAuthority,
+    /// The right authority signed it, but its key is not the one the roster pins.
+    UnknownKey {
+        /// The key in question, in the words of the side that looked.
+        detail: String,
+    },
+    /// There is none.
+    Missing,
+    /// It is not valid now.
+    NotValidNow,
+    /// Anything else: another name, another purpose, damaged.
+    Unusable {
+        /// What TLS says.
+        detail: String,
+    },
+}
+
+impl CertificateProblem {
+    fn advice(&self) -> &'static str {
+        match self {
+            Self::OtherAuthority => {
+                "check ca_certificate and certificate in the settings of both sides: they must come from one federation"
+            }
+            Self::UnknownKey { .. } => {
+                "check that both sides have the same roster and that certificate is the one it lists"
+            }
+            Self::Missing => "check certificate and private_key in the settings",
+            Self::NotValidNow => {
+                "check the clocks of both machines, then ask for a new certificate"
+            }
+            Self::Unusable { .. } => {
+                "check the coordinator's address and name in the settings, then the certificate"
+            }
+        }
+    }
+
+    /// From a TLS alert (RFC 8446, section 6.2), if it is one about certificates.
+    fn from_alert(alert: u8, detail: &str) -> Option<Self> {
+        let detail = || {
+            detail
+                .trim_start_matches("invalid peer certificate: ")
+                .to_owned()
+        };
+        match alert {
+            48 => Some(Self::OtherAuthority),
+            46 => Some(Self::UnknownKey { detail: detail() }),
+            116 => Some(Self::Missing),
+            45 => Some(Self::NotValidNow),
+            42..=44 | 51 => Some(Self::Unusable { detail: detail() }),
+            _ => None,
+        }
+    }
+}
+
+impl fmt::Display for CertificateProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherAuthority => f.write_str("the certificate is signed by another authority"),
+            Self::UnknownKey { detail } => {
+                write!(f, "the certificate is not the one on the roster ({detail})")
+            }
+            Self::Missing => f.write_str("no certificate was shown"),
+            Self::NotValidNow => f.write_str("the certificate has expired or is not valid yet"),
+            Self::Unusable { detail } => {
+                write!(f, "the certificate does not serve here ({detail})")
+            }
+        }
+    }
+}
+
+/// How a handshake failed: which side objected, and to what.
+pub(super) enum HandshakeFailure {
+    /// We do not accept the peer's certificate.
+    Objection(CertificateProblem),
+    /// The peer does not accept ours.
+    PeerObjection(CertificateProblem),
+    /// No protocol in common; trying again will not help.
+    Incompatible(String),
+    /// Nobody there, or not yet.
+    Unreachable(String),
+}
+
+impl From<ConnectionError> for HandshakeFailure {
+    fn from(error: ConnectionError) -> Self {
+        match error {
+            ConnectionError::TransportError(ours) => match tls_alert(ours.code.into()) {
+                Some(alert) => CertificateProblem::from_alert(alert, &ours.reason)
+                    .map_or(Self::Incompatible(ours.reason), Self::Objection),
+                None => Self::Unreachable(ours.to_string()),
+            },
+            ConnectionError::ConnectionClosed(theirs) => {
+                let reason = printable(&theirs.reason);
+                match tls_alert(theirs.error_code.into()) {
+                    Some(alert) => CertificateProblem::from_alert(alert, &reason)
+                        .map_or(Self::Incompatible(reason), Self::PeerObjection),
+                    None => Self::Unreachable(format!("{} {reason}", theirs.error_code)),
+                }
+            }
+            ConnectionError::VersionMismatch => {
+                Self::Incompatible("another version of QUIC".to_owned())
+            }
+            ConnectionError::TimedOut => Self::Unreachable("no answer".to_owned()),
+            other => Self::Unreachable(Disconnect::from(other).to_string()),
+        }
+    }
+}
+
+/// Text of the peer's choice, for a log or a terminal: bounded, and without control characters.
+pub(super) fn printable(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes)
+        .chars()
+        .filter(|character| !character.is_control())
+        .take(MAX_REASON_CHARACTERS)
+        .collect()
+}
+
+/// The TLS alert inside a QUIC error code (RFC 9001, section 4.8).
+fn tls_alert(code: u64) -> Option<u8> {
+    code.checked_sub(0x100)
+        .and_then(|alert| u8::try_from(alert).ok())
+}
+
+/// Codes of the layer above start here, clear of the transport's own.
+const APPLICATION_CODES: u32 = 256;
+const MAX_REASON_CHARACTERS: usize = 512;
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn close_codes_survive_the_wire() {
+        for code in [
+            CloseCode::Dropped,
+            CloseCode::Done,
+            CloseCode::ShuttingDown,
+            CloseCode::Superseded,
+            CloseCode::Violation,
+            CloseCode::Stalled,
+            CloseCode::Application(0),
+            CloseCode::Application(u16::MAX),
+        ] {
+            assert_eq!(CloseCode::from_wire(code.to_wire()), code);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_code_is_understood(code in 0..(1_u64 << 62)) {
+            CloseCode::from_wire(VarInt::from_u64(code).expect("below 2^62"));
+        }
+
+        #[test]
+        fn a_reason_is_short_and_printable(bytes in prop::collection::vec(any::<u8>(), 0..2000)) {
+            let text = printable(&bytes);
+            prop_assert!(text.chars().count() <= MAX_REASON_CHARACTERS);
+            prop_assert!(!text.chars().any(char::is_control));
+        }
+    }
+}
