@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn the_environment_decides_before_the_cache() -> Result<()> {
-        let home = ("HOME", "/home/someone");
+        let home = ("HOME", "/users/someone");
         let given = ("LIBTORCH", "/opt/libtorch");
         assert_eq!(
             choose(&[home, given], true)?,
@@ -181,29 +181,29 @@ mod tests {
     #[test]
     fn the_cache_lies_where_the_user_keeps_caches() -> Result<()> {
         let in_folder = |folder: &str| Source::Cache(Cache::within(Path::new(folder)));
-        let home = ("HOME", "/home/someone");
+        let home = ("HOME", "/users/someone");
         assert_eq!(
             choose(&[home], true)?,
-            in_folder("/home/someone/.cache/myelin")
+            in_folder("/users/someone/.cache/myelin")
         );
         assert_eq!(
             choose(&[home, ("LIBTORCH", "")], true)?,
-            in_folder("/home/someone/.cache/myelin")
+            in_folder("/users/someone/.cache/myelin")
         );
         assert_eq!(
-            choose(&[home, ("XDG_CACHE_HOME", "/var/tmp/c")], true)?,
-            in_folder("/var/tmp/c/myelin")
+            choose(&[home, ("XDG_CACHE_HOME", "/caches")], true)?,
+            in_folder("/caches/myelin")
         );
         assert_eq!(
             choose(&[home, ("XDG_CACHE_HOME", "c")], true)?,
-            in_folder("/home/someone/.cache/myelin")
+            in_folder("/users/someone/.cache/myelin")
         );
         Ok(())
     }
 
     #[test]
     fn where_ours_cannot_serve_the_way_out_is_named() {
-        let message = choose(&[("HOME", "/home/someone")], false)
+        let message = choose(&[("HOME", "/users/someone")], false)
             .expect_err("nothing serves here")
             .to_string();
         assert!(
