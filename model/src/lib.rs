@@ -12,6 +12,12 @@
 //! of each patient and gives back the gradient of that filter.
 //!
 //! - [`data`]: volumes, slices, patients, the MS60 loader, features, labels, splits.
+//! - [`network`]: the layers, and the order of their values in a flat vector.
+//! - [`train`]: one hospital's part of a round, and evaluation.
+//! - [`device`]: CPU or CUDA.
 #![forbid(unsafe_code)]
 
 pub mod data;
+pub mod device;
+pub mod network;
+pub mod train;

@@ -1,0 +1,318 @@
+//! The hybrid CNN: two convolutions side by side, one of them with a filter per patient, then
+//! three blocks of convolution, batch norm, ReLU and pooling, then two dense layers.
+//!
+//! ```text
+//!  image [B, 1, 128, 128] ─┬─ 3x3, filter of the sample's patient ─┐
+//!                          └─ 3x3, free, with bias ────────────────┴─ [B, 2, 128, 128]
+//!  ─ block1 ─ [B, 8, 64, 64] ─ block2 ─ [B, 16, 32, 32] ─ block3 ─ [B, 32, 16, 16]
+//!  ─ dense 512, ReLU, dropout 0.4 ─ classifier ─ logits [B, classes]
+//! ```
+
+mod layout;
+
+use tch::{Kind, Tensor};
+
+pub use layout::{TensorKind, TensorSpec};
+
+use crate::{
+    data::{FEATURES, IMAGE_SIDE},
+    device::Device,
+};
+pub(crate) use layout::DENSE;
+
+/// Share of the dense layer's outputs that dropout sets to zero while training.
+pub const DROPOUT: f64 = 0.4;
+
+/// PyTorch's defaults.
+const NORM_MOMENTUM: f64 = 0.1;
+const NORM_EPSILON: f64 = 1e-5;
+
+/// What distinguishes one network from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Architecture {
+    /// Outputs of the classifier.
+    pub classes: usize,
+    /// Where the filters of the first convolution come from.
+    pub conditioning: Conditioning,
+}
+
+/// Where the filters of the conditioned convolution come from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Conditioning {
+    /// One finished filter per patient is supplied; the network holds no base weight. The hybrid
+    /// and the plain-conditioned variant differ only in who multiplied it.
+    Filters,
+    /// Nothing conditions it: one filter for all, trained like any weight (the plain variant).
+    Free,
+}
+
+/// The network's tensors, and the way through them.
+pub struct Network {
+    architecture: Architecture,
+    layout: Vec<TensorSpec>,
+    /// In the order of `layout`; the fields below share their storage.
+    tensors: Vec<Tensor>,
+    conditioned_weight: Option<Tensor>,
+    free_weight: Tensor,
+    free_bias: Tensor,
+    blocks: [Block; 3],
+    dense_weight: Tensor,
+    dense_bias: Tensor,
+    classifier_weight: Tensor,
+    classifier_bias: Tensor,
+}
+
+/// How [`Network::forward`] treats dropout and batch norm.
+pub enum Mode<'a> {
+    /// Batch statistics, running statistics updated, dense outputs multiplied by the mask.
+    Training {
+        /// [B, 512]: 0, or 1 / (1 - [`DROPOUT`]).
+        dropout_mask: &'a Tensor,
+    },
+    /// Running statistics, no dropout.
+    Evaluation,
+}
+
+impl Network {
+    /// A network of zeros; [`Network::load`] fills it.
+    pub fn new(architecture: Architecture, device: Device) -> Self {
+        let layout = architecture.layout();
+        let zeros = |spec: &TensorSpec| {
+            let tensor = Tensor::zeros(spec.shape.as_slice(), (Kind::Float, device.0));
+            tensor.set_requires_grad(spec.kind == TensorKind::Weight)
+        };
+        let tensors: Vec<Tensor> = layout.iter().map(zeros).collect();
+        let find = |name: &str| {
+            let place = layout.iter().position(|spec| spec.name == name)?;
+            Some(tensors[place].shallow_clone())
+        };
+        let named = |name: &str| find(name).expect("the layout names every tensor of the network");
+        let block = |number: usize| Block {
+            conv_weight: named(&format!("block{number}.conv.weight")),
+            conv_bias: named(&format!("block{number}.conv.bias")),
+            norm_weight: named(&format!("block{number}.norm.weight")),
+            norm_bias: named(&format!("block{number}.norm.bias")),
+            running_mean: named(&format!("block{number}.norm.running_mean")),
+            running_variance: named(&format!("block{number}.norm.running_var")),
+        };
+        Self {
+            conditioned_weight: find("conditioned.weight"),
+            free_weight: named("free.weight"),
+            free_bias: named("free.bias"),
+            blocks: [block(1), block(2), block(3)],
+            dense_weight: named("dense.weight"),
+            dense_bias: named("dense.bias"),
+            classifier_weight: named("classifier.weight"),
+            classifier_bias: named("classifier.bias"),
+            architecture,
+            layout,
+            tensors,
+        }
+    }
+
+    /// What it was made from.
+    pub fn architecture(&self) -> Architecture {
+        self.architecture
+    }
+
+    /// Tensors in the order of the flat vector.
+    pub fn layout(&self) -> &[TensorSpec] {
+        &self.layout
+    }
+
+    /// Sets every tensor from a flat vector.
+    ///
+    /// # Errors
+    /// The vector has another length than the layout.
+    pub fn load(&mut self, flat: &[f32]) -> Result<(), LengthMismatch> {
+        let expected = self.architecture.values();
+        if flat.len() != expected {
+            return Err(LengthMismatch {
+                expected,
+                found: flat.len(),
+            });
+        }
+        let mut rest = flat;
+        tch::no_grad(|| {
+            for (spec, tensor) in self.layout.iter().zip(&mut self.tensors) {
+                let (values, after) = rest.split_at(spec.values());
+                tensor.copy_(&Tensor::from_slice(values).view(spec.shape.as_slice()));
+                rest = after;
+            }
+        });
+        Ok(())
+    }
+
+    /// Every tensor, flat, in the order of the layout.
+    pub fn flatten(&self) -> Vec<f32> {
+        let mut flat = vec![0.0; self.architecture.values()];
+        let mut rest = flat.as_mut_slice();
+        for (spec, tensor) in self.layout.iter().zip(&self.tensors) {
+            let (values, after) = rest.split_at_mut(spec.values());
+            tensor.copy_data(values, spec.values());
+            rest = after;
+        }
+        flat
+    }
+
+    /// The tensors an optimiser moves, in the order of the layout.
+    pub fn weights(&self) -> Vec<Tensor> {
+        let weights = self.layout.iter().zip(&self.tensors);
+        weights
+            .filter(|(spec, _)| spec.kind == TensorKind::Weight)
+            .map(|(_, tensor)| tensor.shallow_clone())
+            .collect()
+    }
+
+    /// Logits [B, classes] of `images` [B, 1, 128, 128]; `filters` [B, 9] are those of each
+    /// sample's patient, row-major 3x3, already clipped to [-1, 1].
+    ///
+    /// # Panics
+    /// If shapes do not fit, or filters are missing or superfluous for the architecture.
+    pub fn forward(&self, images: &Tensor, filters: Option<&Tensor>, mode: &Mode<'_>) -> Tensor {
+        let mut hidden = self.side_by_side(images, filters);
+        for block in &self.blocks {
+            hidden = block.forward(&hidden, matches!(mode, Mode::Training { .. }));
+        }
+        let dense = hidden
+            .flatten(1, -1)
+            .linear(&self.dense_weight, Some(&self.dense_bias))
+            .relu();
+        let dense = match mode {
+            Mode::Training { dropout_mask } => dense * *dropout_mask,
+            Mode::Evaluation => dense,
+        };
+        dense.linear(&self.classifier_weight, Some(&self.classifier_bias))
+    }
+
+    /// Both first convolutions and their concatenation [B, 2, 128, 128] in one call: a grouped
+    /// convolution with one group a sample and two filters a group.
+    fn side_by_side(&self, images: &Tensor, filters: Option<&Tensor>) -> Tensor {
+        let side = IMAGE_SIDE as i64;
+        let taps = FEATURES as i64;
+        let batch = images.size()[0];
+        let for_all = |weight: &Tensor| weight.view([1, taps]).expand([batch, taps], false);
+        let conditioned = match (&self.conditioned_weight, filters) {
+            (None, Some(filters)) => filters.shallow_clone(),
+            (Some(weight), None) => for_all(weight),
+            _ => panic!("filters are supplied exactly when the architecture is conditioned"),
+        };
+        let kernels = Tensor::stack(&[conditioned, for_all(&self.free_weight)], 1);
+        let bias = Tensor::cat(
+            &[
+                self.free_bias.zeros_like().detach(),
+                self.free_bias.shallow_clone(),
+            ],
+            0,
+        );
+        let both = images.view([1, batch, side, side]).conv2d(
+            &kernels.reshape([2 * batch, 1, 3, 3]),
+            Some(&bias.repeat([batch])),
+            1,
+            1,
+            1,
+            batch,
+        );
+        channels_last(&both.view([batch, 2, side, side]))
+    }
+}
+
+/// A vector of another length than the network's.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the network has {expected} values, the model {found}")]
+pub struct LengthMismatch {
+    /// Values of the network.
+    pub expected: usize,
+    /// Values given.
+    pub found: usize,
+}
+
+struct Block {
+    conv_weight: Tensor,
+    conv_bias: Tensor,
+    norm_weight: Tensor,
+    norm_bias: Tensor,
+    running_mean: Tensor,
+    running_variance: Tensor,
+}
+
+impl Block {
+    /// [B, inputs, H, W] to [B, outputs, H/2, W/2].
+    ///
+    /// The largest of four is pooled before the ReLU, not after: the ReLU is monotone, so values
+    /// and gradients are the same, and it has a quarter of the work.
+    fn forward(&self, input: &Tensor, training: bool) -> Tensor {
+        input
+            .conv2d(&self.conv_weight, Some(&self.conv_bias), 1, 1, 1, 1)
+            .batch_norm(
+                Some(&self.norm_weight),
+                Some(&self.norm_bias),
+                Some(&self.running_mean),
+                Some(&self.running_variance),
+                training,
+                NORM_MOMENTUM,
+                NORM_EPSILON,
+                true,
+            )
+            .max_pool2d(2, 2, 0, 1, false)
+            .relu()
+    }
+}
+
+/// The same values with the channel as the fastest axis, which the convolutions on a CPU want:
+/// a training step takes two thirds of the time.
+fn channels_last(images: &Tensor) -> Tensor {
+    images
+        .permute([0, 2, 3, 1])
+        .contiguous()
+        .permute([0, 3, 1, 2])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flatten_gives_back_what_was_loaded() {
+        for conditioning in [Conditioning::Filters, Conditioning::Free] {
+            let architecture = Architecture {
+                classes: 3,
+                conditioning,
+            };
+            let mut network = Network::new(architecture, Device::CPU);
+            let flat: Vec<f32> = (0..architecture.values())
+                .map(|value| value as f32)
+                .collect();
+            network.load(&flat).expect("length of the layout");
+            assert!(network.flatten() == flat);
+            assert_eq!(
+                network.load(&flat[1..]),
+                Err(LengthMismatch {
+                    expected: flat.len(),
+                    found: flat.len() - 1
+                })
+            );
+        }
+    }
+
+    #[test]
+    fn the_shapes_of_the_layout_fit_the_way_through() {
+        let architecture = Architecture {
+            classes: 3,
+            conditioning: Conditioning::Filters,
+        };
+        let network = Network::new(architecture, Device::CPU);
+        let images = Tensor::zeros([2, 1, 128, 128], (Kind::Float, tch::Device::Cpu));
+        let filters = Tensor::zeros([2, 9], (Kind::Float, tch::Device::Cpu));
+        let mask = Tensor::ones([2, DENSE], (Kind::Float, tch::Device::Cpu));
+        for mode in [
+            Mode::Evaluation,
+            Mode::Training {
+                dropout_mask: &mask,
+            },
+        ] {
+            let logits = network.forward(&images, Some(&filters), &mode);
+            assert_eq!(logits.size(), [2, 3]);
+        }
+    }
+}

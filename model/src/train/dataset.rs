@@ -1,0 +1,159 @@
+//! The samples a hospital trains or evaluates on, as tensors.
+
+use tch::{Kind, Tensor};
+
+use crate::{
+    data::{IMAGE_SIDE, Patient, Sample},
+    device::Device,
+};
+
+/// Images, labels and the patient of each sample of one hospital.
+pub struct Dataset {
+    /// [n, 1, 128, 128] on the CPU; batches are moved.
+    images: Tensor,
+    labels: Vec<i64>,
+    patients: Vec<usize>,
+}
+
+impl Dataset {
+    /// Gathers `samples` of `patients`; `label` gives the class of a patient.
+    ///
+    /// A sample's patient keeps its index in `patients`: filters are supplied in that order.
+    ///
+    /// # Errors
+    /// No sample, a sample that names a patient or slice that is not there, or a slice of another
+    /// size than 128 x 128.
+    pub fn new(
+        patients: &[Patient],
+        samples: &[Sample],
+        label: impl Fn(&Patient) -> usize,
+    ) -> Result<Self, DatasetError> {
+        if samples.is_empty() {
+            return Err(DatasetError::Empty);
+        }
+        let mut images = Vec::with_capacity(samples.len());
+        let mut labels = Vec::with_capacity(samples.len());
+        for &sample in samples {
+            let patient = patients.get(sample.patient);
+            let slice = patient.and_then(|patient| patient.slices.get(sample.slice));
+            let (Some(patient), Some(slice)) = (patient, slice) else {
+                return Err(DatasetError::Absent { sample });
+            };
+            if slice.pixels.len() != IMAGE_SIDE * IMAGE_SIDE {
+                return Err(DatasetError::Size {
+                    sample,
+                    pixels: slice.pixels.len(),
+                });
+            }
+            images.push(Tensor::from_slice(&slice.pixels));
+            labels.push(i64::try_from(label(patient)).expect("a handful of classes"));
+        }
+        let side = IMAGE_SIDE as i64;
+        Ok(Self {
+            images: Tensor::stack(&images, 0).view([-1, 1, side, side]),
+            labels,
+            patients: samples.iter().map(|sample| sample.patient).collect(),
+        })
+    }
+
+    /// Number of samples, at least one.
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "a data set without samples cannot be made"
+    )]
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Class of each sample.
+    pub fn labels(&self) -> impl ExactSizeIterator<Item = usize> {
+        self.labels.iter().map(|&label| label as usize)
+    }
+
+    /// Index of each sample's patient.
+    pub fn patients(&self) -> &[usize] {
+        &self.patients
+    }
+
+    /// Class of one sample.
+    pub(super) fn label(&self, index: usize) -> usize {
+        self.labels[index] as usize
+    }
+
+    /// Largest class that occurs.
+    pub(super) fn highest_label(&self) -> usize {
+        self.labels().max().expect("never empty")
+    }
+
+    /// Largest patient index that occurs.
+    pub(super) fn highest_patient(&self) -> usize {
+        *self.patients.iter().max().expect("never empty")
+    }
+
+    /// The samples of these indices, on `device`.
+    pub(super) fn batch(&self, indices: &[usize], device: Device) -> Batch {
+        let rows: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
+        let labels: Vec<i64> = indices.iter().map(|&index| self.labels[index]).collect();
+        let patients: Vec<i64> = indices
+            .iter()
+            .map(|&index| self.patients[index] as i64)
+            .collect();
+        let images = self.images.index_select(0, &Tensor::from_slice(&rows));
+        Batch {
+            images: images.to_device(device.0),
+            labels: Tensor::from_slice(&labels).to_device(device.0),
+            patients: Tensor::from_slice(&patients).to_device(device.0),
+        }
+    }
+}
+
+/// Some samples of a [`Dataset`].
+pub(super) struct Batch {
+    /// [B, 1, 128, 128], float.
+    pub images: Tensor,
+    /// [B], 64-bit integers.
+    pub labels: Tensor,
+    /// [B], 64-bit integers: rows of the table of filters.
+    pub patients: Tensor,
+}
+
+/// Class weights of inverse frequency, as in the study: total / (classes * count). A class that
+/// does not occur gets 1, which then weighs nothing.
+pub fn class_weights(counts: &[u64]) -> Vec<f64> {
+    let total: u64 = counts.iter().sum();
+    let weight = |&count: &u64| match count {
+        0 => 1.0,
+        _ => total as f64 / (counts.len() as f64 * count as f64),
+    };
+    counts.iter().map(weight).collect()
+}
+
+/// [P, 9] from one filter per patient.
+pub(super) fn filter_table(filters: &[[f32; 9]], device: Device) -> Tensor {
+    Tensor::from_slice(filters.as_flattened())
+        .view([-1, 9])
+        .to_kind(Kind::Float)
+        .to_device(device.0)
+}
+
+/// Why samples do not make a data set.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum DatasetError {
+    /// No samples.
+    #[error("no samples to train or evaluate on")]
+    Empty,
+    /// The patient or the slice does not exist.
+    #[error("no slice {} of patient {}", sample.slice, sample.patient)]
+    Absent {
+        /// What was asked for.
+        sample: Sample,
+    },
+    /// The slice is not 128 x 128.
+    #[error("slice {} of patient {} has {pixels} pixels, not 128 x 128", sample.slice, sample.patient)]
+    Size {
+        /// Which slice.
+        sample: Sample,
+        /// Pixels it has.
+        pixels: usize,
+    },
+}
