@@ -1,1 +1,32 @@
-//! protocol
+//! What the hospitals and the coordinator say to each other: identities and roster, messages and their canonical form, the round,
+//! the coordinator's state machine, and the QUIC transport.
+//!
+//! Outside [`transport`] this crate opens nothing and reads no clock: time and randomness are arguments. It knows no secret of a
+//! hospital beyond the signing key handed to it for a signature; the vault of the participant holds the rest.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`codec`] | canonical bytes, limits |
+//! | [`identity`] | signatures |
+//! | [`roster`] | who is in the federation |
+//! | [`manifest`], [`network`], [`common_model`] | what is trained, and the state that all hold alike |
+//! | [`session`] | the set-up of keys |
+//! | [`round`] | one sealed sum: messages and checks |
+//! | [`message`] | what travels on the control stream |
+//! | [`coordination`] | the coordinator's side as a state machine without I/O |
+//! | [`transport`] | QUIC, mutual TLS, framed streams, resumable blobs: the only async part |
+#![forbid(unsafe_code)]
+
+pub mod codec;
+pub mod common_model;
+pub mod coordination;
+pub mod identity;
+pub mod manifest;
+pub mod message;
+pub mod network;
+pub mod roster;
+pub mod round;
+pub mod session;
+pub mod transport;
+
+pub use crypto::sealed_sum::HospitalId;

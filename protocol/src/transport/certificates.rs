@@ -242,7 +242,7 @@ pub enum CertificateError {
         fingerprint: KeyFingerprint,
     },
     /// A hospital is listed twice.
-    #[error("hospital {hospital} is listed twice, with different TLS keys")]
+    #[error("hospital {hospital} is listed twice; each id stands for one hospital")]
     DuplicateHospital {
         /// The id that occurs twice.
         hospital: HospitalId,

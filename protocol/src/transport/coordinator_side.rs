@@ -13,12 +13,14 @@ use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connection, Endpoint, ServerConfig};
 use rustls_pki_types::CertificateDer;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::certificates::KeyFingerprint;
 use super::downloads::DownloadRequest;
-use super::errors::{CloseCode, Disconnect, HandshakeFailure, TransportError};
-use super::frames::{FrameReceiver, FrameSender, disconnect};
+use super::errors::{CloseCode, Disconnect, TransportError};
+use super::frames::{FrameReceiver, FrameSender, disconnect, violation};
+use super::handshakes::HandshakeFailure;
 use super::limits::Limits;
 use super::streams::Stream;
 use super::tls::{CoordinatorTls, HospitalKeys};
@@ -198,7 +200,7 @@ impl Doorkeeper {
         let mut control = self.stream(send, receive);
         if control.read_opening().await? != StreamOpening::Control {
             let error = TransportError::Violation("a first stream that is not the control channel");
-            connection.close(CloseCode::Violation.to_wire(), error.to_string().as_bytes());
+            violation(&connection, &error);
             return Err(error);
         }
         // A participant takes itself for refused or connected only now (see participant_side).
@@ -271,13 +273,14 @@ impl LinkReader {
         let reader = Arc::new(self);
         let ended = tokio::select! {
             disconnect = reader.read_frames(frames) => Some(disconnect),
-            () = Self::accept_transfers(Arc::clone(&reader)) => None,
+            disconnect = reader.accept_transfers() => Some(disconnect),
             () = reader.queue.closed() => None,
         };
         let hospital = reader.hospital;
         match ended {
             Some(disconnect) => {
                 tracing::info!(%hospital, %disconnect, "a hospital has gone");
+                // The link may be dropped meanwhile: then nobody asks.
                 let _ = reader.queue.send(Incoming::Closed(disconnect)).await;
             }
             // The link was dropped: nobody is left to read.
@@ -300,58 +303,64 @@ impl LinkReader {
         }
     }
 
-    /// Never ends by itself: that the connection is lost is for `read_frames` to say, after the last frame.
-    async fn accept_transfers(self: Arc<Self>) {
-        while let Ok((send, receive)) = self.connection.accept_bi().await {
-            let reader = Arc::clone(&self);
-            let stream = self.doorkeeper.stream(send, receive);
-            // Beside the others: a stream that is slow to introduce itself holds nothing up.
-            tokio::spawn(async move {
-                match reader.introduce(stream).await {
-                    Ok(Some(incoming)) => {
-                        let _ = reader.queue.send(incoming).await;
+    /// Ends only if the peer breaks the rules. That the connection is lost is for `read_frames` to say, after the last frame.
+    async fn accept_transfers(self: &Arc<Self>) -> Disconnect {
+        // Each in a task of its own: a stream that is slow to introduce itself holds nothing up.
+        let mut introductions = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = self.connection.accept_bi() => match accepted {
+                    Ok((send, receive)) => {
+                        let stream = self.doorkeeper.stream(send, receive);
+                        introductions.spawn(Arc::clone(self).introduce(stream));
                     }
-                    Ok(None) | Err(TransportError::Closed(_) | TransportError::Abandoned) => {}
-                    Err(error) => reader
-                        .connection
-                        .close(CloseCode::Violation.to_wire(), error.to_string().as_bytes()),
-                }
-            });
+                    Err(_) => std::future::pending().await,
+                },
+                Some(introduced) = introductions.join_next() => match introduced {
+                    Ok(Ok(())) | Ok(Err(TransportError::Closed(_) | TransportError::Abandoned)) => {}
+                    Ok(Err(error)) => return violation(&self.connection, &error),
+                    Err(error) => {
+                        // Otherwise the runtime is stopping, and this task with it.
+                        if let Ok(panic) = error.try_into_panic() {
+                            std::panic::resume_unwind(panic);
+                        }
+                    }
+                },
+            }
         }
-        std::future::pending().await
     }
 
-    /// What a new stream is for; `None` if it has been refused here.
-    async fn introduce(&self, mut stream: Stream) -> Result<Option<Incoming>, TransportError> {
+    /// Finds out what a new stream is for, and queues it or refuses it.
+    async fn introduce(self: Arc<Self>, mut stream: Stream) -> Result<(), TransportError> {
         let (hospital, traffic) = (self.hospital, Arc::clone(&self.traffic));
         let limit = self.doorkeeper.limits.max_blob_bytes;
-        match stream.read_opening().await? {
-            StreamOpening::Control => Err(TransportError::Violation("a second control channel")),
+        let incoming = match stream.read_opening().await? {
+            StreamOpening::Control => {
+                return Err(TransportError::Violation("a second control channel"));
+            }
             StreamOpening::Upload { total_bytes, .. } if total_bytes > limit => {
                 let reason = format!("{total_bytes} bytes, {limit} allowed");
                 let code = RefusalCode::TooLarge;
-                stream.refuse(Refusal { code, reason }).await?;
-                Ok(None)
+                return stream.refuse(Refusal { code, reason }).await;
             }
-            StreamOpening::Upload { name, total_bytes } => {
-                Ok(Some(Incoming::Upload(UploadRequest {
-                    hospital,
-                    name,
-                    total_bytes,
-                    stream,
-                    traffic,
-                })))
-            }
-            StreamOpening::Download { name, offset } => {
-                Ok(Some(Incoming::Download(DownloadRequest {
-                    hospital,
-                    name,
-                    offset,
-                    stream,
-                    traffic,
-                })))
-            }
-        }
+            StreamOpening::Upload { name, total_bytes } => Incoming::Upload(UploadRequest {
+                hospital,
+                name,
+                total_bytes,
+                stream,
+                traffic,
+            }),
+            StreamOpening::Download { name, offset } => Incoming::Download(DownloadRequest {
+                hospital,
+                name,
+                offset,
+                stream,
+                traffic,
+            }),
+        };
+        // The queue closes with the link, which `run` notices.
+        let _ = self.queue.send(incoming).await;
+        Ok(())
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use quinn::{ConnectionError, VarInt};
 use thiserror::Error;
 
+use super::handshakes::CertificateProblem;
 use super::wire::Refusal;
 
 /// Why an end-point could not be opened, a peer not be reached or believed, or a frame or blob not be moved.
@@ -157,6 +158,8 @@ impl fmt::Display for Disconnect {
     }
 }
 
+impl std::error::Error for Disconnect {}
+
 impl From<ConnectionError> for Disconnect {
     fn from(error: ConnectionError) -> Self {
         match error {
@@ -226,117 +229,6 @@ impl CloseCode {
     }
 }
 
-/// What is wrong with a certificate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum CertificateProblem {
-    /// Another authority signed it.
-    OtherAuthority,
-    /// The right authority signed it, but its key is not the one the roster pins.
-    UnknownKey {
-        /// The key in question, in the words of the side that looked.
-        detail: String,
-    },
-    /// There is none.
-    Missing,
-    /// It is not valid now.
-    NotValidNow,
-    /// Anything else: another name, another purpose, damaged.
-    Unusable {
-        /// What TLS says.
-        detail: String,
-    },
-}
-
-impl CertificateProblem {
-    fn advice(&self) -> &'static str {
-        match self {
-            Self::OtherAuthority => {
-                "check ca_certificate and certificate in the settings of both sides: they must come from one federation"
-            }
-            Self::UnknownKey { .. } => {
-                "check that both sides have the same roster and that certificate is the one it lists"
-            }
-            Self::Missing => "check certificate and private_key in the settings",
-            Self::NotValidNow => {
-                "check the clocks of both machines, then ask for a new certificate"
-            }
-            Self::Unusable { .. } => {
-                "check the coordinator's address and name in the settings, then the certificate"
-            }
-        }
-    }
-
-    /// From a TLS alert (RFC 8446, section 6.2), if it is one about certificates.
-    fn from_alert(alert: u8, detail: &str) -> Option<Self> {
-        let detail = || {
-            detail
-                .trim_start_matches("invalid peer certificate: ")
-                .to_owned()
-        };
-        match alert {
-            48 => Some(Self::OtherAuthority),
-            46 => Some(Self::UnknownKey { detail: detail() }),
-            116 => Some(Self::Missing),
-            45 => Some(Self::NotValidNow),
-            42..=44 | 51 => Some(Self::Unusable { detail: detail() }),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for CertificateProblem {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OtherAuthority => f.write_str("the certificate is signed by another authority"),
-            Self::UnknownKey { detail } => {
-                write!(f, "the certificate is not the one on the roster ({detail})")
-            }
-            Self::Missing => f.write_str("no certificate was shown"),
-            Self::NotValidNow => f.write_str("the certificate has expired or is not valid yet"),
-            Self::Unusable { detail } => {
-                write!(f, "the certificate does not serve here ({detail})")
-            }
-        }
-    }
-}
-
-/// How a handshake failed: which side objected, and to what.
-pub(super) enum HandshakeFailure {
-    /// We do not accept the peer's certificate.
-    Objection(CertificateProblem),
-    /// The peer does not accept ours.
-    PeerObjection(CertificateProblem),
-    /// No protocol in common; trying again will not help.
-    Incompatible(String),
-    /// Nobody there, or not yet.
-    Unreachable(String),
-}
-
-impl From<ConnectionError> for HandshakeFailure {
-    fn from(error: ConnectionError) -> Self {
-        match error {
-            ConnectionError::TransportError(ours) => match tls_alert(ours.code.into()) {
-                Some(alert) => CertificateProblem::from_alert(alert, &ours.reason)
-                    .map_or(Self::Incompatible(ours.reason), Self::Objection),
-                None => Self::Unreachable(ours.to_string()),
-            },
-            ConnectionError::ConnectionClosed(theirs) => {
-                let reason = printable(&theirs.reason);
-                match tls_alert(theirs.error_code.into()) {
-                    Some(alert) => CertificateProblem::from_alert(alert, &reason)
-                        .map_or(Self::Incompatible(reason), Self::PeerObjection),
-                    None => Self::Unreachable(format!("{} {reason}", theirs.error_code)),
-                }
-            }
-            ConnectionError::VersionMismatch => {
-                Self::Incompatible("another version of QUIC".to_owned())
-            }
-            ConnectionError::TimedOut => Self::Unreachable("no answer".to_owned()),
-            other => Self::Unreachable(Disconnect::from(other).to_string()),
-        }
-    }
-}
-
 /// Text of the peer's choice, for a log or a terminal: bounded, and without control characters.
 pub(super) fn printable(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes)
@@ -344,12 +236,6 @@ pub(super) fn printable(bytes: &[u8]) -> String {
         .filter(|character| !character.is_control())
         .take(MAX_REASON_CHARACTERS)
         .collect()
-}
-
-/// The TLS alert inside a QUIC error code (RFC 9001, section 4.8).
-fn tls_alert(code: u64) -> Option<u8> {
-    code.checked_sub(0x100)
-        .and_then(|alert| u8::try_from(alert).ok())
 }
 
 /// Codes of the layer above start here, clear of the transport's own.

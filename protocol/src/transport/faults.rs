@@ -22,7 +22,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use quinn::udp::{RecvMeta, Transmit};
-use quinn::{AsyncUdpSocket, Runtime, TokioRuntime, UdpPoller};
+use quinn::{Runtime, TokioRuntime, UdpPoller};
+
+pub use quinn::AsyncUdpSocket;
 
 use super::TransportError;
 

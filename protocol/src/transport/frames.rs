@@ -135,14 +135,19 @@ impl FrameReceiver {
                         return Ok(frame);
                     }
                     Ok(None) => {}
-                    Err(error) => return Err(self.violation(&error)),
+                    Err(error) => return Err(violation(&self.connection, &error)),
                 },
                 Ok(None) if self.decoder.is_between_frames() => return Err(self.goodbye().await),
-                Ok(None) => return Err(self.violation(&TransportError::Violation("half a frame"))),
+                Ok(None) => {
+                    return Err(violation(
+                        &self.connection,
+                        &TransportError::Violation("half a frame"),
+                    ));
+                }
                 Err(error) => {
                     return Err(match TransportError::from(error) {
                         TransportError::Closed(disconnect) => disconnect,
-                        other => self.violation(&other),
+                        other => violation(&self.connection, &other),
                     });
                 }
             }
@@ -160,17 +165,17 @@ impl FrameReceiver {
             }
         }
     }
+}
 
-    fn violation(&self, error: &TransportError) -> Disconnect {
-        // Had the connection been lost before, its own reason says more.
-        if let Some(error) = self.connection.close_reason() {
-            return error.into();
-        }
-        let detail = error.to_string();
-        self.connection
-            .close(CloseCode::Violation.to_wire(), detail.as_bytes());
-        Disconnect::Violation { detail }
+/// Disconnects a peer that broke the rules.
+pub(super) fn violation(connection: &Connection, error: &TransportError) -> Disconnect {
+    // Had the connection been lost before, its own reason says more.
+    if let Some(error) = connection.close_reason() {
+        return error.into();
     }
+    let detail = error.to_string();
+    connection.close(CloseCode::Violation.to_wire(), detail.as_bytes());
+    Disconnect::Violation { detail }
 }
 
 /// Why this connection is no longer usable.

@@ -21,6 +21,7 @@ mod downloads;
 mod errors;
 pub mod faults;
 mod frames;
+mod handshakes;
 mod limits;
 mod participant_side;
 mod streams;
@@ -34,8 +35,9 @@ mod tests;
 
 pub use coordinator_side::{HospitalLink, Incoming, Listener};
 pub use downloads::DownloadRequest;
-pub use errors::{CertificateProblem, CloseCode, Disconnect, TransportError};
+pub use errors::{CloseCode, Disconnect, TransportError};
 pub use frames::FrameSender;
+pub use handshakes::CertificateProblem;
 pub use limits::Limits;
 pub use participant_side::{Blobs, CoordinatorLink, Dialer, Waiting};
 pub use traffic::{Traffic, TrafficCounts};

@@ -11,8 +11,9 @@ use rustls_pki_types::ServerName;
 use tokio::time::{sleep, timeout};
 
 use super::downloads::fetch_blob;
-use super::errors::{CloseCode, Disconnect, HandshakeFailure, TransportError};
+use super::errors::{CloseCode, Disconnect, TransportError};
 use super::frames::{FrameReceiver, FrameSender};
+use super::handshakes::HandshakeFailure;
 use super::limits::Limits;
 use super::streams::Stream;
 use super::tls::ParticipantTls;
@@ -99,8 +100,8 @@ impl Dialer {
         socket: &LocalSocket,
         mut on_wait: impl FnMut(&Waiting),
     ) -> Result<CoordinatorLink, TransportError> {
-        let mut retry_in = FIRST_WAIT;
-        for attempt in 1.. {
+        let (mut attempt, mut retry_in) = (1_u32, FIRST_WAIT);
+        loop {
             let cause = match self.attempt(socket).await {
                 Ok(link) => return Ok(link),
                 Err(HandshakeError::Final(error)) => return Err(error),
@@ -115,9 +116,9 @@ impl Dialer {
             tracing::info!("{waiting}");
             on_wait(&waiting);
             sleep(retry_in).await;
+            attempt = attempt.saturating_add(1);
             retry_in = (retry_in * 2).min(LONGEST_WAIT);
         }
-        unreachable!("attempts are not counted out")
     }
 
     /// Tries every address of the coordinator's name once.

@@ -7,7 +7,7 @@
 //! Sessions are never resumed and carry no 0-RTT data: a full handshake costs a millisecond, and a resumed one would skip
 //! the look into the roster.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crypto::sealed_sum::HospitalId;
@@ -111,18 +111,18 @@ impl HospitalKeys {
     pub fn new(
         keys: impl IntoIterator<Item = (HospitalId, KeyFingerprint)>,
     ) -> Result<Self, CertificateError> {
-        let mut by_hospital = BTreeMap::new();
+        let mut listed = BTreeSet::new();
         let mut by_key = BTreeMap::new();
         for (hospital, fingerprint) in keys {
+            if !listed.insert(hospital) {
+                return Err(CertificateError::DuplicateHospital { hospital });
+            }
             if let Some(first) = by_key.insert(fingerprint, hospital) {
                 return Err(CertificateError::SharedKey {
                     first,
                     second: hospital,
                     fingerprint,
                 });
-            }
-            if by_hospital.insert(hospital, fingerprint).is_some() {
-                return Err(CertificateError::DuplicateHospital { hospital });
             }
         }
         Ok(Self(by_key))

@@ -1,0 +1,495 @@
+//! The shell around the vault: the connection, transfers, the trainer's thread, signs of life. It makes no decision of the protocol.
+//!
+//! ```text
+//!            frames, blobs            inputs                requests
+//! coordinator <------> shell task <----------> vault thread --------> trainer thread
+//!                          ^                        ^------------------------'  results
+//!                          '--- outputs ------------'
+//! ```
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, mpsc},
+    time::{Duration, Instant},
+};
+
+use crypto::hash::Digest;
+use protocol::{
+    codec,
+    manifest::Purpose,
+    message::{ToCoordinator, ToVault},
+    transport::{CloseCode, CoordinatorLink, Dialer, Disconnect, TransportError, Waiting},
+};
+use tokio::sync::mpsc as channel;
+
+use crate::{
+    compute::ComputeSlots,
+    interruption::{Interruptions, Moment},
+    journal::Journal,
+    trainer::LocalTrainer,
+    vault::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate, Vault, VaultError, VaultEvent, VaultOutput},
+};
+
+/// A participant ready to run.
+pub struct Participant<J> {
+    /// The hospital's vault.
+    pub vault: Vault<J>,
+    /// Who trains.
+    pub trainer: Box<dyn LocalTrainer>,
+    /// How to reach the coordinator.
+    pub dialer: Dialer,
+    /// Turns at the processor, shared with other hospitals of this process.
+    pub slots: ComputeSlots,
+    /// Told of everything that happens.
+    pub events: channel::UnboundedSender<ParticipantEvent>,
+    /// Where a simulation cuts the hospital off.
+    pub interruptions: Arc<dyn Interruptions>,
+}
+
+/// What happens at a hospital, for logs, progress bars and records.
+pub enum ParticipantEvent {
+    /// The coordinator cannot be reached yet.
+    Waiting(Waiting),
+    /// The connection stands.
+    Connected,
+    /// The connection is lost; it will be tried again.
+    Disconnected {
+        /// Why, for people.
+        reason: String,
+    },
+    /// A step of training was done.
+    Training {
+        /// Steps done.
+        done: usize,
+        /// Steps in all.
+        total: usize,
+    },
+    /// The contribution to a sum is being sent, or has been.
+    Uploading {
+        /// Bytes sent.
+        sent: u64,
+        /// Bytes in all.
+        total: u64,
+    },
+    /// Something in the vault.
+    Vault(VaultEvent),
+}
+
+/// What a run has cost this hospital.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct RunCost {
+    /// Wall seconds of local training and evaluation.
+    pub training_secs: f64,
+    /// Of quantising, masking, sharing and sealing.
+    pub sealing_secs: f64,
+    /// Of opening sums and moving the model.
+    pub opening_secs: f64,
+    /// Of encrypting, decrypting and checking products.
+    pub conditioning_secs: f64,
+    /// Of uploads and downloads.
+    pub transport_secs: f64,
+    /// Message bytes to the coordinator.
+    pub sent_bytes: u64,
+    /// Message bytes from the coordinator.
+    pub received_bytes: u64,
+}
+
+/// Why a participant stopped before its run had ended.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The vault cannot go on.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The coordinator cannot be reached or believed.
+    #[error(transparent)]
+    Transport(#[from] TransportError),
+    /// The coordinator ended the run.
+    #[error("the coordinator ended the run: {0}")]
+    Ended(String),
+    /// A thread of this process has died; its own message came before.
+    #[error("the {0} has stopped unexpectedly")]
+    ThreadDied(&'static str),
+    /// Asked to stop.
+    #[error("stopped on request")]
+    Stopped,
+}
+
+impl<J: Journal + 'static> Participant<J> {
+    /// Takes part until the run ends, reconnecting as often as it takes. `stop` ends it early.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<RunCost, RunError> {
+        let (inputs, vault_inputs) = mpsc::channel();
+        let (vault_outputs, outputs) = channel::unbounded_channel();
+        let (jobs, trainer_jobs) = mpsc::channel();
+        let (results, steps) = (inputs.clone(), vault_outputs.clone());
+        let (trainer, slots) = (self.trainer, self.slots);
+        std::thread::spawn(move || trainer_thread(trainer, &slots, &trainer_jobs, &results, &steps));
+        let vault = self.vault;
+        std::thread::spawn(move || vault_thread(vault, &vault_inputs, &vault_outputs));
+        let shell = Shell {
+            dialer: self.dialer,
+            events: self.events,
+            interruptions: self.interruptions,
+            inputs,
+            jobs,
+            outputs,
+            cost: RunCost::default(),
+            busy: false,
+            partial_downloads: BTreeMap::new(),
+            contributed: (Purpose::Stats, 0),
+        };
+        tokio::select! {
+            result = shell.run() => result,
+            () = stop => Err(RunError::Stopped),
+        }
+    }
+}
+
+enum VaultInput {
+    Connected,
+    Message(Box<ToVault>),
+    Outcome(Vec<u8>),
+    Trained(u32, Result<TrainedUpdate, String>),
+    Evaluated(u32, Result<EvaluatedCounts, String>),
+}
+
+enum FromThreads {
+    Output(VaultOutput),
+    Spent(Phase, Duration),
+    Step { done: usize, total: usize },
+    TrainerIdle,
+    Failed(VaultError),
+}
+
+#[derive(Clone, Copy)]
+enum Phase {
+    Training,
+    Sealing,
+    Opening,
+    Conditioning,
+}
+
+enum TrainerJob {
+    Train(TrainRequest),
+    Evaluate(EvaluateRequest),
+}
+
+fn vault_thread<J: Journal>(mut vault: Vault<J>, inputs: &mpsc::Receiver<VaultInput>, outputs: &channel::UnboundedSender<FromThreads>) {
+    while let Ok(input) = inputs.recv() {
+        let began = Instant::now();
+        let (phase, result) = match input {
+            VaultInput::Connected => {
+                vault.handle_connected();
+                (None, Ok(()))
+            }
+            VaultInput::Message(message) => {
+                let phase = match *message {
+                    ToVault::RoundOpen(_) | ToVault::Products(_) => Some(Phase::Conditioning),
+                    ToVault::BoxForward(_) | ToVault::UnlockRequest(_) => Some(Phase::Sealing),
+                    _ => None,
+                };
+                (phase, vault.handle_message(*message))
+            }
+            VaultInput::Outcome(bytes) => (Some(Phase::Opening), vault.handle_outcome(&bytes)),
+            VaultInput::Trained(round, update) => {
+                (Some(Phase::Sealing), update.map_err(VaultError::Trainer).and_then(|update| vault.handle_trained(round, update)))
+            }
+            VaultInput::Evaluated(round, counts) => {
+                (Some(Phase::Sealing), counts.map_err(VaultError::Trainer).and_then(|counts| vault.handle_evaluated(round, &counts)))
+            }
+        };
+        if let Some(phase) = phase {
+            let _ = outputs.send(FromThreads::Spent(phase, began.elapsed()));
+        }
+        while let Some(output) = vault.poll_output() {
+            let _ = outputs.send(FromThreads::Output(output));
+        }
+        if let Err(error) = result {
+            let _ = outputs.send(FromThreads::Failed(error));
+            return;
+        }
+    }
+}
+
+fn trainer_thread(
+    mut trainer: Box<dyn LocalTrainer>,
+    slots: &ComputeSlots,
+    jobs: &mpsc::Receiver<TrainerJob>,
+    results: &mpsc::Sender<VaultInput>,
+    steps: &channel::UnboundedSender<FromThreads>,
+) {
+    while let Ok(job) = jobs.recv() {
+        let result = slots.run(|| {
+            let began = Instant::now();
+            let result = match job {
+                TrainerJob::Train(request) => {
+                    let round = request.round;
+                    let mut progress = |done, total| {
+                        let _ = steps.send(FromThreads::Step { done, total });
+                    };
+                    VaultInput::Trained(round, trainer.train(request, &mut progress))
+                }
+                TrainerJob::Evaluate(request) => VaultInput::Evaluated(request.round, trainer.evaluate(request)),
+            };
+            let _ = steps.send(FromThreads::Spent(Phase::Training, began.elapsed()));
+            result
+        });
+        let _ = steps.send(FromThreads::TrainerIdle);
+        if results.send(result).is_err() {
+            return;
+        }
+    }
+}
+
+struct Shell {
+    dialer: Dialer,
+    events: channel::UnboundedSender<ParticipantEvent>,
+    interruptions: Arc<dyn Interruptions>,
+    inputs: mpsc::Sender<VaultInput>,
+    jobs: mpsc::Sender<TrainerJob>,
+    outputs: channel::UnboundedReceiver<FromThreads>,
+    cost: RunCost,
+    /// Jobs that the trainer has not finished.
+    busy: bool,
+    partial_downloads: BTreeMap<Digest, Vec<u8>>,
+    /// Purpose and learning round of the last contribution.
+    contributed: (Purpose, u32),
+}
+
+/// How one connection ended.
+enum LinkEnd {
+    Finished,
+    Lost(String),
+    /// A simulation has cut us off; we return when it says so.
+    CutOff,
+}
+
+/// What a transfer reports to the shell.
+enum Transfer {
+    Uploaded(Duration),
+    Downloaded(Digest, Vec<u8>, Duration),
+    Interrupted(Digest, Vec<u8>),
+    Refused(String),
+    CutOff,
+}
+
+impl Shell {
+    async fn run(mut self) -> Result<RunCost, RunError> {
+        let mut already_connected_since: Option<Instant> = None;
+        loop {
+            let link = self.connect().await?;
+            let _ = self.events.send(ParticipantEvent::Connected);
+            let traffic = link.traffic();
+            let end = self.serve(link).await;
+            let counts = traffic.counts();
+            self.cost.sent_bytes += counts.sent_bytes();
+            self.cost.received_bytes += counts.received_bytes();
+            match end? {
+                LinkEnd::Finished => return Ok(self.cost),
+                LinkEnd::CutOff => {
+                    self.interruptions.returned().await;
+                }
+                LinkEnd::Lost(reason) => {
+                    let _ = self.events.send(ParticipantEvent::Disconnected { reason: reason.clone() });
+                    // The coordinator may hold a connection of ours that it has not yet noticed to be dead.
+                    let since = *already_connected_since.get_or_insert_with(Instant::now);
+                    if reason.contains(ALREADY_CONNECTED) && since.elapsed() > PATIENCE_WITH_OWN_GHOST {
+                        return Err(RunError::Ended(reason));
+                    }
+                    if !reason.contains(ALREADY_CONNECTED) {
+                        already_connected_since = None;
+                    }
+                    tokio::time::sleep(BEFORE_RECONNECTING).await;
+                }
+            }
+        }
+    }
+
+    async fn connect(&self) -> Result<CoordinatorLink, TransportError> {
+        let on_wait = |waiting: &Waiting| {
+            let _ = self.events.send(ParticipantEvent::Waiting(waiting.clone()));
+        };
+        match self.interruptions.socket()? {
+            Some(socket) => self.dialer.connect_through(socket, on_wait).await,
+            None => self.dialer.connect(on_wait).await,
+        }
+    }
+
+    /// Serves one connection to its end.
+    async fn serve(&mut self, mut link: CoordinatorLink) -> Result<LinkEnd, RunError> {
+        let sender = link.sender();
+        let (done, mut transfers) = channel::unbounded_channel();
+        let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        let mut steps = (0, 0);
+        self.to_vault(VaultInput::Connected)?;
+        loop {
+            tokio::select! {
+                frame = link.receive() => match frame {
+                    Ok(frame) => {
+                        let message: ToVault = match codec::decode_frame(&frame) {
+                            Ok(message) => message,
+                            Err(error) => return Ok(LinkEnd::Lost(format!("the coordinator sent bytes that are no message: {error}"))),
+                        };
+                        if matches!(message, ToVault::UnlockRequest(_)) && self.cut_off(Moment::BeforeUnlock, self.contributed) {
+                            return Ok(LinkEnd::CutOff);
+                        }
+                        self.to_vault(VaultInput::Message(Box::new(message)))?;
+                    }
+                    Err(Disconnect::ByPeer { code: CloseCode::Application(_), reason }) => return Err(RunError::Ended(reason)),
+                    Err(disconnect) => return Ok(LinkEnd::Lost(disconnect.to_string())),
+                },
+                output = self.outputs.recv() => match output.ok_or(RunError::ThreadDied("vault"))? {
+                    FromThreads::Output(VaultOutput::Finished) => {
+                        link.close(CloseCode::Done, "the run has ended").await;
+                        return Ok(LinkEnd::Finished);
+                    }
+                    FromThreads::Output(output) => {
+                        if let Some(message) = self.act(output, &link, &done)? {
+                            // A lost connection shows in `receive`; the vault repeats what was not answered.
+                            let _ = sender.send(codec::encode_frame(&message)).await;
+                        } else if self.interruptions.is_cut_off() {
+                            return Ok(LinkEnd::CutOff);
+                        }
+                    }
+                    FromThreads::Spent(phase, time) => *self.seconds(phase) += time.as_secs_f64(),
+                    FromThreads::Step { done, total } => {
+                        steps = (done as u32, total as u32);
+                        let _ = self.events.send(ParticipantEvent::Training { done, total });
+                    }
+                    FromThreads::TrainerIdle => self.busy = false,
+                    FromThreads::Failed(error) => {
+                        link.close(CloseCode::ShuttingDown, "this hospital cannot go on").await;
+                        return Err(error.into());
+                    }
+                },
+                Some(transfer) = transfers.recv() => match transfer {
+                    Transfer::Uploaded(time) => {
+                        self.cost.transport_secs += time.as_secs_f64();
+                        if self.cut_off(Moment::AfterUpload, self.contributed) {
+                            return Ok(LinkEnd::CutOff);
+                        }
+                    }
+                    Transfer::Downloaded(name, bytes, time) => {
+                        self.cost.transport_secs += time.as_secs_f64();
+                        self.partial_downloads.remove(&name);
+                        self.to_vault(VaultInput::Outcome(bytes))?;
+                    }
+                    Transfer::Interrupted(name, held) => {
+                        self.partial_downloads.insert(name, held);
+                    }
+                    Transfer::Refused(reason) => {
+                        let _ = self.events.send(ParticipantEvent::Vault(VaultEvent::Refused { reason }));
+                    }
+                    Transfer::CutOff => return Ok(LinkEnd::CutOff),
+                },
+                _ = heartbeat.tick(), if self.busy => {
+                    let working = ToCoordinator::Working { done: steps.0, total: steps.1 };
+                    let _ = sender.send(codec::encode_frame(&working)).await;
+                }
+            }
+        }
+    }
+
+    /// Does what the vault asks; gives the message to send, if that is what it asks.
+    fn act(
+        &mut self,
+        output: VaultOutput,
+        link: &CoordinatorLink,
+        done: &channel::UnboundedSender<Transfer>,
+    ) -> Result<Option<ToCoordinator>, RunError> {
+        match output {
+            VaultOutput::Send(message) => return Ok(Some(*message)),
+            VaultOutput::Upload { name, bytes, purpose, learning_round } => {
+                self.contributed = (purpose, learning_round);
+                if !self.cut_off(Moment::BeforeUpload, self.contributed) {
+                    self.upload(name, bytes, link, done);
+                }
+            }
+            VaultOutput::FetchOutcome { name } => self.download(name, link, done),
+            VaultOutput::Train(request) => self.to_trainer(TrainerJob::Train(request))?,
+            VaultOutput::Evaluate(request) => self.to_trainer(TrainerJob::Evaluate(request))?,
+            VaultOutput::Event(event) => {
+                let _ = self.events.send(ParticipantEvent::Vault(event));
+            }
+            VaultOutput::Finished => {}
+        }
+        Ok(None)
+    }
+
+    fn upload(&self, name: Digest, bytes: Arc<[u8]>, link: &CoordinatorLink, done: &channel::UnboundedSender<Transfer>) {
+        let (blobs, done, events) = (link.blobs(), done.clone(), self.events.clone());
+        let (interruptions, contributed) = (self.interruptions.clone(), self.contributed);
+        tokio::spawn(async move {
+            let began = Instant::now();
+            let total = bytes.len() as u64;
+            let cut = tokio::sync::Notify::new();
+            let progress = |sent: u64| {
+                let _ = events.send(ParticipantEvent::Uploading { sent, total });
+                if sent >= total / 2 && interrupts(&*interruptions, Moment::MidUpload, contributed) {
+                    cut.notify_one();
+                }
+            };
+            let result = tokio::select! {
+                result = blobs.upload(name, &bytes, progress) => match result {
+                    Ok(()) => Transfer::Uploaded(began.elapsed()),
+                    Err(TransportError::Refused(refusal)) => Transfer::Refused(format!("the coordinator refused our contribution: {refusal}")),
+                    // The connection is lost or stalls: the vault uploads again on the next one, from where this one stopped.
+                    Err(_) => return,
+                },
+                () = cut.notified() => Transfer::CutOff,
+            };
+            let _ = done.send(result);
+        });
+    }
+
+    fn download(&mut self, name: Digest, link: &CoordinatorLink, done: &channel::UnboundedSender<Transfer>) {
+        let (blobs, done) = (link.blobs(), done.clone());
+        let mut held = self.partial_downloads.remove(&name).unwrap_or_default();
+        tokio::spawn(async move {
+            let began = Instant::now();
+            let result = match blobs.download(name, &mut held).await {
+                Ok(()) => Transfer::Downloaded(name, held, began.elapsed()),
+                Err(TransportError::Refused(refusal)) => Transfer::Refused(format!("the coordinator has no such outcome: {refusal}")),
+                // Offered again on the next connection; what is here already is not fetched twice.
+                Err(_) => Transfer::Interrupted(name, held),
+            };
+            let _ = done.send(result);
+        });
+    }
+
+    fn to_vault(&self, input: VaultInput) -> Result<(), RunError> {
+        self.inputs.send(input).map_err(|_| RunError::ThreadDied("vault"))
+    }
+
+    fn to_trainer(&mut self, job: TrainerJob) -> Result<(), RunError> {
+        self.busy = true;
+        self.jobs.send(job).map_err(|_| RunError::ThreadDied("trainer"))
+    }
+
+    fn cut_off(&self, moment: Moment, contribution: (Purpose, u32)) -> bool {
+        interrupts(&*self.interruptions, moment, contribution)
+    }
+
+    fn seconds(&mut self, phase: Phase) -> &mut f64 {
+        match phase {
+            Phase::Training => &mut self.cost.training_secs,
+            Phase::Sealing => &mut self.cost.sealing_secs,
+            Phase::Opening => &mut self.cost.opening_secs,
+            Phase::Conditioning => &mut self.cost.conditioning_secs,
+        }
+    }
+}
+
+/// Hospitals are cut off in updates only: those are the rounds that people count.
+fn interrupts(interruptions: &dyn Interruptions, moment: Moment, (purpose, learning_round): (Purpose, u32)) -> bool {
+    purpose == Purpose::Update && interruptions.interrupts(moment, learning_round)
+}
+
+/// What the coordinator says to a second connection of one hospital.
+pub const ALREADY_CONNECTED: &str = "already connected";
+
+const HEARTBEAT: Duration = Duration::from_secs(2);
+const BEFORE_RECONNECTING: Duration = Duration::from_millis(300);
+const PATIENCE_WITH_OWN_GHOST: Duration = Duration::from_secs(15);

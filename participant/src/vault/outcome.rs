@@ -1,0 +1,138 @@
+//! Opening a sum and moving on (PROTOCOL.md 3.7): the same steps for a vault that took part and for one that missed the round.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use crypto::{
+    hash::{derive_key, hmac},
+    sealed_sum::{self, HospitalId, UnlockVector},
+};
+use protocol::{
+    codec::{self, Id},
+    identity::{Signed, SignedError},
+    manifest::Purpose,
+    message::ToCoordinator,
+    round::{
+        RoundError,
+        contribution::chunks_root,
+        next_transcript,
+        outcome::{Outcome, RoundClosed, RoundFailed},
+    },
+};
+
+use super::{OpenedRound, Stage, StepError, Vault, VaultError, VaultEvent, round::unlock_key, statistics::Statistics};
+use crate::journal::Journal;
+
+impl<J: Journal> Vault<J> {
+    /// An outcome has been downloaded: opens the sum, moves the common state and says so.
+    ///
+    /// # Errors
+    /// [`VaultError`] when the vault cannot go on; an outcome that does not stand is refused with an event, one that does not open is
+    /// reported to the coordinator.
+    pub fn handle_outcome(&mut self, bytes: &[u8]) -> Result<(), VaultError> {
+        self.in_round(|vault| vault.take_outcome(bytes))
+    }
+
+    fn take_outcome(&mut self, bytes: &[u8]) -> Result<(), StepError> {
+        let outcome: Outcome = codec::decode(bytes).map_err(|error| RoundError::from(SignedError::from(error)))?;
+        let roster = self.identity.roster.clone();
+        let header_hash = outcome.header.digest();
+        let header = outcome.header.verify(roster.coordinator_key(), "the coordinator").map_err(RoundError::from)?;
+        let request = outcome.request.verify(roster.coordinator_key(), "the coordinator").map_err(RoundError::from)?;
+        let Some(context) = self.context() else { return Err(RoundError::OtherRound { message: "an outcome" }.into()) };
+        let Stage::Keyed { member, .. } = &self.stage else { return Ok(()) };
+        let seen = member.round.as_ref().is_some_and(|round| round.hash == header_hash);
+        if !seen {
+            // A round we were not there for: the header is checked as if it opened now.
+            context.check(&header, member.last_round)?;
+        }
+        let Stage::Keyed { run, keys, member } = &mut self.stage else { return Ok(()) };
+        let joined = keys.joined();
+        request.check(&header_hash, &joined, &roster)?;
+        let members = request.members();
+        keys.advance_to(header.round);
+        member.last_round = member.last_round.max(header.round);
+
+        let contributors = request.hash();
+        let (group, _) = keys.group_key().ok_or(RoundError::OtherRound { message: "an outcome" })?;
+        let mut seen_ids = BTreeSet::new();
+        let mut shares: Vec<(HospitalId, UnlockVector)> = Vec::new();
+        for signed in outcome.shares.iter() {
+            let id = signed.read_unverified().map_err(SignedError::from).map_err(RoundError::from)?.id.0;
+            let Some(peer) = roster.member(id).filter(|_| joined.contains(&id)) else { continue };
+            let Ok(body) = signed.verify(&peer.signing_key, format_args!("hospital {id}")) else { continue };
+            if body.header != header_hash || body.contributors != contributors || !seen_ids.insert(id) {
+                continue;
+            }
+            let key = unlock_key(group, &header.transcript, &header_hash, &contributors, id);
+            let Ok(plain) = super::aead::open(&key, &body.sealed.0) else { continue };
+            if let Ok(vector) = UnlockVector::from_bytes(&plain) {
+                shares.push((id, vector));
+            }
+        }
+        let threshold = roster.threshold();
+        if shares.len() < threshold {
+            return Err(RoundError::TooFewShares { found: shares.len(), needed: threshold }.into());
+        }
+
+        let shape = run.manifest.shape(header.purpose, joined.len()).map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
+        let opened = sealed_sum::open(&self.ring, &header_hash, &shape, members.len(), threshold, &outcome.sum.0, &shares);
+        let opened = match opened {
+            Ok(opened) => opened,
+            Err(error) => {
+                let failed = RoundFailed { id: Id(self.identity.id), header: header_hash, contributors };
+                let signed = Signed::sign(&failed, &self.identity.key);
+                self.send(ToCoordinator::RoundFailed(signed));
+                return Err(RoundError::DoesNotOpen(error.to_string()).into());
+            }
+        };
+
+        let clips = member.model.clips().to_vec();
+        let learning_round = member.learning_round(header.purpose);
+        let mut mean = Vec::new();
+        match header.purpose {
+            Purpose::Stats => member.statistics = Some(Statistics::from_counters(&run.manifest, &opened.counters)),
+            Purpose::Update => {
+                let weight_sum = members.iter().map(|&id| u64::from(run.manifest.weight(id))).sum();
+                let clipped = member.model.clipped_tensors();
+                mean = opened.mean(&shape, &clipped, members.len(), header.largest_weight, weight_sum);
+                member.model.apply_mean(&mean, members.len());
+                member.updates += 1;
+                member.model_hash = member.model.hash();
+                member.filters = None;
+                member.trained = None;
+            }
+            Purpose::Evaluation => self.journal.record_evaluation(&run.hash, &members)?,
+        }
+        let sum_root = chunks_root(&outcome.sum.0);
+        member.transcript = next_transcript(&header.transcript, &header_hash, &contributors, &sum_root, &member.model_hash);
+        let counters: Vec<u8> = opened.counters.iter().flat_map(|counter| counter.to_le_bytes()).collect();
+        let result_key = derive_key(group.as_bytes(), "result", &[]);
+        let closed = RoundClosed {
+            id: Id(self.identity.id),
+            header: header_hash,
+            contributors,
+            transcript: member.transcript,
+            model_hash: member.model_hash,
+            result_commit: hmac(&result_key, &[&counters]),
+        };
+        // Seed, shares and blob go with the round; the round's keys with the next header's step.
+        self.journal.settle(&header.key())?;
+        member.round = None;
+        let event = OpenedRound {
+            round: header.round,
+            purpose: header.purpose,
+            learning_round,
+            contributors: members.into_iter().collect(),
+            sum: Arc::new(opened),
+            mean: Arc::new(mean),
+            clips,
+            model: member.model.clone(),
+            model_hash: member.model_hash,
+            transcript: member.transcript,
+        };
+        let signed = Signed::sign(&closed, &self.identity.key);
+        self.send(ToCoordinator::RoundClosed(signed));
+        self.event(VaultEvent::Opened(Box::new(event)));
+        Ok(())
+    }
+}

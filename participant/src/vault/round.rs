@@ -1,0 +1,384 @@
+//! The round at hand as the vault sees it: header, contribution, boxes, the one answer (PROTOCOL.md 3.3, 3.5, 3.6).
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crypto::{
+    hash::{Digest, SecretKey32, derive_key, hmac},
+    sealed_sum::{self, HospitalId, Seed, Share, Weight, add_shares, pack},
+};
+use protocol::{
+    codec::{self, Bytes, Id, List},
+    identity::Signed,
+    manifest::Purpose,
+    message::ToCoordinator,
+    round::{
+        RoundError,
+        contribution::{
+            BoxAck, BoxForward, Contribution, ContributionManifest, ShareBox, boxes_root, check_forward, chunks_root,
+        },
+        header::RoundOpen,
+        unlock::{UnlockRequest, UnlockShare, evaluation_allowed},
+    },
+};
+use zeroize::Zeroizing;
+
+use super::{
+    EvaluateRequest, EvaluatedCounts, Stage, StepError, TrainRequest, Vault, VaultError, VaultEvent, VaultOutput,
+    conditioning::{Conditioner, weight_change},
+    statistics::own_counters,
+};
+use crate::journal::{Journal, RecordedAnswer};
+
+/// See the module.
+pub(super) struct VaultRound {
+    pub(super) header: RoundOpen,
+    pub(super) hash: Digest,
+    learning_round: u32,
+    started: bool,
+    contribution: Option<OwnContribution>,
+    boxes: BTreeMap<HospitalId, HeldShare>,
+    answer: Option<Signed<UnlockShare>>,
+}
+
+struct OwnContribution {
+    digest: Digest,
+    blob: Arc<[u8]>,
+}
+
+/// A contributor's share for this vault. Our own is among them once we have contributed.
+struct HeldShare {
+    digest: Digest,
+    commit: Digest,
+    share: Share,
+}
+
+impl VaultRound {
+    fn new(header: RoundOpen, hash: Digest, learning_round: u32) -> Self {
+        Self { header, hash, learning_round, started: false, contribution: None, boxes: BTreeMap::new(), answer: None }
+    }
+
+    pub(super) fn number(&self) -> u32 {
+        self.header.round
+    }
+
+    /// The upload, for a new connection.
+    pub(super) fn upload(&self) -> Option<VaultOutput> {
+        self.contribution.as_ref().map(|own| VaultOutput::Upload {
+            name: own.digest,
+            bytes: own.blob.clone(),
+            purpose: self.header.purpose,
+            learning_round: self.learning_round,
+        })
+    }
+
+    /// The answer, for a new connection; acknowledgements follow when boxes are forwarded again.
+    pub(super) fn repeat(&self) -> impl Iterator<Item = ToCoordinator> {
+        self.answer.iter().cloned().map(ToCoordinator::UnlockShare)
+    }
+}
+
+impl<J: Journal> Vault<J> {
+    /// Accepts a header, or refuses it: PROTOCOL.md 3.3. Accepting one ends every older one.
+    pub(super) fn take_header(&mut self, signed: Signed<RoundOpen>) -> Result<(), VaultError> {
+        self.in_round(|vault| {
+            let hash = signed.digest();
+            let Some(context) = vault.context() else { return Err(RoundError::OtherRound { message: "a header" }.into()) };
+            let Stage::Keyed { member, keys, .. } = &vault.stage else { return Ok(()) };
+            if member.round.as_ref().is_some_and(|round| round.hash == hash) {
+                // The same header on a new connection.
+                return vault.acknowledge();
+            }
+            let header = signed.verify(vault.identity.roster.coordinator_key(), "the coordinator").map_err(RoundError::from)?;
+            if !keys.is_complete() {
+                return Err(RoundError::OtherRound { message: "a header before all vaults are ready" }.into());
+            }
+            context.check(&header, member.last_round)?;
+            let key = header.key();
+            let (spent, answer) = (vault.journal.is_spent(&key)?, vault.journal.answer(&key)?);
+            if spent || answer.is_some() {
+                return Err(RoundError::KeySpent { purpose: header.purpose.name() }.into());
+            }
+            let expects_statistics = header.purpose == Purpose::Stats;
+            if member.statistics.is_none() != expects_statistics {
+                return Err(RoundError::HeaderMismatch { field: "purpose" }.into());
+            }
+            let Stage::Keyed { member, keys, .. } = &mut vault.stage else { return Ok(()) };
+            member.last_round = header.round;
+            keys.advance_to(header.round);
+            let learning_round = member.learning_round(header.purpose);
+            member.round = Some(VaultRound::new(header, hash, learning_round));
+            vault.start_work()
+        })
+    }
+
+    /// Starts what the round asks for, once the filters are here: the statistics, training, or evaluation.
+    pub(super) fn start_work(&mut self) -> Result<(), StepError> {
+        let Stage::Keyed { run, member, keys } = &mut self.stage else { return Ok(()) };
+        let Some(round) = member.round.as_mut().filter(|round| !round.started) else { return Ok(()) };
+        let (number, purpose) = (round.header.round, round.header.purpose);
+        if purpose == Purpose::Stats {
+            round.started = true;
+            let counters = own_counters(&run.records);
+            return self.contribute(&[], &counters);
+        }
+        let statistics = member.statistics.clone().ok_or(RoundError::HeaderMismatch { field: "purpose" })?;
+        let manifest = run.manifest.clone();
+        if manifest.conditioning.uses_filters() && member.filters.is_none() {
+            let (id, session) = (self.identity.id, keys.session());
+            let (records, rng) = (run.records.clone(), &mut self.rng);
+            let weights = Self::conditioned_weights(member);
+            let conditioner = member.conditioner.get_or_insert_with(|| {
+                let scaled = records.scaled(&statistics);
+                Conditioner::new(id, session, scaled, manifest.conditioning.profile(), rng)
+            });
+            match conditioner.request(weights, rng) {
+                Ok(released) => self.keep_filters(released),
+                Err(messages) => {
+                    for message in messages {
+                        self.send(message);
+                    }
+                    return Ok(());
+                }
+            }
+        }
+        let Stage::Keyed { member, .. } = &mut self.stage else { return Ok(()) };
+        let Some(round) = &mut member.round else { return Ok(()) };
+        round.started = true;
+        if purpose == Purpose::Update && member.trained.as_ref().is_some_and(|(model_hash, _)| *model_hash == member.model_hash) {
+            return self.contribute_update();
+        }
+        let model = Self::model_for_trainer(&manifest, member);
+        let filters = member.filters.as_ref().map(|filters| filters.as_ref().clone());
+        let output = match purpose {
+            Purpose::Update => {
+                // A stream of its own for every hospital and model: the same seed gives the same training, whatever else happens.
+                let parts: [&[u8]; 2] = [&member.model_hash, &[self.identity.id.get()]];
+                let seed = *derive_key(&manifest.init_seed, "training", &parts).as_bytes();
+                let class_weights = statistics.class_weights();
+                VaultOutput::Train(TrainRequest { round: number, model, filters, class_weights, seed, manifest })
+            }
+            _ => VaultOutput::Evaluate(EvaluateRequest { round: number, model, filters, manifest }),
+        };
+        self.outputs.push_back(output);
+        Ok(())
+    }
+
+    /// The update: what training moved, and `-eta_W` times the gradient of W in its place.
+    pub(super) fn contribute_update(&mut self) -> Result<(), StepError> {
+        let Stage::Keyed { run, member, .. } = &self.stage else { return Ok(()) };
+        let Some((_, update)) = &member.trained else { return Ok(()) };
+        let manifest = &run.manifest;
+        let common = member.model.values();
+        let mut change: Zeroizing<Vec<f64>> = Zeroizing::new(Vec::with_capacity(common.len()));
+        let mut trained = update.model.iter();
+        for tensor in member.model.layout().tensors.iter() {
+            if tensor.name.0 == protocol::network::CONDITIONED_WEIGHT && manifest.conditioning.uses_filters() {
+                let features = member.conditioner.as_ref().map_or(&[][..], Conditioner::features);
+                change.extend(weight_change(features, &update.filter_gradients, update.batches, manifest.conditioning_rate));
+                continue;
+            }
+            let before = &common[change.len()..change.len() + tensor.values()];
+            change.extend(before.iter().zip(trained.by_ref()).map(|(before, after)| f64::from(*after) - f64::from(*before)));
+        }
+        if change.len() != common.len() || trained.next().is_some() {
+            return Err(RoundError::NotSummable("the trainer returned a model of another size".into()).into());
+        }
+        self.contribute(&change, &[1, 0])
+    }
+
+    /// The evaluation: confusion matrix, losses, training steps.
+    pub(super) fn contribute_evaluation(&mut self, counts: &EvaluatedCounts) -> Result<(), StepError> {
+        let Stage::Keyed { member, .. } = &self.stage else { return Ok(()) };
+        let (loss, steps) = member.training_record;
+        let mut counters = vec![1];
+        counters.extend(counts.confusion.iter().flatten());
+        counters.push(fixed_point(counts.loss_sum));
+        counters.push(fixed_point(loss * f64::from(steps)));
+        counters.push(u64::from(steps));
+        self.contribute(&[], &counters)
+    }
+
+    /// Quantises, masks, shares, seals and signs; journals before anything leaves (PROTOCOL.md 3.5).
+    fn contribute(&mut self, values: &[f64], counters: &[u64]) -> Result<(), StepError> {
+        let not_summable = |error: sealed_sum::SumError| RoundError::NotSummable(error.to_string());
+        let Stage::Keyed { run, keys, member } = &mut self.stage else { return Ok(()) };
+        let Some(round) = member.round.as_mut().filter(|round| round.contribution.is_none()) else { return Ok(()) };
+        let (id, joined) = (self.identity.id, keys.joined());
+        let purpose = round.header.purpose;
+        let shape = run.manifest.shape(purpose, joined.len()).map_err(not_summable)?;
+        let clips = if purpose == Purpose::Update { member.model.clipped_tensors() } else { Vec::new() };
+        let weight = Weight { own: run.manifest.weight(id), largest: run.manifest.largest_weight() };
+        let (mut message, saturation) = pack(&shape, values, &clips, weight, counters).map_err(not_summable)?;
+        if saturation.values > 0 {
+            // The number of saturated values is itself a counter of the sum.
+            let counters = [1, saturation.values];
+            (message, _) = pack(&shape, values, &clips, weight, &counters).map_err(not_summable)?;
+        }
+
+        let seed = Seed::generate();
+        let attempt = 0;
+        self.journal.record_seed(&round.hash, attempt, &seed)?;
+        let threshold = self.identity.roster.threshold();
+        let sealed = sealed_sum::seal(&self.ring, &round.hash, id, attempt, &seed, &message, threshold, &joined).map_err(not_summable)?;
+        drop(message);
+
+        let chunks_root = chunks_root(&sealed.chunks);
+        let mut boxes = Vec::with_capacity(joined.len() - 1);
+        let mut own_share = None;
+        for (to, share) in sealed.shares {
+            if to == id {
+                own_share = Some(share);
+                continue;
+            }
+            let pair = keys.pair_key(to).ok_or(RoundError::NotJoined { id: to })?;
+            let key = box_key(pair, id, to, &round.hash, attempt, &chunks_root);
+            boxes.push(ShareBox { to: Id(to), sealed: Bytes(super::aead::seal_once(key, share.to_bytes())) });
+        }
+        let commit = match purpose {
+            Purpose::Update => commit(keys.group_key(), &member.model_hash, member.model.clips()),
+            Purpose::Stats | Purpose::Evaluation => [0; 32],
+        };
+        let manifest =
+            ContributionManifest { header: round.hash, id: Id(id), attempt, chunks_root, boxes_root: boxes_root(&boxes), commit };
+        let signed = Signed::sign(&manifest, &self.identity.key);
+        let digest = signed.digest();
+        let contribution = Contribution { manifest: signed, boxes: List(boxes), chunks: Bytes(sealed.chunks) };
+        let blob: Arc<[u8]> = codec::encode(&contribution).into();
+        self.journal.record_blob(&round.hash, &blob)?;
+
+        if let Some(share) = own_share {
+            round.boxes.insert(id, HeldShare { digest, commit, share });
+        }
+        round.contribution = Some(OwnContribution { digest, blob });
+        let number = round.header.round;
+        self.outputs.extend(round.upload());
+        self.event(VaultEvent::Sealed { round: number, purpose, saturated: saturation.values });
+        self.acknowledge()
+    }
+
+    /// Opens a forwarded box at once and keeps the share; the first valid one of a contributor wins.
+    pub(super) fn take_box(&mut self, forward: &BoxForward) -> Result<(), StepError> {
+        let Stage::Keyed { keys, member, .. } = &mut self.stage else { return Ok(()) };
+        let Some(round) = &mut member.round else { return Err(RoundError::OtherRound { message: "a box" }.into()) };
+        let id = self.identity.id;
+        let manifest = check_forward(forward, id, &round.hash, &keys.joined(), &self.identity.roster)?;
+        let from = manifest.id.0;
+        let digest = forward.manifest.digest();
+        match round.boxes.get(&from) {
+            Some(held) if held.digest == digest => return self.acknowledge(),
+            Some(_) => return Err(RoundError::Second { id: from, message: "box" }.into()),
+            None => {}
+        }
+        let pair = keys.pair_key(from).ok_or(RoundError::NotJoined { id: from })?;
+        let key = box_key(pair, from, id, &round.hash, manifest.attempt, &manifest.chunks_root);
+        let plain = super::aead::open(&key, &forward.sealed.0).map_err(|_| RoundError::BoxDoesNotOpen { id: from })?;
+        let share = Share::from_bytes(&plain).map_err(|_| RoundError::BoxDoesNotOpen { id: from })?;
+        round.boxes.insert(from, HeldShare { digest, commit: manifest.commit, share });
+        self.acknowledge()
+    }
+
+    /// Tells the coordinator whose shares we hold.
+    fn acknowledge(&mut self) -> Result<(), StepError> {
+        let Stage::Keyed { member, .. } = &self.stage else { return Ok(()) };
+        let Some(round) = &member.round else { return Ok(()) };
+        let ack =
+            BoxAck { header: round.hash, id: Id(self.identity.id), opened: BoxAck::bitmap(round.boxes.keys().copied()) };
+        let signed = Signed::sign(&ack, &self.identity.key);
+        self.send(ToCoordinator::BoxAck(signed));
+        Ok(())
+    }
+
+    /// Answers for U if all five conditions of PROTOCOL.md 3.6 hold; the whole answer is in the journal before it leaves.
+    pub(super) fn take_unlock_request(&mut self, signed: &Signed<UnlockRequest>) -> Result<(), StepError> {
+        let request = signed.verify(self.identity.roster.coordinator_key(), "the coordinator").map_err(RoundError::from)?;
+        let Stage::Keyed { run, keys, member } = &mut self.stage else { return Ok(()) };
+        // 1. The last header we accepted, on a key that is not spent.
+        let Some(round) = &mut member.round else { return Err(RoundError::OtherRound { message: "an unlock request" }.into()) };
+        let (id, joined, hash) = (self.identity.id, keys.joined(), round.hash);
+        let key = round.header.key();
+        if self.journal.is_spent(&key)? {
+            return Err(RoundError::KeySpent { purpose: key.purpose.name() }.into());
+        }
+        // 2. Distinct, joined, enough, signed.
+        request.check(&hash, &joined, &self.identity.roster)?;
+        // 3. Our own entry is our own.
+        let own = round.contribution.as_ref().map(|own| own.digest);
+        let listed = request.contributors.iter().find(|contributor| contributor.id.0 == id).map(|contributor| contributor.digest);
+        if listed.is_some() && listed != own {
+            return Err(RoundError::OwnContributionAltered.into());
+        }
+        // 4. A valid box of every contributor, made with our clips.
+        let expected_commit = match round.header.purpose {
+            Purpose::Update => commit(keys.group_key(), &member.model_hash, member.model.clips()),
+            Purpose::Stats | Purpose::Evaluation => [0; 32],
+        };
+        for contributor in request.contributors.iter() {
+            let id = contributor.id.0;
+            let held = round.boxes.get(&id).filter(|held| held.digest == contributor.digest).ok_or(RoundError::MissingBox { id })?;
+            if !crypto::hash::constant_time_eq(&held.commit, &expected_commit) {
+                return Err(RoundError::OtherCommit { id }.into());
+            }
+        }
+        // 5. Never another U, never another header on this key; evaluations only over sets that single nobody out.
+        let contributors = request.hash();
+        if let Some(answer) = self.journal.answer(&key)? {
+            if (answer.header, answer.contributors) != (hash, contributors) {
+                return Err(RoundError::SecondSet.into());
+            }
+            let share: Signed<UnlockShare> = codec::decode(&answer.share).map_err(|error| RoundError::from(protocol::identity::SignedError::from(error)))?;
+            self.send(ToCoordinator::UnlockShare(share));
+            return Ok(());
+        }
+        let members = request.members();
+        if key.purpose == Purpose::Evaluation {
+            let (earlier, least) = (self.journal.evaluations(&run.hash)?, self.identity.roster.min_contributors());
+            if !evaluation_allowed(&members, &earlier, least) {
+                return Err(RoundError::EvaluationDifference { least }.into());
+            }
+        }
+
+        round.boxes.retain(|from, _| members.contains(from));
+        let vector = add_shares(round.boxes.values().map(|held| &held.share));
+        let (group, _) = keys.group_key().ok_or(RoundError::OtherRound { message: "an unlock request" })?;
+        let key_of_share = unlock_key(group, &round.header.transcript, &hash, &contributors, id);
+        let body = UnlockShare {
+            header: hash,
+            contributors,
+            id: Id(id),
+            sealed: Bytes(super::aead::seal_once(key_of_share, vector.to_bytes())),
+        };
+        let share = Signed::sign(&body, &self.identity.key);
+        let answer = RecordedAnswer { header: hash, contributors, share: codec::encode(&share) };
+        if key.purpose == Purpose::Evaluation {
+            self.journal.record_evaluation(&run.hash, &members)?;
+        }
+        self.journal.record_answer(&key, &answer)?;
+        round.answer = Some(share.clone());
+        self.send(ToCoordinator::UnlockShare(share));
+        if own.is_some() && listed.is_none() {
+            self.event(VaultEvent::Refused { reason: "our complete contribution was left out of the sum".into() });
+        }
+        Ok(())
+    }
+}
+
+/// `HKDF(K_ij, 'box' || i || j || hh || attempt || b_root)`.
+fn box_key(pair: &SecretKey32, from: HospitalId, to: HospitalId, header: &Digest, attempt: u8, chunks_root: &Digest) -> SecretKey32 {
+    derive_key(pair.as_bytes(), "box", &[&[from.get()], &[to.get()], header, &[attempt], chunks_root])
+}
+
+/// `HKDF(G, 'unlock' || T_{r-1} || hh || uh || j)`.
+pub(super) fn unlock_key(group: &SecretKey32, transcript: &Digest, header: &Digest, contributors: &Digest, id: HospitalId) -> SecretKey32 {
+    derive_key(group.as_bytes(), "unlock", &[transcript, header, contributors, &[id.get()]])
+}
+
+/// `HMAC(G, model_hash || round || c vector)`: shows that all used one clip vector without showing it.
+fn commit(group: Option<(&SecretKey32, u32)>, model_hash: &Digest, clips: &[f64]) -> Digest {
+    let Some((group, round)) = group else { return [0; 32] };
+    let clips: Vec<u8> = clips.iter().flat_map(|clip| clip.to_le_bytes()).collect();
+    hmac(group, &[model_hash, &round.to_le_bytes(), &clips])
+}
+
+fn fixed_point(value: f64) -> u64 {
+    (value.max(0.0) * 65_536.0).round() as u64
+}

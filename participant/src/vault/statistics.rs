@@ -1,0 +1,110 @@
+//! What the `stats` sum tells every hospital: class counts for the weights of the loss, means and deviations of the features.
+
+use model::{
+    data::{FEATURES, FeatureScaling, impute_and_scale},
+    train::class_weights,
+};
+use protocol::manifest::{Manifest, Purpose};
+
+/// What a hospital knows of its own patients, as far as the vault needs it.
+pub struct ClinicalRecords {
+    /// The nine features of each patient, raw units, in the trainer's order of patients.
+    pub features: Vec<[Option<f64>; FEATURES]>,
+    /// Whether the patient has slices in the training set: only those count in the statistics.
+    pub in_training: Vec<bool>,
+    /// Training slices of each class.
+    pub class_counts: Vec<u64>,
+}
+
+impl ClinicalRecords {
+    /// Features with the missing ones replaced by the federation's means, scaled to [0, 1] by their public ranges.
+    pub fn scaled(&self, statistics: &Statistics) -> Vec<[f64; FEATURES]> {
+        self.features.iter().map(|features| impute_and_scale(features, &statistics.means, FeatureScaling::Unit)).collect()
+    }
+}
+
+/// The federation's statistics, as opened from the `stats` sum.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statistics {
+    /// Training slices of each class over all contributors.
+    pub class_counts: Vec<u64>,
+    /// Mean of each feature over the training patients that have it; 0 where nobody has.
+    pub means: [f64; FEATURES],
+    /// Standard deviation of each feature, likewise.
+    pub deviations: [f64; FEATURES],
+}
+
+/// The counters that this hospital contributes, in the manifest's order.
+pub fn own_counters(records: &ClinicalRecords) -> Vec<u64> {
+    let mut counters = vec![1];
+    counters.extend(&records.class_counts);
+    for feature in 0..FEATURES {
+        let patients = records.features.iter().zip(&records.in_training).filter(|(_, in_training)| **in_training);
+        let present: Vec<f64> = patients.filter_map(|(features, _)| features[feature]).collect();
+        counters.push(present.len() as u64);
+        counters.push(fixed_point(present.iter().sum()));
+        counters.push(fixed_point(present.iter().map(|value| value * value).sum()));
+    }
+    counters
+}
+
+impl Statistics {
+    /// Reads the opened counters.
+    ///
+    /// # Panics
+    /// If there are fewer than the manifest lists: the sum was opened with the same list.
+    pub fn from_counters(manifest: &Manifest, counters: &[u64]) -> Self {
+        assert_eq!(counters.len(), manifest.counters(Purpose::Stats).len(), "counters of another sum");
+        let classes = manifest.task.classes();
+        let (mut means, mut deviations) = ([0.0; FEATURES], [0.0; FEATURES]);
+        for (feature, sums) in counters[1 + classes..].chunks_exact(3).enumerate() {
+            let count = sums[0] as f64;
+            if count > 0.0 {
+                let mean = sums[1] as f64 / FIXED_POINT / count;
+                means[feature] = mean;
+                deviations[feature] = (sums[2] as f64 / FIXED_POINT / count - mean * mean).max(0.0).sqrt();
+            }
+        }
+        Self { class_counts: counters[1..=classes].to_vec(), means, deviations }
+    }
+
+    /// The weight of each class in the loss.
+    pub fn class_weights(&self) -> Vec<f64> {
+        class_weights(&self.class_counts)
+    }
+}
+
+/// Features are not negative: flags, and years.
+fn fixed_point(sum: f64) -> u64 {
+    (sum * FIXED_POINT).round() as u64
+}
+
+const FIXED_POINT: f64 = 256.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::manifest::testing::manifest;
+
+    #[test]
+    fn sums_of_two_hospitals_give_the_pooled_mean_and_deviation() {
+        let with = |age: Option<f64>| {
+            let mut features = [Some(0.0); FEATURES];
+            features[1] = age;
+            features
+        };
+        let one = ClinicalRecords { features: vec![with(Some(30.0)), with(None)], in_training: vec![true, true], class_counts: vec![3, 1] };
+        let two = ClinicalRecords {
+            features: vec![with(Some(50.0)), with(Some(40.0)), with(Some(99.0))],
+            in_training: vec![true, true, false],
+            class_counts: vec![0, 5],
+        };
+        let (one, two) = (own_counters(&one), own_counters(&two));
+        let sums: Vec<u64> = one.iter().zip(&two).map(|(left, right)| left + right).collect();
+        let statistics = Statistics::from_counters(&manifest(), &sums);
+        assert_eq!(statistics.class_counts, [3, 6]);
+        assert!((statistics.means[1] - 40.0).abs() < 1e-2);
+        assert!((statistics.deviations[1] - (200.0_f64 / 3.0).sqrt()).abs() < 1e-2);
+        assert_eq!(statistics.means[0], 0.0);
+    }
+}

@@ -1,0 +1,173 @@
+//! What travels on the control stream, each way.
+
+use crypto::hash::{Digest, labelled_hash};
+
+use crate::{
+    codec::{Bytes, Decode, Encode, Id, List, Text},
+    identity::Signed,
+    manifest::Manifest,
+    round::{
+        contribution::{BoxAck, BoxForward},
+        header::RoundOpen,
+        outcome::{RoundClosed, RoundFailed},
+        unlock::{UnlockRequest, UnlockShare},
+    },
+    session::{Encapsulation, GroupKey, Join, Joins, Ready, SessionId},
+};
+
+/// From a hospital to the coordinator.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum ToCoordinator {
+    /// First on every connection.
+    Hello(Hello),
+    /// See [`Join`].
+    Join(Signed<Join>),
+    /// See [`Encapsulation`].
+    Encapsulation(Signed<Encapsulation>),
+    /// See [`GroupKey`].
+    GroupKey(Signed<GroupKey>),
+    /// See [`Ready`].
+    Ready(Signed<Ready>),
+    /// A relinearisation key, once per CKKS key.
+    EvaluationKey(EvaluationKey),
+    /// Enc(f), once per CKKS key and block of patients.
+    EncryptedFeatures(EncryptedFeatures),
+    /// Enc(W): asks for the products with every block.
+    FilterRequest(FilterRequest),
+    /// Still training: this many steps of so many.
+    Working {
+        /// Steps done.
+        done: u32,
+        /// Steps in all.
+        total: u32,
+    },
+    /// See [`BoxAck`].
+    BoxAck(Signed<BoxAck>),
+    /// See [`UnlockShare`].
+    UnlockShare(Signed<UnlockShare>),
+    /// See [`RoundClosed`].
+    RoundClosed(Signed<RoundClosed>),
+    /// See [`RoundFailed`].
+    RoundFailed(Signed<RoundFailed>),
+}
+
+/// From the coordinator to a hospital.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub enum ToVault {
+    /// Session and run; answers a [`Hello`].
+    Welcome(Welcome),
+    /// All Joins, sorted by number.
+    Joins(Joins),
+    /// Relayed.
+    Encapsulation(Signed<Encapsulation>),
+    /// Relayed.
+    GroupKey(Signed<GroupKey>),
+    /// Relayed.
+    Ready(Signed<Ready>),
+    /// The encrypted products of one filter request.
+    Products(Products),
+    /// A round begins.
+    RoundOpen(Signed<RoundOpen>),
+    /// A share for this vault.
+    BoxForward(BoxForward),
+    /// U is fixed.
+    UnlockRequest(Signed<UnlockRequest>),
+    /// An outcome waits under this name.
+    OutcomeReady {
+        /// See [`crate::round::outcome::outcome_name`].
+        name: Digest,
+    },
+    /// The run has ended well; nothing more will come.
+    Finished,
+    /// The coordinator will not go on with this hospital.
+    Refused {
+        /// Why, and what to do.
+        reason: Text,
+    },
+}
+
+/// How a hospital introduces itself on a new connection.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Hello {
+    /// The session that it takes part in already, and the T it has reached there.
+    pub resume: Option<Resume>,
+}
+
+/// Where a returning vault stands.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Resume {
+    /// The session.
+    pub session: SessionId,
+    /// T of the last round it has opened; `T_0`, or zero before the Joins, if none.
+    pub transcript: Digest,
+}
+
+/// The session and the run.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct Welcome {
+    /// The session.
+    pub session: SessionId,
+    /// The coordinator's roster.
+    pub roster_hash: Digest,
+    /// The run, signed by the operator.
+    pub manifest: Signed<Manifest>,
+}
+
+/// A hospital's relinearisation key (PROTOCOL.md 5.4).
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct EvaluationKey {
+    /// Counts a hospital's CKKS keys.
+    pub key: u32,
+    /// Serialised by `crypto::ckks`.
+    pub bytes: Bytes,
+}
+
+/// The clinical features of up to 455 patients under a hospital's own key.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct EncryptedFeatures {
+    /// The CKKS key.
+    pub key: u32,
+    /// Number of the block.
+    pub block: u32,
+    /// A seeded ciphertext.
+    pub bytes: Bytes,
+}
+
+/// W under a hospital's own key, tiled over the slots.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct FilterRequest {
+    /// The session.
+    pub session: SessionId,
+    /// Who asks.
+    pub id: Id,
+    /// The CKKS key.
+    pub key: u32,
+    /// Counts the versions of W that were encrypted.
+    pub version: u32,
+    /// H of the encrypted features of every block.
+    pub features: List<Digest>,
+    /// A seeded ciphertext.
+    pub bytes: Bytes,
+}
+
+impl FilterRequest {
+    /// What a product must name to be taken for the answer to this request: it covers session, hospital, key, version and the
+    /// hashes of all input ciphertexts.
+    pub fn digest(&self) -> Digest {
+        labelled_hash("filter-request", &[&crate::codec::encode(self)])
+    }
+}
+
+/// H of an encrypted block, as [`FilterRequest::features`] lists it.
+pub fn features_digest(features: &EncryptedFeatures) -> Digest {
+    labelled_hash("features", &[&crate::codec::encode(features)])
+}
+
+/// Enc(W * f), block by block.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Products {
+    /// [`FilterRequest::digest`] of the request that this answers.
+    pub request: Digest,
+    /// One ciphertext for every block.
+    pub blocks: List<Bytes>,
+}

@@ -1,0 +1,185 @@
+//! What the network's tensors are, as data: names, shapes and initial values (MODEL.md, "The network").
+//!
+//! Here and not in the crate that trains, so that the coordinator knows what it adds without libtorch. Whoever trains compares this
+//! layout with its own network before the first round.
+
+use rand_chacha::{
+    ChaCha20Rng,
+    rand_core::{Rng, SeedableRng},
+};
+
+use crate::codec::{Decode, Encode, List, Text};
+
+/// The tensor that clinical features condition. It never reaches a trainer that works with conditioned filters.
+pub const CONDITIONED_WEIGHT: &str = "conditioned.weight";
+
+/// Number of values of [`CONDITIONED_WEIGHT`], and of a patient's clinical features.
+pub const CONDITIONED_VALUES: usize = 9;
+
+/// How a tensor moves, which decides its first clip and its bounds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum TensorKind {
+    /// Moved by the optimiser.
+    Weight,
+    /// W of the conditioned convolution: moved by the vault, kept in [-16, 16].
+    Conditioned,
+    /// A running mean of a batch norm.
+    RunningMean,
+    /// A running variance of a batch norm: kept at 1e-5 or above.
+    RunningVariance,
+}
+
+/// One tensor of the common model.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct TensorSpec {
+    /// Path within the network.
+    pub name: Text,
+    /// Row-major shape.
+    pub shape: List<u32>,
+    /// How it moves.
+    pub kind: TensorKind,
+}
+
+impl TensorSpec {
+    /// How many values it has.
+    pub fn values(&self) -> usize {
+        self.shape.iter().map(|&side| side as usize).product()
+    }
+
+    /// PyTorch's fan-in: what one output sums over.
+    fn fan_in(&self) -> usize {
+        self.shape.iter().skip(1).map(|&side| side as usize).product()
+    }
+}
+
+/// The tensors of a model, sorted by name: the order of flattening everywhere.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ModelLayout {
+    /// Sorted by name.
+    pub tensors: List<TensorSpec>,
+}
+
+impl ModelLayout {
+    /// The hybrid CNN with `classes` outputs: 4,202,446 parameters with three, 4,201,933 with two, and 112 batch-norm buffers.
+    pub fn hybrid_cnn(classes: u32) -> Self {
+        use TensorKind::{Conditioned, RunningMean, RunningVariance, Weight};
+        let mut tensors = vec![
+            tensor(CONDITIONED_WEIGHT, &[1, 1, 3, 3], Conditioned),
+            tensor("free.weight", &[1, 1, 3, 3], Weight),
+            tensor("free.bias", &[1], Weight),
+            tensor("dense.weight", &[512, 8192], Weight),
+            tensor("dense.bias", &[512], Weight),
+            tensor("classifier.weight", &[classes, 512], Weight),
+            tensor("classifier.bias", &[classes], Weight),
+        ];
+        for (block, inputs, outputs) in [(1, 2, 8), (2, 8, 16), (3, 16, 32)] {
+            let mut part = |name: &str, shape: &[u32], kind| tensors.push(tensor(&format!("block{block}.{name}"), shape, kind));
+            part("conv.weight", &[outputs, inputs, 3, 3], Weight);
+            part("conv.bias", &[outputs], Weight);
+            part("norm.weight", &[outputs], Weight);
+            part("norm.bias", &[outputs], Weight);
+            part("norm.running_mean", &[outputs], RunningMean);
+            part("norm.running_var", &[outputs], RunningVariance);
+        }
+        tensors.sort_by(|left, right| left.name.cmp(&right.name));
+        Self { tensors: List(tensors) }
+    }
+
+    /// Values of all tensors, buffers included.
+    pub fn values(&self) -> usize {
+        self.tensors.iter().map(TensorSpec::values).sum()
+    }
+
+    /// Trainable values: what "parameters" counts.
+    pub fn parameters(&self) -> usize {
+        let trainable = |tensor: &&TensorSpec| matches!(tensor.kind, TensorKind::Weight | TensorKind::Conditioned);
+        self.tensors.iter().filter(trainable).map(TensorSpec::values).sum()
+    }
+
+    /// Where a tensor's values lie in the flat vector.
+    pub fn range(&self, name: &str) -> Option<std::ops::Range<usize>> {
+        let mut start = 0;
+        for tensor in self.tensors.iter() {
+            let end = start + tensor.values();
+            if tensor.name.0 == name {
+                return Some(start..end);
+            }
+            start = end;
+        }
+        None
+    }
+
+    /// The initial model, by PyTorch's rules: weights and biases of convolutions and dense layers uniform in ±1/sqrt(fan-in), batch
+    /// norms at one and zero. Drawn from ChaCha20 in the order of the layout, so every party makes the same values.
+    pub fn initial_values(&self, seed: &[u8; 32]) -> Vec<f32> {
+        let mut rng = ChaCha20Rng::from_seed(*seed);
+        let mut values = Vec::with_capacity(self.values());
+        for tensor in self.tensors.iter() {
+            let name = tensor.name.0.as_str();
+            let constant = match tensor.kind {
+                TensorKind::RunningMean => Some(0.0),
+                TensorKind::RunningVariance => Some(1.0),
+                _ if name.ends_with("norm.weight") => Some(1.0),
+                _ if name.ends_with("norm.bias") => Some(0.0),
+                _ => None,
+            };
+            if let Some(constant) = constant {
+                values.extend(std::iter::repeat_n(constant, tensor.values()));
+                continue;
+            }
+            // A bias is as wide as the weight it belongs to.
+            let weight = name.strip_suffix(".bias").map(|layer| format!("{layer}.weight"));
+            let fan_in = weight
+                .and_then(|weight| self.tensors.iter().find(|other| other.name.0 == weight))
+                .unwrap_or(tensor)
+                .fan_in();
+            let bound = 1.0 / (fan_in as f64).sqrt();
+            values.extend((0..tensor.values()).map(|_| ((2.0 * unit_interval(&mut rng) - 1.0) * bound) as f32));
+        }
+        values
+    }
+}
+
+fn tensor(name: &str, shape: &[u32], kind: TensorKind) -> TensorSpec {
+    TensorSpec { name: name.into(), shape: List(shape.to_vec()), kind }
+}
+
+/// Uniform in [0, 1) with 53 bits.
+fn unit_interval(rng: &mut impl Rng) -> f64 {
+    (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_network_has_the_size_of_the_study() {
+        assert_eq!(ModelLayout::hybrid_cnn(3).parameters(), 4_202_446);
+        assert_eq!(ModelLayout::hybrid_cnn(2).parameters(), 4_201_933);
+        assert_eq!(ModelLayout::hybrid_cnn(2).values(), 4_201_933 + 112);
+    }
+
+    #[test]
+    fn tensors_are_sorted_and_found() {
+        let layout = ModelLayout::hybrid_cnn(2);
+        assert!(layout.tensors.windows(2).all(|pair| pair[0].name < pair[1].name));
+        assert_eq!(layout.range(CONDITIONED_WEIGHT).map(|range| range.len()), Some(CONDITIONED_VALUES));
+        assert_eq!(layout.range("absent"), None);
+    }
+
+    #[test]
+    fn initial_values_follow_pytorchs_bounds_and_the_seed() {
+        let layout = ModelLayout::hybrid_cnn(2);
+        let values = layout.initial_values(&[1; 32]);
+        assert_eq!(values.len(), layout.values());
+        assert_eq!(values, layout.initial_values(&[1; 32]));
+        assert_ne!(values, layout.initial_values(&[2; 32]));
+        for (name, bound) in [("dense.weight", 1.0 / 8192_f32.sqrt()), ("dense.bias", 1.0 / 8192_f32.sqrt()), (CONDITIONED_WEIGHT, 1.0 / 3.0)] {
+            let part = &values[layout.range(name).expect("present")];
+            let largest = part.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+            assert!(largest <= bound && largest > 0.5 * bound, "{name}: {largest} of {bound}");
+        }
+        assert!(values[layout.range("block2.norm.running_var").expect("present")].iter().all(|&value| value == 1.0));
+    }
+}

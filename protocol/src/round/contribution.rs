@@ -1,0 +1,222 @@
+//! A hospital's contribution: manifest, sealed share boxes, masked chunks (PROTOCOL.md 3.5).
+
+use crypto::{
+    hash::{
+        Digest,
+        tree::{leaf_hash, root_of_leaf_hashes, tree_path, tree_root, verify_path},
+    },
+    sealed_sum::{CHUNK_BYTES, HospitalId, SHARE_BYTES, check_chunk},
+};
+
+use super::RoundError;
+use crate::{
+    codec::{self, Bytes, Decode, Encode, Id, List},
+    identity::{Message, Signed},
+    roster::Roster,
+};
+
+/// Bytes of a sealed share: the share and the AEAD's tag.
+pub const BOX_BYTES: usize = SHARE_BYTES + 16;
+
+/// `M_i`: what a contribution consists of. Its digest is `D_i`.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ContributionManifest {
+    /// hh.
+    pub header: Digest,
+    /// Who contributes.
+    pub id: Id,
+    /// Counts up when a blob was lost and made anew.
+    pub attempt: u8,
+    /// Root over the chunks.
+    pub chunks_root: Digest,
+    /// Root over the boxes, by recipient.
+    pub boxes_root: Digest,
+    /// HMAC(G, `model_hash` || round || c); zero in a sum without real values.
+    pub commit: Digest,
+}
+
+impl Message for ContributionManifest {
+    const TYPE: &'static str = "contribution";
+}
+
+/// A share sealed for one vault.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ShareBox {
+    /// For whom.
+    pub to: Id,
+    /// AEAD of the share.
+    pub sealed: Bytes,
+}
+
+/// A whole contribution, as uploaded: manifest, boxes sorted by recipient, chunks.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Contribution {
+    /// The signed manifest.
+    pub manifest: Signed<ContributionManifest>,
+    /// One box for every joined vault but the contributor.
+    pub boxes: List<ShareBox>,
+    /// The chunks, one behind the other.
+    pub chunks: Bytes,
+}
+
+/// A box on its way to its vault, with the proof that it is the one the contributor signed.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct BoxForward {
+    /// The contributor's signed manifest.
+    pub manifest: Signed<ContributionManifest>,
+    /// The box.
+    pub sealed: Bytes,
+    /// From the box's leaf to `boxes_root`.
+    pub path: List<Digest>,
+}
+
+/// Which contributors' boxes a vault has opened so far.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct BoxAck {
+    /// hh.
+    pub header: Digest,
+    /// Who acknowledges.
+    pub id: Id,
+    /// Bit x-1 of byte (x-1)/8 stands for contributor x; its own bit is set when it contributed.
+    pub opened: [u8; 16],
+}
+
+impl Message for BoxAck {
+    const TYPE: &'static str = "box-ack";
+}
+
+impl BoxAck {
+    /// The bitmap of a set of contributors.
+    pub fn bitmap(contributors: impl IntoIterator<Item = HospitalId>) -> [u8; 16] {
+        let mut bits = [0; 16];
+        for id in contributors {
+            let bit = usize::from(id.get() - 1);
+            bits[bit / 8] |= 1 << (bit % 8);
+        }
+        bits
+    }
+
+    /// Whether `contributor`'s box was opened.
+    pub fn has(&self, contributor: HospitalId) -> bool {
+        let bit = usize::from(contributor.get() - 1);
+        self.opened[bit / 8] >> (bit % 8) & 1 == 1
+    }
+}
+
+/// Root over chunks that lie one behind the other.
+pub fn chunks_root(chunks: &[u8]) -> Digest {
+    tree_root(chunks.chunks(CHUNK_BYTES))
+}
+
+/// Root over boxes, sorted by recipient.
+pub fn boxes_root(boxes: &[ShareBox]) -> Digest {
+    root_of_leaf_hashes(&box_leaves(boxes))
+}
+
+/// Bytes of a contribution to a sum of `chunks` chunks among `joined` vaults: lengths are fixed, so an upload of any other length is
+/// refused before it starts.
+pub fn contribution_bytes(chunks: usize, joined: usize) -> usize {
+    let manifest = 4 + (32 + 1 + 1 + 3 * 32) + 64;
+    manifest + 4 + (joined - 1) * (1 + 4 + BOX_BYTES) + 4 + chunks * CHUNK_BYTES
+}
+
+/// Reads and checks an upload as the coordinator does: signature, roots, lengths, recipients, every word below q.
+///
+/// # Errors
+/// [`RoundError`] says what is wrong and whose it is.
+pub fn check_contribution(
+    bytes: &[u8],
+    from: HospitalId,
+    header: &Digest,
+    chunks: usize,
+    joined: &[HospitalId],
+    roster: &Roster,
+) -> Result<(Contribution, ContributionManifest), RoundError> {
+    let contribution: Contribution = codec::decode(bytes).map_err(crate::identity::SignedError::from)?;
+    let manifest = verify_manifest(&contribution.manifest, from, header, roster)?;
+    let wrong = |part, found, expected| Err(RoundError::WrongLength { id: from, part, found, expected });
+    if contribution.chunks.0.len() != chunks * CHUNK_BYTES {
+        return wrong("bytes of chunks", contribution.chunks.0.len(), chunks * CHUNK_BYTES);
+    }
+    let recipients = joined.iter().filter(|&&id| id != from);
+    if !contribution.boxes.iter().map(|entry| entry.to.0).eq(recipients.copied()) {
+        return wrong("boxes in order", contribution.boxes.len(), joined.len() - 1);
+    }
+    if let Some(entry) = contribution.boxes.iter().find(|entry| entry.sealed.0.len() != BOX_BYTES) {
+        return wrong("bytes in a box", entry.sealed.0.len(), BOX_BYTES);
+    }
+    if boxes_root(&contribution.boxes) != manifest.boxes_root {
+        return Err(RoundError::WrongRoot { id: from, part: "boxes" });
+    }
+    if chunks_root(&contribution.chunks.0) != manifest.chunks_root {
+        return Err(RoundError::WrongRoot { id: from, part: "chunks" });
+    }
+    if contribution.chunks.0.chunks(CHUNK_BYTES).any(|chunk| check_chunk(chunk).is_err()) {
+        return Err(RoundError::WordOutOfRange { id: from });
+    }
+    Ok((contribution, manifest))
+}
+
+/// The box for each recipient, with its path.
+pub fn forwards(contribution: &Contribution) -> impl Iterator<Item = (HospitalId, BoxForward)> + '_ {
+    let leaves = box_leaves(&contribution.boxes);
+    contribution.boxes.iter().enumerate().map(move |(index, entry)| {
+        let forward = BoxForward {
+            manifest: contribution.manifest.clone(),
+            sealed: entry.sealed.clone(),
+            path: List(tree_path(&leaves, index)),
+        };
+        (entry.to.0, forward)
+    })
+}
+
+/// Checks a forwarded box as its recipient does and gives the contributor's manifest.
+///
+/// # Errors
+/// [`RoundError`].
+pub fn check_forward(
+    forward: &BoxForward,
+    recipient: HospitalId,
+    header: &Digest,
+    joined: &[HospitalId],
+    roster: &Roster,
+) -> Result<ContributionManifest, RoundError> {
+    let from = forward.manifest.read_unverified().map_err(crate::identity::SignedError::from)?.id.0;
+    if !joined.contains(&from) || from == recipient {
+        return Err(RoundError::NotJoined { id: from });
+    }
+    let manifest = verify_manifest(&forward.manifest, from, header, roster)?;
+    if forward.sealed.0.len() != BOX_BYTES {
+        return Err(RoundError::WrongLength { id: from, part: "bytes in a box", found: forward.sealed.0.len(), expected: BOX_BYTES });
+    }
+    let index = joined.iter().filter(|&&id| id != from).position(|&id| id == recipient);
+    let index = index.ok_or(RoundError::NotJoined { id: recipient })?;
+    let leaf = box_leaf(recipient, &forward.sealed.0);
+    if !verify_path(&manifest.boxes_root, index, joined.len() - 1, &leaf, &forward.path) {
+        return Err(RoundError::WrongRoot { id: from, part: "boxes" });
+    }
+    Ok(manifest)
+}
+
+fn verify_manifest(
+    manifest: &Signed<ContributionManifest>,
+    from: HospitalId,
+    header: &Digest,
+    roster: &Roster,
+) -> Result<ContributionManifest, RoundError> {
+    let member = roster.member(from).ok_or(RoundError::NotJoined { id: from })?;
+    let body = manifest.verify(&member.signing_key, format_args!("hospital {from}"))?;
+    if body.header != *header || body.id.0 != from {
+        return Err(RoundError::OtherRound { message: "a contribution" });
+    }
+    Ok(body)
+}
+
+fn box_leaves(boxes: &[ShareBox]) -> Vec<Digest> {
+    boxes.iter().map(|entry| box_leaf(entry.to.0, &entry.sealed.0)).collect()
+}
+
+/// The recipient is part of the leaf, so that a box cannot be passed off as another's.
+fn box_leaf(to: HospitalId, sealed: &[u8]) -> Digest {
+    leaf_hash(&[&[to.get()], sealed].concat())
+}

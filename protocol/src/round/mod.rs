@@ -1,0 +1,156 @@
+//! One sealed sum (PROTOCOL.md 3.3 to 3.7): its messages, and the checks that both sides make alike.
+//!
+//! ```text
+//! coordinator                                   vault i
+//!   RoundOpen          ------------------------->   checks the header (header)
+//!                      <-------------------------   Contribution: manifest, boxes, chunks (contribution)
+//!   BoxForward         ------------------------->   opens its box
+//!                      <-------------------------   BoxAck
+//!   UnlockRequest      ------------------------->   checks U (unlock)
+//!                      <-------------------------   UnlockShare
+//!   Outcome            ------------------------->   opens the sum, moves the model (outcome)
+//!                      <-------------------------   RoundClosed
+//! ```
+
+pub mod contribution;
+pub mod header;
+pub mod outcome;
+pub mod unlock;
+
+use crypto::{hash::Digest, sealed_sum::HospitalId};
+
+use crate::identity::SignedError;
+
+/// Why a message of a round is refused. The variant says what is wrong and, among peers, who.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RoundError {
+    /// A signature or a form that does not stand.
+    #[error(transparent)]
+    Signed(#[from] SignedError),
+    /// A header that does not fit what the vault knows.
+    #[error("the round header's {field} is not ours")]
+    HeaderMismatch {
+        /// Which field.
+        field: &'static str,
+    },
+    /// A header with a number that was used, or an older one.
+    #[error("round {round} where {last} was already seen")]
+    OldRound {
+        /// The header's number.
+        round: u32,
+        /// The last number accepted.
+        last: u32,
+    },
+    /// A header on a key whose sum has been answered for.
+    #[error("a sum of purpose {purpose} on this model was already answered for")]
+    KeySpent {
+        /// The purpose.
+        purpose: &'static str,
+    },
+    /// A hospital that does not take part.
+    #[error("hospital {id} does not take part in this session")]
+    NotJoined {
+        /// Its number.
+        id: HospitalId,
+    },
+    /// A message for another round than the one at hand.
+    #[error("{message} is for another round")]
+    OtherRound {
+        /// Of which type.
+        message: &'static str,
+    },
+    /// A contribution of the wrong length.
+    #[error("the contribution of hospital {id} has {found} {part} instead of {expected}")]
+    WrongLength {
+        /// Whose.
+        id: HospitalId,
+        /// Of what.
+        part: &'static str,
+        /// How many there are.
+        found: usize,
+        /// How many belong there.
+        expected: usize,
+    },
+    /// Boxes or chunks that do not hash to the signed root.
+    #[error("the {part} of hospital {id} do not fit their signed root")]
+    WrongRoot {
+        /// Whose.
+        id: HospitalId,
+        /// Of what.
+        part: &'static str,
+    },
+    /// A word that is not below q.
+    #[error("the contribution of hospital {id} holds a word that is not below the modulus")]
+    WordOutOfRange {
+        /// Whose.
+        id: HospitalId,
+    },
+    /// A second, different message of a kind that comes once a round.
+    #[error("a second, different {message} of hospital {id} in one round")]
+    Second {
+        /// Whose.
+        id: HospitalId,
+        /// Of which type.
+        message: &'static str,
+    },
+    /// A box that does not open.
+    #[error("the box of hospital {id} does not open")]
+    BoxDoesNotOpen {
+        /// Whose.
+        id: HospitalId,
+    },
+    /// A set of contributors below `m_min`.
+    #[error("{found} contributors where at least {least} are needed")]
+    TooFewContributors {
+        /// |U|.
+        found: usize,
+        /// `m_min`.
+        least: usize,
+    },
+    /// A set of contributors that is not sorted and distinct.
+    #[error("the contributors are not sorted and distinct")]
+    Unsorted,
+    /// Our own contribution under another digest.
+    #[error("the unlock request lists another contribution of ours than we made")]
+    OwnContributionAltered,
+    /// A contributor whose box we do not hold.
+    #[error("we hold no valid box of contributor {id}")]
+    MissingBox {
+        /// Whose.
+        id: HospitalId,
+    },
+    /// A contributor that used another clip vector or model.
+    #[error("contributor {id} committed to another model, round or clip")]
+    OtherCommit {
+        /// Who.
+        id: HospitalId,
+    },
+    /// A second set of contributors.
+    #[error("another set of contributors was already answered for in this round")]
+    SecondSet,
+    /// An evaluation over a set too close to an earlier one.
+    #[error("evaluating over these contributors, after an earlier evaluation, would single out fewer than {least} hospitals")]
+    EvaluationDifference {
+        /// `m_min`.
+        least: usize,
+    },
+    /// Fewer answers than open a sum.
+    #[error("{found} unlock shares where {needed} are needed")]
+    TooFewShares {
+        /// How many stand.
+        found: usize,
+        /// t.
+        needed: usize,
+    },
+    /// A sum that does not open to what it should be.
+    #[error("the sum does not open: {0}")]
+    DoesNotOpen(String),
+    /// An update that cannot be summed.
+    #[error("the update cannot be contributed: {0}")]
+    NotSummable(String),
+}
+
+/// `T_r = H('T' || T_{r-1} || hh || uh || sum_root || model_hash_after)`.
+pub fn next_transcript(previous: &Digest, header: &Digest, contributors: &Digest, sum_root: &Digest, model_after: &Digest) -> Digest {
+    crypto::hash::labelled_hash("T", &[previous, header, contributors, sum_root, model_after])
+}

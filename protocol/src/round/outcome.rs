@@ -1,0 +1,63 @@
+//! What a round ends with: the sum, the answers that open it, and the vaults' word on what they made of it (PROTOCOL.md 3.7).
+
+use crypto::hash::{Digest, labelled_hash};
+
+use super::{header::RoundOpen, unlock::{UnlockRequest, UnlockShare}};
+use crate::{
+    codec::{Bytes, Decode, Encode, Id, List},
+    identity::{Message, Signed},
+};
+
+/// All that a vault needs to open a round, also one that it has missed.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Outcome {
+    /// The header.
+    pub header: Signed<RoundOpen>,
+    /// U.
+    pub request: Signed<UnlockRequest>,
+    /// At least t answers.
+    pub shares: List<Signed<UnlockShare>>,
+    /// The summed chunks, one behind the other.
+    pub sum: Bytes,
+}
+
+/// The name under which the coordinator serves an outcome.
+pub fn outcome_name(header: &Digest, contributors: &Digest) -> Digest {
+    labelled_hash("outcome", &[header, contributors])
+}
+
+/// A vault has opened the round and moved on; signed.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RoundClosed {
+    /// Who.
+    pub id: Id,
+    /// hh.
+    pub header: Digest,
+    /// uh.
+    pub contributors: Digest,
+    /// `T_r`.
+    pub transcript: Digest,
+    /// `model_hash` from now on.
+    pub model_hash: Digest,
+    /// HMAC(HKDF(G, 'result'), counters as opened): shows that all opened the same, without showing what.
+    pub result_commit: Digest,
+}
+
+impl Message for RoundClosed {
+    const TYPE: &'static str = "round-closed";
+}
+
+/// No t of the answers open the round; signed.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct RoundFailed {
+    /// Who.
+    pub id: Id,
+    /// hh.
+    pub header: Digest,
+    /// uh.
+    pub contributors: Digest,
+}
+
+impl Message for RoundFailed {
+    const TYPE: &'static str = "round-failed";
+}

@@ -1,0 +1,216 @@
+//! How a session's keys come about (PROTOCOL.md 3.2): the messages that vaults exchange through the coordinator. The secrets behind
+//! them live in the vault.
+
+use crypto::{
+    hash::{Digest, labelled_hash},
+    sealed_sum::HospitalId,
+};
+
+use crate::{
+    codec::{Decode, Encode, Id, List},
+    identity::{Message, Signed},
+    roster::Roster,
+};
+
+/// Number of a session, drawn by the coordinator.
+pub type SessionId = [u8; 16];
+
+/// Bytes of an ML-KEM-768 encapsulation key.
+pub const KEM_KEY_BYTES: usize = 1184;
+
+/// Bytes of an ML-KEM-768 ciphertext.
+pub const KEM_CIPHERTEXT_BYTES: usize = 1088;
+
+/// A vault's public keys of a session, sent to all. One per hospital and session; a second one is refused.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Join {
+    /// The roster that the vault goes by.
+    pub roster_hash: Digest,
+    /// The session.
+    pub session: SessionId,
+    /// Who joins.
+    pub id: Id,
+    /// X25519 public key.
+    pub x25519: [u8; 32],
+    /// ML-KEM-768 encapsulation key.
+    pub kem_key: [u8; KEM_KEY_BYTES],
+    /// Makes every Join unlike any other.
+    pub nonce: [u8; 32],
+}
+
+impl Message for Join {
+    const TYPE: &'static str = "join";
+}
+
+/// The KEM half of a pair's key, from the smaller number to the larger; signed together with both Joins and the roster.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Encapsulation {
+    /// The session.
+    pub session: SessionId,
+    /// Who encapsulates.
+    pub from: Id,
+    /// For whom.
+    pub to: Id,
+    /// H of `from`'s Join.
+    pub from_join: Digest,
+    /// H of `to`'s Join.
+    pub to_join: Digest,
+    /// The roster.
+    pub roster_hash: Digest,
+    /// ML-KEM-768 ciphertext.
+    pub ciphertext: [u8; KEM_CIPHERTEXT_BYTES],
+}
+
+impl Message for Encapsulation {
+    const TYPE: &'static str = "encapsulation";
+}
+
+/// The key that all vaults share and the coordinator never has, sealed to each of them.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct GroupKey {
+    /// The session.
+    pub session: SessionId,
+    /// Who drew it.
+    pub origin: Id,
+    /// Rises strictly within a session.
+    pub generation: u32,
+    /// The first round it serves.
+    pub first_round: u32,
+    /// H('gid' || G).
+    pub gid: Digest,
+    /// G sealed to every other vault.
+    pub sealed: List<SealedGroupKey>,
+}
+
+impl Message for GroupKey {
+    const TYPE: &'static str = "group-key";
+}
+
+/// G for one vault.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SealedGroupKey {
+    /// For whom.
+    pub to: Id,
+    /// AEAD of the 32 bytes of G.
+    pub sealed: [u8; 48],
+}
+
+/// A vault's word on what it has seen: boxes go only to those who saw the same.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Ready {
+    /// The session.
+    pub session: SessionId,
+    /// Who.
+    pub id: Id,
+    /// [`joined_set_hash`].
+    pub joined_set: Digest,
+    /// The group key.
+    pub gid: Digest,
+    /// For every other vault, H of the Encapsulation with it.
+    pub encapsulations: List<SeenEncapsulation>,
+}
+
+impl Message for Ready {
+    const TYPE: &'static str = "ready";
+}
+
+/// One entry of a [`Ready`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SeenEncapsulation {
+    /// The other vault.
+    pub peer: Id,
+    /// H of the Encapsulation between the two.
+    pub digest: Digest,
+}
+
+/// The Joins of a session, sorted by number.
+pub type Joins = List<Signed<Join>>;
+
+/// H(sorted Joins): who shares this session's sums.
+pub fn joined_set_hash(joins: &[Signed<Join>]) -> Digest {
+    let digests: Vec<Digest> = joins.iter().map(Signed::digest).collect();
+    let parts: Vec<&[u8]> = digests.iter().map(|digest| digest.as_slice()).collect();
+    labelled_hash("joined", &parts)
+}
+
+/// `T_0`, where the transcript of a session starts.
+pub fn first_transcript(roster: &Roster, session: &SessionId, joined_set: &Digest) -> Digest {
+    labelled_hash("T0", &[&roster.hash(), session, joined_set])
+}
+
+/// gid = H('gid' || G).
+pub fn group_key_id(group_key: &[u8; 32]) -> Digest {
+    labelled_hash("gid", &[group_key])
+}
+
+/// Checks a Join against roster and session and gives its sender.
+///
+/// # Errors
+/// [`SessionError`].
+pub fn check_join(join: &Signed<Join>, roster: &Roster, session: &SessionId) -> Result<Join, SessionError> {
+    let id = join.read_unverified().map_err(|error| SessionError::Malformed(error.to_string()))?.id.0;
+    let member = roster.member(id).ok_or(SessionError::NotOnRoster { id })?;
+    let body = join
+        .verify(&member.signing_key, format_args!("hospital {id}"))
+        .map_err(|error| SessionError::Malformed(error.to_string()))?;
+    if body.roster_hash != roster.hash() {
+        return Err(SessionError::OtherRoster { id });
+    }
+    if body.session != *session {
+        return Err(SessionError::OtherSession { id });
+    }
+    Ok(body)
+}
+
+/// What is wrong with a message of the set-up.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SessionError {
+    /// Bytes or signature do not stand.
+    #[error("{0}")]
+    Malformed(String),
+    /// A number that the roster does not list.
+    #[error("hospital {id} is not on the roster")]
+    NotOnRoster {
+        /// The number.
+        id: HospitalId,
+    },
+    /// A hospital that goes by another roster.
+    #[error("hospital {id} has another roster: compare the roster files of all parties")]
+    OtherRoster {
+        /// Who.
+        id: HospitalId,
+    },
+    /// A message of another session.
+    #[error("hospital {id} sent a message of another session")]
+    OtherSession {
+        /// Who.
+        id: HospitalId,
+    },
+    /// Two different messages where the protocol has one.
+    #[error("hospital {id} sent a second, different {message} in this session: is another participant running under the same number?")]
+    Second {
+        /// Who.
+        id: HospitalId,
+        /// Of which type.
+        message: &'static str,
+    },
+    /// Two parties that saw different things.
+    #[error("hospital {id} has seen another {what} than we have: somebody between the hospitals alters messages")]
+    Disagreement {
+        /// With whom.
+        id: HospitalId,
+        /// About what.
+        what: &'static str,
+    },
+    /// A message before its time.
+    #[error("{message} of hospital {id} came before {missing}")]
+    TooEarly {
+        /// Who sent it.
+        id: HospitalId,
+        /// Of which type.
+        message: &'static str,
+        /// What has to come first.
+        missing: &'static str,
+    },
+}
+
