@@ -171,10 +171,8 @@ pub enum OpenError {
         counter: usize,
     },
     /// The counter of contributions disagrees with the set of contributors.
-    #[error("the sum counts {counted} contributions of {contributors} contributors")]
+    #[error("the sum does not count {contributors} contributions")]
     Contributions {
-        /// What the sum counts.
-        counted: u64,
         /// The number of contributors.
         contributors: usize,
     },

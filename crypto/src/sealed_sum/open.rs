@@ -256,7 +256,6 @@ fn check_fields(
     }
     if counters[0] != contributors {
         return Err(OpenError::Contributions {
-            counted: counters[0],
             contributors: contributors as usize,
         });
     }

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use super::parameters::NOISE_BOUND;
 use super::seal::{mask_chunk, mask_key};
 use super::*;
-use crate::hash::{Digest, SecretKey32};
+use crate::hash::{Digest, SecretKey32, sha256};
 use crate::ring::{Coefficients, Modulus, Prg};
 
 const HEADER: Digest = [3; 32];
@@ -532,10 +532,7 @@ fn sums_that_the_contributors_cannot_have_made_are_refused() {
         refusal(good, with(4, 256)),
         Some(OpenError::DigitRange { counter: 1 })
     );
-    let miscounted = OpenError::Contributions {
-        counted: 3,
-        contributors: 2,
-    };
+    let miscounted = OpenError::Contributions { contributors: 2 };
     assert_eq!(refusal(good, with(2, 2)), Some(miscounted));
     assert_eq!(refusal(good, with(5, 1)), Some(OpenError::Padding));
 }
@@ -598,6 +595,55 @@ fn contribution_is_the_same_at_any_number_of_threads_and_changes_with_every_inpu
             .filter(|(a, b)| a == b);
         assert_eq!(equal_words.count(), 0);
         assert_ne!(reference[shares..], other[shares..]);
+    }
+}
+
+/// One contribution byte for byte. The expected values come from an independent program that follows PROTOCOL 3.1 to
+/// 3.5 from the text: its own ChaCha20 and HKDF, and the product of polynomials as one of large integers.
+#[test]
+fn contribution_is_that_of_the_specification() {
+    let joined = [1, 5, 7, 127].map(hospital);
+    let shape = SumShape::new(8200, &[3, 2], FieldFormat::TwoBy24, 4).expect("a valid shape");
+    let clips = [
+        ClippedTensor {
+            values: 5000,
+            clip: 0.25,
+        },
+        ClippedTensor {
+            values: 3200,
+            clip: 1.5,
+        },
+    ];
+    let values: Vec<f64> = (0..8200)
+        .map(|i| f64::from(i * 37 % 101 - 50) / 64.0)
+        .collect();
+    let weight = Weight { own: 3, largest: 4 };
+    let (message, _) = pack(&shape, &values, &clips, weight, &[1, 70_000]).expect("packs");
+    let (ring, seed) = (SumRing::new(), Seed::from_bytes([9; 32]));
+    let contribution =
+        seal(&ring, &HEADER, hospital(5), 2, &seed, &message, 3, &joined).expect("seals");
+
+    let mask = ring.plan.inverse(ring.mask(&mask_key(&HEADER), 0));
+    assert_eq!(mask.words()[0], 1_728_960_086_900_248_118);
+    assert_eq!(mask.words()[4095], 1_490_865_634_682_219_960);
+    let shares: Vec<u8> = contribution
+        .shares
+        .iter()
+        .flat_map(|(_, share)| share.to_bytes().to_vec())
+        .collect();
+    for (bytes, expected) in [
+        (
+            &contribution.chunks,
+            "9877e9405790306ab647f8ac702630711cbf2a88cd32f7baf7576f966c40d5fd",
+        ),
+        (
+            &shares,
+            "4daf1778f1af37bb905b4655645ed21397b84399acc902165913fb36b024b711",
+        ),
+    ] {
+        let digest = sha256(bytes);
+        let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(hex, expected);
     }
 }
 
