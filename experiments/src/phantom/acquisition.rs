@@ -15,8 +15,11 @@ impl PhantomPatient {
         self.scan(contrast, &Grid::HEAD)
     }
 
-    /// `planes` planes at equal distances through the part of the brain where MS is looked for,
-    /// from the midbrain to the centrum semiovale: a clinical slab with gaps, or overlapping.
+    /// `planes` planes at equal distances through the 48 mm where most lesions lie, from the
+    /// third ventricle to the centrum semiovale. Sixteen planes are 3 mm apart.
+    ///
+    /// # Panics
+    /// If `planes` is 0.
     pub fn slab(&self, contrast: Contrast, planes: usize) -> Volume {
         self.scan(contrast, &Grid::slab(planes))
     }
@@ -104,7 +107,7 @@ impl Grid {
 
     fn slab(planes: usize) -> Self {
         let [low, high] = SLAB_MM;
-        let between_mm = (high - low) / planes.max(1) as f32;
+        let between_mm = (high - low) / planes as f32;
         Self {
             planes,
             lowest_mm: low + 0.5 * between_mm,
@@ -136,6 +139,6 @@ impl Grid {
 /// Distance between voxels in a plane: a field of view of 230 mm.
 const IN_PLANE_MM: f32 = 1.8;
 /// Lower and upper end of the slab.
-const SLAB_MM: [f32; 2] = [-8.0, 52.0];
+const SLAB_MM: [f32; 2] = [-4.0, 44.0];
 /// Root mean square of the fine texture of tissue, as a share of its signal.
 const TEXTURE: f32 = 0.02;

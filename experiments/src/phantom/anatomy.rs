@@ -48,12 +48,12 @@ impl Anatomy {
     pub fn new(rng: &mut impl Rng, atrophy: f32) -> Self {
         let mut around =
             |middle: f32, spread: f32| middle + spread * (2.0 * rng.random::<f32>() - 1.0);
-        let size = [around(1.0, 0.05), around(1.0, 0.05), around(1.0, 0.04)];
-        let ventricles = around(0.9, 0.2) + 0.45 * atrophy;
-        let sulcus_mm = around(0.5, 0.15) + 0.5 * atrophy;
-        let fat_mm = around(5.0, 1.5);
+        let size = [around(1.0, 0.02), around(1.0, 0.02), around(1.0, 0.02)];
+        let ventricles = around(0.85, 0.1) + 0.5 * atrophy;
+        let sulcus_mm = around(0.45, 0.1) + 0.4 * atrophy;
+        let fat_mm = around(5.0, 0.7);
         Self {
-            deformation: std::array::from_fn(|_| Waves::new(rng, 6, [90.0, 200.0], 1.6)),
+            deformation: std::array::from_fn(|_| Waves::new(rng, 6, [90.0, 200.0], 1.1)),
             folds: Waves::new(rng, 24, [19.0, 26.0], 1.0),
             sulcus_depth: Waves::new(rng, 8, [25.0, 60.0], 5.0),
             patches: Waves::new(rng, 12, [12.0, 40.0], 1.0),

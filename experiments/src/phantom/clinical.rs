@@ -35,6 +35,23 @@ impl Correlation {
             Self::Realistic => 0.390,
         }
     }
+
+    /// The realistic ones have the signs and about the size seen in MS60; for teaching they
+    /// are larger, as that of the lesion load is.
+    fn loadings(self) -> Loadings {
+        match self {
+            Self::Teaching => Loadings {
+                age: 0.6,
+                comorbidity: 0.4,
+                symptoms: [0.85, -0.6, 0.0, -0.5],
+            },
+            Self::Realistic => Loadings {
+                age: 0.3,
+                comorbidity: 0.1,
+                symptoms: [0.5, -0.2, 0.0, -0.25],
+            },
+        }
+    }
 }
 
 /// A drawn patient, before there is any anatomy.
@@ -57,7 +74,8 @@ impl ClinicalDraw {
     pub fn new(rng: &mut impl Rng, correlation: Correlation) -> Self {
         let load: f64 = rng.sample(StandardNormal);
         let disability = correlated(rng, load, correlation.of_normals());
-        let age = correlated(rng, disability, 0.35);
+        let loadings = correlation.loadings();
+        let age = correlated(rng, disability, loadings.age);
         let age_years = quantile(&AGE_YEARS, normal_cdf(age)).floor();
         let duration =
             0.4 * age + correlated(rng, disability, 0.1) * (1.0 - 0.4_f64.powi(2)).sqrt();
@@ -70,13 +88,13 @@ impl ClinicalDraw {
         set(Feature::Age, age_years);
         set(Feature::AgeAtOnset, age_years - duration_years);
         set(Feature::Duration, duration_years);
-        let older = 0.4 * age + 0.1 * disability;
-        let ill = older + rng.sample::<f64, _>(StandardNormal) * 0.9;
+        let with_age = (1.0 - loadings.comorbidity.powi(2)).sqrt() * correlated(rng, age, 0.4);
+        let illness = loadings.comorbidity * disability + with_age;
         set(
             Feature::Comorbidity,
-            f64::from(normal_cdf(ill) > 1.0 - 0.22),
+            f64::from(normal_cdf(illness) > 1.0 - 0.22),
         );
-        for (feature, share, loading) in SYMPTOMS {
+        for ((feature, share), loading) in SYMPTOMS.into_iter().zip(loadings.symptoms) {
             let tendency = normal_cdf(correlated(rng, disability, loading));
             set(feature, f64::from(tendency > 1.0 - share));
         }
@@ -134,13 +152,21 @@ const DURATION_YEARS: [(f64, f64); 6] = [
 const YOUNGEST_ONSET_YEARS: f64 = 8.0;
 const SHARE_OF_MEN: f64 = 0.23;
 
-/// Presenting symptom, its share, and how it goes with disability (correlation of normals).
-const SYMPTOMS: [(Feature, f64, f64); 4] = [
-    (Feature::Motor, 0.32, 0.5),
-    (Feature::Sensory, 0.42, -0.2),
-    (Feature::Visual, 0.33, 0.0),
-    (Feature::Balance, 0.12, -0.25),
+/// Presenting symptom and its share.
+const SYMPTOMS: [(Feature, f64); 4] = [
+    (Feature::Motor, 0.32),
+    (Feature::Sensory, 0.42),
+    (Feature::Visual, 0.33),
+    (Feature::Balance, 0.12),
 ];
+
+/// How features go with disability: correlations of the normal variables behind them.
+struct Loadings {
+    age: f64,
+    comorbidity: f64,
+    /// In the order of [`SYMPTOMS`].
+    symptoms: [f64; 4],
+}
 
 /// What goes missing together, and how often: an illegible sex, an onset after the age.
 const MISSING: [(&[Feature], f64); 3] = [

@@ -39,7 +39,7 @@ impl Lesions {
     /// Places lesions of `volumes_mm3` in the white matter, then swells or shrinks all of them
     /// until what they fill outside of fluid is their sum within 1%.
     ///
-    /// Half lie at the ventricles' wall and reach away from it, as Dawson's fingers do, a
+    /// Most lie at the ventricles' wall and reach away from it, as Dawson's fingers do, a
     /// fifth at the cortex, and the rest anywhere in between; the largest are periventricular.
     pub fn place(rng: &mut impl Rng, anatomy: &Anatomy, volumes_mm3: &[f64]) -> Self {
         let lattice = Lattice::new(anatomy);
@@ -57,7 +57,7 @@ impl Lesions {
                 centre,
                 axes: axes(rng, centre, region),
                 radius_mm,
-                severity: 0.7 + 0.3 * rng.random::<f32>(),
+                severity: 0.8 + 0.2 * rng.random::<f32>(),
             });
         }
         placed.grow_to(volumes_mm3.iter().sum::<f64>() as f32, &lattice);
@@ -118,8 +118,8 @@ impl Lesions {
     /// A place for the next lesion that suits its size and lies apart from the others.
     fn find_place(&self, rng: &mut impl Rng, lattice: &Lattice, radius: f32) -> ([f32; 3], Region) {
         let region = match rng.random::<f32>() {
-            draw if radius > 6.0 || draw < 0.5 => Region::Periventricular,
-            draw if draw < 0.7 => Region::Juxtacortical,
+            draw if radius > 5.0 || draw < 0.6 => Region::Periventricular,
+            draw if draw < 0.8 => Region::Juxtacortical,
             _ => Region::Deep,
         };
         let mut place = [0.0; 3];
@@ -310,8 +310,8 @@ impl Lattice {
 const LATTICE_MM: f32 = 3.0;
 const LATTICE_SIZE: [usize; 3] = [48, 61, 32];
 const LATTICE_START: [f32; 3] = [-70.5, -90.0, -28.0];
-/// Heights at which lesions have their centres: from the midbrain to the centrum semiovale.
-const LESION_HEIGHTS_MM: std::ops::Range<f32> = -10.0..52.0;
+/// Heights at which lesions have their centres: from the midbrain to above the ventricles.
+const LESION_HEIGHTS_MM: std::ops::Range<f32> = -8.0..48.0;
 /// Width of a lesion's soft edge.
 const EDGE_MM: f32 = 2.4;
 /// Longest half axis over the radius of the sphere of the same volume.

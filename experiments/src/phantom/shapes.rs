@@ -1,33 +1,24 @@
 //! Signed distances in millimetres: negative inside.
 
+use std::array::from_fn;
+
 /// Distance to an ellipsoid around `centre`; first-order exact at the surface.
 pub fn ellipsoid(point: [f32; 3], centre: [f32; 3], half_axes: [f32; 3]) -> f32 {
-    let mut scaled = 0.0;
-    let mut gradient = 0.0;
-    for axis in 0..3 {
-        let unit = (point[axis] - centre[axis]) / half_axes[axis];
-        scaled += unit * unit;
-        gradient += (unit / half_axes[axis]).powi(2);
-    }
-    let (scaled, gradient) = (scaled.sqrt(), gradient.sqrt());
-    scaled * (scaled - 1.0) / gradient.max(1e-6)
+    let unit: [f32; 3] = from_fn(|axis| (point[axis] - centre[axis]) / half_axes[axis]);
+    let gradient: [f32; 3] = from_fn(|axis| unit[axis] / half_axes[axis]);
+    let scaled = length(unit);
+    scaled * (scaled - 1.0) / length(gradient).max(1e-6)
 }
 
 /// Distance to a round tube from `from` to `to` whose radius changes linearly along it.
 pub fn tube(point: [f32; 3], from: ([f32; 3], f32), to: ([f32; 3], f32)) -> f32 {
-    let (mut along, mut length) = (0.0, 0.0);
-    for axis in 0..3 {
-        let side = to.0[axis] - from.0[axis];
-        along += (point[axis] - from.0[axis]) * side;
-        length += side * side;
-    }
-    let share = (along / length).clamp(0.0, 1.0);
-    let mut square = 0.0;
-    for axis in 0..3 {
-        let nearest = from.0[axis] + share * (to.0[axis] - from.0[axis]);
-        square += (point[axis] - nearest).powi(2);
-    }
-    square.sqrt() - (from.1 + share * (to.1 - from.1))
+    let side: [f32; 3] = from_fn(|axis| to.0[axis] - from.0[axis]);
+    let reach: [f32; 3] = from_fn(|axis| point[axis] - from.0[axis]);
+    let along: f32 = side.iter().zip(reach).map(|(a, b)| a * b).sum();
+    let square: f32 = side.iter().map(|part| part * part).sum();
+    let share = (along / square).clamp(0.0, 1.0);
+    let across: [f32; 3] = from_fn(|axis| reach[axis] - share * side[axis]);
+    length(across) - (from.1 + share * (to.1 - from.1))
 }
 
 /// How far `value` lies outside of `[low, high]`; 0 inside.
