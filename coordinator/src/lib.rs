@@ -1,1 +1,36 @@
-//! coordinator
+//! The coordinator: gathers hospitals, opens rounds, adds sealed updates and multiplies encrypted features, without being able to
+//! read either.
+//!
+//! What it decides is in [`protocol::coordination`], a state machine without I/O. This crate is the shell around it: sockets, time,
+//! records, settings and commands. It never depends on the crates that hold a hospital's secrets or see libtorch.
+//!
+//! ```text
+//! hospitals <== QUIC ==> link tasks ── inputs ──> the owner of the machine ──> store, transcript.jsonl, events
+//!                            └── outcomes <── published ──┘
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | [`settings`] | `coordinator.toml`, environment and flags as typed values, and the files they name |
+//! | [`service`] | one run, from the first connection to the last goodbye |
+//! | [`store`] | what an operator can ask later |
+//! | [`trial`] | a whole federation with fresh keys, for one machine |
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use coordinator::{service::Service, settings::Settings};
+//!
+//! let settings = Settings::load("coordinator.toml".as_ref(), std::env::vars(), &[])?;
+//! let service = Service::bind(settings.service_config()?)?;
+//! let (events, _) = tokio::sync::mpsc::unbounded_channel();
+//! let report = service.run(events, std::future::pending()).await?;
+//! println!("the model's hash is {}", hex::encode(report.model_hash));
+//! # Ok(())
+//! # }
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod service;
+pub mod settings;
+pub mod store;
+pub mod trial;

@@ -1,2 +1,16 @@
-//! coordinator
-fn main() {}
+//! The program `coordinator`: see `coordinator --help`.
+
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let arguments = commands::Arguments::parse();
+    arguments.start_log();
+    match arguments.command.execute() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -15,6 +15,10 @@ use crate::{
     session::{Encapsulation, GroupKey, Join, Joins, Ready, SessionId},
 };
 
+/// The application code with which the coordinator closes a hospital's connection while an earlier one stands. It may be the
+/// hospital's own, lost but not yet known to be: worth another try for as long as a connection takes to be given up.
+pub const ALREADY_CONNECTED: u16 = 1;
+
 /// From a hospital to the coordinator.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub enum ToCoordinator {

@@ -182,6 +182,7 @@ pub struct Coordinator<R> {
     evaluations: Vec<BTreeSet<HospitalId>>,
     initial_model: Digest,
     finishing_since: Option<Timestamp>,
+    advanced_at: Timestamp,
     waiting_for: Option<usize>,
     over: bool,
     outputs: VecDeque<Output>,
@@ -229,6 +230,7 @@ impl<R: CryptoRng> Coordinator<R> {
             chain: Vec::new(),
             evaluations: Vec::new(),
             finishing_since: None,
+            advanced_at: Timestamp(0),
             waiting_for: None,
             over: false,
             outputs: VecDeque::new(),
@@ -314,15 +316,13 @@ impl<R: CryptoRng> Coordinator<R> {
         let peers = self.peers.values().filter_map(|peer| peer.patience_ends(silence));
         let acks = self.round.as_ref().and_then(|round| round.patience_ends(silence));
         let end = self.finishing_since.map(|since| since.after_secs(silence));
-        // A moment that has passed has had its effect already; only those ahead matter. The shell sleeps until the next.
-        peers.chain(acks).chain(end).min()
+        // Silence is noted when it begins and then no longer listed; the acknowledgements' deadline stays, and has had its effect once
+        // the machine has advanced beyond it. Listed again it would keep the shell from sleeping while hospitals train.
+        peers.chain(acks.filter(|end| *end > self.advanced_at)).chain(end).min()
     }
 
     /// Time has passed.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        for peer in self.peers.values_mut() {
-            peer.note_silence(now, self.manifest.silence_secs);
-        }
         self.advance(now);
     }
 
@@ -400,6 +400,10 @@ impl<R: CryptoRng> Coordinator<R> {
 
     /// Moves as far as the present state allows, then hands every connected hospital what it is owed.
     fn advance(&mut self, now: Timestamp) {
+        self.advanced_at = self.advanced_at.max(now);
+        for peer in self.peers.values_mut() {
+            peer.note_silence(now, self.manifest.silence_secs);
+        }
         while !self.over && self.setup.is_complete() && self.step(now) {}
         self.deliver();
     }

@@ -1,0 +1,61 @@
+//! What the link tasks tell the owner of the machine.
+
+use std::net::SocketAddr;
+
+use crypto::sealed_sum::HospitalId;
+use protocol::{
+    message::ToCoordinator,
+    round::RoundError,
+    transport::{CloseCode, Disconnect, TrafficCounts},
+};
+use tokio::sync::{mpsc, oneshot};
+
+/// One thing that has happened.
+pub(super) enum Input {
+    /// A hospital has come in.
+    Connected {
+        hospital: HospitalId,
+        address: SocketAddr,
+        outbound: mpsc::Sender<Outbound>,
+    },
+    /// It says something.
+    Message {
+        hospital: HospitalId,
+        message: Box<ToCoordinator>,
+    },
+    /// It would like to upload so many bytes.
+    OfferUpload {
+        hospital: HospitalId,
+        bytes: u64,
+        answer: oneshot::Sender<Result<(), RoundError>>,
+    },
+    /// Bytes move: a sign of life.
+    Progress { hospital: HospitalId },
+    /// It has uploaded this.
+    Upload {
+        hospital: HospitalId,
+        bytes: Vec<u8>,
+        answer: oneshot::Sender<Result<(), RoundError>>,
+    },
+    /// It is gone.
+    Disconnected {
+        hospital: HospitalId,
+        disconnect: Disconnect,
+        traffic: TrafficCounts,
+    },
+    /// Somebody was not let in.
+    TurnedAway {
+        hospital: Option<HospitalId>,
+        reason: String,
+    },
+    /// Whoever runs this process wants it to end.
+    Stop,
+}
+
+/// What the owner tells a link's writer. The queue's end without a [`Outbound::Close`] means that the hospital does not read.
+pub(super) enum Outbound {
+    /// Send this.
+    Frame(Vec<u8>),
+    /// Deliver what came before, then close.
+    Close { code: CloseCode, reason: String },
+}

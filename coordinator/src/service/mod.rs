@@ -1,0 +1,327 @@
+//! One run of a federation over QUIC: the asynchronous shell around [`protocol::coordination::Coordinator`].
+//!
+//! One owner drives the machine, on a thread of its own because adding and multiplying take tens of milliseconds; nothing is
+//! locked. A task per hospital reads its link and feeds the owner; another writes what the owner says. Uploads that were cut
+//! are kept and go on where they stopped; outcomes are served from memory.
+
+mod inputs;
+mod link;
+mod outcomes;
+mod owner;
+mod records;
+mod registry;
+mod uploads;
+
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use crypto::{hash::Digest, sealed_sum::HospitalId};
+use getrandom::{SysRng, rand_core::UnwrapErr};
+use protocol::{
+    coordination::{Coordinator, Event},
+    identity::{Signed, SigningKey},
+    manifest::Manifest,
+    message::ALREADY_CONNECTED,
+    roster::Roster,
+    transport::{
+        CloseCode, HospitalLink, Limits, Listener, TrafficCounts, TransportError,
+        certificates::{CertificateError, KeyFingerprint},
+        tls::{CoordinatorTls, HospitalKeys, TlsIdentity, TrustedAuthority},
+    },
+};
+use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use tracing::Instrument as _;
+
+use self::{
+    inputs::Input,
+    link::LinkTask,
+    outcomes::Outcomes,
+    owner::{Ending, Owner},
+    records::Records,
+    uploads::UploadShelf,
+};
+pub use self::{
+    owner::{Machine, Spent},
+    records::RecordsError,
+    registry::{LiveHospital, Registry},
+};
+
+/// What a run needs.
+pub struct ServiceConfig {
+    /// Who is in the federation.
+    pub roster: Arc<Roster>,
+    /// Signs what the coordinator sends; the roster lists its public half.
+    pub signing_key: SigningKey,
+    /// The coordinator's certificate and key; the roster pins the key.
+    pub identity: TlsIdentity,
+    /// Whose certificates are believed.
+    pub authority: TrustedAuthority,
+    /// The run, signed by the operator.
+    pub manifest: Signed<Manifest>,
+    /// The UDP address to bind; port 0 takes any.
+    pub listen: SocketAddr,
+    /// The folder for records, made if it does not exist; none keeps no records.
+    pub state: Option<PathBuf>,
+    /// How much hospitals may ask of this end-point.
+    pub limits: Limits,
+}
+
+/// A coordinator that listens and is ready to run.
+pub struct Service {
+    listener: Listener,
+    machine: Machine,
+    records: Option<Records>,
+    registry: Arc<Registry>,
+    address: SocketAddr,
+}
+
+/// How a run went that ended well.
+#[derive(Clone, Debug)]
+pub struct RunReport {
+    /// Hash of the common model that the hospitals now hold.
+    pub model_hash: Digest,
+    /// Hospitals that never fetched the last outcome; they hold an older model.
+    pub missing: Vec<HospitalId>,
+    /// Time spent on arithmetic.
+    pub spent: Spent,
+    /// Message bytes of each hospital over all its connections, as the coordinator counts them: received is up, sent is down.
+    pub traffic: BTreeMap<HospitalId, TrafficCounts>,
+}
+
+impl Service {
+    /// Checks that the parts fit, binds the address and opens the records. To be called inside a tokio runtime; computes the
+    /// initial model's hash, which takes a moment.
+    ///
+    /// # Errors
+    /// [`ServiceError`] names what does not fit.
+    pub fn bind(config: ServiceConfig) -> Result<Self, ServiceError> {
+        let roster = config.roster;
+        if config.signing_key.public() != *roster.coordinator_key() {
+            return Err(ServiceError::NotOnRoster {
+                what: "signing key",
+            });
+        }
+        if *config.identity.fingerprint().as_bytes() != roster.coordinator_tls_fingerprint() {
+            return Err(ServiceError::NotOnRoster { what: "TLS key" });
+        }
+        let hospitals = roster
+            .members()
+            .map(|member| (member.id, KeyFingerprint::from(member.tls_fingerprint)));
+        let tls = CoordinatorTls::new(
+            &config.identity,
+            &config.authority,
+            HospitalKeys::new(hospitals)?,
+        )?;
+        let manifest = config.manifest.clone();
+        let machine = Coordinator::new(
+            roster,
+            config.signing_key,
+            config.manifest,
+            UnwrapErr(SysRng),
+        )
+        .map_err(|reason| ServiceError::Manifest { reason })?;
+        let listener = Listener::bind(config.listen, &tls, &config.limits).map_err(|source| {
+            ServiceError::Listen {
+                address: config.listen,
+                source,
+            }
+        })?;
+        let address = listener
+            .local_address()
+            .map_err(|source| ServiceError::Listen {
+                address: config.listen,
+                source,
+            })?;
+        let records = config
+            .state
+            .map(|folder| Records::open(&folder, &manifest))
+            .transpose()?;
+        Ok(Self {
+            listener,
+            machine,
+            records,
+            registry: Arc::default(),
+            address,
+        })
+    }
+
+    /// Where hospitals reach this coordinator.
+    pub fn local_address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Who is connected, and how many bytes each has moved; keeps counting while the run goes on.
+    pub fn registry(&self) -> Arc<Registry> {
+        Arc::clone(&self.registry)
+    }
+
+    /// Runs to the end. Every event goes to `events` (whose receiver may be gone); the run stops early, with a word to the
+    /// hospitals, when `shutdown` completes. Dropping the future ends all connections without a word.
+    ///
+    /// # Errors
+    /// [`ServiceError::RunFailed`], [`ServiceError::Stopped`] or [`ServiceError::Records`].
+    ///
+    /// # Panics
+    /// If the machine's own invariants break.
+    pub async fn run(
+        mut self,
+        events: mpsc::UnboundedSender<Event>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<RunReport, ServiceError> {
+        let (inputs, queue) = mpsc::channel(WAITING_INPUTS);
+        let outcomes = Arc::new(Outcomes::default());
+        let owner = Owner::new(self.machine, Arc::clone(&outcomes), self.records, events);
+        let runtime = tokio::runtime::Handle::current();
+        let mut owner = tokio::task::spawn_blocking(move || runtime.block_on(owner.drive(queue)));
+        let mut admission = Admission {
+            registry: Arc::clone(&self.registry),
+            outcomes,
+            uploads: Arc::default(),
+            inputs,
+            links: JoinSet::new(),
+        };
+
+        let mut shutdown = std::pin::pin!(shutdown);
+        let mut stopping = false;
+        let ended = loop {
+            tokio::select! {
+                ended = &mut owner => break ended,
+                () = &mut shutdown, if !stopping => {
+                    stopping = true;
+                    // Fails only if the owner has just ended by itself.
+                    let _ = admission.inputs.send(Input::Stop).await;
+                }
+                Some(arrival) = self.listener.accept() => admission.admit(arrival).await,
+                Some(_) = admission.links.join_next() => {}
+            }
+        };
+        admission.links.shutdown().await;
+        let _ = timeout(
+            CLOSING,
+            self.listener.close(CloseCode::Done, "the run is over"),
+        )
+        .await;
+        let (ending, spent) = match ended {
+            Ok(ended) => ended,
+            Err(failed) => std::panic::resume_unwind(failed.into_panic()),
+        };
+        match ending {
+            Ending::Complete {
+                model_hash,
+                missing,
+            } => Ok(RunReport {
+                model_hash,
+                missing,
+                spent,
+                traffic: self.registry.traffic(),
+            }),
+            Ending::Failed { reason } => Err(ServiceError::RunFailed { reason }),
+            Ending::Stopped => Err(ServiceError::Stopped),
+            Ending::RecordsLost(error) => Err(error.into()),
+        }
+    }
+}
+
+/// Lets hospitals in, one connection each.
+struct Admission {
+    registry: Arc<Registry>,
+    outcomes: Arc<Outcomes>,
+    uploads: Arc<UploadShelf>,
+    inputs: mpsc::Sender<Input>,
+    links: JoinSet<()>,
+}
+
+impl Admission {
+    async fn admit(&mut self, arrival: Result<HospitalLink, TransportError>) {
+        let link = match arrival {
+            Ok(link) => link,
+            Err(error) => return self.record_refusal(None, error.to_string()).await,
+        };
+        let (hospital, address) = (link.hospital(), link.remote_address());
+        if !self.registry.enter(&link) {
+            // A hospital whose link was cut comes back before we know: it tries again until the old link is known to be lost. A
+            // second participant under the same number never gets in.
+            let reason = "this hospital is connected already: stop the other participant, or wait a few seconds if its connection was lost";
+            tracing::warn!(%hospital, %address, "refused a second connection of a hospital that is connected already");
+            self.links.spawn(async move {
+                link.sender()
+                    .close(CloseCode::Application(ALREADY_CONNECTED), reason)
+                    .await;
+            });
+            return self
+                .record_refusal(
+                    Some(hospital),
+                    format!("a second connection, from {address}"),
+                )
+                .await;
+        }
+        let task = LinkTask {
+            hospital,
+            inputs: self.inputs.clone(),
+            uploads: Arc::clone(&self.uploads),
+            outcomes: Arc::clone(&self.outcomes),
+        };
+        let registry = Arc::clone(&self.registry);
+        let span = tracing::info_span!("link", %hospital);
+        let serve = async move {
+            task.serve(link).await;
+            registry.leave(hospital);
+        };
+        self.links.spawn(serve.instrument(span));
+    }
+
+    async fn record_refusal(&self, hospital: Option<HospitalId>, reason: String) {
+        // Fails only once the run is over.
+        let _ = self
+            .inputs
+            .send(Input::TurnedAway { hospital, reason })
+            .await;
+    }
+}
+
+/// Why a run did not start, or did not end well.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// A key that is another party's, or of another federation.
+    #[error(
+        "the coordinator's {what} is not the one on the roster; both must come from one federation"
+    )]
+    NotOnRoster {
+        /// Which key.
+        what: &'static str,
+    },
+    /// Certificates that do not serve.
+    #[error("the coordinator's certificates cannot be used")]
+    Certificate(#[from] CertificateError),
+    /// A manifest that cannot be run.
+    #[error("the run cannot be started: {reason}")]
+    Manifest {
+        /// Why.
+        reason: String,
+    },
+    /// No socket.
+    #[error(
+        "cannot listen at {address}; is another coordinator running there? Choose another address with `listen` in the settings, or --listen"
+    )]
+    Listen {
+        /// The address asked for.
+        address: SocketAddr,
+        /// Why not.
+        source: TransportError,
+    },
+    /// The records cannot be kept: a run that leaves no transcript is not continued.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    /// The run has failed; the hospitals have been told.
+    #[error("the run has failed: {reason}")]
+    RunFailed {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// Stopped from outside; the hospitals have been told.
+    #[error("stopped before the end of the run; the hospitals keep the model of the last round")]
+    Stopped,
+}
+
+const WAITING_INPUTS: usize = 256;
+/// How long peers may take to hear that a connection is closed.
+const CLOSING: Duration = Duration::from_secs(3);

@@ -1,0 +1,153 @@
+//! What a run leaves behind: `transcript.jsonl`, for anybody with the roster, and the store, for the operator.
+//!
+//! The transcript is the signed hash chain, one line a settled round, on disk before the run goes on. Taking a run up again
+//! after a crash needs more (headers, uploads and boxes before they are used): it would start here.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Write as _},
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use crypto::sealed_sum::HospitalId;
+use protocol::{
+    coordination::{Event, TranscriptEntry},
+    identity::Signed,
+    manifest::Manifest,
+    transport::{Disconnect, TrafficCounts},
+};
+
+use super::owner::Ending;
+use crate::store::{RunResult, Store, StoreError};
+
+pub(super) struct Records {
+    transcript: File,
+    transcript_path: PathBuf,
+    store: Store,
+    /// Refusals left to record: a peer that is turned away again and again must not fill the disk.
+    refusals_left: u32,
+}
+
+impl Records {
+    /// Opens or makes the records in `folder`, and begins a run.
+    pub(super) fn open(folder: &Path, manifest: &Signed<Manifest>) -> Result<Self, RecordsError> {
+        fs::create_dir_all(folder).map_err(at(folder))?;
+        let transcript_path = folder.join("transcript.jsonl");
+        let transcript = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&transcript_path)
+            .map_err(at(&transcript_path))?;
+        let store = Store::open(&folder.join("coordinator.sqlite"))?;
+        store.begin_run(manifest)?;
+        Ok(Self {
+            transcript,
+            transcript_path,
+            store,
+            refusals_left: MAX_REFUSALS,
+        })
+    }
+
+    pub(super) fn connected(
+        &mut self,
+        hospital: HospitalId,
+        address: SocketAddr,
+    ) -> Result<(), RecordsError> {
+        Ok(self.store.connected(hospital, address)?)
+    }
+
+    pub(super) fn disconnected(
+        &mut self,
+        hospital: HospitalId,
+        disconnect: &Disconnect,
+        traffic: TrafficCounts,
+    ) -> Result<(), RecordsError> {
+        Ok(self
+            .store
+            .disconnected(hospital, &disconnect.to_string(), traffic)?)
+    }
+
+    /// Somebody was turned away, or something was not accepted.
+    pub(super) fn refused(
+        &mut self,
+        hospital: Option<HospitalId>,
+        reason: &str,
+    ) -> Result<(), RecordsError> {
+        if self.refusals_left == 0 {
+            return Ok(());
+        }
+        self.refusals_left -= 1;
+        Ok(self.store.refused(hospital, reason)?)
+    }
+
+    pub(super) fn event(&mut self, event: &Event) -> Result<(), RecordsError> {
+        match event {
+            Event::Opened {
+                round,
+                purpose,
+                learning_round,
+            } => {
+                self.store.opened(*round, *purpose, *learning_round)?;
+            }
+            Event::OutcomeOut {
+                round,
+                contributors,
+                ..
+            } => self.store.outcome_out(*round, contributors)?,
+            Event::Settled(entry) => {
+                self.append(entry)?;
+                self.store.settled(entry)?;
+            }
+            Event::Abandoned { round, reason, .. } => self.store.abandoned(*round, reason)?,
+            Event::Rejected { hospital, reason } => self.refused(Some(*hospital), reason)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    pub(super) fn close(self, ending: &Ending) -> Result<(), RecordsError> {
+        let result = match ending {
+            Ending::Complete { model_hash, .. } => RunResult::Complete { model_hash },
+            Ending::Failed { reason } => RunResult::Failed { reason },
+            Ending::Stopped => RunResult::Stopped,
+            // Nothing more can be written.
+            Ending::RecordsLost(_) => return Ok(()),
+        };
+        Ok(self.store.end_run(&result)?)
+    }
+
+    fn append(&mut self, entry: &TranscriptEntry) -> Result<(), RecordsError> {
+        let mut line =
+            serde_json::to_vec(entry).expect("an entry has no map with keys that are not text");
+        line.push(b'\n');
+        let written = self
+            .transcript
+            .write_all(&line)
+            .and_then(|()| self.transcript.sync_data());
+        written.map_err(at(&self.transcript_path))
+    }
+}
+
+/// Why the records of a run cannot be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordsError {
+    /// A file or folder.
+    #[error("cannot write {}; check that the folder of the setting `state` can be written and has room", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The database.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> RecordsError {
+    let path = path.to_owned();
+    move |source| RecordsError::File { path, source }
+}
+
+const MAX_REFUSALS: u32 = 10_000;

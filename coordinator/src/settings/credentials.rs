@@ -1,0 +1,314 @@
+//! Reads what the settings name: roster, keys and certificates, and checks that they belong together.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use protocol::{
+    identity::SigningKey,
+    roster::{Roster, RosterError},
+    transport::{
+        Limits,
+        certificates::CertificateError,
+        tls::{TlsIdentity, TrustedAuthority},
+    },
+};
+use zeroize::Zeroizing;
+
+use super::Settings;
+use crate::service::ServiceConfig;
+
+impl Settings {
+    /// Everything that the service needs, read from the files that the settings name; the manifest is signed here.
+    ///
+    /// # Errors
+    /// [`CredentialsError`] names the file and what to do.
+    pub fn service_config(&self) -> Result<ServiceConfig, CredentialsError> {
+        let keys = &self.keys;
+        let roster_text = read("roster", &self.roster)?;
+        let roster =
+            Roster::from_json(&roster_text).map_err(|source| CredentialsError::Roster {
+                path: self.roster.clone(),
+                source,
+            })?;
+        let signing_key = read_signing_key("keys.signing_key", &keys.signing_key)?;
+        let operator_key = read_signing_key("keys.operator_key", &keys.operator_key)?;
+        let certificate = read("keys.tls_certificate", &keys.tls_certificate)?;
+        let identity =
+            TlsIdentity::from_pem(&certificate, &read_secret("keys.tls_key", &keys.tls_key)?)
+                .map_err(|source| CredentialsError::Certificate {
+                    key: "keys.tls_certificate, keys.tls_key",
+                    path: keys.tls_certificate.clone(),
+                    source,
+                })?;
+        let authority =
+            TrustedAuthority::from_pem(&read("keys.ca_certificate", &keys.ca_certificate)?)
+                .map_err(|source| CredentialsError::Certificate {
+                    key: "keys.ca_certificate",
+                    path: keys.ca_certificate.clone(),
+                    source,
+                })?;
+        for (key, path, stands) in [
+            (
+                "keys.signing_key",
+                &keys.signing_key,
+                signing_key.public() == *roster.coordinator_key(),
+            ),
+            (
+                "keys.operator_key",
+                &keys.operator_key,
+                operator_key.public() == *roster.operator_key(),
+            ),
+            (
+                "keys.tls_certificate",
+                &keys.tls_certificate,
+                *identity.fingerprint().as_bytes() == roster.coordinator_tls_fingerprint(),
+            ),
+        ] {
+            if !stands {
+                return Err(CredentialsError::NotOnRoster {
+                    key,
+                    path: path.clone(),
+                    roster: self.roster.clone(),
+                });
+            }
+        }
+        Ok(ServiceConfig {
+            roster: Arc::new(roster),
+            signing_key,
+            identity,
+            authority,
+            manifest: self.run.signed_manifest(&operator_key),
+            listen: self.listen,
+            state: Some(self.state.clone()),
+            limits: Limits::default(),
+        })
+    }
+}
+
+/// A file that the settings name cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialsError {
+    /// Missing or not readable.
+    #[error("cannot read {} (setting `{key}`); check the path, or make a federation to try out with `coordinator init --trial 3 DIR`", path.display())]
+    File {
+        /// The setting that names it.
+        key: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Not the digits of a key. What it holds instead is nobody's business.
+    #[error("{} (setting `{key}`) is not a signing key; it must hold 64 hexadecimal digits and nothing else", path.display())]
+    SigningKey {
+        /// The setting that names it.
+        key: &'static str,
+        /// The path.
+        path: PathBuf,
+    },
+    /// A certificate or its key is not one.
+    #[error("{} (setting `{key}`) cannot be used", path.display())]
+    Certificate {
+        /// The setting or settings concerned.
+        key: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// Why.
+        source: CertificateError,
+    },
+    /// The roster cannot be trusted.
+    #[error("the roster {} cannot be used", path.display())]
+    Roster {
+        /// The path.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: RosterError,
+    },
+    /// A key of another federation, or of another party.
+    #[error("{} (setting `{key}`) is not the one that the roster {} lists for it; the files must come from one federation", path.display(), roster.display())]
+    NotOnRoster {
+        /// The setting that names it.
+        key: &'static str,
+        /// The path.
+        path: PathBuf,
+        /// The roster's path.
+        roster: PathBuf,
+    },
+}
+
+fn read(key: &'static str, path: &Path) -> Result<String, CredentialsError> {
+    fs::read_to_string(path).map_err(|source| CredentialsError::File {
+        key,
+        path: path.to_owned(),
+        source,
+    })
+}
+
+fn read_secret(key: &'static str, path: &Path) -> Result<Zeroizing<String>, CredentialsError> {
+    let text = Zeroizing::new(read(key, path)?);
+    warn_if_readable_by_others(key, path);
+    Ok(text)
+}
+
+fn read_signing_key(key: &'static str, path: &Path) -> Result<SigningKey, CredentialsError> {
+    let text = read_secret(key, path)?;
+    let mut secret = Zeroizing::new([0; 32]);
+    hex::decode_to_slice(text.trim(), secret.as_mut_slice()).map_err(|_| {
+        CredentialsError::SigningKey {
+            key,
+            path: path.to_owned(),
+        }
+    })?;
+    Ok(SigningKey::from_secret_bytes(&secret))
+}
+
+#[cfg(unix)]
+fn warn_if_readable_by_others(key: &'static str, path: &Path) {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    if fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0) {
+        tracing::warn!(setting = key, path = %path.display(), "others can read this private key; chmod 600 it");
+    }
+}
+
+#[cfg(not(unix))]
+fn warn_if_readable_by_others(_key: &'static str, _path: &Path) {}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::trial::{Place, Trial};
+
+    fn federation() -> TempDir {
+        let folder = tempfile::tempdir().expect("a folder");
+        Trial::generate(2, Place::default())
+            .expect("two")
+            .write(folder.path())
+            .expect("written");
+        folder
+    }
+
+    fn read_back(folder: &TempDir) -> Result<ServiceConfig, CredentialsError> {
+        let file = folder.path().join("coordinator/coordinator.toml");
+        Settings::load(&file, [], &[])
+            .expect("sound settings")
+            .service_config()
+    }
+
+    fn refusal(folder: &TempDir) -> CredentialsError {
+        match read_back(folder) {
+            Ok(_) => panic!("must be refused"),
+            Err(error) => error,
+        }
+    }
+
+    fn alter_roster(folder: &TempDir, alter: impl FnOnce(&mut Value)) {
+        let path = folder.path().join("coordinator/roster.json");
+        let mut roster =
+            serde_json::from_str(&fs::read_to_string(&path).expect("a file")).expect("JSON");
+        alter(&mut roster);
+        fs::write(path, roster.to_string()).expect("written");
+    }
+
+    #[test]
+    fn a_missing_key_file_is_named() {
+        let folder = federation();
+        fs::remove_file(folder.path().join("coordinator/keys/operator.key")).expect("it is there");
+        let text = refusal(&folder).to_string();
+        assert!(
+            text.contains("keys/operator.key") && text.contains("keys.operator_key"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn a_file_that_is_no_key_is_named_and_not_shown() {
+        let folder = federation();
+        fs::write(
+            folder.path().join("coordinator/keys/signing.key"),
+            "secret words",
+        )
+        .expect("written");
+        let text = refusal(&folder).to_string();
+        assert!(
+            text.contains("keys/signing.key") && !text.contains("secret words"),
+            "{text}"
+        );
+        let folder = federation();
+        fs::write(folder.path().join("coordinator/ca.crt"), "no certificate").expect("written");
+        assert!(matches!(
+            refusal(&folder),
+            CredentialsError::Certificate {
+                key: "keys.ca_certificate",
+                ..
+            }
+        ));
+    }
+
+    #[test]
+    fn keys_of_another_federation_are_refused() {
+        let (folder, other) = (federation(), federation());
+        for (names, key) in [
+            (&["signing.key"][..], "keys.signing_key"),
+            (&["operator.key"], "keys.operator_key"),
+            (&["tls.key", "tls.crt"], "keys.tls_certificate"),
+        ] {
+            let path =
+                |folder: &TempDir, name: &str| folder.path().join("coordinator/keys").join(name);
+            let own: Vec<_> = names
+                .iter()
+                .map(|name| fs::read(path(&folder, name)).expect("a file"))
+                .collect();
+            for name in names {
+                fs::copy(path(&other, name), path(&folder, name)).expect("copied");
+            }
+            match refusal(&folder) {
+                CredentialsError::NotOnRoster { key: named, .. } => assert_eq!(named, key),
+                error => panic!("{error}"),
+            }
+            for (name, bytes) in names.iter().zip(own) {
+                fs::write(path(&folder, name), bytes).expect("written");
+            }
+        }
+        assert!(read_back(&folder).is_ok());
+    }
+
+    #[test]
+    fn two_hospitals_with_the_same_number_are_refused() {
+        let folder = federation();
+        alter_roster(&folder, |roster| roster["hospitals"][1]["id"] = 1.into());
+        let error = refusal(&folder);
+        assert!(
+            matches!(
+                error,
+                CredentialsError::Roster {
+                    source: RosterError::DuplicateId { .. },
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        assert!(error.to_string().contains("roster.json"));
+    }
+
+    #[test]
+    fn a_roster_changed_after_it_was_signed_is_refused() {
+        let folder = federation();
+        alter_roster(&folder, |roster| {
+            roster["hospitals"][0]["name"] = "another".into()
+        });
+        assert!(matches!(
+            refusal(&folder),
+            CredentialsError::Roster {
+                source: RosterError::Unsigned { .. },
+                ..
+            }
+        ));
+    }
+}

@@ -1,0 +1,156 @@
+//! What an operator sets: defaults, then `coordinator.toml`, then the environment, then flags, checked once into typed values.
+//!
+//! The teaching file that `init` writes is also the list of keys and their defaults, so the three cannot drift apart.
+
+mod credentials;
+mod layers;
+mod run;
+
+use std::{
+    io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use serde::Deserialize;
+
+pub use self::{credentials::CredentialsError, run::RunSettings};
+use self::{layers::Layer, run::RawRun};
+
+/// A coordinator's settings, checked.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The UDP address to bind.
+    pub listen: SocketAddr,
+    /// The roster file.
+    pub roster: PathBuf,
+    /// The folder of records.
+    pub state: PathBuf,
+    /// Where the keys are.
+    pub keys: KeyPaths,
+    /// What is to be trained.
+    pub run: RunSettings,
+}
+
+/// Files of keys and certificates.
+#[derive(Clone, Debug)]
+pub struct KeyPaths {
+    /// Ed25519, signs what the coordinator sends.
+    pub signing_key: PathBuf,
+    /// Ed25519, signs manifests.
+    pub operator_key: PathBuf,
+    /// The coordinator's certificate.
+    pub tls_certificate: PathBuf,
+    /// Its private key.
+    pub tls_key: PathBuf,
+    /// The federation's authority.
+    pub ca_certificate: PathBuf,
+}
+
+impl Settings {
+    /// Reads `file`, lays `environment` (all variables; only `MYELIN__SECTION__KEY` are looked at) and then `flags` (pairs such as
+    /// `("run.rounds", "4")`) over it, and checks the whole. Relative paths start at the file's folder.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the key, where it comes from, and what would be right.
+    pub fn load(
+        file: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &[(String, String)],
+    ) -> Result<Self, SettingsError> {
+        let environment = Layer::from_environment(environment);
+        let raw: Raw = layers::merge(DEFAULTS, file, &environment, &Layer::from_flags(flags))?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        Ok(Self {
+            listen: raw.listen.parse().map_err(|_| SettingsError::Value {
+                key: "listen",
+                found: raw.listen.clone(),
+                expected: "an IP address and a port, such as 127.0.0.1:7443 or [::]:7443",
+            })?,
+            roster: folder.join(raw.roster),
+            state: folder.join(raw.state),
+            keys: KeyPaths {
+                signing_key: folder.join(raw.keys.signing_key),
+                operator_key: folder.join(raw.keys.operator_key),
+                tls_certificate: folder.join(raw.keys.tls_certificate),
+                tls_key: folder.join(raw.keys.tls_key),
+                ca_certificate: folder.join(raw.keys.ca_certificate),
+            },
+            run: raw.run.check()?,
+        })
+    }
+}
+
+/// The text of a `coordinator.toml` that listens at `listen` and has defaults otherwise, with comments that teach.
+pub fn template(listen: SocketAddr) -> String {
+    DEFAULTS.replacen(DEFAULT_LISTEN, &listen.to_string(), 1)
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// No file, or not readable.
+    #[error("cannot read the settings file {}; name one with --config, or make a federation to try out with `coordinator init --trial 3 DIR`", path.display())]
+    File {
+        /// The path.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// Not TOML.
+    #[error("the settings file {} is not TOML", path.display())]
+    Syntax {
+        /// The path.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// A key that does not exist.
+    #[error("unknown key `{key}` in {origin}; the keys there are: {known}")]
+    UnknownKey {
+        /// The key, with its section.
+        key: String,
+        /// The file, variable or flag that names it.
+        origin: String,
+        /// The keys of that section.
+        known: String,
+    },
+    /// A value of another type.
+    #[error("a setting has the wrong type")]
+    Type(#[source] Box<config::ConfigError>),
+    /// A value that makes no sense.
+    #[error("`{key}` is {found:?}, where {expected} belongs")]
+    Value {
+        /// The key, with its section.
+        key: &'static str,
+        /// What it is.
+        found: String,
+        /// What it should be.
+        expected: &'static str,
+    },
+}
+
+/// As the layers give it, unchecked.
+#[derive(Deserialize)]
+struct Raw {
+    listen: String,
+    roster: PathBuf,
+    state: PathBuf,
+    keys: RawKeys,
+    run: RawRun,
+}
+
+#[derive(Deserialize)]
+struct RawKeys {
+    signing_key: PathBuf,
+    operator_key: PathBuf,
+    tls_certificate: PathBuf,
+    tls_key: PathBuf,
+    ca_certificate: PathBuf,
+}
+
+const DEFAULTS: &str = include_str!("coordinator.toml");
+const DEFAULT_LISTEN: &str = "127.0.0.1:7443";
+
+#[cfg(test)]
+mod tests;

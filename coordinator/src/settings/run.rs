@@ -1,0 +1,206 @@
+//! The settings of one training, and the manifest they make.
+
+use std::{fmt::Display, ops::RangeInclusive};
+
+use crypto::hash::labelled_hash;
+use protocol::{
+    codec::{List, Text},
+    identity::{Signed, SigningKey},
+    manifest::{Conditioning, Manifest, Task},
+    network::ModelLayout,
+};
+use serde::Deserialize;
+
+use super::SettingsError;
+
+/// One training, as an operator describes it. The field's meanings are those of the manifest's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunSettings {
+    /// For people to read.
+    pub name: String,
+    /// What the labels are cut into.
+    pub task: Task,
+    /// Where filters come from, and with which parameters they are encrypted.
+    pub conditioning: Conditioning,
+    /// Learning rounds.
+    pub rounds: u32,
+    /// Passes over the local training set in a round.
+    pub local_epochs: u32,
+    /// Slices in a training step.
+    pub batch_size: u32,
+    /// Of AdamW.
+    pub learning_rate: f64,
+    /// Of AdamW.
+    pub weight_decay: f64,
+    /// How far W follows its gradient in a round.
+    pub conditioning_rate: f64,
+    /// Training steps of a round at the largest hospital: bounds the first update.
+    pub local_steps: u32,
+    /// Of the initial model.
+    pub seed: u64,
+    /// A hospital silent for so long is no longer waited for.
+    pub round_timeout_secs: u32,
+}
+
+impl RunSettings {
+    /// The manifest of this run.
+    pub fn manifest(&self) -> Manifest {
+        Manifest {
+            name: Text(self.name.clone()),
+            task: self.task,
+            conditioning: self.conditioning,
+            layout: ModelLayout::hybrid_cnn(
+                u32::try_from(self.task.classes()).expect("2 or 3 classes"),
+            ),
+            init_seed: labelled_hash("init-seed", &[&self.seed.to_le_bytes()]),
+            rounds: self.rounds,
+            local_epochs: self.local_epochs,
+            batch_size: self.batch_size,
+            learning_rate: self.learning_rate,
+            weight_decay: self.weight_decay,
+            conditioning_rate: self.conditioning_rate,
+            local_steps: self.local_steps,
+            silence_secs: self.round_timeout_secs,
+            weights: List::default(),
+            clip_rule: 1,
+        }
+    }
+
+    /// The manifest, signed with the operator's key.
+    pub fn signed_manifest(&self, operator_key: &SigningKey) -> Signed<Manifest> {
+        Signed::sign(&self.manifest(), operator_key)
+    }
+}
+
+impl Default for RunSettings {
+    /// What `coordinator.toml` shows.
+    fn default() -> Self {
+        Self {
+            name: "trial".to_owned(),
+            task: Task::Binary,
+            conditioning: Conditioning::EncryptedHardened,
+            rounds: 8,
+            local_epochs: 2,
+            batch_size: 32,
+            learning_rate: 1e-3,
+            weight_decay: 1e-2,
+            conditioning_rate: 0.1,
+            local_steps: 200,
+            seed: 1,
+            round_timeout_secs: 30,
+        }
+    }
+}
+
+/// As the layers give it. Numbers are wide, so that one out of range is reported and not cut to size.
+#[derive(Deserialize)]
+pub(super) struct RawRun {
+    name: String,
+    task: String,
+    conditioning: String,
+    profile: String,
+    rounds: i64,
+    local_epochs: i64,
+    batch_size: i64,
+    learning_rate: f64,
+    weight_decay: f64,
+    conditioning_rate: f64,
+    local_steps: i64,
+    seed: i64,
+    round_timeout_secs: i64,
+}
+
+impl RawRun {
+    pub(super) fn check(self) -> Result<RunSettings, SettingsError> {
+        if self.name.trim().is_empty() || self.name.chars().count() > MAX_NAME_CHARS {
+            return Err(wrong(
+                "run.name",
+                self.name,
+                "a name of 1 to 200 characters",
+            ));
+        }
+        Ok(RunSettings {
+            task: match self.task.as_str() {
+                "binary" => Task::Binary,
+                "multiclass" => Task::Multiclass,
+                _ => return Err(wrong("run.task", self.task, "binary or multiclass")),
+            },
+            conditioning: self.conditioning()?,
+            rounds: whole("run.rounds", self.rounds)?,
+            local_epochs: whole("run.local_epochs", self.local_epochs)?,
+            batch_size: whole("run.batch_size", self.batch_size)?,
+            learning_rate: match self.learning_rate {
+                rate if rate > 0.0 && rate <= 1.0 => rate,
+                rate => {
+                    return Err(wrong(
+                        "run.learning_rate",
+                        rate,
+                        "a number above 0 and at most 1",
+                    ));
+                }
+            },
+            weight_decay: real(
+                "run.weight_decay",
+                self.weight_decay,
+                0.0..=1.0,
+                "a number from 0 to 1",
+            )?,
+            conditioning_rate: real(
+                "run.conditioning_rate",
+                self.conditioning_rate,
+                0.0..=100.0,
+                "a number from 0 to 100",
+            )?,
+            local_steps: whole("run.local_steps", self.local_steps)?,
+            seed: u64::try_from(self.seed)
+                .map_err(|_| wrong("run.seed", self.seed, "a whole number of at least 0"))?,
+            round_timeout_secs: whole("run.round_timeout_secs", self.round_timeout_secs)?,
+            name: self.name,
+        })
+    }
+
+    fn conditioning(&self) -> Result<Conditioning, SettingsError> {
+        let encrypted = match self.profile.as_str() {
+            "hardened" => Conditioning::EncryptedHardened,
+            "study" => Conditioning::EncryptedStudy,
+            other => return Err(wrong("run.profile", other, "hardened or study")),
+        };
+        match self.conditioning.as_str() {
+            "encrypted" => Ok(encrypted),
+            "plain" => Ok(Conditioning::Plain),
+            "none" => Ok(Conditioning::None),
+            other => Err(wrong("run.conditioning", other, "encrypted, plain or none")),
+        }
+    }
+}
+
+fn whole(key: &'static str, value: i64) -> Result<u32, SettingsError> {
+    match u32::try_from(value) {
+        Ok(number @ 1..=MAX_COUNT) => Ok(number),
+        _ => Err(wrong(key, value, "a whole number from 1 to 1000000")),
+    }
+}
+
+fn real(
+    key: &'static str,
+    value: f64,
+    range: RangeInclusive<f64>,
+    expected: &'static str,
+) -> Result<f64, SettingsError> {
+    if range.contains(&value) {
+        Ok(value)
+    } else {
+        Err(wrong(key, value, expected))
+    }
+}
+
+fn wrong(key: &'static str, found: impl Display, expected: &'static str) -> SettingsError {
+    SettingsError::Value {
+        key,
+        found: found.to_string(),
+        expected,
+    }
+}
+
+const MAX_NAME_CHARS: usize = 200;
+const MAX_COUNT: u32 = 1_000_000;

@@ -1,0 +1,215 @@
+//! Each layer, each bad value, each unknown key.
+
+use std::fs;
+
+use protocol::manifest::{Conditioning, Task};
+use tempfile::TempDir;
+
+use super::*;
+
+struct File {
+    folder: TempDir,
+    path: PathBuf,
+}
+
+fn file(text: &str) -> File {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("coordinator.toml");
+    fs::write(&path, text).expect("a file");
+    File { folder, path }
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn load(
+    text: &str,
+    environment: &[(&str, &str)],
+    flags: &[(&str, &str)],
+) -> Result<Settings, SettingsError> {
+    Settings::load(&file(text).path, pairs(environment), &pairs(flags))
+}
+
+/// The message as a person sees it, causes included.
+fn message(error: &SettingsError) -> String {
+    let mut text = error.to_string();
+    let mut cause = std::error::Error::source(error);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[test]
+fn an_empty_file_means_the_defaults_shown_in_the_template() {
+    let settings = load("", &[], &[]).expect("defaults");
+    assert_eq!(settings.run, RunSettings::default());
+    assert_eq!(settings.run.manifest().check(), Ok(()));
+    let listen = SocketAddr::from(([10, 0, 0, 7], 9));
+    let written = load(&template(listen), &[], &[]).expect("the template is a settings file");
+    assert_eq!((written.listen, &written.run), (listen, &settings.run));
+}
+
+#[test]
+fn flags_go_before_environment_before_file_before_defaults() {
+    let text = "[run]\nrounds = 3\nlocal_epochs = 3\nbatch_size = 3\n";
+    let environment = [
+        ("MYELIN__RUN__ROUNDS", "4"),
+        ("MYELIN__RUN__LOCAL_EPOCHS", "4"),
+        ("PATH", "x"),
+    ];
+    let settings = load(text, &environment, &[("run.rounds", "5")]).expect("sound");
+    let run = settings.run;
+    assert_eq!(
+        (
+            run.rounds,
+            run.local_epochs,
+            run.batch_size,
+            run.local_steps
+        ),
+        (5, 4, 3, 200)
+    );
+    let settings = load("", &[("MYELIN__LISTEN", "[::]:1")], &[]).expect("a key without a section");
+    assert_eq!(settings.listen.port(), 1);
+}
+
+#[test]
+fn paths_start_at_the_files_folder() {
+    let file = file("state = \"/var/lib/myelin\"");
+    let settings = Settings::load(&file.path, [], &[]).expect("sound");
+    assert_eq!(settings.roster, file.folder.path().join("roster.json"));
+    assert_eq!(
+        settings.keys.tls_key,
+        file.folder.path().join("keys/tls.key")
+    );
+    assert_eq!(settings.state, PathBuf::from("/var/lib/myelin"));
+}
+
+#[test]
+fn an_unknown_key_is_named_with_its_source_and_those_that_exist() {
+    let file = file("[run]\nround = 3\n");
+    let error = Settings::load(&file.path, [], &[]).expect_err("misspelt");
+    let text = message(&error);
+    assert!(
+        text.contains("`run.round`") && text.contains("run.rounds, run.seed"),
+        "{text}"
+    );
+    assert!(text.contains(&file.path.display().to_string()), "{text}");
+    let error = load("", &[("MYELIN__RUM__ROUNDS", "3")], &[]).expect_err("misspelt");
+    let text = message(&error);
+    assert!(
+        text.contains("MYELIN__RUM__ROUNDS") && text.contains("keys.operator_key"),
+        "{text}"
+    );
+    let error = load("", &[], &[("rounds", "3")]).expect_err("without its section");
+    assert!(message(&error).contains("listen, roster, state"), "{error}");
+    assert!(matches!(
+        load("run = 3", &[], &[]),
+        Err(SettingsError::UnknownKey { .. })
+    ));
+    assert!(matches!(
+        load("[run.rounds]\nx = 3", &[], &[]),
+        Err(SettingsError::UnknownKey { .. })
+    ));
+}
+
+#[test]
+fn every_bad_value_is_named_with_what_belongs_there() {
+    for (key, value) in [
+        ("listen", "localhost"),
+        ("run.name", ""),
+        ("run.task", "ternary"),
+        ("run.conditioning", "yes"),
+        ("run.profile", "soft"),
+        ("run.rounds", "0"),
+        ("run.rounds", "4294967297"),
+        ("run.local_epochs", "-1"),
+        ("run.batch_size", "0"),
+        ("run.learning_rate", "0"),
+        ("run.learning_rate", "NaN"),
+        ("run.weight_decay", "1.5"),
+        ("run.conditioning_rate", "-0.1"),
+        ("run.local_steps", "0"),
+        ("run.seed", "-1"),
+        ("run.round_timeout_secs", "0"),
+    ] {
+        match load("", &[], &[(key, value)]) {
+            Err(SettingsError::Value { key: named, .. }) => assert_eq!(named, key),
+            other => panic!("{key} = {value}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_value_of_another_type_is_named_with_its_source() {
+    let file = file("[run]\nrounds = \"many\"\n");
+    let error = Settings::load(&file.path, [], &[]).expect_err("not a number");
+    let text = message(&error);
+    assert!(
+        text.contains("run.rounds") && text.contains("coordinator.toml"),
+        "{text}"
+    );
+    let error = load("", &[("MYELIN__RUN__SEED", "soon")], &[]).expect_err("not a number");
+    let text = message(&error);
+    assert!(
+        text.contains("run.seed") && text.contains("MYELIN__RUN__SEED"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_missing_file_and_one_that_is_not_toml_are_named() {
+    let error =
+        Settings::load(Path::new("nowhere/coordinator.toml"), [], &[]).expect_err("no file");
+    assert!(
+        message(&error).contains("nowhere/coordinator.toml"),
+        "{error}"
+    );
+    assert!(matches!(
+        load("listen = ", &[], &[]),
+        Err(SettingsError::Syntax { .. })
+    ));
+}
+
+#[test]
+fn words_choose_the_manifests_variants() {
+    let run = |flags: &[(&str, &str)]| load("", &[], flags).expect("sound").run;
+    assert_eq!(
+        run(&[("run.task", "multiclass")]).manifest().task,
+        Task::Multiclass
+    );
+    assert_eq!(
+        run(&[("run.profile", "study")]).conditioning,
+        Conditioning::EncryptedStudy
+    );
+    assert_eq!(
+        run(&[("run.conditioning", "plain")]).conditioning,
+        Conditioning::Plain
+    );
+    assert_eq!(
+        run(&[("run.conditioning", "none")]).conditioning,
+        Conditioning::None
+    );
+    assert_eq!(
+        run(&[("run.task", "multiclass")]).manifest().check(),
+        Ok(())
+    );
+}
+
+#[test]
+fn other_seeds_begin_with_other_models() {
+    let seeded = |seed| {
+        RunSettings {
+            seed,
+            ..RunSettings::default()
+        }
+        .manifest()
+        .init_seed
+    };
+    assert_ne!(seeded(1), seeded(2));
+}
