@@ -14,10 +14,14 @@
 //! - [`data`]: volumes, slices, patients, the MS60 loader, features, labels, splits.
 //! - [`network`]: the layers, and the order of their values in a flat vector.
 //! - [`train`]: one hospital's part of a round, and evaluation.
+//! - [`metrics`]: what is reported of predictions, by slice and by patient.
+//! - [`weights`]: a model as a safetensors file.
 //! - [`device`]: CPU or CUDA.
 #![forbid(unsafe_code)]
 
 pub mod data;
 pub mod device;
+pub mod metrics;
 pub mod network;
 pub mod train;
+pub mod weights;

@@ -1,15 +1,23 @@
 //! Scans and clinical rows in, normalised slices and labelled patients out.
 
+mod clinical_table;
+mod cohort;
 mod features;
 mod labels;
+mod ms60;
+mod orientation;
 mod patient;
+mod scan;
 mod slices;
 mod split;
 mod volume;
 
+pub use cohort::{BadFile, BadRow, Cohort, Contrast, DataError, LoadOptions, LoadReport};
 pub use features::{FEATURES, Feature, FeatureScaling, impute_and_scale};
 pub use labels::{Cuts, Task};
+pub use ms60::load_ms60;
 pub use patient::{Edss, Patient};
+pub use scan::{Scan, ScanError, read_nifti};
 pub use slices::{IMAGE_SIDE, Slice, SliceChoice, SliceError, axial_slices};
 pub use split::{Sample, Split, SplitError, SplitKind, split};
-pub use volume::{Volume, VolumeError};
+pub use volume::{SPACINGS_MM, Volume, VolumeError};

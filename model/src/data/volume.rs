@@ -1,6 +1,10 @@
 //! A three-dimensional scan in the patient's own frame.
 
-use std::fmt;
+use std::{fmt, ops::RangeInclusive};
+
+/// Distances of neighbouring voxels that a scanner of people can have. A damaged header that says
+/// otherwise would have the resampling run for ages.
+pub const SPACINGS_MM: RangeInclusive<f64> = 0.01..=100.0;
 
 /// A scan whose axes follow the patient, whatever the axes of the file were.
 ///
@@ -22,7 +26,7 @@ impl Volume {
     ///
     /// # Errors
     /// A dimension of zero, a product that does not fit or is not the number of voxels, a spacing
-    /// that is not positive and finite, a voxel that is not finite.
+    /// outside of [`SPACINGS_MM`], a voxel that is not finite.
     pub fn new(
         dims: [usize; 3],
         spacing_mm: [f64; 3],
@@ -40,7 +44,7 @@ impl Volume {
                 found: voxels.len(),
             });
         }
-        if !spacing_mm.iter().all(|mm| mm.is_finite() && *mm > 0.0) {
+        if !spacing_mm.iter().all(|mm| SPACINGS_MM.contains(mm)) {
             return Err(VolumeError::Spacing { spacing_mm });
         }
         let non_finite = voxels.iter().filter(|voxel| !voxel.is_finite()).count();
@@ -108,8 +112,8 @@ pub enum VolumeError {
         /// Voxels given.
         found: usize,
     },
-    /// A spacing is zero, negative or not finite.
-    #[error("voxel spacing {spacing_mm:?} mm is not positive")]
+    /// A spacing outside of [`SPACINGS_MM`].
+    #[error("voxel spacing {spacing_mm:?} mm is not within {SPACINGS_MM:?} mm")]
     Spacing {
         /// Spacing along x, y, z.
         spacing_mm: [f64; 3],
@@ -148,10 +152,12 @@ mod tests {
             Volume::new([2, 1, 1], spacing, vec![0.0]),
             Err(VolumeError::Length { .. })
         ));
-        assert!(matches!(
-            Volume::new([1, 1, 1], [1.0, 0.0, 1.0], vec![0.0]),
-            Err(VolumeError::Spacing { .. })
-        ));
+        for wrong in [0.0, -1.0, 1e-30, 1e30, f64::NAN, f64::INFINITY] {
+            assert!(matches!(
+                Volume::new([1, 1, 1], [1.0, wrong, 1.0], vec![0.0]),
+                Err(VolumeError::Spacing { .. })
+            ));
+        }
         assert_eq!(
             Volume::new([2, 1, 1], spacing, vec![f32::NAN, 1.0]),
             Err(VolumeError::NonFinite { voxels: 1 })

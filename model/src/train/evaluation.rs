@@ -1,5 +1,8 @@
 //! What an evaluation of the common model counts.
 
+use super::Dataset;
+use crate::metrics::Prediction;
+
 /// The common model on the samples of one data set.
 ///
 /// Confusion matrix, loss and count are what a federation sums; the probabilities stay with
@@ -17,6 +20,20 @@ pub struct Evaluation {
 }
 
 impl Evaluation {
+    /// Pairs every sample's probabilities with its truth; `dataset` is the one evaluated.
+    /// Patients are numbered from `first_patient`, so that those of several hospitals can be pooled.
+    pub fn predictions(&self, dataset: &Dataset, first_patient: usize) -> Vec<Prediction> {
+        let samples = dataset.patients().iter().zip(dataset.labels());
+        let paired = samples.zip(&self.probabilities);
+        paired
+            .map(|((patient, label), probabilities)| Prediction {
+                patient: first_patient + patient,
+                label,
+                probabilities: probabilities.clone(),
+            })
+            .collect()
+    }
+
     /// Nothing counted yet.
     pub(super) fn empty(classes: usize) -> Self {
         Self {

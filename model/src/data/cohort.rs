@@ -1,0 +1,231 @@
+//! Patients with what was left out on the way, and why.
+
+use std::{fmt, path::PathBuf};
+
+use super::{FEATURES, Feature, Patient, SliceChoice};
+
+/// Patients read from a folder, and the account of the reading.
+#[derive(Clone, Debug)]
+pub struct Cohort {
+    /// Patients with a row and at least one slice, in the order of the table. At least one.
+    pub patients: Vec<Patient>,
+    /// What was found, and what was left out.
+    pub report: LoadReport,
+}
+
+/// What a loader is asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadOptions {
+    /// Which scans of a patient; their slices follow one another.
+    pub contrasts: Vec<Contrast>,
+    /// Which slices of a scan.
+    pub slices: SliceChoice,
+    /// Whether anything left out is an error.
+    pub strict: bool,
+}
+
+/// FLAIR, every slice that shows tissue, lenient.
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            contrasts: vec![Contrast::Flair],
+            slices: SliceChoice::All { drop_empty: true },
+            strict: false,
+        }
+    }
+}
+
+/// A kind of MR image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Contrast {
+    /// Fluid-attenuated inversion recovery, on which lesions are bright and fluid is dark.
+    Flair,
+    /// T1-weighted.
+    T1,
+    /// T2-weighted.
+    T2,
+}
+
+/// Counts and names of what a loader met. Holds no clinical value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LoadReport {
+    /// Rows of the table that are not empty.
+    pub rows: usize,
+    /// Rows that name a patient of whom there is no image: their IDs.
+    pub rows_without_images: Vec<String>,
+    /// Image folders that no row of the table names.
+    pub images_without_row: Vec<PathBuf>,
+    /// Image files that could not be used.
+    pub bad_files: Vec<BadFile>,
+    /// Rows that could not be used.
+    pub bad_rows: Vec<BadRow>,
+    /// How often each feature is missing among the patients kept.
+    pub missing_features: [usize; FEATURES],
+    /// Oddities that left nothing out.
+    pub warnings: Vec<String>,
+}
+
+impl LoadReport {
+    /// Whether nothing was left out.
+    pub fn is_clean(&self) -> bool {
+        self.first_omission().is_none()
+    }
+
+    /// The first thing left out, in words.
+    pub(super) fn first_omission(&self) -> Option<String> {
+        let file = self.bad_files.first().map(BadFile::to_string);
+        let row = || self.bad_rows.first().map(BadRow::to_string);
+        let without_images = || {
+            let id = self.rows_without_images.first()?;
+            Some(format!("patient {id} of the table has no image"))
+        };
+        let without_row = || {
+            let folder = self.images_without_row.first()?;
+            Some(format!("{} has no row in the table", folder.display()))
+        };
+        file.or_else(row)
+            .or_else(without_images)
+            .or_else(without_row)
+    }
+}
+
+/// A line for each kind of omission, for people.
+impl fmt::Display for LoadReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} rows in the table", self.rows)?;
+        if !self.rows_without_images.is_empty() {
+            let (count, ids) = (
+                self.rows_without_images.len(),
+                self.rows_without_images.join(", "),
+            );
+            write!(f, "\n{count} rows without images, left out: {ids}")?;
+        }
+        for folder in &self.images_without_row {
+            write!(f, "\n{}: no row in the table, left out", folder.display())?;
+        }
+        for file in &self.bad_files {
+            write!(f, "\n{file}, left out")?;
+        }
+        for row in &self.bad_rows {
+            write!(f, "\n{row}, left out")?;
+        }
+        for (feature, &count) in Feature::ALL.iter().zip(&self.missing_features) {
+            if count > 0 {
+                write!(
+                    f,
+                    "\n{} missing for {count} patients, imputed by the mean",
+                    feature.name()
+                )?;
+            }
+        }
+        for warning in &self.warnings {
+            write!(f, "\n{warning}")?;
+        }
+        Ok(())
+    }
+}
+
+/// An image file that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadFile {
+    /// Which file.
+    pub path: PathBuf,
+    /// Why, in words.
+    pub reason: String,
+}
+
+impl fmt::Display for BadFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.reason)
+    }
+}
+
+/// A row of the table that could not be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadRow {
+    /// Row of the sheet, from 1.
+    pub row: usize,
+    /// Why, in words.
+    pub reason: &'static str,
+}
+
+impl fmt::Display for BadRow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "row {} of the table: {}", self.row, self.reason)
+    }
+}
+
+/// Why a folder gives no cohort.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// No such folder, or not readable.
+    #[error("cannot read the data folder {}: {reason}", path.display())]
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+    /// No clinical table in the folder.
+    #[error(
+        "no clinical table in {}: put 'Supplementary Table 1 for patient info .xlsx' there, \
+         beside the folders Patient-1, Patient-2, ..",
+        path.display()
+    )]
+    NoTable {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// Several tables and none with the name of the data set.
+    #[error(
+        "{count} .xlsx files in {} and none named '.. patient info ..': leave one",
+        path.display()
+    )]
+    SeveralTables {
+        /// The folder.
+        path: PathBuf,
+        /// How many.
+        count: usize,
+    },
+    /// The table is not a readable workbook.
+    #[error("cannot read the clinical table {}: {reason}", path.display())]
+    Table {
+        /// The table.
+        path: PathBuf,
+        /// Why, in words.
+        reason: String,
+    },
+    /// A column that training cannot do without is not there.
+    #[error(
+        "no column named {column} in {}; its columns are: {}. Name the column of the patients' \
+         {column} '{column}' in the header row",
+        path.display(),
+        found.join(", ")
+    )]
+    NoColumn {
+        /// The table.
+        path: PathBuf,
+        /// The column.
+        column: &'static str,
+        /// The columns there are.
+        found: Vec<String>,
+    },
+    /// Nobody is left.
+    #[error(
+        "no patient in {} has both a usable row and a usable image; {}",
+        path.display(),
+        first_omission.as_deref().unwrap_or("the table has no rows")
+    )]
+    NoPatients {
+        /// The folder.
+        path: PathBuf,
+        /// The first thing left out, in words.
+        first_omission: Option<String>,
+    },
+    /// Something was left out and `strict` forbids it.
+    #[error("{omission} (strict: nothing may be left out)")]
+    Strict {
+        /// The first thing left out, in words.
+        omission: String,
+    },
+}

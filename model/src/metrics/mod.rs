@@ -1,0 +1,11 @@
+//! What is reported of predictions: by slice, by patient, with intervals.
+
+mod auroc;
+mod bootstrap;
+mod confusion;
+mod prediction;
+
+pub use auroc::auroc;
+pub use bootstrap::{Interval, Intervals, Level, bootstrap};
+pub use confusion::{ClassScores, Confusion};
+pub use prediction::{Metrics, Prediction, per_patient};
