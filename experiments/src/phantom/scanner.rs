@@ -28,7 +28,7 @@ impl ScannerProfile {
     /// Every scanner of the cohort; patient `index` lies in scanner `index % 3`.
     pub const ALL: [Self; 3] = [
         Self {
-            name: "3 T, fat-suppressed",
+            name: "3 T, short echo",
             field: Field::ThreeTesla,
             flair: inversion_recovery(9000.0, 115.0, 2500.0),
             t1: spin_echo(650.0, 10.0),
