@@ -3,6 +3,8 @@
 mod auroc;
 mod bootstrap;
 mod confusion;
+#[cfg(test)]
+mod oracle;
 mod prediction;
 
 pub use auroc::auroc;

@@ -10,7 +10,7 @@
 
 mod layout;
 
-use tch::{Kind, Tensor};
+use tch::{Tensor, nn::VarStore};
 
 pub use layout::{TensorKind, TensorSpec};
 
@@ -50,6 +50,7 @@ pub enum Conditioning {
 pub struct Network {
     architecture: Architecture,
     layout: Vec<TensorSpec>,
+    variables: VarStore,
     /// In the order of `layout`; the fields below share their storage.
     tensors: Vec<Tensor>,
     conditioned_weight: Option<Tensor>,
@@ -77,9 +78,17 @@ impl Network {
     /// A network of zeros; [`Network::load`] fills it.
     pub fn new(architecture: Architecture, device: Device) -> Self {
         let layout = architecture.layout();
+        let variables = VarStore::new(device.0);
         let zeros = |spec: &TensorSpec| {
-            let tensor = Tensor::zeros(spec.shape.as_slice(), (Kind::Float, device.0));
-            tensor.set_requires_grad(spec.kind == TensorKind::Weight)
+            let mut modules: Vec<&str> = spec.name.split('.').collect();
+            let name = modules.pop().expect("a split has at least one part");
+            let module = modules
+                .into_iter()
+                .fold(variables.root(), |path, part| path / part);
+            match spec.kind {
+                TensorKind::Weight => module.zeros(name, &spec.shape),
+                _ => module.zeros_no_train(name, &spec.shape),
+            }
         };
         let tensors: Vec<Tensor> = layout.iter().map(zeros).collect();
         let find = |name: &str| {
@@ -106,6 +115,7 @@ impl Network {
             classifier_bias: named("classifier.bias"),
             architecture,
             layout,
+            variables,
             tensors,
         }
     }
@@ -155,13 +165,9 @@ impl Network {
         flat
     }
 
-    /// The tensors an optimiser moves, in the order of the layout.
-    pub fn weights(&self) -> Vec<Tensor> {
-        let weights = self.layout.iter().zip(&self.tensors);
-        weights
-            .filter(|(spec, _)| spec.kind == TensorKind::Weight)
-            .map(|(_, tensor)| tensor.shallow_clone())
-            .collect()
+    /// The variables, for an optimiser: weights are trainable, running statistics are not.
+    pub fn variables(&self) -> &VarStore {
+        &self.variables
     }
 
     /// Logits [B, classes] of `images` [B, 1, 128, 128]; `filters` [B, 9] are those of each
@@ -271,6 +277,7 @@ fn channels_last(images: &Tensor) -> Tensor {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use tch::Kind;
 
     #[test]
     fn flatten_gives_back_what_was_loaded() {

@@ -1,12 +1,17 @@
 //! One hospital's part of a round: local epochs from the common model, or an evaluation of it.
 
-mod adamw;
 mod dataset;
+mod error;
 mod evaluation;
+mod settings;
+#[cfg(test)]
+mod tests;
 mod trainer;
 #[cfg(test)]
 mod twin;
 
 pub use dataset::{Dataset, DatasetError, class_weights};
+pub use error::TrainError;
 pub use evaluation::Evaluation;
-pub use trainer::{Filter, TrainError, TrainOutcome, Trainer, TrainingSettings};
+pub use settings::TrainingSettings;
+pub use trainer::{Filter, TrainOutcome, Trainer};

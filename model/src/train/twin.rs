@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
-use super::{adamw::AdamW, trainer::weighted_loss};
+use super::{TrainingSettings, trainer::weighted_loss};
 use crate::{
     device::Device,
     network::{Architecture, Conditioning, Mode, Network},
@@ -118,7 +118,7 @@ fn sampled(tensor: &Tensor) -> Vec<f64> {
     let stride = if flat.len() <= 160 {
         1
     } else {
-        flat.len() / 48 | 1
+        (flat.len() / 48) | 1
     };
     flat.into_iter().step_by(stride).collect()
 }
@@ -155,16 +155,12 @@ fn follow(variant: &Variant, conditioning: Conditioning) -> Vec<Tensor> {
         &sampled(&logits(&network, &Mode::Evaluation)),
         &variant.evaluation_logits,
     );
-    let parameters = network.weights();
-    let names: Vec<String> = network
-        .layout()
-        .iter()
-        .filter(|spec| spec.kind == crate::network::TensorKind::Weight)
-        .map(|spec| spec.name.clone())
-        .collect();
-    let mut inputs: Vec<Tensor> = parameters.iter().map(Tensor::shallow_clone).collect();
-    inputs.extend(table.as_ref().map(Tensor::shallow_clone));
-    let mut optimiser = AdamW::new(&parameters, LEARNING_RATE, WEIGHT_DECAY);
+    let settings = TrainingSettings {
+        learning_rate: LEARNING_RATE,
+        weight_decay: WEIGHT_DECAY,
+        ..TrainingSettings::new(vec![], [0; 32])
+    };
+    let mut optimiser = settings.optimiser(network.variables());
     let mut filter_gradients = vec![];
     for (number, step) in variant.steps.iter().enumerate() {
         let keep = |value: f64| if value >= -0.1 { 1.0 / 0.6_f32 } else { 0.0 };
@@ -182,12 +178,18 @@ fn follow(variant: &Variant, conditioning: Conditioning) -> Vec<Tensor> {
         assert_close("training logits", &sampled(&logits), &step.logits);
         let loss = weighted_loss(&logits, &labels, &class_weights);
         assert_close("loss", &sampled(&loss), &[step.loss]);
-        let mut gradients = Tensor::run_backward(&[loss], &inputs, false, false);
-        filter_gradients.extend(table.as_ref().and_then(|_| gradients.pop()));
-        for (name, gradient) in names.iter().zip(&gradients) {
-            assert_close(name, &sampled(gradient), &step.gradients[name]);
+        optimiser.backward_step(&loss);
+        if let Some(table) = &table {
+            filter_gradients.push(table.grad().copy());
+            let _ = table.grad().zero_();
         }
-        optimiser.step(&gradients);
+        let variables = network.variables().variables();
+        for (name, gradient) in &step.gradients {
+            match variables.get(name) {
+                Some(variable) => assert_close(name, &sampled(&variable.grad()), gradient),
+                None => assert!(["filters", "conditioned.weight"].contains(&name.as_str())),
+            }
+        }
         let flat = network.flatten();
         let mut start = 0;
         let mut left_out = vec![];

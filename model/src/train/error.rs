@@ -1,0 +1,47 @@
+//! What can go wrong in a round's training.
+
+use crate::network::LengthMismatch;
+
+/// Why a round's training or evaluation did not come to its end.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum TrainError {
+    /// The model has another length than the network.
+    #[error(transparent)]
+    Model(#[from] LengthMismatch),
+    /// Too few filters, or filters for a network that takes none.
+    #[error("{found} filters supplied where the patients and the architecture need {needed}")]
+    Filters {
+        /// Filters needed.
+        needed: usize,
+        /// Filters given.
+        found: usize,
+    },
+    /// A filter with a value outside of [-1, 1], or one that is not a number.
+    #[error("the filter of patient {patient} is not clipped to [-1, 1]")]
+    FilterRange {
+        /// Index of the patient.
+        patient: usize,
+    },
+    /// A label that the classifier has no output for.
+    #[error("a sample of class {class} for a classifier of {classes} classes")]
+    Class {
+        /// Class of the sample.
+        class: usize,
+        /// Classes of the network.
+        classes: usize,
+    },
+    /// A setting is out of range.
+    #[error("training setting {setting} is out of range")]
+    Settings {
+        /// Its name.
+        setting: &'static str,
+    },
+    /// Training has diverged, or the model held values that are not finite.
+    #[error("the loss is not finite in epoch {epoch}, batch {batch}")]
+    NonFiniteLoss {
+        /// From 1; 0 in an evaluation.
+        epoch: usize,
+        /// From 1.
+        batch: usize,
+    },
+}

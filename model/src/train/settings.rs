@@ -1,0 +1,71 @@
+//! How a hospital trains in a round; the run's manifest fixes it for all.
+
+use tch::nn::{self, Optimizer, OptimizerConfig, VarStore};
+
+use super::TrainError;
+
+/// What a round's training is told.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainingSettings {
+    /// Step size of AdamW.
+    pub learning_rate: f64,
+    /// Decoupled weight decay.
+    pub weight_decay: f64,
+    /// Samples a batch.
+    pub batch: usize,
+    /// Passes over the data.
+    pub local_epochs: usize,
+    /// Weight of each class in the loss, the same at every hospital.
+    pub class_weights: Vec<f64>,
+    /// Seed of shuffles and dropout masks of this hospital and round.
+    pub seed: [u8; 32],
+}
+
+impl TrainingSettings {
+    /// The study's settings: learning rate 1e-3, weight decay 1e-2, batches of 32, two epochs.
+    pub fn new(class_weights: Vec<f64>, seed: [u8; 32]) -> Self {
+        Self {
+            learning_rate: 1e-3,
+            weight_decay: 1e-2,
+            batch: 32,
+            local_epochs: 2,
+            class_weights,
+            seed,
+        }
+    }
+
+    /// AdamW with fresh moments.
+    pub(super) fn optimiser(&self, variables: &VarStore) -> Optimizer {
+        let mut optimiser = nn::AdamW::default()
+            .wd(self.weight_decay)
+            .build(variables, self.learning_rate)
+            .expect("AdamW takes any finite settings");
+        optimiser.zero_grad();
+        optimiser
+    }
+
+    /// Whether training can be done with these for a network of `classes` outputs.
+    pub(super) fn check(&self, classes: usize) -> Result<(), TrainError> {
+        let positive = |value: f64| value.is_finite() && value > 0.0;
+        let wrong = [
+            ("learning_rate", positive(self.learning_rate)),
+            (
+                "weight_decay",
+                self.weight_decay == 0.0 || positive(self.weight_decay),
+            ),
+            ("batch", self.batch > 0),
+            ("local_epochs", self.local_epochs > 0),
+            (
+                "class_weights",
+                self.class_weights.len() == classes
+                    && self.class_weights.iter().all(|&weight| positive(weight)),
+            ),
+        ]
+        .into_iter()
+        .find(|(_, fine)| !fine);
+        match wrong {
+            Some((setting, _)) => Err(TrainError::Settings { setting }),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,273 @@
+//! A round's training from outside: that it learns, repeats itself, and refuses.
+
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha20Rng;
+use tch::Kind;
+
+use super::{
+    Dataset, Filter, TrainError, TrainOutcome, Trainer, TrainingSettings,
+    trainer::{Stream, dropout_mask, stream},
+};
+use crate::{
+    data::{Edss, FEATURES, IMAGE_SIDE, Patient, Sample, Slice},
+    device::Device,
+    network::{Architecture, Conditioning, LengthMismatch},
+};
+
+const CLASSES: usize = 2;
+
+/// Patients whose class shows as a bright half: left or right.
+fn patients() -> Vec<Patient> {
+    let slice = |class: usize, axial_index: usize| {
+        let pixel = |place: usize| {
+            let bright = (place % IMAGE_SIDE < IMAGE_SIDE / 2) == (class == 0);
+            let grain = (place * 7919 + axial_index * 104_729) % 1000;
+            f32::from(u8::from(bright)) * 2.0 - 1.0 + grain as f32 / 1000.0
+        };
+        Slice {
+            axial_index: axial_index as u32,
+            pixels: (0..IMAGE_SIDE * IMAGE_SIDE).map(pixel).collect(),
+        }
+    };
+    let patient = |number: usize| Patient {
+        id: number.to_string(),
+        edss: Edss::new(if number.is_multiple_of(2) { 1.0 } else { 4.0 }).expect("on the scale"),
+        features: [None; FEATURES],
+        slices: (0..2)
+            .map(|index| slice(number % 2, number * 2 + index))
+            .collect(),
+    };
+    (0..4).map(patient).collect()
+}
+
+fn dataset(of: &[usize]) -> Dataset {
+    let samples: Vec<Sample> = of
+        .iter()
+        .flat_map(|&patient| (0..2).map(move |slice| Sample { patient, slice }))
+        .collect();
+    let label = |patient: &Patient| usize::from(patient.edss.value() > 2.0);
+    Dataset::new(&patients(), &samples, label).expect("samples exist")
+}
+
+fn trainer(conditioning: Conditioning) -> Trainer {
+    let architecture = Architecture {
+        classes: CLASSES,
+        conditioning,
+    };
+    Trainer::new(architecture, Device::CPU)
+}
+
+/// Small weights of no pattern; batch norms at their usual start.
+fn model(architecture: Architecture) -> Vec<f32> {
+    let mut rng = ChaCha20Rng::seed_from_u64(5);
+    let mut values = Vec::with_capacity(architecture.values());
+    for spec in architecture.layout() {
+        let fan_in: i64 = spec.shape[1..].iter().product();
+        let bound = 1.0 / (fan_in as f32).sqrt();
+        let constant = match spec.name.rsplit_once("norm.").map(|(_, last)| last) {
+            Some("weight" | "running_var") => Some(1.0),
+            Some(_) => Some(0.0),
+            None => None,
+        };
+        let unit = |rng: &mut ChaCha20Rng| rng.next_u32() as f32 / u32::MAX as f32;
+        values.extend(
+            (0..spec.values())
+                .map(|_| constant.unwrap_or_else(|| (unit(&mut rng) * 2.0 - 1.0) * bound)),
+        );
+    }
+    values
+}
+
+fn settings() -> TrainingSettings {
+    TrainingSettings {
+        batch: 3,
+        ..TrainingSettings::new(vec![1.0, 1.0], [3; 32])
+    }
+}
+
+fn filters() -> Vec<Filter> {
+    vec![[0.25, 0.5, -0.25, 0.125, 1.0, -1.0, 0.0, 0.5, -0.5]; 4]
+}
+
+fn train(dataset: &Dataset, settings: &TrainingSettings) -> Result<TrainOutcome, TrainError> {
+    let mut trainer = trainer(Conditioning::Filters);
+    let start = model(trainer.architecture());
+    trainer.train_round(dataset, &start, Some(&filters()), settings, &mut |_, _| ())
+}
+
+#[test]
+fn a_few_epochs_learn_what_can_be_seen() {
+    for conditioning in [Conditioning::Filters, Conditioning::Free] {
+        let mut trainer = trainer(conditioning);
+        let start = model(trainer.architecture());
+        let filters = (conditioning == Conditioning::Filters).then(filters);
+        let settings = TrainingSettings {
+            local_epochs: 15,
+            ..settings()
+        };
+        let mut seen = vec![];
+        let mut progress = |done, total| seen.push((done, total));
+        let outcome = trainer
+            .train_round(
+                &dataset(&[0, 1]),
+                &start,
+                filters.as_deref(),
+                &settings,
+                &mut progress,
+            )
+            .expect("trains");
+        assert_eq!(outcome.batches, 30);
+        assert_eq!(seen, (1..=30).map(|done| (done, 30)).collect::<Vec<_>>());
+        assert!(outcome.train_loss < 0.1, "loss {}", outcome.train_loss);
+        let evaluation = trainer
+            .evaluate(&dataset(&[2, 3]), &outcome.model, filters.as_deref())
+            .expect("evaluates");
+        assert_eq!(evaluation.confusion, [[2, 0], [0, 2]]);
+        assert_eq!((evaluation.count, evaluation.probabilities.len()), (4, 4));
+        let of_truth: f64 = evaluation
+            .probabilities
+            .iter()
+            .zip([0, 0, 1, 1])
+            .map(|(probabilities, class): (_, usize)| -f64::from(probabilities[class]).ln())
+            .sum();
+        assert!((evaluation.loss_sum - of_truth).abs() < 1e-5);
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_model_whatever_else_the_process_trains() {
+    let data = || dataset(&[0, 1, 2]);
+    let alone = train(&data(), &settings()).expect("trains");
+    let beside = std::thread::scope(|scope| {
+        let settings = settings();
+        let handles = [data(), dataset(&[1, 2, 3])].map(|dataset| {
+            let settings = settings.clone();
+            scope.spawn(move || train(&dataset, &settings))
+        });
+        handles.map(|handle| handle.join().expect("no panic").expect("trains"))
+    });
+    assert!(alone.model == beside[0].model);
+    assert!(alone.filter_gradients == beside[0].filter_gradients);
+    assert!(alone.model != beside[1].model);
+    let otherwise = TrainingSettings {
+        seed: [4; 32],
+        ..settings()
+    };
+    let otherwise = train(&data(), &otherwise).expect("trains");
+    assert!(alone.model != otherwise.model);
+}
+
+#[test]
+fn clipped_taps_and_absent_patients_have_no_gradient() {
+    let outcome = train(&dataset(&[0, 2]), &settings()).expect("trains");
+    let [present, absent, also_present, also_absent] = outcome.filter_gradients[..] else {
+        panic!("one gradient per patient");
+    };
+    assert_eq!([absent, also_absent], [[0.0; FEATURES]; 2]);
+    for gradient in [present, also_present] {
+        let zeros: Vec<usize> = (0..FEATURES).filter(|&tap| gradient[tap] == 0.0).collect();
+        assert_eq!(zeros, [4, 5], "the taps at 1 and -1");
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let data = dataset(&[0, 1]);
+    let mut trainer = trainer(Conditioning::Filters);
+    let start = model(trainer.architecture());
+    let mut refusal = |model: &[f32], filters: Option<&[Filter]>, settings: &_| {
+        trainer
+            .train_round(&data, model, filters, settings, &mut |_, _| ())
+            .err()
+    };
+    let (good, fine) = (settings(), filters());
+    let found = start.len() - 1;
+    assert_eq!(
+        refusal(&start[1..], Some(&fine), &good),
+        Some(TrainError::Model(LengthMismatch {
+            expected: start.len(),
+            found
+        }))
+    );
+    for few in [None, Some(&fine[..1])] {
+        let found = few.map_or(0, <[_]>::len);
+        let expected = TrainError::Filters { needed: 2, found };
+        assert_eq!(refusal(&start, few, &good), Some(expected));
+    }
+    for wrong in [1.5, f32::NAN] {
+        let mut filters = fine.clone();
+        filters[1][8] = wrong;
+        let expected = TrainError::FilterRange { patient: 1 };
+        assert_eq!(refusal(&start, Some(&filters), &good), Some(expected));
+    }
+    let mut diverged = start.clone();
+    diverged[0] = f32::NAN;
+    assert_eq!(
+        refusal(&diverged, Some(&fine), &good),
+        Some(TrainError::NonFiniteLoss { epoch: 1, batch: 1 })
+    );
+    for (setting, wrong) in [
+        (
+            "batch",
+            TrainingSettings {
+                batch: 0,
+                ..settings()
+            },
+        ),
+        (
+            "local_epochs",
+            TrainingSettings {
+                local_epochs: 0,
+                ..settings()
+            },
+        ),
+        (
+            "learning_rate",
+            TrainingSettings {
+                learning_rate: f64::NAN,
+                ..settings()
+            },
+        ),
+        (
+            "weight_decay",
+            TrainingSettings {
+                weight_decay: -1.0,
+                ..settings()
+            },
+        ),
+        (
+            "class_weights",
+            TrainingSettings {
+                class_weights: vec![1.0],
+                ..settings()
+            },
+        ),
+    ] {
+        let expected = TrainError::Settings { setting };
+        assert_eq!(refusal(&start, Some(&fine), &wrong), Some(expected));
+    }
+}
+
+#[test]
+fn a_class_without_an_output_is_refused() {
+    let sample = Sample {
+        patient: 0,
+        slice: 0,
+    };
+    let data = Dataset::new(&patients(), &[sample], |_| 2).expect("the sample exists");
+    assert_eq!(
+        train(&data, &settings()).err(),
+        Some(TrainError::Class {
+            class: 2,
+            classes: 2
+        })
+    );
+}
+
+#[test]
+fn dropout_drops_its_share_and_keeps_the_mean() {
+    let mask = dropout_mask(100, &mut stream(&[9; 32], Stream::DropoutMasks));
+    let kept = mask.gt(0.0).to_kind(Kind::Double).mean(Kind::Double);
+    assert!((kept.double_value(&[]) - 0.6).abs() < 0.01);
+    assert!((mask.mean(Kind::Double).double_value(&[]) - 1.0).abs() < 0.02);
+}
