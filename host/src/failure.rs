@@ -1,0 +1,42 @@
+//! Why a program ends without having done what it was asked, and the exit code that says so.
+
+use std::process::ExitCode;
+
+/// The end of a program that has not done its work.
+#[derive(Debug)]
+pub enum Failure {
+    /// The work did not end well: exit code 1.
+    Run(anyhow::Error),
+    /// Something that the user has to set right; nothing was started: exit code 2, which is also a wrong flag's.
+    Settings(anyhow::Error),
+    /// A signal came before the end: exit code 3.
+    Stopped(anyhow::Error),
+}
+
+impl Failure {
+    /// For `map_err`.
+    pub fn run(error: impl Into<anyhow::Error>) -> Self {
+        Self::Run(error.into())
+    }
+
+    /// For `map_err`.
+    pub fn settings(error: impl Into<anyhow::Error>) -> Self {
+        Self::Settings(error.into())
+    }
+
+    /// For `map_err`.
+    pub fn stopped(error: impl Into<anyhow::Error>) -> Self {
+        Self::Stopped(error.into())
+    }
+
+    /// Tells the user on stderr, with all causes, and gives the exit code.
+    pub fn report(&self) -> ExitCode {
+        let (error, code) = match self {
+            Self::Run(error) => (error, 1),
+            Self::Settings(error) => (error, 2),
+            Self::Stopped(error) => (error, 3),
+        };
+        eprintln!("error: {error:#}");
+        ExitCode::from(code)
+    }
+}

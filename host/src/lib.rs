@@ -1,0 +1,39 @@
+//! What a program on a party's machine needs before it can do its work: settings, key files, output, signals, exit codes.
+//!
+//! The coordinator and the participant stand on it, so that an operator who knows one knows the other. It knows how keys are
+//! read, not whose they are; which settings there are is each program's own.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`settings`] | defaults, file, environment and flags in layers, each naming only keys that exist |
+//! | [`participant_file`] | the teaching `participant.toml`: written for a trial, read as the list of keys and defaults |
+//! | [`key_files`] | rosters, keys and certificates from the files that settings name |
+//! | [`output`] | the log on stderr, data on stdout |
+//! | [`signals`] | ctrl-c and SIGTERM |
+//! | [`failure`] | why a program ends, and its exit code |
+//!
+//! ```
+//! use host::settings::Template;
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Raw {
+//!     rounds: i64,
+//! }
+//!
+//! let template = Template { text: "rounds = 8  # learning rounds", required: &[] };
+//! let folder = tempfile::tempdir()?;
+//! let file = folder.path().join("run.toml");
+//! std::fs::write(&file, "")?;
+//! let environment = [("MYELIN__ROUNDS".to_owned(), "3".to_owned())];
+//! let raw: Raw = template.load(&file, environment, &[])?;
+//! assert_eq!(raw.rounds, 3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![forbid(unsafe_code)]
+
+pub mod failure;
+pub mod key_files;
+pub mod output;
+pub mod participant_file;
+pub mod settings;
+pub mod signals;
