@@ -8,13 +8,16 @@
 //! The cortex is the part that makes a slice look like a brain. A smooth random field with one
 //! wavelength has zero surfaces that wind at equal distances, as sulci do: each such sheet, down
 //! to a depth that itself varies, is lined by grey matter on both sides, and opened by a little
-//! fluid that grows with atrophy.
+//! fluid that grows with atrophy. Most of the field is common to all patients, as the large sulci
+//! are; the rest is a patient's own.
 //!
 //! Heads differ by a few percent in size and shape, about as much as real ones after affine
 //! registration to an atlas. With the variety of unregistered heads, a network that sees a
 //! hundred of them learns them by heart and never comes to look at the lesions.
 
 use rand::{Rng, RngExt};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
 
 use super::shapes::{ellipsoid, inside, length, outside, tube};
 use super::tissue::{Mixture, Tissue};
@@ -56,10 +59,16 @@ impl Anatomy {
         let ventricles = around(0.85, 0.1) + 0.5 * atrophy;
         let sulcus_mm = around(0.45, 0.1) + 0.4 * atrophy;
         let fat_mm = around(5.0, 0.7);
+        let mut atlas = ChaCha8Rng::seed_from_u64(ATLAS_SEED);
         Self {
             deformation: std::array::from_fn(|_| Waves::new(rng, 6, [90.0, 200.0], 1.1)),
-            folds: Waves::new(rng, 24, [19.0, 26.0], 1.0),
-            sulcus_depth: Waves::new(rng, 8, [25.0, 60.0], 5.0),
+            folds: Waves::new(&mut atlas, 16, FOLD_MM, 0.9).and(Waves::new(rng, 10, FOLD_MM, 0.44)),
+            sulcus_depth: Waves::new(&mut atlas, 6, [25.0, 60.0], 4.5).and(Waves::new(
+                rng,
+                4,
+                [25.0, 60.0],
+                2.2,
+            )),
             patches: Waves::new(rng, 12, [12.0, 40.0], 1.0),
             size,
             ventricles,
@@ -204,6 +213,10 @@ struct Cortex {
     patch: f32,
 }
 
+/// Draws what all patients have in common.
+const ATLAS_SEED: u64 = 0;
+/// Wavelengths of the folds: sulci lie half of that apart.
+const FOLD_MM: [f32; 2] = [19.0, 26.0];
 /// Thickness of the cortex.
 const CORTEX_MM: f32 = 2.8;
 /// Depth of a sulcus, on average.

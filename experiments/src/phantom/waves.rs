@@ -50,6 +50,12 @@ impl Waves {
         }
     }
 
+    /// Both fields added.
+    pub fn and(mut self, other: Self) -> Self {
+        self.waves.extend(other.waves);
+        self
+    }
+
     /// Value at a point.
     pub fn at(&self, point: [f32; 3]) -> f32 {
         let value = |wave: &Wave| wave.amplitude * wave.angle(point).cos();
