@@ -17,7 +17,7 @@ use crypto::hash::Digest;
 use protocol::{
     codec,
     manifest::Purpose,
-    message::{ToCoordinator, ToVault},
+    message::{ALREADY_CONNECTED, ToCoordinator, ToVault},
     transport::{CloseCode, CoordinatorLink, Dialer, Disconnect, TransportError, Waiting},
 };
 use tokio::sync::mpsc as channel;
@@ -136,7 +136,9 @@ impl<J: Journal + 'static> Participant<J> {
             jobs,
             outputs,
             cost: RunCost::default(),
-            busy: false,
+            pulse: Pulse { jobs: 0, moved: None },
+            link_number: 0,
+            transfers: channel::unbounded_channel(),
             partial_downloads: BTreeMap::new(),
             contributed: (Purpose::Stats, 0),
         };
@@ -151,7 +153,7 @@ enum VaultInput {
     Connected,
     Message(Box<ToVault>),
     Outcome(Vec<u8>),
-    Trained(u32, Result<TrainedUpdate, String>),
+    Trained(Digest, Result<TrainedUpdate, String>),
     Evaluated(u32, Result<EvaluatedCounts, String>),
 }
 
@@ -159,7 +161,8 @@ enum FromThreads {
     Output(VaultOutput),
     Spent(Phase, Duration),
     Step { done: usize, total: usize },
-    TrainerIdle,
+    TrainerStarted,
+    TrainerDone,
     Failed(VaultError),
 }
 
@@ -193,8 +196,8 @@ fn vault_thread<J: Journal>(mut vault: Vault<J>, inputs: &mpsc::Receiver<VaultIn
                 (phase, vault.handle_message(*message))
             }
             VaultInput::Outcome(bytes) => (Some(Phase::Opening), vault.handle_outcome(&bytes)),
-            VaultInput::Trained(round, update) => {
-                (Some(Phase::Sealing), update.map_err(VaultError::Trainer).and_then(|update| vault.handle_trained(round, update)))
+            VaultInput::Trained(model_hash, update) => {
+                (Some(Phase::Sealing), update.map_err(VaultError::Trainer).and_then(|update| vault.handle_trained(model_hash, update)))
             }
             VaultInput::Evaluated(round, counts) => {
                 (Some(Phase::Sealing), counts.map_err(VaultError::Trainer).and_then(|counts| vault.handle_evaluated(round, &counts)))
@@ -222,24 +225,44 @@ fn trainer_thread(
 ) {
     while let Ok(job) = jobs.recv() {
         let result = slots.run(|| {
+            let _ = steps.send(FromThreads::TrainerStarted);
             let began = Instant::now();
             let result = match job {
                 TrainerJob::Train(request) => {
-                    let round = request.round;
+                    let model_hash = request.model_hash;
                     let mut progress = |done, total| {
                         let _ = steps.send(FromThreads::Step { done, total });
                     };
-                    VaultInput::Trained(round, trainer.train(request, &mut progress))
+                    VaultInput::Trained(model_hash, unless_it_panics(|| trainer.train(request, &mut progress)))
                 }
-                TrainerJob::Evaluate(request) => VaultInput::Evaluated(request.round, trainer.evaluate(request)),
+                TrainerJob::Evaluate(request) => VaultInput::Evaluated(request.round, unless_it_panics(|| trainer.evaluate(request))),
             };
             let _ = steps.send(FromThreads::Spent(Phase::Training, began.elapsed()));
             result
         });
-        let _ = steps.send(FromThreads::TrainerIdle);
+        let _ = steps.send(FromThreads::TrainerDone);
         if results.send(result).is_err() {
             return;
         }
+    }
+}
+
+/// A trainer that panics has failed; the hospital says so and stops, instead of keeping the others waiting.
+fn unless_it_panics<T>(job: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).unwrap_or_else(|_| Err("the trainer has panicked; its message came before".into()))
+}
+
+/// Whether this hospital is getting on: it says that it is alive as long as it is.
+struct Pulse {
+    /// Jobs that the trainer has not begun or not finished.
+    jobs: usize,
+    /// When the running job last moved; none while it waits for its turn.
+    moved: Option<Instant>,
+}
+
+impl Pulse {
+    fn is_alive(&self) -> bool {
+        self.jobs == 0 || self.moved.is_none_or(|moved| moved.elapsed() < TRAINER_IS_STUCK_AFTER)
     }
 }
 
@@ -251,8 +274,10 @@ struct Shell {
     jobs: mpsc::Sender<TrainerJob>,
     outputs: channel::UnboundedReceiver<FromThreads>,
     cost: RunCost,
-    /// Jobs that the trainer has not finished.
-    busy: bool,
+    pulse: Pulse,
+    /// Counts connections: what a transfer of an earlier one reports is not about this one.
+    link_number: u64,
+    transfers: (channel::UnboundedSender<(u64, Transfer)>, channel::UnboundedReceiver<(u64, Transfer)>),
     partial_downloads: BTreeMap<Digest, Vec<u8>>,
     /// Purpose and learning round of the last contribution.
     contributed: (Purpose, u32),
@@ -262,6 +287,8 @@ struct Shell {
 enum LinkEnd {
     Finished,
     Lost(String),
+    /// The coordinator holds another connection of this hospital, perhaps one of ours that it has not yet noticed to be dead.
+    Occupied(String),
     /// A simulation has cut us off; we return when it says so.
     CutOff,
 }
@@ -270,14 +297,17 @@ enum LinkEnd {
 enum Transfer {
     Uploaded(Duration),
     Downloaded(Digest, Vec<u8>, Duration),
+    /// A download ended before its end; what is here already is not fetched twice.
     Interrupted(Digest, Vec<u8>),
     Refused(String),
+    /// The connection does not carry an upload or download.
+    Failed(String),
     CutOff,
 }
 
 impl Shell {
     async fn run(mut self) -> Result<RunCost, RunError> {
-        let mut already_connected_since: Option<Instant> = None;
+        let mut occupied_since: Option<Instant> = None;
         loop {
             let link = self.connect().await?;
             let _ = self.events.send(ParticipantEvent::Connected);
@@ -286,24 +316,23 @@ impl Shell {
             let counts = traffic.counts();
             self.cost.sent_bytes += counts.sent_bytes();
             self.cost.received_bytes += counts.received_bytes();
-            match end? {
+            let reason = match end? {
                 LinkEnd::Finished => return Ok(self.cost),
                 LinkEnd::CutOff => {
                     self.interruptions.returned().await;
+                    continue;
                 }
                 LinkEnd::Lost(reason) => {
-                    let _ = self.events.send(ParticipantEvent::Disconnected { reason: reason.clone() });
-                    // The coordinator may hold a connection of ours that it has not yet noticed to be dead.
-                    let since = *already_connected_since.get_or_insert_with(Instant::now);
-                    if reason.contains(ALREADY_CONNECTED) && since.elapsed() > PATIENCE_WITH_OWN_GHOST {
-                        return Err(RunError::Ended(reason));
-                    }
-                    if !reason.contains(ALREADY_CONNECTED) {
-                        already_connected_since = None;
-                    }
-                    tokio::time::sleep(BEFORE_RECONNECTING).await;
+                    occupied_since = None;
+                    reason
                 }
-            }
+                LinkEnd::Occupied(reason) if occupied_since.get_or_insert_with(Instant::now).elapsed() > PATIENCE_WITH_OWN_GHOST => {
+                    return Err(RunError::Ended(reason));
+                }
+                LinkEnd::Occupied(reason) => reason,
+            };
+            let _ = self.events.send(ParticipantEvent::Disconnected { reason });
+            tokio::time::sleep(BEFORE_RECONNECTING).await;
         }
     }
 
@@ -320,9 +349,9 @@ impl Shell {
     /// Serves one connection to its end.
     async fn serve(&mut self, mut link: CoordinatorLink) -> Result<LinkEnd, RunError> {
         let sender = link.sender();
-        let (done, mut transfers) = channel::unbounded_channel();
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
-        let mut steps = (0, 0);
+        self.link_number += 1;
+        let mut introduced = false;
         self.to_vault(VaultInput::Connected)?;
         loop {
             tokio::select! {
@@ -337,6 +366,7 @@ impl Shell {
                         }
                         self.to_vault(VaultInput::Message(Box::new(message)))?;
                     }
+                    Err(Disconnect::ByPeer { code: CloseCode::Application(ALREADY_CONNECTED), reason }) => return Ok(LinkEnd::Occupied(reason)),
                     Err(Disconnect::ByPeer { code: CloseCode::Application(_), reason }) => return Err(RunError::Ended(reason)),
                     Err(disconnect) => return Ok(LinkEnd::Lost(disconnect.to_string())),
                 },
@@ -346,7 +376,12 @@ impl Shell {
                         return Ok(LinkEnd::Finished);
                     }
                     FromThreads::Output(output) => {
-                        if let Some(message) = self.act(output, &link, &done)? {
+                        introduced |= matches!(&output, VaultOutput::Send(message) if matches!(**message, ToCoordinator::Hello(_)));
+                        if !introduced && output.needs_connection() {
+                            // From before this connection: repeated once the coordinator has welcomed us.
+                            continue;
+                        }
+                        if let Some(message) = self.act(output, &link)? {
                             // A lost connection shows in `receive`; the vault repeats what was not answered.
                             let _ = sender.send(codec::encode_frame(&message)).await;
                         } else if self.interruptions.is_cut_off() {
@@ -354,17 +389,29 @@ impl Shell {
                         }
                     }
                     FromThreads::Spent(phase, time) => *self.seconds(phase) += time.as_secs_f64(),
+                    FromThreads::TrainerStarted => self.pulse.moved = Some(Instant::now()),
                     FromThreads::Step { done, total } => {
-                        steps = (done as u32, total as u32);
+                        self.pulse.moved = Some(Instant::now());
                         let _ = self.events.send(ParticipantEvent::Training { done, total });
                     }
-                    FromThreads::TrainerIdle => self.busy = false,
+                    FromThreads::TrainerDone => {
+                        self.pulse.jobs -= 1;
+                        self.pulse.moved = None;
+                    }
                     FromThreads::Failed(error) => {
                         link.close(CloseCode::ShuttingDown, "this hospital cannot go on").await;
                         return Err(error.into());
                     }
                 },
-                Some(transfer) = transfers.recv() => match transfer {
+                Some((number, transfer)) = self.transfers.1.recv() => match transfer {
+                    Transfer::Interrupted(name, held) => {
+                        self.partial_downloads.insert(name, held);
+                        if number == self.link_number {
+                            return Ok(LinkEnd::Lost("a download broke off".into()));
+                        }
+                    }
+                    _ if number != self.link_number => {}
+                    Transfer::Failed(reason) => return Ok(LinkEnd::Lost(reason)),
                     Transfer::Uploaded(time) => {
                         self.cost.transport_secs += time.as_secs_f64();
                         if self.cut_off(Moment::AfterUpload, self.contributed) {
@@ -376,38 +423,29 @@ impl Shell {
                         self.partial_downloads.remove(&name);
                         self.to_vault(VaultInput::Outcome(bytes))?;
                     }
-                    Transfer::Interrupted(name, held) => {
-                        self.partial_downloads.insert(name, held);
-                    }
                     Transfer::Refused(reason) => {
                         let _ = self.events.send(ParticipantEvent::Vault(VaultEvent::Refused { reason }));
                     }
                     Transfer::CutOff => return Ok(LinkEnd::CutOff),
                 },
-                _ = heartbeat.tick(), if self.busy => {
-                    let working = ToCoordinator::Working { done: steps.0, total: steps.1 };
-                    let _ = sender.send(codec::encode_frame(&working)).await;
+                _ = heartbeat.tick(), if introduced && self.pulse.is_alive() => {
+                    let _ = sender.send(codec::encode_frame(&ToCoordinator::Alive)).await;
                 }
             }
         }
     }
 
     /// Does what the vault asks; gives the message to send, if that is what it asks.
-    fn act(
-        &mut self,
-        output: VaultOutput,
-        link: &CoordinatorLink,
-        done: &channel::UnboundedSender<Transfer>,
-    ) -> Result<Option<ToCoordinator>, RunError> {
+    fn act(&mut self, output: VaultOutput, link: &CoordinatorLink) -> Result<Option<ToCoordinator>, RunError> {
         match output {
             VaultOutput::Send(message) => return Ok(Some(*message)),
             VaultOutput::Upload { name, bytes, purpose, learning_round } => {
                 self.contributed = (purpose, learning_round);
                 if !self.cut_off(Moment::BeforeUpload, self.contributed) {
-                    self.upload(name, bytes, link, done);
+                    self.upload(name, bytes, link);
                 }
             }
-            VaultOutput::FetchOutcome { name } => self.download(name, link, done),
+            VaultOutput::FetchOutcome { name } => self.download(name, link),
             VaultOutput::Train(request) => self.to_trainer(TrainerJob::Train(request))?,
             VaultOutput::Evaluate(request) => self.to_trainer(TrainerJob::Evaluate(request))?,
             VaultOutput::Event(event) => {
@@ -418,8 +456,8 @@ impl Shell {
         Ok(None)
     }
 
-    fn upload(&self, name: Digest, bytes: Arc<[u8]>, link: &CoordinatorLink, done: &channel::UnboundedSender<Transfer>) {
-        let (blobs, done, events) = (link.blobs(), done.clone(), self.events.clone());
+    fn upload(&self, name: Digest, bytes: Arc<[u8]>, link: &CoordinatorLink) {
+        let (blobs, done, events, number) = (link.blobs(), self.transfers.0.clone(), self.events.clone(), self.link_number);
         let (interruptions, contributed) = (self.interruptions.clone(), self.contributed);
         tokio::spawn(async move {
             let began = Instant::now();
@@ -435,27 +473,27 @@ impl Shell {
                 result = blobs.upload(name, &bytes, progress) => match result {
                     Ok(()) => Transfer::Uploaded(began.elapsed()),
                     Err(TransportError::Refused(refusal)) => Transfer::Refused(format!("the coordinator refused our contribution: {refusal}")),
-                    // The connection is lost or stalls: the vault uploads again on the next one, from where this one stopped.
-                    Err(_) => return,
+                    // The vault uploads again on the next connection, from where this one stopped.
+                    Err(error) => Transfer::Failed(error.to_string()),
                 },
                 () = cut.notified() => Transfer::CutOff,
             };
-            let _ = done.send(result);
+            let _ = done.send((number, result));
         });
     }
 
-    fn download(&mut self, name: Digest, link: &CoordinatorLink, done: &channel::UnboundedSender<Transfer>) {
-        let (blobs, done) = (link.blobs(), done.clone());
+    fn download(&mut self, name: Digest, link: &CoordinatorLink) {
+        let (blobs, done, number) = (link.blobs(), self.transfers.0.clone(), self.link_number);
         let mut held = self.partial_downloads.remove(&name).unwrap_or_default();
         tokio::spawn(async move {
             let began = Instant::now();
             let result = match blobs.download(name, &mut held).await {
                 Ok(()) => Transfer::Downloaded(name, held, began.elapsed()),
                 Err(TransportError::Refused(refusal)) => Transfer::Refused(format!("the coordinator has no such outcome: {refusal}")),
-                // Offered again on the next connection; what is here already is not fetched twice.
+                // Offered again on the next connection.
                 Err(_) => Transfer::Interrupted(name, held),
             };
-            let _ = done.send(result);
+            let _ = done.send((number, result));
         });
     }
 
@@ -464,7 +502,7 @@ impl Shell {
     }
 
     fn to_trainer(&mut self, job: TrainerJob) -> Result<(), RunError> {
-        self.busy = true;
+        self.pulse.jobs += 1;
         self.jobs.send(job).map_err(|_| RunError::ThreadDied("trainer"))
     }
 
@@ -487,9 +525,8 @@ fn interrupts(interruptions: &dyn Interruptions, moment: Moment, (purpose, learn
     purpose == Purpose::Update && interruptions.interrupts(moment, learning_round)
 }
 
-/// What the coordinator says to a second connection of one hospital.
-pub const ALREADY_CONNECTED: &str = "already connected";
-
 const HEARTBEAT: Duration = Duration::from_secs(2);
+/// A training step takes a second or two; a trainer that has not moved for so long will not any more.
+const TRAINER_IS_STUCK_AFTER: Duration = Duration::from_secs(300);
 const BEFORE_RECONNECTING: Duration = Duration::from_millis(300);
 const PATIENCE_WITH_OWN_GHOST: Duration = Duration::from_secs(15);

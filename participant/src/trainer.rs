@@ -10,7 +10,7 @@ use protocol::manifest::{Conditioning, Manifest, Task};
 
 use crate::{
     hospital_data::ImageSet,
-    vault::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate},
+    vault::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate, TrainingPlan},
 };
 
 /// What the vault asks of whoever trains.
@@ -48,14 +48,14 @@ impl CnnTrainer {
         Self { images, device, prepared: None }
     }
 
-    fn prepared(&mut self, manifest: &Manifest) -> Result<&mut Prepared, String> {
+    fn prepared(&mut self, plan: &TrainingPlan) -> Result<&mut Prepared, String> {
         if self.prepared.is_none() {
             let datasets = || {
-                let split = self.images.split(manifest.task)?;
-                Ok((self.images.dataset(&split.train, manifest.task)?, self.images.dataset(&split.validation, manifest.task)?))
+                let split = self.images.split(plan.task)?;
+                Ok((self.images.dataset(&split.train, plan.task)?, self.images.dataset(&split.validation, plan.task)?))
             };
             let (training, validation) = datasets().map_err(|error: crate::hospital_data::HospitalDataError| error.to_string())?;
-            let trainer = Trainer::new(architecture(manifest.task, manifest.conditioning), self.device);
+            let trainer = Trainer::new(architecture(plan.task, plan.conditioning), self.device);
             self.prepared = Some(Prepared { trainer, training, validation });
         }
         Ok(self.prepared.as_mut().expect("made above"))
@@ -64,13 +64,13 @@ impl CnnTrainer {
 
 impl LocalTrainer for CnnTrainer {
     fn train(&mut self, request: TrainRequest, progress: &mut dyn FnMut(usize, usize)) -> Result<TrainedUpdate, String> {
-        let manifest = &request.manifest;
-        let prepared = self.prepared(manifest)?;
+        let plan = &request.plan;
+        let prepared = self.prepared(plan)?;
         let settings = TrainingSettings {
-            learning_rate: manifest.learning_rate,
-            weight_decay: manifest.weight_decay,
-            batch: manifest.batch_size as usize,
-            local_epochs: manifest.local_epochs as usize,
+            learning_rate: plan.learning_rate,
+            weight_decay: plan.weight_decay,
+            batch: plan.batch_size as usize,
+            local_epochs: plan.local_epochs as usize,
             class_weights: request.class_weights,
             seed: request.seed,
         };
@@ -87,7 +87,7 @@ impl LocalTrainer for CnnTrainer {
     }
 
     fn evaluate(&mut self, request: EvaluateRequest) -> Result<EvaluatedCounts, String> {
-        let prepared = self.prepared(&request.manifest)?;
+        let prepared = self.prepared(&request.plan)?;
         let evaluation = prepared
             .trainer
             .evaluate(&prepared.validation, &request.model, request.filters.as_deref())

@@ -9,6 +9,7 @@ use crate::{
     codec::{self, Decode, Encode, Id, List, Text},
     identity::Message,
     network::{ModelLayout, TensorKind},
+    roster::Roster,
 };
 
 /// What a sum is for (PROTOCOL.md 3.3).
@@ -110,7 +111,9 @@ pub struct Manifest {
     pub conditioning: Conditioning,
     /// The tensors of the common model.
     pub layout: ModelLayout,
-    /// Where the initial model comes from.
+    /// Makes every run unlike any other, also one of the same settings.
+    pub nonce: [u8; 32],
+    /// Where the initial model comes from. Public: whoever has the manifest knows the initial model, W among it.
     pub init_seed: [u8; 32],
     /// Learning steps: an update and an evaluation each.
     pub rounds: u32,
@@ -174,6 +177,11 @@ impl Manifest {
             return refuse("weights", "each hospital once, sorted by number");
         }
         Ok(())
+    }
+
+    /// Whether every hospital with a weight of its own is on the roster, so that the largest weight is one that contributes.
+    pub fn weights_are_members(&self, roster: &Roster) -> bool {
+        self.weights.iter().all(|entry| roster.member(entry.id.0).is_some())
     }
 
     /// `omega_i`.
@@ -273,6 +281,7 @@ pub mod testing {
             task: Task::Binary,
             conditioning: Conditioning::Plain,
             layout: ModelLayout::hybrid_cnn(2),
+            nonce: [4; 32],
             init_seed: [5; 32],
             rounds: 2,
             local_epochs: 1,

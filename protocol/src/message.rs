@@ -38,12 +38,14 @@ pub enum ToCoordinator {
     EncryptedFeatures(EncryptedFeatures),
     /// Enc(W): asks for the products with every block.
     FilterRequest(FilterRequest),
-    /// Still training: this many steps of so many.
-    Working {
-        /// Steps done.
-        done: u32,
-        /// Steps in all.
-        total: u32,
+    /// A sign of life, while there is nothing else to say. It tells nothing of the training it may stand for.
+    Alive,
+    /// A header that this vault does not accept.
+    HeaderRefused {
+        /// hh.
+        header: Digest,
+        /// Why, for the operator.
+        reason: Text,
     },
     /// See [`BoxAck`].
     BoxAck(Signed<BoxAck>),

@@ -10,7 +10,7 @@ use crypto::{
     hash::{Digest, SecretKey32},
     sealed_sum::{HospitalId, Seed},
 };
-use protocol::{manifest::Purpose, round::header::SumKey};
+use protocol::round::header::SumKey;
 use rusqlite::{Connection, OptionalExtension, params};
 use zeroize::Zeroizing;
 

@@ -32,9 +32,14 @@ const KEYS_START_AT: u32 = 0;
 pub(super) struct OwnKeys {
     id: HospitalId,
     session: SessionId,
+    /// Gone as soon as every pair has its key: kept, they would bring back the keys of all past rounds.
+    secrets: Option<OwnSecrets>,
+    pub(super) join: Signed<Join>,
+}
+
+struct OwnSecrets {
     x25519: agreement::PrivateKey,
     kem: kem::DecapsulationKey,
-    pub(super) join: Signed<Join>,
 }
 
 impl OwnKeys {
@@ -53,7 +58,7 @@ impl OwnKeys {
         let encapsulation = kem.encapsulation_key().and_then(|key| key.key_bytes().map(|bytes| bytes.as_ref().to_vec()));
         join.kem_key.copy_from_slice(&encapsulation.expect("a fresh key has a public half"));
         rng.fill_bytes(&mut join.nonce);
-        Self { id, session, x25519, kem, join: Signed::sign(&join, key) }
+        Self { id, session, secrets: Some(OwnSecrets { x25519, kem }), join: Signed::sign(&join, key) }
     }
 }
 
@@ -132,8 +137,8 @@ impl SessionKeys {
             let same = pair.encapsulation == digest;
             return if same { Ok(()) } else { Err(SessionError::Second { id: from, message: Encapsulation::TYPE }) };
         }
-        let shared = self
-            .own
+        let secrets = self.own.secrets.as_ref().ok_or(SessionError::Second { id: from, message: Encapsulation::TYPE })?;
+        let shared = secrets
             .kem
             .decapsulate(body.ciphertext.as_slice().into())
             .map_err(|_| SessionError::Malformed(format!("the encapsulation of hospital {from} does not decapsulate")))?;
@@ -297,8 +302,9 @@ impl SessionKeys {
     ) -> Result<(), SessionError> {
         let unusable = || SessionError::Malformed(format!("the X25519 key of hospital {peer} is not usable"));
         let mut secret = Zeroizing::new(Vec::with_capacity(64));
+        let own = self.own.secrets.as_ref().ok_or_else(unusable)?;
         // The library refuses an all-zero result.
-        agreement::agree(&self.own.x25519, UnparsedPublicKey::new(&X25519, join.x25519), (), |shared| {
+        agreement::agree(&own.x25519, UnparsedPublicKey::new(&X25519, join.x25519), (), |shared| {
             secret.extend_from_slice(shared);
             Ok(())
         })
@@ -319,6 +325,9 @@ impl SessionKeys {
             ],
         );
         self.pairs.insert(peer, Pair { ratchet: Ratchet::new(key, KEYS_START_AT), encapsulation });
+        if self.pairs.len() + 1 == self.members.len() {
+            self.own.secrets = None;
+        }
         Ok(())
     }
 

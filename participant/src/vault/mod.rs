@@ -28,15 +28,16 @@ use getrandom::SysRng;
 use protocol::{
     common_model::CommonModel,
     identity::{Signed, SigningKey},
-    manifest::{Manifest, Purpose, Task},
+    manifest::{Conditioning, Manifest, Purpose, Task},
     message::{Hello, Resume, ToCoordinator, ToVault, Welcome},
     network::CONDITIONED_WEIGHT,
     roster::Roster,
-    round::{RoundError, header::RoundContext},
+    round::{RoundError, header::RoundContext, outcome::RoundClosed},
     session::{SessionError, first_transcript},
 };
 use rand_core::UnwrapErr;
 
+pub use self::round::training_seed;
 use self::{
     conditioning::{Conditioner, Filter, Released},
     keys::{OwnKeys, SessionKeys},
@@ -101,10 +102,51 @@ pub enum VaultOutput {
     Finished,
 }
 
+impl VaultOutput {
+    /// Whether it can be done only on a connection; what was lost with one is repeated on the next.
+    pub fn needs_connection(&self) -> bool {
+        matches!(self, Self::Send(_) | Self::Upload { .. } | Self::FetchOutcome { .. })
+    }
+}
+
+/// What a trainer needs to know of the run. Not the manifest: its `init_seed` gives the initial W, and with W the filters give the
+/// clinical features.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainingPlan {
+    /// The labels.
+    pub task: Task,
+    /// Whether filters are supplied.
+    pub conditioning: Conditioning,
+    /// Passes over the training set.
+    pub local_epochs: u32,
+    /// Samples of a step.
+    pub batch_size: u32,
+    /// Of AdamW.
+    pub learning_rate: f64,
+    /// Of AdamW.
+    pub weight_decay: f64,
+}
+
+impl TrainingPlan {
+    /// The part of a manifest that concerns the trainer.
+    pub fn of(manifest: &Manifest) -> Self {
+        Self {
+            task: manifest.task,
+            conditioning: manifest.conditioning,
+            local_epochs: manifest.local_epochs,
+            batch_size: manifest.batch_size,
+            learning_rate: manifest.learning_rate,
+            weight_decay: manifest.weight_decay,
+        }
+    }
+}
+
 /// One round of local training. Holds no key, no clinical feature and, when filters are used, no W.
 pub struct TrainRequest {
-    /// Number of the round, to be handed back.
+    /// Number of the round.
     pub round: u32,
+    /// The common model, to be handed back.
+    pub model_hash: Digest,
     /// The common model in the order of the layout, without W when `filters` are given.
     pub model: Vec<f32>,
     /// One filter a patient.
@@ -114,7 +156,7 @@ pub struct TrainRequest {
     /// Of shuffles and dropout.
     pub seed: [u8; 32],
     /// The run.
-    pub manifest: Arc<Manifest>,
+    pub plan: TrainingPlan,
 }
 
 /// One evaluation of the common model on the validation set.
@@ -126,7 +168,7 @@ pub struct EvaluateRequest {
     /// As in [`TrainRequest::filters`].
     pub filters: Option<Vec<Filter>>,
     /// The run.
-    pub manifest: Arc<Manifest>,
+    pub plan: TrainingPlan,
 }
 
 /// What the trainer hands back.
@@ -285,8 +327,12 @@ struct Membership {
     round: Option<VaultRound>,
     /// The last trained update with the hash of the model it was trained from: a replaced round is not trained again.
     trained: Option<(Digest, TrainedUpdate)>,
+    /// The model that the trainer is at.
+    training: Option<Digest>,
     /// Loss and steps of the last training, for the next evaluation.
     training_record: (f64, u32),
+    /// Our word on the last round, which a coordinator that lost it must get again.
+    closed: Option<Signed<RoundClosed>>,
 }
 
 impl<J: Journal> Vault<J> {
@@ -337,18 +383,23 @@ impl<J: Journal> Vault<J> {
         }
     }
 
-    /// The trainer has trained for `round`.
+    /// The trainer has trained from this model. The update is used for the round at hand if that is on the same model, whatever round
+    /// it was asked for.
     ///
     /// # Errors
     /// [`VaultError`].
-    pub fn handle_trained(&mut self, round: u32, update: TrainedUpdate) -> Result<(), VaultError> {
+    pub fn handle_trained(&mut self, model_hash: Digest, update: TrainedUpdate) -> Result<(), VaultError> {
         let Stage::Keyed { member, .. } = &mut self.stage else { return Ok(()) };
-        if member.round.as_ref().is_none_or(|current| current.number() != round) {
+        member.training.take_if(|training| *training == model_hash);
+        if member.model_hash != model_hash {
             return Ok(());
         }
         member.training_record = (update.loss, update.batches);
         member.trained = Some((member.model_hash, update));
-        self.in_round(Self::contribute_update)
+        if member.round.as_ref().is_some_and(|round| round.awaits_training()) {
+            self.in_round(Self::contribute_update)?;
+        }
+        Ok(())
     }
 
     /// The trainer has evaluated for `round`.
@@ -388,6 +439,9 @@ impl<J: Journal> Vault<J> {
             .verify(self.identity.roster.operator_key(), "the operator")
             .map_err(|error| VaultError::Manifest(error.to_string()))?;
         manifest.check().map_err(|error| VaultError::Manifest(error.to_string()))?;
+        if !manifest.weights_are_members(&self.identity.roster) {
+            return Err(VaultError::Manifest("it gives a weight to a hospital that is not on the roster".into()));
+        }
         self.policy.check(&manifest).map_err(VaultError::Policy)?;
         if !crate::trainer::layout_matches(&manifest) {
             return Err(VaultError::Manifest("its tensors are not those of this release's network".into()));
@@ -424,7 +478,9 @@ impl<J: Journal> Vault<J> {
             filters: None,
             round: None,
             trained: None,
+            training: None,
             training_record: (0.0, 0),
+            closed: None,
         });
         for message in opening.encapsulations {
             self.send(ToCoordinator::Encapsulation(message));
@@ -470,6 +526,7 @@ impl<J: Journal> Vault<J> {
             Stage::Keyed { keys, member, .. } => {
                 messages.push(ToCoordinator::Join(keys.own_join().clone()));
                 messages.extend(keys.sent(&self.identity.key));
+                messages.extend(member.closed.iter().cloned().map(ToCoordinator::RoundClosed));
                 messages.extend(member.conditioner.iter().flat_map(Conditioner::repeat_request));
                 if let Some(round) = &member.round {
                     messages.extend(round.repeat());

@@ -36,21 +36,21 @@ impl<J: Journal> Vault<J> {
         let outcome: Outcome = codec::decode(bytes).map_err(|error| RoundError::from(SignedError::from(error)))?;
         let roster = self.identity.roster.clone();
         let header_hash = outcome.header.digest();
-        let header = outcome.header.verify(roster.coordinator_key(), "the coordinator").map_err(RoundError::from)?;
         let request = outcome.request.verify(roster.coordinator_key(), "the coordinator").map_err(RoundError::from)?;
-        let Some(context) = self.context() else { return Err(RoundError::OtherRound { message: "an outcome" }.into()) };
-        let Stage::Keyed { member, .. } = &self.stage else { return Ok(()) };
-        let seen = member.round.as_ref().is_some_and(|round| round.hash == header_hash);
-        if !seen {
-            // A round we were not there for: the header is checked as if it opened now.
-            context.check(&header, member.last_round)?;
-        }
-        let Stage::Keyed { run, keys, member } = &mut self.stage else { return Ok(()) };
+        let Stage::Keyed { keys, .. } = &self.stage else {
+            return Err(RoundError::OtherRound { message: "an outcome" }.into());
+        };
         let joined = keys.joined();
         request.check(&header_hash, &joined, &roster)?;
         let members = request.members();
-        keys.advance_to(header.round);
-        member.last_round = member.last_round.max(header.round);
+        if !self.is_in_round(&header_hash) {
+            // A round we were not there for: its header is checked as if it opened now.
+            self.accept_header(&outcome.header)?;
+        }
+        let Stage::Keyed { run, keys, member } = &mut self.stage else { return Ok(()) };
+        let Some(round) = &mut member.round else { return Ok(()) };
+        round.skip_work();
+        let header = round.header.clone();
 
         let contributors = request.hash();
         let (group, _) = keys.group_key().ok_or(RoundError::OtherRound { message: "an outcome" })?;
@@ -70,15 +70,15 @@ impl<J: Journal> Vault<J> {
             }
         }
         let threshold = roster.threshold();
-        if shares.len() < threshold {
-            return Err(RoundError::TooFewShares { found: shares.len(), needed: threshold }.into());
-        }
-
         let shape = run.manifest.shape(header.purpose, joined.len()).map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
         let opened = sealed_sum::open(&self.ring, &header_hash, &shape, members.len(), threshold, &outcome.sum.0, &shares);
         let opened = match opened {
             Ok(opened) => opened,
             Err(error) => {
+                // It counts as opened: whoever knows what was wrong with it can still use it.
+                if header.purpose == Purpose::Evaluation {
+                    self.journal.record_evaluation(&run.hash, &members)?;
+                }
                 let failed = RoundFailed { id: Id(self.identity.id), header: header_hash, contributors };
                 let signed = Signed::sign(&failed, &self.identity.key);
                 self.send(ToCoordinator::RoundFailed(signed));
@@ -94,12 +94,16 @@ impl<J: Journal> Vault<J> {
             Purpose::Update => {
                 let weight_sum = members.iter().map(|&id| u64::from(run.manifest.weight(id))).sum();
                 let clipped = member.model.clipped_tensors();
-                mean = opened.mean(&shape, &clipped, members.len(), header.largest_weight, weight_sum);
+                let opened_mean = opened.mean(&shape, &clipped, header.largest_weight, weight_sum);
+                mean = opened_mean.map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
                 member.model.apply_mean(&mean, members.len());
                 member.updates += 1;
                 member.model_hash = member.model.hash();
                 member.filters = None;
                 member.trained = None;
+                if let Some(conditioner) = &mut member.conditioner {
+                    conditioner.forget_request();
+                }
             }
             Purpose::Evaluation => self.journal.record_evaluation(&run.hash, &members)?,
         }
@@ -115,8 +119,9 @@ impl<J: Journal> Vault<J> {
             model_hash: member.model_hash,
             result_commit: hmac(&result_key, &[&counters]),
         };
-        // Seed, shares and blob go with the round; the round's keys with the next header's step.
+        // Seed, shares, blob and keys go with the round.
         self.journal.settle(&header.key())?;
+        keys.advance_to(header.round + 1);
         member.round = None;
         let event = OpenedRound {
             round: header.round,
@@ -131,6 +136,7 @@ impl<J: Journal> Vault<J> {
             transcript: member.transcript,
         };
         let signed = Signed::sign(&closed, &self.identity.key);
+        member.closed = Some(signed.clone());
         self.send(ToCoordinator::RoundClosed(signed));
         self.event(VaultEvent::Opened(Box::new(event)));
         Ok(())

@@ -13,13 +13,16 @@ pub struct Policy {
     pub max_local_epochs: u32,
     /// Learning rate at most.
     pub max_learning_rate: f64,
+    /// The largest weight of one hospital in the mean, where the least is 1: a much larger one would drown out the others until the
+    /// sum shows its update alone.
+    pub max_weight: u32,
     /// The largest first clip of a weight: bounds what one hospital can move in the first round.
     pub max_first_clip: f64,
 }
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { max_rounds: 1000, max_local_epochs: 100, max_learning_rate: 0.1, max_first_clip: 100.0 }
+        Self { max_rounds: 1000, max_local_epochs: 100, max_learning_rate: 0.1, max_weight: 16, max_first_clip: 100.0 }
     }
 }
 
@@ -33,6 +36,7 @@ impl Policy {
             ("max_rounds", f64::from(self.max_rounds), f64::from(manifest.rounds)),
             ("max_local_epochs", f64::from(self.max_local_epochs), f64::from(manifest.local_epochs)),
             ("max_learning_rate", self.max_learning_rate, manifest.learning_rate),
+            ("max_weight", f64::from(self.max_weight), f64::from(manifest.largest_weight())),
             ("max_first_clip", self.max_first_clip, manifest.first_clip(TensorKind::Weight)),
         ];
         match asked.into_iter().find(|(_, bound, asked)| asked > bound) {

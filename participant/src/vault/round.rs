@@ -7,9 +7,9 @@ use crypto::{
     sealed_sum::{self, HospitalId, Seed, Share, Weight, add_shares, pack},
 };
 use protocol::{
-    codec::{self, Bytes, Id, List},
+    codec::{self, Bytes, Id, List, Text},
     identity::Signed,
-    manifest::Purpose,
+    manifest::{Manifest, Purpose},
     message::ToCoordinator,
     round::{
         RoundError,
@@ -23,7 +23,7 @@ use protocol::{
 use zeroize::Zeroizing;
 
 use super::{
-    EvaluateRequest, EvaluatedCounts, Stage, StepError, TrainRequest, Vault, VaultError, VaultEvent, VaultOutput,
+    EvaluateRequest, EvaluatedCounts, Stage, StepError, TrainRequest, TrainingPlan, Vault, VaultError, VaultEvent, VaultOutput,
     conditioning::{Conditioner, weight_change},
     statistics::own_counters,
 };
@@ -61,6 +61,16 @@ impl VaultRound {
         self.header.round
     }
 
+    /// Whether the update that the trainer works at is for this round.
+    pub(super) fn awaits_training(&self) -> bool {
+        self.header.purpose == Purpose::Update && self.started && self.contribution.is_none()
+    }
+
+    /// Without work of our own: a round that we were not there for.
+    pub(super) fn skip_work(&mut self) {
+        self.started = true;
+    }
+
     /// The upload, for a new connection.
     pub(super) fn upload(&self) -> Option<VaultOutput> {
         self.contribution.as_ref().map(|own| VaultOutput::Upload {
@@ -81,41 +91,59 @@ impl<J: Journal> Vault<J> {
     /// Accepts a header, or refuses it: PROTOCOL.md 3.3. Accepting one ends every older one.
     pub(super) fn take_header(&mut self, signed: Signed<RoundOpen>) -> Result<(), VaultError> {
         self.in_round(|vault| {
-            let hash = signed.digest();
-            let Some(context) = vault.context() else { return Err(RoundError::OtherRound { message: "a header" }.into()) };
-            let Stage::Keyed { member, keys, .. } = &vault.stage else { return Ok(()) };
-            if member.round.as_ref().is_some_and(|round| round.hash == hash) {
+            if vault.is_in_round(&signed.digest()) {
                 // The same header on a new connection.
                 return vault.acknowledge();
             }
-            let header = signed.verify(vault.identity.roster.coordinator_key(), "the coordinator").map_err(RoundError::from)?;
-            if !keys.is_complete() {
-                return Err(RoundError::OtherRound { message: "a header before all vaults are ready" }.into());
+            let accepted = vault.accept_header(&signed);
+            if let Err(StepError::Round(error)) = &accepted {
+                // The coordinator would wait for us; it is told, not the other hospitals.
+                let reason = Text(error.to_string());
+                vault.send(ToCoordinator::HeaderRefused { header: signed.digest(), reason });
             }
-            context.check(&header, member.last_round)?;
-            let key = header.key();
-            let (spent, answer) = (vault.journal.is_spent(&key)?, vault.journal.answer(&key)?);
-            if spent || answer.is_some() {
-                return Err(RoundError::KeySpent { purpose: header.purpose.name() }.into());
-            }
-            let expects_statistics = header.purpose == Purpose::Stats;
-            if member.statistics.is_none() != expects_statistics {
-                return Err(RoundError::HeaderMismatch { field: "purpose" }.into());
-            }
-            let Stage::Keyed { member, keys, .. } = &mut vault.stage else { return Ok(()) };
-            member.last_round = header.round;
-            keys.advance_to(header.round);
-            let learning_round = member.learning_round(header.purpose);
-            member.round = Some(VaultRound::new(header, hash, learning_round));
+            accepted?;
             vault.start_work()
         })
+    }
+
+    /// Whether this is the header of the round at hand.
+    pub(super) fn is_in_round(&self, header: &Digest) -> bool {
+        matches!(&self.stage, Stage::Keyed { member, .. } if member.round.as_ref().is_some_and(|round| round.hash == *header))
+    }
+
+    /// Every check of a header, whether it opens a round or comes with the outcome of one that was missed; then the keys step to its
+    /// number and the round is the one at hand.
+    pub(super) fn accept_header(&mut self, signed: &Signed<RoundOpen>) -> Result<(), StepError> {
+        let header = signed.verify(self.identity.roster.coordinator_key(), "the coordinator").map_err(RoundError::from)?;
+        let Some(context) = self.context() else { return Err(RoundError::OtherRound { message: "a header" }.into()) };
+        let Stage::Keyed { member, keys, .. } = &self.stage else { return Ok(()) };
+        if !keys.is_complete() {
+            return Err(RoundError::OtherRound { message: "a header before all vaults are ready" }.into());
+        }
+        context.check(&header, member.last_round)?;
+        if header.round > member.last_round + MOST_ROUNDS_AT_ONCE {
+            return Err(RoundError::HeaderMismatch { field: "round" }.into());
+        }
+        let key = header.key();
+        if self.journal.is_spent(&key)? || self.journal.answer(&key)?.is_some() {
+            return Err(RoundError::KeySpent { purpose: header.purpose.name() }.into());
+        }
+        if member.statistics.is_none() != (header.purpose == Purpose::Stats) {
+            return Err(RoundError::HeaderMismatch { field: "purpose" }.into());
+        }
+        let Stage::Keyed { member, keys, .. } = &mut self.stage else { return Ok(()) };
+        member.last_round = header.round;
+        keys.advance_to(header.round);
+        let learning_round = member.learning_round(header.purpose);
+        member.round = Some(VaultRound::new(header, signed.digest(), learning_round));
+        Ok(())
     }
 
     /// Starts what the round asks for, once the filters are here: the statistics, training, or evaluation.
     pub(super) fn start_work(&mut self) -> Result<(), StepError> {
         let Stage::Keyed { run, member, keys } = &mut self.stage else { return Ok(()) };
         let Some(round) = member.round.as_mut().filter(|round| !round.started) else { return Ok(()) };
-        let (number, purpose) = (round.header.round, round.header.purpose);
+        let (number, purpose, learning_round) = (round.header.round, round.header.purpose, round.learning_round);
         if purpose == Purpose::Stats {
             round.started = true;
             let counters = own_counters(&run.records);
@@ -147,17 +175,21 @@ impl<J: Journal> Vault<J> {
         if purpose == Purpose::Update && member.trained.as_ref().is_some_and(|(model_hash, _)| *model_hash == member.model_hash) {
             return self.contribute_update();
         }
+        if purpose == Purpose::Update && member.training == Some(member.model_hash) {
+            // The trainer is at it already, for a round that this one replaces.
+            return Ok(());
+        }
         let model = Self::model_for_trainer(&manifest, member);
         let filters = member.filters.as_ref().map(|filters| filters.as_ref().clone());
         let output = match purpose {
             Purpose::Update => {
-                // A stream of its own for every hospital and model: the same seed gives the same training, whatever else happens.
-                let parts: [&[u8]; 2] = [&member.model_hash, &[self.identity.id.get()]];
-                let seed = *derive_key(&manifest.init_seed, "training", &parts).as_bytes();
+                let seed = training_seed(&manifest, self.identity.id, learning_round);
                 let class_weights = statistics.class_weights();
-                VaultOutput::Train(TrainRequest { round: number, model, filters, class_weights, seed, manifest })
+                member.training = Some(member.model_hash);
+                let (model_hash, plan) = (member.model_hash, TrainingPlan::of(&manifest));
+                VaultOutput::Train(TrainRequest { round: number, model_hash, model, filters, class_weights, seed, plan })
             }
-            _ => VaultOutput::Evaluate(EvaluateRequest { round: number, model, filters, manifest }),
+            _ => VaultOutput::Evaluate(EvaluateRequest { round: number, model, filters, plan: TrainingPlan::of(&manifest) }),
         };
         self.outputs.push_back(output);
         Ok(())
@@ -265,6 +297,8 @@ impl<J: Journal> Vault<J> {
         let from = manifest.id.0;
         let digest = forward.manifest.digest();
         match round.boxes.get(&from) {
+            // Answered: shares of contributors outside U were erased and do not come back.
+            _ if round.answer.is_some() => return self.acknowledge(),
             Some(held) if held.digest == digest => return self.acknowledge(),
             Some(_) => return Err(RoundError::Second { id: from, message: "box" }.into()),
             None => {}
@@ -378,6 +412,16 @@ fn commit(group: Option<(&SecretKey32, u32)>, model_hash: &Digest, clips: &[f64]
     let clips: Vec<u8> = clips.iter().flat_map(|clip| clip.to_le_bytes()).collect();
     hmac(group, &[model_hash, &round.to_le_bytes(), &clips])
 }
+
+/// Of a hospital's shuffles and dropout in a learning round: a stream of its own for each, the same whatever else happens. It does not
+/// depend on the model, so that runs that differ in the last bit of it can be compared.
+pub fn training_seed(manifest: &Manifest, hospital: HospitalId, learning_round: u32) -> [u8; 32] {
+    let parts: [&[u8]; 2] = [&learning_round.to_le_bytes(), &[hospital.get()]];
+    *derive_key(&manifest.init_seed, "training", &parts).as_bytes()
+}
+
+/// The ratchet steps through every number; a header that skips more than a long run has is not believed.
+const MOST_ROUNDS_AT_ONCE: u32 = 4096;
 
 fn fixed_point(value: f64) -> u64 {
     (value.max(0.0) * 65_536.0).round() as u64

@@ -131,19 +131,29 @@ impl SettledRound {
         Ok(())
     }
 
-    /// Counts a vault that could not open the round.
-    pub(super) fn take_failed(&mut self, from: HospitalId) -> usize {
+    /// Notes a vault that could not open the round.
+    pub(super) fn take_failed(&mut self, from: HospitalId) {
         self.failed.insert(from);
-        self.failed.len()
+    }
+
+    /// Whether `threshold` of `members` vaults can no longer close the round alike, whatever the others will say.
+    pub(super) fn is_stuck(&self, members: usize, threshold: usize) -> bool {
+        let undecided = members - self.closed.keys().chain(&self.failed).collect::<BTreeSet<_>>().len();
+        self.votes().into_values().max().unwrap_or(0) + undecided < threshold
     }
 
     /// The T and model hash that `threshold` vaults have signed alike.
     pub(super) fn consensus(&self, threshold: usize) -> Option<(Digest, Digest)> {
+        self.votes().into_iter().find(|(_, count)| *count >= threshold).map(|(state, _)| state)
+    }
+
+    /// How many vaults closed with each T and model hash.
+    fn votes(&self) -> BTreeMap<(Digest, Digest), usize> {
         let mut votes: BTreeMap<(Digest, Digest), usize> = BTreeMap::new();
         for (closed, _) in self.closed.values() {
             *votes.entry((closed.transcript, closed.model_hash)).or_default() += 1;
         }
-        votes.into_iter().find(|(_, count)| *count >= threshold).map(|(state, _)| state)
+        votes
     }
 
     /// The transcript's line of a settled round.

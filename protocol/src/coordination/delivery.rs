@@ -66,9 +66,7 @@ impl Peer {
 
     /// A round starts: everybody connected gets the full time to be heard.
     pub(super) fn start_round(&mut self, now: Timestamp) {
-        if let Presence::Connected { last_heard, .. } = &mut self.presence {
-            *last_heard = now;
-        }
+        self.hear(now);
     }
 
     pub(super) fn note_silence(&mut self, now: Timestamp, silence_secs: u32) {
@@ -88,14 +86,14 @@ impl Peer {
         }
     }
 
-    /// Connected, greeted and heard of lately.
+    /// Connected and greeted. Silence does not matter here: who has nothing to do has nothing to say.
     pub(super) fn is_present(&self) -> bool {
-        matches!(self.presence, Presence::Connected { greeted: true, silent: false, .. })
+        matches!(self.presence, Presence::Connected { greeted: true, .. })
     }
 
     /// Gone for longer than anybody is waited for.
     pub(super) fn is_given_up(&self) -> bool {
-        matches!(self.presence, Presence::NeverSeen | Presence::Gone { given_up: true, .. } | Presence::Connected { silent: true, .. })
+        matches!(self.presence, Presence::NeverSeen | Presence::Gone { given_up: true, .. })
     }
 
     /// Whether a round waits for this hospital's contribution. An update does not wait for one whose connection is lost; a sum that

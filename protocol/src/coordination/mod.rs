@@ -184,6 +184,8 @@ pub struct Coordinator<R> {
     finishing_since: Option<Timestamp>,
     advanced_at: Timestamp,
     waiting_for: Option<usize>,
+    /// After a round that came to nothing: when to try again, and how often that has happened in a row.
+    reopen: (Timestamp, u32),
     over: bool,
     outputs: VecDeque<Output>,
 }
@@ -202,6 +204,9 @@ impl<R: CryptoRng> Coordinator<R> {
     pub fn new(roster: Arc<Roster>, key: SigningKey, signed_manifest: Signed<Manifest>, mut rng: R) -> Result<Self, String> {
         let manifest = signed_manifest.verify(roster.operator_key(), "the operator").map_err(|error| error.to_string())?;
         manifest.check().map_err(|error| error.to_string())?;
+        if !manifest.weights_are_members(&roster) {
+            return Err("the run manifest gives a weight to a hospital that is not on the roster".into());
+        }
         for purpose in [Purpose::Stats, Purpose::Update, Purpose::Evaluation] {
             manifest.shape(purpose, roster.size()).map_err(|error| error.to_string())?;
         }
@@ -232,6 +237,7 @@ impl<R: CryptoRng> Coordinator<R> {
             finishing_since: None,
             advanced_at: Timestamp(0),
             waiting_for: None,
+            reopen: (Timestamp(0), 0),
             over: false,
             outputs: VecDeque::new(),
         })
@@ -316,9 +322,11 @@ impl<R: CryptoRng> Coordinator<R> {
         let peers = self.peers.values().filter_map(|peer| peer.patience_ends(silence));
         let acks = self.round.as_ref().and_then(|round| round.patience_ends(silence));
         let end = self.finishing_since.map(|since| since.after_secs(silence));
+        let reopening = Some(self.reopen.0).filter(|_| self.round.is_none());
         // Silence is noted when it begins and then no longer listed; the acknowledgements' deadline stays, and has had its effect once
         // the machine has advanced beyond it. Listed again it would keep the shell from sleeping while hospitals train.
-        peers.chain(acks.filter(|end| *end > self.advanced_at)).chain(end).min()
+        let once = acks.into_iter().chain(reopening).filter(|moment| *moment > self.advanced_at);
+        peers.chain(once).chain(end).min()
     }
 
     /// Time has passed.
@@ -354,13 +362,18 @@ impl<R: CryptoRng> Coordinator<R> {
                 let products = self.products.multiply(from, &request)?;
                 self.send(from, ToVault::Products(products));
             }
-            ToCoordinator::Working { .. } => {}
+            ToCoordinator::Alive => {}
+            ToCoordinator::HeaderRefused { header, reason } => {
+                if self.round.as_ref().is_some_and(|round| round.is_of(&header)) {
+                    return Err(format!("does not take part in round {}: {}", self.last_round, reason.0));
+                }
+            }
             ToCoordinator::BoxAck(ack) => match &mut self.round {
                 Some(round) => round.take_ack(from, &ack, &self.roster, now).map_err(|error| error.to_string())?,
                 None => return Err("an acknowledgement without a round".into()),
             },
             ToCoordinator::UnlockShare(share) => match &mut self.round {
-                Some(round) => round.take_unlock_share(from, share, &self.roster).map_err(|error| error.to_string())?,
+                Some(round) => round.take_unlock_share(from, share, &self.roster, now).map_err(|error| error.to_string())?,
                 // A fifth answer after four have sufficed: not a fault.
                 None => {}
             },
@@ -417,7 +430,7 @@ impl<R: CryptoRng> Coordinator<R> {
                 None => self.finish(now),
             },
             Some(round) if round.is_collecting() => self.fix_contributors(now),
-            Some(_) => self.publish_outcome(),
+            Some(_) => self.publish_outcome(now),
         }
     }
 
@@ -430,6 +443,9 @@ impl<R: CryptoRng> Coordinator<R> {
             let reason = "hospitals of the first evaluation are missing, and another set would single them out".to_owned();
             self.event(Event::Abandoned { round: self.last_round, purpose: planned.purpose, reason });
             return true;
+        }
+        if now < self.reopen.0 {
+            return false;
         }
         if present.len() < least {
             if self.waiting_for != Some(present.len()) {
@@ -493,6 +509,10 @@ impl<R: CryptoRng> Coordinator<R> {
             self.round = None;
             if purpose == Purpose::Evaluation {
                 self.plan.pop_front();
+            } else {
+                // Tried again, less and less eagerly: contributions that cannot be summed must not make the hospitals spin.
+                let failures = self.reopen.1 + 1;
+                self.reopen = (now.after_secs(silence.min(1 << failures.min(16))), failures);
             }
             self.event(Event::Abandoned { round: number, purpose, reason });
             return true;
@@ -506,15 +526,17 @@ impl<R: CryptoRng> Coordinator<R> {
         true
     }
 
-    fn publish_outcome(&mut self) -> bool {
+    fn publish_outcome(&mut self, now: Timestamp) -> bool {
         let Some(round) = &self.round else { return false };
-        let Some((name, bytes, settled)) = round.outcome(self.roster.threshold()) else { return false };
+        let present: Vec<_> = self.peers.iter().filter(|(_, peer)| peer.is_present()).map(|(&id, _)| id).collect();
+        let Some((name, bytes, settled)) = round.outcome(self.roster.threshold(), &present, now) else { return false };
         let (number, purpose) = (round.number(), round.purpose());
         let learning_round = self.plan.pop_front().map_or(0, |planned| planned.learning_round);
         let contributors = settled.contributors();
         self.outputs.push_back(Output::Publish { name, bytes });
         self.chain.push(settled);
         self.round = None;
+        self.reopen = (now, 0);
         self.event(Event::OutcomeOut { round: number, purpose, learning_round, contributors });
         true
     }
@@ -554,6 +576,7 @@ impl<R: CryptoRng> Coordinator<R> {
             Some(before) => self.chain[before].consensus(threshold).ok_or("closes a round before the one before it is settled")?,
             None => (first_transcript(&self.roster, &self.session, &self.setup.joined_set()), self.initial_model),
         };
+        let members = self.setup.joins();
         let settled = &mut self.chain[index];
         let was_settled = settled.consensus(threshold).is_some();
         settled.take_closed(from, closed, &body, &transcript, &model_before)?;
@@ -561,8 +584,12 @@ impl<R: CryptoRng> Coordinator<R> {
             let entry = Box::new(settled.transcript_entry(&transcript, threshold));
             self.event(Event::Settled(entry));
         }
+        let stuck = self.chain[index].is_stuck(members, threshold);
         if let Some(peer) = self.peers.get_mut(&from) {
             peer.position = peer.position.max(index + 1);
+        }
+        if stuck {
+            self.fail_opening();
         }
         if self.peers.values().all(|peer| peer.position > index) {
             self.outputs.push_back(Output::Retract { name: self.chain[index].name() });
@@ -575,7 +602,16 @@ impl<R: CryptoRng> Coordinator<R> {
         let body = failed.verify(&member.signing_key, format_args!("hospital {from}")).map_err(|error| error.to_string())?;
         let threshold = self.roster.threshold();
         let settled = self.chain.last_mut().filter(|settled| settled.header_is(&body.header)).ok_or("fails a round that we do not know")?;
-        if settled.take_failed(from) >= threshold {
+        settled.take_failed(from);
+        if settled.is_stuck(self.setup.joins(), threshold) {
+            self.fail_opening();
+        }
+        Ok(())
+    }
+
+    /// The last round can no longer be settled: too many vaults could not open it, or made different things of it.
+    fn fail_opening(&mut self) {
+        if let Some(settled) = self.chain.last().filter(|_| !self.over) {
             let reason = format!(
                 "round {} does not open: a contribution or a share in it is wrong. The model is unchanged; start a new run from it, and ask \
                  the contributors {:?} to check their participants",
@@ -585,7 +621,6 @@ impl<R: CryptoRng> Coordinator<R> {
             self.event(Event::Failed { reason });
             self.over = true;
         }
-        Ok(())
     }
 
     fn send(&mut self, to: HospitalId, message: ToVault) {

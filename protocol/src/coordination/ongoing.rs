@@ -7,7 +7,7 @@ use std::{
 
 use crypto::{
     hash::Digest,
-    sealed_sum::{HospitalId, RunningSum},
+    sealed_sum::{HospitalId, RunningSum, SHARE_BYTES},
 };
 
 use super::{Timestamp, chain::SettledRound};
@@ -44,6 +44,8 @@ enum Phase {
         signed_request: Signed<UnlockRequest>,
         sum: Vec<u8>,
         shares: BTreeMap<HospitalId, Signed<UnlockShare>>,
+        /// When the answers came to suffice.
+        enough_since: Option<Timestamp>,
     },
 }
 
@@ -75,6 +77,10 @@ impl OngoingRound {
 
     pub(super) fn purpose(&self) -> Purpose {
         self.header.purpose
+    }
+
+    pub(super) fn is_of(&self, header: &Digest) -> bool {
+        self.hash == *header
     }
 
     pub(super) fn is_collecting(&self) -> bool {
@@ -138,16 +144,29 @@ impl OngoingRound {
         Ok(())
     }
 
-    pub(super) fn take_unlock_share(&mut self, from: HospitalId, share: Signed<UnlockShare>, roster: &Roster) -> Result<(), RoundError> {
+    pub(super) fn take_unlock_share(
+        &mut self,
+        from: HospitalId,
+        share: Signed<UnlockShare>,
+        roster: &Roster,
+        now: Timestamp,
+    ) -> Result<(), RoundError> {
         let member = roster.member(from).ok_or(RoundError::NotJoined { id: from })?;
         let body = share.verify(&member.signing_key, format_args!("hospital {from}"))?;
-        let Phase::Unlocking { request, shares, .. } = &mut self.phase else {
+        let Phase::Unlocking { request, shares, enough_since, .. } = &mut self.phase else {
             return Err(RoundError::OtherRound { message: "an unlock share" });
         };
         if body.header != self.hash || body.contributors != request.hash() || body.id.0 != from {
             return Err(RoundError::OtherRound { message: "an unlock share" });
         }
+        if body.sealed.0.len() != SEALED_SHARE_BYTES {
+            let found = body.sealed.0.len();
+            return Err(RoundError::WrongLength { id: from, part: "bytes in its unlock share", found, expected: SEALED_SHARE_BYTES });
+        }
         shares.entry(from).or_insert(share);
+        if shares.len() >= roster.threshold() {
+            enough_since.get_or_insert(now);
+        }
         Ok(())
     }
 
@@ -163,7 +182,10 @@ impl OngoingRound {
     }
 
     pub(super) fn patience_ends(&self, silence_secs: u32) -> Option<Timestamp> {
-        self.is_collecting().then(|| self.acknowledgement_deadline(silence_secs))
+        match &self.phase {
+            Phase::Collecting => Some(self.acknowledgement_deadline(silence_secs)),
+            Phase::Unlocking { enough_since, .. } => enough_since.map(|since| since.after_secs(GRACE_FOR_MORE_ANSWERS_SECS)),
+        }
     }
 
     pub(super) fn choose(&self, vaults: &[HospitalId], threshold: usize) -> BTreeSet<HospitalId> {
@@ -183,13 +205,16 @@ impl OngoingRound {
         let members = contributors.iter().map(|id| self.uploads[id].contributor.clone()).collect();
         let request = UnlockRequest { header: self.hash, contributors: members };
         let signed_request = Signed::sign(&request, key);
-        self.phase = Phase::Unlocking { request, signed_request, sum: sum.into_bytes(), shares: BTreeMap::new() };
+        self.phase = Phase::Unlocking { request, signed_request, sum: sum.into_bytes(), shares: BTreeMap::new(), enough_since: None };
     }
 
-    /// The outcome, once `threshold` have answered.
-    pub(super) fn outcome(&self, threshold: usize) -> Option<(Digest, Arc<[u8]>, SettledRound)> {
-        let Phase::Unlocking { request, signed_request, sum, shares } = &self.phase else { return None };
-        if shares.len() < threshold {
+    /// The outcome, once `threshold` have answered and either all `present` vaults have or a moment has passed: answers to spare let
+    /// the vaults open the sum when one of them is wrong.
+    pub(super) fn outcome(&self, threshold: usize, present: &[HospitalId], now: Timestamp) -> Option<(Digest, Arc<[u8]>, SettledRound)> {
+        let Phase::Unlocking { request, signed_request, sum, shares, enough_since } = &self.phase else { return None };
+        let waited = now >= (*enough_since)?.after_secs(GRACE_FOR_MORE_ANSWERS_SECS);
+        let all_answered = present.iter().all(|id| shares.contains_key(id));
+        if shares.len() < threshold || !(waited || all_answered) {
             return None;
         }
         let sum_root = chunks_root(sum);
@@ -225,3 +250,9 @@ impl OngoingRound {
         self.acknowledgements.get(&vault).is_some_and(|ack| ack.has(from))
     }
 }
+
+/// How long answers beyond the threshold are waited for.
+const GRACE_FOR_MORE_ANSWERS_SECS: u32 = 1;
+
+/// A share and the tag of its AEAD.
+const SEALED_SHARE_BYTES: usize = SHARE_BYTES + 16;

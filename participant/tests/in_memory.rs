@@ -1,0 +1,500 @@
+//! Coordinator and vaults without sockets, clocks or libtorch's training: whole runs, drop-outs, and what each side refuses.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use crypto::{
+    hash::Digest,
+    sealed_sum::{HospitalId, SumRing},
+};
+use participant::{
+    journal::memory::MemoryJournal,
+    vault::{
+        EvaluatedCounts, OpenedRound, RecordSource, TrainRequest, TrainedUpdate, Vault, VaultEvent, VaultIdentity, VaultOutput,
+        policy::Policy, statistics::ClinicalRecords,
+    },
+};
+use protocol::{
+    codec::{self, Bytes},
+    coordination::{Coordinator, Event, Output, Timestamp},
+    identity::{Signed, SigningKey},
+    manifest::{Conditioning, Manifest, Purpose, Task},
+    message::{ToCoordinator, ToVault},
+    roster::testing::{TestFederation, federation},
+    round::{header::RoundOpen, outcome::Outcome, unlock::UnlockRequest},
+};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+/// What the network between the parties does with a message to a vault: pass it on, change it, or lose it.
+type Interference<'a> = Box<dyn FnMut(HospitalId, ToVault) -> Option<ToVault> + 'a>;
+
+struct Run<'a> {
+    coordinator: Coordinator<ChaCha20Rng>,
+    vaults: BTreeMap<HospitalId, Vault<MemoryJournal>>,
+    connected: BTreeMap<HospitalId, bool>,
+    inboxes: VecDeque<(HospitalId, ToVault)>,
+    published: BTreeMap<Digest, Arc<[u8]>>,
+    interference: Interference<'a>,
+    spoil_outcome: Box<dyn Fn(&mut Outcome) + 'a>,
+    /// Vanish when asked to upload to this learning round.
+    drop_before_upload: Vec<(HospitalId, u32)>,
+    now: Timestamp,
+    events: Vec<Event>,
+    opened: BTreeMap<HospitalId, Vec<OpenedRound>>,
+    refusals: Vec<(HospitalId, String)>,
+    finished: Vec<HospitalId>,
+    trained: usize,
+}
+
+struct Records(HospitalId);
+
+impl RecordSource for Records {
+    fn records(&self, task: Task) -> Result<ClinicalRecords, String> {
+        let base = f64::from(self.0.get());
+        Ok(ClinicalRecords {
+            features: (0..3).map(|patient| [Some(1.0), Some(20.0 + base + f64::from(patient)), None, Some(3.0), None, Some(1.0), None, Some(0.0), None]).collect(),
+            in_training: vec![true, true, false],
+            class_counts: (0..task.classes() as u64).map(|class| 10 + class).collect(),
+        })
+    }
+}
+
+fn id(number: u8) -> HospitalId {
+    HospitalId::new(number).expect("in range")
+}
+
+fn manifest(rounds: u32, conditioning: Conditioning) -> Manifest {
+    Manifest { rounds, conditioning, ..protocol::manifest::testing::manifest() }
+}
+
+/// A change that every hospital makes differently, small enough for the first clip.
+fn change(hospital: HospitalId, index: usize) -> f32 {
+    ((index * usize::from(hospital.get())) % 101) as f32 * 1e-4 - 5e-3
+}
+
+fn train(hospital: HospitalId, request: &TrainRequest) -> TrainedUpdate {
+    let model = request.model.iter().enumerate().map(|(index, value)| value + change(hospital, index)).collect();
+    let filter_gradients = request.filters.iter().flatten().map(|filter| filter.map(|value| value * 0.5)).collect();
+    TrainedUpdate { model, filter_gradients, batches: 2, loss: 0.5 }
+}
+
+impl<'a> Run<'a> {
+    fn new(size: u8, manifest: &Manifest) -> Self {
+        let TestFederation { roster, hospital_keys, coordinator_key, operator_key } = federation(size);
+        let roster = Arc::new(roster);
+        let ring = Arc::new(SumRing::new());
+        let signed = Signed::sign(manifest, &operator_key);
+        let coordinator =
+            Coordinator::new(roster.clone(), coordinator_key, signed, ChaCha20Rng::from_seed([3; 32])).expect("a sound manifest");
+        let vaults: BTreeMap<_, _> = (1..=size)
+            .map(id)
+            .zip(hospital_keys)
+            .map(|(id, key)| {
+                let identity = VaultIdentity { id, key, roster: roster.clone() };
+                (id, Vault::new(identity, Policy::default(), Box::new(Records(id)), MemoryJournal::default(), ring.clone()))
+            })
+            .collect();
+        let connected = vaults.keys().map(|&id| (id, false)).collect();
+        Self {
+            coordinator,
+            vaults,
+            connected,
+            inboxes: VecDeque::new(),
+            published: BTreeMap::new(),
+            interference: Box::new(|_, message| Some(message)),
+            spoil_outcome: Box::new(|_| {}),
+            drop_before_upload: Vec::new(),
+            now: Timestamp(1_000),
+            events: Vec::new(),
+            opened: BTreeMap::new(),
+            refusals: Vec::new(),
+            finished: Vec::new(),
+            trained: 0,
+        }
+    }
+
+    fn connect_all(&mut self) {
+        let ids: Vec<_> = self.vaults.keys().copied().collect();
+        for id in ids {
+            self.connect(id);
+        }
+    }
+
+    fn connect(&mut self, id: HospitalId) {
+        self.connected.insert(id, true);
+        self.coordinator.handle_connected(id, self.now);
+        self.vault(id).handle_connected();
+        self.pump();
+    }
+
+    fn disconnect(&mut self, id: HospitalId) {
+        self.connected.insert(id, false);
+        self.inboxes.retain(|(to, _)| *to != id);
+        self.coordinator.handle_disconnected(id, self.now);
+    }
+
+    fn vault(&mut self, id: HospitalId) -> &mut Vault<MemoryJournal> {
+        self.vaults.get_mut(&id).expect("a member")
+    }
+
+    /// Lets everything happen that can happen without time passing.
+    fn pump(&mut self) {
+        loop {
+            let mut moved = false;
+            while let Some(output) = self.coordinator.poll_output() {
+                moved = true;
+                match output {
+                    Output::Send { to, message } if self.connected[&to] => {
+                        // Through the codec, as on the wire.
+                        let message = codec::decode_frame(&codec::encode_frame(message.as_ref())).expect("our own frame");
+                        self.inboxes.push_back((to, message));
+                    }
+                    Output::Send { .. } => {}
+                    Output::Publish { name, bytes } => {
+                        let mut outcome = codec::decode(&bytes).expect("our own outcome");
+                        (self.spoil_outcome)(&mut outcome);
+                        self.published.insert(name, codec::encode(&outcome).into());
+                    }
+                    Output::Retract { name } => {
+                        self.published.remove(&name);
+                    }
+                    Output::Event(event) => self.events.push(event),
+                }
+            }
+            if let Some((to, message)) = self.inboxes.pop_front() {
+                moved = true;
+                if let Some(message) = (self.interference)(to, message) {
+                    self.vault(to).handle_message(message).expect("nothing fatal");
+                }
+            }
+            let ids: Vec<_> = self.vaults.keys().copied().collect();
+            for id in ids {
+                while let Some(output) = self.vault(id).poll_output() {
+                    moved = true;
+                    self.act(id, output);
+                }
+            }
+            if !moved {
+                return;
+            }
+        }
+    }
+
+    fn act(&mut self, id: HospitalId, output: VaultOutput) {
+        match output {
+            VaultOutput::Send(message) if self.connected[&id] => {
+                let message: ToCoordinator = codec::decode_frame(&codec::encode_frame(message.as_ref())).expect("our own frame");
+                self.coordinator.handle_message(id, message, self.now);
+            }
+            VaultOutput::Upload { purpose, learning_round, .. }
+                if purpose == Purpose::Update && self.drop_before_upload.contains(&(id, learning_round)) =>
+            {
+                self.drop_before_upload.retain(|drop| *drop != (id, learning_round));
+                self.disconnect(id);
+            }
+            VaultOutput::Upload { bytes, .. } if self.connected[&id] => {
+                if self.coordinator.check_upload(id, bytes.len() as u64).is_ok() {
+                    let _ = self.coordinator.handle_upload(id, &bytes, self.now);
+                }
+            }
+            VaultOutput::Send(_) | VaultOutput::Upload { .. } => {}
+            VaultOutput::FetchOutcome { name } => {
+                let bytes = self.published[&name].clone();
+                self.vault(id).handle_outcome(&bytes).expect("nothing fatal");
+            }
+            VaultOutput::Train(request) => {
+                self.trained += 1;
+                let update = train(id, &request);
+                self.vault(id).handle_trained(request.model_hash, update).expect("nothing fatal");
+            }
+            VaultOutput::Evaluate(request) => {
+                let counts = EvaluatedCounts { confusion: vec![vec![4, 1], vec![2, u64::from(id.get())]], loss_sum: 1.5 };
+                self.vault(id).handle_evaluated(request.round, &counts).expect("nothing fatal");
+            }
+            VaultOutput::Event(VaultEvent::Opened(opened)) => self.opened.entry(id).or_default().push(*opened),
+            VaultOutput::Event(VaultEvent::Refused { reason } | VaultEvent::ProductsRefused { reason }) => self.refusals.push((id, reason)),
+            VaultOutput::Event(_) => {}
+            VaultOutput::Finished => self.finished.push(id),
+        }
+    }
+
+    /// Time passes until the coordinator's next deadline.
+    fn wait(&mut self) {
+        if let Some(next) = self.coordinator.poll_timeout() {
+            self.now = self.now.max(next);
+        }
+        self.coordinator.handle_timeout(self.now);
+        self.pump();
+    }
+
+    fn contributors(&self, purpose: Purpose) -> Vec<Vec<u8>> {
+        let outcomes = self.events.iter().filter_map(|event| match event {
+            Event::OutcomeOut { purpose: found, contributors, .. } if *found == purpose => Some(contributors),
+            _ => None,
+        });
+        outcomes.map(|contributors| contributors.iter().map(|id| id.get()).collect()).collect()
+    }
+
+    fn completed(&self) -> Option<Digest> {
+        self.events.iter().find_map(|event| match event {
+            Event::Complete { model_hash, missing } if missing.is_empty() => Some(*model_hash),
+            _ => None,
+        })
+    }
+
+    fn refused_with(&self, words: &str) -> bool {
+        self.refusals.iter().any(|(_, reason)| reason.contains(words))
+    }
+}
+
+#[test]
+fn three_hospitals_train_to_one_model_and_the_mean_is_exact() {
+    let manifest = manifest(2, Conditioning::None);
+    let mut run = Run::new(3, &manifest);
+    run.connect_all();
+    let hash = run.completed().expect("the run completes");
+    assert!(run.refusals.is_empty(), "{:?}", run.refusals);
+    assert_eq!(run.contributors(Purpose::Update), vec![vec![1, 2, 3]; 2]);
+    assert_eq!(run.contributors(Purpose::Evaluation), vec![vec![1, 2, 3]; 2]);
+    assert_eq!(run.finished.len(), 3);
+    for opened in run.opened.values() {
+        assert_eq!(opened.last().expect("rounds were opened").model_hash, hash);
+        let update = opened.iter().find(|opened| opened.purpose == Purpose::Update).expect("an update");
+        // 4 clips of 1e-3 * 10 steps, 22 bits: one step is far below what is asserted.
+        for (index, mean) in update.mean.iter().enumerate() {
+            let expected = (1..=3).map(|number| f64::from(change(id(number), index))).sum::<f64>() / 3.0;
+            assert!((mean - expected).abs() < 4e-6, "value {index}: {mean} for {expected}");
+        }
+        let evaluation = opened.iter().find(|opened| opened.purpose == Purpose::Evaluation).expect("an evaluation");
+        assert_eq!(&evaluation.sum.counters[..5], [3, 12, 3, 6, 6]);
+    }
+}
+
+#[test]
+fn encrypted_and_plain_conditioning_give_the_same_model_and_none_another() {
+    let hash = |conditioning| {
+        let mut run = Run::new(2, &manifest(2, conditioning));
+        run.connect_all();
+        assert!(run.refusals.is_empty(), "{:?}", run.refusals);
+        run.completed().expect("the run completes")
+    };
+    let encrypted = hash(Conditioning::EncryptedHardened);
+    assert_eq!(encrypted, hash(Conditioning::Plain));
+    assert_ne!(encrypted, hash(Conditioning::None));
+}
+
+#[test]
+fn a_hospital_that_vanishes_before_its_upload_is_left_out_and_catches_up() {
+    let mut run = Run::new(4, &manifest(2, Conditioning::None));
+    run.drop_before_upload.push((id(2), 1));
+    run.connect_all();
+    assert_eq!(run.contributors(Purpose::Update), [vec![1, 3, 4]]);
+    assert!(run.completed().is_none(), "the evaluation waits for the missing hospital");
+    run.connect(id(2));
+    assert!(run.completed().is_some());
+    assert_eq!(run.contributors(Purpose::Update), [vec![1, 3, 4], vec![1, 2, 3, 4]]);
+    assert_eq!(run.contributors(Purpose::Evaluation), vec![vec![1, 2, 3, 4]; 2]);
+    assert_eq!(run.opened[&id(2)].len(), 5);
+}
+
+#[test]
+fn a_hospital_that_is_gone_for_good_does_not_stop_the_others() {
+    let mut run = Run::new(4, &manifest(2, Conditioning::None));
+    run.drop_before_upload.push((id(4), 2));
+    run.connect_all();
+    for _ in 0..20 {
+        run.wait();
+    }
+    assert_eq!(run.contributors(Purpose::Update), [vec![1, 2, 3, 4], vec![1, 2, 3]]);
+    // Another evaluation would single hospital 4 out.
+    assert_eq!(run.contributors(Purpose::Evaluation), [vec![1, 2, 3, 4]]);
+    let complete = run.events.iter().any(|event| matches!(event, Event::Complete { missing, .. } if *missing == [id(4)]));
+    assert!(complete && run.coordinator.is_over());
+}
+
+#[test]
+fn too_few_hospitals_make_the_round_wait_and_a_replaced_round_is_not_trained_twice() {
+    let mut run = Run::new(3, &manifest(1, Conditioning::None));
+    run.drop_before_upload = vec![(id(2), 1), (id(3), 1)];
+    run.connect_all();
+    for _ in 0..5 {
+        run.wait();
+    }
+    assert!(run.contributors(Purpose::Update).is_empty());
+    assert!(run.events.iter().any(|event| matches!(event, Event::Abandoned { purpose: Purpose::Update, .. })));
+    run.connect(id(2));
+    run.connect(id(3));
+    for _ in 0..20 {
+        run.wait();
+    }
+    assert!(run.completed().is_some(), "{:?}", run.events);
+    assert_eq!(run.trained, 3, "each hospital trains once for one model");
+}
+
+#[test]
+fn an_altered_sum_does_not_open_and_ends_the_run_with_the_model_unchanged() {
+    let mut run = Run::new(3, &manifest(1, Conditioning::None));
+    run.spoil_outcome = Box::new(|outcome| {
+        if outcome.header.read_unverified().expect("ours").purpose == Purpose::Update {
+            // One word of one chunk, by a multiple of nothing: the noise check sees it.
+            outcome.sum.0[100_003] ^= 0x10;
+        }
+    });
+    run.connect_all();
+    assert!(run.refused_with("does not open"), "{:?}", run.refusals);
+    assert!(run.events.iter().any(|event| matches!(event, Event::Failed { reason } if reason.contains("does not open"))));
+    assert!(run.opened.values().flatten().all(|opened| opened.purpose == Purpose::Stats));
+}
+
+#[test]
+fn an_altered_box_is_refused_and_its_sender_left_out() {
+    let mut run = Run::new(4, &manifest(1, Conditioning::None));
+    run.interference = Box::new(|_, message| match message {
+        ToVault::BoxForward(mut forward) if forward.manifest.read_unverified().expect("ours").id.0 == id(3) => {
+            forward.sealed.0[17] ^= 1;
+            Some(ToVault::BoxForward(forward))
+        }
+        other => Some(other),
+    });
+    run.connect_all();
+    for _ in 0..5 {
+        run.wait();
+    }
+    assert!(run.refused_with("do not fit their signed root"));
+    assert!(run.contributors(Purpose::Stats).iter().all(|contributors| contributors == &[1, 2, 4]));
+}
+
+/// Changes the unlock request that hospital 1 gets in the stats round and signs it as the coordinator would.
+fn refusal_of(size: u8, spoil: impl Fn(&mut UnlockRequest)) -> Vec<(HospitalId, String)> {
+    let key = federation(size).coordinator_key;
+    let mut run = Run::new(size, &manifest(1, Conditioning::None));
+    run.interference = Box::new(move |to, message| match message {
+        ToVault::UnlockRequest(request) if to == id(1) => {
+            let mut body = request.read_unverified().expect("ours");
+            spoil(&mut body);
+            Some(ToVault::UnlockRequest(Signed::sign(&body, &key)))
+        }
+        other => Some(other),
+    });
+    run.connect_all();
+    run.refusals
+}
+
+#[test]
+fn a_vault_does_not_answer_for_a_set_of_contributors_that_is_not_in_order() {
+    let refused = |refusals: Vec<(HospitalId, String)>, words: &str| {
+        assert!(refusals.iter().any(|(who, reason)| *who == id(1) && reason.contains(words)), "{words}: {refusals:?}");
+    };
+    refused(refusal_of(4, |request| request.contributors.0.truncate(2)), "2 contributors where at least 3");
+    refused(refusal_of(4, |request| request.contributors.0[2] = request.contributors.0[1].clone()), "not sorted and distinct");
+    refused(refusal_of(4, |request| request.contributors.0[1].digest[0] ^= 1), "signature");
+    refused(refusal_of(4, |request| request.header[0] ^= 1), "another round");
+}
+
+#[test]
+fn a_vault_answers_for_one_set_only() {
+    let key = federation(4).coordinator_key;
+    let mut run = Run::new(4, &manifest(1, Conditioning::None));
+    // Let the first vault answer for all four in the update, then ask it for three of them.
+    let mut second = None;
+    {
+        let asked = &mut second;
+        run.interference = Box::new(move |to, message| {
+            if let (ToVault::UnlockRequest(request), true) = (&message, to == id(1)) {
+                asked.replace(request.read_unverified().expect("ours"));
+            }
+            // Nobody else gets to answer: the round stays open.
+            (to == id(1) || !matches!(message, ToVault::UnlockRequest(_))).then_some(message)
+        });
+        run.connect_all();
+        run.interference = Box::new(|_, message| Some(message));
+        let Run { mut vaults, .. } = run;
+        let vault = vaults.get_mut(&id(1)).expect("a member");
+        let mut body = second.expect("asked once");
+        let original = body.clone();
+        body.contributors.0.pop();
+        vault.handle_message(ToVault::UnlockRequest(Signed::sign(&body, &key))).expect("nothing fatal");
+        let reasons = drain(vault);
+        assert!(reasons.iter().any(|reason| reason.contains("another set of contributors was already answered for")), "{reasons:?}");
+        // The same set again gets the identical bytes.
+        vault.handle_message(ToVault::UnlockRequest(Signed::sign(&original, &key))).expect("nothing fatal");
+        let repeated = std::iter::from_fn(|| vault.poll_output()).filter(|output| matches!(output, VaultOutput::Send(message) if matches!(**message, ToCoordinator::UnlockShare(_)))).count();
+        assert_eq!(repeated, 1);
+    }
+}
+
+fn drain(vault: &mut Vault<MemoryJournal>) -> Vec<String> {
+    std::iter::from_fn(|| vault.poll_output())
+        .filter_map(|output| match output {
+            VaultOutput::Event(VaultEvent::Refused { reason }) => Some(reason),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Changes the first header that hospital 1 gets.
+fn refusal_of_header(spoil: impl Fn(&mut RoundOpen), key: SigningKey) -> Vec<(HospitalId, String)> {
+    let mut run = Run::new(3, &manifest(1, Conditioning::None));
+    run.interference = Box::new(move |to, message| match message {
+        ToVault::RoundOpen(header) if to == id(1) => {
+            let mut body = header.read_unverified().expect("ours");
+            spoil(&mut body);
+            Some(ToVault::RoundOpen(Signed::sign(&body, &key)))
+        }
+        other => Some(other),
+    });
+    run.connect_all();
+    run.refusals
+}
+
+#[test]
+fn a_vault_refuses_headers_that_are_not_of_its_state() {
+    let coordinator = || federation(3).coordinator_key;
+    let refused = |refusals: Vec<(HospitalId, String)>, words: &str| {
+        assert!(refusals.iter().any(|(who, reason)| *who == id(1) && reason.contains(words)), "{words}: {refusals:?}");
+    };
+    refused(refusal_of_header(|header| header.model_hash[0] ^= 1, coordinator()), "model_hash");
+    refused(refusal_of_header(|header| header.gid[0] ^= 1, coordinator()), "gid");
+    refused(refusal_of_header(|header| header.round = 0, coordinator()), "round 0");
+    refused(refusal_of_header(|header| header.min_contributors = 1, coordinator()), "min_contributors");
+    refused(refusal_of_header(|_| {}, SigningKey::from_secret_bytes(&[66; 32])), "signature");
+    // A header for an update before the statistics: right in every field, wrong in its time.
+    let manifest = manifest(1, Conditioning::None);
+    refused(
+        refusal_of_header(
+            move |header| {
+                header.purpose = Purpose::Update;
+                header.layout_hash = manifest.layout_hash(Purpose::Update);
+                header.values = manifest.values(Purpose::Update) as u32;
+                header.counter_digits = manifest.counters(Purpose::Update).iter().map(|counter| counter.digits).collect();
+            },
+            coordinator(),
+        ),
+        "purpose",
+    );
+}
+
+#[test]
+fn wrong_products_are_refused_and_nothing_else_happens() {
+    let mut run = Run::new(2, &manifest(1, Conditioning::EncryptedHardened));
+    let mut spoilt = 0;
+    {
+        let count = &mut spoilt;
+        run.interference = Box::new(move |to, message| match message {
+            ToVault::Products(mut products) if to == id(1) && *count < 4 => {
+                *count += 1;
+                let Bytes(bytes) = &mut products.blocks.0[0];
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+                Some(ToVault::Products(products))
+            }
+            other => Some(other),
+        });
+        run.connect_all();
+        assert!(run.completed().is_some(), "asked again, after three failures under a new key: {:?}", run.refusals);
+        assert_eq!(run.refusals.iter().filter(|(who, _)| *who == id(1)).count(), 4);
+    }
+    assert_eq!(spoilt, 4);
+}
