@@ -4,8 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::Args;
 use coordinator::trial::{Place, Trial};
-
-use super::{Failure, say};
+use host::{failure::Failure, output::say};
 
 /// Makes every party's keys in one place, which is for trying out only: in earnest each hospital makes its own, and nobody else
 /// ever sees them.

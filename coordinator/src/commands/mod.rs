@@ -3,7 +3,11 @@
 mod init;
 mod serve;
 
-use std::{fmt::Display, io, process::ExitCode};
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal as _},
+    process::ExitCode,
+};
 
 use clap::{Parser, Subcommand, ValueEnum};
 use tracing_subscriber::EnvFilter;
@@ -41,7 +45,10 @@ impl Arguments {
             .with_env_filter(self.log_level.clone())
             .with_writer(io::stderr);
         match self.log_format {
-            LogFormat::Text => log.with_target(false).init(),
+            LogFormat::Text => log
+                .with_target(false)
+                .with_ansi(io::stderr().is_terminal())
+                .init(),
             LogFormat::Json => log.json().init(),
         }
     }
@@ -100,12 +107,14 @@ fn say(line: impl Display) {
 
 const EXAMPLES: &str = "\
 Examples:
-  coordinator init --trial 3 federation     three hospitals and a coordinator, as folders in ./federation
-  coordinator serve --config federation/coordinator/coordinator.toml
-  participant run --config federation/hospital-1/participant.toml      in three other terminals, 1 to 3
-
-  coordinator serve --rounds 2 --set run.conditioning=plain            other settings for one run
-  MYELIN__RUN__SEED=7 coordinator serve --log-format json 2> run.log   the same through the environment
+  three hospitals and a coordinator, as folders in ./federation
+    coordinator init --trial 3 federation
+  run them, each in a terminal of its own
+    coordinator serve --config federation/coordinator/coordinator.toml
+    participant run --config federation/hospital-1/participant.toml
+  other settings for one run, by flags or through the environment
+    coordinator serve --rounds 2 --set run.conditioning=plain
+    MYELIN__RUN__SEED=7 coordinator serve --log-format json 2> run.log
 
 Exit codes:
   0  done: the run is complete

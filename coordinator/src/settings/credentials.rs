@@ -1,21 +1,9 @@
 //! Reads what the settings name: roster, keys and certificates, and checks that they belong together.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::PathBuf, sync::Arc};
 
-use protocol::{
-    identity::SigningKey,
-    roster::{Roster, RosterError},
-    transport::{
-        Limits,
-        certificates::CertificateError,
-        tls::{TlsIdentity, TrustedAuthority},
-    },
-};
-use zeroize::Zeroizing;
+use host::key_files::{KeyFileError, NamedFile};
+use protocol::transport::Limits;
 
 use super::Settings;
 use crate::service::ServiceConfig;
@@ -27,29 +15,12 @@ impl Settings {
     /// [`CredentialsError`] names the file and what to do.
     pub fn service_config(&self) -> Result<ServiceConfig, CredentialsError> {
         let keys = &self.keys;
-        let roster_text = read("roster", &self.roster)?;
-        let roster =
-            Roster::from_json(&roster_text).map_err(|source| CredentialsError::Roster {
-                path: self.roster.clone(),
-                source,
-            })?;
-        let signing_key = read_signing_key("keys.signing_key", &keys.signing_key)?;
-        let operator_key = read_signing_key("keys.operator_key", &keys.operator_key)?;
-        let certificate = read("keys.tls_certificate", &keys.tls_certificate)?;
-        let identity =
-            TlsIdentity::from_pem(&certificate, &read_secret("keys.tls_key", &keys.tls_key)?)
-                .map_err(|source| CredentialsError::Certificate {
-                    key: "keys.tls_certificate, keys.tls_key",
-                    path: keys.tls_certificate.clone(),
-                    source,
-                })?;
-        let authority =
-            TrustedAuthority::from_pem(&read("keys.ca_certificate", &keys.ca_certificate)?)
-                .map_err(|source| CredentialsError::Certificate {
-                    key: "keys.ca_certificate",
-                    path: keys.ca_certificate.clone(),
-                    source,
-                })?;
+        let roster = NamedFile::new("roster", &self.roster).roster()?;
+        let signing_key = NamedFile::new("keys.signing_key", &keys.signing_key).signing_key()?;
+        let operator_key = NamedFile::new("keys.operator_key", &keys.operator_key).signing_key()?;
+        let identity = NamedFile::new("keys.tls_certificate", &keys.tls_certificate)
+            .tls_identity(NamedFile::new("keys.tls_key", &keys.tls_key))?;
+        let authority = NamedFile::new("keys.ca_certificate", &keys.ca_certificate).authority()?;
         for (key, path, stands) in [
             (
                 "keys.signing_key",
@@ -91,42 +62,9 @@ impl Settings {
 /// A file that the settings name cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    /// Missing or not readable.
-    #[error("cannot read {} (setting `{key}`); check the path, or make a federation to try out with `coordinator init --trial 3 DIR`", path.display())]
-    File {
-        /// The setting that names it.
-        key: &'static str,
-        /// The path.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// Not the digits of a key. What it holds instead is nobody's business.
-    #[error("{} (setting `{key}`) is not a signing key; it must hold 64 hexadecimal digits and nothing else", path.display())]
-    SigningKey {
-        /// The setting that names it.
-        key: &'static str,
-        /// The path.
-        path: PathBuf,
-    },
-    /// A certificate or its key is not one.
-    #[error("{} (setting `{key}`) cannot be used", path.display())]
-    Certificate {
-        /// The setting or settings concerned.
-        key: &'static str,
-        /// The path.
-        path: PathBuf,
-        /// Why.
-        source: CertificateError,
-    },
-    /// The roster cannot be trusted.
-    #[error("the roster {} cannot be used", path.display())]
-    Roster {
-        /// The path.
-        path: PathBuf,
-        /// What is wrong with it.
-        source: RosterError,
-    },
+    /// It cannot be read, or is not what it should be.
+    #[error(transparent)]
+    File(#[from] KeyFileError),
     /// A key of another federation, or of another party.
     #[error("{} (setting `{key}`) is not the one that the roster {} lists for it; the files must come from one federation", path.display(), roster.display())]
     NotOnRoster {
@@ -139,46 +77,11 @@ pub enum CredentialsError {
     },
 }
 
-fn read(key: &'static str, path: &Path) -> Result<String, CredentialsError> {
-    fs::read_to_string(path).map_err(|source| CredentialsError::File {
-        key,
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn read_secret(key: &'static str, path: &Path) -> Result<Zeroizing<String>, CredentialsError> {
-    let text = Zeroizing::new(read(key, path)?);
-    warn_if_readable_by_others(key, path);
-    Ok(text)
-}
-
-fn read_signing_key(key: &'static str, path: &Path) -> Result<SigningKey, CredentialsError> {
-    let text = read_secret(key, path)?;
-    let mut secret = Zeroizing::new([0; 32]);
-    hex::decode_to_slice(text.trim(), secret.as_mut_slice()).map_err(|_| {
-        CredentialsError::SigningKey {
-            key,
-            path: path.to_owned(),
-        }
-    })?;
-    Ok(SigningKey::from_secret_bytes(&secret))
-}
-
-#[cfg(unix)]
-fn warn_if_readable_by_others(key: &'static str, path: &Path) {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    if fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0) {
-        tracing::warn!(setting = key, path = %path.display(), "others can read this private key; chmod 600 it");
-    }
-}
-
-#[cfg(not(unix))]
-fn warn_if_readable_by_others(_key: &'static str, _path: &Path) {}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
+    use protocol::roster::RosterError;
     use serde_json::Value;
     use tempfile::TempDir;
 
@@ -244,10 +147,10 @@ mod tests {
         fs::write(folder.path().join("coordinator/ca.crt"), "no certificate").expect("written");
         assert!(matches!(
             refusal(&folder),
-            CredentialsError::Certificate {
-                key: "keys.ca_certificate",
+            CredentialsError::File(KeyFileError::Certificate {
+                setting: "keys.ca_certificate",
                 ..
-            }
+            })
         ));
     }
 
@@ -287,10 +190,10 @@ mod tests {
         assert!(
             matches!(
                 error,
-                CredentialsError::Roster {
+                CredentialsError::File(KeyFileError::Roster {
                     source: RosterError::DuplicateId { .. },
                     ..
-                }
+                })
             ),
             "{error}"
         );
@@ -305,10 +208,10 @@ mod tests {
         });
         assert!(matches!(
             refusal(&folder),
-            CredentialsError::Roster {
+            CredentialsError::File(KeyFileError::Roster {
                 source: RosterError::Unsigned { .. },
                 ..
-            }
+            })
         ));
     }
 }

@@ -3,19 +3,19 @@
 //! The teaching file that `init` writes is also the list of keys and their defaults, so the three cannot drift apart.
 
 mod credentials;
-mod layers;
 mod run;
 
 use std::{
-    io,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
+pub use host::settings::SettingsError;
+use host::settings::Template;
 use serde::Deserialize;
 
+use self::run::RawRun;
 pub use self::{credentials::CredentialsError, run::RunSettings};
-use self::{layers::Layer, run::RawRun};
 
 /// A coordinator's settings, checked.
 #[derive(Clone, Debug)]
@@ -58,8 +58,7 @@ impl Settings {
         environment: impl IntoIterator<Item = (String, String)>,
         flags: &[(String, String)],
     ) -> Result<Self, SettingsError> {
-        let environment = Layer::from_environment(environment);
-        let raw: Raw = layers::merge(DEFAULTS, file, &environment, &Layer::from_flags(flags))?;
+        let raw: Raw = TEMPLATE.load(file, environment, flags)?;
         let folder = file.parent().unwrap_or(Path::new(""));
         Ok(Self {
             listen: raw.listen.parse().map_err(|_| SettingsError::Value {
@@ -83,51 +82,9 @@ impl Settings {
 
 /// The text of a `coordinator.toml` that listens at `listen` and has defaults otherwise, with comments that teach.
 pub fn template(listen: SocketAddr) -> String {
-    DEFAULTS.replacen(DEFAULT_LISTEN, &listen.to_string(), 1)
-}
-
-/// Why settings cannot be used.
-#[derive(Debug, thiserror::Error)]
-pub enum SettingsError {
-    /// No file, or not readable.
-    #[error("cannot read the settings file {}; name one with --config, or make a federation to try out with `coordinator init --trial 3 DIR`", path.display())]
-    File {
-        /// The path.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
-    /// Not TOML.
-    #[error("the settings file {} is not TOML", path.display())]
-    Syntax {
-        /// The path.
-        path: PathBuf,
-        /// Where and why.
-        source: Box<toml::de::Error>,
-    },
-    /// A key that does not exist.
-    #[error("unknown key `{key}` in {origin}; the keys there are: {known}")]
-    UnknownKey {
-        /// The key, with its section.
-        key: String,
-        /// The file, variable or flag that names it.
-        origin: String,
-        /// The keys of that section.
-        known: String,
-    },
-    /// A value of another type.
-    #[error("a setting has the wrong type")]
-    Type(#[source] Box<config::ConfigError>),
-    /// A value that makes no sense.
-    #[error("`{key}` is {found:?}, where {expected} belongs")]
-    Value {
-        /// The key, with its section.
-        key: &'static str,
-        /// What it is.
-        found: String,
-        /// What it should be.
-        expected: &'static str,
-    },
+    TEMPLATE
+        .text
+        .replacen(DEFAULT_LISTEN, &listen.to_string(), 1)
 }
 
 /// As the layers give it, unchecked.
@@ -149,7 +106,10 @@ struct RawKeys {
     ca_certificate: PathBuf,
 }
 
-const DEFAULTS: &str = include_str!("coordinator.toml");
+const TEMPLATE: Template = Template {
+    text: include_str!("coordinator.toml"),
+    required: &[],
+};
 const DEFAULT_LISTEN: &str = "127.0.0.1:7443";
 
 #[cfg(test)]

@@ -43,8 +43,14 @@ pub struct RunSettings {
 }
 
 impl RunSettings {
-    /// The manifest of this run.
+    /// The manifest of a new run with these settings. Every call draws another `nonce` from the operating system, so that the keys
+    /// of two runs never meet; nothing else differs, and the model does not depend on it.
+    ///
+    /// # Panics
+    /// If the operating system gives no randomness.
     pub fn manifest(&self) -> Manifest {
+        let mut nonce = [0; 32];
+        getrandom::fill(&mut nonce).expect("the operating system gives randomness");
         Manifest {
             name: Text(self.name.clone()),
             task: self.task,
@@ -52,6 +58,7 @@ impl RunSettings {
             layout: ModelLayout::hybrid_cnn(
                 u32::try_from(self.task.classes()).expect("2 or 3 classes"),
             ),
+            nonce,
             init_seed: labelled_hash("init-seed", &[&self.seed.to_le_bytes()]),
             rounds: self.rounds,
             local_epochs: self.local_epochs,
@@ -66,7 +73,10 @@ impl RunSettings {
         }
     }
 
-    /// The manifest, signed with the operator's key.
+    /// As [`manifest`](Self::manifest), signed with the operator's key.
+    ///
+    /// # Panics
+    /// If the operating system gives no randomness.
     pub fn signed_manifest(&self, operator_key: &SigningKey) -> Signed<Manifest> {
         Signed::sign(&self.manifest(), operator_key)
     }

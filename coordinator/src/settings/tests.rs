@@ -213,3 +213,10 @@ fn other_seeds_begin_with_other_models() {
     };
     assert_ne!(seeded(1), seeded(2));
 }
+
+#[test]
+fn two_runs_with_the_same_settings_are_two_runs() {
+    let key = protocol::identity::SigningKey::from_secret_bytes(&[3; 32]);
+    let manifest = || RunSettings::default().signed_manifest(&key);
+    assert_ne!(manifest().digest(), manifest().digest());
+}

@@ -13,6 +13,7 @@ use std::{
 };
 
 use crypto::sealed_sum::HospitalId;
+use host::{key_files::write_private, participant_file::participant_file};
 use protocol::identity::SigningKey;
 use zeroize::Zeroizing;
 
@@ -57,10 +58,7 @@ impl Trial {
             .server_names
             .first()
             .expect("a certificate was issued for it");
-        let text = PARTICIPANT_SETTINGS
-            .replace("{hospital}", &id.to_string())
-            .replace("{address}", &toml_text(&self.place.dialled_address()))
-            .replace("{server_name}", &toml_text(name));
+        let text = participant_file(id, &self.place.dialled_address(), name);
         write(&folder.join("participant.toml"), text.as_bytes())
     }
 
@@ -175,29 +173,14 @@ fn write_signing_key(path: &Path, key: &SigningKey) -> Result<(), FolderError> {
     write_secret(path, digits.as_bytes())
 }
 
-/// Never readable by others, not even between its creation and a change of mode.
 fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
-    let mut options = fs::OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let written = options.open(path).and_then(|mut file| {
-        io::Write::write_all(&mut file, bytes)?;
-        file.sync_all()
-    });
-    written.map_err(at(path))
+    write_private(path, bytes).map_err(at(path))
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> FolderError {
     let path = path.to_owned();
     move |source| FolderError::Write { path, source }
 }
-
-fn toml_text(text: &str) -> String {
-    toml::Value::from(text).to_string()
-}
-
-const PARTICIPANT_SETTINGS: &str = include_str!("participant.toml");
 
 const README: &str = "\
 This folder is all that one hospital has. Its keys never leave it.
