@@ -7,7 +7,7 @@ pub mod tree;
 
 use aws_lc_rs::{digest, hkdf, hmac as library};
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 /// A SHA-256 value.
 pub type Digest = [u8; 32];
@@ -39,14 +39,26 @@ pub fn sha256(bytes: &[u8]) -> Digest {
 /// # Panics
 /// If the label is longer than 65,535 bytes: labels are constants.
 pub fn labelled_hash(label: &str, parts: &[&[u8]]) -> Digest {
-    let mut context = digest::Context::new(&digest::SHA256);
-    context.update(SUITE.as_bytes());
-    context.update(b"/");
-    context.update(&short_length(label.as_bytes()));
-    context.update(label.as_bytes());
+    let mut context = labelled(label);
     for part in parts {
         context.update(&(part.len() as u64).to_le_bytes());
         context.update(part);
+    }
+    into_digest(context.finish().as_ref())
+}
+
+/// `H('label' || words)`, the one part being the words as little-endian bytes: [`labelled_hash`] of a long secret
+/// without a second copy of it.
+pub(crate) fn labelled_hash_of_words(label: &str, words: &[u64]) -> Digest {
+    let mut context = labelled(label);
+    context.update(&(8 * words.len() as u64).to_le_bytes());
+    let mut block = Zeroizing::new([0; 8 * WORDS_PER_BLOCK]);
+    for words in words.chunks(WORDS_PER_BLOCK) {
+        let bytes = &mut block[..8 * words.len()];
+        for (bytes, word) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(words) {
+            *bytes = word.to_le_bytes();
+        }
+        context.update(bytes);
     }
     into_digest(context.finish().as_ref())
 }
@@ -57,8 +69,14 @@ pub fn labelled_hash(label: &str, parts: &[&[u8]]) -> Digest {
 /// # Panics
 /// If the label or a part is longer than 65,535 bytes: parts are hashes, ids and numbers.
 pub fn derive_key(input: &[u8], label: &str, parts: &[&[u8]]) -> SecretKey32 {
-    let mut info = vec![];
-    for piece in [SUITE.as_bytes(), label.as_bytes()].iter().chain(parts) {
+    let pieces = || {
+        let named = [SUITE.as_bytes(), label.as_bytes()];
+        named.into_iter().chain(parts.iter().copied())
+    };
+    // A part may be secret, and a vector that grows leaves copies behind: all the room at once.
+    let length = pieces().map(|piece| 2 + piece.len()).sum();
+    let mut info = Zeroizing::new(Vec::with_capacity(length));
+    for piece in pieces() {
         info.extend_from_slice(&short_length(piece));
         info.extend_from_slice(piece);
     }
@@ -89,6 +107,18 @@ pub fn constant_time_eq(left: &[u8], right: &[u8]) -> bool {
 
 const SUITE: &str = "sealed-sum/S1";
 
+const WORDS_PER_BLOCK: usize = 512;
+
+/// The hash so far: suite and label.
+fn labelled(label: &str) -> digest::Context {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(SUITE.as_bytes());
+    context.update(b"/");
+    context.update(&short_length(label.as_bytes()));
+    context.update(label.as_bytes());
+    context
+}
+
 fn short_length(bytes: &[u8]) -> [u8; 2] {
     u16::try_from(bytes.len())
         .expect("labels and parts of a key are short")
@@ -117,6 +147,16 @@ mod tests {
         let mut bytes = b"sealed-sum/S1/\x03\0abc".to_vec();
         bytes.extend_from_slice(b"\x02\0\0\0\0\0\0\0xy\0\0\0\0\0\0\0\0");
         assert_eq!(labelled_hash("abc", &[b"xy", b""]), sha256(&bytes));
+    }
+
+    #[test]
+    fn words_are_hashed_as_the_bytes_they_stand_for() {
+        for length in [0, 1, 511, 512, 513, 2000] {
+            let words: Vec<u64> = (0..length).map(|word| word << 40 | 3).collect();
+            let bytes: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
+            let expected = labelled_hash("m", &[&bytes]);
+            assert_eq!(labelled_hash_of_words("m", &words), expected, "{length}");
+        }
     }
 
     #[test]

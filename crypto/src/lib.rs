@@ -59,7 +59,7 @@
 //!     })
 //!     .into();
 //! let opened = open(&ring, &header_hash, &shape, 3, threshold, sum.as_bytes(), &answers)?;
-//! let mean = opened.mean(&shape, &clips, 3, 1, 3);
+//! let mean = opened.mean(&shape, &clips, 1, 3)?;
 //! assert!((mean[0] - 0.25).abs() < 1e-6 && mean[1].abs() < 1e-6);
 //! # Ok(())
 //! # }

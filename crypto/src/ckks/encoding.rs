@@ -91,13 +91,13 @@ impl Context {
         })
     }
 
-    /// The values of all [`SLOTS`] slots, divided by the exact scale. The caller erases them.
+    /// The values of all [`SLOTS`] slots, divided by the exact scale.
     ///
     /// The embedding is that of the ring, common to all profiles; the primes are the plaintext's own.
-    pub fn decode(&self, plaintext: &Plaintext) -> Vec<f64> {
+    pub fn decode(&self, plaintext: &Plaintext) -> Zeroizing<Vec<f64>> {
         let coefficients = plaintext.coefficients();
         let mut values = self.embedding().evaluate(&coefficients);
-        for value in &mut values {
+        for value in values.iter_mut() {
             *value /= plaintext.scale;
         }
         values
@@ -148,7 +148,7 @@ impl Embedding {
     }
 
     /// The real parts of the slots of a polynomial.
-    fn evaluate(&self, coefficients: &[f64]) -> Vec<f64> {
+    fn evaluate(&self, coefficients: &[f64]) -> Zeroizing<Vec<f64>> {
         let mut points = ErasedOnDrop::new(DEGREE);
         for (point, (turn, &coefficient)) in
             points.0.iter_mut().zip(self.turns.iter().zip(coefficients))
@@ -156,10 +156,8 @@ impl Embedding {
             *point = turn * coefficient;
         }
         points.transform(&*self.inverse);
-        self.points
-            .iter()
-            .map(|&point| points.0[point].re)
-            .collect()
+        let slots = self.points.iter().map(|&point| points.0[point].re);
+        Zeroizing::new(slots.collect())
     }
 }
 

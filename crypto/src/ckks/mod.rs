@@ -2,7 +2,8 @@
 //! in the residue number system (Cheon, Han, Kim, Kim and Song, SAC 2018).
 //!
 //! A vault encrypts its clinical features and the filters under its own key; the coordinator multiplies them
-//! slot by slot, and only the vault can decrypt.
+//! slot by slot, and only the vault can decrypt. The conditioning uses neither [`PublicKey`] nor sums of ciphertexts:
+//! they belong to the scheme, which is to stand for itself.
 //!
 //! ```text
 //! values --encode--> Plaintext --encrypt_symmetric--> SeededCiphertext --expand--> Ciphertext

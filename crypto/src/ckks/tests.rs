@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
+use zeroize::Zeroizing;
 
 use super::ciphertext::Label;
 use super::*;
@@ -95,7 +96,7 @@ impl Vault {
         self.encrypt_seeded(values).expand()
     }
 
-    fn decrypt(&self, ciphertext: &Ciphertext) -> Vec<f64> {
+    fn decrypt(&self, ciphertext: &Ciphertext) -> Zeroizing<Vec<f64>> {
         self.context
             .decode(&decrypt(&self.secret, ciphertext).expect("the own key"))
     }
@@ -142,11 +143,14 @@ fn product_error_is_as_predicted() {
             "{profile} at the limits: 2^{max}"
         );
         // All slots alike: one coefficient carries everything.
-        let (_, max) = vault.product_error(&[8.0; SLOTS], &[-16.0; SLOTS]);
+        let (_, constant) = vault.product_error(&[8.0; SLOTS], &[-16.0; SLOTS]);
         assert!(
-            max < largest_at_limits + 2.0,
-            "{profile}, constant: 2^{max}"
+            constant < largest_at_limits + 1.0,
+            "{profile}, constant: 2^{constant}"
         );
+        if profile == Profile::Hardened {
+            assert!(max < -30.0 && constant < -30.0, "2^{max}, 2^{constant}");
+        }
     }
 }
 
@@ -469,28 +473,43 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 1..64),
         level in 0_usize..3,
         study: bool,
-        whole in 0..4,
+        format in 0..4,
+        well_formed: bool,
     ) {
         let context = Context::new(if study { Profile::Study } else { Profile::Hardened });
-        let length = match whole {
-            0 => bytes.len(),
-            1 => context.seeded_ciphertext_bytes(),
-            2 => context.ciphertext_bytes(level.min(context.top_level())),
-            _ => context.relinearisation_key_bytes(),
+        let level = level.min(context.top_level());
+        // Where the words begin, in the three formats; in the keys the seeds of the digits are among them.
+        let (length, words_at) = match format {
+            0 => (bytes.len(), bytes.len()),
+            1 => (context.seeded_ciphertext_bytes(), 16 + 32),
+            2 => (context.ciphertext_bytes(level), 16 + 1 + 8),
+            _ => (context.relinearisation_key_bytes(), 16),
         };
         let mut bytes: Vec<u8> = bytes.into_iter().cycle().take(length).collect();
-        // Small words, so that some of them are accepted.
-        for word in bytes[length.min(64)..].as_chunks_mut::<8>().0 {
-            word[4..].fill(0);
+        if well_formed {
+            // Below every prime.
+            for word in bytes[words_at..].as_chunks_mut::<8>().0 {
+                word[4..].fill(0);
+            }
+            if format == 2 {
+                bytes[16] = level as u8;
+                bytes[17..25].copy_from_slice(&context.fresh_scale().to_le_bytes());
+            }
         }
-        if let Ok(ciphertext) = SeededCiphertext::from_bytes(&context, &bytes) {
-            prop_assert_eq!(ciphertext.to_bytes(), bytes.clone());
+        let seeded = SeededCiphertext::from_bytes(&context, &bytes);
+        let ciphertext = Ciphertext::from_bytes(&context, &bytes);
+        let key = RelinearisationKey::from_bytes(&context, &bytes);
+        if well_formed {
+            let accepted = [seeded.is_ok(), ciphertext.is_ok(), key.is_ok()];
+            prop_assert_eq!(accepted, [format == 1, format == 2, format == 3]);
         }
-        if let Ok(ciphertext) = Ciphertext::from_bytes(&context, &bytes) {
-            prop_assert_eq!(ciphertext.to_bytes(), bytes.clone());
-        }
-        if let Ok(key) = RelinearisationKey::from_bytes(&context, &bytes) {
-            prop_assert_eq!(key.to_bytes(), bytes);
+        let again = [
+            seeded.ok().map(|seeded| seeded.to_bytes()),
+            ciphertext.ok().map(|ciphertext| ciphertext.to_bytes()),
+            key.ok().map(|key| key.to_bytes()),
+        ];
+        for again in again.iter().flatten() {
+            prop_assert!(*again == bytes, "another {} bytes", bytes.len());
         }
     }
 }

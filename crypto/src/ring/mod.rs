@@ -1,8 +1,8 @@
 //! Polynomials modulo `X^N + 1` and a prime: the arithmetic that the sealed sum and CKKS share.
 //!
 //! A polynomial is either [`Coefficients`] or [`Evaluations`] (its number-theoretic transform); the two are
-//! different types, and only an [`NttPlan`] turns one into the other. Addition exists in both, the product
-//! only between evaluations, so a product of coefficient vectors does not compile.
+//! different types, and only an [`NttPlan`] turns one into the other. Sums and products exist between evaluations
+//! only, so a product of coefficient vectors does not compile.
 //!
 //! Everything here that a secret may pass through (add, subtract, multiply, transform, [`Prg`] to
 //! binomial noise) has no branch and no index that depends on the data. Both kinds of polynomial are erased

@@ -69,10 +69,9 @@ pub fn uniform(prg: &mut Prg, modulus: Modulus, count: usize) -> Coefficients {
 /// If `half_width` is 0 or above 32: a word has 64 coins.
 pub fn centred_binomial(prg: &mut Prg, half_width: u32, count: usize) -> Zeroizing<Vec<i64>> {
     assert!((1..=32).contains(&half_width));
-    let mask = u64::MAX >> (u64::BITS - 2 * half_width);
     let mut samples = Zeroizing::new(vec![0; count]);
     prg.for_each_word(count, |index, word| {
-        samples[index] = i64::from((word & mask).count_ones()) - i64::from(half_width);
+        samples[index] = coins_of(word, half_width);
     });
     samples
 }
@@ -86,6 +85,12 @@ pub fn ternary(prg: &mut Prg, count: usize) -> Zeroizing<Vec<i64>> {
         samples[index] = ((u128::from(word) * 3) >> 64) as i64 - 1;
     });
     samples
+}
+
+/// The ones among the low `2 * half_width` bits of a word, less `half_width`.
+fn coins_of(word: u64, half_width: u32) -> i64 {
+    let mask = u64::MAX >> (u64::BITS - 2 * half_width);
+    i64::from((word & mask).count_ones()) - i64::from(half_width)
 }
 
 const WORDS_PER_BLOCK: usize = 128;
@@ -136,6 +141,17 @@ mod tests {
         words.retain(|&word| word < modulus.value());
         assert!(words.len() < 600);
         assert_eq!(uniform(&mut prg(3), modulus, 400).words(), &words[..400]);
+    }
+
+    #[test]
+    fn binomial_reaches_its_ends_and_no_further() {
+        assert_eq!(coins_of(0, 32), -32);
+        assert_eq!(coins_of(u64::MAX, 32), 32);
+        assert_eq!(coins_of(1 << 63, 32), -31);
+        // Bits above the coins do not count.
+        assert_eq!(coins_of(u64::MAX << 42, 21), -21);
+        assert_eq!(coins_of(u64::MAX >> 22, 21), 21);
+        assert_eq!(coins_of(u64::MAX, 21), 21);
     }
 
     #[test]

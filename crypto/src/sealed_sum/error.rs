@@ -29,7 +29,7 @@ pub enum SumError {
     /// The message has another number of values than the shape.
     #[error("{found} {what}, where the shape of the sum has {expected}")]
     Count {
-        /// What was counted: values, clipped values, counters or chunks.
+        /// What was counted: values, clipped values, opened values or counters.
         what: &'static str,
         /// The number the shape has.
         expected: usize,
@@ -56,6 +56,16 @@ pub enum SumError {
         /// The largest of the run.
         largest: u32,
     },
+    /// The weights of the contributors cannot add up to this.
+    #[error("{contributors} weights of 1 to {largest} do not add up to {sum}")]
+    WeightSum {
+        /// The sum given.
+        sum: u64,
+        /// The number of contributors.
+        contributors: usize,
+        /// The largest weight of the run.
+        largest: u32,
+    },
     /// The first counter, "contributions", is not 1.
     #[error("the first counter must be 1, the hospital's own contribution")]
     Contributions,
@@ -72,6 +82,14 @@ pub enum SumError {
     Duplicate {
         /// The hospital.
         hospital: HospitalId,
+    },
+    /// A message whose values leave room for the sum of another number of hospitals.
+    #[error("a message packed for {packed} hospitals, where {joined} have joined")]
+    PackedForOthers {
+        /// The number that the message was packed for.
+        packed: usize,
+        /// The number of recipients.
+        joined: usize,
     },
     /// The contributing hospital is not among those that receive shares.
     #[error("hospital {hospital} has not joined")]

@@ -1,23 +1,26 @@
 use rayon::prelude::*;
-use zeroize::Zeroizing;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::parameters::{NOISE_BOUND, PAYLOAD_BITS, STEP_BITS};
-use super::quantise::{check_clips, step};
+use super::quantise::{check_clips, check_count, step};
 use super::running_sum::{check_words, words};
 use super::seal::{first_duplicate, mask_key};
 use super::{
-    CHUNK_BYTES, ClippedTensor, HospitalId, MAX_HOSPITALS, MODULUS, OpenError, RING_DEGREE,
+    CHUNK_BYTES, ClippedTensor, HospitalId, MAX_HOSPITALS, OpenError, RING_DEGREE, SumError,
     SumRing, SumShape, UnlockVector, shamir,
 };
 use crate::hash::{Digest, SecretKey32};
-use crate::ring::{Coefficients, Evaluations, Modulus};
+use crate::ring::{Coefficients, Evaluations};
 
-/// The sum over the contributors, exact. For vaults only.
+/// The sum over the contributors, exact. For vaults only; erased when dropped.
+#[derive(Zeroize, ZeroizeOnDrop)]
 pub struct OpenedSum {
     /// The sum of the quantised values, each with its offset: of `u = z + 2^(B-1)`.
     pub values: Vec<u64>,
     /// The sum of each counter, "contributions" first.
     pub counters: Vec<u64>,
+    /// |U|: how many hospitals contributed.
+    pub contributors: usize,
     /// The largest magnitude of the summed noise.
     pub largest_noise: u32,
 }
@@ -25,7 +28,8 @@ pub struct OpenedSum {
 /// Opens a sum over `contributors` hospitals with the unlock vectors of at least `threshold` (PROTOCOL 3.7).
 ///
 /// With more vectors than `threshold`, other choices among them are tried when the first does not fit, the first
-/// given preferred; every single wrong vector is found when two are to spare, or one is and it is the wrong one.
+/// given preferred. One vector to spare is enough to leave out any single wrong one, as all `threshold + 1` choices
+/// are tried; two are enough for any two.
 ///
 /// # Errors
 /// If the arguments are malformed, no choice of vectors fits, or any check of the opened sum fails. The sum is
@@ -49,14 +53,15 @@ pub fn open(
     };
     let secret = opening.find_secret(threshold, &sum[..CHUNK_BYTES], shares)?;
 
-    let mut fields = vec![0_u64; shape.chunks() * shape.fields_per_chunk()];
+    let mut fields = Zeroizing::new(vec![0_u64; shape.chunks() * shape.fields_per_chunk()]);
     let noises: Vec<Option<u32>> = fields
         .par_chunks_mut(shape.fields_per_chunk())
         .zip(sum.par_chunks(CHUNK_BYTES))
         .enumerate()
         .map(|(chunk, (fields, bytes))| {
             let mut fields = fields.chunks_exact_mut(shape.format().fields());
-            opening.unmask(&secret, chunk, bytes, |message| {
+            let mask = ring.mask(&opening.mask_key, chunk);
+            opening.unmask(&secret, mask, bytes, |message| {
                 let fields = fields
                     .next()
                     .expect("a group of fields for each coefficient");
@@ -75,8 +80,9 @@ pub fn open(
     let counters = check_fields(shape, contributors as u64, &fields)?;
     fields.truncate(shape.values());
     Ok(OpenedSum {
-        values: fields,
+        values: std::mem::take(&mut *fields),
         counters,
+        contributors,
         largest_noise,
     })
 }
@@ -86,18 +92,27 @@ impl OpenedSum {
     /// `step (sum of u - |U| 2^(B-1)) omega_max / (sum of omega over U)`, in this order of operations, so that
     /// every vault gets the same bits.
     ///
-    /// # Panics
-    /// If `clips` are not those of `shape`: they are the ones that the own message was packed with.
+    /// # Errors
+    /// If the sum was opened with another number of values than `shape` has, `clips` do not cover them or are not
+    /// positive, or `weight_sum` is not one that the contributors' weights, each `1..=largest_weight`, can have.
     pub fn mean(
         &self,
         shape: &SumShape,
         clips: &[ClippedTensor],
-        contributors: usize,
         largest_weight: u32,
         weight_sum: u64,
-    ) -> Vec<f64> {
-        check_clips(shape, clips).expect("the clips are those of the shape");
-        let offset = contributors as i64 * shape.value_offset() as i64;
+    ) -> Result<Vec<f64>, SumError> {
+        check_count("opened values", shape.values(), self.values.len())?;
+        check_clips(shape, clips)?;
+        let least_sum = self.contributors as u64;
+        if weight_sum < least_sum.max(1) || weight_sum > least_sum * u64::from(largest_weight) {
+            return Err(SumError::WeightSum {
+                sum: weight_sum,
+                contributors: self.contributors,
+                largest: largest_weight,
+            });
+        }
+        let offset = self.contributors as i64 * shape.value_offset() as i64;
         let mut mean = Vec::with_capacity(self.values.len());
         let mut values = self.values.iter();
         for clipped in clips {
@@ -107,7 +122,7 @@ impl OpenedSum {
                 step * steps * f64::from(largest_weight) / weight_sum as f64
             }));
         }
-        mean
+        Ok(mean)
     }
 }
 
@@ -130,6 +145,9 @@ impl Opening<'_> {
         first_chunk: &[u8],
         shares: &[(HospitalId, UnlockVector)],
     ) -> Result<Evaluations, OpenError> {
+        let mask = self.ring.mask(&self.mask_key, 0);
+        // If it is the sum that is wrong, right shares give the same secret again with every choice.
+        let mut rejected: Vec<Zeroizing<Vec<i64>>> = vec![];
         let mut tried = 0;
         let mut left_out: Vec<usize> = (threshold..shares.len()).collect();
         loop {
@@ -140,10 +158,16 @@ impl Opening<'_> {
                 .filter(|(place, _)| !left_out.contains(place))
                 .map(|(_, (hospital, vector))| (*hospital, vector))
                 .collect();
-            if let Some(secret) = self.small_secret(&chosen)
-                && self.unmask(&secret, 0, first_chunk, |_| ()).is_some()
+            if let Some(small) = self.small_secret(&chosen)
+                && !rejected.contains(&small)
             {
-                return Ok(secret);
+                let plan = &self.ring.plan;
+                let secret = plan.forward(Coefficients::from_small(&small, plan.modulus()));
+                let fits = self.unmask(&secret, mask.duplicate(), first_chunk, |_| ());
+                if fits.is_some() {
+                    return Ok(secret);
+                }
+                rejected.push(small);
             }
             if tried == MAX_CHOICES || !step_down(&mut left_out) {
                 return Err(OpenError::SecretDoesNotFit {
@@ -156,7 +180,7 @@ impl Opening<'_> {
     }
 
     /// The rebuilt secret, if every coefficient is small. A few coefficients already tell most wrong ones.
-    fn small_secret(&self, shares: &[(HospitalId, &UnlockVector)]) -> Option<Evaluations> {
+    fn small_secret(&self, shares: &[(HospitalId, &UnlockVector)]) -> Option<Zeroizing<Vec<i64>>> {
         let small = |secret: &[i64]| {
             secret
                 .iter()
@@ -165,24 +189,22 @@ impl Opening<'_> {
         if !small(&shamir::rebuild(shares, 0..64)) {
             return None;
         }
-        let secret: Zeroizing<Vec<i64>> = shamir::rebuild(shares, 0..RING_DEGREE);
-        let plan = &self.ring.plan;
-        small(&secret).then(|| plan.forward(Coefficients::from_small(&secret, plan.modulus())))
+        let secret = shamir::rebuild(shares, 0..RING_DEGREE);
+        small(&secret).then_some(secret)
     }
 
-    /// Hands every message coefficient of a chunk to `consume` and returns the largest noise, or nothing as soon
-    /// as a noise or a message is out of its range.
+    /// Hands every message coefficient of the chunk with this `a_j` to `consume` and returns the largest noise, or
+    /// nothing as soon as a noise or a message is out of its range.
     fn unmask(
         &self,
         secret: &Evaluations,
-        chunk: usize,
+        mut mask: Evaluations,
         bytes: &[u8],
         mut consume: impl FnMut(u64),
     ) -> Option<u32> {
-        let modulus = Modulus::new(MODULUS);
-        let mut masks = self.ring.mask(&self.mask_key, chunk);
-        masks.multiply_assign(secret, modulus);
-        let masks = self.ring.plan.inverse(masks);
+        let modulus = self.ring.plan.modulus();
+        mask.multiply_assign(secret, modulus);
+        let masks = self.ring.plan.inverse(mask);
         let mut largest_noise = 0;
         for (word, &mask) in words(bytes).zip(masks.words()) {
             let noisy = modulus.add(modulus.subtract(word, mask), HALF_STEP);
@@ -285,7 +307,10 @@ fn step_down(places: &mut [usize]) -> bool {
 
 const HALF_STEP: u64 = 1 << (STEP_BITS - 1);
 
-/// Enough to leave out any two of 91 answers. A wrong choice costs some microseconds.
+/// Enough to leave out any two wrong answers among the first t + 2 for every t up to 89; the largest there is is 85.
+///
+/// Most wrong choices cost the Lagrange factors, of order t^2 operations, and 64 coefficients. One that gives a new
+/// small secret costs all 4096 coefficients, of t products each, and two transforms.
 const MAX_CHOICES: usize = 4096;
 
 #[cfg(test)]

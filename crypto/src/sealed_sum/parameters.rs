@@ -96,8 +96,9 @@ pub const fn min_contributors(members: usize) -> usize {
 /// B: bits of one hospital's value, so that the values of `joined` hospitals add up inside one field.
 ///
 /// # Panics
-/// If `joined` is 0.
+/// If `joined` is above [`MAX_HOSPITALS`].
 pub const fn value_bits(format: FieldFormat, joined: usize) -> u32 {
+    assert!(joined <= MAX_HOSPITALS);
     format.field_bits() - joined.next_power_of_two().ilog2()
 }
 
@@ -162,6 +163,12 @@ mod tests {
                 assert!(joined * largest_value.max(255) < 1 << format.field_bits());
             }
         }
+    }
+
+    #[test]
+    #[should_panic(expected = "joined <= MAX_HOSPITALS")]
+    fn value_bits_of_too_many_hospitals() {
+        value_bits(FieldFormat::TwoBy24, MAX_HOSPITALS + 1);
     }
 
     #[test]

@@ -20,9 +20,13 @@ pub struct Weight {
     pub largest: u32,
 }
 
-/// The message coefficients of all chunks. Secret; erased when dropped.
+/// The message coefficients of all chunks, and for how many hospitals their fields leave room. Secret; erased when
+/// dropped.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct PackedMessage(Vec<u64>);
+pub struct PackedMessage {
+    words: Vec<u64>,
+    joined: usize,
+}
 
 /// How much of a message was cut off.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -61,19 +65,20 @@ pub fn pack(
         return Err(SumError::Contributions);
     }
 
-    let mut message = PackedMessage(vec![0; shape.chunks() * RING_DEGREE]);
-    let mut fields = FieldWriter::new(shape, &mut message.0);
+    let words = vec![0; shape.chunks() * RING_DEGREE];
+    let mut message = PackedMessage {
+        words,
+        joined: shape.joined(),
+    };
+    let mut fields = FieldWriter::new(shape, &mut message.words);
     let mut saturation = Saturation::default();
 
     let share = f64::from(weight.own) / f64::from(weight.largest);
     let largest = shape.largest_value() as f64;
     let offset = shape.value_offset() as i64;
     let mut rest = values;
-    for (tensor, clipped) in clips.iter().enumerate() {
+    for clipped in clips {
         let step = step(shape, clipped.clip);
-        if !step.is_normal() {
-            return Err(SumError::Clip { tensor });
-        }
         let (values_of_tensor, others) = rest.split_at(clipped.values);
         for value in values_of_tensor {
             if !value.is_finite() {
@@ -100,13 +105,18 @@ pub fn pack(
 
 impl PackedMessage {
     pub(super) fn words(&self) -> &[u64] {
-        &self.0
+        &self.words
+    }
+
+    /// The number of hospitals whose values add up inside one field.
+    pub(super) fn joined(&self) -> usize {
+        self.joined
     }
 
     /// A message of any words below 2^48, to reach what `pack` never makes.
     #[cfg(test)]
-    pub(super) fn from_words(words: Vec<u64>) -> Self {
-        Self(words)
+    pub(super) fn from_words(words: Vec<u64>, joined: usize) -> Self {
+        Self { words, joined }
     }
 }
 
@@ -115,23 +125,25 @@ pub(super) fn step(shape: &SumShape, clip: f64) -> f64 {
     clip / shape.largest_value() as f64
 }
 
-/// Checks that the clips are positive and cover the values.
+/// Checks that the clips cover the values and are positive, with a step that is not rounded to fewer bits.
 pub(super) fn check_clips(shape: &SumShape, clips: &[ClippedTensor]) -> Result<(), SumError> {
     let covered = clips
         .iter()
         .try_fold(0_usize, |sum, clipped| sum.checked_add(clipped.values))
         .unwrap_or(usize::MAX);
     check_count("clipped values", shape.values(), covered)?;
-    match clips
-        .iter()
-        .position(|clipped| !(clipped.clip.is_normal() && clipped.clip > 0.0))
-    {
+    let usable = |clip: f64| clip > 0.0 && step(shape, clip).is_normal();
+    match clips.iter().position(|clipped| !usable(clipped.clip)) {
         Some(tensor) => Err(SumError::Clip { tensor }),
         None => Ok(()),
     }
 }
 
-fn check_count(what: &'static str, expected: usize, found: usize) -> Result<(), SumError> {
+pub(super) fn check_count(
+    what: &'static str,
+    expected: usize,
+    found: usize,
+) -> Result<(), SumError> {
     if expected == found {
         Ok(())
     } else {
@@ -182,7 +194,7 @@ mod tests {
 
     fn fields(message: &PackedMessage, count: usize) -> Vec<u64> {
         let both = message
-            .0
+            .words
             .iter()
             .flat_map(|word| [word & 0xff_ffff, word >> 24]);
         both.take(count).collect()
@@ -231,7 +243,7 @@ mod tests {
                 counters: 1
             }
         );
-        assert!(message.0[8..].iter().all(|&word| word == 0));
+        assert!(message.words[8..].iter().all(|&word| word == 0));
     }
 
     #[test]
@@ -318,7 +330,7 @@ mod tests {
             prop_assert_eq!(saturation, Saturation::default());
             let step = step(&shape, 1.0);
             for (index, value) in values.iter().enumerate() {
-                let word = message.0[index / format.fields()];
+                let word = message.words[index / format.fields()];
                 let shift = (index % format.fields()) as u32 * format.field_bits();
                 let field = word >> shift & ((1 << format.field_bits()) - 1);
                 let back = (field as f64 - shape.value_offset() as f64) * step;

@@ -93,11 +93,13 @@ pub(super) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
 }
 
 fn add_words(sum: &mut [u8], bytes: &[u8]) {
-    let modulus = Modulus::new(MODULUS);
     for (sum, word) in sum.as_chunks_mut::<8>().0.iter_mut().zip(words(bytes)) {
-        *sum = modulus.add(u64::from_le_bytes(*sum), word).to_le_bytes();
+        *sum = Q.add(u64::from_le_bytes(*sum), word).to_le_bytes();
     }
 }
+
+/// The arithmetic modulo q, prepared by the compiler.
+const Q: Modulus = Modulus::new(MODULUS);
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use super::{
     CHUNK_BYTES, HospitalId, MAX_HOSPITALS, MODULUS, PackedMessage, RING_DEGREE, Share, SumError,
     shamir,
 };
-use crate::hash::{Digest, SecretKey32, derive_key, labelled_hash};
+use crate::hash::{Digest, SecretKey32, derive_key, labelled_hash_of_words};
 use crate::ring::{Coefficients, Evaluations, Modulus, NttPlan, Prg, centred_binomial, uniform};
 
 /// The ring of the sealed sum with its transform prepared. Make one and share it.
@@ -76,8 +76,8 @@ pub struct Contribution {
 /// that is used twice by a fault with two messages gives unrelated keys.
 ///
 /// # Errors
-/// If `threshold` is not in `2..=joined.len()`, more than 127 hospitals or one twice are listed, or `hospital` is
-/// not among them.
+/// If `threshold` is not in `2..=joined.len()`, more than 127 hospitals or one twice are listed, `hospital` is
+/// not among them, or the message was packed for another number of hospitals.
 #[expect(
     clippy::too_many_arguments,
     reason = "each is a different thing of the protocol, and most have their own type"
@@ -93,6 +93,13 @@ pub fn seal(
     joined: &[HospitalId],
 ) -> Result<Contribution, SumError> {
     check_recipients(hospital, threshold, joined)?;
+    if message.joined() != joined.len() {
+        // With more hospitals than the value bits allow for, a sum would run over into the next field.
+        return Err(SumError::PackedForOthers {
+            packed: message.joined(),
+            joined: joined.len(),
+        });
+    }
 
     let keys = ContributionKeys::new(seed, header_hash, hospital, attempt, message);
     let secret = binomial(&keys.secret, 0);
@@ -197,9 +204,7 @@ impl ContributionKeys {
         attempt: u8,
         message: &PackedMessage,
     ) -> Self {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(message.words().len() * 8));
-        bytes.extend(message.words().iter().flat_map(|word| word.to_le_bytes()));
-        let message_hash = Zeroizing::new(labelled_hash("m", &[&bytes]));
+        let message_hash = Zeroizing::new(labelled_hash_of_words("m", message.words()));
         let id = [hospital.get()];
         let parts: [&[u8]; 4] = [header_hash, &id, &[attempt], &*message_hash];
         let key = derive_key(&seed.0, "k", &parts);

@@ -261,32 +261,23 @@ mod tests {
         }
     }
 
-    /// Property 3: with t-1 shares each candidate for the secret is explained by exactly one polynomial. Solving
-    /// for it is interpolation through the candidate at 0 and the t-1 shares; it gives a share at the missing
-    /// point, and going back from the t shares gives the candidate.
+    /// Property 3: t-1 shares are as many equations for the t-1 uniform coefficients, with a Vandermonde matrix, so every
+    /// candidate for the secret has exactly one solution. It stands on the coefficients being there: the differences of F
+    /// uncover them, each from its own stream, and nothing beyond the power t-1.
     #[test]
-    fn one_share_less_fits_every_secret() {
-        let answers = unlock(&[secret(1)], 3, 4);
-        let p = u64::from(SHARE_MODULUS);
-        let element = |place: usize| u64::from(answers[place].1.0.0[0]);
-        // Points 1 and 2 are known, 3 is free: F(0) = 3 F(1) - 3 F(2) + F(3).
-        let mut explained = std::collections::HashSet::new();
-        for candidate in 0..p {
-            let third = (candidate + 3 * (p - element(0)) + 3 * element(1)) % p;
-            let mut bytes = answers[2].1.to_bytes();
-            bytes[..2].copy_from_slice(&(third as u16).to_le_bytes());
-            let third_share = UnlockVector::from_bytes(&bytes).expect("a valid vector");
-            let shares = [
-                (hospital(1), &answers[0].1),
-                (hospital(2), &answers[1].1),
-                (hospital(3), &third_share),
-            ];
-            let rebuilt = rebuild(&shares, 0..1)[0].rem_euclid(p as i64) as u64;
-            assert_eq!(rebuilt, candidate);
-            assert!(
-                explained.insert(third),
-                "two candidates need the same share"
-            );
+    fn a_polynomial_has_a_uniform_coefficient_for_each_power_below_the_threshold() {
+        let recipients = [1, 2, 3, 4].map(hospital);
+        let shares = share_out(&secret(1), 3, &recipients, &key(9));
+        let [linear, quadratic] =
+            [1, 2].map(|stream| FieldVector::uniform(&mut Prg::new(&key(9), stream)));
+        let p = i64::from(SHARE_MODULUS);
+        for k in 0..RING_DEGREE {
+            let f = |point: usize| i64::from(shares[point - 1].1.0.0[k]);
+            let (r1, r2) = (i64::from(linear.0[k]), i64::from(quadratic.0[k]));
+            let first = f(2) - f(1) - (r1 + 3 * r2);
+            let second = f(3) - 2 * f(2) + f(1) - 2 * r2;
+            let third = f(4) - 3 * f(3) + 3 * f(2) - f(1);
+            assert_eq!([first % p, second % p, third % p], [0; 3], "element {k}");
         }
     }
 

@@ -81,7 +81,7 @@ fn packed(shape: &SumShape, fields: &[u64]) -> PackedMessage {
         words[index / per_word] |=
             field << ((index % per_word) as u32 * shape.format().field_bits());
     }
-    PackedMessage::from_words(words)
+    PackedMessage::from_words(words, shape.joined())
 }
 
 fn opened(result: Result<OpenedSum, OpenError>) -> OpenedSum {
@@ -304,13 +304,8 @@ fn any_threshold_of_answers_opens_the_same_mean() {
     ] {
         let result = opened(round.open(&round.sum, &round.answers(places)));
         assert_eq!(result.counters, [8, (100..108).sum()]);
-        means.push(result.mean(
-            &round.shape,
-            &round.clips,
-            CONTRIBUTORS,
-            1,
-            CONTRIBUTORS as u64,
-        ));
+        let mean = result.mean(&round.shape, &round.clips, 1, CONTRIBUTORS as u64);
+        means.push(mean.expect("the clips of the shape"));
     }
     assert_eq!(means[0], means[1]);
     assert_eq!(means[0], means[2]);
@@ -348,8 +343,46 @@ fn weights_make_a_weighted_mean() {
         .collect();
     let (sum, answers) = gather(&contributions, 2);
     let result = opened(open(&ring, &HEADER, &shape, 2, 2, &sum, &answers));
-    let mean = result.mean(&shape, &clips, 2, 3, 4)[0];
+    let mean = result.mean(&shape, &clips, 3, 4).expect("weights 3 and 1")[0];
     assert!((mean - (3.0 * 0.5 - 0.25) / 4.0).abs() < 1e-6, "{mean}");
+}
+
+#[test]
+fn a_mean_of_another_sum_is_refused() {
+    let round = Round::new();
+    let result = opened(round.open(&round.sum, &round.answers(0..7)));
+    assert_eq!(result.contributors, CONTRIBUTORS);
+    let refusal = |shape: &SumShape, clips: &[ClippedTensor], largest, sum| {
+        result.mean(shape, clips, largest, sum).err()
+    };
+    let (shape, clips) = (&round.shape, &round.clips);
+    for (largest, sum) in [(1, 8), (3, 8), (3, 24)] {
+        assert_eq!(refusal(shape, clips, largest, sum), None);
+    }
+    for (largest, sum) in [(1, 0), (1, 7), (1, 9), (3, 25), (0, 0), (0, 8)] {
+        let contributors = CONTRIBUTORS;
+        let weights = SumError::WeightSum {
+            sum,
+            contributors,
+            largest,
+        };
+        assert_eq!(refusal(shape, clips, largest, sum), Some(weights));
+    }
+    assert!(matches!(
+        refusal(shape, &clips[..1], 1, 8),
+        Some(SumError::Count { .. })
+    ));
+    for clip in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+        let mut clips = clips.clone();
+        clips[1].clip = clip;
+        let refused = refusal(shape, &clips, 1, 8);
+        assert_eq!(refused, Some(SumError::Clip { tensor: 1 }));
+    }
+    let shorter = SumShape::new(4000, &[3, 3], shape.format(), JOINED).expect("a valid shape");
+    assert!(matches!(
+        refusal(&shorter, &clips[..1], 1, 8),
+        Some(SumError::Count { .. })
+    ));
 }
 
 /// Property 4: the smallest error in any one coefficient of a share.
@@ -364,11 +397,11 @@ fn a_share_off_by_one_is_refused_or_left_out() {
             matches!(refused, OpenError::SecretDoesNotFit { tried: 1, .. }),
             "{refused}"
         );
-        // With two to spare the wrong one is found wherever it is.
-        answers.extend(round.answers(7..9));
+        // With one to spare the wrong one is found wherever it is.
+        answers.extend(round.answers(7..8));
         assert_eq!(opened(round.open(&round.sum, &answers)).counters[0], 8);
     }
-    // Two wrong ones among nine. Not in the same element: errors there can cancel, and then the secret is right.
+    // Two wrong ones among nine, with two to spare. Not in the same element: errors there can cancel, and then the secret is right.
     let mut answers = round.answers(0..9);
     for place in [2, 5] {
         answers[place].1 = off_by_one(&answers[place].1, place);
@@ -497,6 +530,42 @@ fn a_sum_with_wrong_bytes_does_not_open() {
             _ => assert_eq!(refused, OpenError::Noise { chunk }),
         }
     }
+
+    // With shares to spare every choice of them is tried, though all give the same secret.
+    let mut sum = round.sum.clone();
+    sum[1] ^= 0x10;
+    let refused = OpenError::SecretDoesNotFit {
+        threshold: 7,
+        found: 10,
+        tried: 120,
+    };
+    assert_eq!(round.refusal(&sum, &round.answers(0..10)), refused);
+}
+
+/// A small secret that does not fit is looked at once, and what comes after it still is.
+#[test]
+fn a_small_wrong_secret_does_not_hide_the_right_one() {
+    let ring = SumRing::new();
+    let shape = SumShape::new(1, &[1], FieldFormat::TwoBy24, 6).expect("a valid shape");
+    let message = packed(&shape, &[7, 1]);
+    let contributions: Vec<_> = (1..=3)
+        .map(|id| seal_one(&ring, id, &message, 2, 6))
+        .collect();
+    let (sum, mut answers) = gather(&contributions, 6);
+    // Of answers that are 0 everywhere every two give the secret 0.
+    for (_, answer) in &mut answers[..4] {
+        *answer = UnlockVector::from_bytes(&[0; SHARE_BYTES]).expect("a valid vector");
+    }
+    let result = |answers| open(&ring, &HEADER, &shape, 3, 2, &sum, answers);
+    assert_eq!(opened(result(&answers)).values, [21]);
+    assert_eq!(
+        result(&answers[..4]).err(),
+        Some(OpenError::SecretDoesNotFit {
+            threshold: 2,
+            found: 4,
+            tried: 6
+        })
+    );
 }
 
 /// A coordinator that shifts the message itself passes the noise check; the ranges are what is left (until the tag).
@@ -650,7 +719,7 @@ fn contribution_is_that_of_the_specification() {
 #[test]
 fn recipients_must_be_distinct_enough_and_include_the_sender() {
     let ring = SumRing::new();
-    let shape = SumShape::new(0, &[1], FieldFormat::TwoBy24, 2).expect("a valid shape");
+    let shape = SumShape::new(0, &[1], FieldFormat::TwoBy24, 3).expect("a valid shape");
     let (message, _) = pack(&shape, &[], &[], EQUAL, &[1]).expect("packs");
     let refusal = |t: usize, joined: &[HospitalId]| {
         let seed = Seed::from_bytes([1; 32]);
@@ -682,6 +751,12 @@ fn recipients_must_be_distinct_enough_and_include_the_sender() {
             hospital: hospital(2)
         })
     );
+    for joined in [2, 4] {
+        assert_eq!(
+            refusal(2, &hospitals(joined)),
+            Some(SumError::PackedForOthers { packed: 3, joined })
+        );
+    }
     let without = [hospital(2), hospital(3)];
     assert_eq!(
         refusal(2, &without),
