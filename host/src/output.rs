@@ -2,7 +2,7 @@
 
 use std::{
     fmt::Display,
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
 };
 
 use clap::{Args, ValueEnum};
@@ -30,7 +30,10 @@ impl LogArguments {
             .with_env_filter(self.log_level.clone())
             .with_writer(io::stderr);
         match self.log_format {
-            LogFormat::Text => log.with_target(false).init(),
+            LogFormat::Text => log
+                .with_target(false)
+                .with_ansi(io::stderr().is_terminal())
+                .init(),
             LogFormat::Json => log.json().init(),
         }
     }

@@ -3,14 +3,8 @@
 mod init;
 mod serve;
 
-use std::{
-    fmt::Display,
-    io::{self, IsTerminal as _},
-    process::ExitCode,
-};
-
-use clap::{Parser, Subcommand, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use clap::{Parser, Subcommand};
+use host::{failure::Failure, output::LogArguments};
 
 /// Launches rounds among hospitals, adds their sealed updates and multiplies their encrypted features, and can read neither.
 #[derive(Parser)]
@@ -20,13 +14,9 @@ pub struct Arguments {
     #[command(subcommand)]
     pub command: Command,
 
-    /// How the log on stderr is written.
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
-    log_format: LogFormat,
-
-    /// How much is logged: error, warn, info, debug or trace, also by module: info,coordinator=debug.
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
-    log_level: EnvFilter,
+    /// The log.
+    #[command(flatten)]
+    pub log: LogArguments,
 }
 
 /// The subcommands.
@@ -38,22 +28,6 @@ pub enum Command {
     Serve(serve::Serve),
 }
 
-impl Arguments {
-    /// Sends the log to stderr.
-    pub fn start_log(&self) {
-        let log = tracing_subscriber::fmt()
-            .with_env_filter(self.log_level.clone())
-            .with_writer(io::stderr);
-        match self.log_format {
-            LogFormat::Text => log
-                .with_target(false)
-                .with_ansi(io::stderr().is_terminal())
-                .init(),
-            LogFormat::Json => log.json().init(),
-        }
-    }
-}
-
 impl Command {
     /// Does it.
     pub fn execute(self) -> Result<(), Failure> {
@@ -62,47 +36,6 @@ impl Command {
             Self::Serve(serve) => serve.execute(),
         }
     }
-}
-
-/// Why the program ends without having done what it was asked. Each has an exit code; see [`EXAMPLES`].
-#[derive(Debug)]
-pub enum Failure {
-    /// The run did not end well.
-    Run(anyhow::Error),
-    /// Something that the user has to set right; nothing was started.
-    Settings(anyhow::Error),
-    /// A signal came before the end.
-    Stopped(anyhow::Error),
-}
-
-impl Failure {
-    fn settings(error: impl Into<anyhow::Error>) -> Self {
-        Self::Settings(error.into())
-    }
-
-    /// Tells the user, with all causes, and gives the exit code.
-    pub fn report(&self) -> ExitCode {
-        let (error, code) = match self {
-            Self::Run(error) => (error, 1),
-            Self::Settings(error) => (error, 2),
-            Self::Stopped(error) => (error, 3),
-        };
-        eprintln!("error: {error:#}");
-        ExitCode::from(code)
-    }
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum LogFormat {
-    /// For people.
-    Text,
-    /// For machines: an object a line.
-    Json,
-}
-
-/// Writes a line to stdout. A reader that has gone is no reason to fail.
-fn say(line: impl Display) {
-    let _ = io::Write::write_fmt(&mut io::stdout(), format_args!("{line}\n"));
 }
 
 const EXAMPLES: &str = "\
