@@ -41,9 +41,9 @@ impl Correlation {
     fn loadings(self) -> Loadings {
         match self {
             Self::Teaching => Loadings {
-                age: 0.6,
-                comorbidity: 0.4,
-                symptoms: [0.85, -0.6, 0.0, -0.5],
+                age: 0.45,
+                comorbidity: 0.25,
+                symptoms: [0.65, -0.4, 0.0, -0.35],
             },
             Self::Realistic => Loadings {
                 age: 0.3,
