@@ -1,2 +1,10 @@
-//! experiments
-fn main() {}
+//! The phantom cohort, the simulation and its reports, from the command line.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use experiments::commands::Experiments;
+
+fn main() -> ExitCode {
+    Experiments::parse().execute()
+}

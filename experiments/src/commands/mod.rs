@@ -1,0 +1,51 @@
+//! The command line: one options struct a command, no logic in the parser.
+
+mod phantom;
+mod simulate;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use self::{
+    phantom::PhantomOptions,
+    simulate::{ConditioningName, ProfileName, SimulateOptions, SplitName, TaskName, UpdatesName},
+};
+
+/// Runs experiments with the federation on this machine.
+#[derive(Parser)]
+#[command(name = "experiments", version, propagate_version = true)]
+pub struct Experiments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    Simulate(SimulateOptions),
+    Phantom(PhantomOptions),
+}
+
+impl Experiments {
+    /// Runs the command. 0 when it did what was asked, 1 when it could not; what went wrong is on stderr. (The parser itself
+    /// ends with 2 on options that do not exist.)
+    pub fn execute(self) -> ExitCode {
+        let logs = tracing_subscriber::EnvFilter::try_from_default_env()
+            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+        tracing_subscriber::fmt()
+            .with_env_filter(logs)
+            .with_writer(std::io::stderr)
+            .init();
+        let result = match self.command {
+            Command::Simulate(options) => options.execute(),
+            Command::Phantom(options) => options.execute(),
+        };
+        match result {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("error: {error:#}");
+                ExitCode::FAILURE
+            }
+        }
+    }
+}

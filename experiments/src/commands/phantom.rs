@@ -1,0 +1,82 @@
+//! `experiments phantom`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::simulate::TaskName;
+use crate::{
+    ms60_tree,
+    phantom::{self, PhantomSettings},
+    simulation::{Progress, deal_equally, model_task, phantom_seed},
+};
+
+/// Writes a phantom cohort as MS60 trees, a part for each hospital: DIR/hospital-K/data.
+///
+/// With a trial's folder as DIR, its participants have something to train on.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct PhantomOptions {
+    /// The folder of a trial, or any other
+    #[arg(value_name = "DIR")]
+    pub folder: PathBuf,
+    /// Hospitals, 1 to 100
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=100))]
+    pub hospitals: u8,
+    /// Patients over all hospitals
+    #[arg(long, value_name = "P", default_value_t = 120)]
+    pub patients: usize,
+    /// Slices of each patient
+    #[arg(long, value_name = "S", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=512))]
+    pub slices: u16,
+    /// Classes that every hospital gets its share of
+    #[arg(long, value_enum, default_value_t)]
+    pub task: TaskName,
+    /// The same seed gives the same files, and the patients of `simulate` with that seed
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+}
+
+impl PhantomOptions {
+    /// Writes the files.
+    ///
+    /// # Errors
+    /// Too few patients, data that is there already, a folder that cannot be written.
+    pub fn execute(&self) -> anyhow::Result<()> {
+        let hospitals = usize::from(self.hospitals);
+        anyhow::ensure!(
+            self.patients >= hospitals,
+            "--patients {} are fewer than --hospitals {hospitals}: every hospital needs one",
+            self.patients
+        );
+        let settings = PhantomSettings {
+            patients: self.patients,
+            slices_per_patient: usize::from(self.slices),
+            seed: phantom_seed(self.seed),
+            ..PhantomSettings::default()
+        };
+        let task = model_task(self.task);
+        let classes: Vec<usize> = (0..self.patients)
+            .map(|index| {
+                task.class_of(
+                    phantom::draw_clinical(&settings, index).edss,
+                    Default::default(),
+                )
+            })
+            .collect();
+        let parts = deal_equally(&classes, hospitals, self.seed);
+        let progress = Progress::new();
+        let stage = progress.stage("writing phantom patients", self.patients);
+        let trees = ms60_tree::write_phantom(&self.folder, &settings, &parts, || stage.step())?;
+        drop(stage);
+        for (tree, part) in trees.iter().zip(&parts) {
+            progress.line(format!("{} patients in {}", part.len(), tree.display()));
+        }
+        Ok(())
+    }
+}
+
+const EXAMPLES: &str = "\
+Example:
+  coordinator init --trial 3 trial
+  experiments phantom trial --hospitals 3";

@@ -1,0 +1,159 @@
+//! `experiments simulate`.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use model::device::DeviceChoice;
+
+use crate::simulation::{self, PlannedDrop};
+
+/// Trains the hybrid CNN in a whole federation on this machine: every hospital and the coordinator with their own keys,
+/// certificates and vaults, over QUIC on loopback.
+///
+/// At the end: a table here, and in the output folder summary.json, metrics.jsonl, model.safetensors with its card model.json,
+/// report.html and transcript.jsonl.
+#[derive(Args, Clone, Debug)]
+#[command(after_help = EXAMPLES)]
+pub struct SimulateOptions {
+    /// Hospitals, 2 to 100
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub hospitals: u8,
+    /// Learning rounds
+    #[arg(long, value_name = "R", default_value_t = 8)]
+    pub rounds: u32,
+    /// Passes of every hospital over its training set in a round
+    #[arg(long, value_name = "E", default_value_t = 2)]
+    pub local_epochs: u32,
+    /// `phantom`, or a folder in the layout of the MS60 data set
+    #[arg(long, value_name = "SOURCE", default_value = "phantom")]
+    pub data: String,
+    /// Patients of the phantom, over all hospitals [default: 120]
+    #[arg(long, value_name = "P")]
+    pub patients: Option<usize>,
+    /// Slices of each patient of the phantom [default: 16]
+    #[arg(long, value_name = "S")]
+    pub slices: Option<usize>,
+    /// Classes: EDSS up to 2.0 or above; or normal, mild and severe
+    #[arg(long, value_enum, default_value_t)]
+    pub task: TaskName,
+    /// What stays on one side of the cut into training, validation and test: `slice` leaks between them
+    #[arg(long, value_enum, default_value_t)]
+    pub split: SplitName,
+    /// Who multiplies the clinical features with W: the coordinator under CKKS, the vault in the clear (the oracle), nobody
+    #[arg(long, value_enum, default_value_t)]
+    pub conditioning: ConditioningName,
+    /// CKKS parameters
+    #[arg(long, value_enum, default_value_t)]
+    pub profile: ProfileName,
+    /// `plain` averages in the clear, without protection: for comparison only
+    #[arg(long, value_enum, default_value_t)]
+    pub updates: UpdatesName,
+    /// Hospital H vanishes in ROUND at PHASE (before-upload, mid-upload, after-upload, before-unlock) and returns when the round
+    /// has closed; repeatable
+    #[arg(long, value_name = "H@PHASE:ROUND")]
+    pub drop: Vec<PlannedDrop>,
+    /// How long a silent hospital is waited for; a lost connection ends the wait at once
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub round_timeout_secs: u32,
+    /// The same seed gives the same model on the same machine, at any number of threads
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// Threads that compute [default: all cores]
+    #[arg(long)]
+    pub threads: Option<usize>,
+    /// auto, cpu, cuda or cuda:N
+    #[arg(long, default_value_t)]
+    pub device: DeviceChoice,
+    /// Where the files go; a folder that is absent or empty [default: runs/NAME-OF-THE-RUN]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+/// `--task`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum TaskName {
+    /// Two classes.
+    #[default]
+    Binary,
+    /// Three classes.
+    Multiclass,
+}
+
+/// `--split`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum SplitName {
+    /// All slices of a patient fall on one side.
+    #[default]
+    Patient,
+    /// Slices are dealt one by one, as in the study: this leaks.
+    Slice,
+}
+
+/// `--conditioning`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ConditioningName {
+    /// Under CKKS, by the coordinator.
+    #[default]
+    Encrypted,
+    /// In the clear, by the vault.
+    Plain,
+    /// Not at all.
+    None,
+}
+
+/// `--profile`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum ProfileName {
+    /// A federation's default.
+    #[default]
+    Hardened,
+    /// The study's.
+    Study,
+}
+
+/// `--updates`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum UpdatesName {
+    /// The sealed sum.
+    #[default]
+    Sealed,
+    /// INSECURE: floats averaged in the clear.
+    Plain,
+}
+
+impl SimulateOptions {
+    /// Runs the simulation.
+    ///
+    /// # Errors
+    /// Options that do not fit together, data that cannot be used, a run that fails.
+    pub fn execute(&self) -> anyhow::Result<()> {
+        simulation::simulate(self)
+    }
+}
+
+/// The names as they are typed.
+macro_rules! shown_as_typed {
+    ($($name:ty),*) => {$(
+        impl std::fmt::Display for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let value = self.to_possible_value().expect("no value is skipped");
+                formatter.write_str(value.get_name())
+            }
+        }
+    )*};
+}
+
+shown_as_typed!(
+    TaskName,
+    SplitName,
+    ConditioningName,
+    ProfileName,
+    UpdatesName
+);
+
+const EXAMPLES: &str = "\
+Examples:
+  experiments simulate
+  experiments simulate --hospitals 5 --rounds 12 --task multiclass
+  experiments simulate --data MS60 --split slice --rounds 2
+  experiments simulate --hospitals 7 --drop 2@before-upload:1 --drop 4@after-upload:2";

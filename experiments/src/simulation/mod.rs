@@ -1,0 +1,206 @@
+//! A whole federation on one machine, and the checks that only such a one allows.
+//!
+//! ```text
+//! options -> plan -> cohorts -> each hospital's data -+-> federation (sealed) -> observer, sum check -+-> test -> files, table
+//!                                                     '-> plain updates (INSECURE, to compare) -------'
+//! ```
+
+mod beside;
+mod cohorts;
+mod fault_plan;
+mod federation;
+mod filters;
+mod history;
+mod hospital;
+mod interruptions;
+mod observer;
+mod output;
+mod plain_updates;
+mod plan;
+mod progress;
+mod recorder;
+mod run;
+mod seeds;
+mod sum_check;
+mod summary;
+mod table;
+mod test_metrics;
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use anyhow::{Context, bail};
+use protocol::manifest::Manifest;
+
+pub use self::{
+    cohorts::deal_equally,
+    fault_plan::{FaultPlan, FaultPlanError, PlannedDrop},
+    history::{RoundRecord, Validation},
+    plan::{DataSource, Plan, PlanError, model_task},
+    progress::Progress,
+    seeds::phantom_seed,
+    summary::{Agreement, Bytes, ConditioningSummary, Scores, Seconds, Sum, Summary, TestSummary},
+    table::leak_warning,
+    test_metrics::{ShownSlice, TestResult},
+};
+use self::{
+    federation::HospitalParts, hospital::HospitalData, observer::Observer, output::Output,
+    recorder::Recordings, run::RunResult, sum_check::SumCheck,
+};
+use crate::{
+    commands::{SimulateOptions, UpdatesName},
+    report,
+};
+
+/// Runs a simulation: the files into its folder, the table to stdout.
+///
+/// # Errors
+/// Options that do not fit together, data that cannot be used, a run that does not reach its end or whose check fails.
+#[expect(
+    clippy::print_stdout,
+    reason = "the table is what the command is asked for"
+)]
+pub fn simulate(options: &SimulateOptions) -> anyhow::Result<()> {
+    let began = Instant::now();
+    let mut plan = Plan::new(options)?;
+    // A second simulation of one process keeps the first one's threads: results do not depend on them.
+    let _ = rayon::ThreadPoolBuilder::new()
+        .num_threads(plan.threads)
+        .build_global();
+    let progress = Arc::new(Progress::new());
+    for remark in &plan.remarks {
+        progress.line(remark);
+    }
+    if plan.updates == UpdatesName::Plain {
+        progress
+            .line("INSECURE: --updates plain averages updates in the clear, for comparison only");
+    }
+    let output = Output::new(&plan.out)?;
+    let cohorts = cohorts::cohorts(&plan, &progress)?;
+    let data: Vec<HospitalData> = plan
+        .hospital_ids()
+        .zip(cohorts.by_hospital)
+        .map(|(id, patients)| HospitalData::new(id, patients, &plan))
+        .collect::<anyhow::Result<_>>()?;
+    let steps = data
+        .iter()
+        .map(|data| data.local_steps(plan.run.batch_size, plan.run.local_epochs))
+        .max();
+    plan.run.local_steps = steps.unwrap_or(1);
+    let manifest = Arc::new(plan.run.manifest());
+
+    let (run, tests) = train(&plan, &manifest, data, &output, &progress)?;
+    progress.line("testing the common model");
+    let test = test_metrics::test(&manifest, &run.model, plan.device, tests, &run.features)?;
+    let summary = Summary::new(
+        &plan,
+        &manifest,
+        &run,
+        &test,
+        began.elapsed().as_secs_f64(),
+        cohorts.rows_without_images,
+    );
+    write_files(
+        &output,
+        &plan,
+        &manifest,
+        &run,
+        &summary,
+        &test,
+        &cohorts.warnings,
+    )?;
+    output.finish()?;
+    print!("{}", table::table(&summary, &plan.out));
+    verdict(&run)
+}
+
+type Tests = Vec<(crypto::sealed_sum::HospitalId, hospital::TestSet)>;
+
+fn train(
+    plan: &Plan,
+    manifest: &Arc<Manifest>,
+    data: Vec<HospitalData>,
+    output: &Output,
+    progress: &Arc<Progress>,
+) -> anyhow::Result<(RunResult, Tests)> {
+    let (mut parts, mut tests, mut records) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let (training, validation) = data.iter().fold((0, 0), |(training, validation), data| {
+        (
+            training + data.training_slices,
+            validation + data.validation_slices,
+        )
+    });
+    progress.line(format!(
+        "{training} slices to train on, {validation} to validate, over {} hospitals",
+        data.len()
+    ));
+    for data in data {
+        parts.push(HospitalParts {
+            id: data.id,
+            table: data.table,
+            images: data.images,
+        });
+        tests.push((data.id, data.test));
+        records.insert(data.id, data.records);
+    }
+    let run = match plan.updates {
+        UpdatesName::Sealed => {
+            let recordings = Recordings::default();
+            let sums = SumCheck::new(Arc::clone(manifest), recordings.clone(), records);
+            let observer = Observer::new(Arc::clone(manifest), Arc::clone(progress), sums);
+            let finished = federation::run(plan, parts, &recordings, observer, &output.vaults());
+            progress.clear();
+            RunResult::of_sealed(finished?, usize::from(plan.hospitals))
+                .context("no hospital has opened a sum")?
+        }
+        UpdatesName::Plain => {
+            let images = parts
+                .into_iter()
+                .map(|parts| (parts.id, parts.images))
+                .collect();
+            let finished = plain_updates::run(plan, manifest, images, &records, progress);
+            progress.clear();
+            RunResult::of_plain(finished?)
+        }
+    };
+    Ok((run, tests))
+}
+
+fn write_files(
+    output: &Output,
+    plan: &Plan,
+    manifest: &Manifest,
+    run: &RunResult,
+    summary: &Summary,
+    test: &TestResult,
+    warnings: &[String],
+) -> anyhow::Result<()> {
+    output.write_json("summary.json", summary)?;
+    output.write_json_lines("metrics.jsonl", &summary::metrics_lines(run))?;
+    output.write_json_lines("transcript.jsonl", &run.transcript)?;
+    let card = report::ModelCard::new(plan, manifest, summary);
+    report::write_model(
+        &output.path("model.safetensors"),
+        manifest,
+        run.model.values(),
+        &card,
+    )?;
+    output.write_json("model.json", &card)?;
+    output.write(
+        "report.html",
+        report::html(summary, plan, test, warnings)?.as_bytes(),
+    )
+}
+
+/// A run that ended, but not as it must: its files are there to look at.
+fn verdict(run: &RunResult) -> anyhow::Result<()> {
+    for fault in &run.faults {
+        eprintln!("the check of the sums: {fault}");
+    }
+    if run.integers_exact == Some(false) {
+        bail!("a hospital has opened a sum that is not the sum of the contributions");
+    }
+    if run.models_equal == Some(false) {
+        bail!("the hospitals do not hold the same model");
+    }
+    Ok(())
+}

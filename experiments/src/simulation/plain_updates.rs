@@ -1,0 +1,234 @@
+//! `--updates plain`: the same training with the means of floats in the clear and no coordinator. INSECURE: it exists to be
+//! compared with. Production code has no path that sends an update in the clear, so it is here and not there.
+
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
+
+use anyhow::{Context, anyhow};
+use crypto::sealed_sum::HospitalId;
+use participant::{
+    compute::ComputeSlots,
+    hospital_data::ImageSet,
+    trainer::{CnnTrainer, LocalTrainer},
+    vault::{
+        EvaluateRequest, TrainRequest, TrainingPlan,
+        conditioning::{ConditionedWeights, Filter},
+        statistics::{ClinicalRecords, Statistics, own_counters},
+        training_seed,
+    },
+};
+use protocol::{
+    common_model::CommonModel,
+    manifest::{Manifest, Purpose},
+};
+
+use super::{
+    beside,
+    filters::{filters, model_for_trainer},
+    history::History,
+    observer::round_line,
+    plan::Plan,
+    progress::{Phase, Progress},
+};
+
+/// A finished run.
+pub struct PlainRun {
+    /// The common model.
+    pub model: CommonModel,
+    /// The learning rounds.
+    pub history: History,
+    /// The scaled features of each hospital.
+    pub features: BTreeMap<HospitalId, Vec<ConditionedWeights>>,
+    /// Wall seconds of training and evaluation, summed over hospitals.
+    pub training_secs: f64,
+}
+
+struct PlainHospital {
+    id: HospitalId,
+    trainer: CnnTrainer,
+    features: Vec<ConditionedWeights>,
+    /// Loss and steps of the last training.
+    training: (f64, u32),
+    training_secs: f64,
+}
+
+/// Trains without protection.
+///
+/// # Errors
+/// A hospital that cannot train.
+pub fn run(
+    plan: &Plan,
+    manifest: &Arc<Manifest>,
+    images: Vec<(HospitalId, ImageSet)>,
+    records: &BTreeMap<HospitalId, ClinicalRecords>,
+    progress: &Progress,
+) -> anyhow::Result<PlainRun> {
+    let began = Instant::now();
+    let statistics = statistics(manifest, records)?;
+    let scaled = |id: &HospitalId| {
+        records
+            .get(id)
+            .map(|records| records.scaled(&statistics))
+            .unwrap_or_default()
+    };
+    let mut hospitals: Vec<PlainHospital> = images
+        .into_iter()
+        .map(|(id, images)| {
+            let trainer = CnnTrainer::new(images, plan.device);
+            PlainHospital {
+                id,
+                trainer,
+                features: scaled(&id),
+                training: (0.0, 0),
+                training_secs: 0.0,
+            }
+        })
+        .collect();
+    let mut model = CommonModel::initial(manifest);
+    let mut history = History::default();
+    let slots = ComputeSlots::new(plan.threads);
+    for round in 1..=manifest.rounds {
+        let class_weights = statistics.class_weights();
+        let changes = in_parallel(&mut hospitals, &slots, |hospital| {
+            hospital.train(manifest, &model, round, &class_weights, progress)
+        })?;
+        let contributing = changes
+            .into_iter()
+            .filter(|(id, _)| plan.faults.contributes(*id, round));
+        let (contributors, changes): (Vec<HospitalId>, Vec<Vec<f64>>) = contributing.unzip();
+        model.apply_mean(&beside::mean(&changes), contributors.len());
+        history.updated(
+            round,
+            contributors.iter().map(|id| id.get()).collect(),
+            began.elapsed().as_secs_f64(),
+        );
+        let counters = in_parallel(&mut hospitals, &slots, |hospital| {
+            hospital.evaluate(manifest, &model)
+        })?;
+        let sum = beside::add_counters(counters.into_iter().map(|(_, counters)| Some(counters)));
+        history.evaluated(
+            round,
+            manifest.task,
+            &sum.unwrap_or_default(),
+            began.elapsed().as_secs_f64(),
+        );
+        if let Some(record) = history.round(round) {
+            progress.line(round_line(record, manifest.rounds));
+        }
+    }
+    Ok(PlainRun {
+        model,
+        history,
+        training_secs: hospitals
+            .iter()
+            .map(|hospital| hospital.training_secs)
+            .sum(),
+        features: hospitals
+            .into_iter()
+            .map(|hospital| (hospital.id, hospital.features))
+            .collect(),
+    })
+}
+
+impl PlainHospital {
+    fn train(
+        &mut self,
+        manifest: &Arc<Manifest>,
+        model: &CommonModel,
+        round: u32,
+        class_weights: &[f64],
+        progress: &Progress,
+    ) -> Result<Vec<f64>, String> {
+        let began = Instant::now();
+        let request = TrainRequest {
+            round,
+            model: model_for_trainer(manifest, model),
+            filters: self.filters(manifest, model),
+            class_weights: class_weights.to_vec(),
+            seed: training_seed(manifest, self.id, round),
+            model_hash: model.hash(),
+            plan: TrainingPlan::of(manifest),
+        };
+        let id = self.id;
+        let update = self.trainer.train(request, &mut |done, total| {
+            progress.hospital(id, Phase::Training { done, total })
+        })?;
+        progress.hospital(id, Phase::Waiting);
+        self.training = (update.loss, update.batches);
+        self.training_secs += began.elapsed().as_secs_f64();
+        Ok(beside::change(manifest, model, &update, &self.features))
+    }
+
+    /// The counters of the manifest's evaluation.
+    fn evaluate(
+        &mut self,
+        manifest: &Arc<Manifest>,
+        model: &CommonModel,
+    ) -> Result<Vec<u64>, String> {
+        let began = Instant::now();
+        let filters = self.filters(manifest, model);
+        let request = EvaluateRequest {
+            round: 0,
+            model: model_for_trainer(manifest, model),
+            filters,
+            plan: TrainingPlan::of(manifest),
+        };
+        let counts = self.trainer.evaluate(request)?;
+        self.training_secs += began.elapsed().as_secs_f64();
+        Ok(beside::evaluation_counters(&counts, self.training))
+    }
+
+    fn filters(&self, manifest: &Manifest, model: &CommonModel) -> Option<Vec<Filter>> {
+        manifest
+            .conditioning
+            .uses_filters()
+            .then(|| filters(self.id, model, &self.features))
+    }
+}
+
+/// All hospitals at once, as many as there are slots; the results in the hospitals' order.
+fn in_parallel<T: Send>(
+    hospitals: &mut [PlainHospital],
+    slots: &ComputeSlots,
+    job: impl Fn(&mut PlainHospital) -> Result<T, String> + Sync,
+) -> anyhow::Result<Vec<(HospitalId, T)>> {
+    std::thread::scope(|scope| {
+        let job = &job;
+        let running: Vec<_> = hospitals
+            .iter_mut()
+            .map(|hospital| {
+                (
+                    hospital.id,
+                    scope.spawn(move || slots.run(|| job(hospital))),
+                )
+            })
+            .collect();
+        running
+            .into_iter()
+            .map(|(id, thread)| {
+                let result = thread
+                    .join()
+                    .map_err(|_| anyhow!("the thread of hospital {id} has stopped unexpectedly"))?;
+                Ok((
+                    id,
+                    result
+                        .map_err(|reason| anyhow!(reason))
+                        .with_context(|| format!("hospital {id} cannot go on"))?,
+                ))
+            })
+            .collect()
+    })
+}
+
+fn statistics(
+    manifest: &Manifest,
+    records: &BTreeMap<HospitalId, ClinicalRecords>,
+) -> anyhow::Result<Statistics> {
+    let counters =
+        beside::add_counters(records.values().map(|records| Some(own_counters(records))));
+    let counters =
+        counters.filter(|counters| counters.len() == manifest.counters(Purpose::Stats).len());
+    Ok(Statistics::from_counters(
+        manifest,
+        &counters.context("the statistics do not add up")?,
+    ))
+}

@@ -1,0 +1,443 @@
+//! The options of a simulation, checked, as typed values.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use coordinator::settings::RunSettings;
+use model::{
+    data::SplitKind,
+    device::{Device, DeviceError},
+};
+use protocol::manifest::{Conditioning, Task};
+
+use super::fault_plan::{FaultPlan, FaultPlanError};
+use crate::{
+    commands::{ConditioningName, ProfileName, SimulateOptions, SplitName, TaskName, UpdatesName},
+    phantom::PhantomSettings,
+};
+
+/// What to simulate.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// As the operator would write it. The local steps follow once the data is known.
+    pub run: RunSettings,
+    /// Number of hospitals.
+    pub hospitals: u8,
+    /// Where patients come from.
+    pub source: DataSource,
+    /// How each hospital cuts its patients.
+    pub split: SplitKind,
+    /// The conditioning as it was asked for, for the summary.
+    pub conditioning: ConditioningName,
+    /// The parameters as they were asked for, for the summary.
+    pub profile: ProfileName,
+    /// Sealed, or in the clear.
+    pub updates: UpdatesName,
+    /// Who vanishes when.
+    pub faults: FaultPlan,
+    /// Of everything.
+    pub seed: u64,
+    /// Threads that compute.
+    pub threads: usize,
+    /// Where the network computes.
+    pub device: Device,
+    /// Where the files go.
+    pub out: PathBuf,
+    /// What a person should know before it starts.
+    pub remarks: Vec<String>,
+}
+
+/// Where patients come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DataSource {
+    /// Made up.
+    Phantom {
+        /// Over all hospitals.
+        patients: usize,
+        /// Of each patient.
+        slices: usize,
+    },
+    /// A folder in MS60 layout.
+    Folder(PathBuf),
+}
+
+impl Plan {
+    /// Checks the options as far as they can be checked before any data is read.
+    ///
+    /// # Errors
+    /// [`PlanError`] names the option and what to do.
+    pub fn new(options: &SimulateOptions) -> Result<Self, PlanError> {
+        if !(2..=100).contains(&options.hospitals) {
+            return Err(PlanError::OutOfRange {
+                option: "--hospitals",
+                found: options.hospitals.into(),
+                least: 2,
+                most: 100,
+            });
+        }
+        let counts = [
+            ("--rounds", options.rounds, MOST_ROUNDS),
+            ("--local-epochs", options.local_epochs, MOST_LOCAL_EPOCHS),
+            ("--round-timeout-secs", options.round_timeout_secs, 86_400),
+        ];
+        for (option, found, most) in counts {
+            if !(1..=most).contains(&found) {
+                return Err(PlanError::OutOfRange {
+                    option,
+                    found: found.into(),
+                    least: 1,
+                    most: most.into(),
+                });
+            }
+        }
+        let faults = FaultPlan::new(options.drop.clone(), options.hospitals, options.rounds)?;
+        let threads = match options.threads {
+            None => std::thread::available_parallelism().map_or(1, usize::from),
+            Some(threads @ 1..=1024) => threads,
+            Some(found) => {
+                return Err(PlanError::OutOfRange {
+                    option: "--threads",
+                    found: found as u64,
+                    least: 1,
+                    most: 1024,
+                });
+            }
+        };
+        let (source, remarks) = source(options)?;
+        let out = options
+            .out
+            .clone()
+            .unwrap_or_else(|| default_folder(options, SystemTime::now()));
+        check_out(&out)?;
+        Ok(Self {
+            run: RunSettings {
+                name: format!("simulation, seed {}", options.seed),
+                task: task(options.task),
+                conditioning: conditioning(options.conditioning, options.profile),
+                rounds: options.rounds,
+                local_epochs: options.local_epochs,
+                seed: options.seed,
+                round_timeout_secs: options.round_timeout_secs,
+                ..RunSettings::default()
+            },
+            hospitals: options.hospitals,
+            source,
+            split: match options.split {
+                SplitName::Patient => SplitKind::Patient,
+                SplitName::Slice => SplitKind::Slice,
+            },
+            conditioning: options.conditioning,
+            profile: options.profile,
+            updates: options.updates,
+            faults,
+            seed: options.seed,
+            threads,
+            device: options.device.resolve()?,
+            out,
+            remarks,
+        })
+    }
+
+    /// `binary` or `multiclass`.
+    pub fn task_name(&self) -> &'static str {
+        match self.run.task {
+            Task::Binary => "binary",
+            Task::Multiclass => "multiclass",
+        }
+    }
+
+    /// `patient` or `slice`.
+    pub fn split_name(&self) -> &'static str {
+        match self.split {
+            SplitKind::Patient => "patient",
+            SplitKind::Slice => "slice",
+        }
+    }
+
+    /// The hospitals' numbers.
+    pub fn hospital_ids(&self) -> impl Iterator<Item = crypto::sealed_sum::HospitalId> + use<> {
+        (1..=self.hospitals)
+            .map(|number| crypto::sealed_sum::HospitalId::new(number).expect("at most 100"))
+    }
+}
+
+/// The library's word for the option.
+pub fn task(name: TaskName) -> Task {
+    match name {
+        TaskName::Binary => Task::Binary,
+        TaskName::Multiclass => Task::Multiclass,
+    }
+}
+
+/// The model's word for the option.
+pub fn model_task(name: TaskName) -> model::data::Task {
+    participant::hospital_data::model_task(task(name))
+}
+
+fn conditioning(name: ConditioningName, profile: ProfileName) -> Conditioning {
+    match (name, profile) {
+        (ConditioningName::Encrypted, ProfileName::Hardened) => Conditioning::EncryptedHardened,
+        (ConditioningName::Encrypted, ProfileName::Study) => Conditioning::EncryptedStudy,
+        (ConditioningName::Plain, _) => Conditioning::Plain,
+        (ConditioningName::None, _) => Conditioning::None,
+    }
+}
+
+fn source(options: &SimulateOptions) -> Result<(DataSource, Vec<String>), PlanError> {
+    if options.data != "phantom" {
+        let folder = PathBuf::from(&options.data);
+        if !folder.is_dir() {
+            return Err(PlanError::NoData { folder });
+        }
+        let given = [
+            ("--patients", options.patients.is_some()),
+            ("--slices", options.slices.is_some()),
+        ];
+        let ignored = given.into_iter().filter(|(_, given)| *given);
+        let remark = |(option, _)| {
+            format!(
+                "{option} is for the phantom; every patient and slice of {} is taken",
+                folder.display()
+            )
+        };
+        return Ok((
+            DataSource::Folder(folder.clone()),
+            ignored.map(remark).collect(),
+        ));
+    }
+    let defaults = PhantomSettings::default();
+    let patients = options.patients.unwrap_or(defaults.patients);
+    let slices = options.slices.unwrap_or(defaults.slices_per_patient);
+    for (option, found, least, most) in [
+        (
+            "--patients",
+            patients,
+            usize::from(options.hospitals),
+            100_000,
+        ),
+        ("--slices", slices, 1, 512),
+    ] {
+        if !(least..=most).contains(&found) {
+            return Err(PlanError::OutOfRange {
+                option,
+                found: found as u64,
+                least: least as u64,
+                most: most as u64,
+            });
+        }
+    }
+    Ok((DataSource::Phantom { patients, slices }, Vec::new()))
+}
+
+/// The folder must be absent or empty: an earlier run is never overwritten.
+fn check_out(folder: &Path) -> Result<(), PlanError> {
+    match std::fs::read_dir(folder) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(PlanError::OutNotEmpty {
+                folder: folder.to_owned(),
+            }),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(PlanError::OutUnusable {
+            folder: folder.to_owned(),
+            reason: error.to_string(),
+        }),
+    }
+}
+
+/// `runs/20261122T161400Z-phantom-binary-seed-1`.
+fn default_folder(options: &SimulateOptions, now: SystemTime) -> PathBuf {
+    let data = Path::new(&options.data)
+        .file_name()
+        .map_or_else(|| "data".into(), |name| name.to_string_lossy().into_owned());
+    let seconds = now
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs());
+    PathBuf::from("runs").join(format!(
+        "{}-{data}-{}-seed-{}",
+        utc_stamp(seconds),
+        options.task,
+        options.seed
+    ))
+}
+
+/// Basic ISO 8601 in UTC; days to a date by Hinnant's `civil_from_days`.
+fn utc_stamp(unix_seconds: u64) -> String {
+    let (days, second) = (unix_seconds / 86_400, unix_seconds % 86_400);
+    let shifted = days + 719_468;
+    let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    format!(
+        "{year:04}{month:02}{day:02}T{:02}{:02}{:02}Z",
+        second / 3600,
+        second / 60 % 60,
+        second % 60
+    )
+}
+
+/// Options that cannot be simulated.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// A number outside its range.
+    #[error("{option} is {found}, choose a number from {least} to {most}")]
+    OutOfRange {
+        /// Which option.
+        option: &'static str,
+        /// What was given.
+        found: u64,
+        /// The smallest allowed.
+        least: u64,
+        /// The largest allowed.
+        most: u64,
+    },
+    /// Drops that leave too few hospitals, or do not exist.
+    #[error(transparent)]
+    Faults(#[from] FaultPlanError),
+    /// No device of that name.
+    #[error("--device: {0}")]
+    Device(#[from] DeviceError),
+    /// No such data.
+    #[error("--data {}: there is no such folder; give one in MS60 layout, or leave --data out for the phantom", folder.display())]
+    NoData {
+        /// What was given.
+        folder: PathBuf,
+    },
+    /// The output folder has something in it.
+    #[error("--out {}: the folder is not empty; choose another one, or empty it", folder.display())]
+    OutNotEmpty {
+        /// Which folder.
+        folder: PathBuf,
+    },
+    /// The output folder cannot be looked into.
+    #[error("--out {}: {reason}; choose another folder", folder.display())]
+    OutUnusable {
+        /// Which folder.
+        folder: PathBuf,
+        /// What the system says.
+        reason: String,
+    },
+}
+
+/// What a vault's default policy accepts.
+const MOST_ROUNDS: u32 = 1000;
+const MOST_LOCAL_EPOCHS: u32 = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: SimulateOptions,
+    }
+
+    fn options(arguments: &[&str]) -> SimulateOptions {
+        let line = ["simulate"].iter().chain(arguments);
+        Line::try_parse_from(line)
+            .map(|line| line.options)
+            .expect("options that parse")
+    }
+
+    fn refusal(arguments: &[&str]) -> String {
+        Plan::new(&options(arguments))
+            .map(|_| ())
+            .expect_err("refused")
+            .to_string()
+    }
+
+    #[test]
+    fn the_defaults_are_the_contracts() {
+        let plan = Plan::new(&options(&[])).expect("playable");
+        assert_eq!(
+            (plan.hospitals, plan.run.rounds, plan.run.local_epochs),
+            (3, 8, 2)
+        );
+        assert_eq!(
+            plan.source,
+            DataSource::Phantom {
+                patients: 120,
+                slices: 16
+            }
+        );
+        assert_eq!(plan.run.task, Task::Binary);
+        assert_eq!(plan.split, SplitKind::Patient);
+        assert_eq!(plan.run.conditioning, Conditioning::EncryptedHardened);
+        assert_eq!(
+            (plan.updates, plan.run.round_timeout_secs, plan.seed),
+            (UpdatesName::Sealed, 30, 1)
+        );
+        assert!(plan.out.starts_with("runs"));
+    }
+
+    #[test]
+    fn the_profile_is_that_of_the_encryption() {
+        let study = Plan::new(&options(&["--profile", "study"])).expect("playable");
+        assert_eq!(study.run.conditioning, Conditioning::EncryptedStudy);
+        let plain = Plan::new(&options(&["--profile", "study", "--conditioning", "plain"]))
+            .expect("playable");
+        assert_eq!(plain.run.conditioning, Conditioning::Plain);
+    }
+
+    #[test]
+    fn refusals_name_the_option_and_the_way_out() {
+        for (arguments, parts) in [
+            (&["--hospitals", "1"][..], &["--hospitals", "2 to 100"][..]),
+            (&["--hospitals", "101"], &["--hospitals", "2 to 100"]),
+            (&["--rounds", "0"], &["--rounds", "from 1"]),
+            (&["--patients", "2"], &["--patients", "from 3"]),
+            (&["--slices", "0"], &["--slices"]),
+            (&["--threads", "0"], &["--threads"]),
+            (&["--round-timeout-secs", "0"], &["--round-timeout-secs"]),
+            (
+                &["--data", "no-such-folder"],
+                &["--data no-such-folder", "MS60"],
+            ),
+            (
+                &["--drop", "2@before-upload:1", "--drop", "3@mid-upload:1"],
+                &["t = 2", "m_min = 2"],
+            ),
+            (&["--device", "cuda:4096"], &["--device", "cpu"]),
+        ] {
+            let refusal = refusal(arguments);
+            assert!(parts.iter().all(|part| refusal.contains(part)), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn an_output_folder_with_something_in_it_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().to_str().expect("text").to_owned();
+        assert!(Plan::new(&options(&["--out", &path])).is_ok());
+        std::fs::write(folder.path().join("summary.json"), "{}").expect("written");
+        assert!(refusal(&["--out", &path]).contains("not empty"));
+    }
+
+    #[test]
+    fn flags_that_do_not_exist_yet_do_not_parse() {
+        for flag in ["--strategy", "--partition"] {
+            assert!(Line::try_parse_from(["simulate", flag, "equal"]).is_err());
+        }
+    }
+
+    #[test]
+    fn stamps_are_dates() {
+        assert_eq!(utc_stamp(0), "19700101T000000Z");
+        assert_eq!(utc_stamp(951_782_400 + 3_661), "20000229T010101Z");
+        assert_eq!(utc_stamp(1_767_225_599), "20251231T235959Z");
+    }
+}

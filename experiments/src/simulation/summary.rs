@@ -1,0 +1,279 @@
+//! `summary.json`: the contract with scripts. Keys may be added; none is renamed or dropped.
+
+use std::collections::BTreeMap;
+
+use model::metrics::Metrics;
+use protocol::manifest::Manifest;
+use serde::Serialize;
+
+use super::{
+    history::RoundRecord,
+    plan::{DataSource, Plan},
+    run::RunResult,
+    test_metrics::TestResult,
+};
+
+/// See the module. What is not defined is null.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// Of this layout.
+    pub schema: u32,
+    /// `--seed`.
+    pub seed: u64,
+    /// `--hospitals`.
+    pub hospitals: u8,
+    /// `--rounds`.
+    pub rounds: u32,
+    /// Trainable values.
+    pub parameters: usize,
+    /// `phantom`, or the folder.
+    pub data: String,
+    /// `--task`.
+    pub task: &'static str,
+    /// `--split`.
+    pub split: &'static str,
+    /// `sealed`, or `plain`, which is insecure.
+    pub updates: String,
+    /// To the coordinator.
+    pub upload: Bytes,
+    /// From the coordinator.
+    pub download: Bytes,
+    /// Opened sums against those computed beside the protocol.
+    pub sum: Sum,
+    /// The filters.
+    pub conditioning: ConditioningSummary,
+    /// What the hospitals hold at the end.
+    pub agreement: Agreement,
+    /// Wall seconds, summed over hospitals, but for `total`.
+    pub seconds: Seconds,
+    /// The last common model on the pooled test sets.
+    pub test: TestSummary,
+    /// The learning rounds.
+    pub history: Vec<RoundRecord>,
+    /// The most memory that the process had.
+    pub peak_rss_bytes: Option<u64>,
+    /// Rows of a clinical table that have no images.
+    pub rows_without_images: usize,
+    /// Where the network computed.
+    pub device: String,
+    /// `--threads`.
+    pub threads: usize,
+    /// Of this program.
+    pub code_version: &'static str,
+}
+
+/// Message bytes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Bytes {
+    /// Mean over hospitals and rounds; set-up, statistics, conditioning and evaluation included.
+    pub bytes_per_hospital_round: Option<f64>,
+    /// Over 4 bytes a parameter.
+    pub ratio_to_f32: Option<f64>,
+}
+
+/// How right the sums were.
+#[derive(Clone, Debug, Serialize)]
+pub struct Sum {
+    /// Whether every hospital opened every integer exactly.
+    pub integers_exact: Option<bool>,
+    /// The largest difference of an opened mean from the float mean, over its tensor's clip.
+    pub max_error_over_clip: Option<f64>,
+    /// The same in quantisation steps.
+    pub max_error_over_step: Option<f64>,
+    /// Values cut off by their clip, over all hospitals and rounds.
+    pub saturated_values: Option<u64>,
+}
+
+/// How the filters were made.
+#[derive(Clone, Debug, Serialize)]
+pub struct ConditioningSummary {
+    /// `--conditioning`.
+    pub mode: String,
+    /// `--profile`.
+    pub profile: String,
+    /// The largest difference of a decrypted product from the product in the clear, before rounding and clipping.
+    pub max_abs_error: Option<f64>,
+    /// At the hospital and the coordinator.
+    pub milliseconds_per_hospital_round: Option<f64>,
+}
+
+/// Whether all ended alike.
+#[derive(Clone, Debug, Serialize)]
+pub struct Agreement {
+    /// Over all hospitals, those that were away included.
+    pub model_hashes_equal: Option<bool>,
+    /// In hexadecimal.
+    pub model_hash: String,
+}
+
+/// Wall seconds.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Seconds {
+    /// From the start of the program's work to the writing of this.
+    pub total: f64,
+    /// Training and evaluation at hospitals.
+    pub training: f64,
+    /// Quantising, masking, sharing.
+    pub sealing: f64,
+    /// At the coordinator.
+    pub adding: f64,
+    /// Opening and moving the model.
+    pub opening: f64,
+    /// At hospitals and the coordinator.
+    pub conditioning: f64,
+    /// Transfers, as hospitals wait for them.
+    pub transport: f64,
+}
+
+/// The test.
+#[derive(Clone, Debug, Serialize)]
+pub struct TestSummary {
+    /// Of slices.
+    pub slice: Scores,
+    /// Of patients, by the mean of their slices.
+    pub patient: Scores,
+}
+
+/// Scores of one set of predictions.
+#[derive(Clone, Debug, Serialize)]
+pub struct Scores {
+    /// Share seen right.
+    pub accuracy: f64,
+    /// Mean over the classes.
+    pub f1_macro: f64,
+    /// Null with a class that does not occur.
+    pub auroc: Option<f64>,
+    /// Share of the largest class.
+    pub majority: f64,
+    /// How many.
+    pub count: u64,
+    /// `confusion[truth][prediction]`.
+    pub confusion: Vec<Vec<u64>>,
+}
+
+impl Summary {
+    /// Gathers it.
+    pub fn new(
+        plan: &Plan,
+        manifest: &Manifest,
+        run: &RunResult,
+        test: &TestResult,
+        total_secs: f64,
+        rows_without_images: usize,
+    ) -> Self {
+        let parameters = manifest.layout.parameters();
+        let hospital_rounds = f64::from(plan.hospitals) * f64::from(manifest.rounds);
+        let bytes = |bytes: Option<u64>| {
+            let each = bytes.map(|bytes| bytes as f64 / hospital_rounds);
+            Bytes {
+                bytes_per_hospital_round: each,
+                ratio_to_f32: each.map(|each| each / (4.0 * parameters as f64)),
+            }
+        };
+        let encrypted = manifest.conditioning.profile().is_some();
+        let conditioning_ms = 1000.0 * run.seconds.conditioning / hospital_rounds;
+        Self {
+            schema: 1,
+            seed: plan.seed,
+            hospitals: plan.hospitals,
+            rounds: manifest.rounds,
+            parameters,
+            data: match &plan.source {
+                DataSource::Phantom { .. } => "phantom".to_owned(),
+                DataSource::Folder(folder) => folder.display().to_string(),
+            },
+            task: plan.task_name(),
+            split: plan.split_name(),
+            updates: plan.updates.to_string(),
+            upload: bytes(run.sent_bytes),
+            download: bytes(run.received_bytes),
+            sum: Sum {
+                integers_exact: run.integers_exact,
+                max_error_over_clip: run.max_error.map(|error| error.over_clip),
+                max_error_over_step: run.max_error.map(|error| error.over_step),
+                saturated_values: run.saturated,
+            },
+            conditioning: ConditioningSummary {
+                mode: plan.conditioning.to_string(),
+                profile: plan.profile.to_string(),
+                max_abs_error: run.largest_product_error.filter(|_| encrypted),
+                milliseconds_per_hospital_round: manifest
+                    .conditioning
+                    .uses_filters()
+                    .then_some(conditioning_ms),
+            },
+            agreement: Agreement {
+                model_hashes_equal: run.models_equal,
+                model_hash: hex::encode(run.model.hash()),
+            },
+            seconds: Seconds {
+                total: total_secs,
+                ..run.seconds.clone()
+            },
+            test: TestSummary {
+                slice: Scores::new(&test.slice, test.majority_slice),
+                patient: Scores::new(&test.patient, test.majority_patient),
+            },
+            history: run.history.clone(),
+            peak_rss_bytes: peak_rss_bytes(),
+            rows_without_images,
+            device: plan.device.to_string(),
+            threads: plan.threads,
+            code_version: env!("CARGO_PKG_VERSION"),
+        }
+    }
+}
+
+impl Scores {
+    fn new(metrics: &Metrics, majority: f64) -> Self {
+        Self {
+            accuracy: metrics.confusion.accuracy(),
+            f1_macro: metrics.confusion.macro_average().f1,
+            auroc: metrics.auroc,
+            majority,
+            count: metrics.confusion.total(),
+            confusion: metrics.confusion.counts().to_vec(),
+        }
+    }
+}
+
+/// A line of `metrics.jsonl`: the round, and how right its sum was.
+#[derive(Serialize)]
+pub struct MetricsLine<'a> {
+    /// The round.
+    #[serde(flatten)]
+    pub round: &'a RoundRecord,
+    /// As in [`Sum`], of this round.
+    pub max_error_over_clip: Option<f64>,
+    /// As in [`Sum`], of this round.
+    pub max_error_over_step: Option<f64>,
+    /// As in [`Sum`], of this round.
+    pub saturated_values: Option<u64>,
+}
+
+/// `VmHWM` of Linux; elsewhere nobody knows.
+fn peak_rss_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kibibytes * 1024)
+}
+
+/// The lines of `metrics.jsonl`.
+pub fn metrics_lines(run: &RunResult) -> Vec<MetricsLine<'_>> {
+    let of = |map: &BTreeMap<u32, super::beside::MeanError>, round: u32| map.get(&round).copied();
+    run.history
+        .iter()
+        .map(|round| {
+            let error = of(&run.errors, round.round);
+            MetricsLine {
+                round,
+                max_error_over_clip: error.map(|error| error.over_clip),
+                max_error_over_step: error.map(|error| error.over_step),
+                saturated_values: run.saturated_by_round.get(&round.round).copied(),
+            }
+        })
+        .collect()
+}

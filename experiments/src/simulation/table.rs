@@ -1,0 +1,126 @@
+//! The table on stdout.
+
+use std::fmt::Write as _;
+
+use super::summary::{Scores, Summary};
+
+/// What a person reads at the end. `out` is the folder with the files.
+pub fn table(summary: &Summary, out: &std::path::Path) -> String {
+    let mut text = String::new();
+    let mut row = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<26} {value}");
+    };
+    if summary.updates == "plain" {
+        row(
+            "INSECURE",
+            "updates were averaged in the clear, for comparison only".to_owned(),
+        );
+    }
+    row(
+        "hospitals, rounds",
+        format!("{}, {}", summary.hospitals, summary.rounds),
+    );
+    row(
+        "data, task, split",
+        format!(
+            "{}, {}, by {}{}",
+            summary.data,
+            summary.task,
+            summary.split,
+            leak_warning(summary)
+        ),
+    );
+    row("parameters", summary.parameters.to_string());
+    for (name, scores) in [
+        ("test, by patient", &summary.test.patient),
+        ("test, by slice", &summary.test.slice),
+    ] {
+        row(name, scores_in_words(scores) + leak_warning(summary));
+    }
+    for (name, bytes) in [("sent", &summary.upload), ("received", &summary.download)] {
+        if let (Some(bytes), Some(ratio)) = (bytes.bytes_per_hospital_round, bytes.ratio_to_f32) {
+            row(
+                name,
+                format!(
+                    "{:.2} MB a hospital and round, {ratio:.3} of the model in f32",
+                    bytes / 1e6
+                ),
+            );
+        }
+    }
+    if let (Some(exact), Some(error)) =
+        (summary.sum.integers_exact, summary.sum.max_error_over_step)
+    {
+        row(
+            "sums",
+            format!(
+                "{}; the mean within {error:.2} quantisation steps",
+                if exact {
+                    "every integer exact"
+                } else {
+                    "NOT EXACT"
+                }
+            ),
+        );
+    }
+    if let Some(error) = summary.conditioning.max_abs_error {
+        row(
+            "encrypted products",
+            format!(
+                "within {error:.1e} of the clear ({})",
+                summary.conditioning.profile
+            ),
+        );
+    }
+    if let Some(equal) = summary.agreement.model_hashes_equal {
+        row(
+            "models at the hospitals",
+            if equal { "all the same" } else { "DIFFERENT" }.to_owned(),
+        );
+    }
+    row("model hash", summary.agreement.model_hash.clone());
+    let seconds = &summary.seconds;
+    row(
+        "seconds",
+        format!(
+            "{:.1}; over hospitals: training {:.1}, sealing {:.1}, adding {:.1}, opening {:.1}, conditioning {:.1}, transport {:.1}",
+            seconds.total,
+            seconds.training,
+            seconds.sealing,
+            seconds.adding,
+            seconds.opening,
+            seconds.conditioning,
+            seconds.transport
+        ),
+    );
+    if let Some(bytes) = summary.peak_rss_bytes {
+        row(
+            "peak memory",
+            format!("{:.2} GiB", bytes as f64 / f64::from(1 << 30)),
+        );
+    }
+    row(
+        "files",
+        format!("{} (start with report.html)", out.display()),
+    );
+    text
+}
+
+/// Said beside every number of a split that leaks.
+pub fn leak_warning(summary: &Summary) -> &'static str {
+    if summary.split == "slice" {
+        " [split by slice: slices of one patient on both sides]"
+    } else {
+        ""
+    }
+}
+
+fn scores_in_words(scores: &Scores) -> String {
+    let auroc = scores
+        .auroc
+        .map_or_else(|| "undefined".to_owned(), |auroc| format!("{auroc:.3}"));
+    format!(
+        "accuracy {:.3} (largest class {:.3}), macro F1 {:.3}, AUROC {auroc}, of {}",
+        scores.accuracy, scores.majority, scores.f1_macro, scores.count
+    )
+}

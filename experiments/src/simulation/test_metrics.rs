@@ -1,0 +1,122 @@
+//! The last common model on the pooled test sets, which only a simulation can pool.
+
+use std::collections::BTreeMap;
+
+use crypto::sealed_sum::HospitalId;
+use model::{
+    data::Slice,
+    device::Device,
+    metrics::{Metrics, Prediction, per_patient},
+    train::Trainer,
+};
+use participant::{trainer::architecture, vault::conditioning::ConditionedWeights};
+use protocol::{common_model::CommonModel, manifest::Manifest};
+
+use super::{
+    filters::{filters, model_for_trainer},
+    hospital::TestSet,
+};
+
+/// What the test shows.
+pub struct TestResult {
+    /// Of every slice by itself.
+    pub slice: Metrics,
+    /// Of every patient by the mean of its slices.
+    pub patient: Metrics,
+    /// Share of the largest class among the patients: what guessing it would reach.
+    pub majority_patient: f64,
+    /// The same among the slices.
+    pub majority_slice: f64,
+    /// A slice of every patient, to be shown.
+    pub shown: Vec<ShownSlice>,
+}
+
+/// A slice with what the model says of it.
+pub struct ShownSlice {
+    /// Whose patient.
+    pub hospital: HospitalId,
+    /// The patient's name in the cohort.
+    pub patient: String,
+    /// The slice.
+    pub slice: Slice,
+    /// The class it has.
+    pub label: usize,
+    /// Probability of each class.
+    pub probabilities: Vec<f32>,
+    /// The most probable class.
+    pub prediction: usize,
+}
+
+/// Evaluates the model on all test sets.
+///
+/// # Errors
+/// A model that does not fit the data, in words.
+pub fn test(
+    manifest: &Manifest,
+    model: &CommonModel,
+    device: Device,
+    sets: Vec<(HospitalId, TestSet)>,
+    features: &BTreeMap<HospitalId, Vec<ConditionedWeights>>,
+) -> anyhow::Result<TestResult> {
+    let classes = manifest.task.classes();
+    let mut trainer = Trainer::new(architecture(manifest.task, manifest.conditioning), device);
+    let values = model_for_trainer(manifest, model);
+    let (mut slices, mut shown) = (Vec::new(), Vec::new());
+    let mut patients_before = 0;
+    for (hospital, set) in sets {
+        let features = features.get(&hospital).map_or(&[][..], Vec::as_slice);
+        let filters = manifest
+            .conditioning
+            .uses_filters()
+            .then(|| filters(hospital, model, features));
+        let evaluation = trainer.evaluate(&set.dataset, &values, filters.as_deref())?;
+        let own = set
+            .dataset
+            .patients()
+            .iter()
+            .zip(set.dataset.labels())
+            .zip(evaluation.probabilities);
+        let own: Vec<Prediction> = own
+            .map(|((patient, label), probabilities)| Prediction {
+                patient: patients_before + patient,
+                label,
+                probabilities,
+            })
+            .collect();
+        for example in set.examples {
+            let prediction = &own[example.sample];
+            shown.push(ShownSlice {
+                hospital,
+                patient: example.patient,
+                slice: example.slice,
+                label: prediction.label,
+                probabilities: prediction.probabilities.clone(),
+                prediction: prediction.class(),
+            });
+        }
+        patients_before += own
+            .iter()
+            .map(|prediction| prediction.patient + 1 - patients_before)
+            .max()
+            .unwrap_or(0);
+        slices.extend(own);
+    }
+    let patients = per_patient(&slices);
+    Ok(TestResult {
+        slice: Metrics::of(&slices, classes),
+        patient: Metrics::of(&patients, classes),
+        majority_patient: majority(&patients, classes),
+        majority_slice: majority(&slices, classes),
+        shown,
+    })
+}
+
+fn majority(predictions: &[Prediction], classes: usize) -> f64 {
+    let count = |class| {
+        predictions
+            .iter()
+            .filter(|prediction| prediction.label == class)
+            .count()
+    };
+    (0..classes).map(count).max().unwrap_or(0) as f64 / predictions.len().max(1) as f64
+}
