@@ -5,7 +5,7 @@
 //! ways release the same numbers.
 
 use crypto::{
-    ckks::{Ciphertext, Context, Profile, RelinearisationKey, SLOTS, SecretKey, encrypt_symmetric},
+    ckks::{self, Ciphertext, Context, Profile, RelinearisationKey, SLOTS, SecretKey},
     hash::Digest,
     sealed_sum::HospitalId,
 };
@@ -69,6 +69,9 @@ struct Encryption {
     announced: bool,
     version: u32,
     pending: Option<Pending>,
+    /// Blocks of products that were released under this key.
+    releases: usize,
+    /// Answers that were refused under this key, whatever came between them.
     failures: u32,
 }
 
@@ -111,6 +114,13 @@ impl Conditioner {
         }
     }
 
+    /// W has moved: products with the old one are of no use any more.
+    pub fn forget_request(&mut self) {
+        if let Some(encryption) = &mut self.encryption {
+            encryption.pending = None;
+        }
+    }
+
     /// What is still unanswered, for a new connection: the identical messages.
     pub fn repeat_request(&self) -> Vec<ToCoordinator> {
         let Some(encryption) = &self.encryption else { return Vec::new() };
@@ -122,32 +132,31 @@ impl Conditioner {
 
     /// Decrypts, checks every product and the empty slots, rounds and clips.
     ///
+    /// A key that has released 1000 blocks of products, or refused three answers to its requests in all its life, is replaced at
+    /// once; the next request announces the new one, with the features encrypted anew.
+    ///
     /// # Errors
-    /// [`ProductError`]; after three in a row the key is replaced, and the next request announces the new one.
+    /// [`ProductError`].
     pub fn accept(&mut self, products: &Products, rng: &mut impl CryptoRng) -> Result<Released, ProductError> {
         let encryption = self.encryption.as_mut().ok_or(ProductError::OtherRequest)?;
         let pending = encryption.pending.take_if(|pending| pending.digest == products.request).ok_or(ProductError::OtherRequest)?;
-        match encryption.check(products, &pending.weights, &self.features) {
-            Ok(released) => {
-                encryption.failures = 0;
-                Ok(released)
-            }
-            Err(error) => {
-                encryption.failures += 1;
-                if encryption.failures >= MOST_FAILURES {
-                    let (context, number) = (encryption.context.clone(), encryption.key_number + 1);
-                    *encryption = Encryption::new(context, number, &self.features, rng);
-                }
-                Err(error)
-            }
+        let released = encryption.check(products, &pending.weights, &self.features);
+        match &released {
+            Ok(_) => encryption.releases += encryption.feature_messages.len(),
+            Err(_) => encryption.failures += 1,
         }
+        if encryption.is_worn_out() {
+            let (context, number) = (encryption.context.clone(), encryption.key_number + 1);
+            *encryption = Encryption::new(context, number, &self.features, rng);
+        }
+        released
     }
 }
 
 impl Encryption {
     fn new(context: Context, key_number: u32, features: &[[f64; FEATURES]], rng: &mut impl CryptoRng) -> Self {
         let secret = SecretKey::generate(&context, rng);
-        let relinearisation = RelinearisationKey::generate(&context, &secret, rng);
+        let relinearisation = RelinearisationKey::generate(&secret, rng);
         let key_message = EvaluationKey { key: key_number, bytes: Bytes(relinearisation.to_bytes()) };
         let mut feature_messages = Vec::new();
         for (block, patients) in features.chunks(PATIENTS_PER_BLOCK).enumerate() {
@@ -166,8 +175,14 @@ impl Encryption {
             announced: false,
             version: 0,
             pending: None,
+            releases: 0,
             failures: 0,
         }
+    }
+
+    /// Whether one more answer could tell too much of this key (PROTOCOL.md 5.4, step 5, and 5.5).
+    fn is_worn_out(&self) -> bool {
+        self.failures >= MOST_FAILURES || self.releases + self.feature_messages.len() > MOST_RELEASES
     }
 
     fn announcement(&self) -> Vec<ToCoordinator> {
@@ -205,8 +220,8 @@ impl Encryption {
             if !ciphertext.is_product_of_fresh(&self.context) {
                 return Err(ProductError::Malformed("not a rescaled product of two fresh ciphertexts".into()));
             }
-            let plaintext = self.secret.decrypt(&self.context, &ciphertext).map_err(malformed)?;
-            let decoded = Zeroizing::new(self.context.decode(&plaintext));
+            let plaintext = ckks::decrypt(&self.secret, &ciphertext).map_err(malformed)?;
+            let decoded = self.context.decode(&plaintext);
             // Slots beyond the last patient hold W * 0; all of them are looked at, the last one among them.
             let mut expected = Zeroizing::new(vec![0.0; SLOTS]);
             for (slots, features) in expected.chunks_exact_mut(FEATURES).zip(patients) {
@@ -250,10 +265,241 @@ fn local_product(weights: &ConditionedWeights, features: &[f64; FEATURES]) -> [f
 
 fn encrypt(context: &Context, secret: &SecretKey, slots: &[f64], rng: &mut impl CryptoRng) -> Bytes {
     let plaintext = context.encode(slots, context.fresh_scale()).expect("features and weights are bounded and fit the slots");
-    Bytes(encrypt_symmetric(context, secret, &plaintext, rng).expect("a fresh plaintext has the top level").to_bytes())
+    Bytes(ckks::encrypt_symmetric(context, secret, &plaintext, rng).expect("a fresh plaintext has the top level").to_bytes())
 }
 
 const LARGEST_FEATURE: f64 = 8.0;
 const LARGEST_ERROR: f64 = 1.0 / (1_u64 << 20) as f64;
 const GRID: f64 = 4096.0;
 const MOST_FAILURES: u32 = 3;
+/// Blocks: 4 million values.
+const MOST_RELEASES: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crypto::ckks::{SeededCiphertext, multiply_relinearise_rescale};
+    use rand_chacha::ChaCha20Rng;
+    use rand_core::{Rng, SeedableRng};
+
+    /// What the coordinator does: keeps the last key and the features under it, and multiplies.
+    struct Server {
+        context: Context,
+        relinearisation: Option<RelinearisationKey>,
+        features: Vec<Ciphertext>,
+    }
+
+    impl Server {
+        fn answer(&mut self, messages: &[ToCoordinator]) -> Products {
+            for message in messages {
+                match message {
+                    ToCoordinator::EvaluationKey(key) => {
+                        self.relinearisation = Some(RelinearisationKey::from_bytes(&self.context, &key.bytes.0).expect("as sent"));
+                        self.features.clear();
+                    }
+                    ToCoordinator::EncryptedFeatures(features) => self.features.push(self.expand(&features.bytes)),
+                    _ => {}
+                }
+            }
+            let request = request(messages);
+            let filter = self.expand(&request.bytes);
+            let blocks = self.features.iter().map(|features| self.multiply(&filter, features)).collect();
+            Products { request: request.digest(), blocks: List(blocks) }
+        }
+
+        fn expand(&self, bytes: &Bytes) -> Ciphertext {
+            SeededCiphertext::from_bytes(&self.context, &bytes.0).expect("as sent").expand()
+        }
+
+        fn multiply(&self, left: &Ciphertext, right: &Ciphertext) -> Bytes {
+            let key = self.relinearisation.as_ref().expect("the key comes first");
+            Bytes(multiply_relinearise_rescale(&self.context, left, right, key).expect("two fresh ciphertexts").to_bytes())
+        }
+    }
+
+    /// A vault's conditioner and the coordinator's part.
+    struct Pair {
+        vault: Conditioner,
+        server: Server,
+        rng: ChaCha20Rng,
+    }
+
+    impl Pair {
+        fn new(patients: usize) -> Self {
+            let mut rng = ChaCha20Rng::from_seed([4; 32]);
+            let features = random_features(patients, &mut rng);
+            let vault = conditioner(features, Some(Profile::Hardened), &mut rng);
+            let server = Server { context: Context::new(Profile::Hardened), relinearisation: None, features: Vec::new() };
+            Self { vault, server, rng }
+        }
+
+        fn ask(&mut self, weights: ConditionedWeights) -> Vec<ToCoordinator> {
+            self.vault.request(weights, &mut self.rng).err().expect("products are asked for")
+        }
+
+        fn accept(&mut self, products: &Products) -> Result<Released, ProductError> {
+            self.vault.accept(products, &mut self.rng)
+        }
+
+        /// Asks and is answered well; the number of the key if it was announced.
+        fn exchange(&mut self) -> (Option<u32>, Released) {
+            let messages = self.ask(WEIGHTS);
+            let products = self.server.answer(&messages);
+            (announced_key(&messages), self.accept(&products).expect("the right products"))
+        }
+
+        fn encryption(&mut self) -> &mut Encryption {
+            self.vault.encryption.as_mut().expect("this vault encrypts")
+        }
+    }
+
+    const WEIGHTS: ConditionedWeights = [0.5, -0.25, 0.125, 1.0, -2.0, 0.3, 16.0, 0.0, -0.01];
+
+    fn conditioner(features: Vec<[f64; FEATURES]>, profile: Option<Profile>, rng: &mut ChaCha20Rng) -> Conditioner {
+        Conditioner::new(HospitalId::new(5).expect("a valid id"), [8; 16], features, profile, rng)
+    }
+
+    /// In [-9, 9]: some are beyond what the conditioner keeps.
+    fn random_features(patients: usize, rng: &mut ChaCha20Rng) -> Vec<[f64; FEATURES]> {
+        let mut feature = || (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64 * 18.0 - 9.0;
+        (0..patients).map(|_| std::array::from_fn(|_| feature())).collect()
+    }
+
+    fn request(messages: &[ToCoordinator]) -> &FilterRequest {
+        match messages.last() {
+            Some(ToCoordinator::FilterRequest(request)) => request,
+            other => panic!("a request comes last, not {other:?}"),
+        }
+    }
+
+    /// The number of the key that comes with a request, if one does: with all features, and all under this number.
+    fn announced_key(messages: &[ToCoordinator]) -> Option<u32> {
+        let request = request(messages);
+        let (key, features) = messages[..messages.len() - 1].split_first()?;
+        let ToCoordinator::EvaluationKey(key) = key else { panic!("the key comes first, not {key:?}") };
+        let digests = features.iter().map(|message| match message {
+            ToCoordinator::EncryptedFeatures(features) if features.key == key.key => features_digest(features),
+            other => panic!("features follow the key, not {other:?}"),
+        });
+        assert!(digests.eq(request.features.0.iter().copied()));
+        assert_eq!(request.key, key.key);
+        Some(key.key)
+    }
+
+    #[test]
+    fn encrypted_and_plain_release_the_same_filters() {
+        let patients = PATIENTS_PER_BLOCK + 45;
+        let mut pair = Pair::new(patients);
+        let features = pair.vault.features().to_vec();
+        let mut plain = conditioner(features, None, &mut pair.rng);
+        let local = plain.request(WEIGHTS, &mut pair.rng).expect("no products are needed");
+        let (key, released) = pair.exchange();
+        assert_eq!(key, Some(0));
+        assert_eq!(released.filters.len(), patients);
+        assert!(released.filters == local.filters);
+        assert!(released.largest_error > 0.0 && released.largest_error < 1e-9, "{}", released.largest_error);
+        let values = || released.filters.as_flattened().iter();
+        assert!(values().all(|value| value.abs() <= 1.0 && (value * 4096.0).fract() == 0.0));
+        assert!(values().any(|value| *value == 1.0) && values().any(|value| *value == -1.0));
+    }
+
+    #[test]
+    fn three_failures_in_a_keys_life_make_a_new_key() {
+        let mut pair = Pair::new(3);
+        for (attempt, good) in [false, true, false, true, false].into_iter().enumerate() {
+            let messages = pair.ask(WEIGHTS);
+            assert_eq!(request(&messages).key, 0);
+            assert_eq!(announced_key(&messages), (attempt == 0).then_some(0));
+            let mut products = pair.server.answer(&messages);
+            if !good {
+                products.blocks.0[0].0.pop();
+            }
+            assert_eq!(pair.accept(&products).is_ok(), good);
+        }
+        let old = pair.server.features.remove(0).key_id();
+        let (key, released) = pair.exchange();
+        assert_eq!((key, released.filters.len()), (Some(1), 3));
+        assert_ne!(pair.server.features[0].key_id(), old);
+        assert_eq!(pair.exchange().0, None);
+    }
+
+    #[test]
+    fn a_key_releases_a_thousand_blocks() {
+        let mut pair = Pair::new(PATIENTS_PER_BLOCK + 1);
+        assert_eq!(pair.exchange().0, Some(0));
+        assert_eq!(pair.encryption().releases, 2);
+        pair.encryption().releases = 996;
+        assert_eq!(pair.exchange().0, None);
+        assert_eq!(pair.exchange().0, None);
+        // Two blocks more would be 1002.
+        assert_eq!(pair.exchange().0, Some(1));
+        assert_eq!(pair.encryption().releases, 2);
+    }
+
+    #[test]
+    fn products_are_accepted_once_and_for_the_last_request_only() {
+        let mut pair = Pair::new(3);
+        let messages = pair.ask(WEIGHTS);
+        let earlier = pair.server.answer(&messages);
+        let messages = pair.ask(WEIGHTS);
+        let products = pair.server.answer(&messages);
+        assert_eq!(pair.accept(&earlier).err(), Some(ProductError::OtherRequest));
+        assert!(pair.accept(&products).is_ok());
+        assert_eq!(pair.accept(&products).err(), Some(ProductError::OtherRequest));
+        // What was not looked at tells nothing of the key.
+        assert_eq!(pair.encryption().failures, 0);
+        let mut plain = conditioner(vec![[0.0; FEATURES]], None, &mut pair.rng);
+        assert_eq!(plain.accept(&products, &mut pair.rng).err(), Some(ProductError::OtherRequest));
+    }
+
+    #[test]
+    fn wrong_products_are_refused() {
+        /// Puts something else in the place of the right products; is given those of another W too.
+        type Spoil = fn(&mut Pair, Products, &mut Products);
+        let wrong: [(&str, Spoil); 4] = [
+            ("another W", |_, other, products| products.blocks = other.blocks),
+            ("patients of another block", |_, _, products| products.blocks.0.swap(0, 1)),
+            ("f * f", |pair, _, products| {
+                let features = &pair.server.features[1];
+                products.blocks.0[1] = pair.server.multiply(features, features);
+            }),
+            ("something in the last slot", |pair, _, products| {
+                let mut slots = pair.vault.features[PATIENTS_PER_BLOCK..].concat();
+                let mut weights = WEIGHTS.repeat(PATIENTS_PER_BLOCK);
+                for slots in [&mut slots, &mut weights] {
+                    slots.resize(SLOTS, 0.0);
+                    slots[SLOTS - 1] = 0.01;
+                }
+                let [features, filter] = [slots, weights].map(|slots| {
+                    let encryption = pair.vault.encryption.as_ref().expect("this vault encrypts");
+                    let bytes = encrypt(&encryption.context, &encryption.secret, &slots, &mut pair.rng);
+                    pair.server.expand(&bytes)
+                });
+                products.blocks.0[1] = pair.server.multiply(&filter, &features);
+            }),
+        ];
+        let malformed: [(&str, Spoil); 4] = [
+            ("a block too few", |_, _, products| drop(products.blocks.0.pop())),
+            ("half a ciphertext", |_, _, products| products.blocks.0[0].0.truncate(65_000)),
+            ("another scale", |_, _, products| products.blocks.0[0].0[17] ^= 1),
+            ("another key", |_, _, products| products.blocks.0[0].0[0] ^= 1),
+        ];
+        for (case, spoil) in wrong.into_iter().chain(malformed) {
+            let mut pair = Pair::new(PATIENTS_PER_BLOCK + 2);
+            let messages = pair.ask(WEIGHTS.map(|weight| weight + 0.001));
+            let other = pair.server.answer(&messages);
+            let messages = pair.ask(WEIGHTS);
+            let mut products = pair.server.answer(&messages);
+            spoil(&mut pair, other, &mut products);
+            let refused = pair.accept(&products).err();
+            if wrong.iter().any(|(wrong, _)| *wrong == case) {
+                assert_eq!(refused, Some(ProductError::Wrong), "{case}");
+            } else {
+                assert!(matches!(refused, Some(ProductError::Malformed(_))), "{case}: {refused:?}");
+            }
+            assert_eq!(pair.encryption().failures, 1, "{case}");
+            // Asked again, the right products do.
+            assert_eq!(pair.exchange().1.filters.len(), PATIENTS_PER_BLOCK + 2, "{case}");
+        }
+    }
+}
