@@ -7,13 +7,21 @@
 //! | [`hospital_data`] | the patients, parted into the vault's and the trainer's half |
 //! | [`trainer`], [`compute`] | local training, and turns at the processor |
 //! | [`shell`], [`interruption`] | the connection and the threads around the vault |
-//! | [`settings`], [`commands`] | what people see |
+//! | [`evaluation`], [`model_file`] | what the hospital learns of the common model, and the model on disk |
+//! | [`settings`] | `participant.toml`, environment and flags as typed values, and the files they name |
+//! | [`state_folder`] | what must survive a restart, for one participant at a time |
+//!
+//! The program's commands are in the binary: `participant --help` tells of them.
 #![forbid(unsafe_code)]
 
 pub mod compute;
+pub mod evaluation;
 pub mod hospital_data;
 pub mod interruption;
 pub mod journal;
+pub mod model_file;
+pub mod settings;
 pub mod shell;
+pub mod state_folder;
 pub mod trainer;
 pub mod vault;

@@ -1,2 +1,16 @@
-//! participant
-fn main() {}
+//! The program `participant`: see `participant --help`.
+
+mod commands;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+fn main() -> ExitCode {
+    let arguments = commands::Arguments::parse();
+    arguments.log.start();
+    match arguments.command.execute() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}

@@ -140,6 +140,8 @@ CREATE TABLE IF NOT EXISTS evaluations (run BLOB NOT NULL, contributors BLOB NOT
 
 #[cfg(test)]
 mod tests {
+    use protocol::manifest::Purpose;
+
     use super::*;
 
     fn key(model: u8) -> SumKey {

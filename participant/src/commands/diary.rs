@@ -1,0 +1,142 @@
+//! Writes what happens into the log, and keeps the latest common model.
+
+use std::time::{Duration, Instant};
+
+use participant::{
+    evaluation::Evaluation,
+    model_file::LatestModel,
+    shell::ParticipantEvent,
+    vault::{OpenedRound, VaultEvent},
+};
+use protocol::manifest::Purpose;
+
+/// The participant's events as lines of a log.
+#[derive(Default)]
+pub struct Diary {
+    latest: Option<LatestModel>,
+    last_step: Option<Instant>,
+}
+
+impl Diary {
+    /// Takes note of an event.
+    pub fn note(&mut self, event: ParticipantEvent) {
+        match event {
+            // The transport itself logs that it waits, and that it has connected.
+            ParticipantEvent::Waiting(_) | ParticipantEvent::Connected => {}
+            ParticipantEvent::Disconnected { reason } => {
+                tracing::warn!(
+                    reason,
+                    "the connection to the coordinator is lost; connecting again"
+                );
+            }
+            ParticipantEvent::Training { done, total } => self.note_step(done, total),
+            ParticipantEvent::Uploading { sent, total } => {
+                tracing::debug!(sent, total, "sending the contribution");
+            }
+            ParticipantEvent::Vault(event) => self.note_vault(event),
+        }
+    }
+
+    /// The common model as the last opened sum left it.
+    pub fn into_latest_model(self) -> Option<LatestModel> {
+        self.latest
+    }
+
+    fn note_step(&mut self, done: usize, total: usize) {
+        let now = Instant::now();
+        let is_due = self
+            .last_step
+            .is_none_or(|last| now - last >= BETWEEN_STEPS);
+        if is_due || done == total {
+            tracing::info!("training: step {done} of {total}");
+            self.last_step = Some(now);
+        }
+    }
+
+    fn note_vault(&mut self, event: VaultEvent) {
+        match event {
+            VaultEvent::SessionReady => {
+                tracing::info!("all hospitals have joined and agreed on their keys");
+            }
+            VaultEvent::Conditioned { largest_error } => {
+                tracing::info!(
+                    largest_error,
+                    "the encrypted products have arrived and are right"
+                );
+            }
+            VaultEvent::ProductsRefused { reason } => {
+                tracing::warn!(reason, "the coordinator's products are wrong; asking again");
+            }
+            VaultEvent::Sealed {
+                round,
+                purpose,
+                saturated,
+            } => {
+                tracing::info!(
+                    round,
+                    purpose = purpose.name(),
+                    saturated,
+                    "the contribution is sealed"
+                );
+            }
+            VaultEvent::Opened(opened) => self.note_opened(&opened),
+            VaultEvent::Refused { reason } => tracing::warn!(reason, "refused"),
+        }
+    }
+
+    fn note_opened(&mut self, opened: &OpenedRound) {
+        let learning_round = opened.learning_round;
+        let contributors = opened.contributors.len();
+        let validation = match opened.purpose {
+            Purpose::Stats => {
+                tracing::info!(
+                    contributors,
+                    "the federation's class counts and feature means are known"
+                );
+                None
+            }
+            Purpose::Update => {
+                let model_hash = hex::encode(opened.model_hash);
+                tracing::info!(
+                    contributors,
+                    model_hash,
+                    "round {learning_round}: the common model has moved"
+                );
+                None
+            }
+            Purpose::Evaluation => {
+                let evaluation = Evaluation::from_counters(&opened.sum.counters);
+                if let Some(evaluation) = &evaluation {
+                    tracing::info!(
+                        contributors,
+                        slices = evaluation.slices(),
+                        "round {learning_round}: validation accuracy {:.4}, loss {:.4}",
+                        evaluation.accuracy(),
+                        evaluation.loss,
+                    );
+                }
+                evaluation
+            }
+        };
+        self.latest = Some(LatestModel::after(opened, validation));
+    }
+}
+
+const BETWEEN_STEPS: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_steps_in_a_moment_the_first_and_the_last_are_told() {
+        let mut diary = Diary::default();
+        diary.note_step(1, 100);
+        let first = diary.last_step;
+        diary.note_step(2, 100);
+        assert_eq!(diary.last_step, first);
+        diary.note_step(100, 100);
+        assert_ne!(diary.last_step, first);
+        assert!(diary.into_latest_model().is_none());
+    }
+}

@@ -1,0 +1,190 @@
+//! `participant run`.
+
+use std::{
+    io,
+    path::{self, Path, PathBuf},
+    pin::pin,
+    sync::Arc,
+};
+
+use anyhow::Context as _;
+use clap::Args;
+use crypto::sealed_sum::SumRing;
+use host::{
+    failure::Failure,
+    output::say,
+    settings::{environment, key_and_value},
+    signals::StopSignals,
+};
+use participant::{
+    compute::ComputeSlots,
+    interruption::NoInterruptions,
+    journal::sqlite::SqliteJournal,
+    model_file::LatestModel,
+    settings::Settings,
+    shell::{Participant, ParticipantEvent, RunCost, RunError},
+    state_folder::StateFolder,
+    trainer::CnnTrainer,
+    vault::{Vault, VaultError},
+};
+use protocol::transport::TransportError;
+use serde_json::json;
+use tokio::sync::mpsc;
+
+use super::{data, diary::Diary};
+
+/// Takes part in one training. It may be started before the coordinator: it waits, and says so. Stop it with ctrl-c or SIGTERM;
+/// the others go on without it.
+#[derive(Args)]
+pub struct Run {
+    /// The settings file.
+    #[arg(long, value_name = "FILE", default_value = "participant.toml")]
+    config: PathBuf,
+
+    /// Train on the data set in this folder instead.
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+
+    /// Keep journal and model in this folder instead.
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+
+    /// Compute there instead: auto, cpu, cuda or cuda:N.
+    #[arg(long)]
+    device: Option<String>,
+
+    /// Split by patient or slice instead.
+    #[arg(long)]
+    split: Option<String>,
+
+    /// Set any key of the settings file, with its section: --set training.seed=7. May be given several times.
+    #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
+    set: Vec<(String, String)>,
+}
+
+impl Run {
+    /// Runs to the end; the last line on stdout is a JSON object.
+    pub fn execute(self) -> Result<(), Failure> {
+        let flags = self.flags().map_err(Failure::settings)?;
+        let settings =
+            Settings::load(&self.config, environment(), &flags).map_err(Failure::settings)?;
+        let (events, mut noted) = mpsc::unbounded_channel();
+        let state = StateFolder::open(&settings.state).map_err(Failure::settings)?;
+        let participant = participant(&settings, &state, events)?;
+        let runtime = tokio::runtime::Runtime::new()
+            .context("cannot start the asynchronous runtime")
+            .map_err(Failure::Run)?;
+        let mut diary = Diary::default();
+        let result = runtime.block_on(async {
+            let signals = StopSignals::listen().map_err(Failure::run)?;
+            let stop = async {
+                signals.first().await;
+                tracing::warn!("stopping");
+            };
+            let mut run = pin!(participant.run(stop));
+            let result = loop {
+                tokio::select! {
+                    biased;
+                    Some(event) = noted.recv() => diary.note(event),
+                    result = &mut run => break result,
+                }
+            };
+            while let Ok(event) = noted.try_recv() {
+                diary.note(event);
+            }
+            result.map_err(failure)
+        });
+        // Also of a run that ended early: its last model is the common one of that round.
+        let latest = diary.into_latest_model();
+        let written = latest
+            .as_ref()
+            .map(|latest| latest.write(state.path(), settings.training.split, result.is_ok()));
+        let cost = result?;
+        let (Some(latest), Some(written)) = (latest, written) else {
+            let text = "the run has ended, and no sum was opened here; look into the log above for the first refusal";
+            return Err(Failure::Run(anyhow::anyhow!(text)));
+        };
+        let path = written.map_err(Failure::run)?;
+        say(summary(&settings, &latest, &cost, &path));
+        Ok(())
+    }
+
+    fn flags(&self) -> io::Result<Vec<(String, String)>> {
+        let mut flags = self.set.clone();
+        // Unlike the paths in the file, those given here start where the user is.
+        let absolute = |path: &Option<PathBuf>| path.as_ref().map(path::absolute).transpose();
+        let text = |path: PathBuf| path.display().to_string();
+        let given = [
+            ("data", absolute(&self.data)?.map(text)),
+            ("state", absolute(&self.state)?.map(text)),
+            ("training.device", self.device.clone()),
+            ("training.split", self.split.clone()),
+        ];
+        flags.extend(
+            given
+                .into_iter()
+                .filter_map(|(key, value)| Some((key.to_owned(), value?))),
+        );
+        Ok(flags)
+    }
+}
+
+/// A participant made of what the settings name. The data set comes last: it takes longest to read.
+fn participant(
+    settings: &Settings,
+    state: &StateFolder,
+    events: mpsc::UnboundedSender<ParticipantEvent>,
+) -> Result<Participant<SqliteJournal>, Failure> {
+    let credentials = settings.credentials().map_err(Failure::settings)?;
+    let device = settings
+        .training
+        .device
+        .resolve()
+        .map_err(Failure::settings)?;
+    let journal = state.journal().map_err(Failure::settings)?;
+    let (table, images) = data::read(settings).map_err(Failure::Settings)?;
+    tracing::info!(hospital = %settings.hospital, %device, "ready");
+    let ring = Arc::new(SumRing::new());
+    let policy = settings.policy.clone();
+    Ok(Participant {
+        vault: Vault::new(credentials.identity, policy, Box::new(table), journal, ring),
+        trainer: Box::new(CnnTrainer::new(images, device)),
+        dialer: credentials.dialer,
+        slots: ComputeSlots::new(1),
+        events,
+        interruptions: Arc::new(NoInterruptions),
+    })
+}
+
+/// What the user can set right has the exit code of settings.
+fn failure(error: RunError) -> Failure {
+    match &error {
+        RunError::Stopped => Failure::stopped(error),
+        RunError::Vault(VaultError::OtherRoster | VaultError::Policy(_) | VaultError::Data(_))
+        | RunError::Transport(
+            TransportError::UntrustedCoordinator { .. }
+            | TransportError::RefusedByCoordinator { .. }
+            | TransportError::Handshake { .. },
+        ) => Failure::settings(error),
+        _ => Failure::run(error),
+    }
+}
+
+fn summary(settings: &Settings, latest: &LatestModel, cost: &RunCost, model: &Path) -> String {
+    json!({
+        "result": "complete",
+        "hospital": settings.hospital.get(),
+        "model_hash": hex::encode(latest.hash()),
+        "learning_round": latest.learning_round(),
+        "model": model,
+        "seconds": {
+            "training": cost.training_secs,
+            "sealing": cost.sealing_secs,
+            "opening": cost.opening_secs,
+            "conditioning": cost.conditioning_secs,
+            "transport": cost.transport_secs,
+        },
+        "bytes": {"up": cost.sent_bytes, "down": cost.received_bytes},
+    })
+    .to_string()
+}

@@ -1,0 +1,219 @@
+//! What a hospital sets: defaults, then `participant.toml`, then the environment, then flags, checked once into typed values.
+
+mod credentials;
+
+use std::{
+    fmt::Display,
+    path::{Path, PathBuf},
+};
+
+use host::participant_file::TEMPLATE;
+pub use host::settings::SettingsError;
+use model::{
+    data::{SliceChoice, SplitKind},
+    device::DeviceChoice,
+};
+use protocol::HospitalId;
+use serde::Deserialize;
+
+pub use self::credentials::{Credentials, CredentialsError};
+use crate::vault::policy::Policy;
+
+/// A participant's settings, checked.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// This hospital's number.
+    pub hospital: HospitalId,
+    /// The roster file.
+    pub roster: PathBuf,
+    /// The folder of scans and of the clinical table.
+    pub data: PathBuf,
+    /// The folder of what must survive a restart.
+    pub state: PathBuf,
+    /// Where the coordinator is.
+    pub coordinator: CoordinatorPlace,
+    /// Where the keys are.
+    pub keys: KeyPaths,
+    /// How the hospital trains.
+    pub training: TrainingSettings,
+    /// Which runs it takes part in.
+    pub policy: Policy,
+}
+
+/// Where a participant finds its coordinator.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CoordinatorPlace {
+    /// `host:port`, over UDP.
+    pub address: String,
+    /// The name in its certificate.
+    pub server_name: String,
+}
+
+/// Files of keys and certificates.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeyPaths {
+    /// Ed25519, signs what the hospital sends.
+    pub signing_key: PathBuf,
+    /// The hospital's certificate.
+    pub tls_certificate: PathBuf,
+    /// Its private key.
+    pub tls_key: PathBuf,
+    /// The federation's authority.
+    pub ca_certificate: PathBuf,
+}
+
+/// What a hospital decides about its own training; the rest is in the run's manifest.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainingSettings {
+    /// Where the network computes.
+    pub device: DeviceChoice,
+    /// What stays together when patients are split into training, validation and test.
+    pub split: SplitKind,
+    /// Of the split.
+    pub seed: u64,
+    /// Which slices of a scan are used.
+    pub slices: SliceChoice,
+}
+
+impl Settings {
+    /// Reads `file`, lays `environment` (all variables; only `MYELIN__SECTION__KEY` are looked at) and then `flags` (pairs such
+    /// as `("training.device", "cpu")`) over it, and checks the whole. Relative paths start at the file's folder.
+    ///
+    /// # Errors
+    /// [`SettingsError`] names the key, where it comes from, and what would be right.
+    pub fn load(
+        file: &Path,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &[(String, String)],
+    ) -> Result<Self, SettingsError> {
+        let raw: Raw = TEMPLATE.load(file, environment, flags)?;
+        let folder = file.parent().unwrap_or(Path::new(""));
+        let hospital = u8::try_from(raw.hospital)
+            .ok()
+            .and_then(HospitalId::new)
+            .ok_or_else(|| wrong("hospital", raw.hospital, "a number from 1 to 127"))?;
+        Ok(Self {
+            hospital,
+            roster: folder.join(raw.roster),
+            data: folder.join(raw.data),
+            state: folder.join(raw.state),
+            coordinator: raw.coordinator.check()?,
+            keys: KeyPaths {
+                signing_key: folder.join(raw.keys.signing_key),
+                tls_certificate: folder.join(raw.keys.tls_certificate),
+                tls_key: folder.join(raw.keys.tls_key),
+                ca_certificate: folder.join(raw.keys.ca_certificate),
+            },
+            training: raw.training.check()?,
+            policy: check_policy(raw.policy)?,
+        })
+    }
+}
+
+/// As the layers give it, unchecked. Numbers are wide, so that one out of range is reported and not cut to size.
+#[derive(Deserialize)]
+struct Raw {
+    hospital: i64,
+    roster: PathBuf,
+    data: PathBuf,
+    state: PathBuf,
+    coordinator: RawCoordinator,
+    keys: RawKeys,
+    training: RawTraining,
+    policy: Policy,
+}
+
+#[derive(Deserialize)]
+struct RawCoordinator {
+    address: String,
+    server_name: String,
+}
+
+#[derive(Deserialize)]
+struct RawKeys {
+    signing_key: PathBuf,
+    tls_certificate: PathBuf,
+    tls_key: PathBuf,
+    ca_certificate: PathBuf,
+}
+
+#[derive(Deserialize)]
+struct RawTraining {
+    device: String,
+    split: String,
+    seed: i64,
+    slices_per_patient: i64,
+}
+
+impl RawCoordinator {
+    fn check(self) -> Result<CoordinatorPlace, SettingsError> {
+        let is_port = |text: &str| text.parse::<u16>().is_ok_and(|port| port > 0);
+        let parts = self.address.rsplit_once(':');
+        if !parts.is_some_and(|(host, port)| !host.is_empty() && is_port(port)) {
+            return Err(wrong(
+                "coordinator.address",
+                self.address,
+                "host:port, such as coordinator.example:7443",
+            ));
+        }
+        Ok(CoordinatorPlace {
+            address: self.address,
+            server_name: self.server_name,
+        })
+    }
+}
+
+impl RawTraining {
+    fn check(self) -> Result<TrainingSettings, SettingsError> {
+        Ok(TrainingSettings {
+            device: self
+                .device
+                .parse()
+                .map_err(|_| wrong("training.device", &self.device, "auto, cpu, cuda or cuda:N"))?,
+            split: match self.split.as_str() {
+                "patient" => SplitKind::Patient,
+                "slice" => SplitKind::Slice,
+                other => return Err(wrong("training.split", other, "patient or slice")),
+            },
+            seed: u64::try_from(self.seed)
+                .map_err(|_| wrong("training.seed", self.seed, "a whole number of at least 0"))?,
+            slices: match usize::try_from(self.slices_per_patient) {
+                Ok(0) => SliceChoice::All { drop_empty: true },
+                Ok(count @ 1..=MAX_SLICES) => SliceChoice::evenly(count),
+                _ => {
+                    return Err(wrong(
+                        "training.slices_per_patient",
+                        self.slices_per_patient,
+                        "a whole number from 0 (every slice that shows tissue) to 1000",
+                    ));
+                }
+            },
+        })
+    }
+}
+
+/// A bound that is not a number would refuse nothing.
+fn check_policy(policy: Policy) -> Result<Policy, SettingsError> {
+    for (key, bound) in [
+        ("policy.max_learning_rate", policy.max_learning_rate),
+        ("policy.max_first_clip", policy.max_first_clip),
+    ] {
+        if !(bound.is_finite() && bound >= 0.0) {
+            return Err(wrong(key, bound, "a number of at least 0"));
+        }
+    }
+    Ok(policy)
+}
+
+fn wrong(key: &'static str, found: impl Display, expected: &'static str) -> SettingsError {
+    SettingsError::Value {
+        key,
+        found: found.to_string(),
+        expected,
+    }
+}
+
+const MAX_SLICES: usize = 1000;
+
+#[cfg(test)]
+mod tests;

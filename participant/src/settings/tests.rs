@@ -1,0 +1,137 @@
+//! Each layer, each bad value, each unknown key, as far as they are the participant's own.
+
+use std::fs;
+
+use host::participant_file::participant_file;
+use tempfile::TempDir;
+
+use super::*;
+
+fn file(text: &str) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("participant.toml");
+    fs::write(&path, text).expect("a file");
+    (folder, path)
+}
+
+fn pairs(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
+    pairs
+        .iter()
+        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+fn load(text: &str, flags: &[(&str, &str)]) -> Result<Settings, SettingsError> {
+    let (_folder, path) = file(text);
+    Settings::load(&path, [], &pairs(flags))
+}
+
+#[test]
+fn a_number_alone_means_the_defaults_of_the_code() {
+    let settings = load("hospital = 7", &[]).expect("defaults");
+    assert_eq!(settings.hospital.get(), 7);
+    assert_eq!(settings.policy, Policy::default());
+    let training = TrainingSettings {
+        device: DeviceChoice::default(),
+        split: SplitKind::default(),
+        seed: 1,
+        slices: SliceChoice::All { drop_empty: true },
+    };
+    assert_eq!(settings.training, training);
+}
+
+#[test]
+fn the_number_has_no_default() {
+    let error = load("data = \"data\"", &[]).expect_err("no number");
+    assert!(
+        matches!(
+            error,
+            SettingsError::Missing {
+                key: "hospital",
+                ..
+            }
+        ),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_a_trial_writes_is_read() {
+    let hospital = HospitalId::new(3).expect("in range");
+    let (folder, path) = file(&participant_file(
+        hospital,
+        "[::1]:9000",
+        "coordinator.example",
+    ));
+    let settings = Settings::load(&path, [], &[]).expect("sound");
+    assert_eq!(settings.hospital, hospital);
+    assert_eq!(settings.coordinator.address, "[::1]:9000");
+    assert_eq!(settings.coordinator.server_name, "coordinator.example");
+    assert_eq!(settings.roster, folder.path().join("roster.json"));
+    assert_eq!(settings.keys.tls_key, folder.path().join("keys/tls.key"));
+}
+
+#[test]
+fn flags_environment_and_file_reach_their_settings() {
+    let (folder, path) = file("hospital = 2\ndata = \"/srv/mri\"\n[policy]\nmax_rounds = 5\n");
+    let environment = [
+        ("MYELIN__TRAINING__SPLIT", "slice"),
+        ("MYELIN__STATE", "elsewhere"),
+    ];
+    let flags = [
+        ("training.device", "cuda:1"),
+        ("training.slices_per_patient", "12"),
+        ("policy.max_first_clip", "2.5"),
+    ];
+    let settings = Settings::load(&path, pairs(&environment), &pairs(&flags)).expect("sound");
+    assert_eq!(settings.data, PathBuf::from("/srv/mri"));
+    assert_eq!(settings.state, folder.path().join("elsewhere"));
+    assert_eq!(settings.training.split, SplitKind::Slice);
+    assert_eq!(settings.training.device, DeviceChoice::Cuda(1));
+    assert_eq!(settings.training.slices, SliceChoice::evenly(12));
+    let policy = Policy {
+        max_rounds: 5,
+        max_first_clip: 2.5,
+        ..Policy::default()
+    };
+    assert_eq!(settings.policy, policy);
+}
+
+#[test]
+fn unknown_keys_are_refused_with_those_that_exist() {
+    let error = load("hospital = 1\n[policy]\nrounds = 3\n", &[]).expect_err("misspelt");
+    let text = error.to_string();
+    assert!(
+        text.contains("`policy.rounds`") && text.contains("policy.max_rounds"),
+        "{text}"
+    );
+}
+
+#[test]
+fn every_bad_value_is_named_with_what_belongs_there() {
+    for (key, value) in [
+        ("hospital", "0"),
+        ("hospital", "128"),
+        ("hospital", "-1"),
+        ("coordinator.address", "localhost"),
+        ("coordinator.address", ":7443"),
+        ("coordinator.address", "localhost:0"),
+        ("coordinator.address", "localhost:70000"),
+        ("training.device", "gpu"),
+        ("training.split", "random"),
+        ("training.seed", "-1"),
+        ("training.slices_per_patient", "-1"),
+        ("training.slices_per_patient", "1001"),
+        ("policy.max_learning_rate", "NaN"),
+        ("policy.max_first_clip", "-1"),
+    ] {
+        match load("hospital = 1", &[(key, value)]) {
+            Err(SettingsError::Value { key: named, .. }) => assert_eq!(named, key, "{value}"),
+            other => panic!("{key} = {value}: {other:?}"),
+        }
+    }
+    assert!(matches!(
+        load("hospital = 1", &[("policy.max_rounds", "-1")]),
+        Err(SettingsError::Type(_))
+    ));
+}
