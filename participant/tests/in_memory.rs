@@ -1,7 +1,9 @@
 //! Coordinator and vaults without sockets, clocks or libtorch's training: whole runs, drop-outs, and what each side refuses.
 
 use std::{
+    cell::{Cell, RefCell},
     collections::{BTreeMap, VecDeque},
+    rc::Rc,
     sync::Arc,
 };
 
@@ -38,6 +40,8 @@ struct Run<'a> {
     published: BTreeMap<Digest, Arc<[u8]>>,
     interference: Interference<'a>,
     spoil_outcome: Box<dyn Fn(&mut Outcome) + 'a>,
+    /// The connection loses this hospital's next `RoundClosed`.
+    lose_next_close_of: Option<HospitalId>,
     /// Vanish when asked to upload to this learning round.
     drop_before_upload: Vec<(HospitalId, u32)>,
     now: Timestamp,
@@ -105,6 +109,7 @@ impl<'a> Run<'a> {
             published: BTreeMap::new(),
             interference: Box::new(|_, message| Some(message)),
             spoil_outcome: Box::new(|_| {}),
+            lose_next_close_of: None,
             drop_before_upload: Vec::new(),
             now: Timestamp(1_000),
             events: Vec::new(),
@@ -184,6 +189,11 @@ impl<'a> Run<'a> {
 
     fn act(&mut self, id: HospitalId, output: VaultOutput) {
         match output {
+            VaultOutput::Send(message)
+                if self.lose_next_close_of == Some(id) && matches!(*message, ToCoordinator::RoundClosed(_)) =>
+            {
+                self.lose_next_close_of = None;
+            }
             VaultOutput::Send(message) if self.connected[&id] => {
                 let message: ToCoordinator = codec::decode_frame(&codec::encode_frame(message.as_ref())).expect("our own frame");
                 self.coordinator.handle_message(id, message, self.now);
@@ -338,8 +348,8 @@ fn an_altered_sum_does_not_open_and_ends_the_run_with_the_model_unchanged() {
     let mut run = Run::new(3, &manifest(1, Conditioning::None));
     run.spoil_outcome = Box::new(|outcome| {
         if outcome.header.read_unverified().expect("ours").purpose == Purpose::Update {
-            // One word of one chunk, by a multiple of nothing: the noise check sees it.
-            outcome.sum.0[100_003] ^= 0x10;
+            // Bit 12 of a word: half a step, which no noise reaches. (A whole step is for the integrity tag to catch.)
+            outcome.sum.0[8 * 12_500 + 1] ^= 0x10;
         }
     });
     run.connect_all();
@@ -397,32 +407,30 @@ fn a_vault_does_not_answer_for_a_set_of_contributors_that_is_not_in_order() {
 fn a_vault_answers_for_one_set_only() {
     let key = federation(4).coordinator_key;
     let mut run = Run::new(4, &manifest(1, Conditioning::None));
-    // Let the first vault answer for all four in the update, then ask it for three of them.
-    let mut second = None;
-    {
-        let asked = &mut second;
-        run.interference = Box::new(move |to, message| {
-            if let (ToVault::UnlockRequest(request), true) = (&message, to == id(1)) {
-                asked.replace(request.read_unverified().expect("ours"));
-            }
-            // Nobody else gets to answer: the round stays open.
-            (to == id(1) || !matches!(message, ToVault::UnlockRequest(_))).then_some(message)
-        });
-        run.connect_all();
-        run.interference = Box::new(|_, message| Some(message));
-        let Run { mut vaults, .. } = run;
-        let vault = vaults.get_mut(&id(1)).expect("a member");
-        let mut body = second.expect("asked once");
-        let original = body.clone();
-        body.contributors.0.pop();
-        vault.handle_message(ToVault::UnlockRequest(Signed::sign(&body, &key))).expect("nothing fatal");
-        let reasons = drain(vault);
-        assert!(reasons.iter().any(|reason| reason.contains("another set of contributors was already answered for")), "{reasons:?}");
-        // The same set again gets the identical bytes.
-        vault.handle_message(ToVault::UnlockRequest(Signed::sign(&original, &key))).expect("nothing fatal");
-        let repeated = std::iter::from_fn(|| vault.poll_output()).filter(|output| matches!(output, VaultOutput::Send(message) if matches!(**message, ToCoordinator::UnlockShare(_)))).count();
-        assert_eq!(repeated, 1);
-    }
+    // The first vault answers for all four in the stats round; nobody else gets to, so the round stays open.
+    let asked: Rc<RefCell<Option<UnlockRequest>>> = Rc::default();
+    let seen = asked.clone();
+    run.interference = Box::new(move |to, message| {
+        if let (ToVault::UnlockRequest(request), true) = (&message, to == id(1)) {
+            seen.borrow_mut().replace(request.read_unverified().expect("ours"));
+        }
+        (to == id(1) || !matches!(message, ToVault::UnlockRequest(_))).then_some(message)
+    });
+    run.connect_all();
+    let original = asked.borrow_mut().take().expect("asked once");
+
+    // Then it is asked for three of them.
+    let mut less_one = original.clone();
+    less_one.contributors.0.pop();
+    let vault = run.vault(id(1));
+    vault.handle_message(ToVault::UnlockRequest(Signed::sign(&less_one, &key))).expect("nothing fatal");
+    let reasons = drain(vault);
+    assert!(reasons.iter().any(|reason| reason.contains("another set of contributors was already answered for")), "{reasons:?}");
+
+    // The same set again gets an answer.
+    vault.handle_message(ToVault::UnlockRequest(Signed::sign(&original, &key))).expect("nothing fatal");
+    let is_share = |output: &VaultOutput| matches!(output, VaultOutput::Send(message) if matches!(**message, ToCoordinator::UnlockShare(_)));
+    assert_eq!(std::iter::from_fn(|| vault.poll_output()).filter(is_share).count(), 1);
 }
 
 fn drain(vault: &mut Vault<MemoryJournal>) -> Vec<String> {
@@ -477,24 +485,65 @@ fn a_vault_refuses_headers_that_are_not_of_its_state() {
 }
 
 #[test]
-fn wrong_products_are_refused_and_nothing_else_happens() {
+fn wrong_products_are_refused_and_asked_for_again() {
     let mut run = Run::new(2, &manifest(1, Conditioning::EncryptedHardened));
-    let mut spoilt = 0;
-    {
-        let count = &mut spoilt;
-        run.interference = Box::new(move |to, message| match message {
-            ToVault::Products(mut products) if to == id(1) && *count < 4 => {
-                *count += 1;
-                let Bytes(bytes) = &mut products.blocks.0[0];
-                let middle = bytes.len() / 2;
-                bytes[middle] ^= 1;
-                Some(ToVault::Products(products))
-            }
-            other => Some(other),
-        });
-        run.connect_all();
-        assert!(run.completed().is_some(), "asked again, after three failures under a new key: {:?}", run.refusals);
-        assert_eq!(run.refusals.iter().filter(|(who, _)| *who == id(1)).count(), 4);
+    let spoilt = Rc::new(Cell::new(0));
+    let count = spoilt.clone();
+    run.interference = Box::new(move |to, message| match message {
+        ToVault::Products(mut products) if to == id(1) && count.get() < 4 => {
+            count.set(count.get() + 1);
+            let Bytes(bytes) = &mut products.blocks.0[0];
+            // Bit 48 of a coefficient: a quarter at the scale of a product. The lowest bits would be lost in the noise.
+            bytes[25 + 8 * 100 + 6] ^= 1;
+            Some(ToVault::Products(products))
+        }
+        other => Some(other),
+    });
+    run.connect_all();
+    assert!(run.completed().is_some(), "asked again, after three failures under a new key: {:?}", run.refusals);
+    assert_eq!(run.refusals.iter().filter(|(who, _)| *who == id(1)).count(), 4);
+    assert_eq!(spoilt.get(), 4);
+}
+
+#[test]
+fn who_waits_without_a_word_is_not_given_up() {
+    let mut run = Run::new(2, &manifest(1, Conditioning::None));
+    run.drop_before_upload = vec![(id(2), 1)];
+    run.connect_all();
+    // Hospital 1 has nothing to do and says nothing for as long as anybody is waited for.
+    for _ in 0..5 {
+        run.wait();
     }
-    assert_eq!(spoilt, 4);
+    assert!(run.completed().is_none());
+    run.connect(id(2));
+    for _ in 0..10 {
+        run.wait();
+    }
+    assert!(run.completed().is_some(), "{:?}", run.events);
+    assert_eq!(run.contributors(Purpose::Update), [vec![1, 2]]);
+}
+
+#[test]
+fn a_lost_word_on_the_last_round_is_repeated() {
+    let mut run = Run::new(2, &manifest(1, Conditioning::None));
+    run.lose_next_close_of = Some(id(2));
+    run.connect_all();
+    assert!(run.completed().is_none(), "two of two must close the round");
+    run.disconnect(id(2));
+    run.connect(id(2));
+    assert!(run.completed().is_some(), "{:?}", run.events);
+}
+
+#[test]
+fn one_wrong_answer_among_more_than_enough_does_not_matter() {
+    let mut run = Run::new(4, &manifest(1, Conditioning::None));
+    run.spoil_outcome = Box::new(|outcome| {
+        // Sealed bytes that nobody can open, under a signature that does not stand any more.
+        let mut spoilt = codec::encode(&outcome.shares.0[0]);
+        let last = spoilt.len() - 1;
+        spoilt[last] ^= 1;
+        outcome.shares.0[0] = codec::decode(&spoilt).expect("the same form");
+    });
+    run.connect_all();
+    assert!(run.completed().is_some(), "{:?}", run.refusals);
 }

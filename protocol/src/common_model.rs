@@ -9,7 +9,7 @@ use crypto::{
 };
 
 use crate::{
-    manifest::Manifest,
+    manifest::{ADAPTIVE_CLIPS, Manifest},
     network::{ModelLayout, TensorKind},
 };
 
@@ -19,6 +19,7 @@ pub struct CommonModel {
     layout: Arc<ModelLayout>,
     values: Arc<Vec<f32>>,
     clips: Vec<f64>,
+    clips_adapt: bool,
     null_steps: u32,
 }
 
@@ -29,6 +30,7 @@ impl CommonModel {
             layout: Arc::new(manifest.layout.clone()),
             values: Arc::new(manifest.layout.initial_values(&manifest.init_seed)),
             clips: manifest.layout.tensors.iter().map(|tensor| manifest.first_clip(tensor.kind)).collect(),
+            clips_adapt: manifest.clip_rule == ADAPTIVE_CLIPS,
             null_steps: 0,
         }
     }
@@ -76,7 +78,7 @@ impl CommonModel {
     }
 
     /// Federated averaging: adds the mean of the contributors' changes, keeps variances and W within their bounds, and moves the
-    /// clips by rule 1.
+    /// clips by the manifest's rule.
     ///
     /// # Panics
     /// If `mean` has another length than the model: both come from one layout.
@@ -96,7 +98,9 @@ impl CommonModel {
                     TensorKind::Weight | TensorKind::RunningMean => moved,
                 };
             }
-            *clip = next_clip(*clip, contributors, mean);
+            if self.clips_adapt {
+                *clip = next_clip(*clip, contributors, mean);
+            }
         }
     }
 }
@@ -107,7 +111,10 @@ const LARGEST_CONDITIONED: f32 = 16.0;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{manifest::testing::manifest, network::CONDITIONED_WEIGHT};
+    use crate::{
+        manifest::{FIXED_CLIPS, testing::manifest},
+        network::CONDITIONED_WEIGHT,
+    };
 
     #[test]
     fn the_hash_covers_values_clips_and_null_steps() {
@@ -144,10 +151,12 @@ mod tests {
     }
 
     #[test]
-    fn clips_shrink_to_a_quarter_at_most() {
-        let mut model = CommonModel::initial(&manifest());
-        let before = model.clips().to_vec();
-        model.apply_mean(&vec![0.0; model.layout().values()], 3);
-        assert!(model.clips().iter().zip(&before).all(|(after, before)| *after == before / 4.0));
+    fn clips_adapt_or_stay_as_the_manifest_says() {
+        for (clip_rule, factor) in [(ADAPTIVE_CLIPS, 0.25), (FIXED_CLIPS, 1.0)] {
+            let mut model = CommonModel::initial(&Manifest { clip_rule, ..manifest() });
+            let before = model.clips().to_vec();
+            model.apply_mean(&vec![0.0; model.layout().values()], 3);
+            assert!(model.clips().iter().zip(&before).all(|(after, before)| *after == before * factor));
+        }
     }
 }

@@ -133,9 +133,16 @@ pub struct Manifest {
     pub silence_secs: u32,
     /// Weights of the mean; a hospital that is not listed has 1.
     pub weights: List<MemberWeight>,
-    /// 1, the only rule there is (PROTOCOL.md 3.4).
+    /// [`ADAPTIVE_CLIPS`] or [`FIXED_CLIPS`].
     pub clip_rule: u8,
 }
+
+/// Clip rule 1 (PROTOCOL.md 3.4): each tensor's clip follows the size of its last mean.
+pub const ADAPTIVE_CLIPS: u8 = 1;
+
+/// Clip rule 2: the first clips stay. An optimiser that normalises its steps, as AdamW does, moves any weight by about the learning
+/// rate a step at most, also when most weights of the tensor stand still: clips that follow the mean's size would cut such weights off.
+pub const FIXED_CLIPS: u8 = 2;
 
 impl Message for Manifest {
     const TYPE: &'static str = "manifest";
@@ -166,8 +173,8 @@ impl Manifest {
         if self.learning_rate == 0.0 {
             return refuse("learning_rate", "0 learns nothing");
         }
-        if self.clip_rule != 1 {
-            return refuse("clip_rule", "only rule 1 exists");
+        if ![ADAPTIVE_CLIPS, FIXED_CLIPS].contains(&self.clip_rule) {
+            return refuse("clip_rule", "only rules 1 and 2 exist");
         }
         let significant_bits = |weight: u32| 32 - weight.leading_zeros() - weight.trailing_zeros();
         if self.weights.iter().any(|entry| entry.weight == 0 || significant_bits(entry.weight) > 2) {
@@ -292,7 +299,7 @@ pub mod testing {
             local_steps: 10,
             silence_secs: 30,
             weights: List::default(),
-            clip_rule: 1,
+            clip_rule: FIXED_CLIPS,
         }
     }
 }
@@ -309,7 +316,7 @@ mod tests {
             ("learning_rate", |manifest| manifest.learning_rate = f64::NAN),
             ("conditioning_rate", |manifest| manifest.conditioning_rate = -1.0),
             ("weights", |manifest| manifest.weights.0.push(MemberWeight { id: Id(HospitalId::new(1).expect("in range")), weight: 5 })),
-            ("clip_rule", |manifest| manifest.clip_rule = 2),
+            ("clip_rule", |manifest| manifest.clip_rule = 3),
         ];
         for (field, spoil) in faults {
             let mut manifest = testing::manifest();

@@ -6,7 +6,7 @@ use crypto::hash::labelled_hash;
 use protocol::{
     codec::{List, Text},
     identity::{Signed, SigningKey},
-    manifest::{Conditioning, Manifest, Task},
+    manifest::{Conditioning, FIXED_CLIPS, Manifest, Task},
     network::ModelLayout,
 };
 use serde::Deserialize;
@@ -69,7 +69,7 @@ impl RunSettings {
             local_steps: self.local_steps,
             silence_secs: self.round_timeout_secs,
             weights: List::default(),
-            clip_rule: 1,
+            clip_rule: FIXED_CLIPS,
         }
     }
 
