@@ -204,9 +204,16 @@ impl Manifest {
     /// c_0 of a tensor (PROTOCOL.md 3.2).
     pub fn first_clip(&self, kind: TensorKind) -> f64 {
         match kind {
-            TensorKind::Weight | TensorKind::Conditioned => 4.0 * self.learning_rate * f64::from(self.local_steps),
+            TensorKind::Weight => self.largest_step_of_adamw(),
+            // W follows its plain gradient, which no optimiser bounds; entries of 2 have been seen on scans.
+            TensorKind::Conditioned => self.largest_step_of_adamw().max(LARGEST_GRADIENT * self.conditioning_rate),
             TensorKind::RunningMean | TensorKind::RunningVariance => 8.0,
         }
+    }
+
+    /// Four times what AdamW moves a weight by in a round when all its gradients agree.
+    fn largest_step_of_adamw(&self) -> f64 {
+        4.0 * self.learning_rate * f64::from(self.local_steps)
     }
 
     /// Real values of a sum of this purpose.
@@ -261,6 +268,9 @@ impl Manifest {
         labelled_hash("layout", &[&tensors, &codec::encode(&List(self.counters(purpose)))])
     }
 }
+
+/// Entries of the gradient of W beyond this are cut off.
+const LARGEST_GRADIENT: f64 = 32.0;
 
 /// A manifest that no run can follow.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
