@@ -6,7 +6,9 @@ use super::{
     chart::{Curve, chart},
     picture::data_address,
 };
-use crate::simulation::{Plan, RoundRecord, Scores, ShownSlice, Summary, TestResult, leak_warning};
+use crate::simulation::{
+    Plan, RoundRecord, Scores, ShownSlice, Summary, TestResult, leak_warning, sums_in_words,
+};
 
 /// The page.
 ///
@@ -223,18 +225,10 @@ fn costs(summary: &Summary) -> String {
         let _ = write!(section, "<tr><th>{phase}</th><td>{seconds:.1}</td></tr>");
     }
     section += "</table>";
-    if let (Some(exact), Some(error)) =
-        (summary.sum.integers_exact, summary.sum.max_error_over_step)
-    {
+    if let Some(words) = sums_in_words(summary) {
         let _ = write!(
             section,
-            "<p>Sums opened by the hospitals against sums computed beside the protocol: {}. The opened mean is within {error:.2} \
-             quantisation steps of the mean of floats.</p>",
-            if exact {
-                "every integer exact"
-            } else {
-                "<strong>not exact</strong>"
-            }
+            "<p>Sums opened by the hospitals, against sums computed beside the protocol: {words}.</p>"
         );
     }
     if let Some(error) = summary.conditioning.max_abs_error {

@@ -17,6 +17,8 @@ pub struct ExpectedUpdate {
     pub mean: Vec<f64>,
     /// Values beyond their clip, over all contributors.
     pub saturated: u64,
+    /// Whether a contributor's value was cut off by its clip.
+    cut_off: Vec<bool>,
 }
 
 impl ExpectedUpdate {
@@ -31,6 +33,7 @@ impl ExpectedUpdate {
             values: vec![0; clips.len()],
             mean: vec![0.0; clips.len()],
             saturated: 0,
+            cut_off: vec![false; clips.len()],
         };
         let mut contributors = 0_u32;
         for change in changes {
@@ -39,13 +42,15 @@ impl ExpectedUpdate {
                 .values
                 .par_iter_mut()
                 .zip(&mut sum.mean)
+                .zip(&mut sum.cut_off)
                 .zip(&change)
                 .zip(&clips);
             sum.saturated += own
-                .map(|(((value, mean), change), clip)| {
+                .map(|((((value, mean), cut_off), change), clip)| {
                     let (quantised, saturated) = quantise(*change, *clip, joined);
                     *value += quantised;
                     *mean += change;
+                    *cut_off |= saturated;
                     u64::from(saturated)
                 })
                 .sum::<u64>();
@@ -55,23 +60,29 @@ impl ExpectedUpdate {
         sum
     }
 
-    /// The largest difference of `mean` from the mean of the floats, in clips of its tensor, and the same in quantisation steps.
+    /// The largest difference of `mean` from the mean of the floats.
     pub fn largest_error(&self, model: &CommonModel, mean: &[f64], joined: usize) -> MeanError {
         let clips = clip_of_each_value(model);
-        let over_clip =
-            self.mean
-                .par_iter()
-                .zip(mean)
-                .zip(&clips)
-                .map(|((expected, found), clip)| {
-                    let error = (expected - found).abs() / clip;
-                    // A value that is no number is no small error.
-                    if error.is_nan() { f64::INFINITY } else { error }
-                });
-        let over_clip = over_clip.reduce(|| 0.0, f64::max);
+        let values = self
+            .mean
+            .par_iter()
+            .zip(mean)
+            .zip(&clips)
+            .zip(&self.cut_off);
+        let errors = values.map(|(((expected, found), clip), cut_off)| {
+            let error = (expected - found).abs() / clip;
+            // A value that is no number is no small error.
+            let error = if error.is_nan() { f64::INFINITY } else { error };
+            (error, if *cut_off { 0.0 } else { error })
+        });
+        let larger =
+            |left: (f64, f64), right: (f64, f64)| (left.0.max(right.0), left.1.max(right.1));
+        let (over_clip, inside) = errors.reduce(|| (0.0, 0.0), larger);
+        let step_over_clip = 1.0 / largest_value(joined);
         MeanError {
             over_clip,
-            over_step: over_clip * largest_value(joined),
+            over_step: over_clip / step_over_clip,
+            inside_clip_over_step: inside / step_over_clip,
         }
     }
 }
@@ -79,10 +90,23 @@ impl ExpectedUpdate {
 /// How far an opened mean is from the float mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct MeanError {
-    /// In clips of the tensor.
+    /// In clips of the tensor, what the clip cut off included.
     pub over_clip: f64,
-    /// In quantisation steps.
+    /// The same in quantisation steps.
     pub over_step: f64,
+    /// In quantisation steps, where the clip cut nothing off: what quantising alone costs, at most half a step.
+    pub inside_clip_over_step: f64,
+}
+
+impl MeanError {
+    /// The larger of each.
+    pub fn max(self, other: Self) -> Self {
+        Self {
+            over_clip: self.over_clip.max(other.over_clip),
+            over_step: self.over_step.max(other.over_step),
+            inside_clip_over_step: self.inside_clip_over_step.max(other.inside_clip_over_step),
+        }
+    }
 }
 
 /// What training changed in the common model, in the order of the layout; in the place of W stands what the vault puts there.

@@ -264,11 +264,9 @@ mod tests {
         )
         .expect("playable");
         let contributors = |round| {
-            (1..=7)
-                .filter_map(HospitalId::new)
-                .filter(move |&id| plan.contributes(id, round))
-                .map(HospitalId::get)
-                .collect::<Vec<_>>()
+            let all = (1..=7).filter_map(HospitalId::new);
+            let those = all.filter(|&id| plan.contributes(id, round));
+            those.map(HospitalId::get).collect::<Vec<_>>()
         };
         assert_eq!(contributors(1), [1, 3, 4, 5, 6, 7]);
         assert_eq!(contributors(2), [1, 2, 4, 5, 6, 7]);

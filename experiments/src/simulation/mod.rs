@@ -39,7 +39,7 @@ pub use self::{
     progress::Progress,
     seeds::phantom_seed,
     summary::{Agreement, Bytes, ConditioningSummary, Scores, Seconds, Sum, Summary, TestSummary},
-    table::leak_warning,
+    table::{leak_warning, sums_in_words},
     test_metrics::{ShownSlice, TestResult},
 };
 use self::{

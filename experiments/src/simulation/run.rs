@@ -58,11 +58,7 @@ impl RunResult {
             |part: fn(&participant::shell::RunCost) -> f64| costs.values().map(part).sum::<f64>();
         let models_equal = observer.models_equal(hospitals) && report.model_hash == model.hash();
         let sums = &observer.sums;
-        let worst = sums
-            .errors()
-            .values()
-            .copied()
-            .max_by(|left, right| left.over_clip.total_cmp(&right.over_clip));
+        let worst = sums.errors().values().copied().reduce(MeanError::max);
         Some(Self {
             seconds: Seconds {
                 total: 0.0,

@@ -107,9 +107,7 @@ impl SumCheck {
             }
             let error = update.largest_error(&expected.model, &opened.mean, joined);
             let largest = self.errors.entry(opened.learning_round).or_default();
-            if error.over_clip > largest.over_clip {
-                *largest = error;
-            }
+            *largest = largest.max(error);
         }
         if expected.waiting == 0 {
             self.expected.remove(&opened.round);
@@ -306,6 +304,7 @@ mod tests {
             contributors: (1..=HOSPITALS).map(id).collect(),
             sum: Arc::new(OpenedSum {
                 values: sums,
+                contributors: 3,
                 counters: vec![3, 0],
                 largest_noise: 0,
             }),
@@ -324,6 +323,7 @@ mod tests {
     fn altered(opened: &OpenedRound, alter: impl FnOnce(&mut OpenedSum)) -> OpenedRound {
         let mut sum = OpenedSum {
             values: opened.sum.values.clone(),
+            contributors: opened.sum.contributors,
             counters: opened.sum.counters.clone(),
             largest_noise: 0,
         };

@@ -80,6 +80,8 @@ pub struct Sum {
     pub max_error_over_clip: Option<f64>,
     /// The same in quantisation steps.
     pub max_error_over_step: Option<f64>,
+    /// In quantisation steps, over the values that no clip cut off: what quantising alone costs.
+    pub max_error_inside_clip_over_step: Option<f64>,
     /// Values cut off by their clip, over all hospitals and rounds.
     pub saturated_values: Option<u64>,
 }
@@ -191,6 +193,9 @@ impl Summary {
                 integers_exact: run.integers_exact,
                 max_error_over_clip: run.max_error.map(|error| error.over_clip),
                 max_error_over_step: run.max_error.map(|error| error.over_step),
+                max_error_inside_clip_over_step: run
+                    .max_error
+                    .map(|error| error.inside_clip_over_step),
                 saturated_values: run.saturated,
             },
             conditioning: ConditioningSummary {
@@ -248,6 +253,8 @@ pub struct MetricsLine<'a> {
     /// As in [`Sum`], of this round.
     pub max_error_over_step: Option<f64>,
     /// As in [`Sum`], of this round.
+    pub max_error_inside_clip_over_step: Option<f64>,
+    /// As in [`Sum`], of this round.
     pub saturated_values: Option<u64>,
 }
 
@@ -272,6 +279,7 @@ pub fn metrics_lines(run: &RunResult) -> Vec<MetricsLine<'_>> {
                 round,
                 max_error_over_clip: error.map(|error| error.over_clip),
                 max_error_over_step: error.map(|error| error.over_step),
+                max_error_inside_clip_over_step: error.map(|error| error.inside_clip_over_step),
                 saturated_values: run.saturated_by_round.get(&round.round).copied(),
             }
         })

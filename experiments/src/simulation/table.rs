@@ -48,20 +48,8 @@ pub fn table(summary: &Summary, out: &std::path::Path) -> String {
             );
         }
     }
-    if let (Some(exact), Some(error)) =
-        (summary.sum.integers_exact, summary.sum.max_error_over_step)
-    {
-        row(
-            "sums",
-            format!(
-                "{}; the mean within {error:.2} quantisation steps",
-                if exact {
-                    "every integer exact"
-                } else {
-                    "NOT EXACT"
-                }
-            ),
-        );
+    if let Some(words) = sums_in_words(summary) {
+        row("sums", words);
     }
     if let Some(error) = summary.conditioning.max_abs_error {
         row(
@@ -113,6 +101,33 @@ pub fn leak_warning(summary: &Summary) -> &'static str {
     } else {
         ""
     }
+}
+
+/// How right the opened sums were; none where nothing was sealed.
+pub fn sums_in_words(summary: &Summary) -> Option<String> {
+    let sum = &summary.sum;
+    let exact = if sum.integers_exact? {
+        "every integer exact"
+    } else {
+        "NOT EXACT"
+    };
+    let (quantising, cut_off) = (sum.max_error_inside_clip_over_step?, sum.saturated_values?);
+    let mut words = format!(
+        "{exact}; the mean within {quantising:.2} quantisation steps of that of the floats"
+    );
+    if cut_off > 0 {
+        let contributions: usize = summary
+            .history
+            .iter()
+            .map(|round| round.contributors.len())
+            .sum();
+        let share = cut_off as f64 / (contributions.max(1) * summary.parameters) as f64;
+        words += &format!(
+            " where no clip cut off a value, as it did with {:.2}% of them",
+            100.0 * share
+        );
+    }
+    Some(words)
 }
 
 fn scores_in_words(scores: &Scores) -> String {
