@@ -115,7 +115,8 @@ pub enum RunError {
 }
 
 impl<J: Journal + 'static> Participant<J> {
-    /// Takes part until the run ends, reconnecting as often as it takes. `stop` ends it early.
+    /// Takes part until the run ends, reconnecting as often as it takes. `stop` ends it early. Returns when the threads of the vault
+    /// and of the trainer have ended: a training under way goes on to its next step.
     ///
     /// # Errors
     /// [`RunError`].
@@ -125,9 +126,9 @@ impl<J: Journal + 'static> Participant<J> {
         let (jobs, trainer_jobs) = mpsc::channel();
         let (results, steps) = (inputs.clone(), vault_outputs.clone());
         let (trainer, slots) = (self.trainer, self.slots);
-        std::thread::spawn(move || trainer_thread(trainer, &slots, &trainer_jobs, &results, &steps));
+        let trainer_thread = std::thread::spawn(move || trainer_thread(trainer, &slots, &trainer_jobs, &results, &steps));
         let vault = self.vault;
-        std::thread::spawn(move || vault_thread(vault, &vault_inputs, &vault_outputs));
+        let vault_thread = std::thread::spawn(move || vault_thread(vault, &vault_inputs, &vault_outputs));
         let shell = Shell {
             dialer: self.dialer,
             events: self.events,
@@ -142,10 +143,13 @@ impl<J: Journal + 'static> Participant<J> {
             partial_downloads: BTreeMap::new(),
             contributed: (Purpose::Stats, 0),
         };
-        tokio::select! {
+        let result = tokio::select! {
             result = shell.run() => result,
             () = stop => Err(RunError::Stopped),
-        }
+        };
+        // With the shell their channels have gone. A process that ended while libtorch computes would crash on its way out.
+        let _ = tokio::task::spawn_blocking(|| (trainer_thread.join(), vault_thread.join())).await;
+        result
     }
 }
 
@@ -231,7 +235,10 @@ fn trainer_thread(
                 TrainerJob::Train(request) => {
                     let model_hash = request.model_hash;
                     let mut progress = |done, total| {
-                        let _ = steps.send(FromThreads::Step { done, total });
+                        if steps.send(FromThreads::Step { done, total }).is_err() {
+                            // The shell has gone and nobody waits for this training: it ends here, between two steps.
+                            std::panic::resume_unwind(Box::new("no longer needed"));
+                        }
                     };
                     VaultInput::Trained(model_hash, unless_it_panics(|| trainer.train(request, &mut progress)))
                 }
@@ -530,3 +537,51 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 const TRAINER_IS_STUCK_AFTER: Duration = Duration::from_secs(300);
 const BEFORE_RECONNECTING: Duration = Duration::from_millis(300);
 const PATIENCE_WITH_OWN_GHOST: Duration = Duration::from_secs(15);
+
+#[cfg(test)]
+mod tests {
+    use protocol::manifest::testing::manifest;
+
+    use super::*;
+    use crate::vault::TrainingPlan;
+
+    /// Tells how many of its steps it came to take.
+    struct Counting(mpsc::Sender<usize>);
+
+    const STEPS: usize = 1000;
+
+    impl LocalTrainer for Counting {
+        fn train(&mut self, _: TrainRequest, progress: &mut dyn FnMut(usize, usize)) -> Result<TrainedUpdate, String> {
+            for step in 1..=STEPS {
+                let _ = self.0.send(step);
+                progress(step, STEPS);
+            }
+            Err("it has run to its end".into())
+        }
+
+        fn evaluate(&mut self, _: EvaluateRequest) -> Result<EvaluatedCounts, String> {
+            Err("not asked".into())
+        }
+    }
+
+    #[test]
+    fn a_training_that_nobody_waits_for_ends_at_its_next_step() {
+        let (steps, taken) = mpsc::channel();
+        let (jobs, trainer_jobs) = mpsc::channel();
+        let (results, _) = mpsc::channel();
+        let (outputs, shell) = channel::unbounded_channel();
+        let request = TrainRequest {
+            round: 1,
+            model_hash: [1; 32],
+            model: Vec::new(),
+            filters: None,
+            class_weights: Vec::new(),
+            seed: [2; 32],
+            plan: TrainingPlan::of(&manifest()),
+        };
+        jobs.send(TrainerJob::Train(request)).expect("received below");
+        drop(shell);
+        trainer_thread(Box::new(Counting(steps)), &ComputeSlots::new(1), &trainer_jobs, &results, &outputs);
+        assert_eq!(taken.iter().collect::<Vec<_>>(), [1]);
+    }
+}
