@@ -24,7 +24,7 @@ pub struct Arguments {
 /// The subcommands.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Take part in one training: wait for the coordinator, then go through the rounds.
+    // Its help is the text at the struct, which is longer than a variant's could be.
     Run(run::Run),
 }
 
@@ -52,7 +52,7 @@ What goes where:
   stdout                     one line at the end, a JSON object with the hash of the common model
   stderr                     the log
   STATE/model.safetensors    the common model, with model.json, its card
-  STATE/journal.sqlite       what this hospital has answered for; with host.key, never to be lost or copied back
+  STATE/journal.sqlite       what this hospital has answered for; and host.key: never lose them, never put old ones back
 
 Exit codes:
   0  done: the run is complete

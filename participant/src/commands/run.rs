@@ -33,8 +33,10 @@ use tokio::sync::mpsc;
 
 use super::{data, diary::Diary};
 
-/// Takes part in one training. It may be started before the coordinator: it waits, and says so. Stop it with ctrl-c or SIGTERM;
-/// the others go on without it.
+/// Take part in one training: wait for the coordinator, then go through the rounds.
+///
+/// It may be started before the coordinator: it waits, and says so. Stop it with ctrl-c or SIGTERM; the others go on without it.
+/// Without a flag, the settings file decides; paths given here start at the current folder, those in the file at the file's.
 #[derive(Args)]
 pub struct Run {
     /// The settings file.
@@ -69,8 +71,7 @@ impl Run {
         let settings =
             Settings::load(&self.config, environment(), &flags).map_err(Failure::settings)?;
         let (events, mut noted) = mpsc::unbounded_channel();
-        let state = StateFolder::open(&settings.state).map_err(Failure::settings)?;
-        let participant = participant(&settings, &state, events)?;
+        let (participant, state) = participant(&settings, events)?;
         let runtime = tokio::runtime::Runtime::new()
             .context("cannot start the asynchronous runtime")
             .map_err(Failure::Run)?;
@@ -129,31 +130,32 @@ impl Run {
     }
 }
 
-/// A participant made of what the settings name. The data set comes last: it takes longest to read.
+/// A participant made of what the settings name. The state folder comes last: it is not made for one that cannot start.
 fn participant(
     settings: &Settings,
-    state: &StateFolder,
     events: mpsc::UnboundedSender<ParticipantEvent>,
-) -> Result<Participant<SqliteJournal>, Failure> {
+) -> Result<(Participant<SqliteJournal>, StateFolder), Failure> {
     let credentials = settings.credentials().map_err(Failure::settings)?;
     let device = settings
         .training
         .device
         .resolve()
         .map_err(Failure::settings)?;
-    let journal = state.journal().map_err(Failure::settings)?;
     let (table, images) = data::read(settings).map_err(Failure::Settings)?;
+    let state = StateFolder::open(&settings.state).map_err(Failure::settings)?;
+    let journal = state.journal().map_err(Failure::settings)?;
     tracing::info!(hospital = %settings.hospital, %device, "ready");
     let ring = Arc::new(SumRing::new());
     let policy = settings.policy.clone();
-    Ok(Participant {
+    let participant = Participant {
         vault: Vault::new(credentials.identity, policy, Box::new(table), journal, ring),
         trainer: Box::new(CnnTrainer::new(images, device)),
         dialer: credentials.dialer,
         slots: ComputeSlots::new(1),
         events,
         interruptions: Arc::new(NoInterruptions),
-    })
+    };
+    Ok((participant, state))
 }
 
 /// What the user can set right has the exit code of settings.
