@@ -24,8 +24,14 @@ struct Slot<'a>(&'a (Mutex<usize>, Condvar));
 
 impl<'a> Slot<'a> {
     fn take(shared: &'a (Mutex<usize>, Condvar)) -> Self {
-        let free = shared.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut free = shared.1.wait_while(free, |free| *free == 0).unwrap_or_else(std::sync::PoisonError::into_inner);
+        let free = shared
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        let mut free = shared
+            .1
+            .wait_while(free, |free| *free == 0)
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
         *free -= 1;
         Self(shared)
     }
@@ -33,7 +39,11 @@ impl<'a> Slot<'a> {
 
 impl Drop for Slot<'_> {
     fn drop(&mut self) {
-        *self.0.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
+        *self
+            .0
+            .0
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner) += 1;
         self.0.1.notify_one();
     }
 }
@@ -46,12 +56,19 @@ mod tests {
     #[test]
     fn never_more_jobs_than_slots_and_all_get_their_turn() {
         let slots = ComputeSlots::new(2);
-        let (running, most, done) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        let (running, most, done) = (
+            AtomicUsize::new(0),
+            AtomicUsize::new(0),
+            AtomicUsize::new(0),
+        );
         std::thread::scope(|scope| {
             for _ in 0..8 {
                 scope.spawn(|| {
                     slots.run(|| {
-                        most.fetch_max(running.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+                        most.fetch_max(
+                            running.fetch_add(1, Ordering::SeqCst) + 1,
+                            Ordering::SeqCst,
+                        );
                         std::thread::yield_now();
                         running.fetch_sub(1, Ordering::SeqCst);
                         done.fetch_add(1, Ordering::SeqCst);

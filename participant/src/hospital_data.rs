@@ -47,9 +47,25 @@ pub enum HospitalDataError {
 
 /// Parts the patients. Their order is kept on both sides: it is how filters find their patient.
 pub fn separate(mut patients: Vec<Patient>, plan: SplitPlan) -> (ClinicalTable, ImageSet) {
-    let scores = patients.iter().map(|patient| (patient.edss, patient.slices.len())).collect();
-    let features = patients.iter_mut().map(|patient| std::mem::replace(&mut patient.features, [None; FEATURES])).collect();
-    (ClinicalTable { features, scores, plan }, ImageSet { patients: Arc::new(patients), plan })
+    let scores = patients
+        .iter()
+        .map(|patient| (patient.edss, patient.slices.len()))
+        .collect();
+    let features = patients
+        .iter_mut()
+        .map(|patient| std::mem::replace(&mut patient.features, [None; FEATURES]))
+        .collect();
+    (
+        ClinicalTable {
+            features,
+            scores,
+            plan,
+        },
+        ImageSet {
+            patients: Arc::new(patients),
+            plan,
+        },
+    )
 }
 
 impl ClinicalTable {
@@ -65,7 +81,11 @@ impl ClinicalTable {
             in_training[sample.patient] = true;
             class_counts[class_of(self.scores[sample.patient].0, task, self.plan)] += 1;
         }
-        Ok(ClinicalRecords { features: self.features.clone(), in_training, class_counts })
+        Ok(ClinicalRecords {
+            features: self.features.clone(),
+            in_training,
+            class_counts,
+        })
     }
 
     /// Number of patients.
@@ -80,7 +100,11 @@ impl ImageSet {
     /// # Errors
     /// [`HospitalDataError::Split`].
     pub fn split(&self, task: Task) -> Result<Split, HospitalDataError> {
-        let scores: Vec<_> = self.patients.iter().map(|patient| (patient.edss, patient.slices.len())).collect();
+        let scores: Vec<_> = self
+            .patients
+            .iter()
+            .map(|patient| (patient.edss, patient.slices.len()))
+            .collect();
         split_of(&scores, task, self.plan)
     }
 
@@ -88,8 +112,14 @@ impl ImageSet {
     ///
     /// # Errors
     /// [`HospitalDataError::Dataset`].
-    pub fn dataset(&self, samples: &[model::data::Sample], task: Task) -> Result<Dataset, HospitalDataError> {
-        Ok(Dataset::new(&self.patients, samples, |patient| class_of(patient.edss, task, self.plan))?)
+    pub fn dataset(
+        &self,
+        samples: &[model::data::Sample],
+        task: Task,
+    ) -> Result<Dataset, HospitalDataError> {
+        Ok(Dataset::new(&self.patients, samples, |patient| {
+            class_of(patient.edss, task, self.plan)
+        })?)
     }
 
     /// The patients, without features.
@@ -111,7 +141,14 @@ pub fn model_task(task: Task) -> model::data::Task {
     }
 }
 
-fn split_of(scores: &[(Edss, usize)], task: Task, plan: SplitPlan) -> Result<Split, HospitalDataError> {
-    let units: Vec<_> = scores.iter().map(|&(edss, slices)| (class_of(edss, task, plan), slices)).collect();
+fn split_of(
+    scores: &[(Edss, usize)],
+    task: Task,
+    plan: SplitPlan,
+) -> Result<Split, HospitalDataError> {
+    let units: Vec<_> = scores
+        .iter()
+        .map(|&(edss, slices)| (class_of(edss, task, plan), slices))
+        .collect();
     Ok(split(&units, plan.kind, plan.seed)?)
 }

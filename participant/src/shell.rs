@@ -27,7 +27,10 @@ use crate::{
     interruption::{Interruptions, Moment},
     journal::Journal,
     trainer::LocalTrainer,
-    vault::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate, Vault, VaultError, VaultEvent, VaultOutput},
+    vault::{
+        EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate, Vault, VaultError,
+        VaultEvent, VaultOutput,
+    },
 };
 
 /// A participant ready to run.
@@ -126,9 +129,12 @@ impl<J: Journal + 'static> Participant<J> {
         let (jobs, trainer_jobs) = mpsc::channel();
         let (results, steps) = (inputs.clone(), vault_outputs.clone());
         let (trainer, slots) = (self.trainer, self.slots);
-        let trainer_thread = std::thread::spawn(move || trainer_thread(trainer, &slots, &trainer_jobs, &results, &steps));
+        let trainer_thread = std::thread::spawn(move || {
+            trainer_thread(trainer, &slots, &trainer_jobs, &results, &steps)
+        });
         let vault = self.vault;
-        let vault_thread = std::thread::spawn(move || vault_thread(vault, &vault_inputs, &vault_outputs));
+        let vault_thread =
+            std::thread::spawn(move || vault_thread(vault, &vault_inputs, &vault_outputs));
         let shell = Shell {
             dialer: self.dialer,
             events: self.events,
@@ -137,7 +143,10 @@ impl<J: Journal + 'static> Participant<J> {
             jobs,
             outputs,
             cost: RunCost::default(),
-            pulse: Pulse { jobs: 0, moved: None },
+            pulse: Pulse {
+                jobs: 0,
+                moved: None,
+            },
             link_number: 0,
             transfers: channel::unbounded_channel(),
             partial_downloads: BTreeMap::new(),
@@ -183,7 +192,11 @@ enum TrainerJob {
     Evaluate(EvaluateRequest),
 }
 
-fn vault_thread<J: Journal>(mut vault: Vault<J>, inputs: &mpsc::Receiver<VaultInput>, outputs: &channel::UnboundedSender<FromThreads>) {
+fn vault_thread<J: Journal>(
+    mut vault: Vault<J>,
+    inputs: &mpsc::Receiver<VaultInput>,
+    outputs: &channel::UnboundedSender<FromThreads>,
+) {
     while let Ok(input) = inputs.recv() {
         let began = Instant::now();
         let (phase, result) = match input {
@@ -200,12 +213,18 @@ fn vault_thread<J: Journal>(mut vault: Vault<J>, inputs: &mpsc::Receiver<VaultIn
                 (phase, vault.handle_message(*message))
             }
             VaultInput::Outcome(bytes) => (Some(Phase::Opening), vault.handle_outcome(&bytes)),
-            VaultInput::Trained(model_hash, update) => {
-                (Some(Phase::Sealing), update.map_err(VaultError::Trainer).and_then(|update| vault.handle_trained(model_hash, update)))
-            }
-            VaultInput::Evaluated(round, counts) => {
-                (Some(Phase::Sealing), counts.map_err(VaultError::Trainer).and_then(|counts| vault.handle_evaluated(round, &counts)))
-            }
+            VaultInput::Trained(model_hash, update) => (
+                Some(Phase::Sealing),
+                update
+                    .map_err(VaultError::Trainer)
+                    .and_then(|update| vault.handle_trained(model_hash, update)),
+            ),
+            VaultInput::Evaluated(round, counts) => (
+                Some(Phase::Sealing),
+                counts
+                    .map_err(VaultError::Trainer)
+                    .and_then(|counts| vault.handle_evaluated(round, &counts)),
+            ),
         };
         if let Some(phase) = phase {
             let _ = outputs.send(FromThreads::Spent(phase, began.elapsed()));
@@ -240,9 +259,15 @@ fn trainer_thread(
                             std::panic::resume_unwind(Box::new("no longer needed"));
                         }
                     };
-                    VaultInput::Trained(model_hash, unless_it_panics(|| trainer.train(request, &mut progress)))
+                    VaultInput::Trained(
+                        model_hash,
+                        unless_it_panics(|| trainer.train(request, &mut progress)),
+                    )
                 }
-                TrainerJob::Evaluate(request) => VaultInput::Evaluated(request.round, unless_it_panics(|| trainer.evaluate(request))),
+                TrainerJob::Evaluate(request) => VaultInput::Evaluated(
+                    request.round,
+                    unless_it_panics(|| trainer.evaluate(request)),
+                ),
             };
             let _ = steps.send(FromThreads::Spent(Phase::Training, began.elapsed()));
             result
@@ -256,7 +281,8 @@ fn trainer_thread(
 
 /// A trainer that panics has failed; the hospital says so and stops, instead of keeping the others waiting.
 fn unless_it_panics<T>(job: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).unwrap_or_else(|_| Err("the trainer has panicked; its message came before".into()))
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(job))
+        .unwrap_or_else(|_| Err("the trainer has panicked; its message came before".into()))
 }
 
 /// Whether this hospital is getting on: it says that it is alive as long as it is.
@@ -269,7 +295,10 @@ struct Pulse {
 
 impl Pulse {
     fn is_alive(&self) -> bool {
-        self.jobs == 0 || self.moved.is_none_or(|moved| moved.elapsed() < TRAINER_IS_STUCK_AFTER)
+        self.jobs == 0
+            || self
+                .moved
+                .is_none_or(|moved| moved.elapsed() < TRAINER_IS_STUCK_AFTER)
     }
 }
 
@@ -284,7 +313,10 @@ struct Shell {
     pulse: Pulse,
     /// Counts connections: what a transfer of an earlier one reports is not about this one.
     link_number: u64,
-    transfers: (channel::UnboundedSender<(u64, Transfer)>, channel::UnboundedReceiver<(u64, Transfer)>),
+    transfers: (
+        channel::UnboundedSender<(u64, Transfer)>,
+        channel::UnboundedReceiver<(u64, Transfer)>,
+    ),
     partial_downloads: BTreeMap<Digest, Vec<u8>>,
     /// Purpose and learning round of the last contribution.
     contributed: (Purpose, u32),
@@ -333,7 +365,10 @@ impl Shell {
                     occupied_since = None;
                     reason
                 }
-                LinkEnd::Occupied(reason) if occupied_since.get_or_insert_with(Instant::now).elapsed() > PATIENCE_WITH_OWN_GHOST => {
+                LinkEnd::Occupied(reason)
+                    if occupied_since.get_or_insert_with(Instant::now).elapsed()
+                        > PATIENCE_WITH_OWN_GHOST =>
+                {
                     return Err(RunError::Ended(reason));
                 }
                 LinkEnd::Occupied(reason) => reason,
@@ -443,10 +478,19 @@ impl Shell {
     }
 
     /// Does what the vault asks; gives the message to send, if that is what it asks.
-    fn act(&mut self, output: VaultOutput, link: &CoordinatorLink) -> Result<Option<ToCoordinator>, RunError> {
+    fn act(
+        &mut self,
+        output: VaultOutput,
+        link: &CoordinatorLink,
+    ) -> Result<Option<ToCoordinator>, RunError> {
         match output {
             VaultOutput::Send(message) => return Ok(Some(*message)),
-            VaultOutput::Upload { name, bytes, purpose, learning_round } => {
+            VaultOutput::Upload {
+                name,
+                bytes,
+                purpose,
+                learning_round,
+            } => {
                 self.contributed = (purpose, learning_round);
                 if !self.cut_off(Moment::BeforeUpload, self.contributed) {
                     self.upload(name, bytes, link);
@@ -464,7 +508,12 @@ impl Shell {
     }
 
     fn upload(&self, name: Digest, bytes: Arc<[u8]>, link: &CoordinatorLink) {
-        let (blobs, done, events, number) = (link.blobs(), self.transfers.0.clone(), self.events.clone(), self.link_number);
+        let (blobs, done, events, number) = (
+            link.blobs(),
+            self.transfers.0.clone(),
+            self.events.clone(),
+            self.link_number,
+        );
         let (interruptions, contributed) = (self.interruptions.clone(), self.contributed);
         tokio::spawn(async move {
             let began = Instant::now();
@@ -472,7 +521,8 @@ impl Shell {
             let cut = tokio::sync::Notify::new();
             let progress = |sent: u64| {
                 let _ = events.send(ParticipantEvent::Uploading { sent, total });
-                if sent >= total / 2 && interrupts(&*interruptions, Moment::MidUpload, contributed) {
+                if sent >= total / 2 && interrupts(&*interruptions, Moment::MidUpload, contributed)
+                {
                     cut.notify_one();
                 }
             };
@@ -496,7 +546,9 @@ impl Shell {
             let began = Instant::now();
             let result = match blobs.download(name, &mut held).await {
                 Ok(()) => Transfer::Downloaded(name, held, began.elapsed()),
-                Err(TransportError::Refused(refusal)) => Transfer::Refused(format!("the coordinator has no such outcome: {refusal}")),
+                Err(TransportError::Refused(refusal)) => {
+                    Transfer::Refused(format!("the coordinator has no such outcome: {refusal}"))
+                }
                 // Offered again on the next connection.
                 Err(_) => Transfer::Interrupted(name, held),
             };
@@ -505,12 +557,16 @@ impl Shell {
     }
 
     fn to_vault(&self, input: VaultInput) -> Result<(), RunError> {
-        self.inputs.send(input).map_err(|_| RunError::ThreadDied("vault"))
+        self.inputs
+            .send(input)
+            .map_err(|_| RunError::ThreadDied("vault"))
     }
 
     fn to_trainer(&mut self, job: TrainerJob) -> Result<(), RunError> {
         self.pulse.jobs += 1;
-        self.jobs.send(job).map_err(|_| RunError::ThreadDied("trainer"))
+        self.jobs
+            .send(job)
+            .map_err(|_| RunError::ThreadDied("trainer"))
     }
 
     fn cut_off(&self, moment: Moment, contribution: (Purpose, u32)) -> bool {
@@ -528,7 +584,11 @@ impl Shell {
 }
 
 /// Hospitals are cut off in updates only: those are the rounds that people count.
-fn interrupts(interruptions: &dyn Interruptions, moment: Moment, (purpose, learning_round): (Purpose, u32)) -> bool {
+fn interrupts(
+    interruptions: &dyn Interruptions,
+    moment: Moment,
+    (purpose, learning_round): (Purpose, u32),
+) -> bool {
     purpose == Purpose::Update && interruptions.interrupts(moment, learning_round)
 }
 
@@ -551,7 +611,11 @@ mod tests {
     const STEPS: usize = 1000;
 
     impl LocalTrainer for Counting {
-        fn train(&mut self, _: TrainRequest, progress: &mut dyn FnMut(usize, usize)) -> Result<TrainedUpdate, String> {
+        fn train(
+            &mut self,
+            _: TrainRequest,
+            progress: &mut dyn FnMut(usize, usize),
+        ) -> Result<TrainedUpdate, String> {
             for step in 1..=STEPS {
                 let _ = self.0.send(step);
                 progress(step, STEPS);
@@ -579,9 +643,16 @@ mod tests {
             seed: [2; 32],
             plan: TrainingPlan::of(&manifest()),
         };
-        jobs.send(TrainerJob::Train(request)).expect("received below");
+        jobs.send(TrainerJob::Train(request))
+            .expect("received below");
         drop(shell);
-        trainer_thread(Box::new(Counting(steps)), &ComputeSlots::new(1), &trainer_jobs, &results, &outputs);
+        trainer_thread(
+            Box::new(Counting(steps)),
+            &ComputeSlots::new(1),
+            &trainer_jobs,
+            &results,
+            &outputs,
+        );
         assert_eq!(taken.iter().collect::<Vec<_>>(), [1]);
     }
 }

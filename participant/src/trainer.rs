@@ -19,7 +19,11 @@ pub trait LocalTrainer: Send {
     ///
     /// # Errors
     /// What went wrong, for people.
-    fn train(&mut self, request: TrainRequest, progress: &mut dyn FnMut(usize, usize)) -> Result<TrainedUpdate, String>;
+    fn train(
+        &mut self,
+        request: TrainRequest,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<TrainedUpdate, String>;
 
     /// Evaluates the common model on the validation set.
     ///
@@ -45,25 +49,41 @@ struct Prepared {
 impl CnnTrainer {
     /// A trainer on these scans.
     pub fn new(images: ImageSet, device: Device) -> Self {
-        Self { images, device, prepared: None }
+        Self {
+            images,
+            device,
+            prepared: None,
+        }
     }
 
     fn prepared(&mut self, plan: &TrainingPlan) -> Result<&mut Prepared, String> {
         if self.prepared.is_none() {
             let datasets = || {
                 let split = self.images.split(plan.task)?;
-                Ok((self.images.dataset(&split.train, plan.task)?, self.images.dataset(&split.validation, plan.task)?))
+                Ok((
+                    self.images.dataset(&split.train, plan.task)?,
+                    self.images.dataset(&split.validation, plan.task)?,
+                ))
             };
-            let (training, validation) = datasets().map_err(|error: crate::hospital_data::HospitalDataError| error.to_string())?;
+            let (training, validation) = datasets()
+                .map_err(|error: crate::hospital_data::HospitalDataError| error.to_string())?;
             let trainer = Trainer::new(architecture(plan.task, plan.conditioning), self.device);
-            self.prepared = Some(Prepared { trainer, training, validation });
+            self.prepared = Some(Prepared {
+                trainer,
+                training,
+                validation,
+            });
         }
         Ok(self.prepared.as_mut().expect("made above"))
     }
 }
 
 impl LocalTrainer for CnnTrainer {
-    fn train(&mut self, request: TrainRequest, progress: &mut dyn FnMut(usize, usize)) -> Result<TrainedUpdate, String> {
+    fn train(
+        &mut self,
+        request: TrainRequest,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<TrainedUpdate, String> {
         let plan = &request.plan;
         let prepared = self.prepared(plan)?;
         let settings = TrainingSettings {
@@ -76,7 +96,13 @@ impl LocalTrainer for CnnTrainer {
         };
         let outcome = prepared
             .trainer
-            .train_round(&prepared.training, &request.model, request.filters.as_deref(), &settings, progress)
+            .train_round(
+                &prepared.training,
+                &request.model,
+                request.filters.as_deref(),
+                &settings,
+                progress,
+            )
             .map_err(|error| error.to_string())?;
         Ok(TrainedUpdate {
             model: outcome.model,
@@ -90,26 +116,51 @@ impl LocalTrainer for CnnTrainer {
         let prepared = self.prepared(&request.plan)?;
         let evaluation = prepared
             .trainer
-            .evaluate(&prepared.validation, &request.model, request.filters.as_deref())
+            .evaluate(
+                &prepared.validation,
+                &request.model,
+                request.filters.as_deref(),
+            )
             .map_err(|error| error.to_string())?;
-        Ok(EvaluatedCounts { confusion: evaluation.confusion, loss_sum: evaluation.loss_sum })
+        Ok(EvaluatedCounts {
+            confusion: evaluation.confusion,
+            loss_sum: evaluation.loss_sum,
+        })
     }
 }
 
 /// The network of a run.
 pub fn architecture(task: Task, conditioning: Conditioning) -> Architecture {
-    let conditioning = if conditioning.uses_filters() { Filtering::Filters } else { Filtering::Free };
-    Architecture { classes: task.classes(), conditioning }
+    let conditioning = if conditioning.uses_filters() {
+        Filtering::Filters
+    } else {
+        Filtering::Free
+    };
+    Architecture {
+        classes: task.classes(),
+        conditioning,
+    }
 }
 
 /// Whether the manifest's tensors are those of the network that would be trained: same names, same shapes, same order.
 pub fn layout_matches(manifest: &Manifest) -> bool {
     let network = architecture(manifest.task, manifest.conditioning).layout();
-    let kept_by_vault = |name: &str| manifest.conditioning.uses_filters() && name == protocol::network::CONDITIONED_WEIGHT;
-    let trained = manifest.layout.tensors.iter().filter(|tensor| !kept_by_vault(&tensor.name.0));
+    let kept_by_vault = |name: &str| {
+        manifest.conditioning.uses_filters() && name == protocol::network::CONDITIONED_WEIGHT
+    };
+    let trained = manifest
+        .layout
+        .tensors
+        .iter()
+        .filter(|tensor| !kept_by_vault(&tensor.name.0));
     trained.clone().count() == network.len()
         && trained.zip(&network).all(|(theirs, ours)| {
-            theirs.name.0 == ours.name && theirs.shape.iter().map(|&side| i64::from(side)).eq(ours.shape.iter().copied())
+            theirs.name.0 == ours.name
+                && theirs
+                    .shape
+                    .iter()
+                    .map(|&side| i64::from(side))
+                    .eq(ours.shape.iter().copied())
         })
 }
 
@@ -121,7 +172,12 @@ mod tests {
     #[test]
     fn the_protocols_layout_is_the_networks_for_every_task_and_variant() {
         for task in [Task::Binary, Task::Multiclass] {
-            for conditioning in [Conditioning::EncryptedHardened, Conditioning::EncryptedStudy, Conditioning::Plain, Conditioning::None] {
+            for conditioning in [
+                Conditioning::EncryptedHardened,
+                Conditioning::EncryptedStudy,
+                Conditioning::Plain,
+                Conditioning::None,
+            ] {
                 let mut manifest = manifest();
                 manifest.task = task;
                 manifest.conditioning = conditioning;

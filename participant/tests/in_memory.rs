@@ -14,8 +14,8 @@ use crypto::{
 use participant::{
     journal::memory::MemoryJournal,
     vault::{
-        EvaluatedCounts, OpenedRound, RecordSource, TrainRequest, TrainedUpdate, Vault, VaultEvent, VaultIdentity, VaultOutput,
-        policy::Policy, statistics::ClinicalRecords,
+        EvaluatedCounts, OpenedRound, RecordSource, TrainRequest, TrainedUpdate, Vault, VaultEvent,
+        VaultIdentity, VaultOutput, policy::Policy, statistics::ClinicalRecords,
     },
 };
 use protocol::{
@@ -58,7 +58,21 @@ impl RecordSource for Records {
     fn records(&self, task: Task) -> Result<ClinicalRecords, String> {
         let base = f64::from(self.0.get());
         Ok(ClinicalRecords {
-            features: (0..3).map(|patient| [Some(1.0), Some(20.0 + base + f64::from(patient)), None, Some(3.0), None, Some(1.0), None, Some(0.0), None]).collect(),
+            features: (0..3)
+                .map(|patient| {
+                    [
+                        Some(1.0),
+                        Some(20.0 + base + f64::from(patient)),
+                        None,
+                        Some(3.0),
+                        None,
+                        Some(1.0),
+                        None,
+                        Some(0.0),
+                        None,
+                    ]
+                })
+                .collect(),
             in_training: vec![true, true, false],
             class_counts: (0..task.classes() as u64).map(|class| 10 + class).collect(),
         })
@@ -70,7 +84,11 @@ fn id(number: u8) -> HospitalId {
 }
 
 fn manifest(rounds: u32, conditioning: Conditioning) -> Manifest {
-    Manifest { rounds, conditioning, ..protocol::manifest::testing::manifest() }
+    Manifest {
+        rounds,
+        conditioning,
+        ..protocol::manifest::testing::manifest()
+    }
 }
 
 /// A change that every hospital makes differently, small enough for the first clip.
@@ -79,25 +97,63 @@ fn change(hospital: HospitalId, index: usize) -> f32 {
 }
 
 fn train(hospital: HospitalId, request: &TrainRequest) -> TrainedUpdate {
-    let model = request.model.iter().enumerate().map(|(index, value)| value + change(hospital, index)).collect();
-    let filter_gradients = request.filters.iter().flatten().map(|filter| filter.map(|value| value * 0.5)).collect();
-    TrainedUpdate { model, filter_gradients, batches: 2, loss: 0.5 }
+    let model = request
+        .model
+        .iter()
+        .enumerate()
+        .map(|(index, value)| value + change(hospital, index))
+        .collect();
+    let filter_gradients = request
+        .filters
+        .iter()
+        .flatten()
+        .map(|filter| filter.map(|value| value * 0.5))
+        .collect();
+    TrainedUpdate {
+        model,
+        filter_gradients,
+        batches: 2,
+        loss: 0.5,
+    }
 }
 
 impl<'a> Run<'a> {
     fn new(size: u8, manifest: &Manifest) -> Self {
-        let TestFederation { roster, hospital_keys, coordinator_key, operator_key } = federation(size);
+        let TestFederation {
+            roster,
+            hospital_keys,
+            coordinator_key,
+            operator_key,
+        } = federation(size);
         let roster = Arc::new(roster);
         let ring = Arc::new(SumRing::new());
         let signed = Signed::sign(manifest, &operator_key);
-        let coordinator =
-            Coordinator::new(roster.clone(), coordinator_key, signed, ChaCha20Rng::from_seed([3; 32])).expect("a sound manifest");
+        let coordinator = Coordinator::new(
+            roster.clone(),
+            coordinator_key,
+            signed,
+            ChaCha20Rng::from_seed([3; 32]),
+        )
+        .expect("a sound manifest");
         let vaults: BTreeMap<_, _> = (1..=size)
             .map(id)
             .zip(hospital_keys)
             .map(|(id, key)| {
-                let identity = VaultIdentity { id, key, roster: roster.clone() };
-                (id, Vault::new(identity, Policy::default(), Box::new(Records(id)), MemoryJournal::default(), ring.clone()))
+                let identity = VaultIdentity {
+                    id,
+                    key,
+                    roster: roster.clone(),
+                };
+                (
+                    id,
+                    Vault::new(
+                        identity,
+                        Policy::default(),
+                        Box::new(Records(id)),
+                        MemoryJournal::default(),
+                        ring.clone(),
+                    ),
+                )
             })
             .collect();
         let connected = vaults.keys().map(|&id| (id, false)).collect();
@@ -153,7 +209,8 @@ impl<'a> Run<'a> {
                 match output {
                     Output::Send { to, message } if self.connected[&to] => {
                         // Through the codec, as on the wire.
-                        let message = codec::decode_frame(&codec::encode_frame(message.as_ref())).expect("our own frame");
+                        let message = codec::decode_frame(&codec::encode_frame(message.as_ref()))
+                            .expect("our own frame");
                         self.inboxes.push_back((to, message));
                     }
                     Output::Send { .. } => {}
@@ -171,7 +228,9 @@ impl<'a> Run<'a> {
             if let Some((to, message)) = self.inboxes.pop_front() {
                 moved = true;
                 if let Some(message) = (self.interference)(to, message) {
-                    self.vault(to).handle_message(message).expect("nothing fatal");
+                    self.vault(to)
+                        .handle_message(message)
+                        .expect("nothing fatal");
                 }
             }
             let ids: Vec<_> = self.vaults.keys().copied().collect();
@@ -190,41 +249,66 @@ impl<'a> Run<'a> {
     fn act(&mut self, id: HospitalId, output: VaultOutput) {
         match output {
             VaultOutput::Send(message)
-                if self.lose_next_close_of == Some(id) && matches!(*message, ToCoordinator::RoundClosed(_)) =>
+                if self.lose_next_close_of == Some(id)
+                    && matches!(*message, ToCoordinator::RoundClosed(_)) =>
             {
                 self.lose_next_close_of = None;
             }
             VaultOutput::Send(message) if self.connected[&id] => {
-                let message: ToCoordinator = codec::decode_frame(&codec::encode_frame(message.as_ref())).expect("our own frame");
+                let message: ToCoordinator =
+                    codec::decode_frame(&codec::encode_frame(message.as_ref()))
+                        .expect("our own frame");
                 self.coordinator.handle_message(id, message, self.now);
             }
-            VaultOutput::Upload { purpose, learning_round, .. }
-                if purpose == Purpose::Update && self.drop_before_upload.contains(&(id, learning_round)) =>
+            VaultOutput::Upload {
+                purpose,
+                learning_round,
+                ..
+            } if purpose == Purpose::Update
+                && self.drop_before_upload.contains(&(id, learning_round)) =>
             {
-                self.drop_before_upload.retain(|drop| *drop != (id, learning_round));
+                self.drop_before_upload
+                    .retain(|drop| *drop != (id, learning_round));
                 self.disconnect(id);
             }
             VaultOutput::Upload { bytes, .. } if self.connected[&id] => {
-                if self.coordinator.check_upload(id, bytes.len() as u64).is_ok() {
+                if self
+                    .coordinator
+                    .check_upload(id, bytes.len() as u64)
+                    .is_ok()
+                {
                     let _ = self.coordinator.handle_upload(id, &bytes, self.now);
                 }
             }
             VaultOutput::Send(_) | VaultOutput::Upload { .. } => {}
             VaultOutput::FetchOutcome { name } => {
                 let bytes = self.published[&name].clone();
-                self.vault(id).handle_outcome(&bytes).expect("nothing fatal");
+                self.vault(id)
+                    .handle_outcome(&bytes)
+                    .expect("nothing fatal");
             }
             VaultOutput::Train(request) => {
                 self.trained += 1;
                 let update = train(id, &request);
-                self.vault(id).handle_trained(request.model_hash, update).expect("nothing fatal");
+                self.vault(id)
+                    .handle_trained(request.model_hash, update)
+                    .expect("nothing fatal");
             }
             VaultOutput::Evaluate(request) => {
-                let counts = EvaluatedCounts { confusion: vec![vec![4, 1], vec![2, u64::from(id.get())]], loss_sum: 1.5 };
-                self.vault(id).handle_evaluated(request.round, &counts).expect("nothing fatal");
+                let counts = EvaluatedCounts {
+                    confusion: vec![vec![4, 1], vec![2, u64::from(id.get())]],
+                    loss_sum: 1.5,
+                };
+                self.vault(id)
+                    .handle_evaluated(request.round, &counts)
+                    .expect("nothing fatal");
             }
-            VaultOutput::Event(VaultEvent::Opened(opened)) => self.opened.entry(id).or_default().push(*opened),
-            VaultOutput::Event(VaultEvent::Refused { reason } | VaultEvent::ProductsRefused { reason }) => self.refusals.push((id, reason)),
+            VaultOutput::Event(VaultEvent::Opened(opened)) => {
+                self.opened.entry(id).or_default().push(*opened)
+            }
+            VaultOutput::Event(
+                VaultEvent::Refused { reason } | VaultEvent::ProductsRefused { reason },
+            ) => self.refusals.push((id, reason)),
             VaultOutput::Event(_) => {}
             VaultOutput::Finished => self.finished.push(id),
         }
@@ -241,21 +325,32 @@ impl<'a> Run<'a> {
 
     fn contributors(&self, purpose: Purpose) -> Vec<Vec<u8>> {
         let outcomes = self.events.iter().filter_map(|event| match event {
-            Event::OutcomeOut { purpose: found, contributors, .. } if *found == purpose => Some(contributors),
+            Event::OutcomeOut {
+                purpose: found,
+                contributors,
+                ..
+            } if *found == purpose => Some(contributors),
             _ => None,
         });
-        outcomes.map(|contributors| contributors.iter().map(|id| id.get()).collect()).collect()
+        outcomes
+            .map(|contributors| contributors.iter().map(|id| id.get()).collect())
+            .collect()
     }
 
     fn completed(&self) -> Option<Digest> {
         self.events.iter().find_map(|event| match event {
-            Event::Complete { model_hash, missing } if missing.is_empty() => Some(*model_hash),
+            Event::Complete {
+                model_hash,
+                missing,
+            } if missing.is_empty() => Some(*model_hash),
             _ => None,
         })
     }
 
     fn refused_with(&self, words: &str) -> bool {
-        self.refusals.iter().any(|(_, reason)| reason.contains(words))
+        self.refusals
+            .iter()
+            .any(|(_, reason)| reason.contains(words))
     }
 }
 
@@ -267,17 +362,32 @@ fn three_hospitals_train_to_one_model_and_the_mean_is_exact() {
     let hash = run.completed().expect("the run completes");
     assert!(run.refusals.is_empty(), "{:?}", run.refusals);
     assert_eq!(run.contributors(Purpose::Update), vec![vec![1, 2, 3]; 2]);
-    assert_eq!(run.contributors(Purpose::Evaluation), vec![vec![1, 2, 3]; 2]);
+    assert_eq!(
+        run.contributors(Purpose::Evaluation),
+        vec![vec![1, 2, 3]; 2]
+    );
     assert_eq!(run.finished.len(), 3);
     for opened in run.opened.values() {
         assert_eq!(opened.last().expect("rounds were opened").model_hash, hash);
-        let update = opened.iter().find(|opened| opened.purpose == Purpose::Update).expect("an update");
+        let update = opened
+            .iter()
+            .find(|opened| opened.purpose == Purpose::Update)
+            .expect("an update");
         // 4 clips of 1e-3 * 10 steps, 22 bits: one step is far below what is asserted.
         for (index, mean) in update.mean.iter().enumerate() {
-            let expected = (1..=3).map(|number| f64::from(change(id(number), index))).sum::<f64>() / 3.0;
-            assert!((mean - expected).abs() < 4e-6, "value {index}: {mean} for {expected}");
+            let expected = (1..=3)
+                .map(|number| f64::from(change(id(number), index)))
+                .sum::<f64>()
+                / 3.0;
+            assert!(
+                (mean - expected).abs() < 4e-6,
+                "value {index}: {mean} for {expected}"
+            );
         }
-        let evaluation = opened.iter().find(|opened| opened.purpose == Purpose::Evaluation).expect("an evaluation");
+        let evaluation = opened
+            .iter()
+            .find(|opened| opened.purpose == Purpose::Evaluation)
+            .expect("an evaluation");
         assert_eq!(&evaluation.sum.counters[..5], [3, 12, 3, 6, 6]);
     }
 }
@@ -301,11 +411,20 @@ fn a_hospital_that_vanishes_before_its_upload_is_left_out_and_catches_up() {
     run.drop_before_upload.push((id(2), 1));
     run.connect_all();
     assert_eq!(run.contributors(Purpose::Update), [vec![1, 3, 4]]);
-    assert!(run.completed().is_none(), "the evaluation waits for the missing hospital");
+    assert!(
+        run.completed().is_none(),
+        "the evaluation waits for the missing hospital"
+    );
     run.connect(id(2));
     assert!(run.completed().is_some());
-    assert_eq!(run.contributors(Purpose::Update), [vec![1, 3, 4], vec![1, 2, 3, 4]]);
-    assert_eq!(run.contributors(Purpose::Evaluation), vec![vec![1, 2, 3, 4]; 2]);
+    assert_eq!(
+        run.contributors(Purpose::Update),
+        [vec![1, 3, 4], vec![1, 2, 3, 4]]
+    );
+    assert_eq!(
+        run.contributors(Purpose::Evaluation),
+        vec![vec![1, 2, 3, 4]; 2]
+    );
     assert_eq!(run.opened[&id(2)].len(), 5);
 }
 
@@ -317,10 +436,16 @@ fn a_hospital_that_is_gone_for_good_does_not_stop_the_others() {
     for _ in 0..20 {
         run.wait();
     }
-    assert_eq!(run.contributors(Purpose::Update), [vec![1, 2, 3, 4], vec![1, 2, 3]]);
+    assert_eq!(
+        run.contributors(Purpose::Update),
+        [vec![1, 2, 3, 4], vec![1, 2, 3]]
+    );
     // Another evaluation would single hospital 4 out.
     assert_eq!(run.contributors(Purpose::Evaluation), [vec![1, 2, 3, 4]]);
-    let complete = run.events.iter().any(|event| matches!(event, Event::Complete { missing, .. } if *missing == [id(4)]));
+    let complete = run
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::Complete { missing, .. } if *missing == [id(4)]));
     assert!(complete && run.coordinator.is_over());
 }
 
@@ -333,7 +458,13 @@ fn too_few_hospitals_make_the_round_wait_and_a_replaced_round_is_not_trained_twi
         run.wait();
     }
     assert!(run.contributors(Purpose::Update).is_empty());
-    assert!(run.events.iter().any(|event| matches!(event, Event::Abandoned { purpose: Purpose::Update, .. })));
+    assert!(run.events.iter().any(|event| matches!(
+        event,
+        Event::Abandoned {
+            purpose: Purpose::Update,
+            ..
+        }
+    )));
     run.connect(id(2));
     run.connect(id(3));
     for _ in 0..20 {
@@ -354,15 +485,24 @@ fn an_altered_sum_does_not_open_and_ends_the_run_with_the_model_unchanged() {
     });
     run.connect_all();
     assert!(run.refused_with("does not open"), "{:?}", run.refusals);
-    assert!(run.events.iter().any(|event| matches!(event, Event::Failed { reason } if reason.contains("does not open"))));
-    assert!(run.opened.values().flatten().all(|opened| opened.purpose == Purpose::Stats));
+    assert!(run.events.iter().any(
+        |event| matches!(event, Event::Failed { reason } if reason.contains("does not open"))
+    ));
+    assert!(
+        run.opened
+            .values()
+            .flatten()
+            .all(|opened| opened.purpose == Purpose::Stats)
+    );
 }
 
 #[test]
 fn an_altered_box_is_refused_and_its_sender_left_out() {
     let mut run = Run::new(4, &manifest(1, Conditioning::None));
     run.interference = Box::new(|_, message| match message {
-        ToVault::BoxForward(mut forward) if forward.manifest.read_unverified().expect("ours").id.0 == id(3) => {
+        ToVault::BoxForward(mut forward)
+            if forward.manifest.read_unverified().expect("ours").id.0 == id(3) =>
+        {
             forward.sealed.0[17] ^= 1;
             Some(ToVault::BoxForward(forward))
         }
@@ -373,7 +513,11 @@ fn an_altered_box_is_refused_and_its_sender_left_out() {
         run.wait();
     }
     assert!(run.refused_with("do not fit their signed root"));
-    assert!(run.contributors(Purpose::Stats).iter().all(|contributors| contributors == &[1, 2, 4]));
+    assert!(
+        run.contributors(Purpose::Stats)
+            .iter()
+            .all(|contributors| contributors == &[1, 2, 4])
+    );
 }
 
 /// Changes the unlock request that hospital 1 gets in the stats round and signs it as the coordinator would.
@@ -395,12 +539,31 @@ fn refusal_of(size: u8, spoil: impl Fn(&mut UnlockRequest)) -> Vec<(HospitalId, 
 #[test]
 fn a_vault_does_not_answer_for_a_set_of_contributors_that_is_not_in_order() {
     let refused = |refusals: Vec<(HospitalId, String)>, words: &str| {
-        assert!(refusals.iter().any(|(who, reason)| *who == id(1) && reason.contains(words)), "{words}: {refusals:?}");
+        assert!(
+            refusals
+                .iter()
+                .any(|(who, reason)| *who == id(1) && reason.contains(words)),
+            "{words}: {refusals:?}"
+        );
     };
-    refused(refusal_of(4, |request| request.contributors.0.truncate(2)), "2 contributors where at least 3");
-    refused(refusal_of(4, |request| request.contributors.0[2] = request.contributors.0[1].clone()), "not sorted and distinct");
-    refused(refusal_of(4, |request| request.contributors.0[1].digest[0] ^= 1), "signature");
-    refused(refusal_of(4, |request| request.header[0] ^= 1), "another round");
+    refused(
+        refusal_of(4, |request| request.contributors.0.truncate(2)),
+        "2 contributors where at least 3",
+    );
+    refused(
+        refusal_of(4, |request| {
+            request.contributors.0[2] = request.contributors.0[1].clone()
+        }),
+        "not sorted and distinct",
+    );
+    refused(
+        refusal_of(4, |request| request.contributors.0[1].digest[0] ^= 1),
+        "signature",
+    );
+    refused(
+        refusal_of(4, |request| request.header[0] ^= 1),
+        "another round",
+    );
 }
 
 #[test]
@@ -412,7 +575,8 @@ fn a_vault_answers_for_one_set_only() {
     let seen = asked.clone();
     run.interference = Box::new(move |to, message| {
         if let (ToVault::UnlockRequest(request), true) = (&message, to == id(1)) {
-            seen.borrow_mut().replace(request.read_unverified().expect("ours"));
+            seen.borrow_mut()
+                .replace(request.read_unverified().expect("ours"));
         }
         (to == id(1) || !matches!(message, ToVault::UnlockRequest(_))).then_some(message)
     });
@@ -423,14 +587,28 @@ fn a_vault_answers_for_one_set_only() {
     let mut less_one = original.clone();
     less_one.contributors.0.pop();
     let vault = run.vault(id(1));
-    vault.handle_message(ToVault::UnlockRequest(Signed::sign(&less_one, &key))).expect("nothing fatal");
+    vault
+        .handle_message(ToVault::UnlockRequest(Signed::sign(&less_one, &key)))
+        .expect("nothing fatal");
     let reasons = drain(vault);
-    assert!(reasons.iter().any(|reason| reason.contains("another set of contributors was already answered for")), "{reasons:?}");
+    assert!(
+        reasons
+            .iter()
+            .any(|reason| reason.contains("another set of contributors was already answered for")),
+        "{reasons:?}"
+    );
 
     // The same set again gets an answer.
-    vault.handle_message(ToVault::UnlockRequest(Signed::sign(&original, &key))).expect("nothing fatal");
+    vault
+        .handle_message(ToVault::UnlockRequest(Signed::sign(&original, &key)))
+        .expect("nothing fatal");
     let is_share = |output: &VaultOutput| matches!(output, VaultOutput::Send(message) if matches!(**message, ToCoordinator::UnlockShare(_)));
-    assert_eq!(std::iter::from_fn(|| vault.poll_output()).filter(is_share).count(), 1);
+    assert_eq!(
+        std::iter::from_fn(|| vault.poll_output())
+            .filter(is_share)
+            .count(),
+        1
+    );
 }
 
 fn drain(vault: &mut Vault<MemoryJournal>) -> Vec<String> {
@@ -461,13 +639,33 @@ fn refusal_of_header(spoil: impl Fn(&mut RoundOpen), key: SigningKey) -> Vec<(Ho
 fn a_vault_refuses_headers_that_are_not_of_its_state() {
     let coordinator = || federation(3).coordinator_key;
     let refused = |refusals: Vec<(HospitalId, String)>, words: &str| {
-        assert!(refusals.iter().any(|(who, reason)| *who == id(1) && reason.contains(words)), "{words}: {refusals:?}");
+        assert!(
+            refusals
+                .iter()
+                .any(|(who, reason)| *who == id(1) && reason.contains(words)),
+            "{words}: {refusals:?}"
+        );
     };
-    refused(refusal_of_header(|header| header.model_hash[0] ^= 1, coordinator()), "model_hash");
-    refused(refusal_of_header(|header| header.gid[0] ^= 1, coordinator()), "gid");
-    refused(refusal_of_header(|header| header.round = 0, coordinator()), "round 0");
-    refused(refusal_of_header(|header| header.min_contributors = 1, coordinator()), "min_contributors");
-    refused(refusal_of_header(|_| {}, SigningKey::from_secret_bytes(&[66; 32])), "signature");
+    refused(
+        refusal_of_header(|header| header.model_hash[0] ^= 1, coordinator()),
+        "model_hash",
+    );
+    refused(
+        refusal_of_header(|header| header.gid[0] ^= 1, coordinator()),
+        "gid",
+    );
+    refused(
+        refusal_of_header(|header| header.round = 0, coordinator()),
+        "round 0",
+    );
+    refused(
+        refusal_of_header(|header| header.min_contributors = 1, coordinator()),
+        "min_contributors",
+    );
+    refused(
+        refusal_of_header(|_| {}, SigningKey::from_secret_bytes(&[66; 32])),
+        "signature",
+    );
     // A header for an update before the statistics: right in every field, wrong in its time.
     let manifest = manifest(1, Conditioning::None);
     refused(
@@ -476,7 +674,11 @@ fn a_vault_refuses_headers_that_are_not_of_its_state() {
                 header.purpose = Purpose::Update;
                 header.layout_hash = manifest.layout_hash(Purpose::Update);
                 header.values = manifest.values(Purpose::Update) as u32;
-                header.counter_digits = manifest.counters(Purpose::Update).iter().map(|counter| counter.digits).collect();
+                header.counter_digits = manifest
+                    .counters(Purpose::Update)
+                    .iter()
+                    .map(|counter| counter.digits)
+                    .collect();
             },
             coordinator(),
         ),
@@ -500,8 +702,15 @@ fn wrong_products_are_refused_and_asked_for_again() {
         other => Some(other),
     });
     run.connect_all();
-    assert!(run.completed().is_some(), "asked again, after three failures under a new key: {:?}", run.refusals);
-    assert_eq!(run.refusals.iter().filter(|(who, _)| *who == id(1)).count(), 4);
+    assert!(
+        run.completed().is_some(),
+        "asked again, after three failures under a new key: {:?}",
+        run.refusals
+    );
+    assert_eq!(
+        run.refusals.iter().filter(|(who, _)| *who == id(1)).count(),
+        4
+    );
     assert_eq!(spoilt.get(), 4);
 }
 

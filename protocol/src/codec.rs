@@ -45,7 +45,9 @@ pub enum CodecError {
         extra: usize,
     },
     /// The frame speaks another version of the protocol.
-    #[error("wire version {found} where {WIRE_VERSION} is spoken: the two sides run different releases of myelin")]
+    #[error(
+        "wire version {found} where {WIRE_VERSION} is spoken: the two sides run different releases of myelin"
+    )]
     Version {
         /// The version byte of the frame.
         found: u8,
@@ -54,7 +56,8 @@ pub enum CodecError {
 
 /// The canonical bytes of `message`.
 pub fn encode<T: Encode>(message: &T) -> Vec<u8> {
-    bincode::encode_to_vec(message, configuration()).expect("writing to memory does not fail, and no message has a list of 2^32 entries")
+    bincode::encode_to_vec(message, configuration())
+        .expect("writing to memory does not fail, and no message has a list of 2^32 entries")
 }
 
 /// Reads one `T` that fills `bytes` to the last byte.
@@ -63,8 +66,12 @@ pub fn encode<T: Encode>(message: &T) -> Vec<u8> {
 /// [`CodecError`] when the bytes are anything else.
 pub fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, CodecError> {
     let message = std::any::type_name::<T>();
-    let (value, read) = bincode::decode_from_slice(bytes, configuration())
-        .map_err(|error| CodecError::Malformed { message, reason: error.to_string() })?;
+    let (value, read) = bincode::decode_from_slice(bytes, configuration()).map_err(|error| {
+        CodecError::Malformed {
+            message,
+            reason: error.to_string(),
+        }
+    })?;
     match bytes.len() - read {
         0 => Ok(value),
         extra => Err(CodecError::LeftOver { message, extra }),
@@ -86,7 +93,10 @@ pub fn decode_frame<T: Decode<()>>(frame: &[u8]) -> Result<T, CodecError> {
     match frame.split_first() {
         Some((&WIRE_VERSION, message)) => decode(message),
         Some((&found, _)) => Err(CodecError::Version { found }),
-        None => Err(CodecError::Malformed { message: std::any::type_name::<T>(), reason: "the frame is empty".into() }),
+        None => Err(CodecError::Malformed {
+            message: std::any::type_name::<T>(),
+            reason: "the frame is empty".into(),
+        }),
     }
 }
 
@@ -201,7 +211,9 @@ impl Encode for Text {
 impl<Context> Decode<Context> for Text {
     fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
         let Bytes(bytes) = Bytes::decode(decoder)?;
-        String::from_utf8(bytes).map(Self).map_err(|_| DecodeError::Other("text is not UTF-8"))
+        String::from_utf8(bytes)
+            .map(Self)
+            .map_err(|_| DecodeError::Other("text is not UTF-8"))
     }
 }
 
@@ -224,7 +236,9 @@ impl Encode for Id {
 
 impl<Context> Decode<Context> for Id {
     fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
-        HospitalId::new(u8::decode(decoder)?).map(Self).ok_or(DecodeError::Other("a hospital's number is in 1..=127"))
+        HospitalId::new(u8::decode(decoder)?)
+            .map(Self)
+            .ok_or(DecodeError::Other("a hospital's number is in 1..=127"))
     }
 }
 
@@ -233,7 +247,10 @@ fn count(length: usize) -> Result<u32, EncodeError> {
 }
 
 const fn configuration() -> Configuration<LittleEndian, Fixint, Limit<MAX_MESSAGE_BYTES>> {
-    bincode::config::standard().with_little_endian().with_fixed_int_encoding().with_limit()
+    bincode::config::standard()
+        .with_little_endian()
+        .with_fixed_int_encoding()
+        .with_limit()
 }
 
 #[cfg(test)]
@@ -280,9 +297,15 @@ mod tests {
     fn left_over_bytes_short_bytes_and_id_zero_are_refused() {
         let mut bytes = encode(&sample());
         bytes.push(0);
-        assert!(matches!(decode::<Sample>(&bytes), Err(CodecError::LeftOver { extra: 1, .. })));
+        assert!(matches!(
+            decode::<Sample>(&bytes),
+            Err(CodecError::LeftOver { extra: 1, .. })
+        ));
         bytes.truncate(bytes.len() - 2);
-        assert!(matches!(decode::<Sample>(&bytes), Err(CodecError::Malformed { .. })));
+        assert!(matches!(
+            decode::<Sample>(&bytes),
+            Err(CodecError::Malformed { .. })
+        ));
         assert!(decode::<Id>(&[0]).is_err());
         assert!(decode::<Id>(&[128]).is_err());
     }
@@ -296,7 +319,10 @@ mod tests {
 
     #[test]
     fn another_version_is_named() {
-        assert_eq!(decode_frame::<u32>(&[7, 0, 0, 0, 0]), Err(CodecError::Version { found: 7 }));
+        assert_eq!(
+            decode_frame::<u32>(&[7, 0, 0, 0, 0]),
+            Err(CodecError::Version { found: 7 })
+        );
         assert_eq!(decode_frame::<u32>(&encode_frame(&5_u32)), Ok(5));
     }
 

@@ -29,7 +29,12 @@ impl CommonModel {
         Self {
             layout: Arc::new(manifest.layout.clone()),
             values: Arc::new(manifest.layout.initial_values(&manifest.init_seed)),
-            clips: manifest.layout.tensors.iter().map(|tensor| manifest.first_clip(tensor.kind)).collect(),
+            clips: manifest
+                .layout
+                .tensors
+                .iter()
+                .map(|tensor| manifest.first_clip(tensor.kind))
+                .collect(),
             clips_adapt: manifest.clip_rule == ADAPTIVE_CLIPS,
             null_steps: 0,
         }
@@ -53,7 +58,12 @@ impl CommonModel {
     /// The clips with their tensors' sizes, as the sealed sum takes them.
     pub fn clipped_tensors(&self) -> Vec<ClippedTensor> {
         let pairs = self.layout.tensors.iter().zip(&self.clips);
-        pairs.map(|(tensor, &clip)| ClippedTensor { values: tensor.values(), clip }).collect()
+        pairs
+            .map(|(tensor, &clip)| ClippedTensor {
+                values: tensor.values(),
+                clip,
+            })
+            .collect()
     }
 
     /// `model_hash`: H('model' || tensors || server-optimiser state || clips || null steps). Federated averaging has no optimiser
@@ -74,7 +84,11 @@ impl CommonModel {
             context.update(&clip.to_le_bytes());
         }
         context.update(&self.null_steps.to_le_bytes());
-        context.finish().as_ref().try_into().expect("SHA-256 has 32 bytes")
+        context
+            .finish()
+            .as_ref()
+            .try_into()
+            .expect("SHA-256 has 32 bytes")
     }
 
     /// Federated averaging: adds the mean of the contributors' changes, keeps variances and W within their bounds, and moves the
@@ -94,7 +108,9 @@ impl CommonModel {
                 let moved = (f64::from(*value) + change) as f32;
                 *value = match tensor.kind {
                     TensorKind::RunningVariance => moved.max(LEAST_VARIANCE),
-                    TensorKind::Conditioned => moved.clamp(-LARGEST_CONDITIONED, LARGEST_CONDITIONED),
+                    TensorKind::Conditioned => {
+                        moved.clamp(-LARGEST_CONDITIONED, LARGEST_CONDITIONED)
+                    }
                     TensorKind::Weight | TensorKind::RunningMean => moved,
                 };
             }
@@ -153,10 +169,19 @@ mod tests {
     #[test]
     fn clips_adapt_or_stay_as_the_manifest_says() {
         for (clip_rule, factor) in [(ADAPTIVE_CLIPS, 0.25), (FIXED_CLIPS, 1.0)] {
-            let mut model = CommonModel::initial(&Manifest { clip_rule, ..manifest() });
+            let mut model = CommonModel::initial(&Manifest {
+                clip_rule,
+                ..manifest()
+            });
             let before = model.clips().to_vec();
             model.apply_mean(&vec![0.0; model.layout().values()], 3);
-            assert!(model.clips().iter().zip(&before).all(|(after, before)| *after == before * factor));
+            assert!(
+                model
+                    .clips()
+                    .iter()
+                    .zip(&before)
+                    .all(|(after, before)| *after == before * factor)
+            );
         }
     }
 }

@@ -34,8 +34,10 @@ pub struct PublicKey(pub [u8; 32]);
 impl PublicKey {
     /// Checks `signature` over `digest` strictly: small-order keys and non-canonical forms are refused (PROTOCOL.md 7).
     pub fn verifies(&self, digest: &Digest, signature: &[u8; 64]) -> bool {
-        ed25519_dalek::VerifyingKey::from_bytes(&self.0)
-            .is_ok_and(|key| key.verify_strict(digest, &ed25519_dalek::Signature::from_bytes(signature)).is_ok())
+        ed25519_dalek::VerifyingKey::from_bytes(&self.0).is_ok_and(|key| {
+            key.verify_strict(digest, &ed25519_dalek::Signature::from_bytes(signature))
+                .is_ok()
+        })
     }
 
     /// Whether this is a point that a signature can be checked with at all.
@@ -89,14 +91,22 @@ impl<T: Message> Signed<T> {
     pub fn sign(body: &T, key: &SigningKey) -> Self {
         let bytes = codec::encode(body);
         let signature = key.sign_digest(&signing_digest::<T>(&message_digest::<T>(&bytes)));
-        Self { bytes: Bytes(bytes), signature, body: PhantomData }
+        Self {
+            bytes: Bytes(bytes),
+            signature,
+            body: PhantomData,
+        }
     }
 
     /// The message, once `key` is shown to have signed it.
     ///
     /// # Errors
     /// [`SignedError`] when the signature is another's or the bytes are no `T`.
-    pub fn verify(&self, key: &PublicKey, signer: impl std::fmt::Display) -> Result<T, SignedError> {
+    pub fn verify(
+        &self,
+        key: &PublicKey,
+        signer: impl std::fmt::Display,
+    ) -> Result<T, SignedError> {
         verify_digest::<T>(&self.digest(), &self.signature, key, signer)?;
         Ok(self.read_unverified()?)
     }
@@ -122,7 +132,11 @@ impl<T: Message> Signed<T> {
 
 impl<T> Clone for Signed<T> {
     fn clone(&self) -> Self {
-        Self { bytes: self.bytes.clone(), signature: self.signature, body: PhantomData }
+        Self {
+            bytes: self.bytes.clone(),
+            signature: self.signature,
+            body: PhantomData,
+        }
     }
 }
 
@@ -146,15 +160,23 @@ impl<T> Encode for Signed<T> {
 }
 
 impl<Context, T> Decode<Context> for Signed<T> {
-    fn decode<D: codec::Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, codec::DecodeError> {
-        Ok(Self { bytes: Bytes::decode(decoder)?, signature: <[u8; 64]>::decode(decoder)?, body: PhantomData })
+    fn decode<D: codec::Decoder<Context = Context>>(
+        decoder: &mut D,
+    ) -> Result<Self, codec::DecodeError> {
+        Ok(Self {
+            bytes: Bytes::decode(decoder)?,
+            signature: <[u8; 64]>::decode(decoder)?,
+            body: PhantomData,
+        })
     }
 }
 
 impl<T> Eq for Signed<T> {}
 
 impl<'de, Context, T> codec::BorrowDecode<'de, Context> for Signed<T> {
-    fn borrow_decode<D: codec::BorrowDecoder<'de, Context = Context>>(decoder: &mut D) -> Result<Self, codec::DecodeError> {
+    fn borrow_decode<D: codec::BorrowDecoder<'de, Context = Context>>(
+        decoder: &mut D,
+    ) -> Result<Self, codec::DecodeError> {
         Self::decode(decoder)
     }
 }
@@ -183,7 +205,10 @@ pub fn verify_digest<T: Message>(
     if key.verifies(&signing_digest::<T>(digest), signature) {
         Ok(())
     } else {
-        Err(BadSignature { message: T::TYPE, signer: signer.to_string() })
+        Err(BadSignature {
+            message: T::TYPE,
+            signer: signer.to_string(),
+        })
     }
 }
 

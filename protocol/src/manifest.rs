@@ -154,12 +154,28 @@ impl Manifest {
     /// # Errors
     /// [`ManifestError`] names the field.
     pub fn check(&self) -> Result<(), ManifestError> {
-        let refuse = |field, reason: &str| Err(ManifestError { field, reason: reason.to_owned() });
+        let refuse = |field, reason: &str| {
+            Err(ManifestError {
+                field,
+                reason: reason.to_owned(),
+            })
+        };
         if self.layout != ModelLayout::hybrid_cnn(self.task.classes() as u32) {
-            return refuse("layout", "not the tensors of the hybrid network for this task");
+            return refuse(
+                "layout",
+                "not the tensors of the hybrid network for this task",
+            );
         }
-        if self.rounds == 0 || self.local_epochs == 0 || self.batch_size == 0 || self.local_steps == 0 || self.silence_secs == 0 {
-            return refuse("rounds, local_epochs, batch_size, local_steps, silence_secs", "each is at least 1");
+        if self.rounds == 0
+            || self.local_epochs == 0
+            || self.batch_size == 0
+            || self.local_steps == 0
+            || self.silence_secs == 0
+        {
+            return refuse(
+                "rounds, local_epochs, batch_size, local_steps, silence_secs",
+                "each is at least 1",
+            );
         }
         for (field, value, most) in [
             ("learning_rate", self.learning_rate, 1.0),
@@ -177,8 +193,15 @@ impl Manifest {
             return refuse("clip_rule", "only rules 1 and 2 exist");
         }
         let significant_bits = |weight: u32| 32 - weight.leading_zeros() - weight.trailing_zeros();
-        if self.weights.iter().any(|entry| entry.weight == 0 || significant_bits(entry.weight) > 2) {
-            return refuse("weights", "each is a whole number of at most two significant bits: 1, 2, 3, 4, 6, 8, 12, ...");
+        if self
+            .weights
+            .iter()
+            .any(|entry| entry.weight == 0 || significant_bits(entry.weight) > 2)
+        {
+            return refuse(
+                "weights",
+                "each is a whole number of at most two significant bits: 1, 2, 3, 4, 6, 8, 12, ...",
+            );
         }
         if self.weights.windows(2).any(|pair| pair[0].id >= pair[1].id) {
             return refuse("weights", "each hospital once, sorted by number");
@@ -188,17 +211,25 @@ impl Manifest {
 
     /// Whether every hospital with a weight of its own is on the roster, so that the largest weight is one that contributes.
     pub fn weights_are_members(&self, roster: &Roster) -> bool {
-        self.weights.iter().all(|entry| roster.member(entry.id.0).is_some())
+        self.weights
+            .iter()
+            .all(|entry| roster.member(entry.id.0).is_some())
     }
 
     /// `omega_i`.
     pub fn weight(&self, id: HospitalId) -> u32 {
-        self.weights.iter().find(|entry| entry.id.0 == id).map_or(1, |entry| entry.weight)
+        self.weights
+            .iter()
+            .find(|entry| entry.id.0 == id)
+            .map_or(1, |entry| entry.weight)
     }
 
     /// `omega_max` over the members of the federation.
     pub fn largest_weight(&self) -> u32 {
-        self.weights.iter().map(|entry| entry.weight).fold(1, u32::max)
+        self.weights
+            .iter()
+            .map(|entry| entry.weight)
+            .fold(1, u32::max)
     }
 
     /// c_0 of a tensor (PROTOCOL.md 3.2).
@@ -206,7 +237,9 @@ impl Manifest {
         match kind {
             TensorKind::Weight => self.largest_step_of_adamw(),
             // W follows its plain gradient, which no optimiser bounds; entries of 2 have been seen on scans.
-            TensorKind::Conditioned => self.largest_step_of_adamw().max(LARGEST_GRADIENT * self.conditioning_rate),
+            TensorKind::Conditioned => self
+                .largest_step_of_adamw()
+                .max(LARGEST_GRADIENT * self.conditioning_rate),
             TensorKind::RunningMean | TensorKind::RunningVariance => 8.0,
         }
     }
@@ -230,17 +263,25 @@ impl Manifest {
         let mut counters = vec![counter("contributions".into(), 3)];
         match purpose {
             Purpose::Stats => {
-                counters.extend((0..classes).map(|class| counter(format!("training slices of class {class}"), 3)));
+                counters.extend(
+                    (0..classes)
+                        .map(|class| counter(format!("training slices of class {class}"), 3)),
+                );
                 for feature in 0..crate::network::CONDITIONED_VALUES {
                     counters.push(counter(format!("patients with feature {feature}"), 3));
                     counters.push(counter(format!("sum of feature {feature} in 1/256"), 5));
-                    counters.push(counter(format!("sum of squares of feature {feature} in 1/256"), 6));
+                    counters.push(counter(
+                        format!("sum of squares of feature {feature} in 1/256"),
+                        6,
+                    ));
                 }
             }
             Purpose::Update => counters.push(counter("saturated values".into(), 4)),
             Purpose::Evaluation => {
                 for class in 0..classes {
-                    counters.extend((0..classes).map(|predicted| counter(format!("slices of class {class} seen as {predicted}"), 3)));
+                    counters.extend((0..classes).map(|predicted| {
+                        counter(format!("slices of class {class} seen as {predicted}"), 3)
+                    }));
                 }
                 counters.push(counter("validation loss in 1/65536".into(), 6));
                 counters.push(counter("training loss in 1/65536".into(), 6));
@@ -255,7 +296,11 @@ impl Manifest {
     /// # Errors
     /// [`SumError`] when so many hospitals or values do not fit the suite.
     pub fn shape(&self, purpose: Purpose, joined: usize) -> Result<SumShape, SumError> {
-        let digits: Vec<u8> = self.counters(purpose).iter().map(|counter| counter.digits).collect();
+        let digits: Vec<u8> = self
+            .counters(purpose)
+            .iter()
+            .map(|counter| counter.digits)
+            .collect();
         SumShape::new(self.values(purpose), &digits, FieldFormat::TwoBy24, joined)
     }
 
@@ -265,7 +310,10 @@ impl Manifest {
             Purpose::Update => codec::encode(&self.layout),
             Purpose::Stats | Purpose::Evaluation => Vec::new(),
         };
-        labelled_hash("layout", &[&tensors, &codec::encode(&List(self.counters(purpose)))])
+        labelled_hash(
+            "layout",
+            &[&tensors, &codec::encode(&List(self.counters(purpose)))],
+        )
     }
 }
 
@@ -283,7 +331,10 @@ pub struct ManifestError {
 }
 
 fn counter(name: String, digits: u8) -> CounterSpec {
-    CounterSpec { name: Text(name), digits }
+    CounterSpec {
+        name: Text(name),
+        digits,
+    }
 }
 
 /// Manifests for tests.
@@ -322,10 +373,21 @@ mod tests {
     fn a_sound_manifest_passes_and_each_fault_is_named() {
         assert_eq!(testing::manifest().check(), Ok(()));
         let faults: [(&str, fn(&mut Manifest)); 5] = [
-            ("layout", |manifest| manifest.layout = ModelLayout::hybrid_cnn(3)),
-            ("learning_rate", |manifest| manifest.learning_rate = f64::NAN),
-            ("conditioning_rate", |manifest| manifest.conditioning_rate = -1.0),
-            ("weights", |manifest| manifest.weights.0.push(MemberWeight { id: Id(HospitalId::new(1).expect("in range")), weight: 5 })),
+            ("layout", |manifest| {
+                manifest.layout = ModelLayout::hybrid_cnn(3)
+            }),
+            ("learning_rate", |manifest| {
+                manifest.learning_rate = f64::NAN
+            }),
+            ("conditioning_rate", |manifest| {
+                manifest.conditioning_rate = -1.0
+            }),
+            ("weights", |manifest| {
+                manifest.weights.0.push(MemberWeight {
+                    id: Id(HospitalId::new(1).expect("in range")),
+                    weight: 5,
+                })
+            }),
             ("clip_rule", |manifest| manifest.clip_rule = 3),
         ];
         for (field, spoil) in faults {
@@ -337,17 +399,31 @@ mod tests {
 
     #[test]
     fn the_update_of_the_network_takes_514_chunks() {
-        let shape = testing::manifest().shape(Purpose::Update, 10).expect("fits");
+        let shape = testing::manifest()
+            .shape(Purpose::Update, 10)
+            .expect("fits");
         assert_eq!(shape.chunks(), 514);
         for purpose in [Purpose::Stats, Purpose::Evaluation] {
-            assert_eq!(testing::manifest().shape(purpose, 10).expect("fits").chunks(), 1);
+            assert_eq!(
+                testing::manifest()
+                    .shape(purpose, 10)
+                    .expect("fits")
+                    .chunks(),
+                1
+            );
         }
     }
 
     #[test]
     fn purposes_have_layouts_of_their_own() {
         let manifest = testing::manifest();
-        assert_ne!(manifest.layout_hash(Purpose::Stats), manifest.layout_hash(Purpose::Evaluation));
-        assert_ne!(manifest.layout_hash(Purpose::Update), manifest.layout_hash(Purpose::Evaluation));
+        assert_ne!(
+            manifest.layout_hash(Purpose::Stats),
+            manifest.layout_hash(Purpose::Evaluation)
+        );
+        assert_ne!(
+            manifest.layout_hash(Purpose::Update),
+            manifest.layout_hash(Purpose::Evaluation)
+        );
     }
 }

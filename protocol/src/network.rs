@@ -48,7 +48,11 @@ impl TensorSpec {
 
     /// PyTorch's fan-in: what one output sums over.
     fn fan_in(&self) -> usize {
-        self.shape.iter().skip(1).map(|&side| side as usize).product()
+        self.shape
+            .iter()
+            .skip(1)
+            .map(|&side| side as usize)
+            .product()
     }
 }
 
@@ -73,7 +77,9 @@ impl ModelLayout {
             tensor("classifier.bias", &[classes], Weight),
         ];
         for (block, inputs, outputs) in [(1, 2, 8), (2, 8, 16), (3, 16, 32)] {
-            let mut part = |name: &str, shape: &[u32], kind| tensors.push(tensor(&format!("block{block}.{name}"), shape, kind));
+            let mut part = |name: &str, shape: &[u32], kind| {
+                tensors.push(tensor(&format!("block{block}.{name}"), shape, kind))
+            };
             part("conv.weight", &[outputs, inputs, 3, 3], Weight);
             part("conv.bias", &[outputs], Weight);
             part("norm.weight", &[outputs], Weight);
@@ -82,7 +88,9 @@ impl ModelLayout {
             part("norm.running_var", &[outputs], RunningVariance);
         }
         tensors.sort_by(|left, right| left.name.cmp(&right.name));
-        Self { tensors: List(tensors) }
+        Self {
+            tensors: List(tensors),
+        }
     }
 
     /// Values of all tensors, buffers included.
@@ -92,8 +100,14 @@ impl ModelLayout {
 
     /// Trainable values: what "parameters" counts.
     pub fn parameters(&self) -> usize {
-        let trainable = |tensor: &&TensorSpec| matches!(tensor.kind, TensorKind::Weight | TensorKind::Conditioned);
-        self.tensors.iter().filter(trainable).map(TensorSpec::values).sum()
+        let trainable = |tensor: &&TensorSpec| {
+            matches!(tensor.kind, TensorKind::Weight | TensorKind::Conditioned)
+        };
+        self.tensors
+            .iter()
+            .filter(trainable)
+            .map(TensorSpec::values)
+            .sum()
     }
 
     /// Where a tensor's values lie in the flat vector.
@@ -128,20 +142,29 @@ impl ModelLayout {
                 continue;
             }
             // A bias is as wide as the weight it belongs to.
-            let weight = name.strip_suffix(".bias").map(|layer| format!("{layer}.weight"));
+            let weight = name
+                .strip_suffix(".bias")
+                .map(|layer| format!("{layer}.weight"));
             let fan_in = weight
                 .and_then(|weight| self.tensors.iter().find(|other| other.name.0 == weight))
                 .unwrap_or(tensor)
                 .fan_in();
             let bound = 1.0 / (fan_in as f64).sqrt();
-            values.extend((0..tensor.values()).map(|_| ((2.0 * unit_interval(&mut rng) - 1.0) * bound) as f32));
+            values.extend(
+                (0..tensor.values())
+                    .map(|_| ((2.0 * unit_interval(&mut rng) - 1.0) * bound) as f32),
+            );
         }
         values
     }
 }
 
 fn tensor(name: &str, shape: &[u32], kind: TensorKind) -> TensorSpec {
-    TensorSpec { name: name.into(), shape: List(shape.to_vec()), kind }
+    TensorSpec {
+        name: name.into(),
+        shape: List(shape.to_vec()),
+        kind,
+    }
 }
 
 /// Uniform in [0, 1) with 53 bits.
@@ -163,8 +186,16 @@ mod tests {
     #[test]
     fn tensors_are_sorted_and_found() {
         let layout = ModelLayout::hybrid_cnn(2);
-        assert!(layout.tensors.windows(2).all(|pair| pair[0].name < pair[1].name));
-        assert_eq!(layout.range(CONDITIONED_WEIGHT).map(|range| range.len()), Some(CONDITIONED_VALUES));
+        assert!(
+            layout
+                .tensors
+                .windows(2)
+                .all(|pair| pair[0].name < pair[1].name)
+        );
+        assert_eq!(
+            layout.range(CONDITIONED_WEIGHT).map(|range| range.len()),
+            Some(CONDITIONED_VALUES)
+        );
         assert_eq!(layout.range("absent"), None);
     }
 
@@ -175,11 +206,24 @@ mod tests {
         assert_eq!(values.len(), layout.values());
         assert_eq!(values, layout.initial_values(&[1; 32]));
         assert_ne!(values, layout.initial_values(&[2; 32]));
-        for (name, bound) in [("dense.weight", 1.0 / 8192_f32.sqrt()), ("dense.bias", 1.0 / 8192_f32.sqrt()), (CONDITIONED_WEIGHT, 1.0 / 3.0)] {
+        for (name, bound) in [
+            ("dense.weight", 1.0 / 8192_f32.sqrt()),
+            ("dense.bias", 1.0 / 8192_f32.sqrt()),
+            (CONDITIONED_WEIGHT, 1.0 / 3.0),
+        ] {
             let part = &values[layout.range(name).expect("present")];
-            let largest = part.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
-            assert!(largest <= bound && largest > 0.5 * bound, "{name}: {largest} of {bound}");
+            let largest = part
+                .iter()
+                .fold(0.0_f32, |largest, value| largest.max(value.abs()));
+            assert!(
+                largest <= bound && largest > 0.5 * bound,
+                "{name}: {largest} of {bound}"
+            );
         }
-        assert!(values[layout.range("block2.norm.running_var").expect("present")].iter().all(|&value| value == 1.0));
+        assert!(
+            values[layout.range("block2.norm.running_var").expect("present")]
+                .iter()
+                .all(|&value| value == 1.0)
+        );
     }
 }

@@ -101,7 +101,9 @@ impl Roster {
 
     /// Whose TLS public key this is, if a member's.
     pub fn member_by_fingerprint(&self, fingerprint: &Digest) -> Option<&Member> {
-        self.members.values().find(|member| member.tls_fingerprint == *fingerprint)
+        self.members
+            .values()
+            .find(|member| member.tls_fingerprint == *fingerprint)
     }
 }
 
@@ -184,7 +186,10 @@ impl RosterFile {
     /// [`RosterError`] when a number in the file is out of range.
     pub fn sign(&mut self, id: HospitalId, key: &SigningKey) -> Result<(), RosterError> {
         let hash = self.canonical()?.hash();
-        self.signatures.push(RosterSignature { id: id.get(), signature: key.sign_digest(&hash) });
+        self.signatures.push(RosterSignature {
+            id: id.get(),
+            signature: key.sign_digest(&hash),
+        });
         Ok(())
     }
 
@@ -197,7 +202,9 @@ impl RosterFile {
             return Err(RosterError::Suite { found: self.suite });
         }
         if !(2..=MAX_HOSPITALS).contains(&self.hospitals.len()) {
-            return Err(RosterError::Size { found: self.hospitals.len() });
+            return Err(RosterError::Size {
+                found: self.hospitals.len(),
+            });
         }
         let canonical = self.canonical()?;
         let mut members = BTreeMap::new();
@@ -210,7 +217,9 @@ impl RosterFile {
                 tls_fingerprint: entry.tls_fingerprint,
             };
             if !member.signing_key.is_sound() {
-                return Err(RosterError::UnsoundKey { owner: format!("hospital {}", member.id) });
+                return Err(RosterError::UnsoundKey {
+                    owner: format!("hospital {}", member.id),
+                });
             }
             if !keys.insert(member.signing_key.0) || !keys.insert(member.tls_fingerprint) {
                 return Err(RosterError::SharedKey { id: member.id });
@@ -220,17 +229,21 @@ impl RosterFile {
             }
         }
         let (coordinator_key, operator_key) = (canonical.coordinator_key, canonical.operator_key);
-        for (owner, key) in [("the coordinator", &coordinator_key), ("the operator", &operator_key)] {
+        for (owner, key) in [
+            ("the coordinator", &coordinator_key),
+            ("the operator", &operator_key),
+        ] {
             if !key.is_sound() {
-                return Err(RosterError::UnsoundKey { owner: owner.into() });
+                return Err(RosterError::UnsoundKey {
+                    owner: owner.into(),
+                });
             }
         }
         let hash = canonical.hash();
         for member in members.values() {
-            let signed = self
-                .signatures
-                .iter()
-                .any(|entry| entry.id == member.id.get() && member.signing_key.verifies(&hash, &entry.signature));
+            let signed = self.signatures.iter().any(|entry| {
+                entry.id == member.id.get() && member.signing_key.verifies(&hash, &entry.signature)
+            });
             if !signed {
                 return Err(RosterError::Unsigned { id: member.id });
             }
@@ -251,7 +264,9 @@ impl RosterFile {
             .iter()
             .map(|entry| {
                 Ok(CanonicalMember {
-                    id: HospitalId::new(entry.id).map(Id).ok_or(RosterError::IdOutOfRange { id: entry.id })?,
+                    id: HospitalId::new(entry.id)
+                        .map(Id)
+                        .ok_or(RosterError::IdOutOfRange { id: entry.id })?,
                     name: Text(entry.name.clone()),
                     signing_key: PublicKey(entry.signing_key),
                     tls_fingerprint: entry.tls_fingerprint,
@@ -290,13 +305,17 @@ pub enum RosterError {
         found: usize,
     },
     /// A number that cannot be a share point.
-    #[error("hospital number {id} is out of range: give each hospital a number from 1 to {MAX_HOSPITALS}")]
+    #[error(
+        "hospital number {id} is out of range: give each hospital a number from 1 to {MAX_HOSPITALS}"
+    )]
     IdOutOfRange {
         /// The number in the file.
         id: u8,
     },
     /// Two hospitals with one number.
-    #[error("two hospitals have the number {id}: give each hospital a number of its own and have all sign the roster again")]
+    #[error(
+        "two hospitals have the number {id}: give each hospital a number of its own and have all sign the roster again"
+    )]
     DuplicateId {
         /// The number.
         id: HospitalId,
@@ -368,7 +387,9 @@ pub mod testing {
 
     /// Makes a federation whose keys are the bytes of their numbers: for tests only.
     pub fn federation(size: u8) -> TestFederation {
-        let hospital_keys: Vec<_> = (1..=size).map(|id| SigningKey::from_secret_bytes(&[id; 32])).collect();
+        let hospital_keys: Vec<_> = (1..=size)
+            .map(|id| SigningKey::from_secret_bytes(&[id; 32]))
+            .collect();
         let coordinator_key = SigningKey::from_secret_bytes(&[201; 32]);
         let operator_key = SigningKey::from_secret_bytes(&[202; 32]);
         let mut file = RosterFile {
@@ -382,14 +403,23 @@ pub mod testing {
                     tls_fingerprint: [id; 32],
                 })
                 .collect(),
-            coordinator: PeerKeys { signing_key: coordinator_key.public().0, tls_fingerprint: [201; 32] },
+            coordinator: PeerKeys {
+                signing_key: coordinator_key.public().0,
+                tls_fingerprint: [201; 32],
+            },
             operator_key: operator_key.public().0,
             signatures: Vec::new(),
         };
         for (id, key) in (1..=size).zip(&hospital_keys) {
-            file.sign(HospitalId::new(id).expect("in range"), key).expect("ids are in range");
+            file.sign(HospitalId::new(id).expect("in range"), key)
+                .expect("ids are in range");
         }
-        TestFederation { roster: file.check().expect("sound"), hospital_keys, coordinator_key, operator_key }
+        TestFederation {
+            roster: file.check().expect("sound"),
+            hospital_keys,
+            coordinator_key,
+            operator_key,
+        }
     }
 
     #[cfg(test)]
@@ -397,7 +427,12 @@ pub mod testing {
         use super::*;
 
         fn file() -> RosterFile {
-            let TestFederation { roster, hospital_keys, coordinator_key, operator_key } = federation(3);
+            let TestFederation {
+                roster,
+                hospital_keys,
+                coordinator_key,
+                operator_key,
+            } = federation(3);
             let mut file = RosterFile {
                 suite: SUITE,
                 epoch: 1,
@@ -410,12 +445,16 @@ pub mod testing {
                         tls_fingerprint: member.tls_fingerprint,
                     })
                     .collect(),
-                coordinator: PeerKeys { signing_key: coordinator_key.public().0, tls_fingerprint: [201; 32] },
+                coordinator: PeerKeys {
+                    signing_key: coordinator_key.public().0,
+                    tls_fingerprint: [201; 32],
+                },
                 operator_key: operator_key.public().0,
                 signatures: Vec::new(),
             };
             for (index, key) in hospital_keys.iter().enumerate() {
-                file.sign(HospitalId::new(index as u8 + 1).expect("in range"), key).expect("in range");
+                file.sign(HospitalId::new(index as u8 + 1).expect("in range"), key)
+                    .expect("in range");
             }
             file
         }
@@ -424,7 +463,10 @@ pub mod testing {
         fn a_signed_roster_survives_the_file_in_any_order() {
             let mut shuffled = RosterFile::from_json(&file().to_json()).expect("parses");
             shuffled.hospitals.reverse();
-            assert_eq!(shuffled.check().expect("sound").hash(), file().check().expect("sound").hash());
+            assert_eq!(
+                shuffled.check().expect("sound").hash(),
+                file().check().expect("sound").hash()
+            );
         }
 
         #[test]
@@ -432,19 +474,34 @@ pub mod testing {
             let two = HospitalId::new(2).expect("in range");
             let mut same_id = file();
             same_id.hospitals[2].id = 2;
-            assert_eq!(same_id.check().err(), Some(RosterError::DuplicateId { id: two }));
+            assert_eq!(
+                same_id.check().err(),
+                Some(RosterError::DuplicateId { id: two })
+            );
             let mut zero = file();
             zero.hospitals[0].id = 0;
-            assert_eq!(zero.check().err(), Some(RosterError::IdOutOfRange { id: 0 }));
+            assert_eq!(
+                zero.check().err(),
+                Some(RosterError::IdOutOfRange { id: 0 })
+            );
             let mut renamed = file();
             renamed.hospitals[1].name.push('!');
-            assert!(matches!(renamed.check().err(), Some(RosterError::Unsigned { .. })));
+            assert!(matches!(
+                renamed.check().err(),
+                Some(RosterError::Unsigned { .. })
+            ));
             let mut shared = file();
             shared.hospitals[1].tls_fingerprint = shared.hospitals[0].tls_fingerprint;
-            assert_eq!(shared.check().err(), Some(RosterError::SharedKey { id: two }));
+            assert_eq!(
+                shared.check().err(),
+                Some(RosterError::SharedKey { id: two })
+            );
             let mut weak = file();
             weak.operator_key = [0; 32];
-            assert!(matches!(weak.check().err(), Some(RosterError::UnsoundKey { .. })));
+            assert!(matches!(
+                weak.check().err(),
+                Some(RosterError::UnsoundKey { .. })
+            ));
             assert!(RosterFile::from_json("{\"suite\":1,\"colour\":2}").is_err());
         }
     }

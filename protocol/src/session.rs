@@ -147,8 +147,16 @@ pub fn group_key_id(group_key: &[u8; 32]) -> Digest {
 ///
 /// # Errors
 /// [`SessionError`].
-pub fn check_join(join: &Signed<Join>, roster: &Roster, session: &SessionId) -> Result<Join, SessionError> {
-    let id = join.read_unverified().map_err(|error| SessionError::Malformed(error.to_string()))?.id.0;
+pub fn check_join(
+    join: &Signed<Join>,
+    roster: &Roster,
+    session: &SessionId,
+) -> Result<Join, SessionError> {
+    let id = join
+        .read_unverified()
+        .map_err(|error| SessionError::Malformed(error.to_string()))?
+        .id
+        .0;
     let member = roster.member(id).ok_or(SessionError::NotOnRoster { id })?;
     let body = join
         .verify(&member.signing_key, format_args!("hospital {id}"))
@@ -187,7 +195,9 @@ pub enum SessionError {
         id: HospitalId,
     },
     /// Two different messages where the protocol has one.
-    #[error("hospital {id} sent a second, different {message} in this session: is another participant running under the same number?")]
+    #[error(
+        "hospital {id} sent a second, different {message} in this session: is another participant running under the same number?"
+    )]
     Second {
         /// Who.
         id: HospitalId,
@@ -195,7 +205,9 @@ pub enum SessionError {
         message: &'static str,
     },
     /// Two parties that saw different things.
-    #[error("hospital {id} has seen another {what} than we have: somebody between the hospitals alters messages")]
+    #[error(
+        "hospital {id} has seen another {what} than we have: somebody between the hospitals alters messages"
+    )]
     Disagreement {
         /// With whom.
         id: HospitalId,
@@ -213,4 +225,3 @@ pub enum SessionError {
         missing: &'static str,
     },
 }
-

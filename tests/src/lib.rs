@@ -22,14 +22,33 @@ pub fn program(name: &str) -> Command {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
         // target/PROFILE/deps/this-test: the programs lie two levels up.
         let test = env::current_exe().expect("a test has a path");
-        let folder = test.parent().and_then(Path::parent).expect("tests lie in target/PROFILE/deps").to_owned();
+        let folder = test
+            .parent()
+            .and_then(Path::parent)
+            .expect("tests lie in target/PROFILE/deps")
+            .to_owned();
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--bins", "--package", "coordinator", "--package", "participant", "--package", "experiments"]);
+        build.args([
+            "build",
+            "--quiet",
+            "--bins",
+            "--package",
+            "coordinator",
+            "--package",
+            "participant",
+            "--package",
+            "experiments",
+        ]);
         if folder.ends_with("release") {
             build.arg("--release");
         }
-        build.arg("--target-dir").arg(folder.parent().expect("target"));
-        assert!(build.status().expect("cargo runs").success(), "the programs must build");
+        build
+            .arg("--target-dir")
+            .arg(folder.parent().expect("target"));
+        assert!(
+            build.status().expect("cargo runs").success(),
+            "the programs must build"
+        );
         folder
     });
     Command::new(FOLDER.join(name))
@@ -67,21 +86,39 @@ impl Running {
     /// # Panics
     /// If it cannot be started.
     pub fn start(name: impl Into<String>, command: &mut Command) -> Self {
-        let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the program starts");
         let log = Arc::new((Mutex::new(Log::default()), Condvar::new()));
-        let (stdout, stderr) = (child.stdout.take().expect("piped"), child.stderr.take().expect("piped"));
+        let (stdout, stderr) = (
+            child.stdout.take().expect("piped"),
+            child.stderr.take().expect("piped"),
+        );
         let keep = |reader: Box<dyn BufRead + Send>, put: fn(&mut Log, String)| {
             let log = log.clone();
             thread::spawn(move || {
                 for line in reader.lines().map_while(Result::ok) {
-                    put(&mut log.0.lock().unwrap_or_else(PoisonError::into_inner), line);
+                    put(
+                        &mut log.0.lock().unwrap_or_else(PoisonError::into_inner),
+                        line,
+                    );
                     log.1.notify_all();
                 }
             });
         };
-        keep(Box::new(BufReader::new(stdout)), |log, line| log.stdout.push(line));
-        keep(Box::new(BufReader::new(stderr)), |log, line| log.stderr.push(line));
-        Self { name: name.into(), child, log }
+        keep(Box::new(BufReader::new(stdout)), |log, line| {
+            log.stdout.push(line)
+        });
+        keep(Box::new(BufReader::new(stderr)), |log, line| {
+            log.stderr.push(line)
+        });
+        Self {
+            name: name.into(),
+            child,
+            log,
+        }
     }
 
     /// Waits until a line on stderr contains `words`.
@@ -91,8 +128,17 @@ impl Running {
     pub fn wait_for(&self, words: &str, patience: Duration) {
         let log = self.log.0.lock().unwrap_or_else(PoisonError::into_inner);
         let missing = |log: &mut Log| !log.stderr.iter().any(|line| line.contains(words));
-        let (log, result) = self.log.1.wait_timeout_while(log, patience, missing).unwrap_or_else(PoisonError::into_inner);
-        assert!(!result.timed_out(), "{} did not say {words:?}:\n{}", self.name, log.stderr.join("\n"));
+        let (log, result) = self
+            .log
+            .1
+            .wait_timeout_while(log, patience, missing)
+            .unwrap_or_else(PoisonError::into_inner);
+        assert!(
+            !result.timed_out(),
+            "{} did not say {words:?}:\n{}",
+            self.name,
+            log.stderr.join("\n")
+        );
     }
 
     /// Waits for the end; gives success and the last line on stdout.
@@ -105,12 +151,25 @@ impl Running {
             if let Some(status) = self.child.try_wait().expect("a child of ours") {
                 break status;
             }
-            assert!(Instant::now() < deadline, "{} has not ended:\n{}", self.name, self.said());
+            assert!(
+                Instant::now() < deadline,
+                "{} has not ended:\n{}",
+                self.name,
+                self.said()
+            );
             thread::sleep(Duration::from_millis(50));
         };
         // The readers end with the pipes.
         thread::sleep(Duration::from_millis(100));
-        let last = self.log.0.lock().unwrap_or_else(PoisonError::into_inner).stdout.last().cloned().unwrap_or_default();
+        let last = self
+            .log
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .stdout
+            .last()
+            .cloned()
+            .unwrap_or_default();
         if !status.success() {
             eprintln!("{}: {}", self.name, self.said());
         }
@@ -127,7 +186,12 @@ impl Running {
 
     /// All that it has said on stderr.
     pub fn said(&self) -> String {
-        self.log.0.lock().unwrap_or_else(PoisonError::into_inner).stderr.join("\n")
+        self.log
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .stderr
+            .join("\n")
     }
 }
 
@@ -150,9 +214,19 @@ impl Federation {
     /// If `init` fails.
     pub fn new(hospitals: u8) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let port = UdpSocket::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port").port();
+        let port = UdpSocket::bind("127.0.0.1:0")
+            .and_then(|socket| socket.local_addr())
+            .expect("a free port")
+            .port();
         let mut init = program("coordinator");
-        init.args(["init", "--trial", &hospitals.to_string(), "--listen", &format!("127.0.0.1:{port}")]).arg(folder.path().join("trial"));
+        init.args([
+            "init",
+            "--trial",
+            &hospitals.to_string(),
+            "--listen",
+            &format!("127.0.0.1:{port}"),
+        ])
+        .arg(folder.path().join("trial"));
         let output = run(&mut init);
         assert!(output.status.success(), "{}", stderr(&output));
         Self { folder }
@@ -165,7 +239,14 @@ impl Federation {
     pub fn with_phantom(self, hospitals: u8, patients: usize, slices: usize) -> Self {
         let mut phantom = program("experiments");
         phantom.arg("phantom").arg(self.path());
-        phantom.args(["--hospitals", &hospitals.to_string(), "--patients", &patients.to_string(), "--slices", &slices.to_string()]);
+        phantom.args([
+            "--hospitals",
+            &hospitals.to_string(),
+            "--patients",
+            &patients.to_string(),
+            "--slices",
+            &slices.to_string(),
+        ]);
         let output = run(&mut phantom);
         assert!(output.status.success(), "{}", stderr(&output));
         self
@@ -187,15 +268,27 @@ impl Federation {
     /// If the file does not contain it.
     pub fn edit(&self, file: &Path, from: &str, to: &str) {
         let text = fs::read_to_string(file).expect("a file of the trial");
-        assert!(text.contains(from), "{} does not contain {from:?}", file.display());
+        assert!(
+            text.contains(from),
+            "{} does not contain {from:?}",
+            file.display()
+        );
         fs::write(file, text.replacen(from, to, 1)).expect("written");
     }
 
     /// The coordinator's program, for a short run.
     pub fn serve(&self, rounds: u32, silence_secs: u32) -> Command {
         let mut command = program("coordinator");
-        command.arg("serve").arg("--config").arg(self.path().join("coordinator/coordinator.toml"));
-        command.args(["--rounds", &rounds.to_string(), "--set", "run.local_epochs=1"]);
+        command
+            .arg("serve")
+            .arg("--config")
+            .arg(self.path().join("coordinator/coordinator.toml"));
+        command.args([
+            "--rounds",
+            &rounds.to_string(),
+            "--set",
+            "run.local_epochs=1",
+        ]);
         command.args(["--set", &format!("run.round_timeout_secs={silence_secs}")]);
         command
     }
@@ -203,7 +296,10 @@ impl Federation {
     /// A hospital's program.
     pub fn participant(&self, number: u8) -> Command {
         let mut command = program("participant");
-        command.arg("run").arg("--config").arg(self.hospital(number).join("participant.toml"));
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(self.hospital(number).join("participant.toml"));
         command
     }
 }

@@ -25,9 +25,16 @@ fn an_unknown_settings_key_is_named() {
     let federation = Federation::new(2);
     let settings = federation.hospital(1).join("participant.toml");
     federation.edit(&settings, "hospital = 1", "colour = \"blue\"\nhospital = 1");
-    names(&participant_fails(&federation), &["unknown key `colour`", "participant.toml"]);
+    names(
+        &participant_fails(&federation),
+        &["unknown key `colour`", "participant.toml"],
+    );
 
-    federation.edit(&federation.path().join("coordinator/coordinator.toml"), "rounds =", "ronds =");
+    federation.edit(
+        &federation.path().join("coordinator/coordinator.toml"),
+        "rounds =",
+        "ronds =",
+    );
     let output = run(&mut federation.serve(1, 5));
     assert!(!output.status.success());
     names(&stderr(&output), &["unknown key `run.ronds`", "rounds"]);
@@ -40,7 +47,10 @@ fn two_hospitals_with_one_number_are_named() {
     federation.edit(&roster, "\"id\": 3", "\"id\": 2");
     let output = run(&mut federation.serve(1, 5));
     assert!(!output.status.success());
-    names(&stderr(&output), &["two hospitals have the number 2", "roster.json"]);
+    names(
+        &stderr(&output),
+        &["two hospitals have the number 2", "roster.json"],
+    );
 }
 
 #[test]
@@ -51,11 +61,19 @@ fn a_certificate_of_another_authority_is_refused_with_the_file_to_look_at() {
     coordinator.wait_for("waiting for all hospitals", PATIENCE);
     // A roster that pins the foreign certificate would be signed by nobody: the files of a hospital belong together.
     for file in ["keys/tls.crt", "keys/tls.key"] {
-        fs::copy(other.hospital(1).join(file), federation.hospital(1).join(file)).expect("copied");
+        fs::copy(
+            other.hospital(1).join(file),
+            federation.hospital(1).join(file),
+        )
+        .expect("copied");
     }
     names(&participant_fails(&federation), &["tls.crt", "roster"]);
     // A foreign authority makes the coordinator's own certificate untrusted.
-    fs::copy(other.hospital(2).join("ca.crt"), federation.hospital(2).join("ca.crt")).expect("copied");
+    fs::copy(
+        other.hospital(2).join("ca.crt"),
+        federation.hospital(2).join("ca.crt"),
+    )
+    .expect("copied");
     let output = run(&mut federation.participant(2));
     assert!(!output.status.success());
     names(&stderr(&output), &["cannot be trusted", "ca_certificate"]);
@@ -78,7 +96,9 @@ fn data_that_cannot_be_used_is_named() {
 fn a_trial_is_not_written_over_what_is_there() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("thesis.txt"), "years of work").expect("written");
-    let output = run(program("coordinator").args(["init", "--trial", "3"]).arg(folder.path()));
+    let output = run(program("coordinator")
+        .args(["init", "--trial", "3"])
+        .arg(folder.path()));
     assert!(!output.status.success());
     names(&stderr(&output), &[&folder.path().display().to_string()]);
     assert_eq!(fs::read_dir(folder.path()).expect("readable").count(), 1);

@@ -21,7 +21,12 @@ pub struct MemoryJournal {
 }
 
 impl Journal for MemoryJournal {
-    fn record_seed(&mut self, header: &Digest, attempt: u8, seed: &Seed) -> Result<(), JournalError> {
+    fn record_seed(
+        &mut self,
+        header: &Digest,
+        attempt: u8,
+        seed: &Seed,
+    ) -> Result<(), JournalError> {
         self.seeds.insert((*header, attempt), *seed.as_bytes());
         Ok(())
     }
@@ -38,7 +43,10 @@ impl Journal for MemoryJournal {
     fn record_answer(&mut self, key: &SumKey, answer: &RecordedAnswer) -> Result<(), JournalError> {
         match self.answers.insert(*key, answer.clone()) {
             None => Ok(()),
-            Some(_) => Err(JournalError { place: "in memory".into(), reason: "a second answer for one sum".into() }),
+            Some(_) => Err(JournalError {
+                place: "in memory".into(),
+                reason: "a second answer for one sum".into(),
+            }),
         }
     }
 
@@ -50,7 +58,11 @@ impl Journal for MemoryJournal {
         Ok(self.evaluations.get(run).cloned().unwrap_or_default())
     }
 
-    fn record_evaluation(&mut self, run: &Digest, contributors: &BTreeSet<HospitalId>) -> Result<(), JournalError> {
+    fn record_evaluation(
+        &mut self,
+        run: &Digest,
+        contributors: &BTreeSet<HospitalId>,
+    ) -> Result<(), JournalError> {
         let known = self.evaluations.entry(*run).or_default();
         if !known.contains(contributors) {
             known.push(contributors.clone());

@@ -30,7 +30,12 @@ pub trait Journal: Send {
     ///
     /// # Errors
     /// [`JournalError`] when it cannot be written: then nothing may be sent.
-    fn record_seed(&mut self, header: &Digest, attempt: u8, seed: &Seed) -> Result<(), JournalError>;
+    fn record_seed(
+        &mut self,
+        header: &Digest,
+        attempt: u8,
+        seed: &Seed,
+    ) -> Result<(), JournalError>;
 
     /// Keeps the whole contribution before its first byte leaves.
     ///
@@ -66,7 +71,11 @@ pub trait Journal: Send {
     ///
     /// # Errors
     /// As above.
-    fn record_evaluation(&mut self, run: &Digest, contributors: &BTreeSet<HospitalId>) -> Result<(), JournalError>;
+    fn record_evaluation(
+        &mut self,
+        run: &Digest,
+        contributors: &BTreeSet<HospitalId>,
+    ) -> Result<(), JournalError>;
 
     /// A sum was opened: spends its key and erases all seeds and blobs up to now.
     ///

@@ -29,11 +29,21 @@ impl SqliteJournal {
     /// # Errors
     /// [`JournalError`] when the file cannot be opened or is no journal.
     pub fn open(path: &Path, host_key: &SecretKey32) -> Result<Self, JournalError> {
-        let place = |reason: rusqlite::Error| JournalError { place: path.display().to_string(), reason: reason.to_string() };
+        let place = |reason: rusqlite::Error| JournalError {
+            place: path.display().to_string(),
+            reason: reason.to_string(),
+        };
         let connection = Connection::open(path).map_err(place)?;
         connection.execute_batch(SCHEMA).map_err(place)?;
-        let cipher = LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, host_key.as_bytes()).expect("the cipher's keys have 32 bytes"));
-        Ok(Self { connection, cipher, path: path.to_owned() })
+        let cipher = LessSafeKey::new(
+            UnboundKey::new(&CHACHA20_POLY1305, host_key.as_bytes())
+                .expect("the cipher's keys have 32 bytes"),
+        );
+        Ok(Self {
+            connection,
+            cipher,
+            path: path.to_owned(),
+        })
     }
 
     fn run(&self, result: rusqlite::Result<usize>) -> Result<(), JournalError> {
@@ -45,7 +55,10 @@ impl SqliteJournal {
     }
 
     fn error(&self, reason: String) -> JournalError {
-        JournalError { place: self.path.display().to_string(), reason }
+        JournalError {
+            place: self.path.display().to_string(),
+            reason,
+        }
     }
 
     /// The host key seals many seeds: each under a random nonce, kept in front.
@@ -55,20 +68,35 @@ impl SqliteJournal {
         let mut plain = Zeroizing::new(secret.to_vec());
         let tag = self
             .cipher
-            .seal_in_place_separate_tag(Nonce::assume_unique_for_key(nonce), Aad::empty(), &mut plain)
+            .seal_in_place_separate_tag(
+                Nonce::assume_unique_for_key(nonce),
+                Aad::empty(),
+                &mut plain,
+            )
             .map_err(|_| self.error("sealing failed".into()))?;
         Ok([&nonce, plain.as_slice(), tag.as_ref()].concat())
     }
 }
 
 impl Journal for SqliteJournal {
-    fn record_seed(&mut self, header: &Digest, attempt: u8, seed: &Seed) -> Result<(), JournalError> {
+    fn record_seed(
+        &mut self,
+        header: &Digest,
+        attempt: u8,
+        seed: &Seed,
+    ) -> Result<(), JournalError> {
         let sealed = self.seal(seed.as_bytes())?;
-        self.run(self.connection.execute("INSERT INTO seeds VALUES (?1, ?2, ?3)", params![header, attempt, sealed]))
+        self.run(self.connection.execute(
+            "INSERT INTO seeds VALUES (?1, ?2, ?3)",
+            params![header, attempt, sealed],
+        ))
     }
 
     fn record_blob(&mut self, header: &Digest, blob: &[u8]) -> Result<(), JournalError> {
-        self.run(self.connection.execute("INSERT OR REPLACE INTO blobs VALUES (?1, ?2)", params![header, blob]))
+        self.run(self.connection.execute(
+            "INSERT OR REPLACE INTO blobs VALUES (?1, ?2)",
+            params![header, blob],
+        ))
     }
 
     fn answer(&self, key: &SumKey) -> Result<Option<RecordedAnswer>, JournalError> {
@@ -87,7 +115,14 @@ impl Journal for SqliteJournal {
         // The primary key refuses a second answer.
         self.run(self.connection.execute(
             "INSERT INTO answers VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![key.run, key.purpose.name(), key.model_hash, answer.header, answer.contributors, answer.share],
+            params![
+                key.run,
+                key.purpose.name(),
+                key.model_hash,
+                answer.header,
+                answer.contributors,
+                answer.share
+            ],
         ))
     }
 
@@ -100,20 +135,40 @@ impl Journal for SqliteJournal {
     }
 
     fn evaluations(&self, run: &Digest) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
-        let mut statement = self.ask(self.connection.prepare("SELECT contributors FROM evaluations WHERE run = ?1"))?;
+        let mut statement = self.ask(
+            self.connection
+                .prepare("SELECT contributors FROM evaluations WHERE run = ?1"),
+        )?;
         let rows = self.ask(statement.query_map(params![run], |row| row.get::<_, Vec<u8>>(0)))?;
-        rows.map(|row| Ok(self.ask(row)?.into_iter().filter_map(HospitalId::new).collect())).collect()
+        rows.map(|row| {
+            Ok(self
+                .ask(row)?
+                .into_iter()
+                .filter_map(HospitalId::new)
+                .collect())
+        })
+        .collect()
     }
 
-    fn record_evaluation(&mut self, run: &Digest, contributors: &BTreeSet<HospitalId>) -> Result<(), JournalError> {
+    fn record_evaluation(
+        &mut self,
+        run: &Digest,
+        contributors: &BTreeSet<HospitalId>,
+    ) -> Result<(), JournalError> {
         let members: Vec<u8> = contributors.iter().map(|id| id.get()).collect();
-        self.run(self.connection.execute("INSERT OR IGNORE INTO evaluations VALUES (?1, ?2)", params![run, members]))
+        self.run(self.connection.execute(
+            "INSERT OR IGNORE INTO evaluations VALUES (?1, ?2)",
+            params![run, members],
+        ))
     }
 
     fn settle(&mut self, key: &SumKey) -> Result<(), JournalError> {
         let settled = (|| {
             let transaction = self.connection.transaction()?;
-            transaction.execute("INSERT OR IGNORE INTO spent VALUES (?1, ?2, ?3)", params![key.run, key.purpose.name(), key.model_hash])?;
+            transaction.execute(
+                "INSERT OR IGNORE INTO spent VALUES (?1, ?2, ?3)",
+                params![key.run, key.purpose.name(), key.model_hash],
+            )?;
             transaction.execute("DELETE FROM seeds", [])?;
             transaction.execute("DELETE FROM blobs", [])?;
             transaction.commit()
@@ -137,7 +192,6 @@ CREATE TABLE IF NOT EXISTS spent (run BLOB NOT NULL, purpose TEXT NOT NULL, mode
 CREATE TABLE IF NOT EXISTS evaluations (run BLOB NOT NULL, contributors BLOB NOT NULL, PRIMARY KEY (run, contributors)) STRICT;
 ";
 
-
 #[cfg(test)]
 mod tests {
     use protocol::manifest::Purpose;
@@ -145,11 +199,19 @@ mod tests {
     use super::*;
 
     fn key(model: u8) -> SumKey {
-        SumKey { run: [1; 32], purpose: Purpose::Update, model_hash: [model; 32] }
+        SumKey {
+            run: [1; 32],
+            purpose: Purpose::Update,
+            model_hash: [model; 32],
+        }
     }
 
     fn answer() -> RecordedAnswer {
-        RecordedAnswer { header: [2; 32], contributors: [3; 32], share: vec![4; 100] }
+        RecordedAnswer {
+            header: [2; 32],
+            contributors: [3; 32],
+            share: vec![4; 100],
+        }
     }
 
     #[test]
@@ -161,14 +223,23 @@ mod tests {
         let members: BTreeSet<_> = [1, 5].into_iter().filter_map(HospitalId::new).collect();
         {
             let mut journal = SqliteJournal::open(&path, &host_key).expect("opens");
-            journal.record_seed(&[9; 32], 0, &Seed::from_bytes(seed)).expect("kept");
-            journal.record_blob(&[9; 32], &[0x5c; 40_000]).expect("kept");
+            journal
+                .record_seed(&[9; 32], 0, &Seed::from_bytes(seed))
+                .expect("kept");
+            journal
+                .record_blob(&[9; 32], &[0x5c; 40_000])
+                .expect("kept");
             journal.record_answer(&key(1), &answer()).expect("kept");
             journal.record_evaluation(&[1; 32], &members).expect("kept");
-            journal.record_evaluation(&[1; 32], &members).expect("kept once");
+            journal
+                .record_evaluation(&[1; 32], &members)
+                .expect("kept once");
         }
         let bytes = std::fs::read(&path).expect("readable");
-        assert!(!bytes.windows(32).any(|window| window == seed), "the seed is in the file in the clear");
+        assert!(
+            !bytes.windows(32).any(|window| window == seed),
+            "the seed is in the file in the clear"
+        );
         let mut journal = SqliteJournal::open(&path, &host_key).expect("opens again");
         assert!(journal.answer(&key(1)).expect("readable") == Some(answer()));
         assert!(journal.answer(&key(2)).expect("readable").is_none());
@@ -178,13 +249,18 @@ mod tests {
         assert!(journal.is_spent(&key(1)).expect("readable"));
         drop(journal);
         let bytes = std::fs::read(&path).expect("readable");
-        assert!(!bytes.windows(1000).any(|window| window == [0x5c; 1000]), "the blob of a settled round is still in the file");
+        assert!(
+            !bytes.windows(1000).any(|window| window == [0x5c; 1000]),
+            "the blob of a settled round is still in the file"
+        );
     }
 
     #[test]
     fn a_second_answer_for_one_sum_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
-        let mut journal = SqliteJournal::open(&folder.path().join("j"), &SecretKey32::from_bytes([7; 32])).expect("opens");
+        let mut journal =
+            SqliteJournal::open(&folder.path().join("j"), &SecretKey32::from_bytes([7; 32]))
+                .expect("opens");
         journal.record_answer(&key(1), &answer()).expect("kept");
         assert!(journal.record_answer(&key(1), &answer()).is_err());
     }
@@ -193,8 +269,14 @@ mod tests {
     fn a_file_that_is_no_journal_is_named() {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("notes.txt");
-        std::fs::write(&path, "this is not a database, it only has the length of one. ".repeat(40)).expect("written");
-        let error = SqliteJournal::open(&path, &SecretKey32::from_bytes([7; 32])).err().expect("refused");
+        std::fs::write(
+            &path,
+            "this is not a database, it only has the length of one. ".repeat(40),
+        )
+        .expect("written");
+        let error = SqliteJournal::open(&path, &SecretKey32::from_bytes([7; 32]))
+            .err()
+            .expect("refused");
         assert!(error.to_string().contains("notes.txt"));
     }
 }

@@ -27,13 +27,19 @@ pub fn seal_once(key: SecretKey32, mut plain: Zeroizing<Vec<u8>>) -> Vec<u8> {
 /// [`DoesNotOpen`] when the key is another or a bit was changed.
 pub fn open(key: &SecretKey32, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, DoesNotOpen> {
     let mut buffer = Zeroizing::new(sealed.to_vec());
-    let length = cipher(key).open_in_place(zero_nonce(), Aad::empty(), &mut buffer).map_err(|_| DoesNotOpen)?.len();
+    let length = cipher(key)
+        .open_in_place(zero_nonce(), Aad::empty(), &mut buffer)
+        .map_err(|_| DoesNotOpen)?
+        .len();
     buffer.truncate(length);
     Ok(buffer)
 }
 
 fn cipher(key: &SecretKey32) -> LessSafeKey {
-    LessSafeKey::new(UnboundKey::new(&CHACHA20_POLY1305, key.as_bytes()).expect("the cipher's keys have 32 bytes"))
+    LessSafeKey::new(
+        UnboundKey::new(&CHACHA20_POLY1305, key.as_bytes())
+            .expect("the cipher's keys have 32 bytes"),
+    )
 }
 
 fn zero_nonce() -> Nonce {

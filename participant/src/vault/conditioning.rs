@@ -12,7 +12,9 @@ use crypto::{
 use model::data::FEATURES;
 use protocol::{
     codec::{Bytes, Id, List},
-    message::{EncryptedFeatures, EvaluationKey, FilterRequest, Products, ToCoordinator, features_digest},
+    message::{
+        EncryptedFeatures, EvaluationKey, FilterRequest, Products, ToCoordinator, features_digest,
+    },
     session::SessionId,
 };
 use rand_core::CryptoRng;
@@ -94,8 +96,14 @@ impl Conditioner {
             *value = value.clamp(-LARGEST_FEATURE, LARGEST_FEATURE);
         }
         let features = Zeroizing::new(features);
-        let encryption = profile.map(|profile| Encryption::new(Context::new(profile), 0, &features, rng));
-        Self { id, session, features, encryption }
+        let encryption =
+            profile.map(|profile| Encryption::new(Context::new(profile), 0, &features, rng));
+        Self {
+            id,
+            session,
+            features,
+            encryption,
+        }
     }
 
     /// The features that filters are made of, for the gradient of W.
@@ -104,11 +112,22 @@ impl Conditioner {
     }
 
     /// The filters, when they can be had here; otherwise what to ask the coordinator.
-    pub fn request(&mut self, weights: ConditionedWeights, rng: &mut impl CryptoRng) -> Result<Released, Vec<ToCoordinator>> {
+    pub fn request(
+        &mut self,
+        weights: ConditionedWeights,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Released, Vec<ToCoordinator>> {
         match &mut self.encryption {
             None => {
-                let filters = self.features.iter().map(|features| release(&local_product(&weights, features))).collect();
-                Ok(Released { filters, largest_error: 0.0 })
+                let filters = self
+                    .features
+                    .iter()
+                    .map(|features| release(&local_product(&weights, features)))
+                    .collect();
+                Ok(Released {
+                    filters,
+                    largest_error: 0.0,
+                })
             }
             Some(encryption) => Err(encryption.request(self.id, self.session, weights, rng)),
         }
@@ -123,8 +142,12 @@ impl Conditioner {
 
     /// What is still unanswered, for a new connection: the identical messages.
     pub fn repeat_request(&self) -> Vec<ToCoordinator> {
-        let Some(encryption) = &self.encryption else { return Vec::new() };
-        let Some(pending) = &encryption.pending else { return Vec::new() };
+        let Some(encryption) = &self.encryption else {
+            return Vec::new();
+        };
+        let Some(pending) = &encryption.pending else {
+            return Vec::new();
+        };
         let mut messages = encryption.announcement();
         messages.push(ToCoordinator::FilterRequest(pending.request.clone()));
         messages
@@ -137,9 +160,16 @@ impl Conditioner {
     ///
     /// # Errors
     /// [`ProductError`].
-    pub fn accept(&mut self, products: &Products, rng: &mut impl CryptoRng) -> Result<Released, ProductError> {
+    pub fn accept(
+        &mut self,
+        products: &Products,
+        rng: &mut impl CryptoRng,
+    ) -> Result<Released, ProductError> {
         let encryption = self.encryption.as_mut().ok_or(ProductError::OtherRequest)?;
-        let pending = encryption.pending.take_if(|pending| pending.digest == products.request).ok_or(ProductError::OtherRequest)?;
+        let pending = encryption
+            .pending
+            .take_if(|pending| pending.digest == products.request)
+            .ok_or(ProductError::OtherRequest)?;
         let released = encryption.check(products, &pending.weights, &self.features);
         match &released {
             Ok(_) => encryption.releases += encryption.feature_messages.len(),
@@ -154,15 +184,27 @@ impl Conditioner {
 }
 
 impl Encryption {
-    fn new(context: Context, key_number: u32, features: &[[f64; FEATURES]], rng: &mut impl CryptoRng) -> Self {
+    fn new(
+        context: Context,
+        key_number: u32,
+        features: &[[f64; FEATURES]],
+        rng: &mut impl CryptoRng,
+    ) -> Self {
         let secret = SecretKey::generate(&context, rng);
         let relinearisation = RelinearisationKey::generate(&secret, rng);
-        let key_message = EvaluationKey { key: key_number, bytes: Bytes(relinearisation.to_bytes()) };
+        let key_message = EvaluationKey {
+            key: key_number,
+            bytes: Bytes(relinearisation.to_bytes()),
+        };
         let mut feature_messages = Vec::new();
         for (block, patients) in features.chunks(PATIENTS_PER_BLOCK).enumerate() {
             let slots = Zeroizing::new(patients.concat());
             let bytes = encrypt(&context, &secret, &slots, rng);
-            feature_messages.push(EncryptedFeatures { key: key_number, block: block as u32, bytes });
+            feature_messages.push(EncryptedFeatures {
+                key: key_number,
+                block: block as u32,
+                bytes,
+            });
         }
         let feature_digests = feature_messages.iter().map(features_digest).collect();
         Self {
@@ -182,15 +224,28 @@ impl Encryption {
 
     /// Whether one more answer could tell too much of this key (PROTOCOL.md 5.4, step 5, and 5.5).
     fn is_worn_out(&self) -> bool {
-        self.failures >= MOST_FAILURES || self.releases + self.feature_messages.len() > MOST_RELEASES
+        self.failures >= MOST_FAILURES
+            || self.releases + self.feature_messages.len() > MOST_RELEASES
     }
 
     fn announcement(&self) -> Vec<ToCoordinator> {
         let key = std::iter::once(ToCoordinator::EvaluationKey(self.key_message.clone()));
-        key.chain(self.feature_messages.iter().cloned().map(ToCoordinator::EncryptedFeatures)).collect()
+        key.chain(
+            self.feature_messages
+                .iter()
+                .cloned()
+                .map(ToCoordinator::EncryptedFeatures),
+        )
+        .collect()
     }
 
-    fn request(&mut self, id: HospitalId, session: SessionId, weights: ConditionedWeights, rng: &mut impl CryptoRng) -> Vec<ToCoordinator> {
+    fn request(
+        &mut self,
+        id: HospitalId,
+        session: SessionId,
+        weights: ConditionedWeights,
+        rng: &mut impl CryptoRng,
+    ) -> Vec<ToCoordinator> {
         self.version += 1;
         let slots = Zeroizing::new(weights.repeat(PATIENTS_PER_BLOCK));
         let request = FilterRequest {
@@ -201,24 +256,43 @@ impl Encryption {
             features: List(self.feature_digests.clone()),
             bytes: encrypt(&self.context, &self.secret, &slots, rng),
         };
-        let mut messages = if self.announced { Vec::new() } else { self.announcement() };
+        let mut messages = if self.announced {
+            Vec::new()
+        } else {
+            self.announcement()
+        };
         self.announced = true;
-        self.pending = Some(Pending { digest: request.digest(), request: request.clone(), weights: Zeroizing::new(weights) });
+        self.pending = Some(Pending {
+            digest: request.digest(),
+            request: request.clone(),
+            weights: Zeroizing::new(weights),
+        });
         messages.push(ToCoordinator::FilterRequest(request));
         messages
     }
 
-    fn check(&self, products: &Products, weights: &ConditionedWeights, features: &[[f64; FEATURES]]) -> Result<Released, ProductError> {
+    fn check(
+        &self,
+        products: &Products,
+        weights: &ConditionedWeights,
+        features: &[[f64; FEATURES]],
+    ) -> Result<Released, ProductError> {
         let blocks = features.chunks(PATIENTS_PER_BLOCK);
         if products.blocks.len() != blocks.len() {
             return Err(ProductError::Malformed("another number of blocks".into()));
         }
-        let mut released = Released { filters: Vec::with_capacity(features.len()), largest_error: 0.0 };
+        let mut released = Released {
+            filters: Vec::with_capacity(features.len()),
+            largest_error: 0.0,
+        };
         for (bytes, patients) in products.blocks.iter().zip(blocks) {
-            let malformed = |error: crypto::ckks::CkksError| ProductError::Malformed(error.to_string());
+            let malformed =
+                |error: crypto::ckks::CkksError| ProductError::Malformed(error.to_string());
             let ciphertext = Ciphertext::from_bytes(&self.context, &bytes.0).map_err(malformed)?;
             if !ciphertext.is_product_of_fresh(&self.context) {
-                return Err(ProductError::Malformed("not a rescaled product of two fresh ciphertexts".into()));
+                return Err(ProductError::Malformed(
+                    "not a rescaled product of two fresh ciphertexts".into(),
+                ));
             }
             let plaintext = ckks::decrypt(&self.secret, &ciphertext).map_err(malformed)?;
             let decoded = self.context.decode(&plaintext);
@@ -236,7 +310,12 @@ impl Encryption {
                 }
                 released.largest_error = released.largest_error.max(error);
             }
-            released.filters.extend(decoded.chunks_exact(FEATURES).take(patients.len()).map(release));
+            released.filters.extend(
+                decoded
+                    .chunks_exact(FEATURES)
+                    .take(patients.len())
+                    .map(release),
+            );
         }
         Ok(released)
     }
@@ -244,7 +323,12 @@ impl Encryption {
 
 /// What a round moves W by: `-eta_W` times the mean over its batches of dL/dW = sum over patients of `f_p * G_p`, where the trainer
 /// has already put zero for clipped entries (MODEL.md, "Gradient of W").
-pub fn weight_change(features: &[[f64; FEATURES]], filter_gradients: &[Filter], batches: u32, rate: f64) -> ConditionedWeights {
+pub fn weight_change(
+    features: &[[f64; FEATURES]],
+    filter_gradients: &[Filter],
+    batches: u32,
+    rate: f64,
+) -> ConditionedWeights {
     let mut gradient = [0.0; FEATURES];
     for (features, gradients) in features.iter().zip(filter_gradients) {
         for ((sum, feature), filter_gradient) in gradient.iter_mut().zip(features).zip(gradients) {
@@ -256,16 +340,29 @@ pub fn weight_change(features: &[[f64; FEATURES]], filter_gradients: &[Filter], 
 
 /// Rounds to the nearest multiple of 2^-12 and clips to [-1, 1]: what leaves the vault (PROTOCOL.md 5.4, 6.).
 fn release(product: &[f64]) -> Filter {
-    std::array::from_fn(|entry| ((product[entry] * GRID).round_ties_even() / GRID).clamp(-1.0, 1.0) as f32)
+    std::array::from_fn(|entry| {
+        ((product[entry] * GRID).round_ties_even() / GRID).clamp(-1.0, 1.0) as f32
+    })
 }
 
 fn local_product(weights: &ConditionedWeights, features: &[f64; FEATURES]) -> [f64; FEATURES] {
     std::array::from_fn(|entry| weights[entry] * features[entry])
 }
 
-fn encrypt(context: &Context, secret: &SecretKey, slots: &[f64], rng: &mut impl CryptoRng) -> Bytes {
-    let plaintext = context.encode(slots, context.fresh_scale()).expect("features and weights are bounded and fit the slots");
-    Bytes(ckks::encrypt_symmetric(context, secret, &plaintext, rng).expect("a fresh plaintext has the top level").to_bytes())
+fn encrypt(
+    context: &Context,
+    secret: &SecretKey,
+    slots: &[f64],
+    rng: &mut impl CryptoRng,
+) -> Bytes {
+    let plaintext = context
+        .encode(slots, context.fresh_scale())
+        .expect("features and weights are bounded and fit the slots");
+    Bytes(
+        ckks::encrypt_symmetric(context, secret, &plaintext, rng)
+            .expect("a fresh plaintext has the top level")
+            .to_bytes(),
+    )
 }
 
 const LARGEST_FEATURE: f64 = 8.0;
@@ -294,26 +391,44 @@ mod tests {
             for message in messages {
                 match message {
                     ToCoordinator::EvaluationKey(key) => {
-                        self.relinearisation = Some(RelinearisationKey::from_bytes(&self.context, &key.bytes.0).expect("as sent"));
+                        self.relinearisation = Some(
+                            RelinearisationKey::from_bytes(&self.context, &key.bytes.0)
+                                .expect("as sent"),
+                        );
                         self.features.clear();
                     }
-                    ToCoordinator::EncryptedFeatures(features) => self.features.push(self.expand(&features.bytes)),
+                    ToCoordinator::EncryptedFeatures(features) => {
+                        self.features.push(self.expand(&features.bytes))
+                    }
                     _ => {}
                 }
             }
             let request = request(messages);
             let filter = self.expand(&request.bytes);
-            let blocks = self.features.iter().map(|features| self.multiply(&filter, features)).collect();
-            Products { request: request.digest(), blocks: List(blocks) }
+            let blocks = self
+                .features
+                .iter()
+                .map(|features| self.multiply(&filter, features))
+                .collect();
+            Products {
+                request: request.digest(),
+                blocks: List(blocks),
+            }
         }
 
         fn expand(&self, bytes: &Bytes) -> Ciphertext {
-            SeededCiphertext::from_bytes(&self.context, &bytes.0).expect("as sent").expand()
+            SeededCiphertext::from_bytes(&self.context, &bytes.0)
+                .expect("as sent")
+                .expand()
         }
 
         fn multiply(&self, left: &Ciphertext, right: &Ciphertext) -> Bytes {
             let key = self.relinearisation.as_ref().expect("the key comes first");
-            Bytes(multiply_relinearise_rescale(&self.context, left, right, key).expect("two fresh ciphertexts").to_bytes())
+            Bytes(
+                multiply_relinearise_rescale(&self.context, left, right, key)
+                    .expect("two fresh ciphertexts")
+                    .to_bytes(),
+            )
         }
     }
 
@@ -329,12 +444,19 @@ mod tests {
             let mut rng = ChaCha20Rng::from_seed([4; 32]);
             let features = random_features(patients, &mut rng);
             let vault = conditioner(features, Some(Profile::Hardened), &mut rng);
-            let server = Server { context: Context::new(Profile::Hardened), relinearisation: None, features: Vec::new() };
+            let server = Server {
+                context: Context::new(Profile::Hardened),
+                relinearisation: None,
+                features: Vec::new(),
+            };
             Self { vault, server, rng }
         }
 
         fn ask(&mut self, weights: ConditionedWeights) -> Vec<ToCoordinator> {
-            self.vault.request(weights, &mut self.rng).err().expect("products are asked for")
+            self.vault
+                .request(weights, &mut self.rng)
+                .err()
+                .expect("products are asked for")
         }
 
         fn accept(&mut self, products: &Products) -> Result<Released, ProductError> {
@@ -345,7 +467,10 @@ mod tests {
         fn exchange(&mut self) -> (Option<u32>, Released) {
             let messages = self.ask(WEIGHTS);
             let products = self.server.answer(&messages);
-            (announced_key(&messages), self.accept(&products).expect("the right products"))
+            (
+                announced_key(&messages),
+                self.accept(&products).expect("the right products"),
+            )
         }
 
         fn encryption(&mut self) -> &mut Encryption {
@@ -355,14 +480,26 @@ mod tests {
 
     const WEIGHTS: ConditionedWeights = [0.5, -0.25, 0.125, 1.0, -2.0, 0.3, 16.0, 0.0, -0.01];
 
-    fn conditioner(features: Vec<[f64; FEATURES]>, profile: Option<Profile>, rng: &mut ChaCha20Rng) -> Conditioner {
-        Conditioner::new(HospitalId::new(5).expect("a valid id"), [8; 16], features, profile, rng)
+    fn conditioner(
+        features: Vec<[f64; FEATURES]>,
+        profile: Option<Profile>,
+        rng: &mut ChaCha20Rng,
+    ) -> Conditioner {
+        Conditioner::new(
+            HospitalId::new(5).expect("a valid id"),
+            [8; 16],
+            features,
+            profile,
+            rng,
+        )
     }
 
     /// In [-9, 9]: some are beyond what the conditioner keeps.
     fn random_features(patients: usize, rng: &mut ChaCha20Rng) -> Vec<[f64; FEATURES]> {
         let mut feature = || (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64 * 18.0 - 9.0;
-        (0..patients).map(|_| std::array::from_fn(|_| feature())).collect()
+        (0..patients)
+            .map(|_| std::array::from_fn(|_| feature()))
+            .collect()
     }
 
     fn request(messages: &[ToCoordinator]) -> &FilterRequest {
@@ -376,9 +513,13 @@ mod tests {
     fn announced_key(messages: &[ToCoordinator]) -> Option<u32> {
         let request = request(messages);
         let (key, features) = messages[..messages.len() - 1].split_first()?;
-        let ToCoordinator::EvaluationKey(key) = key else { panic!("the key comes first, not {key:?}") };
+        let ToCoordinator::EvaluationKey(key) = key else {
+            panic!("the key comes first, not {key:?}")
+        };
         let digests = features.iter().map(|message| match message {
-            ToCoordinator::EncryptedFeatures(features) if features.key == key.key => features_digest(features),
+            ToCoordinator::EncryptedFeatures(features) if features.key == key.key => {
+                features_digest(features)
+            }
             other => panic!("features follow the key, not {other:?}"),
         });
         assert!(digests.eq(request.features.0.iter().copied()));
@@ -392,12 +533,18 @@ mod tests {
         let mut pair = Pair::new(patients);
         let features = pair.vault.features().to_vec();
         let mut plain = conditioner(features, None, &mut pair.rng);
-        let local = plain.request(WEIGHTS, &mut pair.rng).expect("no products are needed");
+        let local = plain
+            .request(WEIGHTS, &mut pair.rng)
+            .expect("no products are needed");
         let (key, released) = pair.exchange();
         assert_eq!(key, Some(0));
         assert_eq!(released.filters.len(), patients);
         assert!(released.filters == local.filters);
-        assert!(released.largest_error > 0.0 && released.largest_error < 1e-9, "{}", released.largest_error);
+        assert!(
+            released.largest_error > 0.0 && released.largest_error < 1e-9,
+            "{}",
+            released.largest_error
+        );
         let values = || released.filters.as_flattened().iter();
         assert!(values().all(|value| value.abs() <= 1.0 && (value * 4096.0).fract() == 0.0));
         assert!(values().any(|value| *value == 1.0) && values().any(|value| *value == -1.0));
@@ -443,13 +590,22 @@ mod tests {
         let earlier = pair.server.answer(&messages);
         let messages = pair.ask(WEIGHTS);
         let products = pair.server.answer(&messages);
-        assert_eq!(pair.accept(&earlier).err(), Some(ProductError::OtherRequest));
+        assert_eq!(
+            pair.accept(&earlier).err(),
+            Some(ProductError::OtherRequest)
+        );
         assert!(pair.accept(&products).is_ok());
-        assert_eq!(pair.accept(&products).err(), Some(ProductError::OtherRequest));
+        assert_eq!(
+            pair.accept(&products).err(),
+            Some(ProductError::OtherRequest)
+        );
         // What was not looked at tells nothing of the key.
         assert_eq!(pair.encryption().failures, 0);
         let mut plain = conditioner(vec![[0.0; FEATURES]], None, &mut pair.rng);
-        assert_eq!(plain.accept(&products, &mut pair.rng).err(), Some(ProductError::OtherRequest));
+        assert_eq!(
+            plain.accept(&products, &mut pair.rng).err(),
+            Some(ProductError::OtherRequest)
+        );
     }
 
     #[test]
@@ -457,8 +613,12 @@ mod tests {
         /// Puts something else in the place of the right products; is given those of another W too.
         type Spoil = fn(&mut Pair, Products, &mut Products);
         let wrong: [(&str, Spoil); 4] = [
-            ("another W", |_, other, products| products.blocks = other.blocks),
-            ("patients of another block", |_, _, products| products.blocks.0.swap(0, 1)),
+            ("another W", |_, other, products| {
+                products.blocks = other.blocks
+            }),
+            ("patients of another block", |_, _, products| {
+                products.blocks.0.swap(0, 1)
+            }),
             ("f * f", |pair, _, products| {
                 let features = &pair.server.features[1];
                 products.blocks.0[1] = pair.server.multiply(features, features);
@@ -472,17 +632,30 @@ mod tests {
                 }
                 let [features, filter] = [slots, weights].map(|slots| {
                     let encryption = pair.vault.encryption.as_ref().expect("this vault encrypts");
-                    let bytes = encrypt(&encryption.context, &encryption.secret, &slots, &mut pair.rng);
+                    let bytes = encrypt(
+                        &encryption.context,
+                        &encryption.secret,
+                        &slots,
+                        &mut pair.rng,
+                    );
                     pair.server.expand(&bytes)
                 });
                 products.blocks.0[1] = pair.server.multiply(&filter, &features);
             }),
         ];
         let malformed: [(&str, Spoil); 4] = [
-            ("a block too few", |_, _, products| drop(products.blocks.0.pop())),
-            ("half a ciphertext", |_, _, products| products.blocks.0[0].0.truncate(65_000)),
-            ("another scale", |_, _, products| products.blocks.0[0].0[17] ^= 1),
-            ("another key", |_, _, products| products.blocks.0[0].0[0] ^= 1),
+            ("a block too few", |_, _, products| {
+                drop(products.blocks.0.pop())
+            }),
+            ("half a ciphertext", |_, _, products| {
+                products.blocks.0[0].0.truncate(65_000)
+            }),
+            ("another scale", |_, _, products| {
+                products.blocks.0[0].0[17] ^= 1
+            }),
+            ("another key", |_, _, products| {
+                products.blocks.0[0].0[0] ^= 1
+            }),
         ];
         for (case, spoil) in wrong.into_iter().chain(malformed) {
             let mut pair = Pair::new(PATIENTS_PER_BLOCK + 2);
@@ -495,11 +668,18 @@ mod tests {
             if wrong.iter().any(|(wrong, _)| *wrong == case) {
                 assert_eq!(refused, Some(ProductError::Wrong), "{case}");
             } else {
-                assert!(matches!(refused, Some(ProductError::Malformed(_))), "{case}: {refused:?}");
+                assert!(
+                    matches!(refused, Some(ProductError::Malformed(_))),
+                    "{case}: {refused:?}"
+                );
             }
             assert_eq!(pair.encryption().failures, 1, "{case}");
             // Asked again, the right products do.
-            assert_eq!(pair.exchange().1.filters.len(), PATIENTS_PER_BLOCK + 2, "{case}");
+            assert_eq!(
+                pair.exchange().1.filters.len(),
+                PATIENTS_PER_BLOCK + 2,
+                "{case}"
+            );
         }
     }
 }

@@ -16,8 +16,8 @@ use protocol::{
     message::ToCoordinator,
     roster::Roster,
     session::{
-        Encapsulation, GroupKey, Join, KEM_CIPHERTEXT_BYTES, Ready, SealedGroupKey, SeenEncapsulation, SessionError, SessionId, check_join,
-        group_key_id, joined_set_hash,
+        Encapsulation, GroupKey, Join, KEM_CIPHERTEXT_BYTES, Ready, SealedGroupKey,
+        SeenEncapsulation, SessionError, SessionId, check_join, group_key_id, joined_set_hash,
     },
 };
 use rand_core::CryptoRng;
@@ -43,9 +43,17 @@ struct OwnSecrets {
 }
 
 impl OwnKeys {
-    pub(super) fn generate(id: HospitalId, session: SessionId, roster: &Roster, key: &SigningKey, rng: &mut impl CryptoRng) -> Self {
-        let x25519 = agreement::PrivateKey::generate(&X25519).expect("the operating system gives randomness");
-        let kem = kem::DecapsulationKey::generate(&ML_KEM_768).expect("the operating system gives randomness");
+    pub(super) fn generate(
+        id: HospitalId,
+        session: SessionId,
+        roster: &Roster,
+        key: &SigningKey,
+        rng: &mut impl CryptoRng,
+    ) -> Self {
+        let x25519 = agreement::PrivateKey::generate(&X25519)
+            .expect("the operating system gives randomness");
+        let kem = kem::DecapsulationKey::generate(&ML_KEM_768)
+            .expect("the operating system gives randomness");
         let mut join = Join {
             roster_hash: roster.hash(),
             session,
@@ -54,11 +62,24 @@ impl OwnKeys {
             kem_key: [0; protocol::session::KEM_KEY_BYTES],
             nonce: [0; 32],
         };
-        join.x25519.copy_from_slice(x25519.compute_public_key().expect("a fresh key has a public half").as_ref());
-        let encapsulation = kem.encapsulation_key().and_then(|key| key.key_bytes().map(|bytes| bytes.as_ref().to_vec()));
-        join.kem_key.copy_from_slice(&encapsulation.expect("a fresh key has a public half"));
+        join.x25519.copy_from_slice(
+            x25519
+                .compute_public_key()
+                .expect("a fresh key has a public half")
+                .as_ref(),
+        );
+        let encapsulation = kem
+            .encapsulation_key()
+            .and_then(|key| key.key_bytes().map(|bytes| bytes.as_ref().to_vec()));
+        join.kem_key
+            .copy_from_slice(&encapsulation.expect("a fresh key has a public half"));
         rng.fill_bytes(&mut join.nonce);
-        Self { id, session, secrets: Some(OwnSecrets { x25519, kem }), join: Signed::sign(&join, key) }
+        Self {
+            id,
+            session,
+            secrets: Some(OwnSecrets { x25519, kem }),
+            join: Signed::sign(&join, key),
+        }
     }
 }
 
@@ -105,10 +126,25 @@ impl SessionKeys {
             Ok(members) => members,
             Err(error) => return Err((own, error)),
         };
-        let mut keys =
-            Self { joined_set: joined_set_hash(joins), own, members, pairs: BTreeMap::new(), group: None, readies: BTreeMap::new(), sent: Vec::new() };
-        let mut opening = Opening { encapsulations: Vec::new(), group_key: None };
-        let larger: Vec<_> = keys.members.iter().filter(|(id, ..)| *id > keys.own.id).cloned().collect();
+        let mut keys = Self {
+            joined_set: joined_set_hash(joins),
+            own,
+            members,
+            pairs: BTreeMap::new(),
+            group: None,
+            readies: BTreeMap::new(),
+            sent: Vec::new(),
+        };
+        let mut opening = Opening {
+            encapsulations: Vec::new(),
+            group_key: None,
+        };
+        let larger: Vec<_> = keys
+            .members
+            .iter()
+            .filter(|(id, ..)| *id > keys.own.id)
+            .cloned()
+            .collect();
         for (peer, join, join_digest) in larger {
             match keys.encapsulate(peer, &join, &join_digest, roster, key) {
                 Ok(message) => opening.encapsulations.push(message),
@@ -118,53 +154,144 @@ impl SessionKeys {
         if keys.members[0].0 == keys.own.id {
             opening.group_key = Some(keys.draw_group_key(key, rng));
         }
-        keys.sent.extend(opening.encapsulations.iter().cloned().map(ToCoordinator::Encapsulation));
-        keys.sent.extend(opening.group_key.iter().cloned().map(ToCoordinator::GroupKey));
+        keys.sent.extend(
+            opening
+                .encapsulations
+                .iter()
+                .cloned()
+                .map(ToCoordinator::Encapsulation),
+        );
+        keys.sent.extend(
+            opening
+                .group_key
+                .iter()
+                .cloned()
+                .map(ToCoordinator::GroupKey),
+        );
         Ok((keys, opening))
     }
 
     /// Takes an Encapsulation from a vault with a smaller number.
-    pub(super) fn take_encapsulation(&mut self, message: &Signed<Encapsulation>, roster: &Roster) -> Result<(), SessionError> {
-        let from = message.read_unverified().map_err(|error| SessionError::Malformed(error.to_string()))?.from.0;
+    pub(super) fn take_encapsulation(
+        &mut self,
+        message: &Signed<Encapsulation>,
+        roster: &Roster,
+    ) -> Result<(), SessionError> {
+        let from = message
+            .read_unverified()
+            .map_err(|error| SessionError::Malformed(error.to_string()))?
+            .from
+            .0;
         let body = self.verify(message, from, roster)?;
         let (_, join, join_digest) = self.member(from)?.clone();
-        let expected = (self.own.session, Id(self.own.id), join_digest, self.own.join.digest(), roster.hash());
-        if (body.session, body.to, body.from_join, body.to_join, body.roster_hash) != expected || from >= self.own.id {
-            return Err(SessionError::Disagreement { id: from, what: "Join or roster" });
+        let expected = (
+            self.own.session,
+            Id(self.own.id),
+            join_digest,
+            self.own.join.digest(),
+            roster.hash(),
+        );
+        if (
+            body.session,
+            body.to,
+            body.from_join,
+            body.to_join,
+            body.roster_hash,
+        ) != expected
+            || from >= self.own.id
+        {
+            return Err(SessionError::Disagreement {
+                id: from,
+                what: "Join or roster",
+            });
         }
         let digest = message.digest();
         if let Some(pair) = self.pairs.get(&from) {
             let same = pair.encapsulation == digest;
-            return if same { Ok(()) } else { Err(SessionError::Second { id: from, message: Encapsulation::TYPE }) };
+            return if same {
+                Ok(())
+            } else {
+                Err(SessionError::Second {
+                    id: from,
+                    message: Encapsulation::TYPE,
+                })
+            };
         }
-        let secrets = self.own.secrets.as_ref().ok_or(SessionError::Second { id: from, message: Encapsulation::TYPE })?;
+        let secrets = self.own.secrets.as_ref().ok_or(SessionError::Second {
+            id: from,
+            message: Encapsulation::TYPE,
+        })?;
         let shared = secrets
             .kem
             .decapsulate(body.ciphertext.as_slice().into())
-            .map_err(|_| SessionError::Malformed(format!("the encapsulation of hospital {from} does not decapsulate")))?;
-        self.keep_pair(from, &join, shared.as_ref(), &body.ciphertext, digest, roster)
+            .map_err(|_| {
+                SessionError::Malformed(format!(
+                    "the encapsulation of hospital {from} does not decapsulate"
+                ))
+            })?;
+        self.keep_pair(
+            from,
+            &join,
+            shared.as_ref(),
+            &body.ciphertext,
+            digest,
+            roster,
+        )
     }
 
     /// Takes the group key of the vault with the smallest number.
-    pub(super) fn take_group_key(&mut self, message: &Signed<GroupKey>, roster: &Roster) -> Result<(), SessionError> {
+    pub(super) fn take_group_key(
+        &mut self,
+        message: &Signed<GroupKey>,
+        roster: &Roster,
+    ) -> Result<(), SessionError> {
         let origin = self.members[0].0;
         let body = self.verify(message, origin, roster)?;
-        if (body.session, body.origin, body.generation, body.first_round) != (self.own.session, Id(origin), GENERATION, KEYS_START_AT + 1) {
-            return Err(SessionError::Disagreement { id: origin, what: "session or generation" });
+        if (body.session, body.origin, body.generation, body.first_round)
+            != (self.own.session, Id(origin), GENERATION, KEYS_START_AT + 1)
+        {
+            return Err(SessionError::Disagreement {
+                id: origin,
+                what: "session or generation",
+            });
         }
         if let Some(group) = &self.group {
             let same = group.gid == body.gid;
-            return if same { Ok(()) } else { Err(SessionError::Second { id: origin, message: GroupKey::TYPE }) };
+            return if same {
+                Ok(())
+            } else {
+                Err(SessionError::Second {
+                    id: origin,
+                    message: GroupKey::TYPE,
+                })
+            };
         }
-        let pair =
-            self.pairs.get(&origin).ok_or(SessionError::TooEarly { id: origin, message: GroupKey::TYPE, missing: "its encapsulation" })?;
-        let sealed = body.sealed.iter().find(|entry| entry.to.0 == self.own.id).map(|entry| entry.sealed);
-        let sealed = sealed.ok_or_else(|| SessionError::Malformed("the group key is not sealed for us".into()))?;
-        let plain = aead::open(&group_sealing_key(&pair.ratchet, origin, self.own.id), &sealed)
-            .map_err(|_| SessionError::Malformed("the group key does not open".into()))?;
-        let bytes = Zeroizing::new(<[u8; 32]>::try_from(plain.as_slice()).map_err(|_| SessionError::Malformed("the group key has another length".into()))?);
+        let pair = self.pairs.get(&origin).ok_or(SessionError::TooEarly {
+            id: origin,
+            message: GroupKey::TYPE,
+            missing: "its encapsulation",
+        })?;
+        let sealed = body
+            .sealed
+            .iter()
+            .find(|entry| entry.to.0 == self.own.id)
+            .map(|entry| entry.sealed);
+        let sealed = sealed
+            .ok_or_else(|| SessionError::Malformed("the group key is not sealed for us".into()))?;
+        let plain = aead::open(
+            &group_sealing_key(&pair.ratchet, origin, self.own.id),
+            &sealed,
+        )
+        .map_err(|_| SessionError::Malformed("the group key does not open".into()))?;
+        let bytes = Zeroizing::new(
+            <[u8; 32]>::try_from(plain.as_slice())
+                .map_err(|_| SessionError::Malformed("the group key has another length".into()))?,
+        );
         if group_key_id(&bytes) != body.gid {
-            return Err(SessionError::Disagreement { id: origin, what: "group key" });
+            return Err(SessionError::Disagreement {
+                id: origin,
+                what: "group key",
+            });
         }
         self.keep_group(&bytes);
         Ok(())
@@ -176,7 +303,10 @@ impl SessionKeys {
         if self.pairs.len() + 1 < self.members.len() {
             return None;
         }
-        let seen = self.pairs.iter().map(|(&peer, pair)| SeenEncapsulation { peer: Id(peer), digest: pair.encapsulation });
+        let seen = self.pairs.iter().map(|(&peer, pair)| SeenEncapsulation {
+            peer: Id(peer),
+            digest: pair.encapsulation,
+        });
         let ready = Ready {
             session: self.own.session,
             id: Id(self.own.id),
@@ -188,23 +318,51 @@ impl SessionKeys {
     }
 
     /// Takes another vault's word; it must agree with ours in everything that concerns the two.
-    pub(super) fn take_ready(&mut self, message: &Signed<Ready>, roster: &Roster) -> Result<(), SessionError> {
-        let id = message.read_unverified().map_err(|error| SessionError::Malformed(error.to_string()))?.id.0;
+    pub(super) fn take_ready(
+        &mut self,
+        message: &Signed<Ready>,
+        roster: &Roster,
+    ) -> Result<(), SessionError> {
+        let id = message
+            .read_unverified()
+            .map_err(|error| SessionError::Malformed(error.to_string()))?
+            .id
+            .0;
         let body = self.verify(message, id, roster)?;
         if id == self.own.id {
             return Ok(());
         }
-        let group = self.group.as_ref().ok_or(SessionError::TooEarly { id, message: Ready::TYPE, missing: "the group key" })?;
-        let pair = self.pairs.get(&id).ok_or(SessionError::TooEarly { id, message: Ready::TYPE, missing: "its encapsulation" })?;
-        let ours = body.encapsulations.iter().find(|entry| entry.peer.0 == self.own.id);
+        let group = self.group.as_ref().ok_or(SessionError::TooEarly {
+            id,
+            message: Ready::TYPE,
+            missing: "the group key",
+        })?;
+        let pair = self.pairs.get(&id).ok_or(SessionError::TooEarly {
+            id,
+            message: Ready::TYPE,
+            missing: "its encapsulation",
+        })?;
+        let ours = body
+            .encapsulations
+            .iter()
+            .find(|entry| entry.peer.0 == self.own.id);
         if body.session != self.own.session || body.joined_set != self.joined_set {
-            return Err(SessionError::Disagreement { id, what: "session or set of members" });
+            return Err(SessionError::Disagreement {
+                id,
+                what: "session or set of members",
+            });
         }
         if body.gid != group.gid {
-            return Err(SessionError::Disagreement { id, what: "group key" });
+            return Err(SessionError::Disagreement {
+                id,
+                what: "group key",
+            });
         }
         if ours.is_none_or(|entry| entry.digest != pair.encapsulation) {
-            return Err(SessionError::Disagreement { id, what: "encapsulation" });
+            return Err(SessionError::Disagreement {
+                id,
+                what: "encapsulation",
+            });
         }
         self.readies.insert(id, message.digest());
         Ok(())
@@ -261,7 +419,9 @@ impl SessionKeys {
 
     /// G of the round at hand, with its number.
     pub(super) fn group_key(&self) -> Option<(&SecretKey32, u32)> {
-        self.group.as_ref().map(|group| (group.ratchet.key(), group.ratchet.round()))
+        self.group
+            .as_ref()
+            .map(|group| (group.ratchet.key(), group.ratchet.round()))
     }
 
     fn encapsulate(
@@ -272,10 +432,13 @@ impl SessionKeys {
         roster: &Roster,
         key: &SigningKey,
     ) -> Result<Signed<Encapsulation>, SessionError> {
-        let unusable = || SessionError::Malformed(format!("the ML-KEM key of hospital {peer} is not usable"));
-        let public = kem::EncapsulationKey::new(&ML_KEM_768, &join.kem_key).map_err(|_| unusable())?;
+        let unusable =
+            || SessionError::Malformed(format!("the ML-KEM key of hospital {peer} is not usable"));
+        let public =
+            kem::EncapsulationKey::new(&ML_KEM_768, &join.kem_key).map_err(|_| unusable())?;
         let (ciphertext, shared) = public.encapsulate().map_err(|_| unusable())?;
-        let ciphertext: [u8; KEM_CIPHERTEXT_BYTES] = ciphertext.as_ref().try_into().map_err(|_| unusable())?;
+        let ciphertext: [u8; KEM_CIPHERTEXT_BYTES] =
+            ciphertext.as_ref().try_into().map_err(|_| unusable())?;
         let body = Encapsulation {
             session: self.own.session,
             from: Id(self.own.id),
@@ -286,7 +449,14 @@ impl SessionKeys {
             ciphertext,
         };
         let message = Signed::sign(&body, key);
-        self.keep_pair(peer, join, shared.as_ref(), &ciphertext, message.digest(), roster)?;
+        self.keep_pair(
+            peer,
+            join,
+            shared.as_ref(),
+            &ciphertext,
+            message.digest(),
+            roster,
+        )?;
         Ok(message)
     }
 
@@ -300,14 +470,20 @@ impl SessionKeys {
         encapsulation: Digest,
         roster: &Roster,
     ) -> Result<(), SessionError> {
-        let unusable = || SessionError::Malformed(format!("the X25519 key of hospital {peer} is not usable"));
+        let unusable =
+            || SessionError::Malformed(format!("the X25519 key of hospital {peer} is not usable"));
         let mut secret = Zeroizing::new(Vec::with_capacity(64));
         let own = self.own.secrets.as_ref().ok_or_else(unusable)?;
         // The library refuses an all-zero result.
-        agreement::agree(&own.x25519, UnparsedPublicKey::new(&X25519, join.x25519), (), |shared| {
-            secret.extend_from_slice(shared);
-            Ok(())
-        })
+        agreement::agree(
+            &own.x25519,
+            UnparsedPublicKey::new(&X25519, join.x25519),
+            (),
+            |shared| {
+                secret.extend_from_slice(shared);
+                Ok(())
+            },
+        )
         .map_err(|()| unusable())?;
         secret.extend_from_slice(kem_secret);
         let (least, most) = (self.own.id.min(peer), self.own.id.max(peer));
@@ -324,7 +500,13 @@ impl SessionKeys {
                 &roster.hash(),
             ],
         );
-        self.pairs.insert(peer, Pair { ratchet: Ratchet::new(key, KEYS_START_AT), encapsulation });
+        self.pairs.insert(
+            peer,
+            Pair {
+                ratchet: Ratchet::new(key, KEYS_START_AT),
+                encapsulation,
+            },
+        );
         if self.pairs.len() + 1 == self.members.len() {
             self.own.secrets = None;
         }
@@ -335,8 +517,14 @@ impl SessionKeys {
         let mut bytes = Zeroizing::new([0; 32]);
         rng.fill_bytes(bytes.as_mut());
         let sealed = self.pairs.iter().map(|(&peer, pair)| {
-            let sealed = aead::seal_once(group_sealing_key(&pair.ratchet, self.own.id, peer), Zeroizing::new(bytes.to_vec()));
-            SealedGroupKey { to: Id(peer), sealed: sealed.try_into().expect("32 bytes and a tag of 16") }
+            let sealed = aead::seal_once(
+                group_sealing_key(&pair.ratchet, self.own.id, peer),
+                Zeroizing::new(bytes.to_vec()),
+            );
+            SealedGroupKey {
+                to: Id(peer),
+                sealed: sealed.try_into().expect("32 bytes and a tag of 16"),
+            }
         });
         let body = GroupKey {
             session: self.own.session,
@@ -352,39 +540,70 @@ impl SessionKeys {
 
     fn keep_group(&mut self, bytes: &[u8; 32]) {
         let ratchet = Ratchet::new(SecretKey32::from_bytes(*bytes), KEYS_START_AT);
-        self.group = Some(Group { ratchet, gid: group_key_id(bytes) });
+        self.group = Some(Group {
+            ratchet,
+            gid: group_key_id(bytes),
+        });
     }
 
     fn member(&self, id: HospitalId) -> Result<&(HospitalId, Join, Digest), SessionError> {
-        self.members.iter().find(|(member, ..)| *member == id).ok_or(SessionError::NotOnRoster { id })
+        self.members
+            .iter()
+            .find(|(member, ..)| *member == id)
+            .ok_or(SessionError::NotOnRoster { id })
     }
 
-    fn verify<T: Message>(&self, message: &Signed<T>, from: HospitalId, roster: &Roster) -> Result<T, SessionError> {
+    fn verify<T: Message>(
+        &self,
+        message: &Signed<T>,
+        from: HospitalId,
+        roster: &Roster,
+    ) -> Result<T, SessionError> {
         self.member(from)?;
-        let member = roster.member(from).ok_or(SessionError::NotOnRoster { id: from })?;
+        let member = roster
+            .member(from)
+            .ok_or(SessionError::NotOnRoster { id: from })?;
         message
             .verify(&member.signing_key, format_args!("hospital {from}"))
             .map_err(|error| SessionError::Malformed(error.to_string()))
     }
 }
 
-fn check_members(own: &OwnKeys, joins: &[Signed<Join>], roster: &Roster) -> Result<Vec<(HospitalId, Join, Digest)>, SessionError> {
+fn check_members(
+    own: &OwnKeys,
+    joins: &[Signed<Join>],
+    roster: &Roster,
+) -> Result<Vec<(HospitalId, Join, Digest)>, SessionError> {
     let members = joins
         .iter()
-        .map(|join| check_join(join, roster, &own.session).map(|body| (body.id.0, body, join.digest())))
+        .map(|join| {
+            check_join(join, roster, &own.session).map(|body| (body.id.0, body, join.digest()))
+        })
         .collect::<Result<Vec<_>, _>>()?;
     if members.windows(2).any(|pair| pair[0].0 >= pair[1].0) || members.len() < roster.threshold() {
-        return Err(SessionError::Malformed("the list of members is unsorted or shorter than the threshold".into()));
+        return Err(SessionError::Malformed(
+            "the list of members is unsorted or shorter than the threshold".into(),
+        ));
     }
-    if !members.iter().any(|(id, _, digest)| *id == own.id && *digest == own.join.digest()) {
-        return Err(SessionError::Disagreement { id: own.id, what: "Join of ours" });
+    if !members
+        .iter()
+        .any(|(id, _, digest)| *id == own.id && *digest == own.join.digest())
+    {
+        return Err(SessionError::Disagreement {
+            id: own.id,
+            what: "Join of ours",
+        });
     }
     Ok(members)
 }
 
 /// The key that seals G for one vault: used once.
 fn group_sealing_key(pair: &Ratchet, origin: HospitalId, to: HospitalId) -> SecretKey32 {
-    derive_key(pair.key().as_bytes(), "group", &[&[origin.get()], &[to.get()], &GENERATION.to_le_bytes()])
+    derive_key(
+        pair.key().as_bytes(),
+        "group",
+        &[&[origin.get()], &[to.get()], &GENERATION.to_le_bytes()],
+    )
 }
 
 /// Members do not change within a session yet, so there is one generation of the group key.
@@ -401,7 +620,9 @@ mod tests {
     fn own_keys(federation: &TestFederation) -> Vec<OwnKeys> {
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
         let ids = (1..).map(|number| HospitalId::new(number).expect("in range"));
-        ids.zip(&federation.hospital_keys).map(|(id, key)| OwnKeys::generate(id, SESSION, &federation.roster, key, &mut rng)).collect()
+        ids.zip(&federation.hospital_keys)
+            .map(|(id, key)| OwnKeys::generate(id, SESSION, &federation.roster, key, &mut rng))
+            .collect()
     }
 
     /// Runs the set-up of three vaults; `alter` may change what the first sends.
@@ -413,7 +634,9 @@ mod tests {
         let mut vaults = Vec::new();
         let mut openings = Vec::new();
         for (own, key) in own.into_iter().zip(&federation.hospital_keys) {
-            let (keys, opening) = SessionKeys::establish(own, &joins, &federation.roster, key, &mut rng).map_err(|(_, error)| error)?;
+            let (keys, opening) =
+                SessionKeys::establish(own, &joins, &federation.roster, key, &mut rng)
+                    .map_err(|(_, error)| error)?;
             vaults.push(keys);
             openings.push(opening);
         }
@@ -421,14 +644,22 @@ mod tests {
         for opening in &openings {
             for message in &opening.encapsulations {
                 let to = message.read_unverified().expect("ours").to.0;
-                vaults[usize::from(to.get()) - 1].take_encapsulation(message, &federation.roster)?;
+                vaults[usize::from(to.get()) - 1]
+                    .take_encapsulation(message, &federation.roster)?;
             }
         }
-        let group_key = openings[0].group_key.as_ref().expect("the smallest number draws it");
+        let group_key = openings[0]
+            .group_key
+            .as_ref()
+            .expect("the smallest number draws it");
         for vault in &mut vaults[1..] {
             vault.take_group_key(group_key, &federation.roster)?;
         }
-        let readies: Vec<_> = vaults.iter().zip(&federation.hospital_keys).map(|(vault, key)| vault.ready(key).expect("all keys")).collect();
+        let readies: Vec<_> = vaults
+            .iter()
+            .zip(&federation.hospital_keys)
+            .map(|(vault, key)| vault.ready(key).expect("all keys"))
+            .collect();
         for vault in &mut vaults {
             for ready in &readies {
                 vault.take_ready(ready, &federation.roster)?;
@@ -446,14 +677,24 @@ mod tests {
         }
         for left in &vaults {
             for right in &vaults {
-                assert_eq!(left.group_key().expect("known").0.as_bytes(), right.group_key().expect("known").0.as_bytes());
+                assert_eq!(
+                    left.group_key().expect("known").0.as_bytes(),
+                    right.group_key().expect("known").0.as_bytes()
+                );
                 let (ours, theirs) = (left.pair_key(right.own.id), right.pair_key(left.own.id));
-                assert_eq!(ours.map(SecretKey32::as_bytes), theirs.map(SecretKey32::as_bytes));
+                assert_eq!(
+                    ours.map(SecretKey32::as_bytes),
+                    theirs.map(SecretKey32::as_bytes)
+                );
             }
         }
         assert_ne!(
-            vaults[0].pair_key(vaults[1].own.id).map(SecretKey32::as_bytes),
-            vaults[0].pair_key(vaults[2].own.id).map(SecretKey32::as_bytes)
+            vaults[0]
+                .pair_key(vaults[1].own.id)
+                .map(SecretKey32::as_bytes),
+            vaults[0]
+                .pair_key(vaults[2].own.id)
+                .map(SecretKey32::as_bytes)
         );
     }
 
@@ -461,7 +702,8 @@ mod tests {
     fn an_encapsulation_signed_by_another_is_refused() {
         let refused = set_up(|opening| {
             let body = opening.encapsulations[0].read_unverified().expect("ours");
-            opening.encapsulations[0] = Signed::sign(&body, &SigningKey::from_secret_bytes(&[77; 32]));
+            opening.encapsulations[0] =
+                Signed::sign(&body, &SigningKey::from_secret_bytes(&[77; 32]));
         });
         assert!(matches!(refused, Err(SessionError::Malformed(_))));
     }
@@ -470,11 +712,22 @@ mod tests {
     fn a_group_key_that_is_not_the_announced_one_is_refused() {
         let federation = federation(3);
         let refused = set_up(|opening| {
-            let mut body = opening.group_key.as_ref().expect("drawn").read_unverified().expect("ours");
+            let mut body = opening
+                .group_key
+                .as_ref()
+                .expect("drawn")
+                .read_unverified()
+                .expect("ours");
             body.gid[0] ^= 1;
             opening.group_key = Some(Signed::sign(&body, &federation.hospital_keys[0]));
         });
-        assert_eq!(refused.err(), Some(SessionError::Disagreement { id: HospitalId::new(1).expect("in range"), what: "group key" }));
+        assert_eq!(
+            refused.err(),
+            Some(SessionError::Disagreement {
+                id: HospitalId::new(1).expect("in range"),
+                what: "group key"
+            })
+        );
     }
 
     #[test]
@@ -487,9 +740,18 @@ mod tests {
         joins[2] = own_keys(&four)[2].join.clone();
         let key = &three.hospital_keys[0];
         let first = own.remove(0);
-        let (first, error) = SessionKeys::establish(first, &joins, &three.roster, key, &mut rng).err().expect("refused");
-        assert_eq!(error, SessionError::OtherRoster { id: HospitalId::new(3).expect("in range") });
-        let (_, error) = SessionKeys::establish(first, &joins[1..2], &three.roster, key, &mut rng).err().expect("refused");
+        let (first, error) = SessionKeys::establish(first, &joins, &three.roster, key, &mut rng)
+            .err()
+            .expect("refused");
+        assert_eq!(
+            error,
+            SessionError::OtherRoster {
+                id: HospitalId::new(3).expect("in range")
+            }
+        );
+        let (_, error) = SessionKeys::establish(first, &joins[1..2], &three.roster, key, &mut rng)
+            .err()
+            .expect("refused");
         assert!(matches!(error, SessionError::Malformed(_)));
     }
 }

@@ -105,7 +105,10 @@ pub enum VaultOutput {
 impl VaultOutput {
     /// Whether it can be done only on a connection; what was lost with one is repeated on the next.
     pub fn needs_connection(&self) -> bool {
-        matches!(self, Self::Send(_) | Self::Upload { .. } | Self::FetchOutcome { .. })
+        matches!(
+            self,
+            Self::Send(_) | Self::Upload { .. } | Self::FetchOutcome { .. }
+        )
     }
 }
 
@@ -259,13 +262,17 @@ pub enum VaultError {
     #[error("the coordinator refuses this hospital: {0}")]
     RefusedByCoordinator(String),
     /// The two sides go by different rosters.
-    #[error("the coordinator has another roster than this hospital: compare the roster files of all parties")]
+    #[error(
+        "the coordinator has another roster than this hospital: compare the roster files of all parties"
+    )]
     OtherRoster,
     /// The manifest is not the operator's, or not sound.
     #[error("the run manifest does not stand: {0}")]
     Manifest(String),
     /// The hospital's policy refuses the run.
-    #[error("this hospital's policy refuses the run: {0}; change [policy] in the settings if it should take part")]
+    #[error(
+        "this hospital's policy refuses the run: {0}; change [policy] in the settings if it should take part"
+    )]
     Policy(String),
     /// The hospital's data does not do for this run.
     #[error("this hospital's data cannot be used: {0}")]
@@ -300,7 +307,11 @@ enum Stage {
     /// Our Join is out.
     Joining { run: Run, own: OwnKeys },
     /// All Joins are known; keys are exchanged, then rounds run.
-    Keyed { run: Run, keys: Box<SessionKeys>, member: Box<Membership> },
+    Keyed {
+        run: Run,
+        keys: Box<SessionKeys>,
+        member: Box<Membership>,
+    },
 }
 
 /// The run as its manifest says.
@@ -337,8 +348,23 @@ struct Membership {
 
 impl<J: Journal> Vault<J> {
     /// A vault that knows nothing yet of a run.
-    pub fn new(identity: VaultIdentity, policy: Policy, source: Box<dyn RecordSource>, journal: J, ring: Arc<SumRing>) -> Self {
-        Self { identity, policy, source, journal, ring, rng: UnwrapErr(SysRng), stage: Stage::Strange, outputs: VecDeque::new() }
+    pub fn new(
+        identity: VaultIdentity,
+        policy: Policy,
+        source: Box<dyn RecordSource>,
+        journal: J,
+        ring: Arc<SumRing>,
+    ) -> Self {
+        Self {
+            identity,
+            policy,
+            source,
+            journal,
+            ring,
+            rng: UnwrapErr(SysRng),
+            stage: Stage::Strange,
+            outputs: VecDeque::new(),
+        }
     }
 
     /// The next thing to do, until there is none.
@@ -350,8 +376,14 @@ impl<J: Journal> Vault<J> {
     pub fn handle_connected(&mut self) {
         let resume = match &self.stage {
             Stage::Strange => None,
-            Stage::Joining { run, .. } => Some(Resume { session: run.welcome.session, transcript: [0; 32] }),
-            Stage::Keyed { run, member, .. } => Some(Resume { session: run.welcome.session, transcript: member.transcript }),
+            Stage::Joining { run, .. } => Some(Resume {
+                session: run.welcome.session,
+                transcript: [0; 32],
+            }),
+            Stage::Keyed { run, member, .. } => Some(Resume {
+                session: run.welcome.session,
+                transcript: member.transcript,
+            }),
         };
         self.send(ToCoordinator::Hello(Hello { resume }));
     }
@@ -365,13 +397,21 @@ impl<J: Journal> Vault<J> {
             ToVault::Welcome(welcome) => self.take_welcome(welcome),
             ToVault::Refused { reason } => Err(VaultError::RefusedByCoordinator(reason.0)),
             ToVault::Joins(joins) => self.take_joins(&joins),
-            ToVault::Encapsulation(message) => self.with_keys(|keys, roster| keys.take_encapsulation(&message, roster)),
-            ToVault::GroupKey(message) => self.with_keys(|keys, roster| keys.take_group_key(&message, roster)),
-            ToVault::Ready(message) => self.with_keys(|keys, roster| keys.take_ready(&message, roster)),
+            ToVault::Encapsulation(message) => {
+                self.with_keys(|keys, roster| keys.take_encapsulation(&message, roster))
+            }
+            ToVault::GroupKey(message) => {
+                self.with_keys(|keys, roster| keys.take_group_key(&message, roster))
+            }
+            ToVault::Ready(message) => {
+                self.with_keys(|keys, roster| keys.take_ready(&message, roster))
+            }
             ToVault::Products(products) => self.take_products(&products),
             ToVault::RoundOpen(header) => self.take_header(header),
             ToVault::BoxForward(forward) => self.in_round(|vault| vault.take_box(&forward)),
-            ToVault::UnlockRequest(request) => self.in_round(|vault| vault.take_unlock_request(&request)),
+            ToVault::UnlockRequest(request) => {
+                self.in_round(|vault| vault.take_unlock_request(&request))
+            }
             ToVault::OutcomeReady { name } => {
                 self.outputs.push_back(VaultOutput::FetchOutcome { name });
                 Ok(())
@@ -388,15 +428,25 @@ impl<J: Journal> Vault<J> {
     ///
     /// # Errors
     /// [`VaultError`].
-    pub fn handle_trained(&mut self, model_hash: Digest, update: TrainedUpdate) -> Result<(), VaultError> {
-        let Stage::Keyed { member, .. } = &mut self.stage else { return Ok(()) };
+    pub fn handle_trained(
+        &mut self,
+        model_hash: Digest,
+        update: TrainedUpdate,
+    ) -> Result<(), VaultError> {
+        let Stage::Keyed { member, .. } = &mut self.stage else {
+            return Ok(());
+        };
         member.training.take_if(|training| *training == model_hash);
         if member.model_hash != model_hash {
             return Ok(());
         }
         member.training_record = (update.loss, update.batches);
         member.trained = Some((member.model_hash, update));
-        if member.round.as_ref().is_some_and(|round| round.awaits_training()) {
+        if member
+            .round
+            .as_ref()
+            .is_some_and(|round| round.awaits_training())
+        {
             self.in_round(Self::contribute_update)?;
         }
         Ok(())
@@ -406,9 +456,19 @@ impl<J: Journal> Vault<J> {
     ///
     /// # Errors
     /// [`VaultError`].
-    pub fn handle_evaluated(&mut self, round: u32, counts: &EvaluatedCounts) -> Result<(), VaultError> {
-        let Stage::Keyed { member, .. } = &self.stage else { return Ok(()) };
-        if member.round.as_ref().is_none_or(|current| current.number() != round) {
+    pub fn handle_evaluated(
+        &mut self,
+        round: u32,
+        counts: &EvaluatedCounts,
+    ) -> Result<(), VaultError> {
+        let Stage::Keyed { member, .. } = &self.stage else {
+            return Ok(());
+        };
+        if member
+            .round
+            .as_ref()
+            .is_none_or(|current| current.number() != round)
+        {
             return Ok(());
         }
         self.in_round(|vault| vault.contribute_evaluation(counts))
@@ -428,29 +488,54 @@ impl<J: Journal> Vault<J> {
         }
         match &self.stage {
             Stage::Strange => {}
-            Stage::Joining { run, .. } | Stage::Keyed { run, .. } if run.welcome.session == welcome.session => {
+            Stage::Joining { run, .. } | Stage::Keyed { run, .. }
+                if run.welcome.session == welcome.session =>
+            {
                 self.repeat_unanswered();
                 return Ok(());
             }
-            _ => return Err(VaultError::RefusedByCoordinator("it has begun another session; start this participant again".into())),
+            _ => {
+                return Err(VaultError::RefusedByCoordinator(
+                    "it has begun another session; start this participant again".into(),
+                ));
+            }
         }
         let manifest = welcome
             .manifest
             .verify(self.identity.roster.operator_key(), "the operator")
             .map_err(|error| VaultError::Manifest(error.to_string()))?;
-        manifest.check().map_err(|error| VaultError::Manifest(error.to_string()))?;
+        manifest
+            .check()
+            .map_err(|error| VaultError::Manifest(error.to_string()))?;
         if !manifest.weights_are_members(&self.identity.roster) {
-            return Err(VaultError::Manifest("it gives a weight to a hospital that is not on the roster".into()));
+            return Err(VaultError::Manifest(
+                "it gives a weight to a hospital that is not on the roster".into(),
+            ));
         }
         self.policy.check(&manifest).map_err(VaultError::Policy)?;
         if !crate::trainer::layout_matches(&manifest) {
-            return Err(VaultError::Manifest("its tensors are not those of this release's network".into()));
+            return Err(VaultError::Manifest(
+                "its tensors are not those of this release's network".into(),
+            ));
         }
-        let records = self.source.records(manifest.task).map_err(VaultError::Data)?;
-        let own =
-            OwnKeys::generate(self.identity.id, welcome.session, &self.identity.roster, &self.identity.key, &mut self.rng);
+        let records = self
+            .source
+            .records(manifest.task)
+            .map_err(VaultError::Data)?;
+        let own = OwnKeys::generate(
+            self.identity.id,
+            welcome.session,
+            &self.identity.roster,
+            &self.identity.key,
+            &mut self.rng,
+        );
         self.send(ToCoordinator::Join(own.join.clone()));
-        let run = Run { manifest: Arc::new(manifest), records: Arc::new(records), hash: welcome.manifest.digest(), welcome };
+        let run = Run {
+            manifest: Arc::new(manifest),
+            records: Arc::new(records),
+            hash: welcome.manifest.digest(),
+            welcome,
+        };
         self.stage = Stage::Joining { run, own };
         Ok(())
     }
@@ -465,7 +550,8 @@ impl<J: Journal> Vault<J> {
             }
         };
         let (roster, key) = (&self.identity.roster, &self.identity.key);
-        let (keys, opening) = SessionKeys::establish(own, joins, roster, key, &mut self.rng).map_err(|(_, error)| error)?;
+        let (keys, opening) = SessionKeys::establish(own, joins, roster, key, &mut self.rng)
+            .map_err(|(_, error)| error)?;
         let model = CommonModel::initial(&run.manifest);
         let member = Box::new(Membership {
             model_hash: model.hash(),
@@ -488,18 +574,29 @@ impl<J: Journal> Vault<J> {
         if let Some(message) = opening.group_key {
             self.send(ToCoordinator::GroupKey(message));
         }
-        self.stage = Stage::Keyed { run, keys: Box::new(keys), member };
+        self.stage = Stage::Keyed {
+            run,
+            keys: Box::new(keys),
+            member,
+        };
         self.send_ready();
         Ok(())
     }
 
     /// Lets the keys take a message of the set-up and, when that completes them, says so. A fault here ends the session for this
     /// vault: it means that somebody between the hospitals alters messages.
-    fn with_keys(&mut self, take: impl FnOnce(&mut SessionKeys, &Roster) -> Result<(), SessionError>) -> Result<(), VaultError> {
-        let Stage::Keyed { keys, .. } = &mut self.stage else { return Ok(()) };
-        let (was_exchanged, was_complete) = (keys.ready(&self.identity.key).is_some(), keys.is_complete());
+    fn with_keys(
+        &mut self,
+        take: impl FnOnce(&mut SessionKeys, &Roster) -> Result<(), SessionError>,
+    ) -> Result<(), VaultError> {
+        let Stage::Keyed { keys, .. } = &mut self.stage else {
+            return Ok(());
+        };
+        let (was_exchanged, was_complete) =
+            (keys.ready(&self.identity.key).is_some(), keys.is_complete());
         take(keys, &self.identity.roster)?;
-        let (is_complete, exchanged) = (keys.is_complete(), keys.ready(&self.identity.key).is_some());
+        let (is_complete, exchanged) =
+            (keys.is_complete(), keys.ready(&self.identity.key).is_some());
         if exchanged && !was_exchanged {
             self.send_ready();
         }
@@ -510,7 +607,9 @@ impl<J: Journal> Vault<J> {
     }
 
     fn send_ready(&mut self) {
-        let Stage::Keyed { keys, .. } = &self.stage else { return };
+        let Stage::Keyed { keys, .. } = &self.stage else {
+            return;
+        };
         if let Some(ready) = keys.ready(&self.identity.key) {
             self.send(ToCoordinator::Ready(ready));
         }
@@ -526,8 +625,19 @@ impl<J: Journal> Vault<J> {
             Stage::Keyed { keys, member, .. } => {
                 messages.push(ToCoordinator::Join(keys.own_join().clone()));
                 messages.extend(keys.sent(&self.identity.key));
-                messages.extend(member.closed.iter().cloned().map(ToCoordinator::RoundClosed));
-                messages.extend(member.conditioner.iter().flat_map(Conditioner::repeat_request));
+                messages.extend(
+                    member
+                        .closed
+                        .iter()
+                        .cloned()
+                        .map(ToCoordinator::RoundClosed),
+                );
+                messages.extend(
+                    member
+                        .conditioner
+                        .iter()
+                        .flat_map(Conditioner::repeat_request),
+                );
                 if let Some(round) = &member.round {
                     messages.extend(round.repeat());
                     upload = round.upload();
@@ -541,11 +651,16 @@ impl<J: Journal> Vault<J> {
     }
 
     /// Runs a step of the round at hand: a refusal becomes an event, a failing journal is fatal.
-    fn in_round(&mut self, step: impl FnOnce(&mut Self) -> Result<(), StepError>) -> Result<(), VaultError> {
+    fn in_round(
+        &mut self,
+        step: impl FnOnce(&mut Self) -> Result<(), StepError>,
+    ) -> Result<(), VaultError> {
         match step(self) {
             Ok(()) => Ok(()),
             Err(StepError::Round(error)) => {
-                self.event(VaultEvent::Refused { reason: error.to_string() });
+                self.event(VaultEvent::Refused {
+                    reason: error.to_string(),
+                });
                 Ok(())
             }
             Err(StepError::Journal(error)) => Err(error.into()),
@@ -553,8 +668,12 @@ impl<J: Journal> Vault<J> {
     }
 
     fn take_products(&mut self, products: &protocol::message::Products) -> Result<(), VaultError> {
-        let Stage::Keyed { member, .. } = &mut self.stage else { return Ok(()) };
-        let Some(conditioner) = &mut member.conditioner else { return Ok(()) };
+        let Stage::Keyed { member, .. } = &mut self.stage else {
+            return Ok(());
+        };
+        let Some(conditioner) = &mut member.conditioner else {
+            return Ok(());
+        };
         match conditioner.accept(products, &mut self.rng) {
             Ok(released) => {
                 self.keep_filters(released);
@@ -562,7 +681,9 @@ impl<J: Journal> Vault<J> {
             }
             Err(conditioning::ProductError::OtherRequest) => Ok(()),
             Err(error) => {
-                self.event(VaultEvent::ProductsRefused { reason: error.to_string() });
+                self.event(VaultEvent::ProductsRefused {
+                    reason: error.to_string(),
+                });
                 // Asked again with a fresh encryption; after three failures under a new key.
                 self.in_round(Self::start_work)
             }
@@ -573,12 +694,18 @@ impl<J: Journal> Vault<J> {
         if let Stage::Keyed { member, .. } = &mut self.stage {
             member.filters = Some(Arc::new(released.filters));
         }
-        self.event(VaultEvent::Conditioned { largest_error: released.largest_error });
+        self.event(VaultEvent::Conditioned {
+            largest_error: released.largest_error,
+        });
     }
 
     /// The conditioned weights of the common model.
     fn conditioned_weights(member: &Membership) -> conditioning::ConditionedWeights {
-        let range = member.model.layout().range(CONDITIONED_WEIGHT).expect("the layout was checked against the hybrid network");
+        let range = member
+            .model
+            .layout()
+            .range(CONDITIONED_WEIGHT)
+            .expect("the layout was checked against the hybrid network");
         std::array::from_fn(|entry| f64::from(member.model.values()[range.start + entry]))
     }
 
@@ -586,14 +713,20 @@ impl<J: Journal> Vault<J> {
     fn model_for_trainer(manifest: &Manifest, member: &Membership) -> Vec<f32> {
         let mut values = member.model.values().to_vec();
         if manifest.conditioning.uses_filters() {
-            let range = member.model.layout().range(CONDITIONED_WEIGHT).expect("the layout was checked against the hybrid network");
+            let range = member
+                .model
+                .layout()
+                .range(CONDITIONED_WEIGHT)
+                .expect("the layout was checked against the hybrid network");
             values.drain(range);
         }
         values
     }
 
     fn context(&self) -> Option<RoundContext<'_>> {
-        let Stage::Keyed { run, keys, member } = &self.stage else { return None };
+        let Stage::Keyed { run, keys, member } = &self.stage else {
+            return None;
+        };
         Some(RoundContext {
             roster: &self.identity.roster,
             manifest: &run.manifest,

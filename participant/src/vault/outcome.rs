@@ -19,7 +19,10 @@ use protocol::{
     },
 };
 
-use super::{OpenedRound, Stage, StepError, Vault, VaultError, VaultEvent, round::unlock_key, statistics::Statistics};
+use super::{
+    OpenedRound, Stage, StepError, Vault, VaultError, VaultEvent, round::unlock_key,
+    statistics::Statistics,
+};
 use crate::journal::Journal;
 
 impl<J: Journal> Vault<J> {
@@ -33,12 +36,19 @@ impl<J: Journal> Vault<J> {
     }
 
     fn take_outcome(&mut self, bytes: &[u8]) -> Result<(), StepError> {
-        let outcome: Outcome = codec::decode(bytes).map_err(|error| RoundError::from(SignedError::from(error)))?;
+        let outcome: Outcome =
+            codec::decode(bytes).map_err(|error| RoundError::from(SignedError::from(error)))?;
         let roster = self.identity.roster.clone();
         let header_hash = outcome.header.digest();
-        let request = outcome.request.verify(roster.coordinator_key(), "the coordinator").map_err(RoundError::from)?;
+        let request = outcome
+            .request
+            .verify(roster.coordinator_key(), "the coordinator")
+            .map_err(RoundError::from)?;
         let Stage::Keyed { keys, .. } = &self.stage else {
-            return Err(RoundError::OtherRound { message: "an outcome" }.into());
+            return Err(RoundError::OtherRound {
+                message: "an outcome",
+            }
+            .into());
         };
         let joined = keys.joined();
         request.check(&header_hash, &joined, &roster)?;
@@ -47,31 +57,62 @@ impl<J: Journal> Vault<J> {
             // A round we were not there for: its header is checked as if it opened now.
             self.accept_header(&outcome.header)?;
         }
-        let Stage::Keyed { run, keys, member } = &mut self.stage else { return Ok(()) };
-        let Some(round) = &mut member.round else { return Ok(()) };
+        let Stage::Keyed { run, keys, member } = &mut self.stage else {
+            return Ok(());
+        };
+        let Some(round) = &mut member.round else {
+            return Ok(());
+        };
         round.skip_work();
         let header = round.header.clone();
 
         let contributors = request.hash();
-        let (group, _) = keys.group_key().ok_or(RoundError::OtherRound { message: "an outcome" })?;
+        let (group, _) = keys.group_key().ok_or(RoundError::OtherRound {
+            message: "an outcome",
+        })?;
         let mut seen_ids = BTreeSet::new();
         let mut shares: Vec<(HospitalId, UnlockVector)> = Vec::new();
         for signed in outcome.shares.iter() {
-            let id = signed.read_unverified().map_err(SignedError::from).map_err(RoundError::from)?.id.0;
-            let Some(peer) = roster.member(id).filter(|_| joined.contains(&id)) else { continue };
-            let Ok(body) = signed.verify(&peer.signing_key, format_args!("hospital {id}")) else { continue };
-            if body.header != header_hash || body.contributors != contributors || !seen_ids.insert(id) {
+            let id = signed
+                .read_unverified()
+                .map_err(SignedError::from)
+                .map_err(RoundError::from)?
+                .id
+                .0;
+            let Some(peer) = roster.member(id).filter(|_| joined.contains(&id)) else {
+                continue;
+            };
+            let Ok(body) = signed.verify(&peer.signing_key, format_args!("hospital {id}")) else {
+                continue;
+            };
+            if body.header != header_hash
+                || body.contributors != contributors
+                || !seen_ids.insert(id)
+            {
                 continue;
             }
             let key = unlock_key(group, &header.transcript, &header_hash, &contributors, id);
-            let Ok(plain) = super::aead::open(&key, &body.sealed.0) else { continue };
+            let Ok(plain) = super::aead::open(&key, &body.sealed.0) else {
+                continue;
+            };
             if let Ok(vector) = UnlockVector::from_bytes(&plain) {
                 shares.push((id, vector));
             }
         }
         let threshold = roster.threshold();
-        let shape = run.manifest.shape(header.purpose, joined.len()).map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
-        let opened = sealed_sum::open(&self.ring, &header_hash, &shape, members.len(), threshold, &outcome.sum.0, &shares);
+        let shape = run
+            .manifest
+            .shape(header.purpose, joined.len())
+            .map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
+        let opened = sealed_sum::open(
+            &self.ring,
+            &header_hash,
+            &shape,
+            members.len(),
+            threshold,
+            &outcome.sum.0,
+            &shares,
+        );
         let opened = match opened {
             Ok(opened) => opened,
             Err(error) => {
@@ -79,7 +120,11 @@ impl<J: Journal> Vault<J> {
                 if header.purpose == Purpose::Evaluation {
                     self.journal.record_evaluation(&run.hash, &members)?;
                 }
-                let failed = RoundFailed { id: Id(self.identity.id), header: header_hash, contributors };
+                let failed = RoundFailed {
+                    id: Id(self.identity.id),
+                    header: header_hash,
+                    contributors,
+                };
                 let signed = Signed::sign(&failed, &self.identity.key);
                 self.send(ToCoordinator::RoundFailed(signed));
                 return Err(RoundError::DoesNotOpen(error.to_string()).into());
@@ -90,9 +135,14 @@ impl<J: Journal> Vault<J> {
         let learning_round = member.learning_round(header.purpose);
         let mut mean = Vec::new();
         match header.purpose {
-            Purpose::Stats => member.statistics = Some(Statistics::from_counters(&run.manifest, &opened.counters)),
+            Purpose::Stats => {
+                member.statistics = Some(Statistics::from_counters(&run.manifest, &opened.counters))
+            }
             Purpose::Update => {
-                let weight_sum = members.iter().map(|&id| u64::from(run.manifest.weight(id))).sum();
+                let weight_sum = members
+                    .iter()
+                    .map(|&id| u64::from(run.manifest.weight(id)))
+                    .sum();
                 let clipped = member.model.clipped_tensors();
                 let opened_mean = opened.mean(&shape, &clipped, header.largest_weight, weight_sum);
                 mean = opened_mean.map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
@@ -108,8 +158,18 @@ impl<J: Journal> Vault<J> {
             Purpose::Evaluation => self.journal.record_evaluation(&run.hash, &members)?,
         }
         let sum_root = chunks_root(&outcome.sum.0);
-        member.transcript = next_transcript(&header.transcript, &header_hash, &contributors, &sum_root, &member.model_hash);
-        let counters: Vec<u8> = opened.counters.iter().flat_map(|counter| counter.to_le_bytes()).collect();
+        member.transcript = next_transcript(
+            &header.transcript,
+            &header_hash,
+            &contributors,
+            &sum_root,
+            &member.model_hash,
+        );
+        let counters: Vec<u8> = opened
+            .counters
+            .iter()
+            .flat_map(|counter| counter.to_le_bytes())
+            .collect();
         let result_key = derive_key(group.as_bytes(), "result", &[]);
         let closed = RoundClosed {
             id: Id(self.identity.id),

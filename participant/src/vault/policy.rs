@@ -22,7 +22,13 @@ pub struct Policy {
 
 impl Default for Policy {
     fn default() -> Self {
-        Self { max_rounds: 1000, max_local_epochs: 100, max_learning_rate: 0.1, max_weight: 16, max_first_clip: 100.0 }
+        Self {
+            max_rounds: 1000,
+            max_local_epochs: 100,
+            max_learning_rate: 0.1,
+            max_weight: 16,
+            max_first_clip: 100.0,
+        }
     }
 }
 
@@ -33,14 +39,36 @@ impl Policy {
     /// The setting, its bound and what the manifest asks.
     pub fn check(&self, manifest: &Manifest) -> Result<(), String> {
         let asked = [
-            ("max_rounds", f64::from(self.max_rounds), f64::from(manifest.rounds)),
-            ("max_local_epochs", f64::from(self.max_local_epochs), f64::from(manifest.local_epochs)),
-            ("max_learning_rate", self.max_learning_rate, manifest.learning_rate),
-            ("max_weight", f64::from(self.max_weight), f64::from(manifest.largest_weight())),
-            ("max_first_clip", self.max_first_clip, manifest.first_clip(TensorKind::Weight)),
+            (
+                "max_rounds",
+                f64::from(self.max_rounds),
+                f64::from(manifest.rounds),
+            ),
+            (
+                "max_local_epochs",
+                f64::from(self.max_local_epochs),
+                f64::from(manifest.local_epochs),
+            ),
+            (
+                "max_learning_rate",
+                self.max_learning_rate,
+                manifest.learning_rate,
+            ),
+            (
+                "max_weight",
+                f64::from(self.max_weight),
+                f64::from(manifest.largest_weight()),
+            ),
+            (
+                "max_first_clip",
+                self.max_first_clip,
+                manifest.first_clip(TensorKind::Weight),
+            ),
         ];
         match asked.into_iter().find(|(_, bound, asked)| asked > bound) {
-            Some((setting, bound, asked)) => Err(format!("{setting} is {bound}, the run asks for {asked}")),
+            Some((setting, bound, asked)) => {
+                Err(format!("{setting} is {bound}, the run asks for {asked}"))
+            }
             None => Ok(()),
         }
     }
@@ -54,7 +82,13 @@ mod tests {
     #[test]
     fn a_broken_bound_is_named() {
         assert_eq!(Policy::default().check(&manifest()), Ok(()));
-        let strict = Policy { max_rounds: 1, ..Policy::default() };
-        assert_eq!(strict.check(&manifest()), Err("max_rounds is 1, the run asks for 2".into()));
+        let strict = Policy {
+            max_rounds: 1,
+            ..Policy::default()
+        };
+        assert_eq!(
+            strict.check(&manifest()),
+            Err("max_rounds is 1, the run asks for 2".into())
+        );
     }
 }

@@ -14,7 +14,8 @@ use protocol::{
     round::{
         RoundError,
         contribution::{
-            BoxAck, BoxForward, Contribution, ContributionManifest, ShareBox, boxes_root, check_forward, chunks_root,
+            BoxAck, BoxForward, Contribution, ContributionManifest, ShareBox, boxes_root,
+            check_forward, chunks_root,
         },
         header::RoundOpen,
         unlock::{UnlockRequest, UnlockShare, evaluation_allowed},
@@ -23,7 +24,8 @@ use protocol::{
 use zeroize::Zeroizing;
 
 use super::{
-    EvaluateRequest, EvaluatedCounts, Stage, StepError, TrainRequest, TrainingPlan, Vault, VaultError, VaultEvent, VaultOutput,
+    EvaluateRequest, EvaluatedCounts, Stage, StepError, TrainRequest, TrainingPlan, Vault,
+    VaultError, VaultEvent, VaultOutput,
     conditioning::{Conditioner, weight_change},
     statistics::own_counters,
 };
@@ -54,7 +56,15 @@ struct HeldShare {
 
 impl VaultRound {
     fn new(header: RoundOpen, hash: Digest, learning_round: u32) -> Self {
-        Self { header, hash, learning_round, started: false, contribution: None, boxes: BTreeMap::new(), answer: None }
+        Self {
+            header,
+            hash,
+            learning_round,
+            started: false,
+            contribution: None,
+            boxes: BTreeMap::new(),
+            answer: None,
+        }
     }
 
     pub(super) fn number(&self) -> u32 {
@@ -99,7 +109,10 @@ impl<J: Journal> Vault<J> {
             if let Err(StepError::Round(error)) = &accepted {
                 // The coordinator would wait for us; it is told, not the other hospitals.
                 let reason = Text(error.to_string());
-                vault.send(ToCoordinator::HeaderRefused { header: signed.digest(), reason });
+                vault.send(ToCoordinator::HeaderRefused {
+                    header: signed.digest(),
+                    reason,
+                });
             }
             accepted?;
             vault.start_work()
@@ -114,11 +127,23 @@ impl<J: Journal> Vault<J> {
     /// Every check of a header, whether it opens a round or comes with the outcome of one that was missed; then the keys step to its
     /// number and the round is the one at hand.
     pub(super) fn accept_header(&mut self, signed: &Signed<RoundOpen>) -> Result<(), StepError> {
-        let header = signed.verify(self.identity.roster.coordinator_key(), "the coordinator").map_err(RoundError::from)?;
-        let Some(context) = self.context() else { return Err(RoundError::OtherRound { message: "a header" }.into()) };
-        let Stage::Keyed { member, keys, .. } = &self.stage else { return Ok(()) };
+        let header = signed
+            .verify(self.identity.roster.coordinator_key(), "the coordinator")
+            .map_err(RoundError::from)?;
+        let Some(context) = self.context() else {
+            return Err(RoundError::OtherRound {
+                message: "a header",
+            }
+            .into());
+        };
+        let Stage::Keyed { member, keys, .. } = &self.stage else {
+            return Ok(());
+        };
         if !keys.is_complete() {
-            return Err(RoundError::OtherRound { message: "a header before all vaults are ready" }.into());
+            return Err(RoundError::OtherRound {
+                message: "a header before all vaults are ready",
+            }
+            .into());
         }
         context.check(&header, member.last_round)?;
         if header.round > member.last_round + MOST_ROUNDS_AT_ONCE {
@@ -126,12 +151,17 @@ impl<J: Journal> Vault<J> {
         }
         let key = header.key();
         if self.journal.is_spent(&key)? || self.journal.answer(&key)?.is_some() {
-            return Err(RoundError::KeySpent { purpose: header.purpose.name() }.into());
+            return Err(RoundError::KeySpent {
+                purpose: header.purpose.name(),
+            }
+            .into());
         }
         if member.statistics.is_none() != (header.purpose == Purpose::Stats) {
             return Err(RoundError::HeaderMismatch { field: "purpose" }.into());
         }
-        let Stage::Keyed { member, keys, .. } = &mut self.stage else { return Ok(()) };
+        let Stage::Keyed { member, keys, .. } = &mut self.stage else {
+            return Ok(());
+        };
         member.last_round = header.round;
         keys.advance_to(header.round);
         let learning_round = member.learning_round(header.purpose);
@@ -141,15 +171,26 @@ impl<J: Journal> Vault<J> {
 
     /// Starts what the round asks for, once the filters are here: the statistics, training, or evaluation.
     pub(super) fn start_work(&mut self) -> Result<(), StepError> {
-        let Stage::Keyed { run, member, keys } = &mut self.stage else { return Ok(()) };
-        let Some(round) = member.round.as_mut().filter(|round| !round.started) else { return Ok(()) };
-        let (number, purpose, learning_round) = (round.header.round, round.header.purpose, round.learning_round);
+        let Stage::Keyed { run, member, keys } = &mut self.stage else {
+            return Ok(());
+        };
+        let Some(round) = member.round.as_mut().filter(|round| !round.started) else {
+            return Ok(());
+        };
+        let (number, purpose, learning_round) = (
+            round.header.round,
+            round.header.purpose,
+            round.learning_round,
+        );
         if purpose == Purpose::Stats {
             round.started = true;
             let counters = own_counters(&run.records);
             return self.contribute(&[], &counters);
         }
-        let statistics = member.statistics.clone().ok_or(RoundError::HeaderMismatch { field: "purpose" })?;
+        let statistics = member
+            .statistics
+            .clone()
+            .ok_or(RoundError::HeaderMismatch { field: "purpose" })?;
         let manifest = run.manifest.clone();
         if manifest.conditioning.uses_filters() && member.filters.is_none() {
             let (id, session) = (self.identity.id, keys.session());
@@ -169,10 +210,19 @@ impl<J: Journal> Vault<J> {
                 }
             }
         }
-        let Stage::Keyed { member, .. } = &mut self.stage else { return Ok(()) };
-        let Some(round) = &mut member.round else { return Ok(()) };
+        let Stage::Keyed { member, .. } = &mut self.stage else {
+            return Ok(());
+        };
+        let Some(round) = &mut member.round else {
+            return Ok(());
+        };
         round.started = true;
-        if purpose == Purpose::Update && member.trained.as_ref().is_some_and(|(model_hash, _)| *model_hash == member.model_hash) {
+        if purpose == Purpose::Update
+            && member
+                .trained
+                .as_ref()
+                .is_some_and(|(model_hash, _)| *model_hash == member.model_hash)
+        {
             return self.contribute_update();
         }
         if purpose == Purpose::Update && member.training == Some(member.model_hash) {
@@ -180,16 +230,32 @@ impl<J: Journal> Vault<J> {
             return Ok(());
         }
         let model = Self::model_for_trainer(&manifest, member);
-        let filters = member.filters.as_ref().map(|filters| filters.as_ref().clone());
+        let filters = member
+            .filters
+            .as_ref()
+            .map(|filters| filters.as_ref().clone());
         let output = match purpose {
             Purpose::Update => {
                 let seed = training_seed(&manifest, self.identity.id, learning_round);
                 let class_weights = statistics.class_weights();
                 member.training = Some(member.model_hash);
                 let (model_hash, plan) = (member.model_hash, TrainingPlan::of(&manifest));
-                VaultOutput::Train(TrainRequest { round: number, model_hash, model, filters, class_weights, seed, plan })
+                VaultOutput::Train(TrainRequest {
+                    round: number,
+                    model_hash,
+                    model,
+                    filters,
+                    class_weights,
+                    seed,
+                    plan,
+                })
             }
-            _ => VaultOutput::Evaluate(EvaluateRequest { round: number, model, filters, plan: TrainingPlan::of(&manifest) }),
+            _ => VaultOutput::Evaluate(EvaluateRequest {
+                round: number,
+                model,
+                filters,
+                plan: TrainingPlan::of(&manifest),
+            }),
         };
         self.outputs.push_back(output);
         Ok(())
@@ -197,30 +263,57 @@ impl<J: Journal> Vault<J> {
 
     /// The update: what training moved, and `-eta_W` times the gradient of W in its place.
     pub(super) fn contribute_update(&mut self) -> Result<(), StepError> {
-        let Stage::Keyed { run, member, .. } = &self.stage else { return Ok(()) };
-        let Some((_, update)) = &member.trained else { return Ok(()) };
+        let Stage::Keyed { run, member, .. } = &self.stage else {
+            return Ok(());
+        };
+        let Some((_, update)) = &member.trained else {
+            return Ok(());
+        };
         let manifest = &run.manifest;
         let common = member.model.values();
         let mut change: Zeroizing<Vec<f64>> = Zeroizing::new(Vec::with_capacity(common.len()));
         let mut trained = update.model.iter();
         for tensor in member.model.layout().tensors.iter() {
-            if tensor.name.0 == protocol::network::CONDITIONED_WEIGHT && manifest.conditioning.uses_filters() {
-                let features = member.conditioner.as_ref().map_or(&[][..], Conditioner::features);
-                change.extend(weight_change(features, &update.filter_gradients, update.batches, manifest.conditioning_rate));
+            if tensor.name.0 == protocol::network::CONDITIONED_WEIGHT
+                && manifest.conditioning.uses_filters()
+            {
+                let features = member
+                    .conditioner
+                    .as_ref()
+                    .map_or(&[][..], Conditioner::features);
+                change.extend(weight_change(
+                    features,
+                    &update.filter_gradients,
+                    update.batches,
+                    manifest.conditioning_rate,
+                ));
                 continue;
             }
             let before = &common[change.len()..change.len() + tensor.values()];
-            change.extend(before.iter().zip(trained.by_ref()).map(|(before, after)| f64::from(*after) - f64::from(*before)));
+            change.extend(
+                before
+                    .iter()
+                    .zip(trained.by_ref())
+                    .map(|(before, after)| f64::from(*after) - f64::from(*before)),
+            );
         }
         if change.len() != common.len() || trained.next().is_some() {
-            return Err(RoundError::NotSummable("the trainer returned a model of another size".into()).into());
+            return Err(RoundError::NotSummable(
+                "the trainer returned a model of another size".into(),
+            )
+            .into());
         }
         self.contribute(&change, &[1, 0])
     }
 
     /// The evaluation: confusion matrix, losses, training steps.
-    pub(super) fn contribute_evaluation(&mut self, counts: &EvaluatedCounts) -> Result<(), StepError> {
-        let Stage::Keyed { member, .. } = &self.stage else { return Ok(()) };
+    pub(super) fn contribute_evaluation(
+        &mut self,
+        counts: &EvaluatedCounts,
+    ) -> Result<(), StepError> {
+        let Stage::Keyed { member, .. } = &self.stage else {
+            return Ok(());
+        };
         let (loss, steps) = member.training_record;
         let mut counters = vec![1];
         counters.extend(counts.confusion.iter().flatten());
@@ -233,14 +326,33 @@ impl<J: Journal> Vault<J> {
     /// Quantises, masks, shares, seals and signs; journals before anything leaves (PROTOCOL.md 3.5).
     fn contribute(&mut self, values: &[f64], counters: &[u64]) -> Result<(), StepError> {
         let not_summable = |error: sealed_sum::SumError| RoundError::NotSummable(error.to_string());
-        let Stage::Keyed { run, keys, member } = &mut self.stage else { return Ok(()) };
-        let Some(round) = member.round.as_mut().filter(|round| round.contribution.is_none()) else { return Ok(()) };
+        let Stage::Keyed { run, keys, member } = &mut self.stage else {
+            return Ok(());
+        };
+        let Some(round) = member
+            .round
+            .as_mut()
+            .filter(|round| round.contribution.is_none())
+        else {
+            return Ok(());
+        };
         let (id, joined) = (self.identity.id, keys.joined());
         let purpose = round.header.purpose;
-        let shape = run.manifest.shape(purpose, joined.len()).map_err(not_summable)?;
-        let clips = if purpose == Purpose::Update { member.model.clipped_tensors() } else { Vec::new() };
-        let weight = Weight { own: run.manifest.weight(id), largest: run.manifest.largest_weight() };
-        let (mut message, saturation) = pack(&shape, values, &clips, weight, counters).map_err(not_summable)?;
+        let shape = run
+            .manifest
+            .shape(purpose, joined.len())
+            .map_err(not_summable)?;
+        let clips = if purpose == Purpose::Update {
+            member.model.clipped_tensors()
+        } else {
+            Vec::new()
+        };
+        let weight = Weight {
+            own: run.manifest.weight(id),
+            largest: run.manifest.largest_weight(),
+        };
+        let (mut message, saturation) =
+            pack(&shape, values, &clips, weight, counters).map_err(not_summable)?;
         if saturation.values > 0 {
             // The number of saturated values is itself a counter of the sum.
             let counters = [1, saturation.values];
@@ -251,7 +363,17 @@ impl<J: Journal> Vault<J> {
         let attempt = 0;
         self.journal.record_seed(&round.hash, attempt, &seed)?;
         let threshold = self.identity.roster.threshold();
-        let sealed = sealed_sum::seal(&self.ring, &round.hash, id, attempt, &seed, &message, threshold, &joined).map_err(not_summable)?;
+        let sealed = sealed_sum::seal(
+            &self.ring,
+            &round.hash,
+            id,
+            attempt,
+            &seed,
+            &message,
+            threshold,
+            &joined,
+        )
+        .map_err(not_summable)?;
         drop(message);
 
         let chunks_root = chunks_root(&sealed.chunks);
@@ -264,80 +386,164 @@ impl<J: Journal> Vault<J> {
             }
             let pair = keys.pair_key(to).ok_or(RoundError::NotJoined { id: to })?;
             let key = box_key(pair, id, to, &round.hash, attempt, &chunks_root);
-            boxes.push(ShareBox { to: Id(to), sealed: Bytes(super::aead::seal_once(key, share.to_bytes())) });
+            boxes.push(ShareBox {
+                to: Id(to),
+                sealed: Bytes(super::aead::seal_once(key, share.to_bytes())),
+            });
         }
         let commit = match purpose {
             Purpose::Update => commit(keys.group_key(), &member.model_hash, member.model.clips()),
             Purpose::Stats | Purpose::Evaluation => [0; 32],
         };
-        let manifest =
-            ContributionManifest { header: round.hash, id: Id(id), attempt, chunks_root, boxes_root: boxes_root(&boxes), commit };
+        let manifest = ContributionManifest {
+            header: round.hash,
+            id: Id(id),
+            attempt,
+            chunks_root,
+            boxes_root: boxes_root(&boxes),
+            commit,
+        };
         let signed = Signed::sign(&manifest, &self.identity.key);
         let digest = signed.digest();
-        let contribution = Contribution { manifest: signed, boxes: List(boxes), chunks: Bytes(sealed.chunks) };
+        let contribution = Contribution {
+            manifest: signed,
+            boxes: List(boxes),
+            chunks: Bytes(sealed.chunks),
+        };
         let blob: Arc<[u8]> = codec::encode(&contribution).into();
         self.journal.record_blob(&round.hash, &blob)?;
 
         if let Some(share) = own_share {
-            round.boxes.insert(id, HeldShare { digest, commit, share });
+            round.boxes.insert(
+                id,
+                HeldShare {
+                    digest,
+                    commit,
+                    share,
+                },
+            );
         }
         round.contribution = Some(OwnContribution { digest, blob });
         let number = round.header.round;
         self.outputs.extend(round.upload());
-        self.event(VaultEvent::Sealed { round: number, purpose, saturated: saturation.values });
+        self.event(VaultEvent::Sealed {
+            round: number,
+            purpose,
+            saturated: saturation.values,
+        });
         self.acknowledge()
     }
 
     /// Opens a forwarded box at once and keeps the share; the first valid one of a contributor wins.
     pub(super) fn take_box(&mut self, forward: &BoxForward) -> Result<(), StepError> {
-        let Stage::Keyed { keys, member, .. } = &mut self.stage else { return Ok(()) };
-        let Some(round) = &mut member.round else { return Err(RoundError::OtherRound { message: "a box" }.into()) };
+        let Stage::Keyed { keys, member, .. } = &mut self.stage else {
+            return Ok(());
+        };
+        let Some(round) = &mut member.round else {
+            return Err(RoundError::OtherRound { message: "a box" }.into());
+        };
         let id = self.identity.id;
-        let manifest = check_forward(forward, id, &round.hash, &keys.joined(), &self.identity.roster)?;
+        let manifest = check_forward(
+            forward,
+            id,
+            &round.hash,
+            &keys.joined(),
+            &self.identity.roster,
+        )?;
         let from = manifest.id.0;
         let digest = forward.manifest.digest();
         match round.boxes.get(&from) {
             // Answered: shares of contributors outside U were erased and do not come back.
             _ if round.answer.is_some() => return self.acknowledge(),
             Some(held) if held.digest == digest => return self.acknowledge(),
-            Some(_) => return Err(RoundError::Second { id: from, message: "box" }.into()),
+            Some(_) => {
+                return Err(RoundError::Second {
+                    id: from,
+                    message: "box",
+                }
+                .into());
+            }
             None => {}
         }
-        let pair = keys.pair_key(from).ok_or(RoundError::NotJoined { id: from })?;
-        let key = box_key(pair, from, id, &round.hash, manifest.attempt, &manifest.chunks_root);
-        let plain = super::aead::open(&key, &forward.sealed.0).map_err(|_| RoundError::BoxDoesNotOpen { id: from })?;
-        let share = Share::from_bytes(&plain).map_err(|_| RoundError::BoxDoesNotOpen { id: from })?;
-        round.boxes.insert(from, HeldShare { digest, commit: manifest.commit, share });
+        let pair = keys
+            .pair_key(from)
+            .ok_or(RoundError::NotJoined { id: from })?;
+        let key = box_key(
+            pair,
+            from,
+            id,
+            &round.hash,
+            manifest.attempt,
+            &manifest.chunks_root,
+        );
+        let plain = super::aead::open(&key, &forward.sealed.0)
+            .map_err(|_| RoundError::BoxDoesNotOpen { id: from })?;
+        let share =
+            Share::from_bytes(&plain).map_err(|_| RoundError::BoxDoesNotOpen { id: from })?;
+        round.boxes.insert(
+            from,
+            HeldShare {
+                digest,
+                commit: manifest.commit,
+                share,
+            },
+        );
         self.acknowledge()
     }
 
     /// Tells the coordinator whose shares we hold.
     fn acknowledge(&mut self) -> Result<(), StepError> {
-        let Stage::Keyed { member, .. } = &self.stage else { return Ok(()) };
-        let Some(round) = &member.round else { return Ok(()) };
-        let ack =
-            BoxAck { header: round.hash, id: Id(self.identity.id), opened: BoxAck::bitmap(round.boxes.keys().copied()) };
+        let Stage::Keyed { member, .. } = &self.stage else {
+            return Ok(());
+        };
+        let Some(round) = &member.round else {
+            return Ok(());
+        };
+        let ack = BoxAck {
+            header: round.hash,
+            id: Id(self.identity.id),
+            opened: BoxAck::bitmap(round.boxes.keys().copied()),
+        };
         let signed = Signed::sign(&ack, &self.identity.key);
         self.send(ToCoordinator::BoxAck(signed));
         Ok(())
     }
 
     /// Answers for U if all five conditions of PROTOCOL.md 3.6 hold; the whole answer is in the journal before it leaves.
-    pub(super) fn take_unlock_request(&mut self, signed: &Signed<UnlockRequest>) -> Result<(), StepError> {
-        let request = signed.verify(self.identity.roster.coordinator_key(), "the coordinator").map_err(RoundError::from)?;
-        let Stage::Keyed { run, keys, member } = &mut self.stage else { return Ok(()) };
+    pub(super) fn take_unlock_request(
+        &mut self,
+        signed: &Signed<UnlockRequest>,
+    ) -> Result<(), StepError> {
+        let request = signed
+            .verify(self.identity.roster.coordinator_key(), "the coordinator")
+            .map_err(RoundError::from)?;
+        let Stage::Keyed { run, keys, member } = &mut self.stage else {
+            return Ok(());
+        };
         // 1. The last header we accepted, on a key that is not spent.
-        let Some(round) = &mut member.round else { return Err(RoundError::OtherRound { message: "an unlock request" }.into()) };
+        let Some(round) = &mut member.round else {
+            return Err(RoundError::OtherRound {
+                message: "an unlock request",
+            }
+            .into());
+        };
         let (id, joined, hash) = (self.identity.id, keys.joined(), round.hash);
         let key = round.header.key();
         if self.journal.is_spent(&key)? {
-            return Err(RoundError::KeySpent { purpose: key.purpose.name() }.into());
+            return Err(RoundError::KeySpent {
+                purpose: key.purpose.name(),
+            }
+            .into());
         }
         // 2. Distinct, joined, enough, signed.
         request.check(&hash, &joined, &self.identity.roster)?;
         // 3. Our own entry is our own.
         let own = round.contribution.as_ref().map(|own| own.digest);
-        let listed = request.contributors.iter().find(|contributor| contributor.id.0 == id).map(|contributor| contributor.digest);
+        let listed = request
+            .contributors
+            .iter()
+            .find(|contributor| contributor.id.0 == id)
+            .map(|contributor| contributor.digest);
         if listed.is_some() && listed != own {
             return Err(RoundError::OwnContributionAltered.into());
         }
@@ -348,7 +554,11 @@ impl<J: Journal> Vault<J> {
         };
         for contributor in request.contributors.iter() {
             let id = contributor.id.0;
-            let held = round.boxes.get(&id).filter(|held| held.digest == contributor.digest).ok_or(RoundError::MissingBox { id })?;
+            let held = round
+                .boxes
+                .get(&id)
+                .filter(|held| held.digest == contributor.digest)
+                .ok_or(RoundError::MissingBox { id })?;
             if !crypto::hash::constant_time_eq(&held.commit, &expected_commit) {
                 return Err(RoundError::OtherCommit { id }.into());
             }
@@ -359,13 +569,17 @@ impl<J: Journal> Vault<J> {
             if (answer.header, answer.contributors) != (hash, contributors) {
                 return Err(RoundError::SecondSet.into());
             }
-            let share: Signed<UnlockShare> = codec::decode(&answer.share).map_err(|error| RoundError::from(protocol::identity::SignedError::from(error)))?;
+            let share: Signed<UnlockShare> = codec::decode(&answer.share)
+                .map_err(|error| RoundError::from(protocol::identity::SignedError::from(error)))?;
             self.send(ToCoordinator::UnlockShare(share));
             return Ok(());
         }
         let members = request.members();
         if key.purpose == Purpose::Evaluation {
-            let (earlier, least) = (self.journal.evaluations(&run.hash)?, self.identity.roster.min_contributors());
+            let (earlier, least) = (
+                self.journal.evaluations(&run.hash)?,
+                self.identity.roster.min_contributors(),
+            );
             if !evaluation_allowed(&members, &earlier, least) {
                 return Err(RoundError::EvaluationDifference { least }.into());
             }
@@ -373,7 +587,9 @@ impl<J: Journal> Vault<J> {
 
         round.boxes.retain(|from, _| members.contains(from));
         let vector = add_shares(round.boxes.values().map(|held| &held.share));
-        let (group, _) = keys.group_key().ok_or(RoundError::OtherRound { message: "an unlock request" })?;
+        let (group, _) = keys.group_key().ok_or(RoundError::OtherRound {
+            message: "an unlock request",
+        })?;
         let key_of_share = unlock_key(group, &round.header.transcript, &hash, &contributors, id);
         let body = UnlockShare {
             header: hash,
@@ -382,7 +598,11 @@ impl<J: Journal> Vault<J> {
             sealed: Bytes(super::aead::seal_once(key_of_share, vector.to_bytes())),
         };
         let share = Signed::sign(&body, &self.identity.key);
-        let answer = RecordedAnswer { header: hash, contributors, share: codec::encode(&share) };
+        let answer = RecordedAnswer {
+            header: hash,
+            contributors,
+            share: codec::encode(&share),
+        };
         if key.purpose == Purpose::Evaluation {
             self.journal.record_evaluation(&run.hash, &members)?;
         }
@@ -390,25 +610,50 @@ impl<J: Journal> Vault<J> {
         round.answer = Some(share.clone());
         self.send(ToCoordinator::UnlockShare(share));
         if own.is_some() && listed.is_none() {
-            self.event(VaultEvent::Refused { reason: "our complete contribution was left out of the sum".into() });
+            self.event(VaultEvent::Refused {
+                reason: "our complete contribution was left out of the sum".into(),
+            });
         }
         Ok(())
     }
 }
 
 /// `HKDF(K_ij, 'box' || i || j || hh || attempt || b_root)`.
-fn box_key(pair: &SecretKey32, from: HospitalId, to: HospitalId, header: &Digest, attempt: u8, chunks_root: &Digest) -> SecretKey32 {
-    derive_key(pair.as_bytes(), "box", &[&[from.get()], &[to.get()], header, &[attempt], chunks_root])
+fn box_key(
+    pair: &SecretKey32,
+    from: HospitalId,
+    to: HospitalId,
+    header: &Digest,
+    attempt: u8,
+    chunks_root: &Digest,
+) -> SecretKey32 {
+    derive_key(
+        pair.as_bytes(),
+        "box",
+        &[&[from.get()], &[to.get()], header, &[attempt], chunks_root],
+    )
 }
 
 /// `HKDF(G, 'unlock' || T_{r-1} || hh || uh || j)`.
-pub(super) fn unlock_key(group: &SecretKey32, transcript: &Digest, header: &Digest, contributors: &Digest, id: HospitalId) -> SecretKey32 {
-    derive_key(group.as_bytes(), "unlock", &[transcript, header, contributors, &[id.get()]])
+pub(super) fn unlock_key(
+    group: &SecretKey32,
+    transcript: &Digest,
+    header: &Digest,
+    contributors: &Digest,
+    id: HospitalId,
+) -> SecretKey32 {
+    derive_key(
+        group.as_bytes(),
+        "unlock",
+        &[transcript, header, contributors, &[id.get()]],
+    )
 }
 
 /// `HMAC(G, model_hash || round || c vector)`: shows that all used one clip vector without showing it.
 fn commit(group: Option<(&SecretKey32, u32)>, model_hash: &Digest, clips: &[f64]) -> Digest {
-    let Some((group, round)) = group else { return [0; 32] };
+    let Some((group, round)) = group else {
+        return [0; 32];
+    };
     let clips: Vec<u8> = clips.iter().flat_map(|clip| clip.to_le_bytes()).collect();
     hmac(group, &[model_hash, &round.to_le_bytes(), &clips])
 }

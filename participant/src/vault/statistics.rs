@@ -19,7 +19,10 @@ pub struct ClinicalRecords {
 impl ClinicalRecords {
     /// Features with the missing ones replaced by the federation's means, scaled to [0, 1] by their public ranges.
     pub fn scaled(&self, statistics: &Statistics) -> Vec<[f64; FEATURES]> {
-        self.features.iter().map(|features| impute_and_scale(features, &statistics.means, FeatureScaling::Unit)).collect()
+        self.features
+            .iter()
+            .map(|features| impute_and_scale(features, &statistics.means, FeatureScaling::Unit))
+            .collect()
     }
 }
 
@@ -39,8 +42,14 @@ pub fn own_counters(records: &ClinicalRecords) -> Vec<u64> {
     let mut counters = vec![1];
     counters.extend(&records.class_counts);
     for feature in 0..FEATURES {
-        let patients = records.features.iter().zip(&records.in_training).filter(|(_, in_training)| **in_training);
-        let present: Vec<f64> = patients.filter_map(|(features, _)| features[feature]).collect();
+        let patients = records
+            .features
+            .iter()
+            .zip(&records.in_training)
+            .filter(|(_, in_training)| **in_training);
+        let present: Vec<f64> = patients
+            .filter_map(|(features, _)| features[feature])
+            .collect();
         counters.push(present.len() as u64);
         counters.push(fixed_point(present.iter().sum()));
         counters.push(fixed_point(present.iter().map(|value| value * value).sum()));
@@ -54,7 +63,11 @@ impl Statistics {
     /// # Panics
     /// If there are fewer than the manifest lists: the sum was opened with the same list.
     pub fn from_counters(manifest: &Manifest, counters: &[u64]) -> Self {
-        assert_eq!(counters.len(), manifest.counters(Purpose::Stats).len(), "counters of another sum");
+        assert_eq!(
+            counters.len(),
+            manifest.counters(Purpose::Stats).len(),
+            "counters of another sum"
+        );
         let classes = manifest.task.classes();
         let (mut means, mut deviations) = ([0.0; FEATURES], [0.0; FEATURES]);
         for (feature, sums) in counters[1 + classes..].chunks_exact(3).enumerate() {
@@ -62,10 +75,16 @@ impl Statistics {
             if count > 0.0 {
                 let mean = sums[1] as f64 / FIXED_POINT / count;
                 means[feature] = mean;
-                deviations[feature] = (sums[2] as f64 / FIXED_POINT / count - mean * mean).max(0.0).sqrt();
+                deviations[feature] = (sums[2] as f64 / FIXED_POINT / count - mean * mean)
+                    .max(0.0)
+                    .sqrt();
             }
         }
-        Self { class_counts: counters[1..=classes].to_vec(), means, deviations }
+        Self {
+            class_counts: counters[1..=classes].to_vec(),
+            means,
+            deviations,
+        }
     }
 
     /// The weight of each class in the loss.
@@ -93,14 +112,22 @@ mod tests {
             features[1] = age;
             features
         };
-        let one = ClinicalRecords { features: vec![with(Some(30.0)), with(None)], in_training: vec![true, true], class_counts: vec![3, 1] };
+        let one = ClinicalRecords {
+            features: vec![with(Some(30.0)), with(None)],
+            in_training: vec![true, true],
+            class_counts: vec![3, 1],
+        };
         let two = ClinicalRecords {
             features: vec![with(Some(50.0)), with(Some(40.0)), with(Some(99.0))],
             in_training: vec![true, true, false],
             class_counts: vec![0, 5],
         };
         let (one, two) = (own_counters(&one), own_counters(&two));
-        let sums: Vec<u64> = one.iter().zip(&two).map(|(left, right)| left + right).collect();
+        let sums: Vec<u64> = one
+            .iter()
+            .zip(&two)
+            .map(|(left, right)| left + right)
+            .collect();
         let statistics = Statistics::from_counters(&manifest(), &sums);
         assert_eq!(statistics.class_counts, [3, 6]);
         assert!((statistics.means[1] - 40.0).abs() < 1e-2);

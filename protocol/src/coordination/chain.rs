@@ -9,12 +9,7 @@ use crate::{
     codec,
     identity::Signed,
     manifest::Purpose,
-    round::{
-        header::RoundOpen,
-        next_transcript,
-        outcome::RoundClosed,
-        unlock::UnlockRequest,
-    },
+    round::{header::RoundOpen, next_transcript, outcome::RoundClosed, unlock::UnlockRequest},
 };
 
 pub(super) struct SettledRound {
@@ -104,8 +99,13 @@ impl SettledRound {
 
     /// Whether `id` has signed this T for this round.
     pub(super) fn reached_by(&self, id: HospitalId, transcript: &Digest) -> bool {
-        self.closed.get(&id).is_some_and(|(closed, _)| closed.transcript == *transcript)
-            || self.closed.values().any(|(closed, _)| closed.transcript == *transcript)
+        self.closed
+            .get(&id)
+            .is_some_and(|(closed, _)| closed.transcript == *transcript)
+            || self
+                .closed
+                .values()
+                .any(|(closed, _)| closed.transcript == *transcript)
     }
 
     /// Takes a vault's word; its T must follow from what it says of the model, and only an update moves the model.
@@ -120,14 +120,25 @@ impl SettledRound {
         if body.id.0 != from {
             return Err("closes a round for another hospital".into());
         }
-        let expected = next_transcript(transcript_before, &self.hash, &self.contributors_hash, &self.sum_root, &body.model_hash);
+        let expected = next_transcript(
+            transcript_before,
+            &self.hash,
+            &self.contributors_hash,
+            &self.sum_root,
+            &body.model_hash,
+        );
         if body.transcript != expected {
-            return Err(format!("its transcript of round {} is another than ours", self.number()));
+            return Err(format!(
+                "its transcript of round {} is another than ours",
+                self.number()
+            ));
         }
         if self.header.purpose != Purpose::Update && body.model_hash != *model_before {
             return Err("says that a sum without an update moved the model".into());
         }
-        self.closed.entry(from).or_insert_with(|| (body.clone(), signed));
+        self.closed
+            .entry(from)
+            .or_insert_with(|| (body.clone(), signed));
         Ok(())
     }
 
@@ -138,27 +149,40 @@ impl SettledRound {
 
     /// Whether `threshold` of `members` vaults can no longer close the round alike, whatever the others will say.
     pub(super) fn is_stuck(&self, members: usize, threshold: usize) -> bool {
-        let undecided = members - self.closed.keys().chain(&self.failed).collect::<BTreeSet<_>>().len();
+        let undecided = members
+            - self
+                .closed
+                .keys()
+                .chain(&self.failed)
+                .collect::<BTreeSet<_>>()
+                .len();
         self.votes().into_values().max().unwrap_or(0) + undecided < threshold
     }
 
     /// The T and model hash that `threshold` vaults have signed alike.
     pub(super) fn consensus(&self, threshold: usize) -> Option<(Digest, Digest)> {
-        self.votes().into_iter().find(|(_, count)| *count >= threshold).map(|(state, _)| state)
+        self.votes()
+            .into_iter()
+            .find(|(_, count)| *count >= threshold)
+            .map(|(state, _)| state)
     }
 
     /// How many vaults closed with each T and model hash.
     fn votes(&self) -> BTreeMap<(Digest, Digest), usize> {
         let mut votes: BTreeMap<(Digest, Digest), usize> = BTreeMap::new();
         for (closed, _) in self.closed.values() {
-            *votes.entry((closed.transcript, closed.model_hash)).or_default() += 1;
+            *votes
+                .entry((closed.transcript, closed.model_hash))
+                .or_default() += 1;
         }
         votes
     }
 
     /// The transcript's line of a settled round.
     pub(super) fn transcript_entry(&self, before: &Digest, threshold: usize) -> TranscriptEntry {
-        let (transcript, model_hash) = self.consensus(threshold).expect("asked for once t have closed alike");
+        let (transcript, model_hash) = self
+            .consensus(threshold)
+            .expect("asked for once t have closed alike");
         TranscriptEntry {
             round: self.header.round,
             purpose: self.header.purpose.name(),
@@ -171,7 +195,11 @@ impl SettledRound {
             transcript: hex::encode(transcript),
             header: hex::encode(codec::encode(&self.signed_header)),
             request: hex::encode(codec::encode(&self.signed_request)),
-            closed: self.closed.iter().map(|(id, (_, signed))| (id.get(), hex::encode(codec::encode(signed)))).collect(),
+            closed: self
+                .closed
+                .iter()
+                .map(|(id, (_, signed))| (id.get(), hex::encode(codec::encode(signed))))
+                .collect(),
         }
     }
 }

@@ -23,8 +23,15 @@ enum Presence {
     #[default]
     NeverSeen,
     /// Connected; `greeted` once its Hello was answered.
-    Connected { greeted: bool, last_heard: Timestamp, silent: bool },
-    Gone { since: Timestamp, given_up: bool },
+    Connected {
+        greeted: bool,
+        last_heard: Timestamp,
+        silent: bool,
+    },
+    Gone {
+        since: Timestamp,
+        given_up: bool,
+    },
 }
 
 /// What this connection has carried.
@@ -40,13 +47,20 @@ struct Sent {
 
 impl Peer {
     pub(super) fn connect(&mut self, now: Timestamp) {
-        self.presence = Presence::Connected { greeted: false, last_heard: now, silent: false };
+        self.presence = Presence::Connected {
+            greeted: false,
+            last_heard: now,
+            silent: false,
+        };
         self.sent = Sent::default();
     }
 
     pub(super) fn disconnect(&mut self, now: Timestamp) {
         if matches!(self.presence, Presence::Connected { .. }) {
-            self.presence = Presence::Gone { since: now, given_up: false };
+            self.presence = Presence::Gone {
+                since: now,
+                given_up: false,
+            };
         }
     }
 
@@ -58,7 +72,10 @@ impl Peer {
     }
 
     pub(super) fn hear(&mut self, now: Timestamp) {
-        if let Presence::Connected { last_heard, silent, .. } = &mut self.presence {
+        if let Presence::Connected {
+            last_heard, silent, ..
+        } = &mut self.presence
+        {
             *last_heard = now;
             *silent = false;
         }
@@ -71,7 +88,9 @@ impl Peer {
 
     pub(super) fn note_silence(&mut self, now: Timestamp, silence_secs: u32) {
         match &mut self.presence {
-            Presence::Connected { last_heard, silent, .. } => *silent = now >= last_heard.after_secs(silence_secs),
+            Presence::Connected {
+                last_heard, silent, ..
+            } => *silent = now >= last_heard.after_secs(silence_secs),
             Presence::Gone { since, given_up } => *given_up = now >= since.after_secs(silence_secs),
             Presence::NeverSeen => {}
         }
@@ -80,8 +99,15 @@ impl Peer {
     /// When this peer's silence or absence begins to matter, if it has not yet.
     pub(super) fn patience_ends(&self, silence_secs: u32) -> Option<Timestamp> {
         match self.presence {
-            Presence::Connected { last_heard, silent: false, .. } => Some(last_heard.after_secs(silence_secs)),
-            Presence::Gone { since, given_up: false } => Some(since.after_secs(silence_secs)),
+            Presence::Connected {
+                last_heard,
+                silent: false,
+                ..
+            } => Some(last_heard.after_secs(silence_secs)),
+            Presence::Gone {
+                since,
+                given_up: false,
+            } => Some(since.after_secs(silence_secs)),
             _ => None,
         }
     }
@@ -93,7 +119,10 @@ impl Peer {
 
     /// Gone for longer than anybody is waited for.
     pub(super) fn is_given_up(&self) -> bool {
-        matches!(self.presence, Presence::NeverSeen | Presence::Gone { given_up: true, .. })
+        matches!(
+            self.presence,
+            Presence::NeverSeen | Presence::Gone { given_up: true, .. }
+        )
     }
 
     /// Whether a round waits for this hospital's contribution. An update does not wait for one whose connection is lost; a sum that
@@ -119,8 +148,12 @@ impl<R: CryptoRng> Coordinator<R> {
     }
 
     fn owed(&mut self, id: HospitalId) -> Vec<ToVault> {
-        let Some(peer) = self.peers.get_mut(&id) else { return Vec::new() };
-        if !matches!(peer.presence, Presence::Connected { greeted: true, .. }) || !self.setup.has_joined(id) {
+        let Some(peer) = self.peers.get_mut(&id) else {
+            return Vec::new();
+        };
+        if !matches!(peer.presence, Presence::Connected { greeted: true, .. })
+            || !self.setup.has_joined(id)
+        {
             return Vec::new();
         }
         let (mut owed, relays) = self.setup.relays(id, peer.sent.relays);
@@ -128,7 +161,9 @@ impl<R: CryptoRng> Coordinator<R> {
         if let Some(missed) = self.chain.get(peer.position) {
             if peer.sent.outcome != Some(missed.name()) {
                 peer.sent.outcome = Some(missed.name());
-                owed.push(ToVault::OutcomeReady { name: missed.name() });
+                owed.push(ToVault::OutcomeReady {
+                    name: missed.name(),
+                });
             }
             return owed;
         }

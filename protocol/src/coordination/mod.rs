@@ -25,7 +25,10 @@ use std::{
 use crypto::{hash::Digest, sealed_sum::HospitalId};
 use rand_core::CryptoRng;
 
-use self::{chain::SettledRound, delivery::Peer, ongoing::OngoingRound, products::ProductServer, setup::Setup};
+use self::{
+    chain::SettledRound, delivery::Peer, ongoing::OngoingRound, products::ProductServer,
+    setup::Setup,
+};
 use crate::{
     codec::Text,
     common_model::CommonModel,
@@ -201,27 +204,50 @@ impl<R: CryptoRng> Coordinator<R> {
     ///
     /// # Errors
     /// The reason why the manifest cannot be run: not the operator's, or not sound.
-    pub fn new(roster: Arc<Roster>, key: SigningKey, signed_manifest: Signed<Manifest>, mut rng: R) -> Result<Self, String> {
-        let manifest = signed_manifest.verify(roster.operator_key(), "the operator").map_err(|error| error.to_string())?;
+    pub fn new(
+        roster: Arc<Roster>,
+        key: SigningKey,
+        signed_manifest: Signed<Manifest>,
+        mut rng: R,
+    ) -> Result<Self, String> {
+        let manifest = signed_manifest
+            .verify(roster.operator_key(), "the operator")
+            .map_err(|error| error.to_string())?;
         manifest.check().map_err(|error| error.to_string())?;
         if !manifest.weights_are_members(&roster) {
-            return Err("the run manifest gives a weight to a hospital that is not on the roster".into());
+            return Err(
+                "the run manifest gives a weight to a hospital that is not on the roster".into(),
+            );
         }
         for purpose in [Purpose::Stats, Purpose::Update, Purpose::Evaluation] {
-            manifest.shape(purpose, roster.size()).map_err(|error| error.to_string())?;
+            manifest
+                .shape(purpose, roster.size())
+                .map_err(|error| error.to_string())?;
         }
         let mut session = [0; 16];
         rng.fill_bytes(&mut session);
-        let mut plan = VecDeque::from([PlannedSum { purpose: Purpose::Stats, learning_round: 0 }]);
+        let mut plan = VecDeque::from([PlannedSum {
+            purpose: Purpose::Stats,
+            learning_round: 0,
+        }]);
         for learning_round in 1..=manifest.rounds {
-            plan.push_back(PlannedSum { purpose: Purpose::Update, learning_round });
-            plan.push_back(PlannedSum { purpose: Purpose::Evaluation, learning_round });
+            plan.push_back(PlannedSum {
+                purpose: Purpose::Update,
+                learning_round,
+            });
+            plan.push_back(PlannedSum {
+                purpose: Purpose::Evaluation,
+                learning_round,
+            });
         }
         Ok(Self {
             run: signed_manifest.digest(),
             initial_model: CommonModel::initial(&manifest).hash(),
             products: ProductServer::new(manifest.conditioning.profile(), session),
-            peers: roster.members().map(|member| (member.id, Peer::default())).collect(),
+            peers: roster
+                .members()
+                .map(|member| (member.id, Peer::default()))
+                .collect(),
             setup: Setup::default(),
             roster,
             key,
@@ -272,7 +298,10 @@ impl<R: CryptoRng> Coordinator<R> {
     pub fn handle_message(&mut self, from: HospitalId, message: ToCoordinator, now: Timestamp) {
         self.hear(from, now);
         if let Err(reason) = self.take_message(from, message, now) {
-            self.event(Event::Rejected { hospital: from, reason });
+            self.event(Event::Rejected {
+                hospital: from,
+                reason,
+            });
         }
         self.advance(now);
     }
@@ -287,7 +316,9 @@ impl<R: CryptoRng> Coordinator<R> {
     /// # Errors
     /// [`RoundError`] to be sent back as the refusal.
     pub fn check_upload(&self, from: HospitalId, bytes: u64) -> Result<(), RoundError> {
-        let round = self.round.as_ref().ok_or(RoundError::OtherRound { message: "an upload" })?;
+        let round = self.round.as_ref().ok_or(RoundError::OtherRound {
+            message: "an upload",
+        })?;
         round.check_upload(from, bytes, &self.setup.joined())
     }
 
@@ -295,19 +326,33 @@ impl<R: CryptoRng> Coordinator<R> {
     ///
     /// # Errors
     /// [`RoundError`] to be sent back as the verdict.
-    pub fn handle_upload(&mut self, from: HospitalId, bytes: &[u8], now: Timestamp) -> Result<(), RoundError> {
+    pub fn handle_upload(
+        &mut self,
+        from: HospitalId,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<(), RoundError> {
         self.hear(from, now);
         let joined = self.setup.joined();
         let result = match &mut self.round {
             Some(round) => round.take_upload(from, bytes, &joined, &self.roster, now),
-            None => Err(RoundError::OtherRound { message: "an upload" }),
+            None => Err(RoundError::OtherRound {
+                message: "an upload",
+            }),
         };
         match &result {
             Ok(()) => {
                 let round = self.last_round;
-                self.event(Event::Contributed { hospital: from, round, bytes: bytes.len() });
+                self.event(Event::Contributed {
+                    hospital: from,
+                    round,
+                    bytes: bytes.len(),
+                });
             }
-            Err(error) => self.event(Event::Rejected { hospital: from, reason: error.to_string() }),
+            Err(error) => self.event(Event::Rejected {
+                hospital: from,
+                reason: error.to_string(),
+            }),
         }
         self.advance(now);
         result
@@ -319,13 +364,22 @@ impl<R: CryptoRng> Coordinator<R> {
             return None;
         }
         let silence = self.manifest.silence_secs;
-        let peers = self.peers.values().filter_map(|peer| peer.patience_ends(silence));
-        let acks = self.round.as_ref().and_then(|round| round.patience_ends(silence));
+        let peers = self
+            .peers
+            .values()
+            .filter_map(|peer| peer.patience_ends(silence));
+        let acks = self
+            .round
+            .as_ref()
+            .and_then(|round| round.patience_ends(silence));
         let end = self.finishing_since.map(|since| since.after_secs(silence));
         let reopening = Some(self.reopen.0).filter(|_| self.round.is_none());
         // Silence is noted when it begins and then no longer listed; the acknowledgements' deadline stays, and has had its effect once
         // the machine has advanced beyond it. Listed again it would keep the shell from sleeping while hospitals train.
-        let once = acks.into_iter().chain(reopening).filter(|moment| *moment > self.advanced_at);
+        let once = acks
+            .into_iter()
+            .chain(reopening)
+            .filter(|moment| *moment > self.advanced_at);
         peers.chain(once).chain(end).min()
     }
 
@@ -340,40 +394,73 @@ impl<R: CryptoRng> Coordinator<R> {
         }
     }
 
-    fn take_message(&mut self, from: HospitalId, message: ToCoordinator, now: Timestamp) -> Result<(), String> {
+    fn take_message(
+        &mut self,
+        from: HospitalId,
+        message: ToCoordinator,
+        now: Timestamp,
+    ) -> Result<(), String> {
         match message {
             ToCoordinator::Hello(hello) => return self.take_hello(from, hello.resume),
             ToCoordinator::Join(join) => {
-                if let Some(missing) = self.setup.take_join(from, join, &self.roster, &self.session).map_err(|error| error.to_string())? {
-                    self.event(Event::Joined { hospital: from, missing });
+                if let Some(missing) = self
+                    .setup
+                    .take_join(from, join, &self.roster, &self.session)
+                    .map_err(|error| error.to_string())?
+                {
+                    self.event(Event::Joined {
+                        hospital: from,
+                        missing,
+                    });
                 }
             }
-            ToCoordinator::Encapsulation(message) => self.setup.take_encapsulation(from, message, &self.roster).map_err(|error| error.to_string())?,
-            ToCoordinator::GroupKey(message) => self.setup.take_group_key(from, message, &self.roster).map_err(|error| error.to_string())?,
+            ToCoordinator::Encapsulation(message) => self
+                .setup
+                .take_encapsulation(from, message, &self.roster)
+                .map_err(|error| error.to_string())?,
+            ToCoordinator::GroupKey(message) => self
+                .setup
+                .take_group_key(from, message, &self.roster)
+                .map_err(|error| error.to_string())?,
             ToCoordinator::Ready(message) => {
-                self.setup.take_ready(from, message, &self.roster).map_err(|error| error.to_string())?;
+                self.setup
+                    .take_ready(from, message, &self.roster)
+                    .map_err(|error| error.to_string())?;
                 if self.setup.is_complete() {
                     self.event(Event::SessionReady);
                 }
             }
             ToCoordinator::EvaluationKey(key) => self.products.take_key(from, &key)?,
-            ToCoordinator::EncryptedFeatures(features) => self.products.take_features(from, features)?,
+            ToCoordinator::EncryptedFeatures(features) => {
+                self.products.take_features(from, features)?
+            }
             ToCoordinator::FilterRequest(request) => {
                 let products = self.products.multiply(from, &request)?;
                 self.send(from, ToVault::Products(products));
             }
             ToCoordinator::Alive => {}
             ToCoordinator::HeaderRefused { header, reason } => {
-                if self.round.as_ref().is_some_and(|round| round.is_of(&header)) {
-                    return Err(format!("does not take part in round {}: {}", self.last_round, reason.0));
+                if self
+                    .round
+                    .as_ref()
+                    .is_some_and(|round| round.is_of(&header))
+                {
+                    return Err(format!(
+                        "does not take part in round {}: {}",
+                        self.last_round, reason.0
+                    ));
                 }
             }
             ToCoordinator::BoxAck(ack) => match &mut self.round {
-                Some(round) => round.take_ack(from, &ack, &self.roster, now).map_err(|error| error.to_string())?,
+                Some(round) => round
+                    .take_ack(from, &ack, &self.roster, now)
+                    .map_err(|error| error.to_string())?,
                 None => return Err("an acknowledgement without a round".into()),
             },
             ToCoordinator::UnlockShare(share) => match &mut self.round {
-                Some(round) => round.take_unlock_share(from, share, &self.roster, now).map_err(|error| error.to_string())?,
+                Some(round) => round
+                    .take_unlock_share(from, share, &self.roster, now)
+                    .map_err(|error| error.to_string())?,
                 // A fifth answer after four have sufficed: not a fault.
                 None => {}
             },
@@ -383,12 +470,22 @@ impl<R: CryptoRng> Coordinator<R> {
         Ok(())
     }
 
-    fn take_hello(&mut self, from: HospitalId, resume: Option<crate::message::Resume>) -> Result<(), String> {
-        let Some(peer) = self.peers.get_mut(&from) else { return Err("not on the roster".into()) };
+    fn take_hello(
+        &mut self,
+        from: HospitalId,
+        resume: Option<crate::message::Resume>,
+    ) -> Result<(), String> {
+        let Some(peer) = self.peers.get_mut(&from) else {
+            return Err("not on the roster".into());
+        };
         let place = match resume {
             Some(resume) if resume.session == self.session => {
                 // T of a round, or where the session starts. A vault that does not know T_0 yet says zero.
-                let known = self.chain.iter().rposition(|settled| settled.reached_by(from, &resume.transcript)).map_or(0, |index| index + 1);
+                let known = self
+                    .chain
+                    .iter()
+                    .rposition(|settled| settled.reached_by(from, &resume.transcript))
+                    .map_or(0, |index| index + 1);
                 Ok(known.max(peer.position))
             }
             _ if self.setup.has_joined(from) => Err(
@@ -400,12 +497,21 @@ impl<R: CryptoRng> Coordinator<R> {
         match place {
             Ok(position) => {
                 peer.greet(position);
-                let welcome = Welcome { session: self.session, roster_hash: self.roster.hash(), manifest: self.signed_manifest.clone() };
+                let welcome = Welcome {
+                    session: self.session,
+                    roster_hash: self.roster.hash(),
+                    manifest: self.signed_manifest.clone(),
+                };
                 self.send(from, ToVault::Welcome(welcome));
                 Ok(())
             }
             Err(reason) => {
-                self.send(from, ToVault::Refused { reason: Text(reason.to_owned()) });
+                self.send(
+                    from,
+                    ToVault::Refused {
+                        reason: Text(reason.to_owned()),
+                    },
+                );
                 Err(reason.to_owned())
             }
         }
@@ -436,12 +542,20 @@ impl<R: CryptoRng> Coordinator<R> {
 
     fn open_round(&mut self, planned: PlannedSum, now: Timestamp) -> bool {
         let least = self.roster.threshold().max(self.roster.min_contributors());
-        let present: BTreeSet<_> =
-            self.peers.iter().filter(|(_, peer)| peer.is_present() && peer.position == self.chain.len()).map(|(&id, _)| id).collect();
+        let present: BTreeSet<_> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.is_present() && peer.position == self.chain.len())
+            .map(|(&id, _)| id)
+            .collect();
         if planned.purpose == Purpose::Evaluation && self.evaluation_is_out_of_reach() {
             self.plan.pop_front();
             let reason = "hospitals of the first evaluation are missing, and another set would single them out".to_owned();
-            self.event(Event::Abandoned { round: self.last_round, purpose: planned.purpose, reason });
+            self.event(Event::Abandoned {
+                round: self.last_round,
+                purpose: planned.purpose,
+                reason,
+            });
             return true;
         }
         if now < self.reopen.0 {
@@ -450,7 +564,10 @@ impl<R: CryptoRng> Coordinator<R> {
         if present.len() < least {
             if self.waiting_for != Some(present.len()) {
                 self.waiting_for = Some(present.len());
-                self.event(Event::Waiting { present: present.len(), needed: least });
+                self.event(Event::Waiting {
+                    present: present.len(),
+                    needed: least,
+                });
             }
             return false;
         }
@@ -473,39 +590,75 @@ impl<R: CryptoRng> Coordinator<R> {
             model_hash,
         };
         let header = context.open(planned.purpose, self.last_round, nonce);
-        let shape = self.manifest.shape(planned.purpose, joins).expect("checked when the run was made");
-        self.round = Some(OngoingRound::new(Signed::sign(&header, &self.key), header, shape.chunks(), now));
+        let shape = self
+            .manifest
+            .shape(planned.purpose, joins)
+            .expect("checked when the run was made");
+        self.round = Some(OngoingRound::new(
+            Signed::sign(&header, &self.key),
+            header,
+            shape.chunks(),
+            now,
+        ));
         for peer in self.peers.values_mut() {
             peer.start_round(now);
         }
-        self.event(Event::Opened { round: self.last_round, purpose: planned.purpose, learning_round: planned.learning_round });
+        self.event(Event::Opened {
+            round: self.last_round,
+            purpose: planned.purpose,
+            learning_round: planned.learning_round,
+        });
         true
     }
 
     /// Fixes U once nobody is waited for, or gives the round up.
     fn fix_contributors(&mut self, now: Timestamp) -> bool {
-        let (silence, threshold, least) = (self.manifest.silence_secs, self.roster.threshold(), self.roster.min_contributors());
-        let Some(round) = &mut self.round else { return false };
+        let (silence, threshold, least) = (
+            self.manifest.silence_secs,
+            self.roster.threshold(),
+            self.roster.min_contributors(),
+        );
+        let Some(round) = &mut self.round else {
+            return false;
+        };
         let patient = round.purpose() != Purpose::Update;
         let waited_for = |id: &HospitalId| {
-            !round.has_upload(*id) && self.peers.get(id).is_some_and(|peer| peer.is_waited_for(patient, now, silence))
+            !round.has_upload(*id)
+                && self
+                    .peers
+                    .get(id)
+                    .is_some_and(|peer| peer.is_waited_for(patient, now, silence))
         };
         let joined = self.setup.joined();
         if joined.iter().any(waited_for) {
             return false;
         }
-        let present: Vec<_> = joined.iter().copied().filter(|id| self.peers.get(id).is_some_and(|peer| peer.is_present())).collect();
+        let present: Vec<_> = joined
+            .iter()
+            .copied()
+            .filter(|id| self.peers.get(id).is_some_and(|peer| peer.is_present()))
+            .collect();
         if !round.is_acknowledged_by(&present) && now < round.acknowledgement_deadline(silence) {
             return false;
         }
         let mut contributors = round.choose(&joined, threshold);
-        if round.purpose() == Purpose::Evaluation && !evaluation_allowed(&contributors, &self.evaluations, least) {
+        if round.purpose() == Purpose::Evaluation
+            && !evaluation_allowed(&contributors, &self.evaluations, least)
+        {
             // The set of the earlier evaluation, if all of it is here, is always allowed.
-            contributors = self.evaluations.iter().find(|earlier| earlier.is_subset(&contributors)).cloned().unwrap_or_default();
+            contributors = self
+                .evaluations
+                .iter()
+                .find(|earlier| earlier.is_subset(&contributors))
+                .cloned()
+                .unwrap_or_default();
         }
         if contributors.len() < least {
             let (number, purpose) = (round.number(), round.purpose());
-            let reason = format!("{} usable contributions where {least} are needed", contributors.len());
+            let reason = format!(
+                "{} usable contributions where {least} are needed",
+                contributors.len()
+            );
             self.round = None;
             if purpose == Purpose::Evaluation {
                 self.plan.pop_front();
@@ -514,7 +667,11 @@ impl<R: CryptoRng> Coordinator<R> {
                 let failures = self.reopen.1 + 1;
                 self.reopen = (now.after_secs(silence.min(1 << failures.min(16))), failures);
             }
-            self.event(Event::Abandoned { round: number, purpose, reason });
+            self.event(Event::Abandoned {
+                round: number,
+                purpose,
+                reason,
+            });
             return true;
         }
         round.fix(&contributors, &self.key);
@@ -522,33 +679,62 @@ impl<R: CryptoRng> Coordinator<R> {
         if round.purpose() == Purpose::Evaluation {
             self.evaluations.push(contributors.clone());
         }
-        self.event(Event::Unlocking { round: number, contributors: contributors.into_iter().collect() });
+        self.event(Event::Unlocking {
+            round: number,
+            contributors: contributors.into_iter().collect(),
+        });
         true
     }
 
     fn publish_outcome(&mut self, now: Timestamp) -> bool {
-        let Some(round) = &self.round else { return false };
-        let present: Vec<_> = self.peers.iter().filter(|(_, peer)| peer.is_present()).map(|(&id, _)| id).collect();
-        let Some((name, bytes, settled)) = round.outcome(self.roster.threshold(), &present, now) else { return false };
+        let Some(round) = &self.round else {
+            return false;
+        };
+        let present: Vec<_> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.is_present())
+            .map(|(&id, _)| id)
+            .collect();
+        let Some((name, bytes, settled)) = round.outcome(self.roster.threshold(), &present, now)
+        else {
+            return false;
+        };
         let (number, purpose) = (round.number(), round.purpose());
-        let learning_round = self.plan.pop_front().map_or(0, |planned| planned.learning_round);
+        let learning_round = self
+            .plan
+            .pop_front()
+            .map_or(0, |planned| planned.learning_round);
         let contributors = settled.contributors();
         self.outputs.push_back(Output::Publish { name, bytes });
         self.chain.push(settled);
         self.round = None;
         self.reopen = (now, 0);
-        self.event(Event::OutcomeOut { round: number, purpose, learning_round, contributors });
+        self.event(Event::OutcomeOut {
+            round: number,
+            purpose,
+            learning_round,
+            contributors,
+        });
         true
     }
 
     fn finish(&mut self, now: Timestamp) -> bool {
         let since = *self.finishing_since.get_or_insert(now);
-        let missing: Vec<_> = self.peers.iter().filter(|(_, peer)| peer.position < self.chain.len()).map(|(&id, _)| id).collect();
+        let missing: Vec<_> = self
+            .peers
+            .iter()
+            .filter(|(_, peer)| peer.position < self.chain.len())
+            .map(|(&id, _)| id)
+            .collect();
         if !missing.is_empty() && now < since.after_secs(self.manifest.silence_secs) {
             return false;
         }
         let (_, model_hash) = self.consensus().expect("checked before a run is finished");
-        self.event(Event::Complete { model_hash, missing });
+        self.event(Event::Complete {
+            model_hash,
+            missing,
+        });
         self.over = true;
         false
     }
@@ -557,24 +743,44 @@ impl<R: CryptoRng> Coordinator<R> {
     fn consensus(&self) -> Option<(Digest, Digest)> {
         match self.chain.last() {
             Some(settled) => settled.consensus(self.roster.threshold()),
-            None => Some((first_transcript(&self.roster, &self.session, &self.setup.joined_set()), self.initial_model)),
+            None => Some((
+                first_transcript(&self.roster, &self.session, &self.setup.joined_set()),
+                self.initial_model,
+            )),
         }
     }
 
     /// Whether a member of the first evaluation is gone for longer than anybody is waited for.
     fn evaluation_is_out_of_reach(&self) -> bool {
         let gone = |id: &HospitalId| self.peers.get(id).is_none_or(Peer::is_given_up);
-        self.evaluations.first().is_some_and(|members| members.iter().any(gone))
+        self.evaluations
+            .first()
+            .is_some_and(|members| members.iter().any(gone))
     }
 
-    fn take_closed(&mut self, from: HospitalId, closed: Signed<crate::round::outcome::RoundClosed>) -> Result<(), String> {
+    fn take_closed(
+        &mut self,
+        from: HospitalId,
+        closed: Signed<crate::round::outcome::RoundClosed>,
+    ) -> Result<(), String> {
         let member = self.roster.member(from).ok_or("not on the roster")?;
-        let body = closed.verify(&member.signing_key, format_args!("hospital {from}")).map_err(|error| error.to_string())?;
+        let body = closed
+            .verify(&member.signing_key, format_args!("hospital {from}"))
+            .map_err(|error| error.to_string())?;
         let threshold = self.roster.threshold();
-        let index = self.chain.iter().position(|settled| settled.is_for(&body)).ok_or("closes a round that we do not know")?;
+        let index = self
+            .chain
+            .iter()
+            .position(|settled| settled.is_for(&body))
+            .ok_or("closes a round that we do not know")?;
         let (transcript, model_before) = match index.checked_sub(1) {
-            Some(before) => self.chain[before].consensus(threshold).ok_or("closes a round before the one before it is settled")?,
-            None => (first_transcript(&self.roster, &self.session, &self.setup.joined_set()), self.initial_model),
+            Some(before) => self.chain[before]
+                .consensus(threshold)
+                .ok_or("closes a round before the one before it is settled")?,
+            None => (
+                first_transcript(&self.roster, &self.session, &self.setup.joined_set()),
+                self.initial_model,
+            ),
         };
         let members = self.setup.joins();
         let settled = &mut self.chain[index];
@@ -592,16 +798,28 @@ impl<R: CryptoRng> Coordinator<R> {
             self.fail_opening();
         }
         if self.peers.values().all(|peer| peer.position > index) {
-            self.outputs.push_back(Output::Retract { name: self.chain[index].name() });
+            self.outputs.push_back(Output::Retract {
+                name: self.chain[index].name(),
+            });
         }
         Ok(())
     }
 
-    fn take_failed(&mut self, from: HospitalId, failed: &Signed<crate::round::outcome::RoundFailed>) -> Result<(), String> {
+    fn take_failed(
+        &mut self,
+        from: HospitalId,
+        failed: &Signed<crate::round::outcome::RoundFailed>,
+    ) -> Result<(), String> {
         let member = self.roster.member(from).ok_or("not on the roster")?;
-        let body = failed.verify(&member.signing_key, format_args!("hospital {from}")).map_err(|error| error.to_string())?;
+        let body = failed
+            .verify(&member.signing_key, format_args!("hospital {from}"))
+            .map_err(|error| error.to_string())?;
         let threshold = self.roster.threshold();
-        let settled = self.chain.last_mut().filter(|settled| settled.header_is(&body.header)).ok_or("fails a round that we do not know")?;
+        let settled = self
+            .chain
+            .last_mut()
+            .filter(|settled| settled.header_is(&body.header))
+            .ok_or("fails a round that we do not know")?;
         settled.take_failed(from);
         if settled.is_stuck(self.setup.joins(), threshold) {
             self.fail_opening();
@@ -616,7 +834,11 @@ impl<R: CryptoRng> Coordinator<R> {
                 "round {} does not open: a contribution or a share in it is wrong. The model is unchanged; start a new run from it, and ask \
                  the contributors {:?} to check their participants",
                 settled.number(),
-                settled.contributors().iter().map(|id| id.get()).collect::<Vec<_>>(),
+                settled
+                    .contributors()
+                    .iter()
+                    .map(|id| id.get())
+                    .collect::<Vec<_>>(),
             );
             self.event(Event::Failed { reason });
             self.over = true;
@@ -624,7 +846,10 @@ impl<R: CryptoRng> Coordinator<R> {
     }
 
     fn send(&mut self, to: HospitalId, message: ToVault) {
-        self.outputs.push_back(Output::Send { to, message: Box::new(message) });
+        self.outputs.push_back(Output::Send {
+            to,
+            message: Box::new(message),
+        });
     }
 
     fn event(&mut self, event: Event) {

@@ -19,7 +19,9 @@ use crate::{
     roster::Roster,
     round::{
         RoundError,
-        contribution::{BoxAck, BoxForward, check_contribution, chunks_root, contribution_bytes, forwards},
+        contribution::{
+            BoxAck, BoxForward, check_contribution, chunks_root, contribution_bytes, forwards,
+        },
         header::RoundOpen,
         outcome::{Outcome, outcome_name},
         unlock::{Contributor, UnlockRequest, UnlockShare, choose_contributors},
@@ -58,7 +60,12 @@ struct Upload {
 }
 
 impl OngoingRound {
-    pub(super) fn new(signed_header: Signed<RoundOpen>, header: RoundOpen, chunks: usize, opened: Timestamp) -> Self {
+    pub(super) fn new(
+        signed_header: Signed<RoundOpen>,
+        header: RoundOpen,
+        chunks: usize,
+        opened: Timestamp,
+    ) -> Self {
         Self {
             hash: signed_header.digest(),
             signed_header,
@@ -91,9 +98,16 @@ impl OngoingRound {
         self.uploads.contains_key(&id)
     }
 
-    pub(super) fn check_upload(&self, from: HospitalId, bytes: u64, joined: &[HospitalId]) -> Result<(), RoundError> {
+    pub(super) fn check_upload(
+        &self,
+        from: HospitalId,
+        bytes: u64,
+        joined: &[HospitalId],
+    ) -> Result<(), RoundError> {
         if !self.is_collecting() {
-            return Err(RoundError::OtherRound { message: "an upload" });
+            return Err(RoundError::OtherRound {
+                message: "an upload",
+            });
         }
         if !joined.contains(&from) {
             return Err(RoundError::NotJoined { id: from });
@@ -101,7 +115,12 @@ impl OngoingRound {
         let expected = contribution_bytes(self.chunks, joined.len());
         if bytes != expected as u64 {
             let found = usize::try_from(bytes).unwrap_or(usize::MAX);
-            return Err(RoundError::WrongLength { id: from, part: "bytes", found, expected });
+            return Err(RoundError::WrongLength {
+                id: from,
+                part: "bytes",
+                found,
+                expected,
+            });
         }
         Ok(())
     }
@@ -115,15 +134,32 @@ impl OngoingRound {
         now: Timestamp,
     ) -> Result<(), RoundError> {
         self.check_upload(from, bytes.len() as u64, joined)?;
-        let (contribution, manifest) = check_contribution(bytes, from, &self.hash, self.chunks, joined, roster)?;
-        let contributor =
-            Contributor { id: Id(from), digest: contribution.manifest.digest(), signature: *contribution.manifest.signature() };
+        let (contribution, manifest) =
+            check_contribution(bytes, from, &self.hash, self.chunks, joined, roster)?;
+        let contributor = Contributor {
+            id: Id(from),
+            digest: contribution.manifest.digest(),
+            signature: *contribution.manifest.signature(),
+        };
         if let Some(known) = self.uploads.get(&from) {
             let same = known.contributor.digest == contributor.digest;
-            return if same { Ok(()) } else { Err(RoundError::Second { id: from, message: "contribution" }) };
+            return if same {
+                Ok(())
+            } else {
+                Err(RoundError::Second {
+                    id: from,
+                    message: "contribution",
+                })
+            };
         }
         let boxes = forwards(&contribution).collect();
-        let upload = Upload { contributor, commit: manifest.commit, chunks: contribution.chunks.0, boxes, arrived: now };
+        let upload = Upload {
+            contributor,
+            commit: manifest.commit,
+            chunks: contribution.chunks.0,
+            boxes,
+            arrived: now,
+        };
         self.uploads.insert(from, upload);
         Ok(())
     }
@@ -135,10 +171,14 @@ impl OngoingRound {
         roster: &Roster,
         _now: Timestamp,
     ) -> Result<(), RoundError> {
-        let member = roster.member(from).ok_or(RoundError::NotJoined { id: from })?;
+        let member = roster
+            .member(from)
+            .ok_or(RoundError::NotJoined { id: from })?;
         let body = ack.verify(&member.signing_key, format_args!("hospital {from}"))?;
         if body.header != self.hash || body.id.0 != from {
-            return Err(RoundError::OtherRound { message: "an acknowledgement" });
+            return Err(RoundError::OtherRound {
+                message: "an acknowledgement",
+            });
         }
         self.acknowledgements.insert(from, body);
         Ok(())
@@ -151,17 +191,34 @@ impl OngoingRound {
         roster: &Roster,
         now: Timestamp,
     ) -> Result<(), RoundError> {
-        let member = roster.member(from).ok_or(RoundError::NotJoined { id: from })?;
+        let member = roster
+            .member(from)
+            .ok_or(RoundError::NotJoined { id: from })?;
         let body = share.verify(&member.signing_key, format_args!("hospital {from}"))?;
-        let Phase::Unlocking { request, shares, enough_since, .. } = &mut self.phase else {
-            return Err(RoundError::OtherRound { message: "an unlock share" });
+        let Phase::Unlocking {
+            request,
+            shares,
+            enough_since,
+            ..
+        } = &mut self.phase
+        else {
+            return Err(RoundError::OtherRound {
+                message: "an unlock share",
+            });
         };
         if body.header != self.hash || body.contributors != request.hash() || body.id.0 != from {
-            return Err(RoundError::OtherRound { message: "an unlock share" });
+            return Err(RoundError::OtherRound {
+                message: "an unlock share",
+            });
         }
         if body.sealed.0.len() != SEALED_SHARE_BYTES {
             let found = body.sealed.0.len();
-            return Err(RoundError::WrongLength { id: from, part: "bytes in its unlock share", found, expected: SEALED_SHARE_BYTES });
+            return Err(RoundError::WrongLength {
+                id: from,
+                part: "bytes in its unlock share",
+                found,
+                expected: SEALED_SHARE_BYTES,
+            });
         }
         shares.entry(from).or_insert(share);
         if shares.len() >= roster.threshold() {
@@ -172,25 +229,43 @@ impl OngoingRound {
 
     /// Every upload's box was opened by every one of these vaults.
     pub(super) fn is_acknowledged_by(&self, vaults: &[HospitalId]) -> bool {
-        vaults.iter().all(|&vault| self.uploads.keys().all(|&from| self.holds(vault, from)))
+        vaults
+            .iter()
+            .all(|&vault| self.uploads.keys().all(|&from| self.holds(vault, from)))
     }
 
     /// Until when missing acknowledgements are waited for.
     pub(super) fn acknowledgement_deadline(&self, silence_secs: u32) -> Timestamp {
-        let last = self.uploads.values().map(|upload| upload.arrived).max().unwrap_or(self.opened);
+        let last = self
+            .uploads
+            .values()
+            .map(|upload| upload.arrived)
+            .max()
+            .unwrap_or(self.opened);
         last.after_secs(silence_secs)
     }
 
     pub(super) fn patience_ends(&self, silence_secs: u32) -> Option<Timestamp> {
         match &self.phase {
             Phase::Collecting => Some(self.acknowledgement_deadline(silence_secs)),
-            Phase::Unlocking { enough_since, .. } => enough_since.map(|since| since.after_secs(GRACE_FOR_MORE_ANSWERS_SECS)),
+            Phase::Unlocking { enough_since, .. } => {
+                enough_since.map(|since| since.after_secs(GRACE_FOR_MORE_ANSWERS_SECS))
+            }
         }
     }
 
     pub(super) fn choose(&self, vaults: &[HospitalId], threshold: usize) -> BTreeSet<HospitalId> {
-        let uploads = self.uploads.iter().map(|(&id, upload)| (id, upload.commit)).collect();
-        choose_contributors(&uploads, |vault, from| self.holds(vault, from), vaults, threshold)
+        let uploads = self
+            .uploads
+            .iter()
+            .map(|(&id, upload)| (id, upload.commit))
+            .collect();
+        choose_contributors(
+            &uploads,
+            |vault, from| self.holds(vault, from),
+            vaults,
+            threshold,
+        )
     }
 
     /// Fixes U: adds its contributions and lets go of all chunks.
@@ -199,19 +274,46 @@ impl OngoingRound {
         for (id, upload) in &mut self.uploads {
             let chunks = std::mem::take(&mut upload.chunks);
             if contributors.contains(id) {
-                sum.add(&chunks).expect("every word was checked when the upload arrived");
+                sum.add(&chunks)
+                    .expect("every word was checked when the upload arrived");
             }
         }
-        let members = contributors.iter().map(|id| self.uploads[id].contributor.clone()).collect();
-        let request = UnlockRequest { header: self.hash, contributors: members };
+        let members = contributors
+            .iter()
+            .map(|id| self.uploads[id].contributor.clone())
+            .collect();
+        let request = UnlockRequest {
+            header: self.hash,
+            contributors: members,
+        };
         let signed_request = Signed::sign(&request, key);
-        self.phase = Phase::Unlocking { request, signed_request, sum: sum.into_bytes(), shares: BTreeMap::new(), enough_since: None };
+        self.phase = Phase::Unlocking {
+            request,
+            signed_request,
+            sum: sum.into_bytes(),
+            shares: BTreeMap::new(),
+            enough_since: None,
+        };
     }
 
     /// The outcome, once `threshold` have answered and either all `present` vaults have or a moment has passed: answers to spare let
     /// the vaults open the sum when one of them is wrong.
-    pub(super) fn outcome(&self, threshold: usize, present: &[HospitalId], now: Timestamp) -> Option<(Digest, Arc<[u8]>, SettledRound)> {
-        let Phase::Unlocking { request, signed_request, sum, shares, enough_since } = &self.phase else { return None };
+    pub(super) fn outcome(
+        &self,
+        threshold: usize,
+        present: &[HospitalId],
+        now: Timestamp,
+    ) -> Option<(Digest, Arc<[u8]>, SettledRound)> {
+        let Phase::Unlocking {
+            request,
+            signed_request,
+            sum,
+            shares,
+            enough_since,
+        } = &self.phase
+        else {
+            return None;
+        };
         let waited = now >= (*enough_since)?.after_secs(GRACE_FOR_MORE_ANSWERS_SECS);
         let all_answered = present.iter().all(|id| shares.contains_key(id));
         if shares.len() < threshold || !(waited || all_answered) {
@@ -225,7 +327,14 @@ impl OngoingRound {
             sum: Bytes(sum.clone()),
         };
         let name = outcome_name(&self.hash, &request.hash());
-        let settled = SettledRound::new(name, self.signed_header.clone(), self.header.clone(), signed_request.clone(), request, sum_root);
+        let settled = SettledRound::new(
+            name,
+            self.signed_header.clone(),
+            self.header.clone(),
+            signed_request.clone(),
+            request,
+            sum_root,
+        );
         Some((name, codec::encode(&outcome).into(), settled))
     }
 
@@ -234,20 +343,29 @@ impl OngoingRound {
         (self.hash, ToVault::RoundOpen(self.signed_header.clone()))
     }
 
-    pub(super) fn boxes_for(&self, to: HospitalId) -> impl Iterator<Item = (HospitalId, &BoxForward)> {
-        self.uploads.iter().filter_map(move |(&from, upload)| upload.boxes.get(&to).map(|forward| (from, forward)))
+    pub(super) fn boxes_for(
+        &self,
+        to: HospitalId,
+    ) -> impl Iterator<Item = (HospitalId, &BoxForward)> {
+        self.uploads
+            .iter()
+            .filter_map(move |(&from, upload)| upload.boxes.get(&to).map(|forward| (from, forward)))
     }
 
     pub(super) fn request_message(&self) -> Option<ToVault> {
         match &self.phase {
             Phase::Collecting => None,
-            Phase::Unlocking { signed_request, .. } => Some(ToVault::UnlockRequest(signed_request.clone())),
+            Phase::Unlocking { signed_request, .. } => {
+                Some(ToVault::UnlockRequest(signed_request.clone()))
+            }
         }
     }
 
     /// Whether `vault` holds the share of `from`.
     fn holds(&self, vault: HospitalId, from: HospitalId) -> bool {
-        self.acknowledgements.get(&vault).is_some_and(|ack| ack.has(from))
+        self.acknowledgements
+            .get(&vault)
+            .is_some_and(|ack| ack.has(from))
     }
 }
 

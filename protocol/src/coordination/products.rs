@@ -4,7 +4,10 @@
 use std::collections::BTreeMap;
 
 use crypto::{
-    ckks::{Ciphertext, Context, Profile, RelinearisationKey, SeededCiphertext, multiply_relinearise_rescale},
+    ckks::{
+        Ciphertext, Context, Profile, RelinearisationKey, SeededCiphertext,
+        multiply_relinearise_rescale,
+    },
     hash::Digest,
     sealed_sum::HospitalId,
 };
@@ -31,35 +34,71 @@ struct HospitalKeys {
 
 impl ProductServer {
     pub(super) fn new(profile: Option<Profile>, session: SessionId) -> Self {
-        Self { context: profile.map(Context::new), session, hospitals: BTreeMap::new() }
+        Self {
+            context: profile.map(Context::new),
+            session,
+            hospitals: BTreeMap::new(),
+        }
     }
 
     /// A new key replaces the old one and the features under it.
-    pub(super) fn take_key(&mut self, from: HospitalId, message: &EvaluationKey) -> Result<(), String> {
+    pub(super) fn take_key(
+        &mut self,
+        from: HospitalId,
+        message: &EvaluationKey,
+    ) -> Result<(), String> {
         let context = self.context.as_ref().ok_or(NOT_ENCRYPTED)?;
-        let relinearisation = RelinearisationKey::from_bytes(context, &message.bytes.0).map_err(|error| error.to_string())?;
-        if self.hospitals.get(&from).is_none_or(|keys| keys.number != message.key) {
-            let keys = HospitalKeys { number: message.key, relinearisation, blocks: BTreeMap::new(), last: None };
+        let relinearisation = RelinearisationKey::from_bytes(context, &message.bytes.0)
+            .map_err(|error| error.to_string())?;
+        if self
+            .hospitals
+            .get(&from)
+            .is_none_or(|keys| keys.number != message.key)
+        {
+            let keys = HospitalKeys {
+                number: message.key,
+                relinearisation,
+                blocks: BTreeMap::new(),
+                last: None,
+            };
             self.hospitals.insert(from, keys);
         }
         Ok(())
     }
 
-    pub(super) fn take_features(&mut self, from: HospitalId, message: EncryptedFeatures) -> Result<(), String> {
+    pub(super) fn take_features(
+        &mut self,
+        from: HospitalId,
+        message: EncryptedFeatures,
+    ) -> Result<(), String> {
         let context = self.context.as_ref().ok_or(NOT_ENCRYPTED)?;
-        let keys = self.hospitals.get_mut(&from).filter(|keys| keys.number == message.key).ok_or("features before their key")?;
+        let keys = self
+            .hospitals
+            .get_mut(&from)
+            .filter(|keys| keys.number == message.key)
+            .ok_or("features before their key")?;
         if message.block >= MAX_BLOCKS {
             return Err(format!("more than {MAX_BLOCKS} blocks of patients"));
         }
-        let ciphertext = SeededCiphertext::from_bytes(context, &message.bytes.0).map_err(|error| error.to_string())?;
+        let ciphertext = SeededCiphertext::from_bytes(context, &message.bytes.0)
+            .map_err(|error| error.to_string())?;
         let digest = features_digest(&message);
-        keys.blocks.insert(message.block, (digest, ciphertext.expand()));
+        keys.blocks
+            .insert(message.block, (digest, ciphertext.expand()));
         Ok(())
     }
 
-    pub(super) fn multiply(&mut self, from: HospitalId, request: &FilterRequest) -> Result<Products, String> {
+    pub(super) fn multiply(
+        &mut self,
+        from: HospitalId,
+        request: &FilterRequest,
+    ) -> Result<Products, String> {
         let context = self.context.as_ref().ok_or(NOT_ENCRYPTED)?;
-        let keys = self.hospitals.get_mut(&from).filter(|keys| keys.number == request.key).ok_or("a filter request before its key")?;
+        let keys = self
+            .hospitals
+            .get_mut(&from)
+            .filter(|keys| keys.number == request.key)
+            .ok_or("a filter request before its key")?;
         if request.session != self.session || request.id.0 != from {
             return Err("a filter request of another session or hospital".into());
         }
@@ -67,20 +106,35 @@ impl ProductServer {
         if let Some(last) = keys.last.as_ref().filter(|last| last.request == digest) {
             return Ok(last.clone());
         }
-        if !keys.blocks.values().map(|(digest, _)| *digest).eq(request.features.iter().copied()) {
+        if !keys
+            .blocks
+            .values()
+            .map(|(digest, _)| *digest)
+            .eq(request.features.iter().copied())
+        {
             return Err("a filter request for other features than we hold".into());
         }
-        let filter = SeededCiphertext::from_bytes(context, &request.bytes.0).map_err(|error| error.to_string())?.expand();
+        let filter = SeededCiphertext::from_bytes(context, &request.bytes.0)
+            .map_err(|error| error.to_string())?
+            .expand();
         let blocks = keys
             .blocks
             .values()
             .map(|(_, features)| {
-                let product = multiply_relinearise_rescale(context, &filter, features, &keys.relinearisation)?;
+                let product = multiply_relinearise_rescale(
+                    context,
+                    &filter,
+                    features,
+                    &keys.relinearisation,
+                )?;
                 Ok(Bytes(product.to_bytes()))
             })
             .collect::<Result<Vec<_>, crypto::ckks::CkksError>>()
             .map_err(|error| error.to_string())?;
-        let products = Products { request: digest, blocks: List(blocks) };
+        let products = Products {
+            request: digest,
+            blocks: List(blocks),
+        };
         keys.last = Some(products.clone());
         Ok(products)
     }

@@ -9,7 +9,9 @@ use crate::{
     identity::{Message, Signed},
     message::ToVault,
     roster::Roster,
-    session::{Encapsulation, GroupKey, Join, Ready, SessionError, SessionId, check_join, joined_set_hash},
+    session::{
+        Encapsulation, GroupKey, Join, Ready, SessionError, SessionId, check_join, joined_set_hash,
+    },
 };
 
 #[derive(Default)]
@@ -37,7 +39,14 @@ impl Setup {
         own(from, body.id)?;
         self.expected = Some(roster.size());
         if let Some(known) = self.joins.get(&from) {
-            return if *known == join { Ok(None) } else { Err(SessionError::Second { id: from, message: Join::TYPE }) };
+            return if *known == join {
+                Ok(None)
+            } else {
+                Err(SessionError::Second {
+                    id: from,
+                    message: Join::TYPE,
+                })
+            };
         }
         self.joins.insert(from, join);
         let missing = roster.size() - self.joins.len();
@@ -48,28 +57,54 @@ impl Setup {
         Ok(Some(missing))
     }
 
-    pub(super) fn take_encapsulation(&mut self, from: HospitalId, message: Signed<Encapsulation>, roster: &Roster) -> Result<(), SessionError> {
+    pub(super) fn take_encapsulation(
+        &mut self,
+        from: HospitalId,
+        message: Signed<Encapsulation>,
+        roster: &Roster,
+    ) -> Result<(), SessionError> {
         let body = verify(&message, from, roster)?;
         own(from, body.from)?;
         let pair = (from, body.to.0);
         if !self.all_joined() || !self.joins.contains_key(&body.to.0) || body.to.0 <= from {
-            return Err(SessionError::TooEarly { id: from, message: Encapsulation::TYPE, missing: "all had joined" });
+            return Err(SessionError::TooEarly {
+                id: from,
+                message: Encapsulation::TYPE,
+                missing: "all had joined",
+            });
         }
-        if keep_first(&mut self.encapsulations, pair, message.clone()).map_err(|message| SessionError::Second { id: from, message })? {
-            self.relays.push((Some(body.to.0), ToVault::Encapsulation(message)));
+        if keep_first(&mut self.encapsulations, pair, message.clone())
+            .map_err(|message| SessionError::Second { id: from, message })?
+        {
+            self.relays
+                .push((Some(body.to.0), ToVault::Encapsulation(message)));
         }
         Ok(())
     }
 
-    pub(super) fn take_group_key(&mut self, from: HospitalId, message: Signed<GroupKey>, roster: &Roster) -> Result<(), SessionError> {
+    pub(super) fn take_group_key(
+        &mut self,
+        from: HospitalId,
+        message: Signed<GroupKey>,
+        roster: &Roster,
+    ) -> Result<(), SessionError> {
         let body = verify(&message, from, roster)?;
         own(from, body.origin)?;
         if self.joins.keys().next() != Some(&from) || !self.all_joined() {
-            return Err(SessionError::TooEarly { id: from, message: GroupKey::TYPE, missing: "it was its turn" });
+            return Err(SessionError::TooEarly {
+                id: from,
+                message: GroupKey::TYPE,
+                missing: "it was its turn",
+            });
         }
         match &self.group_key {
             Some((known, _)) if *known == message => {}
-            Some(_) => return Err(SessionError::Second { id: from, message: GroupKey::TYPE }),
+            Some(_) => {
+                return Err(SessionError::Second {
+                    id: from,
+                    message: GroupKey::TYPE,
+                });
+            }
             None => {
                 self.relays.push((None, ToVault::GroupKey(message.clone())));
                 self.group_key = Some((message, body.gid));
@@ -78,16 +113,30 @@ impl Setup {
         Ok(())
     }
 
-    pub(super) fn take_ready(&mut self, from: HospitalId, message: Signed<Ready>, roster: &Roster) -> Result<(), SessionError> {
+    pub(super) fn take_ready(
+        &mut self,
+        from: HospitalId,
+        message: Signed<Ready>,
+        roster: &Roster,
+    ) -> Result<(), SessionError> {
         let body = verify(&message, from, roster)?;
         own(from, body.id)?;
         let Some((_, gid)) = self.group_key else {
-            return Err(SessionError::TooEarly { id: from, message: Ready::TYPE, missing: "the group key" });
+            return Err(SessionError::TooEarly {
+                id: from,
+                message: Ready::TYPE,
+                missing: "the group key",
+            });
         };
         if body.gid != gid || body.joined_set != self.joined_set() {
-            return Err(SessionError::Disagreement { id: from, what: "group key or set of members" });
+            return Err(SessionError::Disagreement {
+                id: from,
+                what: "group key or set of members",
+            });
         }
-        if keep_first(&mut self.readies, from, message.clone()).map_err(|message| SessionError::Second { id: from, message })? {
+        if keep_first(&mut self.readies, from, message.clone())
+            .map_err(|message| SessionError::Second { id: from, message })?
+        {
             self.relays.push((None, ToVault::Ready(message)));
         }
         Ok(())
@@ -122,8 +171,15 @@ impl Setup {
 
     /// What a hospital is owed of the set-up from entry `from` on.
     pub(super) fn relays(&self, to: HospitalId, from: usize) -> (Vec<ToVault>, usize) {
-        let owed = self.relays.iter().skip(from).filter(|(recipient, _)| recipient.is_none_or(|recipient| recipient == to));
-        (owed.map(|(_, message)| message.clone()).collect(), self.relays.len())
+        let owed = self
+            .relays
+            .iter()
+            .skip(from)
+            .filter(|(recipient, _)| recipient.is_none_or(|recipient| recipient == to));
+        (
+            owed.map(|(_, message)| message.clone()).collect(),
+            self.relays.len(),
+        )
     }
 
     fn all_joined(&self) -> bool {
@@ -131,19 +187,35 @@ impl Setup {
     }
 }
 
-fn verify<T: Message>(message: &Signed<T>, from: HospitalId, roster: &Roster) -> Result<T, SessionError> {
-    let member = roster.member(from).ok_or(SessionError::NotOnRoster { id: from })?;
+fn verify<T: Message>(
+    message: &Signed<T>,
+    from: HospitalId,
+    roster: &Roster,
+) -> Result<T, SessionError> {
+    let member = roster
+        .member(from)
+        .ok_or(SessionError::NotOnRoster { id: from })?;
     message
         .verify(&member.signing_key, format_args!("hospital {from}"))
         .map_err(|error| SessionError::Malformed(error.to_string()))
 }
 
 fn own(from: HospitalId, Id(id): Id) -> Result<(), SessionError> {
-    if id == from { Ok(()) } else { Err(SessionError::Malformed(format!("hospital {from} speaks for hospital {id}"))) }
+    if id == from {
+        Ok(())
+    } else {
+        Err(SessionError::Malformed(format!(
+            "hospital {from} speaks for hospital {id}"
+        )))
+    }
 }
 
 /// Keeps the first message under a key: true when it is new, false when it is the same again.
-fn keep_first<K: Ord, T: Message>(map: &mut BTreeMap<K, Signed<T>>, key: K, message: Signed<T>) -> Result<bool, &'static str> {
+fn keep_first<K: Ord, T: Message>(
+    map: &mut BTreeMap<K, Signed<T>>,
+    key: K,
+    message: Signed<T>,
+) -> Result<bool, &'static str> {
     match map.get(&key) {
         Some(known) if *known == message => Ok(false),
         Some(_) => Err(T::TYPE),

@@ -132,42 +132,80 @@ pub fn check_contribution(
     joined: &[HospitalId],
     roster: &Roster,
 ) -> Result<(Contribution, ContributionManifest), RoundError> {
-    let contribution: Contribution = codec::decode(bytes).map_err(crate::identity::SignedError::from)?;
+    let contribution: Contribution =
+        codec::decode(bytes).map_err(crate::identity::SignedError::from)?;
     let manifest = verify_manifest(&contribution.manifest, from, header, roster)?;
-    let wrong = |part, found, expected| Err(RoundError::WrongLength { id: from, part, found, expected });
+    let wrong = |part, found, expected| {
+        Err(RoundError::WrongLength {
+            id: from,
+            part,
+            found,
+            expected,
+        })
+    };
     if contribution.chunks.0.len() != chunks * CHUNK_BYTES {
-        return wrong("bytes of chunks", contribution.chunks.0.len(), chunks * CHUNK_BYTES);
+        return wrong(
+            "bytes of chunks",
+            contribution.chunks.0.len(),
+            chunks * CHUNK_BYTES,
+        );
     }
     let recipients = joined.iter().filter(|&&id| id != from);
-    if !contribution.boxes.iter().map(|entry| entry.to.0).eq(recipients.copied()) {
+    if !contribution
+        .boxes
+        .iter()
+        .map(|entry| entry.to.0)
+        .eq(recipients.copied())
+    {
         return wrong("boxes in order", contribution.boxes.len(), joined.len() - 1);
     }
-    if let Some(entry) = contribution.boxes.iter().find(|entry| entry.sealed.0.len() != BOX_BYTES) {
+    if let Some(entry) = contribution
+        .boxes
+        .iter()
+        .find(|entry| entry.sealed.0.len() != BOX_BYTES)
+    {
         return wrong("bytes in a box", entry.sealed.0.len(), BOX_BYTES);
     }
     if boxes_root(&contribution.boxes) != manifest.boxes_root {
-        return Err(RoundError::WrongRoot { id: from, part: "boxes" });
+        return Err(RoundError::WrongRoot {
+            id: from,
+            part: "boxes",
+        });
     }
     if chunks_root(&contribution.chunks.0) != manifest.chunks_root {
-        return Err(RoundError::WrongRoot { id: from, part: "chunks" });
+        return Err(RoundError::WrongRoot {
+            id: from,
+            part: "chunks",
+        });
     }
-    if contribution.chunks.0.chunks(CHUNK_BYTES).any(|chunk| check_chunk(chunk).is_err()) {
+    if contribution
+        .chunks
+        .0
+        .chunks(CHUNK_BYTES)
+        .any(|chunk| check_chunk(chunk).is_err())
+    {
         return Err(RoundError::WordOutOfRange { id: from });
     }
     Ok((contribution, manifest))
 }
 
 /// The box for each recipient, with its path.
-pub fn forwards(contribution: &Contribution) -> impl Iterator<Item = (HospitalId, BoxForward)> + '_ {
+pub fn forwards(
+    contribution: &Contribution,
+) -> impl Iterator<Item = (HospitalId, BoxForward)> + '_ {
     let leaves = box_leaves(&contribution.boxes);
-    contribution.boxes.iter().enumerate().map(move |(index, entry)| {
-        let forward = BoxForward {
-            manifest: contribution.manifest.clone(),
-            sealed: entry.sealed.clone(),
-            path: List(tree_path(&leaves, index)),
-        };
-        (entry.to.0, forward)
-    })
+    contribution
+        .boxes
+        .iter()
+        .enumerate()
+        .map(move |(index, entry)| {
+            let forward = BoxForward {
+                manifest: contribution.manifest.clone(),
+                sealed: entry.sealed.clone(),
+                path: List(tree_path(&leaves, index)),
+            };
+            (entry.to.0, forward)
+        })
 }
 
 /// Checks a forwarded box as its recipient does and gives the contributor's manifest.
@@ -181,19 +219,41 @@ pub fn check_forward(
     joined: &[HospitalId],
     roster: &Roster,
 ) -> Result<ContributionManifest, RoundError> {
-    let from = forward.manifest.read_unverified().map_err(crate::identity::SignedError::from)?.id.0;
+    let from = forward
+        .manifest
+        .read_unverified()
+        .map_err(crate::identity::SignedError::from)?
+        .id
+        .0;
     if !joined.contains(&from) || from == recipient {
         return Err(RoundError::NotJoined { id: from });
     }
     let manifest = verify_manifest(&forward.manifest, from, header, roster)?;
     if forward.sealed.0.len() != BOX_BYTES {
-        return Err(RoundError::WrongLength { id: from, part: "bytes in a box", found: forward.sealed.0.len(), expected: BOX_BYTES });
+        return Err(RoundError::WrongLength {
+            id: from,
+            part: "bytes in a box",
+            found: forward.sealed.0.len(),
+            expected: BOX_BYTES,
+        });
     }
-    let index = joined.iter().filter(|&&id| id != from).position(|&id| id == recipient);
+    let index = joined
+        .iter()
+        .filter(|&&id| id != from)
+        .position(|&id| id == recipient);
     let index = index.ok_or(RoundError::NotJoined { id: recipient })?;
     let leaf = box_leaf(recipient, &forward.sealed.0);
-    if !verify_path(&manifest.boxes_root, index, joined.len() - 1, &leaf, &forward.path) {
-        return Err(RoundError::WrongRoot { id: from, part: "boxes" });
+    if !verify_path(
+        &manifest.boxes_root,
+        index,
+        joined.len() - 1,
+        &leaf,
+        &forward.path,
+    ) {
+        return Err(RoundError::WrongRoot {
+            id: from,
+            part: "boxes",
+        });
     }
     Ok(manifest)
 }
@@ -204,16 +264,23 @@ fn verify_manifest(
     header: &Digest,
     roster: &Roster,
 ) -> Result<ContributionManifest, RoundError> {
-    let member = roster.member(from).ok_or(RoundError::NotJoined { id: from })?;
+    let member = roster
+        .member(from)
+        .ok_or(RoundError::NotJoined { id: from })?;
     let body = manifest.verify(&member.signing_key, format_args!("hospital {from}"))?;
     if body.header != *header || body.id.0 != from {
-        return Err(RoundError::OtherRound { message: "a contribution" });
+        return Err(RoundError::OtherRound {
+            message: "a contribution",
+        });
     }
     Ok(body)
 }
 
 fn box_leaves(boxes: &[ShareBox]) -> Vec<Digest> {
-    boxes.iter().map(|entry| box_leaf(entry.to.0, &entry.sealed.0)).collect()
+    boxes
+        .iter()
+        .map(|entry| box_leaf(entry.to.0, &entry.sealed.0))
+        .collect()
 }
 
 /// The recipient is part of the leaf, so that a box cannot be passed off as another's.

@@ -102,7 +102,12 @@ pub struct RoundContext<'a> {
 impl RoundContext<'_> {
     /// The header of round `round`.
     pub fn open(&self, purpose: Purpose, round: u32, nonce: [u8; 32]) -> RoundOpen {
-        let digits = self.manifest.counters(purpose).iter().map(|counter| counter.digits).collect();
+        let digits = self
+            .manifest
+            .counters(purpose)
+            .iter()
+            .map(|counter| counter.digits)
+            .collect();
         RoundOpen {
             version: crate::codec::WIRE_VERSION,
             suite: SUITE,
@@ -169,14 +174,39 @@ impl RoundContext<'_> {
             closes: _,
             nonce: _,
         } = header;
-        same!(version, suite, session, run, joined_set, gid, layout_hash, values, counter_digits, fields, field_bits, value_bits);
-        same!(largest_weight, clip_rule, threshold, min_contributors, silence_secs, closes);
+        same!(
+            version,
+            suite,
+            session,
+            run,
+            joined_set,
+            gid,
+            layout_hash,
+            values,
+            counter_digits,
+            fields,
+            field_bits,
+            value_bits
+        );
+        same!(
+            largest_weight,
+            clip_rule,
+            threshold,
+            min_contributors,
+            silence_secs,
+            closes
+        );
         if header.round <= last_round {
-            return Err(RoundError::OldRound { round: header.round, last: last_round });
+            return Err(RoundError::OldRound {
+                round: header.round,
+                last: last_round,
+            });
         }
         same!(transcript, model_hash);
         if self.joined < self.roster.threshold() {
-            return Err(RoundError::HeaderMismatch { field: "joined_set" });
+            return Err(RoundError::HeaderMismatch {
+                field: "joined_set",
+            });
         }
         Ok(())
     }
@@ -185,7 +215,11 @@ impl RoundContext<'_> {
 impl RoundOpen {
     /// The key of this sum.
     pub fn key(&self) -> SumKey {
-        SumKey { run: self.run, purpose: self.purpose, model_hash: self.model_hash }
+        SumKey {
+            run: self.run,
+            purpose: self.purpose,
+            model_hash: self.model_hash,
+        }
     }
 }
 
@@ -214,7 +248,10 @@ mod tests {
         };
         let good = context.open(Purpose::Update, 9, [7; 32]);
         assert_eq!(context.check(&good, 8), Ok(()));
-        assert_eq!(context.check(&good, 9), Err(RoundError::OldRound { round: 9, last: 9 }));
+        assert_eq!(
+            context.check(&good, 9),
+            Err(RoundError::OldRound { round: 9, last: 9 })
+        );
         let faults: [(&str, fn(&mut RoundOpen)); 12] = [
             ("version", |header| header.version += 1),
             ("suite", |header| header.suite = 2),
@@ -232,7 +269,10 @@ mod tests {
         for (field, spoil) in faults {
             let mut header = good.clone();
             spoil(&mut header);
-            assert_eq!(context.check(&header, 8), Err(RoundError::HeaderMismatch { field }));
+            assert_eq!(
+                context.check(&header, 8),
+                Err(RoundError::HeaderMismatch { field })
+            );
         }
     }
 }

@@ -129,7 +129,9 @@ pub enum RoundError {
     #[error("another set of contributors was already answered for in this round")]
     SecondSet,
     /// An evaluation over a set too close to an earlier one.
-    #[error("evaluating over these contributors, after an earlier evaluation, would single out fewer than {least} hospitals")]
+    #[error(
+        "evaluating over these contributors, after an earlier evaluation, would single out fewer than {least} hospitals"
+    )]
     EvaluationDifference {
         /// `m_min`.
         least: usize,
@@ -151,6 +153,15 @@ pub enum RoundError {
 }
 
 /// `T_r = H('T' || T_{r-1} || hh || uh || sum_root || model_hash_after)`.
-pub fn next_transcript(previous: &Digest, header: &Digest, contributors: &Digest, sum_root: &Digest, model_after: &Digest) -> Digest {
-    crypto::hash::labelled_hash("T", &[previous, header, contributors, sum_root, model_after])
+pub fn next_transcript(
+    previous: &Digest,
+    header: &Digest,
+    contributors: &Digest,
+    sum_root: &Digest,
+    model_after: &Digest,
+) -> Digest {
+    crypto::hash::labelled_hash(
+        "T",
+        &[previous, header, contributors, sum_root, model_after],
+    )
 }

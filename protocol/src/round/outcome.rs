@@ -2,7 +2,10 @@
 
 use crypto::hash::{Digest, labelled_hash};
 
-use super::{header::RoundOpen, unlock::{UnlockRequest, UnlockShare}};
+use super::{
+    header::RoundOpen,
+    unlock::{UnlockRequest, UnlockShare},
+};
 use crate::{
     codec::{Bytes, Decode, Encode, Id, List},
     identity::{Message, Signed},

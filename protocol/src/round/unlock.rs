@@ -68,18 +68,32 @@ impl UnlockRequest {
 
     /// The members of U.
     pub fn members(&self) -> BTreeSet<HospitalId> {
-        self.contributors.iter().map(|contributor| contributor.id.0).collect()
+        self.contributors
+            .iter()
+            .map(|contributor| contributor.id.0)
+            .collect()
     }
 
     /// Point 2 of PROTOCOL.md 3.6: distinct and joined, at least `m_min`, every signature valid.
     ///
     /// # Errors
     /// [`RoundError`].
-    pub fn check(&self, header: &Digest, joined: &[HospitalId], roster: &Roster) -> Result<(), RoundError> {
+    pub fn check(
+        &self,
+        header: &Digest,
+        joined: &[HospitalId],
+        roster: &Roster,
+    ) -> Result<(), RoundError> {
         if self.header != *header {
-            return Err(RoundError::OtherRound { message: "an unlock request" });
+            return Err(RoundError::OtherRound {
+                message: "an unlock request",
+            });
         }
-        if self.contributors.windows(2).any(|pair| pair[0].id >= pair[1].id) {
+        if self
+            .contributors
+            .windows(2)
+            .any(|pair| pair[0].id >= pair[1].id)
+        {
             return Err(RoundError::Unsorted);
         }
         let (found, least) = (self.contributors.len(), roster.min_contributors());
@@ -88,7 +102,10 @@ impl UnlockRequest {
         }
         for contributor in self.contributors.iter() {
             let id = contributor.id.0;
-            let member = roster.member(id).filter(|_| joined.contains(&id)).ok_or(RoundError::NotJoined { id })?;
+            let member = roster
+                .member(id)
+                .filter(|_| joined.contains(&id))
+                .ok_or(RoundError::NotJoined { id })?;
             verify_digest::<ContributionManifest>(
                 &contributor.digest,
                 &contributor.signature,
@@ -132,7 +149,10 @@ pub fn choose_contributors(
         .max_by_key(|group| (group.len(), std::cmp::Reverse(group.first().copied())))
         .unwrap_or_default();
     while !set.is_empty() {
-        let complete = vaults.iter().filter(|&&vault| set.iter().all(|&from| holds(vault, from))).count();
+        let complete = vaults
+            .iter()
+            .filter(|&&vault| set.iter().all(|&from| holds(vault, from)))
+            .count();
         if complete >= threshold {
             break;
         }
@@ -169,27 +189,55 @@ mod tests {
                 boxes_root: [3; 32],
                 commit: [4; 32],
             };
-            let signed = Signed::sign(&manifest, &federation.hospital_keys[usize::from(number) - 1]);
-            Contributor { id: Id(id(number)), digest: signed.digest(), signature: *signed.signature() }
+            let signed = Signed::sign(
+                &manifest,
+                &federation.hospital_keys[usize::from(number) - 1],
+            );
+            Contributor {
+                id: Id(id(number)),
+                digest: signed.digest(),
+                signature: *signed.signature(),
+            }
         });
-        UnlockRequest { header: [1; 32], contributors: contributors.collect() }
+        UnlockRequest {
+            header: [1; 32],
+            contributors: contributors.collect(),
+        }
     }
 
     #[test]
     fn a_request_is_checked_in_every_part() {
         let roster = federation(5).roster;
         let joined: Vec<_> = (1..=5).map(id).collect();
-        assert_eq!(request(&[1, 2, 3, 5]).check(&[1; 32], &joined, &roster), Ok(()));
-        let refused = |request: UnlockRequest| request.check(&[1; 32], &joined, &roster).expect_err("refused");
-        assert_eq!(refused(request(&[1, 2, 3])), RoundError::TooFewContributors { found: 3, least: 4 });
+        assert_eq!(
+            request(&[1, 2, 3, 5]).check(&[1; 32], &joined, &roster),
+            Ok(())
+        );
+        let refused = |request: UnlockRequest| {
+            request
+                .check(&[1; 32], &joined, &roster)
+                .expect_err("refused")
+        };
+        assert_eq!(
+            refused(request(&[1, 2, 3])),
+            RoundError::TooFewContributors { found: 3, least: 4 }
+        );
         assert_eq!(refused(request(&[1, 2, 3, 3])), RoundError::Unsorted);
         assert_eq!(refused(request(&[2, 1, 3, 4])), RoundError::Unsorted);
         let mut digest = request(&[1, 2, 3, 4]);
         digest.contributors.0[1].digest[0] ^= 1;
         assert!(matches!(refused(digest), RoundError::Signed(_)));
-        assert_eq!(request(&[1, 2, 3, 4]).check(&[9; 32], &joined, &roster), Err(RoundError::OtherRound { message: "an unlock request" }));
+        assert_eq!(
+            request(&[1, 2, 3, 4]).check(&[9; 32], &joined, &roster),
+            Err(RoundError::OtherRound {
+                message: "an unlock request"
+            })
+        );
         let four_joined = &joined[..4];
-        assert_eq!(request(&[1, 2, 3, 5]).check(&[1; 32], four_joined, &roster), Err(RoundError::NotJoined { id: id(5) }));
+        assert_eq!(
+            request(&[1, 2, 3, 5]).check(&[1; 32], four_joined, &roster),
+            Err(RoundError::NotJoined { id: id(5) })
+        );
     }
 
     #[test]
@@ -199,7 +247,12 @@ mod tests {
         header.header[0] ^= 1;
         let mut digest = base.clone();
         digest.contributors.0[0].digest[0] ^= 1;
-        for other in [header, digest, request(&[1, 2, 3, 5]), request(&[1, 2, 3, 4, 5])] {
+        for other in [
+            header,
+            digest,
+            request(&[1, 2, 3, 5]),
+            request(&[1, 2, 3, 4, 5]),
+        ] {
             assert_ne!(other.hash(), base.hash());
         }
     }
@@ -217,14 +270,26 @@ mod tests {
     fn u_is_the_largest_set_that_enough_vaults_can_answer_for() {
         let vaults: Vec<_> = (1..=5).map(id).collect();
         let uploads: BTreeMap<_, _> = vaults.iter().map(|&vault| (vault, [0; 32])).collect();
-        assert_eq!(choose_contributors(&uploads, |_, _| true, &vaults, 4), set(&[1, 2, 3, 4, 5]));
+        assert_eq!(
+            choose_contributors(&uploads, |_, _| true, &vaults, 4),
+            set(&[1, 2, 3, 4, 5])
+        );
         // Only vaults 1 and 2 hold the box of 3.
         let holds = |vault: HospitalId, from: HospitalId| from != id(3) || vault <= id(2);
-        assert_eq!(choose_contributors(&uploads, holds, &vaults, 4), set(&[1, 2, 4, 5]));
+        assert_eq!(
+            choose_contributors(&uploads, holds, &vaults, 4),
+            set(&[1, 2, 4, 5])
+        );
         // One hospital with another commit is left out.
         let mut mixed = uploads.clone();
         mixed.insert(id(1), [1; 32]);
-        assert_eq!(choose_contributors(&mixed, |_, _| true, &vaults, 4), set(&[2, 3, 4, 5]));
-        assert_eq!(choose_contributors(&uploads, |_, _| false, &vaults, 4), set(&[]));
+        assert_eq!(
+            choose_contributors(&mixed, |_, _| true, &vaults, 4),
+            set(&[2, 3, 4, 5])
+        );
+        assert_eq!(
+            choose_contributors(&uploads, |_, _| false, &vaults, 4),
+            set(&[])
+        );
     }
 }
