@@ -187,7 +187,7 @@ fn slices(shown: &[ShownSlice], names: &[&str]) -> anyhow::Result<String> {
             .unwrap_or(0.0);
         let _ = write!(
             section,
-            "<figure><img width=\"160\" height=\"160\" alt=\"axial slice\" src=\"{}\"><figcaption>hospital {}, {}<br>true: {}<br>\
+            "<figure><img width=\"160\" height=\"160\" alt=\"axial slice\" src=\"{}\"><figcaption>hospital {}, patient {}<br>true: {}<br>\
              predicted: {} ({probability:.2}), {verdict}</figcaption></figure>",
             data_address(&slice.slice)?,
             slice.hospital,

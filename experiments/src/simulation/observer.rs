@@ -32,6 +32,7 @@ pub struct Observer {
     manifest: Arc<Manifest>,
     progress: Arc<Progress>,
     began: Instant,
+    session_ready: bool,
     /// The check of the sums.
     pub sums: SumCheck,
     /// The learning rounds.
@@ -53,6 +54,7 @@ impl Observer {
             manifest,
             progress,
             began: Instant::now(),
+            session_ready: false,
             sums,
             history: History::default(),
             transcript: Vec::new(),
@@ -147,10 +149,14 @@ impl Observer {
 
     fn see_coordinator(&mut self, event: Event) {
         match event {
-            Event::SessionReady => self.progress.line("all hospitals hold each other's keys"),
+            // Told again when a hospital returns.
+            Event::SessionReady if !self.session_ready => {
+                self.session_ready = true;
+                self.progress.line("all hospitals hold each other's keys");
+            }
             Event::Waiting { present, needed } => {
                 self.progress.line(format!(
-                    "waiting for hospitals: {present} of {needed} are here"
+                    "waiting for hospitals: {present} are here, {needed} are needed"
                 ));
             }
             Event::Abandoned {

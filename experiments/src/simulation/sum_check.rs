@@ -239,10 +239,7 @@ mod tests {
         .manifest();
         manifest.conditioning = Conditioning::None;
         manifest.layout = ModelLayout {
-            tensors: manifest.layout.tensors.0[..3]
-                .to_vec()
-                .into_iter()
-                .collect(),
+            tensors: manifest.layout.tensors[..3].iter().cloned().collect(),
         };
         manifest
     }

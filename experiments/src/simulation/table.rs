@@ -97,7 +97,7 @@ pub fn table(summary: &Summary, out: &std::path::Path) -> String {
 /// Said beside every number of a split that leaks.
 pub fn leak_warning(summary: &Summary) -> &'static str {
     if summary.split == "slice" {
-        " [split by slice: slices of one patient on both sides]"
+        " [leaks: by slice]"
     } else {
         ""
     }
@@ -116,16 +116,7 @@ pub fn sums_in_words(summary: &Summary) -> Option<String> {
         "{exact}; the mean within {quantising:.2} quantisation steps of that of the floats"
     );
     if cut_off > 0 {
-        let contributions: usize = summary
-            .history
-            .iter()
-            .map(|round| round.contributors.len())
-            .sum();
-        let share = cut_off as f64 / (contributions.max(1) * summary.parameters) as f64;
-        words += &format!(
-            " where no clip cut off a value, as it did with {:.2}% of them",
-            100.0 * share
-        );
+        words += &format!(" where no clip cut off a value ({cut_off} values over the run)");
     }
     Some(words)
 }
