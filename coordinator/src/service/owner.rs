@@ -80,8 +80,12 @@ impl Owner {
 
     /// Drives the run to its end, then parts with the hospitals.
     pub(super) async fn drive(mut self, mut queue: mpsc::Receiver<Input>) -> (Ending, Spent) {
-        while self.ending.is_none() {
+        loop {
             self.let_time_pass();
+            if self.ending.is_some() {
+                // Also time alone can end a run: nothing more may come then.
+                break;
+            }
             match self.next_input(&mut queue).await {
                 Some(Input::Stop) => self.ending = Some(Ending::Stopped),
                 Some(input) => self.take(input),
