@@ -133,8 +133,12 @@ impl<J: Journal + 'static> Participant<J> {
             trainer_thread(trainer, &slots, &trainer_jobs, &results, &steps)
         });
         let vault = self.vault;
-        let vault_thread =
-            std::thread::spawn(move || vault_thread(vault, &vault_inputs, &vault_outputs));
+        let (failure, failed) = tokio::sync::oneshot::channel();
+        let vault_thread = std::thread::spawn(move || {
+            if let Err(error) = vault_thread(vault, &vault_inputs, &vault_outputs) {
+                let _ = failure.send(error);
+            }
+        });
         let shell = Shell {
             dialer: self.dialer,
             events: self.events,
@@ -153,6 +157,9 @@ impl<J: Journal + 'static> Participant<J> {
             contributed: (Purpose::Stats, 0),
         };
         let result = tokio::select! {
+            biased;
+            // Also while there is no connection. A vault that dies without an error drops the sender.
+            error = failed => Err(error.map_or(RunError::ThreadDied("vault"), RunError::from)),
             result = shell.run() => result,
             () = stop => Err(RunError::Stopped),
         };
@@ -176,7 +183,6 @@ enum FromThreads {
     Step { done: usize, total: usize },
     TrainerStarted,
     TrainerDone,
-    Failed(VaultError),
 }
 
 #[derive(Clone, Copy)]
@@ -196,7 +202,7 @@ fn vault_thread<J: Journal>(
     mut vault: Vault<J>,
     inputs: &mpsc::Receiver<VaultInput>,
     outputs: &channel::UnboundedSender<FromThreads>,
-) {
+) -> Result<(), VaultError> {
     while let Ok(input) = inputs.recv() {
         let began = Instant::now();
         let (phase, result) = match input {
@@ -232,11 +238,9 @@ fn vault_thread<J: Journal>(
         while let Some(output) = vault.poll_output() {
             let _ = outputs.send(FromThreads::Output(output));
         }
-        if let Err(error) = result {
-            let _ = outputs.send(FromThreads::Failed(error));
-            return;
-        }
+        result?;
     }
+    Ok(())
 }
 
 fn trainer_thread(
@@ -392,6 +396,7 @@ impl Shell {
     async fn serve(&mut self, mut link: CoordinatorLink) -> Result<LinkEnd, RunError> {
         let sender = link.sender();
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
+        heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.link_number += 1;
         let mut introduced = false;
         self.to_vault(VaultInput::Connected)?;
@@ -410,6 +415,7 @@ impl Shell {
                     }
                     Err(Disconnect::ByPeer { code: CloseCode::Application(ALREADY_CONNECTED), reason }) => return Ok(LinkEnd::Occupied(reason)),
                     Err(Disconnect::ByPeer { code: CloseCode::Application(_), reason }) => return Err(RunError::Ended(reason)),
+                    Err(Disconnect::ByPeer { code: CloseCode::Done, reason }) => return self.last_word(reason).await,
                     Err(disconnect) => return Ok(LinkEnd::Lost(disconnect.to_string())),
                 },
                 output = self.outputs.recv() => match output.ok_or(RunError::ThreadDied("vault"))? {
@@ -439,10 +445,6 @@ impl Shell {
                     FromThreads::TrainerDone => {
                         self.pulse.jobs -= 1;
                         self.pulse.moved = None;
-                    }
-                    FromThreads::Failed(error) => {
-                        link.close(CloseCode::ShuttingDown, "this hospital cannot go on").await;
-                        return Err(error.into());
                     }
                 },
                 Some((number, transfer)) = self.transfers.1.recv() => match transfer {
@@ -474,6 +476,26 @@ impl Shell {
                     let _ = sender.send(codec::encode_frame(&ToCoordinator::Alive)).await;
                 }
             }
+        }
+    }
+
+    /// The coordinator is done. The vault may still be at work on the messages before: what it makes of them decides how we end.
+    async fn last_word(&mut self, reason: String) -> Result<LinkEnd, RunError> {
+        let finished = async {
+            while let Some(output) = self.outputs.recv().await {
+                match output {
+                    FromThreads::Output(VaultOutput::Finished) => return true,
+                    FromThreads::Output(VaultOutput::Event(event)) => {
+                        let _ = self.events.send(ParticipantEvent::Vault(event));
+                    }
+                    _ => {}
+                }
+            }
+            false
+        };
+        match tokio::time::timeout(PATIENCE_WITH_OWN_VAULT, finished).await {
+            Ok(true) => Ok(LinkEnd::Finished),
+            _ => Err(RunError::Ended(reason)),
         }
     }
 
@@ -596,6 +618,7 @@ const HEARTBEAT: Duration = Duration::from_secs(2);
 /// A training step takes a second or two; a trainer that has not moved for so long will not any more.
 const TRAINER_IS_STUCK_AFTER: Duration = Duration::from_secs(300);
 const BEFORE_RECONNECTING: Duration = Duration::from_millis(300);
+const PATIENCE_WITH_OWN_VAULT: Duration = Duration::from_secs(30);
 const PATIENCE_WITH_OWN_GHOST: Duration = Duration::from_secs(15);
 
 #[cfg(test)]

@@ -40,6 +40,8 @@ struct Run<'a> {
     published: BTreeMap<Digest, Arc<[u8]>>,
     interference: Interference<'a>,
     spoil_outcome: Box<dyn Fn(&mut Outcome) + 'a>,
+    /// Training goes wrong here: the update is not a number.
+    diverges: Option<HospitalId>,
     /// The connection loses this hospital's next `RoundClosed`.
     lose_next_close_of: Option<HospitalId>,
     /// Vanish when asked to upload to this learning round.
@@ -165,6 +167,7 @@ impl<'a> Run<'a> {
             published: BTreeMap::new(),
             interference: Box::new(|_, message| Some(message)),
             spoil_outcome: Box::new(|_| {}),
+            diverges: None,
             lose_next_close_of: None,
             drop_before_upload: Vec::new(),
             now: Timestamp(1_000),
@@ -289,7 +292,10 @@ impl<'a> Run<'a> {
             }
             VaultOutput::Train(request) => {
                 self.trained += 1;
-                let update = train(id, &request);
+                let mut update = train(id, &request);
+                if self.diverges == Some(id) {
+                    update.model[7] = f32::NAN;
+                }
                 self.vault(id)
                     .handle_trained(request.model_hash, update)
                     .expect("nothing fatal");
@@ -755,4 +761,35 @@ fn one_wrong_answer_among_more_than_enough_does_not_matter() {
     });
     run.connect_all();
     assert!(run.completed().is_some(), "{:?}", run.refusals);
+}
+
+#[test]
+fn a_hospital_whose_training_diverges_says_so_and_is_not_waited_for() {
+    let mut run = Run::new(4, &manifest(1, Conditioning::None));
+    run.diverges = Some(id(3));
+    run.connect_all();
+    assert!(
+        run.completed().is_some(),
+        "without any time passing: {:?}",
+        run.events
+    );
+    assert_eq!(run.contributors(Purpose::Update), [vec![1, 2, 4]]);
+    assert!(run.refused_with("not finite"), "{:?}", run.refusals);
+}
+
+#[test]
+fn a_run_whose_hospitals_all_diverge_fails_instead_of_trying_for_ever() {
+    let mut run = Run::new(2, &manifest(1, Conditioning::None));
+    run.diverges = Some(id(2));
+    run.connect_all();
+    for _ in 0..40 {
+        run.wait();
+    }
+    assert!(
+        run.events
+            .iter()
+            .any(|event| matches!(event, Event::Failed { .. })),
+        "{:?}",
+        run.events
+    );
 }

@@ -1,6 +1,9 @@
 //! What travels on the control stream, each way.
 
-use crypto::hash::{Digest, labelled_hash};
+use crypto::{
+    ckks::Profile,
+    hash::{Digest, labelled_hash},
+};
 
 use crate::{
     codec::{Bytes, Decode, Encode, Id, List, Text},
@@ -137,6 +140,14 @@ pub struct EncryptedFeatures {
     pub block: u32,
     /// A seeded ciphertext.
     pub bytes: Bytes,
+}
+
+/// So many blocks of patients a hospital may have: their products fit one control frame of 4 MiB.
+pub fn most_blocks(profile: Profile) -> u32 {
+    match profile {
+        Profile::Hardened => 31,
+        Profile::Study => 15,
+    }
 }
 
 /// W under a hospital's own key, tiled over the slots.

@@ -81,14 +81,19 @@ impl Owner {
     /// Drives the run to its end, then parts with the hospitals.
     pub(super) async fn drive(mut self, mut queue: mpsc::Receiver<Input>) -> (Ending, Spent) {
         loop {
+            // What has arrived counts before the time does: a sign of life that waited in the queue is one.
+            for _ in 0..queue.len() {
+                if let Ok(input) = queue.try_recv() {
+                    self.take_or_stop(input);
+                }
+            }
             self.let_time_pass();
             if self.ending.is_some() {
                 // Also time alone can end a run: nothing more may come then.
                 break;
             }
             match self.next_input(&mut queue).await {
-                Some(Input::Stop) => self.ending = Some(Ending::Stopped),
-                Some(input) => self.take(input),
+                Some(input) => self.take_or_stop(input),
                 None => {}
             }
         }
@@ -120,6 +125,13 @@ impl Owner {
             None => queue.recv().await,
         };
         Some(input.unwrap_or(Input::Stop))
+    }
+
+    fn take_or_stop(&mut self, input: Input) {
+        match input {
+            Input::Stop => self.end(Ending::Stopped),
+            input => self.take(input),
+        }
     }
 
     fn let_time_pass(&mut self) {

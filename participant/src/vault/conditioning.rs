@@ -136,7 +136,8 @@ impl Conditioner {
     /// W has moved: products with the old one are of no use any more.
     pub fn forget_request(&mut self) {
         if let Some(encryption) = &mut self.encryption {
-            encryption.pending = None;
+            // What was unanswered may not have arrived: the next request announces the key again.
+            encryption.announced &= encryption.pending.take().is_none();
         }
     }
 

@@ -658,6 +658,9 @@ impl<J: Journal> Vault<J> {
         match step(self) {
             Ok(()) => Ok(()),
             Err(StepError::Round(error)) => {
+                if matches!(error, RoundError::NotSummable(_)) {
+                    self.give_up_round();
+                }
                 self.event(VaultEvent::Refused {
                     reason: error.to_string(),
                 });

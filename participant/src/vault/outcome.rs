@@ -73,12 +73,10 @@ impl<J: Journal> Vault<J> {
         let mut seen_ids = BTreeSet::new();
         let mut shares: Vec<(HospitalId, UnlockVector)> = Vec::new();
         for signed in outcome.shares.iter() {
-            let id = signed
-                .read_unverified()
-                .map_err(SignedError::from)
-                .map_err(RoundError::from)?
-                .id
-                .0;
+            // One share that does not stand is no reason to do without the others.
+            let Ok(Id(id)) = signed.read_unverified().map(|share| share.id) else {
+                continue;
+            };
             let Some(peer) = roster.member(id).filter(|_| joined.contains(&id)) else {
                 continue;
             };

@@ -37,6 +37,8 @@ pub(super) struct VaultRound {
     pub(super) hash: Digest,
     learning_round: u32,
     started: bool,
+    /// Nothing that can be summed came of our work: we do not contribute.
+    given_up: bool,
     contribution: Option<OwnContribution>,
     boxes: BTreeMap<HospitalId, HeldShare>,
     answer: Option<Signed<UnlockShare>>,
@@ -61,6 +63,7 @@ impl VaultRound {
             hash,
             learning_round,
             started: false,
+            given_up: false,
             contribution: None,
             boxes: BTreeMap::new(),
             answer: None,
@@ -103,6 +106,7 @@ impl<J: Journal> Vault<J> {
         self.in_round(|vault| {
             if vault.is_in_round(&signed.digest()) {
                 // The same header on a new connection.
+                vault.say_if_given_up();
                 return vault.acknowledge();
             }
             let accepted = vault.accept_header(&signed);
@@ -117,6 +121,27 @@ impl<J: Journal> Vault<J> {
             accepted?;
             vault.start_work()
         })
+    }
+
+    /// Contributes nothing to the round at hand, and says so: the others need not wait. Why, stays here.
+    pub(super) fn give_up_round(&mut self) {
+        if let Stage::Keyed { member, .. } = &mut self.stage {
+            member.trained = None;
+            if let Some(round) = &mut member.round {
+                round.given_up = true;
+            }
+        }
+        self.say_if_given_up();
+    }
+
+    fn say_if_given_up(&mut self) {
+        let Stage::Keyed { member, .. } = &self.stage else {
+            return;
+        };
+        if let Some(round) = member.round.as_ref().filter(|round| round.given_up) {
+            let (header, reason) = (round.hash, "no usable contribution".into());
+            self.send(ToCoordinator::HeaderRefused { header, reason });
+        }
     }
 
     /// Whether this is the header of the round at hand.
@@ -157,6 +182,13 @@ impl<J: Journal> Vault<J> {
             .into());
         }
         if member.statistics.is_none() != (header.purpose == Purpose::Stats) {
+            return Err(RoundError::HeaderMismatch { field: "purpose" }.into());
+        }
+        let Stage::Keyed { run, .. } = &self.stage else {
+            return Ok(());
+        };
+        if header.purpose == Purpose::Update && member.updates >= run.manifest.rounds {
+            // The operator signed, and our policy accepted, so many updates and no more.
             return Err(RoundError::HeaderMismatch { field: "purpose" }.into());
         }
         let Stage::Keyed { member, keys, .. } = &mut self.stage else {

@@ -147,6 +147,11 @@ impl SettledRound {
         self.failed.insert(from);
     }
 
+    /// Whether this vault could not open the round and has not managed since.
+    pub(super) fn failed_by(&self, id: HospitalId) -> bool {
+        self.failed.contains(&id) && !self.closed.contains_key(&id)
+    }
+
     /// Whether `threshold` of `members` vaults can no longer close the round alike, whatever the others will say.
     pub(super) fn is_stuck(&self, members: usize, threshold: usize) -> bool {
         let undecided = members

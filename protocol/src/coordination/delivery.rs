@@ -148,6 +148,7 @@ impl<R: CryptoRng> Coordinator<R> {
     }
 
     fn owed(&mut self, id: HospitalId) -> Vec<ToVault> {
+        let is_settled = self.round.is_none() && self.plan.is_empty() && self.consensus().is_some();
         let Some(peer) = self.peers.get_mut(&id) else {
             return Vec::new();
         };
@@ -184,7 +185,7 @@ impl<R: CryptoRng> Coordinator<R> {
                 peer.sent.request = true;
                 owed.push(request);
             }
-        } else if self.plan.is_empty() && !peer.sent.finished {
+        } else if is_settled && !peer.sent.finished {
             peer.sent.finished = true;
             owed.push(ToVault::Finished);
         }

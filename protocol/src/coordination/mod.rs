@@ -349,10 +349,18 @@ impl<R: CryptoRng> Coordinator<R> {
                     bytes: bytes.len(),
                 });
             }
-            Err(error) => self.event(Event::Rejected {
-                hospital: from,
-                reason: error.to_string(),
-            }),
+            Err(error) => {
+                if !matches!(error, RoundError::OtherRound { .. }) {
+                    // It will not get better by being sent again.
+                    if let Some(round) = &mut self.round {
+                        round.excuse(from);
+                    }
+                }
+                self.event(Event::Rejected {
+                    hospital: from,
+                    reason: error.to_string(),
+                });
+            }
         }
         self.advance(now);
         result
@@ -440,14 +448,18 @@ impl<R: CryptoRng> Coordinator<R> {
             }
             ToCoordinator::Alive => {}
             ToCoordinator::HeaderRefused { header, reason } => {
-                if self
-                    .round
-                    .as_ref()
-                    .is_some_and(|round| round.is_of(&header))
-                {
+                let round = self.round.as_mut().filter(|round| round.is_of(&header));
+                if round.is_some_and(|round| round.excuse(from)) {
+                    // Once a round, and not at any length: it goes into logs.
+                    let reason: String = reason
+                        .0
+                        .chars()
+                        .filter(|sign| !sign.is_control())
+                        .take(200)
+                        .collect();
                     return Err(format!(
-                        "does not take part in round {}: {}",
-                        self.last_round, reason.0
+                        "does not contribute to round {}: {reason}",
+                        self.last_round
                     ));
                 }
             }
@@ -624,10 +636,12 @@ impl<R: CryptoRng> Coordinator<R> {
         let patient = round.purpose() != Purpose::Update;
         let waited_for = |id: &HospitalId| {
             !round.has_upload(*id)
-                && self
-                    .peers
-                    .get(id)
-                    .is_some_and(|peer| peer.is_waited_for(patient, now, silence))
+                && !round.is_excused(*id)
+                && self.peers.get(id).is_some_and(|peer| {
+                    let cannot_follow = self.chain.get(peer.position);
+                    peer.is_waited_for(patient, now, silence)
+                        && !cannot_follow.is_some_and(|settled| settled.failed_by(*id))
+                })
         };
         let joined = self.setup.joined();
         if joined.iter().any(waited_for) {
@@ -666,6 +680,15 @@ impl<R: CryptoRng> Coordinator<R> {
                 // Tried again, less and less eagerly: contributions that cannot be summed must not make the hospitals spin.
                 let failures = self.reopen.1 + 1;
                 self.reopen = (now.after_secs(silence.min(1 << failures.min(16))), failures);
+                if failures >= MOST_FAILED_ATTEMPTS {
+                    let reason = format!(
+                        "round {number} has come to nothing, like {} before it: {reason}. Ask the hospitals that do not contribute for their logs",
+                        failures - 1
+                    );
+                    self.event(Event::Failed { reason });
+                    self.over = true;
+                    return false;
+                }
             }
             self.event(Event::Abandoned {
                 round: number,
@@ -817,11 +840,12 @@ impl<R: CryptoRng> Coordinator<R> {
         let threshold = self.roster.threshold();
         let settled = self
             .chain
-            .last_mut()
-            .filter(|settled| settled.header_is(&body.header))
+            .iter_mut()
+            .find(|settled| settled.header_is(&body.header))
             .ok_or("fails a round that we do not know")?;
         settled.take_failed(from);
-        if settled.is_stuck(self.setup.joins(), threshold) {
+        if settled.consensus(threshold).is_none() && settled.is_stuck(self.setup.joins(), threshold)
+        {
             self.fail_opening();
         }
         Ok(())
@@ -856,3 +880,6 @@ impl<R: CryptoRng> Coordinator<R> {
         self.outputs.push_back(Output::Event(event));
     }
 }
+
+/// A sum that has been abandoned so often in a row will not succeed.
+const MOST_FAILED_ATTEMPTS: u32 = 8;

@@ -36,6 +36,8 @@ pub(super) struct OngoingRound {
     opened: Timestamp,
     uploads: BTreeMap<HospitalId, Upload>,
     acknowledgements: BTreeMap<HospitalId, BoxAck>,
+    /// Hospitals that have said, or shown, that they will not contribute.
+    excused: BTreeSet<HospitalId>,
     phase: Phase,
 }
 
@@ -74,6 +76,7 @@ impl OngoingRound {
             opened,
             uploads: BTreeMap::new(),
             acknowledgements: BTreeMap::new(),
+            excused: BTreeSet::new(),
             phase: Phase::Collecting,
         }
     }
@@ -92,6 +95,15 @@ impl OngoingRound {
 
     pub(super) fn is_collecting(&self) -> bool {
         matches!(self.phase, Phase::Collecting)
+    }
+
+    /// No longer waits for this hospital's contribution; true when that is news.
+    pub(super) fn excuse(&mut self, id: HospitalId) -> bool {
+        self.excused.insert(id)
+    }
+
+    pub(super) fn is_excused(&self, id: HospitalId) -> bool {
+        self.excused.contains(&id)
     }
 
     pub(super) fn has_upload(&self, id: HospitalId) -> bool {

@@ -14,7 +14,9 @@ use crypto::{
 
 use crate::{
     codec::{Bytes, List},
-    message::{EncryptedFeatures, EvaluationKey, FilterRequest, Products, features_digest},
+    message::{
+        EncryptedFeatures, EvaluationKey, FilterRequest, Products, features_digest, most_blocks,
+    },
     session::SessionId,
 };
 
@@ -77,8 +79,9 @@ impl ProductServer {
             .get_mut(&from)
             .filter(|keys| keys.number == message.key)
             .ok_or("features before their key")?;
-        if message.block >= MAX_BLOCKS {
-            return Err(format!("more than {MAX_BLOCKS} blocks of patients"));
+        let most = most_blocks(context.profile());
+        if message.block >= most {
+            return Err(format!("more than {most} blocks of patients"));
         }
         let ciphertext = SeededCiphertext::from_bytes(context, &message.bytes.0)
             .map_err(|error| error.to_string())?;
@@ -139,8 +142,5 @@ impl ProductServer {
         Ok(products)
     }
 }
-
-/// 29,120 patients of one hospital.
-const MAX_BLOCKS: u32 = 64;
 
 const NOT_ENCRYPTED: &str = "this run conditions without encryption";
