@@ -139,6 +139,7 @@ impl<J: Journal + 'static> Participant<J> {
                 let _ = failure.send(error);
             }
         });
+        let (report, reports) = channel::unbounded_channel();
         let shell = Shell {
             dialer: self.dialer,
             events: self.events,
@@ -152,7 +153,8 @@ impl<J: Journal + 'static> Participant<J> {
                 moved: None,
             },
             link_number: 0,
-            transfers: channel::unbounded_channel(),
+            report,
+            reports,
             partial_downloads: BTreeMap::new(),
             contributed: (Purpose::Stats, 0),
         };
@@ -317,10 +319,8 @@ struct Shell {
     pulse: Pulse,
     /// Counts connections: what a transfer of an earlier one reports is not about this one.
     link_number: u64,
-    transfers: (
-        channel::UnboundedSender<(u64, Transfer)>,
-        channel::UnboundedReceiver<(u64, Transfer)>,
-    ),
+    report: channel::UnboundedSender<(u64, Transfer)>,
+    reports: channel::UnboundedReceiver<(u64, Transfer)>,
     partial_downloads: BTreeMap<Digest, Vec<u8>>,
     /// Purpose and learning round of the last contribution.
     contributed: (Purpose, u32),
@@ -399,7 +399,7 @@ impl Shell {
         heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.link_number += 1;
         let mut introduced = false;
-        self.to_vault(VaultInput::Connected)?;
+        self.tell_vault(VaultInput::Connected)?;
         loop {
             tokio::select! {
                 frame = link.receive() => match frame {
@@ -411,7 +411,7 @@ impl Shell {
                         if matches!(message, ToVault::UnlockRequest(_)) && self.cut_off(Moment::BeforeUnlock, self.contributed) {
                             return Ok(LinkEnd::CutOff);
                         }
-                        self.to_vault(VaultInput::Message(Box::new(message)))?;
+                        self.tell_vault(VaultInput::Message(Box::new(message)))?;
                     }
                     Err(Disconnect::ByPeer { code: CloseCode::Application(ALREADY_CONNECTED), reason }) => return Ok(LinkEnd::Occupied(reason)),
                     Err(Disconnect::ByPeer { code: CloseCode::Application(_), reason }) => return Err(RunError::Ended(reason)),
@@ -449,7 +449,7 @@ impl Shell {
                         self.pulse.moved = None;
                     }
                 },
-                Some((number, transfer)) = self.transfers.1.recv() => match transfer {
+                Some((number, transfer)) = self.reports.recv() => match transfer {
                     Transfer::Interrupted(name, held) => {
                         self.partial_downloads.insert(name, held);
                         if number == self.link_number {
@@ -467,7 +467,7 @@ impl Shell {
                     Transfer::Downloaded(name, bytes, time) => {
                         self.cost.transport_secs += time.as_secs_f64();
                         self.partial_downloads.remove(&name);
-                        self.to_vault(VaultInput::Outcome(bytes))?;
+                        self.tell_vault(VaultInput::Outcome(bytes))?;
                     }
                     Transfer::Refused(reason) => {
                         let _ = self.events.send(ParticipantEvent::Vault(VaultEvent::Refused { reason }));
@@ -521,8 +521,8 @@ impl Shell {
                 }
             }
             VaultOutput::FetchOutcome { name } => self.download(name, link),
-            VaultOutput::Train(request) => self.to_trainer(TrainerJob::Train(request))?,
-            VaultOutput::Evaluate(request) => self.to_trainer(TrainerJob::Evaluate(request))?,
+            VaultOutput::Train(request) => self.ask_trainer(TrainerJob::Train(request))?,
+            VaultOutput::Evaluate(request) => self.ask_trainer(TrainerJob::Evaluate(request))?,
             VaultOutput::Event(event) => {
                 let _ = self.events.send(ParticipantEvent::Vault(event));
             }
@@ -534,7 +534,7 @@ impl Shell {
     fn upload(&self, name: Digest, bytes: Arc<[u8]>, link: &CoordinatorLink) {
         let (blobs, done, events, number) = (
             link.blobs(),
-            self.transfers.0.clone(),
+            self.report.clone(),
             self.events.clone(),
             self.link_number,
         );
@@ -564,7 +564,7 @@ impl Shell {
     }
 
     fn download(&mut self, name: Digest, link: &CoordinatorLink) {
-        let (blobs, done, number) = (link.blobs(), self.transfers.0.clone(), self.link_number);
+        let (blobs, done, number) = (link.blobs(), self.report.clone(), self.link_number);
         let mut held = self.partial_downloads.remove(&name).unwrap_or_default();
         tokio::spawn(async move {
             let began = Instant::now();
@@ -580,13 +580,13 @@ impl Shell {
         });
     }
 
-    fn to_vault(&self, input: VaultInput) -> Result<(), RunError> {
+    fn tell_vault(&self, input: VaultInput) -> Result<(), RunError> {
         self.inputs
             .send(input)
             .map_err(|_| RunError::ThreadDied("vault"))
     }
 
-    fn to_trainer(&mut self, job: TrainerJob) -> Result<(), RunError> {
+    fn ask_trainer(&mut self, job: TrainerJob) -> Result<(), RunError> {
         self.pulse.jobs += 1;
         self.jobs
             .send(job)

@@ -372,7 +372,8 @@ mod tests {
     #[test]
     fn a_sound_manifest_passes_and_each_fault_is_named() {
         assert_eq!(testing::manifest().check(), Ok(()));
-        let faults: [(&str, fn(&mut Manifest)); 5] = [
+        type Fault = (&'static str, fn(&mut Manifest));
+        let faults: [Fault; 5] = [
             ("layout", |manifest| {
                 manifest.layout = ModelLayout::hybrid_cnn(3)
             }),

@@ -121,11 +121,8 @@ impl SessionKeys {
         roster: &Roster,
         key: &SigningKey,
         rng: &mut impl CryptoRng,
-    ) -> Result<(Self, Opening), (OwnKeys, SessionError)> {
-        let members = match check_members(&own, joins, roster) {
-            Ok(members) => members,
-            Err(error) => return Err((own, error)),
-        };
+    ) -> Result<(Self, Opening), SessionError> {
+        let members = check_members(&own, joins, roster)?;
         let mut keys = Self {
             joined_set: joined_set_hash(joins),
             own,
@@ -146,10 +143,8 @@ impl SessionKeys {
             .cloned()
             .collect();
         for (peer, join, join_digest) in larger {
-            match keys.encapsulate(peer, &join, &join_digest, roster, key) {
-                Ok(message) => opening.encapsulations.push(message),
-                Err(error) => return Err((keys.own, error)),
-            }
+            let message = keys.encapsulate(peer, &join, &join_digest, roster, key)?;
+            opening.encapsulations.push(message);
         }
         if keys.members[0].0 == keys.own.id {
             opening.group_key = Some(keys.draw_group_key(key, rng));
@@ -635,8 +630,7 @@ mod tests {
         let mut openings = Vec::new();
         for (own, key) in own.into_iter().zip(&federation.hospital_keys) {
             let (keys, opening) =
-                SessionKeys::establish(own, &joins, &federation.roster, key, &mut rng)
-                    .map_err(|(_, error)| error)?;
+                SessionKeys::establish(own, &joins, &federation.roster, key, &mut rng)?;
             vaults.push(keys);
             openings.push(opening);
         }
@@ -739,8 +733,15 @@ mod tests {
         let mut rng = ChaCha20Rng::from_seed([3; 32]);
         joins[2] = own_keys(&four)[2].join.clone();
         let key = &three.hospital_keys[0];
+        // What is refused takes our secrets with it; the same keys are joined once more.
+        let again = OwnKeys {
+            secrets: None,
+            id: own[0].id,
+            session: own[0].session,
+            join: own[0].join.clone(),
+        };
         let first = own.remove(0);
-        let (first, error) = SessionKeys::establish(first, &joins, &three.roster, key, &mut rng)
+        let error = SessionKeys::establish(first, &joins, &three.roster, key, &mut rng)
             .err()
             .expect("refused");
         assert_eq!(
@@ -749,7 +750,7 @@ mod tests {
                 id: HospitalId::new(3).expect("in range")
             }
         );
-        let (_, error) = SessionKeys::establish(first, &joins[1..2], &three.roster, key, &mut rng)
+        let error = SessionKeys::establish(again, &joins[1..2], &three.roster, key, &mut rng)
             .err()
             .expect("refused");
         assert!(matches!(error, SessionError::Malformed(_)));

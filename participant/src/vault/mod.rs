@@ -550,8 +550,7 @@ impl<J: Journal> Vault<J> {
             }
         };
         let (roster, key) = (&self.identity.roster, &self.identity.key);
-        let (keys, opening) = SessionKeys::establish(own, joins, roster, key, &mut self.rng)
-            .map_err(|(_, error)| error)?;
+        let (keys, opening) = SessionKeys::establish(own, joins, roster, key, &mut self.rng)?;
         let model = CommonModel::initial(&run.manifest);
         let member = Box::new(Membership {
             model_hash: model.hash(),

@@ -469,13 +469,14 @@ impl<R: CryptoRng> Coordinator<R> {
                     .map_err(|error| error.to_string())?,
                 None => return Err("an acknowledgement without a round".into()),
             },
-            ToCoordinator::UnlockShare(share) => match &mut self.round {
-                Some(round) => round
-                    .take_unlock_share(from, share, &self.roster, now)
-                    .map_err(|error| error.to_string())?,
-                // A fifth answer after four have sufficed: not a fault.
-                None => {}
-            },
+            ToCoordinator::UnlockShare(share) => {
+                // Without a round: a fifth answer after four have sufficed. Not a fault.
+                if let Some(round) = &mut self.round {
+                    round
+                        .take_unlock_share(from, share, &self.roster, now)
+                        .map_err(|error| error.to_string())?;
+                }
+            }
             ToCoordinator::RoundClosed(closed) => self.take_closed(from, closed)?,
             ToCoordinator::RoundFailed(failed) => self.take_failed(from, &failed)?,
         }

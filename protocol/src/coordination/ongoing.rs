@@ -43,14 +43,17 @@ pub(super) struct OngoingRound {
 
 enum Phase {
     Collecting,
-    Unlocking {
-        request: UnlockRequest,
-        signed_request: Signed<UnlockRequest>,
-        sum: Vec<u8>,
-        shares: BTreeMap<HospitalId, Signed<UnlockShare>>,
-        /// When the answers came to suffice.
-        enough_since: Option<Timestamp>,
-    },
+    Unlocking(Box<Unlocking>),
+}
+
+/// U is fixed: its sum, and the answers to it.
+struct Unlocking {
+    request: UnlockRequest,
+    signed_request: Signed<UnlockRequest>,
+    sum: Vec<u8>,
+    shares: BTreeMap<HospitalId, Signed<UnlockShare>>,
+    /// When the answers came to suffice.
+    enough_since: Option<Timestamp>,
 }
 
 struct Upload {
@@ -207,18 +210,15 @@ impl OngoingRound {
             .member(from)
             .ok_or(RoundError::NotJoined { id: from })?;
         let body = share.verify(&member.signing_key, format_args!("hospital {from}"))?;
-        let Phase::Unlocking {
-            request,
-            shares,
-            enough_since,
-            ..
-        } = &mut self.phase
-        else {
+        let Phase::Unlocking(unlocking) = &mut self.phase else {
             return Err(RoundError::OtherRound {
                 message: "an unlock share",
             });
         };
-        if body.header != self.hash || body.contributors != request.hash() || body.id.0 != from {
+        if body.header != self.hash
+            || body.contributors != unlocking.request.hash()
+            || body.id.0 != from
+        {
             return Err(RoundError::OtherRound {
                 message: "an unlock share",
             });
@@ -232,9 +232,9 @@ impl OngoingRound {
                 expected: SEALED_SHARE_BYTES,
             });
         }
-        shares.entry(from).or_insert(share);
-        if shares.len() >= roster.threshold() {
-            enough_since.get_or_insert(now);
+        unlocking.shares.entry(from).or_insert(share);
+        if unlocking.shares.len() >= roster.threshold() {
+            unlocking.enough_since.get_or_insert(now);
         }
         Ok(())
     }
@@ -260,9 +260,9 @@ impl OngoingRound {
     pub(super) fn patience_ends(&self, silence_secs: u32) -> Option<Timestamp> {
         match &self.phase {
             Phase::Collecting => Some(self.acknowledgement_deadline(silence_secs)),
-            Phase::Unlocking { enough_since, .. } => {
-                enough_since.map(|since| since.after_secs(GRACE_FOR_MORE_ANSWERS_SECS))
-            }
+            Phase::Unlocking(unlocking) => unlocking
+                .enough_since
+                .map(|since| since.after_secs(GRACE_FOR_MORE_ANSWERS_SECS)),
         }
     }
 
@@ -299,13 +299,13 @@ impl OngoingRound {
             contributors: members,
         };
         let signed_request = Signed::sign(&request, key);
-        self.phase = Phase::Unlocking {
+        self.phase = Phase::Unlocking(Box::new(Unlocking {
             request,
             signed_request,
             sum: sum.into_bytes(),
             shares: BTreeMap::new(),
             enough_since: None,
-        };
+        }));
     }
 
     /// The outcome, once `threshold` have answered and either all `present` vaults have or a moment has passed: answers to spare let
@@ -316,16 +316,16 @@ impl OngoingRound {
         present: &[HospitalId],
         now: Timestamp,
     ) -> Option<(Digest, Arc<[u8]>, SettledRound)> {
-        let Phase::Unlocking {
+        let Phase::Unlocking(unlocking) = &self.phase else {
+            return None;
+        };
+        let Unlocking {
             request,
             signed_request,
             sum,
             shares,
             enough_since,
-        } = &self.phase
-        else {
-            return None;
-        };
+        } = unlocking.as_ref();
         let waited = now >= (*enough_since)?.after_secs(GRACE_FOR_MORE_ANSWERS_SECS);
         let all_answered = present.iter().all(|id| shares.contains_key(id));
         if shares.len() < threshold || !(waited || all_answered) {
@@ -367,8 +367,8 @@ impl OngoingRound {
     pub(super) fn request_message(&self) -> Option<ToVault> {
         match &self.phase {
             Phase::Collecting => None,
-            Phase::Unlocking { signed_request, .. } => {
-                Some(ToVault::UnlockRequest(signed_request.clone()))
+            Phase::Unlocking(unlocking) => {
+                Some(ToVault::UnlockRequest(unlocking.signed_request.clone()))
             }
         }
     }

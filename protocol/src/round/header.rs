@@ -252,7 +252,8 @@ mod tests {
             context.check(&good, 9),
             Err(RoundError::OldRound { round: 9, last: 9 })
         );
-        let faults: [(&str, fn(&mut RoundOpen)); 12] = [
+        type Fault = (&'static str, fn(&mut RoundOpen));
+        let faults: [Fault; 12] = [
             ("version", |header| header.version += 1),
             ("suite", |header| header.suite = 2),
             ("session", |header| header.session[0] ^= 1),
