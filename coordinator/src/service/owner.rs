@@ -92,9 +92,8 @@ impl Owner {
                 // Also time alone can end a run: nothing more may come then.
                 break;
             }
-            match self.next_input(&mut queue).await {
-                Some(input) => self.take_or_stop(input),
-                None => {}
+            if let Some(input) = self.next_input(&mut queue).await {
+                self.take_or_stop(input);
             }
         }
         self.part(&mut queue).await;
