@@ -111,9 +111,9 @@ impl Dataset {
 pub(super) struct Batch {
     /// [B, 1, 128, 128], float.
     pub images: Tensor,
-    /// [B], 64-bit integers.
+    /// `[B]`, 64-bit integers.
     pub labels: Tensor,
-    /// [B], 64-bit integers: rows of the table of filters.
+    /// `[B]`, 64-bit integers: rows of the table of filters.
     pub patients: Tensor,
 }
 

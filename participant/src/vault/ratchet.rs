@@ -2,7 +2,7 @@
 
 use crypto::hash::{SecretKey32, derive_key};
 
-/// K[r]: the key of one round; earlier ones cannot be had from it.
+/// `K[r]`: the key of one round; earlier ones cannot be had from it.
 pub struct Ratchet {
     key: SecretKey32,
     round: u32,
