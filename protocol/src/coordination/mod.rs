@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A hospital may vanish and return at any moment. What it is owed is derived from where it stands, never from what was sent: see
-//! [`delivery`]. The coordinator holds no secret of a hospital and names no type that could.
+//! `delivery`. The coordinator holds no secret of a hospital and names no type that could.
 
 mod chain;
 mod delivery;
