@@ -88,6 +88,17 @@ fn data_that_cannot_be_used_is_named() {
     fs::write(&table, b"this is not a spreadsheet").expect("written");
     names(&participant_fails(&federation), &["Supplementary Table 1"]);
     fs::write(&table, kept).expect("written");
+    let scan = fs::read_dir(&data)
+        .expect("readable")
+        .filter_map(Result::ok)
+        .find_map(|entry| fs::read_dir(entry.path()).ok()?.find_map(Result::ok))
+        .expect("the phantom has scans")
+        .path();
+    fs::write(&scan, b"this is not a scan").expect("written");
+    let settings = federation.hospital(1).join("participant.toml");
+    federation.edit(&settings, "strict_data = false", "strict_data = true");
+    let name = scan.file_name().expect("a file").to_string_lossy();
+    names(&participant_fails(&federation), &[&name]);
     fs::remove_dir_all(&data).expect("removed");
     names(&participant_fails(&federation), &["data"]);
 }

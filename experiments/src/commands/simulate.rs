@@ -27,6 +27,9 @@ pub struct SimulateOptions {
     /// `phantom`, or a folder in the layout of the MS60 data set
     #[arg(long, value_name = "SOURCE", default_value = "phantom")]
     pub data: String,
+    /// With a folder: refuse it if anything in it must be left out, instead of counting what was
+    #[arg(long)]
+    pub strict: bool,
     /// Patients of the phantom, over all hospitals [default: 120]
     #[arg(long, value_name = "P")]
     pub patients: Option<usize>,

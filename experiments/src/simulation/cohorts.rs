@@ -42,7 +42,11 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
         }
         DataSource::Folder(folder) => {
             progress.line(format!("reading {}", folder.display()));
-            let cohort = load_ms60(folder, &LoadOptions::default())
+            let options = LoadOptions {
+                strict: plan.strict,
+                ..LoadOptions::default()
+            };
+            let cohort = load_ms60(folder, &options)
                 .with_context(|| format!("--data {}", folder.display()))?;
             let report = &cohort.report;
             let mut warnings = vec![format!(

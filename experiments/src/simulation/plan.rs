@@ -27,6 +27,8 @@ pub struct Plan {
     pub hospitals: u8,
     /// Where patients come from.
     pub source: DataSource,
+    /// Whether anything left out of a folder is an error.
+    pub strict: bool,
     /// How each hospital cuts its patients.
     pub split: SplitKind,
     /// The conditioning as it was asked for, for the summary.
@@ -124,6 +126,7 @@ impl Plan {
             },
             hospitals: options.hospitals,
             source,
+            strict: options.strict,
             split: match options.split {
                 SplitName::Patient => SplitKind::Patient,
                 SplitName::Slice => SplitKind::Slice,

@@ -13,6 +13,7 @@ pub fn read(settings: &Settings) -> anyhow::Result<(ClinicalTable, ImageSet)> {
     let training = &settings.training;
     let options = LoadOptions {
         slices: training.slices,
+        strict: settings.strict_data,
         ..LoadOptions::default()
     };
     let cohort = load_ms60(&settings.data, &options)

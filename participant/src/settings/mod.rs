@@ -28,6 +28,8 @@ pub struct Settings {
     pub roster: PathBuf,
     /// The folder of scans and of the clinical table.
     pub data: PathBuf,
+    /// Whether anything left out of the data is an error.
+    pub strict_data: bool,
     /// The folder of what must survive a restart.
     pub state: PathBuf,
     /// Where the coordinator is.
@@ -96,6 +98,7 @@ impl Settings {
             hospital,
             roster: folder.join(raw.roster),
             data: folder.join(raw.data),
+            strict_data: raw.strict_data,
             state: folder.join(raw.state),
             coordinator: raw.coordinator.check()?,
             keys: KeyPaths {
@@ -116,6 +119,7 @@ struct Raw {
     hospital: i64,
     roster: PathBuf,
     data: PathBuf,
+    strict_data: bool,
     state: PathBuf,
     coordinator: RawCoordinator,
     keys: RawKeys,

@@ -81,6 +81,7 @@ fn flags_environment_and_file_reach_their_settings() {
     let flags = [
         ("training.device", "cuda:1"),
         ("training.slices_per_patient", "12"),
+        ("policy.max_weight", "4"),
         ("policy.max_first_clip", "2.5"),
     ];
     let settings = Settings::load(&path, pairs(&environment), &pairs(&flags)).expect("sound");
@@ -91,6 +92,7 @@ fn flags_environment_and_file_reach_their_settings() {
     assert_eq!(settings.training.slices, SliceChoice::evenly(12));
     let policy = Policy {
         max_rounds: 5,
+        max_weight: 4,
         max_first_clip: 2.5,
         ..Policy::default()
     };
