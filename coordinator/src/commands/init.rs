@@ -6,6 +6,8 @@ use clap::Args;
 use coordinator::trial::{Place, Trial};
 use host::{failure::Failure, output::say};
 
+/// Makes a federation to try out on one machine: keys, certificates and settings, a folder for each party.
+///
 /// Makes every party's keys in one place, which is for trying out only: in earnest each hospital makes its own, and nobody else
 /// ever sees them.
 #[derive(Args)]

@@ -22,9 +22,8 @@ pub struct Arguments {
 /// The subcommands.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Make a federation to try out on one machine: keys, certificates and settings, a folder for each party.
+    // Their help is the text at the structs, which is longer than a variant's could be.
     Init(init::Init),
-    /// Run one training: wait until all hospitals have joined, then go through the rounds.
     Serve(serve::Serve),
 }
 

@@ -21,7 +21,9 @@ use host::{
 use serde_json::json;
 use tokio::sync::mpsc;
 
-/// Runs one training. Stop it with ctrl-c or SIGTERM: the hospitals are told, and keep the model of the last round.
+/// Runs one training: waits until all hospitals have joined, then goes through the rounds.
+///
+/// Stop it with ctrl-c or SIGTERM: the hospitals are told, and keep the model of the last round.
 #[derive(Args)]
 pub struct Serve {
     /// The settings file.
