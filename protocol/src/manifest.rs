@@ -399,11 +399,16 @@ mod tests {
     }
 
     #[test]
-    fn the_update_of_the_network_takes_514_chunks() {
-        let shape = testing::manifest()
-            .shape(Purpose::Update, 10)
-            .expect("fits");
-        assert_eq!(shape.chunks(), 514);
+    fn an_update_takes_513_chunks_with_two_classes_and_514_with_three() {
+        for (task, chunks) in [(Task::Binary, 513), (Task::Multiclass, 514)] {
+            let manifest = Manifest {
+                task,
+                layout: ModelLayout::hybrid_cnn(task.classes() as u32),
+                ..testing::manifest()
+            };
+            let shape = manifest.shape(Purpose::Update, 10).expect("fits");
+            assert_eq!(shape.chunks(), chunks);
+        }
         for purpose in [Purpose::Stats, Purpose::Evaluation] {
             assert_eq!(
                 testing::manifest()
