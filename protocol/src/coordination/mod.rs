@@ -465,7 +465,7 @@ impl<R: CryptoRng> Coordinator<R> {
             }
             ToCoordinator::BoxAck(ack) => match &mut self.round {
                 Some(round) => round
-                    .take_ack(from, &ack, &self.roster, now)
+                    .take_ack(from, &ack, &self.roster)
                     .map_err(|error| error.to_string())?,
                 None => return Err("an acknowledgement without a round".into()),
             },

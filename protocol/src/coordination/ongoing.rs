@@ -184,7 +184,6 @@ impl OngoingRound {
         from: HospitalId,
         ack: &Signed<BoxAck>,
         roster: &Roster,
-        _now: Timestamp,
     ) -> Result<(), RoundError> {
         let member = roster
             .member(from)
