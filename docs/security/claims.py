@@ -164,6 +164,9 @@ claim("with 2 and 3 hospitals no contributor can be let collude",
 claim("2t - n - 1 colluders cannot make 2t answers of which two sets share no honest vault, 2t - n can",
       all((n - c) + 2 * c < 2 * t and (n - c - 1) + 2 * (c + 1) >= 2 * t
           for n, t, *_ in rows for c in [2 * t - n - 1]))
+named = {n: (n - t) // 2 for n, t, *_ in rows}
+claim("with all answering nobody can be named for n <= 6, one row for 7 to 12, 16 for 100",
+      all(named[n] == 0 for n in range(2, 7)) and all(named[n] == 1 for n in range(7, 13)) and named[100] == 16)
 for n, t, least_u, curious, lying in rows:
     if n in (2, 3, 4, 5, 6, 7, 10, 20, 50, 100, 127):
         print(f"          n = {n:3}: t = {t:2}, m_min = {least_u:2}, colluders withstood: {curious:2} with a "
