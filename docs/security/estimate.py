@@ -76,11 +76,13 @@ def add(a, b):
     return max(a, b) + log1p(2.0 ** -min(1000, abs(a - b))) / log(2)
 
 
+@lru_cache(None)
 def log_delta(beta):
     """ln of the root Hermite factor of BKZ-beta [Chen13], beta > 40."""
     return log(beta / (2 * pi * e) * (pi * beta) ** (1 / beta)) / (2 * (beta - 1))
 
 
+@lru_cache(None)
 def free_dimensions(beta):
     """How many dimensions sieving saves [Duc18]."""
     return max(0.0, beta * log(4 / 3) / log(beta / (2 * pi * e)))
@@ -277,36 +279,45 @@ def dual_hybrid_cost(lwe, model, beta, p, guessed, transformed):
 
 @lru_cache
 def dual_hybrid(lwe, model):
-    """Every choice near the best one of the last step; the cost has one valley in each direction."""
-    start = usvp_block(lwe)[0]
+    """The cost has one valley in each direction: the block size is followed downhill, the others step by step."""
+    beta = usvp_block(lwe)[0]
     best = (inf,)
     for p in range(2, 41):
         best_p = (inf,)
         for guessed in range(0, 201, 5):
             best_guessed = (inf,)
             for transformed in range(0, 401, 5):
-                low, high = max(45, start - 60), start + 60
                 cost = lru_cache(None)(
                     lambda b: dual_hybrid_cost(lwe, model, b, p, guessed, transformed)
                 )
-                # Ternary search for the block size; infinite costs are at the low end.
-                while high - low > 3:
-                    third = (high - low) // 3
-                    left, right = cost(low + third), cost(high - third)
-                    low, high = (low, high - third) if left <= right < inf else (low + third, high)
-                found = min((cost(b), b, p, guessed, transformed) for b in range(low, high + 1))
-                best_guessed = min(best_guessed, found)
-                if found[0] > best_guessed[0] + 2:
+                beta = downhill(cost, beta)
+                best_guessed = min(best_guessed, (cost(beta), beta, p, guessed, transformed))
+                if cost(beta) > best_guessed[0] + 2:
                     break
             best_p = min(best_p, best_guessed)
+            beta = best_guessed[1]
             if best_guessed[0] > best_p[0] + 2:
                 break
         best = min(best, best_p)
+        beta = best_p[1]
         if best_p[0] > best[0] + 1:
             break
     cost, beta, p, guessed, transformed = best
     d = lwe.n + min(lwe.n, lwe.samples) - guessed - transformed
     return Attack(cost, beta, d, f"p {p}, guessed {guessed}, FFT {transformed}")
+
+
+def downhill(cost, at):
+    """Where a valley is lowest. Steps of batches make it uneven: a wide step comes first."""
+    step = 12
+    while step:
+        if cost(at - step) < cost(at):
+            at -= step
+        elif cost(at + step) < cost(at):
+            at += step
+        else:
+            step //= 2
+    return at
 
 
 ATTACKS = [
