@@ -24,6 +24,7 @@
 //! # A sum of three hospitals
 //!
 //! ```
+//! use crypto::hash::SecretKey32;
 //! use crypto::sealed_sum::*;
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,12 +38,17 @@
 //! let clips = [ClippedTensor { values: 2, clip: 1.0 }];
 //! let weight = Weight { own: 1, largest: 1 };
 //!
+//! // What all have in common. The key of the tag comes from one that the hospitals share.
+//! let tag_key = TagKey::derive(&SecretKey32::from_bytes([1; 32]), &header_hash);
+//! let (ring, header_hash, shape, tag_key) = (&ring, &header_hash, &shape, &tag_key);
+//! let round = Round { ring, header_hash, shape, threshold, tag_key };
+//!
 //! // Each hospital masks its update under a fresh secret and shares the secret out.
 //! let mut contributions = vec![];
 //! for (&hospital, update) in joined.iter().zip([[0.5, -0.25], [0.25, 0.0], [0.0, 0.25]]) {
-//!     let (message, _saturation) = pack(&shape, &update, &clips, weight, &[1])?;
+//!     let (message, _saturation) = pack(shape, &update, &clips, weight, &[1])?;
 //!     let seed = Seed::generate();
-//!     contributions.push(seal(&ring, &header_hash, hospital, 0, &seed, &message, threshold, &joined)?);
+//!     contributions.push(seal(&round, &joined, hospital, 0, &seed, &message)?);
 //! }
 //!
 //! // The coordinator adds what it cannot read.
@@ -58,8 +64,8 @@
 //!         (joined[place], add_shares(held))
 //!     })
 //!     .into();
-//! let opened = open(&ring, &header_hash, &shape, 3, threshold, sum.as_bytes(), &answers)?;
-//! let mean = opened.mean(&shape, &clips, 1, 3)?;
+//! let opened = open(&round, 3, sum.as_bytes(), &answers)?;
+//! let mean = opened.mean(shape, &clips, 1, 3)?;
 //! assert!((mean[0] - 0.25).abs() < 1e-6 && mean[1].abs() < 1e-6);
 //! # Ok(())
 //! # }

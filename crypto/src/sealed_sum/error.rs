@@ -1,3 +1,5 @@
+use std::fmt;
+
 use thiserror::Error;
 
 use super::HospitalId;
@@ -83,11 +85,14 @@ pub enum SumError {
         /// The hospital.
         hospital: HospitalId,
     },
-    /// A message whose values leave room for the sum of another number of hospitals.
-    #[error("a message packed for {packed} hospitals, where {joined} have joined")]
-    PackedForOthers {
-        /// The number that the message was packed for.
-        packed: usize,
+    /// A message that was packed for another shape than the round's.
+    #[error("a message of another shape than the sum's")]
+    OtherShape,
+    /// A shape whose values leave room for the sum of another number of hospitals.
+    #[error("a sum among {shape} hospitals, where {joined} have joined")]
+    ShapeForOthers {
+        /// The number that the shape allows for.
+        shape: usize,
         /// The number of recipients.
         joined: usize,
     },
@@ -125,10 +130,32 @@ pub enum SumError {
     },
 }
 
-/// Why a sum does not open (PROTOCOL 3.7). No variant carries a value of the sum.
+/// Why a sum does not open (PROTOCOL 3.7), and whose answers were wrong. It carries no value of the sum.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[error("{fault}{}", Named(wrong_answers))]
+pub struct OpenError {
+    /// What is wrong.
+    pub fault: OpenFault,
+    /// The hospitals whose unlock shares do not belong to those of the others.
+    ///
+    /// When the secret fits the sum, which is with every fault of the sum's contents, that is proven. With
+    /// [`OpenFault::SecretDoesNotFit`] it holds as long as no more than half of the answers to spare are wrong.
+    pub wrong_answers: Vec<HospitalId>,
+}
+
+impl<F: Into<OpenFault>> From<F> for OpenError {
+    fn from(fault: F) -> Self {
+        Self {
+            fault: fault.into(),
+            wrong_answers: vec![],
+        }
+    }
+}
+
+/// What is wrong with a sum that does not open. No variant carries a value of the sum.
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
-pub enum OpenError {
+pub enum OpenFault {
     /// Fewer answers than the threshold.
     #[error("{found} unlock shares, where {threshold} are needed")]
     TooFewShares {
@@ -176,6 +203,10 @@ pub enum OpenError {
         /// The chunk.
         chunk: usize,
     },
+    /// The tag is not that of the values and counters: since the contributors sealed them, the sum was altered by
+    /// the coordinator or in transit, or else one of the contributors tagged what it did not send.
+    #[error("the sum was altered: its integrity tag does not match")]
+    Tag,
     /// A value's sum is not one that the contributors can have made.
     #[error("the sum of value {index} is out of range")]
     ValueRange {
@@ -197,4 +228,38 @@ pub enum OpenError {
     /// A field that no value or digit occupies is not 0.
     #[error("unused fields of the sum are not zero")]
     Padding,
+}
+
+/// The end of a message: who answered wrongly, if anybody did.
+struct Named<'a>(&'a [HospitalId]);
+
+impl fmt::Display for Named<'_> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, hospital) in self.0.iter().enumerate() {
+            let before = if place == 0 {
+                "; wrong unlock shares of hospital "
+            } else {
+                ", "
+            };
+            write!(formatter, "{before}{hospital}")?;
+        }
+        Ok(())
+    }
+}
+
+/// Checks a length before anything is read or allocated.
+pub(super) fn check_length(
+    what: &'static str,
+    expected: usize,
+    bytes: &[u8],
+) -> Result<(), SumError> {
+    if bytes.len() == expected {
+        Ok(())
+    } else {
+        Err(SumError::Length {
+            what,
+            expected,
+            found: bytes.len(),
+        })
+    }
 }

@@ -21,27 +21,37 @@
 //! rule is the journal's work (PROTOCOL 3.6), not this module's.
 
 mod clip;
+mod combination;
+mod dealer;
 mod error;
+mod field;
 mod open;
 mod parameters;
 mod quantise;
+mod reed_solomon;
+mod round;
 mod running_sum;
 mod seal;
+mod secret;
 mod shamir;
 mod shape;
+mod tag;
 
 pub use clip::next_clip;
-pub use error::{OpenError, SumError};
+pub use dealer::{DealerAnswer, DealerVerdict, judge_dealer};
+pub use error::{OpenError, OpenFault, SumError};
 pub use open::{OpenedSum, open};
 pub use parameters::{
     CHUNK_BYTES, FieldFormat, HospitalId, MAX_HOSPITALS, MODULUS, RING_DEGREE, SHARE_BYTES,
-    SHARE_MODULUS, min_contributors, threshold, value_bits,
+    SHARE_MODULUS, UNLOCK_BYTES, min_contributors, threshold, value_bits,
 };
 pub use quantise::{ClippedTensor, PackedMessage, Saturation, Weight, pack};
+pub use round::Round;
 pub use running_sum::{RunningSum, check_chunk};
 pub use seal::{Contribution, Seed, SumRing, seal};
 pub use shamir::{Share, UnlockVector, add_shares};
 pub use shape::SumShape;
+pub use tag::TagKey;
 
 #[cfg(test)]
 mod tests;

@@ -5,12 +5,14 @@ use super::parameters::{NOISE_BOUND, PAYLOAD_BITS, STEP_BITS};
 use super::quantise::{check_clips, check_count, step};
 use super::running_sum::{check_words, words};
 use super::seal::{first_duplicate, mask_key};
+use super::secret::{FoundSecret, find_secret};
+use super::tag::is_tag_of;
 use super::{
-    CHUNK_BYTES, ClippedTensor, HospitalId, MAX_HOSPITALS, OpenError, RING_DEGREE, SumError,
-    SumRing, SumShape, UnlockVector, shamir,
+    CHUNK_BYTES, ClippedTensor, HospitalId, MAX_HOSPITALS, OpenError, OpenFault, RING_DEGREE,
+    Round, SumError, SumShape, UnlockVector,
 };
-use crate::hash::{Digest, SecretKey32};
-use crate::ring::{Coefficients, Evaluations};
+use crate::hash::SecretKey32;
+use crate::ring::Evaluations;
 
 /// The sum over the contributors, exact. For vaults only; erased when dropped.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -23,68 +25,60 @@ pub struct OpenedSum {
     pub contributors: usize,
     /// The largest magnitude of the summed noise.
     pub largest_noise: u32,
+    /// The hospitals whose unlock vectors do not belong to the secret that opened the sum. That is proven, if the
+    /// contributors shared their secrets out rightly: the dealer check tells ([`judge_dealer`](super::judge_dealer)).
+    #[zeroize(skip)]
+    pub wrong_answers: Vec<HospitalId>,
 }
 
-/// Opens a sum over `contributors` hospitals with the unlock vectors of at least `threshold` (PROTOCOL 3.7).
+/// Opens a sum over `contributors` hospitals with the unlock vectors of at least the threshold (PROTOCOL 3.7).
 ///
-/// With more vectors than `threshold`, other choices among them are tried when the first does not fit, the first
-/// given preferred. One vector to spare is enough to leave out any single wrong one, as all `threshold + 1` choices
-/// are tried; two are enough for any two.
+/// Of t + 2e vectors any e wrong ones are told from the right ones, and named; of t + 1 every choice of t is tried, and
+/// the one that fits names the wrong one as well.
 ///
 /// # Errors
 /// If the arguments are malformed, no choice of vectors fits, or any check of the opened sum fails. The sum is
 /// then as good as opened for the rules of PROTOCOL 3.6: whoever knows what was wrong can still use it.
 pub fn open(
-    ring: &SumRing,
-    header_hash: &Digest,
-    shape: &SumShape,
+    round: &Round<'_>,
     contributors: usize,
-    threshold: usize,
     sum: &[u8],
-    shares: &[(HospitalId, UnlockVector)],
+    answers: &[(HospitalId, UnlockVector)],
 ) -> Result<OpenedSum, OpenError> {
-    check_arguments(shape, contributors, threshold, shares)?;
-    check_words("sum", shape.chunks() * CHUNK_BYTES, sum)?;
+    check_arguments(round, contributors, answers)?;
+    let shape = round.shape;
+    check_words("sum", shape.chunks() * CHUNK_BYTES, sum).map_err(OpenFault::Sum)?;
 
     let opening = Opening {
-        ring,
-        mask_key: mask_key(header_hash),
+        round: *round,
+        mask_key: mask_key(round.header_hash),
         noise_limit: NOISE_BOUND * contributors as u32,
     };
-    let secret = opening.find_secret(threshold, &sum[..CHUNK_BYTES], shares)?;
-
-    let mut fields = Zeroizing::new(vec![0_u64; shape.chunks() * shape.fields_per_chunk()]);
-    let noises: Vec<Option<u32>> = fields
-        .par_chunks_mut(shape.fields_per_chunk())
-        .zip(sum.par_chunks(CHUNK_BYTES))
-        .enumerate()
-        .map(|(chunk, (fields, bytes))| {
-            let mut fields = fields.chunks_exact_mut(shape.format().fields());
-            let mask = ring.mask(&opening.mask_key, chunk);
-            opening.unmask(&secret, mask, bytes, |message| {
-                let fields = fields
-                    .next()
-                    .expect("a group of fields for each coefficient");
-                for (place, field) in fields.iter_mut().enumerate() {
-                    let shifted = message >> (place as u32 * shape.format().field_bits());
-                    *field = shifted & ((1 << shape.format().field_bits()) - 1);
-                }
-            })
-        })
-        .collect();
-    let mut largest_noise = 0;
-    for (chunk, noise) in noises.into_iter().enumerate() {
-        largest_noise = largest_noise.max(noise.ok_or(OpenError::Noise { chunk })?);
+    let FoundSecret {
+        secret,
+        wrong_answers,
+    } = find_secret(&opening, &sum[..CHUNK_BYTES], answers)?;
+    let contents = opening
+        .unmask_all(&secret, sum)
+        .and_then(|(words, largest_noise)| {
+            let (message, tag_chunk) = words.split_at(shape.message_chunks() * RING_DEGREE);
+            check_tag(round, contributors as u64, message, tag_chunk)?;
+            let (values, counters) = check_fields(shape, contributors as u64, message)?;
+            Ok((values, counters, largest_noise))
+        });
+    match contents {
+        Ok((values, counters, largest_noise)) => Ok(OpenedSum {
+            values,
+            counters,
+            contributors,
+            largest_noise,
+            wrong_answers,
+        }),
+        Err(fault) => Err(OpenError {
+            fault,
+            wrong_answers,
+        }),
     }
-
-    let counters = check_fields(shape, contributors as u64, &fields)?;
-    fields.truncate(shape.values());
-    Ok(OpenedSum {
-        values: std::mem::take(&mut *fields),
-        counters,
-        contributors,
-        largest_noise,
-    })
 }
 
 impl OpenedSum {
@@ -126,85 +120,52 @@ impl OpenedSum {
     }
 }
 
-/// What stays the same while choices of shares are tried.
-struct Opening<'a> {
-    ring: &'a SumRing,
-    mask_key: SecretKey32,
+/// What an opening goes by, whichever secret is tried.
+pub(super) struct Opening<'a> {
+    pub round: Round<'a>,
+    pub mask_key: SecretKey32,
     /// 32 |U|: bounds each coefficient of the summed secret and of the summed noise.
-    noise_limit: u32,
+    pub noise_limit: u32,
 }
 
 impl Opening<'_> {
-    /// The summed secret from the first choice of shares that fits the first chunk.
-    ///
-    /// A wrong secret passes a coefficient with probability at most 1/2, so whoever passes a chunk is right, and
-    /// what fails in a later chunk is not for the shares to mend.
-    fn find_secret(
+    /// All messages, the tag chunk's last, and the largest noise.
+    fn unmask_all(
         &self,
-        threshold: usize,
-        first_chunk: &[u8],
-        shares: &[(HospitalId, UnlockVector)],
-    ) -> Result<Evaluations, OpenError> {
-        let mask = self.ring.mask(&self.mask_key, 0);
-        // If it is the sum that is wrong, right shares give the same secret again with every choice.
-        let mut rejected: Vec<Zeroizing<Vec<i64>>> = vec![];
-        let mut tried = 0;
-        let mut left_out: Vec<usize> = (threshold..shares.len()).collect();
-        loop {
-            tried += 1;
-            let chosen: Vec<_> = shares
-                .iter()
-                .enumerate()
-                .filter(|(place, _)| !left_out.contains(place))
-                .map(|(_, (hospital, vector))| (*hospital, vector))
-                .collect();
-            if let Some(small) = self.small_secret(&chosen)
-                && !rejected.contains(&small)
-            {
-                let plan = &self.ring.plan;
-                let secret = plan.forward(Coefficients::from_small(&small, plan.modulus()));
-                let fits = self.unmask(&secret, mask.duplicate(), first_chunk, |_| ());
-                if fits.is_some() {
-                    return Ok(secret);
-                }
-                rejected.push(small);
-            }
-            if tried == MAX_CHOICES || !step_down(&mut left_out) {
-                return Err(OpenError::SecretDoesNotFit {
-                    threshold,
-                    found: shares.len(),
-                    tried,
-                });
-            }
+        secret: &Evaluations,
+        sum: &[u8],
+    ) -> Result<(Zeroizing<Vec<u64>>, u32), OpenFault> {
+        let mut words = Zeroizing::new(vec![0; sum.len() / 8]);
+        let noises: Vec<Option<u32>> = words
+            .par_chunks_mut(RING_DEGREE)
+            .zip(sum.par_chunks(CHUNK_BYTES))
+            .enumerate()
+            .map(|(chunk, (messages, bytes))| {
+                let mask = self.round.ring.mask(&self.mask_key, chunk);
+                self.unmask(secret, mask, bytes, messages)
+            })
+            .collect();
+        let mut largest_noise = 0;
+        for (chunk, noise) in noises.into_iter().enumerate() {
+            largest_noise = largest_noise.max(noise.ok_or(OpenFault::Noise { chunk })?);
         }
+        Ok((words, largest_noise))
     }
 
-    /// The rebuilt secret, if every coefficient is small. A few coefficients already tell most wrong ones.
-    fn small_secret(&self, shares: &[(HospitalId, &UnlockVector)]) -> Option<Zeroizing<Vec<i64>>> {
-        let small = |secret: &[i64]| {
-            secret
-                .iter()
-                .all(|s| s.unsigned_abs() <= u64::from(self.noise_limit))
-        };
-        if !small(&shamir::rebuild(shares, 0..64)) {
-            return None;
-        }
-        let secret = shamir::rebuild(shares, 0..RING_DEGREE);
-        small(&secret).then_some(secret)
-    }
-
-    /// Hands every message coefficient of the chunk with this `a_j` to `consume` and returns the largest noise, or
-    /// nothing as soon as a noise or a message is out of its range.
-    fn unmask(
+    /// Writes the message coefficients of the chunk with this `a_j` to `messages`, as far as that reaches, and returns
+    /// the largest noise, or nothing as soon as a noise or a message is out of its range.
+    pub(super) fn unmask(
         &self,
         secret: &Evaluations,
         mut mask: Evaluations,
         bytes: &[u8],
-        mut consume: impl FnMut(u64),
+        messages: &mut [u64],
     ) -> Option<u32> {
-        let modulus = self.ring.plan.modulus();
+        let plan = &self.round.ring.plan;
+        let modulus = plan.modulus();
         mask.multiply_assign(secret, modulus);
-        let masks = self.ring.plan.inverse(mask);
+        let masks = plan.inverse(mask);
+        let mut messages = messages.iter_mut();
         let mut largest_noise = 0;
         for (word, &mask) in words(bytes).zip(masks.words()) {
             let noisy = modulus.add(modulus.subtract(word, mask), HALF_STEP);
@@ -214,62 +175,87 @@ impl Opening<'_> {
                 return None;
             }
             largest_noise = largest_noise.max(noise);
-            consume(message);
+            if let Some(place) = messages.next() {
+                *place = message;
+            }
         }
         Some(largest_noise)
     }
 }
 
 fn check_arguments(
-    shape: &SumShape,
+    round: &Round<'_>,
     contributors: usize,
-    threshold: usize,
-    shares: &[(HospitalId, UnlockVector)],
-) -> Result<(), OpenError> {
-    if !(1..=shape.joined()).contains(&contributors) {
-        return Err(OpenError::Contributors {
+    answers: &[(HospitalId, UnlockVector)],
+) -> Result<(), OpenFault> {
+    let joined = round.shape.joined();
+    if !(1..=joined).contains(&contributors) {
+        return Err(OpenFault::Contributors {
             contributors,
-            joined: shape.joined(),
+            joined,
         });
     }
+    let threshold = round.threshold;
     if !(2..=MAX_HOSPITALS).contains(&threshold) {
-        return Err(OpenError::Threshold { threshold });
+        return Err(OpenFault::Threshold { threshold });
     }
-    if let Some(hospital) = first_duplicate(shares.iter().map(|(hospital, _)| *hospital)) {
-        return Err(OpenError::DuplicateShare { hospital });
+    if let Some(hospital) = first_duplicate(answers.iter().map(|(hospital, _)| *hospital)) {
+        return Err(OpenFault::DuplicateShare { hospital });
     }
-    if shares.len() < threshold {
-        return Err(OpenError::TooFewShares {
-            found: shares.len(),
+    if answers.len() < threshold {
+        return Err(OpenFault::TooFewShares {
+            found: answers.len(),
             threshold,
         });
     }
     Ok(())
 }
 
-/// Checks every field against what the contributors can have made, and adds up the counters.
+/// Checks that what was opened is what the contributors tagged.
+fn check_tag(
+    round: &Round<'_>,
+    contributors: u64,
+    message: &[u64],
+    tag_chunk: &[u64],
+) -> Result<(), OpenFault> {
+    let (format, fields) = (round.shape.format(), round.shape.occupied_fields());
+    let tags = round.tag_key.tag(format, fields, message);
+    if is_tag_of(tag_chunk, &tags, contributors) {
+        Ok(())
+    } else {
+        Err(OpenFault::Tag)
+    }
+}
+
+/// Splits the words into fields and checks each against what the contributors can have made: the sums of the values and
+/// of the counters.
 fn check_fields(
     shape: &SumShape,
     contributors: u64,
-    fields: &[u64],
-) -> Result<Vec<u64>, OpenError> {
-    let (values, rest) = fields.split_at(shape.values());
-    let (digits, padding) = rest.split_at(shape.digits());
+    message: &[u64],
+) -> Result<(Vec<u64>, Vec<u64>), OpenFault> {
+    let format = shape.format();
+    let fields_of = |&word: &u64| {
+        let shifts = (0..format.fields() as u32).map(|place| place * format.field_bits());
+        shifts.map(move |shift| word >> shift & format.field_mask())
+    };
+    let mut fields = message.iter().flat_map(fields_of);
 
+    let mut values = Zeroizing::new(Vec::with_capacity(shape.values()));
+    values.extend(fields.by_ref().take(shape.values()));
     let largest_value = (1 << shape.value_bits()) - 1;
     let possible = contributors..=contributors * largest_value;
     if let Some(index) = values.iter().position(|value| !possible.contains(value)) {
-        return Err(OpenError::ValueRange { index });
+        return Err(OpenFault::ValueRange { index });
     }
 
-    let mut counters = Vec::with_capacity(shape.counters());
-    let mut digits = digits.iter();
+    let mut counters = Zeroizing::new(Vec::with_capacity(shape.counters()));
     for (counter, &length) in shape.counter_digits().iter().enumerate() {
         let mut sum = 0;
         for place in 0..length {
-            let digit = *digits.next().expect("a field for each digit");
+            let digit = fields.next().expect("a field for each digit");
             if digit > 255 * contributors {
-                return Err(OpenError::DigitRange { counter });
+                return Err(OpenFault::DigitRange { counter });
             }
             // At most 7 digits of 15 bits: below 2^63.
             sum += digit << (8 * place);
@@ -277,66 +263,14 @@ fn check_fields(
         counters.push(sum);
     }
     if counters[0] != contributors {
-        return Err(OpenError::Contributions {
+        return Err(OpenFault::Contributions {
             contributors: contributors as usize,
         });
     }
-    if padding.iter().any(|&field| field != 0) {
-        return Err(OpenError::Padding);
+    if fields.any(|field| field != 0) {
+        return Err(OpenFault::Padding);
     }
-    Ok(counters)
-}
-
-/// Goes to the next choice of places in falling lexicographic order: from the last places, which are left out
-/// first, to the first. One wrong share is found before any choice moves two.
-fn step_down(places: &mut [usize]) -> bool {
-    let movable = (0..places.len()).find(|&index| {
-        let floor = if index == 0 { 0 } else { places[index - 1] + 1 };
-        places[index] > floor
-    });
-    let Some(index) = movable else {
-        return false;
-    };
-    places[index] -= 1;
-    // Those below restart directly under it.
-    for lower in (0..index).rev() {
-        places[lower] = places[lower + 1] - 1;
-    }
-    true
+    Ok((std::mem::take(&mut *values), std::mem::take(&mut *counters)))
 }
 
 const HALF_STEP: u64 = 1 << (STEP_BITS - 1);
-
-/// Enough to leave out any two wrong answers among the first t + 2 for every t up to 89; the largest there is is 85.
-///
-/// Most wrong choices cost the Lagrange factors, of order t^2 operations, and 64 coefficients. One that gives a new
-/// small secret costs all 4096 coefficients, of t products each, and two transforms.
-const MAX_CHOICES: usize = 4096;
-
-#[cfg(test)]
-mod tests {
-    use super::step_down;
-
-    #[test]
-    fn choices_are_all_visited_once_and_single_exchanges_come_first() {
-        let mut places = vec![3, 4];
-        let mut visited = vec![places.clone()];
-        while step_down(&mut places) {
-            visited.push(places.clone());
-        }
-        let expected = [
-            [3, 4],
-            [2, 4],
-            [1, 4],
-            [0, 4],
-            [2, 3],
-            [1, 3],
-            [0, 3],
-            [1, 2],
-            [0, 2],
-            [0, 1],
-        ];
-        assert_eq!(visited, expected);
-        assert!(!step_down(&mut []));
-    }
-}

@@ -1,6 +1,8 @@
 use std::fmt;
 use std::num::NonZeroU8;
 
+use super::combination::COMBINATIONS;
+
 /// The degree N of the ring `Z[X]/(X^N + 1)`; also the coefficients of a chunk and of a share.
 pub const RING_DEGREE: usize = 4096;
 
@@ -16,8 +18,12 @@ pub const MAX_HOSPITALS: usize = 127;
 /// The length of a chunk: a little-endian `u64` for each coefficient.
 pub const CHUNK_BYTES: usize = 8 * RING_DEGREE;
 
-/// The length of a share or an unlock vector: a little-endian `u16` for each coefficient.
-pub const SHARE_BYTES: usize = 2 * RING_DEGREE;
+/// The length of an unlock vector: a little-endian `u16` for each coefficient.
+pub const UNLOCK_BYTES: usize = 2 * RING_DEGREE;
+
+/// The length of a share: an unlock vector's, and a little-endian `u16` for each of the eight mask scalars of the
+/// dealer check.
+pub const SHARE_BYTES: usize = UNLOCK_BYTES + 2 * COMBINATIONS;
 
 /// log2 of DELTA, the step between two neighbouring messages.
 pub(super) const STEP_BITS: u32 = 13;
@@ -76,6 +82,11 @@ impl FieldFormat {
     /// Bits of one field.
     pub const fn field_bits(self) -> u32 {
         PAYLOAD_BITS / self.fields() as u32
+    }
+
+    /// The lowest field of a coefficient.
+    pub(super) const fn field_mask(self) -> u64 {
+        (1 << self.field_bits()) - 1
     }
 }
 

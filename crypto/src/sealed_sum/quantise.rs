@@ -20,12 +20,13 @@ pub struct Weight {
     pub largest: u32,
 }
 
-/// The message coefficients of all chunks, and for how many hospitals their fields leave room. Secret; erased when
+/// The message coefficients of all chunks but the tag's, and the shape they were packed for. Secret; erased when
 /// dropped.
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct PackedMessage {
     words: Vec<u64>,
-    joined: usize,
+    #[zeroize(skip)]
+    shape: SumShape,
 }
 
 /// How much of a message was cut off.
@@ -65,10 +66,10 @@ pub fn pack(
         return Err(SumError::Contributions);
     }
 
-    let words = vec![0; shape.chunks() * RING_DEGREE];
+    let words = vec![0; shape.message_chunks() * RING_DEGREE];
     let mut message = PackedMessage {
         words,
-        joined: shape.joined(),
+        shape: shape.clone(),
     };
     let mut fields = FieldWriter::new(shape, &mut message.words);
     let mut saturation = Saturation::default();
@@ -108,15 +109,16 @@ impl PackedMessage {
         &self.words
     }
 
-    /// The number of hospitals whose values add up inside one field.
-    pub(super) fn joined(&self) -> usize {
-        self.joined
+    /// The shape that it was packed for.
+    pub(super) fn shape(&self) -> &SumShape {
+        &self.shape
     }
 
     /// A message of any words below 2^48, to reach what `pack` never makes.
     #[cfg(test)]
-    pub(super) fn from_words(words: Vec<u64>, joined: usize) -> Self {
-        Self { words, joined }
+    pub(super) fn from_words(words: Vec<u64>, shape: &SumShape) -> Self {
+        let shape = shape.clone();
+        Self { words, shape }
     }
 }
 

@@ -1,3 +1,4 @@
+use super::error::check_length;
 use super::{CHUNK_BYTES, MODULUS, SumError};
 use crate::ring::Modulus;
 
@@ -69,13 +70,7 @@ pub(super) fn check_words(
     expected: usize,
     bytes: &[u8],
 ) -> Result<(), SumError> {
-    if bytes.len() != expected {
-        return Err(SumError::Length {
-            what,
-            expected,
-            found: bytes.len(),
-        });
-    }
+    check_length(what, expected, bytes)?;
     match words(bytes).position(|word| word >= MODULUS) {
         Some(index) => Err(SumError::Word { what, index }),
         None => Ok(()),

@@ -2,9 +2,11 @@ use rayon::prelude::*;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::parameters::{NOISE_BOUND, STEP_BITS};
+use super::shamir::Dealing;
+use super::tag::{TAGS, padded_tag};
 use super::{
-    CHUNK_BYTES, HospitalId, MAX_HOSPITALS, MODULUS, PackedMessage, RING_DEGREE, Share, SumError,
-    shamir,
+    CHUNK_BYTES, HospitalId, MAX_HOSPITALS, MODULUS, PackedMessage, RING_DEGREE, Round, Share,
+    SumError,
 };
 use crate::hash::{Digest, SecretKey32, derive_key, labelled_hash_of_words};
 use crate::ring::{Coefficients, Evaluations, Modulus, NttPlan, Prg, centred_binomial, uniform};
@@ -64,67 +66,64 @@ impl Seed {
 
 /// What one hospital gives to a sum.
 pub struct Contribution {
-    /// The masked chunks `b_ij` one after another, [`CHUNK_BYTES`] each. Public.
+    /// The masked chunks `b_ij` one after another, [`CHUNK_BYTES`] each, the tag's last. Public.
     pub chunks: Vec<u8>,
     /// The share of the ring secret for each hospital, in the order given to [`seal`], the own one included.
     pub shares: Vec<(HospitalId, Share)>,
 }
 
-/// Masks a message and shares the mask's secret among the hospitals `joined` (PROTOCOL 3.5).
+/// Masks a message and its tag, and shares the mask's secret among the hospitals `joined` (PROTOCOL 3.5, 3.10).
 ///
 /// The same arguments give the same bytes, at any number of threads. As all keys depend on the message, a seed
 /// that is used twice by a fault with two messages gives unrelated keys.
 ///
 /// # Errors
-/// If `threshold` is not in `2..=joined.len()`, more than 127 hospitals or one twice are listed, `hospital` is
-/// not among them, or the message was packed for another number of hospitals.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is a different thing of the protocol, and most have their own type"
-)]
+/// If the threshold is not in `2..=joined.len()`, more than 127 hospitals or one twice are listed, `hospital` is
+/// not among them, or the message or the shape is for another sum.
 pub fn seal(
-    ring: &SumRing,
-    header_hash: &Digest,
+    round: &Round<'_>,
+    joined: &[HospitalId],
     hospital: HospitalId,
     attempt: u8,
     seed: &Seed,
     message: &PackedMessage,
-    threshold: usize,
-    joined: &[HospitalId],
 ) -> Result<Contribution, SumError> {
-    check_recipients(hospital, threshold, joined)?;
-    if message.joined() != joined.len() {
+    check_recipients(hospital, round.threshold, joined)?;
+    if message.shape() != round.shape {
+        return Err(SumError::OtherShape);
+    }
+    if round.shape.joined() != joined.len() {
         // With more hospitals than the value bits allow for, a sum would run over into the next field.
-        return Err(SumError::PackedForOthers {
-            packed: message.joined(),
+        return Err(SumError::ShapeForOthers {
+            shape: round.shape.joined(),
             joined: joined.len(),
         });
     }
 
-    let keys = ContributionKeys::new(seed, header_hash, hospital, attempt, message);
+    let keys = ContributionKeys::new(seed, round.header_hash, hospital, attempt, message);
     let secret = binomial(&keys.secret, 0);
-    let shares = shamir::share_out(&secret, threshold, joined, &keys.shares);
-    let modulus = ring.plan.modulus();
-    let secret = ring
-        .plan
-        .forward(Coefficients::from_small(&secret, modulus));
+    let dealing = Dealing::new(&secret, round.threshold, &keys.shares, &keys.dealer_check);
+    let shares = dealing.share_out(joined);
 
-    let mask_key = mask_key(header_hash);
-    let messages = message.words().par_chunks(RING_DEGREE).enumerate();
-    let mut chunks = vec![0; message.words().len() * 8];
+    let (format, fields) = (round.shape.format(), round.shape.occupied_fields());
+    let tags = round.tag_key.tag(format, fields, message.words());
+    let padded = padded_tag(&tags, &keys.padding);
+    let mut tag_words = Zeroizing::new(vec![0; RING_DEGREE]);
+    tag_words[..TAGS].copy_from_slice(&*padded);
+
+    let plan = &round.ring.plan;
+    let secret = plan.forward(Coefficients::from_small(&secret, plan.modulus()));
+    let mask_key = mask_key(round.header_hash);
+    let mut chunks = vec![0; round.shape.chunks() * CHUNK_BYTES];
+    let messages = message.words().par_chunks(RING_DEGREE);
     chunks
         .par_chunks_mut(CHUNK_BYTES)
-        .zip(messages)
-        .for_each(|(bytes, (chunk, message))| {
+        .zip(messages.chain(tag_words.par_chunks(RING_DEGREE)))
+        .enumerate()
+        .for_each(|(chunk, (bytes, message))| {
             let noise = binomial(&keys.noise, chunk as u64);
-            mask_chunk(
-                ring,
-                &secret,
-                ring.mask(&mask_key, chunk),
-                message,
-                &noise,
-                bytes,
-            );
+            let mask = round.ring.mask(&mask_key, chunk);
+            mask_chunk(round.ring, &secret, mask, message, &noise, bytes);
         });
     Ok(Contribution { chunks, shares })
 }
@@ -194,6 +193,8 @@ struct ContributionKeys {
     secret: SecretKey32,
     noise: SecretKey32,
     shares: SecretKey32,
+    dealer_check: SecretKey32,
+    padding: SecretKey32,
 }
 
 impl ContributionKeys {
@@ -213,6 +214,8 @@ impl ContributionKeys {
             secret: purpose("s"),
             noise: purpose("e"),
             shares: purpose("R"),
+            dealer_check: purpose("g"),
+            padding: purpose("pad"),
         }
     }
 }

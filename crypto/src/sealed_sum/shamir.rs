@@ -1,13 +1,19 @@
 use rayon::prelude::*;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{HospitalId, RING_DEGREE, SHARE_BYTES, SHARE_MODULUS, SumError};
+use super::combination::COMBINATIONS;
+use super::error::check_length;
+use super::field::{FieldVector, P, inverse};
+use super::{HospitalId, RING_DEGREE, SHARE_BYTES, SHARE_MODULUS, SumError, UNLOCK_BYTES};
 use crate::hash::SecretKey32;
-use crate::ring::Prg;
 
-/// One hospital's share of another's ring secret: the value of `F` at its id. Secret; erased when dropped.
+/// One hospital's share of another's ring secret: the value of `F` at its id, and that of the eight mask scalars of
+/// the dealer check. Secret; erased when dropped.
 #[derive(Zeroize, ZeroizeOnDrop)]
-pub struct Share(FieldVector);
+pub struct Share {
+    pub(super) secret: FieldVector,
+    pub(super) mask: FieldVector,
+}
 
 /// One hospital's shares of all contributors, added: a share of the sum of their secrets. For vaults only.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -17,7 +23,7 @@ pub struct UnlockVector(FieldVector);
 pub fn add_shares<'a>(shares: impl Iterator<Item = &'a Share>) -> UnlockVector {
     let mut sum = Zeroizing::new(vec![0_u32; RING_DEGREE]);
     for share in shares {
-        for (sum, &element) in sum.iter_mut().zip(&share.0.0) {
+        for (sum, &element) in sum.iter_mut().zip(share.secret.elements()) {
             *sum = (*sum + u32::from(element)) % SHARE_MODULUS;
         }
     }
@@ -27,9 +33,12 @@ pub fn add_shares<'a>(shares: impl Iterator<Item = &'a Share>) -> UnlockVector {
 }
 
 impl Share {
-    /// The wire form: [`SHARE_BYTES`], little-endian `u16`. Secret.
+    /// The wire form: [`SHARE_BYTES`], little-endian `u16`, the mask scalars last. Secret.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        self.0.to_bytes()
+        let mut bytes = Zeroizing::new(Vec::with_capacity(SHARE_BYTES));
+        self.secret.write_to(&mut bytes);
+        self.mask.write_to(&mut bytes);
+        bytes
     }
 
     /// Reads the wire form.
@@ -37,55 +46,89 @@ impl Share {
     /// # Errors
     /// If the length is not [`SHARE_BYTES`], or an element is not below [`SHARE_MODULUS`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SumError> {
-        FieldVector::from_bytes("share", bytes).map(Self)
+        const WHAT: &str = "share";
+        check_length(WHAT, SHARE_BYTES, bytes)?;
+        let (secret, mask) = bytes.split_at(UNLOCK_BYTES);
+        let secret = FieldVector::from_bytes(WHAT, secret)?;
+        let mask = FieldVector::from_bytes(WHAT, mask).map_err(|error| match error {
+            SumError::Word { what, index } => SumError::Word {
+                what,
+                index: RING_DEGREE + index,
+            },
+            other => other,
+        })?;
+        Ok(Self { secret, mask })
     }
 }
 
 impl UnlockVector {
-    /// The wire form: [`SHARE_BYTES`], little-endian `u16`. For vaults only.
+    /// The wire form: [`UNLOCK_BYTES`], little-endian `u16`. For vaults only.
     pub fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        self.0.to_bytes()
+        let mut bytes = Zeroizing::new(Vec::with_capacity(UNLOCK_BYTES));
+        self.0.write_to(&mut bytes);
+        bytes
     }
 
     /// Reads the wire form.
     ///
     /// # Errors
-    /// If the length is not [`SHARE_BYTES`], or an element is not below [`SHARE_MODULUS`].
+    /// If the length is not [`UNLOCK_BYTES`], or an element is not below [`SHARE_MODULUS`].
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, SumError> {
-        FieldVector::from_bytes("unlock vector", bytes).map(Self)
+        const WHAT: &str = "unlock vector";
+        check_length(WHAT, UNLOCK_BYTES, bytes)?;
+        FieldVector::from_bytes(WHAT, bytes).map(Self)
+    }
+
+    pub(super) fn vector(&self) -> &FieldVector {
+        &self.0
     }
 }
 
-/// Shares a vector of small numbers among `recipients`, any `threshold` of whom can rebuild it (PROTOCOL 3.5):
-/// `F(x) = secret + sum over c of x^c R_c` with `R_c` uniform from stream c of the key.
-pub(super) fn share_out(
-    secret: &[i64],
-    threshold: usize,
-    recipients: &[HospitalId],
-    key: &SecretKey32,
-) -> Vec<(HospitalId, Share)> {
-    let coefficients: Vec<FieldVector> = (1..threshold as u64)
-        .map(|power| FieldVector::uniform(&mut Prg::new(key, power)))
-        .collect();
-    recipients
-        .par_iter()
-        .map(|&recipient| {
-            let start = secret
-                .iter()
-                .map(|&s| (s + i64::from(SHARE_MODULUS)) as u64);
-            // At most 127 products of two residues: far below 2^64, so one reduction at the end does.
-            let mut value = Zeroizing::new(start.collect::<Vec<u64>>());
-            let mut power = 1;
-            for coefficient in &coefficients {
-                power = power * u64::from(recipient.get()) % u64::from(SHARE_MODULUS);
-                add_multiple(&mut value, coefficient, power);
-            }
-            (
-                recipient,
-                Share(FieldVector::from_residues(value.iter().copied())),
-            )
-        })
-        .collect()
+/// The polynomials that one dealer shares out: of its ring secret, and of the mask scalars of the dealer check.
+pub(super) struct Dealing {
+    secret: Vec<FieldVector>,
+    mask: Vec<FieldVector>,
+}
+
+impl Dealing {
+    /// `F(x) = secret + sum over c of x^c R_c`, with `R_c` uniform from stream c of `secret_key`, and the same of g:
+    /// its coefficient c, `g` itself with it, is uniform from stream c of `mask_key` (PROTOCOL 3.5, 3.10). Any
+    /// `threshold` values determine them.
+    pub fn new(
+        secret: &[i64],
+        threshold: usize,
+        secret_key: &SecretKey32,
+        mask_key: &SecretKey32,
+    ) -> Self {
+        let start = secret
+            .iter()
+            .map(|&s| (s + i64::from(SHARE_MODULUS)) as u64);
+        let mut polynomial = vec![FieldVector::from_residues(start)];
+        polynomial.extend(
+            (1..threshold as u64).map(|power| FieldVector::uniform(secret_key, power, RING_DEGREE)),
+        );
+        let mask = (0..threshold as u64)
+            .map(|power| FieldVector::uniform(mask_key, power, COMBINATIONS))
+            .collect();
+        Self {
+            secret: polynomial,
+            mask,
+        }
+    }
+
+    /// The share of each recipient.
+    pub fn share_out(&self, recipients: &[HospitalId]) -> Vec<(HospitalId, Share)> {
+        recipients
+            .par_iter()
+            .map(|&recipient| {
+                let share = Share {
+                    secret: value_at(recipient, &self.secret),
+                    mask: value_at(recipient, &self.mask),
+                };
+                (recipient, share)
+            })
+            .collect()
+    }
 }
 
 /// Rebuilds the coefficients `range` of the shared vector from shares at distinct points, each centred to
@@ -96,13 +139,11 @@ pub(super) fn rebuild(
 ) -> Zeroizing<Vec<i64>> {
     let mut value = Zeroizing::new(vec![0_u64; range.len()]);
     for (&(_, vector), factor) in shares.iter().zip(lagrange_at_zero(shares)) {
-        for (value, &element) in value.iter_mut().zip(&vector.0.0[range.clone()]) {
-            *value += factor * u64::from(element);
-        }
+        add_multiple(&mut value, &vector.0.elements()[range.clone()], factor);
     }
     let modulus = i64::from(SHARE_MODULUS);
     let centred = value.iter().map(|value| {
-        let residue = (value % u64::from(SHARE_MODULUS)) as i64;
+        let residue = (value % P) as i64;
         residue - (modulus & ((modulus / 2 - residue) >> 63))
     });
     Zeroizing::new(centred.collect())
@@ -110,7 +151,6 @@ pub(super) fn rebuild(
 
 /// `prod over l != j of x_l / (x_l - x_j)` modulo p, for every j. The points are public.
 fn lagrange_at_zero(shares: &[(HospitalId, &UnlockVector)]) -> Vec<u64> {
-    let p = u64::from(SHARE_MODULUS);
     let points = || {
         shares
             .iter()
@@ -120,94 +160,37 @@ fn lagrange_at_zero(shares: &[(HospitalId, &UnlockVector)]) -> Vec<u64> {
         .map(|own| {
             let (mut numerator, mut denominator) = (1, 1);
             for other in points().filter(|&other| other != own) {
-                numerator = numerator * other % p;
-                denominator = denominator * (other + p - own) % p;
+                numerator = numerator * other % P;
+                denominator = denominator * (other + P - own) % P;
             }
-            numerator * power(denominator, p - 2) % p
+            numerator * inverse(denominator) % P
         })
         .collect()
 }
 
-fn add_multiple(sum: &mut [u64], vector: &FieldVector, factor: u64) {
-    for (sum, &element) in sum.iter_mut().zip(&vector.0) {
+/// The value of a polynomial, given by its coefficient vectors, at a hospital's point.
+fn value_at(hospital: HospitalId, polynomial: &[FieldVector]) -> FieldVector {
+    let length = polynomial[0].elements().len();
+    // At most 127 products of two residues: far below 2^64, so one reduction at the end does.
+    let mut value = Zeroizing::new(vec![0_u64; length]);
+    let mut power = 1;
+    for coefficient in polynomial {
+        add_multiple(&mut value, coefficient.elements(), power);
+        power = power * u64::from(hospital.get()) % P;
+    }
+    FieldVector::from_residues(value.iter().copied())
+}
+
+fn add_multiple(sum: &mut [u64], vector: &[u16], factor: u64) {
+    for (sum, &element) in sum.iter_mut().zip(vector) {
         *sum += factor * u64::from(element);
-    }
-}
-
-fn power(base: u64, exponent: u64) -> u64 {
-    (0..u64::BITS - exponent.leading_zeros())
-        .rev()
-        .fold(1, |power, bit| {
-            let factor = if exponent >> bit & 1 == 1 { base } else { 1 };
-            power * power % u64::from(SHARE_MODULUS) * factor % u64::from(SHARE_MODULUS)
-        })
-}
-
-/// [`RING_DEGREE`] elements of the share field.
-#[derive(Zeroize, ZeroizeOnDrop)]
-struct FieldVector(Vec<u16>);
-
-impl FieldVector {
-    fn from_residues(values: impl Iterator<Item = u64>) -> Self {
-        let mut elements = Vec::with_capacity(RING_DEGREE);
-        elements.extend(values.map(|value| (value % u64::from(SHARE_MODULUS)) as u16));
-        Self(elements)
-    }
-
-    /// Little-endian `u16` pieces of the stream, those not below p skipped (PROTOCOL 3.1). That the time taken
-    /// shows how many were skipped says nothing of those kept.
-    fn uniform(prg: &mut Prg) -> Self {
-        let mut elements = Self(Vec::with_capacity(RING_DEGREE));
-        let mut block = Zeroizing::new([0_u8; 512]);
-        while elements.0.len() < RING_DEGREE {
-            prg.fill(&mut *block);
-            let pieces = block
-                .as_chunks::<2>()
-                .0
-                .iter()
-                .copied()
-                .map(u16::from_le_bytes);
-            let missing = RING_DEGREE - elements.0.len();
-            let below = pieces.filter(|&piece| u32::from(piece) < SHARE_MODULUS);
-            elements.0.extend(below.take(missing));
-        }
-        elements
-    }
-
-    fn to_bytes(&self) -> Zeroizing<Vec<u8>> {
-        let mut bytes = Zeroizing::new(Vec::with_capacity(SHARE_BYTES));
-        bytes.extend(self.0.iter().flat_map(|element| element.to_le_bytes()));
-        bytes
-    }
-
-    fn from_bytes(what: &'static str, bytes: &[u8]) -> Result<Self, SumError> {
-        if bytes.len() != SHARE_BYTES {
-            return Err(SumError::Length {
-                what,
-                expected: SHARE_BYTES,
-                found: bytes.len(),
-            });
-        }
-        let mut vector = Self(Vec::with_capacity(RING_DEGREE));
-        let pieces = bytes.as_chunks::<2>().0;
-        vector
-            .0
-            .extend(pieces.iter().copied().map(u16::from_le_bytes));
-        match vector
-            .0
-            .iter()
-            .position(|&element| u32::from(element) >= SHARE_MODULUS)
-        {
-            Some(index) => Err(SumError::Word { what, index }),
-            None => Ok(vector),
-        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ring::centred_binomial;
+    use crate::ring::{Prg, centred_binomial};
     use proptest::prelude::*;
 
     fn hospital(number: usize) -> HospitalId {
@@ -231,7 +214,9 @@ mod tests {
         let recipients: Vec<_> = (1..=joined).map(hospital).collect();
         let shared: Vec<_> = (100..)
             .zip(secrets)
-            .map(|(byte, secret)| share_out(secret, t, &recipients, &key(byte)))
+            .map(|(byte, secret)| {
+                Dealing::new(secret, t, &key(byte), &key(200)).share_out(&recipients)
+            })
             .collect();
         let held = |place: usize| shared.iter().map(move |shares| &shares[place].1);
         (0..joined)
@@ -267,13 +252,16 @@ mod tests {
     #[test]
     fn a_polynomial_has_a_uniform_coefficient_for_each_power_below_the_threshold() {
         let recipients = [1, 2, 3, 4].map(hospital);
-        let shares = share_out(&secret(1), 3, &recipients, &key(9));
+        let shares = Dealing::new(&secret(1), 3, &key(9), &key(10)).share_out(&recipients);
         let [linear, quadratic] =
-            [1, 2].map(|stream| FieldVector::uniform(&mut Prg::new(&key(9), stream)));
+            [1, 2].map(|stream| FieldVector::uniform(&key(9), stream, RING_DEGREE));
         let p = i64::from(SHARE_MODULUS);
         for k in 0..RING_DEGREE {
-            let f = |point: usize| i64::from(shares[point - 1].1.0.0[k]);
-            let (r1, r2) = (i64::from(linear.0[k]), i64::from(quadratic.0[k]));
+            let f = |point: usize| i64::from(shares[point - 1].1.secret.elements()[k]);
+            let (r1, r2) = (
+                i64::from(linear.elements()[k]),
+                i64::from(quadratic.elements()[k]),
+            );
             let first = f(2) - f(1) - (r1 + 3 * r2);
             let second = f(3) - 2 * f(2) + f(1) - 2 * r2;
             let third = f(4) - 3 * f(3) + 3 * f(2) - f(1);
@@ -284,10 +272,11 @@ mod tests {
     #[test]
     fn a_share_by_hand() {
         let recipients = [hospital(1), hospital(127)];
-        let shares = share_out(&vec![-32; RING_DEGREE], 2, &recipients, &key(9));
-        let slope = FieldVector::uniform(&mut Prg::new(&key(9), 1));
+        let shares =
+            Dealing::new(&vec![-32; RING_DEGREE], 2, &key(9), &key(10)).share_out(&recipients);
+        let slope = FieldVector::uniform(&key(9), 1, RING_DEGREE);
         for (hospital, share) in shares {
-            for (value, slope) in share.0.0.iter().zip(&slope.0) {
+            for (value, slope) in share.secret.elements().iter().zip(slope.elements()) {
                 let expected =
                     (65_521 - 32 + u64::from(hospital.get()) * u64::from(*slope)) % 65_521;
                 assert_eq!(u64::from(*value), expected);
@@ -306,13 +295,11 @@ mod tests {
             bytes
         );
         bytes[SHARE_BYTES - 2..].copy_from_slice(&65_521_u16.to_le_bytes());
-        assert_eq!(
-            UnlockVector::from_bytes(&bytes).err(),
-            Some(SumError::Word {
-                what: "unlock vector",
-                index: 4095
-            })
-        );
+        let word = |what, index| Some(SumError::Word { what, index });
+        assert_eq!(Share::from_bytes(&bytes).err(), word("share", 4103));
+        let unlock = &bytes[SHARE_BYTES - UNLOCK_BYTES..];
+        let refused = UnlockVector::from_bytes(unlock).err();
+        assert_eq!(refused, word("unlock vector", 4095));
     }
 
     proptest! {

@@ -79,9 +79,14 @@ impl SumShape {
         value_bits(self.format, self.joined)
     }
 
-    /// J: the number of chunks.
+    /// J: the number of chunks that the values and counters fill.
+    pub fn message_chunks(&self) -> usize {
+        self.occupied_fields().div_ceil(self.fields_per_chunk())
+    }
+
+    /// J + 1: the number of chunks that go over the wire, the last of them the tag's (PROTOCOL 3.10).
     pub fn chunks(&self) -> usize {
-        (self.values + self.digits()).div_ceil(self.fields_per_chunk())
+        self.message_chunks() + 1
     }
 
     /// What a value of 0 is counted as, so that no field is negative: `2^(B-1)`.
@@ -98,6 +103,11 @@ impl SumShape {
         self.format.fields() * RING_DEGREE
     }
 
+    /// L: the fields that hold a value or a digit, the first of all fields.
+    pub(super) fn occupied_fields(&self) -> usize {
+        self.values + self.digits()
+    }
+
     /// All digits of all counters.
     pub(super) fn digits(&self) -> usize {
         self.counter_digits.iter().copied().map(usize::from).sum()
@@ -112,7 +122,7 @@ mod tests {
     #[test]
     fn chunks_are_those_of_the_protocol() {
         let chunks = |values, digits: &[u8], format| {
-            SumShape::new(values, digits, format, 10).map(|shape| shape.chunks())
+            SumShape::new(values, digits, format, 10).map(|shape| shape.message_chunks())
         };
         // PROTOCOL 3.4: 4.2M values of two fields give 513 chunks.
         assert_eq!(chunks(4_200_000, &[3, 3], TwoBy24), Ok(513));
@@ -122,6 +132,9 @@ mod tests {
         assert_eq!(chunks(8192 - 5, &[3, 3], TwoBy24), Ok(2));
         assert_eq!(chunks(3 * 4096 - 1, &[1], ThreeBy16), Ok(1));
         assert_eq!(chunks(3 * 4096, &[1], ThreeBy16), Ok(2));
+        // One more for the tag.
+        let shape = SumShape::new(0, &[3], TwoBy24, 10).expect("a valid shape");
+        assert_eq!(shape.chunks(), 2);
     }
 
     #[test]

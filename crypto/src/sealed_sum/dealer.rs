@@ -1,0 +1,91 @@
+use super::combination::{COMBINATIONS, Combination};
+use super::error::check_length;
+use super::field::FieldVector;
+use super::reed_solomon::{Errors, locate_errors};
+use super::{HospitalId, MAX_HOSPITALS, Share, SumError};
+use crate::hash::{Digest, derive_key};
+
+/// What a recipient says of one contributor's share, so that everyone can see whether all shares belong together
+/// (PROTOCOL 3.10, the dealer check). Public: the dealer's mask scalars hide what they are computed from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DealerAnswer([u16; COMBINATIONS]);
+
+/// What the answers of the recipients say of a contributor's shares.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DealerVerdict {
+    /// No more answers than the threshold: any shares agree with so few.
+    TooFew,
+    /// All shares that were answered for belong to one polynomial: any threshold of them opens the same secret.
+    Consistent,
+    /// A share or an answer is wrong, and with one answer above the threshold nobody can be named.
+    Inconsistent,
+    /// The shares or answers of these recipients do not belong to the polynomial of all the others. Whether the
+    /// dealer sent a wrong share or the recipient answered wrongly, the answers do not tell.
+    Deviating(Vec<HospitalId>),
+    /// More shares or answers are wrong than the answers above the threshold can place.
+    Undecodable,
+}
+
+impl DealerAnswer {
+    /// The length of the wire form.
+    pub const BYTES: usize = 2 * COMBINATIONS;
+
+    /// The wire form: little-endian `u16`.
+    pub fn to_bytes(self) -> [u8; Self::BYTES] {
+        let mut bytes = [0; Self::BYTES];
+        for (bytes, element) in bytes.as_chunks_mut::<2>().0.iter_mut().zip(self.0) {
+            *bytes = element.to_le_bytes();
+        }
+        bytes
+    }
+
+    /// Reads the wire form.
+    ///
+    /// # Errors
+    /// If the length is not [`BYTES`](Self::BYTES), or an element is not below
+    /// [`SHARE_MODULUS`](super::SHARE_MODULUS).
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, SumError> {
+        const WHAT: &str = "dealer answer";
+        check_length(WHAT, Self::BYTES, bytes)?;
+        let elements = FieldVector::from_bytes(WHAT, bytes)?;
+        let mut answer = Self([0; COMBINATIONS]);
+        answer.0.copy_from_slice(elements.elements());
+        Ok(answer)
+    }
+}
+
+impl Share {
+    /// The answer to the dealer check: `z_row = sum over k of rho[k][row] share[k] + g_row`, with rho from the digest
+    /// `D_i` of the contribution's manifest, which fixes all of the dealer's boxes.
+    ///
+    /// # Security
+    /// One answer for each contributor, header and attempt: two answers with different digests, subtracted, are free
+    /// of the mask g.
+    pub fn answer(&self, manifest_digest: &Digest) -> DealerAnswer {
+        let combination = Combination::new(&derive_key(manifest_digest, "rho", &[]));
+        DealerAnswer(combination.apply(&self.secret, Some(&self.mask)))
+    }
+}
+
+/// Judges one contributor by the answers of its recipients: row i of a dealer that shared one secret lies on a
+/// polynomial of degree below `threshold`, for each of the eight scalars.
+///
+/// Wrong shares pass with probability p^-8, about 2^-128. Up to half as many as there are answers above the
+/// threshold are named. Of several answers of one hospital the first counts.
+pub fn judge_dealer(threshold: usize, answers: &[(HospitalId, DealerAnswer)]) -> DealerVerdict {
+    let mut seen = [false; MAX_HOSPITALS + 1];
+    let mut first = |id: HospitalId| !std::mem::replace(&mut seen[usize::from(id.get())], true);
+    let distinct = answers.iter().filter(|(id, _)| first(*id));
+    let rows: Vec<_> = distinct.map(|(id, answer)| (*id, answer.0)).collect();
+    if rows.len() <= threshold {
+        return DealerVerdict::TooFew;
+    }
+    match locate_errors(&rows, threshold) {
+        Errors::None => DealerVerdict::Consistent,
+        Errors::At(places) => {
+            DealerVerdict::Deviating(places.into_iter().map(|place| rows[place].0).collect())
+        }
+        Errors::TooMany if rows.len() == threshold + 1 => DealerVerdict::Inconsistent,
+        Errors::TooMany => DealerVerdict::Undecodable,
+    }
+}
