@@ -13,22 +13,26 @@ pub mod aead;
 pub mod conditioning;
 mod keys;
 mod outcome;
+mod output;
 pub mod policy;
 pub mod ratchet;
 mod round;
 pub mod statistics;
+#[cfg(test)]
+mod tests;
+mod work;
 
 use std::{collections::VecDeque, sync::Arc};
 
 use crypto::{
     hash::Digest,
-    sealed_sum::{HospitalId, OpenedSum, SumRing},
+    sealed_sum::{HospitalId, SumRing},
 };
 use getrandom::SysRng;
 use protocol::{
     common_model::CommonModel,
     identity::{Signed, SigningKey},
-    manifest::{Conditioning, Manifest, Purpose, Task},
+    manifest::{Manifest, Purpose, Task},
     message::{Hello, Resume, ToCoordinator, ToVault, Welcome},
     network::CONDITIONED_WEIGHT,
     roster::Roster,
@@ -37,13 +41,17 @@ use protocol::{
 };
 use rand_core::UnwrapErr;
 
-pub use self::round::training_seed;
 use self::{
     conditioning::{Conditioner, Filter, Released},
     keys::{OwnKeys, SessionKeys},
     policy::Policy,
     round::VaultRound,
     statistics::{ClinicalRecords, Statistics},
+};
+pub use self::{
+    output::{OpenedRound, VaultEvent, VaultOutput},
+    round::training_seed,
+    work::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate, TrainingPlan},
 };
 use crate::journal::{Journal, JournalError};
 
@@ -70,189 +78,6 @@ impl RecordSource for crate::hospital_data::ClinicalTable {
     fn records(&self, task: Task) -> Result<ClinicalRecords, String> {
         Self::records(self, task).map_err(|error| error.to_string())
     }
-}
-
-/// What the shell around the vault has to do.
-pub enum VaultOutput {
-    /// Send a message to the coordinator.
-    Send(Box<ToCoordinator>),
-    /// Upload a contribution under this name.
-    Upload {
-        /// `D_i`.
-        name: Digest,
-        /// The blob.
-        bytes: Arc<[u8]>,
-        /// What the sum is for.
-        purpose: Purpose,
-        /// The learning round, from 1; 0 for `stats`.
-        learning_round: u32,
-    },
-    /// Download an outcome and hand it to [`Vault::handle_outcome`].
-    FetchOutcome {
-        /// Its name.
-        name: Digest,
-    },
-    /// Have the trainer train, then call [`Vault::handle_trained`].
-    Train(TrainRequest),
-    /// Have the trainer evaluate, then call [`Vault::handle_evaluated`].
-    Evaluate(EvaluateRequest),
-    /// Something to log or record.
-    Event(VaultEvent),
-    /// The run has ended well.
-    Finished,
-}
-
-impl VaultOutput {
-    /// Whether it can be done only on a connection; what was lost with one is repeated on the next.
-    pub fn needs_connection(&self) -> bool {
-        matches!(
-            self,
-            Self::Send(_) | Self::Upload { .. } | Self::FetchOutcome { .. }
-        )
-    }
-}
-
-/// What a trainer needs to know of the run. Not the manifest: its `init_seed` gives the initial W, and with W the filters give the
-/// clinical features.
-#[derive(Clone, Debug, PartialEq)]
-pub struct TrainingPlan {
-    /// The labels.
-    pub task: Task,
-    /// Whether filters are supplied.
-    pub conditioning: Conditioning,
-    /// Passes over the training set.
-    pub local_epochs: u32,
-    /// Samples of a step.
-    pub batch_size: u32,
-    /// Of AdamW.
-    pub learning_rate: f64,
-    /// Of AdamW.
-    pub weight_decay: f64,
-}
-
-impl TrainingPlan {
-    /// The part of a manifest that concerns the trainer.
-    pub fn of(manifest: &Manifest) -> Self {
-        Self {
-            task: manifest.task,
-            conditioning: manifest.conditioning,
-            local_epochs: manifest.local_epochs,
-            batch_size: manifest.batch_size,
-            learning_rate: manifest.learning_rate,
-            weight_decay: manifest.weight_decay,
-        }
-    }
-}
-
-/// One round of local training. Holds no key, no clinical feature and, when filters are used, no W.
-pub struct TrainRequest {
-    /// Number of the round.
-    pub round: u32,
-    /// The common model, to be handed back.
-    pub model_hash: Digest,
-    /// The common model in the order of the layout, without W when `filters` are given.
-    pub model: Vec<f32>,
-    /// One filter a patient.
-    pub filters: Option<Vec<Filter>>,
-    /// Weight of each class in the loss.
-    pub class_weights: Vec<f64>,
-    /// Of shuffles and dropout.
-    pub seed: [u8; 32],
-    /// The run.
-    pub plan: TrainingPlan,
-}
-
-/// One evaluation of the common model on the validation set.
-pub struct EvaluateRequest {
-    /// Number of the round, to be handed back.
-    pub round: u32,
-    /// As in [`TrainRequest::model`].
-    pub model: Vec<f32>,
-    /// As in [`TrainRequest::filters`].
-    pub filters: Option<Vec<Filter>>,
-    /// The run.
-    pub plan: TrainingPlan,
-}
-
-/// What the trainer hands back.
-#[derive(Clone)]
-pub struct TrainedUpdate {
-    /// The trained model, in the form of [`TrainRequest::model`].
-    pub model: Vec<f32>,
-    /// Per patient, the sum over batches of dL/dF, zero where clipped; empty without filters.
-    pub filter_gradients: Vec<Filter>,
-    /// Batches done.
-    pub batches: u32,
-    /// Mean loss of the last epoch's batches.
-    pub loss: f64,
-}
-
-/// The counts of an evaluation.
-#[derive(Clone, Debug, PartialEq)]
-pub struct EvaluatedCounts {
-    /// `confusion[truth][prediction]`.
-    pub confusion: Vec<Vec<u64>>,
-    /// Sum of the samples' losses.
-    pub loss_sum: f64,
-}
-
-/// What happens in a vault, for logs, progress and records. No value of an individual patient or hospital is in it, only what all
-/// hospitals open alike.
-#[derive(Clone)]
-pub enum VaultEvent {
-    /// The session's keys are complete.
-    SessionReady,
-    /// Products arrived and were found right.
-    Conditioned {
-        /// The largest difference from the local products, before rounding.
-        largest_error: f64,
-    },
-    /// Products were refused.
-    ProductsRefused {
-        /// Why. Stays in the hospital.
-        reason: String,
-    },
-    /// The own contribution is made.
-    Sealed {
-        /// Of which round.
-        round: u32,
-        /// Of which purpose.
-        purpose: Purpose,
-        /// Values that the clip cut off.
-        saturated: u64,
-    },
-    /// A sum was opened and the common state moved on.
-    Opened(Box<OpenedRound>),
-    /// Something was refused; the run goes on.
-    Refused {
-        /// Why.
-        reason: String,
-    },
-}
-
-/// A sum as every hospital opens it.
-#[derive(Clone)]
-pub struct OpenedRound {
-    /// Its number.
-    pub round: u32,
-    /// What it was for.
-    pub purpose: Purpose,
-    /// The learning round, from 1; 0 for `stats`.
-    pub learning_round: u32,
-    /// U.
-    pub contributors: Vec<HospitalId>,
-    /// The integers.
-    pub sum: Arc<OpenedSum>,
-    /// The mean of the updates; empty without real values.
-    pub mean: Arc<Vec<f64>>,
-    /// The clips it was quantised with.
-    pub clips: Vec<f64>,
-    /// The common model from now on.
-    pub model: CommonModel,
-    /// Its hash.
-    pub model_hash: Digest,
-    /// T from now on.
-    pub transcript: Digest,
 }
 
 /// Why a vault cannot go on at all.

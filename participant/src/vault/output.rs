@@ -1,0 +1,112 @@
+//! What leaves the vault: messages, uploads, work for the trainer, and what logs and records hear of.
+
+use std::sync::Arc;
+
+use crypto::{
+    hash::Digest,
+    sealed_sum::{HospitalId, OpenedSum},
+};
+use protocol::{common_model::CommonModel, manifest::Purpose, message::ToCoordinator};
+
+#[cfg(doc)]
+use super::Vault;
+use super::{EvaluateRequest, TrainRequest};
+
+/// What the shell around the vault has to do.
+pub enum VaultOutput {
+    /// Send a message to the coordinator.
+    Send(Box<ToCoordinator>),
+    /// Upload a contribution under this name.
+    Upload {
+        /// `D_i`.
+        name: Digest,
+        /// The blob.
+        bytes: Arc<[u8]>,
+        /// What the sum is for.
+        purpose: Purpose,
+        /// The learning round, from 1; 0 for `stats`.
+        learning_round: u32,
+    },
+    /// Download an outcome and hand it to [`Vault::handle_outcome`].
+    FetchOutcome {
+        /// Its name.
+        name: Digest,
+    },
+    /// Have the trainer train, then call [`Vault::handle_trained`].
+    Train(TrainRequest),
+    /// Have the trainer evaluate, then call [`Vault::handle_evaluated`].
+    Evaluate(EvaluateRequest),
+    /// Something to log or record.
+    Event(VaultEvent),
+    /// The run has ended well.
+    Finished,
+}
+
+impl VaultOutput {
+    /// Whether it can be done only on a connection; what was lost with one is repeated on the next.
+    pub fn needs_connection(&self) -> bool {
+        matches!(
+            self,
+            Self::Send(_) | Self::Upload { .. } | Self::FetchOutcome { .. }
+        )
+    }
+}
+
+/// What happens in a vault, for logs, progress and records. No value of an individual patient or hospital is in it, only what all
+/// hospitals open alike.
+#[derive(Clone)]
+pub enum VaultEvent {
+    /// The session's keys are complete.
+    SessionReady,
+    /// Products arrived and were found right.
+    Conditioned {
+        /// The largest difference from the local products, before rounding.
+        largest_error: f64,
+    },
+    /// Products were refused.
+    ProductsRefused {
+        /// Why. Stays in the hospital.
+        reason: String,
+    },
+    /// The own contribution is made.
+    Sealed {
+        /// Of which round.
+        round: u32,
+        /// Of which purpose.
+        purpose: Purpose,
+        /// Values that the clip cut off.
+        saturated: u64,
+    },
+    /// A sum was opened and the common state moved on.
+    Opened(Box<OpenedRound>),
+    /// Something was refused; the run goes on.
+    Refused {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A sum as every hospital opens it.
+#[derive(Clone)]
+pub struct OpenedRound {
+    /// Its number.
+    pub round: u32,
+    /// What it was for.
+    pub purpose: Purpose,
+    /// The learning round, from 1; 0 for `stats`.
+    pub learning_round: u32,
+    /// U.
+    pub contributors: Vec<HospitalId>,
+    /// The integers.
+    pub sum: Arc<OpenedSum>,
+    /// The mean of the updates; empty without real values.
+    pub mean: Arc<Vec<f64>>,
+    /// The clips it was quantised with.
+    pub clips: Vec<f64>,
+    /// The common model from now on.
+    pub model: CommonModel,
+    /// Its hash.
+    pub model_hash: Digest,
+    /// T from now on.
+    pub transcript: Digest,
+}

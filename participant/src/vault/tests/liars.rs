@@ -1,0 +1,1 @@
+//! Hospitals and a coordinator that lie, and who is named for it.
