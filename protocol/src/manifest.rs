@@ -399,8 +399,8 @@ mod tests {
     }
 
     #[test]
-    fn an_update_takes_513_chunks_with_two_classes_and_514_with_three() {
-        for (task, chunks) in [(Task::Binary, 513), (Task::Multiclass, 514)] {
+    fn an_update_takes_514_chunks_with_two_classes_and_515_with_three_the_tag_among_them() {
+        for (task, chunks) in [(Task::Binary, 514), (Task::Multiclass, 515)] {
             let manifest = Manifest {
                 task,
                 layout: ModelLayout::hybrid_cnn(task.classes() as u32),
@@ -415,7 +415,7 @@ mod tests {
                     .shape(purpose, 10)
                     .expect("fits")
                     .chunks(),
-                1
+                2
             );
         }
     }

@@ -400,6 +400,9 @@ fn log(event: &Event) {
         } => {
             tracing::warn!(round, purpose = purpose.name(), reason, "gave a round up");
         }
+        Event::Doubted { round, finding } => {
+            tracing::warn!(round, hospital = %finding.hospital(), "{finding}");
+        }
         Event::Rejected { hospital, reason } => {
             tracing::warn!(%hospital, reason, "did not accept a message")
         }

@@ -100,6 +100,10 @@ impl Records {
                 self.store.settled(entry)?;
             }
             Event::Abandoned { round, reason, .. } => self.store.abandoned(*round, reason)?,
+            Event::Doubted { round, finding } => {
+                let reason = format!("sum {round}: {finding}");
+                self.refused(Some(finding.hospital()), &reason)?;
+            }
             Event::Rejected { hospital, reason } => self.refused(Some(*hospital), reason)?,
             _ => {}
         }

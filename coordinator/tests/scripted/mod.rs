@@ -4,6 +4,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use coordinator::trial::Trial;
+use crypto::sealed_sum::{DealerAnswer, UNLOCK_BYTES};
 use protocol::{
     HospitalId,
     codec::{self, Bytes, Id, List},
@@ -185,7 +186,7 @@ impl ScriptedHospital {
                     header: request.header,
                     contributors: request.hash(),
                     id: Id(self.id),
-                    sealed: Bytes(vec![0; 8208]),
+                    sealed: Bytes(vec![0; UNLOCK_BYTES + 16]),
                 };
                 say(link, ToCoordinator::UnlockShare(self.sign(&share))).await;
             }
@@ -235,12 +236,10 @@ impl ScriptedHospital {
 
     async fn acknowledge(&self, link: &CoordinatorLink) {
         let (signed, _) = self.header.as_ref().expect("a round is open");
-        let opened = BoxAck::bitmap(self.opened.iter().copied());
-        let ack = BoxAck {
-            header: signed.digest(),
-            id: Id(self.id),
-            opened,
-        };
+        // Of shares that are all zero: they belong to one polynomial, whatever the threshold.
+        let zero = DealerAnswer::from_bytes(&[0; DealerAnswer::BYTES]).expect("below p");
+        let answers = self.opened.iter().map(|&id| (id, zero)).collect();
+        let ack = BoxAck::new(signed.digest(), self.id, &answers);
         say(link, ToCoordinator::BoxAck(self.sign(&ack))).await;
     }
 

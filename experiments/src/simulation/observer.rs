@@ -115,6 +115,13 @@ impl Observer {
                     progress.hospital(id, Phase::Waiting);
                     self.opened(id, &opened);
                 }
+                VaultEvent::WrongAnswers { round, hospitals } => {
+                    for (other, _) in hospitals {
+                        progress.line(format!(
+                            "sum {round}: hospital {other} gave a wrong answer, says hospital {id}"
+                        ));
+                    }
+                }
                 // Messages of a round that went on without a hospital that was away: said, and done with.
                 VaultEvent::Refused { reason } => tracing::info!(hospital = %id, reason, "refused"),
             },
@@ -168,6 +175,9 @@ impl Observer {
                     "gave up sum {round} ({}): {reason}",
                     purpose.name()
                 ));
+            }
+            Event::Doubted { round, finding } => {
+                self.progress.line(format!("sum {round}: {finding}"));
             }
             Event::Settled(entry) => self.transcript.push(*entry),
             Event::Rejected { hospital, reason } => {

@@ -304,6 +304,7 @@ mod tests {
                 contributors: 3,
                 counters: vec![3, 0],
                 largest_noise: 0,
+                wrong_answers: vec![],
             }),
             mean: Arc::new(mean),
             clips: model.clips().to_vec(),
@@ -323,6 +324,7 @@ mod tests {
             contributors: opened.sum.contributors,
             counters: opened.sum.counters.clone(),
             largest_noise: 0,
+            wrong_answers: vec![],
         };
         alter(&mut sum);
         OpenedRound {

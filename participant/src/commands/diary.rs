@@ -1,7 +1,11 @@
 //! Writes what happens into the log, and keeps the latest common model.
 
-use std::time::{Duration, Instant};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
+use crypto::sealed_sum::HospitalId;
 use participant::{
     evaluation::Evaluation,
     model_file::LatestModel,
@@ -15,6 +19,7 @@ use protocol::manifest::Purpose;
 pub struct Diary {
     latest: Option<LatestModel>,
     last_step: Option<Instant>,
+    wrong_answers: BTreeMap<HospitalId, String>,
 }
 
 impl Diary {
@@ -35,6 +40,11 @@ impl Diary {
             }
             ParticipantEvent::Vault(event) => self.note_vault(event),
         }
+    }
+
+    /// Hospitals that gave a wrong answer for a sum, with their names.
+    pub fn wrong_answers(&self) -> &BTreeMap<HospitalId, String> {
+        &self.wrong_answers
     }
 
     /// The common model as the last opened sum left it.
@@ -76,6 +86,12 @@ impl Diary {
                     saturated,
                     "the contribution is sealed"
                 );
+            }
+            VaultEvent::WrongAnswers { round, hospitals } => {
+                for (hospital, name) in &hospitals {
+                    tracing::warn!(round, %hospital, name, "gave a wrong answer for the sum");
+                }
+                self.wrong_answers.extend(hospitals);
             }
             VaultEvent::Opened(opened) => self.note_opened(&opened),
             VaultEvent::Refused { reason } => tracing::warn!(reason, "refused"),

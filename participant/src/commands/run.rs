@@ -1,6 +1,7 @@
 //! `participant run`.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{self, Path, PathBuf},
     pin::pin,
@@ -9,7 +10,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::Args;
-use crypto::sealed_sum::SumRing;
+use crypto::sealed_sum::{HospitalId, SumRing};
 use host::{
     failure::Failure,
     output::say,
@@ -95,6 +96,7 @@ impl Run {
             }
             result.map_err(failure)
         });
+        let wrong_answers = diary.wrong_answers().clone();
         // Also of a run that ended early: its last model is the common one of that round.
         let latest = diary.into_latest_model();
         let written = latest
@@ -106,7 +108,7 @@ impl Run {
             return Err(Failure::Run(anyhow::anyhow!(text)));
         };
         let path = written.map_err(Failure::run)?;
-        say(summary(&settings, &latest, &cost, &path));
+        say(summary(&settings, &latest, &cost, &wrong_answers, &path));
         Ok(())
     }
 
@@ -172,7 +174,17 @@ fn failure(error: RunError) -> Failure {
     }
 }
 
-fn summary(settings: &Settings, latest: &LatestModel, cost: &RunCost, model: &Path) -> String {
+fn summary(
+    settings: &Settings,
+    latest: &LatestModel,
+    cost: &RunCost,
+    wrong_answers: &BTreeMap<HospitalId, String>,
+    model: &Path,
+) -> String {
+    let wrong_answers: Vec<_> = wrong_answers
+        .iter()
+        .map(|(hospital, name)| json!({"hospital": hospital.get(), "name": name}))
+        .collect();
     json!({
         "result": "complete",
         "hospital": settings.hospital.get(),
@@ -187,6 +199,7 @@ fn summary(settings: &Settings, latest: &LatestModel, cost: &RunCost, model: &Pa
             "transport": cost.transport_secs,
         },
         "bytes": {"up": cost.sent_bytes, "down": cost.received_bytes},
+        "wrong_answers": wrong_answers,
     })
     .to_string()
 }

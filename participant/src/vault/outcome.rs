@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crypto::{
     hash::{derive_key, hmac},
-    sealed_sum::{self, HospitalId, UnlockVector},
+    sealed_sum::{self, HospitalId, TagKey, UnlockVector},
 };
 use protocol::{
     codec::{self, Id},
@@ -20,7 +20,7 @@ use protocol::{
 };
 
 use super::{
-    OpenedRound, Stage, StepError, Vault, VaultError, VaultEvent, round::unlock_key,
+    OpenedRound, Stage, StepError, Vault, VaultError, VaultEvent, VaultOutput, round::unlock_key,
     statistics::Statistics,
 };
 use crate::journal::Journal;
@@ -97,20 +97,32 @@ impl<J: Journal> Vault<J> {
                 shares.push((id, vector));
             }
         }
-        let threshold = roster.threshold();
         let shape = run
             .manifest
             .shape(header.purpose, joined.len())
             .map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
-        let opened = sealed_sum::open(
-            &self.ring,
-            &header_hash,
-            &shape,
-            members.len(),
-            threshold,
-            &outcome.sum.0,
-            &shares,
-        );
+        let sum = sealed_sum::Round {
+            ring: &self.ring,
+            header_hash: &header_hash,
+            shape: &shape,
+            threshold: roster.threshold(),
+            tag_key: &TagKey::derive(group, &header_hash),
+        };
+        let opened = sealed_sum::open(&sum, members.len(), &outcome.sum.0, &shares);
+        let wrong_answers = match &opened {
+            Ok(opened) => &opened.wrong_answers,
+            Err(error) => &error.wrong_answers,
+        };
+        if !wrong_answers.is_empty() {
+            let hospitals = wrong_answers.iter().filter_map(|&id| roster.member(id));
+            let event = VaultEvent::WrongAnswers {
+                round: header.round,
+                hospitals: hospitals
+                    .map(|member| (member.id, member.name.clone()))
+                    .collect(),
+            };
+            self.outputs.push_back(VaultOutput::Event(event));
+        }
         let opened = match opened {
             Ok(opened) => opened,
             Err(error) => {

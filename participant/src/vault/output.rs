@@ -77,6 +77,13 @@ pub enum VaultEvent {
         /// Values that the clip cut off.
         saturated: u64,
     },
+    /// Vaults that gave a wrong share of the summed secret, number and name. Whether the sum opened without them, follows.
+    WrongAnswers {
+        /// Of which round.
+        round: u32,
+        /// Who.
+        hospitals: Vec<(HospitalId, String)>,
+    },
     /// A sum was opened and the common state moved on.
     Opened(Box<OpenedRound>),
     /// Something was refused; the run goes on.

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crypto::{
     hash::{Digest, SecretKey32, derive_key, hmac},
-    sealed_sum::{self, HospitalId, Seed, Share, Weight, add_shares, pack},
+    sealed_sum::{self, DealerAnswer, HospitalId, Seed, Share, TagKey, Weight, add_shares, pack},
 };
 use protocol::{
     codec::{self, Bytes, Id, List, Text},
@@ -39,21 +39,23 @@ pub(super) struct VaultRound {
     started: bool,
     /// Nothing that can be summed came of our work: we do not contribute.
     given_up: bool,
-    contribution: Option<OwnContribution>,
-    boxes: BTreeMap<HospitalId, HeldShare>,
+    pub(super) contribution: Option<OwnContribution>,
+    pub(super) boxes: BTreeMap<HospitalId, HeldShare>,
+    /// Of the dealer check, for every share that was ever held in this round: the first one of a contributor stands, and is repeated.
+    pub(super) answers: BTreeMap<HospitalId, DealerAnswer>,
     answer: Option<Signed<UnlockShare>>,
 }
 
-struct OwnContribution {
-    digest: Digest,
-    blob: Arc<[u8]>,
+pub(super) struct OwnContribution {
+    pub(super) digest: Digest,
+    pub(super) blob: Arc<[u8]>,
 }
 
 /// A contributor's share for this vault. Our own is among them once we have contributed.
-struct HeldShare {
-    digest: Digest,
+pub(super) struct HeldShare {
+    pub(super) digest: Digest,
     commit: Digest,
-    share: Share,
+    pub(super) share: Share,
 }
 
 impl VaultRound {
@@ -66,12 +68,27 @@ impl VaultRound {
             given_up: false,
             contribution: None,
             boxes: BTreeMap::new(),
+            answers: BTreeMap::new(),
             answer: None,
         }
     }
 
     pub(super) fn number(&self) -> u32 {
         self.header.round
+    }
+
+    /// Keeps the first share of a contributor and answers for it: two answers with different digests would cancel what hides the
+    /// share in them.
+    fn keep_share(&mut self, from: HospitalId, digest: Digest, commit: Digest, share: Share) {
+        self.answers
+            .entry(from)
+            .or_insert_with(|| share.answer(&digest));
+        let held = HeldShare {
+            digest,
+            commit,
+            share,
+        };
+        self.boxes.insert(from, held);
     }
 
     /// Whether the update that the trainer works at is for this round.
@@ -394,18 +411,18 @@ impl<J: Journal> Vault<J> {
         let seed = Seed::generate();
         let attempt = 0;
         self.journal.record_seed(&round.hash, attempt, &seed)?;
-        let threshold = self.identity.roster.threshold();
-        let sealed = sealed_sum::seal(
-            &self.ring,
-            &round.hash,
-            id,
-            attempt,
-            &seed,
-            &message,
-            threshold,
-            &joined,
-        )
-        .map_err(not_summable)?;
+        let (group, _) = keys.group_key().ok_or(RoundError::OtherRound {
+            message: "a contribution",
+        })?;
+        let sum = sealed_sum::Round {
+            ring: &self.ring,
+            header_hash: &round.hash,
+            shape: &shape,
+            threshold: self.identity.roster.threshold(),
+            tag_key: &TagKey::derive(group, &round.hash),
+        };
+        let sealed =
+            sealed_sum::seal(&sum, &joined, id, attempt, &seed, &message).map_err(not_summable)?;
         drop(message);
 
         let chunks_root = chunks_root(&sealed.chunks);
@@ -446,14 +463,7 @@ impl<J: Journal> Vault<J> {
         self.journal.record_blob(&round.hash, &blob)?;
 
         if let Some(share) = own_share {
-            round.boxes.insert(
-                id,
-                HeldShare {
-                    digest,
-                    commit,
-                    share,
-                },
-            );
+            round.keep_share(id, digest, commit, share);
         }
         round.contribution = Some(OwnContribution { digest, blob });
         let number = round.header.round;
@@ -512,30 +522,19 @@ impl<J: Journal> Vault<J> {
             .map_err(|_| RoundError::BoxDoesNotOpen { id: from })?;
         let share =
             Share::from_bytes(&plain).map_err(|_| RoundError::BoxDoesNotOpen { id: from })?;
-        round.boxes.insert(
-            from,
-            HeldShare {
-                digest,
-                commit: manifest.commit,
-                share,
-            },
-        );
+        round.keep_share(from, digest, manifest.commit, share);
         self.acknowledge()
     }
 
-    /// Tells the coordinator whose shares we hold.
-    fn acknowledge(&mut self) -> Result<(), StepError> {
+    /// Tells the coordinator whose boxes we have opened, and answers for the shares in them.
+    pub(super) fn acknowledge(&mut self) -> Result<(), StepError> {
         let Stage::Keyed { member, .. } = &self.stage else {
             return Ok(());
         };
         let Some(round) = &member.round else {
             return Ok(());
         };
-        let ack = BoxAck {
-            header: round.hash,
-            id: Id(self.identity.id),
-            opened: BoxAck::bitmap(round.boxes.keys().copied()),
-        };
+        let ack = BoxAck::new(round.hash, self.identity.id, &round.answers);
         let signed = Signed::sign(&ack, &self.identity.key);
         self.send(ToCoordinator::BoxAck(signed));
         Ok(())

@@ -7,7 +7,7 @@ use std::{
 
 use crypto::{
     hash::Digest,
-    sealed_sum::{HospitalId, RunningSum, SHARE_BYTES},
+    sealed_sum::{HospitalId, RunningSum, UNLOCK_BYTES},
 };
 
 use super::{Timestamp, chain::SettledRound};
@@ -22,6 +22,7 @@ use crate::{
         contribution::{
             BoxAck, BoxForward, check_contribution, chunks_root, contribution_bytes, forwards,
         },
+        dealer_check::{Assessment, DealerAnswers},
         header::RoundOpen,
         outcome::{Outcome, outcome_name},
         unlock::{Contributor, UnlockRequest, UnlockShare, choose_contributors},
@@ -35,7 +36,7 @@ pub(super) struct OngoingRound {
     chunks: usize,
     opened: Timestamp,
     uploads: BTreeMap<HospitalId, Upload>,
-    acknowledgements: BTreeMap<HospitalId, BoxAck>,
+    answers: DealerAnswers,
     /// Hospitals that have said, or shown, that they will not contribute.
     excused: BTreeSet<HospitalId>,
     phase: Phase,
@@ -51,6 +52,8 @@ struct Unlocking {
     request: UnlockRequest,
     signed_request: Signed<UnlockRequest>,
     sum: Vec<u8>,
+    /// Vaults whose answers would be wrong, as the dealer check has shown.
+    ignored: BTreeSet<HospitalId>,
     shares: BTreeMap<HospitalId, Signed<UnlockShare>>,
     /// When the answers came to suffice.
     enough_since: Option<Timestamp>,
@@ -78,7 +81,7 @@ impl OngoingRound {
             chunks,
             opened,
             uploads: BTreeMap::new(),
-            acknowledgements: BTreeMap::new(),
+            answers: DealerAnswers::default(),
             excused: BTreeSet::new(),
             phase: Phase::Collecting,
         }
@@ -194,8 +197,7 @@ impl OngoingRound {
                 message: "an acknowledgement",
             });
         }
-        self.acknowledgements.insert(from, body);
-        Ok(())
+        self.answers.take(&body)
     }
 
     pub(super) fn take_unlock_share(
@@ -231,6 +233,9 @@ impl OngoingRound {
                 expected: SEALED_SHARE_BYTES,
             });
         }
+        if unlocking.ignored.contains(&from) {
+            return Ok(());
+        }
         unlocking.shares.entry(from).or_insert(share);
         if unlocking.shares.len() >= roster.threshold() {
             unlocking.enough_since.get_or_insert(now);
@@ -265,22 +270,44 @@ impl OngoingRound {
         }
     }
 
-    pub(super) fn choose(&self, vaults: &[HospitalId], threshold: usize) -> BTreeSet<HospitalId> {
+    /// Whether an answer of the dealer check that may still come could tell who is wrong.
+    pub(super) fn is_in_doubt(&self, vaults: &[HospitalId], threshold: usize) -> bool {
+        self.answers.would_gain(&self.uploaded(), vaults, threshold)
+    }
+
+    /// What the dealer check says of all that is uploaded.
+    pub(super) fn assess(&self, threshold: usize, least: usize) -> Assessment {
+        self.answers.assess(&self.uploaded(), threshold, least)
+    }
+
+    pub(super) fn choose(
+        &self,
+        vaults: &[HospitalId],
+        threshold: usize,
+        assessment: &Assessment,
+    ) -> BTreeSet<HospitalId> {
         let uploads = self
             .uploads
             .iter()
+            .filter(|(id, _)| !assessment.left_out().contains(id))
             .map(|(&id, upload)| (id, upload.commit))
             .collect();
         choose_contributors(
             &uploads,
-            |vault, from| self.holds(vault, from),
+            |vault, from| self.holds(vault, from) && !assessment.deviates(vault, from),
             vaults,
             threshold,
         )
     }
 
-    /// Fixes U: adds its contributions and lets go of all chunks.
-    pub(super) fn fix(&mut self, contributors: &BTreeSet<HospitalId>, key: &SigningKey) {
+    /// Fixes U: adds its contributions and lets go of all chunks. Vaults whose shares of it the assessment finds wrong are not heard.
+    pub(super) fn fix(
+        &mut self,
+        contributors: &BTreeSet<HospitalId>,
+        vaults: &[HospitalId],
+        assessment: &Assessment,
+        key: &SigningKey,
+    ) {
         let mut sum = RunningSum::new(self.chunks);
         for (id, upload) in &mut self.uploads {
             let chunks = std::mem::take(&mut upload.chunks);
@@ -298,10 +325,17 @@ impl OngoingRound {
             contributors: members,
         };
         let signed_request = Signed::sign(&request, key);
+        let deviates = |vault: &HospitalId| {
+            contributors
+                .iter()
+                .any(|&from| assessment.deviates(*vault, from))
+        };
+        let ignored = vaults.iter().copied().filter(deviates).collect();
         self.phase = Phase::Unlocking(Box::new(Unlocking {
             request,
             signed_request,
             sum: sum.into_bytes(),
+            ignored,
             shares: BTreeMap::new(),
             enough_since: None,
         }));
@@ -322,11 +356,14 @@ impl OngoingRound {
             request,
             signed_request,
             sum,
+            ignored,
             shares,
             enough_since,
         } = unlocking.as_ref();
         let waited = now >= (*enough_since)?.after_secs(GRACE_FOR_MORE_ANSWERS_SECS);
-        let all_answered = present.iter().all(|id| shares.contains_key(id));
+        let all_answered = present
+            .iter()
+            .all(|id| shares.contains_key(id) || ignored.contains(id));
         if shares.len() < threshold || !(waited || all_answered) {
             return None;
         }
@@ -372,16 +409,18 @@ impl OngoingRound {
         }
     }
 
+    fn uploaded(&self) -> BTreeSet<HospitalId> {
+        self.uploads.keys().copied().collect()
+    }
+
     /// Whether `vault` holds the share of `from`.
     fn holds(&self, vault: HospitalId, from: HospitalId) -> bool {
-        self.acknowledgements
-            .get(&vault)
-            .is_some_and(|ack| ack.has(from))
+        self.answers.has(vault, from)
     }
 }
 
 /// How long answers beyond the threshold are waited for.
 const GRACE_FOR_MORE_ANSWERS_SECS: u32 = 1;
 
-/// A share and the tag of its AEAD.
-const SEALED_SHARE_BYTES: usize = SHARE_BYTES + 16;
+/// An unlock vector and the tag of its AEAD.
+const SEALED_SHARE_BYTES: usize = UNLOCK_BYTES + 16;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crypto::{hash::Digest, sealed_sum::HospitalId};
 
 use super::TranscriptEntry;
-use crate::{manifest::Purpose, message::ToVault};
+use crate::{manifest::Purpose, message::ToVault, round::dealer_check::Finding};
 
 /// What the shell around the machine has to do.
 #[derive(Debug)]
@@ -69,6 +69,13 @@ pub enum Event {
         round: u32,
         /// So many bytes.
         bytes: usize,
+    },
+    /// The dealer check has found shares, or answers for them, that do not belong together.
+    Doubted {
+        /// Which round.
+        round: u32,
+        /// What, and whom the round does without.
+        finding: Finding,
     },
     /// U is fixed.
     Unlocking {

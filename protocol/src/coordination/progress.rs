@@ -139,10 +139,13 @@ impl<R: CryptoRng> Coordinator<R> {
             .copied()
             .filter(|id| self.peers.get(id).is_some_and(|peer| peer.is_present()))
             .collect();
-        if !round.is_acknowledged_by(&present) && now < round.acknowledgement_deadline(silence) {
+        let more_may_come =
+            !round.is_acknowledged_by(&present) || round.is_in_doubt(&joined, threshold);
+        if more_may_come && now < round.acknowledgement_deadline(silence) {
             return false;
         }
-        let mut contributors = round.choose(&joined, threshold);
+        let assessment = round.assess(threshold, least);
+        let mut contributors = round.choose(&joined, threshold, &assessment);
         if round.purpose() == Purpose::Evaluation
             && !evaluation_allowed(&contributors, &self.evaluations, least)
         {
@@ -154,8 +157,15 @@ impl<R: CryptoRng> Coordinator<R> {
                 .cloned()
                 .unwrap_or_default();
         }
+        let number = round.number();
+        for finding in assessment.findings() {
+            self.outputs.push_back(Output::Event(Event::Doubted {
+                round: number,
+                finding: finding.clone(),
+            }));
+        }
         if contributors.len() < least {
-            let (number, purpose) = (round.number(), round.purpose());
+            let purpose = round.purpose();
             let reason = format!(
                 "{} usable contributions where {least} are needed",
                 contributors.len()
@@ -184,8 +194,7 @@ impl<R: CryptoRng> Coordinator<R> {
             });
             return true;
         }
-        round.fix(&contributors, &self.key);
-        let number = round.number();
+        round.fix(&contributors, &joined, &assessment, &self.key);
         if round.purpose() == Purpose::Evaluation {
             self.evaluations.push(contributors.clone());
         }

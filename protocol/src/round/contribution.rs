@@ -1,11 +1,13 @@
 //! A hospital's contribution: manifest, sealed share boxes, masked chunks (PROTOCOL.md 3.5).
 
+use std::collections::BTreeMap;
+
 use crypto::{
     hash::{
         Digest,
         tree::{leaf_hash, root_of_leaf_hashes, tree_path, tree_root, verify_path},
     },
-    sealed_sum::{CHUNK_BYTES, HospitalId, SHARE_BYTES, check_chunk},
+    sealed_sum::{CHUNK_BYTES, DealerAnswer, HospitalId, SHARE_BYTES, check_chunk},
 };
 
 use super::RoundError;
@@ -70,15 +72,24 @@ pub struct BoxForward {
     pub path: List<Digest>,
 }
 
-/// Which contributors' boxes a vault has opened so far.
+/// Whose boxes a vault has opened so far, and what it says of the shares in them.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct BoxAck {
     /// hh.
     pub header: Digest,
     /// Who acknowledges.
     pub id: Id,
-    /// Bit x-1 of byte (x-1)/8 stands for contributor x; its own bit is set when it contributed.
-    pub opened: [u8; 16],
+    /// Sorted by contributor; the vault itself is among them when it contributed.
+    pub answers: List<ShareAnswer>,
+}
+
+/// The answer of the dealer check for one contributor: a vault gives at most one in a round.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ShareAnswer {
+    /// Whose share.
+    pub contributor: Id,
+    /// See [`DealerAnswer`].
+    pub answer: [u8; DealerAnswer::BYTES],
 }
 
 impl Message for BoxAck {
@@ -86,20 +97,43 @@ impl Message for BoxAck {
 }
 
 impl BoxAck {
-    /// The bitmap of a set of contributors.
-    pub fn bitmap(contributors: impl IntoIterator<Item = HospitalId>) -> [u8; 16] {
-        let mut bits = [0; 16];
-        for id in contributors {
-            let bit = usize::from(id.get() - 1);
-            bits[bit / 8] |= 1 << (bit % 8);
+    /// A vault's acknowledgement of all the boxes it has opened.
+    pub fn new(
+        header: Digest,
+        vault: HospitalId,
+        answers: &BTreeMap<HospitalId, DealerAnswer>,
+    ) -> Self {
+        let answers = answers.iter().map(|(&contributor, answer)| ShareAnswer {
+            contributor: Id(contributor),
+            answer: answer.to_bytes(),
+        });
+        Self {
+            header,
+            id: Id(vault),
+            answers: answers.collect(),
         }
-        bits
     }
 
-    /// Whether `contributor`'s box was opened.
-    pub fn has(&self, contributor: HospitalId) -> bool {
-        let bit = usize::from(contributor.get() - 1);
-        self.opened[bit / 8] >> (bit % 8) & 1 == 1
+    /// The answers by contributor.
+    ///
+    /// # Errors
+    /// [`RoundError::BadAnswers`] if they are not sorted and distinct, or one is not eight numbers of the share field.
+    pub fn read_answers(&self) -> Result<BTreeMap<HospitalId, DealerAnswer>, RoundError> {
+        let bad = || RoundError::BadAnswers { id: self.id.0 };
+        if self
+            .answers
+            .windows(2)
+            .any(|pair| pair[0].contributor >= pair[1].contributor)
+        {
+            return Err(bad());
+        }
+        self.answers
+            .iter()
+            .map(|entry| {
+                let answer = DealerAnswer::from_bytes(&entry.answer).map_err(|_| bad())?;
+                Ok((entry.contributor.0, answer))
+            })
+            .collect()
     }
 }
 

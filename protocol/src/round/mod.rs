@@ -13,6 +13,7 @@
 //! ```
 
 pub mod contribution;
+pub mod dealer_check;
 pub mod header;
 pub mod outcome;
 pub mod unlock;
@@ -92,6 +93,12 @@ pub enum RoundError {
         id: HospitalId,
         /// Of which type.
         message: &'static str,
+    },
+    /// Answers of the dealer check that cannot be read.
+    #[error("the acknowledgement of hospital {id} has no readable answers in order")]
+    BadAnswers {
+        /// Whose.
+        id: HospitalId,
     },
     /// A box that does not open.
     #[error("the box of hospital {id} does not open")]
