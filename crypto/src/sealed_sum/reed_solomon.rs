@@ -234,9 +234,8 @@ mod tests {
     #[test]
     fn errors_are_counted_over_all_combinations() {
         let mut rows = rows(&[1, 2, 3, 4, 5], &[[5; 8]]);
-        for place in 0..2 {
-            rows[place].1[place] ^= 1;
-        }
+        rows[0].1[0] ^= 1;
+        rows[1].1[1] ^= 1;
         assert_eq!(locate_errors(&rows, 1), Errors::At(vec![0, 1]));
         rows[2].1[2] ^= 1;
         assert_eq!(locate_errors(&rows, 1), Errors::TooMany);
