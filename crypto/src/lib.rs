@@ -78,5 +78,4 @@ pub mod hash;
 pub mod ring;
 pub mod sealed_sum;
 
-#[cfg(test)]
 mod primality;

@@ -1,4 +1,4 @@
-//! An independent look at the primes, for tests.
+//! Which numbers are prime.
 
 /// Miller and Rabin's test with the bases that decide all 64-bit numbers (Sorenson and Webster 2015).
 pub fn is_prime(number: u64) -> bool {

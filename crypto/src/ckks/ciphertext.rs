@@ -1,27 +1,17 @@
 use super::rns::RnsPolynomial;
-use super::wire::Reader;
+use super::wire::{HEADER_BYTES, Kind, Reader, Writer, polynomial_bytes};
 use super::{CkksError, Context, KeyId};
 
 /// What two ciphertexts must have in common, or be told apart by.
 #[derive(Clone)]
-pub(super) struct Label {
-    pub(super) context: Context,
-    pub(super) key: KeyId,
-    pub(super) level: usize,
-    pub(super) scale: f64,
+pub(crate) struct Label {
+    pub(crate) context: Context,
+    pub(crate) key: KeyId,
+    pub(crate) level: usize,
+    pub(crate) scale: f64,
 }
 
 impl Label {
-    /// The label of what is freshly encrypted.
-    pub(super) fn fresh(context: &Context, key: KeyId) -> Self {
-        Self {
-            context: context.clone(),
-            key,
-            level: context.top_level(),
-            scale: context.fresh_scale(),
-        }
-    }
-
     pub(super) fn check_key(&self, context: &Context, key: KeyId) -> Result<(), CkksError> {
         self.context.check_same(context)?;
         if self.key == key {
@@ -34,7 +24,7 @@ impl Label {
         }
     }
 
-    /// Checks profile, key and level.
+    /// Checks parameters, key and level.
     pub(super) fn check_operand(&self, other: &Self) -> Result<(), CkksError> {
         self.check_key(&other.context, other.key)?;
         if self.level == other.level {
@@ -46,16 +36,64 @@ impl Label {
             })
         }
     }
+
+    /// The part of the wire form that only ciphertexts have: the level as one byte and the bits of the scale.
+    fn start(&self, kind: Kind, rest: usize) -> Writer {
+        let level = u8::try_from(self.level).expect("parameters have few levels");
+        Writer::new(kind, self.key, LEVEL_AND_SCALE_BYTES + rest)
+            .bytes(&[level])
+            .bytes(&self.scale.to_le_bytes())
+    }
+
+    fn read(context: &Context, reader: &mut Reader<'_>) -> Result<Self, CkksError> {
+        let key = reader.key_id()?;
+        let [level] = reader.array()?;
+        let scale = f64::from_le_bytes(reader.array()?);
+        let label = Self {
+            context: context.clone(),
+            key,
+            level: level.into(),
+            scale,
+        };
+        label.check()?;
+        Ok(label)
+    }
+
+    fn check(&self) -> Result<(), CkksError> {
+        self.context.check_level(self.level)?;
+        self.context.check_scale(self.scale, self.level)
+    }
 }
 
 /// An encryption `(c0, c1)`: `c0 + c1 s` is the plaintext and a small error. Public.
 pub struct Ciphertext {
-    pub(super) label: Label,
-    pub(super) constant: RnsPolynomial,
-    pub(super) linear: RnsPolynomial,
+    pub(crate) label: Label,
+    /// Modulo the primes of the level.
+    pub(crate) constant: RnsPolynomial,
+    /// Modulo the primes of the level.
+    pub(crate) linear: RnsPolynomial,
 }
 
 impl Ciphertext {
+    /// Takes evaluations modulo the primes of a level.
+    ///
+    /// # Errors
+    /// If there is no such level, or the level cannot hold the scale.
+    pub(crate) fn from_parts(
+        label: Label,
+        constant: RnsPolynomial,
+        linear: RnsPolynomial,
+    ) -> Result<Self, CkksError> {
+        label.check()?;
+        let rows = label.level + 1;
+        assert_eq!([constant.len(), linear.len()], [rows; 2], "a row a prime");
+        Ok(Self {
+            label,
+            constant,
+            linear,
+        })
+    }
+
     /// The number of rescales that are left.
     pub fn level(&self) -> usize {
         self.label.level
@@ -71,120 +109,163 @@ impl Ciphertext {
         self.label.key
     }
 
-    /// Whether profile, level and scale are those of a rescaled product of two fresh ciphertexts of `context`: what
+    /// Whether parameters, level and scale are those of a rescaled product of two fresh ciphertexts of `context`: what
     /// a vault asks of a ciphertext whose sender stated them.
     pub fn is_product_of_fresh(&self, context: &Context) -> bool {
-        self.label.context.profile() == context.profile()
+        self.label.context.check_same(context).is_ok()
             && self.label.level + 1 == context.top_level()
             && self.label.scale == context.product_scale()
     }
 
-    /// The wire form: the key's id, the level as one byte, the scale as the bits of an `f64`, then the words of both
-    /// polynomials, as coefficients, prime after prime.
+    /// The wire form: the key's id, the level as one byte, the bits of the scale as an `f64`, both polynomials.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let Label {
-            context,
-            key,
-            level,
-            scale,
-        } = &self.label;
-        let mut bytes = Vec::with_capacity(context.ciphertext_bytes(*level));
-        bytes.extend_from_slice(&key.0);
-        bytes.push(u8::try_from(*level).expect("a profile has few levels"));
-        bytes.extend_from_slice(&scale.to_le_bytes());
-        self.constant.write(context.plans(*level), &mut bytes);
-        self.linear.write(context.plans(*level), &mut bytes);
-        bytes
+        let plans = self.label.context.plans(self.label.level);
+        (self.label)
+            .start(Kind::Ciphertext, 2 * polynomial_bytes(plans))
+            .polynomial(&self.constant, plans)
+            .polynomial(&self.linear, plans)
+            .finish()
     }
 
     /// Reads the wire form. The level and the scale are those that the sender states: check them, for instance with
     /// [`is_product_of_fresh`](Self::is_product_of_fresh).
     ///
     /// # Errors
-    /// If the level is not one of the profile, the length not that of the level, the scale outside what the level
-    /// can hold, or a word not below its prime.
+    /// If version, kind, level or length are not those of a ciphertext of the parameters, the scale is not one that the
+    /// level can hold, or a word is not below its prime.
     pub fn from_bytes(context: &Context, bytes: &[u8]) -> Result<Self, CkksError> {
-        // Too few bytes to hold a level are refused by their length.
-        let stated = bytes.get(LEVEL_AT).copied().unwrap_or(0);
-        let (level, top) = (usize::from(stated), context.top_level());
-        if level > top {
-            return Err(CkksError::NoSuchLevel { level: stated, top });
-        }
-        let mut reader = Reader::new("ciphertext", context.ciphertext_bytes(level), bytes)?;
-        let key = reader.key_id();
-        let [_level] = reader.array();
-        let scale = f64::from_le_bytes(reader.array());
-        context.check_scale(scale, level)?;
-        Ok(Self {
-            label: Label {
-                context: context.clone(),
-                key,
-                level,
-                scale,
-            },
-            constant: reader.polynomial(context.plans(level))?,
-            linear: reader.polynomial(context.plans(level))?,
-        })
+        let (mut reader, _) = Reader::new("ciphertext", &[Kind::Ciphertext], bytes)?;
+        let label = Label::read(context, &mut reader)?;
+        let plans = context.plans(label.level);
+        reader.expect_rest(2 * polynomial_bytes(plans))?;
+        Self::from_parts(label, reader.polynomial(plans)?, reader.polynomial(plans)?)
+    }
+
+    /// The length of the wire form at a level, in bytes.
+    ///
+    /// # Panics
+    /// If the parameters have no such level.
+    pub fn bytes(context: &Context, level: usize) -> usize {
+        HEADER_BYTES + LEVEL_AND_SCALE_BYTES + 2 * polynomial_bytes(context.plans(level))
     }
 }
 
-/// A fresh encryption whose second polynomial is still its seed: about half the bytes. Public.
+/// A fresh encryption whose second polynomial is still its seed: half the bytes. Public.
 pub struct SeededCiphertext {
-    pub(super) context: Context,
-    pub(super) key: KeyId,
-    pub(super) seed: [u8; 32],
-    pub(super) constant: RnsPolynomial,
+    pub(crate) label: Label,
+    pub(crate) seed: [u8; 32],
+    pub(crate) constant: RnsPolynomial,
 }
 
 impl SeededCiphertext {
-    /// The name of the key it is under.
-    pub fn key_id(&self) -> KeyId {
-        self.key
+    /// The number of rescales that are left.
+    pub fn level(&self) -> usize {
+        self.label.level
     }
 
-    /// The ordinary form, at the top level and the scale of the profile.
+    /// The exact scale.
+    pub fn scale(&self) -> f64 {
+        self.label.scale
+    }
+
+    /// The name of the key it is under.
+    pub fn key_id(&self) -> KeyId {
+        self.label.key
+    }
+
+    /// The ordinary form.
     pub fn expand(&self) -> Ciphertext {
-        let plans = self.context.plans(self.context.top_level());
+        let plans = self.label.context.plans(self.label.level);
         Ciphertext {
-            label: Label::fresh(&self.context, self.key),
+            label: self.label.clone(),
             constant: self.constant.duplicate(),
-            linear: RnsPolynomial::from_seed(self.seed, plans),
+            linear: RnsPolynomial::from_seed(&self.seed, plans),
         }
     }
 
-    /// The wire form: the key's id, the seed of 32 bytes, then the words of the first polynomial, as coefficients,
-    /// prime after prime.
+    /// The wire form: the key's id, the level as one byte, the bits of the scale as an `f64`, the seed of 32 bytes, the
+    /// first polynomial.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.context.seeded_ciphertext_bytes());
-        bytes.extend_from_slice(&self.key.0);
-        bytes.extend_from_slice(&self.seed);
-        let plans = self.context.plans(self.context.top_level());
-        self.constant.write(plans, &mut bytes);
-        bytes
+        let plans = self.label.context.plans(self.label.level);
+        (self.label)
+            .start(Kind::SeededCiphertext, 32 + polynomial_bytes(plans))
+            .bytes(&self.seed)
+            .polynomial(&self.constant, plans)
+            .finish()
     }
 
     /// Reads the wire form.
     ///
     /// # Errors
-    /// If the length is not the profile's, or a word is not below its prime.
+    /// As [`Ciphertext::from_bytes`].
     pub fn from_bytes(context: &Context, bytes: &[u8]) -> Result<Self, CkksError> {
-        let expected = context.seeded_ciphertext_bytes();
-        let mut reader = Reader::new("seeded ciphertext", expected, bytes)?;
+        let (mut reader, _) = Reader::new("seeded ciphertext", &[Kind::SeededCiphertext], bytes)?;
+        let label = Label::read(context, &mut reader)?;
+        let plans = context.plans(label.level);
+        let seed = reader.array()?;
+        reader.expect_rest(polynomial_bytes(plans))?;
         Ok(Self {
-            context: context.clone(),
-            key: reader.key_id(),
-            seed: reader.array(),
-            constant: reader.polynomial(context.plans(context.top_level()))?,
+            label,
+            seed,
+            constant: reader.polynomial(plans)?,
         })
+    }
+
+    /// The length of the wire form at a level, in bytes.
+    ///
+    /// # Panics
+    /// If the parameters have no such level.
+    pub fn bytes(context: &Context, level: usize) -> usize {
+        HEADER_BYTES + LEVEL_AND_SCALE_BYTES + 32 + polynomial_bytes(context.plans(level))
     }
 }
 
 /// A product that was not yet relinearised, `(d0, d1, d2)`: `d0 + d1 s + d2 s^2` is the plaintext and a small error.
+/// Public.
 pub struct QuadraticCiphertext {
-    pub(super) label: Label,
-    pub(super) constant: RnsPolynomial,
-    pub(super) linear: RnsPolynomial,
-    pub(super) quadratic: RnsPolynomial,
+    pub(crate) label: Label,
+    pub(crate) constant: RnsPolynomial,
+    pub(crate) linear: RnsPolynomial,
+    pub(crate) quadratic: RnsPolynomial,
 }
 
-const LEVEL_AT: usize = 16;
+impl QuadraticCiphertext {
+    /// Takes evaluations modulo the primes of a level.
+    ///
+    /// # Errors
+    /// If there is no such level, or the level cannot hold the scale.
+    pub(crate) fn from_parts(
+        label: Label,
+        constant: RnsPolynomial,
+        linear: RnsPolynomial,
+        quadratic: RnsPolynomial,
+    ) -> Result<Self, CkksError> {
+        label.check()?;
+        let rows = label.level + 1;
+        let found = [constant.len(), linear.len(), quadratic.len()];
+        assert_eq!(found, [rows; 3], "a row a prime");
+        Ok(Self {
+            label,
+            constant,
+            linear,
+            quadratic,
+        })
+    }
+
+    /// The number of rescales that are left.
+    pub fn level(&self) -> usize {
+        self.label.level
+    }
+
+    /// The exact scale.
+    pub fn scale(&self) -> f64 {
+        self.label.scale
+    }
+
+    /// The name of the key it is under.
+    pub fn key_id(&self) -> KeyId {
+        self.label.key
+    }
+}
+
+const LEVEL_AND_SCALE_BYTES: usize = 1 + 8;

@@ -1,51 +1,70 @@
 use std::sync::Arc;
 
-use super::encoding::Embedding;
-use super::wire::{CIPHERTEXT_HEADER_BYTES, KEY_ID_BYTES, SEED_BYTES};
-use super::{CkksError, DEGREE, Profile};
-use crate::ring::{Modulus, NttPlan};
+use super::embedding::Embedding;
+use super::{CkksError, Parameters, Profile};
+use crate::ring::{Modulus, Multiplier, NttPlan};
 
-/// A profile with its transforms prepared. A clone shares them.
+/// Parameters with their transforms prepared. A clone shares them.
 #[derive(Clone)]
 pub struct Context(Arc<Prepared>);
 
 struct Prepared {
-    profile: Profile,
+    parameters: Parameters,
     /// One for each data prime, then the special prime's.
     plans: Vec<NttPlan>,
+    /// The inverse of prime a modulo prime b, at `[a][b]`; 0 where they are the same.
+    inverses: Vec<Vec<Multiplier>>,
     embedding: Embedding,
 }
 
 impl Context {
     /// Prepares a profile: some milliseconds.
     pub fn new(profile: Profile) -> Self {
-        let primes = profile
-            .data_primes()
+        Self::with_parameters(profile.parameters())
+    }
+
+    /// Prepares any parameters.
+    pub fn with_parameters(parameters: Parameters) -> Self {
+        let moduli: Vec<Modulus> = (parameters.primes().iter())
+            .map(|&prime| Modulus::new(prime))
+            .collect();
+        let inverse = |a: &Modulus, b: &Modulus| b.multiplier(b.inverse(b.reduce(a.value())));
+        let inverses = moduli
             .iter()
-            .copied()
-            .chain([profile.special_prime()]);
+            .map(|a| moduli.iter().map(|b| inverse(a, b)).collect());
         Self(Arc::new(Prepared {
-            profile,
-            plans: primes
-                .map(|prime| NttPlan::new(DEGREE, Modulus::new(prime)))
+            plans: (moduli.iter())
+                .map(|&modulus| NttPlan::new(parameters.degree(), modulus))
                 .collect(),
-            embedding: Embedding::new(),
+            inverses: inverses.collect(),
+            embedding: Embedding::new(parameters.degree()),
+            parameters,
         }))
     }
 
-    /// The parameter set.
-    pub fn profile(&self) -> Profile {
-        self.0.profile
+    /// The parameters.
+    pub fn parameters(&self) -> &Parameters {
+        &self.0.parameters
     }
 
-    /// The scale of what is freshly encrypted.
+    /// N, the degree of `X^N + 1`.
+    pub fn degree(&self) -> usize {
+        self.parameters().degree()
+    }
+
+    /// N/2, how many real numbers a plaintext holds.
+    pub fn slots(&self) -> usize {
+        self.parameters().slots()
+    }
+
+    /// The scale of what is freshly encoded.
     pub fn fresh_scale(&self) -> f64 {
-        self.profile().scale()
+        self.parameters().scale()
     }
 
-    /// The level of what is freshly encrypted: the number of rescales it allows.
+    /// The level of what is freshly encoded: the number of rescales it allows.
     pub fn top_level(&self) -> usize {
-        self.profile().data_primes().len() - 1
+        self.parameters().top_level()
     }
 
     /// The exact scale of the rescaled product of two fresh ciphertexts. Whoever expects such a product compares
@@ -54,34 +73,24 @@ impl Context {
         self.rescaled(self.fresh_scale() * self.fresh_scale(), self.top_level())
     }
 
-    /// The length of a [`SeededCiphertext`](super::SeededCiphertext) in bytes.
-    pub fn seeded_ciphertext_bytes(&self) -> usize {
-        KEY_ID_BYTES + SEED_BYTES + polynomial_bytes(self.top_level() + 1)
-    }
-
-    /// The length of a [`Ciphertext`](super::Ciphertext) of a level in bytes.
-    pub fn ciphertext_bytes(&self, level: usize) -> usize {
-        CIPHERTEXT_HEADER_BYTES + 2 * polynomial_bytes(level + 1)
-    }
-
-    /// The length of a [`RelinearisationKey`](super::RelinearisationKey) in bytes.
-    pub fn relinearisation_key_bytes(&self) -> usize {
-        let digits = self.top_level() + 1;
-        KEY_ID_BYTES + digits * (SEED_BYTES + polynomial_bytes(digits + 1))
-    }
-
     /// The plans of the data primes of a level.
-    pub(super) fn plans(&self, level: usize) -> &[NttPlan] {
+    pub(crate) fn plans(&self, level: usize) -> &[NttPlan] {
         &self.0.plans[..=level]
     }
 
     /// The plans of all data primes, then the special prime's.
-    pub(super) fn key_plans(&self) -> &[NttPlan] {
+    pub(crate) fn key_plans(&self) -> &[NttPlan] {
         &self.0.plans
     }
 
-    pub(super) fn special_plan(&self) -> &NttPlan {
-        &self.0.plans[self.top_level() + 1]
+    /// Which of the plans is the special prime's.
+    pub(crate) fn special_place(&self) -> usize {
+        self.top_level() + 1
+    }
+
+    /// The inverse of one prime modulo another, by their places among the plans.
+    pub(super) fn inverse(&self, prime: usize, modulo: usize) -> Multiplier {
+        self.0.inverses[prime][modulo]
     }
 
     pub(super) fn embedding(&self) -> &Embedding {
@@ -90,35 +99,38 @@ impl Context {
 
     /// A scale after the last prime of `level` is dropped.
     pub(super) fn rescaled(&self, scale: f64, level: usize) -> f64 {
-        scale / self.profile().data_primes()[level] as f64
+        scale / self.parameters().data_primes()[level] as f64
     }
 
     pub(super) fn check_same(&self, other: &Self) -> Result<(), CkksError> {
-        if self.profile() == other.profile() {
+        if Arc::ptr_eq(&self.0, &other.0) || self.parameters() == other.parameters() {
             Ok(())
         } else {
-            Err(CkksError::Profile {
-                left: self.profile(),
-                right: other.profile(),
+            Err(CkksError::Parameters {
+                left: Box::new(self.parameters().clone()),
+                right: Box::new(other.parameters().clone()),
+            })
+        }
+    }
+
+    /// Checks that a level exists.
+    pub(super) fn check_level(&self, level: usize) -> Result<(), CkksError> {
+        if level <= self.top_level() {
+            Ok(())
+        } else {
+            Err(CkksError::NoSuchLevel {
+                level,
+                top: self.top_level(),
             })
         }
     }
 
     /// Checks that a scale leaves precision above and room below the modulus of a level.
     pub(super) fn check_scale(&self, scale: f64, level: usize) -> Result<(), CkksError> {
-        let primes = &self.profile().data_primes()[..=level];
-        let modulus: f64 = primes.iter().map(|&prime| prime as f64).product();
-        if (LEAST_SCALE..modulus / 2.0).contains(&scale) {
+        if self.parameters().holds_scale(scale, level) {
             Ok(())
         } else {
             Err(CkksError::ScaleRange { scale, level })
         }
     }
 }
-
-fn polynomial_bytes(primes: usize) -> usize {
-    primes * DEGREE * 8
-}
-
-/// 2^20: below it the noise of a fresh ciphertext alone is larger than 2^-10.
-const LEAST_SCALE: f64 = 1_048_576.0;

@@ -1,55 +1,57 @@
 use rand_core::CryptoRng;
 
 use super::ciphertext::Label;
-use super::keys::{SecretCoins, public_seed};
+use super::coins::{SecretCoins, public_seed};
 use super::rns::RnsPolynomial;
-use super::{Ciphertext, CkksError, Context, Plaintext, PublicKey, SecretKey, SeededCiphertext};
+use super::{Ciphertext, CkksError, KeyId, Plaintext, PublicKey, SecretKey, SeededCiphertext};
 
-/// Encrypts with the secret key: `(-a s + e + m, a)`, a from a fresh public seed.
+/// Encrypts with the secret key, at the plaintext's level and scale: `(-a s + e + m, a)`, a from a fresh public seed.
 ///
 /// # Errors
-/// If profiles differ, or the plaintext is not at the top level and the scale of the profile.
+/// If the parameters differ.
 pub fn encrypt_symmetric(
-    context: &Context,
     secret: &SecretKey,
     plaintext: &Plaintext,
     rng: &mut impl CryptoRng,
 ) -> Result<SeededCiphertext, CkksError> {
-    context.check_same(&secret.context)?;
-    check_fresh(context, plaintext)?;
-    let plans = context.plans(context.top_level());
+    secret.context.check_same(&plaintext.context)?;
+    let plans = plaintext.context.plans(plaintext.level);
     let seed = public_seed(rng);
-    let mut constant = secret.mask(seed, plans, &mut SecretCoins::draw(rng));
+    let uniform = RnsPolynomial::from_seed(&seed, plans);
+    let mut constant = SecretCoins::draw(rng).error(plans);
     constant.add_assign(&plaintext.polynomial, plans);
+    let mut constant = constant.into_evaluations(plans);
+    let product = RnsPolynomial::product(&uniform, &secret.polynomial, plans);
+    constant.subtract_assign(&product, plans);
     Ok(SeededCiphertext {
-        context: context.clone(),
-        key: secret.id,
+        label: label_of(plaintext, secret.id),
         seed,
         constant,
     })
 }
 
-/// Encrypts with the public key: `(b v + e0 + m, a v + e1)`, v ternary.
+/// Encrypts with the public key, at the plaintext's level and scale: `(b v + e0 + m, a v + e1)`, v ternary.
 ///
 /// # Errors
-/// If profiles differ, or the plaintext is not at the top level and the scale of the profile.
+/// If the parameters differ.
 pub fn encrypt(
     public: &PublicKey,
     plaintext: &Plaintext,
     rng: &mut impl CryptoRng,
 ) -> Result<Ciphertext, CkksError> {
-    let context = &public.context;
-    check_fresh(context, plaintext)?;
-    let plans = context.plans(context.top_level());
+    public.context.check_same(&plaintext.context)?;
+    let plans = plaintext.context.plans(plaintext.level);
     let mut coins = SecretCoins::draw(rng);
-    let blind = coins.ternary(plans);
+    let blind = coins.ternary(plans).into_evaluations(plans);
     let mut constant = coins.error(plans);
-    constant.add_product(&public.masked, &blind, plans);
+    // One transform for the error and the message.
     constant.add_assign(&plaintext.polynomial, plans);
-    let mut linear = coins.error(plans);
+    let mut constant = constant.into_evaluations(plans);
+    constant.add_product(&public.masked, &blind, plans);
+    let mut linear = coins.error(plans).into_evaluations(plans);
     linear.add_product(&public.uniform, &blind, plans);
     Ok(Ciphertext {
-        label: Label::fresh(context, public.id),
+        label: label_of(plaintext, public.id),
         constant,
         linear,
     })
@@ -58,7 +60,7 @@ pub fn encrypt(
 /// Decrypts: `c0 + c1 s`.
 ///
 /// # Errors
-/// If the ciphertext is of another profile or under another key.
+/// If the ciphertext has other parameters or is under another key.
 ///
 /// # Security
 /// The result still holds the error, which leaks the key to whoever gets enough of it (PROTOCOL 5.5).
@@ -72,23 +74,15 @@ pub fn decrypt(secret: &SecretKey, ciphertext: &Ciphertext) -> Result<Plaintext,
         context: label.context.clone(),
         level: label.level,
         scale: label.scale,
-        polynomial,
+        polynomial: polynomial.into_coefficients(plans),
     })
 }
 
-fn check_fresh(context: &Context, plaintext: &Plaintext) -> Result<(), CkksError> {
-    context.check_same(&plaintext.context)?;
-    if plaintext.level != context.top_level() {
-        return Err(CkksError::Level {
-            left: plaintext.level,
-            right: context.top_level(),
-        });
+fn label_of(plaintext: &Plaintext, key: KeyId) -> Label {
+    Label {
+        context: plaintext.context.clone(),
+        key,
+        level: plaintext.level,
+        scale: plaintext.scale,
     }
-    if plaintext.scale != context.fresh_scale() {
-        return Err(CkksError::Scale {
-            left: plaintext.scale,
-            right: context.fresh_scale(),
-        });
-    }
-    Ok(())
 }

@@ -1,6 +1,7 @@
 use thiserror::Error;
 
-use super::{KeyId, Profile};
+use super::wire::VERSION;
+use super::{KeyId, Parameters};
 
 /// Why an operation of CKKS is refused.
 #[derive(Debug, Clone, PartialEq, Error)]
@@ -13,12 +14,12 @@ pub enum CkksError {
         name: String,
     },
     /// Two operands have different parameters.
-    #[error("parameters of profile {left} and of profile {right} together")]
-    Profile {
-        /// One operand's profile.
-        left: Profile,
+    #[error("{left} and {right} together")]
+    Parameters {
+        /// One operand's parameters.
+        left: Box<Parameters>,
         /// The other's.
-        right: Profile,
+        right: Box<Parameters>,
     },
     /// Two operands belong to different keys.
     #[error("something under key {left} and something under key {right} together")]
@@ -56,10 +57,12 @@ pub enum CkksError {
     #[error("nothing is left to rescale by at level 0")]
     LastPrime,
     /// More values than slots.
-    #[error("{values} values for 4096 slots")]
+    #[error("{values} values for {slots} slots")]
     TooManyValues {
         /// The number given.
         values: usize,
+        /// The number of slots.
+        slots: usize,
     },
     /// A value is infinite or not a number.
     #[error("value {index} is not finite")]
@@ -70,6 +73,22 @@ pub enum CkksError {
     /// The scaled values do not fit a coefficient.
     #[error("the values are too large for the scale")]
     TooLarge,
+    /// Bytes of a version that is not known.
+    #[error("version {found} of a {what}, where {VERSION} is known")]
+    Version {
+        /// What the bytes stand for.
+        what: &'static str,
+        /// The version found.
+        found: u8,
+    },
+    /// Bytes of something else.
+    #[error("no {what}: its kind is {found}")]
+    Kind {
+        /// What the bytes were to stand for.
+        what: &'static str,
+        /// The number of the kind found.
+        found: u8,
+    },
     /// Bytes of the wrong length.
     #[error("{found} bytes of a {what}, where {expected} are needed")]
     Length {
@@ -80,12 +99,12 @@ pub enum CkksError {
         /// The length found.
         found: usize,
     },
-    /// A level that the profile does not have.
-    #[error("level {level} of a ciphertext, where at most {top} is possible")]
+    /// A level that the parameters do not have.
+    #[error("level {level}, where at most {top} is possible")]
     NoSuchLevel {
-        /// The level found.
-        level: u8,
-        /// The highest level of the profile.
+        /// The level named.
+        level: usize,
+        /// The highest level of the parameters.
         top: usize,
     },
     /// A word is not below its prime.

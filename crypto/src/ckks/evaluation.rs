@@ -1,150 +1,273 @@
 use super::ciphertext::Label;
-use super::rns::{self, RnsPolynomial};
+use super::rns::{Coefficient, RnsPolynomial};
 use super::{Ciphertext, CkksError, Context, QuadraticCiphertext, RelinearisationKey};
-use crate::ring::Evaluations;
+use crate::ring::NttPlan;
 
-/// The coordinator's whole work on a block: the slot-wise product of two ciphertexts, relinearised and rescaled
-/// (PROTOCOL 5.4, step 4).
-///
-/// # Errors
-/// If profiles, keys or levels differ, or there is no room for the product's scale.
-pub fn multiply_relinearise_rescale(
-    context: &Context,
-    left: &Ciphertext,
-    right: &Ciphertext,
-    key: &RelinearisationKey,
-) -> Result<Ciphertext, CkksError> {
-    context.check_same(&left.label.context)?;
-    left.multiply(right)?.relinearise(key)?.rescale()
+/// Computes on ciphertexts. Holds the room that key switching and rescaling need, so that repeated calls allocate
+/// nothing but their results.
+pub struct Evaluator {
+    context: Context,
+    /// The sums over the digits, modulo all primes.
+    constant: RnsPolynomial,
+    linear: RnsPolynomial,
+    /// One row that is taken from one prime to another.
+    digit: RnsPolynomial<Coefficient>,
+    lifted: RnsPolynomial<Coefficient>,
 }
 
-impl Ciphertext {
+impl Evaluator {
+    /// Makes the room.
+    pub fn new(context: &Context) -> Self {
+        let (degree, rows) = (context.degree(), context.key_plans().len());
+        Self {
+            context: context.clone(),
+            constant: RnsPolynomial::zero(degree, rows),
+            linear: RnsPolynomial::zero(degree, rows),
+            digit: RnsPolynomial::zero(degree, 1),
+            lifted: RnsPolynomial::zero(degree, 1),
+        }
+    }
+
+    /// The context of what it computes on.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// The slot-wise sum.
     ///
     /// # Errors
-    /// If profiles, keys, levels or scales differ.
-    pub fn add(&self, other: &Self) -> Result<Self, CkksError> {
-        self.label.check_operand(&other.label)?;
-        if self.label.scale != other.label.scale {
+    /// If parameters, keys, levels or scales differ.
+    pub fn add(&self, left: &Ciphertext, right: &Ciphertext) -> Result<Ciphertext, CkksError> {
+        self.check_operands(left, right)?;
+        if left.label.scale != right.label.scale {
             return Err(CkksError::Scale {
-                left: self.label.scale,
-                right: other.label.scale,
+                left: left.label.scale,
+                right: right.label.scale,
             });
         }
-        let plans = self.label.context.plans(self.label.level);
+        let plans = self.context.plans(left.label.level);
         let sum = |left: &RnsPolynomial, right: &RnsPolynomial| {
             let mut sum = left.duplicate();
             sum.add_assign(right, plans);
             sum
         };
-        Ok(Self {
-            label: self.label.clone(),
-            constant: sum(&self.constant, &other.constant),
-            linear: sum(&self.linear, &other.linear),
+        Ok(Ciphertext {
+            label: left.label.clone(),
+            constant: sum(&left.constant, &right.constant),
+            linear: sum(&left.linear, &right.linear),
         })
     }
 
-    /// The slot-wise product, with the product of the scales.
+    /// The slot-wise product, with the product of the scales: `(c0 c0', c0 c1' + c1 c0', c1 c1')`.
     ///
     /// # Errors
-    /// If profiles, keys or levels differ, or the product of the scales is not below half the modulus.
-    pub fn multiply(&self, other: &Self) -> Result<QuadraticCiphertext, CkksError> {
-        self.label.check_operand(&other.label)?;
-        let Label { context, level, .. } = &self.label;
-        let scale = self.label.scale * other.label.scale;
-        context.check_scale(scale, *level)?;
-        let plans = context.plans(*level);
-        let mut linear = RnsPolynomial::product(&self.constant, &other.linear, plans);
-        linear.add_product(&self.linear, &other.constant, plans);
-        Ok(QuadraticCiphertext {
-            label: Label {
-                scale,
-                ..self.label.clone()
-            },
-            constant: RnsPolynomial::product(&self.constant, &other.constant, plans),
+    /// If parameters, keys or levels differ, or the product of the scales is not below half the modulus.
+    pub fn multiply(
+        &self,
+        left: &Ciphertext,
+        right: &Ciphertext,
+    ) -> Result<QuadraticCiphertext, CkksError> {
+        self.check_operands(left, right)?;
+        let label = Label {
+            scale: left.label.scale * right.label.scale,
+            ..left.label.clone()
+        };
+        let plans = self.context.plans(label.level);
+        let mut linear = RnsPolynomial::product(&left.constant, &right.linear, plans);
+        linear.add_product(&left.linear, &right.constant, plans);
+        QuadraticCiphertext::from_parts(
+            label,
+            RnsPolynomial::product(&left.constant, &right.constant, plans),
             linear,
-            quadratic: RnsPolynomial::product(&self.linear, &other.linear, plans),
+            RnsPolynomial::product(&left.linear, &right.linear, plans),
+        )
+    }
+
+    /// The ordinary ciphertext of the same values: `d2 s^2` is replaced by the sum over the digits of `d2` times the
+    /// key, divided by the special prime.
+    ///
+    /// # Errors
+    /// If parameters differ, or the key belongs to another secret key.
+    pub fn relinearise(
+        &mut self,
+        product: &QuadraticCiphertext,
+        key: &RelinearisationKey,
+    ) -> Result<Ciphertext, CkksError> {
+        self.context.check_same(&product.label.context)?;
+        product.label.check_key(&key.context, key.id)?;
+        let Label { level, .. } = product.label;
+        self.switch_key(&product.quadratic, level, key);
+        let special = self.context.special_place();
+        let mut constant = product.constant.duplicate();
+        let mut linear = product.linear.duplicate();
+        for (sum, switched) in [
+            (&mut constant, &mut self.constant),
+            (&mut linear, &mut self.linear),
+        ] {
+            divide(&self.context, switched, special, level, &mut self.lifted);
+            sum.add_assign(switched, self.context.plans(level));
+        }
+        Ok(Ciphertext {
+            label: product.label.clone(),
+            constant,
+            linear,
         })
     }
 
     /// Divides by the last prime of the level and drops it.
     ///
     /// # Errors
-    /// If the level is 0, or the scale would become too small.
-    pub fn rescale(self) -> Result<Self, CkksError> {
-        let Label { context, level, .. } = &self.label;
+    /// If parameters differ, the level is 0, or the scale would become too small.
+    pub fn rescale(&mut self, ciphertext: &Ciphertext) -> Result<Ciphertext, CkksError> {
+        self.context.check_same(&ciphertext.label.context)?;
+        let Label { level, .. } = ciphertext.label;
         let below = level.checked_sub(1).ok_or(CkksError::LastPrime)?;
-        let scale = context.rescaled(self.label.scale, *level);
-        context.check_scale(scale, below)?;
-        let (plans, last_plan) = (context.plans(below), &context.plans(*level)[*level]);
-        Ok(Self {
-            constant: self.constant.divide_by_last(plans, last_plan),
-            linear: self.linear.divide_by_last(plans, last_plan),
+        let scale = self.context.rescaled(ciphertext.label.scale, level);
+        self.context.check_scale(scale, below)?;
+        let [constant, linear] = [&ciphertext.constant, &ciphertext.linear].map(|polynomial| {
+            let mut quotient = polynomial.duplicate();
+            divide(&self.context, &mut quotient, level, below, &mut self.lifted);
+            quotient.truncate(level);
+            quotient
+        });
+        Ok(Ciphertext {
             label: Label {
                 level: below,
                 scale,
-                ..self.label.clone()
+                ..ciphertext.label.clone()
             },
+            constant,
+            linear,
         })
+    }
+
+    /// The coordinator's whole work on a block: the slot-wise product of two ciphertexts, relinearised and rescaled
+    /// (PROTOCOL 5.4, step 4).
+    ///
+    /// # Errors
+    /// If parameters, keys or levels differ, there is no room for the product's scale, or no prime to drop.
+    pub fn multiply_relinearise_rescale(
+        &mut self,
+        left: &Ciphertext,
+        right: &Ciphertext,
+        key: &RelinearisationKey,
+    ) -> Result<Ciphertext, CkksError> {
+        let product = self.multiply(left, right)?;
+        let product = self.relinearise(&product, key)?;
+        self.rescale(&product)
+    }
+
+    fn check_operands(&self, left: &Ciphertext, right: &Ciphertext) -> Result<(), CkksError> {
+        self.context.check_same(&left.label.context)?;
+        left.label.check_operand(&right.label)
+    }
+
+    /// The sums over the digits of a polynomial of a level times the key, modulo the primes of the level and the special
+    /// prime. The digits are the residues, centred.
+    fn switch_key(&mut self, polynomial: &RnsPolynomial, level: usize, key: &RelinearisationKey) {
+        let plans = self.context.key_plans();
+        let places = || (0..=level).chain([self.context.special_place()]);
+        for place in places() {
+            self.constant.row_mut(place).fill(0);
+            self.linear.row_mut(place).fill(0);
+        }
+        for (prime, digit) in key.digits[..=level].iter().enumerate() {
+            let residues = self.digit.row_mut(0);
+            residues.copy_from_slice(polynomial.row(prime));
+            plans[prime].interpolate_row(residues);
+            for place in places() {
+                let lifted = self.lifted.row_mut(0);
+                if place == prime {
+                    lifted.copy_from_slice(polynomial.row(prime));
+                } else {
+                    lift(self.digit.row(0), &plans[prime], &plans[place], lifted);
+                    plans[place].evaluate_row(lifted);
+                }
+                let modulus = plans[place].modulus();
+                for (sum, key) in [
+                    (&mut self.constant, &digit.masked),
+                    (&mut self.linear, &digit.uniform),
+                ] {
+                    let factors = lifted.iter().zip(key.row(place));
+                    for (sum, (&a, &b)) in sum.row_mut(place).iter_mut().zip(factors) {
+                        *sum = modulus.add(*sum, modulus.multiply(a, b));
+                    }
+                }
+            }
+        }
     }
 }
 
-impl QuadraticCiphertext {
-    /// The exact scale.
-    pub fn scale(&self) -> f64 {
-        self.label.scale
-    }
-
-    /// The ordinary ciphertext of the same values: `d2 s^2` is replaced by the sum over the digits of `d2` times the key,
-    /// divided by the special prime.
-    ///
-    /// # Errors
-    /// If the key is of another profile, or belongs to another secret key.
-    pub fn relinearise(self, key: &RelinearisationKey) -> Result<Ciphertext, CkksError> {
-        let label = self.label;
-        label.check_key(&key.context, key.id)?;
-        let context = &label.context;
-        let plans = context.plans(label.level);
-        let special = context.special_plan();
-
-        // Modulo the primes of the level and, in the last place, the special prime.
-        let width = plans.len() + 1;
-        let zero = || {
-            RnsPolynomial(
-                (0..width)
-                    .map(|_| Evaluations::zero(special.degree()))
-                    .collect(),
-            )
-        };
-        let (mut constant, mut linear) = (zero(), zero());
-        // The residue of the special prime is the last of the key, whatever the level.
-        let special_place = context.top_level() + 1;
-        for (prime, (residue, digit)) in self.quadratic.0.into_iter().zip(&key.digits).enumerate() {
-            let small = rns::centred(&plans[prime].inverse(residue.duplicate()), &plans[prime]);
-            for place in 0..width {
-                let (plan, key_place) = match plans.get(place) {
-                    Some(plan) => (plan, place),
-                    None => (special, special_place),
-                };
-                let lifted = if place == prime {
-                    residue.duplicate()
-                } else {
-                    plan.forward(rns::reduce(&small, plan))
-                };
-                let modulus = plan.modulus();
-                constant.0[place].add_product(&lifted, &digit.masked.0[key_place], modulus);
-                linear.0[place].add_product(&lifted, &digit.uniform.0[key_place], modulus);
-            }
+/// Divides the rows of a level by the prime of another row, rounding each coefficient to the nearest: from x modulo
+/// Q p to round(x / p) modulo Q. What is left in the row of p has no meaning.
+fn divide(
+    context: &Context,
+    polynomial: &mut RnsPolynomial,
+    prime: usize,
+    level: usize,
+    room: &mut RnsPolynomial<Coefficient>,
+) {
+    let plans = context.key_plans();
+    plans[prime].interpolate_row(polynomial.row_mut(prime));
+    for place in 0..=level {
+        let (remainder, modulus) = (room.row_mut(0), plans[place].modulus());
+        lift(
+            polynomial.row(prime),
+            &plans[prime],
+            &plans[place],
+            remainder,
+        );
+        plans[place].evaluate_row(remainder);
+        let inverse = context.inverse(prime, place);
+        for (word, &remainder) in polynomial.row_mut(place).iter_mut().zip(&*remainder) {
+            *word = inverse.multiply(modulus.subtract(*word, remainder));
         }
+    }
+}
 
-        let mut constant = constant.divide_by_last(plans, special);
-        let mut linear = linear.divide_by_last(plans, special);
-        constant.add_assign(&self.constant, plans);
-        linear.add_assign(&self.linear, plans);
-        Ok(Ciphertext {
-            constant,
-            linear,
-            label,
-        })
+/// The residues modulo another prime of the representatives of smallest magnitude.
+fn lift(residues: &[u64], from: &NttPlan, to: &NttPlan, lifted: &mut [u64]) {
+    let (from, to) = (from.modulus(), to.modulus());
+    for (lifted, &residue) in lifted.iter_mut().zip(residues) {
+        *lifted = to.reduce_signed(from.centred(residue));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ckks::Profile;
+
+    /// Against wide integers: x up to 2^99 in magnitude, with all kinds of remainders.
+    #[test]
+    fn division_rounds_to_the_nearest() {
+        let context = Context::new(Profile::Hardened);
+        let plans = context.plans(1);
+        let [q0, q1] = [0, 1].map(|k| i128::from(plans[k].modulus().value()));
+        let random = RnsPolynomial::from_seed(&[5; 32], plans).into_coefficients(plans);
+        let number = |k: usize| match k {
+            // Exact multiples, and just below and above a half.
+            0 => -5 * q1,
+            1 => 7 * q1 + q1 / 2,
+            2 => 7 * q1 + q1 / 2 + 1,
+            3 => -7 * q1 - q1 / 2,
+            4 => -7 * q1 - q1 / 2 - 1,
+            _ => (i128::from(random.row(0)[k]) - q0 / 2) / 2 * q1 + i128::from(random.row(1)[k]),
+        };
+        let numbers: Vec<i128> = (0..context.degree()).map(number).collect();
+        let residues = [q0, q1].map(|q| numbers.iter().map(move |x| x.rem_euclid(q) as u64));
+        let residues = RnsPolynomial::<Coefficient>::from_words(
+            residues.into_iter().flatten().collect(),
+            context.degree(),
+        );
+        let mut divided = residues.into_evaluations(plans);
+        let mut room = RnsPolynomial::zero(context.degree(), 1);
+        divide(&context, &mut divided, 1, 0, &mut room);
+        divided.truncate(1);
+        let divided = divided.into_coefficients(plans);
+        for (&quotient, number) in divided.row(0).iter().zip(numbers) {
+            let expected = (2 * number + q1).div_euclid(2 * q1);
+            assert_eq!(i128::from(plans[0].modulus().centred(quotient)), expected);
+        }
     }
 }

@@ -13,24 +13,27 @@
 //!                                                 Ciphertext <--rescale, relinearise-- QuadraticCiphertext
 //! ```
 //!
-//! Ring `Z[X]/(X^8192 + 1)`, 4,096 slots of real numbers. A ciphertext of level l is modulo the first l + 1 data
+//! Ring `Z[X]/(X^N + 1)`, N/2 slots of real numbers. A ciphertext of level l is modulo the first l + 1 data
 //! primes; a rescale drops the last one. The exact scale travels with everything as an `f64`: it is the product
-//! of two scales divided by the dropped prime, and never rounded to a power of two. Levels, scales, profiles or
+//! of two scales divided by the dropped prime, and never rounded to a power of two. Levels, scales, parameters or
 //! keys that do not fit are errors; a product that was not yet relinearised is another type.
 //!
 //! # Security
 //! The errors of decrypted values leak the key (Li and Micciancio, EUROCRYPT 2021). Whoever decrypts must not pass
 //! on more than values rounded far above the error, and only after checking them: PROTOCOL 5.4 and 5.5.
 
-mod ciphertext;
+pub(crate) mod ciphertext;
+mod coins;
 mod context;
+mod embedding;
 mod encoding;
 mod encryption;
 mod error;
 mod evaluation;
-mod keys;
+pub(crate) mod keys;
+mod parameters;
 mod profile;
-mod rns;
+pub(crate) mod rns;
 mod wire;
 
 pub use ciphertext::{Ciphertext, QuadraticCiphertext, SeededCiphertext};
@@ -38,9 +41,10 @@ pub use context::Context;
 pub use encoding::Plaintext;
 pub use encryption::{decrypt, encrypt, encrypt_symmetric};
 pub use error::CkksError;
-pub use evaluation::multiply_relinearise_rescale;
+pub use evaluation::Evaluator;
 pub use keys::{KeyId, PublicKey, RelinearisationKey, SecretKey};
-pub use profile::{DEGREE, Profile, SLOTS};
+pub use parameters::{ParameterError, Parameters};
+pub use profile::Profile;
 
 #[cfg(test)]
 mod tests;

@@ -1,15 +1,9 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::CkksError;
+use super::{CkksError, Parameters};
 
-/// The degree N of the ring `Z[X]/(X^N + 1)`.
-pub const DEGREE: usize = 8192;
-
-/// Real numbers in one plaintext.
-pub const SLOTS: usize = DEGREE / 2;
-
-/// A parameter set of PROTOCOL 5.3.
+/// A named parameter set of PROTOCOL 5.3. Both have degree 8192, that is 4,096 slots.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Profile {
     /// Data primes of 60 and 40 bits, a special prime of 60: 128 bits against a quantum computer. The default.
@@ -19,28 +13,39 @@ pub enum Profile {
 }
 
 impl Profile {
-    /// The primes that carry data. A rescale drops the last.
-    pub const fn data_primes(self) -> &'static [u64] {
+    /// Real numbers in one plaintext.
+    pub const SLOTS: usize = DEGREE / 2;
+
+    /// The parameters.
+    pub fn parameters(self) -> Parameters {
+        Parameters::compiled_in(DEGREE, self.primes(), self.scale())
+    }
+
+    /// Whether the parameters are those of the profile.
+    pub(super) fn is(self, parameters: &Parameters) -> bool {
+        parameters.degree() == DEGREE
+            && parameters.primes() == self.primes()
+            && parameters.scale() == self.scale()
+    }
+
+    /// The data primes, then the special prime.
+    const fn primes(self) -> &'static [u64] {
         match self {
-            Self::Hardened => &[1_152_921_504_606_830_593, 1_099_511_480_321],
+            Self::Hardened => &[
+                1_152_921_504_606_830_593,
+                1_099_511_480_321,
+                1_152_921_504_606_748_673,
+            ],
             Self::Study => &[
                 1_152_921_504_606_748_673,
                 1_099_510_890_497,
                 1_099_511_480_321,
+                1_152_921_504_606_830_593,
             ],
         }
     }
 
-    /// The prime P that only relinearisation keys have.
-    pub const fn special_prime(self) -> u64 {
-        match self {
-            Self::Hardened => 1_152_921_504_606_748_673,
-            Self::Study => 1_152_921_504_606_830_593,
-        }
-    }
-
-    /// The scale of what is freshly encrypted.
-    pub const fn scale(self) -> f64 {
+    const fn scale(self) -> f64 {
         match self {
             Self::Hardened => (1_u64 << 45) as f64,
             Self::Study => (1_u64 << 40) as f64,
@@ -71,29 +76,31 @@ impl FromStr for Profile {
     }
 }
 
+const DEGREE: usize = 8192;
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::primality::is_prime;
 
+    /// The security of PROTOCOL 5.3 is stated for these sizes of Q P.
     #[test]
-    fn primes_are_distinct_primes_with_the_roots_the_transform_needs() {
+    fn profiles_pass_the_checks_of_parameters() {
         for (profile, log2_all) in [(Profile::Hardened, 160.0), (Profile::Study, 200.0)] {
-            let mut primes = profile.data_primes().to_vec();
-            primes.push(profile.special_prime());
-            for &prime in &primes {
-                assert!(is_prime(prime), "{prime}");
-                assert_eq!(prime % (2 * DEGREE as u64), 1, "{prime}");
-            }
-            // The security of PROTOCOL 5.3 is stated for this size of Q P.
-            let log2: f64 = primes.iter().map(|&prime| (prime as f64).log2()).sum();
+            let parameters = profile.parameters();
+            let checked = Parameters::new(
+                parameters.degree(),
+                parameters.data_primes(),
+                parameters.special_prime(),
+                parameters.scale(),
+            );
+            assert_eq!(checked.as_ref(), Ok(&parameters));
+            assert_eq!(parameters.profile(), Some(profile));
+            assert_eq!(parameters.slots(), Profile::SLOTS);
+            let log2 = parameters.log2_modulus();
             assert!(
                 log2 <= log2_all && log2 > log2_all - 0.001,
                 "{profile}: {log2}"
             );
-            primes.sort_unstable();
-            primes.dedup();
-            assert_eq!(primes.len(), profile.data_primes().len() + 1);
         }
     }
 

@@ -5,7 +5,6 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
 use zeroize::Zeroizing;
 
-use super::ciphertext::Label;
 use super::*;
 use crate::hash::SecretKey32;
 use crate::ring::Prg;
@@ -16,7 +15,7 @@ fn rng(seed: u8) -> ChaCha20Rng {
 
 /// Values uniform in `-bound..bound` for every slot.
 fn uniform_values(stream: u64, bound: f64) -> Vec<f64> {
-    let mut bytes = vec![0; SLOTS * 8];
+    let mut bytes = vec![0; Profile::SLOTS * 8];
     Prg::new(&SecretKey32::from_bytes([55; 32]), stream).fill(&mut bytes);
     let words = bytes
         .as_chunks::<8>()
@@ -31,7 +30,7 @@ fn uniform_values(stream: u64, bound: f64) -> Vec<f64> {
 
 /// Approximately normal values, as sums of twelve uniform ones.
 fn normal_values(stream: u64) -> Vec<f64> {
-    let mut sums = vec![0.0; SLOTS];
+    let mut sums = vec![0.0; Profile::SLOTS];
     for part in 0..12 {
         for (sum, value) in sums
             .iter_mut()
@@ -82,14 +81,12 @@ impl Vault {
     }
 
     fn encode(&self, values: &[f64]) -> Plaintext {
-        self.context
-            .encode(values, self.context.fresh_scale())
-            .expect("values fit")
+        self.context.encode(values).expect("values fit")
     }
 
     fn encrypt_seeded(&mut self, values: &[f64]) -> SeededCiphertext {
         let plaintext = self.encode(values);
-        encrypt_symmetric(&self.context, &self.secret, &plaintext, &mut self.rng).expect("fresh")
+        encrypt_symmetric(&self.secret, &plaintext, &mut self.rng).expect("fresh")
     }
 
     fn encrypt(&mut self, values: &[f64]) -> Ciphertext {
@@ -97,12 +94,13 @@ impl Vault {
     }
 
     fn decrypt(&self, ciphertext: &Ciphertext) -> Zeroizing<Vec<f64>> {
-        self.context
-            .decode(&decrypt(&self.secret, ciphertext).expect("the own key"))
+        let plaintext = decrypt(&self.secret, ciphertext).expect("the own key");
+        self.context.decode(&plaintext).expect("the own context")
     }
 
     fn multiply(&self, left: &Ciphertext, right: &Ciphertext) -> Ciphertext {
-        multiply_relinearise_rescale(&self.context, left, right, &self.relinearisation)
+        Evaluator::new(&self.context)
+            .multiply_relinearise_rescale(left, right, &self.relinearisation)
             .expect("two fresh ciphertexts")
     }
 
@@ -143,7 +141,7 @@ fn product_error_is_as_predicted() {
             "{profile} at the limits: 2^{max}"
         );
         // All slots alike: one coefficient carries everything.
-        let (_, constant) = vault.product_error(&[8.0; SLOTS], &[-16.0; SLOTS]);
+        let (_, constant) = vault.product_error(&[8.0; Profile::SLOTS], &[-16.0; Profile::SLOTS]);
         assert!(
             constant < largest_at_limits + 1.0,
             "{profile}, constant: 2^{constant}"
@@ -157,59 +155,60 @@ fn product_error_is_as_predicted() {
 #[test]
 fn the_scale_is_not_a_power_of_two() {
     let mut vault = Vault::new(Profile::Hardened, 2);
-    let (a, b) = (vault.encrypt(&[1.0; SLOTS]), vault.encrypt(&[1.0; SLOTS]));
+    let (a, b) = (
+        vault.encrypt(&[1.0; Profile::SLOTS]),
+        vault.encrypt(&[1.0; Profile::SLOTS]),
+    );
     let mut product = decrypt(&vault.secret, &vault.multiply(&a, &b)).expect("the own key");
     assert_eq!(product.scale(), 2_f64.powi(90) / 1_099_511_480_321.0);
     product.scale = 2_f64.powi(50);
-    let (error, _) = log2_error(&vault.context.decode(&product), &[1.0; SLOTS]);
+    let decoded = vault.context.decode(&product).expect("the own context");
+    let (error, _) = log2_error(&decoded, &[1.0; Profile::SLOTS]);
     assert!((error + 22.8).abs() < 0.1, "2^{error}");
 }
 
-/// Slots against the definition: the value of the polynomial at the powers `5^j` of a root of `X^N + 1`.
+/// Slots against the definition: the value of the polynomial at the powers `3^t` of a root of `X^N + 1`.
 #[test]
-fn slots_are_values_at_powers_of_five() {
-    let context = Context::new(Profile::Study);
-    let values = uniform_values(3, 8.0);
-    let plaintext = context
-        .encode(&values, context.fresh_scale())
-        .expect("values fit");
-    let plan = &context.plans(0)[0];
-    let residue = plan.inverse(plaintext.polynomial.0[0].duplicate());
-    let coefficients: Vec<i64> = residue
-        .words()
-        .iter()
-        .map(|&word| plan.modulus().centred(word))
-        .collect();
-    let mut power = 1_usize;
-    for (slot, value) in values.iter().enumerate() {
-        if [0, 1, 2, 77, 4094, 4095].contains(&slot) {
-            let angle =
-                |i: usize| (i * power % (2 * DEGREE)) as f64 * std::f64::consts::PI / DEGREE as f64;
-            let terms = coefficients.iter().enumerate();
-            let (real, imaginary) = terms.fold((0.0, 0.0), |(re, im), (i, &c)| {
-                (
-                    re + c as f64 * angle(i).cos(),
-                    im + c as f64 * angle(i).sin(),
-                )
-            });
-            assert!(
-                (real / plaintext.scale() - value).abs() < 1e-9,
-                "slot {slot}"
-            );
-            assert!((imaginary / plaintext.scale()).abs() < 1e-9, "slot {slot}");
+fn slots_are_values_at_powers_of_three() {
+    for (degree, bits, special, log2_scale) in [
+        (8192, [60, 40, 40].as_slice(), 60, 40),
+        (4096, &[36, 35], 35, 28),
+    ] {
+        let scale = 2_f64.powi(log2_scale);
+        // Far above what rounding the coefficients costs, sqrt(N / 12) units.
+        let tolerance = 1000.0 / scale;
+        let parameters = Parameters::from_bit_sizes(degree, bits, special, scale);
+        let context = Context::with_parameters(parameters.expect("secure"));
+        let values = &uniform_values(3, 8.0)[..context.slots()];
+        let plaintext = context.encode(values).expect("values fit");
+        let prime = context.plans(0)[0].modulus();
+        let residues = plaintext.polynomial.row(0).iter();
+        let coefficients: Vec<i64> = residues.map(|&word| prime.centred(word)).collect();
+        let mut power = 1_usize;
+        for (slot, value) in values.iter().enumerate() {
+            if [0, 1, 2, 77, context.slots() - 2, context.slots() - 1].contains(&slot) {
+                let angle = |i: usize| {
+                    (i * power % (2 * degree)) as f64 * std::f64::consts::PI / degree as f64
+                };
+                let terms = coefficients.iter().enumerate();
+                let (real, imaginary) = terms.fold((0.0, 0.0), |(re, im), (i, &c)| {
+                    (
+                        re + c as f64 * angle(i).cos(),
+                        im + c as f64 * angle(i).sin(),
+                    )
+                });
+                assert!((real / scale - value).abs() < tolerance, "slot {slot}");
+                assert!((imaginary / scale).abs() < tolerance, "slot {slot}");
+            }
+            power = power * 3 % (2 * degree);
         }
-        power = power * 5 % (2 * DEGREE);
+        let decoded = context.decode(&plaintext).expect("the own context");
+        let (_, error) = log2_error(&decoded, values);
+        assert!(error < tolerance.log2(), "2^{error}");
+        let short = context.encode(&values[..3]).expect("values fit");
+        let decoded = context.decode(&short).expect("the own context");
+        assert!(decoded[3..].iter().all(|value| value.abs() < tolerance));
     }
-    let (_, error) = log2_error(&context.decode(&plaintext), &values);
-    assert!(error < -32.0, "2^{error}");
-    let short = context
-        .encode(&values[..3], context.fresh_scale())
-        .expect("values fit");
-    assert!(
-        context.decode(&short)[3..]
-            .iter()
-            .all(|value| value.abs() < 1e-9)
-    );
 }
 
 /// Coefficients beyond 2^53 and beyond one prime come back: the mixed radix at work.
@@ -217,15 +216,21 @@ fn slots_are_values_at_powers_of_five() {
 fn large_scales_are_decoded_too() {
     let context = Context::new(Profile::Study);
     let values = uniform_values(4, 0.001);
-    let plaintext = context.encode(&values, 2_f64.powi(60)).expect("values fit");
-    let (_, error) = log2_error(&context.decode(&plaintext), &values);
+    let plaintext = context
+        .encode_at(&values, 2, 2_f64.powi(60))
+        .expect("values fit");
+    let decoded = context.decode(&plaintext).expect("the own context");
+    let (_, error) = log2_error(&decoded, &values);
     // What rounding each coefficient costs: sqrt(N / 12) units, 2^-55.3, and 3.6 times that at the largest.
     assert!(error < -53.0, "2^{error}");
     let mut vault = Vault::new(Profile::Study, 3);
     let ciphertext = vault.encrypt(&values);
-    let square = ciphertext.multiply(&ciphertext).expect("same everything");
-    let square = square
-        .relinearise(&vault.relinearisation)
+    let mut evaluator = Evaluator::new(&context);
+    let square = evaluator
+        .multiply(&ciphertext, &ciphertext)
+        .expect("same everything");
+    let square = evaluator
+        .relinearise(&square, &vault.relinearisation)
         .expect("the own key");
     // Not rescaled: scale 2^80 of three primes, 140 bits.
     let (_, error) = log2_error(&vault.decrypt(&square), &products(&values, &values));
@@ -248,7 +253,10 @@ fn sums_and_both_kinds_of_encryption_decrypt() {
         "2^{asymmetric}"
     );
     let sum: Vec<f64> = left.iter().zip(&right).map(|(a, b)| a + b).collect();
-    let (_, error) = log2_error(&vault.decrypt(&a.add(&b).expect("same everything")), &sum);
+    let added = Evaluator::new(&vault.context)
+        .add(&a, &b)
+        .expect("same everything");
+    let (_, error) = log2_error(&vault.decrypt(&added), &sum);
     assert!(error < -27.0, "2^{error}");
 }
 
@@ -265,7 +273,8 @@ fn study_profile_multiplies_twice() {
     let squares = products(&values, &values);
     let (_, error) = log2_error(&vault.decrypt(&fourth), &products(&squares, &squares));
     assert!(error < -24.0, "2^{error}");
-    assert_eq!(fourth.rescale().err(), Some(CkksError::LastPrime));
+    let refused = Evaluator::new(&vault.context).rescale(&fourth);
+    assert_eq!(refused.err(), Some(CkksError::LastPrime));
 }
 
 #[test]
@@ -277,73 +286,109 @@ fn what_does_not_fit_together_is_refused() {
     let fresh = vault.encrypt(&values);
     let product = vault.multiply(&fresh, &fresh);
 
+    let mut evaluator = Evaluator::new(&vault.context);
     let foreign = other.encrypt(&values);
     let keys = CkksError::Key {
         left: vault.secret.id(),
         right: other.secret.id(),
     };
-    assert_eq!(fresh.add(&foreign).err(), Some(keys.clone()));
-    assert_eq!(fresh.multiply(&foreign).err(), Some(keys.clone()));
+    assert_eq!(evaluator.add(&fresh, &foreign).err(), Some(keys.clone()));
+    assert_eq!(
+        evaluator.multiply(&fresh, &foreign).err(),
+        Some(keys.clone())
+    );
     assert_eq!(decrypt(&other.secret, &fresh).err(), Some(keys.clone()));
-    let square = fresh.multiply(&fresh).expect("same everything");
-    assert_eq!(square.relinearise(&other.relinearisation).err(), Some(keys));
+    let square = evaluator.multiply(&fresh, &fresh).expect("same everything");
+    let refused = evaluator.relinearise(&square, &other.relinearisation);
+    assert_eq!(refused.err(), Some(keys));
 
-    let profiles = CkksError::Profile {
-        left: Profile::Hardened,
-        right: Profile::Study,
+    let parameters = CkksError::Parameters {
+        left: Box::new(Profile::Hardened.parameters()),
+        right: Box::new(Profile::Study.parameters()),
     };
     let elsewhere = study.encrypt(&values);
-    assert_eq!(fresh.add(&elsewhere).err(), Some(profiles.clone()));
-    assert_eq!(decrypt(&study.secret, &fresh).err(), Some(profiles.clone()));
+    assert_eq!(
+        evaluator.add(&fresh, &elsewhere).err(),
+        Some(parameters.clone())
+    );
+    assert_eq!(
+        evaluator.rescale(&elsewhere).err(),
+        Some(parameters.clone())
+    );
+    assert_eq!(
+        decrypt(&study.secret, &fresh).err(),
+        Some(parameters.clone())
+    );
     let plaintext = study.encode(&values);
-    let refused = encrypt_symmetric(&vault.context, &vault.secret, &plaintext, &mut vault.rng);
-    assert_eq!(refused.err(), Some(profiles));
+    let refused = encrypt_symmetric(&vault.secret, &plaintext, &mut vault.rng);
+    assert_eq!(refused.err(), Some(parameters.clone()));
+    let public = PublicKey::generate(&vault.secret, &mut vault.rng);
+    let refused = encrypt(&public, &plaintext, &mut vault.rng);
+    assert_eq!(refused.err(), Some(parameters.clone()));
+    assert_eq!(vault.context.decode(&plaintext).err(), Some(parameters));
 
-    assert_eq!(
-        fresh.add(&product).err(),
-        Some(CkksError::Level { left: 1, right: 0 })
-    );
-    assert_eq!(
-        fresh.multiply(&product).err(),
-        Some(CkksError::Level { left: 1, right: 0 })
-    );
+    let levels = CkksError::Level { left: 1, right: 0 };
+    assert_eq!(evaluator.add(&fresh, &product).err(), Some(levels.clone()));
+    assert_eq!(evaluator.multiply(&fresh, &product).err(), Some(levels));
     assert!(matches!(
-        product.multiply(&product).err(),
+        evaluator.multiply(&product, &product).err(),
         Some(CkksError::ScaleRange { level: 0, .. })
     ));
-    let mut scaled = vault.encrypt(&values);
-    scaled.label.scale *= 2.0;
+    let doubled = vault
+        .context
+        .encode_at(&values, 1, 2_f64.powi(46))
+        .expect("values fit");
+    let doubled = encrypt_symmetric(&vault.secret, &doubled, &mut vault.rng).expect("same context");
+    assert_eq!((doubled.level(), doubled.scale()), (1, 2_f64.powi(46)));
     assert!(matches!(
-        fresh.add(&scaled).err(),
+        evaluator.add(&fresh, &doubled.expand()).err(),
         Some(CkksError::Scale { .. })
     ));
     // Without a product before it a rescale leaves a scale of 32.
     assert!(matches!(
-        fresh.rescale().err(),
+        evaluator.rescale(&fresh).err(),
         Some(CkksError::ScaleRange { level: 0, .. })
     ));
+}
 
+/// At another level and scale than the fresh ones, for a sum with a product.
+#[test]
+fn encoding_meets_a_ciphertext_at_its_level_and_scale() {
+    let mut vault = Vault::new(Profile::Hardened, 15);
+    let (values, bias) = (uniform_values(10, 2.0), uniform_values(11, 2.0));
+    let fresh = vault.encrypt(&values);
+    let product = vault.multiply(&fresh, &fresh);
     let plaintext = vault
         .context
-        .encode(&values, 2_f64.powi(40))
+        .encode_at(&bias, 0, product.scale())
         .expect("values fit");
-    let refused = encrypt_symmetric(&vault.context, &vault.secret, &plaintext, &mut vault.rng);
-    assert!(matches!(refused.err(), Some(CkksError::Scale { .. })));
-    let decrypted = decrypt(&vault.secret, &product).expect("the own key");
     let public = PublicKey::generate(&vault.secret, &mut vault.rng);
-    let refused = encrypt(&public, &decrypted, &mut vault.rng);
-    assert_eq!(refused.err(), Some(CkksError::Level { left: 0, right: 1 }));
+    let bias_encrypted = encrypt(&public, &plaintext, &mut vault.rng).expect("same context");
+    let sum = Evaluator::new(&vault.context).add(&product, &bias_encrypted);
+    let expected: Vec<f64> = values.iter().zip(&bias).map(|(v, b)| v * v + b).collect();
+    let (_, error) = log2_error(
+        &vault.decrypt(&sum.expect("same level and scale")),
+        &expected,
+    );
+    assert!(error < -30.0, "2^{error}");
+    assert_eq!(
+        vault.context.encode_at(&bias, 2, product.scale()).err(),
+        Some(CkksError::NoSuchLevel { level: 2, top: 1 })
+    );
 }
 
 #[test]
 fn values_that_cannot_be_encoded_are_refused() {
     let context = Context::new(Profile::Hardened);
     let scale = context.fresh_scale();
-    let refusal = |values: &[f64], scale: f64| context.encode(values, scale).err();
-    assert_eq!(refusal(&[0.0; SLOTS], scale), None);
+    let refusal = |values: &[f64], scale: f64| context.encode_at(values, 1, scale).err();
+    assert_eq!(refusal(&[0.0; Profile::SLOTS], scale), None);
     assert_eq!(
-        refusal(&[0.0; SLOTS + 1], scale),
-        Some(CkksError::TooManyValues { values: 4097 })
+        refusal(&[0.0; Profile::SLOTS + 1], scale),
+        Some(CkksError::TooManyValues {
+            values: 4097,
+            slots: 4096
+        })
     );
     for value in [f64::NAN, f64::INFINITY] {
         assert_eq!(
@@ -351,9 +396,12 @@ fn values_that_cannot_be_encoded_are_refused() {
             Some(CkksError::NotFinite { index: 1 })
         );
     }
-    assert_eq!(refusal(&[1e10; SLOTS], scale), Some(CkksError::TooLarge));
     assert_eq!(
-        refusal(&[f64::MAX; SLOTS], scale),
+        refusal(&[1e10; Profile::SLOTS], scale),
+        Some(CkksError::TooLarge)
+    );
+    assert_eq!(
+        refusal(&[f64::MAX; Profile::SLOTS], scale),
         Some(CkksError::TooLarge)
     );
     for scale in [0.0, -1.0, 1.0, f64::NAN, f64::INFINITY, 2_f64.powi(99)] {
@@ -383,41 +431,57 @@ fn fresh_encryptions_share_nothing() {
     let first = vault.encrypt_seeded(&[1.0]);
     let second = vault.encrypt_seeded(&[1.0]);
     assert_ne!(first.seed, second.seed);
-    let (first, second) = (first.to_bytes(), second.to_bytes());
-    let words = |bytes: &[u8]| bytes[16..].as_chunks::<8>().0.to_vec();
-    let equal = words(&first)
+    let equal = |k: usize| {
+        let pairs = first.constant.row(k).iter().zip(second.constant.row(k));
+        pairs.filter(|(a, b)| a == b).count()
+    };
+    assert_eq!(equal(0), 0);
+    // Not one word in 2^40 / 8192 is the same by chance.
+    assert_eq!(equal(1), 0);
+    let again = RelinearisationKey::generate(&vault.secret, &mut vault.rng);
+    let seeds: Vec<_> = again
+        .digits
         .iter()
-        .zip(words(&second))
-        .filter(|(a, b)| **a == *b)
-        .count();
-    assert_eq!(equal, 0);
-    let again = RelinearisationKey::generate(&vault.secret, &mut vault.rng).to_bytes();
-    assert_ne!(again[16..48], vault.relinearisation.to_bytes()[16..48]);
+        .chain(&vault.relinearisation.digits)
+        .map(|digit| digit.seed.expect("made here"))
+        .chain([first.seed, second.seed])
+        .collect();
+    for (place, seed) in seeds.iter().enumerate() {
+        assert!(!seeds[..place].contains(seed));
+    }
 }
 
 /// A product computed only from what came over the wire, by someone else's context.
 #[test]
 fn wire_forms_return_as_the_identical_bytes() {
-    for (profile, fresh_bytes, key_bytes, product_level) in [
-        (Profile::Hardened, 131_104, 393_280, 0),
-        (Profile::Study, 196_640, 786_528, 1),
+    for (profile, fresh_bytes, key_bytes, product_bytes) in [
+        (Profile::Hardened, 102_459, 327_762, 122_907),
+        (Profile::Study, 143_419, 614_514, 204_827),
     ] {
         let mut vault = Vault::new(profile, 12);
         let values = uniform_values(9, 4.0);
         let coordinator = Context::new(profile);
         let sent = vault.encrypt_seeded(&values).to_bytes();
-        // PROTOCOL 5.4 and the key's id.
-        assert_eq!(sent.len(), fresh_bytes + 16);
+        // PROTOCOL 5.4.
+        assert_eq!(sent.len(), fresh_bytes);
+        let top = coordinator.top_level();
+        assert_eq!(sent.len(), SeededCiphertext::bytes(&coordinator, top));
         let key = vault.relinearisation.to_bytes();
-        assert_eq!(key.len(), key_bytes + 16);
+        assert_eq!(key.len(), key_bytes);
+        assert_eq!(key.len(), RelinearisationKey::seeded_bytes(&coordinator));
         let received = SeededCiphertext::from_bytes(&coordinator, &sent).expect("as sent");
         assert_eq!(received.to_bytes(), sent);
         let received_key = RelinearisationKey::from_bytes(&coordinator, &key).expect("as sent");
         assert_eq!(received_key.to_bytes(), key);
         let fresh = received.expand();
-        let product = multiply_relinearise_rescale(&coordinator, &fresh, &fresh, &received_key);
+        let product = Evaluator::new(&coordinator).multiply_relinearise_rescale(
+            &fresh,
+            &fresh,
+            &received_key,
+        );
         let product = product.expect("two fresh ciphertexts").to_bytes();
-        assert_eq!(product.len(), coordinator.ciphertext_bytes(product_level));
+        assert_eq!(product.len(), product_bytes);
+        assert_eq!(product.len(), Ciphertext::bytes(&coordinator, top - 1));
         let returned = Ciphertext::from_bytes(&vault.context, &product).expect("as sent");
         assert_eq!(returned.to_bytes(), product);
         assert!(returned.is_product_of_fresh(&vault.context));
@@ -425,6 +489,45 @@ fn wire_forms_return_as_the_identical_bytes() {
         let (_, error) = log2_error(&vault.decrypt(&returned), &products(&values, &values));
         assert!(error < -24.0, "2^{error}");
     }
+}
+
+/// Bit-packed: 60 + 40 + 40 bits a coefficient and polynomial.
+#[test]
+fn fresh_ciphertext_of_the_study_has_286_720_bytes_and_a_header() {
+    let context = Context::new(Profile::Study);
+    assert_eq!(Ciphertext::bytes(&context, 2), 286_720 + 27);
+    assert_eq!(SeededCiphertext::bytes(&context, 2), 143_360 + 59);
+}
+
+/// Keys with and without seeds, as they come from files of others.
+#[test]
+fn keys_return_as_the_identical_bytes() {
+    let mut vault = Vault::new(Profile::Study, 16);
+    let context = vault.context.clone();
+    let mut public = PublicKey::generate(&vault.secret, &mut vault.rng);
+    let seeded = public.to_bytes();
+    assert_eq!(seeded.len(), PublicKey::seeded_bytes(&context));
+    let received = PublicKey::from_bytes(&context, &seeded).expect("as sent");
+    assert_eq!(received.to_bytes(), seeded);
+    public.seed = None;
+    let explicit = public.to_bytes();
+    assert_eq!(explicit.len(), 2 * (seeded.len() - 18 - 32) + 18);
+    let received = PublicKey::from_bytes(&context, &explicit).expect("as sent");
+    assert_eq!(received.to_bytes(), explicit);
+    let values = uniform_values(12, 1.0);
+    let plaintext = vault.encode(&values);
+    let ciphertext = encrypt(&received, &plaintext, &mut vault.rng).expect("same context");
+    let (_, error) = log2_error(&vault.decrypt(&ciphertext), &values);
+    assert!(error < -22.0, "2^{error}");
+
+    vault.relinearisation.digits[1].seed = None;
+    let explicit = vault.relinearisation.to_bytes();
+    let received = RelinearisationKey::from_bytes(&context, &explicit).expect("as sent");
+    assert_eq!(received.to_bytes(), explicit);
+    vault.relinearisation = received;
+    let product = vault.multiply(&ciphertext, &ciphertext);
+    let (_, error) = log2_error(&vault.decrypt(&product), &products(&values, &values));
+    assert!(error < -21.0, "2^{error}");
 }
 
 #[test]
@@ -438,31 +541,51 @@ fn altered_wire_forms_are_refused() {
         altered[at..at + replacement.len()].copy_from_slice(replacement);
         Ciphertext::from_bytes(&context, &altered).err()
     };
+    let what = "ciphertext";
+    for found in [0, 2, 255] {
+        assert_eq!(
+            altered(0, &[found]),
+            Some(CkksError::Version { what, found })
+        );
+        assert_eq!(altered(1, &[found]), Some(CkksError::Kind { what, found }));
+    }
     assert_eq!(
-        altered(16, &[2]),
+        altered(18, &[2]),
         Some(CkksError::NoSuchLevel { level: 2, top: 1 })
     );
-    assert!(matches!(altered(16, &[0]), Some(CkksError::Length { .. })));
+    // A scale that level 1 holds and level 0 does too.
+    let expected = Ciphertext::bytes(&context, 0);
+    assert_eq!(
+        altered(18, &[0]),
+        Some(CkksError::Length {
+            what,
+            expected,
+            found: bytes.len()
+        })
+    );
     for scale in [0.0, 1.0, f64::NAN, f64::INFINITY, -1e12, 1e300] {
-        let refused = altered(17, &scale.to_le_bytes());
+        let refused = altered(19, &scale.to_le_bytes());
         assert!(
             matches!(refused, Some(CkksError::ScaleRange { .. })),
             "{scale}"
         );
     }
+    // The first coefficient modulo the second prime, after 8192 of 60 bits: its 40 bits are 5 whole bytes.
     let second_prime = context.plans(1)[1].modulus().value();
-    let refused = altered(25 + 8 * DEGREE, &second_prime.to_le_bytes());
+    let at = 27 + 8192 * 60 / 8;
+    let index = context.degree();
     assert_eq!(
-        refused,
-        Some(CkksError::Word {
-            what: "ciphertext",
-            index: DEGREE
-        })
+        altered(at, &second_prime.to_le_bytes()[..5]),
+        Some(CkksError::Word { what, index })
     );
-    assert_eq!(
-        altered(25 + 8 * DEGREE, &(second_prime - 1).to_le_bytes()),
-        None
-    );
+    assert_eq!(altered(at, &(second_prime - 1).to_le_bytes()[..5]), None);
+    for length in [0, 1, 2, 17, 18, 26, 27, bytes.len() - 1] {
+        let refused = Ciphertext::from_bytes(&context, &bytes[..length]).err();
+        assert!(
+            matches!(refused, Some(CkksError::Length { .. })),
+            "{length}"
+        );
+    }
 }
 
 proptest! {
@@ -473,51 +596,47 @@ proptest! {
         bytes in prop::collection::vec(any::<u8>(), 1..64),
         level in 0_usize..3,
         study: bool,
-        format in 0..4,
+        kind in 0_u8..7,
         well_formed: bool,
     ) {
         let context = Context::new(if study { Profile::Study } else { Profile::Hardened });
         let level = level.min(context.top_level());
-        // Where the words begin, in the three formats; in the keys the seeds of the digits are among them.
-        let (length, words_at) = match format {
+        let whole_key = 2 * (PublicKey::seeded_bytes(&context) - 18 - 32);
+        // The length, and where the words begin; in the relinearisation keys seeds are among them.
+        let (length, words_at) = match kind {
             0 => (bytes.len(), bytes.len()),
-            1 => (context.seeded_ciphertext_bytes(), 16 + 32),
-            2 => (context.ciphertext_bytes(level), 16 + 1 + 8),
-            _ => (context.relinearisation_key_bytes(), 16),
+            1 => (Ciphertext::bytes(&context, level), 27),
+            2 => (SeededCiphertext::bytes(&context, level), 59),
+            3 => (18 + whole_key, 18),
+            4 => (PublicKey::seeded_bytes(&context), 50),
+            5 => (18 + (context.top_level() + 1) * whole_key, 18),
+            _ => (RelinearisationKey::seeded_bytes(&context), 18),
         };
         let mut bytes: Vec<u8> = bytes.into_iter().cycle().take(length).collect();
-        if well_formed {
-            // Below every prime.
-            for word in bytes[words_at..].as_chunks_mut::<8>().0 {
-                word[4..].fill(0);
+        if well_formed && kind > 0 {
+            bytes[..2].copy_from_slice(&[1, kind]);
+            // Below every prime, wherever in the five bytes a word begins.
+            for word in bytes[words_at..].as_chunks_mut::<5>().0 {
+                word[2..].fill(0);
             }
-            if format == 2 {
-                bytes[16] = level as u8;
-                bytes[17..25].copy_from_slice(&context.fresh_scale().to_le_bytes());
+            if kind < 3 {
+                bytes[18] = level as u8;
+                bytes[19..27].copy_from_slice(&context.fresh_scale().to_le_bytes());
             }
-        }
-        let seeded = SeededCiphertext::from_bytes(&context, &bytes);
-        let ciphertext = Ciphertext::from_bytes(&context, &bytes);
-        let key = RelinearisationKey::from_bytes(&context, &bytes);
-        if well_formed {
-            let accepted = [seeded.is_ok(), ciphertext.is_ok(), key.is_ok()];
-            prop_assert_eq!(accepted, [format == 1, format == 2, format == 3]);
         }
         let again = [
-            seeded.ok().map(|seeded| seeded.to_bytes()),
-            ciphertext.ok().map(|ciphertext| ciphertext.to_bytes()),
-            key.ok().map(|key| key.to_bytes()),
+            Ciphertext::from_bytes(&context, &bytes).ok().map(|it| it.to_bytes()),
+            SeededCiphertext::from_bytes(&context, &bytes).ok().map(|it| it.to_bytes()),
+            PublicKey::from_bytes(&context, &bytes).ok().map(|it| it.to_bytes()),
+            RelinearisationKey::from_bytes(&context, &bytes).ok().map(|it| it.to_bytes()),
         ];
+        if well_formed && kind > 0 {
+            let accepted = again.each_ref().map(Option::is_some);
+            let expected = [kind == 1, kind == 2, kind == 3 || kind == 4, kind > 4];
+            prop_assert_eq!(accepted, expected);
+        }
         for again in again.iter().flatten() {
             prop_assert!(*again == bytes, "another {} bytes", bytes.len());
         }
     }
-}
-
-/// A label says all that is needed to tell operands apart.
-#[test]
-fn fresh_label_is_top_level_and_profile_scale() {
-    let vault = Vault::new(Profile::Study, 14);
-    let label = Label::fresh(&vault.context, vault.secret.id());
-    assert_eq!((label.level, label.scale), (2, 2_f64.powi(40)));
 }

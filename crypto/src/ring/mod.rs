@@ -16,4 +16,5 @@ mod sampling;
 pub use modulus::{Modulus, Multiplier};
 pub use ntt::NttPlan;
 pub use polynomial::{Coefficients, Evaluations};
+pub(crate) use sampling::fill_uniform;
 pub use sampling::{Prg, centred_binomial, ternary, uniform};

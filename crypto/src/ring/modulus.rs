@@ -13,7 +13,7 @@ impl Modulus {
     /// Prepares arithmetic modulo `value`. That it is prime is the caller's claim.
     ///
     /// # Panics
-    /// If `value` is even or not of 33 to 62 bits: moduli are compiled in, never read.
+    /// If `value` is even or not of 33 to 62 bits: moduli are compiled in, or were checked.
     pub const fn new(value: u64) -> Self {
         let bits = u64::BITS - value.leading_zeros();
         assert!(value % 2 == 1 && bits >= 33 && bits <= 62);

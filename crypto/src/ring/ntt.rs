@@ -1,6 +1,6 @@
 use concrete_ntt::prime64::Plan;
 
-use super::{Coefficients, Evaluations, Modulus, Multiplier};
+use super::{Coefficients, Evaluations, Modulus};
 
 /// The negacyclic number-theoretic transform of one degree and one prime.
 ///
@@ -10,24 +10,18 @@ use super::{Coefficients, Evaluations, Modulus, Multiplier};
 pub struct NttPlan {
     plan: Plan,
     modulus: Modulus,
-    inverse_degree: Multiplier,
 }
 
 impl NttPlan {
     /// Prepares the transform modulo `X^degree + 1`.
     ///
     /// # Panics
-    /// If `degree` is not a power of two from 16, or `modulus` not a prime that is 1 mod `2 * degree`:
-    /// both are compiled in.
+    /// If `degree` is not a power of two from 16, or `modulus` not a prime that is 1 mod `2 * degree`: both are
+    /// compiled in, or were checked.
     pub fn new(degree: usize, modulus: Modulus) -> Self {
         let plan = Plan::try_new(degree, modulus.value())
             .expect("a prime that is 1 mod 2N has a primitive 2N-th root of unity");
-        let inverse_degree = modulus.multiplier(modulus.inverse(degree as u64));
-        Self {
-            plan,
-            modulus,
-            inverse_degree,
-        }
+        Self { plan, modulus }
     }
 
     /// The prime.
@@ -46,7 +40,7 @@ impl NttPlan {
     /// If the polynomial has another degree.
     pub fn forward(&self, polynomial: Coefficients) -> Evaluations {
         let mut words = polynomial.into_words();
-        self.plan.fwd(&mut words);
+        self.evaluate_row(&mut words);
         Evaluations::from_words(words)
     }
 
@@ -56,11 +50,26 @@ impl NttPlan {
     /// If the polynomial has another degree.
     pub fn inverse(&self, polynomial: Evaluations) -> Coefficients {
         let mut words = polynomial.into_words();
-        self.plan.inv(&mut words);
-        for word in &mut words {
-            *word = self.inverse_degree.multiply(*word);
-        }
+        self.interpolate_row(&mut words);
         Coefficients::from_words(words)
+    }
+
+    /// Coefficients below the modulus to evaluations, in place.
+    ///
+    /// # Panics
+    /// If the row has another length than the degree.
+    pub(crate) fn evaluate_row(&self, row: &mut [u64]) {
+        self.plan.fwd(row);
+    }
+
+    /// Evaluations below the modulus to coefficients, in place.
+    ///
+    /// # Panics
+    /// If the row has another length than the degree.
+    pub(crate) fn interpolate_row(&self, row: &mut [u64]) {
+        self.plan.inv(row);
+        // A Shoup product: unlike the library's Barrett products it is right for every prime.
+        self.plan.normalize(row);
     }
 }
 

@@ -49,17 +49,23 @@ impl Drop for Prg {
 ///
 /// For public polynomials: how many words are skipped shows in the time taken.
 pub fn uniform(prg: &mut Prg, modulus: Modulus, count: usize) -> Coefficients {
+    let mut words = vec![0; count];
+    fill_uniform(prg, modulus, &mut words);
+    Coefficients::from_words(words)
+}
+
+/// [`uniform`] into words that are there already.
+pub(crate) fn fill_uniform(prg: &mut Prg, modulus: Modulus, words: &mut [u64]) {
     let mask = u64::MAX >> (u64::BITS - modulus.bits());
-    let mut words = Vec::with_capacity(count);
-    while words.len() < count {
-        prg.for_each_word(count - words.len(), |_, word| {
+    let mut filled = 0;
+    while filled < words.len() {
+        prg.for_each_word(words.len() - filled, |_, word| {
             let word = word & mask;
-            if word < modulus.value() {
-                words.push(word);
-            }
+            // Written in any case, kept only if below: a skipped word is overwritten by the next.
+            words[filled] = word;
+            filled += usize::from(word < modulus.value());
         });
     }
-    Coefficients::from_words(words)
 }
 
 /// `count` samples of the binomial distribution of `2 * half_width` coins, centred: each is the number of

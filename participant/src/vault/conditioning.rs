@@ -5,7 +5,7 @@
 //! ways release the same numbers.
 
 use crypto::{
-    ckks::{self, Ciphertext, Context, Profile, RelinearisationKey, SLOTS, SecretKey},
+    ckks::{self, Ciphertext, Context, Profile, RelinearisationKey, SecretKey},
     hash::Digest,
     sealed_sum::HospitalId,
 };
@@ -27,7 +27,7 @@ pub type Filter = [f32; FEATURES];
 pub type ConditionedWeights = [f64; FEATURES];
 
 /// Patients of one ciphertext: nine slots each, the last slot stays zero.
-pub const PATIENTS_PER_BLOCK: usize = (SLOTS - 1) / FEATURES;
+pub const PATIENTS_PER_BLOCK: usize = (Profile::SLOTS - 1) / FEATURES;
 
 /// Filters for the trainer, and how far the products were from the local ones.
 pub struct Released {
@@ -296,9 +296,9 @@ impl Encryption {
                 ));
             }
             let plaintext = ckks::decrypt(&self.secret, &ciphertext).map_err(malformed)?;
-            let decoded = self.context.decode(&plaintext);
+            let decoded = self.context.decode(&plaintext).map_err(malformed)?;
             // Slots beyond the last patient hold W * 0; all of them are looked at, the last one among them.
-            let mut expected = Zeroizing::new(vec![0.0; SLOTS]);
+            let mut expected = Zeroizing::new(vec![0.0; Profile::SLOTS]);
             for (slots, features) in expected.chunks_exact_mut(FEATURES).zip(patients) {
                 let mut product = local_product(weights, features);
                 slots.copy_from_slice(&product);
@@ -357,11 +357,11 @@ fn encrypt(
     rng: &mut impl CryptoRng,
 ) -> Bytes {
     let plaintext = context
-        .encode(slots, context.fresh_scale())
+        .encode(slots)
         .expect("features and weights are bounded and fit the slots");
     Bytes(
-        ckks::encrypt_symmetric(context, secret, &plaintext, rng)
-            .expect("a fresh plaintext has the top level")
+        ckks::encrypt_symmetric(secret, &plaintext, rng)
+            .expect("the key was made in the same context")
             .to_bytes(),
     )
 }
@@ -376,7 +376,7 @@ const MOST_RELEASES: usize = 1000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crypto::ckks::{SeededCiphertext, multiply_relinearise_rescale};
+    use crypto::ckks::{Evaluator, SeededCiphertext};
     use rand_chacha::ChaCha20Rng;
     use rand_core::{Rng, SeedableRng};
 
@@ -426,7 +426,8 @@ mod tests {
         fn multiply(&self, left: &Ciphertext, right: &Ciphertext) -> Bytes {
             let key = self.relinearisation.as_ref().expect("the key comes first");
             Bytes(
-                multiply_relinearise_rescale(&self.context, left, right, key)
+                Evaluator::new(&self.context)
+                    .multiply_relinearise_rescale(left, right, key)
                     .expect("two fresh ciphertexts")
                     .to_bytes(),
             )
@@ -628,8 +629,8 @@ mod tests {
                 let mut slots = pair.vault.features[PATIENTS_PER_BLOCK..].concat();
                 let mut weights = WEIGHTS.repeat(PATIENTS_PER_BLOCK);
                 for slots in [&mut slots, &mut weights] {
-                    slots.resize(SLOTS, 0.0);
-                    slots[SLOTS - 1] = 0.01;
+                    slots.resize(Profile::SLOTS, 0.0);
+                    slots[Profile::SLOTS - 1] = 0.01;
                 }
                 let [features, filter] = [slots, weights].map(|slots| {
                     let encryption = pair.vault.encryption.as_ref().expect("this vault encrypts");
@@ -652,10 +653,10 @@ mod tests {
                 products.blocks.0[0].0.truncate(65_000)
             }),
             ("another scale", |_, _, products| {
-                products.blocks.0[0].0[17] ^= 1
+                products.blocks.0[0].0[19] ^= 1
             }),
             ("another key", |_, _, products| {
-                products.blocks.0[0].0[0] ^= 1
+                products.blocks.0[0].0[2] ^= 1
             }),
         ];
         for (case, spoil) in wrong.into_iter().chain(malformed) {

@@ -5,8 +5,7 @@ use std::collections::BTreeMap;
 
 use crypto::{
     ckks::{
-        Ciphertext, Context, Profile, RelinearisationKey, SeededCiphertext,
-        multiply_relinearise_rescale,
+        Ciphertext, CkksError, Context, Evaluator, Profile, RelinearisationKey, SeededCiphertext,
     },
     hash::Digest,
     sealed_sum::HospitalId,
@@ -21,7 +20,7 @@ use crate::{
 };
 
 pub(super) struct ProductServer {
-    context: Option<Context>,
+    encrypted: Option<(Profile, Evaluator)>,
     session: SessionId,
     hospitals: BTreeMap<HospitalId, HospitalKeys>,
 }
@@ -37,7 +36,7 @@ struct HospitalKeys {
 impl ProductServer {
     pub(super) fn new(profile: Option<Profile>, session: SessionId) -> Self {
         Self {
-            context: profile.map(Context::new),
+            encrypted: profile.map(|profile| (profile, Evaluator::new(&Context::new(profile)))),
             session,
             hospitals: BTreeMap::new(),
         }
@@ -49,8 +48,8 @@ impl ProductServer {
         from: HospitalId,
         message: &EvaluationKey,
     ) -> Result<(), String> {
-        let context = self.context.as_ref().ok_or(NOT_ENCRYPTED)?;
-        let relinearisation = RelinearisationKey::from_bytes(context, &message.bytes.0)
+        let (_, evaluator) = self.encrypted.as_ref().ok_or(NOT_ENCRYPTED)?;
+        let relinearisation = RelinearisationKey::from_bytes(evaluator.context(), &message.bytes.0)
             .map_err(|error| error.to_string())?;
         if self
             .hospitals
@@ -73,17 +72,17 @@ impl ProductServer {
         from: HospitalId,
         message: EncryptedFeatures,
     ) -> Result<(), String> {
-        let context = self.context.as_ref().ok_or(NOT_ENCRYPTED)?;
+        let (profile, evaluator) = self.encrypted.as_ref().ok_or(NOT_ENCRYPTED)?;
         let keys = self
             .hospitals
             .get_mut(&from)
             .filter(|keys| keys.number == message.key)
             .ok_or("features before their key")?;
-        let most = most_blocks(context.profile());
+        let most = most_blocks(*profile);
         if message.block >= most {
             return Err(format!("more than {most} blocks of patients"));
         }
-        let ciphertext = SeededCiphertext::from_bytes(context, &message.bytes.0)
+        let ciphertext = SeededCiphertext::from_bytes(evaluator.context(), &message.bytes.0)
             .map_err(|error| error.to_string())?;
         let digest = features_digest(&message);
         keys.blocks
@@ -96,7 +95,7 @@ impl ProductServer {
         from: HospitalId,
         request: &FilterRequest,
     ) -> Result<Products, String> {
-        let context = self.context.as_ref().ok_or(NOT_ENCRYPTED)?;
+        let (_, evaluator) = self.encrypted.as_mut().ok_or(NOT_ENCRYPTED)?;
         let keys = self
             .hospitals
             .get_mut(&from)
@@ -117,22 +116,21 @@ impl ProductServer {
         {
             return Err("a filter request for other features than we hold".into());
         }
-        let filter = SeededCiphertext::from_bytes(context, &request.bytes.0)
+        let filter = SeededCiphertext::from_bytes(evaluator.context(), &request.bytes.0)
             .map_err(|error| error.to_string())?
             .expand();
         let blocks = keys
             .blocks
             .values()
             .map(|(_, features)| {
-                let product = multiply_relinearise_rescale(
-                    context,
+                let product = evaluator.multiply_relinearise_rescale(
                     &filter,
                     features,
                     &keys.relinearisation,
                 )?;
                 Ok(Bytes(product.to_bytes()))
             })
-            .collect::<Result<Vec<_>, crypto::ckks::CkksError>>()
+            .collect::<Result<Vec<_>, CkksError>>()
             .map_err(|error| error.to_string())?;
         let products = Products {
             request: digest,
