@@ -6,12 +6,14 @@
 //! | [`ms60_tree`] | a cohort written out in the layout of the MS60 data set |
 //! | [`simulation`] | every hospital and the coordinator with their own keys, over QUIC on loopback |
 //! | [`report`] | what a simulation leaves for people to read |
+//! | [`bench`] | how long the cryptography takes, beside TenSEAL |
 //! | [`commands`] | the command line |
 //!
 //! The simulation runs the code that production runs and adds what only it can know: it sees every update, so it checks every
 //! opened sum against one that it adds up beside the protocol; and it pools the hospitals' test sets.
 #![forbid(unsafe_code)]
 
+pub mod bench;
 pub mod commands;
 pub mod ms60_tree;
 pub mod phantom;

@@ -2,11 +2,13 @@
 
 use std::env;
 use std::ffi::{OsStr, OsString};
+use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus};
 
 use anyhow::{Context, Result};
 
 use crate::libtorch::Libtorch;
+use crate::tenseal::target_folder;
 
 /// Builds `experiments` for release and runs `experiments simulate ARGUMENTS` in the caller's working folder.
 ///
@@ -14,17 +16,31 @@ use crate::libtorch::Libtorch;
 ///
 /// When cargo cannot be started; what cargo or the simulation reports is in the exit code.
 pub fn simulate(libtorch: &Libtorch, arguments: &[OsString]) -> Result<ExitCode> {
-    let fixed = [
-        "run",
-        "--release",
-        "--package",
-        "experiments",
-        "--bin",
-        "experiments",
-        "--",
-        "simulate",
-    ];
-    run(libtorch, &fixed, arguments)
+    let fixed = EXPERIMENTS.iter().chain(&["simulate"]).map(OsStr::new);
+    run(libtorch, fixed, arguments)
+}
+
+/// Builds `experiments` for release and runs `experiments bench crypto ARGUMENTS`: the numbers into a file of the target folder
+/// unless the arguments name one, TenSEAL from `python` if there is one.
+///
+/// # Errors
+///
+/// When cargo cannot be started; what cargo or the benchmark reports is in the exit code.
+pub fn bench_crypto(
+    libtorch: &Libtorch,
+    python: Option<&Path>,
+    arguments: &[OsString],
+) -> Result<ExitCode> {
+    let numbers = target_folder().join("bench-crypto.json");
+    let fixed = EXPERIMENTS
+        .iter()
+        .chain(&["bench", "crypto", "--json"])
+        .map(OsStr::new)
+        .chain([numbers.as_os_str()]);
+    let tenseal = python
+        .into_iter()
+        .flat_map(|python| [OsStr::new("--tenseal"), python.as_os_str()]);
+    run(libtorch, fixed.chain(tenseal), arguments)
 }
 
 /// Runs every test of the workspace; the last line is the test runner's own.
@@ -33,19 +49,18 @@ pub fn simulate(libtorch: &Libtorch, arguments: &[OsString]) -> Result<ExitCode>
 ///
 /// When cargo cannot be started; failing tests are in the exit code.
 pub fn test(libtorch: &Libtorch, arguments: &[OsString]) -> Result<ExitCode> {
-    run(libtorch, &["test", "--workspace"], arguments)
+    run(libtorch, ["test", "--workspace"].map(OsStr::new), arguments)
 }
 
-fn run(libtorch: &Libtorch, fixed: &[&str], arguments: &[OsString]) -> Result<ExitCode> {
+fn run<'a>(
+    libtorch: &Libtorch,
+    fixed: impl IntoIterator<Item = &'a OsStr>,
+    arguments: &'a [OsString],
+) -> Result<ExitCode> {
     // Cargo names itself to what it runs, so that a chosen toolchain stays chosen.
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(&cargo);
-    command.args(
-        fixed
-            .iter()
-            .map(OsStr::new)
-            .chain(arguments.iter().map(OsString::as_os_str)),
-    );
+    command.args(fixed).args(arguments);
     libtorch.add_to(&mut command);
     let status = command
         .status()
@@ -61,3 +76,14 @@ fn exit_code(status: ExitStatus) -> ExitCode {
         .unwrap_or(1);
     ExitCode::from(code)
 }
+
+/// Up to where the arguments of the program begin.
+const EXPERIMENTS: [&str; 7] = [
+    "run",
+    "--release",
+    "--package",
+    "experiments",
+    "--bin",
+    "experiments",
+    "--",
+];

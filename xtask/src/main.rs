@@ -11,6 +11,7 @@ mod fetch;
 mod libtorch;
 mod prerequisites;
 mod task;
+mod tenseal;
 mod wheels;
 
 use std::env;

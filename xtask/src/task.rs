@@ -10,25 +10,30 @@ use anyhow::Result;
 use crate::cargo;
 use crate::libtorch::Source;
 use crate::prerequisites::{self, Tool};
+use crate::tenseal::python_with_tenseal;
 
 /// What `cargo xtask help` prints.
 pub const HELP: &str = "\
 usage: cargo xtask COMMAND
 
-  simulate [-- ARGS]   get libtorch if needed, build with optimisation, run `experiments simulate ARGS`
-  test [-- ARGS]       get libtorch if needed, run every test of the workspace (ARGS go to `cargo test`)
-  libtorch             get libtorch if needed, print its folder
-  help                 print this
+  simulate [-- ARGS]      get libtorch if needed, build with optimisation, run `experiments simulate ARGS`
+  bench crypto [-- ARGS]  get libtorch and TenSEAL if needed, build with optimisation, run `experiments bench crypto ARGS`
+  test [-- ARGS]          get libtorch if needed, run every test of the workspace (ARGS go to `cargo test`)
+  libtorch                get libtorch if needed, print its folder
+  help                    print this
 
 libtorch is kept in the user's cache folder, so that clones share it. Nothing is fetched when LIBTORCH
 (a folder with lib/ and include/) or LIBTORCH_USE_PYTORCH (an installed PyTorch) is set.
-`cargo xtask simulate -- --help` lists what the simulation takes.";
+`cargo xtask simulate -- --help` lists what the simulation takes, and so for `bench crypto`. TenSEAL, which the
+cryptography is compared with, goes into the target folder; where that fails, the comparison is left out.";
 
 /// One command, read from the command line.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Task {
     /// Print [`HELP`].
     Help,
+    /// Build for release and run the benchmark of the cryptography with these arguments.
+    BenchCrypto(Vec<OsString>),
     /// Only get libtorch and print its folder.
     Libtorch,
     /// Build for release and run the simulation with these arguments.
@@ -44,6 +49,8 @@ pub enum Misuse {
     NoCommand,
     /// A command that does not exist.
     UnknownCommand(String),
+    /// `bench` without what to measure, or with something that is not measured.
+    UnknownBenchmark(Option<String>),
     /// An argument that the command does not take, or that must stand behind `--`.
     UnexpectedArgument {
         /// The command it was given to.
@@ -71,6 +78,14 @@ impl Task {
                 Some(argument) => Err(unexpected("libtorch", &argument, false)),
             },
             Some("simulate") => forwarded("simulate", arguments).map(Self::Simulate),
+            Some("bench") => match arguments.next() {
+                Some(what) if what == "crypto" => {
+                    forwarded("bench crypto", arguments).map(Self::BenchCrypto)
+                }
+                what => Err(Misuse::UnknownBenchmark(
+                    what.map(|what| what.to_string_lossy().into_owned()),
+                )),
+            },
             Some("test") => forwarded("test", arguments).map(Self::Test),
             _ => Err(Misuse::UnknownCommand(
                 command.to_string_lossy().into_owned(),
@@ -93,6 +108,10 @@ impl Task {
                 print_line(folder.as_os_str().as_encoded_bytes())
             }
             Self::Simulate(arguments) => cargo::simulate(&libtorch_for_a_build()?, &arguments),
+            Self::BenchCrypto(arguments) => {
+                let libtorch = libtorch_for_a_build()?;
+                cargo::bench_crypto(&libtorch, python_with_tenseal().as_deref(), &arguments)
+            }
             Self::Test(arguments) => cargo::test(&libtorch_for_a_build()?, &arguments),
         }
     }
@@ -103,6 +122,12 @@ impl fmt::Display for Misuse {
         match self {
             Self::NoCommand => write!(formatter, "no command is given"),
             Self::UnknownCommand(command) => write!(formatter, "there is no command `{command}`"),
+            Self::UnknownBenchmark(None) => {
+                write!(formatter, "`bench` needs what to measure: crypto")
+            }
+            Self::UnknownBenchmark(Some(what)) => {
+                write!(formatter, "`bench` measures crypto, not `{what}`")
+            }
             Self::UnexpectedArgument {
                 command,
                 argument,
@@ -177,6 +202,13 @@ mod tests {
             parse("test -- -p crypto"),
             Ok(Task::Test(["-p", "crypto"].map(OsString::from).to_vec()))
         );
+        assert_eq!(parse("bench crypto"), Ok(Task::BenchCrypto(vec![])));
+        assert_eq!(
+            parse("bench crypto -- --profile hardened"),
+            Ok(Task::BenchCrypto(
+                ["--profile", "hardened"].map(OsString::from).to_vec()
+            ))
+        );
         assert_eq!(parse("--help"), Ok(Task::Help));
     }
 
@@ -192,6 +224,18 @@ mod tests {
             misuse
                 .to_string()
                 .ends_with("cargo xtask simulate -- --hospitals"),
+            "{misuse}"
+        );
+        assert_eq!(parse("bench"), Err(Misuse::UnknownBenchmark(None)));
+        assert_eq!(
+            parse("bench cooking"),
+            Err(Misuse::UnknownBenchmark(Some("cooking".into())))
+        );
+        let misuse = parse("bench crypto --json x").expect_err("flags stand behind --");
+        assert!(
+            misuse
+                .to_string()
+                .ends_with("cargo xtask bench crypto -- --json"),
             "{misuse}"
         );
         let misuse = parse("libtorch --gpu").expect_err("there is no such flag");

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::fs;
 use std::os::unix::fs::symlink;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use tempfile::TempDir;
@@ -145,23 +145,7 @@ fn a_pytorch_that_is_not_there_is_an_error_not_a_fetch() -> Outcome {
 #[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
 fn cargo_gets_the_cached_libtorch_and_its_exit_code_is_ours() -> Outcome {
     let folder = TempDir::new()?;
-    let home = folder.path().join("home");
-    let libtorch = home.join(".cache/myelin/libtorch-2.11.0-cpu");
-    for library in [
-        "c10.so",
-        "cudart.so.13",
-        "cupti.so.13",
-        "gomp.so.1",
-        "torch.so",
-        "torch_cpu.so",
-    ] {
-        write(&libtorch.join(format!("lib/lib{library}")), "a library")?;
-    }
-    write(
-        &libtorch.join("include/torch/csrc/api/include/torch/torch.h"),
-        "a header",
-    )?;
-    write(&libtorch.join("build-version"), "2.11.0\n")?;
+    let (home, libtorch) = home_with_libtorch(folder.path())?;
 
     let cargo = format!("{STAND_INS}/cargo-that-tells");
     let calls = [
@@ -191,6 +175,76 @@ fn cargo_gets_the_cached_libtorch_and_its_exit_code_is_ours() -> Outcome {
         assert_eq!(output.status.code(), Some(7));
     }
     Ok(())
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+fn the_benchmark_gets_tenseal_if_python_can_have_it() -> Outcome {
+    let folder = TempDir::new()?;
+    let (home, libtorch) = home_with_libtorch(folder.path())?;
+    let run = "run --release --package experiments --bin experiments -- bench crypto";
+    for (stand_in, has_tenseal) in [("python-with-venv", true), ("python-without-pip", false)] {
+        let path = folder.path().join(stand_in);
+        let target = path.join("target");
+        let variables = [
+            ("XDG_CACHE_HOME", home.join(".cache")),
+            ("CARGO", format!("{STAND_INS}/cargo-that-tells").into()),
+            ("CARGO_TARGET_DIR", target.clone()),
+        ];
+        let variables = variables
+            .each_ref()
+            .map(|(name, value)| (*name, value.to_str().expect("a plain name")));
+        let output = xtask(
+            &path,
+            &[("c++", "compiler"), ("python3", stand_in)],
+            &variables,
+            &["bench", "crypto", "--", "--rounds", "3"],
+        );
+        let environment = target.join("tenseal-0.3.18");
+        let tenseal = format!(" --tenseal {}/bin/python", environment.display());
+        assert_eq!(
+            String::from_utf8(output.stdout.clone())?,
+            format!(
+                "LIBTORCH={} {run} --json {}/bench-crypto.json{} --rounds 3\n",
+                libtorch.display(),
+                target.display(),
+                if has_tenseal { &tenseal } else { "" },
+            ),
+            "{}",
+            messages(&output)
+        );
+        assert_eq!(output.status.code(), Some(7));
+        if has_tenseal {
+            let installed = fs::read_to_string(environment.join("installed"))?;
+            assert!(installed.ends_with(" tenseal==0.3.18\n"), "{installed}");
+        } else {
+            assert!(messages(&output).contains("nothing to compare with"));
+        }
+    }
+    Ok(())
+}
+
+/// A home whose cache holds libtorch, and that libtorch.
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+fn home_with_libtorch(folder: &Path) -> std::io::Result<(PathBuf, PathBuf)> {
+    let home = folder.join("home");
+    let libtorch = home.join(".cache/myelin/libtorch-2.11.0-cpu");
+    for library in [
+        "c10.so",
+        "cudart.so.13",
+        "cupti.so.13",
+        "gomp.so.1",
+        "torch.so",
+        "torch_cpu.so",
+    ] {
+        write(&libtorch.join(format!("lib/lib{library}")), "a library")?;
+    }
+    write(
+        &libtorch.join("include/torch/csrc/api/include/torch/torch.h"),
+        "a header",
+    )?;
+    write(&libtorch.join("build-version"), "2.11.0\n")?;
+    Ok((home, libtorch))
 }
 
 fn write(file: &Path, text: &str) -> std::io::Result<()> {

@@ -1,5 +1,6 @@
 //! The command line: one options struct a command, no logic in the parser.
 
+mod bench;
 mod phantom;
 mod simulate;
 
@@ -8,6 +9,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub use self::{
+    bench::{BenchCryptoOptions, BenchOptions},
     phantom::PhantomOptions,
     simulate::{ConditioningName, ProfileName, SimulateOptions, SplitName, TaskName, UpdatesName},
 };
@@ -24,6 +26,7 @@ pub struct Experiments {
 enum Command {
     Simulate(SimulateOptions),
     Phantom(PhantomOptions),
+    Bench(BenchOptions),
 }
 
 impl Experiments {
@@ -39,6 +42,7 @@ impl Experiments {
         let result = match self.command {
             Command::Simulate(options) => options.execute(),
             Command::Phantom(options) => options.execute(),
+            Command::Bench(options) => options.execute(),
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,

@@ -1,0 +1,93 @@
+use std::fs;
+
+use serde::Serialize;
+
+use super::{CryptoBench, REPETITIONS};
+
+/// What a reader needs to judge the numbers by. What the machine does not tell is null.
+#[derive(Clone, Debug, Serialize)]
+pub struct Conditions {
+    profile: String,
+    threads: u32,
+    clock: &'static str,
+    rounds: usize,
+    repetitions_per_round: usize,
+    sums: usize,
+    processor: Option<String>,
+    cores: Option<usize>,
+    vector_instructions: &'static str,
+    /// One minute's average of the programs that want to run, this one included.
+    load_at_start: Option<f64>,
+    load_at_end: Option<f64>,
+}
+
+impl Conditions {
+    /// Looks at the machine.
+    pub fn at_start(bench: &CryptoBench) -> Self {
+        Self {
+            profile: bench.profile.to_string(),
+            threads: 1,
+            clock: bench.clock.name(),
+            rounds: bench.rounds,
+            repetitions_per_round: REPETITIONS,
+            sums: bench.sums,
+            processor: processor(),
+            cores: std::thread::available_parallelism()
+                .ok()
+                .map(std::num::NonZero::get),
+            vector_instructions: vector_instructions(),
+            load_at_start: load(),
+            load_at_end: None,
+        }
+    }
+
+    /// Looks again at what changes.
+    pub fn at_end(&mut self) {
+        self.load_at_end = load();
+    }
+
+    /// One line for a person.
+    pub fn line(&self) -> String {
+        let unknown = || "an unknown processor".to_owned();
+        let load = |load: Option<f64>| load.map_or("?".to_owned(), |load| format!("{load:.2}"));
+        format!(
+            "{}, {}, one thread, {} clock, {} rounds of {} and {} sums, load {} to {}",
+            self.processor.clone().unwrap_or_else(unknown),
+            self.vector_instructions,
+            self.clock,
+            self.rounds,
+            self.repetitions_per_round,
+            self.sums,
+            load(self.load_at_start),
+            load(self.load_at_end),
+        )
+    }
+}
+
+fn processor() -> Option<String> {
+    let text = fs::read_to_string("/proc/cpuinfo").ok()?;
+    let line = text.lines().find(|line| line.starts_with("model name"))?;
+    Some(line.split_once(':')?.1.trim().to_owned())
+}
+
+fn load() -> Option<f64> {
+    let text = fs::read_to_string("/proc/loadavg").ok()?;
+    text.split_whitespace().next()?.parse().ok()
+}
+
+/// The best of the kinds that the libraries choose between when they start.
+fn vector_instructions() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512ifma") {
+            return "AVX-512 with IFMA";
+        }
+        if is_x86_feature_detected!("avx512f") {
+            return "AVX-512";
+        }
+        if is_x86_feature_detected!("avx2") {
+            return "AVX2";
+        }
+    }
+    "portable"
+}

@@ -1,0 +1,81 @@
+//! `experiments bench crypto`, with a program in TenSEAL's place that has every job done in a second.
+#![cfg(unix)]
+
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
+
+use serde_json::Value;
+
+/// What readers of the file lean on; all are numbers.
+const PROMISED: [&str; 20] = [
+    "context_us",
+    "keygen_us",
+    "relin_keygen_us",
+    "encode_encrypt_public_us",
+    "encode_encrypt_secret_us",
+    "multiply_relinearise_rescale_us",
+    "decrypt_decode_product_us",
+    "conditioning_job_us",
+    "product_max_abs_error",
+    "fresh_ciphertext_bytes",
+    "seeded_ciphertext_bytes",
+    "serialise_us",
+    "deserialise_us",
+    "seal_seconds_n10",
+    "seal_seconds_n100",
+    "add_ms",
+    "open_seconds_n10",
+    "open_seconds_n100",
+    "upload_bytes_n10",
+    "upload_bytes_n100",
+];
+
+const STAND_IN: &str = r#"#!/bin/sh
+echo '{"version": "0"}'
+while read line; do
+    case "$line" in
+    *conditioning*) echo '{"vector": {"conditioning_job": 1.0}, "tensor": {"conditioning_job": 1.0}}' ;;
+    *update*) echo '{"vector": {"seal_seconds_n10": 1.0}, "tensor": {}}' ;;
+    *facts*) echo '{"tenseal_vector_upload_bytes": 1}' ;;
+    esac
+done
+"#;
+
+#[test]
+fn every_promised_number_is_there_and_ratios_are_times_over_ours() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (python, file) = (folder.path().join("python"), folder.path().join("numbers"));
+    fs::write(&python, STAND_IN).expect("the folder is ours");
+    fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let output = Command::new(env!("CARGO_BIN_EXE_experiments"))
+        .args(["bench", "crypto", "--profile", "hardened"])
+        .args(["--rounds", "1", "--sums", "1", "--json"])
+        .args([&file, &"--tenseal".into(), &python])
+        .output()
+        .expect("the binary was just built");
+    let messages = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{messages}");
+
+    let table = String::from_utf8_lossy(&output.stdout);
+    for row in ["conditioning job", "seal, 100 hospitals", "TenSEAL 0"] {
+        assert!(table.contains(row), "{row} is not in:\n{table}");
+    }
+
+    let text = fs::read_to_string(&file).expect("it was written");
+    let numbers: Value = serde_json::from_str(&text).expect("JSON");
+    for key in PROMISED {
+        let number = numbers[key].as_f64();
+        assert!(number.is_some_and(|number| number > 0.0), "{key} in {text}");
+    }
+    let number = |key: &str| numbers[key].as_f64().expect("a number");
+    for (ratio, ours) in [
+        ("ratio_vector_conditioning_job", "conditioning_job_us"),
+        ("ratio_tensor_conditioning_job", "conditioning_job_us"),
+    ] {
+        assert!((number(ratio) * number(ours) / 1e6 - 1.0).abs() < 1e-9);
+    }
+    assert!(
+        (number("ratio_vector_seal_seconds_n10") * number("seal_seconds_n10") - 1.0).abs() < 1e-9
+    );
+    assert_eq!(numbers["conditions"]["profile"], "hardened");
+    assert_eq!(numbers["conditions"]["threads"], 1);
+}
