@@ -1,9 +1,9 @@
-use std::collections::BTreeMap;
+use std::{cell::RefCell, collections::BTreeMap};
 
 use anyhow::ensure;
 use crypto::ckks::{
-    Ciphertext, Context, Profile, PublicKey, RelinearisationKey, SLOTS, SecretKey,
-    SeededCiphertext, decrypt, encrypt, encrypt_symmetric, multiply_relinearise_rescale,
+    Ciphertext, Context, Evaluator, Profile, PublicKey, RelinearisationKey, SecretKey,
+    SeededCiphertext, decrypt, encrypt, encrypt_symmetric,
 };
 use getrandom::SysRng;
 use rand::RngExt;
@@ -21,6 +21,7 @@ pub struct CkksBench {
     secret: SecretKey,
     public: PublicKey,
     relinearisation: RelinearisationKey,
+    evaluator: RefCell<Evaluator>,
     left: Vec<f64>,
     right: Vec<f64>,
 }
@@ -37,10 +38,11 @@ impl CkksBench {
             profile,
             public: PublicKey::generate(&secret, &mut system()),
             relinearisation: RelinearisationKey::generate(&secret, &mut system()),
+            evaluator: RefCell::new(Evaluator::new(&context)),
+            left: uniform(context.slots()),
+            right: uniform(context.slots()),
             secret,
             context,
-            left: uniform(),
-            right: uniform(),
         })
     }
 
@@ -104,7 +106,7 @@ impl CkksBench {
     ) -> anyhow::Result<f64> {
         let mut largest: f64 = 0.0;
         for _ in 0..DRAWS {
-            let [left, right] = [uniform(), uniform()];
+            let [left, right] = [(), ()].map(|()| uniform(self.context.slots()));
             let product = self.product(&encrypted(&left)?, &encrypted(&right)?)?;
             let decoded = self.decrypted(&product)?;
             for (slot, (left, right)) in decoded.iter().zip(left.iter().zip(&right)) {
@@ -128,39 +130,29 @@ impl CkksBench {
     }
 
     fn encrypted(&self, values: &[f64]) -> anyhow::Result<Ciphertext> {
-        let plaintext = self.context.encode(values, self.context.fresh_scale())?;
+        let plaintext = self.context.encode(values)?;
         Ok(encrypt(&self.public, &plaintext, &mut system())?)
     }
 
     fn seeded(&self, values: &[f64]) -> anyhow::Result<SeededCiphertext> {
-        let plaintext = self.context.encode(values, self.context.fresh_scale())?;
-        Ok(encrypt_symmetric(
-            &self.context,
-            &self.secret,
-            &plaintext,
-            &mut system(),
-        )?)
+        let plaintext = self.context.encode(values)?;
+        Ok(encrypt_symmetric(&self.secret, &plaintext, &mut system())?)
     }
 
     fn product(&self, left: &Ciphertext, right: &Ciphertext) -> anyhow::Result<Ciphertext> {
-        let key = &self.relinearisation;
-        Ok(multiply_relinearise_rescale(
-            &self.context,
-            left,
-            right,
-            key,
-        )?)
+        let mut evaluator = self.evaluator.borrow_mut();
+        Ok(evaluator.multiply_relinearise_rescale(left, right, &self.relinearisation)?)
     }
 
     fn decrypted(&self, product: &Ciphertext) -> anyhow::Result<Zeroizing<Vec<f64>>> {
-        Ok(self.context.decode(&decrypt(&self.secret, product)?))
+        Ok(self.context.decode(&decrypt(&self.secret, product)?)?)
     }
 }
 
 /// A value for every slot, uniform in [-1, 1].
-fn uniform() -> Vec<f64> {
+fn uniform(slots: usize) -> Vec<f64> {
     let mut rng = rand::rng();
-    (0..SLOTS).map(|_| rng.random_range(-1.0..=1.0)).collect()
+    (0..slots).map(|_| rng.random_range(-1.0..=1.0)).collect()
 }
 
 /// The operating system's, as a vault takes it.
