@@ -2,10 +2,10 @@ use std::collections::BTreeMap;
 
 use anyhow::ensure;
 use crypto::{
-    hash::Digest,
+    hash::{Digest, SecretKey32},
     sealed_sum::{
-        ClippedTensor, Contribution, FieldFormat, HospitalId, RunningSum, Seed, SumRing, SumShape,
-        UnlockVector, Weight, add_shares, open, pack, seal, threshold,
+        ClippedTensor, Contribution, FieldFormat, HospitalId, Round, RunningSum, Seed, SumRing,
+        SumShape, TagKey, UnlockVector, Weight, add_shares, open, pack, seal, threshold,
     },
 };
 use protocol::round::contribution::contribution_bytes;
@@ -25,6 +25,7 @@ pub struct SealedSumBench<'a> {
     ring: SumRing,
     joined: Vec<HospitalId>,
     shape: SumShape,
+    tag_key: TagKey,
     updates: &'a [Vec<f64>],
 }
 
@@ -50,6 +51,7 @@ impl<'a> SealedSumBench<'a> {
             ring: SumRing::new(),
             shape: SumShape::new(PARAMETERS, &COUNTERS, FieldFormat::TwoBy24, joined.len())?,
             joined,
+            tag_key: TagKey::derive(&SecretKey32::from_bytes([1; 32]), &HEADER),
             updates,
         })
     }
@@ -77,18 +79,8 @@ impl<'a> SealedSumBench<'a> {
         let sum = sum.into_bytes();
 
         let answers = self.answers(&contributions);
-        let (contributors, threshold) = (self.joined.len(), threshold(self.joined.len()));
-        let (opened, opening) = clock.time(|| {
-            open(
-                &self.ring,
-                &HEADER,
-                &self.shape,
-                contributors,
-                threshold,
-                &sum,
-                &answers,
-            )
-        });
+        let contributors = self.joined.len();
+        let (opened, opening) = clock.time(|| open(&self.sum(), contributors, &sum, &answers));
         let mean = opened?.mean(&self.shape, &CLIPS, 1, contributors as u64)?;
         self.check(&mean)?;
         Ok([
@@ -107,16 +99,25 @@ impl<'a> SealedSumBench<'a> {
 
     fn sealed(&self, update: &[f64], hospital: HospitalId) -> anyhow::Result<Contribution> {
         let (message, _saturation) = pack(&self.shape, update, &CLIPS, EQUAL, &[1, 0])?;
+        let seed = Seed::generate();
         Ok(seal(
-            &self.ring,
-            &HEADER,
+            &self.sum(),
+            &self.joined,
             hospital,
             0,
-            &Seed::generate(),
+            &seed,
             &message,
-            threshold(self.joined.len()),
-            &self.joined,
         )?)
+    }
+
+    fn sum(&self) -> Round<'_> {
+        Round {
+            ring: &self.ring,
+            header_hash: &HEADER,
+            shape: &self.shape,
+            threshold: threshold(self.joined.len()),
+            tag_key: &self.tag_key,
+        }
     }
 
     fn answers(&self, contributions: &[Contribution]) -> Vec<(HospitalId, UnlockVector)> {
