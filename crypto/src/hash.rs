@@ -5,6 +5,9 @@
 
 pub mod tree;
 
+#[cfg(test)]
+mod known_answers;
+
 use aws_lc_rs::{digest, hkdf, hmac as library};
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};

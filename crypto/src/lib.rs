@@ -78,4 +78,6 @@ pub mod hash;
 pub mod ring;
 pub mod sealed_sum;
 
+#[cfg(test)]
+mod known_answers;
 mod primality;

@@ -18,3 +18,6 @@ pub use ntt::NttPlan;
 pub use polynomial::{Coefficients, Evaluations};
 pub(crate) use sampling::fill_uniform;
 pub use sampling::{Prg, centred_binomial, ternary, uniform};
+
+#[cfg(test)]
+mod known_answers;

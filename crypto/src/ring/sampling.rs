@@ -94,7 +94,7 @@ pub fn ternary(prg: &mut Prg, count: usize) -> Zeroizing<Vec<i64>> {
 }
 
 /// The ones among the low `2 * half_width` bits of a word, less `half_width`.
-fn coins_of(word: u64, half_width: u32) -> i64 {
+pub(super) fn coins_of(word: u64, half_width: u32) -> i64 {
     let mask = u64::MAX >> (u64::BITS - 2 * half_width);
     i64::from((word & mask).count_ones()) - i64::from(half_width)
 }

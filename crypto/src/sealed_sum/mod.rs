@@ -54,4 +54,6 @@ pub use shape::SumShape;
 pub use tag::TagKey;
 
 #[cfg(test)]
+mod known_answers;
+#[cfg(test)]
 mod tests;
