@@ -109,6 +109,15 @@ impl SplitMix {
         let high = u128::from(self.word()) << 64;
         ((high | u128::from(self.word())) % u128::from(bound)) as u64
     }
+
+    /// Four words, little-endian.
+    pub fn bytes(&mut self) -> [u8; 32] {
+        let mut bytes = [0; 32];
+        for piece in bytes.as_chunks_mut::<8>().0 {
+            *piece = self.word().to_le_bytes();
+        }
+        bytes
+    }
 }
 
 #[test]

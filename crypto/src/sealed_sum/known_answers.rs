@@ -1,4 +1,5 @@
 mod parts;
+mod sums;
 
 use serde::Deserialize;
 

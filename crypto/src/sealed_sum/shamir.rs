@@ -150,7 +150,7 @@ pub(super) fn rebuild(
 }
 
 /// `prod over l != j of x_l / (x_l - x_j)` modulo p, for every j. The points are public.
-fn lagrange_at_zero(shares: &[(HospitalId, &UnlockVector)]) -> Vec<u64> {
+pub(super) fn lagrange_at_zero(shares: &[(HospitalId, &UnlockVector)]) -> Vec<u64> {
     let points = || {
         shares
             .iter()

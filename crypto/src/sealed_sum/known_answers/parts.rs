@@ -1,9 +1,13 @@
 use serde::Deserialize;
 
 use super::{Clip, FieldBits, Weights, update_values};
-use crate::known_answers::{Digested, SplitMix, read};
+use crate::hash::{SecretKey32, sha256};
+use crate::known_answers::{Bytes, Digested, SplitMix, read};
+use crate::ring::{Prg, centred_binomial};
+use crate::sealed_sum::shamir::{Dealing, lagrange_at_zero, rebuild};
 use crate::sealed_sum::{
-    ClippedTensor, FieldFormat, SumShape, Weight, min_contributors, pack, threshold, value_bits,
+    ClippedTensor, FieldFormat, HospitalId, RING_DEGREE, SumShape, Weight, add_shares,
+    min_contributors, pack, threshold, value_bits,
 };
 
 #[derive(Deserialize)]
@@ -104,4 +108,64 @@ fn messages_are_those_of_the_specification() {
         .collect();
     assert_eq!(fields[..clips[0].values], rounding.fields);
     assert_eq!(saturation.values, rounding.cut_values);
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Sharing {
+    secret_key: Bytes<32>,
+    key: Bytes<32>,
+    secret: Digested<i64>,
+    cases: Vec<Shared>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Shared {
+    threshold: usize,
+    hospitals: u8,
+    /// Of some hospitals, the hash of the share.
+    shares: Vec<(u8, Bytes<32>)>,
+    all_shares: Digested<u16>,
+    chosen: Vec<u8>,
+    lagrange_at_zero: Vec<u64>,
+}
+
+#[test]
+fn shares_are_those_of_the_specification() {
+    let sharing: Sharing = read(include_str!("../../../vectors/sharing.json"));
+    let key = |bytes: &Bytes<32>| SecretKey32::from_bytes(bytes.0);
+    let secret = centred_binomial(&mut Prg::new(&key(&sharing.secret_key), 0), 32, RING_DEGREE);
+    sharing.secret.check("secret", &secret);
+    let cases = sharing
+        .cases
+        .iter()
+        .map(|case| (case.threshold, case.hospitals));
+    assert!(cases.eq([(2, 2), (2, 3), (7, 10), (67, 100)]));
+    let hospital = |id| HospitalId::new(id).expect("a valid id");
+    for case in &sharing.cases {
+        let recipients: Vec<_> = (1..=case.hospitals).map(hospital).collect();
+        // The mask scalars of the dealer check are those of whole sums.
+        let unused = SecretKey32::from_bytes([0; 32]);
+        let shares = Dealing::new(&secret, case.threshold, &key(&sharing.key), &unused)
+            .share_out(&recipients);
+        let unlock = |id: u8| add_shares([&shares[usize::from(id) - 1].1].into_iter());
+        assert_eq!(case.shares.len(), 3);
+        for &(id, expected) in &case.shares {
+            assert_eq!(Bytes(sha256(&unlock(id).to_bytes())), expected);
+        }
+        let all: Vec<u8> = (1..=case.hospitals)
+            .flat_map(|id| unlock(id).to_bytes().to_vec())
+            .collect();
+        case.all_shares.check_bytes("all shares", &all);
+
+        let chosen: Vec<_> = case
+            .chosen
+            .iter()
+            .map(|&id| (hospital(id), unlock(id)))
+            .collect();
+        let chosen: Vec<_> = chosen.iter().map(|(id, vector)| (*id, vector)).collect();
+        assert_eq!(lagrange_at_zero(&chosen), case.lagrange_at_zero);
+        assert_eq!(*rebuild(&chosen, 0..RING_DEGREE), *secret);
+    }
 }
