@@ -1,6 +1,8 @@
 //! What the known answers of all layers share. They lie in `crypto/vectors`, with the independent program that made
 //! them; the tests that read them stand beside the code that they are about.
 
+mod primes;
+
 use std::fmt::Debug;
 
 use serde::Deserialize;
@@ -75,7 +77,7 @@ macro_rules! little_endian {
     )*};
 }
 
-little_endian!(u16, u64, i64, f64);
+little_endian!(u8, u16, u64, i64, f64);
 
 /// Bytes that a file holds as hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

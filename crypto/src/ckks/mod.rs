@@ -47,4 +47,6 @@ pub use parameters::{ParameterError, Parameters};
 pub use profile::Profile;
 
 #[cfg(test)]
+mod known_answers;
+#[cfg(test)]
 mod tests;

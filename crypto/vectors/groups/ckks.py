@@ -3,11 +3,11 @@
 from fractions import Fraction
 from math import log2, prod
 
-from reference import ckks, primes, streams
+from reference import ckks, primes, streams, wire
 from reference.embedding import Embedding
 from reference.streams import SplitMix
 
-from .digests import digest, signed
+from .digests import digest, in_bytes, signed
 
 
 def fine_values(source, count):
@@ -92,7 +92,10 @@ def ckks_product(name):
         [uniform(30 + d, all_primes) for d in range(len(data_primes))],
         [error(40 + d) for d in range(len(data_primes))],
     )
-    symmetric = keys.encrypt_symmetric(left, uniform(13, data_primes), error(14))
+    # The public polynomial of a seed: modulo the k-th prime uniform from stream k, as coefficients.
+    seed = SplitMix(13).random_bytes()
+    expanded = [streams.uniform(seed, k, prime, degree) for k, prime in enumerate(data_primes)]
+    symmetric = keys.encrypt_symmetric(left, ckks.from_residues(expanded, data_primes), error(14))
     asymmetric = ckks.encrypt(public, right, ternary(15), error(16), error(17), modulus)
     product = ckks.tensor(symmetric, asymmetric, modulus)
     linear = ckks.relinearise(product, relinearisation, data_primes, special_prime)
@@ -100,6 +103,7 @@ def ckks_product(name):
     rescaled = ckks.rescale(linear, last, modulus)
     decrypted = keys.decrypt(rescaled, below)
 
+    key_id, top = bytes(range(16)), len(data_primes) - 1
     embedding = Embedding(degree)
     exact_scale = Fraction(scale * scale, last)
     slots = embedding.decode(decrypted, exact_scale)
@@ -117,7 +121,8 @@ def ckks_product(name):
         "right_slots": some_slots(factors[1]),
         "public_key": residues(public[0], all_primes),
         "relinearisation_key": [residues(masked, all_primes) for masked, _ in relinearisation],
-        "symmetric": residues(symmetric[0], data_primes),
+        "seed": seed.hex(),
+        "symmetric": [residues(part, data_primes) for part in symmetric],
         "asymmetric": [residues(part, data_primes) for part in asymmetric],
         "product": [residues(part, data_primes) for part in product],
         "relinearised": [residues(part, data_primes) for part in linear],
@@ -126,6 +131,16 @@ def ckks_product(name):
         "decrypted": signed(decrypted),
         "decrypted_slots": some_slots(slots),
         "log2_worst_error": round(log2(worst), 2),
+        "wire": {
+            "key_id": key_id.hex(),
+            "seeded_ciphertext": in_bytes(
+                wire.seeded_ciphertext(key_id, top, float(scale), seed, symmetric[0], data_primes)
+            ),
+            "ciphertext": in_bytes(wire.ciphertext(key_id, top, float(scale), asymmetric, data_primes)),
+            "product": in_bytes(wire.ciphertext(key_id, top - 1, float(exact_scale), rescaled, data_primes[:-1])),
+            "public_key": in_bytes(wire.public_key(key_id, *public, all_primes)),
+            "relinearisation_key": in_bytes(wire.relinearisation_key(key_id, relinearisation, all_primes)),
+        },
     }
 
 

@@ -21,3 +21,7 @@ def signed(words):
 
 def shares_digest(words):
     return digest(words, "<H")
+
+
+def in_bytes(text):
+    return digest(list(text), "<B")

@@ -82,14 +82,13 @@ def sharing():
 
 def whole_sum(seed, field_bits, joined, contributors, answering, clips, digits):
     source = SplitMix(seed)
-    random_bytes = lambda: b"".join(source.word().to_bytes(8, "little") for _ in range(4))
-    header_hash, group_key = random_bytes(), random_bytes()
+    header_hash, group_key = source.random_bytes(), source.random_bytes()
     threshold = quantise.threshold(len(joined))
     bits = quantise.value_bits(field_bits, len(joined))
     length, largest_weight = sum(count for count, _ in clips), max(weight for _, weight in contributors)
     hospitals, sealed = [], []
     for hospital, weight in contributors:
-        attempt, own_seed, manifest_hash = source.word() % 256, random_bytes(), random_bytes()
+        attempt, own_seed, manifest_hash = source.word() % 256, source.random_bytes(), source.random_bytes()
         values = update_values(source, length)
         counters = [1] + [source.word() % 256**places for places in digits[1:]]
         fields, cut_values, _ = quantise.quantise(

@@ -106,3 +106,7 @@ class SplitMix:
         """Two words, the first the higher, modulo `bound`."""
         high = self.word()
         return (high << 64 | self.word()) % bound
+
+    def random_bytes(self):
+        """Four words, little-endian."""
+        return b"".join(self.word().to_bytes(8, "little") for _ in range(4))
