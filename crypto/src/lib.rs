@@ -81,3 +81,4 @@ pub mod sealed_sum;
 #[cfg(test)]
 mod known_answers;
 mod primality;
+mod rounding;

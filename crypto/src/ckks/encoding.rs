@@ -2,6 +2,7 @@ use zeroize::Zeroizing;
 
 use super::rns::{Coefficient, RnsPolynomial};
 use super::{CkksError, Context};
+use crate::rounding::nearest;
 
 /// Real numbers encoded as a polynomial, with the exact scale. Not encrypted: it may hold clinical data, and is
 /// erased when dropped.
@@ -95,7 +96,7 @@ impl Context {
         let mut coefficients = Zeroizing::new(vec![0_i64; self.degree()]);
         let mut all_fit = true;
         for (coefficient, &scaled) in coefficients.iter_mut().zip(scaled.iter()) {
-            let rounded = scaled.round_ties_even();
+            let rounded = nearest(scaled);
             // What overflowed to infinity or not a number does not fit either.
             all_fit &= rounded.abs() < bound;
             *coefficient = rounded as i64;

@@ -1,6 +1,7 @@
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use super::{RING_DEGREE, SumError, SumShape};
+use crate::rounding::nearest;
 
 /// A tensor of the update, in the order of the values, and the magnitude beyond which its values are cut off.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -85,7 +86,7 @@ pub fn pack(
             if !value.is_finite() {
                 return Err(SumError::NotFinite { index: fields.next });
             }
-            let steps = (share * value / step).round_ties_even();
+            let steps = nearest(share * value / step);
             saturation.values += u64::from(steps.abs() > largest);
             let quantised = steps.clamp(-largest, largest) as i64;
             fields.push((quantised + offset) as u64);
