@@ -82,3 +82,10 @@ pub mod sealed_sum;
 mod known_answers;
 mod primality;
 mod rounding;
+
+#[cfg(test)]
+mod constant_time;
+#[cfg(all(test, target_os = "linux"))]
+mod memory;
+#[cfg(test)]
+mod secrets;

@@ -47,6 +47,10 @@ pub use parameters::{ParameterError, Parameters};
 pub use profile::Profile;
 
 #[cfg(test)]
+pub(crate) mod constant_time;
+#[cfg(all(test, target_os = "linux"))]
+mod erasure;
+#[cfg(test)]
 mod known_answers;
 #[cfg(test)]
 mod tests;

@@ -20,4 +20,6 @@ pub(crate) use sampling::fill_uniform;
 pub use sampling::{Prg, centred_binomial, ternary, uniform};
 
 #[cfg(test)]
+pub(crate) mod constant_time;
+#[cfg(test)]
 mod known_answers;

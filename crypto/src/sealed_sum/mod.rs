@@ -54,6 +54,10 @@ pub use shape::SumShape;
 pub use tag::TagKey;
 
 #[cfg(test)]
+pub(crate) mod constant_time;
+#[cfg(all(test, target_os = "linux"))]
+mod erasure;
+#[cfg(test)]
 mod known_answers;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,138 @@
+//! What the ring does with secrets, for [`crate::constant_time`].
+
+use std::hint::black_box;
+use std::sync::LazyLock;
+
+use super::{Coefficients, Modulus, NttPlan, Prg, centred_binomial, ternary};
+use crate::constant_time::{Operation, Secret, Work};
+use crate::hash::SecretKey32;
+use crate::sealed_sum::MODULUS;
+
+pub(crate) const OPERATIONS: &[Operation] = &[
+    Operation {
+        name: "modular addition",
+        prepare: |secret| in_pairs(secret, Modulus::add),
+    },
+    Operation {
+        name: "modular subtraction",
+        prepare: |secret| in_pairs(secret, Modulus::subtract),
+    },
+    Operation {
+        name: "modular negation",
+        prepare: |secret| in_pairs(secret, |modulus, a, _| modulus.negate(a)),
+    },
+    Operation {
+        name: "modular product",
+        prepare: |secret| in_pairs(secret, Modulus::multiply),
+    },
+    Operation {
+        name: "modular product with a prepared factor",
+        prepare: |secret| {
+            let words = secret.words(WORDS);
+            let multiplier = Q.multiplier(MODULUS / 3);
+            one_by_one(words, move |word| multiplier.multiply(word))
+        },
+    },
+    Operation {
+        name: "residue of a word",
+        prepare: |secret| one_by_one(secret.words(WORDS), |word| Q.reduce(word)),
+    },
+    Operation {
+        name: "residue of a signed word",
+        prepare: |secret| {
+            let signed = |word| Q.reduce_signed((word as i64) >> 2);
+            one_by_one(secret.words(WORDS), signed)
+        },
+    },
+    Operation {
+        name: "residue of a small number",
+        prepare: |secret| one_by_one(secret.small(32, WORDS), |small| Q.from_small(small)),
+    },
+    Operation {
+        name: "centred representative",
+        prepare: |secret| one_by_one(secret.residues(Q, WORDS), |word| Q.centred(word)),
+    },
+    Operation {
+        name: "binomial samples of 64 coins",
+        prepare: |secret| {
+            let key = SecretKey32::from_bytes(secret.bytes());
+            Box::new(move || {
+                black_box(centred_binomial(&mut Prg::new(&key, 1), 32, WORDS));
+            })
+        },
+    },
+    Operation {
+        name: "binomial samples of 42 coins",
+        prepare: |secret| {
+            let key = SecretKey32::from_bytes(secret.bytes());
+            Box::new(move || {
+                black_box(centred_binomial(&mut Prg::new(&key, 1), 21, WORDS));
+            })
+        },
+    },
+    Operation {
+        name: "ternary samples",
+        prepare: |secret| {
+            let key = SecretKey32::from_bytes(secret.bytes());
+            Box::new(move || {
+                black_box(ternary(&mut Prg::new(&key, 1), WORDS));
+            })
+        },
+    },
+    Operation {
+        name: "transform there and back, 62 bits",
+        prepare: |secret| there_and_back(secret, &PLANS[0]),
+    },
+    Operation {
+        name: "transform there and back, 60 bits",
+        prepare: |secret| there_and_back(secret, &PLANS[1]),
+    },
+    Operation {
+        name: "transform there and back, 40 bits",
+        prepare: |secret| there_and_back(secret, &PLANS[2]),
+    },
+];
+
+const WORDS: usize = 4096;
+const Q: Modulus = Modulus::new(MODULUS);
+
+/// One for each kind of butterfly that the primes in use lead to.
+static PLANS: LazyLock<[NttPlan; 3]> = LazyLock::new(|| {
+    [
+        (4096, MODULUS),
+        (8192, 1_152_921_504_606_830_593),
+        (8192, 1_099_511_480_321),
+    ]
+    .map(|(degree, modulus)| NttPlan::new(degree, Modulus::new(modulus)))
+});
+
+fn one_by_one<In: Copy + 'static, Out: 'static>(
+    inputs: Vec<In>,
+    operation: impl Fn(In) -> Out + 'static,
+) -> Work {
+    Box::new(move || {
+        // One at a time: what the compiler makes of a whole loop is looked at where the loop is in use.
+        for &input in &inputs {
+            black_box(operation(black_box(input)));
+        }
+    })
+}
+
+fn in_pairs(secret: Secret, operation: fn(Modulus, u64, u64) -> u64) -> Work {
+    let left = secret.residues(Q, WORDS);
+    let pairs: Vec<_> = left
+        .iter()
+        .copied()
+        .zip(left.iter().rev().copied())
+        .collect();
+    one_by_one(pairs, move |(a, b)| operation(Q, a, b))
+}
+
+/// The inverse starts from what the forward transform made of the extremes, so it has them as evaluations too.
+fn there_and_back(secret: Secret, plan: &'static NttPlan) -> Work {
+    let words = secret.residues(plan.modulus(), plan.degree());
+    Box::new(move || {
+        let evaluations = plan.forward(Coefficients::from_words(words.clone()));
+        black_box(plan.inverse(evaluations));
+    })
+}
