@@ -321,3 +321,78 @@ fn box_leaves(boxes: &[ShareBox]) -> Vec<Digest> {
 fn box_leaf(to: HospitalId, sealed: &[u8]) -> Digest {
     leaf_hash(&[&[to.get()], sealed].concat())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        manifest::{Purpose, testing::manifest},
+        roster::testing::federation,
+        round::unlock::UnlockShare,
+    };
+    use crypto::sealed_sum::UNLOCK_BYTES;
+
+    /// The budgets of PROTOCOL.md, section 8, point 17.
+    #[test]
+    fn uploads_and_answers_stay_within_their_budgets() {
+        let manifest = manifest();
+        let plain = 4 * manifest.values(Purpose::Update);
+        for (joined, percent) in [(10, 101), (100, 106)] {
+            let shape = manifest.shape(Purpose::Update, joined).expect("fits");
+            let upload = contribution_bytes(shape.chunks(), joined);
+            assert!(100 * upload <= percent * plain, "{upload} for {plain}");
+            for purpose in [Purpose::Stats, Purpose::Evaluation] {
+                let shape = manifest.shape(purpose, joined).expect("fits");
+                let boxes = (joined - 1) * (5 + BOX_BYTES);
+                assert!(contribution_bytes(shape.chunks(), joined) - boxes <= 66 << 10);
+            }
+        }
+
+        let key = &federation(2).hospital_keys[0];
+        let own = HospitalId::new(1).expect("in range");
+        let share = UnlockShare {
+            header: [1; 32],
+            contributors: [2; 32],
+            id: Id(own),
+            sealed: Bytes(vec![0; UNLOCK_BYTES + 16]),
+        };
+        assert!(codec::encode(&Signed::sign(&share, key)).len() <= 8_500);
+        let zero = DealerAnswer::from_bytes(&[0; DealerAnswer::BYTES]).expect("below p");
+        for contributors in [0, 10, 100] {
+            let answers = (1..=contributors).filter_map(HospitalId::new);
+            let ack = BoxAck::new([1; 32], own, &answers.map(|id| (id, zero)).collect());
+            let bytes = codec::encode(&Signed::sign(&ack, key));
+            assert_eq!(bytes.len(), 105 + 17 * usize::from(contributors));
+        }
+    }
+
+    #[test]
+    fn a_contribution_has_the_bytes_that_are_announced_for_it() {
+        let federation = federation(3);
+        let id = |number| HospitalId::new(number).expect("in range");
+        let joined = [1, 2, 3].map(id);
+        let sealed = |to| ShareBox {
+            to: Id(id(to)),
+            sealed: Bytes(vec![to; BOX_BYTES]),
+        };
+        let boxes: List<_> = [1, 3].map(sealed).into_iter().collect();
+        let chunks = vec![0; 2 * CHUNK_BYTES];
+        let manifest = ContributionManifest {
+            header: [7; 32],
+            id: Id(id(2)),
+            attempt: 0,
+            chunks_root: chunks_root(&chunks),
+            boxes_root: boxes_root(&boxes),
+            commit: [0; 32],
+        };
+        let contribution = Contribution {
+            manifest: Signed::sign(&manifest, &federation.hospital_keys[1]),
+            boxes,
+            chunks: Bytes(chunks),
+        };
+        let bytes = codec::encode(&contribution);
+        assert_eq!(bytes.len(), contribution_bytes(2, 3));
+        let checked = check_contribution(&bytes, id(2), &[7; 32], 2, &joined, &federation.roster);
+        assert_eq!(checked, Ok((contribution, manifest)));
+    }
+}

@@ -2,9 +2,9 @@
 //!
 //! The answers for one contributor lie on a polynomial if its shares belong together. An answer beside it accuses two: the
 //! contributor, who may have dealt a wrong share, and the vault, which may have answered wrongly. The answers do not tell which. A
-//! round does without the fewest parties that explain every accusation; where a vault and a contributor explain as many, without
-//! the vault: the sum can spare an answer, and loses an update with a contributor. So one vault that answers wrongly, for however
-//! many contributors, is left out itself, and so is one contributor that deals several wrong shares.
+//! round does without the fewest parties that explain every accusation, and of equally few without the fewest contributors: the sum
+//! can spare an answer, and loses an update with a contributor. So one vault that answers wrongly, for however many contributors, is
+//! left out itself, and so is one contributor that deals several wrong shares.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -84,7 +84,8 @@ impl DealerAnswers {
         self.answer(vault, contributor).is_some()
     }
 
-    /// Judges all of `contributors`, of whom at least `least` are needed.
+    /// Judges all of `contributors`, of whom at least `least` are needed. Doubt alone leaves no fewer than three: of two, each could
+    /// subtract its own update and read the other's.
     pub fn assess(
         &self,
         contributors: &BTreeSet<HospitalId>,
@@ -106,7 +107,7 @@ impl DealerAnswers {
         };
         let left = contributors.difference(&assessment.left_out);
         let (doubtful, sound): (Vec<_>, Vec<_>) = left.copied().partition(is_doubtful);
-        let can_spare = sound.len() >= least;
+        let can_spare = sound.len() >= least.max(3);
         for contributor in doubtful {
             let verdict = verdicts[&contributor].clone();
             assessment.findings.push(if can_spare {
@@ -245,40 +246,32 @@ impl Assessment {
         &self.findings
     }
 
-    /// Leaves out who explains the most accusations until all are explained.
+    /// Leaves out the fewest parties that explain every accusation.
     fn explain(&mut self) {
-        let mut open = self.deviating.clone();
-        let most = |parties: Vec<HospitalId>| {
-            let mut counts: BTreeMap<HospitalId, usize> = BTreeMap::new();
-            for party in parties {
-                *counts.entry(party).or_default() += 1;
-            }
-            // Among equals the smallest number: any rule will do, but it must be one.
-            counts
-                .into_iter()
-                .max_by_key(|&(party, count)| (count, std::cmp::Reverse(party)))
-        };
-        while let (Some((contributor, dealt)), Some((vault, answered))) = (
-            most(open.iter().map(|&(contributor, _)| contributor).collect()),
-            most(open.iter().map(|&(_, vault)| vault).collect()),
-        ) {
-            if dealt > answered {
-                let vaults = open.extract_if(.., |pair| pair.0 == contributor);
-                let verdict = DealerVerdict::Deviating(vaults.map(|(_, vault)| vault).collect());
-                self.left_out.insert(contributor);
-                self.findings.push(Finding::ContributorLeftOut {
-                    contributor,
-                    verdict,
-                });
+        self.left_out = contributors_at_fault(&self.deviating);
+        let mut by_contributor: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        let mut by_vault: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for &(contributor, vault) in &self.deviating {
+            if self.left_out.contains(&contributor) {
+                by_contributor.entry(contributor).or_default().push(vault);
             } else {
-                let contributors = open.extract_if(.., |pair| pair.1 == vault);
-                let contributors = contributors.map(|(contributor, _)| contributor).collect();
-                self.findings.push(Finding::VaultLeftOut {
-                    vault,
-                    contributors,
-                });
+                by_vault.entry(vault).or_default().push(contributor);
             }
         }
+        let contributors = by_contributor.into_iter().map(|(contributor, vaults)| {
+            let verdict = DealerVerdict::Deviating(vaults);
+            Finding::ContributorLeftOut {
+                contributor,
+                verdict,
+            }
+        });
+        let vaults = by_vault
+            .into_iter()
+            .map(|(vault, contributors)| Finding::VaultLeftOut {
+                vault,
+                contributors,
+            });
+        self.findings.extend(contributors.chain(vaults));
     }
 }
 
@@ -359,6 +352,57 @@ impl fmt::Display for Doubt<'_> {
             }
         }
     }
+}
+
+/// The contributors of the smallest set of parties that has one of every pair of contributor and vault; of the smallest such sets,
+/// of the one with the fewest contributors. In a largest matching these are the contributors that an alternating path reaches from
+/// a vault without a partner (Konig's theorem); which largest matching it is makes no difference (Dulmage and Mendelsohn).
+fn contributors_at_fault(pairs: &BTreeSet<(HospitalId, HospitalId)>) -> BTreeSet<HospitalId> {
+    let vaults: BTreeSet<_> = pairs.iter().map(|&(_, vault)| vault).collect();
+    let mut partners = BTreeMap::new();
+    let mut reached_vaults: Vec<_> = vaults
+        .into_iter()
+        .filter(|&vault| !find_partner(vault, pairs, &mut BTreeSet::new(), &mut partners))
+        .collect();
+    let mut reached = BTreeSet::new();
+    while let Some(vault) = reached_vaults.pop() {
+        for contributor in accusing(pairs, vault) {
+            if reached.insert(contributor) {
+                // It has one: else the path to it would have made the matching larger.
+                reached_vaults.extend(partners.get(&contributor));
+            }
+        }
+    }
+    reached
+}
+
+/// Gives `vault` a contributor as its partner, and others another one for that if need be. `partners` has the vault of each
+/// contributor.
+fn find_partner(
+    vault: HospitalId,
+    pairs: &BTreeSet<(HospitalId, HospitalId)>,
+    tried: &mut BTreeSet<HospitalId>,
+    partners: &mut BTreeMap<HospitalId, HospitalId>,
+) -> bool {
+    for contributor in accusing(pairs, vault) {
+        if !tried.insert(contributor) {
+            continue;
+        }
+        let holder = partners.get(&contributor).copied();
+        if holder.is_none_or(|holder| find_partner(holder, pairs, tried, partners)) {
+            partners.insert(contributor, vault);
+            return true;
+        }
+    }
+    false
+}
+
+fn accusing(
+    pairs: &BTreeSet<(HospitalId, HospitalId)>,
+    vault: HospitalId,
+) -> impl Iterator<Item = HospitalId> {
+    let of_vault = pairs.iter().filter(move |pair| pair.1 == vault);
+    of_vault.map(|&(contributor, _)| contributor)
 }
 
 fn deviating(verdict: &DealerVerdict) -> &[HospitalId] {
@@ -514,7 +558,8 @@ mod tests {
     #[test]
     fn with_one_answer_to_spare_a_lying_vault_has_no_more_left_out_than_the_round_can_spare() {
         for members in [3, 4, 5, 6] {
-            let least = min_contributors(usize::from(members));
+            // Of three, nobody: two would read each other.
+            let least = min_contributors(usize::from(members)).max(3);
             for victims in 1..=members {
                 let found = assess(members, |vault, contributor| {
                     vault == 2 && contributor <= victims
@@ -549,15 +594,51 @@ mod tests {
         assert!(found.left_out().is_empty(), "{:?}", found.findings());
         assert_eq!(
             found.findings(),
-            [vault_left_out(9, 1..=10), vault_left_out(2, [4])]
+            [vault_left_out(2, [4]), vault_left_out(9, 1..=10)]
         );
-        // A vault is not accused by a contributor that it answered rightly for.
-        let wrong = |vault, contributor| {
-            (vault == 9 && contributor != 4) || (contributor == 4 && [2, 3].contains(&vault))
+        // Two of sixteen, with t = 11; contributor 4 has three, of four vaults that others expose.
+        let wrong = |vault, contributor| match contributor {
+            4 => vault >= 14,
+            1 => [13, 14].contains(&vault),
+            _ => [15, 16].contains(&vault),
         };
-        let found = assess(10, wrong);
-        assert!(!found.deviates(id(9), id(4)));
-        assert_eq!(*found.left_out(), set([4]));
+        let found = assess(16, wrong);
+        let of_fourth: Vec<_> = (1..=16)
+            .filter(|&vault| found.deviates(id(vault), id(4)))
+            .collect();
+        assert_eq!(
+            of_fourth,
+            [14, 15, 16],
+            "not 13, which answered rightly for it"
+        );
+    }
+
+    /// Compares with every set of parties there is.
+    #[test]
+    fn the_fewest_parties_explain_every_accusation() {
+        for graph in 0_u32..1 << 16 {
+            let bit = |contributor: u8, vault: u8| graph >> (4 * contributor + vault) & 1 == 1;
+            let pairs: BTreeSet<_> = (0..4)
+                .flat_map(|contributor| (0..4).map(move |vault| (contributor, vault)))
+                .filter(|&(contributor, vault)| bit(contributor, vault))
+                .map(|(contributor, vault)| (id(contributor + 1), id(vault + 1)))
+                .collect();
+            let least = (0_u32..1 << 4)
+                .map(|contributors| {
+                    let vaults = (0..4).filter(|&vault| {
+                        (0..4).any(|contributor| {
+                            bit(contributor, vault) && contributors >> contributor & 1 == 0
+                        })
+                    });
+                    let chosen = contributors.count_ones() as usize;
+                    (vaults.count() + chosen, chosen, contributors)
+                })
+                .min()
+                .expect("there are sets");
+            let expected = (0..4).filter(|contributor| least.2 >> contributor & 1 == 1);
+            let expected = set(expected.map(|contributor| contributor + 1));
+            assert_eq!(contributors_at_fault(&pairs), expected, "{pairs:?}");
+        }
     }
 
     #[test]

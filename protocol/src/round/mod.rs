@@ -154,6 +154,12 @@ pub enum RoundError {
     /// A sum that does not open to what it should be.
     #[error("the sum does not open: {0}")]
     DoesNotOpen(String),
+    /// A sum with another tag than its contributors gave it.
+    #[error(
+        "the sum was altered: its integrity tag does not match. It happened in transit or at the coordinator, unless a contributor \
+         tagged what it did not send"
+    )]
+    Altered,
     /// An update that cannot be summed.
     #[error("the update cannot be contributed: {0}")]
     NotSummable(String),
