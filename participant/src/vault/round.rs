@@ -650,7 +650,7 @@ impl<J: Journal> Vault<J> {
 }
 
 /// `HKDF(K_ij, 'box' || i || j || hh || attempt || b_root)`.
-fn box_key(
+pub(super) fn box_key(
     pair: &SecretKey32,
     from: HospitalId,
     to: HospitalId,

@@ -21,7 +21,7 @@ use protocol::{
     manifest::{Conditioning, Manifest, Purpose, Task},
     message::{ToCoordinator, ToVault},
     roster::testing::{TestFederation, federation},
-    round::{header::RoundOpen, outcome::Outcome, unlock::UnlockRequest},
+    round::{dealer_check::Finding, header::RoundOpen, outcome::Outcome, unlock::UnlockRequest},
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -34,6 +34,9 @@ use crate::journal::memory::MemoryJournal;
 /// What the network between the parties does with a message to a vault: pass it on, change it, or lose it.
 type Interference<'a> = Box<dyn FnMut(HospitalId, ToVault) -> Option<ToVault> + 'a>;
 
+/// What a hospital makes of what its vault has to say.
+type Lie<'a> = Box<dyn FnMut(&mut Vault<MemoryJournal>, VaultOutput) -> VaultOutput + 'a>;
+
 struct Run<'a> {
     coordinator: Coordinator<ChaCha20Rng>,
     vaults: BTreeMap<HospitalId, Vault<MemoryJournal>>,
@@ -41,6 +44,7 @@ struct Run<'a> {
     inboxes: VecDeque<(HospitalId, ToVault)>,
     published: BTreeMap<Digest, Arc<[u8]>>,
     interference: Interference<'a>,
+    lie: Lie<'a>,
     spoil_outcome: Box<dyn Fn(&mut Outcome) + 'a>,
     /// Training goes wrong here: the update is not a number.
     diverges: Option<HospitalId>,
@@ -52,6 +56,8 @@ struct Run<'a> {
     events: Vec<Event>,
     opened: BTreeMap<HospitalId, Vec<OpenedRound>>,
     refusals: Vec<(HospitalId, String)>,
+    /// Who was found to have answered wrongly, by whom.
+    wrong_answers: BTreeMap<HospitalId, Vec<HospitalId>>,
     finished: Vec<HospitalId>,
     trained: usize,
 }
@@ -168,6 +174,7 @@ impl<'a> Run<'a> {
             inboxes: VecDeque::new(),
             published: BTreeMap::new(),
             interference: Box::new(|_, message| Some(message)),
+            lie: Box::new(|_, output| output),
             spoil_outcome: Box::new(|_| {}),
             diverges: None,
             lose_next_close_of: None,
@@ -176,6 +183,7 @@ impl<'a> Run<'a> {
             events: Vec::new(),
             opened: BTreeMap::new(),
             refusals: Vec::new(),
+            wrong_answers: BTreeMap::new(),
             finished: Vec::new(),
             trained: 0,
         }
@@ -242,6 +250,8 @@ impl<'a> Run<'a> {
             for id in ids {
                 while let Some(output) = self.vault(id).poll_output() {
                     moved = true;
+                    let vault = self.vaults.get_mut(&id).expect("a member");
+                    let output = (self.lie)(vault, output);
                     self.act(id, output);
                 }
             }
@@ -317,6 +327,12 @@ impl<'a> Run<'a> {
             VaultOutput::Event(
                 VaultEvent::Refused { reason } | VaultEvent::ProductsRefused { reason },
             ) => self.refusals.push((id, reason)),
+            VaultOutput::Event(VaultEvent::WrongAnswers { hospitals, .. }) => {
+                for (hospital, name) in hospitals {
+                    assert_eq!(name, format!("hospital {hospital}"));
+                    self.wrong_answers.entry(hospital).or_default().push(id);
+                }
+            }
             VaultOutput::Event(_) => {}
             VaultOutput::Finished => self.finished.push(id),
         }
@@ -353,6 +369,23 @@ impl<'a> Run<'a> {
             } if missing.is_empty() => Some(*model_hash),
             _ => None,
         })
+    }
+
+    /// What the dealer check has found.
+    fn findings(&self) -> Vec<Finding> {
+        let findings = self.events.iter().filter_map(|event| match event {
+            Event::Doubted { finding, .. } => Some(finding.clone()),
+            _ => None,
+        });
+        findings.collect()
+    }
+
+    fn failed_with(&self, words: &str) -> bool {
+        let reasons = self.events.iter().filter_map(|event| match event {
+            Event::Failed { reason } => Some(reason),
+            _ => None,
+        });
+        reasons.into_iter().any(|reason| reason.contains(words))
     }
 
     fn refused_with(&self, words: &str) -> bool {

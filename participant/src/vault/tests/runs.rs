@@ -343,8 +343,8 @@ fn wrong_products_are_refused_and_asked_for_again() {
         ToVault::Products(mut products) if to == id(1) && count.get() < 4 => {
             count.set(count.get() + 1);
             let Bytes(bytes) = &mut products.blocks.0[0];
-            // Bit 48 of a coefficient: a quarter at the scale of a product. The lowest bits would be lost in the noise.
-            bytes[25 + 8 * 100 + 6] ^= 1;
+            // Bit 48 of coefficient 100, of 60 bits each: a quarter at the scale of a product. The lowest bits would be lost in the noise.
+            bytes[27 + (60 * 100 + 48) / 8] ^= 1;
             Some(ToVault::Products(products))
         }
         other => Some(other),
