@@ -108,10 +108,16 @@ fn summary(report: &RunReport) -> String {
             )
         })
         .collect();
+    let doubted: serde_json::Map<_, _> = report
+        .doubted
+        .iter()
+        .map(|(hospital, sums)| (hospital.to_string(), json!(sums)))
+        .collect();
     json!({
         "result": "complete",
         "model_hash": hex::encode(report.model_hash),
         "missing": report.missing.iter().map(|id| id.get()).collect::<Vec<_>>(),
+        "doubted": doubted,
         "seconds": {
             "adding": report.spent.adding.as_secs_f64(),
             "conditioning": report.spent.conditioning.as_secs_f64(),

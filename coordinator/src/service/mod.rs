@@ -81,6 +81,8 @@ pub struct RunReport {
     pub model_hash: Digest,
     /// Hospitals that never fetched the last outcome; they hold an older model.
     pub missing: Vec<HospitalId>,
+    /// In how many sums the dealer check spoke against a hospital; the records say what.
+    pub doubted: BTreeMap<HospitalId, usize>,
     /// Time spent on arithmetic.
     pub spent: Spent,
     /// Message bytes of each hospital over all its connections, as the coordinator counts them: received is up, sent is down.
@@ -208,9 +210,11 @@ impl Service {
             Ending::Complete {
                 model_hash,
                 missing,
+                doubted,
             } => Ok(RunReport {
                 model_hash,
                 missing,
+                doubted,
                 spent,
                 traffic: self.registry.traffic(),
             }),

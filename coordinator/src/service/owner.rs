@@ -39,6 +39,7 @@ pub(super) enum Ending {
     Complete {
         model_hash: Digest,
         missing: Vec<HospitalId>,
+        doubted: BTreeMap<HospitalId, usize>,
     },
     Failed {
         reason: String,
@@ -56,6 +57,8 @@ pub(super) struct Owner {
     events: mpsc::UnboundedSender<Event>,
     started: Instant,
     spent: Spent,
+    /// In how many sums the dealer check spoke against a hospital.
+    doubted: BTreeMap<HospitalId, usize>,
     ending: Option<Ending>,
 }
 
@@ -74,6 +77,7 @@ impl Owner {
             events,
             started: Instant::now(),
             spent: Spent::default(),
+            doubted: BTreeMap::new(),
             ending: None,
         }
     }
@@ -247,7 +251,11 @@ impl Owner {
                 self.end(Ending::Complete {
                     model_hash: *model_hash,
                     missing: missing.clone(),
+                    doubted: self.doubted.clone(),
                 });
+            }
+            Event::Doubted { finding, .. } => {
+                *self.doubted.entry(finding.hospital()).or_default() += 1;
             }
             Event::Failed { reason } => self.end(Ending::Failed {
                 reason: reason.clone(),

@@ -118,7 +118,7 @@ impl Observer {
                 VaultEvent::WrongAnswers { round, hospitals } => {
                     for (other, _) in hospitals {
                         progress.line(format!(
-                            "sum {round}: hospital {other} gave a wrong answer, says hospital {id}"
+                            "sum {round}: the answer of hospital {other} is wrong, says hospital {id}"
                         ));
                     }
                 }

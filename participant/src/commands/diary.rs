@@ -42,7 +42,7 @@ impl Diary {
         }
     }
 
-    /// Hospitals that gave a wrong answer for a sum, with their names.
+    /// Hospitals whose answer for a sum did not belong to those of the others, with their names.
     pub fn wrong_answers(&self) -> &BTreeMap<HospitalId, String> {
         &self.wrong_answers
     }
@@ -89,7 +89,7 @@ impl Diary {
             }
             VaultEvent::WrongAnswers { round, hospitals } => {
                 for (hospital, name) in &hospitals {
-                    tracing::warn!(round, %hospital, name, "gave a wrong answer for the sum");
+                    tracing::warn!(round, %hospital, name, "its answer for the sum does not belong to those of the others");
                 }
                 self.wrong_answers.extend(hospitals);
             }

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use crypto::{
     hash::{derive_key, hmac},
-    sealed_sum::{self, HospitalId, TagKey, UnlockVector},
+    sealed_sum::{self, HospitalId, OpenFault, TagKey, UnlockVector},
 };
 use protocol::{
     codec::{self, Id},
@@ -137,7 +137,11 @@ impl<J: Journal> Vault<J> {
                 };
                 let signed = Signed::sign(&failed, &self.identity.key);
                 self.send(ToCoordinator::RoundFailed(signed));
-                return Err(RoundError::DoesNotOpen(error.to_string()).into());
+                let reason = match error.fault {
+                    OpenFault::Tag => RoundError::Altered,
+                    _ => RoundError::DoesNotOpen(error.to_string()),
+                };
+                return Err(reason.into());
             }
         };
 

@@ -77,7 +77,8 @@ pub enum VaultEvent {
         /// Values that the clip cut off.
         saturated: u64,
     },
-    /// Vaults that gave a wrong share of the summed secret, number and name. Whether the sum opened without them, follows.
+    /// Vaults whose shares of the summed secret do not belong to those of the others, by number and name. If the sum opens without
+    /// them, which follows, they were wrong.
     WrongAnswers {
         /// Of which round.
         round: u32,
