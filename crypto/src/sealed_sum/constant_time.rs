@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::sync::LazyLock;
 
-use super::seal::mask_chunk;
+use super::mask::{MaskKey, RingSecret, seal_chunk, unmask_chunk};
 use super::shamir::{Dealing, rebuild};
 use super::tag::padded_tag;
 use super::{
@@ -12,7 +12,6 @@ use super::{
 };
 use crate::constant_time::{Operation, Secret};
 use crate::hash::{SecretKey32, constant_time_eq, labelled_hash_of_words};
-use crate::ring::Coefficients;
 
 pub(crate) const OPERATIONS: &[Operation] = &[
     Operation {
@@ -39,33 +38,43 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     Operation {
         name: "mask a chunk",
         prepare: |secret| {
-            let plan = &RING.plan;
             let small = secret.small(32, RING_DEGREE);
-            let message: Vec<u64> = secret
-                .words(RING_DEGREE)
-                .iter()
-                .map(|word| word >> 16)
-                .collect();
+            let coins = secret.words(RING_DEGREE);
+            let message = message(secret);
             Box::new(move || {
-                let secret = plan.forward(Coefficients::from_small(&small, plan.modulus()));
-                let mask = RING.mask(&key(1), 0);
+                let ring_secret = RingSecret::new(&RING, &small);
+                let mut mask = vec![0; RING_DEGREE];
+                RING.mask(&MaskKey::new(&[0; 32]), 0, &ring_secret, &mut mask);
                 let mut bytes = vec![0; 8 * RING_DEGREE];
-                mask_chunk(&RING, &secret, mask, &message, &small, &mut bytes);
+                seal_chunk(&mask, &message, &coins, &mut bytes);
                 black_box(bytes);
+            })
+        },
+    },
+    Operation {
+        name: "unmask a chunk",
+        prepare: |secret| {
+            // What the sum of the first secrets is, and words of the sum that are any.
+            let small = secret.small(32, RING_DEGREE);
+            let bytes = vec![7; 8 * RING_DEGREE];
+            Box::new(move || {
+                let ring_secret = RingSecret::new(&RING, &small);
+                let mut mask = vec![0; RING_DEGREE];
+                RING.mask(&MaskKey::new(&[0; 32]), 0, &ring_secret, &mut mask);
+                black_box(unmask_chunk(&bytes, &mut mask));
             })
         },
     },
     Operation {
         name: "tag of a message",
         prepare: |secret| {
-            let message: Vec<u64> = secret
-                .words(RING_DEGREE)
-                .iter()
-                .map(|word| word >> 16)
-                .collect();
+            let message = message(secret);
             let tag_key = TagKey::derive(&key(1), &[0; 32]);
             Box::new(move || {
-                let tags = tag_key.tag(FieldFormat::TwoBy24, 2 * RING_DEGREE, &message);
+                let mut keystream = vec![0; RING_DEGREE];
+                let part = tag_key.of_chunk(&SHAPE, 0, &message, &mut keystream);
+                // The fields are asked for only where the key's streams skip a piece.
+                let tags = tag_key.of_sum(&[part], std::iter::empty());
                 black_box(padded_tag(&tags, &key(2)));
             })
         },
@@ -133,6 +142,12 @@ static SHAPE: LazyLock<SumShape> = LazyLock::new(|| {
 
 fn key(byte: u8) -> SecretKey32 {
     SecretKey32::from_bytes([byte; 32])
+}
+
+/// Words below 2^48.
+fn message(secret: Secret) -> Vec<u64> {
+    let words = secret.words(RING_DEGREE);
+    words.iter().map(|word| word >> 16).collect()
 }
 
 fn hospitals() -> Vec<HospitalId> {

@@ -10,7 +10,7 @@ use crate::hash::{Digest, derive_key};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DealerAnswer([u16; COMBINATIONS]);
 
-/// What the answers of the recipients say of a contributor's shares.
+/// What the answers of the recipients say of a contributor's shares: see [`judge_dealer`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DealerVerdict {
     /// No more answers than the threshold: any shares agree with so few.
@@ -71,7 +71,31 @@ impl Share {
 /// polynomial of degree below `threshold`, for each of the eight scalars.
 ///
 /// Wrong shares pass with probability p^-8, about 2^-128. Up to half as many as there are answers above the
-/// threshold are named. Of several answers of one hospital the first counts.
+/// threshold are named. Of several answers of one hospital the first counts. All of it is public.
+///
+/// ```
+/// use crypto::{hash::SecretKey32, sealed_sum::*};
+///
+/// let joined: Vec<HospitalId> = (1..=5).filter_map(HospitalId::new).collect();
+/// let shape = SumShape::new(0, &[1], FieldFormat::TwoBy24, joined.len())?;
+/// let tag_key = TagKey::derive(&SecretKey32::from_bytes([1; 32]), &[7; 32]);
+/// let (ring, shape, tag_key) = (&SumRing::new(), &shape, &tag_key);
+/// let round = Round { ring, header_hash: &[7; 32], shape, threshold: 3, tag_key };
+/// let (message, _) = pack(shape, &[], &[], Weight { own: 1, largest: 1 }, &[1])?;
+/// let contribution = seal(&round, &joined, joined[0], 0, &Seed::generate(), &message)?;
+///
+/// // Each recipient answers for its share, with the digest of the contribution's manifest.
+/// let manifest_digest = [9; 32];
+/// let shares = contribution.shares.iter();
+/// let mut answers: Vec<_> = shares.map(|(id, share)| (*id, share.answer(&manifest_digest))).collect();
+/// assert_eq!(judge_dealer(3, &answers), DealerVerdict::Consistent);
+///
+/// // One got another share than it should have, or says so.
+/// answers[4].1 = DealerAnswer::from_bytes(&[0; 16])?;
+/// assert_eq!(judge_dealer(3, &answers), DealerVerdict::Deviating(vec![joined[4]]));
+/// assert_eq!(judge_dealer(3, &answers[1..]), DealerVerdict::Inconsistent);
+/// # Ok::<(), SumError>(())
+/// ```
 pub fn judge_dealer(threshold: usize, answers: &[(HospitalId, DealerAnswer)]) -> DealerVerdict {
     let mut seen = [false; MAX_HOSPITALS + 1];
     let mut first = |id: HospitalId| !std::mem::replace(&mut seen[usize::from(id.get())], true);

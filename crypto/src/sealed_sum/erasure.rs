@@ -2,13 +2,14 @@
 
 use zeroize::Zeroizing;
 
+use super::keystream::fill_keystream;
 use super::{
-    ClippedTensor, FieldFormat, HospitalId, RING_DEGREE, Round, Seed, SumRing, SumShape, TagKey,
-    UnlockVector, Weight, add_shares, open, pack, seal,
+    ClippedTensor, FieldFormat, HospitalId, MODULUS, RING_DEGREE, Round, Seed, SumRing, SumShape,
+    TagKey, UnlockVector, Weight, add_shares, open, pack, seal,
 };
 use crate::hash::{SecretKey32, derive_key, labelled_hash_of_words};
 use crate::memory::Needle;
-use crate::ring::{Coefficients, Prg, centred_binomial};
+use crate::ring::{Coefficients, Modulus, Prg, centred_binomial};
 use crate::sealed_sum::RunningSum;
 
 const HEADER_HASH: [u8; 32] = [0x5e; 32];
@@ -16,7 +17,6 @@ const VALUES: usize = 3000;
 
 /// Every secret that a contribution is made of, as it lies in memory while it is used.
 fn needles_of_contribution(
-    round: &Round<'_>,
     hospital: HospitalId,
     seed: &Seed,
     message: &super::PackedMessage,
@@ -29,9 +29,12 @@ fn needles_of_contribution(
         let key = derive_key(key.as_bytes(), label, &[]);
         centred_binomial(&mut Prg::new(&key, stream), 32, RING_DEGREE)
     };
-    let (secret, noise) = (binomial("s", 0), binomial("e", 0));
-    let plan = &round.ring.plan;
-    let residues = Coefficients::from_small(&secret, plan.modulus());
+    let secret = binomial("s", 0);
+    // The noise is never there but as the words of coins it is counted from.
+    let mut coins = Zeroizing::new(vec![0; 64]);
+    let noise_key = derive_key(key.as_bytes(), "e", &[]);
+    fill_keystream(&noise_key, 0, 0, &mut coins);
+    let residues = Coefficients::from_small(&secret, Modulus::new(MODULUS));
     let of_words = |words: &[u64]| Needle::from_words(words[..64].iter().copied());
     let mut needles = vec![
         ("message", of_words(message.words())),
@@ -40,10 +43,7 @@ fn needles_of_contribution(
             Needle::from_words(secret[..64].iter().map(|&s| s as u64)),
         ),
         ("secret's residues", of_words(residues.words())),
-        (
-            "noise",
-            Needle::from_words(noise[..64].iter().map(|&e| e as u64)),
-        ),
+        ("coins of the noise", of_words(&coins)),
     ];
     let elements = |key: &SecretKey32| {
         let mut bytes = Zeroizing::new([0; 32]);
@@ -96,7 +96,7 @@ fn a_sum_leaves_no_secret_behind() {
         let seed = Seed::generate();
         let contribution = seal(&round, &joined, hospital, 0, &seed, &message).expect("valid");
         sum.add(&contribution.chunks).expect("valid chunks");
-        needles.extend(needles_of_contribution(&round, hospital, &seed, &message));
+        needles.extend(needles_of_contribution(hospital, &seed, &message));
         for (_, share) in &contribution.shares {
             needles.push(("share", Needle::from_bytes(&share.to_bytes()[..64])));
         }

@@ -1,18 +1,20 @@
+use std::ops::RangeInclusive;
+
+use pulp::Arch;
 use rayon::prelude::*;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::parameters::{NOISE_BOUND, PAYLOAD_BITS, STEP_BITS};
+use super::mask::{ChunkBuffers, MaskKey, RingSecret, unmask_chunk};
+use super::parameters::NOISE_BOUND;
 use super::quantise::{check_clips, check_count, step};
-use super::running_sum::{check_words, words};
-use super::seal::{first_duplicate, mask_key};
+use super::running_sum::check_words;
+use super::seal::first_duplicate;
 use super::secret::{FoundSecret, find_secret};
-use super::tag::is_tag_of;
+use super::tag::{ChunkTag, is_tag_of};
 use super::{
-    CHUNK_BYTES, ClippedTensor, HospitalId, MAX_HOSPITALS, OpenError, OpenFault, RING_DEGREE,
+    CHUNK_BYTES, ClippedTensor, FieldFormat, HospitalId, MAX_HOSPITALS, OpenError, OpenFault,
     Round, SumError, SumShape, UnlockVector,
 };
-use crate::hash::SecretKey32;
-use crate::ring::Evaluations;
 
 /// The sum over the contributors, exact. For vaults only; erased when dropped.
 #[derive(Zeroize, ZeroizeOnDrop)]
@@ -39,6 +41,42 @@ pub struct OpenedSum {
 /// # Errors
 /// If the arguments are malformed, no choice of vectors fits, or any check of the opened sum fails. The sum is
 /// then as good as opened for the rules of PROTOCOL 3.6: whoever knows what was wrong can still use it.
+///
+/// ```
+/// use crypto::{hash::SecretKey32, sealed_sum::*};
+///
+/// let joined: Vec<HospitalId> = (1..=3).filter_map(HospitalId::new).collect();
+/// let shape = SumShape::new(0, &[1, 4], FieldFormat::TwoBy24, joined.len())?;
+/// let tag_key = TagKey::derive(&SecretKey32::from_bytes([1; 32]), &[7; 32]);
+/// let (ring, shape, tag_key) = (&SumRing::new(), &shape, &tag_key);
+/// let round = Round { ring, header_hash: &[7; 32], shape, threshold: 2, tag_key };
+///
+/// let mut sum = RunningSum::new(shape.chunks());
+/// let mut held: Vec<Vec<Share>> = vec![vec![], vec![], vec![]];
+/// for (&hospital, patients) in joined.iter().zip([120, 450, 80]) {
+///     let (message, _) = pack(shape, &[], &[], Weight { own: 1, largest: 1 }, &[1, patients])?;
+///     let contribution = seal(&round, &joined, hospital, 0, &Seed::generate(), &message)?;
+///     sum.add(&contribution.chunks)?;
+///     for (held, (_, share)) in held.iter_mut().zip(contribution.shares) {
+///         held.push(share);
+///     }
+/// }
+///
+/// // All three answer, the second with something else; one to spare is enough to find it.
+/// let mut answers: Vec<_> =
+///     joined.iter().zip(&held).map(|(&id, shares)| (id, add_shares(shares.iter()))).collect();
+/// answers[1].1 = UnlockVector::from_bytes(&[0; UNLOCK_BYTES])?;
+/// let opened = open(&round, 3, sum.as_bytes(), &answers)?;
+/// assert_eq!(opened.counters, [3, 650]);
+/// assert_eq!(opened.wrong_answers, [joined[1]]);
+///
+/// // A sum that was altered, by a single step of one counter.
+/// let mut altered = sum.into_bytes();
+/// altered[9] ^= 0x20;
+/// let refused = open(&round, 3, &altered, &answers).err();
+/// assert_eq!(refused.map(|error| error.fault), Some(OpenFault::Tag));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub fn open(
     round: &Round<'_>,
     contributors: usize,
@@ -51,22 +89,14 @@ pub fn open(
 
     let opening = Opening {
         round: *round,
-        mask_key: mask_key(round.header_hash),
+        mask_key: MaskKey::new(round.header_hash),
         noise_limit: NOISE_BOUND * contributors as u32,
     };
     let FoundSecret {
         secret,
         wrong_answers,
     } = find_secret(&opening, &sum[..CHUNK_BYTES], answers)?;
-    let contents = opening
-        .unmask_all(&secret, sum)
-        .and_then(|(words, largest_noise)| {
-            let (message, tag_chunk) = words.split_at(shape.message_chunks() * RING_DEGREE);
-            check_tag(round, contributors as u64, message, tag_chunk)?;
-            let (values, counters) = check_fields(shape, contributors as u64, message)?;
-            Ok((values, counters, largest_noise))
-        });
-    match contents {
+    match opening.contents(&secret, contributors, sum) {
         Ok((values, counters, largest_noise)) => Ok(OpenedSum {
             values,
             counters,
@@ -107,14 +137,24 @@ impl OpenedSum {
             });
         }
         let offset = self.contributors as i64 * shape.value_offset() as i64;
-        let mut mean = Vec::with_capacity(self.values.len());
-        let mut values = self.values.iter();
+        let factor = f64::from(largest_weight);
+        let divisor = weight_sum as f64;
+        let mut mean = vec![0.0; self.values.len()];
+        let (mut sums, mut means) = (&self.values[..], &mut mean[..]);
         for clipped in clips {
+            let (sums_of_tensor, other_sums) = sums.split_at(clipped.values);
+            let (means_of_tensor, other_means) = means.split_at_mut(clipped.values);
             let step = step(shape, clipped.clip);
-            mean.extend(values.by_ref().take(clipped.values).map(|&sum| {
-                let steps = (sum as i64 - offset) as f64;
-                step * steps * f64::from(largest_weight) / weight_sum as f64
-            }));
+            Arch::new().dispatch(
+                #[inline(always)]
+                || {
+                    for (mean, &sum) in means_of_tensor.iter_mut().zip(sums_of_tensor) {
+                        let steps = (sum as i64 - offset) as f64;
+                        *mean = step * steps * factor / divisor;
+                    }
+                },
+            );
+            (sums, means) = (other_sums, other_means);
         }
         Ok(mean)
     }
@@ -123,64 +163,117 @@ impl OpenedSum {
 /// What an opening goes by, whichever secret is tried.
 pub(super) struct Opening<'a> {
     pub round: Round<'a>,
-    pub mask_key: SecretKey32,
+    mask_key: MaskKey,
     /// 32 |U|: bounds each coefficient of the summed secret and of the summed noise.
     pub noise_limit: u32,
 }
 
 impl Opening<'_> {
-    /// All messages, the tag chunk's last, and the largest noise.
-    fn unmask_all(
+    /// The messages of one chunk, which replace the mask, and its largest noise, or nothing if a noise or a message is
+    /// out of its range.
+    pub fn unmask(
         &self,
-        secret: &Evaluations,
-        sum: &[u8],
-    ) -> Result<(Zeroizing<Vec<u64>>, u32), OpenFault> {
-        let mut words = Zeroizing::new(vec![0; sum.len() / 8]);
-        let noises: Vec<Option<u32>> = words
-            .par_chunks_mut(RING_DEGREE)
-            .zip(sum.par_chunks(CHUNK_BYTES))
-            .enumerate()
-            .map(|(chunk, (messages, bytes))| {
-                let mask = self.round.ring.mask(&self.mask_key, chunk);
-                self.unmask(secret, mask, bytes, messages)
-            })
-            .collect();
-        let mut largest_noise = 0;
-        for (chunk, noise) in noises.into_iter().enumerate() {
-            largest_noise = largest_noise.max(noise.ok_or(OpenFault::Noise { chunk })?);
-        }
-        Ok((words, largest_noise))
+        secret: &RingSecret,
+        chunk: usize,
+        bytes: &[u8],
+        buffers: &mut ChunkBuffers,
+    ) -> Option<u32> {
+        let mask = &mut buffers.mask;
+        self.round.ring.mask(&self.mask_key, chunk, secret, mask);
+        let unmasked = unmask_chunk(bytes, mask);
+        let fits = unmasked.messages_fit && unmasked.largest_noise <= u64::from(self.noise_limit);
+        fits.then_some(unmasked.largest_noise as u32)
     }
 
-    /// Writes the message coefficients of the chunk with this `a_j` to `messages`, as far as that reaches, and returns
-    /// the largest noise, or nothing as soon as a noise or a message is out of its range.
-    pub(super) fn unmask(
+    /// Values, counters and the largest noise, checked.
+    fn contents(
         &self,
-        secret: &Evaluations,
-        mut mask: Evaluations,
-        bytes: &[u8],
-        messages: &mut [u64],
-    ) -> Option<u32> {
-        let plan = &self.round.ring.plan;
-        let modulus = plan.modulus();
-        mask.multiply_assign(secret, modulus);
-        let masks = plan.inverse(mask);
-        let mut messages = messages.iter_mut();
+        secret: &RingSecret,
+        contributors: usize,
+        sum: &[u8],
+    ) -> Result<(Vec<u64>, Vec<u64>, u32), OpenFault> {
+        let shape = self.round.shape;
+        let (message_bytes, tag_bytes) = sum.split_at(shape.message_chunks() * CHUNK_BYTES);
+        let mut values = Zeroizing::new(vec![0; shape.values()]);
+        // Where each chunk's values go; the last chunks may have none.
+        let mut places: Vec<&mut [u64]> = values.chunks_mut(shape.fields_per_chunk()).collect();
+        places.resize_with(shape.message_chunks(), Default::default);
+        let chunks: Vec<OpenedChunk> = places
+            .into_par_iter()
+            .zip(message_bytes.par_chunks(CHUNK_BYTES))
+            .enumerate()
+            .map_init(ChunkBuffers::new, |buffers, (chunk, (values, bytes))| {
+                self.open_chunk(secret, contributors, chunk, bytes, values, buffers)
+            })
+            .collect();
+        let mut buffers = ChunkBuffers::new();
+        let tag_noise = self.unmask(secret, shape.message_chunks(), tag_bytes, &mut buffers);
+
         let mut largest_noise = 0;
-        for (word, &mask) in words(bytes).zip(masks.words()) {
-            let noisy = modulus.add(modulus.subtract(word, mask), HALF_STEP);
-            let message = noisy >> STEP_BITS;
-            let noise = ((noisy & (2 * HALF_STEP - 1)) as u32).abs_diff(HALF_STEP as u32);
-            if message >> PAYLOAD_BITS != 0 || noise > self.noise_limit {
-                return None;
-            }
-            largest_noise = largest_noise.max(noise);
-            if let Some(place) = messages.next() {
-                *place = message;
-            }
+        let noises = chunks.iter().map(|chunk| chunk.noise).chain([tag_noise]);
+        for (chunk, noise) in noises.enumerate() {
+            largest_noise = largest_noise.max(noise.ok_or(OpenFault::Noise { chunk })?);
         }
-        Some(largest_noise)
+        let others = || chunks.iter().flat_map(|chunk| chunk.others.iter().copied());
+        let fields = values.iter().copied().chain(others());
+        let parts: Vec<ChunkTag> = chunks.iter().map(|chunk| *chunk.tag).collect();
+        let parts = Zeroizing::new(parts);
+        let tag_key = self.round.tag_key;
+        let tags = tag_key.of_sum(&parts, fields.take(shape.occupied_fields()));
+        if !is_tag_of(&buffers.mask, &tags, contributors as u64) {
+            return Err(OpenFault::Tag);
+        }
+        if chunks.iter().any(|chunk| !chunk.values_in_range) {
+            let possible = possible_values(shape, contributors);
+            let index = values.iter().position(|value| !possible.contains(value));
+            let index = index.expect("a chunk has a value that is out of range");
+            return Err(OpenFault::ValueRange { index });
+        }
+        let counters = read_counters(shape, contributors as u64, others())?;
+        Ok((std::mem::take(&mut *values), counters, largest_noise))
     }
+
+    fn open_chunk(
+        &self,
+        secret: &RingSecret,
+        contributors: usize,
+        chunk: usize,
+        bytes: &[u8],
+        values: &mut [u64],
+        buffers: &mut ChunkBuffers,
+    ) -> OpenedChunk {
+        let shape = self.round.shape;
+        let noise = self.unmask(secret, chunk, bytes, buffers);
+        let (words, keystream) = (&buffers.mask, &mut buffers.keystream);
+        let tag = self.round.tag_key.of_chunk(shape, chunk, words, keystream);
+        let possible = possible_values(shape, contributors);
+        let per_chunk = shape.fields_per_chunk();
+        let mut others = Zeroizing::new(vec![]);
+        let values_in_range = if values.len() == per_chunk {
+            split_fields(shape.format(), words, values, possible)
+        } else {
+            let mut fields = Zeroizing::new(vec![0; per_chunk]);
+            split_fields(shape.format(), words, &mut fields, 0..=u64::MAX);
+            values.copy_from_slice(&fields[..values.len()]);
+            others.extend_from_slice(&fields[values.len()..]);
+            values.iter().all(|value| possible.contains(value))
+        };
+        OpenedChunk {
+            noise,
+            tag: Zeroizing::new(tag),
+            values_in_range,
+            others,
+        }
+    }
+}
+
+/// What one chunk turned out to hold, apart from its values.
+struct OpenedChunk {
+    noise: Option<u32>,
+    tag: Zeroizing<ChunkTag>,
+    values_in_range: bool,
+    /// The fields after the values: digits and padding.
+    others: Zeroizing<Vec<u64>>,
 }
 
 fn check_arguments(
@@ -211,44 +304,49 @@ fn check_arguments(
     Ok(())
 }
 
-/// Checks that what was opened is what the contributors tagged.
-fn check_tag(
-    round: &Round<'_>,
-    contributors: u64,
-    message: &[u64],
-    tag_chunk: &[u64],
-) -> Result<(), OpenFault> {
-    let (format, fields) = (round.shape.format(), round.shape.occupied_fields());
-    let tags = round.tag_key.tag(format, fields, message);
-    if is_tag_of(tag_chunk, &tags, contributors) {
-        Ok(())
-    } else {
-        Err(OpenFault::Tag)
-    }
+/// The sums that the values of so many contributors can have.
+fn possible_values(shape: &SumShape, contributors: usize) -> RangeInclusive<u64> {
+    let largest = (1 << shape.value_bits()) - 1;
+    contributors as u64..=contributors as u64 * largest
 }
 
-/// Splits the words into fields and checks each against what the contributors can have made: the sums of the values and
-/// of the counters.
-fn check_fields(
+/// Splits the words into their fields, and says whether all are in a range.
+fn split_fields(
+    format: FieldFormat,
+    words: &[u64],
+    fields: &mut [u64],
+    range: RangeInclusive<u64>,
+) -> bool {
+    let (least, largest) = Arch::new().dispatch(
+        #[inline(always)]
+        || match format {
+            FieldFormat::TwoBy24 => split_words::<2>(words, 24, fields),
+            FieldFormat::ThreeBy16 => split_words::<3>(words, 16, fields),
+        },
+    );
+    range.contains(&least) && range.contains(&largest)
+}
+
+/// Splits words of F fields, and returns the least and the largest field.
+#[inline(always)]
+fn split_words<const F: usize>(words: &[u64], field_bits: u32, fields: &mut [u64]) -> (u64, u64) {
+    let (mut least, mut largest) = (u64::MAX, 0);
+    for (fields, word) in fields.as_chunks_mut::<F>().0.iter_mut().zip(words) {
+        for (place, field) in fields.iter_mut().enumerate() {
+            *field = word >> (place as u32 * field_bits) & ((1 << field_bits) - 1);
+            least = least.min(*field);
+            largest = largest.max(*field);
+        }
+    }
+    (least, largest)
+}
+
+/// Adds up the counters from the fields after the values, and checks what the contributors cannot have made.
+fn read_counters(
     shape: &SumShape,
     contributors: u64,
-    message: &[u64],
-) -> Result<(Vec<u64>, Vec<u64>), OpenFault> {
-    let format = shape.format();
-    let fields_of = |&word: &u64| {
-        let shifts = (0..format.fields() as u32).map(|place| place * format.field_bits());
-        shifts.map(move |shift| word >> shift & format.field_mask())
-    };
-    let mut fields = message.iter().flat_map(fields_of);
-
-    let mut values = Zeroizing::new(Vec::with_capacity(shape.values()));
-    values.extend(fields.by_ref().take(shape.values()));
-    let largest_value = (1 << shape.value_bits()) - 1;
-    let possible = contributors..=contributors * largest_value;
-    if let Some(index) = values.iter().position(|value| !possible.contains(value)) {
-        return Err(OpenFault::ValueRange { index });
-    }
-
+    mut fields: impl Iterator<Item = u64>,
+) -> Result<Vec<u64>, OpenFault> {
     let mut counters = Zeroizing::new(Vec::with_capacity(shape.counters()));
     for (counter, &length) in shape.counter_digits().iter().enumerate() {
         let mut sum = 0;
@@ -270,7 +368,5 @@ fn check_fields(
     if fields.any(|field| field != 0) {
         return Err(OpenFault::Padding);
     }
-    Ok((std::mem::take(&mut *values), std::mem::take(&mut *counters)))
+    Ok(std::mem::take(&mut *counters))
 }
-
-const HALF_STEP: u64 = 1 << (STEP_BITS - 1);

@@ -37,6 +37,13 @@ pub(super) const NOISE_BOUND: u32 = 32;
 /// A hospital's number on the roster, which is also the point at which it holds its shares: 1 to 127.
 ///
 /// 0 is not a hospital: the share at 0 is the secret itself.
+///
+/// ```
+/// use crypto::sealed_sum::HospitalId;
+///
+/// assert_eq!(HospitalId::new(127).map(HospitalId::get), Some(127));
+/// assert!(HospitalId::new(0).is_none() && HospitalId::new(128).is_none());
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HospitalId(NonZeroU8);
 
@@ -62,6 +69,14 @@ impl fmt::Display for HospitalId {
 }
 
 /// How the 48 payload bits of a coefficient are divided.
+///
+/// ```
+/// use crypto::sealed_sum::{FieldFormat, value_bits};
+///
+/// // Ten hospitals need 4 bits of a field for their sum.
+/// assert_eq!(value_bits(FieldFormat::TwoBy24, 10), 20);
+/// assert_eq!(value_bits(FieldFormat::ThreeBy16, 10), 12);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FieldFormat {
     /// Two fields of 24 bits: the default.
@@ -91,6 +106,12 @@ impl FieldFormat {
 }
 
 /// t: how many hospitals of a roster of `members` must answer to open a sum (PROTOCOL 3.2).
+///
+/// ```
+/// use crypto::sealed_sum::{min_contributors, threshold};
+///
+/// assert_eq!((threshold(10), min_contributors(10)), (7, 8));
+/// ```
 pub const fn threshold(members: usize) -> usize {
     if members <= 3 { 2 } else { 2 * members / 3 + 1 }
 }

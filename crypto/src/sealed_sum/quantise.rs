@@ -1,6 +1,8 @@
-use zeroize::{Zeroize, ZeroizeOnDrop};
+use pulp::Arch;
+use rayon::prelude::*;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{RING_DEGREE, SumError, SumShape};
+use super::{FieldFormat, RING_DEGREE, SumError, SumShape};
 use crate::rounding::nearest;
 
 /// A tensor of the update, in the order of the values, and the magnitude beyond which its values are cut off.
@@ -41,8 +43,26 @@ pub struct Saturation {
 
 /// Quantises and packs one hospital's values and counters (PROTOCOL 3.4).
 ///
+/// ```text
+/// step = clip / (2^(B-1) - 1)
+/// z    = clamp(round_half_even((omega / omega_max) x / step), -(2^(B-1) - 1), 2^(B-1) - 1)
+/// u    = z + 2^(B-1)
+/// ```
+///
 /// `clips` covers the values in order; `counters` starts with "contributions", which is 1. What lies beyond a
-/// clip or a counter's digits is cut off, and counted in the [`Saturation`].
+/// clip or a counter's digits is cut off, and counted in the [`Saturation`]. The time taken does not depend on the values,
+/// which are secret, unless one is not finite.
+///
+/// ```
+/// use crypto::sealed_sum::*;
+///
+/// let shape = SumShape::new(3, &[3], FieldFormat::TwoBy24, 10)?;
+/// let clips = [ClippedTensor { values: 2, clip: 1.0 }, ClippedTensor { values: 1, clip: 0.5 }];
+/// let weight = Weight { own: 1, largest: 1 };
+/// let (message, saturation) = pack(&shape, &[0.3, -1.5, 0.5], &clips, weight, &[1])?;
+/// assert_eq!(saturation, Saturation { values: 1, counters: 0 });
+/// # Ok::<(), SumError>(())
+/// ```
 ///
 /// # Errors
 /// If a number of values, clips or counters is not the shape's, a value is not finite, a clip not positive, or
@@ -67,47 +87,64 @@ pub fn pack(
         return Err(SumError::Contributions);
     }
 
-    let words = vec![0; shape.message_chunks() * RING_DEGREE];
+    let digits = Digits::new(shape, counters);
+    let quantiser = Quantiser {
+        shape,
+        clips,
+        share: f64::from(weight.own) / f64::from(weight.largest),
+    };
     let mut message = PackedMessage {
-        words,
+        words: vec![0; shape.message_chunks() * RING_DEGREE],
         shape: shape.clone(),
     };
-    let mut fields = FieldWriter::new(shape, &mut message.words);
-    let mut saturation = Saturation::default();
-
-    let share = f64::from(weight.own) / f64::from(weight.largest);
-    let largest = shape.largest_value() as f64;
-    let offset = shape.value_offset() as i64;
-    let mut rest = values;
-    for clipped in clips {
-        let step = step(shape, clipped.clip);
-        let (values_of_tensor, others) = rest.split_at(clipped.values);
-        for value in values_of_tensor {
-            if !value.is_finite() {
-                return Err(SumError::NotFinite { index: fields.next });
-            }
-            let steps = nearest(share * value / step);
-            saturation.values += u64::from(steps.abs() > largest);
-            let quantised = steps.clamp(-largest, largest) as i64;
-            fields.push((quantised + offset) as u64);
-        }
-        rest = others;
+    let per_chunk = shape.fields_per_chunk();
+    let chunks: Vec<QuantisedChunk> = message
+        .words
+        .par_chunks_mut(RING_DEGREE)
+        .enumerate()
+        .map_init(
+            || Zeroizing::new(vec![0_u32; per_chunk]),
+            |fields, (chunk, words)| {
+                let start = (chunk * per_chunk).min(shape.values());
+                let end = (start + per_chunk).min(shape.values());
+                let (of_values, others) = fields.split_at_mut(end - start);
+                let quantised = quantiser.quantise(start, &values[start..end], of_values);
+                digits.write(chunk * per_chunk + of_values.len(), others);
+                Arch::new().dispatch(
+                    #[inline(always)]
+                    || pack_fields(shape.format(), fields, words),
+                );
+                quantised
+            },
+        )
+        .collect();
+    if chunks.iter().any(|chunk| !chunk.finite) {
+        let index = values.iter().position(|value| !value.is_finite());
+        let index = index.expect("a chunk has a value that is not finite");
+        return Err(SumError::NotFinite { index });
     }
-
-    for (&counter, &digits) in counters.iter().zip(shape.counter_digits()) {
-        let limit = (1 << (8 * u32::from(digits))) - 1;
-        saturation.counters += u64::from(counter > limit);
-        let clamped = counter.min(limit);
-        for digit in 0..digits {
-            fields.push(clamped >> (8 * digit) & 0xff);
-        }
-    }
+    let saturation = Saturation {
+        values: chunks.iter().map(|chunk| chunk.saturated).sum(),
+        counters: digits.saturated,
+    };
     Ok((message, saturation))
 }
 
 impl PackedMessage {
     pub(super) fn words(&self) -> &[u64] {
         &self.words
+    }
+
+    /// The values and digits, in order.
+    pub(super) fn fields(&self) -> impl Iterator<Item = u64> + Clone {
+        let format = self.shape.format();
+        let shifts = (0..format.fields() as u32).map(move |place| place * format.field_bits());
+        let fields_of = move |&word: &u64| {
+            let shifts = shifts.clone();
+            shifts.map(move |shift| word >> shift & format.field_mask())
+        };
+        let all = self.words.iter().flat_map(fields_of);
+        all.take(self.shape.occupied_fields())
     }
 
     /// The shape that it was packed for.
@@ -158,28 +195,124 @@ pub(super) fn check_count(
     }
 }
 
-/// Puts one field after another into the coefficients, the first into the lowest bits.
-struct FieldWriter<'a> {
-    words: &'a mut [u64],
-    fields: usize,
-    field_bits: u32,
-    next: usize,
+/// Makes whole numbers of the real values, tensor by tensor.
+struct Quantiser<'a> {
+    shape: &'a SumShape,
+    clips: &'a [ClippedTensor],
+    /// `omega / omega_max`.
+    share: f64,
 }
 
-impl<'a> FieldWriter<'a> {
-    fn new(shape: &SumShape, words: &'a mut [u64]) -> Self {
+/// What became of the values of one chunk.
+struct QuantisedChunk {
+    saturated: u64,
+    finite: bool,
+}
+
+impl Quantiser<'_> {
+    /// Quantises the values that start at number `first`.
+    fn quantise(&self, first: usize, values: &[f64], fields: &mut [u32]) -> QuantisedChunk {
+        let mut chunk = QuantisedChunk {
+            saturated: 0,
+            finite: true,
+        };
+        let (mut tensor_end, mut done) = (0, 0);
+        for clipped in self.clips {
+            tensor_end += clipped.values;
+            let end = tensor_end.saturating_sub(first).clamp(done, values.len());
+            let step = step(self.shape, clipped.clip);
+            let largest = self.shape.largest_value() as f64;
+            let offset = self.shape.value_offset() as f64;
+            let (values, fields) = (&values[done..end], &mut fields[done..end]);
+            let (saturated, finite) = Arch::new().dispatch(
+                #[inline(always)]
+                || quantise_values(values, self.share, step, largest, offset, fields),
+            );
+            chunk.saturated += saturated;
+            chunk.finite &= finite;
+            done = end;
+        }
+        chunk
+    }
+}
+
+/// `round_half_even(share x / step)`, clamped to the largest magnitude, plus the offset. Returns how many were clamped,
+/// and whether all are finite.
+#[inline(always)]
+fn quantise_values(
+    values: &[f64],
+    share: f64,
+    step: f64,
+    largest: f64,
+    offset: f64,
+    fields: &mut [u32],
+) -> (u64, bool) {
+    let (mut saturated, mut not_finite) = (0, 0);
+    for (value, field) in values.iter().zip(fields) {
+        // No branch on a value: comparisons become numbers, and clamping minima and maxima.
+        not_finite |= u64::from(!value.is_finite());
+        let steps = nearest(share * value / step);
+        saturated += u64::from(steps.abs() > largest);
+        // A whole number from 1 to 2^23: added to 2^52 it is the low bits of the sum. The language's conversion,
+        // which saturates, is several times the work.
+        let quantised = steps.clamp(-largest, largest) + offset;
+        *field = (quantised + TWO_TO_52).to_bits() as u32;
+    }
+    (saturated, not_finite == 0)
+}
+
+const TWO_TO_52: f64 = 4_503_599_627_370_496.0;
+
+/// Puts the fields into the coefficients, the first into the lowest bits.
+#[inline(always)]
+fn pack_fields(format: FieldFormat, fields: &[u32], words: &mut [u64]) {
+    match format {
+        FieldFormat::TwoBy24 => {
+            for (word, &[low, high]) in words.iter_mut().zip(fields.as_chunks::<2>().0) {
+                *word = u64::from(low) | u64::from(high) << 24;
+            }
+        }
+        FieldFormat::ThreeBy16 => {
+            for (word, &[low, middle, high]) in words.iter_mut().zip(fields.as_chunks::<3>().0) {
+                *word = u64::from(low) | u64::from(middle) << 16 | u64::from(high) << 32;
+            }
+        }
+    }
+}
+
+/// The digits of all counters, which follow the values.
+struct Digits {
+    digits: Zeroizing<Vec<u8>>,
+    /// The number of the first digit among the fields.
+    first: usize,
+    /// Counters beyond their digits.
+    saturated: u64,
+}
+
+impl Digits {
+    fn new(shape: &SumShape, counters: &[u64]) -> Self {
+        let mut digits = Zeroizing::new(Vec::with_capacity(shape.digits()));
+        let mut saturated = 0;
+        for (&counter, &length) in counters.iter().zip(shape.counter_digits()) {
+            let limit = (1 << (8 * u32::from(length))) - 1;
+            saturated += u64::from(counter > limit);
+            let clamped = counter.min(limit);
+            digits.extend_from_slice(&clamped.to_le_bytes()[..usize::from(length)]);
+        }
         Self {
-            words,
-            fields: shape.format().fields(),
-            field_bits: shape.format().field_bits(),
-            next: 0,
+            digits,
+            first: shape.values(),
+            saturated,
         }
     }
 
-    fn push(&mut self, field: u64) {
-        let shift = (self.next % self.fields) as u32 * self.field_bits;
-        self.words[self.next / self.fields] |= field << shift;
-        self.next += 1;
+    /// Writes the fields from number `start` on, none of which is a value: digits, then 0.
+    fn write(&self, start: usize, fields: &mut [u32]) {
+        fields.fill(0);
+        let digits = self.digits.get(start.saturating_sub(self.first)..);
+        for (field, &digit) in fields.iter_mut().zip(digits.unwrap_or_default()) {
+            *field = digit.into();
+        }
     }
 }
 
@@ -317,6 +450,57 @@ mod tests {
             clip: 1.0,
         }; 2];
         assert!(refusal(&[0.0; 2], &endless, EQUAL, &[1, 0]).is_some());
+    }
+
+    /// Tensors of any length, empty ones too, across chunks and up to the digits.
+    #[test]
+    fn every_field_is_the_one_of_the_definition() {
+        for format in [FieldFormat::TwoBy24, FieldFormat::ThreeBy16] {
+            for lengths in [
+                &[8190, 1, 0, 4, 4097][..],
+                &[0, 8192],
+                &[12_287],
+                &[30_000, 0],
+            ] {
+                let clips: Vec<ClippedTensor> = (1..)
+                    .zip(lengths)
+                    .map(|(place, &values)| ClippedTensor {
+                        values,
+                        clip: 0.3 * f64::from(place),
+                    })
+                    .collect();
+                let count = lengths.iter().sum();
+                let shape = SumShape::new(count, &[1, 2, 7], format, 10).expect("a valid shape");
+                let values: Vec<f64> = (0..count as u32)
+                    .map(|k| f64::from(k.wrapping_mul(2_654_435_761)) / 2_f64.powi(31) - 1.0)
+                    .collect();
+                let (weight, counters) = (Weight { own: 3, largest: 4 }, [1, 70_000, 1 << 50]);
+                let (message, saturation) =
+                    pack(&shape, &values, &clips, weight, &counters).expect("packs");
+
+                let mut expected = vec![];
+                let (mut saturated, mut rest) = (0, &values[..]);
+                for clipped in &clips {
+                    let (of_tensor, others) = rest.split_at(clipped.values);
+                    let largest = f64::from((1 << (shape.value_bits() - 1)) - 1);
+                    for value in of_tensor {
+                        let steps = (0.75 * value / (clipped.clip / largest)).round_ties_even();
+                        saturated += u64::from(steps.abs() > largest);
+                        let quantised = steps.max(-largest).min(largest) as i64;
+                        expected.push((quantised + largest as i64 + 1) as u64);
+                    }
+                    rest = others;
+                }
+                // 70,000 is beyond two digits.
+                expected.extend([1, 255, 255, 0, 0, 0, 0, 0, 0, 4]);
+                assert!(message.fields().eq(expected), "{lengths:?}");
+                let expected = Saturation {
+                    values: saturated,
+                    counters: 1,
+                };
+                assert_eq!(saturation, expected);
+            }
+        }
     }
 
     proptest! {

@@ -1,3 +1,5 @@
+use pulp::Arch;
+
 use super::error::check_length;
 use super::{CHUNK_BYTES, MODULUS, SumError};
 use crate::ring::Modulus;
@@ -5,6 +7,18 @@ use crate::ring::Modulus;
 /// The coordinator's sum of masked chunks, one addition per word and no transform.
 ///
 /// It holds nothing secret: masked chunks and their sums are uniform to whoever lacks the shares.
+///
+/// ```
+/// use crypto::sealed_sum::{CHUNK_BYTES, RunningSum};
+///
+/// let mut sum = RunningSum::new(2);
+/// sum.add(&[1; 2 * CHUNK_BYTES])?;
+/// sum.add_chunk(1, &[1; CHUNK_BYTES])?;
+/// assert_eq!(sum.as_bytes()[CHUNK_BYTES - 1..=CHUNK_BYTES], [1, 2]);
+/// // A word that is not below q changes nothing.
+/// assert!(sum.add(&[0xff; 2 * CHUNK_BYTES]).is_err());
+/// # Ok::<(), crypto::sealed_sum::SumError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunningSum(Vec<u8>);
 
@@ -35,8 +49,16 @@ impl RunningSum {
     /// # Errors
     /// If the length is not that of the sum, or a word is not below [`MODULUS`].
     pub fn add(&mut self, chunks: &[u8]) -> Result<(), SumError> {
-        check_words("contribution", self.0.len(), chunks)?;
-        add_words(&mut self.0, chunks);
+        check_length("contribution", self.0.len(), chunks)?;
+        for (chunk, bytes) in chunks.chunks_exact(CHUNK_BYTES).enumerate() {
+            // One chunk at a time, so that it is checked and added while it is in the cache.
+            if let Err(error) = check_chunk(bytes) {
+                let added = ..chunk * CHUNK_BYTES;
+                subtract_words(&mut self.0[added], &chunks[added]);
+                return Err(error);
+            }
+            add_words(&mut self.0[chunk * CHUNK_BYTES..][..CHUNK_BYTES], bytes);
+        }
         Ok(())
     }
 
@@ -71,14 +93,21 @@ pub(super) fn check_words(
     bytes: &[u8],
 ) -> Result<(), SumError> {
     check_length(what, expected, bytes)?;
-    match words(bytes).position(|word| word >= MODULUS) {
-        Some(index) => Err(SumError::Word { what, index }),
-        None => Ok(()),
+    let largest = Arch::new().dispatch(
+        #[inline(always)]
+        || words(bytes).fold(0, u64::max),
+    );
+    if largest < MODULUS {
+        return Ok(());
     }
+    let index = words(bytes).position(|word| word >= MODULUS);
+    let index = index.expect("the largest word is not below the modulus");
+    Err(SumError::Word { what, index })
 }
 
 /// The little-endian words of bytes whose length was checked.
-pub(super) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
+#[inline(always)]
+fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
     bytes
         .as_chunks::<8>()
         .0
@@ -88,8 +117,23 @@ pub(super) fn words(bytes: &[u8]) -> impl Iterator<Item = u64> {
 }
 
 fn add_words(sum: &mut [u8], bytes: &[u8]) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || update_words(sum, bytes, |sum, word| Q.add(sum, word)),
+    );
+}
+
+fn subtract_words(sum: &mut [u8], bytes: &[u8]) {
+    Arch::new().dispatch(
+        #[inline(always)]
+        || update_words(sum, bytes, |sum, word| Q.subtract(sum, word)),
+    );
+}
+
+#[inline(always)]
+fn update_words(sum: &mut [u8], bytes: &[u8], operation: impl Fn(u64, u64) -> u64) {
     for (sum, word) in sum.as_chunks_mut::<8>().0.iter_mut().zip(words(bytes)) {
-        *sum = Q.add(u64::from_le_bytes(*sum), word).to_le_bytes();
+        *sum = operation(u64::from_le_bytes(*sum), word).to_le_bytes();
     }
 }
 

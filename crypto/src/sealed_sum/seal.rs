@@ -1,44 +1,33 @@
 use rayon::prelude::*;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::parameters::{NOISE_BOUND, STEP_BITS};
+use super::mask::{ChunkBuffers, MaskKey, RingSecret, noise_coins, seal_chunk};
+use super::parameters::NOISE_BOUND;
 use super::shamir::Dealing;
-use super::tag::{TAGS, padded_tag};
+use super::tag::{ChunkTag, TAGS, padded_tag};
 use super::{
-    CHUNK_BYTES, HospitalId, MAX_HOSPITALS, MODULUS, PackedMessage, RING_DEGREE, Round, Share,
-    SumError,
+    CHUNK_BYTES, HospitalId, MAX_HOSPITALS, PackedMessage, RING_DEGREE, Round, Share, SumError,
+    SumRing,
 };
 use crate::hash::{Digest, SecretKey32, derive_key, labelled_hash_of_words};
-use crate::ring::{Coefficients, Evaluations, Modulus, NttPlan, Prg, centred_binomial, uniform};
-
-/// The ring of the sealed sum with its transform prepared. Make one and share it.
-pub struct SumRing {
-    pub(super) plan: NttPlan,
-}
-
-impl SumRing {
-    /// Prepares the transform.
-    pub fn new() -> Self {
-        let plan = NttPlan::new(RING_DEGREE, Modulus::new(MODULUS));
-        Self { plan }
-    }
-
-    /// `a_j` of a header: uniform, from stream j of a key that only the header determines (PROTOCOL 3.3).
-    pub(super) fn mask(&self, key: &SecretKey32, chunk: usize) -> Evaluations {
-        let mut prg = Prg::new(key, chunk as u64);
-        self.plan
-            .forward(uniform(&mut prg, self.plan.modulus(), RING_DEGREE))
-    }
-}
-
-impl Default for SumRing {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+use crate::ring::{Prg, centred_binomial};
 
 /// The one secret that a contribution is computed from. It goes to disk before anything computed from it leaves;
 /// it is erased when dropped.
+///
+/// ```
+/// use crypto::sealed_sum::Seed;
+///
+/// let seed = Seed::generate();
+/// let stored = *seed.as_bytes();
+/// assert_eq!(Seed::from_bytes(stored).as_bytes(), seed.as_bytes());
+/// ```
+///
+/// It has neither `Clone` nor `Debug`:
+/// ```compile_fail
+/// let seed = crypto::sealed_sum::Seed::generate();
+/// let again = seed.clone();
+/// ```
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Seed([u8; 32]);
 
@@ -75,7 +64,23 @@ pub struct Contribution {
 /// Masks a message and its tag, and shares the mask's secret among the hospitals `joined` (PROTOCOL 3.5, 3.10).
 ///
 /// The same arguments give the same bytes, at any number of threads. As all keys depend on the message, a seed
-/// that is used twice by a fault with two messages gives unrelated keys.
+/// that is used twice by a fault with two messages gives unrelated keys. Nothing branches on the message or the secret.
+///
+/// ```
+/// use crypto::{hash::SecretKey32, sealed_sum::*};
+///
+/// let joined: Vec<HospitalId> = (1..=3).filter_map(HospitalId::new).collect();
+/// let shape = SumShape::new(0, &[3, 4], FieldFormat::TwoBy24, joined.len())?;
+/// let tag_key = TagKey::derive(&SecretKey32::from_bytes([1; 32]), &[7; 32]);
+/// let (ring, shape, tag_key) = (&SumRing::new(), &shape, &tag_key);
+/// let round = Round { ring, header_hash: &[7; 32], shape, threshold: 2, tag_key };
+///
+/// let (message, _) = pack(shape, &[], &[], Weight { own: 1, largest: 1 }, &[1, 250])?;
+/// let contribution = seal(&round, &joined, joined[0], 0, &Seed::generate(), &message)?;
+/// assert_eq!(contribution.chunks.len(), shape.chunks() * CHUNK_BYTES);
+/// assert_eq!(contribution.shares.len(), 3);
+/// # Ok::<(), SumError>(())
+/// ```
 ///
 /// # Errors
 /// If the threshold is not in `2..=joined.len()`, more than 127 hospitals or one twice are listed, `hospital` is
@@ -101,56 +106,56 @@ pub fn seal(
     }
 
     let keys = ContributionKeys::new(seed, round.header_hash, hospital, attempt, message);
-    let secret = binomial(&keys.secret, 0);
+    let secret = centred_binomial(&mut Prg::new(&keys.secret, 0), NOISE_BOUND, RING_DEGREE);
     let dealing = Dealing::new(&secret, round.threshold, &keys.shares, &keys.dealer_check);
     let shares = dealing.share_out(joined);
 
-    let (format, fields) = (round.shape.format(), round.shape.occupied_fields());
-    let tags = round.tag_key.tag(format, fields, message.words());
-    let padded = padded_tag(&tags, &keys.padding);
-    let mut tag_words = Zeroizing::new(vec![0; RING_DEGREE]);
-    tag_words[..TAGS].copy_from_slice(&*padded);
-
-    let plan = &round.ring.plan;
-    let secret = plan.forward(Coefficients::from_small(&secret, plan.modulus()));
-    let mask_key = mask_key(round.header_hash);
+    let masking = Masking {
+        ring: round.ring,
+        mask_key: MaskKey::new(round.header_hash),
+        secret: RingSecret::new(round.ring, &secret),
+        noise_key: keys.noise,
+    };
     let mut chunks = vec![0; round.shape.chunks() * CHUNK_BYTES];
-    let messages = message.words().par_chunks(RING_DEGREE);
-    chunks
+    let (message_chunks, tag_chunk) =
+        chunks.split_at_mut(round.shape.message_chunks() * CHUNK_BYTES);
+    let parts: Vec<ChunkTag> = message_chunks
         .par_chunks_mut(CHUNK_BYTES)
-        .zip(messages.chain(tag_words.par_chunks(RING_DEGREE)))
+        .zip(message.words().par_chunks(RING_DEGREE))
         .enumerate()
-        .for_each(|(chunk, (bytes, message))| {
-            let noise = binomial(&keys.noise, chunk as u64);
-            let mask = round.ring.mask(&mask_key, chunk);
-            mask_chunk(round.ring, &secret, mask, message, &noise, bytes);
-        });
+        .map_init(ChunkBuffers::new, |buffers, (chunk, (bytes, words))| {
+            masking.seal(chunk, words, buffers, bytes);
+            let keystream = &mut buffers.keystream;
+            round.tag_key.of_chunk(round.shape, chunk, words, keystream)
+        })
+        .collect();
+    let parts = Zeroizing::new(parts);
+    let tags = round.tag_key.of_sum(&parts, message.fields());
+    let padded = padded_tag(&tags, &keys.padding);
+    let mut words = Zeroizing::new(vec![0; RING_DEGREE]);
+    words[..TAGS].copy_from_slice(&*padded);
+    let chunk = round.shape.message_chunks();
+    masking.seal(chunk, &words, &mut ChunkBuffers::new(), tag_chunk);
     Ok(Contribution { chunks, shares })
 }
 
-/// `a_j s + DELTA m_j + e_j`.
-pub(super) fn mask_chunk(
-    ring: &SumRing,
-    secret: &Evaluations,
-    mut mask: Evaluations,
-    message: &[u64],
-    noise: &[i64],
-    bytes: &mut [u8],
-) {
-    let modulus = ring.plan.modulus();
-    mask.multiply_assign(secret, modulus);
-    let masks = ring.plan.inverse(mask);
-    let sums = masks.words().iter().zip(message).zip(noise);
-    for (bytes, ((&mask, &message), &noise)) in bytes.as_chunks_mut::<8>().0.iter_mut().zip(sums) {
-        // As m < 2^48, DELTA m is below 2^61 and canonical.
-        let noisy = modulus.add(message << STEP_BITS, modulus.from_small(noise));
-        *bytes = modulus.add(mask, noisy).to_le_bytes();
-    }
+/// What one contribution is masked with.
+struct Masking<'a> {
+    ring: &'a SumRing,
+    mask_key: MaskKey,
+    secret: RingSecret,
+    noise_key: SecretKey32,
 }
 
-/// The key of all `a_j` of a header. Public.
-pub(super) fn mask_key(header_hash: &Digest) -> SecretKey32 {
-    derive_key(header_hash, "a", &[])
+impl Masking<'_> {
+    /// `a_j s + DELTA m_j + e_j`.
+    fn seal(&self, chunk: usize, message: &[u64], buffers: &mut ChunkBuffers, bytes: &mut [u8]) {
+        let mask = &mut buffers.mask;
+        self.ring.mask(&self.mask_key, chunk, &self.secret, mask);
+        let coins = &mut buffers.keystream[..RING_DEGREE];
+        noise_coins(&self.noise_key, chunk, coins);
+        seal_chunk(mask, message, coins, bytes);
+    }
 }
 
 fn check_recipients(
@@ -182,10 +187,6 @@ pub(super) fn first_duplicate(hospitals: impl Iterator<Item = HospitalId>) -> Op
     let mut seen = [false; MAX_HOSPITALS + 1];
     let mut hospitals = hospitals;
     hospitals.find(|hospital| std::mem::replace(&mut seen[usize::from(hospital.get())], true))
-}
-
-fn binomial(key: &SecretKey32, stream: u64) -> Zeroizing<Vec<i64>> {
-    centred_binomial(&mut Prg::new(key, stream), NOISE_BOUND, RING_DEGREE)
 }
 
 /// One key for each purpose: two purposes under one key would share streams.

@@ -3,15 +3,15 @@
 use zeroize::Zeroizing;
 
 use super::combination::{Combination, CombinedRows};
+use super::mask::{ChunkBuffers, RingSecret};
 use super::open::Opening;
 use super::reed_solomon::{Errors, agrees, locate_errors};
 use super::{HospitalId, OpenError, OpenFault, UnlockVector, shamir};
 use crate::hash::{Digest, derive_key, labelled_hash};
-use crate::ring::{Coefficients, Evaluations};
 
 /// The secret that fits the sum.
 pub(super) struct FoundSecret {
-    pub secret: Evaluations,
+    pub secret: RingSecret,
     /// The hospitals whose answers do not belong to it.
     pub wrong_answers: Vec<HospitalId>,
 }
@@ -27,8 +27,15 @@ pub(super) fn find_secret(
     answers: &[(HospitalId, UnlockVector)],
 ) -> Result<FoundSecret, OpenError> {
     let threshold = opening.round.threshold;
-    let rows = combined(opening.round.header_hash, answers);
-    let errors = locate_errors(&rows, threshold);
+    // Without an answer to spare there is nothing to compare.
+    let spare = answers.len() > threshold;
+    let compared = if spare { answers } else { &[] };
+    let rows = combined(opening.round.header_hash, compared);
+    let errors = if spare {
+        locate_errors(&rows, threshold)
+    } else {
+        Errors::None
+    };
     let (preferred, choices) = match &errors {
         // All choices give the same secret.
         Errors::None => (None, 1),
@@ -39,7 +46,7 @@ pub(super) fn find_secret(
         Errors::TooMany => (None, MAX_CHOICES),
     };
 
-    let mask = opening.round.ring.mask(&opening.mask_key, 0);
+    let mut buffers = ChunkBuffers::new();
     // If it is the sum that is wrong, right answers give the same secret again with every choice.
     let mut rejected: Vec<Zeroizing<Vec<i64>>> = vec![];
     let mut tried = 0;
@@ -56,9 +63,8 @@ pub(super) fn find_secret(
         if rejected.contains(&small) {
             continue;
         }
-        let plan = &opening.round.ring.plan;
-        let secret = plan.forward(Coefficients::from_small(&small, plan.modulus()));
-        let fits = opening.unmask(&secret, mask.duplicate(), first_chunk, &mut []);
+        let secret = RingSecret::new(opening.round.ring, &small);
+        let fits = opening.unmask(&secret, 0, first_chunk, &mut buffers);
         if fits.is_some() {
             return Ok(FoundSecret {
                 secret,
@@ -106,6 +112,9 @@ fn combined(header_hash: &Digest, answers: &[(HospitalId, UnlockVector)]) -> Com
 
 /// The hospitals whose rows do not belong to the polynomials through the chosen ones.
 fn deviating(rows: &CombinedRows, chosen: &[usize]) -> Vec<HospitalId> {
+    if rows.len() <= chosen.len() {
+        return vec![];
+    }
     let basis: CombinedRows = chosen.iter().map(|&place| rows[place]).collect();
     rows.iter()
         .enumerate()

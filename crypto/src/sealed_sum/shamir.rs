@@ -1,3 +1,4 @@
+use pulp::Arch;
 use rayon::prelude::*;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -9,6 +10,19 @@ use crate::hash::SecretKey32;
 
 /// One hospital's share of another's ring secret: the value of `F` at its id, and that of the eight mask scalars of
 /// the dealer check. Secret; erased when dropped.
+///
+/// ```
+/// use crypto::sealed_sum::{SHARE_BYTES, Share, UNLOCK_BYTES, add_shares};
+///
+/// // As it comes out of a box.
+/// let share = Share::from_bytes(&[3; SHARE_BYTES])?;
+/// // What the vault says of it to the dealer check, and what it gives when the set of contributors is fixed.
+/// let answer = share.answer(&[5; 32]);
+/// let unlock = add_shares([&share].into_iter());
+/// assert_eq!(*unlock.to_bytes(), [3; UNLOCK_BYTES]);
+/// assert_eq!(answer.to_bytes().len(), 16);
+/// # Ok::<(), crypto::sealed_sum::SumError>(())
+/// ```
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Share {
     pub(super) secret: FieldVector,
@@ -168,7 +182,7 @@ pub(super) fn lagrange_at_zero(shares: &[(HospitalId, &UnlockVector)]) -> Vec<u6
         .collect()
 }
 
-/// The value of a polynomial, given by its coefficient vectors, at a hospital's point.
+/// The value of a polynomial, given by its coefficient vectors, at a hospital's point. Only the point decides what is done.
 fn value_at(hospital: HospitalId, polynomial: &[FieldVector]) -> FieldVector {
     let length = polynomial[0].elements().len();
     // At most 127 products of two residues: far below 2^64, so one reduction at the end does.
@@ -182,9 +196,15 @@ fn value_at(hospital: HospitalId, polynomial: &[FieldVector]) -> FieldVector {
 }
 
 fn add_multiple(sum: &mut [u64], vector: &[u16], factor: u64) {
-    for (sum, &element) in sum.iter_mut().zip(vector) {
-        *sum += factor * u64::from(element);
-    }
+    Arch::new().dispatch(
+        #[inline(always)]
+        || {
+            for (sum, &element) in sum.iter_mut().zip(vector) {
+                // Both below 2^16.
+                *sum += u64::from(factor as u32) * u64::from(element);
+            }
+        },
+    );
 }
 
 #[cfg(test)]

@@ -3,6 +3,15 @@ use super::{FieldFormat, MAX_HOSPITALS, RING_DEGREE, SumError, value_bits};
 /// What one sum consists of: real values, then counters as base-256 digits, packed into fields of chunks.
 ///
 /// All of it is in the header of the round, so that everyone derives the same shape (PROTOCOL 3.3, 3.4).
+///
+/// ```
+/// use crypto::sealed_sum::{FieldFormat, SumShape};
+///
+/// // 4.2 million values, "contributions" and one more counter.
+/// let shape = SumShape::new(4_200_000, &[3, 4], FieldFormat::TwoBy24, 10)?;
+/// assert_eq!((shape.message_chunks(), shape.chunks()), (513, 514));
+/// # Ok::<(), crypto::sealed_sum::SumError>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SumShape {
     values: usize,

@@ -1,15 +1,13 @@
 //! Whole sums: the properties of PROTOCOL 8 that need more than one part.
 
-use rayon::prelude::*;
-
 mod attacks;
+mod budgets;
+mod exactness;
 
-use super::parameters::NOISE_BOUND;
-use super::seal::{mask_chunk, mask_key};
-use super::shamir::Dealing;
+use super::mask::MaskKey;
 use super::*;
 use crate::hash::{Digest, SecretKey32, sha256};
-use crate::ring::{Coefficients, Modulus, Prg};
+use crate::ring::Prg;
 
 const HEADER: Digest = [3; 32];
 const EQUAL: Weight = Weight { own: 1, largest: 1 };
@@ -82,6 +80,11 @@ fn gather(
     (sum.into_bytes(), answers)
 }
 
+/// An answer once more: only tests give one twice.
+fn copy(answer: &UnlockVector) -> UnlockVector {
+    UnlockVector::from_bytes(&answer.to_bytes()).expect("valid")
+}
+
 /// `count` numbers of `bits` bits from one stream.
 fn random_words(stream: u64, count: usize, bits: u32) -> Vec<u64> {
     let mut bytes = vec![0; count * 8];
@@ -108,113 +111,6 @@ fn packed(shape: &SumShape, fields: &[u64]) -> PackedMessage {
 
 fn opened(result: Result<OpenedSum, OpenError>) -> OpenedSum {
     result.unwrap_or_else(|refused| panic!("the sum did not open: {refused}"))
-}
-
-/// Property 1: the sum is the integer sum, for random values and with every value and digit at its largest.
-#[test]
-fn sum_is_exact_at_random_and_at_the_extremes() {
-    for joined in [2, 3, 10, 100, 127] {
-        for format in [FieldFormat::TwoBy24, FieldFormat::ThreeBy16] {
-            for extreme in [false, true] {
-                let shape = SumShape::new(1000, &[1, 7, 3], format, joined).expect("a valid shape");
-                let setting = Setting::new(shape, 2);
-                let bits = setting.shape.value_bits();
-                let messages: Vec<Vec<u64>> = (0..joined as u64)
-                    .map(|stream| {
-                        let mut fields = if extreme {
-                            vec![(1 << bits) - 1; 1000]
-                        } else {
-                            random_words(stream, 1000, bits)
-                                .iter()
-                                .map(|&u| u.max(1))
-                                .collect()
-                        };
-                        fields.push(1);
-                        let digits = if extreme {
-                            vec![255; 10]
-                        } else {
-                            random_words(stream + 200, 10, 8)
-                        };
-                        fields.extend(digits);
-                        fields
-                    })
-                    .collect();
-                let contributions: Vec<_> = messages
-                    .par_iter()
-                    .enumerate()
-                    .map(|(place, fields)| setting.seal_fields(place + 1, fields))
-                    .collect();
-                let (sum, answers) = gather(&contributions, joined);
-                let result = opened(open(&setting.round(), joined, &sum, &answers));
-                let total = |index: usize| messages.iter().map(|fields| fields[index]).sum::<u64>();
-                assert!(
-                    result
-                        .values
-                        .iter()
-                        .enumerate()
-                        .all(|(index, &value)| value == total(index))
-                );
-                let digits = |from: usize, to: usize| {
-                    (from..to).rev().fold(0, |sum, k| sum * 256 + total(k))
-                };
-                assert_eq!(
-                    result.counters,
-                    [joined as u64, digits(1001, 1008), digits(1008, 1011)]
-                );
-                assert!(result.largest_noise <= 32 * joined as u32);
-            }
-        }
-    }
-}
-
-/// Property 1, the noise: 127 secrets and noises that all are at one end of their range, and the largest message.
-#[test]
-fn sum_is_exact_when_all_noise_is_at_its_bound() {
-    let joined = MAX_HOSPITALS;
-    let shape = SumShape::new(8191, &[1], FieldFormat::TwoBy24, joined).expect("a valid shape");
-    let mut fields = vec![(1 << shape.value_bits()) - 1; 8191];
-    fields.push(1);
-    let message = packed(&shape, &fields);
-    let setting = Setting::new(shape, 85);
-    let tags = setting
-        .tag_key
-        .tag(FieldFormat::TwoBy24, 8192, message.words());
-    let mut tag_words = [0; RING_DEGREE];
-    // With the largest padding.
-    for (word, tag) in tag_words.iter_mut().zip(*tags) {
-        *word = tag + ((1 << 31) - 1) * 1023;
-    }
-    for sign in [-1, 1] {
-        let coins = vec![sign * i64::from(NOISE_BOUND); RING_DEGREE];
-        let ring = &setting.ring;
-        let modulus = Modulus::new(MODULUS);
-        let secret = ring.plan.forward(Coefficients::from_small(&coins, modulus));
-        let mut bytes = vec![0; 2 * CHUNK_BYTES];
-        let (first, second) = bytes.split_at_mut(CHUNK_BYTES);
-        let mask = |chunk| ring.mask(&mask_key(&HEADER), chunk);
-        mask_chunk(ring, &secret, mask(0), message.words(), &coins, first);
-        mask_chunk(ring, &secret, mask(1), &tag_words, &coins, second);
-        let key = |byte| SecretKey32::from_bytes([byte; 32]);
-        let shares = Dealing::new(&coins, 85, &key(1), &key(2)).share_out(&hospitals(joined));
-        // All contributors made the same contribution; nothing in the sum depends on that.
-        let mut sum = RunningSum::new(2);
-        for _ in 0..joined {
-            sum.add(&bytes).expect("valid words");
-        }
-        let answers: Vec<_> = shares
-            .iter()
-            .map(|(id, share)| (*id, add_shares(std::iter::repeat_n(share, joined))))
-            .collect();
-        let result = opened(open(&setting.round(), joined, sum.as_bytes(), &answers));
-        assert!(
-            result
-                .values
-                .iter()
-                .all(|&value| value == fields[0] * joined as u64)
-        );
-        assert_eq!(result.counters, [127]);
-        assert_eq!(result.largest_noise, 4064);
-    }
 }
 
 /// A real round at the threshold of ten hospitals: eight contribute, all ten answer.
@@ -283,14 +179,8 @@ impl Scenario {
     }
 
     fn answers(&self, places: impl IntoIterator<Item = usize>) -> Vec<(HospitalId, UnlockVector)> {
-        let copy = |place: usize| {
-            let (id, vector) = &self.answers[place];
-            (
-                *id,
-                UnlockVector::from_bytes(&vector.to_bytes()).expect("valid"),
-            )
-        };
-        places.into_iter().map(copy).collect()
+        let answer = |place: usize| (self.answers[place].0, copy(&self.answers[place].1));
+        places.into_iter().map(answer).collect()
     }
 
     fn open(
@@ -340,6 +230,61 @@ fn any_threshold_of_answers_opens_the_same_mean() {
             (mean - exact).abs() <= step / 2.0 * 1.000_001,
             "value {index}"
         );
+    }
+}
+
+#[test]
+fn a_sum_opens_the_same_at_any_number_of_threads() {
+    let round = Scenario::new();
+    let open = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads);
+        let pool = pool.build().expect("a pool");
+        let result = opened(pool.install(|| round.open(&round.sum, &round.answers(0..9))));
+        (
+            result.values.clone(),
+            result.counters.clone(),
+            result.largest_noise,
+        )
+    };
+    let alone = open(1);
+    for threads in [2, 5] {
+        assert_eq!(open(threads), alone);
+    }
+}
+
+/// Property 2 for whole rosters: whichever answers there are, and from whomever, they open the same sum.
+#[test]
+fn any_choice_of_answers_opens_the_same_sum() {
+    for joined in [2, 3, 10, 100, 127] {
+        let shape = SumShape::new(50, &[1], FieldFormat::ThreeBy16, joined).expect("a valid shape");
+        let setting = Setting::new(shape, threshold(joined));
+        let contributors = 2.max(joined / 20);
+        let contributions: Vec<_> = (0..contributors)
+            .map(|place| {
+                let mut fields = random_words(place as u64, 50, setting.shape.value_bits() - 1);
+                fields.iter_mut().for_each(|field| *field += 1);
+                fields.push(1);
+                // From the end: with the first answers, nobody that contributed answers.
+                setting.seal_fields(joined - place, &fields)
+            })
+            .collect();
+        let (sum, answers) = gather(&contributions, joined);
+        let mut previous = None;
+        for stream in 0..4 {
+            let mut order: Vec<usize> = (0..joined).collect();
+            let keys = random_words(1000 + stream, joined, 32);
+            order.sort_by_key(|&place| (stream > 0).then_some(keys[place]));
+            let chosen: Vec<_> = order[..setting.threshold]
+                .iter()
+                .map(|&place| (answers[place].0, copy(&answers[place].1)))
+                .collect();
+            let result = opened(open(&setting.round(), contributors, &sum, &chosen));
+            assert_eq!(
+                *previous.get_or_insert(result.values.clone()),
+                result.values
+            );
+            assert_eq!(result.wrong_answers, []);
+        }
     }
 }
 
@@ -651,10 +596,10 @@ fn contribution_is_that_of_the_specification() {
     let sealed = seal(&setting.round(), &joined, hospital(5), 2, &seed, &message);
     let contribution = sealed.expect("seals");
 
-    let ring = &setting.ring;
-    let mask = ring.plan.inverse(ring.mask(&mask_key(&HEADER), 0));
-    assert_eq!(mask.words()[0], 1_728_960_086_900_248_118);
-    assert_eq!(mask.words()[4095], 1_490_865_634_682_219_960);
+    let mut mask = vec![0; RING_DEGREE];
+    MaskKey::new(&HEADER).polynomial(0, &mut mask);
+    assert_eq!(mask[0], 1_728_960_086_900_248_118);
+    assert_eq!(mask[4095], 1_490_865_634_682_219_960);
     let (message_chunks, tag_chunk) = contribution.chunks.split_at(2 * CHUNK_BYTES);
     let shares: Vec<_> = contribution
         .shares
