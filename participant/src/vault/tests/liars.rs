@@ -1,7 +1,7 @@
 //! Hospitals and a coordinator that lie well, with their own keys: what comes of it, and who is named (PROTOCOL.md 3.10, section 8,
 //! point 18).
 
-use crypto::sealed_sum::{CHUNK_BYTES, DealerVerdict, MODULUS, SHARE_MODULUS};
+use crypto::sealed_sum::{CHUNK_BYTES, DealerVerdict, MODULUS, SHARE_MODULUS, Share};
 use protocol::{
     codec::Id,
     round::{
@@ -63,7 +63,8 @@ fn with_wrong_shares(vault: &Vault<MemoryJournal>, blob: &[u8], victims: &[u8]) 
     contribution
 }
 
-/// Uploads wrong shares for `victims`, and stands by them: to itself and to the others it has contributed nothing else.
+/// Uploads wrong shares for `victims`, itself perhaps, and stands by them: to itself and to the others it has contributed nothing
+/// else.
 fn deal_wrongly(
     vault: &mut Vault<MemoryJournal>,
     output: VaultOutput,
@@ -92,6 +93,11 @@ fn deal_wrongly(
     (own.digest, own.blob) = (name, bytes.clone());
     let held = round.boxes.get_mut(&own_id).expect("its own share");
     held.digest = name;
+    if victims.contains(&own_id.get()) {
+        let mut share = held.share.to_bytes();
+        off_by_one(&mut share);
+        held.share = Share::from_bytes(&share).expect("of the field");
+    }
     round.answers.insert(own_id, held.share.answer(&name));
     vault
         .outputs
@@ -202,7 +208,7 @@ fn assert_mean_of(run: &Run<'_>, contributors: &[u8]) {
 
 #[test]
 fn a_vault_that_was_dealt_a_wrong_share_is_not_asked_and_the_round_opens() {
-    let mut run = run_with(7, 2, |vault, output| deal_wrongly(vault, output, &[6]));
+    let run = run_with(7, 2, |vault, output| deal_wrongly(vault, output, &[6]));
     assert!(run.completed().is_some(), "{:?}", run.events);
     assert_eq!(
         run.contributors(Purpose::Update),
@@ -216,7 +222,6 @@ fn a_vault_that_was_dealt_a_wrong_share_is_not_asked_and_the_round_opens() {
     assert!(run.wrong_answers.is_empty(), "its answer was not used");
     assert!(run.refusals.is_empty(), "{:?}", run.refusals);
     assert_mean_of(&run, &[1, 2, 3, 4, 5, 6, 7]);
-    assert!(run.coordinator.poll_output().is_none());
 }
 
 #[test]
@@ -255,6 +260,19 @@ fn a_contributor_that_deals_many_wrong_shares_is_left_out_and_the_others_sum_ope
         )]
     );
     assert_mean_of(&run, &[1, 3, 4, 5, 6, 7]);
+}
+
+/// All shares are off by one: they belong together, and to another secret than the one that masks the contribution.
+#[test]
+fn a_contributor_that_shares_another_secret_passes_the_check_and_the_sum_does_not_open() {
+    let all = [1, 2, 3, 4];
+    let run = run_with(4, 2, |vault, output| deal_wrongly(vault, output, &all));
+    assert!(run.findings().is_empty(), "{:?}", run.findings());
+    assert!(run.wrong_answers.is_empty(), "nobody else is blamed for it");
+    let mut refusing: Vec<_> = run.refusals.iter().map(|(who, _)| *who).collect();
+    refusing.sort();
+    assert_eq!(refusing, ids(&all), "{:?}", run.refusals);
+    assert!(run.failed_with("does not open") && run.opened.is_empty());
 }
 
 #[test]
