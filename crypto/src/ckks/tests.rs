@@ -1,5 +1,7 @@
 //! Whole computations: noise against PROTOCOL 5.3, every refusal, every decoder.
 
+mod noise;
+
 use proptest::prelude::*;
 use rand_chacha::ChaCha20Rng;
 use rand_core::SeedableRng;
