@@ -16,6 +16,18 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 pub type Digest = [u8; 32];
 
 /// 32 secret bytes: a key, or what keys are derived from. Erased when dropped.
+///
+/// ```
+/// use crypto::hash::SecretKey32;
+///
+/// let key = SecretKey32::from_bytes([7; 32]);
+/// assert_eq!(key.as_bytes(), &[7; 32]);
+/// ```
+///
+/// It has neither `Clone` nor `Debug`:
+/// ```compile_fail
+/// println!("{:?}", crypto::hash::SecretKey32::from_bytes([7; 32]));
+/// ```
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct SecretKey32([u8; 32]);
 
@@ -38,6 +50,15 @@ pub fn sha256(bytes: &[u8]) -> Digest {
 
 /// `H('label' || parts)`: SHA-256 of `"sealed-sum/S1/"`, the label after its length as `u16`, then each part
 /// after its length as `u64`, all little-endian.
+///
+/// ```
+/// use crypto::hash::{Digest, labelled_hash};
+///
+/// // The boundary between two parts counts, and so does the label.
+/// let digest: Digest = labelled_hash("join", &[b"ab", b"c"]);
+/// assert_ne!(digest, labelled_hash("join", &[b"a", b"bc"]));
+/// assert_ne!(digest, labelled_hash("leave", &[b"ab", b"c"]));
+/// ```
 ///
 /// # Panics
 /// If the label is longer than 65,535 bytes: labels are constants.
@@ -69,6 +90,15 @@ pub(crate) fn labelled_hash_of_words(label: &str, words: &[u64]) -> Digest {
 /// `HKDF(input, 'label' || parts)`: HKDF-SHA-256 (RFC 5869) with an empty salt and 32 bytes of output; info is
 /// `"sealed-sum/S1"`, the label and the parts, each after its length as little-endian `u16`.
 ///
+/// ```
+/// use crypto::hash::derive_key;
+///
+/// // From the key of one round to that of the next, and to one for another purpose.
+/// let next = derive_key(&[7; 32], "r", &[&5_u32.to_le_bytes()]);
+/// let result = derive_key(&[7; 32], "result", &[]);
+/// assert_ne!(next.as_bytes(), result.as_bytes());
+/// ```
+///
 /// # Panics
 /// If the label or a part is longer than 65,535 bytes: parts are hashes, ids and numbers.
 pub fn derive_key(input: &[u8], label: &str, parts: &[&[u8]]) -> SecretKey32 {
@@ -93,6 +123,15 @@ pub fn derive_key(input: &[u8], label: &str, parts: &[&[u8]]) -> SecretKey32 {
 }
 
 /// HMAC-SHA-256 of the parts, each after its length as little-endian `u64`.
+///
+/// ```
+/// use crypto::hash::{SecretKey32, constant_time_eq, hmac};
+///
+/// let key = SecretKey32::from_bytes([7; 32]);
+/// let commit = hmac(&key, &[b"round 3", b"clips"]);
+/// assert!(constant_time_eq(&commit, &hmac(&key, &[b"round 3", b"clips"])));
+/// assert!(!constant_time_eq(&commit, &hmac(&key, &[b"round 4", b"clips"])));
+/// ```
 pub fn hmac(key: &SecretKey32, parts: &[&[u8]]) -> Digest {
     let key = library::Key::new(library::HMAC_SHA256, &key.0);
     let mut context = library::Context::with_key(&key);

@@ -66,6 +66,29 @@ impl Label {
 }
 
 /// An encryption `(c0, c1)`: `c0 + c1 s` is the plaintext and a small error. Public.
+///
+/// ```
+/// # use crypto::ckks::*;
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// # let context = Context::new(Profile::Hardened);
+/// # let secret = SecretKey::generate(&context, &mut rng);
+/// # let key = RelinearisationKey::generate(&secret, &mut rng);
+/// # let fresh = encrypt_symmetric(&secret, &context.encode(&[1.5])?, &mut rng)?.expand();
+/// # let product = Evaluator::new(&context).multiply_relinearise_rescale(&fresh, &fresh, &key)?;
+/// let bytes = product.to_bytes();
+/// assert_eq!(bytes.len(), Ciphertext::bytes(&context, 0));
+///
+/// // What comes back from an untrusted party says what it is: that is checked before it is decrypted.
+/// let received = Ciphertext::from_bytes(&context, &bytes)?;
+/// assert!(received.is_product_of_fresh(&context) && received.key_id() == secret.id());
+/// let values = context.decode(&decrypt(&secret, &received)?)?;
+/// assert!((values[0] - 2.25).abs() < 1e-9);
+///
+/// // And bytes that are no ciphertext are refused with the reason.
+/// let refused = Ciphertext::from_bytes(&context, &bytes[..100]).err();
+/// assert!(matches!(refused, Some(CkksError::Length { found: 100, .. })));
+/// # Ok::<(), CkksError>(())
+/// ```
 pub struct Ciphertext {
     pub(crate) label: Label,
     /// Modulo the primes of the level.
@@ -151,6 +174,18 @@ impl Ciphertext {
 }
 
 /// A fresh encryption whose second polynomial is still its seed: half the bytes. Public.
+///
+/// ```
+/// # use crypto::ckks::*;
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// # let context = Context::new(Profile::Hardened);
+/// # let secret = SecretKey::generate(&context, &mut rng);
+/// let sent = encrypt_symmetric(&secret, &context.encode(&[1.5])?, &mut rng)?.to_bytes();
+/// assert_eq!(sent.len(), SeededCiphertext::bytes(&context, 1));
+/// let ciphertext = SeededCiphertext::from_bytes(&context, &sent)?.expand();
+/// assert!(ciphertext.to_bytes().len() > 2 * sent.len() - 100);
+/// # Ok::<(), CkksError>(())
+/// ```
 pub struct SeededCiphertext {
     pub(crate) label: Label,
     pub(crate) seed: [u8; 32],
@@ -222,6 +257,33 @@ impl SeededCiphertext {
 
 /// A product that was not yet relinearised, `(d0, d1, d2)`: `d0 + d1 s + d2 s^2` is the plaintext and a small error.
 /// Public.
+///
+/// ```
+/// # use crypto::ckks::*;
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// # let context = Context::new(Profile::Hardened);
+/// # let secret = SecretKey::generate(&context, &mut rng);
+/// # let key = RelinearisationKey::generate(&secret, &mut rng);
+/// # let fresh = encrypt_symmetric(&secret, &context.encode(&[1.5])?, &mut rng)?.expand();
+/// let mut evaluator = Evaluator::new(&context);
+/// let product: QuadraticCiphertext = evaluator.multiply(&fresh, &fresh)?;
+/// assert_eq!((product.level(), product.scale()), (1, 2_f64.powi(90)));
+/// let ordinary: Ciphertext = evaluator.relinearise(&product, &key)?;
+/// assert_eq!(ordinary.scale(), product.scale());
+/// # Ok::<(), CkksError>(())
+/// ```
+///
+/// To decrypt it, or to multiply it again, does not compile:
+/// ```compile_fail
+/// # use crypto::ckks::*;
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// # let context = Context::new(Profile::Hardened);
+/// # let secret = SecretKey::generate(&context, &mut rng);
+/// let fresh = encrypt_symmetric(&secret, &context.encode(&[1.5])?, &mut rng)?.expand();
+/// let product = Evaluator::new(&context).multiply(&fresh, &fresh)?;
+/// let values = decrypt(&secret, &product)?;
+/// # Ok::<(), CkksError>(())
+/// ```
 pub struct QuadraticCiphertext {
     pub(crate) label: Label,
     pub(crate) constant: RnsPolynomial,

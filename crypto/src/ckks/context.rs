@@ -5,6 +5,21 @@ use super::{CkksError, Parameters, Profile};
 use crate::ring::{Modulus, Multiplier, NttPlan};
 
 /// Parameters with their transforms prepared. A clone shares them.
+///
+/// ```
+/// use crypto::ckks::{Context, Profile};
+///
+/// let context = Context::new(Profile::Hardened);
+/// assert_eq!((context.degree(), context.slots(), context.top_level()), (8192, 4096, 1));
+///
+/// // The exact scale of a product is no power of two: that is 2^90 divided by a prime near 2^40.
+/// assert_eq!(context.product_scale(), 2_f64.powi(90) / 1_099_511_480_321.0);
+///
+/// let plaintext = context.encode(&[0.5, -2.0])?;
+/// let values = context.decode(&plaintext)?;
+/// assert!((values[1] + 2.0).abs() < 1e-10 && values[2].abs() < 1e-10);
+/// # Ok::<(), crypto::ckks::CkksError>(())
+/// ```
 #[derive(Clone)]
 pub struct Context(Arc<Prepared>);
 

@@ -6,6 +6,19 @@ use crate::rounding::nearest;
 
 /// Real numbers encoded as a polynomial, with the exact scale. Not encrypted: it may hold clinical data, and is
 /// erased when dropped.
+///
+/// ```
+/// use crypto::ckks::{Context, Profile};
+///
+/// let context = Context::new(Profile::Study);
+/// let features = context.encode(&[1.0, 0.0, 31.5])?;
+/// assert_eq!((features.level(), features.scale()), (2, 2_f64.powi(40)));
+///
+/// // For a sum with something that was multiplied and rescaled before.
+/// let bias = context.encode_at(&[0.25], 1, context.product_scale())?;
+/// assert_eq!((bias.level(), bias.scale()), (1, context.product_scale()));
+/// # Ok::<(), crypto::ckks::CkksError>(())
+/// ```
 pub struct Plaintext {
     pub(crate) context: Context,
     pub(crate) level: usize,

@@ -4,6 +4,16 @@ use super::wire::VERSION;
 use super::{KeyId, Parameters};
 
 /// Why an operation of CKKS is refused.
+///
+/// ```
+/// use crypto::ckks::{CkksError, Context, Profile};
+///
+/// let context = Context::new(Profile::Hardened);
+/// let refused = context.encode(&[f64::NAN]).err();
+/// assert_eq!(refused, Some(CkksError::NotFinite { index: 0 }));
+/// let refused = context.encode(&[0.0; 5000]).map(drop).map_err(|error| error.to_string());
+/// assert_eq!(refused, Err("5000 values for 4096 slots".to_owned()));
+/// ```
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum CkksError {

@@ -5,6 +5,27 @@ use crate::ring::NttPlan;
 
 /// Computes on ciphertexts. Holds the room that key switching and rescaling need, so that repeated calls allocate
 /// nothing but their results.
+///
+/// ```
+/// # use crypto::ckks::*;
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// # let context = Context::new(Profile::Hardened);
+/// # let secret = SecretKey::generate(&context, &mut rng);
+/// # let key = RelinearisationKey::generate(&secret, &mut rng);
+/// let mut encrypted = |values: &[f64]| -> Result<Ciphertext, CkksError> {
+///     Ok(encrypt_symmetric(&secret, &context.encode(values)?, &mut rng)?.expand())
+/// };
+/// let (features, filters) = (encrypted(&[1.0, 2.0, 3.0])?, encrypted(&[0.5, 0.5, -1.0])?);
+///
+/// let mut evaluator = Evaluator::new(&context);
+/// let sum = evaluator.add(&features, &filters)?;
+/// let product = evaluator.multiply_relinearise_rescale(&features, &filters, &key)?;
+/// for (ciphertext, expected) in [(sum, [1.5, 2.5, 2.0]), (product, [0.5, 1.0, -3.0])] {
+///     let values = context.decode(&decrypt(&secret, &ciphertext)?)?;
+///     assert!(values.iter().zip(expected).all(|(value, expected)| (value - expected).abs() < 1e-9));
+/// }
+/// # Ok::<(), CkksError>(())
+/// ```
 pub struct Evaluator {
     context: Context,
     /// The sums over the digits, modulo all primes.

@@ -207,6 +207,18 @@ impl fmt::Display for Parameters {
 }
 
 /// Why parameters are refused.
+///
+/// ```
+/// use crypto::ckks::{ParameterError, Parameters};
+///
+/// // 60 bits more than 128 bits of security allow.
+/// let refused = Parameters::from_bit_sizes(8192, &[60, 60, 60, 34], 60, 2_f64.powi(40)).err();
+/// assert!(matches!(refused, Some(ParameterError::Insecure { most: 214.0, .. })));
+///
+/// // No root of unity of order 2 N.
+/// let refused = Parameters::new(8192, &[(1 << 60) - 93], 1_152_921_504_606_748_673, 2_f64.powi(40));
+/// assert!(matches!(refused, Err(ParameterError::NotFriendly { .. })));
+/// ```
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum ParameterError {

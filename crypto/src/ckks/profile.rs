@@ -4,6 +4,16 @@ use std::str::FromStr;
 use super::{CkksError, Parameters};
 
 /// A named parameter set of PROTOCOL 5.3. Both have degree 8192, that is 4,096 slots.
+///
+/// ```
+/// use crypto::ckks::Profile;
+///
+/// let profile: Profile = "hardened".parse()?;
+/// assert_eq!(profile, Profile::Hardened);
+/// assert_eq!(profile.parameters().primes().len(), 3);
+/// assert!(profile.parameters().log2_modulus() < 161.0);
+/// # Ok::<(), crypto::ckks::CkksError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Profile {
     /// Data primes of 60 and 40 bits, a special prime of 60: 128 bits against a quantum computer. The default.

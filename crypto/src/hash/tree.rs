@@ -3,6 +3,20 @@
 //! A leaf is `H('leaf' || bytes)`, an inner node `H('node' || left || right)`. A node without a sibling moves up
 //! unchanged, so a tree of one leaf is that leaf. The root of nothing is `H('no leaves')`. A path lists the
 //! siblings from the leaf upwards; a level without a sibling adds none.
+//!
+//! ```
+//! use crypto::hash::tree::{leaf_hash, root_of_leaf_hashes, tree_path, tree_root, verify_path};
+//!
+//! let boxes: [&[u8]; 3] = [b"to hospital 2", b"to hospital 3", b"to hospital 4"];
+//! let leaves = boxes.map(leaf_hash);
+//! let root = root_of_leaf_hashes(&leaves);
+//! assert_eq!(root, tree_root(boxes.into_iter()));
+//!
+//! // Whoever is given one box and two hashes sees that it is the second of the three.
+//! let path = tree_path(&leaves, 1);
+//! assert!(verify_path(&root, 1, 3, &leaf_hash(b"to hospital 3"), &path));
+//! assert!(!verify_path(&root, 0, 3, &leaf_hash(b"to hospital 3"), &path));
+//! ```
 
 use super::{Digest, constant_time_eq, labelled_hash};
 

@@ -1,6 +1,17 @@
 /// A prime modulus of 33 to 62 bits with its Barrett constant.
 ///
 /// All operands are canonical (`< value`) and so are all results. No operation branches on its operands.
+///
+/// ```
+/// use crypto::ring::Modulus;
+///
+/// let modulus = Modulus::new(crypto::sealed_sum::MODULUS);
+/// let (a, b) = (modulus.value() - 1, 5);
+/// assert_eq!(modulus.add(a, b), 4);
+/// // -1 times 5.
+/// assert_eq!(modulus.centred(modulus.multiply(a, b)), -5);
+/// assert_eq!(modulus.multiply(b, modulus.inverse(b)), 1);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Modulus {
     value: u64,
@@ -132,6 +143,17 @@ impl Modulus {
 }
 
 /// A fixed factor with its Shoup quotient: a product costs two multiplications of words.
+///
+/// With a factor w and `w' = floor(2^64 w / q)`, the product `w a - floor(w' a / 2^64) q` is below 2 q (Shoup; Harvey 2014,
+/// "Faster arithmetic for number-theoretic transforms").
+///
+/// ```
+/// use crypto::ring::Modulus;
+///
+/// let modulus = Modulus::new(crypto::sealed_sum::MODULUS);
+/// let by_three = modulus.multiplier(3);
+/// assert_eq!(by_three.multiply(14), 42);
+/// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Multiplier {
     factor: u64,

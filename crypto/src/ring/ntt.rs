@@ -7,6 +7,21 @@ use super::{Coefficients, Evaluations, Modulus};
 /// Three habits of the library underneath end here: its inverse is not divided by the degree, its choice of
 /// the root is its own (so evaluations stay inside the process), and its products are correct only for some
 /// primes (so ours are Barrett and Shoup products, [`Modulus`]).
+///
+/// ```
+/// use crypto::ring::{Coefficients, Modulus, NttPlan};
+///
+/// let plan = NttPlan::new(16, Modulus::new(crypto::sealed_sum::MODULUS));
+/// let monomial = |power: usize| {
+///     let mut words = vec![0; 16];
+///     words[power] = 1;
+///     plan.forward(Coefficients::from_words(words))
+/// };
+/// // X^15 times X^3 is X^18, which is -X^2.
+/// let mut product = monomial(15);
+/// product.multiply_assign(&monomial(3), plan.modulus());
+/// assert_eq!(plan.inverse(product).words()[2], plan.modulus().value() - 1);
+/// ```
 pub struct NttPlan {
     plan: Plan,
     modulus: Modulus,

@@ -3,12 +3,45 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 use super::Modulus;
 
 /// A polynomial by its coefficients, lowest power first, each canonical for its modulus.
+///
+/// ```
+/// use crypto::ring::{Coefficients, Modulus};
+///
+/// let modulus = Modulus::new(crypto::sealed_sum::MODULUS);
+/// let small = Coefficients::from_small(&[1, 0, -1], modulus);
+/// assert_eq!(small.words(), [1, 0, modulus.value() - 1]);
+/// ```
+///
+/// There is no product of coefficients:
+/// ```compile_fail
+/// use crypto::ring::{Coefficients, Modulus};
+///
+/// let modulus = Modulus::new(crypto::sealed_sum::MODULUS);
+/// let mut polynomial = Coefficients::from_words(vec![1; 16]);
+/// polynomial.multiply_assign(&Coefficients::from_words(vec![2; 16]), modulus);
+/// ```
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Coefficients(Vec<u64>);
 
 /// A polynomial by its values at the odd powers of a root of unity, in the order of its [`NttPlan`](super::NttPlan).
 ///
 /// The order and the root belong to the plan: evaluations are never sent, stored or hashed.
+///
+/// ```
+/// use crypto::ring::{Coefficients, Evaluations, Modulus, NttPlan};
+///
+/// // (1 + X)^2 - 2 X = 1 + X^2.
+/// let plan = NttPlan::new(16, Modulus::new(crypto::sealed_sum::MODULUS));
+/// let evaluated = |low: &[i64]| {
+///     let mut coefficients = low.to_vec();
+///     coefficients.resize(16, 0);
+///     plan.forward(Coefficients::from_small(&coefficients, plan.modulus()))
+/// };
+/// let mut sum = Evaluations::zero(16);
+/// sum.add_product(&evaluated(&[1, 1]), &evaluated(&[1, 1]), plan.modulus());
+/// sum.subtract_assign(&evaluated(&[0, 2]), plan.modulus());
+/// assert_eq!(plan.inverse(sum).words()[..4], [1, 0, 1, 0]);
+/// ```
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct Evaluations(Vec<u64>);
 

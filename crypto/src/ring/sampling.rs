@@ -8,6 +8,21 @@ use crate::hash::SecretKey32;
 /// `prg(key, stream)` of PROTOCOL 3.1: ChaCha20 with a 64-bit counter from 0 and a 64-bit stream number.
 ///
 /// One key per purpose: two purposes under one key would share streams.
+///
+/// ```
+/// use crypto::{hash::SecretKey32, ring::Prg};
+///
+/// let key = SecretKey32::from_bytes([7; 32]);
+/// let (mut whole, mut parts, mut other) = ([0; 32], [0; 32], [0; 32]);
+/// Prg::new(&key, 0).fill(&mut whole);
+/// let mut prg = Prg::new(&key, 0);
+/// prg.fill(&mut parts[..8]);
+/// prg.fill(&mut parts[8..]);
+/// assert_eq!(parts, whole);
+/// // Another stream of the same key has nothing in common with it.
+/// Prg::new(&key, 1).fill(&mut other);
+/// assert_ne!(other, whole);
+/// ```
 pub struct Prg(ChaCha20Rng);
 
 impl Prg {
@@ -48,6 +63,14 @@ impl Drop for Prg {
 /// `count` coefficients uniform below the modulus: words cut to its bits, those not below it skipped.
 ///
 /// For public polynomials: how many words are skipped shows in the time taken.
+///
+/// ```
+/// use crypto::{hash::SecretKey32, ring::{Modulus, Prg, uniform}, sealed_sum::MODULUS};
+///
+/// let public_seed = SecretKey32::from_bytes([7; 32]);
+/// let polynomial = uniform(&mut Prg::new(&public_seed, 0), Modulus::new(MODULUS), 4096);
+/// assert!(polynomial.words().iter().all(|&word| word < MODULUS));
+/// ```
 pub fn uniform(prg: &mut Prg, modulus: Modulus, count: usize) -> Coefficients {
     let mut words = vec![0; count];
     fill_uniform(prg, modulus, &mut words);
@@ -71,6 +94,16 @@ pub(crate) fn fill_uniform(prg: &mut Prg, modulus: Modulus, words: &mut [u64]) {
 /// `count` samples of the binomial distribution of `2 * half_width` coins, centred: each is the number of
 /// ones among the low `2 * half_width` bits of one word, less `half_width`. Variance `half_width / 2`.
 ///
+/// ```
+/// use crypto::{hash::SecretKey32, ring::{Prg, centred_binomial}};
+///
+/// let key = SecretKey32::from_bytes([7; 32]);
+/// let noise = centred_binomial(&mut Prg::new(&key, 0), 32, 4096);
+/// assert!(noise.iter().all(|sample| (-32..=32).contains(sample)));
+/// let mean_square = noise.iter().map(|sample| sample * sample).sum::<i64>() / 4096;
+/// assert!((14..=18).contains(&mean_square));
+/// ```
+///
 /// # Panics
 /// If `half_width` is 0 or above 32: a word has 64 coins.
 pub fn centred_binomial(prg: &mut Prg, half_width: u32, count: usize) -> Zeroizing<Vec<i64>> {
@@ -85,6 +118,13 @@ pub fn centred_binomial(prg: &mut Prg, half_width: u32, count: usize) -> Zeroizi
 /// `count` samples of {-1, 0, 1}, each the integer part of `3 * word / 2^64`, less 1.
 ///
 /// The bias against uniform is below 2^-62 a sample; in exchange nothing is rejected, and so nothing branches.
+///
+/// ```
+/// use crypto::{hash::SecretKey32, ring::{Prg, ternary}};
+///
+/// let secret = ternary(&mut Prg::new(&SecretKey32::from_bytes([7; 32]), 0), 8192);
+/// assert!(secret.iter().all(|sample| (-1..=1).contains(sample)));
+/// ```
 pub fn ternary(prg: &mut Prg, count: usize) -> Zeroizing<Vec<i64>> {
     let mut samples = Zeroizing::new(vec![0; count]);
     prg.for_each_word(count, |index, word| {

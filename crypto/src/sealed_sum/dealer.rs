@@ -7,10 +7,37 @@ use crate::hash::{Digest, derive_key};
 
 /// What a recipient says of one contributor's share, so that everyone can see whether all shares belong together
 /// (PROTOCOL 3.10, the dealer check). Public: the dealer's mask scalars hide what they are computed from.
+///
+/// ```
+/// use crypto::sealed_sum::{DealerAnswer, SHARE_BYTES, Share};
+///
+/// let share = Share::from_bytes(&[3; SHARE_BYTES])?;
+/// let answer = share.answer(&[5; 32]);
+/// let received = DealerAnswer::from_bytes(&answer.to_bytes())?;
+/// assert_eq!(received, answer);
+/// assert_eq!(answer.to_bytes().len(), DealerAnswer::BYTES);
+/// # Ok::<(), crypto::sealed_sum::SumError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DealerAnswer([u16; COMBINATIONS]);
 
 /// What the answers of the recipients say of a contributor's shares: see [`judge_dealer`].
+///
+/// ```
+/// use crypto::sealed_sum::{DealerAnswer, DealerVerdict, HospitalId, judge_dealer};
+///
+/// // Equal answers lie on a constant; the fourth hospital's does not.
+/// let of = |id: u8, byte| -> Result<_, Box<dyn std::error::Error>> {
+///     let hospital = HospitalId::new(id).ok_or("1 to 127")?;
+///     Ok((hospital, DealerAnswer::from_bytes(&[byte; 16])?))
+/// };
+/// let answers = [of(1, 8)?, of(2, 8)?, of(3, 8)?, of(4, 9)?];
+/// assert_eq!(judge_dealer(2, &answers[..2]), DealerVerdict::TooFew);
+/// assert_eq!(judge_dealer(2, &answers[..3]), DealerVerdict::Consistent);
+/// assert_eq!(judge_dealer(3, &answers), DealerVerdict::Inconsistent);
+/// assert_eq!(judge_dealer(2, &answers), DealerVerdict::Deviating(vec![answers[3].0]));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum DealerVerdict {
     /// No more answers than the threshold: any shares agree with so few.

@@ -5,6 +5,16 @@ use thiserror::Error;
 use super::HospitalId;
 
 /// Why a contribution could not be made or accepted.
+///
+/// ```
+/// use crypto::sealed_sum::{FieldFormat, RunningSum, SumError, SumShape};
+///
+/// let alone = SumShape::new(10, &[3], FieldFormat::TwoBy24, 1).err();
+/// assert_eq!(alone, Some(SumError::Joined { joined: 1 }));
+///
+/// let refused = RunningSum::new(1).add_chunk(0, &[0; 7]).map_err(|error| error.to_string());
+/// assert_eq!(refused, Err("7 bytes of chunk, where 32768 are needed".to_owned()));
+/// ```
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum SumError {
@@ -131,6 +141,19 @@ pub enum SumError {
 }
 
 /// Why a sum does not open (PROTOCOL 3.7), and whose answers were wrong. It carries no value of the sum.
+///
+/// ```
+/// use crypto::sealed_sum::{HospitalId, OpenError, OpenFault};
+///
+/// let error = OpenError {
+///     fault: OpenFault::Tag,
+///     wrong_answers: HospitalId::new(5).into_iter().collect(),
+/// };
+/// assert_eq!(
+///     error.to_string(),
+///     "the sum was altered: its integrity tag does not match; wrong unlock shares of hospital 5"
+/// );
+/// ```
 #[derive(Debug, Clone, PartialEq, Error)]
 #[error("{fault}{}", Named(wrong_answers))]
 pub struct OpenError {
@@ -153,6 +176,17 @@ impl<F: Into<OpenFault>> From<F> for OpenError {
 }
 
 /// What is wrong with a sum that does not open. No variant carries a value of the sum.
+///
+/// ```
+/// use crypto::sealed_sum::OpenFault;
+///
+/// /// Whether more answers can help.
+/// fn worth_waiting(fault: &OpenFault) -> bool {
+///     matches!(fault, OpenFault::TooFewShares { .. } | OpenFault::SecretDoesNotFit { .. })
+/// }
+/// assert!(worth_waiting(&OpenFault::TooFewShares { found: 6, threshold: 7 }));
+/// assert!(!worth_waiting(&OpenFault::Padding));
+/// ```
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum OpenFault {

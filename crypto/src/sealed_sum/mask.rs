@@ -11,6 +11,13 @@ use crate::hash::{Digest, SecretKey32, derive_key};
 use crate::ring::{Modulus, NttPlan, Prg, uniform};
 
 /// The ring of the sealed sum with its transform prepared. Make one and share it: see [`Round`](super::Round).
+///
+/// ```
+/// use crypto::sealed_sum::SumRing;
+///
+/// // Some milliseconds, once for all rounds and threads.
+/// let ring = std::sync::Arc::new(SumRing::new());
+/// ```
 pub struct SumRing {
     plan: NttPlan,
 }

@@ -17,6 +17,32 @@ use super::{
 };
 
 /// The sum over the contributors, exact. For vaults only; erased when dropped.
+///
+/// [`open`] makes it. What a hospital does with it:
+///
+/// ```
+/// use crypto::sealed_sum::{ClippedTensor, OpenedSum, SumError, SumShape, next_clip};
+///
+/// /// The mean of an update of equal weights, and the clips of the next.
+/// fn apply(
+///     opened: &OpenedSum,
+///     shape: &SumShape,
+///     clips: &[ClippedTensor],
+/// ) -> Result<(Vec<f64>, Vec<f64>), SumError> {
+///     for hospital in &opened.wrong_answers {
+///         eprintln!("hospital {hospital} answered wrongly");
+///     }
+///     let mean = opened.mean(shape, clips, 1, opened.contributors as u64)?;
+///     let mut rest = &mean[..];
+///     let next = clips.iter().map(|tensor| {
+///         let (own, others) = rest.split_at(tensor.values);
+///         rest = others;
+///         next_clip(tensor.clip, opened.contributors, own)
+///     });
+///     let next = next.collect();
+///     Ok((mean, next))
+/// }
+/// ```
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct OpenedSum {
     /// The sum of the quantised values, each with its offset: of `u = z + 2^(B-1)`.

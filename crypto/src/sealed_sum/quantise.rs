@@ -6,6 +6,14 @@ use super::{FieldFormat, RING_DEGREE, SumError, SumShape};
 use crate::rounding::nearest;
 
 /// A tensor of the update, in the order of the values, and the magnitude beyond which its values are cut off.
+///
+/// ```
+/// use crypto::sealed_sum::ClippedTensor;
+///
+/// // Nine filters that may move by 0.5, then 64 buffers of batch normalisation that may move by 8.
+/// let clips = [ClippedTensor { values: 9, clip: 0.5 }, ClippedTensor { values: 64, clip: 8.0 }];
+/// assert_eq!(clips.iter().map(|tensor| tensor.values).sum::<usize>(), 73);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct ClippedTensor {
     /// How many values the tensor has.
@@ -15,6 +23,18 @@ pub struct ClippedTensor {
 }
 
 /// A hospital's weight in the mean, as the manifest states it.
+///
+/// ```
+/// use crypto::sealed_sum::*;
+///
+/// // A quarter of the largest weight: the values are scaled, and clipped after that.
+/// let shape = SumShape::new(1, &[1], FieldFormat::TwoBy24, 2)?;
+/// let clips = [ClippedTensor { values: 1, clip: 1.0 }];
+/// let (_, saturation) = pack(&shape, &[3.5], &clips, Weight { own: 1, largest: 4 }, &[1])?;
+/// assert_eq!(saturation.values, 0);
+/// assert!(pack(&shape, &[3.5], &clips, Weight { own: 5, largest: 4 }, &[1]).is_err());
+/// # Ok::<(), SumError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Weight {
     /// The hospital's weight, at least 1.
@@ -25,6 +45,26 @@ pub struct Weight {
 
 /// The message coefficients of all chunks but the tag's, and the shape they were packed for. Secret; erased when
 /// dropped.
+///
+/// ```
+/// use crypto::sealed_sum::*;
+///
+/// // What `pack` makes, `seal` takes: only for a sum of the same shape.
+/// let shape = SumShape::new(0, &[1], FieldFormat::TwoBy24, 3)?;
+/// let (message, _): (PackedMessage, _) = pack(&shape, &[], &[], Weight { own: 1, largest: 1 }, &[1])?;
+/// let header_hash = [7; 32];
+/// let round = Round {
+///     ring: &SumRing::new(),
+///     header_hash: &header_hash,
+///     shape: &SumShape::new(0, &[2], FieldFormat::TwoBy24, 3)?,
+///     threshold: 2,
+///     tag_key: &TagKey::derive(&crypto::hash::SecretKey32::from_bytes([1; 32]), &header_hash),
+/// };
+/// let joined: Vec<HospitalId> = (1..=3).filter_map(HospitalId::new).collect();
+/// let refused = seal(&round, &joined, joined[0], 0, &Seed::generate(), &message);
+/// assert_eq!(refused.err(), Some(SumError::OtherShape));
+/// # Ok::<(), SumError>(())
+/// ```
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct PackedMessage {
     words: Vec<u64>,
@@ -33,6 +73,18 @@ pub struct PackedMessage {
 }
 
 /// How much of a message was cut off.
+///
+/// ```
+/// use crypto::sealed_sum::*;
+///
+/// let shape = SumShape::new(2, &[1, 1], FieldFormat::TwoBy24, 2)?;
+/// let clips = [ClippedTensor { values: 2, clip: 0.5 }];
+/// let weight = Weight { own: 1, largest: 1 };
+/// // One value beyond its clip; and 300 of something that was given one digit, which ends at 255.
+/// let (_, saturation) = pack(&shape, &[0.1, -0.7], &clips, weight, &[1, 300])?;
+/// assert_eq!(saturation, Saturation { values: 1, counters: 1 });
+/// # Ok::<(), SumError>(())
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Saturation {
     /// Values beyond their clip.

@@ -54,6 +54,17 @@ impl Seed {
 }
 
 /// What one hospital gives to a sum.
+///
+/// [`seal`] makes it. The chunks go to the coordinator, each share to its hospital, in a box that only it can open:
+///
+/// ```
+/// use crypto::sealed_sum::{CHUNK_BYTES, Contribution, check_chunk};
+///
+/// fn leaves_the_hospital(contribution: &Contribution) -> usize {
+///     let chunks = contribution.chunks.chunks(CHUNK_BYTES);
+///     chunks.filter(|chunk| check_chunk(chunk).is_ok()).count()
+/// }
+/// ```
 pub struct Contribution {
     /// The masked chunks `b_ij` one after another, [`CHUNK_BYTES`] each, the tag's last. Public.
     pub chunks: Vec<u8>,

@@ -30,6 +30,22 @@ pub struct Share {
 }
 
 /// One hospital's shares of all contributors, added: a share of the sum of their secrets. For vaults only.
+///
+/// ```
+/// use crypto::sealed_sum::{SHARE_BYTES, Share, UNLOCK_BYTES, UnlockVector, add_shares};
+///
+/// // The shares of three contributors, as one hospital holds them.
+/// let held = [1, 2, 3].map(|byte| Share::from_bytes(&[byte; SHARE_BYTES]));
+/// let held: Vec<Share> = held.into_iter().collect::<Result<_, _>>()?;
+/// let vector = add_shares(held.iter());
+/// let bytes = vector.to_bytes();
+/// assert_eq!(*bytes, [6; UNLOCK_BYTES]);
+///
+/// // Among vaults it travels under a key of theirs.
+/// let received = UnlockVector::from_bytes(&bytes)?;
+/// assert_eq!(received.to_bytes(), bytes);
+/// # Ok::<(), crypto::sealed_sum::SumError>(())
+/// ```
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct UnlockVector(FieldVector);
 

@@ -10,6 +10,18 @@ pub use secret::SecretKey;
 
 /// The public name of a secret key: 16 random bytes. All that belongs to the key carries it, so that what is under
 /// two keys is refused instead of giving noise. It guards against mix-ups, not against forgers.
+///
+/// ```
+/// # use crypto::ckks::*;
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// # let context = Context::new(Profile::Hardened);
+/// # let secret = SecretKey::generate(&context, &mut rng);
+/// let other = SecretKey::generate(&context, &mut rng);
+/// let fresh = encrypt_symmetric(&secret, &context.encode(&[1.0])?, &mut rng)?.expand();
+/// let refused = decrypt(&other, &fresh).err();
+/// assert_eq!(refused, Some(CkksError::Key { left: secret.id(), right: other.id() }));
+/// # Ok::<(), CkksError>(())
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct KeyId([u8; 16]);
 

@@ -10,6 +10,22 @@ use crate::ckks::{CkksError, Context};
 ///
 /// Encryption needs it modulo the data primes only; it is kept modulo the special prime too, because files of SEAL
 /// hold it so.
+///
+/// ```
+/// # use crypto::ckks::*;
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// # let context = Context::new(Profile::Hardened);
+/// # let secret = SecretKey::generate(&context, &mut rng);
+/// let sent = PublicKey::generate(&secret, &mut rng).to_bytes();
+/// assert_eq!(sent.len(), PublicKey::seeded_bytes(&context));
+///
+/// // Anyone encrypts, only the owner decrypts.
+/// let public = PublicKey::from_bytes(&context, &sent)?;
+/// let ciphertext = encrypt(&public, &context.encode(&[2.5])?, &mut rng)?;
+/// let values = context.decode(&decrypt(&secret, &ciphertext)?)?;
+/// assert!((values[0] - 2.5).abs() < 1e-7);
+/// # Ok::<(), CkksError>(())
+/// ```
 pub struct PublicKey {
     pub(crate) context: Context,
     pub(crate) id: KeyId,

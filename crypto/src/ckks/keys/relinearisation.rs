@@ -9,6 +9,19 @@ use crate::ckks::{CkksError, Context};
 /// What turns a product back into an ordinary ciphertext. Public.
 ///
 /// One digit for each data prime d: `(-a_d s + e_d + P s^2 on prime d only, a_d)` modulo Q P (PROTOCOL 5.4).
+///
+/// ```
+/// # use crypto::ckks::*;
+/// # let mut rng = rand_core::UnwrapErr(getrandom::SysRng);
+/// # let context = Context::new(Profile::Hardened);
+/// # let secret = SecretKey::generate(&context, &mut rng);
+/// // Once for each key, to whoever is to multiply.
+/// let sent = RelinearisationKey::generate(&secret, &mut rng).to_bytes();
+/// assert_eq!(sent.len(), RelinearisationKey::seeded_bytes(&context));
+/// let key = RelinearisationKey::from_bytes(&context, &sent)?;
+/// assert_eq!(key.key_id(), secret.id());
+/// # Ok::<(), CkksError>(())
+/// ```
 pub struct RelinearisationKey {
     pub(crate) context: Context,
     pub(crate) id: KeyId,

@@ -7,6 +7,22 @@ use crate::ckks::rns::RnsPolynomial;
 use crate::ring::NttPlan;
 
 /// A ternary secret s. Erased when dropped.
+///
+/// ```
+/// use crypto::ckks::{Context, Profile, SecretKey};
+///
+/// let context = Context::new(Profile::Hardened);
+/// let secret = SecretKey::generate(&context, &mut rand_core::UnwrapErr(getrandom::SysRng));
+/// println!("a key named {}", secret.id());
+/// ```
+///
+/// It has neither `Clone` nor `Debug`:
+/// ```compile_fail
+/// # use crypto::ckks::{Context, Profile, SecretKey};
+/// # let context = Context::new(Profile::Hardened);
+/// # let secret = SecretKey::generate(&context, &mut rand_core::UnwrapErr(getrandom::SysRng));
+/// println!("{secret:?}");
+/// ```
 pub struct SecretKey {
     pub(crate) context: Context,
     pub(crate) id: KeyId,
