@@ -18,7 +18,7 @@
 //! (or 16) bits. Counters follow as base-256 digits. Two (or three) fields make a coefficient `m_ij[k] < 2^48`, N
 //! coefficients a chunk. From here on everything is exact.
 //!
-//! # 2. The mask ([`seal`])
+//! # 2. The mask ([`seal()`])
 //! ```text
 //! b_ij = a_j s_i + DELTA m_ij + e_ij   mod q, in Z[X]/(X^N + 1)
 //! ```
@@ -35,7 +35,7 @@
 //! # 4. Adding ([`RunningSum`])
 //! One addition modulo q for each word; no key, no transform, nothing secret.
 //!
-//! # 5. Opening ([`open`])
+//! # 5. Opening ([`open()`])
 //! ```text
 //! S   = sum over t answers of lambda_x V_x   mod p, centred;      |S[k]| <= 32 |U|
 //! y_j = sum_j - a_j S + DELTA/2   mod q

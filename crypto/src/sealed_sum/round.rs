@@ -1,7 +1,7 @@
 use super::{SumRing, SumShape, TagKey};
 use crate::hash::Digest;
 
-/// What all parties of one sum have in common: the arguments of [`seal`](super::seal) and [`open`](super::open) that
+/// What all parties of one sum have in common: the arguments of [`seal`](super::seal()) and [`open`](super::open()) that
 /// are the same at every vault.
 ///
 /// ```
