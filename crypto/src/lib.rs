@@ -88,4 +88,6 @@ mod constant_time;
 #[cfg(all(test, target_os = "linux"))]
 mod memory;
 #[cfg(test)]
+mod portable;
+#[cfg(test)]
 mod secrets;
