@@ -1,4 +1,5 @@
 use pulp::Arch;
+use subtle::{ConstantTimeEq, ConstantTimeGreater};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::keystream::{BLOCK_WORDS, fill_keystream};
@@ -128,12 +129,16 @@ pub(super) fn padded_tag(tags: &[u64; TAGS], padding_key: &SecretKey32) -> Zeroi
 }
 
 /// Whether the words of an opened tag chunk are what padded tags of `contributors` hospitals add up to, for a sum
-/// with these tags.
+/// with these tags. The time taken does not tell which of the tags is wrong: that would be a guess at each alone.
 pub(super) fn is_tag_of(words: &[u64], tags: &[u64; TAGS], contributors: u64) -> bool {
     let (padded, rest) = words.split_at(TAGS);
     let largest = contributors * (TAG_MODULUS * PADDING_RANGE - 1);
-    let fits = |(&padded, &tag): (&u64, &u64)| padded <= largest && padded % TAG_MODULUS == tag;
-    padded.iter().zip(tags).all(fits) && rest.iter().all(|&word| word == 0)
+    let unused = rest.iter().fold(0, |bits, word| bits | word);
+    let fits = padded
+        .iter()
+        .zip(tags)
+        .map(|(padded, tag)| !padded.ct_gt(&largest) & (padded % TAG_MODULUS).ct_eq(tag));
+    fits.fold(unused.ct_eq(&0), |all, fits| all & fits).into()
 }
 
 /// How many tags there are; each is passed by an alteration with probability `1 / TAG_MODULUS`.
