@@ -228,7 +228,7 @@ const COLUMNS: [&str; 29] = [
 
 #[cfg(test)]
 mod tests {
-    use model::data::{LoadOptions, load_ms60};
+    use model::data::{LoadOptions, load_cohort};
 
     use super::*;
     use crate::phantom::cohort;
@@ -253,12 +253,13 @@ mod tests {
         assert_eq!(folders[1], root.path().join("hospital-2").join("data"));
         let made = cohort(&SETTINGS, || ());
         for (folder, part) in folders.iter().zip([vec![0, 3], vec![1, 2, 4]]) {
-            let read = load_ms60(
+            let read = load_cohort(
                 folder,
                 &LoadOptions {
                     strict: true,
                     ..LoadOptions::default()
                 },
+                |_| (),
             )
             .expect("read back");
             assert!(

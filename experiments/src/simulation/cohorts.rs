@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
-use model::data::{Cuts, LoadOptions, Patient, SplitKind, load_ms60};
+use model::data::{Cuts, LoadOptions, Patient, SplitKind, load_cohort};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha20Rng;
 
@@ -46,7 +46,7 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
                 strict: plan.strict,
                 ..LoadOptions::default()
             };
-            let cohort = load_ms60(folder, &options)
+            let cohort = load_cohort(folder, &options, |_| ())
                 .with_context(|| format!("--data {}", folder.display()))?;
             let report = &cohort.report;
             let mut warnings = vec![format!(

@@ -3,7 +3,10 @@
 mod clinical_table;
 mod cohort;
 mod features;
+mod inventory;
 mod labels;
+mod layout;
+mod load;
 mod ms60;
 mod orientation;
 mod patient;
@@ -14,10 +17,12 @@ mod volume;
 
 pub use cohort::{BadFile, BadRow, Cohort, Contrast, DataError, LoadOptions, LoadReport};
 pub use features::{FEATURES, Feature, FeatureScaling, impute_and_scale};
+pub use inventory::{Entry, Inventory, ScanFiles, ScanSource};
 pub use labels::{Cuts, Task};
-pub use ms60::load_ms60;
+pub use layout::Layout;
+pub use load::{LoadProgress, load_cohort};
 pub use patient::{Edss, Patient};
-pub use scan::{Scan, ScanError, read_nifti};
+pub use scan::{Placement, Scan, ScanError, read_nifti};
 pub use slices::{IMAGE_SIDE, Slice, SliceChoice, SliceError, axial_slices};
 pub use split::{Sample, Split, SplitError, SplitKind, split};
 pub use volume::{SPACINGS_MM, Volume, VolumeError};

@@ -12,19 +12,17 @@ use std::{
 };
 
 use super::{
-    BadFile, Cohort, Contrast, DataError, LoadOptions, LoadReport, Patient, ScanError, Slice,
-    axial_slices, clinical_table::ClinicalTable, read_nifti,
+    BadFile, Contrast, DataError, Entry, Inventory, LoadOptions, LoadReport, ScanFiles, ScanSource,
+    clinical_table::ClinicalTable,
 };
 
-/// Reads a cohort in MS60 layout.
+/// Who is in a folder in MS60 layout, and which scans there are.
 ///
-/// Bad files, bad rows, rows without images and images without a row are left out and counted in
-/// the report, unless `options.strict`.
+/// Bad rows, rows without images and images without a row are counted in the report.
 ///
 /// # Errors
-/// No folder, no table, a table that cannot be read or has no ID or EDSS column, nobody left; in
-/// strict mode, whatever is left out first.
-pub fn load_ms60(root: &Path, options: &LoadOptions) -> Result<Cohort, DataError> {
+/// No folder, no table, a table that cannot be read or has no ID or EDSS column.
+pub(super) fn inventory(root: &Path, options: &LoadOptions) -> Result<Inventory, DataError> {
     let folder_error = |error: io::Error| DataError::Folder {
         path: root.to_owned(),
         reason: error.to_string(),
@@ -32,49 +30,37 @@ pub fn load_ms60(root: &Path, options: &LoadOptions) -> Result<Cohort, DataError
     let entries = entries(root).map_err(folder_error)?;
     let table = ClinicalTable::read(&find_table(root, &entries)?)?;
     let mut folders = patient_folders(&entries);
-    let mut report = LoadReport {
-        rows: table.rows.len() + table.bad_rows.len(),
-        bad_rows: table.bad_rows,
-        warnings: table.warnings,
-        ..LoadReport::default()
+    let mut inventory = Inventory {
+        entries: vec![],
+        report: LoadReport {
+            rows: table.rows.len() + table.bad_rows.len(),
+            bad_rows: table.bad_rows,
+            warnings: table.warnings,
+            ..LoadReport::default()
+        },
     };
-    let mut patients = vec![];
+    let report = &mut inventory.report;
     for row in table.rows {
         let Some(folder) = folders.remove(&row.id) else {
             report.rows_without_images.push(row.id);
             continue;
         };
-        let bad_before = report.bad_files.len();
-        let slices = slices_of(&folder, &row.id, options, &mut report);
-        if slices.is_empty() {
-            if report.bad_files.len() == bad_before {
-                report.rows_without_images.push(row.id);
-            }
-            continue;
+        match scans_of(&folder, &row.id, options, &mut report.warnings) {
+            Ok(scans) if scans.is_empty() => report.rows_without_images.push(row.id),
+            Ok(scans) => inventory.entries.push(Entry {
+                id: row.id,
+                edss: row.edss,
+                features: row.features,
+                scans,
+            }),
+            Err(error) => report.bad_files.push(BadFile {
+                path: folder,
+                reason: error.to_string(),
+            }),
         }
-        for (missing, feature) in report.missing_features.iter_mut().zip(&row.features) {
-            *missing += usize::from(feature.is_none());
-        }
-        patients.push(Patient {
-            id: row.id,
-            edss: row.edss,
-            features: row.features,
-            slices,
-        });
     }
     report.images_without_row = folders.into_values().collect();
-    if options.strict
-        && let Some(omission) = report.first_omission()
-    {
-        return Err(DataError::Strict { omission });
-    }
-    if patients.is_empty() {
-        return Err(DataError::NoPatients {
-            path: root.to_owned(),
-            first_omission: report.first_omission(),
-        });
-    }
-    Ok(Cohort { patients, report })
+    Ok(inventory)
 }
 
 /// Entries of a folder with their names, sorted: the order of a folder is the disk's.
@@ -114,61 +100,31 @@ fn patient_folders(entries: &BTreeMap<String, PathBuf>) -> BTreeMap<String, Path
     patients.collect()
 }
 
-/// Slices of every contrast asked for; files that cannot be used go to the report.
-fn slices_of(
+/// The scan of every contrast asked for.
+fn scans_of(
     folder: &Path,
     id: &str,
     options: &LoadOptions,
-    report: &mut LoadReport,
-) -> Vec<Slice> {
-    let files = match entries(folder) {
-        Ok(files) => files,
-        Err(error) => {
-            report.bad_files.push(BadFile {
-                path: folder.to_owned(),
-                reason: error.to_string(),
-            });
-            return vec![];
-        }
-    };
-    let mut slices = vec![];
-    for contrast in &options.contrasts {
+    warnings: &mut Vec<String>,
+) -> io::Result<Vec<ScanSource>> {
+    let files = entries(folder)?;
+    let mut scans = vec![];
+    for &contrast in &options.contrasts {
         let stem = format!("{id}-{}.nii", contrast.file_name());
         let names = [stem.clone(), format!("{stem}.gz")];
         let is_wanted = |name: &str| names.iter().any(|wanted| wanted.eq_ignore_ascii_case(name));
-        let Some((_, path)) = files.iter().find(|(name, _)| is_wanted(name)) else {
-            if options.contrasts.len() > 1 {
-                report
-                    .warnings
-                    .push(format!("{}: no {stem}", folder.display()));
-            }
-            continue;
-        };
-        match read_slices(path, options, &mut report.warnings) {
-            Ok(of_scan) => slices.extend(of_scan),
-            Err(error) => report.bad_files.push(BadFile {
-                path: path.clone(),
-                reason: error.to_string(),
+        match files.iter().find(|(name, _)| is_wanted(name)) {
+            Some((_, path)) => scans.push(ScanSource {
+                contrast,
+                files: ScanFiles::Nifti(path.clone()),
             }),
+            None if options.contrasts.len() > 1 => {
+                warnings.push(format!("{}: no {stem}", folder.display()));
+            }
+            None => (),
         }
     }
-    slices
-}
-
-fn read_slices(
-    path: &Path,
-    options: &LoadOptions,
-    warnings: &mut Vec<String>,
-) -> Result<Vec<Slice>, ScanError> {
-    let scan = read_nifti(path)?;
-    let slices = axial_slices(&scan.volume, options.slices)?;
-    if !scan.orientation_stated {
-        warnings.push(format!(
-            "{}: does not state its orientation, taken as right, front, head",
-            path.display()
-        ));
-    }
-    Ok(slices)
+    Ok(scans)
 }
 
 impl Contrast {

@@ -2,6 +2,8 @@
 
 use nifti::NiftiHeader;
 
+use super::Placement;
+
 /// For each axis of the patient (LPS+), the axis of the file that runs along it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Orientation {
@@ -13,6 +15,8 @@ pub(super) struct Orientation {
     pub spacing_mm: [f64; 3],
     /// False when the file does not say and its axes are taken as R, A, S.
     pub stated: bool,
+    /// Largest angle between an axis of the file and the patient's nearest.
+    pub tilt_degrees: f64,
 }
 
 impl Orientation {
@@ -50,13 +54,27 @@ impl Orientation {
         let towards = |patient: usize| columns[axis[patient]][patient];
         // NIfTI counts towards right, front and head; the volume towards left, back and head.
         let reversed = [towards(0) > 0.0, towards(1) > 0.0, towards(2) < 0.0];
+        let angle = |patient: usize| {
+            let along = towards(patient).abs() / lengths[axis[patient]];
+            along.min(1.0).acos().to_degrees()
+        };
         let singular = (0..3).any(|patient| towards(patient) == 0.0);
         (!singular).then_some(Self {
             axis,
             reversed,
             spacing_mm: axis.map(|source| lengths[source] * millimetres),
             stated,
+            tilt_degrees: (0..3).map(angle).fold(0.0, f64::max),
         })
+    }
+
+    /// What of it is worth telling people.
+    pub(super) fn placement(&self) -> Placement {
+        Placement {
+            stated: self.stated,
+            permuted: self.axis != [0, 1, 2],
+            tilt_degrees: self.tilt_degrees,
+        }
     }
 
     /// Reorders voxels (first axis of the file fastest) to LPS+; gives the new dimensions, too.
@@ -173,6 +191,13 @@ mod tests {
         let found = Orientation::of(&header).expect("regular");
         assert_eq!(found.axis, [2, 0, 1]);
         assert_eq!(found.reversed, [true, false, false]);
+        let placement = found.placement();
+        assert!(placement.stated && placement.permuted);
+        // Of the file's first axis: acos(0.9 / |(0.05, -0.9, 0.1)|).
+        assert!(
+            (placement.tilt_degrees - 7.08).abs() < 0.01,
+            "{placement:?}"
+        );
         // dims (2 front-back, 3 feet-head, 2 left-right); value = y + 10 z + 100 (left first).
         let voxels: Vec<f32> = (0..12)
             .map(|index| (index % 2 + 10 * (index / 2 % 3) + 100 * (index / 6)) as f32)

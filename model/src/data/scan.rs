@@ -21,8 +21,20 @@ const MOST_VOXELS: u64 = 1 << 27;
 pub struct Scan {
     /// The voxels, in the patient's frame.
     pub volume: Volume,
-    /// False when the file does not say how it lies in the patient; R, A, S is then assumed.
-    pub orientation_stated: bool,
+    /// How the file's axes lay in the patient.
+    pub placement: Placement,
+}
+
+/// How the axes of a file lay in the patient, before they were put in order.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Placement {
+    /// False when the file does not say; right, front, head is then assumed.
+    pub stated: bool,
+    /// Whether the axes came in another order than right to left, front to back, feet to head.
+    pub permuted: bool,
+    /// Largest angle between an axis of the file and the patient's nearest. The scan is taken
+    /// along its own axes: a tilted one is not resampled.
+    pub tilt_degrees: f64,
 }
 
 /// Reads a three-dimensional NIfTI-1 file (`.nii`, or gzipped: told by its content).
@@ -50,6 +62,9 @@ pub enum ScanError {
     /// Not there, not readable, or a broken gzip stream.
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
+    /// A DICOM series.
+    #[error("DICOM series are not read yet; convert it to a .nii file")]
+    Dicom,
     /// Something else than NIfTI-1.
     #[error("not a NIfTI-1 file")]
     NotNifti,
@@ -138,7 +153,7 @@ fn read(mut source: impl Read, length: Option<u64>) -> Result<Scan, ScanError> {
     let (dims, values) = orientation.apply(dims.map(usize::from), &values);
     Ok(Scan {
         volume: Volume::new(dims, orientation.spacing_mm, values)?,
-        orientation_stated: orientation.stated,
+        placement: orientation.placement(),
     })
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use model::data::{Cohort, DataError, Feature, LoadOptions, SliceChoice, load_ms60};
+use model::data::{Cohort, DataError, Feature, LoadOptions, SliceChoice, load_cohort};
 use tempfile::TempDir;
 
 use crate::files::{Header, gzipped, head, workbook};
@@ -46,7 +46,7 @@ fn scan() -> Vec<u8> {
 }
 
 fn load(root: &Path) -> Result<Cohort, DataError> {
-    load_ms60(root, &LoadOptions::default())
+    load_cohort(root, &LoadOptions::default(), |_| ())
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn rows_and_images_meet_and_everything_left_out_is_named() {
         strict: true,
         ..LoadOptions::default()
     };
-    let error = load_ms60(path, &strict).expect_err("strict");
+    let error = load_cohort(path, &strict, |_| ()).expect_err("strict");
     assert!(
         error
             .to_string()
@@ -167,7 +167,7 @@ fn a_choice_of_slices_is_honoured() {
         slices: SliceChoice::evenly(2),
         ..LoadOptions::default()
     };
-    let cohort = load_ms60(root.path(), &options).expect("loads");
+    let cohort = load_cohort(root.path(), &options, |_| ()).expect("loads");
     let heights = cohort.patients[0]
         .slices
         .iter()

@@ -54,7 +54,7 @@ fn a_gzipped_file_is_the_same_scan() {
     let file = Header::float32([8, 9, 5]).file(&head([8, 9, 5]));
     let plain = read(&file).expect("reads");
     assert_eq!(read(&gzipped(&file)).expect("reads"), plain);
-    assert!(plain.orientation_stated);
+    assert!(plain.placement.stated);
     assert_eq!(plain.volume.dims(), [8, 9, 5]);
 }
 

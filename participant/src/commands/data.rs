@@ -1,7 +1,7 @@
 //! Reads the hospital's data set and says what was found and what was left out: counts and file names, no clinical value.
 
 use anyhow::Context as _;
-use model::data::{Cuts, LoadOptions, LoadReport, load_ms60};
+use model::data::{Cuts, LoadOptions, LoadReport, load_cohort};
 use participant::{
     hospital_data::{ClinicalTable, ImageSet, SplitPlan, separate},
     settings::Settings,
@@ -16,7 +16,7 @@ pub fn read(settings: &Settings) -> anyhow::Result<(ClinicalTable, ImageSet)> {
         strict: settings.strict_data,
         ..LoadOptions::default()
     };
-    let cohort = load_ms60(&settings.data, &options)
+    let cohort = load_cohort(&settings.data, &options, |_| ())
         .context("the data set (setting `data`) cannot be used")?;
     log(&cohort.report);
     let slices: usize = cohort

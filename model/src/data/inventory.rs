@@ -1,0 +1,89 @@
+//! What a data folder holds, before any image is read.
+
+use std::{fmt, path::PathBuf};
+
+use super::{Contrast, Edss, FEATURES, LoadReport, Scan, ScanError, read_nifti};
+
+/// Who is in a data folder and which scans there are: what a layout finds.
+///
+/// Nothing of the images has been read.
+#[derive(Clone, Debug, Default)]
+pub struct Inventory {
+    /// Patients with a usable row and at least one scan, in the order of the table.
+    pub entries: Vec<Entry>,
+    /// What was found and left out so far.
+    pub report: LoadReport,
+}
+
+/// A patient whose scans are still files.
+#[derive(Clone, PartialEq)]
+pub struct Entry {
+    /// Name within the cohort.
+    pub id: String,
+    /// Disability score.
+    pub edss: Edss,
+    /// Raw values in the order of [`super::Feature::ALL`]; `None` where the row has none.
+    pub features: [Option<f64>; FEATURES],
+    /// One of each contrast asked for that is there, in the order asked for; at least one.
+    pub scans: Vec<ScanSource>,
+}
+
+/// Name and scans only: the rest is clinical.
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Entry")
+            .field("id", &self.id)
+            .field("scans", &self.scans)
+            .finish_non_exhaustive()
+    }
+}
+
+/// One scan of a patient.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanSource {
+    /// What kind of image it is.
+    pub contrast: Contrast,
+    /// Where its bytes are.
+    pub files: ScanFiles,
+}
+
+/// The files that together are one scan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ScanFiles {
+    /// One NIfTI-1 file, plain or gzipped.
+    Nifti(PathBuf),
+    /// The files of one DICOM series, one or more; their order has no meaning.
+    Dicom(Vec<PathBuf>),
+}
+
+impl ScanFiles {
+    /// Reads the scan.
+    ///
+    /// # Errors
+    /// Whatever keeps the files from being a volume.
+    pub fn read(&self) -> Result<Scan, ScanError> {
+        match self {
+            Self::Nifti(path) => read_nifti(path),
+            Self::Dicom(_) => Err(ScanError::Dicom),
+        }
+    }
+
+    /// Every file, for what concerns their bytes.
+    pub fn paths(&self) -> &[PathBuf] {
+        match self {
+            Self::Nifti(path) => std::slice::from_ref(path),
+            Self::Dicom(paths) => paths,
+        }
+    }
+
+    /// What names the scan to people: its file, or the folder of its series.
+    pub fn path(&self) -> PathBuf {
+        match self {
+            Self::Nifti(path) => path.clone(),
+            Self::Dicom(paths) => {
+                let folder = paths.first().and_then(|first| first.parent());
+                folder.map(PathBuf::from).unwrap_or_default()
+            }
+        }
+    }
+}
