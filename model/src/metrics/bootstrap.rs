@@ -1,11 +1,14 @@
 //! Percentile bootstrap (Efron 1979) over patients: slices of one patient are not independent.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    iter::{Copied, Flatten},
+};
 
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 
-use super::{Metrics, Prediction, per_patient};
+use super::{ClassScores, Metrics, Prediction, per_patient};
 
 /// Lower and upper end of a 95% interval.
 pub type Interval = [f64; 2];
@@ -20,7 +23,9 @@ pub enum Level {
 }
 
 /// 95% intervals; `None` where a score is undefined in more than half of the draws.
-#[derive(Clone, Copy, Debug, PartialEq)]
+///
+/// Precision, recall and F1 in their micro average have the interval of the accuracy.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Intervals {
     /// Of the accuracy.
     pub accuracy: Option<Interval>,
@@ -32,6 +37,21 @@ pub struct Intervals {
     pub recall_macro: Option<Interval>,
     /// Of the macro F1.
     pub f1_macro: Option<Interval>,
+    /// Of the AUROC.
+    pub auroc: Option<Interval>,
+    /// Of the scores of each class.
+    pub per_class: Vec<ClassIntervals>,
+}
+
+/// 95% intervals of one class against the rest, over the draws in which the class occurs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ClassIntervals {
+    /// Of the precision.
+    pub precision: Option<Interval>,
+    /// Of the recall.
+    pub recall: Option<Interval>,
+    /// Of the F1.
+    pub f1: Option<Interval>,
     /// Of the AUROC.
     pub auroc: Option<Interval>,
 }
@@ -47,41 +67,93 @@ pub fn bootstrap(
     draws: usize,
     seed: u64,
 ) -> Intervals {
-    let units = match level {
-        Level::Slice => slices.to_vec(),
-        Level::Patient => per_patient(slices),
+    let drawn = Resampling::new(slices, level).draw(draws, seed, |predictions| {
+        let metrics = Metrics::of_all(predictions, classes);
+        let per_class = metrics.confusion.per_class();
+        (metrics, per_class)
+    });
+    let overall = |score: fn(&Metrics) -> Option<f64>| {
+        interval(drawn.iter().map(|(metrics, _)| score(metrics)))
     };
-    let mut by_patient: BTreeMap<usize, Vec<&Prediction>> = BTreeMap::new();
-    for unit in &units {
-        by_patient.entry(unit.patient).or_default().push(unit);
-    }
-    let patients: Vec<Vec<&Prediction>> = by_patient.into_values().collect();
-    let mut rng = ChaCha20Rng::seed_from_u64(seed);
-    let drawn: Vec<Metrics> = (0..if patients.is_empty() { 0 } else { draws })
-        .map(|_| {
-            let chosen: Vec<usize> = (0..patients.len())
-                .map(|_| rng.random_range(0..patients.len()))
-                .collect();
-            let predictions = chosen
-                .iter()
-                .flat_map(|&patient| patients[patient].iter().copied());
-            Metrics::of_all(predictions, classes)
-        })
-        .collect();
-    let interval = |score: fn(&Metrics) -> Option<f64>| {
-        let mut scores: Vec<f64> = drawn.iter().filter_map(score).collect();
-        scores.sort_by(f64::total_cmp);
-        let enough = !scores.is_empty() && scores.len() * 2 >= drawn.len();
-        enough.then(|| [0.025, 0.975].map(|share| quantile(&scores, share)))
+    let of_class = |class: usize| {
+        let score = |score: fn(&ClassScores) -> f64| {
+            interval(drawn.iter().map(|(_, per_class)| {
+                let scores = &per_class[class];
+                (scores.support > 0).then(|| score(scores))
+            }))
+        };
+        ClassIntervals {
+            precision: score(|scores| scores.precision),
+            recall: score(|scores| scores.recall),
+            f1: score(|scores| scores.f1),
+            auroc: interval(
+                drawn
+                    .iter()
+                    .map(|(metrics, _)| metrics.auroc_of_class[class]),
+            ),
+        }
     };
     Intervals {
-        accuracy: interval(|metrics| Some(metrics.confusion.accuracy())),
-        balanced_accuracy: interval(|metrics| Some(metrics.confusion.balanced_accuracy())),
-        precision_macro: interval(|metrics| Some(metrics.confusion.macro_average().precision)),
-        recall_macro: interval(|metrics| Some(metrics.confusion.macro_average().recall)),
-        f1_macro: interval(|metrics| Some(metrics.confusion.macro_average().f1)),
-        auroc: interval(|metrics| metrics.auroc),
+        accuracy: overall(|metrics| Some(metrics.confusion.accuracy())),
+        balanced_accuracy: overall(|metrics| Some(metrics.confusion.balanced_accuracy())),
+        precision_macro: overall(|metrics| Some(metrics.confusion.macro_average().precision)),
+        recall_macro: overall(|metrics| Some(metrics.confusion.macro_average().recall)),
+        f1_macro: overall(|metrics| Some(metrics.confusion.macro_average().f1)),
+        auroc: overall(|metrics| metrics.auroc),
+        per_class: (0..classes).map(of_class).collect(),
     }
+}
+
+/// Predictions by patient, to be drawn from.
+pub(super) struct Resampling {
+    patients: Vec<Vec<Prediction>>,
+}
+
+impl Resampling {
+    /// Slices, or patients made from them.
+    pub fn new(slices: &[Prediction], level: Level) -> Self {
+        let units = match level {
+            Level::Slice => slices.to_vec(),
+            Level::Patient => per_patient(slices),
+        };
+        let mut by_patient: BTreeMap<usize, Vec<Prediction>> = BTreeMap::new();
+        for unit in units {
+            by_patient.entry(unit.patient).or_default().push(unit);
+        }
+        Self {
+            patients: by_patient.into_values().collect(),
+        }
+    }
+
+    /// Every prediction once.
+    pub fn everyone(&self) -> impl Iterator<Item = &Prediction> + Clone {
+        self.patients.iter().flatten()
+    }
+
+    /// What `score` says of each of `draws` draws; of none, if there is nobody to draw.
+    pub fn draw<T>(&self, draws: usize, seed: u64, score: impl Fn(Drawn<'_>) -> T) -> Vec<T> {
+        let mut rng = ChaCha20Rng::seed_from_u64(seed);
+        let draws = if self.patients.is_empty() { 0 } else { draws };
+        let one = |_| {
+            let chosen: Vec<&[Prediction]> = (0..self.patients.len())
+                .map(|_| &*self.patients[rng.random_range(0..self.patients.len())])
+                .collect();
+            score(chosen.iter().copied().flatten())
+        };
+        (0..draws).map(one).collect()
+    }
+}
+
+/// The predictions of the patients of one draw.
+pub(super) type Drawn<'a> = Flatten<Copied<std::slice::Iter<'a, &'a [Prediction]>>>;
+
+/// The middle 95% of a score over the draws, unless it is undefined in more than half of them.
+pub(super) fn interval(scores: impl ExactSizeIterator<Item = Option<f64>>) -> Option<Interval> {
+    let draws = scores.len();
+    let mut scores: Vec<f64> = scores.flatten().collect();
+    scores.sort_by(f64::total_cmp);
+    let enough = !scores.is_empty() && scores.len() * 2 >= draws;
+    enough.then(|| [0.025, 0.975].map(|share| quantile(&scores, share)))
 }
 
 /// Linear between order statistics, as numpy does; `sorted` is not empty.
@@ -126,6 +198,11 @@ mod tests {
             assert!((low - (0.8 - normal)).abs() < 0.04, "{low}");
             assert!((high - (0.8 + normal)).abs() < 0.04, "{high}");
             assert!(intervals.auroc.is_some());
+            let [low, high] = intervals.per_class[1].recall.expect("defined");
+            let normal = 1.96 * (0.8_f64 * 0.2 / 20.0).sqrt();
+            assert!((low - (0.8 - normal)).abs() < 0.05, "{low}");
+            assert!((high - (0.8 + normal)).abs() < 0.05, "{high}");
+            assert_eq!(intervals.per_class[1].auroc, intervals.auroc);
         }
     }
 
@@ -143,6 +220,8 @@ mod tests {
         let intervals = bootstrap(&one_class, 2, Level::Slice, 20, 1);
         assert_eq!(intervals.auroc, None);
         assert!(intervals.accuracy.is_some());
+        assert!(intervals.per_class[0].recall.is_some());
+        assert_eq!(intervals.per_class[1].recall, None, "it never occurs");
         let nobody = bootstrap(&[], 2, Level::Slice, 20, 1);
         assert_eq!(nobody.accuracy, None);
     }

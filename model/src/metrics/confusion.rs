@@ -48,8 +48,7 @@ impl Confusion {
         self.counts.iter().flatten().sum()
     }
 
-    /// Share on the diagonal; 0 of nothing. For one label a sample this is also the precision,
-    /// the recall and the F1 in their micro average.
+    /// Share on the diagonal; 0 of nothing.
     pub fn accuracy(&self) -> f64 {
         let right = (0..self.counts.len()).map(|class| self.counts[class][class]);
         ratio(right.sum(), self.total())
@@ -78,6 +77,18 @@ impl Confusion {
             }
         };
         (0..self.counts.len()).map(of_class).collect()
+    }
+
+    /// Precision, recall and F1 of all samples together: with one label a sample, each of them is
+    /// the accuracy.
+    pub fn micro_average(&self) -> ClassScores {
+        let accuracy = self.accuracy();
+        ClassScores {
+            precision: accuracy,
+            recall: accuracy,
+            f1: accuracy,
+            support: self.total(),
+        }
     }
 
     /// Unweighted mean of precision, recall and F1 over the classes that occur or are predicted,

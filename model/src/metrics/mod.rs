@@ -6,8 +6,10 @@ mod confusion;
 #[cfg(test)]
 mod oracle;
 mod prediction;
+mod roc;
 
 pub use auroc::auroc;
-pub use bootstrap::{Interval, Intervals, Level, bootstrap};
+pub use bootstrap::{ClassIntervals, Interval, Intervals, Level, bootstrap};
 pub use confusion::{ClassScores, Confusion};
 pub use prediction::{Metrics, Prediction, per_patient};
+pub use roc::{RocBand, RocPoint, roc_band, roc_curve};

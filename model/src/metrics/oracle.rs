@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::{Confusion, Metrics, Prediction};
+use super::{Confusion, Metrics, Prediction, per_patient, roc_curve};
 
 #[derive(Deserialize)]
 struct Recorded {
@@ -13,20 +13,32 @@ struct Recorded {
 struct Case {
     classes: usize,
     count: usize,
+    slices: usize,
+    by_slice: Table,
+    by_patient: Table,
+}
+
+#[derive(Deserialize)]
+struct Table {
     confusion: Vec<Vec<u64>>,
     accuracy: f64,
     balanced_accuracy: f64,
     #[serde(rename = "macro")]
     macro_average: [f64; 3],
-    micro_f1: f64,
+    #[serde(rename = "micro")]
+    micro_average: [f64; 3],
     per_class: Vec<[f64; 4]>,
     auroc: f64,
+    auroc_of_class: Vec<f64>,
+    roc: Vec<Vec<[f64; 3]>>,
 }
 
 /// The script's formula.
-fn predictions(classes: usize, count: usize) -> Vec<Prediction> {
+fn predictions(case: &Case) -> Vec<Prediction> {
+    let classes = case.classes;
     let prediction = |index: usize| {
-        let label = (index * 7 % 11) % classes;
+        let patient = index / case.slices;
+        let label = (patient * 7 % 11) % classes;
         let raw = |class: usize| {
             let leaning = if class == label && !index.is_multiple_of(3) {
                 9
@@ -38,53 +50,87 @@ fn predictions(classes: usize, count: usize) -> Vec<Prediction> {
         let total: usize = (0..classes).map(raw).sum();
         let share = |class| (raw(class) as f64 / total as f64) as f32;
         Prediction {
-            patient: index,
+            patient,
             label,
             probabilities: (0..classes).map(share).collect(),
         }
     };
-    (0..count).map(prediction).collect()
+    (0..case.count).map(prediction).collect()
+}
+
+fn assert_all_close(ours: &[f64], theirs: &[f64], what: &str) {
+    assert_eq!(ours.len(), theirs.len(), "{what}");
+    for (ours, theirs) in ours.iter().zip(theirs) {
+        let close = (ours - theirs).abs() < 1e-12;
+        assert!(close, "{what}: {ours}, recorded {theirs}");
+    }
+}
+
+fn assert_table(predictions: &[Prediction], table: &Table) {
+    let classes = table.confusion.len();
+    let Metrics {
+        confusion,
+        auroc,
+        auroc_of_class,
+    } = Metrics::of(predictions, classes);
+    assert_eq!(confusion.counts(), table.confusion);
+    assert_eq!(confusion.total(), predictions.len() as u64);
+    for (ours, theirs, what) in [
+        (confusion.accuracy(), table.accuracy, "accuracy"),
+        (
+            confusion.balanced_accuracy(),
+            table.balanced_accuracy,
+            "balanced accuracy",
+        ),
+        (auroc.expect("every class occurs"), table.auroc, "AUROC"),
+    ] {
+        assert_all_close(&[ours], &[theirs], what);
+    }
+    for (average, theirs, what) in [
+        (confusion.macro_average(), table.macro_average, "macro"),
+        (confusion.micro_average(), table.micro_average, "micro"),
+    ] {
+        let ours = [average.precision, average.recall, average.f1];
+        assert_all_close(&ours, &theirs, what);
+    }
+    for (class, theirs) in table.per_class.iter().enumerate() {
+        let scores = confusion.per_class()[class];
+        let support = scores.support as f64;
+        let ours = [scores.precision, scores.recall, scores.f1, support];
+        assert_all_close(&ours, theirs, "per class");
+        let area = auroc_of_class[class].expect("every class occurs");
+        assert_all_close(&[area], &[table.auroc_of_class[class]], "AUROC of a class");
+        let scored = predictions
+            .iter()
+            .map(|one| (one.probabilities[class], one.label == class));
+        let curve = roc_curve(scored).expect("every class occurs");
+        let start = (curve[0].false_positive_rate, curve[0].true_positive_rate);
+        assert_eq!((start, curve[0].threshold), ((0.0, 0.0), f32::INFINITY));
+        let ours: Vec<[f64; 3]> = curve[1..]
+            .iter()
+            .map(|point| {
+                let threshold = f64::from(point.threshold);
+                [
+                    point.false_positive_rate,
+                    point.true_positive_rate,
+                    threshold,
+                ]
+            })
+            .collect();
+        let theirs = table.roc[class].as_flattened();
+        assert_all_close(ours.as_flattened(), theirs, "ROC");
+    }
 }
 
 #[test]
 fn every_score_is_that_of_scikit_learn() {
     let recorded: Recorded = serde_json::from_str(include_str!("../../tests/oracle/metrics.json"))
         .expect("written by the script");
-    let close = |ours: f64, theirs: f64, what: &str| {
-        assert!(
-            (ours - theirs).abs() < 1e-12,
-            "{what}: {ours}, recorded {theirs}"
-        );
-    };
+    assert_eq!(recorded.cases.len(), 5);
     for case in recorded.cases {
-        let Metrics { confusion, auroc } =
-            Metrics::of(&predictions(case.classes, case.count), case.classes);
-        assert_eq!(confusion.counts(), case.confusion);
-        assert_eq!(confusion.total(), case.count as u64);
-        close(confusion.accuracy(), case.accuracy, "accuracy");
-        close(confusion.accuracy(), case.micro_f1, "micro F1");
-        close(
-            confusion.balanced_accuracy(),
-            case.balanced_accuracy,
-            "balanced accuracy",
-        );
-        let average = confusion.macro_average();
-        let ours = [average.precision, average.recall, average.f1];
-        for (ours, theirs) in ours.into_iter().zip(case.macro_average) {
-            close(ours, theirs, "macro");
-        }
-        for (class, theirs) in confusion.per_class().iter().zip(case.per_class) {
-            let ours = [
-                class.precision,
-                class.recall,
-                class.f1,
-                class.support as f64,
-            ];
-            for (ours, theirs) in ours.into_iter().zip(theirs) {
-                close(ours, theirs, "per class");
-            }
-        }
-        close(auroc.expect("every class occurs"), case.auroc, "AUROC");
+        let slices = predictions(&case);
+        assert_table(&slices, &case.by_slice);
+        assert_table(&per_patient(&slices), &case.by_patient);
     }
 }
 

@@ -63,6 +63,8 @@ pub struct Metrics {
     /// Of class 1 for two classes, the mean of one class against the rest for more; `None` where
     /// a class does not occur, or nothing else does.
     pub auroc: Option<f64>,
+    /// Of each class against the rest; `None` where it does not occur, or nothing else does.
+    pub auroc_of_class: Vec<Option<f64>>,
 }
 
 impl Metrics {
@@ -87,15 +89,17 @@ impl Metrics {
                     .map(|one| (one.probabilities[class], one.label == class)),
             )
         };
+        let auroc_of_class: Vec<Option<f64>> = (0..classes).map(against_rest).collect();
         let auroc = if classes == 2 {
-            against_rest(1)
+            auroc_of_class[1]
         } else {
-            let each: Option<Vec<f64>> = (0..classes).map(against_rest).collect();
+            let each: Option<Vec<f64>> = auroc_of_class.iter().copied().collect();
             each.map(|each| each.iter().sum::<f64>() / classes as f64)
         };
         Self {
             confusion: Confusion::count(classes, pairs),
             auroc,
+            auroc_of_class,
         }
     }
 }
@@ -138,6 +142,8 @@ mod tests {
             prediction(0, 0, &[0.5, 0.3, 0.2]),
             prediction(1, 1, &[0.1, 0.8, 0.1]),
         ];
-        assert_eq!(Metrics::of(&two_of_three, 3).auroc, None);
+        let metrics = Metrics::of(&two_of_three, 3);
+        assert_eq!(metrics.auroc, None);
+        assert_eq!(metrics.auroc_of_class, [Some(1.0), Some(1.0), None]);
     }
 }

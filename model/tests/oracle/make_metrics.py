@@ -11,29 +11,48 @@ import sklearn
 from sklearn import metrics
 
 
-def scores(classes: int, count: int) -> dict:
+def scores(classes: int, count: int, slices: int) -> dict:
+    """`slices` of each patient, who has one label; scored by slice and by patient."""
     index = np.arange(count)
-    labels = (index * 7 % 11) % classes
+    patient = index // slices
+    labels = (patient * 7 % 11) % classes
     # Coarse steps, so that scores are tied across classes.
     raw = np.stack([(index * (13 + 5 * c) + c * c) % 17 + 9 * (labels == c) * (index % 3 > 0) for c in range(classes)], axis=1) + 1
     probabilities = (raw / raw.sum(axis=1, keepdims=True)).astype(np.float32)
-    predicted = probabilities.argmax(axis=1)
-    if classes == 2:
-        auroc = metrics.roc_auc_score(labels, probabilities[:, 1])
-    else:
-        auroc = np.mean([metrics.roc_auc_score(labels == c, probabilities[:, c]) for c in range(classes)])
-    macro = metrics.precision_recall_fscore_support(labels, predicted, average="macro", zero_division=0)
-    each = metrics.precision_recall_fscore_support(labels, predicted, average=None, zero_division=0, labels=range(classes))
+    first = np.flatnonzero(np.diff(patient, prepend=-1))
+    means = np.stack([probabilities[patient == p].astype(np.float64).mean(axis=0) for p in patient[first]]).astype(np.float32)
     return {
-        "classes": classes, "count": count,
-        "confusion": metrics.confusion_matrix(labels, predicted, labels=range(classes)).tolist(),
-        "accuracy": metrics.accuracy_score(labels, predicted),
-        "balanced_accuracy": metrics.balanced_accuracy_score(labels, predicted),
-        "macro": [float(x) for x in macro[:3]],
-        "micro_f1": metrics.f1_score(labels, predicted, average="micro"),
-        "per_class": [[float(x) for x in column] for column in zip(*each)],
-        "auroc": float(auroc),
+        "classes": classes, "count": count, "slices": slices,
+        "by_slice": table(classes, labels, probabilities),
+        "by_patient": table(classes, labels[first], means),
     }
 
 
-json.dump({"scikit-learn": sklearn.__version__, "cases": [scores(2, 40), scores(3, 97), scores(5, 64)]}, sys.stdout)
+def table(classes: int, labels: np.ndarray, probabilities: np.ndarray) -> dict:
+    predicted = probabilities.argmax(axis=1)
+    each_auroc = [float(metrics.roc_auc_score(labels == c, probabilities[:, c])) for c in range(classes)]
+    average = {
+        kind: [float(x) for x in metrics.precision_recall_fscore_support(labels, predicted, average=kind, zero_division=0)[:3]]
+        for kind in ("macro", "micro")
+    }
+    each = metrics.precision_recall_fscore_support(labels, predicted, average=None, zero_division=0, labels=range(classes))
+    return {
+        "confusion": metrics.confusion_matrix(labels, predicted, labels=range(classes)).tolist(),
+        "accuracy": metrics.accuracy_score(labels, predicted),
+        "balanced_accuracy": metrics.balanced_accuracy_score(labels, predicted),
+        **average,
+        "per_class": [[float(x) for x in column] for column in zip(*each)],
+        "auroc": each_auroc[1] if classes == 2 else float(np.mean(each_auroc)),
+        "auroc_of_class": each_auroc,
+        "roc": [curve(labels == c, probabilities[:, c]) for c in range(classes)],
+    }
+
+
+def curve(positive: np.ndarray, score: np.ndarray) -> list:
+    """Points (false positive rate, true positive rate, threshold) after the first, whose threshold is infinite."""
+    points = zip(*metrics.roc_curve(positive, score, drop_intermediate=False))
+    return [[float(x) for x in point] for point in points][1:]
+
+
+cases = [scores(2, 40, 1), scores(3, 97, 1), scores(5, 64, 1), scores(2, 80, 4), scores(3, 100, 3)]
+json.dump({"scikit-learn": sklearn.__version__, "cases": cases}, sys.stdout, separators=(",", ":"))
