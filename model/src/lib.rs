@@ -12,6 +12,7 @@
 //! of each patient and gives back the gradient of that filter.
 //!
 //! - [`data`]: volumes, slices, patients, the MS60 loader, features, labels, splits.
+//! - [`balance`]: a training set with its classes made equally large.
 //! - [`network`]: the layers, and the order of their values in a flat vector.
 //! - [`train`]: one hospital's part of a round, and evaluation.
 //! - [`metrics`]: what is reported of predictions, by slice and by patient.
@@ -19,9 +20,12 @@
 //! - [`device`]: CPU or CUDA.
 #![forbid(unsafe_code)]
 
+pub mod balance;
 pub mod data;
 pub mod device;
 pub mod metrics;
 pub mod network;
+#[cfg(test)]
+mod script_inputs;
 pub mod train;
 pub mod weights;

@@ -1,5 +1,7 @@
 //! From an EDSS score to a class.
 
+use std::{fmt, str::FromStr};
+
 use super::Edss;
 
 /// What is told apart.
@@ -69,6 +71,54 @@ impl Default for Cuts {
     }
 }
 
+/// The study's two ways to label, which do not agree (MODEL.md, "Labels"); a report says which it used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum LabelScheme {
+    /// What the study's text says: `as-written`.
+    #[default]
+    AsWritten,
+    /// What the study's slice counts fit: `as-counted`.
+    AsCounted,
+}
+
+impl LabelScheme {
+    /// Both, in the order in which they are listed.
+    pub const ALL: [Self; 2] = [Self::AsWritten, Self::AsCounted];
+
+    /// Where this scheme parts the classes.
+    pub fn cuts(self) -> Cuts {
+        match self {
+            Self::AsWritten => Cuts::AS_WRITTEN,
+            Self::AsCounted => Cuts::AS_COUNTED,
+        }
+    }
+}
+
+impl fmt::Display for LabelScheme {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AsWritten => "as-written",
+            Self::AsCounted => "as-counted",
+        })
+    }
+}
+
+impl FromStr for LabelScheme {
+    type Err = UnknownLabelScheme;
+
+    fn from_str(text: &str) -> Result<Self, UnknownLabelScheme> {
+        let named = Self::ALL
+            .into_iter()
+            .find(|scheme| scheme.to_string() == text);
+        named.ok_or_else(|| UnknownLabelScheme(text.to_owned()))
+    }
+}
+
+/// Not the name of a label scheme.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown label scheme {0:?}: use as-written or as-counted")]
+pub struct UnknownLabelScheme(pub String);
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,11 +131,22 @@ mod tests {
 
     #[test]
     fn both_schemes_cut_where_the_study_says() {
-        let written = Cuts::default();
+        let written = LabelScheme::default().cuts();
         assert_eq!(classes(Task::Binary, written), [0, 0, 0, 1, 1, 1, 1, 1]);
         assert_eq!(classes(Task::Multiclass, written), [0, 0, 0, 1, 1, 1, 2, 2]);
-        let counted = Cuts::AS_COUNTED;
+        let counted = LabelScheme::AsCounted.cuts();
         assert_eq!(classes(Task::Binary, counted), [0, 0, 0, 0, 0, 0, 1, 1]);
         assert_eq!(classes(Task::Multiclass, counted), [0, 0, 1, 1, 1, 2, 2, 2]);
+    }
+    #[test]
+    fn schemes_are_read_and_written_alike() {
+        for scheme in LabelScheme::ALL {
+            assert_eq!(scheme.to_string().parse(), Ok(scheme));
+        }
+        assert_eq!(Cuts::default(), LabelScheme::default().cuts());
+        for wrong in ["", "as written", "AS-COUNTED", "counted"] {
+            let error = wrong.parse::<LabelScheme>().expect_err("no such scheme");
+            assert!(error.to_string().ends_with("use as-written or as-counted"));
+        }
     }
 }

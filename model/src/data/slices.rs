@@ -211,7 +211,7 @@ fn resize(plane: &[f32], background: f32, columns: &Resampler, rows: &Resampler)
 }
 
 /// Zero mean, unit variance; a constant image becomes zeros.
-fn standardise(pixels: &mut [f32]) {
+pub(crate) fn standardise(pixels: &mut [f32]) {
     let count = pixels.len() as f64;
     let mean = pixels.iter().map(|&pixel| f64::from(pixel)).sum::<f64>() / count;
     let square = |pixel: &f32| (f64::from(*pixel) - mean).powi(2);

@@ -7,6 +7,9 @@ use crate::{
     device::Device,
 };
 
+/// Pixels of an image.
+const PIXELS: usize = IMAGE_SIDE * IMAGE_SIDE;
+
 /// Images, labels and the patient of each sample of one hospital.
 pub struct Dataset {
     /// [n, 1, 128, 128] on the CPU; batches are moved.
@@ -28,32 +31,12 @@ impl Dataset {
         samples: &[Sample],
         label: impl Fn(&Patient) -> usize,
     ) -> Result<Self, DatasetError> {
-        if samples.is_empty() {
-            return Err(DatasetError::Empty);
-        }
-        let mut images = Vec::with_capacity(samples.len());
-        let mut labels = Vec::with_capacity(samples.len());
+        let mut gathered = DatasetBuilder::with_capacity(samples.len());
         for &sample in samples {
-            let patient = patients.get(sample.patient);
-            let slice = patient.and_then(|patient| patient.slices.get(sample.slice));
-            let (Some(patient), Some(slice)) = (patient, slice) else {
-                return Err(DatasetError::Absent { sample });
-            };
-            if slice.pixels.len() != IMAGE_SIDE * IMAGE_SIDE {
-                return Err(DatasetError::Size {
-                    sample,
-                    pixels: slice.pixels.len(),
-                });
-            }
-            images.push(Tensor::from_slice(&slice.pixels));
-            labels.push(i64::try_from(label(patient)).expect("a handful of classes"));
+            let (patient, pixels) = pixels_of(patients, sample)?;
+            gathered.push(pixels, label(patient), sample.patient);
         }
-        let side = IMAGE_SIDE as i64;
-        Ok(Self {
-            images: Tensor::stack(&images, 0).view([-1, 1, side, side]),
-            labels,
-            patients: samples.iter().map(|sample| sample.patient).collect(),
-        })
+        gathered.finish()
     }
 
     /// Number of samples, at least one.
@@ -73,6 +56,17 @@ impl Dataset {
     /// Index of each sample's patient.
     pub fn patients(&self) -> &[usize] {
         &self.patients
+    }
+
+    /// The image of one sample: [128 * 128], row by row.
+    ///
+    /// # Panics
+    /// If there is no such sample.
+    pub fn pixels(&self, index: usize) -> Box<[f32]> {
+        let mut pixels = vec![0.0; PIXELS];
+        let row = self.images.select(0, index as i64);
+        row.copy_data(&mut pixels, PIXELS);
+        pixels.into_boxed_slice()
     }
 
     /// Class of one sample.
@@ -105,6 +99,72 @@ impl Dataset {
             patients: Tensor::from_slice(&patients).to_device(device.0),
         }
     }
+}
+
+/// Gathers a [`Dataset`] image by image, in memory that is taken once: 64 KiB a sample.
+pub(crate) struct DatasetBuilder {
+    images: Tensor,
+    labels: Vec<i64>,
+    patients: Vec<usize>,
+}
+
+impl DatasetBuilder {
+    /// For `samples` images.
+    pub fn with_capacity(samples: usize) -> Self {
+        let side = IMAGE_SIDE as i64;
+        let options = (Kind::Float, tch::Device::Cpu);
+        Self {
+            images: Tensor::empty([samples as i64, 1, side, side], options),
+            labels: Vec::with_capacity(samples),
+            patients: Vec::with_capacity(samples),
+        }
+    }
+
+    /// Adds an image of 128 x 128 pixels.
+    ///
+    /// # Panics
+    /// If the image has another size, or there are more than were announced.
+    pub fn push(&mut self, pixels: &[f32], label: usize, patient: usize) {
+        let mut image = self.images.select(0, self.labels.len() as i64);
+        image.copy_(&Tensor::from_slice(pixels).view_as(&image));
+        self.labels
+            .push(i64::try_from(label).expect("a handful of classes"));
+        self.patients.push(patient);
+    }
+
+    /// The data set of what was added.
+    ///
+    /// # Errors
+    /// Nothing was.
+    pub fn finish(self) -> Result<Dataset, DatasetError> {
+        if self.labels.is_empty() {
+            return Err(DatasetError::Empty);
+        }
+        Ok(Dataset {
+            images: self.images.narrow(0, 0, self.labels.len() as i64),
+            labels: self.labels,
+            patients: self.patients,
+        })
+    }
+}
+
+/// The patient and the pixels of a sample, 128 x 128 for certain.
+pub(crate) fn pixels_of(
+    patients: &[Patient],
+    sample: Sample,
+) -> Result<(&Patient, &[f32]), DatasetError> {
+    let patient = patients.get(sample.patient);
+    let slice = patient.and_then(|patient| patient.slices.get(sample.slice));
+    let (Some(patient), Some(slice)) = (patient, slice) else {
+        return Err(DatasetError::Absent { sample });
+    };
+    if slice.pixels.len() != PIXELS {
+        return Err(DatasetError::Size {
+            sample,
+            pixels: slice.pixels.len(),
+        });
+    }
+    Ok((patient, &slice.pixels))
 }
 
 /// Some samples of a [`Dataset`].

@@ -11,6 +11,7 @@ mod trainer;
 mod twin;
 
 pub use dataset::{Dataset, DatasetError, class_weights};
+pub(crate) use dataset::{DatasetBuilder, pixels_of};
 pub use error::TrainError;
 pub use evaluation::Evaluation;
 pub use settings::TrainingSettings;

@@ -11,10 +11,10 @@ use super::{TrainingSettings, trainer::weighted_loss};
 use crate::{
     device::Device,
     network::{Architecture, Conditioning, Mode, Network},
+    script_inputs::{PATIENTS, features, filters, images, initial, noise},
 };
 
 /// Of the script.
-const PATIENTS: [i64; 4] = [0, 2, 2, 1];
 const LEARNING_RATE: f64 = 1e-4;
 const WEIGHT_DECAY: f64 = 1e-2;
 /// Absolute and relative.
@@ -46,65 +46,6 @@ struct Step {
 fn reference() -> Reference {
     serde_json::from_str(include_str!("../../tests/oracle/reference.json"))
         .expect("written by the script")
-}
-
-/// Values in [-0.5, 0.5), by the script's integer hash.
-fn noise(label: &str, count: usize) -> Vec<f64> {
-    let salt = label.bytes().fold(2_166_136_261_u32, |salt, byte| {
-        (salt ^ u32::from(byte)).wrapping_mul(16_777_619)
-    });
-    let value = |index: usize| {
-        let mut x = (index as u32)
-            .wrapping_mul(2_654_435_761)
-            .wrapping_add(salt);
-        for (shift, factor) in [(16, 0x7FEB_352D_u32), (15, 0x846C_A68B)] {
-            x = (x ^ (x >> shift)).wrapping_mul(factor);
-        }
-        f64::from(x ^ (x >> 16)) / 4_294_967_296.0 - 0.5
-    };
-    (0..count).map(value).collect()
-}
-
-fn scaled(label: &str, count: usize, scale: f64, offset: f64) -> Vec<f32> {
-    let values = noise(label, count).into_iter();
-    values
-        .map(|value| (value * scale + offset) as f32)
-        .collect()
-}
-
-/// The script's initial tensors.
-fn initial(network: &Network) -> Vec<f32> {
-    let tensors = network.layout().iter().map(|spec| {
-        let fan_in: i64 = spec.shape[1..].iter().product();
-        let (scale, offset) = match spec.name.rsplit_once("norm.").map(|(_, last)| last) {
-            _ if spec.name == "conditioned.weight" => (6.0, 0.0),
-            Some("weight") => (0.6, 1.0),
-            Some("bias") => (0.4, 0.0),
-            Some("running_mean") => (0.5, 0.0),
-            Some("running_var") => (0.8, 1.0),
-            _ if spec.shape.len() > 1 => (2.0 / (fan_in as f64).sqrt(), 0.0),
-            _ => (0.2, 0.0),
-        };
-        scaled(&spec.name, spec.values(), scale, offset)
-    });
-    tensors.flatten().collect()
-}
-
-fn base_weight() -> Vec<f32> {
-    scaled("conditioned.weight", 9, 6.0, 0.0)
-}
-
-fn features() -> Vec<f32> {
-    scaled("features", 27, 2.0, 0.0)
-}
-
-/// clip(W * f) of the three patients, [3, 9].
-fn filters() -> Tensor {
-    let products = features()
-        .into_iter()
-        .zip(base_weight().into_iter().cycle());
-    let clipped: Vec<f32> = products.map(|(f, w)| (w * f).clamp(-1.0, 1.0)).collect();
-    Tensor::from_slice(&clipped).view([3, 9])
 }
 
 /// As the script samples: all of a small tensor, some 48 values of a large one.
@@ -139,10 +80,9 @@ fn follow(variant: &Variant, conditioning: Conditioning) -> Vec<Tensor> {
     };
     let mut network = Network::new(architecture, Device::CPU);
     network
-        .load(&initial(&network))
+        .load(&initial(network.layout()))
         .expect("length of the layout");
-    let images =
-        Tensor::from_slice(&scaled("images", 4 * 128 * 128, 3.4, 0.0)).view([4, 1, 128, 128]);
+    let images = images();
     let labels = Tensor::from_slice(&[0, 1, variant.classes as i64 - 1, 1]);
     let class_weights = Tensor::from_slice(&[0.7_f32, 1.9, 1.2][..variant.classes]);
     let table = (conditioning == Conditioning::Filters).then(|| filters().set_requires_grad(true));
