@@ -15,6 +15,7 @@
 //! - [`balance`]: a training set with its classes made equally large.
 //! - [`network`]: the layers, and the order of their values in a flat vector.
 //! - [`train`]: one hospital's part of a round, and evaluation.
+//! - [`grad_cam`]: where in a slice the evidence for a class lies.
 //! - [`metrics`]: what is reported of predictions, by slice and by patient.
 //! - [`weights`]: a model as a safetensors file.
 //! - [`device`]: CPU or CUDA.
@@ -23,6 +24,7 @@
 pub mod balance;
 pub mod data;
 pub mod device;
+pub mod grad_cam;
 pub mod metrics;
 pub mod network;
 #[cfg(test)]

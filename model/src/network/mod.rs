@@ -176,11 +176,26 @@ impl Network {
     /// # Panics
     /// If shapes do not fit, or filters are missing or superfluous for the architecture.
     pub fn forward(&self, images: &Tensor, filters: Option<&Tensor>, mode: &Mode<'_>) -> Tensor {
+        self.classify(&self.feature_maps(images, filters, mode), mode)
+    }
+
+    /// What the last convolution block gives, [B, 32, 16, 16]; takes what [`Network::forward`] takes.
+    pub(crate) fn feature_maps(
+        &self,
+        images: &Tensor,
+        filters: Option<&Tensor>,
+        mode: &Mode<'_>,
+    ) -> Tensor {
         let mut hidden = self.side_by_side(images, filters);
         for block in &self.blocks {
             hidden = block.forward(&hidden, matches!(mode, Mode::Training { .. }));
         }
-        let dense = hidden
+        hidden
+    }
+
+    /// From feature maps to logits.
+    pub(crate) fn classify(&self, maps: &Tensor, mode: &Mode<'_>) -> Tensor {
+        let dense = maps
             .flatten(1, -1)
             .linear(&self.dense_weight, Some(&self.dense_bias))
             .relu();

@@ -11,6 +11,7 @@ use super::{
 use crate::{
     data::FEATURES,
     device::Device,
+    grad_cam::{HeatMap, heat},
     network::{Architecture, Conditioning, DENSE, DROPOUT, Mode, Network},
 };
 
@@ -162,6 +163,51 @@ impl Trainer {
             }
         }
         Ok(evaluation)
+    }
+
+    /// Grad-CAM heat maps of `model`: for each (index of a sample in the data set, class), where
+    /// the evidence for that class lies in that slice.
+    ///
+    /// # Errors
+    /// A model, filters or a class that do not fit the architecture.
+    ///
+    /// # Panics
+    /// If the data set has no such sample.
+    pub fn grad_cam(
+        &mut self,
+        dataset: &Dataset,
+        asked: &[(usize, usize)],
+        model: &[f32],
+        filters: Option<&[Filter]>,
+    ) -> Result<Vec<HeatMap>, TrainError> {
+        single_threaded();
+        self.check(dataset, filters)?;
+        let classes = self.architecture().classes;
+        if let Some(&(_, class)) = asked.iter().find(|(_, class)| *class >= classes) {
+            return Err(TrainError::Class { class, classes });
+        }
+        self.network.load(model)?;
+        let filters = filters.map(|filters| filter_table(filters, self.device));
+        let mut maps = Vec::with_capacity(asked.len());
+        for some in asked.chunks(EVALUATION_BATCH) {
+            let (indices, classes): (Vec<usize>, Vec<i64>) = some
+                .iter()
+                .map(|&(index, class)| (index, class as i64))
+                .unzip();
+            let samples = dataset.batch(&indices, self.device);
+            let of_samples = filters
+                .as_ref()
+                .map(|table| table.index_select(0, &samples.patients));
+            let classes = Tensor::from_slice(&classes).to_device(self.device.0);
+            let heat = heat(
+                &self.network,
+                &samples.images,
+                of_samples.as_ref(),
+                &classes,
+            );
+            maps.extend(HeatMap::each_of(&heat));
+        }
+        Ok(maps)
     }
 
     /// Logits [B, classes]; `filters` is the table of all patients.
