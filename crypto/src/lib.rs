@@ -76,6 +76,7 @@
 pub mod ckks;
 pub mod hash;
 pub mod ring;
+pub mod seal_format;
 pub mod sealed_sum;
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 
 use static_assertions::assert_not_impl_any;
 
-use crate::{ckks, hash, ring, sealed_sum};
+use crate::{ckks, hash, ring, seal_format, sealed_sum};
 
 macro_rules! secrets {
     ($($secret:ty),+ $(,)?) => { $(
@@ -28,6 +28,7 @@ secrets!(
     sealed_sum::UnlockVector,
     ckks::Plaintext,
     ckks::SecretKey,
+    seal_format::TensealContext,
 );
 
 /// Those that hold words or bytes themselves; the others, and they, are dropped field by field.

@@ -76,7 +76,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     },
 ];
 
-static CONTEXT: LazyLock<Context> = LazyLock::new(|| Context::new(Profile::Study));
+pub(crate) static CONTEXT: LazyLock<Context> = LazyLock::new(|| Context::new(Profile::Study));
 static PUBLIC_KEY: LazyLock<PublicKey> =
     LazyLock::new(|| PublicKey::generate(&secret_key(Secret::Mixed), &mut coins()));
 static CIPHERTEXT: LazyLock<Ciphertext> = LazyLock::new(|| {
@@ -92,7 +92,7 @@ fn coins() -> StdRng {
 }
 
 /// All coefficients -1, all 1, or ternary without a pattern.
-fn secret_key(secret: Secret) -> SecretKey {
+pub(crate) fn secret_key(secret: Secret) -> SecretKey {
     let plans = CONTEXT.key_plans();
     let coefficients = secret.small(1, CONTEXT.degree());
     let polynomial = RnsPolynomial::from_small(&coefficients, plans).into_evaluations(plans);

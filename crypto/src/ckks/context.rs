@@ -117,7 +117,7 @@ impl Context {
         scale / self.parameters().data_primes()[level] as f64
     }
 
-    pub(super) fn check_same(&self, other: &Self) -> Result<(), CkksError> {
+    pub(crate) fn check_same(&self, other: &Self) -> Result<(), CkksError> {
         if Arc::ptr_eq(&self.0, &other.0) || self.parameters() == other.parameters() {
             Ok(())
         } else {

@@ -17,7 +17,7 @@ use callgrind::Counts;
 use leaks::LEAKS;
 pub(crate) use secret::Secret;
 
-use crate::{ckks, ring, sealed_sum};
+use crate::{ckks, ring, seal_format, sealed_sum};
 
 /// One piece of work on a secret.
 pub(crate) struct Operation {
@@ -34,6 +34,7 @@ fn operations() -> impl Iterator<Item = &'static Operation> {
         ring::constant_time::OPERATIONS,
         sealed_sum::constant_time::OPERATIONS,
         ckks::constant_time::OPERATIONS,
+        seal_format::constant_time::OPERATIONS,
     ];
     modules.into_iter().flatten()
 }

@@ -1,0 +1,243 @@
+//! Ciphertexts, and the same object at the level of keys, which is what keys are made of.
+
+use std::ops::RangeInclusive;
+
+use super::bytes::{Reader, Writer};
+use super::header::{self, HEADER_BYTES, Object, Version};
+use super::polynomials::{array_bytes, read_array, write_array};
+use super::seed::Seed;
+use super::{SealContext, SealError};
+use crate::ckks::ciphertext::Label;
+use crate::ckks::rns::RnsPolynomial;
+use crate::ckks::{Ciphertext, KeyId, QuadraticCiphertext};
+
+/// What to take as the scale of a ciphertext that was read. Only who computed it knows.
+///
+/// SEAL states the exact scale. TenSEAL does so for what is freshly encrypted; but after each rescale it states the scale
+/// that the computation began with. Values read with it are wrong by the ratio of that scale to the dropped
+/// prime: 1e-7 of each value with 2^40 and a prime of 40 bits, 1e-5 with 2^33 and one of 33.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum StatedScale {
+    /// The stated scale is right.
+    Exact,
+    /// TenSEAL multiplied two ciphertexts, or a ciphertext and plain values, of the stated scale, and rescaled once: the exact
+    /// scale is the stated one squared, divided by the prime that was dropped last.
+    TensealProduct,
+    /// Whatever is stated, this is right: after longer computations. A product at scales s and t that drops the
+    /// prime p has scale s t / p.
+    Replaced(f64),
+}
+
+impl SealContext {
+    /// Reads a ciphertext of two polynomials, of any level, also one whose second polynomial is a seed. SEAL does not note
+    /// the key: `key` is the name of the one that it is under.
+    ///
+    /// # Errors
+    /// If the bytes are no such ciphertext of these parameters, a word is not below its prime, or the level cannot hold
+    /// the scale.
+    pub fn read_ciphertext(
+        &self,
+        bytes: &[u8],
+        key: KeyId,
+        scale: StatedScale,
+    ) -> Result<Ciphertext, SealError> {
+        let parts = self.read_parts(CIPHERTEXT, bytes, key, scale)?;
+        let (label, [constant, linear]) = parts;
+        Ok(Ciphertext::from_parts(label, constant, linear)?)
+    }
+
+    /// Reads a product that was not yet relinearised: three polynomials. It was not yet rescaled either, so the stated scale
+    /// is right.
+    ///
+    /// # Errors
+    /// As [`read_ciphertext`](Self::read_ciphertext).
+    pub fn read_quadratic_ciphertext(
+        &self,
+        bytes: &[u8],
+        key: KeyId,
+    ) -> Result<QuadraticCiphertext, SealError> {
+        let parts = self.read_parts(QUADRATIC, bytes, key, StatedScale::Exact)?;
+        let (label, [constant, linear, quadratic]) = parts;
+        Ok(QuadraticCiphertext::from_parts(
+            label, constant, linear, quadratic,
+        )?)
+    }
+
+    /// Writes a ciphertext, with its exact scale.
+    ///
+    /// # Errors
+    /// If it has other parameters.
+    pub fn write_ciphertext(&self, ciphertext: &Ciphertext) -> Result<Vec<u8>, SealError> {
+        let Ciphertext {
+            label,
+            constant,
+            linear,
+        } = ciphertext;
+        self.write_parts(label, &[constant, linear])
+    }
+
+    /// Writes a product that was not yet relinearised.
+    ///
+    /// # Errors
+    /// If it has other parameters.
+    pub fn write_quadratic_ciphertext(
+        &self,
+        ciphertext: &QuadraticCiphertext,
+    ) -> Result<Vec<u8>, SealError> {
+        let QuadraticCiphertext {
+            label,
+            constant,
+            linear,
+            quadratic,
+        } = ciphertext;
+        self.write_parts(label, &[constant, linear, quadratic])
+    }
+
+    fn read_parts<const COUNT: usize>(
+        &self,
+        what: &'static str,
+        bytes: &[u8],
+        key: KeyId,
+        scale: StatedScale,
+    ) -> Result<(Label, [RnsPolynomial; COUNT]), SealError> {
+        let most = self.object_bytes(COUNT, self.data_rows()) + CORRECTION_FACTOR_BYTES;
+        let object = Object::open(what, bytes, most)?;
+        let mut members = object.members();
+        let read = self.read_object(object.version(), &mut members, 1..=self.data_rows())?;
+        members.finish()?;
+        let level = read.rows - 1;
+        let label = Label {
+            context: self.context.clone(),
+            key,
+            level,
+            scale: self.scale(scale, read.scale, level)?,
+        };
+        Ok((label, read.polynomials))
+    }
+
+    fn scale(&self, scale: StatedScale, stated: f64, level: usize) -> Result<f64, SealError> {
+        match scale {
+            StatedScale::Exact => Ok(stated),
+            StatedScale::Replaced(exact) => Ok(exact),
+            StatedScale::TensealProduct => {
+                let dropped = self.context.parameters().data_primes().get(level + 1);
+                let dropped = dropped.ok_or(SealError::NothingDropped)?;
+                Ok(stated * stated / *dropped as f64)
+            }
+        }
+    }
+
+    fn write_parts(
+        &self,
+        label: &Label,
+        polynomials: &[&RnsPolynomial],
+    ) -> Result<Vec<u8>, SealError> {
+        self.context.check_same(&label.context)?;
+        let mut writer = Writer::new(self.object_bytes(polynomials.len(), label.level + 1));
+        self.write_object(&mut writer, label.scale, polynomials);
+        Ok(writer.finish_public())
+    }
+
+    /// Reads the members of an object whose level has one of these numbers of primes.
+    pub(super) fn read_object<const COUNT: usize>(
+        &self,
+        version: Version,
+        members: &mut Reader<'_>,
+        fitting_rows: RangeInclusive<usize>,
+    ) -> Result<Residues<COUNT>, SealError> {
+        let what = members.what();
+        let rows = self.rows(what, &members.array()?)?;
+        if !fitting_rows.contains(&rows) {
+            return Err(SealError::ParmsId { what });
+        }
+        if members.byte()? != 1 {
+            return Err(SealError::NotNtt { what });
+        }
+        let (found, expected) = (members.word()?, COUNT as u64);
+        if found != expected {
+            return Err(SealError::Polynomials {
+                what,
+                expected,
+                found,
+            });
+        }
+        members.expect_word(self.context.degree() as u64)?;
+        members.expect_word(rows as u64)?;
+        let scale = members.real()?;
+        if version.has_correction_factor() {
+            let found = members.word()?;
+            if found != 1 {
+                return Err(SealError::CorrectionFactor { what, found });
+            }
+        }
+        let words = rows * self.context.degree();
+        let array = read_array(members)?;
+        let stored = array.len() / (8 * words);
+        // The last polynomial of a fresh pair may be its seed.
+        let is_seeded = COUNT == 2 && stored == 1;
+        if array.len() != 8 * words * stored || stored != COUNT - usize::from(is_seeded) {
+            return Err(SealError::Length {
+                what,
+                expected: (words * COUNT) as u64,
+                found: (array.len() / 8) as u64,
+            });
+        }
+        let mut polynomials = (array.chunks_exact(8 * words).enumerate())
+            .map(|(place, bytes)| self.polynomial(what, bytes, rows, place * words))
+            .collect::<Result<Vec<_>, _>>()?;
+        if is_seeded {
+            let plans = &self.context.key_plans()[..rows];
+            polynomials.push(Seed::read(members)?.expand(plans, &self.orders));
+        }
+        let polynomials = polynomials.try_into();
+        Ok(Residues {
+            rows,
+            scale,
+            polynomials: polynomials.unwrap_or_else(|_| unreachable!("as many as asked for")),
+        })
+    }
+
+    /// Writes the object, with its header.
+    pub(super) fn write_object(
+        &self,
+        writer: &mut Writer,
+        scale: f64,
+        polynomials: &[&RnsPolynomial],
+    ) {
+        let rows = polynomials[0].len();
+        header::write(writer, |writer| {
+            writer
+                .bytes(self.parms_id(rows))
+                .byte(1)
+                .word(polynomials.len() as u64)
+                .word(self.context.degree() as u64)
+                .word(rows as u64)
+                .real(scale);
+            write_array(writer, self, polynomials);
+        });
+    }
+
+    /// The length of the object as it is written.
+    pub(super) fn object_bytes(&self, polynomials: usize, rows: usize) -> usize {
+        let words = polynomials * rows * self.context.degree();
+        HEADER_BYTES + FIELD_BYTES + array_bytes(words)
+    }
+}
+
+/// What an object holds.
+pub(super) struct Residues<const COUNT: usize> {
+    /// The number of primes.
+    rows: usize,
+    /// As stated.
+    pub(super) scale: f64,
+    pub(super) polynomials: [RnsPolynomial; COUNT],
+}
+
+/// What 4.x has beside what is written.
+pub(super) const CORRECTION_FACTOR_BYTES: usize = 8;
+
+/// parms_id, form, number of polynomials, degree, number of primes, scale.
+const FIELD_BYTES: usize = 32 + 1 + 4 * 8;
+
+const CIPHERTEXT: &str = "ciphertext";
+const QUADRATIC: &str = "ciphertext of three polynomials";
