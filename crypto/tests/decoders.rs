@@ -6,6 +6,8 @@ mod ckks;
 mod decoder;
 #[path = "../fuzz/src/edits.rs"]
 mod edits;
+#[path = "../fuzz/src/seal_format.rs"]
+mod seal_format;
 #[path = "../fuzz/src/sealed_sum.rs"]
 mod sealed_sum;
 
@@ -15,7 +17,8 @@ use edits::edited;
 use proptest::prelude::*;
 
 fn decoders() -> impl Iterator<Item = &'static Decoder> {
-    ckks::ALL.into_iter().chain(sealed_sum::ALL)
+    let files = seal_format::ALL.into_iter();
+    ckks::ALL.into_iter().chain(sealed_sum::ALL).chain(files)
 }
 
 fn decoder() -> impl Strategy<Value = &'static Decoder> {

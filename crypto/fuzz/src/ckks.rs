@@ -6,11 +6,12 @@ use crypto::ckks::{
 };
 use rand::{SeedableRng, rngs::StdRng};
 
-use super::decoder::Decoder;
+use super::decoder::{Decoder, Forms};
 
 /// [`Ciphertext::from_bytes`].
 pub const CIPHERTEXT: Decoder = Decoder {
     name: "ciphertext",
+    forms: Forms::One,
     accepted: || vec![SAMPLES.fresh.clone(), SAMPLES.product.clone()],
     decode_and_encode: |bytes| {
         let ciphertext = Ciphertext::from_bytes(&SAMPLES.context, bytes).ok()?;
@@ -21,6 +22,7 @@ pub const CIPHERTEXT: Decoder = Decoder {
 /// [`SeededCiphertext::from_bytes`].
 pub const SEEDED_CIPHERTEXT: Decoder = Decoder {
     name: "seeded ciphertext",
+    forms: Forms::One,
     accepted: || vec![SAMPLES.seeded.clone()],
     decode_and_encode: |bytes| {
         let ciphertext = SeededCiphertext::from_bytes(&SAMPLES.context, bytes).ok()?;
@@ -31,6 +33,7 @@ pub const SEEDED_CIPHERTEXT: Decoder = Decoder {
 /// [`PublicKey::from_bytes`].
 pub const PUBLIC_KEY: Decoder = Decoder {
     name: "public key",
+    forms: Forms::One,
     accepted: || {
         let seeded = &SAMPLES.public_key;
         vec![seeded.clone(), without_seeds(seeded, 3, 1)]
@@ -44,6 +47,7 @@ pub const PUBLIC_KEY: Decoder = Decoder {
 /// [`RelinearisationKey::from_bytes`].
 pub const RELINEARISATION_KEY: Decoder = Decoder {
     name: "relinearisation key",
+    forms: Forms::One,
     accepted: || {
         let seeded = &SAMPLES.relinearisation_key;
         vec![seeded.clone(), without_seeds(seeded, 5, 2)]

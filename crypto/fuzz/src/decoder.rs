@@ -1,25 +1,43 @@
 use super::edits::edited;
 
-/// A function that reads bytes from strangers. Any bytes give a value or an error, and a value has one form only.
+/// A function that reads bytes from strangers. Any bytes give a value or an error.
 #[derive(Debug)]
 pub struct Decoder {
     /// For the messages of a test.
     pub name: &'static str,
+    /// How many byte strings stand for one value.
+    pub forms: Forms,
     /// Some byte strings that are accepted.
     pub accepted: fn() -> Vec<Vec<u8>>,
     /// Decodes, and encodes what was decoded; nothing if the bytes are refused.
     pub decode_and_encode: fn(&[u8]) -> Option<Vec<u8>>,
 }
 
+/// How many byte strings stand for one value.
+#[derive(Clone, Copy, Debug)]
+pub enum Forms {
+    /// One, which is what is written.
+    One,
+    /// Several, of which one is written.
+    Several,
+}
+
 impl Decoder {
     /// Whether the bytes are accepted.
     ///
     /// # Panics
-    /// If the value that they are accepted as has other bytes, or the decoder itself panics.
+    /// If the value that they are accepted as has other bytes, or is not read back from those that are written; or if the
+    /// decoder itself panics.
     pub fn accepts(&self, bytes: &[u8]) -> bool {
         match (self.decode_and_encode)(bytes) {
             Some(encoded) => {
-                assert!(encoded == bytes, "{}: two forms of one value", self.name);
+                match self.forms {
+                    Forms::One => assert!(encoded == bytes, "{}: two forms", self.name),
+                    Forms::Several => {
+                        let again = (self.decode_and_encode)(&encoded);
+                        assert!(again.as_ref() == Some(&encoded), "{}: changed", self.name);
+                    }
+                }
                 true
             }
             None => false,

@@ -6,4 +6,5 @@
 pub mod ckks;
 pub mod decoder;
 pub mod edits;
+pub mod seal_format;
 pub mod sealed_sum;

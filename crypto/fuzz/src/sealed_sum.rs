@@ -7,12 +7,13 @@ use crypto::sealed_sum::{
     Weight, add_shares, judge_dealer, open, pack, seal,
 };
 
-use super::decoder::Decoder;
+use super::decoder::{Decoder, Forms};
 use super::edits::edited;
 
 /// [`Share::from_bytes`].
 pub const SHARE: Decoder = Decoder {
     name: "share",
+    forms: Forms::One,
     accepted: || vec![pattern(SHARE_BYTES)],
     decode_and_encode: |bytes| Some(Share::from_bytes(bytes).ok()?.to_bytes().to_vec()),
 };
@@ -20,6 +21,7 @@ pub const SHARE: Decoder = Decoder {
 /// [`UnlockVector::from_bytes`].
 pub const UNLOCK_VECTOR: Decoder = Decoder {
     name: "unlock vector",
+    forms: Forms::One,
     accepted: || vec![pattern(UNLOCK_BYTES)],
     decode_and_encode: |bytes| Some(UnlockVector::from_bytes(bytes).ok()?.to_bytes().to_vec()),
 };
@@ -27,6 +29,7 @@ pub const UNLOCK_VECTOR: Decoder = Decoder {
 /// [`DealerAnswer::from_bytes`].
 pub const DEALER_ANSWER: Decoder = Decoder {
     name: "dealer answer",
+    forms: Forms::One,
     accepted: || vec![pattern(DealerAnswer::BYTES)],
     decode_and_encode: |bytes| Some(DealerAnswer::from_bytes(bytes).ok()?.to_bytes().to_vec()),
 };
@@ -34,6 +37,7 @@ pub const DEALER_ANSWER: Decoder = Decoder {
 /// [`RunningSum::add`] of two chunks.
 pub const CONTRIBUTION: Decoder = Decoder {
     name: "contribution",
+    forms: Forms::One,
     accepted: || vec![pattern(2 * CHUNK_BYTES)],
     decode_and_encode: |bytes| {
         let mut sum = RunningSum::new(2);

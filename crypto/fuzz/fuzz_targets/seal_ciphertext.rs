@@ -1,0 +1,7 @@
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    crypto_fuzz::seal_format::SEAL_CIPHERTEXT.fuzz(input);
+});
