@@ -17,7 +17,7 @@ use crate::tenseal::target_folder;
 /// When cargo cannot be started; what cargo or the simulation reports is in the exit code.
 pub fn simulate(libtorch: &Libtorch, arguments: &[OsString]) -> Result<ExitCode> {
     let fixed = EXPERIMENTS.iter().chain(&["simulate"]).map(OsStr::new);
-    run(libtorch, fixed, arguments)
+    run(cargo(libtorch, fixed, arguments))
 }
 
 /// Builds `experiments` for release and runs `experiments bench crypto ARGUMENTS`: the numbers into a file of the target folder
@@ -40,31 +40,44 @@ pub fn bench_crypto(
     let tenseal = python
         .into_iter()
         .flat_map(|python| [OsStr::new("--tenseal"), python.as_os_str()]);
-    run(libtorch, fixed.chain(tenseal), arguments)
+    run(cargo(libtorch, fixed.chain(tenseal), arguments))
 }
 
-/// Runs every test of the workspace; the last line is the test runner's own.
+/// Runs every test of the workspace; the last line is the test runner's own. Those that exchange files with TenSEAL find it in
+/// `python`, if there is one.
 ///
 /// # Errors
 ///
 /// When cargo cannot be started; failing tests are in the exit code.
-pub fn test(libtorch: &Libtorch, arguments: &[OsString]) -> Result<ExitCode> {
-    run(libtorch, ["test", "--workspace"].map(OsStr::new), arguments)
+pub fn test(
+    libtorch: &Libtorch,
+    python: Option<&Path>,
+    arguments: &[OsString],
+) -> Result<ExitCode> {
+    let mut command = cargo(libtorch, ["test", "--workspace"].map(OsStr::new), arguments);
+    if let Some(python) = python {
+        command.env("MYELIN_TENSEAL_PYTHON", python);
+    }
+    run(command)
 }
 
-fn run<'a>(
+fn cargo<'a>(
     libtorch: &Libtorch,
     fixed: impl IntoIterator<Item = &'a OsStr>,
     arguments: &'a [OsString],
-) -> Result<ExitCode> {
+) -> Command {
     // Cargo names itself to what it runs, so that a chosen toolchain stays chosen.
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(&cargo);
     command.args(fixed).args(arguments);
     libtorch.add_to(&mut command);
+    command
+}
+
+fn run(mut command: Command) -> Result<ExitCode> {
     let status = command
         .status()
-        .with_context(|| format!("cannot start {}", cargo.display()))?;
+        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
     Ok(exit_code(status))
 }
 

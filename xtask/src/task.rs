@@ -18,14 +18,15 @@ usage: cargo xtask COMMAND
 
   simulate [-- ARGS]      get libtorch if needed, build with optimisation, run `experiments simulate ARGS`
   bench crypto [-- ARGS]  get libtorch and TenSEAL if needed, build with optimisation, run `experiments bench crypto ARGS`
-  test [-- ARGS]          get libtorch if needed, run every test of the workspace (ARGS go to `cargo test`)
+  test [-- ARGS]          get libtorch and TenSEAL if needed, run every test of the workspace (ARGS go to `cargo test`)
   libtorch                get libtorch if needed, print its folder
   help                    print this
 
 libtorch is kept in the user's cache folder, so that clones share it. Nothing is fetched when LIBTORCH
 (a folder with lib/ and include/) or LIBTORCH_USE_PYTORCH (an installed PyTorch) is set.
 `cargo xtask simulate -- --help` lists what the simulation takes, and so for `bench crypto`. TenSEAL, which the
-cryptography is compared with, goes into the target folder; where that fails, the comparison is left out.";
+cryptography is compared with and exchanges files with, goes into the target folder; where that fails, the comparison
+and the tests of the files are left out.";
 
 /// One command, read from the command line.
 #[derive(Debug, PartialEq, Eq)]
@@ -110,9 +111,14 @@ impl Task {
             Self::Simulate(arguments) => cargo::simulate(&libtorch_for_a_build()?, &arguments),
             Self::BenchCrypto(arguments) => {
                 let libtorch = libtorch_for_a_build()?;
-                cargo::bench_crypto(&libtorch, python_with_tenseal().as_deref(), &arguments)
+                let python = python_with_tenseal("there will be nothing to compare with");
+                cargo::bench_crypto(&libtorch, python.as_deref(), &arguments)
             }
-            Self::Test(arguments) => cargo::test(&libtorch_for_a_build()?, &arguments),
+            Self::Test(arguments) => {
+                let libtorch = libtorch_for_a_build()?;
+                let python = python_with_tenseal("files will not be exchanged with TenSEAL");
+                cargo::test(&libtorch, python.as_deref(), &arguments)
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! TenSEAL for the benchmark, in a virtual environment of its own under the target folder.
+//! TenSEAL for the benchmark and the tests, in a virtual environment of its own under the target folder.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -8,17 +8,17 @@ use anyhow::{Context, Result, ensure};
 
 use crate::prerequisites::python;
 
-/// The release that the benchmark is written for.
+/// The release that benchmark and tests are written for.
 pub const TENSEAL_VERSION: &str = "0.3.18";
 
 /// A Python that can import TenSEAL, installed now if it was not.
 ///
-/// None where that does not work out: the benchmark runs without, too. Why not is told on stderr.
-pub fn python_with_tenseal() -> Option<PathBuf> {
+/// None where that does not work out: benchmark and tests run without, too. Why, and what goes `without`, is told on stderr.
+pub fn python_with_tenseal(without: &str) -> Option<PathBuf> {
     match provide(&target_folder().join(format!("tenseal-{TENSEAL_VERSION}"))) {
         Ok(python) => Some(python),
         Err(error) => {
-            eprintln!("there will be nothing to compare with: {error:#}");
+            eprintln!("{without}: {error:#}");
             None
         }
     }

@@ -160,6 +160,7 @@ fn cargo_gets_the_cached_libtorch_and_its_exit_code_is_ours() -> Outcome {
         let variables = [
             ("XDG_CACHE_HOME", home.join(".cache")),
             ("CARGO", cargo.clone().into()),
+            ("CARGO_TARGET_DIR", path.join("target")),
         ];
         let variables = variables
             .each_ref()
@@ -219,6 +220,43 @@ fn the_benchmark_gets_tenseal_if_python_can_have_it() -> Outcome {
             assert!(installed.ends_with(" tenseal==0.3.18\n"), "{installed}");
         } else {
             assert!(messages(&output).contains("nothing to compare with"));
+        }
+    }
+    Ok(())
+}
+
+#[test]
+#[cfg(all(target_os = "linux", target_arch = "x86_64", target_env = "gnu"))]
+fn the_tests_get_tenseal_if_python_can_have_it() -> Outcome {
+    let folder = TempDir::new()?;
+    let (home, libtorch) = home_with_libtorch(folder.path())?;
+    for (stand_in, has_tenseal) in [("python-with-venv", true), ("python-without-pip", false)] {
+        let path = folder.path().join(stand_in);
+        let target = path.join("target");
+        let variables = [
+            ("XDG_CACHE_HOME", home.join(".cache")),
+            ("CARGO", format!("{STAND_INS}/cargo-that-tells").into()),
+            ("CARGO_TARGET_DIR", target.clone()),
+        ];
+        let variables = variables
+            .each_ref()
+            .map(|(name, value)| (*name, value.to_str().expect("a plain name")));
+        let programs = [("c++", "compiler"), ("python3", stand_in)];
+        let output = xtask(&path, &programs, &variables, &["test"]);
+        let python = target.join("tenseal-0.3.18/bin/python");
+        let python = format!("MYELIN_TENSEAL_PYTHON={} ", python.display());
+        assert_eq!(
+            String::from_utf8(output.stdout.clone())?,
+            format!(
+                "LIBTORCH={} {}test --workspace\n",
+                libtorch.display(),
+                if has_tenseal { &python } else { "" },
+            ),
+            "{}",
+            messages(&output)
+        );
+        if !has_tenseal {
+            assert!(messages(&output).contains("not be exchanged with TenSEAL"));
         }
     }
     Ok(())
