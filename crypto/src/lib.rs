@@ -1,9 +1,9 @@
 //! The mathematics of myelin's protection: the sealed sum of updates and CKKS for the conditioning.
 //!
 //! ```text
-//!   sealed_sum                 ckks
-//!   quantise, mask, share,     encode, encrypt, multiply,
-//!   add, open                  relinearise, rescale, decrypt
+//!   sealed_sum                 ckks                            <--  seal_format
+//!   quantise, mask, share,     encode, encrypt, multiply,           files of SEAL
+//!   add, open                  relinearise, rescale, decrypt        and TenSEAL
 //!        \                      /
 //!         ring: prime moduli, transforms, polynomials, sampling
 //!         hash: labelled hashes, key derivation, trees

@@ -16,7 +16,7 @@
 //!    object within another. A release before 4.4 reads of 4.x its own files only, but every release reads
 //!    those of 3.7, which lack one field of a ciphertext. So 3.7 is what is written.
 //! 2. **Compression.** Members stand as they are, or as a frame of zstd, which is TenSEAL's way. Written is without: every
-//!    release reads that. The memory that reading takes is bounded by the parameters and by four times the file.
+//!    release reads that. The memory that reading takes is bounded by the parameters and by a few times the file.
 //! 3. **Levels.** An object names the level it belongs to by `parms_id`, a BLAKE2b hash of degree and primes. Keys have
 //!    all primes, fresh ciphertexts all but the special one, and each rescale drops the last. Who has other
 //!    parameters finds the name unknown.
