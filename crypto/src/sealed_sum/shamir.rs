@@ -227,6 +227,7 @@ fn add_multiple(sum: &mut [u64], vector: &[u16], factor: u64) {
 mod tests {
     use super::*;
     use crate::ring::{Prg, centred_binomial};
+    use crate::sealed_sum::field::power;
     use proptest::prelude::*;
 
     fn hospital(number: usize) -> HospitalId {
@@ -303,6 +304,54 @@ mod tests {
             let third = f(4) - 3 * f(3) + 3 * f(2) - f(1);
             assert_eq!([first % p, second % p, third % p], [0; 3], "element {k}");
         }
+    }
+
+    /// Property 3, solved: whatever the secret may be, the equations of t-1 shares have a polynomial that goes with it, and
+    /// only one.
+    #[test]
+    fn every_candidate_fits_fewer_shares_than_the_threshold_in_exactly_one_way() {
+        for t in [2, 3, 7] {
+            let colluders: Vec<_> = (1..t).map(|place| hospital(17 * place)).collect();
+            let shares = Dealing::new(&secret(1), t, &key(9), &key(10)).share_out(&colluders);
+            for (element, candidate) in [0, 4095]
+                .into_iter()
+                .flat_map(|k| (0..65).map(move |c| (k, c)))
+            {
+                // Those of -32..=32, modulo p.
+                let candidate = (candidate + P - 32) % P;
+                let equations = shares.iter().map(|(id, share)| {
+                    let powers = (1..t as u64).map(|exponent| power(id.get().into(), exponent));
+                    let value = u64::from(share.secret.elements()[element]);
+                    powers.chain([(value + P - candidate) % P]).collect()
+                });
+                let polynomial = only_solution(equations.collect()).expect("one and no more");
+                for (id, share) in &shares {
+                    let terms = (1..).zip(&polynomial);
+                    let sum: u64 = terms.map(|(e, c)| power(id.get().into(), e) * c % P).sum();
+                    let value = u64::from(share.secret.elements()[element]);
+                    assert_eq!((candidate + sum) % P, value, "t = {t}");
+                }
+            }
+        }
+    }
+
+    /// Gauss and Jordan's elimination modulo p, of rows whose last number is the right side. Nothing, if there is not exactly
+    /// one solution.
+    fn only_solution(mut rows: Vec<Vec<u64>>) -> Option<Vec<u64>> {
+        for column in 0..rows.len() {
+            let pivot = (column..rows.len()).find(|&row| rows[row][column] != 0)?;
+            rows.swap(column, pivot);
+            let scale = inverse(rows[column][column]);
+            let normed: Vec<u64> = rows[column].iter().map(|x| x * scale % P).collect();
+            for row in &mut rows {
+                let multiple = row[column];
+                for (x, pivot) in row.iter_mut().zip(&normed) {
+                    *x = (*x + (P - multiple) * pivot) % P;
+                }
+            }
+            rows[column] = normed;
+        }
+        rows.iter().map(|row| row.last().copied()).collect()
     }
 
     #[test]

@@ -2,6 +2,8 @@
 
 use super::*;
 use crate::ring::Modulus;
+use crate::sealed_sum::field::inverse;
+use crate::sealed_sum::shamir::{lagrange_at_zero, rebuild};
 
 /// DELTA: the step between two neighbouring messages.
 const STEP: u64 = 1 << 13;
@@ -13,21 +15,29 @@ fn shift_word(bytes: &mut [u8], word: usize, by: u64) {
     *place = shifted.to_le_bytes();
 }
 
-/// The share with one element changed by one; elements from 4096 are the mask scalars.
-fn share_off_by_one(share: &Share, element: usize) -> Share {
+/// The share with one element larger; elements from 4096 are the mask scalars.
+fn shifted_share(share: &Share, element: usize, by: u32) -> Share {
     let mut bytes = share.to_bytes();
     let pair = [bytes[2 * element], bytes[2 * element + 1]];
-    let changed = (u32::from(u16::from_le_bytes(pair)) + 1) % SHARE_MODULUS;
+    let changed = (u32::from(u16::from_le_bytes(pair)) + by) % SHARE_MODULUS;
     bytes[2 * element..2 * element + 2].copy_from_slice(&(changed as u16).to_le_bytes());
     Share::from_bytes(&bytes).expect("still below p")
 }
 
-fn off_by_one(answer: &UnlockVector, element: usize) -> UnlockVector {
+fn share_off_by_one(share: &Share, element: usize) -> Share {
+    shifted_share(share, element, 1)
+}
+
+fn shifted(answer: &UnlockVector, element: usize, by: u32) -> UnlockVector {
     let mut bytes = answer.to_bytes().to_vec();
     bytes.extend([0; 16]);
     let share = Share::from_bytes(&bytes).expect("a valid share");
-    let changed = share_off_by_one(&share, element).to_bytes();
+    let changed = shifted_share(&share, element, by).to_bytes();
     UnlockVector::from_bytes(&changed[..UNLOCK_BYTES]).expect("still below p")
+}
+
+fn off_by_one(answer: &UnlockVector, element: usize) -> UnlockVector {
+    shifted(answer, element, 1)
 }
 
 fn ids(places: &[usize]) -> Vec<HospitalId> {
@@ -265,6 +275,37 @@ fn one_wrong_answer_is_refused_or_left_out_and_named() {
         opened(round.open(&round.sum, &answers)).wrong_answers,
         ids(&[7])
     );
+}
+
+/// Property 4: the summed secret off by one in a single coefficient is as small as before, and the noise tells.
+#[test]
+fn a_secret_off_by_one_in_one_coefficient_does_not_fit() {
+    let round = Scenario::new();
+    let mut answers = round.answers(0..7);
+    let rebuilt = |answers: &[(HospitalId, UnlockVector)]| {
+        let answers: Vec<_> = answers.iter().map(|(id, vector)| (*id, vector)).collect();
+        (
+            rebuild(&answers, 0..RING_DEGREE),
+            lagrange_at_zero(&answers),
+        )
+    };
+    let (right, factors) = rebuilt(&answers);
+    let element = (0..RING_DEGREE)
+        .find(|&k| right[k] == 0)
+        .expect("a small secret");
+    // What one answer has to be off by for the secret to be off by one.
+    let change = inverse(factors[2]) as u32;
+    answers[2].1 = shifted(&answers[2].1, element, change);
+    let (wrong, _) = rebuilt(&answers);
+    let differences = (0..RING_DEGREE).map(|k| wrong[k] - right[k]);
+    let expected = (0..RING_DEGREE).map(|k| i64::from(k == element));
+    assert!(differences.eq(expected));
+
+    let fault = round.fault(&round.sum, &answers);
+    assert!(matches!(
+        fault,
+        OpenFault::SecretDoesNotFit { tried: 1, .. }
+    ));
 }
 
 /// Two wrong answers of ten, with three to spare: more than the redundancy places, and every choice is tried.
