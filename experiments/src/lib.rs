@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bench;
+mod cache_folder;
 pub mod commands;
 pub mod ms60_tree;
 pub mod phantom;

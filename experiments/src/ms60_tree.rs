@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! DIR/hospital-K/data/Supplementary Table 1 for patient info .xlsx
-//! DIR/hospital-K/data/Patient-J/J-Flair.nii
+//! DIR/hospital-K/data/Patient-J/J-Flair.nii, J-T1.nii, J-T2.nii
+//! DIR/hospital-K/data/Patient-J/J-LesionSeg-Flair.nii, ..: 1 in lesions, else 0
 //! ```
 
 use std::{
@@ -11,14 +12,14 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use model::data::{Feature, Volume};
+use model::data::{Contrast, Feature, Volume};
 use ndarray::ArrayView3;
 use ndarray::ShapeBuilder;
-use nifti::{NiftiHeader, writer::WriterOptions};
+use nifti::{NiftiError, NiftiHeader, writer::WriterOptions};
 use rayon::prelude::*;
 use rust_xlsxwriter::{Workbook, XlsxError};
 
-use crate::phantom::{ClinicalDraw, Contrast, PhantomSettings, draw_clinical, generate_patient};
+use crate::phantom::{ClinicalDraw, PhantomSettings, draw_clinical, generate_patient};
 
 /// Writes each hospital's part, given as the patients' indices; `step` is called after every patient. Gives the folders.
 ///
@@ -104,20 +105,64 @@ fn write_part(
         let number = index + 1;
         let patient = folder.join(format!("Patient-{number}"));
         fs::create_dir(&patient).with_context(cannot)?;
-        let volume =
-            generate_patient(settings, index).slab(Contrast::Flair, settings.slices_per_patient);
-        write_volume(&patient.join(format!("{number}-Flair.nii")), &volume).with_context(cannot)?;
+        write_scans(&patient, number, settings, index).with_context(cannot)?;
         step();
         Ok(())
     })
 }
 
-/// NIfTI-1, float32, uncompressed. A volume's axes run to the patient's left, back and head; NIfTI's to the right, front and head.
+fn write_scans(
+    folder: &Path,
+    number: usize,
+    settings: &PhantomSettings,
+    index: usize,
+) -> anyhow::Result<()> {
+    let phantom = generate_patient(settings, index);
+    let planes = settings.slices_per_patient;
+    let shares = phantom.slab_lesion_shares(planes);
+    for (contrast, name) in [
+        (Contrast::Flair, "Flair"),
+        (Contrast::T1, "T1"),
+        (Contrast::T2, "T2"),
+    ] {
+        let volume = phantom.slab(contrast, planes);
+        let path = folder.join(format!("{number}-{name}.nii"));
+        write_volume(&path, &volume)?;
+        // All contrasts are taken on one grid, so that they share a mask.
+        let path = folder.join(format!("{number}-LesionSeg-{name}.nii"));
+        write_mask(&path, &shares)?;
+    }
+    Ok(())
+}
+
+/// NIfTI-1, float32, uncompressed.
 fn write_volume(path: &Path, volume: &Volume) -> anyhow::Result<()> {
+    let [nx, ny, nz] = volume.dims();
+    let voxels = ArrayView3::from_shape((nx, ny, nz).f(), volume.voxels())?;
+    WriterOptions::new(path)
+        .reference_header(&header(volume))
+        .write_nifti(&voxels)
+        .map_err(at(path))
+}
+
+/// The same in uint8: 1 where more than half of a voxel is filled, else 0.
+fn write_mask(path: &Path, shares: &Volume) -> anyhow::Result<()> {
+    let filled = |&share: &f32| u8::from(share > 0.5);
+    let mask: Vec<u8> = shares.voxels().iter().map(filled).collect();
+    let [nx, ny, nz] = shares.dims();
+    let voxels = ArrayView3::from_shape((nx, ny, nz).f(), &mask)?;
+    WriterOptions::new(path)
+        .reference_header(&header(shares))
+        .write_nifti(&voxels)
+        .map_err(at(path))
+}
+
+/// A volume's axes run to the patient's left, back and head; NIfTI's to the right, front and head.
+fn header(volume: &Volume) -> NiftiHeader {
     let [nx, ny, nz] = volume.dims();
     let [dx, dy, dz] = volume.spacing_mm().map(|mm| mm as f32);
     let centre = |count: usize, mm: f32| 0.5 * (count as f32 - 1.0) * mm;
-    let header = NiftiHeader {
+    NiftiHeader {
         pixdim: [1.0, dx, dy, dz, 0.0, 0.0, 0.0, 0.0],
         xyzt_units: MILLIMETRES,
         sform_code: SCANNER_FRAME,
@@ -125,12 +170,11 @@ fn write_volume(path: &Path, volume: &Volume) -> anyhow::Result<()> {
         srow_y: [0.0, -dy, 0.0, centre(ny, dy)],
         srow_z: [0.0, 0.0, dz, -centre(nz, dz)],
         ..NiftiHeader::default()
-    };
-    let voxels = ArrayView3::from_shape((nx, ny, nz).f(), volume.voxels())?;
-    WriterOptions::new(path)
-        .reference_header(&header)
-        .write_nifti(&voxels)
-        .map_err(|error| anyhow!("{}: {error}", path.display()))
+    }
+}
+
+fn at(path: &Path) -> impl FnOnce(NiftiError) -> anyhow::Error {
+    move |error| anyhow!("{}: {error}", path.display())
 }
 
 /// The table as the data set has it: a title, the header, a row a patient. The signs that EDSS is computed from stay empty.
@@ -228,10 +272,10 @@ const COLUMNS: [&str; 29] = [
 
 #[cfg(test)]
 mod tests {
-    use model::data::{LoadOptions, load_cohort};
+    use model::data::{LoadOptions, load_cohort, read_nifti};
 
     use super::*;
-    use crate::phantom::cohort;
+    use crate::phantom::cohort_in;
 
     const SETTINGS: PhantomSettings = PhantomSettings {
         patients: 5,
@@ -251,11 +295,13 @@ mod tests {
             .expect("written");
         assert_eq!(steps.into_inner(), 5);
         assert_eq!(folders[1], root.path().join("hospital-2").join("data"));
-        let made = cohort(&SETTINGS, || ());
+        let contrasts = Contrast::ALL.to_vec();
+        let made = cohort_in(&contrasts, &SETTINGS, || ());
         for (folder, part) in folders.iter().zip([vec![0, 3], vec![1, 2, 4]]) {
             let read = load_cohort(
                 folder,
                 &LoadOptions {
+                    contrasts: contrasts.clone(),
                     strict: true,
                     ..LoadOptions::default()
                 },
@@ -284,6 +330,31 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_mask_lies_on_the_lesions_of_its_scan() {
+        let root = tempfile::tempdir().expect("a folder");
+        let folders = write_phantom(root.path(), &SETTINGS, &[vec![2]], || ()).expect("written");
+        let read = |name: &str| {
+            let path = folders[0].join("Patient-3").join(name);
+            read_nifti(&path).expect("read").volume
+        };
+        let (scan, mask) = (read("3-Flair.nii"), read("3-LesionSeg-Flair.nii"));
+        assert_eq!(
+            (mask.dims(), mask.spacing_mm()),
+            (scan.dims(), scan.spacing_mm())
+        );
+        let mean = |inside: f32| {
+            let voxels = scan.voxels().iter().zip(mask.voxels());
+            let chosen = voxels.filter(|(_, mask)| **mask == inside);
+            let (sum, count) = chosen.fold((0.0, 0.0), |(sum, count), (voxel, _)| {
+                (sum + f64::from(*voxel), count + 1.0)
+            });
+            sum / count
+        };
+        assert!(mean(1.0) > 1.5 * mean(0.0), "lesions are bright on FLAIR");
+        assert_eq!(read("3-LesionSeg-T1.nii"), mask);
     }
 
     #[test]

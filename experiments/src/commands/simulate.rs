@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use model::device::DeviceChoice;
+use model::{data::LoadOptions, device::DeviceChoice};
 
 use crate::simulation::{self, PlannedDrop};
 
@@ -30,6 +30,16 @@ pub struct SimulateOptions {
     /// With a folder: refuse it if anything in it must be left out, instead of counting what was
     #[arg(long)]
     pub strict: bool,
+    /// Which scans of each patient: flair, t1, t2, with commas between; the slices of those named follow one another
+    #[arg(long, value_name = "LIST", default_value = "flair")]
+    pub contrasts: String,
+    /// With a folder: most memory for scans on their way and for the slices that stay
+    #[arg(long, value_name = "MIB", default_value_t = LoadOptions::MEMORY_LIMIT_MIB)]
+    pub memory_limit_mib: u64,
+    /// With a folder: prepare every slice anew, instead of keeping prepared ones (images of patients, mode 0600) in the user's
+    /// cache folder, myelin/slices
+    #[arg(long)]
+    pub no_cache: bool,
     /// Patients of the phantom, over all hospitals [default: 120]
     #[arg(long, value_name = "P")]
     pub patients: Option<usize>,

@@ -1,11 +1,11 @@
 //! Scanning: from anatomy and lesions to a volume in the scanner's units.
 
-use model::data::{IMAGE_SIDE, Volume};
+use model::data::{Contrast, IMAGE_SIDE, Volume};
 
 use super::PhantomPatient;
 use super::anatomy::Site;
 use super::lesions::LesionShare;
-use super::tissue::{Contrast, Mixture, Tissue};
+use super::tissue::{Mixture, Tissue};
 use super::waves::Waves;
 
 impl PhantomPatient {
@@ -26,9 +26,20 @@ impl PhantomPatient {
 
     /// Share of each voxel of [`Self::volume`] that lesions fill. Above 0.5 is the usual mask.
     pub fn lesion_shares(&self) -> Volume {
-        let grid = Grid::HEAD;
+        self.shares(&Grid::HEAD)
+    }
+
+    /// The same for [`Self::slab`].
+    ///
+    /// # Panics
+    /// If `planes` is 0.
+    pub fn slab_lesion_shares(&self, planes: usize) -> Volume {
+        self.shares(&Grid::slab(planes))
+    }
+
+    fn shares(&self, grid: &Grid) -> Volume {
         let mut shares = Vec::with_capacity(grid.voxels());
-        self.visit(&grid, |_, row| {
+        self.visit(grid, |_, row| {
             shares.extend(row.iter().map(|(_, lesion)| lesion.filled));
         });
         grid.volume(shares)

@@ -23,14 +23,13 @@ mod shapes;
 mod tissue;
 mod waves;
 
-use model::data::{Edss, FEATURES, Patient, SliceChoice, axial_slices};
+use model::data::{Contrast, Edss, FEATURES, Patient, SliceChoice, axial_slices};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
 pub use clinical::{ClinicalDraw, Correlation};
 pub use scanner::ScannerProfile;
-pub use tissue::Contrast;
 
 use anatomy::Anatomy;
 use lesions::Lesions;
@@ -123,9 +122,21 @@ pub fn generate_patient(settings: &PhantomSettings, index: usize) -> PhantomPati
 /// # Panics
 /// If no slices are asked for.
 pub fn cohort(settings: &PhantomSettings, progress: impl Fn() + Sync) -> Vec<Patient> {
+    cohort_in(&[Contrast::Flair], settings, progress)
+}
+
+/// As [`cohort`], with the slices of these contrasts, one contrast after the other.
+///
+/// # Panics
+/// If no slices are asked for.
+pub fn cohort_in(
+    contrasts: &[Contrast],
+    settings: &PhantomSettings,
+    progress: impl Fn() + Sync,
+) -> Vec<Patient> {
     let patients = (0..settings.patients).into_par_iter().map(|index| {
         let phantom = generate_patient(settings, index);
-        let patient = phantom.patient(settings.slices_per_patient);
+        let patient = phantom.patient(contrasts, settings.slices_per_patient);
         progress();
         patient
     });
@@ -133,18 +144,24 @@ pub fn cohort(settings: &PhantomSettings, progress: impl Fn() + Sync) -> Vec<Pat
 }
 
 impl PhantomPatient {
-    /// The patient with `slices` FLAIR slices, cut by the same code as those of a real scan.
+    /// The patient with `slices` slices of each contrast, cut by the same code as those of a real
+    /// scan.
     ///
     /// # Panics
     /// If `slices` is 0.
-    pub fn patient(&self, slices: usize) -> Patient {
-        let slab = self.slab(Contrast::Flair, slices);
+    pub fn patient(&self, contrasts: &[Contrast], slices: usize) -> Patient {
+        let of_contrast = |&contrast: &Contrast| {
+            axial_slices(
+                &self.slab(contrast, slices),
+                SliceChoice::All { drop_empty: false },
+            )
+            .expect("every plane of the slab shows the brain")
+        };
         Patient {
             id: self.id.clone(),
             edss: self.edss,
             features: self.features,
-            slices: axial_slices(&slab, SliceChoice::All { drop_empty: false })
-                .expect("every plane of the slab shows the brain"),
+            slices: contrasts.iter().flat_map(of_contrast).collect(),
         }
     }
 }
@@ -224,6 +241,16 @@ mod tests {
         assert!(cohort(&alone, || ()) == cohort(&SMALL, || ())[..1]);
         let other = PhantomSettings { seed: 8, ..alone };
         assert!(cohort(&other, || ())[0].slices != cohort(&alone, || ())[0].slices);
+    }
+
+    #[test]
+    fn slices_of_several_contrasts_follow_one_another() {
+        let flair = cohort(&SMALL, || ());
+        let both = cohort_in(&[Contrast::T2, Contrast::Flair], &SMALL, || ());
+        for (flair, both) in flair.iter().zip(&both) {
+            assert_eq!(both.slices.len(), 6);
+            assert!(both.slices[3..] == flair.slices[..] && both.slices[..3] != flair.slices[..]);
+        }
     }
 
     #[test]

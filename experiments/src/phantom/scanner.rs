@@ -3,7 +3,9 @@
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
-use super::tissue::{Contrast, Field, Sequence, SignalTable, Tissue};
+use model::data::Contrast;
+
+use super::tissue::{Field, Sequence, SignalTable, Tissue};
 
 /// A scanner and the protocol it runs. Hospitals that own different ones see different pictures.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -63,17 +63,6 @@ impl Mixture {
     }
 }
 
-/// Which kind of picture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Contrast {
-    /// T2-weighted with the fluid's signal nulled: lesions stand out.
-    Flair,
-    /// T1-weighted: white matter brightest, lesions dark.
-    T1,
-    /// T2-weighted: fluid brightest, lesions bright.
-    T2,
-}
-
 /// Field strength, which sets relaxation times.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {

@@ -47,6 +47,8 @@ pub struct ModelCard {
 pub struct CardData {
     /// `phantom`, or the folder's name.
     pub source: String,
+    /// Scans of each patient: `flair`, `t1`, `t2`.
+    pub contrasts: Vec<&'static str>,
     /// Patients' parts: `patient` or `slice`.
     pub split: &'static str,
     /// Names of the classes in the order of the outputs.
@@ -109,6 +111,7 @@ impl ModelCard {
             notice: "Not a medical device. Not for diagnosis, prognosis or treatment of anybody.",
             data: CardData {
                 source: summary.data.clone(),
+                contrasts: summary.contrasts.clone(),
                 split: summary.split,
                 classes: task.class_names(),
                 edss_cuts: match manifest.task {

@@ -1,9 +1,9 @@
 //! The patients, and which hospital has which.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::OnceLock};
 
 use anyhow::{Context, bail};
-use model::data::{Cuts, LoadOptions, Patient, SplitKind, load_cohort};
+use model::data::{Cuts, Patient, SplitKind, load_cohort};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha20Rng;
 
@@ -38,16 +38,21 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
                 ..PhantomSettings::default()
             };
             let stage = progress.stage("making phantom patients", *patients);
-            (phantom::cohort(&settings, || stage.step()), Vec::new(), 0)
+            let contrasts = &plan.loading.contrasts;
+            let patients = phantom::cohort_in(contrasts, &settings, || stage.step());
+            (patients, Vec::new(), 0)
         }
         DataSource::Folder(folder) => {
             progress.line(format!("reading {}", folder.display()));
-            let options = LoadOptions {
-                strict: plan.strict,
-                ..LoadOptions::default()
-            };
-            let cohort = load_cohort(folder, &options, |_| ())
-                .with_context(|| format!("--data {}", folder.display()))?;
+            let stage = OnceLock::new();
+            let cohort = load_cohort(folder, &plan.loading, |at| {
+                let stage = stage.get_or_init(|| progress.stage("reading scans", at.scans));
+                if at.done > 0 {
+                    stage.step();
+                }
+            })
+            .with_context(|| format!("--data {}", folder.display()))?;
+            drop(stage);
             let report = &cohort.report;
             let mut warnings = vec![format!(
                 "{} patients with images and a row; {} rows without images left out",
@@ -75,6 +80,10 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
         .iter()
         .map(|patient| task.class_of(patient.edss, Cuts::default()))
         .collect();
+    let scores = patients.iter().map(|patient| patient.edss);
+    task.require_every_class(scores, Cuts::default()).context(
+        "nothing can learn a class that nobody has: choose the other --task, or more or other patients",
+    )?;
     let parts = deal_equally(&classes, hospitals, plan.seed);
     let fewest = parts.iter().map(Vec::len).min().unwrap_or(0);
     if plan.split == SplitKind::Patient && fewest < FEWEST_TO_SPLIT {

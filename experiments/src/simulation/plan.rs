@@ -7,13 +7,14 @@ use std::{
 
 use coordinator::settings::RunSettings;
 use model::{
-    data::SplitKind,
+    data::{Contrast, ContrastError, LoadOptions, SplitKind},
     device::{Device, DeviceError},
 };
 use protocol::manifest::{Conditioning, Task};
 
 use super::fault_plan::{FaultPlan, FaultPlanError};
 use crate::{
+    cache_folder::slice_cache,
     commands::{ConditioningName, ProfileName, SimulateOptions, SplitName, TaskName, UpdatesName},
     phantom::PhantomSettings,
 };
@@ -27,8 +28,8 @@ pub struct Plan {
     pub hospitals: u8,
     /// Where patients come from.
     pub source: DataSource,
-    /// Whether anything left out of a folder is an error.
-    pub strict: bool,
+    /// What is read of a folder, and which contrasts of the phantom are made.
+    pub loading: LoadOptions,
     /// How each hospital cuts its patients.
     pub split: SplitKind,
     /// The conditioning as it was asked for, for the summary.
@@ -126,7 +127,7 @@ impl Plan {
             },
             hospitals: options.hospitals,
             source,
-            strict: options.strict,
+            loading: loading(options)?,
             split: match options.split {
                 SplitName::Patient => SplitKind::Patient,
                 SplitName::Slice => SplitKind::Slice,
@@ -234,6 +235,28 @@ fn source(options: &SimulateOptions) -> Result<(DataSource, Vec<String>), PlanEr
     Ok((DataSource::Phantom { patients, slices }, Vec::new()))
 }
 
+fn loading(options: &SimulateOptions) -> Result<LoadOptions, PlanError> {
+    if options.memory_limit_mib == 0 {
+        return Err(PlanError::OutOfRange {
+            option: "--memory-limit-mib",
+            found: 0,
+            least: 1,
+            most: u64::MAX,
+        });
+    }
+    Ok(LoadOptions {
+        contrasts: Contrast::list(&options.contrasts)?,
+        strict: options.strict,
+        memory_limit_mib: options.memory_limit_mib,
+        cache: if options.no_cache {
+            None
+        } else {
+            slice_cache()
+        },
+        ..LoadOptions::default()
+    })
+}
+
 /// The folder must be absent or empty: an earlier run is never overwritten.
 fn check_out(folder: &Path) -> Result<(), PlanError> {
     match std::fs::read_dir(folder) {
@@ -312,6 +335,9 @@ pub enum PlanError {
     /// No device of that name.
     #[error("--device: {0}")]
     Device(#[from] DeviceError),
+    /// No such scans.
+    #[error("--contrasts: {0}")]
+    Contrasts(#[from] ContrastError),
     /// No such data.
     #[error("--data {}: there is no such folder; give one in MS60 layout, or leave --data out for the phantom", folder.display())]
     NoData {
@@ -415,6 +441,8 @@ mod tests {
                 &["t = 2", "m_min = 2"],
             ),
             (&["--device", "cuda:4096"], &["--device", "cpu"]),
+            (&["--contrasts", "flair,pd"], &["--contrasts", "'pd'", "t2"]),
+            (&["--memory-limit-mib", "0"], &["--memory-limit-mib"]),
         ] {
             let refusal = refusal(arguments);
             assert!(parts.iter().all(|part| refusal.contains(part)), "{refusal}");

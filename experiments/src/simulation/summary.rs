@@ -28,6 +28,8 @@ pub struct Summary {
     pub parameters: usize,
     /// `phantom`, or the folder.
     pub data: String,
+    /// `--contrasts`.
+    pub contrasts: Vec<&'static str>,
     /// `--task`.
     pub task: &'static str,
     /// `--split`.
@@ -184,6 +186,12 @@ impl Summary {
                 DataSource::Phantom { .. } => "phantom".to_owned(),
                 DataSource::Folder(folder) => folder.display().to_string(),
             },
+            contrasts: plan
+                .loading
+                .contrasts
+                .iter()
+                .map(|contrast| contrast.name())
+                .collect(),
             task: plan.task_name(),
             split: plan.split_name(),
             updates: plan.updates.to_string(),

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::{FEATURES, Feature, Patient, SliceChoice};
+use super::{Contrast, FEATURES, Feature, Patient, SliceChoice};
 
 /// Patients read from a folder, and the account of the reading.
 #[derive(Clone, Debug)]
@@ -22,28 +22,38 @@ pub struct LoadOptions {
     pub slices: SliceChoice,
     /// Whether anything left out is an error.
     pub strict: bool,
+    /// Most memory for scans on their way and for the slices that stay.
+    pub memory_limit_mib: u64,
+    /// Where prepared slices are kept for the next time, if anywhere.
+    pub cache: Option<CacheChoice>,
 }
 
-/// FLAIR, every slice that shows tissue, lenient.
+impl LoadOptions {
+    /// Enough for 60,000 slices beside the largest scan.
+    pub const MEMORY_LIMIT_MIB: u64 = 4096;
+}
+
+/// A folder for prepared slices: images of patients, in files for their owner alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CacheChoice {
+    /// The folder; made unless it is there.
+    pub folder: PathBuf,
+    /// Whether a reading removes from it what is not in the data folder any more, so that images
+    /// do not outlive their files. Not for a folder that several data sets share.
+    pub forget_others: bool,
+}
+
+/// FLAIR, every slice that shows tissue, lenient, no cache.
 impl Default for LoadOptions {
     fn default() -> Self {
         Self {
             contrasts: vec![Contrast::Flair],
             slices: SliceChoice::All { drop_empty: true },
             strict: false,
+            memory_limit_mib: Self::MEMORY_LIMIT_MIB,
+            cache: None,
         }
     }
-}
-
-/// A kind of MR image.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Contrast {
-    /// Fluid-attenuated inversion recovery, on which lesions are bright and fluid is dark.
-    Flair,
-    /// T1-weighted.
-    T1,
-    /// T2-weighted.
-    T2,
 }
 
 /// Counts and names of what a loader met. Holds no clinical value.
@@ -61,6 +71,10 @@ pub struct LoadReport {
     pub bad_rows: Vec<BadRow>,
     /// How often each feature is missing among the patients kept.
     pub missing_features: [usize; FEATURES],
+    /// Scans whose slices came from the cache.
+    pub cached: usize,
+    /// Entries of the cache that were damaged and have been made again.
+    pub damaged_cache_entries: usize,
     /// Oddities that left nothing out.
     pub warnings: Vec<String>,
 }
@@ -117,6 +131,10 @@ impl fmt::Display for LoadReport {
                     feature.name()
                 )?;
             }
+        }
+        if self.damaged_cache_entries > 0 {
+            let count = self.damaged_cache_entries;
+            write!(f, "\n{count} damaged entries of the cache made again")?;
         }
         for warning in &self.warnings {
             write!(f, "\n{warning}")?;
@@ -221,6 +239,31 @@ pub enum DataError {
         path: PathBuf,
         /// The first thing left out, in words.
         first_omission: Option<String>,
+    },
+    /// Reading one scan would take more than the whole limit.
+    #[error(
+        "reading {} takes up to {needed_mib} MiB, more than the limit of {limit_mib} MiB: raise \
+         `memory_limit_mib`, or take the file away",
+        path.display()
+    )]
+    LargeScan {
+        /// The scan.
+        path: PathBuf,
+        /// What it takes.
+        needed_mib: u64,
+        /// `memory_limit_mib`.
+        limit_mib: u64,
+    },
+    /// The slices that are to stay do not fit.
+    #[error(
+        "the prepared slices of {scans} scans do not fit into the limit of {limit_mib} MiB beside \
+         the largest scan: raise `memory_limit_mib`, or take fewer slices of each patient"
+    )]
+    Memory {
+        /// Scans in all.
+        scans: usize,
+        /// `memory_limit_mib`.
+        limit_mib: u64,
     },
     /// Something was left out and `strict` forbids it.
     #[error("{omission} (strict: nothing may be left out)")]

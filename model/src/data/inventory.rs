@@ -2,7 +2,10 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::{Contrast, Edss, FEATURES, LoadReport, Scan, ScanError, read_nifti};
+use super::{
+    Contrast, Edss, FEATURES, LoadReport, Scan, ScanError, read_nifti,
+    scan::{Extent, nifti_extent},
+};
 
 /// Who is in a data folder and which scans there are: what a layout finds.
 ///
@@ -64,6 +67,14 @@ impl ScanFiles {
     pub fn read(&self) -> Result<Scan, ScanError> {
         match self {
             Self::Nifti(path) => read_nifti(path),
+            Self::Dicom(_) => Err(ScanError::Dicom),
+        }
+    }
+
+    /// How large the scan is, from headers alone.
+    pub(super) fn extent(&self) -> Result<Extent, ScanError> {
+        match self {
+            Self::Nifti(path) => nifti_extent(path),
             Self::Dicom(_) => Err(ScanError::Dicom),
         }
     }

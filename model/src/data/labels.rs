@@ -30,6 +30,37 @@ impl Task {
         }
     }
 
+    /// Name for people and for machines: `binary`, `multiclass`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Binary => "binary",
+            Self::Multiclass => "multiclass",
+        }
+    }
+
+    /// Whether there is anyone to learn every class from.
+    ///
+    /// # Errors
+    /// The first class of which there is nobody.
+    pub fn require_every_class(
+        self,
+        scores: impl IntoIterator<Item = Edss>,
+        cuts: Cuts,
+    ) -> Result<(), EmptyClass> {
+        let mut patients = vec![0_usize; self.classes()];
+        for score in scores {
+            patients[self.class_of(score, cuts)] += 1;
+        }
+        match patients.iter().position(|&count| count == 0) {
+            Some(class) => Err(EmptyClass {
+                task: self,
+                class,
+                cuts,
+            }),
+            None => Ok(()),
+        }
+    }
+
     /// Class of a score, 0 the least disabled: the number of cuts below the score.
     pub fn class_of(self, edss: Edss, cuts: Cuts) -> usize {
         let above = |cut: f64| usize::from(edss.value() > cut);
@@ -38,6 +69,23 @@ impl Task {
             Self::Multiclass => above(cuts.multiclass[0]) + above(cuts.multiclass[1]),
         }
     }
+}
+
+/// A class of which there is no patient, so that nothing can learn to tell it.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+#[error(
+    "no patient is of class '{}' ({}) of the {} task",
+    task.class_names()[*class],
+    cuts.range(*task, *class),
+    task.name()
+)]
+pub struct EmptyClass {
+    /// The task.
+    pub task: Task,
+    /// The class, from 0.
+    pub class: usize,
+    /// Where the classes part.
+    pub cuts: Cuts,
 }
 
 /// Where the classes part: a score above a cut belongs to the class above it.
@@ -62,6 +110,21 @@ impl Cuts {
         binary: 4.0,
         multiclass: [1.5, 3.5],
     };
+
+    /// The scores of a class, in words: "EDSS above 2.0, up to 4.0".
+    fn range(self, task: Task, class: usize) -> impl fmt::Display {
+        let cuts: &[f64] = match task {
+            Task::Binary => &[self.binary],
+            Task::Multiclass => &self.multiclass,
+        };
+        let above = class.checked_sub(1).and_then(|below| cuts.get(below));
+        match (above, cuts.get(class)) {
+            (Some(above), Some(up_to)) => format!("EDSS above {above:.1}, up to {up_to:.1}"),
+            (Some(above), None) => format!("EDSS above {above:.1}"),
+            (None, Some(up_to)) => format!("EDSS up to {up_to:.1}"),
+            (None, None) => "any EDSS".to_owned(),
+        }
+    }
 }
 
 /// [`Cuts::AS_WRITTEN`].
@@ -148,5 +211,22 @@ mod tests {
             let error = wrong.parse::<LabelScheme>().expect_err("no such scheme");
             assert!(error.to_string().ends_with("use as-written or as-counted"));
         }
+    }
+
+    #[test]
+    fn a_class_with_no_patient_is_named_with_its_scores() {
+        let check = |task: Task, scores: &[f64]| {
+            let scores = scores.iter().filter_map(|&score| Edss::new(score));
+            let checked = task.require_every_class(scores, Cuts::default());
+            checked.map_err(|error| error.to_string())
+        };
+        assert_eq!(check(Task::Multiclass, &[1.0, 3.0, 6.5]), Ok(()));
+        let severe = "no patient is of class 'severe' (EDSS above 4.0) of the multiclass task";
+        assert_eq!(check(Task::Multiclass, &[1.0, 3.0]), Err(severe.to_owned()));
+        let mild =
+            "no patient is of class 'mild' (EDSS above 2.0, up to 4.0) of the multiclass task";
+        assert_eq!(check(Task::Multiclass, &[1.0, 6.5]), Err(mild.to_owned()));
+        let lower = "no patient is of class 'lower' (EDSS up to 2.0) of the binary task";
+        assert_eq!(check(Task::Binary, &[6.5]), Err(lower.to_owned()));
     }
 }

@@ -1,10 +1,23 @@
 //! From a data folder to a cohort: the layout is recognised, its scans are read and cut into slices.
+//!
+//! ```text
+//! Layout ──> Inventory ──> every scan, on all threads: hash ──> cache ──────────────┬──> Cohort
+//!                                                        └─> read, cut, into cache ─┘
+//! ```
 
-use std::path::Path;
+use std::{
+    collections::BTreeSet,
+    path::Path,
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+use rayon::prelude::*;
 
 use super::{
     BadFile, Cohort, DataError, Entry, Inventory, Layout, LoadOptions, LoadReport, Patient,
-    ScanError, ScanSource, Slice, axial_slices,
+    ScanError, ScanFiles, ScanSource, SliceChoice, axial_slices,
+    cache::{Key, Lookup, PIXEL_BYTES, Prepared, SliceCache},
+    memory::{Exceeded, MemoryBudget},
 };
 
 /// How far the reading is.
@@ -18,19 +31,22 @@ pub struct LoadProgress {
 
 /// Reads the cohort in a folder of any [`Layout`].
 ///
-/// Bad files, bad rows, rows without images and images without a row are left out and counted in
-/// the report, unless `options.strict`. `progress` is called before the first scan and after each.
+/// Scans are read on all threads of the current rayon pool; the cohort is the same at any number
+/// of them. Bad files, bad rows, rows without images and images without a row are left out and
+/// counted in the report, unless `options.strict`. `progress` is called before the first scan and
+/// after each, from whichever thread read it.
 ///
 /// # Errors
 /// No folder, no layout known here, no table, a table that cannot be read or has no ID or EDSS
-/// column, nobody left; in strict mode, whatever is left out first.
+/// column, more memory than `options` allow, nobody left; in strict mode, whatever is left out
+/// first.
 pub fn load_cohort(
     root: &Path,
     options: &LoadOptions,
     progress: impl Fn(LoadProgress) + Sync,
 ) -> Result<Cohort, DataError> {
     let inventory = Layout::recognise(root)?.inventory(root, options)?;
-    let Cohort { patients, report } = read_scans(inventory, options, progress);
+    let Cohort { patients, report } = read_inventory(inventory, options, progress)?;
     if options.strict
         && let Some(omission) = report.first_omission()
     {
@@ -45,37 +61,62 @@ pub fn load_cohort(
     Ok(Cohort { patients, report })
 }
 
-fn read_scans(
+fn read_inventory(
     inventory: Inventory,
     options: &LoadOptions,
     progress: impl Fn(LoadProgress) + Sync,
-) -> Cohort {
+) -> Result<Cohort, DataError> {
     let Inventory {
         entries,
         mut report,
     } = inventory;
-    let scans = entries.iter().map(|entry| entry.scans.len()).sum();
-    let mut done = 0;
-    progress(LoadProgress { done, scans });
+    let cache = options.cache.as_ref().and_then(|choice| {
+        let opened = SliceCache::open(&choice.folder);
+        let warning = |error| report.warnings.push(unusable_cache(&choice.folder, error));
+        opened.map_err(warning).ok()
+    });
+    let sources: Vec<&ScanSource> = entries.iter().flat_map(|entry| &entry.scans).collect();
+    let read = |source: &ScanSource| prepare(&source.files, options.slices, cache.as_ref());
+    let kept = |reading: &Reading| match &reading.prepared {
+        Ok(prepared) => prepared.slices.len() as u64 * PIXEL_BYTES,
+        Err(_) => 0,
+    };
+    let readings = read_all(&sources, options, progress, read, kept)?;
+    if let (Some(cache), Some(choice)) = (&cache, &options.cache) {
+        settle(
+            &readings,
+            cache,
+            &choice.folder,
+            choice.forget_others,
+            &mut report,
+        );
+    }
+    let mut readings = readings.into_iter();
     let mut patients = vec![];
-    for entry in entries {
-        let Entry {
-            id,
-            edss,
-            features,
-            scans: sources,
-        } = entry;
+    for Entry {
+        id,
+        edss,
+        features,
+        scans,
+    } in entries
+    {
         let mut slices = vec![];
-        for source in &sources {
-            match read_slices(source, options, &mut report) {
-                Ok(of_scan) => slices.extend(of_scan),
+        for (source, reading) in scans.iter().zip(readings.by_ref()) {
+            match reading.prepared {
+                Ok(prepared) => {
+                    if !prepared.placement.stated {
+                        report.warnings.push(format!(
+                            "{}: does not state its orientation, taken as right, front, head",
+                            source.files.path().display()
+                        ));
+                    }
+                    slices.extend(prepared.slices);
+                }
                 Err(error) => report.bad_files.push(BadFile {
                     path: source.files.path(),
                     reason: error.to_string(),
                 }),
             }
-            done += 1;
-            progress(LoadProgress { done, scans });
         }
         if slices.is_empty() {
             continue;
@@ -90,21 +131,156 @@ fn read_scans(
             slices,
         });
     }
-    Cohort { patients, report }
+    Ok(Cohort { patients, report })
 }
 
-fn read_slices(
-    source: &ScanSource,
+/// Applies `read` to every scan on all threads, within the memory that `options` allow; results in
+/// the order of `sources`. `kept` is how many bytes of a result stay until the end.
+pub(super) fn read_all<T: Send>(
+    sources: &[&ScanSource],
     options: &LoadOptions,
-    report: &mut LoadReport,
-) -> Result<Vec<Slice>, ScanError> {
-    let scan = source.files.read()?;
-    let slices = axial_slices(&scan.volume, options.slices)?;
-    if !scan.placement.stated {
-        report.warnings.push(format!(
-            "{}: does not state its orientation, taken as right, front, head",
-            source.files.path().display()
-        ));
+    progress: impl Fn(LoadProgress) + Sync,
+    read: impl Fn(&ScanSource) -> T + Sync,
+    kept: impl Fn(&T) -> u64 + Sync,
+) -> Result<Vec<T>, DataError> {
+    let limit = options.memory_limit_mib.saturating_mul(MIB);
+    let needs: Vec<u64> = sources
+        .par_iter()
+        .map(|source| bytes_to_read(&source.files, options.slices))
+        .collect();
+    let largest = needs.iter().copied().max().unwrap_or(0);
+    if largest > limit
+        && let Some((source, _)) = sources
+            .iter()
+            .zip(&needs)
+            .find(|(_, need)| **need == largest)
+    {
+        return Err(DataError::LargeScan {
+            path: source.files.path(),
+            needed_mib: largest.div_ceil(MIB),
+            limit_mib: options.memory_limit_mib,
+        });
     }
-    Ok(slices)
+    let budget = MemoryBudget::new(limit, largest);
+    let done = AtomicUsize::new(0);
+    let scans = sources.len();
+    progress(LoadProgress { done: 0, scans });
+    let results = sources.par_iter().zip(&needs).map(|(source, &need)| {
+        let room = budget.reserve(need)?;
+        let result = read(source);
+        room.keep(kept(&result))?;
+        let done = 1 + done.fetch_add(1, Ordering::Relaxed);
+        progress(LoadProgress { done, scans });
+        Ok(result)
+    });
+    results
+        .collect::<Result<_, Exceeded>>()
+        .map_err(|Exceeded| DataError::Memory {
+            scans,
+            limit_mib: options.memory_limit_mib,
+        })
 }
+
+/// What reading a scan takes at most, its slices included. Nothing if its header cannot be read,
+/// as then nothing else will be.
+fn bytes_to_read(files: &ScanFiles, choice: SliceChoice) -> u64 {
+    let Ok(extent) = files.extent() else { return 0 };
+    let slices = match choice {
+        SliceChoice::All { .. } => extent.planes,
+        SliceChoice::Evenly { count, .. } => extent.planes.min(count as u64),
+    };
+    // A growing buffer of the file's numbers (up to twice their size), the same typed, and f32.
+    // Later there are three copies as f32 at most, which is less.
+    let volume = extent.voxels * (3 * extent.bytes_per_voxel + size_of::<f32>() as u64);
+    volume + slices * PIXEL_BYTES
+}
+
+/// A scan's slices, and how they were come by.
+struct Reading {
+    prepared: Result<Prepared, ScanError>,
+    key: Option<Key>,
+    origin: Origin,
+}
+
+enum Origin {
+    /// Not looked for in a cache, or not there.
+    Files,
+    Cache,
+    /// From the files, as the cache's entry was damaged.
+    Damaged,
+    /// From the files, and the cache cannot keep it.
+    NotKept(std::io::Error),
+}
+
+fn prepare(files: &ScanFiles, choice: SliceChoice, cache: Option<&SliceCache>) -> Reading {
+    let key = cache.and_then(|_| Key::of(files, choice).ok());
+    let mut origin = Origin::Files;
+    if let (Some(cache), Some(key)) = (cache, key) {
+        match cache.find(key) {
+            Lookup::Whole(prepared) => {
+                return Reading {
+                    prepared: Ok(prepared),
+                    key: Some(key),
+                    origin: Origin::Cache,
+                };
+            }
+            Lookup::Damaged => origin = Origin::Damaged,
+            Lookup::Absent => (),
+        }
+    }
+    let prepared = files.read().and_then(|scan| {
+        Ok(Prepared {
+            slices: axial_slices(&scan.volume, choice)?,
+            placement: scan.placement,
+        })
+    });
+    if let (Some(cache), Some(key), Ok(prepared)) = (cache, key, &prepared)
+        // A file that was changed between hashing and reading must not go by its former name.
+        && Key::of(files, choice).is_ok_and(|again| again == key)
+        && let Err(error) = cache.store(key, prepared)
+    {
+        origin = Origin::NotKept(error);
+    }
+    Reading {
+        prepared,
+        key,
+        origin,
+    }
+}
+
+/// Counts what came from the cache, warns once of what it would not take, and lets go of the rest.
+fn settle(
+    readings: &[Reading],
+    cache: &SliceCache,
+    folder: &Path,
+    forget_others: bool,
+    report: &mut LoadReport,
+) {
+    let mut failure = None;
+    for reading in readings {
+        match &reading.origin {
+            Origin::Files => (),
+            Origin::Cache => report.cached += 1,
+            Origin::Damaged => report.damaged_cache_entries += 1,
+            Origin::NotKept(error) => failure = failure.or(Some(error.to_string())),
+        }
+    }
+    if forget_others {
+        let keys: BTreeSet<Key> = readings.iter().filter_map(|reading| reading.key).collect();
+        if let Err(error) = cache.keep_only(&keys) {
+            failure = failure.or(Some(error.to_string()));
+        }
+    }
+    if let Some(reason) = failure {
+        report.warnings.push(unusable_cache(folder, reason));
+    }
+}
+
+fn unusable_cache(folder: &Path, reason: impl std::fmt::Display) -> String {
+    format!(
+        "the cache of prepared slices {} cannot be written, so scans are prepared again each time: {reason}",
+        folder.display()
+    )
+}
+
+const MIB: u64 = 1 << 20;

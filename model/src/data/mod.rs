@@ -1,12 +1,15 @@
 //! Scans and clinical rows in, normalised slices and labelled patients out.
 
+mod cache;
 mod clinical_table;
 mod cohort;
+mod contrast;
 mod features;
 mod inventory;
 mod labels;
 mod layout;
 mod load;
+mod memory;
 mod ms60;
 mod orientation;
 mod patient;
@@ -15,10 +18,11 @@ mod slices;
 mod split;
 mod volume;
 
-pub use cohort::{BadFile, BadRow, Cohort, Contrast, DataError, LoadOptions, LoadReport};
+pub use cohort::{BadFile, BadRow, CacheChoice, Cohort, DataError, LoadOptions, LoadReport};
+pub use contrast::{Contrast, ContrastError};
 pub use features::{FEATURES, Feature, FeatureScaling, impute_and_scale};
 pub use inventory::{Entry, Inventory, ScanFiles, ScanSource};
-pub use labels::{Cuts, LabelScheme, Task, UnknownLabelScheme};
+pub use labels::{Cuts, EmptyClass, LabelScheme, Task, UnknownLabelScheme};
 pub use layout::Layout;
 pub use load::{LoadProgress, load_cohort};
 pub use patient::{Edss, Patient};

@@ -46,14 +46,42 @@ pub struct Placement {
 /// # Errors
 /// Anything that keeps the file from being such a volume; see [`ScanError`].
 pub fn read_nifti(path: &Path) -> Result<Scan, ScanError> {
+    let (source, length) = open(path)?;
+    read(source, length)
+}
+
+/// How large a scan is, from its header alone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    /// Voxels in all.
+    pub voxels: u64,
+    /// Bytes of each as the file stores it.
+    pub bytes_per_voxel: u64,
+    /// No fewer than it has axial planes.
+    pub planes: u64,
+}
+
+/// Reads only the header of what [`read_nifti`] would read.
+pub(super) fn nifti_extent(path: &Path) -> Result<Extent, ScanError> {
+    let (mut source, length) = open(path)?;
+    let promise = Promise::read(&mut source, length)?;
+    Ok(Extent {
+        voxels: promise.voxels(),
+        bytes_per_voxel: promise.kind.size_of() as u64,
+        planes: promise.dims.into_iter().max().unwrap_or(0).into(),
+    })
+}
+
+/// The bytes of a file, unzipped if need be, and how many there are where that is known.
+fn open(path: &Path) -> Result<(Box<dyn Read>, Option<u64>), ScanError> {
     let mut file = BufReader::new(File::open(path)?);
     let length = file.get_ref().metadata()?.len();
     let zipped = io::BufRead::fill_buf(&mut file)?.starts_with(&[0x1f, 0x8b]);
-    if zipped {
-        read(MultiGzDecoder::new(file), None)
+    Ok(if zipped {
+        (Box::new(MultiGzDecoder::new(file)), None)
     } else {
-        read(file, Some(length))
-    }
+        (Box::new(file), Some(length))
+    })
 }
 
 /// Why a file is not a volume that can be used.
@@ -118,36 +146,21 @@ pub enum ScanError {
 
 /// `length` is that of the file, when bytes come from it directly.
 fn read(mut source: impl Read, length: Option<u64>) -> Result<Scan, ScanError> {
-    let mut bytes = vec![];
-    source
-        .by_ref()
-        .take(HEADER_BYTES as u64)
-        .read_to_end(&mut bytes)?;
-    let header = parse_header(&bytes)?;
-    let dims = three_dimensions(&header)?;
-    let kind = real_type(&header)?;
-    let voxels: u64 = dims.iter().map(|&dim| u64::from(dim)).product();
-    if voxels > MOST_VOXELS {
-        return Err(ScanError::TooLarge { voxels });
-    }
-    let data_bytes = voxels * kind.size_of() as u64;
-    let skipped = voxel_offset(&header)? - HEADER_BYTES as u64;
-    let start = HEADER_BYTES as u64 + skipped;
-    if let Some(found) = length
-        && found < start + data_bytes
-    {
-        let expected = start + data_bytes;
-        return Err(ScanError::Truncated { expected, found });
-    }
+    let promise = Promise::read(&mut source, length)?;
+    let skipped = promise.start - HEADER_BYTES as u64;
     io::copy(&mut source.by_ref().take(skipped), &mut io::sink())?;
+    let expected = promise.data_bytes();
     let mut data = vec![];
-    source.take(data_bytes).read_to_end(&mut data)?;
-    if (data.len() as u64) < data_bytes {
+    source.take(expected).read_to_end(&mut data)?;
+    if (data.len() as u64) < expected {
         return Err(ScanError::Truncated {
-            expected: data_bytes,
+            expected,
             found: data.len() as u64,
         });
     }
+    let Promise {
+        header, dims, kind, ..
+    } = promise;
     let orientation = Orientation::of(&header).ok_or(ScanError::Orientation)?;
     let values = rescaled(&header, kind, dims, data)?;
     let (dims, values) = orientation.apply(dims.map(usize::from), &values);
@@ -155,6 +168,46 @@ fn read(mut source: impl Read, length: Option<u64>) -> Result<Scan, ScanError> {
         volume: Volume::new(dims, orientation.spacing_mm, values)?,
         placement: orientation.placement(),
     })
+}
+
+/// A header whose sizes have been checked.
+struct Promise {
+    header: NiftiHeader,
+    dims: [u16; 3],
+    kind: NiftiType,
+    /// Where the voxels start.
+    start: u64,
+}
+
+impl Promise {
+    fn read(source: &mut impl Read, length: Option<u64>) -> Result<Self, ScanError> {
+        let mut bytes = vec![];
+        source.take(HEADER_BYTES as u64).read_to_end(&mut bytes)?;
+        let header = parse_header(&bytes)?;
+        let promise = Self {
+            dims: three_dimensions(&header)?,
+            kind: real_type(&header)?,
+            start: voxel_offset(&header)?,
+            header,
+        };
+        let voxels = promise.voxels();
+        if voxels > MOST_VOXELS {
+            return Err(ScanError::TooLarge { voxels });
+        }
+        let expected = promise.start + promise.data_bytes();
+        match length {
+            Some(found) if found < expected => Err(ScanError::Truncated { expected, found }),
+            _ => Ok(promise),
+        }
+    }
+
+    fn voxels(&self) -> u64 {
+        self.dims.iter().map(|&dim| u64::from(dim)).product()
+    }
+
+    fn data_bytes(&self) -> u64 {
+        self.voxels() * self.kind.size_of() as u64
+    }
 }
 
 fn parse_header(bytes: &[u8]) -> Result<NiftiHeader, ScanError> {

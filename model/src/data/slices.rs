@@ -62,25 +62,8 @@ impl SliceChoice {
 /// # Errors
 /// No plane shows tissue, or the choice asks for none.
 pub fn axial_slices(volume: &Volume, choice: SliceChoice) -> Result<Vec<Slice>, SliceError> {
-    let [nx, ny, nz] = volume.dims();
-    let tissue = planes_with_tissue(volume);
-    let planes: Vec<usize> = match choice {
-        SliceChoice::All { drop_empty: true } => tissue,
-        SliceChoice::All { drop_empty: false } if tissue.is_empty() => vec![],
-        SliceChoice::All { drop_empty: false } => (0..nz).collect(),
-        SliceChoice::Evenly { count, from, to } => {
-            if count == 0 || !(0.0 <= from && from <= to && to <= 1.0) {
-                return Err(SliceError::Choice { count, from, to });
-            }
-            match (tissue.first(), tissue.last()) {
-                (Some(&low), Some(&high)) => spread(low, high, count, from, to),
-                _ => vec![],
-            }
-        }
-    };
-    if planes.is_empty() {
-        return Err(SliceError::NoTissue);
-    }
+    let planes = chosen_planes(volume, choice)?;
+    let [nx, ny, _] = volume.dims();
     let background = volume
         .voxels()
         .iter()
@@ -103,6 +86,32 @@ pub fn axial_slices(volume: &Volume, choice: SliceChoice) -> Result<Vec<Slice>, 
         })
         .collect();
     Ok(slices)
+}
+
+/// Heights of the planes that [`axial_slices`] would cut; at least one.
+pub(super) fn chosen_planes(
+    volume: &Volume,
+    choice: SliceChoice,
+) -> Result<Vec<usize>, SliceError> {
+    let tissue = planes_with_tissue(volume);
+    let planes: Vec<usize> = match choice {
+        SliceChoice::All { drop_empty: true } => tissue,
+        SliceChoice::All { drop_empty: false } if tissue.is_empty() => vec![],
+        SliceChoice::All { drop_empty: false } => (0..volume.dims()[2]).collect(),
+        SliceChoice::Evenly { count, from, to } => {
+            if count == 0 || !(0.0 <= from && from <= to && to <= 1.0) {
+                return Err(SliceError::Choice { count, from, to });
+            }
+            match (tissue.first(), tissue.last()) {
+                (Some(&low), Some(&high)) => spread(low, high, count, from, to),
+                _ => vec![],
+            }
+        }
+    };
+    if planes.is_empty() {
+        return Err(SliceError::NoTissue);
+    }
+    Ok(planes)
 }
 
 /// Why a volume gives no slices.

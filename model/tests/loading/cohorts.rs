@@ -3,47 +3,11 @@
 use std::{fs, path::Path};
 
 use model::data::{Cohort, DataError, Feature, LoadOptions, SliceChoice, load_cohort};
-use tempfile::TempDir;
 
-use crate::files::{Header, gzipped, head, workbook};
-
-const TABLE: &str = "Supplementary Table 1 for patient info .xlsx";
-/// As in the original, its typing errors included.
-const COLUMNS: [&str; 9] = [
-    "ID",
-    "Gender",
-    "Age",
-    "Age of onset",
-    "EDSS",
-    "Does the time difference between MRI acquisition and EDSS < two months",
-    "Types of Medicines",
-    "Presenting Symptom",
-    " Dose the patient has Co-moroidity",
-];
-const DIMS: [i16; 3] = [12, 12, 8];
-
-fn row(cells: &str) -> Vec<String> {
-    cells.split('|').map(str::to_owned).collect()
-}
-
-/// A folder with a table of these rows under a title and the usual header.
-fn folder(rows: &[&str]) -> TempDir {
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let mut sheet = vec![row("Supplementary Table 1"), row(&COLUMNS.join("|"))];
-    sheet.extend(rows.iter().map(|cells| row(cells)));
-    fs::write(folder.path().join(TABLE), workbook(&sheet)).expect("writes");
-    folder
-}
-
-fn put(root: &Path, patient: &str, file: &str, bytes: &[u8]) {
-    let folder = root.join(format!("Patient-{patient}"));
-    fs::create_dir_all(&folder).expect("creates");
-    fs::write(folder.join(file), bytes).expect("writes");
-}
-
-fn scan() -> Vec<u8> {
-    Header::float32(DIMS).file(&head(DIMS))
-}
+use crate::{
+    files::{gzipped, workbook},
+    folders::{TABLE, folder, put, row, scan},
+};
 
 fn load(root: &Path) -> Result<Cohort, DataError> {
     load_cohort(root, &LoadOptions::default(), |_| ())

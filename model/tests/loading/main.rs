@@ -1,5 +1,8 @@
 //! Reading scans and cohorts from generated files, good and bad.
 
+mod caching;
 mod cohorts;
 mod files;
+mod folders;
+mod limits;
 mod scans;

@@ -1,7 +1,8 @@
 //! What can be asked of the participant on a command line. Data goes to stdout, the log to stderr.
 
-mod data;
+mod data_set;
 mod diary;
+mod progress;
 mod run;
 
 use clap::{Parser, Subcommand};
@@ -24,7 +25,7 @@ pub struct Arguments {
 /// The subcommands.
 #[derive(Subcommand)]
 pub enum Command {
-    // Its help is the text at the struct, which is longer than a variant's could be.
+    // Their help is the text at the structs, which is longer than a variant's could be.
     Run(run::Run),
 }
 
@@ -52,6 +53,7 @@ What goes where:
   stdout                     one line at the end, a JSON object with the hash of the common model
   stderr                     the log
   STATE/model.safetensors    the common model, with model.json, its card
+  STATE/slices               prepared slices, so that the next start is quick: images of patients, safe to delete
   STATE/journal.sqlite       what this hospital has answered for; and host.key: never lose them, never put old ones back
 
 Exit codes:

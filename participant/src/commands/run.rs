@@ -32,7 +32,7 @@ use protocol::transport::TransportError;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use super::{data, diary::Diary};
+use super::{data_set, diary::Diary};
 
 /// Take part in one training: wait for the coordinator, then go through the rounds.
 ///
@@ -51,6 +51,14 @@ pub struct Run {
     /// Keep journal and model in this folder instead.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
+
+    /// Take these scans of each patient instead: flair, t1, t2, with commas between.
+    #[arg(long, value_name = "LIST")]
+    contrasts: Option<String>,
+
+    /// Prepare every slice anew, and keep none in the state folder.
+    #[arg(long)]
+    no_cache: bool,
 
     /// Compute there instead: auto, cpu, cuda or cuda:N.
     #[arg(long)]
@@ -120,6 +128,8 @@ impl Run {
         let given = [
             ("data", absolute(&self.data)?.map(text)),
             ("state", absolute(&self.state)?.map(text)),
+            ("reading.contrasts", self.contrasts.clone()),
+            ("reading.cache", self.no_cache.then(|| "false".to_owned())),
             ("training.device", self.device.clone()),
             ("training.split", self.split.clone()),
         ];
@@ -143,7 +153,7 @@ fn participant(
         .device
         .resolve()
         .map_err(Failure::settings)?;
-    let (table, images) = data::read(settings).map_err(Failure::Settings)?;
+    let (table, images) = data_set::read(settings).map_err(Failure::Settings)?;
     let state = StateFolder::open(&settings.state).map_err(Failure::settings)?;
     let journal = state.journal().map_err(Failure::settings)?;
     tracing::info!(hospital = %settings.hospital, %device, "ready");

@@ -10,7 +10,7 @@ use std::{
 use host::participant_file::TEMPLATE;
 pub use host::settings::SettingsError;
 use model::{
-    data::{SliceChoice, SplitKind},
+    data::{CacheChoice, Contrast, LoadOptions, SliceChoice, SplitKind},
     device::DeviceChoice,
 };
 use protocol::HospitalId;
@@ -30,6 +30,8 @@ pub struct Settings {
     pub data: PathBuf,
     /// Whether anything left out of the data is an error.
     pub strict_data: bool,
+    /// How scans are read.
+    pub reading: ReadingSettings,
     /// The folder of what must survive a restart.
     pub state: PathBuf,
     /// Where the coordinator is.
@@ -40,6 +42,17 @@ pub struct Settings {
     pub training: TrainingSettings,
     /// Which runs it takes part in.
     pub policy: Policy,
+}
+
+/// How a hospital reads its scans.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReadingSettings {
+    /// Which scans of a patient.
+    pub contrasts: Vec<Contrast>,
+    /// Most memory for scans on their way and for the slices that stay.
+    pub memory_limit_mib: u64,
+    /// Whether prepared slices are kept in the state folder.
+    pub cache: bool,
 }
 
 /// Where a participant finds its coordinator.
@@ -99,6 +112,7 @@ impl Settings {
             roster: folder.join(raw.roster),
             data: folder.join(raw.data),
             strict_data: raw.strict_data,
+            reading: raw.reading.check()?,
             state: folder.join(raw.state),
             coordinator: raw.coordinator.check()?,
             keys: KeyPaths {
@@ -111,6 +125,21 @@ impl Settings {
             policy: check_policy(raw.policy)?,
         })
     }
+
+    /// What the loader is asked for.
+    pub fn load_options(&self) -> LoadOptions {
+        LoadOptions {
+            contrasts: self.reading.contrasts.clone(),
+            slices: self.training.slices,
+            strict: self.strict_data,
+            memory_limit_mib: self.reading.memory_limit_mib,
+            cache: self.reading.cache.then(|| CacheChoice {
+                folder: self.state.join("slices"),
+                // It is this hospital's alone: images that are gone from the data are to be gone from here.
+                forget_others: true,
+            }),
+        }
+    }
 }
 
 /// As the layers give it, unchecked. Numbers are wide, so that one out of range is reported and not cut to size.
@@ -120,11 +149,27 @@ struct Raw {
     roster: PathBuf,
     data: PathBuf,
     strict_data: bool,
+    reading: RawReading,
     state: PathBuf,
     coordinator: RawCoordinator,
     keys: RawKeys,
     training: RawTraining,
     policy: Policy,
+}
+
+#[derive(Deserialize)]
+struct RawReading {
+    contrasts: RawList,
+    memory_limit_mib: i64,
+    cache: bool,
+}
+
+/// A list, or from the environment and flags, a text with commas.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RawList {
+    List(Vec<String>),
+    Text(String),
 }
 
 #[derive(Deserialize)]
@@ -147,6 +192,27 @@ struct RawTraining {
     split: String,
     seed: i64,
     slices_per_patient: i64,
+}
+
+impl RawReading {
+    fn check(self) -> Result<ReadingSettings, SettingsError> {
+        let contrasts = match self.contrasts {
+            RawList::List(names) => names.join(","),
+            RawList::Text(text) => text,
+        };
+        let memory_limit_mib = u64::try_from(self.memory_limit_mib).ok();
+        Ok(ReadingSettings {
+            contrasts: Contrast::list(&contrasts).map_err(|_| {
+                let expected = "one or more of flair, t1 and t2, none twice";
+                wrong("reading.contrasts", &contrasts, expected)
+            })?,
+            memory_limit_mib: memory_limit_mib.filter(|mib| *mib > 0).ok_or_else(|| {
+                let expected = "a whole number of at least 1";
+                wrong("reading.memory_limit_mib", self.memory_limit_mib, expected)
+            })?,
+            cache: self.cache,
+        })
+    }
 }
 
 impl RawCoordinator {

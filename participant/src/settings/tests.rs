@@ -38,6 +38,31 @@ fn a_number_alone_means_the_defaults_of_the_code() {
         slices: SliceChoice::All { drop_empty: true },
     };
     assert_eq!(settings.training, training);
+    let options = settings.load_options();
+    let cache = options.cache.as_ref().expect("on");
+    assert!(cache.folder.ends_with("state/slices") && cache.forget_others);
+    let defaults = LoadOptions {
+        cache: options.cache.clone(),
+        ..LoadOptions::default()
+    };
+    assert_eq!(options, defaults);
+}
+
+#[test]
+fn contrasts_are_a_list_in_the_file_and_a_text_with_commas_elsewhere() {
+    let contrasts = |text: &str, flags: &[(&str, &str)]| {
+        let settings = load(text, flags).expect("sound");
+        settings.reading.contrasts
+    };
+    let in_file = "hospital = 1\n[reading]\ncontrasts = [\"t1\", \"flair\"]\n";
+    assert_eq!(contrasts(in_file, &[]), [Contrast::T1, Contrast::Flair]);
+    let flags = [
+        ("reading.contrasts", "flair, t2"),
+        ("reading.cache", "false"),
+    ];
+    assert_eq!(contrasts(in_file, &flags), [Contrast::Flair, Contrast::T2]);
+    let settings = load(in_file, &flags).expect("sound");
+    assert_eq!(settings.load_options().cache, None);
 }
 
 #[test]
@@ -119,6 +144,11 @@ fn every_bad_value_is_named_with_what_belongs_there() {
         ("coordinator.address", ":7443"),
         ("coordinator.address", "localhost:0"),
         ("coordinator.address", "localhost:70000"),
+        ("reading.contrasts", ""),
+        ("reading.contrasts", "flair,flair"),
+        ("reading.contrasts", "pd"),
+        ("reading.memory_limit_mib", "0"),
+        ("reading.memory_limit_mib", "-1"),
         ("training.device", "gpu"),
         ("training.split", "random"),
         ("training.seed", "-1"),

@@ -1,23 +1,24 @@
 //! Reads the hospital's data set and says what was found and what was left out: counts and file names, no clinical value.
 
 use anyhow::Context as _;
-use model::data::{Cuts, LoadOptions, LoadReport, load_cohort};
+use model::data::{Cuts, Feature, LoadReport, Patient, Task, load_cohort};
 use participant::{
     hospital_data::{ClinicalTable, ImageSet, SplitPlan, separate},
     settings::Settings,
 };
-use protocol::manifest::Task;
+use protocol::manifest;
+
+use super::progress::ReadingProgress;
 
 /// The vault's and the trainer's halves.
 pub fn read(settings: &Settings) -> anyhow::Result<(ClinicalTable, ImageSet)> {
     let training = &settings.training;
-    let options = LoadOptions {
-        slices: training.slices,
-        strict: settings.strict_data,
-        ..LoadOptions::default()
-    };
-    let cohort = load_cohort(&settings.data, &options, |_| ())
-        .context("the data set (setting `data`) cannot be used")?;
+    let progress = ReadingProgress::default();
+    let cohort = load_cohort(&settings.data, &settings.load_options(), |at| {
+        progress.show(at);
+    })
+    .context("the data set (setting `data`) cannot be used")?;
+    drop(progress);
     log(&cohort.report);
     let slices: usize = cohort
         .patients
@@ -29,6 +30,7 @@ pub fn read(settings: &Settings) -> anyhow::Result<(ClinicalTable, ImageSet)> {
         slices,
         "the data set is read"
     );
+    warn_of_what_cannot_be_learnt(&cohort.patients);
     let plan = SplitPlan {
         kind: training.split,
         seed: training.seed,
@@ -37,7 +39,7 @@ pub fn read(settings: &Settings) -> anyhow::Result<(ClinicalTable, ImageSet)> {
     };
     let (table, images) = separate(cohort.patients, plan);
     // Whether the patients can be split does not depend on the task, which only the coordinator will tell.
-    images.split(Task::Binary)?;
+    images.split(manifest::Task::Binary)?;
     Ok((table, images))
 }
 
@@ -59,6 +61,25 @@ fn log(report: &LoadReport) {
         rows_without_images = report.rows_without_images.len(),
         bad_rows = report.bad_rows.len(),
         bad_files = report.bad_files.len(),
+        scans_from_cache = report.cached,
+        damaged_cache_entries = report.damaged_cache_entries,
         "the clinical table is read"
     );
+}
+
+/// Another hospital may have what is missing here, so that none of this is an error.
+fn warn_of_what_cannot_be_learnt(patients: &[Patient]) {
+    for task in [Task::Binary, Task::Multiclass] {
+        let scores = patients.iter().map(|patient| patient.edss);
+        if let Err(empty) = task.require_every_class(scores, Cuts::AS_WRITTEN) {
+            tracing::warn!("{empty}: only other hospitals can teach it");
+        }
+    }
+    for feature in Feature::ALL {
+        let has = |patient: &&Patient| patient.features[feature.index()].is_some();
+        if patients.iter().filter(has).count() == 0 {
+            let name = feature.name();
+            tracing::warn!("no patient has the feature {name}: the federation's mean is taken");
+        }
+    }
 }
