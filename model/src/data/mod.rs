@@ -1,6 +1,7 @@
 //! Scans and clinical rows in, normalised slices and labelled patients out.
 
 mod cache;
+mod check;
 mod clinical_table;
 mod cohort;
 mod contrast;
@@ -18,6 +19,10 @@ mod slices;
 mod split;
 mod volume;
 
+pub use check::{
+    ClassCounts, ContrastCount, DataCheck, FeatureCount, GridCount, NonFinite, OBLIQUE_DEGREES,
+    OrientationCounts, ScanName,
+};
 pub use cohort::{BadFile, BadRow, CacheChoice, Cohort, DataError, LoadOptions, LoadReport};
 pub use contrast::{Contrast, ContrastError};
 pub use features::{FEATURES, Feature, FeatureScaling, impute_and_scale};

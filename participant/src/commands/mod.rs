@@ -1,5 +1,7 @@
 //! What can be asked of the participant on a command line. Data goes to stdout, the log to stderr.
 
+mod data;
+mod data_report;
 mod data_set;
 mod diary;
 mod progress;
@@ -27,6 +29,7 @@ pub struct Arguments {
 pub enum Command {
     // Their help is the text at the structs, which is longer than a variant's could be.
     Run(run::Run),
+    Data(data::Data),
 }
 
 impl Command {
@@ -34,6 +37,7 @@ impl Command {
     pub fn execute(self) -> Result<(), Failure> {
         match self {
             Self::Run(run) => run.execute(),
+            Self::Data(data) => data.execute(),
         }
     }
 }
@@ -45,6 +49,8 @@ Examples:
   run them, each in a terminal of its own; in which order does not matter
     coordinator serve --config federation/coordinator/coordinator.toml
     participant run --config federation/hospital-1/participant.toml
+  look at a data set before anything is trained on it
+    participant data check federation/hospital-1/data
   other settings for one run, by flags or through the environment
     participant run --data /srv/mri --split slice --set policy.max_rounds=20
     MYELIN__TRAINING__DEVICE=cpu participant run --log-format json 2> run.log

@@ -1,0 +1,355 @@
+//! What a data folder holds, in counts, before anything is trained on it.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use super::{
+    BadFile, Contrast, Cuts, DataError, Entry, FEATURES, Feature, Inventory, Layout, LoadOptions,
+    LoadProgress, LoadReport, Placement, ScanError, ScanSource, SliceChoice, Task, Volume,
+    VolumeError, load::read_all, slices::chosen_planes,
+};
+
+/// What was found in a data folder: counts, and the names of files and patients that are odd. No
+/// clinical value of anyone.
+#[derive(Clone, Debug)]
+pub struct DataCheck {
+    /// How the folder is laid out.
+    pub layout: Layout,
+    /// Patients with a usable row and at least one usable scan.
+    pub patients: usize,
+    /// For each contrast asked for.
+    pub contrasts: Vec<ContrastCount>,
+    /// For each task, under the cuts asked for.
+    pub tasks: Vec<ClassCounts>,
+    /// For each feature, in the order of a patient's vector.
+    pub features: [FeatureCount; FEATURES],
+    /// How scans lie in the patients.
+    pub orientations: OrientationCounts,
+    /// Sizes and spacings of scans in the patient's frame, the most frequent first.
+    pub grids: Vec<GridCount>,
+    /// Scans that hold infinities or not-a-number, which leaves them out.
+    pub non_finite: Vec<NonFinite>,
+    /// Groups of scans, each with the same voxels: the same scan under several names.
+    pub duplicates: Vec<Vec<ScanName>>,
+    /// What was left out, and oddities.
+    pub report: LoadReport,
+}
+
+/// Usable scans of one contrast.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ContrastCount {
+    /// Which.
+    pub contrast: Contrast,
+    /// Scans.
+    pub scans: usize,
+    /// Slices that training would take.
+    pub slices: usize,
+}
+
+/// Patients and slices by class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClassCounts {
+    /// Which task.
+    pub task: Task,
+    /// Patients of each class.
+    pub patients: Vec<usize>,
+    /// Slices of each class, over all contrasts.
+    pub slices: Vec<usize>,
+}
+
+/// How complete a feature is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FeatureCount {
+    /// Which.
+    pub feature: Feature,
+    /// Patients who do not have it.
+    pub missing: usize,
+    /// Whether all who have it have the same, so that it tells nothing.
+    pub constant: bool,
+}
+
+/// How scans lie in the patients.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct OrientationCounts {
+    /// Scans that do not say.
+    pub not_stated: usize,
+    /// Scans whose axes come in another order, such as sagittal ones.
+    pub permuted: usize,
+    /// Scans tilted by more than [`OBLIQUE_DEGREES`].
+    pub oblique: usize,
+    /// The largest tilt.
+    pub largest_tilt_degrees: f64,
+}
+
+/// From here on a scan counts as oblique: less is rounding in headers.
+pub const OBLIQUE_DEGREES: f64 = 1.0;
+
+/// Scans of one size.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct GridCount {
+    /// Voxels from right to left, front to back, feet to head.
+    pub dims: [usize; 3],
+    /// Their distances, to a hundredth of a millimetre.
+    pub spacing_mm: [f64; 3],
+    /// Scans.
+    pub scans: usize,
+}
+
+/// A scan with voxels that are no numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NonFinite {
+    /// The scan.
+    pub path: PathBuf,
+    /// How many.
+    pub voxels: usize,
+}
+
+/// Names a scan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScanName {
+    /// The patient's.
+    pub id: String,
+    /// Which scan of the patient's.
+    pub contrast: Contrast,
+    /// Its file or folder.
+    pub path: PathBuf,
+}
+
+impl DataCheck {
+    /// Reads every scan in a folder of any [`Layout`] and counts. Nothing is cached.
+    ///
+    /// # Errors
+    /// As [`super::load_cohort`], but for an empty cohort and for strictness: here, these are
+    /// findings.
+    pub fn of(
+        root: &Path,
+        options: &LoadOptions,
+        cuts: Cuts,
+        progress: impl Fn(LoadProgress) + Sync,
+    ) -> Result<Self, DataError> {
+        let layout = Layout::recognise(root)?;
+        let Inventory { entries, report } = layout.inventory(root, options)?;
+        let sources: Vec<&ScanSource> = entries.iter().flat_map(|entry| &entry.scans).collect();
+        let read = |source: &ScanSource| Finding::of(source, options.slices);
+        let findings = read_all(&sources, options, progress, read, |_| 0)?;
+        let mut check = Self::empty(layout, options, report);
+        let mut tally = Tally::default();
+        let mut findings = findings.into_iter();
+        for entry in &entries {
+            check.add(entry, findings.by_ref(), cuts, &mut tally);
+        }
+        check.grids = tally.grids();
+        check.features = tally.features();
+        check.duplicates = tally.duplicates();
+        for (missing, feature) in check.report.missing_features.iter_mut().zip(check.features) {
+            *missing = feature.missing;
+        }
+        Ok(check)
+    }
+
+    /// Whether nothing is left out and no scan has two names.
+    pub fn is_clean(&self) -> bool {
+        self.report.is_clean() && self.duplicates.is_empty()
+    }
+
+    /// Slices of all contrasts.
+    pub fn slices(&self) -> usize {
+        self.contrasts.iter().map(|count| count.slices).sum()
+    }
+
+    fn empty(layout: Layout, options: &LoadOptions, report: LoadReport) -> Self {
+        let contrast = |&contrast| ContrastCount {
+            contrast,
+            scans: 0,
+            slices: 0,
+        };
+        let task = |task: Task| ClassCounts {
+            task,
+            patients: vec![0; task.classes()],
+            slices: vec![0; task.classes()],
+        };
+        Self {
+            layout,
+            patients: 0,
+            contrasts: options.contrasts.iter().map(contrast).collect(),
+            tasks: [Task::Binary, Task::Multiclass].map(task).to_vec(),
+            features: Tally::default().features(),
+            orientations: OrientationCounts::default(),
+            grids: vec![],
+            non_finite: vec![],
+            duplicates: vec![],
+            report,
+        }
+    }
+
+    /// Counts a patient and takes a finding for each of its scans.
+    fn add(
+        &mut self,
+        entry: &Entry,
+        findings: impl Iterator<Item = Result<Finding, ScanError>>,
+        cuts: Cuts,
+        tally: &mut Tally,
+    ) {
+        let mut slices = 0;
+        for (source, finding) in entry.scans.iter().zip(findings) {
+            match finding {
+                Ok(finding) => {
+                    slices += finding.slices;
+                    self.add_scan(entry, source, &finding, tally);
+                }
+                Err(error) => self.add_bad_file(source.files.path(), &error),
+            }
+        }
+        if slices == 0 {
+            return;
+        }
+        self.patients += 1;
+        for counts in &mut self.tasks {
+            let class = counts.task.class_of(entry.edss, cuts);
+            counts.patients[class] += 1;
+            counts.slices[class] += slices;
+        }
+        tally.patients.push(entry.features);
+    }
+
+    fn add_scan(
+        &mut self,
+        entry: &Entry,
+        source: &ScanSource,
+        finding: &Finding,
+        tally: &mut Tally,
+    ) {
+        let mut contrasts = self.contrasts.iter_mut();
+        if let Some(count) = contrasts.find(|count| count.contrast == source.contrast) {
+            count.scans += 1;
+            count.slices += finding.slices;
+        }
+        let Placement {
+            stated,
+            permuted,
+            tilt_degrees,
+        } = finding.placement;
+        let counts = &mut self.orientations;
+        counts.not_stated += usize::from(!stated);
+        counts.permuted += usize::from(permuted);
+        counts.oblique += usize::from(tilt_degrees > OBLIQUE_DEGREES);
+        counts.largest_tilt_degrees = counts.largest_tilt_degrees.max(tilt_degrees);
+        *tally.grids.entry(finding.grid).or_default() += 1;
+        tally
+            .images
+            .entry(finding.image)
+            .or_default()
+            .push(ScanName {
+                id: entry.id.clone(),
+                contrast: source.contrast,
+                path: source.files.path(),
+            });
+    }
+
+    fn add_bad_file(&mut self, path: PathBuf, error: &ScanError) {
+        if let ScanError::Volume(VolumeError::NonFinite { voxels }) = *error {
+            self.non_finite.push(NonFinite {
+                path: path.clone(),
+                voxels,
+            });
+        }
+        self.report.bad_files.push(BadFile {
+            path,
+            reason: error.to_string(),
+        });
+    }
+}
+
+/// What is kept of a scan once its voxels are gone.
+struct Finding {
+    slices: usize,
+    placement: Placement,
+    grid: Grid,
+    image: [u8; 32],
+}
+
+/// Dimensions, and hundredths of a millimetre.
+type Grid = ([usize; 3], [u64; 3]);
+
+impl Finding {
+    fn of(source: &ScanSource, choice: SliceChoice) -> Result<Self, ScanError> {
+        let scan = source.files.read()?;
+        let volume = &scan.volume;
+        Ok(Self {
+            slices: chosen_planes(volume, choice)?.len(),
+            placement: scan.placement,
+            grid: (
+                volume.dims(),
+                volume.spacing_mm().map(|mm| (mm * 100.0).round() as u64),
+            ),
+            image: image_hash(volume),
+        })
+    }
+}
+
+/// The same for the same voxels in the patient's frame, whatever file they came from.
+fn image_hash(volume: &Volume) -> [u8; 32] {
+    let mut hash = Context::new(&SHA256);
+    for dim in volume.dims() {
+        hash.update(&(dim as u64).to_le_bytes());
+    }
+    let mut bytes = vec![];
+    for plane in 0..volume.dims()[2] {
+        bytes.clear();
+        let voxels = volume.axial_plane(plane).iter();
+        bytes.extend(voxels.flat_map(|voxel| voxel.to_le_bytes()));
+        hash.update(&bytes);
+    }
+    let digest = hash.finish();
+    digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
+
+/// What can only be told of all scans together.
+#[derive(Default)]
+struct Tally {
+    patients: Vec<[Option<f64>; FEATURES]>,
+    grids: BTreeMap<Grid, usize>,
+    images: BTreeMap<[u8; 32], Vec<ScanName>>,
+}
+
+impl Tally {
+    fn features(&self) -> [FeatureCount; FEATURES] {
+        Feature::ALL.map(|feature| {
+            let values = self
+                .patients
+                .iter()
+                .map(|features| features[feature.index()]);
+            let present: Vec<f64> = values.flatten().collect();
+            FeatureCount {
+                feature,
+                missing: self.patients.len() - present.len(),
+                constant: present.len() > 1 && present.iter().all(|value| *value == present[0]),
+            }
+        })
+    }
+
+    fn grids(&self) -> Vec<GridCount> {
+        let mut grids: Vec<GridCount> = self
+            .grids
+            .iter()
+            .map(|(&(dims, spacing), &scans)| GridCount {
+                dims,
+                spacing_mm: spacing.map(|hundredths| hundredths as f64 / 100.0),
+                scans,
+            })
+            .collect();
+        grids.sort_by_key(|grid| std::cmp::Reverse(grid.scans));
+        grids
+    }
+
+    fn duplicates(self) -> Vec<Vec<ScanName>> {
+        let groups = self.images.into_values();
+        let mut groups: Vec<_> = groups.filter(|names| names.len() > 1).collect();
+        groups.sort_by(|one, other| one[0].path.cmp(&other[0].path));
+        groups
+    }
+}

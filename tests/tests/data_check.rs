@@ -1,0 +1,98 @@
+//! `participant data check` on a phantom written as files, sound and spoilt.
+
+use std::{fs, path::Path, process::Output};
+
+use serde_json::{Value, json};
+use system_tests::{Federation, program, run, stderr};
+
+fn check(folder: &Path, more: &[&str]) -> Output {
+    let mut command = program("participant");
+    run(command.args(["data", "check"]).arg(folder).args(more))
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn json_of(output: &Output) -> Value {
+    serde_json::from_slice(&output.stdout).expect("one JSON object")
+}
+
+#[test]
+fn a_data_set_is_described_in_counts_and_judged_by_the_exit_code() {
+    let federation = Federation::new(2).with_phantom(2, 12, 3);
+    let folder = federation.hospital(1).join("data");
+    let sound = check(&folder, &["--contrasts", "flair,t1,t2"]);
+    assert_eq!(sound.status.code(), Some(0), "{}", stderr(&sound));
+    let said = stdout(&sound);
+    for words in [
+        "6 of 6 rows",
+        "t2",
+        "6 scans, 18 slices",
+        "clean: nothing is left out",
+    ] {
+        assert!(said.contains(words), "{words} in:\n{said}");
+    }
+    let found = json_of(&check(&folder, &["--json"]));
+    assert_eq!(found["schema"], 1);
+    assert_eq!(found["clean"], true);
+    assert_eq!(
+        (&found["patients"], &found["slices"]),
+        (&json!(6), &json!(18))
+    );
+    let classes = found["tasks"]["binary"]["classes"].as_array().expect("two");
+    let patients = classes
+        .iter()
+        .map(|class| class["patients"].as_u64().expect("a count"));
+    assert_eq!(patients.sum::<u64>(), 6);
+
+    // One scan is another patient's, one is cut short, one is gone.
+    let scan = |id: &str| folder.join(format!("Patient-{id}/{id}-Flair.nii"));
+    let mut ids: Vec<String> = fs::read_dir(&folder)
+        .expect("there")
+        .filter_map(|entry| {
+            let name = entry.expect("readable").file_name().into_string().ok()?;
+            Some(name.strip_prefix("Patient-")?.to_owned())
+        })
+        .collect();
+    ids.sort();
+    fs::copy(scan(&ids[0]), scan(&ids[1])).expect("copied");
+    let bytes = fs::read(scan(&ids[2])).expect("readable");
+    fs::write(scan(&ids[2]), &bytes[..bytes.len() / 2]).expect("written");
+    fs::remove_file(scan(&ids[3])).expect("removed");
+    let spoilt = check(&folder, &["--json"]);
+    assert_eq!(spoilt.status.code(), Some(1));
+    assert!(
+        stderr(&spoilt).contains("3 problems"),
+        "{}",
+        stderr(&spoilt)
+    );
+    let found = json_of(&spoilt);
+    assert_eq!(
+        (&found["patients"], &found["problems"]),
+        (&json!(4), &json!(3))
+    );
+    let twice: Vec<&Value> = found["duplicates"][0]
+        .as_array()
+        .expect("a pair")
+        .iter()
+        .map(|name| &name["id"])
+        .collect();
+    assert_eq!(twice, [&ids[0], &ids[1]]);
+    assert_eq!(found["left_out"]["rows_without_images"], json!([ids[3]]));
+    let reason = found["left_out"]["bad_files"][0]["reason"].as_str();
+    assert!(reason.is_some_and(|reason| reason.starts_with("truncated")));
+    let said = stdout(&check(&folder, &[]));
+    assert!(
+        said.contains("the same scan") && said.contains("problems: 3"),
+        "{said}"
+    );
+
+    let nowhere = check(&folder.join("nowhere"), &["--json"]);
+    assert_eq!(nowhere.status.code(), Some(2));
+    assert!(nowhere.stdout.is_empty());
+    assert!(stderr(&nowhere).contains("nowhere"));
+    let flag = check(&folder, &["--contrasts", "pd"]);
+    assert_eq!(flag.status.code(), Some(2));
+    assert!(stderr(&flag).contains("flair, t1 or t2"));
+}
