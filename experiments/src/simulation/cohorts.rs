@@ -169,4 +169,32 @@ mod tests {
         assert_eq!(deal_equally(&classes, 3, 1), deal_equally(&classes, 3, 1));
         assert_ne!(deal_equally(&classes, 3, 1), deal_equally(&classes, 3, 2));
     }
+
+    #[test]
+    fn a_class_that_nobody_has_is_named_with_the_way_out() {
+        #[derive(clap::Parser)]
+        struct Line {
+            #[command(flatten)]
+            options: crate::commands::SimulateOptions,
+        }
+        let line = [
+            "simulate",
+            "--patients",
+            "3",
+            "--slices",
+            "1",
+            "--task",
+            "multiclass",
+        ];
+        let line = <Line as clap::Parser>::parse_from(line);
+        let plan = Plan::new(&line.options).expect("playable");
+        let Err(error) = cohorts(&plan, &Progress::new()) else {
+            panic!("three patients of this seed have three classes");
+        };
+        let error = format!("{error:#}");
+        assert!(
+            error.contains("no patient is of class") && error.contains("--task"),
+            "{error}"
+        );
+    }
 }

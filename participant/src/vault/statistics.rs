@@ -134,4 +134,34 @@ mod tests {
         assert!((statistics.deviations[1] - (200.0_f64 / 3.0).sqrt()).abs() < 1e-2);
         assert_eq!(statistics.means[0], 0.0);
     }
+
+    #[test]
+    fn features_that_nobody_has_or_that_are_constant_stay_finite() {
+        let mut features = [None; FEATURES];
+        features[1] = Some(33.3);
+        let records = ClinicalRecords {
+            features: vec![features; 7],
+            in_training: vec![true; 7],
+            class_counts: vec![7, 0],
+        };
+        let statistics = Statistics::from_counters(&manifest(), &own_counters(&records));
+        assert_eq!((statistics.means[0], statistics.deviations[0]), (0.0, 0.0));
+        assert!((statistics.means[1] - 33.3).abs() < 1e-2);
+        let deviations = statistics.deviations;
+        for scaling in [FeatureScaling::Unit, FeatureScaling::ZScore { deviations }] {
+            let scaled = impute_and_scale(&features, &statistics.means, scaling);
+            assert!(
+                scaled
+                    .iter()
+                    .all(|value| value.is_finite() && value.abs() < 10.0),
+                "{scaled:?}"
+            );
+        }
+        assert!(
+            statistics
+                .class_weights()
+                .iter()
+                .all(|weight| weight.is_finite())
+        );
+    }
 }
