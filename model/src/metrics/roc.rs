@@ -77,11 +77,11 @@ pub fn roc_band(
     let scored = |one: &Prediction| (one.probabilities[class], one.label == class);
     let resampling = Resampling::new(slices, level);
     let curve = roc_curve(resampling.everyone().map(scored))?;
-    let drawn: Vec<Option<(f64, Vec<RocPoint>)>> = resampling.draw(draws, seed, |predictions| {
+    let drawn: Vec<Option<AreaAndCurve>> = resampling.draw(draws, seed, |predictions| {
         let area = auroc(predictions.clone().map(scored))?;
         Some((area, roc_curve(predictions.map(scored))?))
     });
-    let of_draws = |value: &dyn Fn(&(f64, Vec<RocPoint>)) -> f64| {
+    let of_draws = |value: &dyn Fn(&AreaAndCurve) -> f64| {
         interval(drawn.iter().map(|draw| draw.as_ref().map(value)))
     };
     let rates = (0..=BAND_STEPS).map(|step| step as f64 / BAND_STEPS as f64);
@@ -96,6 +96,8 @@ pub fn roc_band(
         curve,
     })
 }
+
+type AreaAndCurve = (f64, Vec<RocPoint>);
 
 /// The most that is reached at a false positive rate of no more than `rate`, or the line towards
 /// the next point.
