@@ -16,6 +16,33 @@ use crate::ckks::{Ciphertext, KeyId, QuadraticCiphertext};
 /// SEAL states the exact scale. TenSEAL does so for what is freshly encrypted; but after each rescale it states the scale
 /// that the computation began with. Values read with it are wrong by the ratio of that scale to the dropped
 /// prime: 1e-7 of each value with 2^40 and a prime of 40 bits, 1e-5 with 2^33 and one of 33.
+///
+/// ```
+/// use crypto::ckks::{Context, Evaluator, Profile, PublicKey, RelinearisationKey, SecretKey, encrypt};
+/// use crypto::seal_format::{SealContext, StatedScale};
+/// # use rand::{SeedableRng, rngs::StdRng};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut rng = StdRng::seed_from_u64(0);
+/// let context = Context::new(Profile::Study);
+/// let seal = SealContext::new(&context);
+/// let secret = SecretKey::generate(&context, &mut rng);
+/// let public = PublicKey::generate(&secret, &mut rng);
+/// let key = RelinearisationKey::generate(&secret, &mut rng);
+/// let fresh = encrypt(&public, &context.encode(&[1.5])?, &mut rng)?;
+/// let product = Evaluator::new(&context).multiply_relinearise_rescale(&fresh, &fresh, &key)?;
+///
+/// // Ours state the exact scale, as SEAL does.
+/// let file = seal.write_ciphertext(&product)?;
+/// let read = seal.read_ciphertext(&file, secret.id(), StatedScale::Exact)?;
+/// assert_eq!(read.scale(), context.product_scale());
+///
+/// // TenSEAL would have stated 2^40, which is not what the product has.
+/// assert_ne!(read.scale(), 2_f64.powi(40));
+/// let known = StatedScale::Replaced(context.product_scale());
+/// assert_eq!(seal.read_ciphertext(&file, secret.id(), known)?.scale(), read.scale());
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum StatedScale {
     /// The stated scale is right.

@@ -5,6 +5,22 @@ use crate::ckks::Context;
 
 /// A [`Context`] with what SEAL's files need beside it: the order of evaluations under each prime, and the names of the
 /// levels. All that has polynomials is read and written with it.
+///
+/// ```
+/// use crypto::ckks::{Context, Profile, PublicKey, SecretKey};
+/// use crypto::seal_format::SealContext;
+/// # use rand::{SeedableRng, rngs::StdRng};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut rng = StdRng::seed_from_u64(0);
+/// let context = Context::new(Profile::Study);
+/// let seal = SealContext::new(&context);
+/// let secret = SecretKey::generate(&context, &mut rng);
+/// let file = seal.write_public_key(&PublicKey::generate(&secret, &mut rng))?;
+/// assert_eq!(file[..4], [0x5e, 0xa1, 16, 3]); // SEAL's magic number, a header of 16 bytes, release 3
+/// assert_eq!(seal.read_public_key(&file, secret.id())?.key_id(), secret.id());
+/// # Ok(())
+/// # }
+/// ```
 pub struct SealContext {
     pub(super) context: Context,
     /// One for each data prime, then the special prime's.

@@ -3,6 +3,13 @@ use thiserror::Error;
 use crate::ckks::{CkksError, ParameterError};
 
 /// Why bytes are no SEAL or TenSEAL file that can be used, or something cannot be written as one.
+///
+/// ```
+/// use crypto::seal_format::{SealError, read_parameters};
+///
+/// let error = read_parameters(b"PK\x03\x04: a zip", 2_f64.powi(40)).unwrap_err();
+/// assert!(matches!(error, SealError::NotSeal { found: [b'P', b'K', 3], .. }));
+/// ```
 #[derive(Debug, Clone, PartialEq, Error)]
 #[non_exhaustive]
 pub enum SealError {

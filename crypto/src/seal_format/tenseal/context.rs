@@ -9,6 +9,25 @@ use crate::seal_format::{SealContext, SealError, read_parameters, write_paramete
 /// What TenSEAL's `Context.serialize` writes: parameters, the scale, and keys.
 ///
 /// Galois keys, for rotations, are passed over when read, and not written: nothing here rotates.
+///
+/// ```
+/// use crypto::ckks::{Context, Profile, PublicKey, SecretKey};
+/// use crypto::seal_format::TensealContext;
+/// # use rand::{SeedableRng, rngs::StdRng};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut rng = StdRng::seed_from_u64(0);
+/// let context = Context::new(Profile::Study);
+/// let secret = SecretKey::generate(&context, &mut rng);
+/// let mut hospital = TensealContext::new(&context);
+/// hospital.public_key = Some(PublicKey::generate(&secret, &mut rng));
+/// let file = hospital.to_bytes()?; // `tenseal.context_from(file)`
+///
+/// let read = TensealContext::from_bytes(&file)?;
+/// assert!(read.secret_key.is_none());
+/// assert_eq!(read.context().parameters(), context.parameters());
+/// # Ok(())
+/// # }
+/// ```
 pub struct TensealContext {
     seal: SealContext,
     /// There unless the context was saved without it, or encrypts with the secret key.

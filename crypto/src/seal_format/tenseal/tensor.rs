@@ -9,6 +9,29 @@ use crate::seal_format::{SealContext, SealError, StatedScale};
 ///
 /// With a batch, TenSEAL's default, a ciphertext holds its place of every member of the batch, one in a slot, and the other
 /// slots are 0. Without, it holds one value, in all slots.
+///
+/// ```
+/// use crypto::ckks::{Context, Profile, PublicKey, SecretKey};
+/// use crypto::seal_format::{CkksTensor, SealContext, StatedScale};
+/// # use rand::{SeedableRng, rngs::StdRng};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut rng = StdRng::seed_from_u64(0);
+/// let context = Context::new(Profile::Study);
+/// let seal = SealContext::new(&context);
+/// let secret = SecretKey::generate(&context, &mut rng);
+/// let public = PublicKey::generate(&secret, &mut rng);
+///
+/// // Three patients with two features each: two ciphertexts, a slot for each patient.
+/// let features = [0.5, 1.0, -0.5, 2.0, 0.25, -1.0];
+/// let tensor = CkksTensor::encrypt(&public, &[2], Some(3), &features, &mut rng)?;
+/// assert_eq!(tensor.ciphertexts().len(), 2);
+///
+/// let file = tensor.to_bytes(&seal)?; // `tenseal.ckks_tensor_from(context, file)`
+/// let read = CkksTensor::from_bytes(&seal, &file, secret.id(), StatedScale::Exact)?;
+/// assert!((read.decrypt(&secret)?[3] - 2.0).abs() < 1e-6);
+/// # Ok(())
+/// # }
+/// ```
 pub struct CkksTensor {
     /// Without the batch.
     shape: Vec<usize>,

@@ -6,6 +6,26 @@ use crate::seal_format::protobuf::{Field, Value, fields, message, packed};
 use crate::seal_format::{SealContext, SealError, StatedScale};
 
 /// TenSEAL's `ckks_vector`: real numbers in the slots of one ciphertext, or of several if there are more than slots.
+///
+/// ```
+/// use crypto::ckks::{Context, Profile, PublicKey, SecretKey};
+/// use crypto::seal_format::{CkksVector, SealContext, StatedScale};
+/// # use rand::{SeedableRng, rngs::StdRng};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mut rng = StdRng::seed_from_u64(0);
+/// let context = Context::new(Profile::Study);
+/// let seal = SealContext::new(&context);
+/// let secret = SecretKey::generate(&context, &mut rng);
+/// let public = PublicKey::generate(&secret, &mut rng);
+/// let vector = CkksVector::encrypt(&public, &[0.5, -1.25, 2.0], &mut rng)?;
+///
+/// let file = vector.to_bytes(&seal)?; // `tenseal.ckks_vector_from(context, file)`
+/// let read = CkksVector::from_bytes(&seal, &file, secret.id(), StatedScale::Exact)?;
+/// let values = read.decrypt(&secret)?;
+/// assert!(values.len() == 3 && (values[1] + 1.25).abs() < 1e-6);
+/// # Ok(())
+/// # }
+/// ```
 pub struct CkksVector {
     /// How many values each ciphertext has.
     lengths: Vec<usize>,
