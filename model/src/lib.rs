@@ -7,14 +7,15 @@
 //!                      └─ features, labels               └─ common model, clipped filters
 //! ```
 //!
-//! What it does not do: it holds no key, opens no socket and never sees the base weight W of the
-//! conditioned convolution or a clinical vector while it trains. It is handed the finished filter
-//! of each patient and gives back the gradient of that filter.
+//! What it does not do: it holds no key, opens no socket and never sees a clinical vector while it
+//! trains. It is handed the finished filter of each patient and gives back the gradient of that
+//! filter. In a federation it does not see W, the base weight of the conditioned convolution,
+//! either; at a single site W is among the weights that it trains.
 //!
 //! - [`data`]: volumes, slices, patients, the MS60 loader, features, labels, splits.
 //! - [`balance`]: a training set with its classes made equally large.
 //! - [`network`]: the layers, and the order of their values in a flat vector.
-//! - [`train`]: one hospital's part of a round, and evaluation.
+//! - [`train`]: one hospital's part of a round, training at a single site, and evaluation.
 //! - [`grad_cam`]: where in a slice the evidence for a class lies.
 //! - [`metrics`]: what is reported of predictions, by slice and by patient.
 //! - [`weights`]: a model as a safetensors file.

@@ -3,6 +3,7 @@
 mod auroc;
 mod bootstrap;
 mod confusion;
+mod crossed;
 #[cfg(test)]
 mod oracle;
 mod prediction;
@@ -11,5 +12,6 @@ mod roc;
 pub use auroc::auroc;
 pub use bootstrap::{ClassIntervals, Interval, Intervals, Level, bootstrap};
 pub use confusion::{ClassScores, Confusion};
+pub use crossed::{CrossedBootstrap, Scores, score_intervals};
 pub use prediction::{Metrics, Prediction, per_patient};
 pub use roc::{RocBand, RocPoint, roc_band, roc_curve};

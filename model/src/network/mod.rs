@@ -42,7 +42,8 @@ pub enum Conditioning {
     /// One finished filter per patient is supplied; the network holds no base weight. The hybrid
     /// and the plain-conditioned variant differ only in who multiplied it.
     Filters,
-    /// Nothing conditions it: one filter for all, trained like any weight (the plain variant).
+    /// The network holds W. Nothing conditions it: one filter for all, trained like any weight (the
+    /// plain variant); or, at a single site, filters are made from it for every batch.
     Free,
 }
 
@@ -165,16 +166,22 @@ impl Network {
         flat
     }
 
+    /// W, the weight of the first convolution, [1, 1, 3, 3]: `None` when the network holds none.
+    pub(crate) fn conditioned_weight(&self) -> Option<&Tensor> {
+        self.conditioned_weight.as_ref()
+    }
+
     /// The variables, for an optimiser: weights are trainable, running statistics are not.
     pub fn variables(&self) -> &VarStore {
         &self.variables
     }
 
     /// Logits [B, classes] of `images` [B, 1, 128, 128]; `filters` [B, 9] are those of each
-    /// sample's patient, row-major 3x3, already clipped to [-1, 1].
+    /// sample's patient, row-major 3x3, already clipped to [-1, 1]. They take the place of the
+    /// weight of the first convolution where the network has one.
     ///
     /// # Panics
-    /// If shapes do not fit, or filters are missing or superfluous for the architecture.
+    /// If shapes do not fit, or filters are missing for the architecture.
     pub fn forward(&self, images: &Tensor, filters: Option<&Tensor>, mode: &Mode<'_>) -> Tensor {
         self.classify(&self.feature_maps(images, filters, mode), mode)
     }
@@ -213,10 +220,10 @@ impl Network {
         let taps = FEATURES as i64;
         let batch = images.size()[0];
         let for_all = |weight: &Tensor| weight.view([1, taps]).expand([batch, taps], false);
-        let conditioned = match (&self.conditioned_weight, filters) {
-            (None, Some(filters)) => filters.shallow_clone(),
-            (Some(weight), None) => for_all(weight),
-            _ => panic!("filters are supplied exactly when the architecture is conditioned"),
+        let conditioned = match (filters, &self.conditioned_weight) {
+            (Some(filters), _) => filters.shallow_clone(),
+            (None, Some(weight)) => for_all(weight),
+            (None, None) => panic!("a network without a weight of its own needs filters"),
         };
         let kernels = Tensor::stack(&[conditioned, for_all(&self.free_weight)], 1);
         let bias = Tensor::cat(

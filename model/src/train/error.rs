@@ -22,6 +22,12 @@ pub enum TrainError {
         /// Index of the patient.
         patient: usize,
     },
+    /// Whoever makes the filters of each batch could not.
+    #[error("no filters for a batch: {reason}")]
+    FilterSource {
+        /// What went wrong, in words.
+        reason: String,
+    },
     /// A label that the classifier has no output for.
     #[error("a sample of class {class} for a classifier of {classes} classes")]
     Class {

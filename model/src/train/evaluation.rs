@@ -13,6 +13,8 @@ pub struct Evaluation {
     pub confusion: Vec<Vec<u64>>,
     /// Sum of the cross-entropies (natural logarithm), classes unweighted.
     pub loss_sum: f64,
+    /// The same, by class of the truth.
+    pub loss_by_class: Vec<f64>,
     /// Samples.
     pub count: u64,
     /// Softmax of each sample, in the order of the data set.
@@ -34,11 +36,24 @@ impl Evaluation {
             .collect()
     }
 
+    /// Mean cross-entropy as training weighs it: by class, divided by the sum of the weights.
+    /// 0 of nothing.
+    pub fn weighted_loss(&self, class_weights: &[f64]) -> f64 {
+        let classes = self.confusion.iter().zip(&self.loss_by_class);
+        let (mut loss, mut weights) = (0.0, 0.0);
+        for ((counts, loss_of_class), weight) in classes.zip(class_weights) {
+            loss += weight * loss_of_class;
+            weights += weight * counts.iter().sum::<u64>() as f64;
+        }
+        if weights > 0.0 { loss / weights } else { 0.0 }
+    }
+
     /// Nothing counted yet.
     pub(super) fn empty(classes: usize) -> Self {
         Self {
             confusion: vec![vec![0; classes]; classes],
             loss_sum: 0.0,
+            loss_by_class: vec![0.0; classes],
             count: 0,
             probabilities: vec![],
         }
@@ -50,6 +65,7 @@ impl Evaluation {
         let prediction = log_probabilities.iter().position(|&log| log == highest);
         self.confusion[label][prediction.unwrap_or(0)] += 1;
         self.loss_sum -= log_probabilities[label];
+        self.loss_by_class[label] -= log_probabilities[label];
         self.count += 1;
         self.probabilities.push(
             log_probabilities

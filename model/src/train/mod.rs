@@ -1,9 +1,12 @@
-//! One hospital's part of a round: local epochs from the common model, or an evaluation of it.
+//! Training: one hospital's part of a round (local epochs from the common model, or an evaluation
+//! of it), and the whole of it at a single site, as the study did it.
 
 mod dataset;
 mod error;
 mod evaluation;
+mod plateau;
 mod settings;
+mod single_site;
 #[cfg(test)]
 mod tests;
 mod trainer;
@@ -14,5 +17,7 @@ pub use dataset::{Dataset, DatasetError, class_weights};
 pub(crate) use dataset::{DatasetBuilder, pixels_of};
 pub use error::TrainError;
 pub use evaluation::Evaluation;
+pub use plateau::Plateau;
 pub use settings::TrainingSettings;
+pub use single_site::{EpochRecord, FilterSource, Fit, FitSettings};
 pub use trainer::{Filter, TrainOutcome, Trainer};

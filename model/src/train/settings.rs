@@ -1,8 +1,12 @@
 //! How a hospital trains in a round; the run's manifest fixes it for all.
 
-use tch::nn::{self, Optimizer, OptimizerConfig, VarStore};
+use tch::{
+    Kind, Tensor,
+    nn::{self, Optimizer, OptimizerConfig, VarStore},
+};
 
 use super::TrainError;
+use crate::device::Device;
 
 /// What a round's training is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +46,13 @@ impl TrainingSettings {
             .expect("AdamW takes any finite settings");
         optimiser.zero_grad();
         optimiser
+    }
+
+    /// `[classes]`, float.
+    pub(super) fn class_weights_on(&self, device: Device) -> Tensor {
+        Tensor::from_slice(&self.class_weights)
+            .to_kind(Kind::Float)
+            .to_device(device.0)
     }
 
     /// Whether training can be done with these for a network of `classes` outputs.

@@ -14,10 +14,10 @@ use crate::{
     network::{Architecture, Conditioning, LengthMismatch},
 };
 
-const CLASSES: usize = 2;
+pub(super) const CLASSES: usize = 2;
 
 /// Patients whose class shows as a bright half: left or right.
-fn patients() -> Vec<Patient> {
+pub(super) fn patients() -> Vec<Patient> {
     let slice = |class: usize, axial_index: usize| {
         let pixel = |place: usize| {
             let bright = (place % IMAGE_SIDE < IMAGE_SIDE / 2) == (class == 0);
@@ -40,7 +40,7 @@ fn patients() -> Vec<Patient> {
     (0..4).map(patient).collect()
 }
 
-fn dataset(of: &[usize]) -> Dataset {
+pub(super) fn dataset(of: &[usize]) -> Dataset {
     let samples: Vec<Sample> = of
         .iter()
         .flat_map(|&patient| (0..2).map(move |slice| Sample { patient, slice }))
@@ -49,7 +49,7 @@ fn dataset(of: &[usize]) -> Dataset {
     Dataset::new(&patients(), &samples, label).expect("samples exist")
 }
 
-fn trainer(conditioning: Conditioning) -> Trainer {
+pub(super) fn trainer(conditioning: Conditioning) -> Trainer {
     let architecture = Architecture {
         classes: CLASSES,
         conditioning,
@@ -58,7 +58,7 @@ fn trainer(conditioning: Conditioning) -> Trainer {
 }
 
 /// Small weights of no pattern; batch norms at their usual start.
-fn model(architecture: Architecture) -> Vec<f32> {
+pub(super) fn model(architecture: Architecture) -> Vec<f32> {
     let mut rng = ChaCha20Rng::seed_from_u64(5);
     let mut values = Vec::with_capacity(architecture.values());
     for spec in architecture.layout() {

@@ -21,7 +21,7 @@ use crate::{
 pub type Filter = [f32; FEATURES];
 
 /// Samples evaluated at a time.
-const EVALUATION_BATCH: usize = 64;
+pub(super) const EVALUATION_BATCH: usize = 64;
 
 /// What a round's training gives.
 #[derive(Clone, PartialEq)]
@@ -44,8 +44,8 @@ pub struct TrainOutcome {
 /// one process train side by side on threads of their own. Randomness comes from the settings'
 /// seed, never from libtorch's generator, which all of a process share.
 pub struct Trainer {
-    network: Network,
-    device: Device,
+    pub(super) network: Network,
+    pub(super) device: Device,
 }
 
 impl Trainer {
@@ -85,9 +85,7 @@ impl Trainer {
         settings.check(self.architecture().classes)?;
         self.network.load(model)?;
         let mut optimiser = settings.optimiser(self.network.variables());
-        let class_weights = Tensor::from_slice(&settings.class_weights)
-            .to_kind(Kind::Float)
-            .to_device(self.device.0);
+        let class_weights = settings.class_weights_on(self.device);
         let table = |filters: &[Filter]| filter_table(filters, self.device);
         let filters = filters.map(|filters| table(filters).set_requires_grad(true));
         let mut shuffles = stream(&settings.seed, Stream::Shuffles);
@@ -103,19 +101,8 @@ impl Trainer {
             epoch_loss = 0.0;
             for (batch, indices) in order.chunks(settings.batch).enumerate() {
                 let samples = dataset.batch(indices, self.device);
-                let dropout_mask =
-                    &dropout_mask(indices.len(), &mut masks).to_device(self.device.0);
-                let mode = Mode::Training { dropout_mask };
-                let logits = self.logits(&samples, filters.as_ref(), &mode);
-                let loss = weighted_loss(&logits, &samples.labels, &class_weights);
-                let value = loss.double_value(&[]);
-                if !value.is_finite() {
-                    return Err(TrainError::NonFiniteLoss {
-                        epoch: epoch + 1,
-                        batch: batch + 1,
-                    });
-                }
-                epoch_loss += value;
+                let loss = self.loss(&samples, filters.as_ref(), &class_weights, &mut masks);
+                epoch_loss += finite(&loss, epoch + 1, batch + 1)?;
                 optimiser.backward_step(&loss);
                 progress(epoch * batches + batch + 1, total);
             }
@@ -142,13 +129,21 @@ impl Trainer {
         self.check(dataset, filters)?;
         self.network.load(model)?;
         let filters = filters.map(|filters| filter_table(filters, self.device));
+        self.evaluate_loaded(dataset, filters.as_ref())
+    }
+
+    /// Evaluates the tensors that the network holds.
+    pub(super) fn evaluate_loaded(
+        &self,
+        dataset: &Dataset,
+        filters: Option<&Tensor>,
+    ) -> Result<Evaluation, TrainError> {
         let classes = self.architecture().classes;
         let mut evaluation = Evaluation::empty(classes);
         let order: Vec<usize> = (0..dataset.len()).collect();
         for (batch, indices) in order.chunks(EVALUATION_BATCH).enumerate() {
             let samples = dataset.batch(indices, self.device);
-            let logits =
-                tch::no_grad(|| self.logits(&samples, filters.as_ref(), &Mode::Evaluation));
+            let logits = tch::no_grad(|| self.logits(&samples, filters, &Mode::Evaluation));
             let logs = logits.log_softmax(-1, Kind::Double);
             let logs = Vec::<Vec<f64>>::try_from(&logs).expect("a matrix of doubles");
             let labels = indices.iter().map(|&index| dataset.label(index));
@@ -210,14 +205,37 @@ impl Trainer {
         Ok(maps)
     }
 
+    /// Loss of a training batch; `filters` is the table of all patients.
+    pub(super) fn loss(
+        &self,
+        samples: &Batch,
+        filters: Option<&Tensor>,
+        class_weights: &Tensor,
+        masks: &mut ChaCha20Rng,
+    ) -> Tensor {
+        let batch = samples.labels.numel();
+        let dropout_mask = &dropout_mask(batch, masks).to_device(self.device.0);
+        let logits = self.logits(samples, filters, &Mode::Training { dropout_mask });
+        weighted_loss(&logits, &samples.labels, class_weights)
+    }
+
     /// Logits [B, classes]; `filters` is the table of all patients.
-    fn logits(&self, samples: &Batch, filters: Option<&Tensor>, mode: &Mode<'_>) -> Tensor {
+    pub(super) fn logits(
+        &self,
+        samples: &Batch,
+        filters: Option<&Tensor>,
+        mode: &Mode<'_>,
+    ) -> Tensor {
         let filters = filters.map(|table| table.index_select(0, &samples.patients));
         self.network
             .forward(&samples.images, filters.as_ref(), mode)
     }
 
-    fn check(&self, dataset: &Dataset, filters: Option<&[Filter]>) -> Result<(), TrainError> {
+    pub(super) fn check(
+        &self,
+        dataset: &Dataset,
+        filters: Option<&[Filter]>,
+    ) -> Result<(), TrainError> {
         let Architecture {
             classes,
             conditioning,
@@ -252,9 +270,19 @@ pub(super) fn weighted_loss(logits: &Tensor, labels: &Tensor, class_weights: &Te
     logits.cross_entropy_loss(labels, Some(class_weights), Reduction::Mean, -100, 0.0)
 }
 
+/// The value of a loss.
+pub(super) fn finite(loss: &Tensor, epoch: usize, batch: usize) -> Result<f64, TrainError> {
+    let value = loss.double_value(&[]);
+    if value.is_finite() {
+        Ok(value)
+    } else {
+        Err(TrainError::NonFiniteLoss { epoch, batch })
+    }
+}
+
 /// Makes libtorch compute on the calling thread alone. Its setting is partly the process's and
 /// partly the thread's, so every entry says it anew.
-fn single_threaded() {
+pub(super) fn single_threaded() {
     tch::set_num_threads(1);
 }
 
@@ -289,7 +317,7 @@ pub(super) fn dropout_mask(batch: usize, rng: &mut ChaCha20Rng) -> Tensor {
 
 /// The gradient that has gathered in a table of filters, 0 where the filter lies on the clip. The
 /// optimiser clears only the gradients of its own variables, so this is the sum over all batches.
-fn masked_gradients(filters: &Tensor) -> Vec<Filter> {
+pub(super) fn masked_gradients(filters: &Tensor) -> Vec<Filter> {
     rows(&(filters.grad() * filters.detach().abs().lt(1.0)))
 }
 

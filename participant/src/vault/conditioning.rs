@@ -330,23 +330,35 @@ pub fn weight_change(
     batches: u32,
     rate: f64,
 ) -> ConditionedWeights {
+    let pairs = features.iter().zip(filter_gradients);
+    weight_gradient(pairs).map(|sum| -rate * sum / f64::from(batches.max(1)))
+}
+
+/// dL/dW: the sum over patients, each with its features and its `G_p`.
+pub fn weight_gradient<'a>(
+    patients: impl IntoIterator<Item = (&'a [f64; FEATURES], &'a Filter)>,
+) -> ConditionedWeights {
     let mut gradient = [0.0; FEATURES];
-    for (features, gradients) in features.iter().zip(filter_gradients) {
+    for (features, gradients) in patients {
         for ((sum, feature), filter_gradient) in gradient.iter_mut().zip(features).zip(gradients) {
             *sum += feature * f64::from(*filter_gradient);
         }
     }
-    gradient.map(|sum| -rate * sum / f64::from(batches.max(1)))
+    gradient
 }
 
 /// Rounds to the nearest multiple of 2^-12 and clips to [-1, 1]: what leaves the vault (PROTOCOL.md 5.4, 6.).
-fn release(product: &[f64]) -> Filter {
+///
+/// # Panics
+/// With fewer than nine products.
+pub fn release(product: &[f64]) -> Filter {
     std::array::from_fn(|entry| {
         ((product[entry] * GRID).round_ties_even() / GRID).clamp(-1.0, 1.0) as f32
     })
 }
 
-fn local_product(weights: &ConditionedWeights, features: &[f64; FEATURES]) -> [f64; FEATURES] {
+/// W * f in the clear: what a decrypted product is checked against, and the oracle.
+pub fn local_product(weights: &ConditionedWeights, features: &[f64; FEATURES]) -> [f64; FEATURES] {
     std::array::from_fn(|entry| weights[entry] * features[entry])
 }
 
@@ -366,12 +378,14 @@ fn encrypt(
     )
 }
 
-const LARGEST_FEATURE: f64 = 8.0;
-const LARGEST_ERROR: f64 = 1.0 / (1_u64 << 20) as f64;
+/// Features are clipped to this on both sides (PROTOCOL.md 5.3).
+pub const LARGEST_FEATURE: f64 = 8.0;
+/// A decrypted product that is further than this from the local one is refused (PROTOCOL.md 5.4, 5.).
+pub const LARGEST_ERROR: f64 = 1.0 / (1_u64 << 20) as f64;
 const GRID: f64 = 4096.0;
 const MOST_FAILURES: u32 = 3;
-/// Blocks: 4 million values.
-const MOST_RELEASES: usize = 1000;
+/// Blocks of products that one key decrypts: 4 million values (PROTOCOL.md 5.5).
+pub const MOST_RELEASES: usize = 1000;
 
 #[cfg(test)]
 mod tests {

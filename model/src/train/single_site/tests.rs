@@ -1,0 +1,337 @@
+//! Training at a single site from outside: W's gradient, what is kept, when it ends, what is refused.
+
+use tch::{Kind, nn::VarStore};
+
+use super::*;
+use crate::{
+    data::Sample,
+    device::Device,
+    network::{Architecture, Network},
+    train::{
+        tests::{CLASSES, dataset, model, patients},
+        trainer::{dropout_mask, weighted_loss},
+    },
+};
+
+/// W * f in the clear, not rounded, of four patients whose features reach from -1 to 1.
+struct Products {
+    features: Vec<Filter>,
+    asked: Vec<Vec<usize>>,
+}
+
+impl Products {
+    fn new() -> Self {
+        let feature = |place: usize| ((place * 5 % 19) as f32 / 9.0) - 1.0;
+        let of_patient = |patient| std::array::from_fn(|tap| feature(patient * FEATURES + tap));
+        Self {
+            features: (0..4).map(of_patient).collect(),
+            asked: vec![],
+        }
+    }
+}
+
+impl FilterSource for Products {
+    fn filters(
+        &mut self,
+        weight: &Filter,
+        patients: &[usize],
+    ) -> Result<Vec<Filter>, Box<dyn Error + Send + Sync>> {
+        self.asked.push(patients.to_vec());
+        let product = |features: &Filter| {
+            std::array::from_fn(|tap| (weight[tap] * features[tap]).clamp(-1.0, 1.0))
+        };
+        let of_patients = patients.iter().map(|&patient| &self.features[patient]);
+        Ok(of_patients.map(product).collect())
+    }
+
+    fn weight_gradient(&self, patients: &[usize], filter_gradients: &[Filter]) -> Filter {
+        let mut sum = [0.0; FEATURES];
+        for (&patient, gradient) in patients.iter().zip(filter_gradients) {
+            for tap in 0..FEATURES {
+                sum[tap] += self.features[patient][tap] * gradient[tap];
+            }
+        }
+        sum
+    }
+}
+
+const FREE: Architecture = Architecture {
+    classes: CLASSES,
+    conditioning: Conditioning::Free,
+};
+
+/// A start whose W is wide enough for the clip to take part.
+fn initial() -> Vec<f32> {
+    let mut initial = model(FREE);
+    for value in &mut initial[weight_range()] {
+        *value *= 6.0;
+    }
+    initial
+}
+
+fn weight_range() -> std::ops::Range<usize> {
+    let mut start = 0;
+    for spec in FREE.layout() {
+        let end = start + spec.values();
+        if spec.name == "conditioned.weight" {
+            return start..end;
+        }
+        start = end;
+    }
+    panic!("the layout has it");
+}
+
+fn settings(epochs: usize) -> FitSettings {
+    FitSettings {
+        training: TrainingSettings {
+            batch: 3,
+            local_epochs: epochs,
+            ..TrainingSettings::new(vec![0.8, 1.3], [3; 32])
+        },
+        plateau: Plateau::default(),
+        early_stop: NonZeroUsize::new(epochs).expect("some epochs"),
+    }
+}
+
+fn fit(source: Option<&mut dyn FilterSource>, settings: &FitSettings) -> Result<Fit, TrainError> {
+    let (training, validation) = (dataset(&[0, 1, 2]), dataset(&[3, 2]));
+    Trainer::new(FREE, Device::CPU).fit(
+        &training,
+        &validation,
+        &initial(),
+        source,
+        settings,
+        &mut |_, _| (),
+    )
+}
+
+/// The same training with W in the graph, through the product and the clip.
+fn twin(settings: &TrainingSettings, source: &Products) -> Vec<f32> {
+    let training = dataset(&[0, 1, 2]);
+    let mut network = Network::new(FREE, Device::CPU);
+    network.load(&initial()).expect("fits");
+    let weight = |variables: &VarStore| variables.variables()["conditioned.weight"].view([1, 9]);
+    let features = filter_table(&source.features, Device::CPU);
+    let mut optimiser = settings.optimiser(network.variables());
+    let mut shuffles = stream(&settings.seed, Stream::Shuffles);
+    let mut masks = stream(&settings.seed, Stream::DropoutMasks);
+    let mut order: Vec<usize> = (0..training.len()).collect();
+    for _ in 0..settings.local_epochs {
+        order.shuffle(&mut shuffles);
+        for indices in order.chunks(settings.batch) {
+            let samples = training.batch(indices, Device::CPU);
+            let filters = (weight(network.variables()) * &features).clamp(-1.0, 1.0);
+            let filters = filters.index_select(0, &samples.patients);
+            let dropout_mask = &dropout_mask(indices.len(), &mut masks);
+            let mode = Mode::Training { dropout_mask };
+            let logits = network.forward(&samples.images, Some(&filters), &mode);
+            let class_weights = settings.class_weights_on(Device::CPU);
+            optimiser.backward_step(&weighted_loss(&logits, &samples.labels, &class_weights));
+        }
+    }
+    network.flatten()
+}
+
+/// AdamW does not see the scale of a gradient, so the gradient itself is compared as well.
+#[test]
+fn the_gradient_of_w_is_autograds_through_the_product_and_the_clip() {
+    let data = dataset(&[0, 1, 2]);
+    let indices: Vec<usize> = (0..data.len()).collect();
+    let samples = data.batch(&indices, Device::CPU);
+    let class_weights = Tensor::from_slice(&[0.8_f32, 1.3]);
+    let mut source = Products::new();
+    let gradient = |trainer: &Trainer| {
+        let gradient = trainer.weight_tensor().grad().view([-1]);
+        Vec::<f32>::try_from(&gradient).expect("floats")
+    };
+    let ours = {
+        let mut trainer = Trainer::new(FREE, Device::CPU);
+        trainer.network.load(&initial()).expect("fits");
+        let made = trainer.conditioned(&data, &indices, Some(&mut source));
+        let made = made.expect("never fails").expect("conditioned");
+        let masks = &mut stream(&[1; 32], Stream::DropoutMasks);
+        let loss = trainer.loss(&samples, Some(&made.table), &class_weights, masks);
+        loss.backward();
+        trainer.give_weight_its_gradient(&made, &source);
+        gradient(&trainer)
+    };
+    let theirs = {
+        let mut trainer = Trainer::new(FREE, Device::CPU);
+        trainer.network.load(&initial()).expect("fits");
+        let features = filter_table(&source.features, Device::CPU);
+        let filters = (trainer.weight_tensor().view([1, 9]) * features).clamp(-1.0, 1.0);
+        let masks = &mut stream(&[1; 32], Stream::DropoutMasks);
+        let loss = trainer.loss(&samples, Some(&filters), &class_weights, masks);
+        loss.backward();
+        gradient(&trainer)
+    };
+    assert!(ours.iter().any(|value| value.abs() > 1e-3), "{ours:?}");
+    for (ours, theirs) in ours.iter().zip(&theirs) {
+        assert!((ours - theirs).abs() <= 1e-5 * theirs.abs().max(1e-2));
+    }
+}
+
+#[test]
+fn w_moves_as_autograd_moves_it_through_the_product_and_the_clip() {
+    let mut source = Products::new();
+    let one_epoch = settings(1);
+    let fit = fit(Some(&mut source), &one_epoch).expect("trains");
+    let twin = twin(&one_epoch.training, &source);
+    let start = initial();
+    let moved = |range: std::ops::Range<usize>| {
+        let pairs = fit.model[range.clone()].iter().zip(&start[range]);
+        pairs
+            .map(|(new, old)| (new - old).abs())
+            .fold(0.0, f32::max)
+    };
+    assert!(moved(weight_range()) > 1e-4, "W does not move");
+    let filters = source.filters(&start[weight_range()].try_into().expect("nine"), &[0, 1, 2]);
+    let filters = filters.expect("never fails").concat();
+    let clipped = filters.iter().filter(|tap| tap.abs() == 1.0).count();
+    assert!((2..25).contains(&clipped), "{clipped} taps on the clip");
+    for (place, (ours, theirs)) in fit.model.iter().zip(&twin).enumerate() {
+        assert!((ours - theirs).abs() <= 1e-5, "{place}: {ours}, {theirs}");
+    }
+}
+
+#[test]
+fn every_batch_asks_for_its_own_patients_and_every_epoch_for_those_of_the_validation_set() {
+    let mut source = Products::new();
+    fit(Some(&mut source), &settings(2)).expect("trains");
+    assert_eq!(source.asked.len(), 2 * (2 + 1));
+    for (number, patients) in source.asked.iter().enumerate() {
+        assert!(patients.is_sorted_by(|a, b| a < b));
+        if number % 3 == 2 {
+            assert_eq!(patients, &[2, 3]);
+        } else {
+            assert!(patients.iter().all(|patient| [0, 1, 2].contains(patient)));
+        }
+    }
+}
+
+#[test]
+fn training_learns_and_keeps_the_epoch_of_the_lowest_validation_loss() {
+    let mut products = Products::new();
+    for source in [None, Some(&mut products as &mut dyn FilterSource)] {
+        let conditioned = source.is_some();
+        let fit = fit(source, &settings(12)).expect("trains");
+        let losses = || fit.epochs.iter().map(|epoch| epoch.validation_loss);
+        assert_eq!((fit.epochs.len(), fit.stopped_early), (12, false));
+        let best = losses().fold(f64::INFINITY, f64::min);
+        assert_eq!(fit.epochs[fit.best_epoch - 1].validation_loss, best);
+        assert!(fit.epochs[11].train_loss < 0.2, "{:?}", fit.epochs[11]);
+        let mut again = Products::new();
+        let source = conditioned.then_some(&mut again as &mut dyn FilterSource);
+        let mut trainer = Trainer::new(FREE, Device::CPU);
+        let evaluation = trainer.evaluate_fit(&dataset(&[3, 2]), &fit.model, source);
+        let evaluation = evaluation.expect("evaluates");
+        assert_eq!(evaluation.weighted_loss(&[0.8, 1.3]), best);
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_fit() {
+    let once = || fit(Some(&mut Products::new()), &settings(2)).expect("trains");
+    assert!(once() == once());
+}
+
+#[test]
+fn patience_ends_what_no_longer_improves() {
+    let training = dataset(&[0, 1]);
+    // The validation set says the opposite of the training set.
+    let opposite = [0, 1].map(|patient| Sample { patient, slice: 1 });
+    let label = |patient: &crate::data::Patient| usize::from(patient.edss.value() < 2.0);
+    let validation = Dataset::new(&patients(), &opposite, label).expect("samples exist");
+    let settings = FitSettings {
+        early_stop: NonZeroUsize::new(3).expect("not zero"),
+        ..settings(60)
+    };
+    let mut steps = 0;
+    let fit = Trainer::new(FREE, Device::CPU)
+        .fit(
+            &training,
+            &validation,
+            &initial(),
+            None,
+            &settings,
+            &mut |done, total| {
+                steps += 1;
+                assert_eq!((done, total), (steps, 120));
+            },
+        )
+        .expect("trains");
+    assert!(fit.stopped_early);
+    assert_eq!(fit.epochs.len(), fit.best_epoch + 3);
+}
+
+#[test]
+fn the_weighted_loss_is_that_of_training() {
+    let mut evaluation = Evaluation::empty(2);
+    let logs = [[-0.2, -1.7], [-0.9, -0.5], [-2.3, -0.1]];
+    for (log, label) in logs.iter().zip([0, 0, 1]) {
+        evaluation.add(log, label);
+    }
+    let weights = [0.8, 1.3];
+    let expected = {
+        let labels = Tensor::from_slice(&[0_i64, 0, 1]);
+        let logs = Tensor::from_slice(logs.as_flattened()).view([3, 2]);
+        // Logits whose softmax is what was counted.
+        let normalised = logs.log_softmax(-1, Kind::Double);
+        let of = weighted_loss(&normalised, &labels, &Tensor::from_slice(&weights));
+        let mut normal = Evaluation::empty(2);
+        for (row, label) in (0..3).zip([0, 0, 1]) {
+            let row: Vec<f64> = (&normalised.get(row)).try_into().expect("doubles");
+            normal.add(&row, label);
+        }
+        evaluation = normal;
+        of.double_value(&[])
+    };
+    assert!((evaluation.weighted_loss(&weights) - expected).abs() < 1e-12);
+    assert_eq!(Evaluation::empty(2).weighted_loss(&weights), 0.0);
+}
+
+/// Gives filters that no clip has seen, or none.
+struct Faulty(Option<f32>);
+
+impl FilterSource for Faulty {
+    fn filters(
+        &mut self,
+        _: &Filter,
+        patients: &[usize],
+    ) -> Result<Vec<Filter>, Box<dyn Error + Send + Sync>> {
+        let tap = self.0.ok_or("the key is gone")?;
+        Ok(vec![[tap; FEATURES]; patients.len()])
+    }
+
+    fn weight_gradient(&self, _: &[usize], _: &[Filter]) -> Filter {
+        [0.0; FEATURES]
+    }
+}
+
+#[test]
+fn what_does_not_fit_is_refused() {
+    let refusal = |source| {
+        fit(Some(&mut Faulty(source)), &settings(1))
+            .expect_err("refused")
+            .to_string()
+    };
+    assert!(refusal(None).contains("the key is gone"));
+    for tap in [1.5, f32::NAN] {
+        assert!(refusal(Some(tap)).contains("not clipped"));
+    }
+    let hybrid = Architecture {
+        conditioning: Conditioning::Filters,
+        ..FREE
+    };
+    let data = dataset(&[0, 1]);
+    let error = Trainer::new(hybrid, Device::CPU).fit(
+        &data,
+        &data,
+        &model(hybrid),
+        None,
+        &settings(1),
+        &mut |_, _| (),
+    );
+    let setting = "conditioning";
+    assert_eq!(error, Err(TrainError::Settings { setting }));
+}
