@@ -6,6 +6,7 @@
 //! | [`ms60_tree`] | a cohort written out in the layout of the MS60 data set |
 //! | [`simulation`] | every hospital and the coordinator with their own keys, over QUIC on loopback |
 //! | [`report`] | what a simulation leaves for people to read |
+//! | [`reproduce`] | the study repeated at one site, its tables beside ours |
 //! | [`bench`] | how long the cryptography takes, beside TenSEAL |
 //! | [`commands`] | the command line |
 //!
@@ -19,4 +20,5 @@ pub mod commands;
 pub mod ms60_tree;
 pub mod phantom;
 pub mod report;
+pub mod reproduce;
 pub mod simulation;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod phantom;
+mod reproduce;
 mod simulate;
 
 use std::process::ExitCode;
@@ -11,6 +12,7 @@ use clap::{Parser, Subcommand};
 pub use self::{
     bench::{BenchCryptoOptions, BenchOptions},
     phantom::PhantomOptions,
+    reproduce::{BalanceName, LabelsName, ModelName, ReproduceOptions, TaskChoice},
     simulate::{ConditioningName, ProfileName, SimulateOptions, SplitName, TaskName, UpdatesName},
 };
 
@@ -27,6 +29,7 @@ enum Command {
     Simulate(SimulateOptions),
     Phantom(PhantomOptions),
     Bench(BenchOptions),
+    Reproduce(ReproduceOptions),
 }
 
 impl Experiments {
@@ -43,6 +46,7 @@ impl Experiments {
             Command::Simulate(options) => options.execute(),
             Command::Phantom(options) => options.execute(),
             Command::Bench(options) => options.execute(),
+            Command::Reproduce(options) => options.execute(),
         };
         match result {
             Ok(()) => ExitCode::SUCCESS,
@@ -53,3 +57,26 @@ impl Experiments {
         }
     }
 }
+
+/// The names as they are typed.
+macro_rules! shown_as_typed {
+    ($($name:ty),*) => {$(
+        impl std::fmt::Display for $name {
+            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                let value = clap::ValueEnum::to_possible_value(self).expect("no value is skipped");
+                formatter.write_str(value.get_name())
+            }
+        }
+    )*};
+}
+
+shown_as_typed!(
+    TaskName,
+    SplitName,
+    ConditioningName,
+    ProfileName,
+    UpdatesName,
+    BalanceName,
+    ModelName,
+    LabelsName
+);

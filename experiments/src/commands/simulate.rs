@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use model::{data::LoadOptions, device::DeviceChoice};
+use serde::{Deserialize, Serialize};
 
 use crate::simulation::{self, PlannedDrop};
 
@@ -83,7 +84,10 @@ pub struct SimulateOptions {
 }
 
 /// `--task`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
 pub enum TaskName {
     /// Two classes.
     #[default]
@@ -93,7 +97,10 @@ pub enum TaskName {
 }
 
 /// `--split`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
 pub enum SplitName {
     /// All slices of a patient fall on one side.
     #[default]
@@ -115,7 +122,10 @@ pub enum ConditioningName {
 }
 
 /// `--profile`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
 pub enum ProfileName {
     /// A federation's default.
     #[default]
@@ -143,26 +153,6 @@ impl SimulateOptions {
         simulation::simulate(self)
     }
 }
-
-/// The names as they are typed.
-macro_rules! shown_as_typed {
-    ($($name:ty),*) => {$(
-        impl std::fmt::Display for $name {
-            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                let value = self.to_possible_value().expect("no value is skipped");
-                formatter.write_str(value.get_name())
-            }
-        }
-    )*};
-}
-
-shown_as_typed!(
-    TaskName,
-    SplitName,
-    ConditioningName,
-    ProfileName,
-    UpdatesName
-);
 
 const EXAMPLES: &str = "\
 Examples:

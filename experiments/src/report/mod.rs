@@ -7,5 +7,5 @@ mod picture;
 
 pub use self::{
     card::{ModelCard, write_model},
-    page::html,
+    page::{STYLE, html},
 };

@@ -287,7 +287,8 @@ added. With encrypted conditioning, clinical features stay hidden from the coord
 trainer sees filters that are as confidential as the features they were made from. In a simulation one process plays everybody, \
 so nothing is hidden from whoever runs it.</p>";
 
-const STYLE: &str = "\
+/// Of every page.
+pub const STYLE: &str = "\
 body{font:16px/1.5 system-ui,sans-serif;color:#111;background:#fff;margin:0}\
 main{max-width:62rem;margin:0 auto;padding:1rem 1.5rem}\
 h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem;border-bottom:1px solid #888}\

@@ -1,9 +1,9 @@
 //! The patients, and which hospital has which.
 
-use std::{collections::BTreeMap, sync::OnceLock};
+use std::{collections::BTreeMap, path::Path, sync::OnceLock};
 
 use anyhow::{Context, bail};
-use model::data::{Cuts, Patient, SplitKind, load_cohort};
+use model::data::{Cohort, Cuts, LoadOptions, Patient, SplitKind, load_cohort};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha20Rng;
 
@@ -43,24 +43,9 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
             (patients, Vec::new(), 0)
         }
         DataSource::Folder(folder) => {
-            progress.line(format!("reading {}", folder.display()));
-            let stage = OnceLock::new();
-            let cohort = load_cohort(folder, &plan.loading, |at| {
-                let stage = stage.get_or_init(|| progress.stage("reading scans", at.scans));
-                if at.done > 0 {
-                    stage.step();
-                }
-            })
-            .with_context(|| format!("--data {}", folder.display()))?;
-            drop(stage);
-            let report = &cohort.report;
-            let mut warnings = vec![format!(
-                "{} patients with images and a row; {} rows without images left out",
-                cohort.patients.len(),
-                report.rows_without_images.len()
-            )];
-            warnings.extend(report.to_string().lines().map(str::to_owned));
-            let rows_without_images = report.rows_without_images.len();
+            let cohort = read_folder(folder, &plan.loading, progress)?;
+            let rows_without_images = cohort.report.rows_without_images.len();
+            let warnings = account(&cohort);
             (cohort.patients, warnings, rows_without_images)
         }
     };
@@ -103,6 +88,39 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
         warnings,
         rows_without_images,
     })
+}
+
+/// Reads the patients of a folder, a step for every scan.
+///
+/// # Errors
+/// Data that cannot be read.
+pub fn read_folder(
+    folder: &Path,
+    options: &LoadOptions,
+    progress: &Progress,
+) -> anyhow::Result<Cohort> {
+    progress.line(format!("reading {}", folder.display()));
+    let stage = OnceLock::new();
+    load_cohort(folder, options, |at| {
+        let stage = stage.get_or_init(|| progress.stage("reading scans", at.scans));
+        if at.done > 0 {
+            stage.step();
+        }
+    })
+    .with_context(|| format!("--data {}", folder.display()))
+}
+
+/// What was read and what was left out, a line each.
+pub fn account(cohort: &Cohort) -> Vec<String> {
+    let found = format!(
+        "{} patients with images and a row; {} rows without images left out",
+        cohort.patients.len(),
+        cohort.report.rows_without_images.len()
+    );
+    let report = cohort.report.to_string();
+    std::iter::once(found)
+        .chain(report.lines().map(str::to_owned))
+        .collect()
 }
 
 /// The partition `equal`: patients, given by their classes, are shuffled within their class and dealt one by one, class after

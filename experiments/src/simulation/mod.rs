@@ -32,7 +32,7 @@ use anyhow::{Context, bail};
 use protocol::manifest::Manifest;
 
 pub use self::{
-    cohorts::deal_equally,
+    cohorts::{account, deal_equally, read_folder},
     fault_plan::{FaultPlan, FaultPlanError, PlannedDrop},
     history::{RoundRecord, Validation},
     plan::{DataSource, Plan, PlanError, model_task},

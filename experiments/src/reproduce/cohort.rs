@@ -1,0 +1,95 @@
+//! The patients of a reproduction: made or read.
+
+use std::path::Path;
+
+use anyhow::bail;
+use crypto::hash::labelled_hash;
+use model::data::{LoadOptions, Patient};
+
+use super::configuration::Configuration;
+use crate::{
+    phantom::{self, PhantomSettings},
+    simulation::{Progress, account, phantom_seed, read_folder},
+};
+
+/// Makes or reads them; what was left out or is odd is said.
+///
+/// # Errors
+/// Data that cannot be read.
+pub fn patients(
+    configuration: &Configuration,
+    loading: &LoadOptions,
+    progress: &Progress,
+) -> anyhow::Result<Vec<Patient>> {
+    if let (Some(patients), Some(slices)) = (configuration.patients, configuration.slices) {
+        let settings = PhantomSettings {
+            patients,
+            slices_per_patient: slices,
+            seed: phantom_seed(COHORT_SEED),
+            ..PhantomSettings::default()
+        };
+        let stage = progress.stage("making phantom patients", patients);
+        return Ok(phantom::cohort(&settings, || stage.step()));
+    }
+    let folder = Path::new(&configuration.data);
+    if !folder.is_dir() {
+        bail!(
+            "--data {}: there is no such folder; give one in MS60 layout, or leave --data out for the phantom",
+            folder.display()
+        );
+    }
+    let cohort = read_folder(folder, loading, progress)?;
+    for line in account(&cohort) {
+        progress.line(format!("data: {line}"));
+    }
+    Ok(cohort.patients)
+}
+
+/// A hash of everything that training sees of the patients, so that a run goes on with the patients it began with.
+pub fn fingerprint(patients: &[Patient]) -> String {
+    let mut digest = labelled_hash("reproduction-patients", &[]);
+    for patient in patients {
+        let mut bytes = patient.edss.value().to_le_bytes().to_vec();
+        for feature in patient.features {
+            bytes.push(u8::from(feature.is_some()));
+            bytes.extend(feature.unwrap_or(0.0).to_le_bytes());
+        }
+        let pixels = patient.slices.iter().flat_map(|slice| &slice.pixels);
+        let pixels: Vec<u8> = pixels.flat_map(|pixel| pixel.to_le_bytes()).collect();
+        let parts = [&digest, patient.id.as_bytes(), &bytes, &pixels];
+        digest = labelled_hash("reproduction-patients", &parts);
+    }
+    hex::encode(digest)
+}
+
+/// The phantom is one cohort, as real data would be: repetitions differ in how it is split.
+const COHORT_SEED: u64 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_fingerprint_is_of_every_part() {
+        let settings = PhantomSettings {
+            patients: 2,
+            slices_per_patient: 1,
+            seed: 3,
+            ..PhantomSettings::default()
+        };
+        let patients = phantom::cohort(&settings, || ());
+        let original = fingerprint(&patients);
+        assert_eq!(original, fingerprint(&patients));
+        let changes: [fn(&mut Vec<Patient>); 4] = [
+            |patients| patients[1].slices[0].pixels[77] += 1.0,
+            |patients| patients[0].id.push('x'),
+            |patients| patients[0].features[1] = None,
+            |patients| patients.swap(0, 1),
+        ];
+        for change in changes {
+            let mut changed = patients.clone();
+            change(&mut changed);
+            assert_ne!(fingerprint(&changed), original);
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! What a reproduction is, apart from where and how fast it runs: what a run must have in common with the one it continues.
+
+use anyhow::{Context, bail};
+use model::{
+    balance::Balance,
+    data::{Cuts, LabelScheme, Task},
+};
+use serde::{Deserialize, Serialize};
+
+use super::cell::CellKey;
+use crate::{
+    commands::{
+        BalanceName, LabelsName, ModelName, ProfileName, ReproduceOptions, SplitName, TaskChoice,
+        TaskName,
+    },
+    simulation::model_task,
+};
+
+/// `configuration.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Configuration {
+    /// Of the program: another one may train otherwise.
+    pub code_version: String,
+    /// `phantom`, or the folder.
+    pub data: String,
+    /// Patients of the phantom.
+    pub patients: Option<usize>,
+    /// Slices of each patient of the phantom.
+    pub slices: Option<usize>,
+    /// What is told apart.
+    pub task: Vec<TaskName>,
+    /// Training sets.
+    pub balance: Vec<BalanceName>,
+    /// Networks.
+    pub model: Vec<ModelName>,
+    /// Splits.
+    pub split: Vec<SplitName>,
+    /// Of the hybrid network's encryption.
+    pub profile: ProfileName,
+    /// Where EDSS is cut.
+    pub labels: LabelsName,
+    /// Seeds 1 to this.
+    pub seeds: u32,
+    /// Most epochs of a training.
+    pub epochs: u32,
+    /// Epochs without a lower validation loss that end it.
+    pub early_stop: u32,
+}
+
+impl Configuration {
+    /// The options; what is not given is as recorded, or the default.
+    ///
+    /// # Errors
+    /// A number out of range, sizes of a phantom for other data, a folder that is not there.
+    pub fn new(options: &ReproduceOptions, recorded: Option<&Self>) -> anyhow::Result<Self> {
+        macro_rules! choose {
+            ($field:ident, $default:expr) => {
+                options
+                    .$field
+                    .clone()
+                    .or_else(|| recorded.map(|recorded| recorded.$field.clone()))
+                    .unwrap_or_else(|| $default)
+            };
+        }
+        let tasks = options.task.map(|choice| match choice {
+            TaskChoice::Binary => vec![TaskName::Binary],
+            TaskChoice::Multiclass => vec![TaskName::Multiclass],
+            TaskChoice::Both => BOTH_TASKS.to_vec(),
+        });
+        let mut configuration = Self {
+            code_version: env!("CARGO_PKG_VERSION").to_owned(),
+            data: choose!(data, PHANTOM.to_owned()),
+            patients: None,
+            slices: None,
+            task: tasks
+                .or_else(|| recorded.map(|recorded| recorded.task.clone()))
+                .unwrap_or_else(|| BOTH_TASKS.to_vec()),
+            balance: distinct("--balance", choose!(balance, ALL_BALANCES.to_vec()))?,
+            model: distinct("--model", choose!(model, ALL_MODELS.to_vec()))?,
+            split: distinct("--split", choose!(split, BOTH_SPLITS.to_vec()))?,
+            profile: choose!(profile, ProfileName::Study),
+            labels: choose!(labels, LabelsName::AsWritten),
+            seeds: choose!(seeds, 5),
+            epochs: choose!(epochs, 12),
+            early_stop: choose!(early_stop, 6),
+        };
+        let given = [
+            ("--patients", options.patients),
+            ("--slices", options.slices),
+        ];
+        if configuration.data == PHANTOM {
+            let of = |given: Option<usize>, field: fn(&Self) -> Option<usize>, default| {
+                given
+                    .or_else(|| recorded.and_then(field))
+                    .unwrap_or(default)
+            };
+            let sizes = [
+                (
+                    "--patients",
+                    of(options.patients, |own| own.patients, 120),
+                    4,
+                    100_000,
+                ),
+                ("--slices", of(options.slices, |own| own.slices, 4), 1, 512),
+            ];
+            for (option, found, least, most) in sizes {
+                if !(least..=most).contains(&found) {
+                    bail!("{option} is {found}, choose a number from {least} to {most}");
+                }
+            }
+            [configuration.patients, configuration.slices] = sizes.map(|size| Some(size.1));
+        } else if let Some((option, _)) = given.iter().find(|(_, given)| given.is_some()) {
+            bail!(
+                "{option} is for the phantom: every patient and slice of {} is taken; leave {option} out",
+                configuration.data
+            );
+        }
+        Ok(configuration)
+    }
+
+    /// Whether the patients are made up.
+    pub fn is_phantom(&self) -> bool {
+        self.data == PHANTOM
+    }
+
+    /// Where EDSS is cut.
+    pub fn cuts(&self) -> Cuts {
+        let scheme = match self.labels {
+            LabelsName::AsWritten => LabelScheme::AsWritten,
+            LabelsName::AsCounted => LabelScheme::AsCounted,
+        };
+        scheme.cuts()
+    }
+
+    /// Every training, seed after seed, so that what is done after an interruption is whole tables.
+    pub fn cells(&self) -> Vec<CellKey> {
+        let mut cells = Vec::new();
+        for seed in 1..=self.seeds {
+            for &split in &self.split {
+                for row in self.rows().filter(|row| row.split == split) {
+                    cells.push(CellKey { seed, ..row });
+                }
+            }
+        }
+        cells
+    }
+
+    /// Every row of the tables, as the cell of its first seed.
+    pub fn rows(&self) -> impl Iterator<Item = CellKey> {
+        let Self {
+            task,
+            balance,
+            model,
+            split,
+            ..
+        } = self;
+        task.iter().flat_map(move |&task| {
+            balance.iter().flat_map(move |&balance| {
+                model.iter().flat_map(move |&model| {
+                    split.iter().map(move |&split| CellKey {
+                        task,
+                        balance,
+                        model,
+                        split,
+                        seed: 1,
+                    })
+                })
+            })
+        })
+    }
+
+    /// That this run may go on where `recorded` ended.
+    ///
+    /// # Errors
+    /// Names every difference.
+    pub fn check_same(&self, recorded: &Self) -> anyhow::Result<()> {
+        let fields = |configuration: &Self| {
+            serde_json::to_value(configuration).context("a configuration is JSON")
+        };
+        let (asked, recorded) = (fields(self)?, fields(recorded)?);
+        let keys = asked.as_object().into_iter().flatten().map(|(key, _)| key);
+        let differences: Vec<String> = keys
+            .filter(|&key| asked[key] != recorded[key])
+            .map(|key| format!("{key} was {}, now {}", recorded[key], asked[key]))
+            .collect();
+        if differences.is_empty() {
+            return Ok(());
+        }
+        bail!(
+            "--resume: the run in the folder is another one: {}. Leave out the options to go on as it was, or choose another --out",
+            differences.join("; ")
+        )
+    }
+}
+
+/// The library's word for a task.
+pub fn task_of(name: TaskName) -> Task {
+    model_task(name)
+}
+
+/// The library's word for a training set.
+pub fn balance_of(name: BalanceName) -> Balance {
+    match name {
+        BalanceName::Original => Balance::Original,
+        BalanceName::Undersample => Balance::Undersample,
+        BalanceName::Oversample => Balance::Oversample,
+        BalanceName::Smote => Balance::Smote,
+    }
+}
+
+fn distinct<T: PartialEq>(option: &str, list: Vec<T>) -> anyhow::Result<Vec<T>> {
+    let repeated = (1..list.len()).any(|place| list[..place].contains(&list[place]));
+    if repeated {
+        bail!("{option} names something twice; name it once");
+    }
+    Ok(list)
+}
+
+/// `--data` that is made, not read.
+const PHANTOM: &str = "phantom";
+const BOTH_TASKS: [TaskName; 2] = [TaskName::Binary, TaskName::Multiclass];
+const BOTH_SPLITS: [SplitName; 2] = [SplitName::Patient, SplitName::Slice];
+const ALL_BALANCES: [BalanceName; 4] = [
+    BalanceName::Original,
+    BalanceName::Undersample,
+    BalanceName::Oversample,
+    BalanceName::Smote,
+];
+const ALL_MODELS: [ModelName; 3] = [
+    ModelName::Hybrid,
+    ModelName::PlainConditioned,
+    ModelName::Plain,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        options: ReproduceOptions,
+    }
+
+    fn options(arguments: &[&str]) -> ReproduceOptions {
+        let line = ["reproduce"].iter().chain(arguments);
+        Line::try_parse_from(line)
+            .map(|line| line.options)
+            .expect("options that parse")
+    }
+
+    fn configuration(arguments: &[&str]) -> Configuration {
+        Configuration::new(&options(arguments), None).expect("fine")
+    }
+
+    #[test]
+    fn the_defaults_are_the_whole_study_on_both_splits_with_its_parameters() {
+        let whole = configuration(&[]);
+        assert!(whole.is_phantom());
+        assert_eq!(whole.rows().count(), 2 * 4 * 3 * 2);
+        assert_eq!(whole.cells().len(), 48 * 5);
+        assert_eq!(
+            (whole.profile, whole.labels),
+            (ProfileName::Study, LabelsName::AsWritten)
+        );
+        let mut stems: Vec<String> = whole.cells().iter().map(CellKey::stem).collect();
+        assert!(whole.cells()[..48].iter().all(|cell| cell.seed == 1));
+        stems.sort();
+        stems.dedup();
+        assert_eq!(stems.len(), 240);
+    }
+
+    #[test]
+    fn lists_are_separated_by_commas() {
+        let some = configuration(&[
+            "--task",
+            "multiclass",
+            "--balance",
+            "smote,original",
+            "--model",
+            "plain,hybrid",
+            "--split",
+            "patient,slice",
+            "--labels",
+            "as-counted",
+            "--seeds",
+            "2",
+        ]);
+        assert_eq!(some.task, [TaskName::Multiclass]);
+        assert_eq!(some.balance, [BalanceName::Smote, BalanceName::Original]);
+        assert_eq!(some.model, [ModelName::Plain, ModelName::Hybrid]);
+        assert_eq!(some.cuts(), Cuts::AS_COUNTED);
+        assert_eq!(some.cells().len(), 2 * 2 * 2 * 2);
+    }
+
+    #[test]
+    fn what_is_not_given_is_as_it_was_and_what_is_given_must_be() {
+        let arguments = &["--patients", "30", "--balance", "smote", "--epochs", "3"];
+        let recorded = configuration(arguments);
+        let again = Configuration::new(&options(&["--jobs", "1"]), Some(&recorded)).expect("fine");
+        assert_eq!(again, recorded);
+        assert!(again.check_same(&recorded).is_ok());
+        let other = options(&["--epochs", "4", "--patients", "30", "--profile", "hardened"]);
+        let other = Configuration::new(&other, Some(&recorded)).expect("fine");
+        let refusal = other
+            .check_same(&recorded)
+            .expect_err("another")
+            .to_string();
+        for part in ["epochs was 3, now 4", "profile was \"study\"", "--out"] {
+            assert!(refusal.contains(part), "{refusal}");
+        }
+        assert!(!refusal.contains("patients"), "{refusal}");
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_by_name() {
+        for (arguments, parts) in [
+            (&["--patients", "3"][..], &["--patients is 3", "from 4"][..]),
+            (&["--slices", "0"], &["--slices is 0"]),
+            (&["--model", "plain,plain"], &["--model", "twice"]),
+            (
+                &["--data", "MS60", "--slices", "3"],
+                &["--slices", "phantom"],
+            ),
+        ] {
+            let refusal = Configuration::new(&options(arguments), None)
+                .expect_err("refused")
+                .to_string();
+            assert!(parts.iter().all(|part| refusal.contains(part)), "{refusal}");
+        }
+    }
+}

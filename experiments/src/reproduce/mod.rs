@@ -1,0 +1,161 @@
+//! The study repeated at one site, several times, and its tables beside ours.
+//!
+//! ```text
+//! options -> configuration -> patients -> cells, J at a time: parts -> training set -> network, source of filters -> fit -> test
+//!                 |                         |
+//!              folder (what is finished stays) ------> results: means, intervals, differences -> tables.json, tables.md, report.html
+//! ```
+//!
+//! Tables are made from the files of the cells alone, so a run that was interrupted and continued ends with the same bytes as one
+//! that was not.
+
+mod cell;
+mod cohort;
+mod configuration;
+mod document;
+mod filters;
+mod folder;
+mod models;
+mod parts;
+mod report;
+mod results;
+mod seeds;
+mod side_by_side;
+mod study;
+mod tables;
+mod training;
+mod words;
+mod work;
+
+use std::path::PathBuf;
+
+use anyhow::Context;
+use model::data::Patient;
+
+pub use self::{
+    cell::{Cell, CellConditioning, CellEpoch, CellKey, TestSlice},
+    configuration::Configuration,
+};
+use self::{
+    configuration::balance_of, folder::Folder, parts::Parts, results::Results, tables::Tables,
+};
+use crate::{
+    commands::{ReproduceOptions, TaskName},
+    simulation::{Progress, model_task},
+};
+
+/// Runs a reproduction, or what is left of one: the files into its folder, a few lines to stdout.
+///
+/// # Errors
+/// Options that do not fit together or the run in the folder, data that cannot be used, a training that fails.
+#[expect(
+    clippy::print_stdout,
+    reason = "what came out is what the command is asked for"
+)]
+pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
+    let out = options
+        .out
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(DEFAULT_OUT));
+    let folder = Folder::open(&out, options.resume)?;
+    let configuration = Configuration::new(options, folder.recorded())?;
+    if let Some(recorded) = folder.recorded() {
+        configuration.check_same(recorded)?;
+    }
+    let progress = Progress::new();
+    let patients = cohort::patients(&configuration, &options.loading(), &progress)?;
+    let cells = configuration.cells();
+    let cohort = check(&patients, &configuration, &progress)?;
+    folder.begin(&configuration, &cohort::fingerprint(&patients))?;
+
+    let todo: work::Todo = cells
+        .iter()
+        .filter(|key| folder.cell(key, |damage| progress.line(damage)).is_none())
+        .map(|key| (*key, expected_samples(&cohort, key)))
+        .collect();
+    let jobs = options.jobs.map_or_else(
+        || std::thread::available_parallelism().map_or(1, usize::from),
+        usize::from,
+    );
+    progress.line(format!(
+        "{} trainings, {} of them done; {} at a time",
+        cells.len(),
+        cells.len() - todo.len(),
+        jobs.min(todo.len().max(1))
+    ));
+    work::work(
+        &todo,
+        cells.len() - todo.len(),
+        jobs,
+        &patients,
+        &configuration,
+        &folder,
+        &progress,
+    )?;
+
+    let finished: Vec<Cell> = cells
+        .iter()
+        .map(|key| {
+            let mut reason = String::from("it is gone");
+            let cell = folder.cell(key, |damage| reason = damage);
+            cell.with_context(|| format!("cannot read back {key}: {reason}"))
+        })
+        .collect::<anyhow::Result<_>>()?;
+    let results = Results::new(&configuration, &finished, patients.len());
+    let notice = words::notice(&configuration);
+    let document = side_by_side::document(&configuration, &results, &cohort);
+    folder.write_json(
+        "tables.json",
+        &Tables::new(&configuration, &results, &notice),
+    )?;
+    folder.write("tables.md", document.markdown().as_bytes())?;
+    folder.write("report.html", report::html(&document, &finished).as_bytes())?;
+    let seconds: f64 = finished.iter().map(|cell| cell.seconds).sum();
+    println!(
+        "{notice}\n{} trainings, {:.0} s each on the average; {} has tables.md, tables.json and report.html",
+        finished.len(),
+        seconds / finished.len() as f64,
+        out.display()
+    );
+    Ok(())
+}
+
+/// Slices of each class over the cohort, by task.
+type CohortCounts = Vec<(TaskName, Vec<u64>)>;
+
+/// Cuts the patients for every task, split and repetition before anything is trained, so that what cannot be is known at once.
+fn check(
+    patients: &[Patient],
+    configuration: &Configuration,
+    progress: &Progress,
+) -> anyhow::Result<CohortCounts> {
+    let mut cohort = CohortCounts::new();
+    for key in configuration.cells() {
+        // Networks and training sets share their parts.
+        let first = configuration.model.first() == Some(&key.model)
+            && configuration.balance.first() == Some(&key.balance);
+        if !first {
+            continue;
+        }
+        let parts = Parts::new(patients, &key, configuration.cuts())?;
+        for remark in parts.remarks(model_task(key.task)) {
+            progress.line(format!(
+                "{}, split by {}, seed {}: {remark}; scores are of the classes that occur",
+                key.task, key.split, key.seed
+            ));
+        }
+        if cohort.iter().all(|(task, _)| *task != key.task) {
+            cohort.push((key.task, parts.cohort_counts()));
+        }
+    }
+    Ok(cohort)
+}
+
+/// About how many samples a training goes through in an epoch, for the time left.
+fn expected_samples(cohort: &CohortCounts, key: &CellKey) -> u64 {
+    let counts = cohort.iter().find(|(task, _)| *task == key.task);
+    let balanced = counts.map(|(_, counts)| balance_of(key.balance).class_counts(counts));
+    balanced.map_or(1, |counts| counts.iter().sum::<u64>().max(1))
+}
+
+const DEFAULT_OUT: &str = "runs/reproduction";

@@ -1,0 +1,203 @@
+//! The study's tables beside ours: the document behind tables.md and report.html.
+
+use super::{
+    configuration::{Configuration, balance_of, task_of},
+    document::{Block, Document},
+    results::{Estimate, Results, Row},
+    study::{self, StudyFigures},
+    tables::INTERVALS,
+    words::{
+        ACCURACY, AUROC, F1, LEAK, PRECISION, RECALL, conditions, differences, leak_mark, notice,
+        of_conditioning, of_leak, of_oracle, with_interval,
+    },
+};
+use crate::commands::{SplitName, TaskName};
+
+/// The document.
+pub fn document(
+    configuration: &Configuration,
+    results: &Results,
+    cohort: &[(TaskName, Vec<u64>)],
+) -> Document {
+    let mut blocks = vec![
+        Block::Warning(notice(configuration)),
+        Block::Paragraph(conditions(configuration)),
+        Block::Paragraph(format!(
+            "Ours are means over the repetitions, by slice unless it says by patient, each with its interval ({INTERVALS})."
+        )),
+    ];
+    if configuration.split.contains(&SplitName::Slice) {
+        blocks.push(Block::Warning(format!(
+            "Numbers marked {LEAK} are of a split by slice: slices of one patient are on both sides of the cut, so they are better \
+             than they would be for new patients."
+        )));
+    }
+    blocks.extend(first_table(configuration, results, cohort));
+    for &task in &configuration.task {
+        blocks.extend(score_tables(configuration, results, task));
+    }
+    blocks.push(Block::Heading("Where ours and the study's differ".into()));
+    blocks.push(Block::List(differences(results)));
+    if !results.leaks.is_empty() {
+        blocks.push(Block::Heading(
+            "What the leak of the split by slice is worth".into(),
+        ));
+        blocks.push(Block::List(results.leaks.iter().map(of_leak).collect()));
+    }
+    if !results.conditioning.is_empty() {
+        blocks.push(Block::Heading(
+            "What the clinical features are worth".into(),
+        ));
+        let worth = results.conditioning.iter().map(of_conditioning);
+        blocks.push(Block::List(worth.collect()));
+    }
+    if let Some(oracle) = &results.oracle {
+        blocks.push(Block::Heading("Encrypted and in the clear".into()));
+        blocks.push(Block::Paragraph(of_oracle(oracle)));
+    }
+    blocks.push(Block::Heading("Where the study contradicts itself".into()));
+    blocks.push(Block::List(
+        study::CONTRADICTIONS.map(str::to_owned).to_vec(),
+    ));
+    Document {
+        title: "The study, repeated".into(),
+        blocks,
+    }
+}
+
+/// Table 1: whole sets as the study counts them, and what was in fact trained on.
+fn first_table(
+    configuration: &Configuration,
+    results: &Results,
+    cohort: &[(TaskName, Vec<u64>)],
+) -> Vec<Block> {
+    let mut rows = Vec::new();
+    for (task, counts) in cohort {
+        for &balance in &configuration.balance {
+            let of = |row: &&Row| row.key.task == *task && row.key.balance == balance;
+            let mut row = vec![
+                format!("{task}, {balance}"),
+                by_class(
+                    study::counts(*task, balance)
+                        .iter()
+                        .map(|&count| count as f64),
+                ),
+                by_class(
+                    balance_of(balance)
+                        .class_counts(counts)
+                        .into_iter()
+                        .map(|count| count as f64),
+                ),
+            ];
+            for &split in &configuration.split {
+                let mut same = results.rows.iter().filter(of);
+                let trained = same.find(|row| row.key.split == split);
+                row.push(trained.map_or_else(
+                    || "-".to_owned(),
+                    |row| by_class(row.train_counts.iter().copied()),
+                ));
+            }
+            rows.push(row);
+        }
+    }
+    let mut header = vec![
+        "task, training set".to_owned(),
+        "study".to_owned(),
+        "ours, whole".to_owned(),
+    ];
+    for split in &configuration.split {
+        header.push(format!("ours, trained on (split by {split})"));
+    }
+    let names = |task: &TaskName| format!("{task}: {}", task_of(*task).class_names().join(", "));
+    let classes: Vec<String> = configuration.task.iter().map(names).collect();
+    vec![
+        Block::Heading("Table 1: slices of each class".into()),
+        Block::Table {
+            caption: format!(
+                "Classes in order: {}. The study and \"whole\" count everything as if it were balanced before the split; \"trained \
+                 on\" is the 70% that was, the mean over repetitions.",
+                classes.join("; ")
+            ),
+            header,
+            rows,
+        },
+    ]
+}
+
+/// Table 3 or 4: a table a split.
+fn score_tables(configuration: &Configuration, results: &Results, task: TaskName) -> Vec<Block> {
+    let number = match task {
+        TaskName::Binary => "Table 3",
+        TaskName::Multiclass => "Table 4",
+    };
+    let mut blocks = vec![Block::Heading(format!("{number}: {task}"))];
+    for &split in &configuration.split {
+        let of_table = |row: &&Row| row.key.task == task && row.key.split == split;
+        let rows: Vec<Vec<String>> = results
+            .rows
+            .iter()
+            .filter(of_table)
+            .map(score_row)
+            .collect();
+        let leak = if split == SplitName::Slice {
+            format!(" {LEAK}, as the study's split does")
+        } else {
+            "; the study's figures are of a split by slice".to_owned()
+        };
+        blocks.push(Block::Table {
+            caption: format!("Split by {split}{leak}. Precision, recall and F1 are macro averages; \"largest class\" is what always saying the most frequent one would reach."),
+            header: [
+                "training set, network",
+                "accuracy",
+                "precision",
+                "recall",
+                "F1",
+                "AUROC",
+                "accuracy by patient",
+                "largest class",
+                "study: accuracy, precision, recall, F1",
+            ]
+            .map(str::to_owned)
+            .to_vec(),
+            rows,
+        });
+    }
+    blocks
+}
+
+fn score_row(row: &Row) -> Vec<String> {
+    let leak = leak_mark(row.key.split);
+    let own =
+        |estimate: &Estimate, place: usize| format!("{}{leak}", with_interval(estimate, place));
+    let slice = &row.slice;
+    let mut cells = vec![format!("{}, {}", row.key.balance, row.key.model)];
+    cells.extend([ACCURACY, PRECISION, RECALL, F1, AUROC].map(|place| own(slice, place)));
+    cells.push(own(&row.patient, ACCURACY));
+    cells.push(format!("{:.2}", row.majority));
+    cells.push(row.study.map_or_else(
+        || "-".to_owned(),
+        |study| {
+            let StudyFigures {
+                accuracy,
+                precision,
+                recall,
+                f1,
+            } = study;
+            format!("{accuracy:.2} {precision:.2} {recall:.2} {f1:.2}")
+        },
+    ));
+    cells
+}
+
+fn by_class(counts: impl Iterator<Item = f64>) -> String {
+    let shown: Vec<String> = counts
+        .map(|count| {
+            if count.fract() == 0.0 {
+                format!("{count:.0}")
+            } else {
+                format!("{count:.1}")
+            }
+        })
+        .collect();
+    shown.join(" / ")
+}

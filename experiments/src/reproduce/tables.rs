@@ -1,0 +1,212 @@
+//! `tables.json`: a row a cell, the mean over its repetitions.
+
+use model::metrics::Interval;
+use serde::Serialize;
+use serde_json::Number;
+
+use super::{
+    configuration::Configuration,
+    results::{Difference, Estimate, OracleComparison, Results, Row},
+    study::StudyFigures,
+};
+use crate::commands::{BalanceName, LabelsName, ModelName, ProfileName, SplitName, TaskName};
+
+/// The file.
+#[derive(Serialize)]
+pub struct Tables<'a> {
+    schema: u32,
+    rows: Vec<TableRow>,
+    data: &'a str,
+    /// What the numbers may be compared with.
+    notice: &'a str,
+    labels: LabelsName,
+    profile: ProfileName,
+    epochs: u32,
+    /// How intervals are made.
+    intervals: &'static str,
+    /// By slice minus by patient.
+    leak: Vec<TableDifference>,
+    /// Hybrid minus plain.
+    conditioning: Vec<TableDifference>,
+    oracle: Option<TableOracle>,
+    code_version: &'a str,
+}
+
+/// One row. Numbers are by slice, as the study's are; those of `patient` are of the mean over a patient's slices.
+#[derive(Serialize)]
+struct TableRow {
+    task: TaskName,
+    balance: BalanceName,
+    model: ModelName,
+    split: SplitName,
+    /// Whether slices of one patient are on both sides, so that every number of the row is too good.
+    leaks: bool,
+    labels: LabelsName,
+    seeds: u32,
+    train_counts: Vec<Number>,
+    #[serde(flatten)]
+    scores: TableScores,
+    precision_micro: Option<f64>,
+    precision_micro_ci95: Option<Interval>,
+    recall_micro: Option<f64>,
+    recall_micro_ci95: Option<Interval>,
+    f1_micro: Option<f64>,
+    f1_micro_ci95: Option<Interval>,
+    majority: f64,
+    patient: TableScores,
+    study: Option<StudyFigures>,
+}
+
+#[derive(Serialize)]
+struct TableScores {
+    accuracy: Option<f64>,
+    accuracy_ci95: Option<Interval>,
+    balanced_accuracy: Option<f64>,
+    balanced_accuracy_ci95: Option<Interval>,
+    precision_macro: Option<f64>,
+    precision_macro_ci95: Option<Interval>,
+    recall_macro: Option<f64>,
+    recall_macro_ci95: Option<Interval>,
+    f1_macro: Option<f64>,
+    f1_macro_ci95: Option<Interval>,
+    auroc: Option<f64>,
+    auroc_ci95: Option<Interval>,
+}
+
+#[derive(Serialize)]
+struct TableDifference {
+    of: String,
+    #[serde(flatten)]
+    scores: TableScores,
+}
+
+#[derive(Serialize)]
+struct TableOracle {
+    pairs: usize,
+    identical: usize,
+    same_classes: usize,
+    largest_accuracy_difference: f64,
+    values: u64,
+    values_that_differ: u64,
+    max_abs_error: f64,
+}
+
+impl<'a> Tables<'a> {
+    /// Gathers it.
+    pub fn new(configuration: &'a Configuration, results: &Results, notice: &'a str) -> Self {
+        let differences = |list: &[Difference]| list.iter().map(difference).collect();
+        Self {
+            schema: 1,
+            rows: results
+                .rows
+                .iter()
+                .map(|row| table_row(configuration, row))
+                .collect(),
+            data: &configuration.data,
+            notice,
+            labels: configuration.labels,
+            profile: configuration.profile,
+            epochs: configuration.epochs,
+            intervals: INTERVALS,
+            leak: differences(&results.leaks),
+            conditioning: differences(&results.conditioning),
+            oracle: results.oracle.map(table_oracle),
+            code_version: &configuration.code_version,
+        }
+    }
+}
+
+fn table_row(configuration: &Configuration, row: &Row) -> TableRow {
+    let scores = table_scores(&row.slice);
+    // For one label a sample every micro average is the accuracy.
+    let (micro, micro_ci95) = (scores.accuracy, scores.accuracy_ci95);
+    TableRow {
+        task: row.key.task,
+        balance: row.key.balance,
+        model: row.key.model,
+        split: row.key.split,
+        leaks: row.key.split == SplitName::Slice,
+        labels: configuration.labels,
+        seeds: configuration.seeds,
+        train_counts: row.train_counts.iter().copied().map(count).collect(),
+        scores,
+        precision_micro: micro,
+        precision_micro_ci95: micro_ci95,
+        recall_micro: micro,
+        recall_micro_ci95: micro_ci95,
+        f1_micro: micro,
+        f1_micro_ci95: micro_ci95,
+        majority: row.majority,
+        patient: table_scores(&row.patient),
+        study: row.study,
+    }
+}
+
+fn table_scores(estimate: &Estimate) -> TableScores {
+    let scores = estimate.scores;
+    let [
+        accuracy_ci95,
+        balanced_accuracy_ci95,
+        precision_macro_ci95,
+        recall_macro_ci95,
+        f1_macro_ci95,
+        auroc_ci95,
+    ] = estimate.intervals;
+    TableScores {
+        accuracy: scores.accuracy,
+        accuracy_ci95,
+        balanced_accuracy: scores.balanced_accuracy,
+        balanced_accuracy_ci95,
+        precision_macro: scores.precision_macro,
+        precision_macro_ci95,
+        recall_macro: scores.recall_macro,
+        recall_macro_ci95,
+        f1_macro: scores.f1_macro,
+        f1_macro_ci95,
+        auroc: scores.auroc,
+        auroc_ci95,
+    }
+}
+
+fn difference(difference: &Difference) -> TableDifference {
+    TableDifference {
+        of: difference.of.clone(),
+        scores: table_scores(&difference.estimate),
+    }
+}
+
+fn table_oracle(oracle: OracleComparison) -> TableOracle {
+    TableOracle {
+        pairs: oracle.pairs,
+        identical: oracle.identical,
+        same_classes: oracle.same_classes,
+        largest_accuracy_difference: oracle.largest_accuracy_difference,
+        values: oracle.values,
+        values_that_differ: oracle.values_that_differ,
+        max_abs_error: oracle.max_abs_error,
+    }
+}
+
+/// A whole number where the repetitions agree, a mean where they do not.
+fn count(mean: f64) -> Number {
+    if mean.fract() == 0.0 {
+        Number::from(mean as u64)
+    } else {
+        Number::from_f64(mean).unwrap_or_else(|| Number::from(0))
+    }
+}
+
+/// How intervals are made, for all files.
+pub const INTERVALS: &str = "95%: percentiles of 1,000 draws of a bootstrap over repetitions and patients at once; with one \
+                             repetition, over patients alone";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_whole_where_they_can_be() {
+        assert_eq!(count(168.0).to_string(), "168");
+        assert_eq!(count(168.5).to_string(), "168.5");
+    }
+}

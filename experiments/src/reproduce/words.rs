@@ -1,0 +1,202 @@
+//! What the numbers say, in sentences.
+
+use model::metrics::{Interval, Scores};
+
+use super::{
+    configuration::Configuration,
+    results::{Difference, Estimate, OracleComparison, Results},
+};
+use crate::commands::{LabelsName, SplitName};
+
+/// What the numbers may be compared with.
+pub fn notice(configuration: &Configuration) -> String {
+    if configuration.is_phantom() {
+        "Phantom numbers are not MRI results: the patients are made from a seed, and what is reached on them says nothing about \
+         patients, nor whether the study's figures are right. They may be compared with each other: networks, training sets, \
+         splits."
+            .to_owned()
+    } else {
+        format!(
+            "The patients are those of {}. The study's figures stand beside ours as it printed them; they are comparable only if \
+             these are its patients, its labels and its split by slice.",
+            configuration.data
+        )
+    }
+}
+
+/// What was run.
+pub fn conditions(configuration: &Configuration) -> String {
+    let data = match (configuration.patients, configuration.slices) {
+        (Some(patients), Some(slices)) => {
+            format!("a phantom of {patients} patients of {slices} slices")
+        }
+        _ => configuration.data.clone(),
+    };
+    let labels = match configuration.labels {
+        LabelsName::AsWritten => "as-written (binary above 2.0; up to 2.0, up to 4.0, above)",
+        LabelsName::AsCounted => "as-counted (binary above 4.0; below 2.0, up to 3.5, from 4.0)",
+    };
+    format!(
+        "Data: {data}. Labels: {labels}. {} repetitions, up to {} epochs, ended after {} without a lower validation loss. CKKS \
+         profile: {}.",
+        configuration.seeds, configuration.epochs, configuration.early_stop, configuration.profile
+    )
+}
+
+/// How many of the study's figures lie where, then a sentence for each row that the study has.
+pub fn differences(results: &Results) -> Vec<String> {
+    let mut sentences = Vec::new();
+    let (mut below, mut within, mut above) = (0, 0, 0);
+    for row in &results.rows {
+        let Some(study) = row.study else { continue };
+        let figures = [
+            ("accuracy", ACCURACY, study.accuracy),
+            ("precision", PRECISION, study.precision),
+            ("recall", RECALL, study.recall),
+            ("F1", F1, study.f1),
+        ];
+        let mut differing = Vec::new();
+        for (name, place, theirs) in figures {
+            let ours = Scores::ALL[place](&row.slice.scores);
+            let (Some(ours), Some([low, high])) = (ours, row.slice.intervals[place]) else {
+                continue;
+            };
+            // The study's figures have two places.
+            if theirs > high + HALF_A_PLACE {
+                below += 1;
+                differing.push(format!("{name} {ours:.2} is below {theirs:.2}"));
+            } else if theirs < low - HALF_A_PLACE {
+                above += 1;
+                differing.push(format!("{name} {ours:.2} is above {theirs:.2}"));
+            } else {
+                within += 1;
+            }
+        }
+        let key = &row.key;
+        let name = format!(
+            "{}, {}, {}, split by {}{}",
+            key.task,
+            key.balance,
+            key.model,
+            key.split,
+            leak_mark(key.split)
+        );
+        sentences.push(match differing.len() {
+            0 => format!("{name}: the study's figures lie within our intervals."),
+            4 => format!("{name}: of ours, {}.", differing.join(", ")),
+            _ => format!(
+                "{name}: of ours, {}; the study's others lie within our intervals.",
+                differing.join(", ")
+            ),
+        });
+    }
+    sentences.insert(
+        0,
+        format!(
+            "Of {} figures of the study, {within} lie within our intervals; {below} of ours lie below the study's and {above} above.",
+            below + within + above
+        ),
+    );
+    sentences
+}
+
+/// Beside every number of a split that leaks.
+pub fn leak_mark(split: SplitName) -> String {
+    match split {
+        SplitName::Slice => format!(" {LEAK}"),
+        SplitName::Patient => String::new(),
+    }
+}
+
+/// What splitting by slice changes.
+pub fn of_leak(leak: &Difference) -> String {
+    let difference = &leak.estimate;
+    format!(
+        "{}: split by slice instead of by patient, accuracy changes by {}, macro F1 by {}, AUROC by {}, over all training sets{}.",
+        leak.of,
+        signed(difference, ACCURACY),
+        signed(difference, F1),
+        signed(difference, AUROC),
+        verdict(difference, ACCURACY)
+    )
+}
+
+/// What the clinical features change.
+pub fn of_conditioning(worth: &Difference) -> String {
+    let difference = &worth.estimate;
+    format!(
+        "{}: with the clinical features (hybrid) instead of without (plain), accuracy changes by {}, macro F1 by {}, AUROC by {}, \
+         over all training sets{}.",
+        worth.of,
+        signed(difference, ACCURACY),
+        signed(difference, F1),
+        signed(difference, AUROC),
+        verdict(difference, ACCURACY)
+    )
+}
+
+/// Whether the encryption changes anything.
+pub fn of_oracle(oracle: &OracleComparison) -> String {
+    let OracleComparison {
+        pairs,
+        identical,
+        same_classes,
+        largest_accuracy_difference,
+        values,
+        values_that_differ,
+        max_abs_error,
+    } = oracle;
+    format!(
+        "Of {pairs} pairs of a hybrid network and one conditioned in the clear, with the same seed, {identical} give every test slice \
+         the same probabilities and {same_classes} the same classes; accuracies differ by at most {largest_accuracy_difference:.3}. \
+         Decrypted products were within {max_abs_error:.1e} of those in the clear before they were rounded to multiples of 2^-12 and \
+         clipped; {values_that_differ} of {values} values of filters were rounded to the other side."
+    )
+}
+
+/// What the interval of a difference allows to say.
+fn verdict(difference: &Estimate, place: usize) -> &'static str {
+    match difference.intervals[place] {
+        Some([low, _]) if low > 0.0 => ": a gain",
+        Some([_, high]) if high < 0.0 => ": a loss",
+        _ => ": in accuracy not told apart from none",
+    }
+}
+
+/// `0.82 [0.75, 0.88]`
+pub fn with_interval(estimate: &Estimate, place: usize) -> String {
+    let Some(score) = Scores::ALL[place](&estimate.scores) else {
+        return "undefined".to_owned();
+    };
+    format!("{score:.2}{}", interval(estimate.intervals[place], ""))
+}
+
+/// `+0.12 [+0.02, +0.20]`
+fn signed(estimate: &Estimate, place: usize) -> String {
+    let Some(score) = Scores::ALL[place](&estimate.scores) else {
+        return "undefined".to_owned();
+    };
+    format!("{score:+.2}{}", interval(estimate.intervals[place], "+"))
+}
+
+fn interval(interval: Option<Interval>, sign: &str) -> String {
+    match interval {
+        Some([low, high]) if sign == "+" => format!(" [{low:+.2}, {high:+.2}]"),
+        Some([low, high]) => format!(" [{low:.2}, {high:.2}]"),
+        None => String::new(),
+    }
+}
+
+/// Beside every number of a split that leaks.
+pub const LEAK: &str = "(leaks)";
+const HALF_A_PLACE: f64 = 0.005;
+/// Place in [`Scores::ALL`].
+pub const ACCURACY: usize = 0;
+/// Place in [`Scores::ALL`].
+pub const PRECISION: usize = 2;
+/// Place in [`Scores::ALL`].
+pub const RECALL: usize = 3;
+/// Place in [`Scores::ALL`].
+pub const F1: usize = 4;
+/// Place in [`Scores::ALL`].
+pub const AUROC: usize = 5;

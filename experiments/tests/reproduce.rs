@@ -1,0 +1,224 @@
+//! Small whole reproductions, run as a person runs them: options in, files and an exit code out.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+
+/// Sixteen patients of three slices: a second or two a training.
+const SMALL: [&str; 14] = [
+    "--patients",
+    "16",
+    "--slices",
+    "3",
+    "--task",
+    "binary",
+    "--balance",
+    "original",
+    "--seeds",
+    "2",
+    "--epochs",
+    "2",
+    "--profile",
+    "hardened",
+];
+
+fn command(out: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_experiments"));
+    command
+        .arg("reproduce")
+        .args(arguments)
+        .arg("--out")
+        .arg(out);
+    command
+}
+
+fn run(out: &Path, arguments: &[&str]) -> Output {
+    command(out, arguments)
+        .output()
+        .expect("the program starts")
+}
+
+fn reproduce(out: &Path, arguments: &[&str]) {
+    let output = run(out, arguments);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let printed = String::from_utf8(output.stdout).expect("text");
+    assert!(printed.contains("not MRI results"), "{printed}");
+}
+
+fn refusal(out: &Path, arguments: &[&str]) -> String {
+    let output = run(out, arguments);
+    assert_eq!(output.status.code(), Some(1));
+    String::from_utf8(output.stderr).expect("text")
+}
+
+fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
+    [&SMALL[..], more].concat()
+}
+
+fn tables(out: &Path) -> (Vec<u8>, Vec<u8>) {
+    let read = |name| fs::read(out.join(name)).expect("there");
+    (read("tables.json"), read("tables.md"))
+}
+
+#[test]
+fn the_tables_are_whole_and_the_hybrid_network_is_its_oracle() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    reproduce(&out, &with(&["--split", "patient,slice"]));
+    let text = fs::read_to_string(out.join("tables.json")).expect("there");
+    let file: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!(file["schema"], 1);
+    let rows = file["rows"].as_array().expect("rows");
+    assert_eq!(rows.len(), 3 * 2);
+    for row in rows {
+        assert_eq!(row["task"], "binary");
+        assert_eq!(row["balance"], "original");
+        assert_eq!(row["labels"], "as-written");
+        assert_eq!(row["seeds"], 2);
+        assert_eq!(row["train_counts"].as_array().expect("by class").len(), 2);
+        for score in [
+            "accuracy",
+            "precision_macro",
+            "recall_macro",
+            "f1_macro",
+            "precision_micro",
+            "recall_micro",
+            "f1_micro",
+        ] {
+            let value = row[score].as_f64().expect("a number");
+            assert!((0.0..=1.0).contains(&value), "{score}: {value}");
+            let interval = row[format!("{score}_ci95")].as_array().expect("a pair");
+            let [low, high] = [0, 1].map(|end| interval[end].as_f64().expect("a number"));
+            assert!(low <= high && low >= 0.0 && high <= 1.0);
+        }
+        assert!(row.get("auroc").is_some() && row.get("auroc_ci95").is_some());
+        assert_eq!(row["leaks"], row["split"] == "slice");
+        assert_eq!(row["study"].is_null(), row["model"] == "plain-conditioned");
+    }
+    let of = |model: &str, split: &str| {
+        let mut found = rows
+            .iter()
+            .filter(|row| row["model"] == model && row["split"] == split);
+        found.next().expect("a row").clone()
+    };
+    for split in ["patient", "slice"] {
+        let (mut hybrid, mut oracle) = (of("hybrid", split), of("plain-conditioned", split));
+        for row in [&mut hybrid, &mut oracle] {
+            let row = row.as_object_mut().expect("an object");
+            row.remove("model");
+            row.remove("study");
+        }
+        assert_eq!(hybrid, oracle);
+    }
+    assert_eq!(of("plain", "slice")["study"]["accuracy"], 0.99);
+    assert_eq!(file["oracle"]["pairs"], 4);
+    assert_eq!(file["oracle"]["identical"], 4);
+    assert_eq!(file["oracle"]["values_that_differ"], 0);
+    assert_eq!(file["leak"].as_array().expect("one a network").len(), 3);
+
+    let words = fs::read_to_string(out.join("tables.md")).expect("there");
+    for part in [
+        "not MRI results",
+        "3765 / 424",
+        "0.90 0.32 0.33 0.31",
+        "(leaks)",
+        "the text has 0.58, 0.60, 0.58, 0.57",
+        "What the leak of the split by slice is worth",
+    ] {
+        assert!(words.contains(part), "{part} is not in\n{words}");
+    }
+    let page = fs::read_to_string(out.join("report.html")).expect("there");
+    assert!(
+        page.contains("</html>") && !page.contains("http"),
+        "asks nothing of any network"
+    );
+    let cells = fs::read_dir(out.join("cells")).expect("there").count();
+    assert_eq!(cells, 3 * 2 * 2);
+    let models = fs::read_dir(out.join("models")).expect("there").count();
+    assert_eq!(models, 2, "one for each split");
+}
+
+#[test]
+fn a_killed_run_ends_with_the_tables_of_one_that_was_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let [whole, killed] = ["whole", "killed"].map(|name| folder.path().join(name));
+    let arguments = with(&["--model", "hybrid,plain", "--split", "slice"]);
+    reproduce(&whole, &[&arguments[..], &["--jobs", "2"]].concat());
+
+    let mut child = command(&killed, &[&arguments[..], &["--jobs", "1"]].concat())
+        .stderr(Stdio::null())
+        .stdout(Stdio::null())
+        .spawn()
+        .expect("the program starts");
+    let done = || {
+        let files = fs::read_dir(killed.join("cells")).map(|files| {
+            files
+                .flatten()
+                .filter(|file| !file.file_name().to_string_lossy().starts_with('.'))
+                .count()
+        });
+        files.unwrap_or(0)
+    };
+    let began = Instant::now();
+    while done() == 0 {
+        assert!(
+            began.elapsed() < Duration::from_secs(300),
+            "no cell in time"
+        );
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    assert!(
+        done() < 4 && !killed.join("tables.json").exists(),
+        "it was too fast to be killed"
+    );
+
+    // Without --resume nothing is touched; another run is not continued.
+    assert!(refusal(&killed, &arguments).contains("--resume"));
+    let other = refusal(&killed, &["--resume", "--epochs", "3"]);
+    assert!(
+        other.contains("epochs was 2, now 3") && other.contains("--out"),
+        "{other}"
+    );
+    // A damaged file is done again.
+    let cells = fs::read_dir(killed.join("cells")).expect("there");
+    let cell = cells.flatten().next().expect("one").path();
+    let text = fs::read(&cell).expect("there");
+    fs::write(&cell, &text[..text.len() / 2]).expect("written");
+
+    reproduce(&killed, &["--resume"]);
+    assert!(tables(&whole) == tables(&killed), "the same bytes");
+    reproduce(&killed, &["--resume"]);
+    assert!(
+        tables(&whole) == tables(&killed),
+        "a finished run stays as it is"
+    );
+}
+
+#[test]
+fn what_cannot_be_done_is_said_with_the_way_out_before_anything_is_trained() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let few = ["--patients", "4", "--slices", "1", "--task", "multiclass"];
+    let refused = refusal(&out, &few);
+    for part in [
+        "multiclass, split by patient, seed 1",
+        "class '",
+        "--patients",
+    ] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    assert!(!out.join("cells").exists());
+    let refused = refusal(&out, &["--data", "no-such-folder"]);
+    assert!(refused.contains("--data no-such-folder"), "{refused}");
+    fs::write(out.join("notes.txt"), "mine").expect("written");
+    assert!(refusal(&out, &[]).contains("not empty"));
+    assert!(refusal(&out, &["--resume"]).contains("holds no run"));
+}
