@@ -18,13 +18,14 @@ usage: cargo xtask COMMAND
 
   simulate [-- ARGS]      get libtorch if needed, build with optimisation, run `experiments simulate ARGS`
   bench crypto [-- ARGS]  get libtorch and TenSEAL if needed, build with optimisation, run `experiments bench crypto ARGS`
+  reproduce [-- ARGS]     get libtorch if needed, build with optimisation, run `experiments reproduce ARGS`
   test [-- ARGS]          get libtorch and TenSEAL if needed, run every test of the workspace (ARGS go to `cargo test`)
   libtorch                get libtorch if needed, print its folder
   help                    print this
 
 libtorch is kept in the user's cache folder, so that clones share it. Nothing is fetched when LIBTORCH
 (a folder with lib/ and include/) or LIBTORCH_USE_PYTORCH (an installed PyTorch) is set.
-`cargo xtask simulate -- --help` lists what the simulation takes, and so for `bench crypto`. TenSEAL, which the
+`cargo xtask simulate -- --help` lists what the simulation takes, and so for the others. TenSEAL, which the
 cryptography is compared with and exchanges files with, goes into the target folder; where that fails, the comparison
 and the tests of the files are left out.";
 
@@ -37,6 +38,8 @@ pub enum Task {
     BenchCrypto(Vec<OsString>),
     /// Only get libtorch and print its folder.
     Libtorch,
+    /// Build for release and repeat the study with these arguments.
+    Reproduce(Vec<OsString>),
     /// Build for release and run the simulation with these arguments.
     Simulate(Vec<OsString>),
     /// Run the tests of the workspace, handing these arguments to `cargo test`.
@@ -79,6 +82,7 @@ impl Task {
                 Some(argument) => Err(unexpected("libtorch", &argument, false)),
             },
             Some("simulate") => forwarded("simulate", arguments).map(Self::Simulate),
+            Some("reproduce") => forwarded("reproduce", arguments).map(Self::Reproduce),
             Some("bench") => match arguments.next() {
                 Some(what) if what == "crypto" => {
                     forwarded("bench crypto", arguments).map(Self::BenchCrypto)
@@ -109,6 +113,7 @@ impl Task {
                 print_line(folder.as_os_str().as_encoded_bytes())
             }
             Self::Simulate(arguments) => cargo::simulate(&libtorch_for_a_build()?, &arguments),
+            Self::Reproduce(arguments) => cargo::reproduce(&libtorch_for_a_build()?, &arguments),
             Self::BenchCrypto(arguments) => {
                 let libtorch = libtorch_for_a_build()?;
                 let python = python_with_tenseal("there will be nothing to compare with");
@@ -207,6 +212,12 @@ mod tests {
         assert_eq!(
             parse("test -- -p crypto"),
             Ok(Task::Test(["-p", "crypto"].map(OsString::from).to_vec()))
+        );
+        assert_eq!(
+            parse("reproduce -- --seeds 1"),
+            Ok(Task::Reproduce(
+                ["--seeds", "1"].map(OsString::from).to_vec()
+            ))
         );
         assert_eq!(parse("bench crypto"), Ok(Task::BenchCrypto(vec![])));
         assert_eq!(

@@ -153,6 +153,10 @@ fn cargo_gets_the_cached_libtorch_and_its_exit_code_is_ours() -> Outcome {
             &["simulate", "--", "--seed", "2"] as &[&str],
             "run --release --package experiments --bin experiments -- simulate --seed 2",
         ),
+        (
+            &["reproduce", "--", "--seeds", "2"],
+            "run --release --package experiments --bin experiments -- reproduce --seeds 2",
+        ),
         (&["test"], "test --workspace"),
     ];
     for (index, (arguments, expected)) in calls.into_iter().enumerate() {
