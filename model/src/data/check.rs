@@ -8,7 +8,7 @@ use std::{
 use aws_lc_rs::digest::{Context, SHA256};
 
 use super::{
-    BadFile, Contrast, Cuts, DataError, Entry, FEATURES, Feature, Inventory, Layout, LoadOptions,
+    BadFile, Contrast, Cuts, DataError, Entry, FEATURES, Inventory, Layout, LoadOptions,
     LoadProgress, LoadReport, Placement, ScanError, ScanSource, SliceChoice, Task, Volume,
     VolumeError, load::read_all, slices::chosen_planes,
 };
@@ -25,7 +25,7 @@ pub struct DataCheck {
     pub contrasts: Vec<ContrastCount>,
     /// For each task, under the cuts asked for.
     pub tasks: Vec<ClassCounts>,
-    /// For each feature, in the order of a patient's vector.
+    /// For each feature, in the order of a patient's vector; named by [`LoadReport::feature_name`].
     pub features: [FeatureCount; FEATURES],
     /// How scans lie in the patients.
     pub orientations: OrientationCounts,
@@ -64,8 +64,6 @@ pub struct ClassCounts {
 /// How complete a feature is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeatureCount {
-    /// Which.
-    pub feature: Feature,
     /// Patients who do not have it.
     pub missing: usize,
     /// Whether all who have it have the same, so that it tells nothing.
@@ -318,14 +316,10 @@ struct Tally {
 
 impl Tally {
     fn features(&self) -> [FeatureCount; FEATURES] {
-        Feature::ALL.map(|feature| {
-            let values = self
-                .patients
-                .iter()
-                .map(|features| features[feature.index()]);
+        std::array::from_fn(|place| {
+            let values = self.patients.iter().map(|features| features[place]);
             let present: Vec<f64> = values.flatten().collect();
             FeatureCount {
-                feature,
                 missing: self.patients.len() - present.len(),
                 constant: present.len() > 1 && present.iter().all(|value| *value == present[0]),
             }

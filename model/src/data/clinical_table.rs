@@ -1,102 +1,90 @@
-//! The clinical table of the MS60 data set: an .xlsx sheet typed by people.
+//! The clinical table: a row for each patient, typed by people.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
-use calamine::{Data, Reader, Xlsx, open_workbook};
+use super::{
+    BadRow, DataError, Edss, FEATURES, Feature, FeatureColumn, FeatureColumns,
+    feature_columns::letters, sheet::Sheet,
+};
 
-use super::{BadRow, DataError, Edss, FEATURES, Feature};
-
-/// Larger files are no table of patients.
-const MOST_BYTES: u64 = 64 << 20;
-/// The header is looked for among the first rows: row 1 of the original is a title.
+/// The header is looked for among the first rows: row 1 of the MS60 table is a title.
 const HEADER_AMONG: usize = 10;
 /// No one is older.
 const OLDEST: f64 = 120.0;
+
+/// What is looked for besides ID and EDSS.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub features: &'a FeatureColumns,
+    /// Columns that only the layout understands, by their letters: `["flair", "t1"]`.
+    pub extra: &'a [&'static str],
+    /// Whether a patient may have several rows.
+    pub repeats: bool,
+}
 
 /// The rows that can be used, and what is odd about the others.
 pub(super) struct ClinicalTable {
     pub rows: Vec<ClinicalRow>,
     pub bad_rows: Vec<BadRow>,
+    /// IDs of bad rows: their images have a row, if not a good one.
+    pub refused: Vec<String>,
     pub warnings: Vec<String>,
+    /// Whether each column of [`Wanted::extra`] is there.
+    pub has_extra: Vec<bool>,
+    /// Names of the columns.
+    pub header: Vec<String>,
 }
 
-/// One patient of the table.
+/// One row of the table.
 pub(super) struct ClinicalRow {
+    /// Row of the sheet, from 1.
+    pub row: usize,
     pub id: String,
     pub edss: Edss,
     pub features: [Option<f64>; FEATURES],
+    /// Cells of the columns of [`Wanted::extra`]; empty where there is none.
+    pub extra: Vec<String>,
 }
 
 impl ClinicalTable {
-    /// Reads the first sheet of a workbook.
-    pub(super) fn read(path: &Path) -> Result<Self, DataError> {
-        let unreadable = |reason: String| DataError::Table {
-            path: path.to_owned(),
-            reason,
-        };
-        let length = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
-        if length.len() > MOST_BYTES {
-            return Err(unreadable(format!("{} bytes are no table", length.len())));
+    /// Reads a table of any format that [`Sheet`] knows.
+    pub(super) fn read(path: &Path, wanted: Wanted<'_>) -> Result<Self, DataError> {
+        let Sheet { path, rows } = Sheet::read(path)?;
+        let header = rows
+            .iter()
+            .take(HEADER_AMONG)
+            .position(|(_, cells)| {
+                let columns = Columns::of(cells, wanted);
+                columns.id.is_some() && columns.edss.is_some()
+            })
+            .ok_or_else(|| no_header(&path, &rows, wanted))?;
+        let columns = Columns::of(&rows[header].1, wanted);
+        if let FeatureColumns::Named(named) = wanted.features
+            && let Some(place) = columns.named.iter().position(Option::is_none)
+        {
+            return Err(DataError::NoColumn {
+                path,
+                column: named[place].name.clone(),
+                found: filled(&rows[header].1),
+            });
         }
-        let mut workbook: Xlsx<_> = open_workbook(path)
-            .map_err(|error: calamine::XlsxError| unreadable(error.to_string()))?;
-        let sheet = workbook
-            .worksheet_range_at(0)
-            .ok_or_else(|| unreadable("the workbook has no sheet".to_owned()))?
-            .map_err(|error| unreadable(error.to_string()))?;
-        let first_row = sheet.start().map_or(0, |(row, _)| row as usize) + 1;
-        Self::from_rows(path, first_row, sheet.rows())
-    }
-
-    /// `first_row` is the number of the first of `rows` in the sheet, from 1.
-    fn from_rows<'a>(
-        path: &Path,
-        first_row: usize,
-        rows: impl Iterator<Item = &'a [Data]>,
-    ) -> Result<Self, DataError> {
-        let mut rows = (first_row..).zip(rows).peekable();
-        let mut best_header: &[Data] = &[];
-        let columns = loop {
-            let candidate = rows
-                .next()
-                .filter(|(row, _)| *row < first_row + HEADER_AMONG);
-            let Some((_, cells)) = candidate else {
-                let column = if Columns::of(best_header).id.is_some() {
-                    "EDSS"
-                } else {
-                    "ID"
-                };
-                return Err(DataError::NoColumn {
-                    path: path.to_owned(),
-                    column,
-                    found: best_header
-                        .iter()
-                        .map(text)
-                        .filter(|name| !name.is_empty())
-                        .collect(),
-                });
-            };
-            let columns = Columns::of(cells);
-            if let (Some(id), Some(edss)) = (columns.id, columns.edss) {
-                break (id, edss, columns);
-            }
-            let filled =
-                |cells: &[Data]| cells.iter().filter(|cell| !text(cell).is_empty()).count();
-            let better = (columns.id.is_some(), filled(cells))
-                > (Columns::of(best_header).id.is_some(), filled(best_header));
-            if better {
-                best_header = cells;
-            }
-        };
-        let (id, edss, columns) = columns;
         let mut table = Self {
             rows: vec![],
             bad_rows: vec![],
-            warnings: columns.missing(),
+            refused: vec![],
+            warnings: match wanted.features {
+                FeatureColumns::Standard => columns.missing(),
+                FeatureColumns::Named(_) => vec![],
+            },
+            has_extra: columns.extra.iter().map(Option::is_some).collect(),
+            header: filled(&rows[header].1),
         };
         let mut seen = BTreeSet::new();
-        for (row, cells) in rows {
-            table.read_row(row, cells, (id, edss), &columns, &mut seen);
+        for (row, cells) in &rows[header + 1..] {
+            table.read_row(*row, cells, &columns, wanted, &mut seen);
         }
         Ok(table)
     }
@@ -104,61 +92,131 @@ impl ClinicalTable {
     fn read_row(
         &mut self,
         row: usize,
-        cells: &[Data],
-        (id, edss): (usize, usize),
+        cells: &[String],
         columns: &Columns,
+        wanted: Wanted<'_>,
         seen: &mut BTreeSet<String>,
     ) {
-        let cell = |column: Option<usize>| column.and_then(|column| cells.get(column));
-        let id = cell(Some(id)).map(text).unwrap_or_default();
+        let cell = |column: Option<usize>| {
+            let cell = column.and_then(|column| cells.get(column));
+            cell.map(String::as_str).unwrap_or_default()
+        };
+        let id = cell(columns.id).to_owned();
+        let mut refuse = |reason| self.bad_rows.push(BadRow { row, reason });
         if id.is_empty() {
-            if cells.iter().any(|cell| !text(cell).is_empty()) {
-                let reason = "no ID";
-                self.bad_rows.push(BadRow { row, reason });
+            if cells.iter().any(|cell| !cell.is_empty()) {
+                refuse("no ID");
             }
             return;
         }
-        if !seen.insert(id.clone()) {
-            let reason = "its ID occurred before";
-            self.bad_rows.push(BadRow { row, reason });
-            return;
+        if !seen.insert(id.clone()) && !wanted.repeats {
+            return refuse("its ID occurred before");
         }
-        let Some(edss) = cell(Some(edss)).and_then(number).and_then(Edss::new) else {
-            let reason = "its EDSS is missing or not a half point from 0 to 10";
-            self.bad_rows.push(BadRow { row, reason });
+        let Some(edss) = number(cell(columns.edss)).and_then(Edss::new) else {
+            refuse("its EDSS is missing or not a half point from 0 to 10");
+            self.refused.push(id);
             return;
         };
-        let years = |column| {
-            cell(column)
-                .and_then(number)
-                .filter(|years| (0.0..=OLDEST).contains(years))
+        let features = match wanted.features {
+            FeatureColumns::Standard => self.standard_features(row, columns, cell),
+            FeatureColumns::Named(named) => self.named_features(row, named, columns, cell),
         };
-        let (age, onset) = (years(columns.age), years(columns.age_at_onset));
-        let duration = age.zip(onset).map(|(age, onset)| age - onset);
+        let extra = columns.extra.iter().map(|&column| cell(column).to_owned());
+        self.rows.push(ClinicalRow {
+            row,
+            id,
+            edss,
+            features,
+            extra: extra.collect(),
+        });
+    }
+
+    fn standard_features<'a>(
+        &mut self,
+        row: usize,
+        columns: &Columns,
+        cell: impl Fn(Option<usize>) -> &'a str,
+    ) -> [Option<f64>; FEATURES] {
+        let years = |column| number(cell(column)).filter(|years| (0.0..=OLDEST).contains(years));
+        let (age, onset, stated) = (
+            years(columns.age),
+            years(columns.age_at_onset),
+            years(columns.duration),
+        );
+        // Any two of the three give the third.
+        let duration = age.zip(onset).map(|(age, onset)| age - onset).or(stated);
+        let onset = onset.or_else(|| age.zip(stated).map(|(age, years)| (age - years).max(0.0)));
         if duration.is_some_and(|years| years < 0.0) {
             let warning = format!("row {row} of the table: onset after age, duration taken as 0");
             self.warnings.push(warning);
         }
-        let symptoms = cell(columns.symptoms)
-            .map(text)
-            .and_then(|text| symptoms(&text));
-        let features = Feature::ALL.map(|feature| match feature {
-            Feature::Sex => cell(columns.sex).and_then(sex),
+        let symptoms = symptoms(cell(columns.symptoms));
+        let symptom = |place: usize| match symptoms {
+            Some(flags) => Some(flags[place]),
+            None => yes_or_no(cell(columns.flags[place])),
+        };
+        Feature::ALL.map(|feature| match feature {
+            Feature::Sex => sex(cell(columns.sex)),
             Feature::Age => age,
             Feature::AgeAtOnset => onset,
             Feature::Duration => duration.map(|years| years.max(0.0)),
-            Feature::Comorbidity => cell(columns.comorbidity).and_then(yes_or_no),
-            Feature::Motor => symptoms.map(|flags| flags[0]),
-            Feature::Sensory => symptoms.map(|flags| flags[1]),
-            Feature::Visual => symptoms.map(|flags| flags[2]),
-            Feature::Balance => symptoms.map(|flags| flags[3]),
-        });
-        self.rows.push(ClinicalRow { id, edss, features });
+            Feature::Comorbidity => yes_or_no(cell(columns.comorbidity)),
+            Feature::Motor => symptom(0),
+            Feature::Sensory => symptom(1),
+            Feature::Visual => symptom(2),
+            Feature::Balance => symptom(3),
+        })
+    }
+
+    fn named_features<'a>(
+        &mut self,
+        row: usize,
+        named: &[FeatureColumn; FEATURES],
+        columns: &Columns,
+        cell: impl Fn(Option<usize>) -> &'a str,
+    ) -> [Option<f64>; FEATURES] {
+        std::array::from_fn(|place| {
+            let value = numeric(cell(columns.named[place]))?;
+            let FeatureColumn { name, from, to } = &named[place];
+            if !(*from..=*to).contains(&value) {
+                self.warnings.push(format!(
+                    "row {row} of the table: {name} lies outside of {from} to {to} and is taken as the nearer end"
+                ));
+            }
+            Some(value.clamp(*from, *to))
+        })
     }
 }
 
-/// Where each column stands. Names are compared by their letters alone: the originals have
-/// spaces in front and typing errors ("Co-moroidity").
+/// The row that comes nearest to a header tells which column is missing.
+fn no_header(path: &Path, rows: &[(usize, Vec<String>)], wanted: Wanted<'_>) -> DataError {
+    let has_id = |cells: &[String]| Columns::of(cells, wanted).id.is_some();
+    let candidates = rows
+        .iter()
+        .take(HEADER_AMONG)
+        .map(|(_, cells)| cells.as_slice());
+    // The first of equals: of rows that are alike, the last would be one of patients.
+    let nearest = candidates
+        .rev()
+        .max_by_key(|cells| (has_id(cells), filled(cells).len()))
+        .unwrap_or_default();
+    DataError::NoColumn {
+        path: PathBuf::from(path),
+        column: if has_id(nearest) { "EDSS" } else { "ID" }.to_owned(),
+        found: filled(nearest),
+    }
+}
+
+fn filled(cells: &[String]) -> Vec<String> {
+    cells
+        .iter()
+        .filter(|cell| !cell.is_empty())
+        .cloned()
+        .collect()
+}
+
+/// Where each column stands. Names are compared by their letters alone: people write "Age at onset",
+/// "age_at_onset" and "Co-moroidity".
 #[derive(Default)]
 struct Columns {
     id: Option<usize>,
@@ -166,21 +224,50 @@ struct Columns {
     sex: Option<usize>,
     age: Option<usize>,
     age_at_onset: Option<usize>,
+    duration: Option<usize>,
     symptoms: Option<usize>,
+    /// Motor, sensory, visual and balance symptoms. Bare "sensory" and "visual" are functional systems, from which
+    /// EDSS is computed.
+    flags: [Option<usize>; 4],
     comorbidity: Option<usize>,
+    named: [Option<usize>; FEATURES],
+    extra: Vec<Option<usize>>,
 }
 
 impl Columns {
-    fn of(header: &[Data]) -> Self {
-        let mut columns = Self::default();
+    fn of(header: &[String], wanted: Wanted<'_>) -> Self {
+        let mut columns = Self {
+            extra: vec![None; wanted.extra.len()],
+            ..Self::default()
+        };
         for (place, cell) in header.iter().enumerate() {
-            let letters: String = text(cell).chars().filter(|c| c.is_alphanumeric()).collect();
-            let column = match letters.to_lowercase().as_str() {
-                "id" | "patientid" => &mut columns.id,
-                "edss" => &mut columns.edss,
+            let name = letters(cell);
+            if name.is_empty() {
+                continue;
+            }
+            if let FeatureColumns::Named(named) = wanted.features {
+                for (column, place_of) in named.iter().zip(&mut columns.named) {
+                    if letters(&column.name) == name {
+                        place_of.get_or_insert(place);
+                    }
+                }
+            }
+            if let Some(extra) = wanted.extra.iter().position(|extra| *extra == name) {
+                columns.extra[extra].get_or_insert(place);
+                continue;
+            }
+            let column = match name.as_str() {
+                "id" | "patient" | "patientid" | "subject" | "subjectid" | "participant"
+                | "participantid" => &mut columns.id,
+                "edss" | "edssscore" => &mut columns.edss,
                 "gender" | "sex" => &mut columns.sex,
                 "age" => &mut columns.age,
-                "ageofonset" | "ageatonset" => &mut columns.age_at_onset,
+                "ageofonset" | "ageatonset" | "onsetage" => &mut columns.age_at_onset,
+                "duration" | "diseaseduration" => &mut columns.duration,
+                "motorsymptoms" => &mut columns.flags[0],
+                "sensorysymptoms" => &mut columns.flags[1],
+                "visualsymptoms" => &mut columns.flags[2],
+                "balancesymptoms" => &mut columns.flags[3],
                 name if name.contains("presentingsymptom") => &mut columns.symptoms,
                 name if name.contains("comor") => &mut columns.comorbidity,
                 _ => continue,
@@ -192,48 +279,44 @@ impl Columns {
 
     /// A warning for each column that training can do without and that is not there.
     fn missing(&self) -> Vec<String> {
+        let has_flags = self.flags.iter().all(Option::is_some);
         [
-            ("Gender", self.sex),
-            ("Age", self.age),
-            ("Age of onset", self.age_at_onset),
-            ("Presenting Symptom", self.symptoms),
-            ("Co-morbidity", self.comorbidity),
+            ("Gender", self.sex.is_some()),
+            ("Age", self.age.is_some()),
+            (
+                "Age of onset",
+                self.age_at_onset.or(self.duration).is_some(),
+            ),
+            ("Presenting Symptom", self.symptoms.is_some() || has_flags),
+            ("Co-morbidity", self.comorbidity.is_some()),
         ]
         .into_iter()
-        .filter(|(_, place)| place.is_none())
+        .filter(|(_, present)| !present)
         .map(|(name, _)| format!("the table has no column '{name}': its features are imputed"))
         .collect()
     }
 }
 
-/// What a cell shows, without spaces around it; whole numbers without a decimal point.
-fn text(cell: &Data) -> String {
-    match cell {
-        Data::Empty | Data::Error(_) => String::new(),
-        cell => cell.to_string().trim().to_owned(),
-    }
+fn number(cell: &str) -> Option<f64> {
+    let number = cell.replace(',', ".").parse().ok();
+    number.filter(|value: &f64| value.is_finite())
 }
 
-fn number(cell: &Data) -> Option<f64> {
-    match cell {
-        Data::Int(value) => Some(*value as f64),
-        Data::Float(value) => Some(*value),
-        Data::String(text) => text.trim().replace(',', ".").parse().ok(),
-        _ => None,
-    }
-    .filter(|value: &f64| value.is_finite())
+/// A number, or yes and no as 1 and 0.
+fn numeric(cell: &str) -> Option<f64> {
+    number(cell).or_else(|| yes_or_no(cell))
 }
 
-fn sex(cell: &Data) -> Option<f64> {
-    match text(cell).to_lowercase().as_str() {
+fn sex(cell: &str) -> Option<f64> {
+    match cell.to_lowercase().as_str() {
         "f" | "female" => Some(0.0),
         "m" | "male" => Some(1.0),
         _ => None,
     }
 }
 
-fn yes_or_no(cell: &Data) -> Option<f64> {
-    match text(cell).to_lowercase().as_str() {
+fn yes_or_no(cell: &str) -> Option<f64> {
+    match cell.to_lowercase().as_str() {
         "no" | "n" | "0" | "false" => Some(0.0),
         "yes" | "y" | "1" | "true" => Some(1.0),
         _ => None,

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::{Contrast, FEATURES, Feature, Patient, SliceChoice};
+use super::{Contrast, FEATURES, Feature, FeatureColumns, Layout, Patient, SliceChoice};
 
 /// Patients read from a folder, and the account of the reading.
 #[derive(Clone, Debug)]
@@ -20,6 +20,8 @@ pub struct LoadOptions {
     pub contrasts: Vec<Contrast>,
     /// Which slices of a scan.
     pub slices: SliceChoice,
+    /// Which columns of the table are the nine features.
+    pub features: FeatureColumns,
     /// Whether anything left out is an error.
     pub strict: bool,
     /// Most memory for scans on their way and for the slices that stay.
@@ -49,6 +51,7 @@ impl Default for LoadOptions {
         Self {
             contrasts: vec![Contrast::Flair],
             slices: SliceChoice::All { drop_empty: true },
+            features: FeatureColumns::Standard,
             strict: false,
             memory_limit_mib: Self::MEMORY_LIMIT_MIB,
             cache: None,
@@ -59,6 +62,10 @@ impl Default for LoadOptions {
 /// Counts and names of what a loader met. Holds no clinical value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LoadReport {
+    /// How the folder is laid out.
+    pub layout: Option<Layout>,
+    /// Names of the features, where a setting names other columns than the standard ones.
+    pub feature_names: Option<[String; FEATURES]>,
     /// Rows of the table that are not empty.
     pub rows: usize,
     /// Rows that name a patient of whom there is no image: their IDs.
@@ -83,6 +90,17 @@ impl LoadReport {
     /// Whether nothing was left out.
     pub fn is_clean(&self) -> bool {
         self.first_omission().is_none()
+    }
+
+    /// Name for people of the feature in this place of a patient's vector.
+    ///
+    /// # Panics
+    /// If there is no such place.
+    pub fn feature_name(&self, place: usize) -> &str {
+        match &self.feature_names {
+            Some(names) => &names[place],
+            None => Feature::ALL[place].name(),
+        }
     }
 
     /// The first thing left out, in words.
@@ -123,12 +141,12 @@ impl fmt::Display for LoadReport {
         for row in &self.bad_rows {
             write!(f, "\n{row}, left out")?;
         }
-        for (feature, &count) in Feature::ALL.iter().zip(&self.missing_features) {
-            if count > 0 {
+        for (place, count) in self.missing_features.iter().enumerate() {
+            let name = self.feature_name(place);
+            if *count > 0 {
                 write!(
                     f,
-                    "\n{} missing for {count} patients, imputed by the mean",
-                    feature.name()
+                    "\n{name} missing for {count} patients, imputed by the mean"
                 )?;
             }
         }
@@ -184,10 +202,36 @@ pub enum DataError {
         /// What the system says.
         reason: String,
     },
+    /// Nothing of what is looked for.
+    #[error(
+        "no data in {} that can be recognised. Looked for: a list manifest.csv of patients and images; \
+         participants.tsv beside BIDS folders sub-1, sub-2, ..; a table (clinical.csv, .tsv or .xlsx) beside \
+         folders Patient-1, Patient-2, .. of NIfTI files, as in MS60, or beside a folder of DICOM files for each \
+         patient",
+        path.display()
+    )]
+    NoLayout {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// It cannot be told which images are meant.
+    #[error(
+        "{} could be {first} or {second}: name a folder with only one, or write a manifest.csv that says what \
+         is to be read",
+        path.display()
+    )]
+    SeveralLayouts {
+        /// The folder.
+        path: PathBuf,
+        /// One.
+        first: Layout,
+        /// The other.
+        second: Layout,
+    },
     /// No clinical table in the folder.
     #[error(
-        "no clinical table in {}: put 'Supplementary Table 1 for patient info .xlsx' there, \
-         beside the folders Patient-1, Patient-2, ..",
+        "no clinical table in {}: put 'clinical.csv' or 'Supplementary Table 1 for patient info .xlsx' \
+         there, beside the folders of the patients",
         path.display()
     )]
     NoTable {
@@ -196,7 +240,7 @@ pub enum DataError {
     },
     /// Several tables and none with the name of the data set.
     #[error(
-        "{count} .xlsx files in {} and none named '.. patient info ..': leave one",
+        "{count} tables in {} and none named 'clinical' or '.. patient info ..': leave one, or name it so",
         path.display()
     )]
     SeveralTables {
@@ -224,7 +268,7 @@ pub enum DataError {
         /// The table.
         path: PathBuf,
         /// The column.
-        column: &'static str,
+        column: String,
         /// The columns there are.
         found: Vec<String>,
     },

@@ -26,6 +26,32 @@ impl Contrast {
         }
     }
 
+    /// The contrast that a name such as "t2_tirm_tra_dark-fluid" stands for; `None` if it does not say, or names several.
+    pub fn of_description(name: &str) -> Option<Self> {
+        let name = name.to_lowercase();
+        let any = |words: &[&str]| words.iter().any(|word| name.contains(word));
+        if any(&["localizer", "localiser", "scout", "survey"]) {
+            return None;
+        }
+        let flair = any(&[
+            "flair",
+            "dark-fluid",
+            "dark_fluid",
+            "dark fluid",
+            "darkfluid",
+        ]);
+        let t1 = any(&["t1", "mprage", "mp-rage", "mp_rage", "bravo", "spgr"]);
+        // T2* shows blood and iron, and is another matter.
+        let t2 = any(&["t2"]) && !any(&["t2*", "t2star", "t2_star", "t2 star", "swi", "swan"]);
+        match (flair, t1, t2) {
+            // An inversion recovery with T1 weighting is sold as "T1 FLAIR".
+            (true, true, false) | (false, true, false) => Some(Self::T1),
+            (true, _, _) => Some(Self::Flair),
+            (false, false, true) => Some(Self::T2),
+            (false, ..) => None,
+        }
+    }
+
     /// Reads a list such as `flair,t1`, in its order.
     ///
     /// # Errors
@@ -93,5 +119,28 @@ mod tests {
         assert_eq!(refused("flair,t1,flair"), "flair is named twice");
         assert_eq!(refused("flair,pd"), "'pd' is no contrast: flair, t1 or t2");
         assert_eq!(refused(""), "'' is no contrast: flair, t1 or t2");
+    }
+
+    #[test]
+    fn names_that_scanners_give_are_understood() {
+        use Contrast::{Flair, T1, T2};
+        for (name, contrast) in [
+            ("FLAIR", Some(Flair)),
+            ("t2_tirm_tra_dark-fluid", Some(Flair)),
+            ("AX T2 FLAIR FS", Some(Flair)),
+            ("3D Brain VIEW_FLAIR SHC", Some(Flair)),
+            ("Sag T1 FLAIR", Some(T1)),
+            ("t1_mprage_sag_p2_iso", Some(T1)),
+            ("T1w", Some(T1)),
+            ("Ax FSPGR BRAVO", Some(T1)),
+            ("T2W_TSE", Some(T2)),
+            ("t2_fl2d_tra_hemo T2*", None),
+            ("T1 and T2 map", None),
+            ("localizer t1", None),
+            ("ep2d_diff_3scan_trace", None),
+            ("", None),
+        ] {
+            assert_eq!(Contrast::of_description(name), contrast, "{name}");
+        }
     }
 }

@@ -1,5 +1,7 @@
 //! The nine clinical features that condition the network.
 
+use super::FeatureRanges;
+
 /// Features of a patient; also the taps of a 3x3 filter.
 pub const FEATURES: usize = 9;
 
@@ -63,20 +65,28 @@ impl Feature {
         }
     }
 
-    /// Width of the fixed public range that starts at 0: years run to 100, flags to 1.
-    pub fn range(self) -> f64 {
-        match self {
-            Self::Age | Self::AgeAtOnset | Self::Duration => 100.0,
-            _ => 1.0,
-        }
-    }
+    /// The fixed public ranges, in the order of the vector: years run from 0 to 100, flags to 1.
+    pub const RANGES: FeatureRanges = [
+        [0.0, 1.0],
+        [0.0, 100.0],
+        [0.0, 100.0],
+        [0.0, 100.0],
+        [0.0, 1.0],
+        [0.0, 1.0],
+        [0.0, 1.0],
+        [0.0, 1.0],
+        [0.0, 1.0],
+    ];
 }
 
 /// How raw features become the numbers that are multiplied with W.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FeatureScaling {
     /// To [0, 1] by the fixed public range of each feature; values outside are clamped.
-    Unit,
+    Unit {
+        /// Of [`super::FeatureColumns::ranges`].
+        ranges: FeatureRanges,
+    },
     /// (value - mean) / standard deviation; 0 where the deviation is 0.
     ZScore {
         /// Standard deviation over the federation, raw units.
@@ -93,7 +103,10 @@ pub fn impute_and_scale(
     std::array::from_fn(|index| {
         let value = features[index].unwrap_or(means[index]);
         match scaling {
-            FeatureScaling::Unit => (value / Feature::ALL[index].range()).clamp(0.0, 1.0),
+            FeatureScaling::Unit { ranges } => {
+                let [from, to] = ranges[index];
+                ((value - from) / (to - from)).clamp(0.0, 1.0)
+            }
             FeatureScaling::ZScore { deviations } if deviations[index] > 0.0 => {
                 (value - means[index]) / deviations[index]
             }
@@ -129,9 +142,20 @@ mod tests {
     #[test]
     fn unit_scaling_uses_public_ranges_and_imputes_the_mean() {
         assert_eq!(
-            impute_and_scale(&RAW, &MEANS, FeatureScaling::Unit),
+            impute_and_scale(
+                &RAW,
+                &MEANS,
+                FeatureScaling::Unit {
+                    ranges: Feature::RANGES
+                }
+            ),
             [1.0, 0.4, 0.25, 0.15, 0.1, 1.0, 0.0, 1.0, 0.3]
         );
+        let mut ranges = Feature::RANGES;
+        ranges[Feature::Age.index()] = [-10.0, 90.0];
+        ranges[Feature::Duration.index()] = [0.0, 10.0];
+        let scaled = impute_and_scale(&RAW, &MEANS, FeatureScaling::Unit { ranges });
+        assert_eq!(scaled[1..4], [0.5, 0.25, 1.0]);
     }
 
     #[test]

@@ -3,7 +3,10 @@
 use std::{fmt, path::PathBuf};
 
 use super::{
-    Contrast, Edss, FEATURES, LoadReport, Scan, ScanError, read_nifti,
+    Contrast, Edss, FEATURES, LoadReport, Scan, ScanError,
+    clinical_table::{ClinicalRow, ClinicalTable},
+    dicom::series_extent,
+    read_dicom, read_nifti,
     scan::{Extent, nifti_extent},
 };
 
@@ -16,6 +19,37 @@ pub struct Inventory {
     pub entries: Vec<Entry>,
     /// What was found and left out so far.
     pub report: LoadReport,
+}
+
+impl Inventory {
+    /// Nobody yet, and the account of the table; its rows are left for [`Inventory::add`].
+    pub(super) fn of(table: &mut ClinicalTable) -> (Self, Vec<ClinicalRow>) {
+        let rows = std::mem::take(&mut table.rows);
+        let inventory = Self {
+            entries: vec![],
+            report: LoadReport {
+                rows: rows.len() + table.bad_rows.len(),
+                bad_rows: std::mem::take(&mut table.bad_rows),
+                warnings: std::mem::take(&mut table.warnings),
+                ..LoadReport::default()
+            },
+        };
+        (inventory, rows)
+    }
+
+    /// A patient with these scans; one without any is counted as such.
+    pub(super) fn add(&mut self, row: ClinicalRow, scans: Vec<ScanSource>) {
+        if scans.is_empty() {
+            self.report.rows_without_images.push(row.id);
+            return;
+        }
+        self.entries.push(Entry {
+            id: row.id,
+            edss: row.edss,
+            features: row.features,
+            scans,
+        });
+    }
 }
 
 /// A patient whose scans are still files.
@@ -67,7 +101,7 @@ impl ScanFiles {
     pub fn read(&self) -> Result<Scan, ScanError> {
         match self {
             Self::Nifti(path) => read_nifti(path),
-            Self::Dicom(_) => Err(ScanError::Dicom),
+            Self::Dicom(paths) => read_dicom(paths),
         }
     }
 
@@ -75,7 +109,7 @@ impl ScanFiles {
     pub(super) fn extent(&self) -> Result<Extent, ScanError> {
         match self {
             Self::Nifti(path) => nifti_extent(path),
-            Self::Dicom(_) => Err(ScanError::Dicom),
+            Self::Dicom(paths) => series_extent(paths),
         }
     }
 

@@ -1,20 +1,28 @@
 //! Scans and clinical rows in, normalised slices and labelled patients out.
 
+mod bids;
 mod cache;
 mod check;
 mod clinical_table;
 mod cohort;
 mod contrast;
+mod dicom;
+mod dicom_folders;
+mod feature_columns;
 mod features;
+mod folder;
 mod inventory;
 mod labels;
 mod layout;
 mod load;
+mod manifest;
 mod memory;
 mod ms60;
+mod nifti_frame;
 mod orientation;
 mod patient;
 mod scan;
+mod sheet;
 mod slices;
 mod split;
 mod volume;
@@ -25,6 +33,8 @@ pub use check::{
 };
 pub use cohort::{BadFile, BadRow, CacheChoice, Cohort, DataError, LoadOptions, LoadReport};
 pub use contrast::{Contrast, ContrastError};
+pub use dicom::{FileError as DicomFileError, SeriesError, read_dicom};
+pub use feature_columns::{FeatureColumn, FeatureColumnError, FeatureColumns, FeatureRanges};
 pub use features::{FEATURES, Feature, FeatureScaling, impute_and_scale};
 pub use inventory::{Entry, Inventory, ScanFiles, ScanSource};
 pub use labels::{Cuts, EmptyClass, LabelScheme, Task, UnknownLabelScheme};

@@ -5,15 +5,12 @@
 //! ROOT/Patient-K/K-Flair.nii, K-T1.nii, K-T2.nii (or .nii.gz), lesion masks beside them
 //! ```
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, io, path::Path};
 
 use super::{
-    BadFile, Contrast, DataError, Entry, Inventory, LoadOptions, LoadReport, ScanFiles, ScanSource,
-    clinical_table::ClinicalTable,
+    BadFile, Contrast, DataError, Inventory, LoadOptions, ScanFiles, ScanSource,
+    clinical_table::{ClinicalTable, Wanted},
+    folder::{entries, find_table, patient_id, root_entries},
 };
 
 /// Who is in a folder in MS60 layout, and which scans there are.
@@ -21,83 +18,38 @@ use super::{
 /// Bad rows, rows without images and images without a row are counted in the report.
 ///
 /// # Errors
-/// No folder, no table, a table that cannot be read or has no ID or EDSS column.
+/// No folder, no table, a table that cannot be read or lacks a column that is needed.
 pub(super) fn inventory(root: &Path, options: &LoadOptions) -> Result<Inventory, DataError> {
-    let folder_error = |error: io::Error| DataError::Folder {
-        path: root.to_owned(),
-        reason: error.to_string(),
+    let found = root_entries(root)?;
+    let wanted = Wanted {
+        features: &options.features,
+        extra: &[],
+        repeats: false,
     };
-    let entries = entries(root).map_err(folder_error)?;
-    let table = ClinicalTable::read(&find_table(root, &entries)?)?;
-    let mut folders = patient_folders(&entries);
-    let mut inventory = Inventory {
-        entries: vec![],
-        report: LoadReport {
-            rows: table.rows.len() + table.bad_rows.len(),
-            bad_rows: table.bad_rows,
-            warnings: table.warnings,
-            ..LoadReport::default()
-        },
-    };
-    let report = &mut inventory.report;
-    for row in table.rows {
-        let Some(folder) = folders.remove(&row.id) else {
-            report.rows_without_images.push(row.id);
+    let mut table = ClinicalTable::read(&find_table(root, &found)?, wanted)?;
+    let (mut inventory, rows) = Inventory::of(&mut table);
+    let mut folders: BTreeMap<_, _> = found
+        .iter()
+        .filter_map(|(name, path)| Some((patient_id(name)?, path)).filter(|_| path.is_dir()))
+        .collect();
+    for id in &table.refused {
+        folders.remove(id.as_str());
+    }
+    for row in rows {
+        let Some(folder) = folders.remove(row.id.as_str()) else {
+            inventory.add(row, vec![]);
             continue;
         };
-        match scans_of(&folder, &row.id, options, &mut report.warnings) {
-            Ok(scans) if scans.is_empty() => report.rows_without_images.push(row.id),
-            Ok(scans) => inventory.entries.push(Entry {
-                id: row.id,
-                edss: row.edss,
-                features: row.features,
-                scans,
-            }),
-            Err(error) => report.bad_files.push(BadFile {
-                path: folder,
+        match scans_of(folder, &row.id, options, &mut inventory.report.warnings) {
+            Ok(scans) => inventory.add(row, scans),
+            Err(error) => inventory.report.bad_files.push(BadFile {
+                path: folder.clone(),
                 reason: error.to_string(),
             }),
         }
     }
-    report.images_without_row = folders.into_values().collect();
+    inventory.report.images_without_row = folders.into_values().cloned().collect();
     Ok(inventory)
-}
-
-/// Entries of a folder with their names, sorted: the order of a folder is the disk's.
-fn entries(folder: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
-    fs::read_dir(folder)?
-        .map(|entry| {
-            let entry = entry?;
-            let name = entry.file_name().to_string_lossy().into_owned();
-            Ok((name, entry.path()))
-        })
-        .collect()
-}
-
-fn find_table(root: &Path, entries: &BTreeMap<String, PathBuf>) -> Result<PathBuf, DataError> {
-    // "~$.." is what a spreadsheet program leaves beside a file that is open.
-    let is_table = |name: &str| name.to_lowercase().ends_with(".xlsx") && !name.starts_with("~$");
-    let tables: Vec<_> = entries.iter().filter(|(name, _)| is_table(name)).collect();
-    let named = |(name, _): &&(&String, &PathBuf)| name.to_lowercase().contains("patient info");
-    let path = root.to_owned();
-    match (tables.iter().find(named), tables.as_slice()) {
-        (Some((_, table)), _) | (None, [(_, table)]) => Ok((*table).clone()),
-        (None, []) => Err(DataError::NoTable { path }),
-        (None, several) => Err(DataError::SeveralTables {
-            path,
-            count: several.len(),
-        }),
-    }
-}
-
-/// Folders `Patient-K` by K.
-fn patient_folders(entries: &BTreeMap<String, PathBuf>) -> BTreeMap<String, PathBuf> {
-    let patients = entries.iter().filter_map(|(name, path)| {
-        let (prefix, id) = name.split_once('-')?;
-        let is_patient = prefix.eq_ignore_ascii_case("patient") && path.is_dir();
-        is_patient.then(|| (id.trim().to_owned(), path.clone()))
-    });
-    patients.collect()
 }
 
 /// The scan of every contrast asked for.
@@ -110,7 +62,7 @@ fn scans_of(
     let files = entries(folder)?;
     let mut scans = vec![];
     for &contrast in &options.contrasts {
-        let stem = format!("{id}-{}.nii", contrast.file_name());
+        let stem = format!("{id}-{}.nii", file_name(contrast));
         let names = [stem.clone(), format!("{stem}.gz")];
         let is_wanted = |name: &str| names.iter().any(|wanted| wanted.eq_ignore_ascii_case(name));
         match files.iter().find(|(name, _)| is_wanted(name)) {
@@ -127,12 +79,10 @@ fn scans_of(
     Ok(scans)
 }
 
-impl Contrast {
-    fn file_name(self) -> &'static str {
-        match self {
-            Self::Flair => "Flair",
-            Self::T1 => "T1",
-            Self::T2 => "T2",
-        }
+fn file_name(contrast: Contrast) -> &'static str {
+    match contrast {
+        Contrast::Flair => "Flair",
+        Contrast::T1 => "T1",
+        Contrast::T2 => "T2",
     }
 }

@@ -1,6 +1,4 @@
-//! From the axes of a NIfTI file to the patient's: right to left, front to back, feet to head.
-
-use nifti::NiftiHeader;
+//! From the axes of a file to the patient's: right to left, front to back, feet to head.
 
 use super::Placement;
 
@@ -20,49 +18,52 @@ pub(super) struct Orientation {
 }
 
 impl Orientation {
-    /// Reads the sform, else the qform, else only the voxel sizes (NIfTI-1 methods 3, 2 and 1).
-    /// An oblique scan is assigned to the nearest axes, not resampled. `None` if the matrix is
-    /// singular or not finite.
-    pub(super) fn of(header: &NiftiHeader) -> Option<Self> {
-        let (columns, stated) = if header.sform_code > 0 {
-            (sform(header), true)
-        } else if header.qform_code > 0 {
-            (qform(header), true)
-        } else {
-            let [dx, dy, dz] = voxel_size(header);
-            ([[dx, 0.0, 0.0], [0.0, dy, 0.0], [0.0, 0.0, dz]], false)
-        };
-        let millimetres = match header.xyzt_units & 0b111 {
-            1 => 1000.0,
-            3 => 0.001,
-            _ => 1.0,
-        };
-        let lengths = columns.map(|[x, y, z]| (x * x + y * y + z * z).sqrt());
-        if !lengths
-            .iter()
-            .all(|length| length.is_finite() && *length > 0.0)
-        {
+    /// From what one step along each axis of the file means in the patient: millimetres towards
+    /// right, front and head (the frame of NIfTI). `None` if the steps are not finite or do not span the room.
+    ///
+    /// An oblique scan is assigned to the nearest axes, not resampled. Which those are is decided
+    /// as nibabel does (`io_orientation`): on the rotation nearest to the steps, the axis that runs
+    /// straightest first.
+    pub(super) fn from_steps(steps: [[f64; 3]; 3], stated: bool) -> Option<Self> {
+        let lengths = steps.map(|[x, y, z]| (x * x + y * y + z * z).sqrt());
+        let usable = |length: &f64| length.is_finite() && *length > 0.0;
+        if !lengths.iter().all(usable) {
             return None;
         }
-        let alignment = |axis: [usize; 3]| -> f64 {
-            let along = |patient: usize| columns[axis[patient]][patient] / lengths[axis[patient]];
-            (0..3).map(|patient| along(patient).abs()).sum()
+        let cosines = std::array::from_fn(|source| steps[source].map(|mm| mm / lengths[source]));
+        let rotation = nearest_rotation(cosines)?;
+        let straightness = |source: usize| {
+            rotation[source]
+                .iter()
+                .fold(0.0, |most: f64, share| most.max(share.abs()))
         };
-        let axis = PERMUTATIONS
-            .into_iter()
-            .max_by(|&a, &b| alignment(a).total_cmp(&alignment(b)))?;
-        let towards = |patient: usize| columns[axis[patient]][patient];
-        // NIfTI counts towards right, front and head; the volume towards left, back and head.
-        let reversed = [towards(0) > 0.0, towards(1) > 0.0, towards(2) < 0.0];
+        let mut sources = [0, 1, 2];
+        sources.sort_by(|&a, &b| straightness(b).total_cmp(&straightness(a)));
+        let mut assigned = [None; 3];
+        for source in sources {
+            let mut best: Option<usize> = None;
+            for patient in (0..3).filter(|&patient| assigned[patient].is_none()) {
+                let share = |patient: usize| rotation[source][patient].abs();
+                if best.is_none_or(|best| share(patient) > share(best)) {
+                    best = Some(patient);
+                }
+            }
+            assigned[best?] = Some(source);
+        }
+        let [Some(x), Some(y), Some(z)] = assigned else {
+            return None;
+        };
+        let axis = [x, y, z];
+        let towards = |patient: usize| rotation[axis[patient]][patient];
         let angle = |patient: usize| {
-            let along = towards(patient).abs() / lengths[axis[patient]];
+            let along = cosines[axis[patient]][patient].abs();
             along.min(1.0).acos().to_degrees()
         };
-        let singular = (0..3).any(|patient| towards(patient) == 0.0);
-        (!singular).then_some(Self {
+        Some(Self {
             axis,
-            reversed,
-            spacing_mm: axis.map(|source| lengths[source] * millimetres),
+            // Steps count towards right, front and head; the volume towards left, back and head.
+            reversed: [towards(0) > 0.0, towards(1) > 0.0, towards(2) < 0.0],
+            spacing_mm: axis.map(|source| lengths[source]),
             stated,
             tilt_degrees: (0..3).map(angle).fold(0.0, f64::max),
         })
@@ -101,103 +102,64 @@ impl Orientation {
     }
 }
 
-const PERMUTATIONS: [[usize; 3]; 6] = [
-    [0, 1, 2],
-    [0, 2, 1],
-    [1, 0, 2],
-    [1, 2, 0],
-    [2, 0, 1],
-    [2, 1, 0],
-];
-
-/// What one step along each axis of the file means in the patient's R, A, S.
-fn sform(header: &NiftiHeader) -> [[f64; 3]; 3] {
-    let rows = [header.srow_x, header.srow_y, header.srow_z];
-    std::array::from_fn(|source| rows.map(|row| f64::from(row[source])))
+/// The orthogonal matrix nearest to `columns`, by Newton's iteration for the polar decomposition
+/// (Higham, SIAM J. Sci. Stat. Comput. 7, 1986, section 3): the mean of a matrix and the transpose of its
+/// inverse, again and again. `None` if they (nearly) lie in a plane.
+fn nearest_rotation(columns: [[f64; 3]; 3]) -> Option<[[f64; 3]; 3]> {
+    const FLATTEST: f64 = 1e-6;
+    const MOST_STEPS: usize = 60;
+    let mut matrix = columns;
+    for _ in 0..MOST_STEPS {
+        let [a, b, c] = matrix;
+        let cofactors = [cross(b, c), cross(c, a), cross(a, b)];
+        let volume: f64 = a.iter().zip(cofactors[0]).map(|(a, b)| a * b).sum();
+        if !volume.is_finite() || volume.abs() < FLATTEST {
+            return None;
+        }
+        let next: [[f64; 3]; 3] = std::array::from_fn(|column| {
+            std::array::from_fn(|row| (matrix[column][row] + cofactors[column][row] / volume) / 2.0)
+        });
+        let moved = (matrix.as_flattened().iter())
+            .zip(next.as_flattened())
+            .any(|(before, after)| (before - after).abs() > 1e-14);
+        matrix = next;
+        if !moved {
+            break;
+        }
+    }
+    Some(matrix)
 }
 
-/// As [`sform`], from the quaternion (nifti1.h, "METHOD 2").
-fn qform(header: &NiftiHeader) -> [[f64; 3]; 3] {
-    let [b, c, d] = [header.quatern_b, header.quatern_c, header.quatern_d].map(f64::from);
-    let a = (1.0 - (b * b + c * c + d * d)).max(0.0).sqrt();
-    let rotation = [
-        [
-            a * a + b * b - c * c - d * d,
-            2.0 * (b * c + a * d),
-            2.0 * (b * d - a * c),
-        ],
-        [
-            2.0 * (b * c - a * d),
-            a * a + c * c - b * b - d * d,
-            2.0 * (c * d + a * b),
-        ],
-        [
-            2.0 * (b * d + a * c),
-            2.0 * (c * d - a * b),
-            a * a + d * d - b * b - c * c,
-        ],
-    ];
-    let [dx, dy, dz] = voxel_size(header);
-    let handedness = if header.pixdim[0] < 0.0 { -1.0 } else { 1.0 };
-    let steps = [dx, dy, handedness * dz];
-    std::array::from_fn(|source| rotation[source].map(|share| share * steps[source]))
-}
-
-fn voxel_size(header: &NiftiHeader) -> [f64; 3] {
-    [1, 2, 3].map(|axis| f64::from(header.pixdim[axis]).abs())
+/// The vector product.
+pub(super) fn cross([a, b, c]: [f64; 3], [d, e, f]: [f64; 3]) -> [f64; 3] {
+    [b * f - c * e, c * d - a * f, a * e - b * d]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn with_sform(rows: [[f32; 4]; 3]) -> NiftiHeader {
-        NiftiHeader {
-            sform_code: 1,
-            srow_x: rows[0],
-            srow_y: rows[1],
-            srow_z: rows[2],
-            ..NiftiHeader::default()
-        }
-    }
-
     #[test]
     fn lps_stays_and_las_and_ras_are_turned() {
-        let diagonal =
-            |x, y, z| with_sform([[x, 0.0, 0.0, 9.0], [0.0, y, 0.0, 9.0], [0.0, 0.0, z, 9.0]]);
-        let turned = |header| Orientation::of(&header).expect("regular");
-        let lps = turned(diagonal(-0.8, -0.9, 3.0));
+        let turned = |x, y, z| {
+            let steps = [[x, 0.0, 0.0], [0.0, y, 0.0], [0.0, 0.0, z]];
+            Orientation::from_steps(steps, true).expect("regular")
+        };
+        let lps = turned(-0.8, -0.9, 3.0);
         assert_eq!((lps.axis, lps.reversed), ([0, 1, 2], [false; 3]));
-        let close = |a: f64, b: f64| (a - b).abs() < 1e-6;
-        assert!(close(lps.spacing_mm[0], 0.8) && close(lps.spacing_mm[2], 3.0));
-        assert_eq!(
-            turned(diagonal(-1.0, 1.0, 1.0)).reversed,
-            [false, true, false]
-        );
-        assert_eq!(
-            turned(diagonal(1.0, 1.0, -1.0)).reversed,
-            [true, true, true]
-        );
+        assert_eq!(lps.spacing_mm, [0.8, 0.9, 3.0]);
+        assert!(lps.tilt_degrees < 1e-6);
+        assert_eq!(turned(-1.0, 1.0, 1.0).reversed, [false, true, false]);
+        assert_eq!(turned(1.0, 1.0, -1.0).reversed, [true, true, true]);
     }
 
     #[test]
     fn a_sagittal_scan_with_a_tilt_finds_its_nearest_axes() {
         // File axes: front to back, feet to head, left to right; tilted a little.
-        let header = with_sform([
-            [0.05, 0.0, 2.0, 0.0],
-            [-0.9, 0.1, 0.0, 0.0],
-            [0.1, 0.9, 0.1, 0.0],
-        ]);
-        let found = Orientation::of(&header).expect("regular");
+        let steps = [[0.05, -0.9, 0.1], [0.0, 0.1, 0.9], [2.0, 0.0, 0.1]];
+        let found = Orientation::from_steps(steps, true).expect("regular");
         assert_eq!(found.axis, [2, 0, 1]);
         assert_eq!(found.reversed, [true, false, false]);
-        let placement = found.placement();
-        assert!(placement.stated && placement.permuted);
-        // Of the file's first axis: acos(0.9 / |(0.05, -0.9, 0.1)|).
-        assert!(
-            (placement.tilt_degrees - 7.08).abs() < 0.01,
-            "{placement:?}"
-        );
         // dims (2 front-back, 3 feet-head, 2 left-right); value = y + 10 z + 100 (left first).
         let voxels: Vec<f32> = (0..12)
             .map(|index| (index % 2 + 10 * (index / 2 % 3) + 100 * (index / 6)) as f32)
@@ -213,62 +175,40 @@ mod tests {
     }
 
     #[test]
-    fn the_quaternion_says_the_same_as_the_matrix() {
-        // Half a turn about z: x to -x, y to -y, which is LPS.
-        let header = NiftiHeader {
-            sform_code: 0,
-            qform_code: 1,
-            quatern_d: 1.0,
-            pixdim: [1.0, 0.5, 0.5, 4.0, 0.0, 0.0, 0.0, 0.0],
-            ..NiftiHeader::default()
+    fn the_nearest_rotation_is_one_and_a_rotation_is_its_own() {
+        let (sine, cosine) = 0.4_f64.sin_cos();
+        let turn = [[cosine, sine, 0.0], [-sine, cosine, 0.0], [0.0, 0.0, -1.0]];
+        let close = |a: [[f64; 3]; 3], b: [[f64; 3]; 3]| {
+            let mut pairs = a.as_flattened().iter().zip(b.as_flattened());
+            pairs.all(|(a, b)| (a - b).abs() < 1e-12)
         };
-        let found = Orientation::of(&header).expect("regular");
-        assert_eq!((found.axis, found.reversed), ([0, 1, 2], [false; 3]));
-        assert_eq!(found.spacing_mm, [0.5, 0.5, 4.0]);
-        let left_handed = NiftiHeader {
-            pixdim: [-1.0, 0.5, 0.5, 4.0, 0.0, 0.0, 0.0, 0.0],
-            ..header
-        };
-        let found = Orientation::of(&left_handed).expect("regular");
-        assert_eq!(found.reversed, [false, false, true]);
+        assert!(close(nearest_rotation(turn).expect("regular"), turn));
+        // For A = R H, R is orthogonal and H = R^T A symmetric.
+        let sheared = [[1.0, 0.1, 0.0], [0.6, 0.8, 0.3], [0.0, -0.2, 1.0]];
+        let rotation = nearest_rotation(sheared).expect("regular");
+        let dot = |a: [f64; 3], b: [f64; 3]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
+        for one in 0..3 {
+            for other in 0..3 {
+                let expected = f64::from(u8::from(one == other));
+                assert!((dot(rotation[one], rotation[other]) - expected).abs() < 1e-12);
+                let stretch =
+                    dot(rotation[one], sheared[other]) - dot(rotation[other], sheared[one]);
+                assert!(stretch.abs() < 1e-12);
+            }
+        }
     }
 
     #[test]
-    fn a_quarter_turn_about_x_swaps_the_other_axes() {
-        let half = std::f32::consts::FRAC_1_SQRT_2;
-        let header = NiftiHeader {
-            sform_code: 0,
-            qform_code: 1,
-            quatern_b: half,
-            pixdim: [1.0, 1.0, 1.0, 2.0, 0.0, 0.0, 0.0, 0.0],
-            ..NiftiHeader::default()
-        };
-        // x stays right; the file's y runs to the head, its z to the back.
-        let found = Orientation::of(&header).expect("regular");
-        assert_eq!(found.axis, [0, 2, 1]);
-        assert_eq!(found.reversed, [true, false, false]);
-    }
-
-    #[test]
-    fn without_a_statement_axes_are_taken_as_right_front_head() {
-        let silent = NiftiHeader {
-            sform_code: 0,
-            qform_code: 0,
-            xyzt_units: 1,
-            ..NiftiHeader::default()
-        };
-        let found = Orientation::of(&silent).expect("regular");
-        assert_eq!((found.stated, found.reversed), (false, [true, true, false]));
-        assert_eq!(found.spacing_mm, [1000.0; 3], "metres");
-    }
-
-    #[test]
-    fn a_singular_or_infinite_matrix_is_no_orientation() {
-        let mut rows = [[0.0; 4]; 3];
-        assert_eq!(Orientation::of(&with_sform(rows)), None);
-        rows[0] = [f32::NAN; 4];
-        assert_eq!(Orientation::of(&with_sform(rows)), None);
-        let two_alike = [[1.0, 1.0, 0.0, 0.0], [0.0; 4], [0.0, 0.0, 1.0, 0.0]];
-        assert_eq!(Orientation::of(&with_sform(two_alike)), None);
+    fn steps_that_do_not_span_the_room_are_refused() {
+        let steps = |last: [f64; 3]| [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0], last];
+        assert!(Orientation::from_steps(steps([0.0, 0.0, 1.0]), true).is_some());
+        for last in [
+            [0.0; 3],
+            [1.0, 1.0, 0.0],
+            [f64::NAN, 0.0, 1.0],
+            [0.0, f64::INFINITY, 1.0],
+        ] {
+            assert_eq!(Orientation::from_steps(steps(last), true), None, "{last:?}");
+        }
     }
 }

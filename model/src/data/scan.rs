@@ -9,12 +9,12 @@ use std::{
 use flate2::read::MultiGzDecoder;
 use nifti::{DataElement, InMemNiftiVolume, NiftiHeader, NiftiType, volume::NiftiVolume};
 
-use super::{SliceError, Volume, VolumeError, orientation::Orientation};
+use super::{SeriesError, SliceError, Volume, VolumeError, nifti_frame};
 
 /// Length of a NIfTI-1 header.
 const HEADER_BYTES: usize = 348;
 /// 512 cubed; a larger volume is taken for a corrupt header.
-const MOST_VOXELS: u64 = 1 << 27;
+pub(super) const MOST_VOXELS: u64 = 1 << 27;
 
 /// A scan as read from a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -90,9 +90,9 @@ pub enum ScanError {
     /// Not there, not readable, or a broken gzip stream.
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
-    /// A DICOM series.
-    #[error("DICOM series are not read yet; convert it to a .nii file")]
-    Dicom,
+    /// DICOM files that are no volume.
+    #[error(transparent)]
+    Series(#[from] SeriesError),
     /// Something else than NIfTI-1.
     #[error("not a NIfTI-1 file")]
     NotNifti,
@@ -161,7 +161,7 @@ fn read(mut source: impl Read, length: Option<u64>) -> Result<Scan, ScanError> {
     let Promise {
         header, dims, kind, ..
     } = promise;
-    let orientation = Orientation::of(&header).ok_or(ScanError::Orientation)?;
+    let orientation = nifti_frame::orientation(&header).ok_or(ScanError::Orientation)?;
     let values = rescaled(&header, kind, dims, data)?;
     let (dims, values) = orientation.apply(dims.map(usize::from), &values);
     Ok(Scan {

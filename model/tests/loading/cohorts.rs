@@ -182,7 +182,7 @@ fn what_ends_the_reading_names_the_thing_and_what_to_do() {
     for name in ["a.xlsx", "b.xlsx"] {
         fs::write(path.join(name), b"").expect("writes");
     }
-    says(path, &["2 .xlsx files", "leave one"]);
+    says(path, &["2 tables", "leave one"]);
 }
 
 #[test]

@@ -121,9 +121,7 @@ pub fn gzipped(bytes: &[u8]) -> Vec<u8> {
 
 /// A workbook of one sheet. Cells that parse as numbers become numbers, empty ones are left out.
 pub fn workbook(rows: &[Vec<String>]) -> Vec<u8> {
-    let mut sheet = String::from(
-        r#"<?xml version="1.0"?><worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>"#,
-    );
+    let mut sheet = String::new();
     for (row, cells) in (1..).zip(rows) {
         sheet += &format!(r#"<row r="{row}">"#);
         for (column, cell) in (b'A'..).map(char::from).zip(cells) {
@@ -138,7 +136,14 @@ pub fn workbook(rows: &[Vec<String>]) -> Vec<u8> {
         }
         sheet += "</row>";
     }
-    sheet += "</sheetData></worksheet>";
+    raw_workbook(&sheet)
+}
+
+/// A workbook of one sheet with these rows in XML.
+pub fn raw_workbook(rows: &str) -> Vec<u8> {
+    let sheet = format!(
+        r#"<?xml version="1.0"?><worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>{rows}</sheetData></worksheet>"#,
+    );
     let workbook = r#"<?xml version="1.0"?><workbook xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main" xmlns:r="http://schemas.openxmlformats.org/officeDocument/2006/relationships"><sheets><sheet name="Sheet1" sheetId="1" r:id="rId1"/></sheets></workbook>"#;
     let relations = r#"<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/worksheet" Target="worksheets/sheet1.xml"/></Relationships>"#;
     let root = r#"<?xml version="1.0"?><Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships"><Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/officeDocument" Target="xl/workbook.xml"/></Relationships>"#;

@@ -1,9 +1,13 @@
 //! Reading scans and cohorts from generated files, good and bad.
 
+mod bids;
 mod caching;
 mod checking;
 mod cohorts;
+mod dicom;
+mod dicom_files;
 mod files;
 mod folders;
 mod limits;
+mod manifests;
 mod scans;
