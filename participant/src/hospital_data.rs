@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use model::{
-    data::{Cuts, Edss, FEATURES, Patient, Split, SplitError, SplitKind, split},
+    data::{
+        Cuts, Edss, FEATURES, Feature, FeatureRanges, Patient, Split, SplitError, SplitKind, split,
+    },
     train::{Dataset, DatasetError},
 };
 use protocol::manifest::Task;
@@ -24,6 +26,7 @@ pub struct SplitPlan {
 /// The vault's part: features and labels, no scan.
 pub struct ClinicalTable {
     features: Vec<[Option<f64>; FEATURES]>,
+    ranges: FeatureRanges,
     scores: Vec<(Edss, usize)>,
     plan: SplitPlan,
 }
@@ -58,6 +61,7 @@ pub fn separate(mut patients: Vec<Patient>, plan: SplitPlan) -> (ClinicalTable, 
     (
         ClinicalTable {
             features,
+            ranges: Feature::RANGES,
             scores,
             plan,
         },
@@ -69,6 +73,19 @@ pub fn separate(mut patients: Vec<Patient>, plan: SplitPlan) -> (ClinicalTable, 
 }
 
 impl ClinicalTable {
+    /// Features of other columns than the standard ones, as percents of their public ranges.
+    ///
+    /// The counters of the federation's statistics are made for numbers that are not negative and not above 100.
+    pub fn in_percent_of(mut self, ranges: &FeatureRanges) -> Self {
+        for patient in &mut self.features {
+            for (feature, [from, to]) in patient.iter_mut().zip(ranges) {
+                *feature = feature.map(|value| (value - from) / (to - from) * 100.0);
+            }
+        }
+        self.ranges = [[0.0, 100.0]; FEATURES];
+        self
+    }
+
     /// What the vault needs for a run of this task.
     ///
     /// # Errors
@@ -83,6 +100,7 @@ impl ClinicalTable {
         }
         Ok(ClinicalRecords {
             features: self.features.clone(),
+            ranges: self.ranges,
             in_training,
             class_counts,
         })
@@ -151,4 +169,51 @@ fn split_of(
         .map(|&(edss, slices)| (class_of(edss, task, plan), slices))
         .collect();
     Ok(split(&units, plan.kind, plan.seed)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_choice_reach_the_vault_as_shares_of_their_ranges() {
+        let patient = |value: f64| Patient {
+            id: String::new(),
+            edss: Edss::new(if value > 5.0 { 6.0 } else { 1.0 }).expect("on the scale"),
+            features: [
+                Some(value),
+                None,
+                Some(-value),
+                Some(0.0),
+                None,
+                None,
+                None,
+                None,
+                None,
+            ],
+            slices: vec![],
+        };
+        let patients = (0..12).map(|value| patient(f64::from(value))).collect();
+        let plan = SplitPlan {
+            kind: SplitKind::Patient,
+            seed: 1,
+            cuts: Cuts::AS_WRITTEN,
+        };
+        let mut ranges = Feature::RANGES;
+        ranges[0] = [0.0, 20.0];
+        ranges[2] = [-40.0, 0.0];
+        let (table, _) = separate(patients, plan);
+        let records = table
+            .in_percent_of(&ranges)
+            .records(Task::Binary)
+            .expect("splits");
+        assert_eq!(records.features[5][..3], [Some(25.0), None, Some(87.5)]);
+        let statistics = crate::vault::statistics::Statistics {
+            class_counts: vec![1, 1],
+            means: [50.0; FEATURES],
+            deviations: [1.0; FEATURES],
+        };
+        let scaled = records.scaled(&statistics);
+        assert_eq!(scaled[5][..4], [0.25, 0.5, 0.875, 0.0]);
+    }
 }

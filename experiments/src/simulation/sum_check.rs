@@ -250,6 +250,7 @@ mod tests {
 
     fn records(number: u8) -> ClinicalRecords {
         ClinicalRecords {
+            ranges: model::data::Feature::RANGES,
             features: vec![[Some(f64::from(number)); 9]],
             in_training: vec![true],
             class_counts: vec![2, u64::from(number)],

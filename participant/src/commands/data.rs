@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use host::{failure::Failure, output::say};
-use model::data::{Contrast, ContrastError, Cuts, DataCheck, LoadOptions, SliceChoice};
+use model::data::{
+    Contrast, ContrastError, Cuts, DataCheck, FeatureColumnError, FeatureColumns, LoadOptions,
+    SliceChoice,
+};
 
 use super::{data_report, progress::ReadingProgress};
 
@@ -36,7 +39,7 @@ impl Data {
 #[derive(Args)]
 #[command(after_help = CHECK_HELP)]
 struct Check {
-    /// The folder, as in the setting `data`.
+    /// The folder (or manifest), as in the setting `data`: MS60 layout, BIDS, folders of DICOM series, or with a manifest.csv.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 
@@ -47,6 +50,11 @@ struct Check {
     /// Which scans of each patient: flair, t1, t2, with commas between.
     #[arg(long, value_name = "LIST", default_value = "flair", value_parser = contrasts)]
     contrasts: Contrasts,
+
+    /// Nine columns of the table in place of the standard features, as the setting reading.feature_columns, with semicolons between:
+    /// "T2 lesions: 0..100; ..".
+    #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true, value_parser = feature_columns)]
+    feature_columns: FeatureColumns,
 
     /// Count this many slices of a scan, as the setting training.slices_per_patient; 0: every one that shows tissue.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1000))]
@@ -65,6 +73,10 @@ fn contrasts(text: &str) -> Result<Contrasts, ContrastError> {
     Contrast::list(text).map(Contrasts)
 }
 
+fn feature_columns(text: &str) -> Result<FeatureColumns, FeatureColumnError> {
+    FeatureColumns::parse(&FeatureColumns::list(text))
+}
+
 impl Check {
     fn execute(self) -> Result<(), Failure> {
         let options = LoadOptions {
@@ -73,6 +85,7 @@ impl Check {
                 0 => SliceChoice::All { drop_empty: true },
                 count => SliceChoice::evenly(count.into()),
             },
+            features: self.feature_columns,
             memory_limit_mib: self.memory_limit_mib,
             ..LoadOptions::default()
         };

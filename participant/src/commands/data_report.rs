@@ -87,15 +87,16 @@ fn classes(counts: &ClassCounts) -> String {
 
 fn features(f: &mut fmt::Formatter<'_>, check: &DataCheck) -> fmt::Result {
     let of_patients = check.patients;
-    let missing = check.features.iter().filter(|count| count.missing > 0);
-    for count in missing {
-        let name = count.feature.name();
+    let counts = || check.features.iter().enumerate();
+    let missing = counts().filter(|(_, count)| count.missing > 0);
+    for (place, count) in missing {
+        let name = check.report.feature_name(place);
         let patients = count.missing;
         let note = format_args!("{name} of {patients} of {of_patients}: the mean is taken");
         line(f, "missing", note)?;
     }
-    for count in check.features.iter().filter(|count| count.constant) {
-        let name = count.feature.name();
+    for (place, _) in counts().filter(|(_, count)| count.constant) {
+        let name = check.report.feature_name(place);
         line(f, "constant", format_args!("{name}: it tells nothing"))?;
     }
     Ok(())
@@ -211,8 +212,8 @@ pub fn json(folder: &Path, check: &DataCheck, cuts: Cuts) -> Value {
             "slices": count.slices,
         })).collect::<Vec<_>>(),
         "tasks": tasks,
-        "features": check.features.iter().map(|count| json!({
-            "name": count.feature.name(),
+        "features": check.features.iter().enumerate().map(|(place, count)| json!({
+            "name": check.report.feature_name(place),
             "missing": count.missing,
             "constant": count.constant,
         })).collect::<Vec<_>>(),

@@ -1,7 +1,7 @@
 //! Reads the hospital's data set and says what was found and what was left out: counts and file names, no clinical value.
 
 use anyhow::Context as _;
-use model::data::{Cuts, Feature, LoadReport, Patient, Task, load_cohort};
+use model::data::{Cohort, Cuts, FEATURES, FeatureColumns, Layout, LoadReport, Task, load_cohort};
 use participant::{
     hospital_data::{ClinicalTable, ImageSet, SplitPlan, separate},
     settings::Settings,
@@ -30,14 +30,17 @@ pub fn read(settings: &Settings) -> anyhow::Result<(ClinicalTable, ImageSet)> {
         slices,
         "the data set is read"
     );
-    warn_of_what_cannot_be_learnt(&cohort.patients);
+    warn_of_what_cannot_be_learnt(&cohort);
     let plan = SplitPlan {
         kind: training.split,
         seed: training.seed,
         // The classes are the federation's: no hospital cuts them for itself.
         cuts: Cuts::AS_WRITTEN,
     };
-    let (table, images) = separate(cohort.patients, plan);
+    let (mut table, images) = separate(cohort.patients, plan);
+    if let FeatureColumns::Named(_) = settings.reading.feature_columns {
+        table = table.in_percent_of(&settings.reading.feature_columns.ranges());
+    }
     // Whether the patients can be split does not depend on the task, which only the coordinator will tell.
     images.split(manifest::Task::Binary)?;
     Ok((table, images))
@@ -57,6 +60,7 @@ fn log(report: &LoadReport) {
         tracing::warn!("{warning}");
     }
     tracing::info!(
+        layout = report.layout.map(Layout::name),
         rows = report.rows,
         rows_without_images = report.rows_without_images.len(),
         bad_rows = report.bad_rows.len(),
@@ -68,17 +72,19 @@ fn log(report: &LoadReport) {
 }
 
 /// Another hospital may have what is missing here, so that none of this is an error.
-fn warn_of_what_cannot_be_learnt(patients: &[Patient]) {
+fn warn_of_what_cannot_be_learnt(Cohort { patients, report }: &Cohort) {
     for task in [Task::Binary, Task::Multiclass] {
         let scores = patients.iter().map(|patient| patient.edss);
         if let Err(empty) = task.require_every_class(scores, Cuts::AS_WRITTEN) {
             tracing::warn!("{empty}: only other hospitals can teach it");
         }
     }
-    for feature in Feature::ALL {
-        let has = |patient: &&Patient| patient.features[feature.index()].is_some();
-        if patients.iter().filter(has).count() == 0 {
-            let name = feature.name();
+    for place in 0..FEATURES {
+        if patients
+            .iter()
+            .all(|patient| patient.features[place].is_none())
+        {
+            let name = report.feature_name(place);
             tracing::warn!("no patient has the feature {name}: the federation's mean is taken");
         }
     }

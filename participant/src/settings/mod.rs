@@ -10,7 +10,7 @@ use std::{
 use host::participant_file::TEMPLATE;
 pub use host::settings::SettingsError;
 use model::{
-    data::{CacheChoice, Contrast, LoadOptions, SliceChoice, SplitKind},
+    data::{CacheChoice, Contrast, FeatureColumns, LoadOptions, SliceChoice, SplitKind},
     device::DeviceChoice,
 };
 use protocol::HospitalId;
@@ -30,7 +30,7 @@ pub struct Settings {
     pub data: PathBuf,
     /// Whether anything left out of the data is an error.
     pub strict_data: bool,
-    /// How scans are read.
+    /// How data are read.
     pub reading: ReadingSettings,
     /// The folder of what must survive a restart.
     pub state: PathBuf,
@@ -44,11 +44,13 @@ pub struct Settings {
     pub policy: Policy,
 }
 
-/// How a hospital reads its scans.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// How a hospital reads its data.
+#[derive(Clone, Debug, PartialEq)]
 pub struct ReadingSettings {
     /// Which scans of a patient.
     pub contrasts: Vec<Contrast>,
+    /// Which columns of the clinical table condition the network.
+    pub feature_columns: FeatureColumns,
     /// Most memory for scans on their way and for the slices that stay.
     pub memory_limit_mib: u64,
     /// Whether prepared slices are kept in the state folder.
@@ -131,6 +133,7 @@ impl Settings {
         LoadOptions {
             contrasts: self.reading.contrasts.clone(),
             slices: self.training.slices,
+            features: self.reading.feature_columns.clone(),
             strict: self.strict_data,
             memory_limit_mib: self.reading.memory_limit_mib,
             cache: self.reading.cache.then(|| CacheChoice {
@@ -160,11 +163,13 @@ struct Raw {
 #[derive(Deserialize)]
 struct RawReading {
     contrasts: RawList,
+    feature_columns: RawList,
     memory_limit_mib: i64,
     cache: bool,
 }
 
-/// A list, or from the environment and flags, a text with commas.
+/// A list, or from the environment and flags, a text with commas (of feature columns, whose names may hold commas, with
+/// semicolons).
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum RawList {
@@ -200,8 +205,16 @@ impl RawReading {
             RawList::List(names) => names.join(","),
             RawList::Text(text) => text,
         };
+        let columns = match self.feature_columns {
+            RawList::List(columns) => columns,
+            RawList::Text(text) => FeatureColumns::list(&text),
+        };
         let memory_limit_mib = u64::try_from(self.memory_limit_mib).ok();
         Ok(ReadingSettings {
+            feature_columns: FeatureColumns::parse(&columns).map_err(|_| {
+                let expected = "nine different columns, each with its public range, such as \"T2 lesions: 0..100\", or none";
+                wrong("reading.feature_columns", columns.join("; "), expected)
+            })?,
             contrasts: Contrast::list(&contrasts).map_err(|_| {
                 let expected = "one or more of flair, t1 and t2, none twice";
                 wrong("reading.contrasts", &contrasts, expected)

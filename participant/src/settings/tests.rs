@@ -125,6 +125,28 @@ fn flags_environment_and_file_reach_their_settings() {
 }
 
 #[test]
+fn nine_columns_of_features_are_a_list_in_the_file_and_a_text_in_a_flag() {
+    let columns: Vec<String> = (1..=9)
+        .map(|place| format!("score {place}: 0..{place}"))
+        .collect();
+    let list = format!("hospital = 1\n[reading]\nfeature_columns = {columns:?}\n");
+    let settings = load(&list, &[]).expect("sound");
+    assert_eq!(settings.reading.feature_columns.names()[8], "score 9");
+    assert_eq!(settings.reading.feature_columns.ranges()[8], [0.0, 9.0]);
+    let flag = load(
+        "hospital = 1",
+        &[("reading.feature_columns", &columns.join("; "))],
+    )
+    .expect("sound");
+    assert_eq!(
+        flag.reading.feature_columns,
+        settings.reading.feature_columns
+    );
+    let standard = load("hospital = 1", &[]).expect("defaults");
+    assert_eq!(standard.reading.feature_columns, FeatureColumns::Standard);
+}
+
+#[test]
 fn unknown_keys_are_refused_with_those_that_exist() {
     let error = load("hospital = 1\n[policy]\nrounds = 3\n", &[]).expect_err("misspelt");
     let text = error.to_string();
@@ -149,6 +171,8 @@ fn every_bad_value_is_named_with_what_belongs_there() {
         ("reading.contrasts", "pd"),
         ("reading.memory_limit_mib", "0"),
         ("reading.memory_limit_mib", "-1"),
+        ("reading.feature_columns", "age: 0..100"),
+        ("reading.feature_columns", "a; b; c; d; e; f; g; h; i"),
         ("training.device", "gpu"),
         ("training.split", "random"),
         ("training.seed", "-1"),

@@ -1,15 +1,17 @@
 //! What the `stats` sum tells every hospital: class counts for the weights of the loss, means and deviations of the features.
 
 use model::{
-    data::{FEATURES, FeatureScaling, impute_and_scale},
+    data::{FEATURES, FeatureRanges, FeatureScaling, impute_and_scale},
     train::class_weights,
 };
 use protocol::manifest::{Manifest, Purpose};
 
 /// What a hospital knows of its own patients, as far as the vault needs it.
 pub struct ClinicalRecords {
-    /// The nine features of each patient, raw units, in the trainer's order of patients.
+    /// The nine features of each patient, in units in which none is negative, in the trainer's order of patients.
     pub features: Vec<[Option<f64>; FEATURES]>,
+    /// Lowest and highest value of each feature in these units, public.
+    pub ranges: FeatureRanges,
     /// Whether the patient has slices in the training set: only those count in the statistics.
     pub in_training: Vec<bool>,
     /// Training slices of each class.
@@ -19,9 +21,12 @@ pub struct ClinicalRecords {
 impl ClinicalRecords {
     /// Features with the missing ones replaced by the federation's means, scaled to [0, 1] by their public ranges.
     pub fn scaled(&self, statistics: &Statistics) -> Vec<[f64; FEATURES]> {
+        let scaling = FeatureScaling::Unit {
+            ranges: self.ranges,
+        };
         self.features
             .iter()
-            .map(|features| impute_and_scale(features, &statistics.means, FeatureScaling::Unit))
+            .map(|features| impute_and_scale(features, &statistics.means, scaling))
             .collect()
     }
 }
@@ -93,7 +98,7 @@ impl Statistics {
     }
 }
 
-/// Features are not negative: flags, and years.
+/// Features are not negative: flags, years, and percents of a range.
 fn fixed_point(sum: f64) -> u64 {
     (sum * FIXED_POINT).round() as u64
 }
@@ -103,6 +108,7 @@ const FIXED_POINT: f64 = 256.0;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use model::data::Feature;
     use protocol::manifest::testing::manifest;
 
     #[test]
@@ -115,11 +121,13 @@ mod tests {
         let one = ClinicalRecords {
             features: vec![with(Some(30.0)), with(None)],
             in_training: vec![true, true],
+            ranges: Feature::RANGES,
             class_counts: vec![3, 1],
         };
         let two = ClinicalRecords {
             features: vec![with(Some(50.0)), with(Some(40.0)), with(Some(99.0))],
             in_training: vec![true, true, false],
+            ranges: Feature::RANGES,
             class_counts: vec![0, 5],
         };
         let (one, two) = (own_counters(&one), own_counters(&two));

@@ -68,6 +68,7 @@ impl RecordSource for Records {
     fn records(&self, task: Task) -> Result<ClinicalRecords, String> {
         let base = f64::from(self.0.get());
         Ok(ClinicalRecords {
+            ranges: model::data::Feature::RANGES,
             features: (0..3)
                 .map(|patient| {
                     [
