@@ -7,7 +7,7 @@
 //! | [`simulation`] | every hospital and the coordinator with their own keys, over QUIC on loopback |
 //! | [`report`] | what a simulation leaves for people to read |
 //! | [`reproduce`] | the study repeated at one site, its tables beside ours |
-//! | [`bench`] | how long the cryptography takes, beside TenSEAL |
+//! | [`bench`] | how long the cryptography takes, beside TenSEAL, and a training step, beside PyTorch |
 //! | [`commands`] | the command line |
 //!
 //! The simulation runs the code that production runs and adds what only it can know: it sees every update, so it checks every

@@ -20,6 +20,13 @@ impl DeviceChoice {
     /// # Errors
     /// A CUDA device was named that libtorch does not see.
     pub fn resolve(self) -> Result<Device, DeviceError> {
+        if self == Self::Cpu {
+            return Ok(Device::CPU);
+        }
+        // Before libtorch is asked: it remembers what it had when it first was.
+        if let Err(error) = torch_ffi::load_cuda() {
+            tracing::warn!(%error, "the CUDA part of libtorch is there but cannot be loaded");
+        }
         let found = usize::try_from(tch::Cuda::device_count()).unwrap_or(0);
         match self {
             Self::Auto if found > 0 => Ok(Device(tch::Device::Cuda(0))),
@@ -87,7 +94,10 @@ pub enum DeviceError {
         text: String,
     },
     /// libtorch sees fewer CUDA devices.
-    #[error("no device cuda:{index}: libtorch sees {found} CUDA devices; use --device cpu")]
+    #[error(
+        "no device cuda:{index}: libtorch sees {found} CUDA devices; use --device cpu, or build with a libtorch for CUDA \
+         (LIBTORCH=$(cargo xtask libtorch --cuda))"
+    )]
     Absent {
         /// The index asked for.
         index: usize,

@@ -5,7 +5,7 @@
 //! to the slice bilinearly, then divided by its largest value.
 //! [`Trainer::grad_cam`](crate::train::Trainer::grad_cam) asks a model for them.
 
-use tch::{Kind, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use crate::{
     data::IMAGE_SIDE,
@@ -37,19 +37,22 @@ impl HeatMap {
 }
 
 /// Heat [B, 128, 128] of images [B, 1, 128, 128] for one class each, `classes` [B]; `filters` [B, 9]
-/// as in [`Network::forward`]. Leaves the gradients of the network's variables alone.
+/// as in [`Network::forward`].
+///
+/// # Errors
+/// What libtorch refuses.
 pub(crate) fn heat(
     network: &Network,
     images: &Tensor,
     filters: Option<&Tensor>,
     classes: &Tensor,
-) -> Tensor {
-    let maps = tch::no_grad(|| network.feature_maps(images, filters, &Mode::Evaluation));
+) -> Result<Tensor, TchError> {
+    let maps = tch::no_grad(|| network.feature_maps(images, filters, &Mode::Evaluation))?;
     let maps = maps.set_requires_grad(true);
-    let logits = network.classify(&maps, &Mode::Evaluation);
-    let asked = logits.gather(1, &classes.unsqueeze(1), false);
+    let logits = network.classify(&maps, &Mode::Evaluation)?;
+    let asked = logits.f_gather(1, &classes.unsqueeze(1), false)?;
     // The samples are independent, so the gradient of the sum holds that of each.
-    let gradients = Tensor::run_backward(&[asked.sum(Kind::Float)], &[&maps], false, false);
+    let gradients = Tensor::f_run_backward(&[asked.sum(Kind::Float)], &[&maps], false, false)?;
     let side = IMAGE_SIDE as i64;
     tch::no_grad(|| {
         let alpha = gradients[0].mean_dim([2, 3].as_slice(), true, Kind::Float);
@@ -58,7 +61,8 @@ pub(crate) fn heat(
             .relu()
             .upsample_bilinear2d([side, side], false, None, None);
         let hottest = heat.amax([2, 3].as_slice(), true);
-        (heat / hottest.clamp_min(f64::from(f32::MIN_POSITIVE))).squeeze_dim(1)
+        let relative = heat / hottest.clamp_min(f64::from(f32::MIN_POSITIVE));
+        relative.f_squeeze_dim(1)
     })
 }
 
@@ -91,7 +95,8 @@ mod tests {
     fn maps(network: &Network, classes: &[i64]) -> Vec<HeatMap> {
         let filters = filters().index_select(0, &Tensor::from_slice(&PATIENTS));
         let classes = Tensor::from_slice(classes);
-        HeatMap::each_of(&heat(network, &images(), Some(&filters), &classes))
+        let heat = heat(network, &images(), Some(&filters), &classes);
+        HeatMap::each_of(&heat.expect("shapes fit"))
     }
 
     #[test]

@@ -32,9 +32,9 @@ pub(crate) fn scaled(label: &str, count: usize, scale: f64, offset: f64) -> Vec<
         .collect()
 }
 
-/// One image a sample, [4, 1, 128, 128].
+/// One image a sample, [4, 1, 128, 128]: `IMAGES` of make_reference.py.
 pub(crate) fn images() -> Tensor {
-    Tensor::from_slice(&scaled("images", 4 * 128 * 128, 3.4, 0.0)).view([4, 1, 128, 128])
+    Tensor::from_slice(&scaled("images 18", 4 * 128 * 128, 3.4, 0.0)).view([4, 1, 128, 128])
 }
 
 /// Initial tensors of the twin, flat, in the order of the layout.

@@ -53,6 +53,22 @@ pub fn bench_crypto(
     run(cargo(libtorch, fixed.chain(tenseal), arguments))
 }
 
+/// Builds `experiments` for release and runs `experiments bench training ARGUMENTS`: the numbers into a file of the target folder
+/// unless the arguments name one.
+///
+/// # Errors
+///
+/// When cargo cannot be started; what cargo or the benchmark reports is in the exit code.
+pub fn bench_training(libtorch: &Libtorch, arguments: &[OsString]) -> Result<ExitCode> {
+    let numbers = target_folder().join("bench-training.json");
+    let fixed = EXPERIMENTS
+        .iter()
+        .chain(&["bench", "training", "--json"])
+        .map(OsStr::new)
+        .chain([numbers.as_os_str()]);
+    run(cargo(libtorch, fixed, arguments))
+}
+
 /// Runs every test of the workspace; the last line is the test runner's own. Those that exchange files with TenSEAL find it in
 /// `python`, if there is one.
 ///

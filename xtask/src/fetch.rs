@@ -11,13 +11,14 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::prerequisites::python;
-use crate::wheels::{LIBTORCH_VERSION, WHEELS, Wheel};
+use crate::wheels::{Build, LIBTORCH_VERSION, Wheel};
 
 /// The places of the cached libtorch; they need not exist.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Cache {
-    /// What [`Cache::fill`] provides: `lib/` and `include/`.
-    pub folder: PathBuf,
+    build: Build,
+    /// What [`Cache::fill`] provides.
+    folder: PathBuf,
     /// Work in progress, on the same file system for the sake of the rename.
     partial: PathBuf,
     lock: PathBuf,
@@ -25,27 +26,42 @@ pub struct Cache {
 
 impl Cache {
     /// The places within the project's cache folder.
-    pub fn within(project: &Path) -> Self {
-        let name = format!("libtorch-{LIBTORCH_VERSION}-cpu");
+    pub fn within(project: &Path, build: Build) -> Self {
+        let name = format!("libtorch-{LIBTORCH_VERSION}-{}", build.name());
         Self {
+            build,
             folder: project.join(&name),
             partial: project.join(format!("{name}.partial")),
             lock: project.join(format!("{name}.lock")),
         }
     }
 
+    /// The folder that will hold `lib/` and `include/`. With CUDA it lies beside the libraries of NVIDIA, where those of
+    /// libtorch look for them.
+    pub fn libtorch(&self) -> PathBuf {
+        match self.build {
+            Build::Cpu => self.folder.clone(),
+            Build::Cuda => self.folder.join("torch"),
+        }
+    }
+
     /// Whether libtorch is there; a folder from which someone removed a library is not.
     pub fn is_complete(&self) -> bool {
-        let is_file = |path: &str| {
-            self.folder
+        let libtorch = self.libtorch();
+        let is_file = |path: &&str| {
+            libtorch
                 .join(path)
                 .metadata()
                 .is_ok_and(|file| file.is_file() && file.len() > 0)
         };
         // torch-sys reads the version from the same file.
-        let version = fs::read_to_string(self.folder.join("build-version"));
+        let version = fs::read_to_string(libtorch.join("build-version"));
+        let essential: &[&str] = match self.build {
+            Build::Cpu => &CPU_LIBRARIES,
+            Build::Cuda => &CUDA_LIBRARIES,
+        };
         version.is_ok_and(|version| version.trim() == LIBTORCH_VERSION)
-            && ESSENTIAL_FILES.into_iter().all(is_file)
+            && ESSENTIAL_FILES.iter().chain(essential).all(is_file)
     }
 
     /// Makes it complete, fetching what is missing; waits for another process that is doing so.
@@ -56,7 +72,7 @@ impl Cache {
     pub fn fill(&self) -> Result<()> {
         self.fill_with(&Fetch {
             python: Path::new(python()),
-            wheels: &WHEELS,
+            wheels: self.build.wheels(),
         })
     }
 
@@ -103,8 +119,9 @@ impl Cache {
     }
 
     fn replace(&self, fetch: &Fetch, lock: &File) -> Result<()> {
+        let megabytes: u32 = fetch.wheels.iter().map(|wheel| wheel.megabytes).sum();
         eprintln!(
-            "fetching libtorch {LIBTORCH_VERSION} into {} (about 545 MB, once)",
+            "fetching libtorch {LIBTORCH_VERSION} into {} (about {megabytes} MB, once)",
             self.folder.display()
         );
         let wheels = self.partial.join("wheels");
@@ -119,7 +136,7 @@ impl Cache {
         for wheel in fetch.wheels {
             fetch.download(wheel, &wheels, &temporary, lock)?;
         }
-        fetch.unpack(&wheels, &tree, lock)?;
+        fetch.unpack(self.build, &wheels, &tree, lock)?;
         // Someone may have removed a part of it; what is left of it would stop the rename.
         remove_folder(&self.folder)?;
         fs::rename(&tree, &self.folder).with_context(|| {
@@ -189,10 +206,10 @@ impl Fetch<'_> {
             .with_context(|| format!("pip could not download {} {}", wheel.package, wheel.version))
     }
 
-    fn unpack(&self, wheels: &Path, tree: &Path, lock: &File) -> Result<()> {
+    fn unpack(&self, build: Build, wheels: &Path, tree: &Path, lock: &File) -> Result<()> {
         let mut python = Command::new(self.python);
         python
-            .args(["-I", "-c", UNPACK, LIBTORCH_VERSION])
+            .args(["-I", "-c", UNPACK, build.name(), LIBTORCH_VERSION])
             .arg(tree);
         for wheel in self.wheels {
             python.arg(find(wheel, wheels)?).arg(wheel.sha256);
@@ -202,17 +219,28 @@ impl Fetch<'_> {
 }
 
 /// Without one of these nothing links or runs.
-const ESSENTIAL_FILES: [&str; 7] = [
+const ESSENTIAL_FILES: [&str; 5] = [
     "include/torch/csrc/api/include/torch/torch.h",
     "lib/libc10.so",
-    "lib/libcudart.so.13",
-    "lib/libcupti.so.13",
     "lib/libgomp.so.1",
     "lib/libtorch.so",
     "lib/libtorch_cpu.so",
 ];
 
-/// Checks each wheel's hash, then takes libtorch out of them; Python reads zip archives by itself.
+/// What even the CPU part needs of CUDA.
+const CPU_LIBRARIES: [&str; 2] = ["lib/libcudart.so.13", "lib/libcupti.so.13"];
+
+/// The CUDA part, and some of what it needs.
+const CUDA_LIBRARIES: [&str; 6] = [
+    "lib/libc10_cuda.so",
+    "lib/libtorch_cuda.so",
+    "../nvidia/cu13/lib/libcudart.so.13",
+    "../nvidia/cu13/lib/libcupti.so.13",
+    "../nvidia/cu13/lib/libcublas.so.13",
+    "../nvidia/cudnn/lib/libcudnn.so.9",
+];
+
+/// Checks each wheel's hash, then takes one build of libtorch out of them; Python reads zip archives by itself.
 const UNPACK: &str = include_str!("unpack.py");
 
 fn find(wheel: &Wheel, wheels: &Path) -> Result<PathBuf> {
@@ -280,8 +308,12 @@ mod tests {
 
     impl Scene {
         fn new() -> Result<Self> {
+            Self::of(Build::Cpu)
+        }
+
+        fn of(build: Build) -> Result<Self> {
             let folder = TempDir::new()?;
-            let cache = Cache::within(folder.path());
+            let cache = Cache::within(folder.path(), build);
             let script =
                 Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/stand-ins/make_wheels.py");
             let index = folder.path().join("index");
@@ -293,14 +325,16 @@ mod tests {
                 String::from_utf8_lossy(&output.stderr)
             );
             let hashes = String::from_utf8(output.stdout)?;
-            let wheels = WHEELS
-                .into_iter()
-                .zip(hashes.lines())
-                .map(|(wheel, hash)| Wheel {
+            let with_its_hash = |wheel: &Wheel| {
+                let mut made = hashes.lines().filter_map(|line| line.split_once(' '));
+                let (_, hash) = made.find(|(name, _)| wheel.is_named(name))?;
+                Some(Wheel {
                     sha256: String::from(hash).leak(),
-                    ..wheel
+                    ..*wheel
                 })
-                .collect();
+            };
+            let wheels: Option<_> = build.wheels().iter().map(with_its_hash).collect();
+            let wheels = wheels.context("the script makes every wheel")?;
             Ok(Self {
                 folder,
                 cache,
@@ -326,7 +360,7 @@ mod tests {
         }
 
         fn torch_in(&self, folder: &Path) -> Result<PathBuf> {
-            find(&self.wheels[2], folder)
+            find(self.wheels.last().context("torch is the last")?, folder)
         }
     }
 
@@ -364,6 +398,38 @@ mod tests {
         assert!(!scene.cache.partial.exists());
         scene.fill()?;
         assert_eq!(scene.downloads(), 3);
+        Ok(())
+    }
+
+    #[test]
+    fn with_cuda_the_libraries_lie_where_those_of_libtorch_look_for_them() -> Result<()> {
+        let scene = Scene::of(Build::Cuda)?;
+        scene.fill()?;
+        assert!(scene.cache.is_complete());
+        assert_eq!(scene.downloads(), Build::Cuda.wheels().len());
+        let folder = scene.folder.path().join("libtorch-2.11.0-cuda");
+        assert_eq!(scene.cache.libtorch(), folder.join("torch"));
+        for present in [
+            "torch/build-version",
+            "torch/include/torch/csrc/api/include/torch/torch.h",
+            "torch/lib/libtorch_cuda.so",
+            "torch/lib/libtorch_nvshmem.so",
+            "nvidia/cudnn/lib/libcudnn.so.9",
+            "nvidia/cu13/lib/libnvperf_host.so",
+        ] {
+            assert!(folder.join(present).is_file(), "{present}");
+        }
+        for absent in [
+            "torch/lib/libtorch_python.so",
+            "torch/bin",
+            "torch/__init__.py",
+            "nvidia/cu13/include",
+            "escape.so",
+        ] {
+            assert!(!folder.join(absent).exists(), "{absent}");
+        }
+        fs::remove_file(folder.join("nvidia/cudnn/lib/libcudnn.so.9"))?;
+        assert!(!scene.cache.is_complete());
         Ok(())
     }
 

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::fetch::Cache;
 use crate::prerequisites::{Tool, python};
-use crate::wheels::LIBTORCH_VERSION;
+use crate::wheels::{Build, LIBTORCH_VERSION};
 
 /// The origin of libtorch, decided before anything is fetched.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,18 +31,18 @@ pub struct Libtorch {
 }
 
 impl Source {
-    /// Reads the environment.
+    /// Reads the environment; where it names no libtorch, it is this build of ours.
     ///
     /// # Errors
     ///
     /// When it names no libtorch and ours cannot serve: another platform, or no cache folder.
-    pub fn of_environment() -> Result<Self> {
+    pub fn of_environment(build: Build) -> Result<Self> {
         let ours_runs_here = cfg!(all(
             target_os = "linux",
             target_arch = "x86_64",
             target_env = "gnu"
         ));
-        Self::choose(|name| env::var_os(name), ours_runs_here)
+        Self::choose(|name| env::var_os(name), ours_runs_here, build)
     }
 
     /// The tools without which [`Self::obtain`] cannot do its work.
@@ -80,7 +80,7 @@ impl Source {
             Self::Cache(cache) => {
                 cache.fill()?;
                 Ok(Libtorch {
-                    folder: cache.folder,
+                    folder: cache.libtorch(),
                     ours: true,
                 })
             }
@@ -88,7 +88,11 @@ impl Source {
     }
 
     /// In the order in which torch-sys looks.
-    fn choose(variable: impl Fn(&str) -> Option<OsString>, ours_runs_here: bool) -> Result<Self> {
+    fn choose(
+        variable: impl Fn(&str) -> Option<OsString>,
+        ours_runs_here: bool,
+        build: Build,
+    ) -> Result<Self> {
         let path = |name: &str| {
             variable(name)
                 .filter(|value| !value.is_empty())
@@ -112,11 +116,29 @@ impl Source {
             .filter(|folder| folder.is_absolute())
             .or_else(|| path("HOME").map(|home| home.join(".cache")))
             .context("neither XDG_CACHE_HOME nor HOME names a folder to keep libtorch in: set one of them")?;
-        Ok(Self::Cache(Cache::within(&cache_home.join("myelin"))))
+        Ok(Self::Cache(Cache::within(
+            &cache_home.join("myelin"),
+            build,
+        )))
     }
 }
 
 impl Libtorch {
+    /// Sees whether it can compute on a GPU.
+    ///
+    /// # Errors
+    ///
+    /// It cannot; how to get one that can.
+    pub fn check_cuda(&self) -> Result<()> {
+        ensure!(
+            self.folder.join("lib").join("libtorch_cuda.so").exists(),
+            "the libtorch that the environment names, in {}, is without CUDA: unset LIBTORCH and LIBTORCH_USE_PYTORCH to \
+             have one with CUDA fetched",
+            self.folder.display()
+        );
+        Ok(())
+    }
+
     /// Lets a build started by this command bind it.
     pub fn add_to(&self, command: &mut Command) {
         if self.ours {
@@ -156,7 +178,7 @@ mod tests {
                 .find(|(key, _)| *key == name)
                 .map(|(_, value)| OsString::from(value))
         };
-        Source::choose(variable, ours_runs_here)
+        Source::choose(variable, ours_runs_here, Build::Cpu)
     }
 
     #[test]
@@ -180,7 +202,7 @@ mod tests {
 
     #[test]
     fn the_cache_lies_where_the_user_keeps_caches() -> Result<()> {
-        let in_folder = |folder: &str| Source::Cache(Cache::within(Path::new(folder)));
+        let in_folder = |folder: &str| Source::Cache(Cache::within(Path::new(folder), Build::Cpu));
         let home = ("HOME", "/users/someone");
         assert_eq!(
             choose(&[home], true)?,

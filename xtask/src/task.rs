@@ -11,6 +11,7 @@ use crate::cargo;
 use crate::libtorch::Source;
 use crate::prerequisites::{self, Tool};
 use crate::tenseal::python_with_tenseal;
+use crate::wheels::Build;
 
 /// What `cargo xtask help` prints.
 pub const HELP: &str = "\
@@ -19,15 +20,20 @@ usage: cargo xtask COMMAND
   simulate [-- ARGS]      get libtorch if needed, build with optimisation, run `experiments simulate ARGS`
   bench crypto [-- ARGS]  get libtorch and TenSEAL if needed, build with optimisation, run `experiments bench crypto ARGS`
   reproduce [-- ARGS]     get libtorch if needed, build with optimisation, run `experiments reproduce ARGS`
+  bench training [-- ARGS]
+                          get libtorch if needed, build with optimisation, run `experiments bench training ARGS`
   test [-- ARGS]          get libtorch and TenSEAL if needed, run every test of the workspace (ARGS go to `cargo test`)
-  libtorch                get libtorch if needed, print its folder
+  libtorch [--cuda]       get libtorch if needed, print its folder; with --cuda, one that computes on NVIDIA's GPUs, too
   help                    print this
 
-libtorch is kept in the user's cache folder, so that clones share it. Nothing is fetched when LIBTORCH
-(a folder with lib/ and include/) or LIBTORCH_USE_PYTORCH (an installed PyTorch) is set.
-`cargo xtask simulate -- --help` lists what the simulation takes, and so for the others. TenSEAL, which the
-cryptography is compared with and exchanges files with, goes into the target folder; where that fails, the comparison
-and the tests of the files are left out.";
+libtorch is kept in the user's cache folder, so that clones share it: 545 MB to fetch, 500 MB on disk. Nothing is fetched
+when LIBTORCH (a folder with lib/ and include/) or LIBTORCH_USE_PYTORCH (an installed PyTorch) is set. To train on a GPU,
+have the other commands build with the libtorch for it, 2.5 GB to fetch and 3.9 GB on disk:
+  export LIBTORCH=$(cargo xtask libtorch --cuda)
+`cargo xtask simulate -- --help` lists what the simulation takes, and so for the others. TenSEAL, which the cryptography
+is compared with and exchanges files with, goes into the target folder; where that fails, the comparison and the tests
+of the files are left out. PyTorch, which training is compared with, takes several GB and is not installed:
+python3 is asked for it, or the one named by --python.";
 
 /// One command, read from the command line.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,8 +42,10 @@ pub enum Task {
     Help,
     /// Build for release and run the benchmark of the cryptography with these arguments.
     BenchCrypto(Vec<OsString>),
-    /// Only get libtorch and print its folder.
-    Libtorch,
+    /// Build for release and run the benchmark of a training step with these arguments.
+    BenchTraining(Vec<OsString>),
+    /// Only get this build of libtorch and print its folder.
+    Libtorch(Build),
     /// Build for release and repeat the study with these arguments.
     Reproduce(Vec<OsString>),
     /// Build for release and run the simulation with these arguments.
@@ -77,15 +85,15 @@ impl Task {
         let command = arguments.next().ok_or(Misuse::NoCommand)?;
         match command.to_str() {
             Some("help" | "--help" | "-h") => Ok(Self::Help),
-            Some("libtorch") => match arguments.next() {
-                None => Ok(Self::Libtorch),
-                Some(argument) => Err(unexpected("libtorch", &argument, false)),
-            },
+            Some("libtorch") => libtorch(arguments),
             Some("simulate") => forwarded("simulate", arguments).map(Self::Simulate),
             Some("reproduce") => forwarded("reproduce", arguments).map(Self::Reproduce),
             Some("bench") => match arguments.next() {
                 Some(what) if what == "crypto" => {
                     forwarded("bench crypto", arguments).map(Self::BenchCrypto)
+                }
+                Some(what) if what == "training" => {
+                    forwarded("bench training", arguments).map(Self::BenchTraining)
                 }
                 what => Err(Misuse::UnknownBenchmark(
                     what.map(|what| what.to_string_lossy().into_owned()),
@@ -106,11 +114,14 @@ impl Task {
     pub fn run(self) -> Result<ExitCode> {
         match self {
             Self::Help => print_line(HELP.as_bytes()),
-            Self::Libtorch => {
-                let source = Source::of_environment()?;
+            Self::Libtorch(build) => {
+                let source = Source::of_environment(build)?;
                 prerequisites::check(source.tools())?;
-                let folder = source.obtain()?.folder;
-                print_line(folder.as_os_str().as_encoded_bytes())
+                let libtorch = source.obtain()?;
+                if build == Build::Cuda {
+                    libtorch.check_cuda()?;
+                }
+                print_line(libtorch.folder.as_os_str().as_encoded_bytes())
             }
             Self::Simulate(arguments) => cargo::simulate(&libtorch_for_a_build()?, &arguments),
             Self::Reproduce(arguments) => cargo::reproduce(&libtorch_for_a_build()?, &arguments),
@@ -124,6 +135,9 @@ impl Task {
                 let python = python_with_tenseal("files will not be exchanged with TenSEAL");
                 cargo::test(&libtorch, python.as_deref(), &arguments)
             }
+            Self::BenchTraining(arguments) => {
+                cargo::bench_training(&libtorch_for_a_build()?, &arguments)
+            }
         }
     }
 }
@@ -134,10 +148,16 @@ impl fmt::Display for Misuse {
             Self::NoCommand => write!(formatter, "no command is given"),
             Self::UnknownCommand(command) => write!(formatter, "there is no command `{command}`"),
             Self::UnknownBenchmark(None) => {
-                write!(formatter, "`bench` needs what to measure: crypto")
+                write!(
+                    formatter,
+                    "`bench` needs what to measure: crypto or training"
+                )
             }
             Self::UnknownBenchmark(Some(what)) => {
-                write!(formatter, "`bench` measures crypto, not `{what}`")
+                write!(
+                    formatter,
+                    "`bench` measures crypto or training, not `{what}`"
+                )
             }
             Self::UnexpectedArgument {
                 command,
@@ -159,9 +179,21 @@ impl fmt::Display for Misuse {
 
 /// Every missing tool is named before the first byte is fetched, so that nobody waits twice.
 fn libtorch_for_a_build() -> Result<crate::libtorch::Libtorch> {
-    let source = Source::of_environment()?;
+    let source = Source::of_environment(Build::Cpu)?;
     prerequisites::check(source.tools().iter().chain(&[Tool::CxxCompiler]))?;
     source.obtain()
+}
+
+fn libtorch(arguments: impl Iterator<Item = OsString>) -> Result<Task, Misuse> {
+    let mut build = Build::Cpu;
+    for argument in arguments {
+        match argument.to_str() {
+            Some("--cuda") => build = Build::Cuda,
+            Some("--help" | "-h") => return Ok(Task::Help),
+            _ => return Err(unexpected("libtorch", &argument, false)),
+        }
+    }
+    Ok(Task::Libtorch(build))
 }
 
 fn forwarded(
@@ -200,7 +232,9 @@ mod tests {
 
     #[test]
     fn the_commands_of_the_contract_are_read() {
-        assert_eq!(parse("libtorch"), Ok(Task::Libtorch));
+        assert_eq!(parse("libtorch"), Ok(Task::Libtorch(Build::Cpu)));
+        assert_eq!(parse("libtorch --cuda"), Ok(Task::Libtorch(Build::Cuda)));
+        assert_eq!(parse("libtorch --cuda --help"), Ok(Task::Help));
         assert_eq!(parse("simulate"), Ok(Task::Simulate(vec![])));
         assert_eq!(parse("simulate --"), Ok(Task::Simulate(vec![])));
         assert_eq!(
@@ -224,6 +258,12 @@ mod tests {
             parse("bench crypto -- --profile hardened"),
             Ok(Task::BenchCrypto(
                 ["--profile", "hardened"].map(OsString::from).to_vec()
+            ))
+        );
+        assert_eq!(
+            parse("bench training -- --batch 16"),
+            Ok(Task::BenchTraining(
+                ["--batch", "16"].map(OsString::from).to_vec()
             ))
         );
         assert_eq!(parse("--help"), Ok(Task::Help));

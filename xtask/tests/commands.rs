@@ -122,6 +122,35 @@ fn a_libtorch_of_the_environment_is_taken_as_it_is() -> Outcome {
 }
 
 #[test]
+fn a_libtorch_without_cuda_is_not_given_as_one_with_it() -> Outcome {
+    let home = TempDir::new()?;
+    let folder = home.path().join("mine");
+    let name = folder
+        .to_str()
+        .ok_or("the temporary folder has a plain name")?;
+    fs::create_dir_all(folder.join("lib"))?;
+    let ask = || {
+        xtask(
+            home.path(),
+            &[],
+            &[("LIBTORCH", name)],
+            &["libtorch", "--cuda"],
+        )
+    };
+    let output = ask();
+    assert_eq!(output.status.code(), Some(1));
+    assert!(output.stdout.is_empty());
+    assert!(
+        messages(&output).contains("is without CUDA: unset LIBTORCH"),
+        "{}",
+        messages(&output)
+    );
+    fs::write(folder.join("lib/libtorch_cuda.so"), "a library")?;
+    assert_eq!(String::from_utf8(ask().stdout)?, format!("{name}\n"));
+    Ok(())
+}
+
+#[test]
 fn a_pytorch_that_is_not_there_is_an_error_not_a_fetch() -> Outcome {
     let home = TempDir::new()?;
     let programs = [("python3", "python-without-pip")];
@@ -158,6 +187,10 @@ fn cargo_gets_the_cached_libtorch_and_its_exit_code_is_ours() -> Outcome {
             "run --release --package experiments --bin experiments -- reproduce --seeds 2",
         ),
         (&["test"], "test --workspace"),
+        (
+            &["bench", "training", "--", "--batch", "8"],
+            "run --release --package experiments --bin experiments -- bench training --json TARGET/bench-training.json --batch 8",
+        ),
     ];
     for (index, (arguments, expected)) in calls.into_iter().enumerate() {
         let path = folder.path().join(index.to_string());
@@ -173,7 +206,11 @@ fn cargo_gets_the_cached_libtorch_and_its_exit_code_is_ours() -> Outcome {
         let told = String::from_utf8(output.stdout.clone())?;
         assert_eq!(
             told,
-            format!("LIBTORCH={} {expected}\n", libtorch.display()),
+            format!(
+                "LIBTORCH={} {}\n",
+                libtorch.display(),
+                expected.replace("TARGET", &format!("{}/target", path.display()))
+            ),
             "{}",
             messages(&output)
         );

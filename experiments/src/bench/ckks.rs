@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use zeroize::Zeroizing;
 
-use super::{Clock, clock::Stopwatch, comparison::Times};
+use super::{Clock, clock::Stopwatch, series::Times};
 
 /// The operations of the conditioning, with everything they need that is not measured.
 pub struct CkksBench {

@@ -5,7 +5,7 @@ use std::{
 
 use clap::ValueEnum;
 
-use super::comparison::Times;
+use super::series::Times;
 
 /// What time is read from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]

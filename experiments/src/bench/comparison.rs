@@ -4,14 +4,11 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::{
-    clock::median,
     conditions::Conditions,
     operations::{OPERATIONS, Operation},
-    tenseal::PeerState,
+    peer::PeerState,
+    series::{Series, Times},
 };
-
-/// Seconds by the stem of an operation.
-pub type Times = BTreeMap<String, f64>;
 
 /// TenSEAL's times of one round.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -122,27 +119,6 @@ impl Comparison {
             entries.insert("tenseal".into(), json!(peer.words()));
         }
         entries.into()
-    }
-}
-
-/// The times of one column, round after round.
-#[derive(Default)]
-struct Series(BTreeMap<String, Vec<f64>>);
-
-impl Series {
-    fn push(&mut self, times: Times) {
-        for (stem, seconds) in times {
-            self.0.entry(stem).or_default().push(seconds);
-        }
-    }
-
-    fn median(&self, stem: &str) -> Option<f64> {
-        self.0.get(stem).map(|samples| median(samples.clone()))
-    }
-
-    fn ratio(&self, ours: &Self, stem: &str) -> Option<f64> {
-        let rounds = self.0.get(stem)?.iter().zip(ours.0.get(stem)?);
-        Some(median(rounds.map(|(theirs, ours)| theirs / ours).collect()))
     }
 }
 

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{CryptoBench, REPETITIONS};
 
-/// What a reader needs to judge the numbers by. What the machine does not tell is null.
+/// What a reader needs to judge the numbers of the cryptography by.
 #[derive(Clone, Debug, Serialize)]
 pub struct Conditions {
     profile: String,
@@ -13,6 +13,13 @@ pub struct Conditions {
     rounds: usize,
     repetitions_per_round: usize,
     sums: usize,
+    #[serde(flatten)]
+    machine: Machine,
+}
+
+/// The machine and what else it does. What it does not tell is null.
+#[derive(Clone, Debug, Serialize)]
+pub struct Machine {
     processor: Option<String>,
     cores: Option<usize>,
     vector_instructions: &'static str,
@@ -31,6 +38,33 @@ impl Conditions {
             rounds: bench.rounds,
             repetitions_per_round: REPETITIONS,
             sums: bench.sums,
+            machine: Machine::at_start(),
+        }
+    }
+
+    /// Looks again at what changes.
+    pub fn at_end(&mut self) {
+        self.machine.at_end();
+    }
+
+    /// One line for a person.
+    pub fn line(&self) -> String {
+        format!(
+            "{}, one thread, {} clock, {} rounds of {} and {} sums, {}",
+            self.machine.kind(),
+            self.clock,
+            self.rounds,
+            self.repetitions_per_round,
+            self.sums,
+            self.machine.load(),
+        )
+    }
+}
+
+impl Machine {
+    /// Looks at it.
+    pub fn at_start() -> Self {
+        Self {
             processor: processor(),
             cores: std::thread::available_parallelism()
                 .ok()
@@ -46,20 +80,19 @@ impl Conditions {
         self.load_at_end = load();
     }
 
-    /// One line for a person.
-    pub fn line(&self) -> String {
-        let unknown = || "an unknown processor".to_owned();
+    /// The processor and what it can do, for a person.
+    pub fn kind(&self) -> String {
+        let processor = self.processor.as_deref().unwrap_or("an unknown processor");
+        format!("{processor}, {}", self.vector_instructions)
+    }
+
+    /// How busy it was, for a person.
+    pub fn load(&self) -> String {
         let load = |load: Option<f64>| load.map_or("?".to_owned(), |load| format!("{load:.2}"));
         format!(
-            "{}, {}, one thread, {} clock, {} rounds of {} and {} sums, load {} to {}",
-            self.processor.clone().unwrap_or_else(unknown),
-            self.vector_instructions,
-            self.clock,
-            self.rounds,
-            self.repetitions_per_round,
-            self.sums,
+            "load {} to {}",
             load(self.load_at_start),
-            load(self.load_at_end),
+            load(self.load_at_end)
         )
     }
 }

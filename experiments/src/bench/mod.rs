@@ -1,4 +1,5 @@
-//! How long the cryptography takes and how exact it is, beside TenSEAL in the same minute.
+//! How long the parts of the system take, beside what others use in the same minute: here the cryptography, beside TenSEAL; in
+//! [`training`] a training step, beside PyTorch.
 //!
 //! ```text
 //!            rounds of the conditioning            rounds of an update
@@ -15,19 +16,25 @@ mod clock;
 mod comparison;
 mod conditions;
 mod operations;
+mod peer;
 mod sealed_sum;
+mod series;
 mod table;
-mod tenseal;
+pub mod training;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use crypto::ckks::Profile;
+use serde_json::Value;
 
 pub use self::clock::Clock;
 use self::{
-    ckks::CkksBench, comparison::Comparison, conditions::Conditions, sealed_sum::SealedSumBench,
-    tenseal::Peer,
+    ckks::CkksBench,
+    comparison::Comparison,
+    conditions::Conditions,
+    peer::{Peer, TENSEAL},
+    sealed_sum::SealedSumBench,
 };
 
 /// What is to be measured, and how often.
@@ -59,26 +66,19 @@ impl CryptoBench {
         let single = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
         let comparison = single.install(|| self.measure())?;
         print!("{}", table::table(&comparison));
-        if let Some(file) = json {
-            let mut text = serde_json::to_string_pretty(&comparison.to_json())?;
-            text.push('\n');
-            std::fs::write(file, text)
-                .with_context(|| format!("cannot write {}", file.display()))?;
-            println!("numbers in {}", file.display());
-        }
-        Ok(())
+        write_numbers(json, &comparison.to_json())
     }
 
     fn measure(&self) -> anyhow::Result<Comparison> {
         let mut conditions = Conditions::at_start(self);
-        let mut peer = Peer::start(self.python.as_deref(), self.clock)?;
+        let mut peer = Peer::start(&TENSEAL, self.python.as_deref(), &[self.clock.name()])?;
         let mut comparison = Comparison::default();
 
         let ckks = CkksBench::new(self.profile)?;
         for _ in 0..self.rounds {
             comparison.ours(ckks.round(self.clock, REPETITIONS)?);
             if let Some(tenseal) = peer.as_mut() {
-                comparison.theirs(tenseal.conditioning(REPETITIONS)?);
+                comparison.theirs(tenseal.ask("conditioning", REPETITIONS)?);
             }
         }
         comparison.facts(ckks.facts()?);
@@ -92,7 +92,7 @@ impl CryptoBench {
                 comparison.ours(sum.round(self.clock)?);
             }
             if let Some(tenseal) = peer.as_mut() {
-                comparison.theirs(tenseal.update(sealed_sum::PARAMETERS)?);
+                comparison.theirs(tenseal.ask("update", sealed_sum::PARAMETERS)?);
             }
         }
         for sum in &sums {
@@ -100,12 +100,26 @@ impl CryptoBench {
         }
 
         if let Some(tenseal) = peer.as_mut() {
-            comparison.facts(tenseal.facts(sealed_sum::PARAMETERS)?);
+            comparison.facts(tenseal.ask("facts", sealed_sum::PARAMETERS)?);
         }
         conditions.at_end();
         comparison.describe(conditions, peer.state());
         Ok(comparison)
     }
+}
+
+/// Writes the file if one is named, and says so.
+#[expect(
+    clippy::print_stdout,
+    reason = "where the numbers are belongs to the table"
+)]
+fn write_numbers(file: Option<&Path>, numbers: &Value) -> anyhow::Result<()> {
+    let Some(file) = file else { return Ok(()) };
+    let mut text = serde_json::to_string_pretty(numbers)?;
+    text.push('\n');
+    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    println!("numbers in {}", file.display());
+    Ok(())
 }
 
 /// Of each operation within a round.

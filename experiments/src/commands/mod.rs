@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 pub use self::{
-    bench::{BenchCryptoOptions, BenchOptions},
+    bench::{BenchCryptoOptions, BenchOptions, BenchTrainingOptions},
     phantom::PhantomOptions,
     reproduce::{BalanceName, LabelsName, ModelName, ReproduceOptions, TaskChoice},
     simulate::{ConditioningName, ProfileName, SimulateOptions, SplitName, TaskName, UpdatesName},
@@ -37,7 +37,7 @@ impl Experiments {
     /// ends with 2 on options that do not exist.)
     pub fn execute(self) -> ExitCode {
         let logs = tracing_subscriber::EnvFilter::try_from_default_env()
-            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error"));
+            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,model=warn"));
         tracing_subscriber::fmt()
             .with_env_filter(logs)
             .with_writer(std::io::stderr)

@@ -36,6 +36,8 @@ pub enum TensorKind {
 const BLOCK_CHANNELS: [(i64, i64); 3] = [(2, 8), (8, 16), (16, 32)];
 /// Features after the last pooling: 32 channels of 16 x 16.
 const FLATTENED: i64 = 32 * 16 * 16;
+/// W, the weight of the first convolution.
+pub(super) const CONDITIONED_WEIGHT: &str = "conditioned.weight";
 /// Width of the dense layer.
 pub(crate) const DENSE: i64 = 512;
 
@@ -60,7 +62,7 @@ impl Architecture {
             spec("free.weight", &[1, 1, 3, 3], Weight),
         ];
         if self.conditioning == Conditioning::Free {
-            layout.push(spec("conditioned.weight", &[1, 1, 3, 3], Weight));
+            layout.push(spec(CONDITIONED_WEIGHT, &[1, 1, 3, 3], Weight));
         }
         for (block, (inputs, outputs)) in (1..).zip(BLOCK_CHANNELS) {
             for (name, shape, kind) in [

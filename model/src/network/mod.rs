@@ -10,7 +10,7 @@
 
 mod layout;
 
-use tch::{Tensor, nn::VarStore};
+use tch::{Kind, TchError, Tensor};
 
 pub use layout::{TensorKind, TensorSpec};
 
@@ -18,6 +18,7 @@ use crate::{
     data::{FEATURES, IMAGE_SIDE},
     device::Device,
 };
+use layout::CONDITIONED_WEIGHT;
 pub(crate) use layout::DENSE;
 
 /// Share of the dense layer's outputs that dropout sets to zero while training.
@@ -51,7 +52,6 @@ pub enum Conditioning {
 pub struct Network {
     architecture: Architecture,
     layout: Vec<TensorSpec>,
-    variables: VarStore,
     /// In the order of `layout`; the fields below share their storage.
     tensors: Vec<Tensor>,
     conditioned_weight: Option<Tensor>,
@@ -79,17 +79,9 @@ impl Network {
     /// A network of zeros; [`Network::load`] fills it.
     pub fn new(architecture: Architecture, device: Device) -> Self {
         let layout = architecture.layout();
-        let variables = VarStore::new(device.0);
         let zeros = |spec: &TensorSpec| {
-            let mut modules: Vec<&str> = spec.name.split('.').collect();
-            let name = modules.pop().expect("a split has at least one part");
-            let module = modules
-                .into_iter()
-                .fold(variables.root(), |path, part| path / part);
-            match spec.kind {
-                TensorKind::Weight => module.zeros(name, &spec.shape),
-                _ => module.zeros_no_train(name, &spec.shape),
-            }
+            Tensor::zeros(&spec.shape, (Kind::Float, device.0))
+                .set_requires_grad(spec.kind == TensorKind::Weight)
         };
         let tensors: Vec<Tensor> = layout.iter().map(zeros).collect();
         let find = |name: &str| {
@@ -106,7 +98,7 @@ impl Network {
             running_variance: named(&format!("block{number}.norm.running_var")),
         };
         Self {
-            conditioned_weight: find("conditioned.weight"),
+            conditioned_weight: find(CONDITIONED_WEIGHT),
             free_weight: named("free.weight"),
             free_bias: named("free.bias"),
             blocks: [block(1), block(2), block(3)],
@@ -116,7 +108,6 @@ impl Network {
             classifier_bias: named("classifier.bias"),
             architecture,
             layout,
-            variables,
             tensors,
         }
     }
@@ -166,83 +157,106 @@ impl Network {
         flat
     }
 
-    /// W, the weight of the first convolution, [1, 1, 3, 3]: `None` when the network holds none.
-    pub(crate) fn conditioned_weight(&self) -> Option<&Tensor> {
-        self.conditioned_weight.as_ref()
+    /// W, the weight of the first convolution, [1, 1, 3, 3], and its place among
+    /// [`Network::weights`]: `None` when the network holds none.
+    pub(crate) fn conditioned_weight(&self) -> Option<(usize, &Tensor)> {
+        let place = self
+            .weights()
+            .position(|(spec, _)| spec.name == CONDITIONED_WEIGHT);
+        place.zip(self.conditioned_weight.as_ref())
     }
 
-    /// The variables, for an optimiser: weights are trainable, running statistics are not.
-    pub fn variables(&self) -> &VarStore {
-        &self.variables
+    /// What an optimiser moves, in the order of the layout; running statistics are not among it.
+    pub(crate) fn weights(&self) -> impl Iterator<Item = (&TensorSpec, &Tensor)> {
+        let all = self.layout.iter().zip(&self.tensors);
+        all.filter(|(spec, _)| spec.kind == TensorKind::Weight)
     }
 
     /// Logits [B, classes] of `images` [B, 1, 128, 128]; `filters` [B, 9] are those of each
     /// sample's patient, row-major 3x3, already clipped to [-1, 1]. They take the place of the
     /// weight of the first convolution where the network has one.
     ///
+    /// # Errors
+    /// What libtorch refuses: shapes that do not fit, no memory.
+    ///
     /// # Panics
-    /// If shapes do not fit, or filters are missing for the architecture.
-    pub fn forward(&self, images: &Tensor, filters: Option<&Tensor>, mode: &Mode<'_>) -> Tensor {
-        self.classify(&self.feature_maps(images, filters, mode), mode)
+    /// If filters are missing for the architecture.
+    pub fn forward(
+        &self,
+        images: &Tensor,
+        filters: Option<&Tensor>,
+        mode: &Mode<'_>,
+    ) -> Result<Tensor, TchError> {
+        self.classify(&self.feature_maps(images, filters, mode)?, mode)
     }
 
     /// What the last convolution block gives, [B, 32, 16, 16]; takes what [`Network::forward`] takes.
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
     pub(crate) fn feature_maps(
         &self,
         images: &Tensor,
         filters: Option<&Tensor>,
         mode: &Mode<'_>,
-    ) -> Tensor {
-        let mut hidden = self.side_by_side(images, filters);
+    ) -> Result<Tensor, TchError> {
+        let mut hidden = self.side_by_side(images, filters)?;
         for block in &self.blocks {
-            hidden = block.forward(&hidden, matches!(mode, Mode::Training { .. }));
+            hidden = block.forward(&hidden, matches!(mode, Mode::Training { .. }))?;
         }
-        hidden
+        Ok(hidden)
     }
 
     /// From feature maps to logits.
-    pub(crate) fn classify(&self, maps: &Tensor, mode: &Mode<'_>) -> Tensor {
+    ///
+    /// # Errors
+    /// As [`Network::forward`].
+    pub(crate) fn classify(&self, maps: &Tensor, mode: &Mode<'_>) -> Result<Tensor, TchError> {
         let dense = maps
-            .flatten(1, -1)
-            .linear(&self.dense_weight, Some(&self.dense_bias))
-            .relu();
+            .f_flatten(1, -1)?
+            .f_linear(&self.dense_weight, Some(&self.dense_bias))?
+            .f_relu()?;
         let dense = match mode {
-            Mode::Training { dropout_mask } => dense * *dropout_mask,
+            Mode::Training { dropout_mask } => dense.f_mul(dropout_mask)?,
             Mode::Evaluation => dense,
         };
-        dense.linear(&self.classifier_weight, Some(&self.classifier_bias))
+        dense.f_linear(&self.classifier_weight, Some(&self.classifier_bias))
     }
 
-    /// Both first convolutions and their concatenation [B, 2, 128, 128] in one call: a grouped
-    /// convolution with one group a sample and two filters a group.
-    fn side_by_side(&self, images: &Tensor, filters: Option<&Tensor>) -> Tensor {
+    /// Both first convolutions and their concatenation [B, 2, 128, 128]: each sample's two filters,
+    /// [2, 9], times its patches.
+    fn side_by_side(&self, images: &Tensor, filters: Option<&Tensor>) -> Result<Tensor, TchError> {
         let side = IMAGE_SIDE as i64;
         let taps = FEATURES as i64;
         let batch = images.size()[0];
-        let for_all = |weight: &Tensor| weight.view([1, taps]).expand([batch, taps], false);
+        let for_all = |weight: &Tensor| weight.f_view([1, taps])?.f_expand([batch, taps], false);
         let conditioned = match (filters, &self.conditioned_weight) {
             (Some(filters), _) => filters.shallow_clone(),
-            (None, Some(weight)) => for_all(weight),
+            (None, Some(weight)) => for_all(weight)?,
             (None, None) => panic!("a network without a weight of its own needs filters"),
         };
-        let kernels = Tensor::stack(&[conditioned, for_all(&self.free_weight)], 1);
-        let bias = Tensor::cat(
-            &[
-                self.free_bias.zeros_like().detach(),
-                self.free_bias.shallow_clone(),
-            ],
-            0,
-        );
-        let both = images.view([1, batch, side, side]).conv2d(
-            &kernels.reshape([2 * batch, 1, 3, 3]),
-            Some(&bias.repeat([batch])),
-            1,
-            1,
-            1,
-            batch,
-        );
-        channels_last(&both.view([batch, 2, side, side]))
+        let kernels = Tensor::f_stack(&[conditioned, for_all(&self.free_weight)?], 1)?;
+        // The conditioned convolution has no bias.
+        let bias = self
+            .free_bias
+            .f_view([1, 1, 1])?
+            .f_pad([0, 0, 1, 0], "constant", 0.0)?;
+        let both = bias.f_baddbmm(&kernels, &patches(images)?, 1.0, 1.0)?;
+        channels_last(&both.f_view([batch, 2, side, side])?)
     }
+}
+
+/// The nine values around each pixel, 0 outside of the image: [B, 1, 128, 128] to [B, 9, 128 * 128].
+///
+/// A grouped convolution with one group a sample computes the same in twice the time. Patches kept
+/// from epoch to epoch would have to be gathered for each batch, which takes as long as making them.
+fn patches(images: &Tensor) -> Result<Tensor, TchError> {
+    let side = IMAGE_SIDE as i64;
+    images
+        .f_constant_pad_nd([1, 1, 1, 1])?
+        .f_unfold(2, side, 1)?
+        .f_unfold(3, side, 1)?
+        .f_reshape([-1, FEATURES as i64, side * side])
 }
 
 /// A vector of another length than the network's.
@@ -269,10 +283,10 @@ impl Block {
     ///
     /// The largest of four is pooled before the ReLU, not after: the ReLU is monotone, so values
     /// and gradients are the same, and it has a quarter of the work.
-    fn forward(&self, input: &Tensor, training: bool) -> Tensor {
+    fn forward(&self, input: &Tensor, training: bool) -> Result<Tensor, TchError> {
         input
-            .conv2d(&self.conv_weight, Some(&self.conv_bias), 1, 1, 1, 1)
-            .batch_norm(
+            .f_conv2d(&self.conv_weight, Some(&self.conv_bias), 1, 1, 1, 1)?
+            .f_batch_norm(
                 Some(&self.norm_weight),
                 Some(&self.norm_bias),
                 Some(&self.running_mean),
@@ -281,25 +295,24 @@ impl Block {
                 NORM_MOMENTUM,
                 NORM_EPSILON,
                 true,
-            )
-            .max_pool2d(2, 2, 0, 1, false)
-            .relu()
+            )?
+            .f_max_pool2d(2, 2, 0, 1, false)?
+            .f_relu()
     }
 }
 
 /// The same values with the channel as the fastest axis, which the convolutions on a CPU want:
-/// a training step takes two thirds of the time.
-fn channels_last(images: &Tensor) -> Tensor {
+/// a training step takes half the time.
+fn channels_last(images: &Tensor) -> Result<Tensor, TchError> {
     images
-        .permute([0, 2, 3, 1])
-        .contiguous()
-        .permute([0, 3, 1, 2])
+        .f_permute([0, 2, 3, 1])?
+        .f_contiguous()?
+        .f_permute([0, 3, 1, 2])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use tch::Kind;
 
     #[test]
     fn flatten_gives_back_what_was_loaded() {
@@ -341,7 +354,7 @@ mod tests {
             },
         ] {
             let logits = network.forward(&images, Some(&filters), &mode);
-            assert_eq!(logits.size(), [2, 3]);
+            assert_eq!(logits.expect("shapes fit").size(), [2, 3]);
         }
     }
 }

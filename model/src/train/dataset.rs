@@ -1,6 +1,6 @@
 //! The samples a hospital trains or evaluates on, as tensors.
 
-use tch::{Kind, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use crate::{
     data::{IMAGE_SIDE, Patient, Sample},
@@ -85,19 +85,22 @@ impl Dataset {
     }
 
     /// The samples of these indices, on `device`.
-    pub(super) fn batch(&self, indices: &[usize], device: Device) -> Batch {
+    ///
+    /// # Errors
+    /// No memory there.
+    pub(super) fn batch(&self, indices: &[usize], device: Device) -> Result<Batch, TchError> {
         let rows: Vec<i64> = indices.iter().map(|&index| index as i64).collect();
         let labels: Vec<i64> = indices.iter().map(|&index| self.labels[index]).collect();
         let patients: Vec<i64> = indices
             .iter()
             .map(|&index| self.patients[index] as i64)
             .collect();
-        let images = self.images.index_select(0, &Tensor::from_slice(&rows));
-        Batch {
-            images: images.to_device(device.0),
-            labels: Tensor::from_slice(&labels).to_device(device.0),
-            patients: Tensor::from_slice(&patients).to_device(device.0),
-        }
+        let images = self.images.f_index_select(0, &Tensor::from_slice(&rows))?;
+        Ok(Batch {
+            images: images.f_to(device.0)?,
+            labels: Tensor::from_slice(&labels).f_to(device.0)?,
+            patients: Tensor::from_slice(&patients).f_to(device.0)?,
+        })
     }
 }
 
@@ -189,11 +192,10 @@ pub fn class_weights(counts: &[u64]) -> Vec<f64> {
 }
 
 /// [P, 9] from one filter per patient.
-pub(super) fn filter_table(filters: &[[f32; 9]], device: Device) -> Tensor {
+pub(super) fn filter_table(filters: &[[f32; 9]], device: Device) -> Result<Tensor, TchError> {
     Tensor::from_slice(filters.as_flattened())
         .view([-1, 9])
-        .to_kind(Kind::Float)
-        .to_device(device.0)
+        .f_to(device.0)
 }
 
 /// Why samples do not make a data set.

@@ -1,5 +1,8 @@
 //! What can go wrong in a round's training.
 
+use tch::TchError;
+use torch_ffi::AdamWError;
+
 use crate::network::LengthMismatch;
 
 /// Why a round's training or evaluation did not come to its end.
@@ -50,4 +53,59 @@ pub enum TrainError {
         /// From 1.
         batch: usize,
     },
+    /// The device has too little memory, even for half a batch.
+    #[error(
+        "no memory for {samples} samples at a time, after halving the batch once: take a smaller batch, free memory on the \
+         device, or use --device cpu ({reason})"
+    )]
+    OutOfMemory {
+        /// Samples of the last attempt.
+        samples: usize,
+        /// What libtorch says.
+        reason: String,
+    },
+    /// libtorch refuses to compute.
+    #[error("libtorch cannot compute: {reason}")]
+    Torch {
+        /// What it says.
+        reason: String,
+    },
+}
+
+impl TrainError {
+    /// What libtorch says when it finds no memory, on a CUDA device or in the machine; else `None`.
+    pub(super) fn exhausted(&self) -> Option<&str> {
+        match self {
+            Self::Torch { reason } => {
+                let texts = ["out of memory", "can't allocate memory"];
+                texts
+                    .iter()
+                    .any(|text| reason.contains(text))
+                    .then_some(reason)
+            }
+            _ => None,
+        }
+    }
+}
+
+impl From<TchError> for TrainError {
+    fn from(error: TchError) -> Self {
+        let reason = match error {
+            TchError::Torch(reason) => without_backtrace(&reason),
+            other => other.to_string(),
+        };
+        Self::Torch { reason }
+    }
+}
+
+impl From<AdamWError> for TrainError {
+    fn from(error: AdamWError) -> Self {
+        let reason = without_backtrace(&error.to_string());
+        Self::Torch { reason }
+    }
+}
+
+/// libtorch tells where in its own code it was, on the lines after the first.
+fn without_backtrace(reason: &str) -> String {
+    reason.lines().next().unwrap_or_default().to_owned()
 }

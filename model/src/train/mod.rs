@@ -4,12 +4,15 @@
 mod dataset;
 mod error;
 mod evaluation;
+mod memory;
+mod optimiser;
 mod plateau;
 mod settings;
 mod single_site;
 #[cfg(test)]
 mod tests;
 mod trainer;
+mod training;
 #[cfg(test)]
 mod twin;
 
@@ -21,3 +24,4 @@ pub use plateau::Plateau;
 pub use settings::TrainingSettings;
 pub use single_site::{EpochRecord, FilterSource, Fit, FitSettings};
 pub use trainer::{Filter, TrainOutcome, Trainer};
+pub use training::Training;

@@ -1,12 +1,10 @@
 //! How a hospital trains in a round; the run's manifest fixes it for all.
 
-use tch::{
-    Kind, Tensor,
-    nn::{self, Optimizer, OptimizerConfig, VarStore},
-};
+use tch::{TchError, Tensor};
+use torch_ffi::AdamWSettings;
 
-use super::TrainError;
-use crate::device::Device;
+use super::{TrainError, optimiser::Optimiser};
+use crate::{device::Device, network::Network};
 
 /// What a round's training is told.
 #[derive(Clone, Debug, PartialEq)]
@@ -39,20 +37,22 @@ impl TrainingSettings {
     }
 
     /// AdamW with fresh moments.
-    pub(super) fn optimiser(&self, variables: &VarStore) -> Optimizer {
-        let mut optimiser = nn::AdamW::default()
-            .wd(self.weight_decay)
-            .build(variables, self.learning_rate)
-            .expect("AdamW takes any finite settings");
-        optimiser.zero_grad();
-        optimiser
+    pub(super) fn optimiser(&self, network: &Network) -> Result<Optimiser, TrainError> {
+        let settings = AdamWSettings {
+            learning_rate: self.learning_rate,
+            weight_decay: self.weight_decay,
+            ..AdamWSettings::default()
+        };
+        Ok(Optimiser::new(network, settings)?)
     }
 
     /// `[classes]`, float.
-    pub(super) fn class_weights_on(&self, device: Device) -> Tensor {
-        Tensor::from_slice(&self.class_weights)
-            .to_kind(Kind::Float)
-            .to_device(device.0)
+    ///
+    /// # Errors
+    /// No memory there.
+    pub(super) fn class_weights_on(&self, device: Device) -> Result<Tensor, TchError> {
+        let single = self.class_weights.iter().map(|&weight| weight as f32);
+        Tensor::from_slice(&single.collect::<Vec<f32>>()).f_to(device.0)
     }
 
     /// Whether training can be done with these for a network of `classes` outputs.

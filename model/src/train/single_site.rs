@@ -13,15 +13,15 @@
 use std::{error::Error, num::NonZeroUsize};
 
 use rand::seq::SliceRandom;
-use tch::{Kind, Tensor, nn::Optimizer};
+use tch::Tensor;
 
 use super::{
-    Dataset, Evaluation, Filter, TrainError, TrainingSettings,
+    Dataset, Evaluation, Filter, TrainError, Training, TrainingSettings,
     dataset::filter_table,
+    optimiser::Gradients,
     plateau::{EarlyStop, Plateau, PlateauWatch, Verdict},
-    trainer::{
-        EVALUATION_BATCH, Stream, Trainer, finite, masked_gradients, single_threaded, stream,
-    },
+    trainer::{Stream, Trainer, finite, single_threaded, stream},
+    training::masked,
 };
 use crate::{
     data::FEATURES,
@@ -93,7 +93,7 @@ impl Trainer {
     /// # Errors
     /// An architecture without W, a model, class weights or labels that do not fit it; a setting
     /// out of range; a source that fails or gives filters outside [-1, 1]; a loss that is not
-    /// finite, which names the epoch and the batch.
+    /// finite, which names the epoch and the batch; too little memory.
     pub fn fit(
         &mut self,
         training: &Dataset,
@@ -108,11 +108,27 @@ impl Trainer {
         self.check_single_site(training)?;
         self.check_single_site(validation)?;
         own.check(self.architecture().classes)?;
-        self.network.load(initial)?;
-        let mut optimiser = own.optimiser(self.network.variables());
-        let class_weights = own.class_weights_on(self.device);
+        self.in_memory(own.batch.min(training.len()), |trainer, batch| {
+            let mut settings = settings.clone();
+            settings.training.batch = batch;
+            trainer.network.load(initial)?;
+            let source = source.as_deref_mut();
+            trainer.fit_loaded(training, validation, source, &settings, progress)
+        })
+    }
+
+    /// Trains the tensors that the network holds.
+    fn fit_loaded(
+        &self,
+        training: &Dataset,
+        validation: &Dataset,
+        mut source: Option<&mut (dyn FilterSource + '_)>,
+        settings: &FitSettings,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Fit, TrainError> {
+        let FitSettings { training: own, .. } = settings;
+        let mut steps = Training::new(self, training, None, own)?;
         let mut shuffles = stream(&own.seed, Stream::Shuffles);
-        let mut masks = stream(&own.seed, Stream::DropoutMasks);
         let mut plateau = PlateauWatch::new(settings.plateau);
         let mut early_stop = EarlyStop::new(settings.early_stop);
         let mut learning_rate = own.learning_rate;
@@ -131,15 +147,13 @@ impl Trainer {
             for (batch, indices) in order.chunks(own.batch).enumerate() {
                 let conditioned = self.conditioned(training, indices, source.as_deref_mut())?;
                 let filters = conditioned.as_ref().map(|made| &made.table);
-                let samples = training.batch(indices, self.device);
-                let loss = self.loss(&samples, filters, &class_weights, &mut masks);
-                epoch_loss += finite(&loss, epoch, batch + 1)?;
-                optimiser.zero_grad();
-                loss.backward();
+                let samples = training.batch(indices, self.device)?;
+                let (loss, mut gradients) = steps.gradients(&samples, filters)?;
                 if let (Some(made), Some(source)) = (conditioned, source.as_deref()) {
-                    self.give_weight_its_gradient(&made, source);
+                    self.give_weight_its_gradient(&mut gradients, &made, source)?;
                 }
-                optimiser.step();
+                steps.apply(&gradients)?;
+                epoch_loss += finite(loss.f_double_value(&[])?, epoch, batch + 1)?;
                 progress((epoch - 1) * batches + batch + 1, total);
             }
             let everything: Vec<usize> = (0..validation.len()).collect();
@@ -165,8 +179,8 @@ impl Trainer {
                     break;
                 }
             }
-            let rate = plateau.rate_after(train_loss, learning_rate);
-            set_rate(&mut optimiser, &mut learning_rate, rate);
+            learning_rate = plateau.rate_after(train_loss, learning_rate);
+            steps.set_learning_rate(learning_rate);
         }
         Ok(fit)
     }
@@ -207,10 +221,10 @@ impl Trainer {
         let conditioned = self.conditioned(dataset, &everything, source)?;
         let table = conditioned.as_ref().map(|made| &made.table);
         let mut logits = Vec::with_capacity(dataset.len());
-        for indices in everything.chunks(EVALUATION_BATCH) {
-            let samples = dataset.batch(indices, self.device);
-            let of_batch = tch::no_grad(|| self.logits(&samples, table, &Mode::Evaluation));
-            logits.extend(Vec::<Vec<f32>>::try_from(&of_batch).expect("a matrix of floats"));
+        for indices in everything.chunks(self.evaluation_batch()) {
+            let samples = dataset.batch(indices, self.device)?;
+            let of_batch = tch::no_grad(|| self.logits(&samples, table, &Mode::Evaluation))?;
+            logits.extend(Vec::<Vec<f32>>::try_from(&of_batch)?);
         }
         Ok(logits)
     }
@@ -247,33 +261,40 @@ impl Trainer {
             }
             rows[patient] = filter;
         }
-        let table = filter_table(&rows, self.device).set_requires_grad(true);
+        let table = filter_table(&rows, self.device)?.f_set_requires_grad(true)?;
         Ok(Some(ConditionedBatch { patients, table }))
     }
 
-    /// Puts dL/dW where the optimiser looks for it. Autograd has not reached W, as the filters came
-    /// from elsewhere: the gradient of the sum of W * dL/dW is what is wanted.
-    fn give_weight_its_gradient(&self, made: &ConditionedBatch, source: &dyn FilterSource) {
-        let of_everybody = masked_gradients(&made.table);
+    /// Puts dL/dW among the gradients. Autograd has not reached W, as the filters came from
+    /// elsewhere.
+    fn give_weight_its_gradient(
+        &self,
+        gradients: &mut Gradients,
+        made: &ConditionedBatch,
+        source: &dyn FilterSource,
+    ) -> Result<(), TrainError> {
+        let of_table = gradients.filters.as_ref();
+        let of_everybody = masked(of_table.expect("the loss came from the table"), &made.table);
         let of_patients = made.patients.iter().map(|&patient| of_everybody[patient]);
         let of_patients: Vec<Filter> = of_patients.collect();
         let gradient = source.weight_gradient(&made.patients, &of_patients);
-        let gradient = filter_table(&[gradient], self.device);
-        (self.weight_tensor().view([1, FEATURES as i64]) * gradient)
-            .sum(Kind::Float)
-            .backward();
+        let (place, weight) = self.weight_in_place();
+        gradients.weights[place] = filter_table(&[gradient], self.device)?.f_view_as(weight)?;
+        Ok(())
     }
 
     /// The W now in force.
     fn weight(&self) -> Filter {
         let mut weight = [0.0; FEATURES];
-        self.weight_tensor()
+        let (_, tensor) = self.weight_in_place();
+        tensor
             .to_device(tch::Device::Cpu)
             .copy_data(&mut weight, FEATURES);
         weight
     }
 
-    fn weight_tensor(&self) -> &Tensor {
+    /// W and its place among the weights.
+    fn weight_in_place(&self) -> (usize, &Tensor) {
         let weight = self.network.conditioned_weight();
         weight.expect("checked before the first batch")
     }
@@ -294,14 +315,6 @@ struct ConditionedBatch {
     patients: Vec<usize>,
     /// [P, 9], a leaf of the graph.
     table: Tensor,
-}
-
-/// Tells the optimiser only of a change.
-fn set_rate(optimiser: &mut Optimizer, rate: &mut f64, new: f64) {
-    if new != *rate {
-        optimiser.set_lr(new);
-        *rate = new;
-    }
 }
 
 #[cfg(test)]

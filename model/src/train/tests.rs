@@ -6,7 +6,8 @@ use tch::Kind;
 
 use super::{
     Dataset, Filter, TrainError, TrainOutcome, Trainer, TrainingSettings,
-    trainer::{Stream, dropout_mask, stream},
+    trainer::{Stream, stream},
+    training::dropout_mask,
 };
 use crate::{
     data::{Edss, FEATURES, IMAGE_SIDE, Patient, Sample, Slice},
@@ -270,4 +271,85 @@ fn dropout_drops_its_share_and_keeps_the_mean() {
     let kept = mask.gt(0.0).to_kind(Kind::Double).mean(Kind::Double);
     assert!((kept.double_value(&[]) - 0.6).abs() < 0.01);
     assert!((mask.mean(Kind::Double).double_value(&[]) - 1.0).abs() < 0.02);
+}
+
+#[test]
+fn too_little_memory_halves_the_batch_once_and_for_all() {
+    let data = dataset(&[0, 1, 2]);
+    let halved = TrainingSettings {
+        batch: 2,
+        ..settings()
+    };
+    let expected = train(&data, &halved).expect("trains");
+    let mut trainer = trainer(Conditioning::Filters);
+    let start = model(trainer.architecture());
+    trainer.memory.room_for = Some(2);
+    let round = |trainer: &mut Trainer, seen: &mut Vec<(usize, usize)>| {
+        let mut progress = |done, total| seen.push((done, total));
+        trainer.train_round(&data, &start, Some(&filters()), &settings(), &mut progress)
+    };
+    for _ in 0..2 {
+        let mut seen = vec![];
+        let outcome = round(&mut trainer, &mut seen).expect("half a batch fits");
+        assert!(outcome == expected);
+        assert_eq!(seen, (1..=6).map(|done| (done, 6)).collect::<Vec<_>>());
+    }
+    trainer.memory.room_for = Some(1);
+    let error = round(&mut trainer, &mut vec![]).err();
+    let reason = "CUDA out of memory. Tried to allocate 2.00 GiB.".to_owned();
+    assert_eq!(error, Some(TrainError::OutOfMemory { samples: 2, reason }));
+}
+
+#[test]
+fn an_evaluation_halves_its_batch_as_well() {
+    let data = dataset(&[0, 1, 2]);
+    let mut trainer = trainer(Conditioning::Filters);
+    let start = model(trainer.architecture());
+    let in_one = trainer
+        .evaluate(&data, &start, Some(&filters()))
+        .expect("evaluates");
+    trainer.memory.room_for = Some(3);
+    let in_two = trainer
+        .evaluate(&data, &start, Some(&filters()))
+        .expect("evaluates");
+    assert_eq!(in_one.confusion, in_two.confusion);
+    trainer.memory.room_for = Some(2);
+    let error = trainer
+        .evaluate(&data, &start, Some(&filters()))
+        .expect_err("too small");
+    let text = error.to_string();
+    assert!(
+        text.contains("3 samples") && text.contains("--device cpu"),
+        "{text}"
+    );
+}
+
+#[test]
+fn filters_can_be_replaced_from_step_to_step() {
+    let data = dataset(&[0, 1]);
+    let mut trainer = trainer(Conditioning::Filters);
+    let start = model(trainer.architecture());
+    let settings = settings();
+    let gradients = |replaced: bool, trainer: &mut Trainer| {
+        let first = if replaced {
+            vec![[0.5; FEATURES]; 4]
+        } else {
+            filters()
+        };
+        let mut training = trainer.begin(&data, &start, Some(&first), &settings)?;
+        if replaced {
+            training.set_filters(&filters())?;
+        }
+        let loss = training.step(&[0, 2, 3])?;
+        Ok::<_, TrainError>((loss, training.filter_gradients()))
+    };
+    let expected = gradients(false, &mut trainer).expect("trains");
+    assert_eq!(gradients(true, &mut trainer).expect("trains"), expected);
+    let mut training = trainer
+        .begin(&data, &start, Some(&filters()), &settings)
+        .expect("begins");
+    assert_eq!(
+        training.set_filters(&[[2.0; FEATURES]; 4]),
+        Err(TrainError::FilterRange { patient: 0 })
+    );
 }

@@ -1,18 +1,19 @@
 //! Local epochs with AdamW, and the gradient of every patient's filter.
 
-use rand::{Rng, SeedableRng, seq::SliceRandom};
+use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha20Rng;
-use tch::{Kind, Reduction, Tensor};
+use tch::{Kind, TchError, Tensor};
 
 use super::{
-    Dataset, Evaluation, TrainError, TrainingSettings,
+    Dataset, Evaluation, TrainError, Training, TrainingSettings,
     dataset::{Batch, filter_table},
+    memory::Memory,
 };
 use crate::{
     data::FEATURES,
     device::Device,
     grad_cam::{HeatMap, heat},
-    network::{Architecture, Conditioning, DENSE, DROPOUT, Mode, Network},
+    network::{Architecture, Conditioning, Mode, Network},
 };
 
 /// A finished filter of the conditioned convolution: 3x3, row by row, clipped to [-1, 1].
@@ -20,8 +21,8 @@ use crate::{
 /// As confidential as the clinical features it was made from.
 pub type Filter = [f32; FEATURES];
 
-/// Samples evaluated at a time.
-pub(super) const EVALUATION_BATCH: usize = 64;
+/// Samples evaluated at a time, where there is memory for them.
+const EVALUATION_BATCH: usize = 64;
 
 /// What a round's training gives.
 #[derive(Clone, PartialEq)]
@@ -43,9 +44,13 @@ pub struct TrainOutcome {
 /// libtorch computes on one thread, so results do not depend on how many there are; hospitals of
 /// one process train side by side on threads of their own. Randomness comes from the settings'
 /// seed, never from libtorch's generator, which all of a process share.
+///
+/// Where the device has too little memory for a batch, the work begins again with batches of half
+/// the size, and a warning; this trainer then keeps to half. Where that is not enough it is an error.
 pub struct Trainer {
     pub(super) network: Network,
     pub(super) device: Device,
+    pub(super) memory: Memory,
 }
 
 impl Trainer {
@@ -55,6 +60,7 @@ impl Trainer {
         Self {
             network: Network::new(architecture, device),
             device,
+            memory: Memory::default(),
         }
     }
 
@@ -71,7 +77,7 @@ impl Trainer {
     ///
     /// # Errors
     /// A model, filters, class weights or labels that do not fit the architecture; a setting out
-    /// of range; a loss that is not finite, which names the epoch and the batch.
+    /// of range; a loss that is not finite, which names the epoch and the batch; too little memory.
     pub fn train_round(
         &mut self,
         dataset: &Dataset,
@@ -80,16 +86,85 @@ impl Trainer {
         settings: &TrainingSettings,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<TrainOutcome, TrainError> {
+        self.check(dataset, filters)?;
+        settings.check(self.architecture().classes)?;
+        self.in_memory(settings.batch.min(dataset.len()), |trainer, batch| {
+            let settings = TrainingSettings {
+                batch,
+                ..settings.clone()
+            };
+            trainer.epochs(dataset, model, filters, &settings, progress)
+        })
+    }
+
+    /// Loads `model` and begins to train it, with fresh moments, batch by batch as the caller chooses.
+    /// Nothing is halved: a batch for which there is no memory is an error.
+    ///
+    /// # Errors
+    /// As [`Trainer::train_round`].
+    pub fn begin<'a>(
+        &'a mut self,
+        dataset: &'a Dataset,
+        model: &[f32],
+        filters: Option<&[Filter]>,
+        settings: &TrainingSettings,
+    ) -> Result<Training<'a>, TrainError> {
         single_threaded();
         self.check(dataset, filters)?;
         settings.check(self.architecture().classes)?;
         self.network.load(model)?;
-        let mut optimiser = settings.optimiser(self.network.variables());
-        let class_weights = settings.class_weights_on(self.device);
-        let table = |filters: &[Filter]| filter_table(filters, self.device);
-        let filters = filters.map(|filters| table(filters).set_requires_grad(true));
+        Training::new(self, dataset, filters, settings)
+    }
+
+    /// Evaluates `model` on a data set, without dropout and with the running statistics.
+    ///
+    /// # Errors
+    /// A model or filters that do not fit the architecture; a loss that is not finite; too little
+    /// memory.
+    pub fn evaluate(
+        &mut self,
+        dataset: &Dataset,
+        model: &[f32],
+        filters: Option<&[Filter]>,
+    ) -> Result<Evaluation, TrainError> {
+        single_threaded();
+        self.check(dataset, filters)?;
+        self.network.load(model)?;
+        let filters = filters
+            .map(|filters| filter_table(filters, self.device))
+            .transpose()?;
+        self.in_memory(EVALUATION_BATCH.min(dataset.len()), |trainer, batch| {
+            trainer.evaluate_in_batches(dataset, filters.as_ref(), batch)
+        })
+    }
+
+    /// Does work that takes up to `samples` samples at a time, once more from its beginning where
+    /// memory does not suffice.
+    pub(super) fn in_memory<T>(
+        &mut self,
+        samples: usize,
+        mut work: impl FnMut(&mut Self, usize) -> Result<T, TrainError>,
+    ) -> Result<T, TrainError> {
+        let mut samples = self.memory.fitting(samples);
+        loop {
+            match work(self, samples) {
+                Err(error) => samples = self.memory.after(error, samples)?,
+                done => return done,
+            }
+        }
+    }
+
+    /// The epochs of a round, from the first.
+    fn epochs(
+        &mut self,
+        dataset: &Dataset,
+        model: &[f32],
+        filters: Option<&[Filter]>,
+        settings: &TrainingSettings,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<TrainOutcome, TrainError> {
+        let mut training = self.begin(dataset, model, filters, settings)?;
         let mut shuffles = stream(&settings.seed, Stream::Shuffles);
-        let mut masks = stream(&settings.seed, Stream::DropoutMasks);
         let mut order: Vec<usize> = (0..dataset.len()).collect();
         let batches = order.len().div_ceil(settings.batch);
         let total = batches.saturating_mul(settings.local_epochs);
@@ -100,36 +175,17 @@ impl Trainer {
             order.shuffle(&mut shuffles);
             epoch_loss = 0.0;
             for (batch, indices) in order.chunks(settings.batch).enumerate() {
-                let samples = dataset.batch(indices, self.device);
-                let loss = self.loss(&samples, filters.as_ref(), &class_weights, &mut masks);
-                epoch_loss += finite(&loss, epoch + 1, batch + 1)?;
-                optimiser.backward_step(&loss);
+                epoch_loss += finite(training.step(indices)?, epoch + 1, batch + 1)?;
                 progress(epoch * batches + batch + 1, total);
             }
         }
+        let filter_gradients = training.filter_gradients();
         Ok(TrainOutcome {
             model: self.network.flatten(),
-            filter_gradients: filters.as_ref().map(masked_gradients).unwrap_or_default(),
+            filter_gradients,
             batches: steps,
             train_loss: epoch_loss / batches as f64,
         })
-    }
-
-    /// Evaluates `model` on a data set, without dropout and with the running statistics.
-    ///
-    /// # Errors
-    /// A model or filters that do not fit the architecture; a loss that is not finite.
-    pub fn evaluate(
-        &mut self,
-        dataset: &Dataset,
-        model: &[f32],
-        filters: Option<&[Filter]>,
-    ) -> Result<Evaluation, TrainError> {
-        single_threaded();
-        self.check(dataset, filters)?;
-        self.network.load(model)?;
-        let filters = filters.map(|filters| filter_table(filters, self.device));
-        self.evaluate_loaded(dataset, filters.as_ref())
     }
 
     /// Evaluates the tensors that the network holds.
@@ -138,14 +194,28 @@ impl Trainer {
         dataset: &Dataset,
         filters: Option<&Tensor>,
     ) -> Result<Evaluation, TrainError> {
+        self.evaluate_in_batches(dataset, filters, self.evaluation_batch())
+    }
+
+    /// Samples evaluated at a time.
+    pub(super) fn evaluation_batch(&self) -> usize {
+        self.memory.fitting(EVALUATION_BATCH)
+    }
+
+    fn evaluate_in_batches(
+        &self,
+        dataset: &Dataset,
+        filters: Option<&Tensor>,
+        batch: usize,
+    ) -> Result<Evaluation, TrainError> {
         let classes = self.architecture().classes;
         let mut evaluation = Evaluation::empty(classes);
         let order: Vec<usize> = (0..dataset.len()).collect();
-        for (batch, indices) in order.chunks(EVALUATION_BATCH).enumerate() {
-            let samples = dataset.batch(indices, self.device);
-            let logits = tch::no_grad(|| self.logits(&samples, filters, &Mode::Evaluation));
-            let logs = logits.log_softmax(-1, Kind::Double);
-            let logs = Vec::<Vec<f64>>::try_from(&logs).expect("a matrix of doubles");
+        for (batch, indices) in order.chunks(batch).enumerate() {
+            let samples = dataset.batch(indices, self.device)?;
+            let logits = tch::no_grad(|| self.logits(&samples, filters, &Mode::Evaluation))?;
+            let logs = logits.f_log_softmax(-1, Kind::Double)?;
+            let logs = Vec::<Vec<f64>>::try_from(&logs)?;
             let labels = indices.iter().map(|&index| dataset.label(index));
             for (log_probabilities, label) in logs.iter().zip(labels) {
                 evaluation.add(log_probabilities, label);
@@ -182,14 +252,16 @@ impl Trainer {
             return Err(TrainError::Class { class, classes });
         }
         self.network.load(model)?;
-        let filters = filters.map(|filters| filter_table(filters, self.device));
+        let filters = filters
+            .map(|filters| filter_table(filters, self.device))
+            .transpose()?;
         let mut maps = Vec::with_capacity(asked.len());
-        for some in asked.chunks(EVALUATION_BATCH) {
+        for some in asked.chunks(self.evaluation_batch()) {
             let (indices, classes): (Vec<usize>, Vec<i64>) = some
                 .iter()
                 .map(|&(index, class)| (index, class as i64))
                 .unzip();
-            let samples = dataset.batch(&indices, self.device);
+            let samples = dataset.batch(&indices, self.device)?;
             let of_samples = filters
                 .as_ref()
                 .map(|table| table.index_select(0, &samples.patients));
@@ -199,24 +271,10 @@ impl Trainer {
                 &samples.images,
                 of_samples.as_ref(),
                 &classes,
-            );
+            )?;
             maps.extend(HeatMap::each_of(&heat));
         }
         Ok(maps)
-    }
-
-    /// Loss of a training batch; `filters` is the table of all patients.
-    pub(super) fn loss(
-        &self,
-        samples: &Batch,
-        filters: Option<&Tensor>,
-        class_weights: &Tensor,
-        masks: &mut ChaCha20Rng,
-    ) -> Tensor {
-        let batch = samples.labels.numel();
-        let dropout_mask = &dropout_mask(batch, masks).to_device(self.device.0);
-        let logits = self.logits(samples, filters, &Mode::Training { dropout_mask });
-        weighted_loss(&logits, &samples.labels, class_weights)
     }
 
     /// Logits [B, classes]; `filters` is the table of all patients.
@@ -225,8 +283,11 @@ impl Trainer {
         samples: &Batch,
         filters: Option<&Tensor>,
         mode: &Mode<'_>,
-    ) -> Tensor {
-        let filters = filters.map(|table| table.index_select(0, &samples.patients));
+    ) -> Result<Tensor, TchError> {
+        self.memory.allocate(samples.labels.numel())?;
+        let filters = filters
+            .map(|table| table.f_index_select(0, &samples.patients))
+            .transpose()?;
         self.network
             .forward(&samples.images, filters.as_ref(), mode)
     }
@@ -265,16 +326,10 @@ impl Trainer {
     }
 }
 
-/// Cross-entropy of a batch: weighted by class and divided by the sum of the weights.
-pub(super) fn weighted_loss(logits: &Tensor, labels: &Tensor, class_weights: &Tensor) -> Tensor {
-    logits.cross_entropy_loss(labels, Some(class_weights), Reduction::Mean, -100, 0.0)
-}
-
-/// The value of a loss.
-pub(super) fn finite(loss: &Tensor, epoch: usize, batch: usize) -> Result<f64, TrainError> {
-    let value = loss.double_value(&[]);
-    if value.is_finite() {
-        Ok(value)
+/// A loss, unless training has diverged.
+pub(super) fn finite(loss: f64, epoch: usize, batch: usize) -> Result<f64, TrainError> {
+    if loss.is_finite() {
+        Ok(loss)
     } else {
         Err(TrainError::NonFiniteLoss { epoch, batch })
     }
@@ -297,37 +352,4 @@ pub(super) fn stream(seed: &[u8; 32], stream: Stream) -> ChaCha20Rng {
     let mut rng = ChaCha20Rng::from_seed(*seed);
     rng.set_stream(stream as u64);
     rng
-}
-
-/// [B, 512]: 0 with probability [`DROPOUT`], else 1 / (1 - [`DROPOUT`]).
-pub(super) fn dropout_mask(batch: usize, rng: &mut ChaCha20Rng) -> Tensor {
-    let dropped_below = (DROPOUT * f64::from(u32::MAX)) as u32;
-    let kept = (1.0 / (1.0 - DROPOUT)) as f32;
-    let mask: Vec<f32> = (0..batch * DENSE as usize)
-        .map(|_| {
-            if rng.next_u32() < dropped_below {
-                0.0
-            } else {
-                kept
-            }
-        })
-        .collect();
-    Tensor::from_slice(&mask).view([-1, DENSE])
-}
-
-/// The gradient that has gathered in a table of filters, 0 where the filter lies on the clip. The
-/// optimiser clears only the gradients of its own variables, so this is the sum over all batches.
-pub(super) fn masked_gradients(filters: &Tensor) -> Vec<Filter> {
-    rows(&(filters.grad() * filters.detach().abs().lt(1.0)))
-}
-
-/// Rows of a [P, 9] tensor.
-fn rows(table: &Tensor) -> Vec<Filter> {
-    let mut flat = vec![0.0; table.numel()];
-    table
-        .to_device(tch::Device::Cpu)
-        .copy_data(&mut flat, table.numel());
-    let (rows, rest) = flat.as_chunks();
-    debug_assert!(rest.is_empty(), "nine columns");
-    rows.to_vec()
 }

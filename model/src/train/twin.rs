@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
-use super::{TrainingSettings, trainer::weighted_loss};
+use super::{TrainingSettings, training::weighted_loss};
 use crate::{
     device::Device,
     network::{Architecture, Conditioning, Mode, Network},
@@ -88,7 +88,8 @@ fn follow(variant: &Variant, conditioning: Conditioning) -> Vec<Tensor> {
     let table = (conditioning == Conditioning::Filters).then(|| filters().set_requires_grad(true));
     let logits = |network: &Network, mode: &Mode<'_>| {
         let of_samples = |table: &Tensor| table.index_select(0, &Tensor::from_slice(&PATIENTS));
-        network.forward(&images, table.as_ref().map(of_samples).as_ref(), mode)
+        let forward = network.forward(&images, table.as_ref().map(of_samples).as_ref(), mode);
+        forward.expect("shapes fit")
     };
     assert_close(
         "evaluation logits",
@@ -100,7 +101,7 @@ fn follow(variant: &Variant, conditioning: Conditioning) -> Vec<Tensor> {
         weight_decay: WEIGHT_DECAY,
         ..TrainingSettings::new(vec![], [0; 32])
     };
-    let mut optimiser = settings.optimiser(network.variables());
+    let mut optimiser = settings.optimiser(&network).expect("small moments");
     let mut filter_gradients = vec![];
     for (number, step) in variant.steps.iter().enumerate() {
         let keep = |value: f64| if value >= -0.1 { 1.0 / 0.6_f32 } else { 0.0 };
@@ -116,20 +117,17 @@ fn follow(variant: &Variant, conditioning: Conditioning) -> Vec<Tensor> {
             },
         );
         assert_close("training logits", &sampled(&logits), &step.logits);
-        let loss = weighted_loss(&logits, &labels, &class_weights);
+        let loss = weighted_loss(&logits, &labels, &class_weights).expect("shapes fit");
         assert_close("loss", &sampled(&loss), &[step.loss]);
-        optimiser.backward_step(&loss);
-        if let Some(table) = &table {
-            filter_gradients.push(table.grad().copy());
-            let _ = table.grad().zero_();
-        }
-        let variables = network.variables().variables();
+        let mut gradients = optimiser.backward(&loss, table.as_ref()).expect("a graph");
+        optimiser.step(&gradients).expect("one gradient a weight");
         for (name, gradient) in &step.gradients {
-            match variables.get(name) {
-                Some(variable) => assert_close(name, &sampled(&variable.grad()), gradient),
+            match network.weights().position(|(spec, _)| spec.name == *name) {
+                Some(place) => assert_close(name, &sampled(&gradients.weights[place]), gradient),
                 None => assert!(["filters", "conditioned.weight"].contains(&name.as_str())),
             }
         }
+        filter_gradients.extend(gradients.filters.take());
         let flat = network.flatten();
         let mut start = 0;
         let mut left_out = vec![];

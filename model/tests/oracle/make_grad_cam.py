@@ -8,7 +8,7 @@ import sys
 
 import torch
 import torch.nn.functional as F
-from make_reference import PATIENTS, SIDE, Twin, initialise, tensor
+from make_reference import IMAGES, PATIENTS, SIDE, Twin, initialise, tensor
 
 CLASSES, STRIDE = [1, 1, 0, 1], 97  # nothing speaks for class 0 in the third sample
 
@@ -17,7 +17,7 @@ with torch.no_grad():
     initialise(twin)
 twin.eval()
 features, base = tensor("features", (3, 9), 2.0), tensor("conditioned.weight", (1, 9), 6.0)
-images = tensor("images", (len(PATIENTS), 1, SIDE, SIDE), 3.4)
+images = tensor(IMAGES, (len(PATIENTS), 1, SIDE, SIDE), 3.4)
 
 caught = []
 

@@ -1,6 +1,6 @@
 //! Training at a single site from outside: W's gradient, what is kept, when it ends, what is refused.
 
-use tch::{Kind, nn::VarStore};
+use tch::Kind;
 
 use super::*;
 use crate::{
@@ -9,7 +9,7 @@ use crate::{
     network::{Architecture, Network},
     train::{
         tests::{CLASSES, dataset, model, patients},
-        trainer::{dropout_mask, weighted_loss},
+        training::{dropout_mask, weighted_loss},
     },
 };
 
@@ -110,23 +110,30 @@ fn twin(settings: &TrainingSettings, source: &Products) -> Vec<f32> {
     let training = dataset(&[0, 1, 2]);
     let mut network = Network::new(FREE, Device::CPU);
     network.load(&initial()).expect("fits");
-    let weight = |variables: &VarStore| variables.variables()["conditioned.weight"].view([1, 9]);
-    let features = filter_table(&source.features, Device::CPU);
-    let mut optimiser = settings.optimiser(network.variables());
+    let weight = |network: &Network| {
+        let (_, weight) = network.conditioned_weight().expect("free");
+        weight.view([1, 9])
+    };
+    let features = filter_table(&source.features, Device::CPU).expect("small");
+    let mut optimiser = settings.optimiser(&network).expect("small moments");
+    let class_weights = settings.class_weights_on(Device::CPU).expect("small");
     let mut shuffles = stream(&settings.seed, Stream::Shuffles);
     let mut masks = stream(&settings.seed, Stream::DropoutMasks);
     let mut order: Vec<usize> = (0..training.len()).collect();
     for _ in 0..settings.local_epochs {
         order.shuffle(&mut shuffles);
         for indices in order.chunks(settings.batch) {
-            let samples = training.batch(indices, Device::CPU);
-            let filters = (weight(network.variables()) * &features).clamp(-1.0, 1.0);
+            let samples = training.batch(indices, Device::CPU).expect("small");
+            let filters = (weight(&network) * &features).clamp(-1.0, 1.0);
             let filters = filters.index_select(0, &samples.patients);
             let dropout_mask = &dropout_mask(indices.len(), &mut masks);
             let mode = Mode::Training { dropout_mask };
             let logits = network.forward(&samples.images, Some(&filters), &mode);
-            let class_weights = settings.class_weights_on(Device::CPU);
-            optimiser.backward_step(&weighted_loss(&logits, &samples.labels, &class_weights));
+            let logits = logits.expect("shapes fit");
+            let loss = weighted_loss(&logits, &samples.labels, &class_weights);
+            let gradients = optimiser.backward(&loss.expect("shapes fit"), None);
+            let moved = optimiser.step(&gradients.expect("a graph"));
+            moved.expect("one gradient a weight");
         }
     }
     network.flatten()
@@ -137,11 +144,12 @@ fn twin(settings: &TrainingSettings, source: &Products) -> Vec<f32> {
 fn the_gradient_of_w_is_autograds_through_the_product_and_the_clip() {
     let data = dataset(&[0, 1, 2]);
     let indices: Vec<usize> = (0..data.len()).collect();
-    let samples = data.batch(&indices, Device::CPU);
-    let class_weights = Tensor::from_slice(&[0.8_f32, 1.3]);
+    let samples = data.batch(&indices, Device::CPU).expect("small");
+    let settings = TrainingSettings::new(vec![0.8, 1.3], [1; 32]);
     let mut source = Products::new();
-    let gradient = |trainer: &Trainer| {
-        let gradient = trainer.weight_tensor().grad().view([-1]);
+    let gradient = |trainer: &Trainer, gradients: &Gradients| {
+        let (place, _) = trainer.weight_in_place();
+        let gradient = gradients.weights[place].view([-1]);
         Vec::<f32>::try_from(&gradient).expect("floats")
     };
     let ours = {
@@ -149,21 +157,22 @@ fn the_gradient_of_w_is_autograds_through_the_product_and_the_clip() {
         trainer.network.load(&initial()).expect("fits");
         let made = trainer.conditioned(&data, &indices, Some(&mut source));
         let made = made.expect("never fails").expect("conditioned");
-        let masks = &mut stream(&[1; 32], Stream::DropoutMasks);
-        let loss = trainer.loss(&samples, Some(&made.table), &class_weights, masks);
-        loss.backward();
-        trainer.give_weight_its_gradient(&made, &source);
-        gradient(&trainer)
+        let mut training = Training::new(&trainer, &data, None, &settings).expect("begins");
+        let found = training.gradients(&samples, Some(&made.table));
+        let (_, mut gradients) = found.expect("a graph");
+        let given = trainer.give_weight_its_gradient(&mut gradients, &made, &source);
+        given.expect("nine values");
+        gradient(&trainer, &gradients)
     };
     let theirs = {
         let mut trainer = Trainer::new(FREE, Device::CPU);
         trainer.network.load(&initial()).expect("fits");
-        let features = filter_table(&source.features, Device::CPU);
-        let filters = (trainer.weight_tensor().view([1, 9]) * features).clamp(-1.0, 1.0);
-        let masks = &mut stream(&[1; 32], Stream::DropoutMasks);
-        let loss = trainer.loss(&samples, Some(&filters), &class_weights, masks);
-        loss.backward();
-        gradient(&trainer)
+        let features = filter_table(&source.features, Device::CPU).expect("small");
+        let (_, weight) = trainer.weight_in_place();
+        let filters = (weight.view([1, 9]) * features).clamp(-1.0, 1.0);
+        let mut training = Training::new(&trainer, &data, None, &settings).expect("begins");
+        let found = training.gradients(&samples, Some(&filters));
+        gradient(&trainer, &found.expect("a graph").1)
     };
     assert!(ours.iter().any(|value| value.abs() > 1e-3), "{ours:?}");
     for (ours, theirs) in ours.iter().zip(&theirs) {
@@ -284,7 +293,7 @@ fn the_weighted_loss_is_that_of_training() {
             normal.add(&row, label);
         }
         evaluation = normal;
-        of.double_value(&[])
+        of.expect("shapes fit").double_value(&[])
     };
     assert!((evaluation.weighted_loss(&weights) - expected).abs() < 1e-12);
     assert_eq!(Evaluation::empty(2).weighted_loss(&weights), 0.0);
@@ -334,4 +343,29 @@ fn what_does_not_fit_is_refused() {
     );
     let setting = "conditioning";
     assert_eq!(error, Err(TrainError::Settings { setting }));
+}
+
+#[test]
+fn too_little_memory_halves_the_batch_of_the_whole_training() {
+    let (training, validation) = (dataset(&[0, 1, 2]), dataset(&[3]));
+    let fit = |room_for, batch| {
+        let mut settings = settings(2);
+        settings.training.batch = batch;
+        let mut trainer = Trainer::new(FREE, Device::CPU);
+        trainer.memory.room_for = room_for;
+        let mut source = Products::new();
+        let source: Option<&mut dyn FilterSource> = Some(&mut source);
+        let progress = &mut |_, _| ();
+        trainer.fit(
+            &training,
+            &validation,
+            &initial(),
+            source,
+            &settings,
+            progress,
+        )
+    };
+    assert!(fit(Some(2), 3) == fit(None, 2));
+    let error = fit(Some(1), 3).expect_err("half is too much");
+    assert!(matches!(error, TrainError::OutOfMemory { samples: 2, .. }));
 }

@@ -1,0 +1,64 @@
+//! From a loss to weights that have moved.
+
+use tch::{TchError, Tensor};
+use torch_ffi::{AdamWError, AdamWSettings, FusedAdamW};
+
+use crate::network::Network;
+
+/// AdamW over the weights of one network.
+///
+/// Gradients are handed over as values and not kept with the weights: nothing has to be set to zero
+/// before a step, nor added to the zeros.
+pub(super) struct Optimiser {
+    adamw: FusedAdamW,
+    weights: Vec<Tensor>,
+}
+
+/// What a backward pass finds.
+pub(super) struct Gradients {
+    /// Of each of [`Network::weights`], in that order; undefined where the loss does not depend on it.
+    pub weights: Vec<Tensor>,
+    /// Of the table of filters, if there is one: [P, 9].
+    pub filters: Option<Tensor>,
+}
+
+impl Optimiser {
+    /// Moments of zero for the network's weights, which it moves in place.
+    ///
+    /// # Errors
+    /// No memory for the moments.
+    pub fn new(network: &Network, settings: AdamWSettings) -> Result<Self, AdamWError> {
+        let shared = || network.weights().map(|(_, weight)| weight.shallow_clone());
+        Ok(Self {
+            adamw: FusedAdamW::new(shared(), settings)?,
+            weights: shared().collect(),
+        })
+    }
+
+    /// Changes the step size, from the next step on; moments stay.
+    pub fn set_learning_rate(&mut self, learning_rate: f64) {
+        self.adamw.set_learning_rate(learning_rate);
+    }
+
+    /// The gradients of a loss, with that of the table of filters it came from.
+    ///
+    /// # Errors
+    /// What libtorch refuses: no memory.
+    pub fn backward(&self, loss: &Tensor, filters: Option<&Tensor>) -> Result<Gradients, TchError> {
+        let inputs: Vec<&Tensor> = self.weights.iter().chain(filters).collect();
+        let mut gradients = Tensor::f_run_backward(&[loss], &inputs, false, false)?;
+        let filters = gradients.split_off(self.weights.len()).pop();
+        Ok(Gradients {
+            weights: gradients,
+            filters,
+        })
+    }
+
+    /// Moves every weight that has a gradient.
+    ///
+    /// # Errors
+    /// What libtorch refuses.
+    pub fn step(&mut self, gradients: &Gradients) -> Result<(), AdamWError> {
+        self.adamw.step(&gradients.weights)
+    }
+}

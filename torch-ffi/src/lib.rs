@@ -1,0 +1,15 @@
+//! What [`tch`] lacks of libtorch, behind safe functions: the only code of the workspace that calls C++.
+//!
+//! - [`FusedAdamW`]: AdamW in one pass over each parameter, where tch's makes a dozen.
+//! - [`load_cuda`]: the CUDA part of libtorch, loaded when a program starts rather than linked.
+//!
+//! The C++ is `bridge.cpp`. It catches every exception; here they are errors.
+#![warn(clippy::undocumented_unsafe_blocks)]
+
+mod adamw;
+mod bridge;
+mod cuda;
+
+pub use adamw::{AdamWError, AdamWSettings, FusedAdamW};
+pub use bridge::TorchError;
+pub use cuda::load_cuda;
