@@ -5,6 +5,7 @@
 //! | [`phantom`] | MS-like patients from a seed |
 //! | [`ms60_tree`] | a cohort written out in the layout of the MS60 data set |
 //! | [`simulation`] | every hospital and the coordinator with their own keys, over QUIC on loopback |
+//! | [`pictures`] | curves, matrices and slices from plain numbers, for pages and as PNG files |
 //! | [`report`] | what a simulation leaves for people to read |
 //! | [`reproduce`] | the study repeated at one site, its tables beside ours |
 //! | [`bench`] | how long the cryptography takes, beside TenSEAL, and a training step, beside PyTorch |
@@ -19,6 +20,7 @@ mod cache_folder;
 pub mod commands;
 pub mod ms60_tree;
 pub mod phantom;
+pub mod pictures;
 pub mod report;
 pub mod reproduce;
 pub mod simulation;

@@ -23,6 +23,16 @@ const SMALL: [&str; 12] = [
     "slice",
 ];
 
+const PICTURES: [&str; 7] = [
+    "confusion-patients",
+    "confusion-slices",
+    "grad-cam",
+    "learning-accuracy",
+    "learning-loss",
+    "roc-patients-higher",
+    "roc-slices-higher",
+];
+
 /// Arguments take the place of those of the small run.
 fn run(out: &Path, arguments: &[&str]) -> Output {
     let kept = SMALL
@@ -81,6 +91,15 @@ fn the_protection_changes_nothing_and_neither_do_threads() {
         serde_json::json!([1, 2, 3])
     );
     assert!(summary["history"][1]["validation"]["loss"].is_f64());
+    the_sum_is_that_of_the_hospitals(&summary["history"][1]);
+    assert_eq!(summary["partition"], "equal");
+    assert_eq!(
+        summary["patients_by_hospital"].as_array().map(Vec::len),
+        Some(3)
+    );
+    let interval = &summary["test"]["slice"]["accuracy_ci95"];
+    let accuracy = summary["test"]["slice"]["accuracy"].as_f64();
+    assert!(interval[0].as_f64() <= accuracy && accuracy <= interval[1].as_f64());
     assert!(printed.contains("every integer exact") && printed.contains("all the same"));
     files_are_whole(&one, hash(&summary));
 
@@ -99,6 +118,22 @@ fn the_protection_changes_nothing_and_neither_do_threads() {
     );
     assert_ne!(hash(&none), hash(&summary));
     assert!(none["conditioning"]["max_abs_error"].is_null());
+}
+
+/// What each hospital says by itself adds up to what the sealed sum said.
+fn the_sum_is_that_of_the_hospitals(round: &Value) {
+    let own = round["by_hospital"].as_array().expect("a list");
+    assert_eq!(own.len(), 3);
+    for (truth, prediction) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
+        let cell = |of: &Value| of["validation"]["confusion"][truth][prediction].as_u64();
+        let sum: u64 = own.iter().map(|own| cell(own).expect("a count")).sum();
+        assert_eq!(Some(sum), cell(round));
+    }
+    let losses = own
+        .iter()
+        .map(|own| own["validation"]["loss"].as_f64().expect("a number"));
+    let loss = round["validation"]["loss"].as_f64().expect("a number");
+    assert!(losses.clone().any(|own| own <= loss) && losses.clone().any(|own| own >= loss));
 }
 
 fn files_are_whole(folder: &Path, hash: &str) {
@@ -120,6 +155,7 @@ fn files_are_whole(folder: &Path, hash: &str) {
             "metrics.jsonl",
             "model.json",
             "model.safetensors",
+            "pictures",
             "report.html",
             "summary.json",
             "transcript.jsonl"
@@ -130,7 +166,11 @@ fn files_are_whole(folder: &Path, hash: &str) {
     for part in [
         "<svg",
         "data:image/png;base64,",
-        "class=\"confusion\"",
+        "Confusion matrix",
+        "ROC curve",
+        "Grad-CAM",
+        "range",
+        "partition equal",
         "Split by slice",
         hash,
         "every integer exact",
@@ -145,8 +185,44 @@ fn files_are_whole(folder: &Path, hash: &str) {
         );
     }
 
+    let mut pictures: Vec<_> = std::fs::read_dir(folder.join("pictures"))
+        .expect("there")
+        .map(|entry| {
+            let path = entry.expect("readable").path();
+            let bytes = std::fs::read(&path).expect("readable");
+            assert!(bytes.starts_with(b"\x89PNG"), "{}", path.display());
+            path.file_stem()
+                .expect("named")
+                .to_string_lossy()
+                .into_owned()
+        })
+        .collect();
+    pictures.sort();
+    assert_eq!(pictures, PICTURES);
+
     let card: Value = serde_json::from_str(&read("model.json")).expect("JSON");
     assert_eq!(card["model_hash"], hash);
+    let weights = std::fs::read(folder.join("model.safetensors")).expect("there");
+    assert_eq!(
+        card["weights_sha256"],
+        hex::encode(crypto::hash::sha256(&weights))
+    );
+    for (key, value) in [
+        ("/data/source", "phantom"),
+        ("/data/partition", "equal"),
+        ("/data/split", "slice"),
+        ("/data/labels", "as-written"),
+        ("/input/features/0", "sex"),
+        ("/code_version", env!("CARGO_PKG_VERSION")),
+    ] {
+        assert_eq!(
+            card.pointer(key).and_then(Value::as_str),
+            Some(value),
+            "{key}"
+        );
+    }
+    assert_eq!(card["data"]["patients"], 12);
+    assert!(card["test"]["patient"]["accuracy"].is_f64() && card["intended_use"].is_string());
     assert!(
         card["notice"]
             .as_str()
@@ -225,6 +301,46 @@ fn averaging_in_the_clear_is_named_insecure_and_comes_close() {
 }
 
 #[test]
+fn partitions_reach_the_files() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let arguments = [
+        "--partition",
+        "zipf",
+        "--patients",
+        "24",
+        "--rounds",
+        "1",
+        "--conditioning",
+        "none",
+        "--updates",
+        "plain",
+    ];
+    let (summary, _) = simulate(&out, &arguments);
+    assert_eq!(summary["partition"], "zipf");
+    let sizes: Vec<u64> = summary["patients_by_hospital"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|counts| {
+            counts
+                .as_array()
+                .expect("counts")
+                .iter()
+                .filter_map(Value::as_u64)
+                .sum()
+        })
+        .collect();
+    // 24 over 1 + 1/2 + 1/3 is 13.09, 6.55 and 4.36.
+    assert_eq!(sizes, [13, 7, 4]);
+    let read = |name: &str| std::fs::read_to_string(out.join(name)).expect("there");
+    assert!(read("report.html").contains("partition zipf"));
+    let card: Value = serde_json::from_str(&read("model.json")).expect("JSON");
+    assert_eq!(card["data"]["partition"], "zipf");
+    assert!(card["input"]["features"].is_null());
+}
+
+#[test]
 fn what_cannot_be_simulated_is_refused_before_anything_is_written() {
     let folder = tempfile::tempdir().expect("a folder");
     let empty = folder.path().join("empty");
@@ -241,6 +357,10 @@ fn what_cannot_be_simulated_is_refused_before_anything_is_written() {
         ),
         (&["--data", "nowhere"], &["--data nowhere"]),
         (&["--data", empty], &["--data", "clinical table"]),
+        (
+            &["--data", empty, "--partition", "scanner"],
+            &["--partition scanner", "zipf"],
+        ),
     ] {
         let out = folder.path().join("run");
         let output = run(&out, arguments);

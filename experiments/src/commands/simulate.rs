@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use model::{data::LoadOptions, device::DeviceChoice};
 use serde::{Deserialize, Serialize};
 
-use crate::simulation::{self, PlannedDrop};
+use crate::simulation::{self, Partition, PlannedDrop};
 
 /// Trains the hybrid CNN in a whole federation on this machine: every hospital and the coordinator with their own keys,
 /// certificates and vaults, over QUIC on loopback.
@@ -50,6 +50,11 @@ pub struct SimulateOptions {
     /// Classes: EDSS up to 2.0 or above; or normal, mild and severe
     #[arg(long, value_enum, default_value_t)]
     pub task: TaskName,
+    /// Which hospital has which patients. equal: the same number, of each class too; zipf: shares of 1, 1/2, 1/3 and so on;
+    /// dirichlet:ALPHA: shares of each class drawn at random, the smaller ALPHA (0.01 to 1000) the more uneven; scanner: a hospital
+    /// has patients of one scanner (of the phantom, which has three)
+    #[arg(long, value_name = "PARTITION", default_value_t)]
+    pub partition: Partition,
     /// What stays on one side of the cut into training, validation and test: `slice` leaks between them
     #[arg(long, value_enum, default_value_t)]
     pub split: SplitName,
@@ -158,5 +163,6 @@ const EXAMPLES: &str = "\
 Examples:
   experiments simulate
   experiments simulate --hospitals 5 --rounds 12 --task multiclass
+  experiments simulate --partition dirichlet:0.5
   experiments simulate --data MS60 --split slice --rounds 2
   experiments simulate --hospitals 7 --drop 2@before-upload:1 --drop 4@after-upload:2";

@@ -93,6 +93,11 @@ pub fn draw_lesion_volumes(settings: &PhantomSettings, index: usize) -> Vec<f64>
     lesions::draw_volumes(&mut rng, 1000.0 * clinical.lesion_volume_ml)
 }
 
+/// Place in [`ScannerProfile::ALL`] of the scanner that patient `index` lies in.
+pub fn scanner(index: usize) -> usize {
+    index % ScannerProfile::ALL.len()
+}
+
 /// Makes patient `index`, ready to be scanned.
 pub fn generate_patient(settings: &PhantomSettings, index: usize) -> PhantomPatient {
     let clinical = draw_clinical(settings, index);
@@ -104,7 +109,7 @@ pub fn generate_patient(settings: &PhantomSettings, index: usize) -> PhantomPati
         id: format!("phantom-{:03}", index + 1),
         edss: clinical.edss,
         features: clinical.features,
-        scanner: ScannerProfile::ALL[index % ScannerProfile::ALL.len()],
+        scanner: ScannerProfile::ALL[scanner(index)],
         lesion_volume_ml: clinical.lesion_volume_ml,
         lesion_volumes_mm3,
         anatomy,

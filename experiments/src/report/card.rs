@@ -2,8 +2,10 @@
 
 use std::{collections::BTreeMap, path::Path};
 
+use anyhow::Context;
+use crypto::hash::{Digest, sha256};
 use model::{
-    data::Cuts,
+    data::{Cuts, Feature},
     network::{Architecture, Conditioning},
     weights::write_safetensors,
 };
@@ -30,6 +32,10 @@ pub struct ModelCard {
     pub intended_use: &'static str,
     /// What it must not be used for.
     pub notice: &'static str,
+    /// SHA-256 of the file with the weights.
+    pub weights_sha256: String,
+    /// What goes in.
+    pub input: CardInput,
     /// What it was trained on.
     pub data: CardData,
     /// How it was trained.
@@ -42,6 +48,19 @@ pub struct ModelCard {
     pub code_version: &'static str,
 }
 
+/// What the network takes, and where to read how.
+#[derive(Serialize)]
+pub struct CardInput {
+    /// Images.
+    pub slices: &'static str,
+    /// Clinical features in their order; none where nothing conditions the network.
+    pub features: Option<Vec<&'static str>>,
+    /// How the features become numbers.
+    pub feature_scaling: Option<&'static str>,
+    /// How to load the file outside this project.
+    pub example: &'static str,
+}
+
 /// Data and labels.
 #[derive(Serialize)]
 pub struct CardData {
@@ -49,8 +68,14 @@ pub struct CardData {
     pub source: String,
     /// Scans of each patient: `flair`, `t1`, `t2`.
     pub contrasts: Vec<&'static str>,
-    /// Patients' parts: `patient` or `slice`.
+    /// Over all hospitals, those for validation and test included.
+    pub patients: usize,
+    /// Which hospital had which: `equal`, `zipf`, `dirichlet:ALPHA` or `scanner`.
+    pub partition: String,
+    /// What stayed on one side of the cut into training, validation and test: `patient` or `slice`.
     pub split: &'static str,
+    /// The scheme by which EDSS becomes a class.
+    pub labels: &'static str,
     /// Names of the classes in the order of the outputs.
     pub classes: &'static [&'static str],
     /// A class begins above these scores of the EDSS.
@@ -83,8 +108,13 @@ pub struct CardTraining {
 }
 
 impl ModelCard {
-    /// Gathers it.
-    pub fn new(plan: &Plan, manifest: &Manifest, summary: &Summary) -> Self {
+    /// Gathers it; `weights_sha256` is of the file as [`write_model`] wrote it.
+    pub fn new(
+        plan: &Plan,
+        manifest: &Manifest,
+        summary: &Summary,
+        weights_sha256: Digest,
+    ) -> Self {
         let mut caveats = Vec::new();
         if summary.data == "phantom" {
             caveats.push(
@@ -100,7 +130,8 @@ impl ModelCard {
                 "INSECURE: updates were averaged in the clear, for comparison only".to_owned(),
             );
         }
-        let cuts = Cuts::default();
+        let cuts = Cuts::AS_WRITTEN;
+        let conditioned = manifest.conditioning.uses_filters();
         let task = participant::hospital_data::model_task(manifest.task);
         Self {
             name: "hybrid CNN, federated",
@@ -108,11 +139,23 @@ impl ModelCard {
             weights: "model.safetensors",
             parameters: summary.parameters,
             intended_use: "research on federated learning with protected updates and protected clinical features",
-            notice: "Not a medical device. Not for diagnosis, prognosis or treatment of anybody.",
+            notice: NOTICE,
+            weights_sha256: hex::encode(weights_sha256),
+            input: CardInput {
+                slices: "float32 [batch, 1, 128, 128]: axial slices, the front of the head first, the patient's right on the left, \
+                         each with zero mean and unit variance",
+                features: conditioned.then(|| Feature::ALL.map(Feature::name).to_vec()),
+                feature_scaling: conditioned
+                    .then_some("to [0, 1]: years over 100, flags as they are; a missing value is the mean of the federation"),
+                example: "docs/load_model.py",
+            },
             data: CardData {
                 source: summary.data.clone(),
                 contrasts: summary.contrasts.clone(),
+                patients: summary.patients_by_hospital.iter().flatten().sum(),
+                partition: summary.partition.clone(),
                 split: summary.split,
+                labels: "as-written",
                 classes: task.class_names(),
                 edss_cuts: match manifest.task {
                     Task::Binary => vec![cuts.binary],
@@ -138,7 +181,7 @@ impl ModelCard {
     }
 }
 
-/// Writes the weights, W among them, with the essentials of the card in the header.
+/// Writes the weights, W among them, with the essentials of the card in the header. Gives the SHA-256 of the file.
 ///
 /// # Errors
 /// A file that cannot be written.
@@ -146,12 +189,15 @@ pub fn write_model(
     path: &Path,
     manifest: &Manifest,
     values: &[f32],
-    card: &ModelCard,
-) -> anyhow::Result<()> {
+    summary: &Summary,
+) -> anyhow::Result<Digest> {
     let metadata = BTreeMap::from([
-        ("model_hash".to_owned(), card.model_hash.clone()),
-        ("notice".to_owned(), card.notice.to_owned()),
-        ("code_version".to_owned(), card.code_version.to_owned()),
+        (
+            "model_hash".to_owned(),
+            summary.agreement.model_hash.clone(),
+        ),
+        ("notice".to_owned(), NOTICE.to_owned()),
+        ("code_version".to_owned(), summary.code_version.to_owned()),
         (
             "conditioned_tensor".to_owned(),
             CONDITIONED_WEIGHT.to_owned(),
@@ -163,5 +209,9 @@ pub fn write_model(
         conditioning: Conditioning::Free,
     }
     .layout();
-    Ok(write_safetensors(path, &layout, values, &metadata)?)
+    write_safetensors(path, &layout, values, &metadata)?;
+    let file = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(sha256(&file))
 }
+
+const NOTICE: &str = "Not a medical device. Not for diagnosis, prognosis or treatment of anybody.";

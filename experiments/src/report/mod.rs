@@ -1,11 +1,11 @@
 //! What a simulation leaves for people: the report and the model's card.
 
 mod card;
-mod chart;
 mod page;
-mod picture;
+mod run_pictures;
 
 pub use self::{
     card::{ModelCard, write_model},
     page::{STYLE, html},
+    run_pictures::RunPictures,
 };

@@ -2,33 +2,29 @@
 
 use std::fmt::Write as _;
 
-use super::{
-    chart::{Curve, chart},
-    picture::data_address,
-};
-use crate::simulation::{
-    Plan, RoundRecord, Scores, ShownSlice, Summary, TestResult, leak_warning, sums_in_words,
+use super::RunPictures;
+use crate::{
+    pictures::{Picture, PictureError, escape},
+    simulation::{Summary, leak_warning, sums_in_words},
 };
 
 /// The page.
 ///
 /// # Errors
-/// A slice that cannot be drawn.
+/// An image that cannot be encoded.
 pub fn html(
     summary: &Summary,
-    plan: &Plan,
-    test: &TestResult,
+    classes: &[&str],
+    pictures: &RunPictures,
     warnings: &[String],
-) -> anyhow::Result<String> {
-    let task = participant::hospital_data::model_task(plan.run.task);
-    let names = task.class_names();
+) -> Result<String, PictureError> {
     let sections = [
         headline(summary),
-        results(summary, names),
-        curves(&summary.history, summary),
-        slices(&test.shown, names)?,
+        results(summary, pictures)?,
+        curves(summary, &pictures.learning)?,
+        slices(&pictures.slices)?,
         costs(summary),
-        data(summary, warnings),
+        data(summary, classes, warnings),
         PROTECTION.to_owned(),
         footer(summary),
     ];
@@ -53,103 +49,62 @@ fn headline(summary: &Summary) -> String {
         ""
     };
     format!(
-        "<h1>Federated training of the hybrid CNN</h1><p>{} hospitals, {} rounds, task {}, data {}, seed {}.</p>{insecure}{leak}\
+        "<h1>Federated training of the hybrid CNN</h1><p>{} hospitals, {} rounds, task {}, data {}, partition {}, seed {}.</p>{insecure}{leak}\
          <p class=\"warning\">For research. Not a medical device, not for diagnosis.</p>",
         summary.hospitals,
         summary.rounds,
         summary.task,
         escape(&summary.data),
+        summary.partition,
         summary.seed
     )
 }
 
-fn results(summary: &Summary, names: &[&str]) -> String {
+fn results(summary: &Summary, pictures: &RunPictures) -> Result<String, PictureError> {
     let mut section = "<h2>On the pooled test sets</h2>".to_owned();
     let leak = leak_warning(summary);
-    let _ = write!(
-        section,
-        "<table><tr><th></th><th>accuracy</th><th>largest class</th><th>macro F1</th><th>AUROC</th><th>number</th></tr>"
-    );
+    section += "<table><tr><th></th><th>accuracy</th><th>largest class</th><th>macro F1</th><th>AUROC</th><th>number</th></tr>";
+    let with_interval = |value: f64, interval: Option<[f64; 2]>| {
+        interval.map_or_else(
+            || format!("{value:.3}{leak}"),
+            |[low, high]| format!("{value:.3} ({low:.2} to {high:.2}){leak}"),
+        )
+    };
     for (name, scores) in [
         ("by patient", &summary.test.patient),
         ("by slice", &summary.test.slice),
     ] {
         let auroc = scores.auroc.map_or_else(
             || "undefined".to_owned(),
-            |auroc| format!("{auroc:.3}{leak}"),
+            |auroc| with_interval(auroc, scores.auroc_ci95),
         );
         let _ = write!(
             section,
-            "<tr><th>{name}</th><td>{:.3}{leak}</td><td>{:.3}</td><td>{:.3}{leak}</td><td>{auroc}</td><td>{}</td></tr>",
-            scores.accuracy, scores.majority, scores.f1_macro, scores.count
+            "<tr><th>{name}</th><td>{}</td><td>{:.3}</td><td>{}</td><td>{auroc}</td><td>{}</td></tr>",
+            with_interval(scores.accuracy, scores.accuracy_ci95),
+            scores.majority,
+            with_interval(scores.f1_macro, scores.f1_macro_ci95),
+            scores.count
         );
     }
-    section += "</table><p class=\"note\">\u{201c}Largest class\u{201d} is what guessing it for everybody would reach.</p><div class=\"side-by-side\">";
-    for (name, scores) in [
-        ("Patients", &summary.test.patient),
-        ("Slices", &summary.test.slice),
-    ] {
-        section += &confusion(name, scores, names, leak);
-    }
-    section + "</div>"
+    section += "</table><p class=\"note\">In brackets and as bands: 95% of bootstrap draws of patients. \u{201c}Largest class\u{201d} is what \
+         guessing it for everybody would reach.</p>";
+    section += &side_by_side(&pictures.confusion)?;
+    Ok(section + &side_by_side(&pictures.roc)?)
 }
 
-/// Rows are what is true, columns what the model says. The shade is the share of the row; the number says the same.
-fn confusion(title: &str, scores: &Scores, names: &[&str], leak: &str) -> String {
-    let mut table = format!(
-        "<table class=\"confusion\"><caption>{title}{leak}: true class by row, predicted by column</caption><tr><th></th>"
-    );
-    for name in names {
-        let _ = write!(table, "<th>{name}</th>");
-    }
-    table += "</tr>";
-    for (name, row) in names.iter().zip(&scores.confusion) {
-        let _ = write!(table, "<tr><th>{name}</th>");
-        let total = row.iter().sum::<u64>().max(1);
-        for count in row {
-            let share = *count as f64 / total as f64;
-            let _ = write!(
-                table,
-                "<td style=\"background:rgba(0,0,0,{:.2})\">{count}</td>",
-                0.35 * share
-            );
-        }
-        table += "</tr>";
-    }
-    table + "</table>"
+fn side_by_side(pictures: &[Picture]) -> Result<String, PictureError> {
+    let inline: Result<String, _> = pictures.iter().map(Picture::inline).collect();
+    Ok(format!("<div class=\"side-by-side\">{}</div>", inline?))
 }
 
-fn curves(history: &[RoundRecord], summary: &Summary) -> String {
-    let of = |value: fn(&RoundRecord) -> Option<f64>| history.iter().map(value).collect::<Vec<_>>();
-    let loss = [
-        Curve {
-            name: "training loss",
-            values: of(|round| round.train_loss),
-        },
-        Curve {
-            name: "validation loss",
-            values: of(|round| round.validation.as_ref().map(|validation| validation.loss)),
-        },
-    ];
-    let accuracy = [Curve {
-        name: "validation accuracy, by slice",
-        values: of(|round| {
-            round
-                .validation
-                .as_ref()
-                .map(|validation| validation.accuracy)
-        }),
-    }];
-    let mut section = format!(
-        "<h2>Learning{}</h2><div class=\"side-by-side\">",
-        leak_warning(summary)
-    );
-    section += &chart("Loss by round", &loss);
-    section += &chart("Accuracy by round", &accuracy);
-    section += "</div><table><tr><th>round</th><th>contributors</th><th>training loss</th><th>validation loss</th><th>validation accuracy</th></tr>";
+fn curves(summary: &Summary, pictures: &[Picture]) -> Result<String, PictureError> {
+    let mut section = format!("<h2>Learning{}</h2>", leak_warning(summary));
+    section += &side_by_side(pictures)?;
+    section += "<table><tr><th>round</th><th>contributors</th><th>training loss</th><th>validation loss</th><th>validation accuracy</th></tr>";
     let number =
         |value: Option<f64>| value.map_or_else(|| "none".to_owned(), |value| format!("{value:.3}"));
-    for round in history {
+    for round in &summary.history {
         let contributors = round
             .contributors
             .iter()
@@ -167,37 +122,16 @@ fn curves(history: &[RoundRecord], summary: &Summary) -> String {
             leak_warning(summary)
         );
     }
-    section + "</table>"
+    Ok(section + "</table>")
 }
 
-/// A few slices of every hospital: right and wrong ones as they come.
-fn slices(shown: &[ShownSlice], names: &[&str]) -> anyhow::Result<String> {
-    let mut section = "<h2>Some test slices</h2><div class=\"slices\">".to_owned();
-    let step = shown.len().div_ceil(MOST_SLICES).max(1);
-    for slice in shown.iter().step_by(step) {
-        let verdict = if slice.prediction == slice.label {
-            "right"
-        } else {
-            "WRONG"
-        };
-        let probability = slice
-            .probabilities
-            .get(slice.prediction)
-            .copied()
-            .unwrap_or(0.0);
-        let _ = write!(
-            section,
-            "<figure><img width=\"160\" height=\"160\" alt=\"axial slice\" src=\"{}\"><figcaption>hospital {}, patient {}<br>true: {}<br>\
-             predicted: {} ({probability:.2}), {verdict}</figcaption></figure>",
-            data_address(&slice.slice)?,
-            slice.hospital,
-            escape(&slice.patient),
-            names.get(slice.label).copied().unwrap_or("?"),
-            names.get(slice.prediction).copied().unwrap_or("?")
-        );
-    }
-    Ok(section
-        + "</div><p class=\"note\">The front of the head is up, the patient's right side is on the left.</p>")
+fn slices(picture: &Picture) -> Result<String, PictureError> {
+    Ok(format!(
+        "<h2>Where the model looks</h2>{}<p class=\"note\">Beside each slice, where in it the evidence for the predicted class lies. \
+         Every map has a scale of its own: heat cannot be compared between slices. The front of the head is up, the patient's \
+         right side is on the left.</p>",
+        picture.inline()?
+    ))
 }
 
 fn costs(summary: &Summary) -> String {
@@ -247,11 +181,28 @@ fn costs(summary: &Summary) -> String {
     section
 }
 
-fn data(summary: &Summary, warnings: &[String]) -> String {
+fn data(summary: &Summary, classes: &[&str], warnings: &[String]) -> String {
     let mut section = "<h2>Data</h2>".to_owned();
     if summary.data == "phantom" {
         section += "<p>A phantom: heads and lesions made up from a seed. What is reached on it says nothing about patients.</p>";
     }
+    let _ = write!(
+        section,
+        "<table><caption>Patients by hospital (partition {})</caption><tr><th>hospital</th>",
+        summary.partition
+    );
+    for class in classes {
+        let _ = write!(section, "<th>{class}</th>");
+    }
+    section += "<th>all</th></tr>";
+    for (hospital, counts) in (1..).zip(&summary.patients_by_hospital) {
+        let _ = write!(section, "<tr><th>{hospital}</th>");
+        for count in counts {
+            let _ = write!(section, "<td>{count}</td>");
+        }
+        let _ = write!(section, "<td>{}</td></tr>", counts.iter().sum::<usize>());
+    }
+    section += "</table>";
     if !warnings.is_empty() {
         section += "<ul>";
         for warning in warnings {
@@ -264,21 +215,11 @@ fn data(summary: &Summary, warnings: &[String]) -> String {
 
 fn footer(summary: &Summary) -> String {
     format!(
-        "<footer><p>Model hash <code>{}</code>. Version {}. The model is in model.safetensors, its card in model.json, all numbers in \
-         summary.json and metrics.jsonl, the signed chain of rounds in transcript.jsonl.</p></footer>",
+        "<footer><p>Model hash <code>{}</code>. Version {}. The model is in model.safetensors, its card in model.json, the pictures \
+         in the folder pictures, all numbers in summary.json and metrics.jsonl, the signed chain of rounds in transcript.jsonl.</p></footer>",
         summary.agreement.model_hash, summary.code_version
     )
 }
-
-/// Names of files and patients are anybody's text.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
-}
-
-const MOST_SLICES: usize = 12;
 
 const PROTECTION: &str = "<h2>What is protected from whom</h2>\
 <p>With sealed updates, the coordinator sees no update, not even their sum, and no hospital sees another's; every hospital sees the \
@@ -294,18 +235,6 @@ main{max-width:62rem;margin:0 auto;padding:1rem 1.5rem}\
 h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem;border-bottom:1px solid #888}\
 table{border-collapse:collapse;margin:.6rem 1.5rem .6rem 0}th,td{border:1px solid #888;padding:.2rem .6rem;text-align:right}\
 th:first-child{text-align:left}caption{text-align:left;font-weight:600;padding:.2rem 0}\
-.side-by-side{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-start}svg{width:29rem;max-width:100%}\
-svg text{font:12px system-ui,sans-serif;fill:#111}svg .title{font-weight:600}svg .grid{stroke:#bbb;stroke-width:1}\
-.slices{display:flex;flex-wrap:wrap;gap:1rem}figure{margin:0;width:160px}figcaption{font-size:.8rem;line-height:1.35}\
+.side-by-side{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-start}svg{max-width:100%;height:auto}\
 .warning{border-left:5px solid #111;padding-left:.7rem}.note{font-size:.85rem}code{word-break:break-all}\
 @media print{main{max-width:none}}";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn text_of_others_stays_text() {
-        assert_eq!(escape("<b a=\"1\">&"), "&lt;b a=&quot;1&quot;&gt;&amp;");
-    }
-}

@@ -4,13 +4,12 @@ use std::{collections::BTreeMap, path::Path, sync::OnceLock};
 
 use anyhow::{Context, bail};
 use model::data::{Cohort, Cuts, LoadOptions, Patient, SplitKind, load_cohort};
-use rand::{SeedableRng, seq::SliceRandom};
-use rand_chacha::ChaCha20Rng;
 
 use super::{
+    partition::Dealing,
     plan::{DataSource, Plan},
     progress::Progress,
-    seeds::{partition_seed, phantom_seed},
+    seeds::phantom_seed,
 };
 use crate::phantom::{self, PhantomSettings};
 
@@ -18,6 +17,8 @@ use crate::phantom::{self, PhantomSettings};
 pub struct Cohorts {
     /// Patients by hospital.
     pub by_hospital: Vec<Vec<Patient>>,
+    /// How many each hospital has of each class: `[hospital][class]`.
+    pub counts: Vec<Vec<usize>>,
     /// What was left out or is odd about the data, for people.
     pub warnings: Vec<String>,
     /// Rows of the clinical table that have no images.
@@ -29,7 +30,7 @@ pub struct Cohorts {
 /// # Errors
 /// Data that cannot be read, too few patients for the hospitals or the split.
 pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
-    let (patients, warnings, rows_without_images) = match &plan.source {
+    let (patients, mut warnings, rows_without_images) = match &plan.source {
         DataSource::Phantom { patients, slices } => {
             let settings = PhantomSettings {
                 patients: *patients,
@@ -69,14 +70,35 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
     task.require_every_class(scores, Cuts::default()).context(
         "nothing can learn a class that nobody has: choose the other --task, or more or other patients",
     )?;
-    let parts = deal_equally(&classes, hospitals, plan.seed);
-    let fewest = parts.iter().map(Vec::len).min().unwrap_or(0);
-    if plan.split == SplitKind::Patient && fewest < FEWEST_TO_SPLIT {
-        bail!(
-            "a hospital with {fewest} patients cannot split by patient, which takes {FEWEST_TO_SPLIT}: use --split slice (slices of \
-             one patient can then fall on both sides of the cut), or fewer hospitals"
+    let scanners: Option<Vec<usize>> = match &plan.source {
+        DataSource::Phantom { .. } => Some((0..patients.len()).map(phantom::scanner).collect()),
+        DataSource::Folder(_) => None,
+    };
+    let dealt = plan.partition.deal(&Dealing {
+        classes: &classes,
+        scanners: scanners.as_deref(),
+        hospitals,
+        fewest: fewest_to_split(&patients, plan.split),
+        seed: plan.seed,
+    })?;
+    if dealt.moved > 0 {
+        let remark = format!(
+            "--partition {}: {} patients of the largest hospitals went to others, which would have had too few to train on",
+            plan.partition, dealt.moved
         );
+        progress.line(&remark);
+        warnings.push(remark);
     }
+    let parts = dealt.parts;
+    let counts = parts.iter().map(|part| {
+        let of_class = |class| {
+            part.iter()
+                .filter(|&&index| classes[index] == class)
+                .count()
+        };
+        (0..task.classes()).map(of_class).collect()
+    });
+    let counts = counts.collect();
     let mut patients: BTreeMap<usize, Patient> = patients.into_iter().enumerate().collect();
     let take = |index: &usize| patients.remove(index).expect("every patient is dealt once");
     let by_hospital = parts.iter().map(Vec::as_slice).map({
@@ -85,6 +107,7 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
     });
     Ok(Cohorts {
         by_hospital: by_hospital.collect(),
+        counts,
         warnings,
         rows_without_images,
     })
@@ -123,70 +146,23 @@ pub fn account(cohort: &Cohort) -> Vec<String> {
         .collect()
 }
 
-/// The partition `equal`: patients, given by their classes, are shuffled within their class and dealt one by one, class after
-/// class, so that hospitals have the same number of patients, and of each class, to within one. Each part is sorted.
-pub fn deal_equally(classes: &[usize], hospitals: usize, seed: u64) -> Vec<Vec<usize>> {
-    let mut of_class: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (patient, &class) in classes.iter().enumerate() {
-        of_class.entry(class).or_default().push(patient);
-    }
-    let mut rng = ChaCha20Rng::seed_from_u64(partition_seed(seed));
-    let mut parts = vec![Vec::new(); hospitals];
-    let mut next = (0..hospitals).cycle();
-    for mut patients in of_class.into_values() {
-        patients.shuffle(&mut rng);
-        for patient in patients {
-            parts[next.next().expect("endless")].push(patient);
+/// Patients that give a hospital's split what it asks for.
+fn fewest_to_split(patients: &[Patient], split: SplitKind) -> usize {
+    match split {
+        SplitKind::Patient => FEWEST_TO_SPLIT,
+        SplitKind::Slice => {
+            let slices = patients.iter().map(|patient| patient.slices.len()).min();
+            FEWEST_TO_SPLIT.div_ceil(slices.unwrap_or(1).max(1))
         }
     }
-    for part in &mut parts {
-        part.sort_unstable();
-    }
-    parts
 }
 
-/// As the model's split asks.
+/// Patients or slices, as the model's split asks.
 const FEWEST_TO_SPLIT: usize = 4;
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn hospitals_get_equal_parts_of_every_class() {
-        let classes: Vec<usize> = (0..121)
-            .map(|patient| usize::from(patient % 7 < 3))
-            .collect();
-        let parts = deal_equally(&classes, 5, 1);
-        let mut all: Vec<usize> = parts.concat();
-        all.sort_unstable();
-        assert!(all.into_iter().eq(0..121));
-        let spread = |counts: Vec<usize>| {
-            counts.iter().max().expect("five") - counts.iter().min().expect("five")
-        };
-        assert!(spread(parts.iter().map(Vec::len).collect()) <= 1);
-        for class in 0..2 {
-            assert!(
-                spread(
-                    parts
-                        .iter()
-                        .map(|part| part
-                            .iter()
-                            .filter(|&&patient| classes[patient] == class)
-                            .count())
-                        .collect()
-                ) <= 1
-            );
-        }
-        assert!(parts.iter().all(|part| part.is_sorted()));
-    }
-
-    #[test]
-    fn another_seed_deals_otherwise() {
-        let classes = vec![0; 30];
-        assert_eq!(deal_equally(&classes, 3, 1), deal_equally(&classes, 3, 1));
-        assert_ne!(deal_equally(&classes, 3, 1), deal_equally(&classes, 3, 2));
-    }
 
     #[test]
     fn a_class_that_nobody_has_is_named_with_the_way_out() {

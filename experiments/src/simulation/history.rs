@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crypto::sealed_sum::HospitalId;
 use protocol::manifest::Task;
 use serde::Serialize;
 
@@ -16,11 +17,24 @@ pub struct RoundRecord {
     pub train_loss: Option<f64>,
     /// Of the evaluation's sum; none in a round without one.
     pub validation: Option<Validation>,
+    /// Each hospital by itself, which only a simulation sees: what the sum is the sum of.
+    pub by_hospital: Vec<HospitalRecord>,
     /// Seconds since the start when the round was over.
     pub seconds: f64,
 }
 
-/// The common model on all validation sets.
+/// One hospital in a learning round.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HospitalRecord {
+    /// Its number.
+    pub hospital: u8,
+    /// Mean loss of its last epoch's batches.
+    pub train_loss: Option<f64>,
+    /// The common model on its validation set.
+    pub validation: Option<Validation>,
+}
+
+/// The common model on all validation sets, or on one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Validation {
     /// Mean cross-entropy of a slice, classes unweighted.
@@ -42,33 +56,30 @@ impl History {
         (record.round, record.contributors, record.seconds) = (round, contributors, seconds);
     }
 
-    /// An evaluation was opened: its counters, "contributions" first, in the manifest's order.
-    pub fn evaluated(&mut self, round: u32, task: Task, counters: &[u64], seconds: f64) {
-        let classes = task.classes();
+    /// An evaluation was opened: its counters, "contributions" first, in the manifest's order, and those that each hospital put
+    /// into the sum.
+    pub fn evaluated(
+        &mut self,
+        round: u32,
+        task: Task,
+        counters: &[u64],
+        by_hospital: &[(HospitalId, Vec<u64>)],
+        seconds: f64,
+    ) {
         let record = self.0.entry(round).or_default();
         record.seconds = seconds;
-        let Some((counts, rest)) = counters
-            .get(1..)
-            .and_then(|counters| counters.split_at_checked(classes * classes))
-        else {
-            return;
-        };
-        let &[validation_loss, training_loss, steps] = rest else {
-            return;
-        };
-        let confusion: Vec<Vec<u64>> = counts.chunks_exact(classes).map(<[u64]>::to_vec).collect();
-        let slices: u64 = counts.iter().sum();
-        let right: u64 = (0..classes).map(|class| confusion[class][class]).sum();
-        let mean = |sum: u64, count: u64| sum as f64 / FIXED_POINT / count as f64;
-        if slices > 0 {
-            let accuracy = right as f64 / slices as f64;
-            record.validation = Some(Validation {
-                loss: mean(validation_loss, slices),
-                accuracy,
-                confusion,
-            });
+        if let Some((train_loss, validation)) = read(task, counters) {
+            (record.train_loss, record.validation) = (train_loss, validation);
         }
-        record.train_loss = (steps > 0).then(|| mean(training_loss, steps));
+        let own = by_hospital.iter().filter_map(|(hospital, counters)| {
+            let (train_loss, validation) = read(task, counters)?;
+            Some(HospitalRecord {
+                hospital: hospital.get(),
+                train_loss,
+                validation,
+            })
+        });
+        record.by_hospital = own.collect();
     }
 
     /// The record of one round.
@@ -82,12 +93,35 @@ impl History {
     }
 }
 
+/// Training loss and validation, from the counters of an evaluation; none if there are not as many as there must be.
+fn read(task: Task, counters: &[u64]) -> Option<(Option<f64>, Option<Validation>)> {
+    let classes = task.classes();
+    let (counts, rest) = counters.get(1..)?.split_at_checked(classes * classes)?;
+    let &[validation_loss, training_loss, steps] = rest else {
+        return None;
+    };
+    let confusion: Vec<Vec<u64>> = counts.chunks_exact(classes).map(<[u64]>::to_vec).collect();
+    let slices: u64 = counts.iter().sum();
+    let right: u64 = (0..classes).map(|class| confusion[class][class]).sum();
+    let mean = |sum: u64, count: u64| sum as f64 / FIXED_POINT / count as f64;
+    let validation = (slices > 0).then(|| Validation {
+        loss: mean(validation_loss, slices),
+        accuracy: right as f64 / slices as f64,
+        confusion,
+    });
+    Some(((steps > 0).then(|| mean(training_loss, steps)), validation))
+}
+
 /// Losses are counted in 1/65536 (the manifest's list of counters).
 const FIXED_POINT: f64 = 65_536.0;
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn id(number: u8) -> HospitalId {
+        HospitalId::new(number).expect("in range")
+    }
 
     #[test]
     fn an_evaluation_is_read_from_its_counters() {
@@ -97,6 +131,11 @@ mod tests {
             1,
             Task::Binary,
             &[2, 30, 10, 5, 55, 65_536 * 50, 65_536 * 12, 24],
+            &[
+                (id(1), vec![1, 10, 0, 0, 10, 65_536 * 5, 65_536 * 2, 8]),
+                (id(3), vec![1, 20, 10, 5, 45, 65_536 * 45, 65_536 * 10, 16]),
+                (id(4), vec![1, 2]),
+            ],
             3.0,
         );
         let record = history.round(1).expect("kept");
@@ -105,6 +144,21 @@ mod tests {
         let validation = record.validation.as_ref().expect("evaluated");
         assert_eq!((validation.loss, validation.accuracy), (0.5, 0.85));
         assert_eq!(validation.confusion, [[30, 10], [5, 55]]);
+        let own: Vec<_> = record
+            .by_hospital
+            .iter()
+            .map(|own| {
+                (
+                    own.hospital,
+                    own.train_loss,
+                    own.validation.as_ref().map(|of| of.accuracy),
+                )
+            })
+            .collect();
+        assert_eq!(
+            own,
+            [(1, Some(0.25), Some(1.0)), (3, Some(0.625), Some(0.8125))]
+        );
     }
 
     #[test]

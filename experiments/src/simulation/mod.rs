@@ -15,6 +15,7 @@ mod hospital;
 mod interruptions;
 mod observer;
 mod output;
+mod partition;
 mod plain_updates;
 mod plan;
 mod progress;
@@ -32,15 +33,16 @@ use anyhow::{Context, bail};
 use protocol::manifest::Manifest;
 
 pub use self::{
-    cohorts::{account, deal_equally, read_folder},
+    cohorts::{account, read_folder},
     fault_plan::{FaultPlan, FaultPlanError, PlannedDrop},
-    history::{RoundRecord, Validation},
+    history::{HospitalRecord, RoundRecord, Validation},
+    partition::{Partition, PartitionError, deal_equally},
     plan::{DataSource, Plan, PlanError, model_task},
     progress::Progress,
     seeds::phantom_seed,
     summary::{Agreement, Bytes, ConditioningSummary, Scores, Seconds, Sum, Summary, TestSummary},
     table::{leak_warning, sums_in_words},
-    test_metrics::{ShownSlice, TestResult},
+    test_metrics::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, ShownSlice, TestResult},
 };
 use self::{
     federation::HospitalParts, hospital::HospitalData, observer::Observer, output::Output,
@@ -75,10 +77,11 @@ pub fn simulate(options: &SimulateOptions) -> anyhow::Result<()> {
             .line("INSECURE: --updates plain averages updates in the clear, for comparison only");
     }
     let output = Output::new(&plan.out)?;
-    let cohorts = cohorts::cohorts(&plan, &progress)?;
+    let mut cohorts = cohorts::cohorts(&plan, &progress)?;
+    let patients = std::mem::take(&mut cohorts.by_hospital);
     let data: Vec<HospitalData> = plan
         .hospital_ids()
-        .zip(cohorts.by_hospital)
+        .zip(patients)
         .map(|(id, patients)| HospitalData::new(id, patients, &plan))
         .collect::<anyhow::Result<_>>()?;
     let steps = data
@@ -97,7 +100,7 @@ pub fn simulate(options: &SimulateOptions) -> anyhow::Result<()> {
         &run,
         &test,
         began.elapsed().as_secs_f64(),
-        cohorts.rows_without_images,
+        &cohorts,
     );
     write_files(
         &output,
@@ -177,18 +180,21 @@ fn write_files(
     output.write_json("summary.json", summary)?;
     output.write_json_lines("metrics.jsonl", &summary::metrics_lines(run))?;
     output.write_json_lines("transcript.jsonl", &run.transcript)?;
-    let card = report::ModelCard::new(plan, manifest, summary);
-    report::write_model(
+    let hash = report::write_model(
         &output.path("model.safetensors"),
         manifest,
         run.model.values(),
-        &card,
+        summary,
     )?;
+    let card = report::ModelCard::new(plan, manifest, summary, hash);
     output.write_json("model.json", &card)?;
-    output.write(
-        "report.html",
-        report::html(summary, plan, test, warnings)?.as_bytes(),
-    )
+    let classes = participant::hospital_data::model_task(plan.run.task).class_names();
+    let pictures = report::RunPictures::new(summary, classes, test)?;
+    for picture in pictures.all() {
+        output.write(&format!("pictures/{}.png", picture.name), &picture.png()?)?;
+    }
+    let page = report::html(summary, classes, &pictures, warnings)?;
+    output.write("report.html", page.as_bytes())
 }
 
 /// A run that ended, but not as it must: its files are there to look at.

@@ -146,8 +146,13 @@ impl Observer {
                     .round(round)
                     .is_some_and(|record| record.validation.is_none()) =>
             {
-                self.history
-                    .evaluated(round, self.manifest.task, &opened.sum.counters, seconds);
+                self.history.evaluated(
+                    round,
+                    self.manifest.task,
+                    &opened.sum.counters,
+                    &self.sums.evaluations(opened),
+                    seconds,
+                );
                 self.tell_round(round);
             }
             Purpose::Update | Purpose::Evaluation => {}

@@ -58,12 +58,16 @@ impl Output {
         self.finished().join(name)
     }
 
-    /// Writes a file.
+    /// Writes a file, and makes the folder that its name asks for.
     ///
     /// # Errors
     /// What the system says.
     pub fn write(&self, name: &str, contents: &[u8]) -> anyhow::Result<()> {
-        fs::write(self.path(name), contents).with_context(|| format!("cannot write {name}"))
+        let path = self.path(name);
+        let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
+        folder
+            .and_then(|()| fs::write(path, contents))
+            .with_context(|| format!("cannot write {name}"))
     }
 
     /// Writes a file of JSON.

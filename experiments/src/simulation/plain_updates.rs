@@ -104,11 +104,13 @@ pub fn run(
         let counters = in_parallel(&mut hospitals, &slots, |hospital| {
             hospital.evaluate(manifest, &model)
         })?;
-        let sum = beside::add_counters(counters.into_iter().map(|(_, counters)| Some(counters)));
+        let lists = counters.iter().map(|(_, counters)| Some(counters.clone()));
+        let sum = beside::add_counters(lists);
         history.evaluated(
             round,
             manifest.task,
             &sum.unwrap_or_default(),
+            &counters,
             began.elapsed().as_secs_f64(),
         );
         if let Some(record) = history.round(round) {

@@ -12,7 +12,10 @@ use model::{
 };
 use protocol::manifest::{Conditioning, Task};
 
-use super::fault_plan::{FaultPlan, FaultPlanError};
+use super::{
+    fault_plan::{FaultPlan, FaultPlanError},
+    partition::{Partition, PartitionError},
+};
 use crate::{
     cache_folder::slice_cache,
     commands::{ConditioningName, ProfileName, SimulateOptions, SplitName, TaskName, UpdatesName},
@@ -30,6 +33,8 @@ pub struct Plan {
     pub source: DataSource,
     /// What is read of a folder, and which contrasts of the phantom are made.
     pub loading: LoadOptions,
+    /// Which hospital has which patients.
+    pub partition: Partition,
     /// How each hospital cuts its patients.
     pub split: SplitKind,
     /// The conditioning as it was asked for, for the summary.
@@ -109,6 +114,9 @@ impl Plan {
             }
         };
         let (source, remarks) = source(options)?;
+        if options.partition == Partition::Scanner && matches!(source, DataSource::Folder(_)) {
+            return Err(PartitionError::NoScanners.into());
+        }
         let out = options
             .out
             .clone()
@@ -128,6 +136,7 @@ impl Plan {
             hospitals: options.hospitals,
             source,
             loading: loading(options)?,
+            partition: options.partition,
             split: match options.split {
                 SplitName::Patient => SplitKind::Patient,
                 SplitName::Slice => SplitKind::Slice,
@@ -332,6 +341,9 @@ pub enum PlanError {
     /// Drops that leave too few hospitals, or do not exist.
     #[error(transparent)]
     Faults(#[from] FaultPlanError),
+    /// A partition that the data does not allow.
+    #[error(transparent)]
+    Partition(#[from] PartitionError),
     /// No device of that name.
     #[error("--device: {0}")]
     Device(#[from] DeviceError),
@@ -460,9 +472,27 @@ mod tests {
 
     #[test]
     fn flags_that_do_not_exist_yet_do_not_parse() {
-        for flag in ["--strategy", "--partition"] {
-            assert!(Line::try_parse_from(["simulate", flag, "equal"]).is_err());
-        }
+        assert!(Line::try_parse_from(["simulate", "--strategy", "fedavg"]).is_err());
+    }
+
+    #[test]
+    fn partitions_are_read_and_refused_where_the_data_does_not_tell() {
+        let plan = Plan::new(&options(&["--partition", "dirichlet:0.5"])).expect("playable");
+        assert_eq!(plan.partition, Partition::Dirichlet { alpha: 0.5 });
+        assert_eq!(options(&[]).partition, Partition::Equal);
+        let error = Line::try_parse_from(["simulate", "--partition", "dirichlet"]);
+        let error = error.err().expect("refused").to_string();
+        assert!(
+            error.contains("--partition") && error.contains("dirichlet:0.5"),
+            "{error}"
+        );
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().to_str().expect("text");
+        let refusal = refusal(&["--data", path, "--partition", "scanner"]);
+        assert!(
+            refusal.contains("--partition scanner") && refusal.contains("zipf"),
+            "{refusal}"
+        );
     }
 
     #[test]

@@ -201,6 +201,15 @@ impl SumCheck {
         Some(expected)
     }
 
+    /// The counters that each contributor put into the sum of an evaluation.
+    pub fn evaluations(&self, opened: &OpenedRound) -> Vec<(HospitalId, Vec<u64>)> {
+        let mut contributors = opened.contributors.clone();
+        contributors.sort_unstable();
+        let own = contributors.into_iter();
+        own.filter_map(|id| Some((id, self.evaluation_counters(id, opened.round)?)))
+            .collect()
+    }
+
     fn evaluation_counters(&self, id: HospitalId, round: u32) -> Option<Vec<u64>> {
         let recorded = self.recordings.evaluation(id, round)?;
         Some(evaluation_counters(&recorded.counts, recorded.training))

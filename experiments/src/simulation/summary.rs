@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use model::metrics::Metrics;
+use model::metrics::{Interval, Intervals, Metrics};
 use protocol::manifest::Manifest;
 use serde::Serialize;
 
 use super::{
+    cohorts::Cohorts,
     history::RoundRecord,
     plan::{DataSource, Plan},
     run::RunResult,
@@ -34,6 +35,10 @@ pub struct Summary {
     pub task: &'static str,
     /// `--split`.
     pub split: &'static str,
+    /// `--partition`.
+    pub partition: String,
+    /// Patients of each hospital by class: `[hospital][class]`.
+    pub patients_by_hospital: Vec<Vec<usize>>,
     /// `sealed`, or `plain`, which is insecure.
     pub updates: String,
     /// To the coordinator.
@@ -147,6 +152,12 @@ pub struct Scores {
     pub f1_macro: f64,
     /// Null with a class that does not occur.
     pub auroc: Option<f64>,
+    /// 95% interval of the accuracy, from bootstrap draws of patients.
+    pub accuracy_ci95: Option<Interval>,
+    /// The same of the macro F1.
+    pub f1_macro_ci95: Option<Interval>,
+    /// The same of the AUROC.
+    pub auroc_ci95: Option<Interval>,
     /// Share of the largest class.
     pub majority: f64,
     /// How many.
@@ -163,7 +174,7 @@ impl Summary {
         run: &RunResult,
         test: &TestResult,
         total_secs: f64,
-        rows_without_images: usize,
+        cohorts: &Cohorts,
     ) -> Self {
         let parameters = manifest.layout.parameters();
         let hospital_rounds = f64::from(plan.hospitals) * f64::from(manifest.rounds);
@@ -194,6 +205,8 @@ impl Summary {
                 .collect(),
             task: plan.task_name(),
             split: plan.split_name(),
+            partition: plan.partition.to_string(),
+            patients_by_hospital: cohorts.counts.clone(),
             updates: plan.updates.to_string(),
             upload: bytes(run.sent_bytes),
             download: bytes(run.received_bytes),
@@ -224,12 +237,16 @@ impl Summary {
                 ..run.seconds.clone()
             },
             test: TestSummary {
-                slice: Scores::new(&test.slice, test.majority_slice),
-                patient: Scores::new(&test.patient, test.majority_patient),
+                slice: Scores::new(&test.slice, &test.slice_intervals, test.majority_slice),
+                patient: Scores::new(
+                    &test.patient,
+                    &test.patient_intervals,
+                    test.majority_patient,
+                ),
             },
             history: run.history.clone(),
             peak_rss_bytes: peak_rss_bytes(),
-            rows_without_images,
+            rows_without_images: cohorts.rows_without_images,
             device: plan.device.to_string(),
             threads: plan.threads,
             code_version: env!("CARGO_PKG_VERSION"),
@@ -238,11 +255,14 @@ impl Summary {
 }
 
 impl Scores {
-    fn new(metrics: &Metrics, majority: f64) -> Self {
+    fn new(metrics: &Metrics, intervals: &Intervals, majority: f64) -> Self {
         Self {
             accuracy: metrics.confusion.accuracy(),
             f1_macro: metrics.confusion.macro_average().f1,
             auroc: metrics.auroc,
+            accuracy_ci95: intervals.accuracy,
+            f1_macro_ci95: intervals.f1_macro,
+            auroc_ci95: intervals.auroc,
             majority,
             count: metrics.confusion.total(),
             confusion: metrics.confusion.counts().to_vec(),

@@ -6,7 +6,7 @@ use crypto::sealed_sum::HospitalId;
 use model::{
     data::Slice,
     device::Device,
-    metrics::{Metrics, Prediction, per_patient},
+    metrics::{Intervals, Level, Metrics, Prediction, bootstrap, per_patient},
     train::Trainer,
 };
 use participant::{trainer::architecture, vault::conditioning::ConditionedWeights};
@@ -19,10 +19,16 @@ use super::{
 
 /// What the test shows.
 pub struct TestResult {
+    /// What the model says of every slice.
+    pub slices: Vec<Prediction>,
     /// Of every slice by itself.
     pub slice: Metrics,
+    /// 95% intervals of `slice`.
+    pub slice_intervals: Intervals,
     /// Of every patient by the mean of its slices.
     pub patient: Metrics,
+    /// 95% intervals of `patient`.
+    pub patient_intervals: Intervals,
     /// Share of the largest class among the patients: what guessing it would reach.
     pub majority_patient: f64,
     /// The same among the slices.
@@ -45,6 +51,8 @@ pub struct ShownSlice {
     pub probabilities: Vec<f32>,
     /// The most probable class.
     pub prediction: usize,
+    /// Grad-CAM for that class, pixel by pixel, 0 to 1.
+    pub attention: Box<[f32]>,
 }
 
 /// Evaluates the model on all test sets.
@@ -83,7 +91,13 @@ pub fn test(
                 probabilities,
             })
             .collect();
-        for example in set.examples {
+        let looked_at: Vec<(usize, usize)> = set
+            .examples
+            .iter()
+            .map(|example| (example.sample, own[example.sample].class()))
+            .collect();
+        let maps = trainer.grad_cam(&set.dataset, &looked_at, &values, filters.as_deref())?;
+        for (example, map) in set.examples.into_iter().zip(maps) {
             let prediction = &own[example.sample];
             shown.push(ShownSlice {
                 hospital,
@@ -92,6 +106,7 @@ pub fn test(
                 label: prediction.label,
                 probabilities: prediction.probabilities.clone(),
                 prediction: prediction.class(),
+                attention: map.pixels,
             });
         }
         patients_before += own
@@ -102,14 +117,23 @@ pub fn test(
         slices.extend(own);
     }
     let patients = per_patient(&slices);
+    let intervals = |level| bootstrap(&slices, classes, level, BOOTSTRAP_DRAWS, BOOTSTRAP_SEED);
     Ok(TestResult {
         slice: Metrics::of(&slices, classes),
         patient: Metrics::of(&patients, classes),
+        slice_intervals: intervals(Level::Slice),
+        patient_intervals: intervals(Level::Patient),
         majority_patient: majority(&patients, classes),
         majority_slice: majority(&slices, classes),
         shown,
+        slices,
     })
 }
+
+/// Draws of patients behind every interval.
+pub const BOOTSTRAP_DRAWS: usize = 1000;
+/// Of the draws: the same predictions have the same intervals.
+pub const BOOTSTRAP_SEED: u64 = 1;
 
 fn majority(predictions: &[Prediction], classes: usize) -> f64 {
     let count = |class| {

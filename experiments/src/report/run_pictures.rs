@@ -1,0 +1,172 @@
+//! The pictures of a run.
+
+use model::{
+    data::IMAGE_SIDE,
+    metrics::{Level, roc_band},
+};
+
+use crate::{
+    pictures::{
+        Curve, LearningChart, Picture, PictureError, Scale, SliceView, Spread, confusion, roc,
+        slices,
+    },
+    simulation::{
+        BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, HospitalRecord, RoundRecord, ShownSlice, Summary,
+        TestResult, leak_warning,
+    },
+};
+
+/// See the module.
+pub struct RunPictures {
+    /// Loss and accuracy by round.
+    pub learning: Vec<Picture>,
+    /// Of the test, by patient and by slice.
+    pub confusion: Vec<Picture>,
+    /// Of the test, by patient and by slice: of class 1 of two, of each of more against the rest.
+    pub roc: Vec<Picture>,
+    /// A few test slices, with where the model looks.
+    pub slices: Picture,
+}
+
+impl RunPictures {
+    /// Draws them. `classes` are the names of the classes.
+    ///
+    /// # Errors
+    /// What the plotting library says.
+    pub fn new(
+        summary: &Summary,
+        classes: &[&str],
+        test: &TestResult,
+    ) -> Result<Self, PictureError> {
+        let leak = leak_warning(summary);
+        Ok(Self {
+            learning: learning(&summary.history, leak)?,
+            confusion: [
+                ("confusion-patients", "Patients", &summary.test.patient),
+                ("confusion-slices", "Slices", &summary.test.slice),
+            ]
+            .map(|(name, title, scores)| {
+                confusion(name, &format!("{title}{leak}"), classes, &scores.confusion)
+            })
+            .into_iter()
+            .collect::<Result<_, _>>()?,
+            roc: curves(test, classes, leak)?,
+            slices: some_slices(&test.shown, classes)?,
+        })
+    }
+
+    /// All of them, to be written into files.
+    pub fn all(&self) -> impl Iterator<Item = &Picture> {
+        let scores = self.confusion.iter().chain(&self.roc);
+        self.learning.iter().chain(scores).chain([&self.slices])
+    }
+}
+
+fn learning(history: &[RoundRecord], leak: &str) -> Result<Vec<Picture>, PictureError> {
+    let curve = |name,
+                 of_all: fn(&RoundRecord) -> Option<f64>,
+                 of_one: fn(&HospitalRecord) -> Option<f64>| {
+        let spread = |round: &RoundRecord| {
+            let own: Vec<f64> = round.by_hospital.iter().filter_map(of_one).collect();
+            Spread::around(of_all(round)?, &own)
+        };
+        Curve {
+            name,
+            points: history.iter().map(spread).collect(),
+        }
+    };
+    let loss = vec![
+        curve(
+            "training loss",
+            |round| round.train_loss,
+            |own| own.train_loss,
+        ),
+        curve(
+            "validation loss",
+            |round| round.validation.as_ref().map(|all| all.loss),
+            |own| own.validation.as_ref().map(|all| all.loss),
+        ),
+    ];
+    let accuracy = vec![curve(
+        "validation accuracy",
+        |round| round.validation.as_ref().map(|all| all.accuracy),
+        |own| own.validation.as_ref().map(|all| all.accuracy),
+    )];
+    [
+        ("learning-loss", "Loss (cross-entropy)", Scale::Data, loss),
+        ("learning-accuracy", "Accuracy, by slice", Scale::Share, accuracy),
+    ]
+    .into_iter()
+    .map(|(name, title, scale, curves)| {
+        LearningChart {
+            name,
+            title: &format!("{title}{leak}"),
+            step: "round",
+            note: "Line: mean over the hospitals, weighted by size. Band: from the lowest hospital to the highest.",
+            scale,
+            curves,
+        }
+        .picture()
+    })
+    .collect()
+}
+
+fn curves(test: &TestResult, classes: &[&str], leak: &str) -> Result<Vec<Picture>, PictureError> {
+    let of_classes = if classes.len() == 2 {
+        1..2
+    } else {
+        0..classes.len()
+    };
+    let mut pictures = Vec::new();
+    for (name, title, level) in [
+        ("patients", "By patient", Level::Patient),
+        ("slices", "By slice", Level::Slice),
+    ] {
+        for class in of_classes.clone() {
+            let (draws, seed) = (BOOTSTRAP_DRAWS, BOOTSTRAP_SEED);
+            if let Some(curve) = roc_band(&test.slices, class, level, draws, seed) {
+                let class = classes[class];
+                pictures.push(roc(
+                    &format!("roc-{name}-{class}"),
+                    &format!("{title}: {class} against the rest{leak}"),
+                    &curve,
+                )?);
+            }
+        }
+    }
+    Ok(pictures)
+}
+
+/// Right and wrong ones as they come.
+fn some_slices(shown: &[ShownSlice], classes: &[&str]) -> Result<Picture, PictureError> {
+    let step = shown.len().div_ceil(MOST_SLICES).max(1);
+    let some = shown.iter().step_by(step);
+    let views: Vec<SliceView<'_>> = some.map(|slice| view(slice, classes)).collect();
+    slices("grad-cam", "Some test slices", &views)
+}
+
+fn view<'a>(slice: &'a ShownSlice, classes: &[&str]) -> SliceView<'a> {
+    let name = |class: usize| classes.get(class).copied().unwrap_or("?");
+    let probability = slice.probabilities.get(slice.prediction).copied();
+    let verdict = if slice.prediction == slice.label {
+        "right"
+    } else {
+        "WRONG"
+    };
+    SliceView {
+        pixels: &slice.slice.pixels,
+        side: IMAGE_SIDE,
+        attention: &slice.attention,
+        caption: vec![
+            format!("hospital {}, patient {}", slice.hospital, slice.patient),
+            format!("true: {}", name(slice.label)),
+            format!(
+                "predicted: {} ({:.2}), {verdict}",
+                name(slice.prediction),
+                probability.unwrap_or(0.0)
+            ),
+        ],
+    }
+}
+
+const MOST_SLICES: usize = 12;
