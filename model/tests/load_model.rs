@@ -125,7 +125,8 @@ impl Fixture {
         );
         let filters = Tensor::from_slice(&filters).view([BATCH as i64, 9]);
         let filters = (conditioning == Conditioning::Filters).then_some(&filters);
-        let logits = tch::no_grad(|| network.forward(&images, filters, &Mode::Evaluation));
+        let logits = tch::no_grad(|| network.forward(&images, filters, &Mode::Evaluation))
+            .expect("a few slices fit into memory");
         let mut flat = vec![0.0_f32; BATCH * CLASSES];
         logits.copy_data(&mut flat, BATCH * CLASSES);
         flat.chunks(CLASSES)

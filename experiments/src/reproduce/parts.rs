@@ -2,8 +2,8 @@
 
 use anyhow::{Context, bail};
 use model::data::{
-    Cuts, FEATURES, FeatureScaling, Patient, Sample, Split, SplitKind, Task, impute_and_scale,
-    split,
+    Cuts, FEATURES, Feature, FeatureScaling, Patient, Sample, Split, SplitKind, Task,
+    impute_and_scale, split,
 };
 
 use super::{cell::CellKey, filters::Features, seeds::split_seed};
@@ -152,9 +152,12 @@ fn features(patients: &[Patient], train: &[Sample]) -> Features {
             *mean = present.iter().sum::<f64>() / present.len() as f64;
         }
     }
+    let scaling = FeatureScaling::Unit {
+        ranges: Feature::RANGES,
+    };
     patients
         .iter()
-        .map(|patient| impute_and_scale(&patient.features, &means, FeatureScaling::Unit))
+        .map(|patient| impute_and_scale(&patient.features, &means, scaling))
         .collect()
 }
 

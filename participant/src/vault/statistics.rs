@@ -149,6 +149,7 @@ mod tests {
         features[1] = Some(33.3);
         let records = ClinicalRecords {
             features: vec![features; 7],
+            ranges: Feature::RANGES,
             in_training: vec![true; 7],
             class_counts: vec![7, 0],
         };
@@ -156,7 +157,11 @@ mod tests {
         assert_eq!((statistics.means[0], statistics.deviations[0]), (0.0, 0.0));
         assert!((statistics.means[1] - 33.3).abs() < 1e-2);
         let deviations = statistics.deviations;
-        for scaling in [FeatureScaling::Unit, FeatureScaling::ZScore { deviations }] {
+        let ranges = Feature::RANGES;
+        for scaling in [
+            FeatureScaling::Unit { ranges },
+            FeatureScaling::ZScore { deviations },
+        ] {
             let scaled = impute_and_scale(&features, &statistics.means, scaling);
             assert!(
                 scaled
