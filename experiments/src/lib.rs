@@ -8,7 +8,7 @@
 //! | [`pictures`] | curves, matrices and slices from plain numbers, for pages and as PNG files |
 //! | [`report`] | what a simulation leaves for people to read |
 //! | [`reproduce`] | the study repeated at one site, its tables beside ours |
-//! | [`bench`] | how long the cryptography takes, beside TenSEAL, and a training step, beside PyTorch |
+//! | [`mod@bench`] | how long the cryptography takes, beside TenSEAL, and a training step, beside PyTorch |
 //! | [`commands`] | the command line |
 //!
 //! The simulation runs the code that production runs and adds what only it can know: it sees every update, so it checks every

@@ -356,7 +356,7 @@ fn what_cannot_be_simulated_is_refused_before_anything_is_written() {
             &["t = 2", "m_min = 2"],
         ),
         (&["--data", "nowhere"], &["--data nowhere"]),
-        (&["--data", empty], &["--data", "clinical table"]),
+        (&["--data", empty], &["--data", "Looked for"]),
         (
             &["--data", empty, "--partition", "scanner"],
             &["--partition scanner", "zipf"],

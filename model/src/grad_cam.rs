@@ -36,7 +36,7 @@ impl HeatMap {
     }
 }
 
-/// Heat [B, 128, 128] of images [B, 1, 128, 128] for one class each, `classes` [B]; `filters` [B, 9]
+/// Heat `[B, 128, 128]` of images `[B, 1, 128, 128]` for one class each, `classes` of shape `[B]`; `filters` `[B, 9]`
 /// as in [`Network::forward`].
 ///
 /// # Errors

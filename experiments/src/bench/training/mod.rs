@@ -39,7 +39,7 @@ pub struct TrainingBench {
     pub profile: Profile,
     /// The Python to look for PyTorch in; without one, `python3` if there is one.
     pub python: Option<PathBuf>,
-    /// Rounds that count, of [`REPETITIONS`] steps each.
+    /// Rounds that count, of five steps each.
     pub rounds: usize,
     /// What time is read from.
     pub clock: Clock,
