@@ -173,6 +173,8 @@ fn split_of(
 
 #[cfg(test)]
 mod tests {
+    use model::data::Slice;
+
     use super::*;
 
     #[test]
@@ -191,7 +193,10 @@ mod tests {
                 None,
                 None,
             ],
-            slices: vec![],
+            slices: vec![Slice {
+                axial_index: 0,
+                pixels: [].into(),
+            }],
         };
         let patients = (0..12).map(|value| patient(f64::from(value))).collect();
         let plan = SplitPlan {

@@ -65,7 +65,7 @@ fn what_is_wrong_is_named_and_nothing_is_started() {
     );
     let said = refusal(&folder, &[]);
     assert!(
-        said.contains("hospital-1/data") && said.contains("clinical table"),
+        said.contains("hospital-1/data") && said.contains("clinical.csv"),
         "{said}"
     );
     fs::remove_file(folder.path().join("hospital-1/keys/tls.key")).expect("it is there");
