@@ -91,9 +91,13 @@ fn data_that_cannot_be_used_is_named() {
     let scan = fs::read_dir(&data)
         .expect("readable")
         .filter_map(Result::ok)
-        .find_map(|entry| fs::read_dir(entry.path()).ok()?.find_map(Result::ok))
-        .expect("the phantom has scans")
-        .path();
+        .filter_map(|entry| fs::read_dir(entry.path()).ok())
+        .flatten()
+        .filter_map(Result::ok)
+        .map(|file| file.path())
+        // T1, T2 and the masks lie beside it and are not read.
+        .find(|path| path.to_string_lossy().ends_with("-Flair.nii"))
+        .expect("the phantom has scans");
     fs::write(&scan, b"this is not a scan").expect("written");
     let settings = federation.hospital(1).join("participant.toml");
     federation.edit(&settings, "strict_data = false", "strict_data = true");
