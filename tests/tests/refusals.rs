@@ -96,7 +96,10 @@ fn data_that_cannot_be_used_is_named() {
         .filter_map(Result::ok)
         .map(|file| file.path())
         // T1, T2 and the masks lie beside it and are not read.
-        .find(|path| path.to_string_lossy().ends_with("-Flair.nii"))
+        .find(|path| {
+            let name = path.to_string_lossy();
+            name.ends_with("-Flair.nii") && !name.contains("LesionSeg")
+        })
         .expect("the phantom has scans");
     fs::write(&scan, b"this is not a scan").expect("written");
     let settings = federation.hospital(1).join("participant.toml");
