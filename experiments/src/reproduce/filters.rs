@@ -1,8 +1,8 @@
 //! Where the filters of a batch come from: CKKS products, or products in the clear, which are the oracle.
 //!
-//! Both release what a vault releases (PROTOCOL.md 5.4, step 6): the product, rounded to the nearest multiple of 2^-12, then
+//! Both release what a vault releases (PROTOCOL.md 5.4, step 6): the product, rounded to a multiple of 2^-12, then
 //! clipped. What is decrypted differs from the product in the clear by about 2^-36 (`hardened`) or 2^-30 (`study`), so that both
-//! round to the same filter, unless the product lies that near to the middle between two multiples: about one value in 2^24, or
+//! round to the same filter, unless the product lies that near to the boundary between two multiples: about one value in 2^24, or
 //! in 2^17. Such values are counted.
 
 use std::{error::Error, time::Instant};

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    BadFile, Contrast, DataError, Inventory, LoadOptions, ScanFiles, ScanSource,
+    Contrast, DataError, Inventory, LoadOptions, ScanFiles, ScanSource,
     clinical_table::{ClinicalTable, Wanted},
     folder::{entries, is_nifti, root_entries},
 };
@@ -37,31 +37,17 @@ pub(super) fn inventory(root: &Path, options: &LoadOptions) -> Result<Inventory,
         extra: &[],
         repeats: false,
     };
-    let mut table = ClinicalTable::read(&root.join(TABLE), wanted)?;
-    let (mut inventory, rows) = Inventory::of(&mut table);
-    let mut subjects: BTreeMap<_, _> = found
+    let table = ClinicalTable::read(&root.join(TABLE), wanted)?;
+    let subjects: BTreeMap<_, _> = found
         .iter()
         .filter_map(|(name, path)| Some((label("sub-", name)?, path)).filter(|_| path.is_dir()))
         .collect();
-    for id in &table.refused {
-        subjects.remove(label("sub-", id).unwrap_or(id));
-    }
-    for row in rows {
-        let subject = label("sub-", &row.id).unwrap_or(&row.id);
-        let Some(folder) = subjects.remove(subject) else {
-            inventory.add(row, vec![]);
-            continue;
-        };
-        match scans_of(folder, options, &mut inventory.report.warnings) {
-            Ok(scans) => inventory.add(row, scans),
-            Err(error) => inventory.report.bad_files.push(BadFile {
-                path: folder.clone(),
-                reason: error.to_string(),
-            }),
-        }
-    }
-    inventory.report.images_without_row = subjects.into_values().cloned().collect();
-    Ok(inventory)
+    Ok(Inventory::of_folders(
+        table,
+        subjects,
+        |id| label("sub-", id).unwrap_or(id),
+        |folder, _, warnings| scans_of(folder, options, warnings),
+    ))
 }
 
 fn scans_of(

@@ -1,9 +1,13 @@
 //! What a data folder holds, before any image is read.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fmt, io,
+    path::{Path, PathBuf},
+};
 
 use super::{
-    Contrast, Edss, FEATURES, LoadReport, Scan, ScanError,
+    BadFile, Contrast, Edss, FEATURES, LoadReport, Scan, ScanError,
     clinical_table::{ClinicalRow, ClinicalTable},
     dicom::series_extent,
     read_dicom, read_nifti,
@@ -35,6 +39,37 @@ impl Inventory {
             },
         };
         (inventory, rows)
+    }
+
+    /// Each row of the table with the folder of its patient, for layouts with a folder a patient and a file a scan.
+    ///
+    /// `folders` go by the names of their patients, which `name` makes of an ID of the table. Rows without a folder, and folders
+    /// without a row, are counted in the report.
+    pub(super) fn of_folders(
+        mut table: ClinicalTable,
+        mut folders: BTreeMap<&str, &PathBuf>,
+        name: fn(&str) -> &str,
+        mut scans_of: impl FnMut(&Path, &str, &mut Vec<String>) -> io::Result<Vec<ScanSource>>,
+    ) -> Self {
+        let (mut inventory, rows) = Self::of(&mut table);
+        for id in &table.refused {
+            folders.remove(name(id));
+        }
+        for row in rows {
+            let Some(folder) = folders.remove(name(&row.id)) else {
+                inventory.add(row, vec![]);
+                continue;
+            };
+            match scans_of(folder, &row.id, &mut inventory.report.warnings) {
+                Ok(scans) => inventory.add(row, scans),
+                Err(error) => inventory.report.bad_files.push(BadFile {
+                    path: folder.clone(),
+                    reason: error.to_string(),
+                }),
+            }
+        }
+        inventory.report.images_without_row = folders.into_values().cloned().collect();
+        inventory
     }
 
     /// A patient with these scans; one without any is counted as such.

@@ -8,7 +8,7 @@
 use std::{collections::BTreeMap, io, path::Path};
 
 use super::{
-    BadFile, Contrast, DataError, Inventory, LoadOptions, ScanFiles, ScanSource,
+    Contrast, DataError, Inventory, LoadOptions, ScanFiles, ScanSource,
     clinical_table::{ClinicalTable, Wanted},
     folder::{entries, find_table, patient_id, root_entries},
 };
@@ -26,30 +26,17 @@ pub(super) fn inventory(root: &Path, options: &LoadOptions) -> Result<Inventory,
         extra: &[],
         repeats: false,
     };
-    let mut table = ClinicalTable::read(&find_table(root, &found)?, wanted)?;
-    let (mut inventory, rows) = Inventory::of(&mut table);
-    let mut folders: BTreeMap<_, _> = found
+    let table = ClinicalTable::read(&find_table(root, &found)?, wanted)?;
+    let folders: BTreeMap<_, _> = found
         .iter()
         .filter_map(|(name, path)| Some((patient_id(name)?, path)).filter(|_| path.is_dir()))
         .collect();
-    for id in &table.refused {
-        folders.remove(id.as_str());
-    }
-    for row in rows {
-        let Some(folder) = folders.remove(row.id.as_str()) else {
-            inventory.add(row, vec![]);
-            continue;
-        };
-        match scans_of(folder, &row.id, options, &mut inventory.report.warnings) {
-            Ok(scans) => inventory.add(row, scans),
-            Err(error) => inventory.report.bad_files.push(BadFile {
-                path: folder.clone(),
-                reason: error.to_string(),
-            }),
-        }
-    }
-    inventory.report.images_without_row = folders.into_values().cloned().collect();
-    Ok(inventory)
+    Ok(Inventory::of_folders(
+        table,
+        folders,
+        |id| id,
+        |folder, id, warnings| scans_of(folder, id, options, warnings),
+    ))
 }
 
 /// The scan of every contrast asked for.

@@ -347,13 +347,18 @@ pub fn weight_gradient<'a>(
     gradient
 }
 
-/// Rounds to the nearest multiple of 2^-12 and clips to [-1, 1]: what leaves the vault (PROTOCOL.md 5.4, 6.).
+/// Rounds to a multiple of 2^-12 and clips to [-1, 1]: what leaves the vault (PROTOCOL.md 5.4, 6.).
+///
+/// The boundaries lie a little above the middles between multiples. Many features are 0 or 1 and W is an f32, so that W f *is* a
+/// middle far more often than chance has it; there the sign of the decryption's error would decide, and tell (THREATS.md 7).
 ///
 /// # Panics
 /// With fewer than nine products.
 pub fn release(product: &[f64]) -> Filter {
     std::array::from_fn(|entry| {
-        ((product[entry] * GRID).round_ties_even() / GRID).clamp(-1.0, 1.0) as f32
+        let multiple = (product[entry] * GRID - BOUNDARY_SHIFT).round_ties_even();
+        // Adding zero makes -0 a zero like the others.
+        ((multiple + 0.0) / GRID).clamp(-1.0, 1.0) as f32
     })
 }
 
@@ -383,6 +388,8 @@ pub const LARGEST_FEATURE: f64 = 8.0;
 /// A decrypted product that is further than this from the local one is refused (PROTOCOL.md 5.4, 5.).
 pub const LARGEST_ERROR: f64 = 1.0 / (1_u64 << 20) as f64;
 const GRID: f64 = 4096.0;
+/// In steps of the grid. A third of a power of two is at least a third of its step away from the points of any binary grid.
+const BOUNDARY_SHIFT: f64 = 1.0 / 768.0;
 const MOST_FAILURES: u32 = 3;
 /// Blocks of products that one key decrypts: 4 million values (PROTOCOL.md 5.5).
 pub const MOST_RELEASES: usize = 1000;
@@ -564,6 +571,22 @@ mod tests {
         let values = || released.filters.as_flattened().iter();
         assert!(values().all(|value| value.abs() <= 1.0 && (value * 4096.0).fract() == 0.0));
         assert!(values().any(|value| *value == 1.0) && values().any(|value| *value == -1.0));
+    }
+
+    #[test]
+    fn a_weight_in_the_middle_between_two_multiples_does_not_show_the_sign_of_the_error() {
+        for middle in [-1_320.5_f32, -0.5, 0.5, 1_023.5, 4_095.5] {
+            let weight = middle / 4096.0;
+            for neighbour in [weight.next_down(), weight, weight.next_up()] {
+                let product = f64::from(neighbour);
+                let error = 2.0_f64.powi(-34);
+                let [less, more] =
+                    [product - error, product + error].map(|w| release(&[w; FEATURES]));
+                assert_eq!(less, more, "{neighbour}");
+            }
+        }
+        let [less, more] = [-1e-9, 1e-9].map(|product| release(&[product; FEATURES])[0]);
+        assert_eq!((less.to_bits(), more.to_bits()), (0, 0), "no sign of zero");
     }
 
     #[test]
