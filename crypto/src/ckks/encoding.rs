@@ -2,6 +2,7 @@ use zeroize::Zeroizing;
 
 use super::rns::{Coefficient, RnsPolynomial};
 use super::{CkksError, Context};
+use crate::ring::row;
 use crate::rounding::nearest;
 
 /// Real numbers encoded as a polynomial, with the exact scale. Not encrypted: it may hold clinical data, and is
@@ -45,24 +46,23 @@ impl Plaintext {
         let plans = self.context.plans(self.level);
         let mut residues = self.polynomial.duplicate();
         let mut values = Zeroizing::new(vec![0.0; self.context.degree()]);
+        let mut digit = Zeroizing::new(vec![0_i64; self.context.degree()]);
+        let mut lifted = Zeroizing::new(vec![0; self.context.degree()]);
         let mut weight = 1.0;
         for (place, plan) in plans.iter().enumerate() {
             let prime = plan.modulus();
-            let digit: Zeroizing<Vec<i64>> = Zeroizing::new(
-                residues
-                    .row(place)
-                    .iter()
-                    .map(|&word| prime.centred(word))
-                    .collect(),
-            );
+            row::centred(&mut digit, residues.row(place), prime);
             for (other, other_plan) in plans.iter().enumerate().skip(place + 1) {
-                let (modulus, inverse) = (other_plan.modulus(), self.context.inverse(place, other));
-                for (word, &digit) in residues.row_mut(other).iter_mut().zip(&*digit) {
-                    let difference = modulus.subtract(*word, modulus.reduce_signed(digit));
-                    *word = inverse.multiply(difference);
-                }
+                let inverse = self.context.inverse(place, other);
+                row::lift(
+                    &mut lifted,
+                    residues.row(place),
+                    prime,
+                    other_plan.modulus(),
+                );
+                row::subtract_and_scale(residues.row_mut(other), &lifted, inverse);
             }
-            for (value, &digit) in values.iter_mut().zip(&*digit) {
+            for (value, &digit) in values.iter_mut().zip(digit.iter()) {
                 *value += digit as f64 * weight;
             }
             weight *= prime.value() as f64;

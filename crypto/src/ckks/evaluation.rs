@@ -1,7 +1,7 @@
 use super::ciphertext::Label;
 use super::rns::{Coefficient, RnsPolynomial};
 use super::{Ciphertext, CkksError, Context, QuadraticCiphertext, RelinearisationKey};
-use crate::ring::NttPlan;
+use crate::ring::{NttPlan, row};
 
 /// Computes on ciphertexts. Holds the room that key switching and rescaling need, so that repeated calls allocate
 /// nothing but their results.
@@ -28,24 +28,19 @@ use crate::ring::NttPlan;
 /// ```
 pub struct Evaluator {
     context: Context,
-    /// The sums over the digits, modulo all primes.
-    constant: RnsPolynomial,
-    linear: RnsPolynomial,
-    /// One row that is taken from one prime to another.
-    digit: RnsPolynomial<Coefficient>,
-    lifted: RnsPolynomial<Coefficient>,
+    /// A product of two linear polynomials in s: constant, linear and quadratic part.
+    product: [RnsPolynomial; 3],
+    switched: KeySwitch,
 }
 
 impl Evaluator {
     /// Makes the room.
     pub fn new(context: &Context) -> Self {
-        let (degree, rows) = (context.degree(), context.key_plans().len());
+        let rows = context.top_level() + 1;
         Self {
             context: context.clone(),
-            constant: RnsPolynomial::zero(degree, rows),
-            linear: RnsPolynomial::zero(degree, rows),
-            digit: RnsPolynomial::zero(degree, 1),
-            lifted: RnsPolynomial::zero(degree, 1),
+            product: std::array::from_fn(|_| RnsPolynomial::zero(context.degree(), rows)),
+            switched: KeySwitch::new(context),
         }
     }
 
@@ -88,20 +83,14 @@ impl Evaluator {
         left: &Ciphertext,
         right: &Ciphertext,
     ) -> Result<QuadraticCiphertext, CkksError> {
-        self.check_operands(left, right)?;
-        let label = Label {
-            scale: left.label.scale * right.label.scale,
-            ..left.label.clone()
-        };
+        let label = self.product_label(left, right)?;
         let plans = self.context.plans(label.level);
-        let mut linear = RnsPolynomial::product(&left.constant, &right.linear, plans);
-        linear.add_product(&left.linear, &right.constant, plans);
-        QuadraticCiphertext::from_parts(
-            label,
-            RnsPolynomial::product(&left.constant, &right.constant, plans),
-            linear,
-            RnsPolynomial::product(&left.linear, &right.linear, plans),
-        )
+        let [constant, linear, quadratic] =
+            [(); 3].map(|()| RnsPolynomial::zero(self.context.degree(), plans.len()));
+        let mut product = [constant, linear, quadratic];
+        set_product(&mut product, left, right, plans);
+        let [constant, linear, quadratic] = product;
+        QuadraticCiphertext::from_parts(label, constant, linear, quadratic)
     }
 
     /// The ordinary ciphertext of the same values: `d2 s^2` is replaced by the sum over the digits of `d2` times the
@@ -114,22 +103,18 @@ impl Evaluator {
         product: &QuadraticCiphertext,
         key: &RelinearisationKey,
     ) -> Result<Ciphertext, CkksError> {
-        self.context.check_same(&product.label.context)?;
-        product.label.check_key(&key.context, key.id)?;
-        let Label { level, .. } = product.label;
-        self.switch_key(&product.quadratic, level, key);
-        let special = self.context.special_place();
-        let mut constant = product.constant.duplicate();
-        let mut linear = product.linear.duplicate();
-        for (sum, switched) in [
-            (&mut constant, &mut self.constant),
-            (&mut linear, &mut self.linear),
-        ] {
-            divide(&self.context, switched, special, level, &mut self.lifted);
-            sum.add_assign(switched, self.context.plans(level));
-        }
+        let label = &product.label;
+        self.context.check_same(&label.context)?;
+        label.check_key(&key.context, key.id)?;
+        let switched = self.switched.switch(&product.quadratic, label.level, key);
+        let [constant, linear] =
+            [(&product.constant, 0), (&product.linear, 1)].map(|(polynomial, part)| {
+                let mut sum = polynomial.duplicate();
+                sum.add_assign(&switched[part], self.context.plans(label.level));
+                sum
+            });
         Ok(Ciphertext {
-            label: product.label.clone(),
+            label: label.clone(),
             constant,
             linear,
         })
@@ -141,29 +126,30 @@ impl Evaluator {
     /// If parameters differ, the level is 0, or the scale would become too small.
     pub fn rescale(&mut self, ciphertext: &Ciphertext) -> Result<Ciphertext, CkksError> {
         self.context.check_same(&ciphertext.label.context)?;
-        let Label { level, .. } = ciphertext.label;
-        let below = level.checked_sub(1).ok_or(CkksError::LastPrime)?;
-        let scale = self.context.rescaled(ciphertext.label.scale, level);
-        self.context.check_scale(scale, below)?;
+        let label = self.rescaled_label(&ciphertext.label)?;
         let [constant, linear] = [&ciphertext.constant, &ciphertext.linear].map(|polynomial| {
             let mut quotient = polynomial.duplicate();
-            divide(&self.context, &mut quotient, level, below, &mut self.lifted);
-            quotient.truncate(level);
+            let rows = label.level + 1;
+            divide(
+                &self.context,
+                &mut quotient,
+                &[rows],
+                rows,
+                &mut self.switched.room,
+            );
+            quotient.truncate(rows);
             quotient
         });
         Ok(Ciphertext {
-            label: Label {
-                level: below,
-                scale,
-                ..ciphertext.label.clone()
-            },
+            label,
             constant,
             linear,
         })
     }
 
     /// The coordinator's whole work on a block: the slot-wise product of two ciphertexts, relinearised and rescaled
-    /// (PROTOCOL 5.4, step 4).
+    /// (PROTOCOL 5.4, step 4). The special prime and the last one are divided by together, which rounds once where the three
+    /// steps one after another round twice.
     ///
     /// # Errors
     /// If parameters, keys or levels differ, there is no room for the product's scale, or no prime to drop.
@@ -173,84 +159,200 @@ impl Evaluator {
         right: &Ciphertext,
         key: &RelinearisationKey,
     ) -> Result<Ciphertext, CkksError> {
-        let product = self.multiply(left, right)?;
-        let product = self.relinearise(&product, key)?;
-        self.rescale(&product)
+        let label = self.product_label(left, right)?;
+        label.check_key(&key.context, key.id)?;
+        let rescaled = self.rescaled_label(&label)?;
+        let plans = self.context.plans(label.level);
+        set_product(&mut self.product, left, right, plans);
+        let [constant, linear] = self
+            .switched
+            .switch_and_rescale(&self.product, label.level, key);
+        Ok(Ciphertext {
+            label: rescaled,
+            constant,
+            linear,
+        })
+    }
+
+    /// What the product of two ciphertexts is labelled with.
+    fn product_label(&self, left: &Ciphertext, right: &Ciphertext) -> Result<Label, CkksError> {
+        self.check_operands(left, right)?;
+        let label = Label {
+            scale: left.label.scale * right.label.scale,
+            ..left.label.clone()
+        };
+        self.context.check_scale(label.scale, label.level)?;
+        Ok(label)
+    }
+
+    fn rescaled_label(&self, label: &Label) -> Result<Label, CkksError> {
+        let below = label.level.checked_sub(1).ok_or(CkksError::LastPrime)?;
+        let scale = self.context.rescaled(label.scale, label.level);
+        self.context.check_scale(scale, below)?;
+        Ok(Label {
+            level: below,
+            scale,
+            ..label.clone()
+        })
     }
 
     fn check_operands(&self, left: &Ciphertext, right: &Ciphertext) -> Result<(), CkksError> {
         self.context.check_same(&left.label.context)?;
         left.label.check_operand(&right.label)
     }
+}
 
-    /// The sums over the digits of a polynomial of a level times the key, modulo the primes of the level and the special
-    /// prime. The digits are the residues, centred.
-    fn switch_key(&mut self, polynomial: &RnsPolynomial, level: usize, key: &RelinearisationKey) {
-        let plans = self.context.key_plans();
-        let places = || (0..=level).chain([self.context.special_place()]);
-        for place in places() {
-            self.constant.row_mut(place).fill(0);
-            self.linear.row_mut(place).fill(0);
+/// `(c0 c0', c0 c1' + c1 c0', c1 c1')`.
+fn set_product(
+    [constant, linear, quadratic]: &mut [RnsPolynomial; 3],
+    left: &Ciphertext,
+    right: &Ciphertext,
+    plans: &[NttPlan],
+) {
+    constant.set_product(&left.constant, &right.constant, plans);
+    for ((prime, plan), row) in plans.iter().enumerate().zip(linear.rows_mut()) {
+        let products = [
+            (&left.constant, &right.linear),
+            (&left.linear, &right.constant),
+        ];
+        let products = products
+            .into_iter()
+            .map(|(left, right)| (left.row(prime), right.row(prime)));
+        row::sum_of_products(row, products, plan.modulus());
+    }
+    quadratic.set_product(&left.linear, &right.linear, plans);
+}
+
+/// Takes a polynomial from one key to another, and divides by primes.
+struct KeySwitch {
+    context: Context,
+    /// The digits, each modulo the prime it comes from.
+    coefficients: RnsPolynomial<Coefficient>,
+    /// The digits modulo one prime at a time.
+    digits: RnsPolynomial,
+    /// The sums over the digits of their products with the key, modulo all primes.
+    sums: [RnsPolynomial; 2],
+    /// For [`divide`].
+    room: [Vec<u64>; 2],
+}
+
+impl KeySwitch {
+    fn new(context: &Context) -> Self {
+        let (degree, primes) = (context.degree(), context.key_plans().len());
+        Self {
+            context: context.clone(),
+            coefficients: RnsPolynomial::zero(degree, primes - 1),
+            digits: RnsPolynomial::zero(degree, primes - 1),
+            room: [(); 2].map(|()| vec![0; degree]),
+            sums: [(); 2].map(|()| RnsPolynomial::zero(degree, primes)),
         }
-        for (prime, digit) in key.digits[..=level].iter().enumerate() {
-            let residues = self.digit.row_mut(0);
-            residues.copy_from_slice(polynomial.row(prime));
-            plans[prime].interpolate_row(residues);
-            for place in places() {
-                let lifted = self.lifted.row_mut(0);
-                if place == prime {
-                    lifted.copy_from_slice(polynomial.row(prime));
+    }
+
+    /// The sums over the digits of a polynomial of a level times the key, divided by the special prime.
+    fn switch(
+        &mut self,
+        polynomial: &RnsPolynomial,
+        level: usize,
+        key: &RelinearisationKey,
+    ) -> &[RnsPolynomial; 2] {
+        self.sum_digits(polynomial, level, key);
+        for sum in &mut self.sums {
+            let special = self.context.special_place();
+            divide(&self.context, sum, &[special], level + 1, &mut self.room);
+        }
+        &self.sums
+    }
+
+    /// The sums over the digits and P times a polynomial each, divided by both P, which is the special prime, and the last prime of
+    /// the level.
+    fn switch_and_rescale(
+        &mut self,
+        [constant, linear, quadratic]: &[RnsPolynomial; 3],
+        level: usize,
+        key: &RelinearisationKey,
+    ) -> [RnsPolynomial; 2] {
+        self.sum_digits(quadratic, level, key);
+        let special = self.context.special_place();
+        let special_prime = self.context.key_plans()[special].modulus().value();
+        for (sum, polynomial) in self.sums.iter_mut().zip([constant, linear]) {
+            for (place, plan) in self.context.plans(level).iter().enumerate() {
+                let factor = plan.modulus().multiplier(special_prime);
+                row::add_scaled(sum.row_mut(place), polynomial.row(place), factor);
+            }
+            divide(&self.context, sum, &[special, level], level, &mut self.room);
+        }
+        self.sums.each_ref().map(|sum| sum.first_rows(level))
+    }
+
+    /// The sums over the digits, which are the residues, centred.
+    fn sum_digits(&mut self, polynomial: &RnsPolynomial, level: usize, key: &RelinearisationKey) {
+        let (plans, special) = (self.context.key_plans(), self.context.special_place());
+        for (prime, digit) in self.coefficients.rows_mut().take(level + 1).enumerate() {
+            digit.copy_from_slice(polynomial.row(prime));
+            plans[prime].interpolate_row(digit);
+        }
+        for place in (0..=level).chain([special]) {
+            let (plan, modulus) = (&plans[place], plans[place].modulus());
+            for (prime, digit) in self.digits.rows_mut().take(level + 1).enumerate() {
+                if prime == place {
+                    digit.copy_from_slice(polynomial.row(prime));
                 } else {
-                    lift(self.digit.row(0), &plans[prime], &plans[place], lifted);
-                    plans[place].evaluate_row(lifted);
-                }
-                let modulus = plans[place].modulus();
-                for (sum, key) in [
-                    (&mut self.constant, &digit.masked),
-                    (&mut self.linear, &digit.uniform),
-                ] {
-                    let factors = lifted.iter().zip(key.row(place));
-                    for (sum, (&a, &b)) in sum.row_mut(place).iter_mut().zip(factors) {
-                        *sum = modulus.add(*sum, modulus.multiply(a, b));
-                    }
+                    let residues = self.coefficients.row(prime);
+                    row::lift(digit, residues, plans[prime].modulus(), modulus);
+                    plan.evaluate_row(digit);
                 }
             }
+            let pairs = || self.digits.rows().zip(&key.digits[..=level]);
+            let [masked, uniform] = &mut self.sums;
+            let masks = pairs().map(|(digit, key)| (digit, key.masked.row(place)));
+            row::sum_of_products(masked.row_mut(place), masks, modulus);
+            let uniforms = pairs().map(|(digit, key)| (digit, key.uniform.row(place)));
+            row::sum_of_products(uniform.row_mut(place), uniforms, modulus);
         }
     }
 }
 
-/// Divides the rows of a level by the prime of another row, rounding each coefficient to the nearest: from x modulo
-/// Q p to round(x / p) modulo Q. What is left in the row of p has no meaning.
+/// Divides the first rows of a polynomial by the primes of other rows, rounding each coefficient to the nearest: from x modulo
+/// Q P to round(x / P) modulo Q, where P is the product of those primes. What is left in their rows has no meaning.
+///
+/// In mixed radix with centred digits the remainder is `v0 + p0 (v1 + p1 v2)`, of magnitude below P / 2.
 fn divide(
     context: &Context,
     polynomial: &mut RnsPolynomial,
-    prime: usize,
-    level: usize,
-    room: &mut RnsPolynomial<Coefficient>,
+    primes: &[usize],
+    rows: usize,
+    room: &mut [Vec<u64>; 2],
 ) {
-    let plans = context.key_plans();
-    plans[prime].interpolate_row(polynomial.row_mut(prime));
-    for place in 0..=level {
-        let (remainder, modulus) = (room.row_mut(0), plans[place].modulus());
-        lift(
-            polynomial.row(prime),
-            &plans[prime],
-            &plans[place],
-            remainder,
-        );
-        plans[place].evaluate_row(remainder);
-        let inverse = context.inverse(prime, place);
-        for (word, &remainder) in polynomial.row_mut(place).iter_mut().zip(&*remainder) {
-            *word = inverse.multiply(modulus.subtract(*word, remainder));
+    let (plans, [remainder, lifted]) = (context.key_plans(), room);
+    let modulus = |place: usize| plans[place].modulus();
+    for (count, &prime) in primes.iter().enumerate() {
+        plans[prime].interpolate_row(polynomial.row_mut(prime));
+        for &before in &primes[..count] {
+            row::lift(
+                lifted,
+                polynomial.row(before),
+                modulus(before),
+                modulus(prime),
+            );
+            row::subtract_and_scale(
+                polynomial.row_mut(prime),
+                lifted,
+                context.inverse(before, prime),
+            );
         }
     }
-}
-
-/// The residues modulo another prime of the representatives of smallest magnitude.
-fn lift(residues: &[u64], from: &NttPlan, to: &NttPlan, lifted: &mut [u64]) {
-    let (from, to) = (from.modulus(), to.modulus());
-    for (lifted, &residue) in lifted.iter_mut().zip(residues) {
-        *lifted = to.reduce_signed(from.centred(residue));
+    let (&last, others) = primes.split_last().expect("a prime to divide by");
+    for (place, plan) in plans.iter().enumerate().take(rows) {
+        let (to, mut inverse) = (plan.modulus(), context.inverse(last, place));
+        row::lift(remainder, polynomial.row(last), modulus(last), to);
+        for &prime in others.iter().rev() {
+            let factor = to.multiplier(modulus(prime).value());
+            row::lift(lifted, polynomial.row(prime), modulus(prime), to);
+            row::scale_and_add(remainder, lifted, factor);
+            inverse = to.multiplier(context.inverse(prime, place).multiply(inverse.factor()));
+        }
+        plan.evaluate_row(remainder);
+        row::subtract_and_scale(polynomial.row_mut(place), remainder, inverse);
     }
 }
 
@@ -259,36 +361,45 @@ mod tests {
     use super::*;
     use crate::ckks::Profile;
 
-    /// Against wide integers: x up to 2^99 in magnitude, with all kinds of remainders.
+    /// Against wide integers: quotients up to 2^24 in magnitude, with all kinds of remainders; by one prime, and by two together.
     #[test]
     fn division_rounds_to_the_nearest() {
         let context = Context::new(Profile::Hardened);
-        let plans = context.plans(1);
-        let [q0, q1] = [0, 1].map(|k| i128::from(plans[k].modulus().value()));
-        let random = RnsPolynomial::from_seed(&[5; 32], plans).into_coefficients(plans);
-        let number = |k: usize| match k {
-            // Exact multiples, and just below and above a half.
-            0 => -5 * q1,
-            1 => 7 * q1 + q1 / 2,
-            2 => 7 * q1 + q1 / 2 + 1,
-            3 => -7 * q1 - q1 / 2,
-            4 => -7 * q1 - q1 / 2 - 1,
-            _ => (i128::from(random.row(0)[k]) - q0 / 2) / 2 * q1 + i128::from(random.row(1)[k]),
-        };
-        let numbers: Vec<i128> = (0..context.degree()).map(number).collect();
-        let residues = [q0, q1].map(|q| numbers.iter().map(move |x| x.rem_euclid(q) as u64));
-        let residues = RnsPolynomial::<Coefficient>::from_words(
-            residues.into_iter().flatten().collect(),
-            context.degree(),
-        );
-        let mut divided = residues.into_evaluations(plans);
-        let mut room = RnsPolynomial::zero(context.degree(), 1);
-        divide(&context, &mut divided, 1, 0, &mut room);
-        divided.truncate(1);
-        let divided = divided.into_coefficients(plans);
-        for (&quotient, number) in divided.row(0).iter().zip(numbers) {
-            let expected = (2 * number + q1).div_euclid(2 * q1);
-            assert_eq!(i128::from(plans[0].modulus().centred(quotient)), expected);
+        let plans = context.key_plans();
+        let prime = |place: usize| i128::from(plans[place].modulus().value());
+        for primes in [&[1][..], &[2, 1]] {
+            let divisor: i128 = primes.iter().map(|&place| prime(place)).product();
+            let random = RnsPolynomial::from_seed(&[5; 32], plans).into_coefficients(plans);
+            let number = |k: usize| match k {
+                // Exact multiples, and just below and above a half.
+                0 => -5 * divisor,
+                1 => 7 * divisor + divisor / 2,
+                2 => 7 * divisor + divisor / 2 + 1,
+                3 => -7 * divisor - divisor / 2,
+                4 => -7 * divisor - divisor / 2 - 1,
+                _ => {
+                    let [high, low, middle] =
+                        [0, 1, 2].map(|place| i128::from(random.row(place)[k]));
+                    let quotient = (high & ((1 << 25) - 1)) - (1 << 24);
+                    quotient * divisor + (low * prime(2) + middle) % divisor
+                }
+            };
+            let numbers: Vec<i128> = (0..context.degree()).map(number).collect();
+            let residues = (0..plans.len()).flat_map(|place| {
+                numbers
+                    .iter()
+                    .map(move |x| x.rem_euclid(prime(place)) as u64)
+            });
+            let residues =
+                RnsPolynomial::<Coefficient>::from_words(residues.collect(), context.degree());
+            let mut divided = residues.into_evaluations(plans);
+            let mut room = [(); 2].map(|()| vec![0; context.degree()]);
+            divide(&context, &mut divided, primes, 1, &mut room);
+            let divided = divided.first_rows(1).into_coefficients(plans);
+            for (&quotient, number) in divided.row(0).iter().zip(numbers) {
+                let expected = (2 * number + divisor).div_euclid(2 * divisor);
+                assert_eq!(i128::from(plans[0].modulus().centred(quotient)), expected);
+            }
         }
     }
 }

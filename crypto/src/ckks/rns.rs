@@ -3,7 +3,7 @@ use std::marker::PhantomData;
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::hash::SecretKey32;
-use crate::ring::{Modulus, NttPlan, Prg, fill_uniform};
+use crate::ring::{Modulus, NttPlan, Prg, fill_uniform, row};
 
 /// A polynomial of `Z[X]/(X^N + 1)` by its residues modulo several primes: one row of N words for each, row k below
 /// the prime of plan k of the slice of plans that every operation takes. Erased when dropped.
@@ -51,7 +51,7 @@ impl<Domain> RnsPolynomial<Domain> {
     }
 
     /// All rows in order.
-    pub(crate) fn rows(&self) -> impl ExactSizeIterator<Item = &[u64]> {
+    pub(crate) fn rows(&self) -> impl ExactSizeIterator<Item = &[u64]> + Clone {
         self.words.chunks_exact(self.degree)
     }
 
@@ -70,6 +70,11 @@ impl<Domain> RnsPolynomial<Domain> {
         Self::from_words(self.words.clone(), self.degree)
     }
 
+    /// A copy of the first so many rows.
+    pub(crate) fn first_rows(&self, rows: usize) -> Self {
+        Self::from_words(self.words[..rows * self.degree].to_vec(), self.degree)
+    }
+
     /// Forgets all rows but the first so many.
     pub(crate) fn truncate(&mut self, rows: usize) {
         let kept = rows * self.degree;
@@ -79,15 +84,15 @@ impl<Domain> RnsPolynomial<Domain> {
 
     /// `self + other`, modulo the primes of `plans`. The other may have more rows.
     pub(crate) fn add_assign(&mut self, other: &Self, plans: &[NttPlan]) {
-        for ((row, other), plan) in self.rows_mut().zip(other.rows()).zip(plans) {
-            update(row, other, |a, b| plan.modulus().add(a, b));
+        for ((sum, other), plan) in self.rows_mut().zip(other.rows()).zip(plans) {
+            row::add_assign(sum, other, plan.modulus());
         }
     }
 
     /// `self - other`.
     pub(crate) fn subtract_assign(&mut self, other: &Self, plans: &[NttPlan]) {
-        for ((row, other), plan) in self.rows_mut().zip(other.rows()).zip(plans) {
-            update(row, other, |a, b| plan.modulus().subtract(a, b));
+        for ((difference, other), plan) in self.rows_mut().zip(other.rows()).zip(plans) {
+            row::subtract_assign(difference, other, plan.modulus());
         }
     }
 
@@ -113,18 +118,24 @@ impl RnsPolynomial {
         for (((sum, left), right), plan) in
             (self.rows_mut().zip(left.rows()).zip(right.rows())).zip(plans)
         {
-            let modulus = plan.modulus();
-            for (sum, (&a, &b)) in sum.iter_mut().zip(left.iter().zip(right)) {
-                *sum = modulus.add(*sum, modulus.multiply(a, b));
-            }
+            row::add_product(sum, left, right, plan.modulus());
         }
     }
 
     /// `left * right` modulo the primes of `plans`. The factors may have more rows.
     pub(crate) fn product(left: &Self, right: &Self, plans: &[NttPlan]) -> Self {
         let mut product = Self::zero(left.degree, plans.len());
-        product.add_product(left, right, plans);
+        product.set_product(left, right, plans);
         product
+    }
+
+    /// [`product`](Self::product) in the place of what was there. The factors and `self` may have more rows.
+    pub(crate) fn set_product(&mut self, left: &Self, right: &Self, plans: &[NttPlan]) {
+        for (((product, left), right), plan) in
+            (self.rows_mut().zip(left.rows()).zip(right.rows())).zip(plans)
+        {
+            row::product(product, left, right, plan.modulus());
+        }
     }
 
     /// The inverse transform of every row.
@@ -140,24 +151,22 @@ impl RnsPolynomial {
 impl RnsPolynomial<Coefficient> {
     /// The residues of signed coefficients, each smaller in magnitude than every prime.
     pub(crate) fn from_small(coefficients: &[i64], plans: &[NttPlan]) -> Self {
-        Self::from_residues(coefficients, plans, Modulus::from_small)
+        Self::from_residues(coefficients, plans, row::from_small)
     }
 
     /// The residues of signed coefficients below 2^62 in magnitude.
     pub(crate) fn from_signed(coefficients: &[i64], plans: &[NttPlan]) -> Self {
-        Self::from_residues(coefficients, plans, Modulus::reduce_signed)
+        Self::from_residues(coefficients, plans, row::from_signed)
     }
 
     fn from_residues(
         coefficients: &[i64],
         plans: &[NttPlan],
-        residue: impl Fn(Modulus, i64) -> u64,
+        residues: impl Fn(&mut [u64], &[i64], Modulus),
     ) -> Self {
         let mut polynomial = Self::zero(coefficients.len(), plans.len());
         for (row, plan) in polynomial.rows_mut().zip(plans) {
-            for (word, &coefficient) in row.iter_mut().zip(coefficients) {
-                *word = residue(plan.modulus(), coefficient);
-            }
+            residues(row, coefficients, plan.modulus());
         }
         polynomial
     }
@@ -169,11 +178,5 @@ impl RnsPolynomial<Coefficient> {
             plan.evaluate_row(row);
         }
         polynomial
-    }
-}
-
-fn update(row: &mut [u64], other: &[u64], operation: impl Fn(u64, u64) -> u64) {
-    for (a, &b) in row.iter_mut().zip(other) {
-        *a = operation(*a, b);
     }
 }

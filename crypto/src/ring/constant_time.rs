@@ -28,7 +28,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     Operation {
         name: "modular product with a prepared factor",
         prepare: |secret| {
-            let words = secret.words(WORDS);
+            let words = secret.residues(Q, WORDS);
             let multiplier = Q.multiplier(MODULUS / 3);
             one_by_one(words, move |word| multiplier.multiply(word))
         },

@@ -2,7 +2,7 @@
 //!
 //! # Numbers ([`Modulus`], [`Multiplier`])
 //! Residues below an odd prime q of 33 to 62 bits. Products by Barrett's reduction: with b bits in q and
-//! `mu = floor(2^(2b) / q)`, the quotient `floor(floor(x / 2^(b-1)) mu / 2^(b+1))` of `x < 2^(2b)` is at most two too small. A
+//! `mu = floor(2^(b+61) / q)`, the quotient `floor(floor(x / 2^(b-1)) mu / 2^62)` of `x < 2^(b+62)` is at most three too small. A
 //! difference that may be negative is `min(a, a - q)` of unsigned words: where it wraps it is the larger.
 //!
 //! # Polynomials ([`Coefficients`], [`Evaluations`], [`NttPlan`])
@@ -27,6 +27,7 @@
 mod modulus;
 mod ntt;
 mod polynomial;
+pub(crate) mod row;
 mod sampling;
 
 pub use modulus::{Modulus, Multiplier};

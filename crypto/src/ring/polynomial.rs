@@ -1,6 +1,6 @@
 use zeroize::{Zeroize, ZeroizeOnDrop};
 
-use super::Modulus;
+use super::{Modulus, row};
 
 /// A polynomial by its coefficients, lowest power first, each canonical for its modulus.
 ///
@@ -53,12 +53,9 @@ impl Coefficients {
 
     /// The residues of `values`, all smaller in magnitude than the modulus.
     pub fn from_small(values: &[i64], modulus: Modulus) -> Self {
-        Self(
-            values
-                .iter()
-                .map(|&value| modulus.from_small(value))
-                .collect(),
-        )
+        let mut words = vec![0; values.len()];
+        row::from_small(&mut words, values, modulus);
+        Self(words)
     }
 
     /// The coefficients, lowest power first.
@@ -84,33 +81,27 @@ impl Evaluations {
 
     /// `self += other`.
     pub fn add_assign(&mut self, other: &Self, modulus: Modulus) {
-        self.update(other, |a, b| modulus.add(a, b));
+        row::add_assign(&mut self.0, &other.0, modulus);
     }
 
     /// `self -= other`.
     pub fn subtract_assign(&mut self, other: &Self, modulus: Modulus) {
-        self.update(other, |a, b| modulus.subtract(a, b));
+        row::subtract_assign(&mut self.0, &other.0, modulus);
     }
 
     /// `self *= other`, the negacyclic product.
     pub fn multiply_assign(&mut self, other: &Self, modulus: Modulus) {
-        self.update(other, |a, b| modulus.multiply(a, b));
+        row::multiply_assign(&mut self.0, &other.0, modulus);
     }
 
     /// `self += left * right`.
     pub fn add_product(&mut self, left: &Self, right: &Self, modulus: Modulus) {
-        assert!(self.0.len() == left.0.len() && left.0.len() == right.0.len());
-        for (sum, (&a, &b)) in self.0.iter_mut().zip(left.0.iter().zip(&right.0)) {
-            *sum = modulus.add(*sum, modulus.multiply(a, b));
-        }
+        row::add_product(&mut self.0, &left.0, &right.0, modulus);
     }
 
     /// `self *= factor`, a public constant.
     pub fn scale(&mut self, factor: u64, modulus: Modulus) {
-        let multiplier = modulus.multiplier(factor);
-        for word in &mut self.0 {
-            *word = multiplier.multiply(*word);
-        }
+        row::scale(&mut self.0, modulus.multiplier(factor));
     }
 
     pub(super) fn from_words(words: Vec<u64>) -> Self {
@@ -119,12 +110,5 @@ impl Evaluations {
 
     pub(super) fn into_words(mut self) -> Vec<u64> {
         std::mem::take(&mut self.0)
-    }
-
-    fn update(&mut self, other: &Self, operation: impl Fn(u64, u64) -> u64) {
-        assert_eq!(self.0.len(), other.0.len());
-        for (a, &b) in self.0.iter_mut().zip(&other.0) {
-            *a = operation(*a, b);
-        }
     }
 }

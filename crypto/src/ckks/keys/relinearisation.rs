@@ -5,6 +5,7 @@ use crate::ckks::coins::{SecretCoins, public_seed};
 use crate::ckks::rns::RnsPolynomial;
 use crate::ckks::wire::{HEADER_BYTES, Kind, Reader, Writer, polynomial_bytes};
 use crate::ckks::{CkksError, Context};
+use crate::ring::row;
 
 /// What turns a product back into an ordinary ciphertext. Public.
 ///
@@ -49,9 +50,7 @@ impl RelinearisationKey {
             let uniform = RnsPolynomial::from_seed(&seed, plans);
             let mut masked = secret.mask(&uniform, plans, &mut SecretCoins::draw(rng));
             let factor = modulus.multiplier(special_prime);
-            for (word, &square) in masked.row_mut(prime).iter_mut().zip(square.row(prime)) {
-                *word = modulus.add(*word, factor.multiply(square));
-            }
+            row::add_scaled(masked.row_mut(prime), square.row(prime), factor);
             Digit {
                 seed: Some(seed),
                 masked,
