@@ -9,6 +9,7 @@
 //! Tables are made from the files of the cells alone, so a run that was interrupted and continued ends with the same bytes as one
 //! that was not.
 
+mod board;
 mod cell;
 mod cohort;
 mod configuration;

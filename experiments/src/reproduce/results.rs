@@ -103,12 +103,7 @@ impl Results {
         Self {
             leaks: differences(
                 &rows,
-                |row| {
-                    (
-                        row.key.split == SplitName::Slice,
-                        row.key.split == SplitName::Patient,
-                    )
-                },
+                |key| key.split == SplitName::Slice,
                 |key| CellKey {
                     split: SplitName::Patient,
                     ..key
@@ -117,12 +112,7 @@ impl Results {
             ),
             conditioning: differences(
                 &rows,
-                |row| {
-                    (
-                        row.key.model == ModelName::Hybrid,
-                        row.key.model == ModelName::Plain,
-                    )
-                },
+                |key| key.model == ModelName::Hybrid,
                 |key| CellKey {
                     model: ModelName::Plain,
                     ..key
@@ -181,16 +171,16 @@ fn majority(runs: &[Vec<Prediction>], classes: usize) -> f64 {
     runs.iter().map(of_run).sum::<f64>() / runs.len().max(1) as f64
 }
 
-/// Rows of one kind minus their partners of the other, averaged over the training sets of each group.
+/// Rows of one kind minus their partners, averaged over the training sets of each group.
 fn differences(
     rows: &[Row],
-    kinds: impl Fn(&Row) -> (bool, bool),
+    is_minuend: impl Fn(&CellKey) -> bool,
     partner: impl Fn(CellKey) -> CellKey,
     group: impl Fn(&CellKey) -> String,
 ) -> Vec<Difference> {
     let mut names: Vec<String> = Vec::new();
     let mut groups: BTreeMap<String, Vec<(&Row, &Row)>> = BTreeMap::new();
-    for row in rows.iter().filter(|row| kinds(row).0) {
+    for row in rows.iter().filter(|row| is_minuend(&row.key)) {
         let wanted = partner(row.key);
         let Some(other) = rows.iter().find(|other| other.key == wanted) else {
             continue;
@@ -258,3 +248,182 @@ impl OracleComparison {
 
 /// Of the bootstrap.
 const DRAWS: usize = 1000;
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::{
+        commands::{BalanceName, ReproduceOptions, TaskName},
+        reproduce::cell::{CellConditioning, TestSlice},
+    };
+
+    /// Two training sets, three networks, two splits, two seeds.
+    pub fn configuration() -> Configuration {
+        let options = ReproduceOptions {
+            task: Some(crate::commands::TaskChoice::Binary),
+            balance: Some(vec![BalanceName::Original, BalanceName::Smote]),
+            seeds: Some(2),
+            ..ReproduceOptions::default()
+        };
+        Configuration::new(&options, None).expect("fine")
+    }
+
+    /// Twenty patients, ten a seed, two slices each; `wrong` says which of the ten are taken for the other class.
+    fn cell(key: CellKey, wrong: impl Fn(usize) -> bool) -> Cell {
+        let slice = |number: usize| {
+            let of_seed = number / 2;
+            let patient = 10 * (key.seed as usize - 1) + of_seed;
+            let label = patient % 2;
+            let says = if wrong(of_seed) { 1 - label } else { label };
+            let mut probabilities = vec![0.25; 2];
+            probabilities[says] = 0.75;
+            TestSlice {
+                patient,
+                slice: number % 2,
+                label,
+                probabilities,
+            }
+        };
+        Cell {
+            key,
+            train_counts: vec![30, 10 + u64::from(key.seed)],
+            epochs: vec![],
+            best_epoch: 1,
+            stopped_early: false,
+            test: (0..20).map(slice).collect(),
+            conditioning: (key.model == ModelName::Hybrid).then_some(CellConditioning {
+                values: 90,
+                values_that_differ: 1,
+                max_abs_error: 1e-9 * f64::from(key.seed),
+                ..CellConditioning::default()
+            }),
+            seconds: 1.0,
+        }
+    }
+
+    /// By patient one of ten is wrong with features and two without; by slice nobody.
+    pub fn cells(configuration: &Configuration) -> Vec<Cell> {
+        let keys = configuration.cells().into_iter();
+        keys.map(|key| {
+            let errors = match (key.split, key.model) {
+                (SplitName::Slice, _) => 0,
+                (SplitName::Patient, ModelName::Plain) => 2,
+                (SplitName::Patient, _) => 1,
+            };
+            cell(key, move |patient| patient < errors)
+        })
+        .collect()
+    }
+
+    fn accuracy(estimate: &Estimate) -> f64 {
+        estimate.scores.accuracy.expect("defined")
+    }
+
+    #[test]
+    fn rows_are_means_over_the_repetitions_in_the_order_of_the_configuration() {
+        let configuration = configuration();
+        let results = Results::new(&configuration, &cells(&configuration), 20);
+        assert_eq!(results.rows.len(), 2 * 3 * 2);
+        assert!(
+            results
+                .rows
+                .iter()
+                .map(|row| row.key)
+                .eq(configuration.rows())
+        );
+        let row = &results.rows[0];
+        assert_eq!(row.train_counts, [30.0, 11.5]);
+        assert!((accuracy(&row.slice) - 0.9).abs() < 1e-12);
+        assert!((accuracy(&row.patient) - 0.9).abs() < 1e-12);
+        assert_eq!(row.majority, 0.5);
+        let [low, high] = row.slice.intervals[0].expect("defined");
+        assert!(low < 0.9 && high > 0.9, "[{low}, {high}]");
+        assert!(row.study.is_some());
+    }
+
+    #[test]
+    fn differences_are_those_of_the_means_and_paired() {
+        let configuration = configuration();
+        let results = Results::new(&configuration, &cells(&configuration), 20);
+        let leaks: Vec<(&str, f64)> = results
+            .leaks
+            .iter()
+            .map(|leak| (leak.of.as_str(), accuracy(&leak.estimate)))
+            .collect();
+        let expected = [
+            ("binary, hybrid", 0.1),
+            ("binary, plain-conditioned", 0.1),
+            ("binary, plain", 0.2),
+        ];
+        for ((of, found), (expected_of, value)) in leaks.iter().zip(expected) {
+            assert_eq!(*of, expected_of);
+            assert!((found - value).abs() < 1e-12, "{of}: {found}");
+        }
+        assert_eq!(leaks.len(), 3);
+        let [by_patient, by_slice] = &results.conditioning[..] else {
+            panic!("one for each split");
+        };
+        assert!((accuracy(&by_patient.estimate) - 0.1).abs() < 1e-12);
+        assert_eq!(by_slice.estimate.intervals[0], Some([0.0, 0.0]));
+        // Nobody is worse off with features, so no draw says so.
+        let [low, _] = by_patient.estimate.intervals[0].expect("defined");
+        assert!(low >= 0.0);
+    }
+
+    #[test]
+    fn the_oracle_is_compared_pair_by_pair() {
+        let configuration = configuration();
+        let mut cells = cells(&configuration);
+        let oracle = Results::new(&configuration, &cells, 20)
+            .oracle
+            .expect("both ran");
+        assert_eq!(
+            (oracle.pairs, oracle.identical, oracle.same_classes),
+            (8, 8, 8)
+        );
+        assert_eq!((oracle.values, oracle.values_that_differ), (8 * 90, 8));
+        assert_eq!(oracle.max_abs_error, 2e-9);
+        let hybrid = cells
+            .iter_mut()
+            .find(|cell| cell.key.model == ModelName::Hybrid);
+        let slice = &mut hybrid.expect("one").test[19];
+        slice.probabilities = vec![0.26, 0.74];
+        let oracle = Results::new(&configuration, &cells, 20)
+            .oracle
+            .expect("both ran");
+        assert_eq!((oracle.identical, oracle.same_classes), (7, 8));
+        let hybrid = cells
+            .iter_mut()
+            .find(|cell| cell.key.model == ModelName::Hybrid);
+        hybrid.expect("one").test[19].probabilities = vec![0.9, 0.1];
+        let oracle = Results::new(&configuration, &cells, 20)
+            .oracle
+            .expect("both ran");
+        assert_eq!((oracle.identical, oracle.same_classes), (7, 7));
+        assert!((oracle.largest_accuracy_difference - 0.05).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_was_not_run_is_not_compared_and_what_is_undefined_is_none() {
+        let options = ReproduceOptions {
+            task: Some(crate::commands::TaskChoice::Binary),
+            balance: Some(vec![BalanceName::Original]),
+            model: Some(vec![ModelName::Plain]),
+            split: Some(vec![SplitName::Patient]),
+            seeds: Some(1),
+            ..ReproduceOptions::default()
+        };
+        let configuration = Configuration::new(&options, None).expect("fine");
+        let mut only = cell(configuration.cells()[0], |_| false);
+        only.test.retain(|slice| slice.label == 1);
+        let results = Results::new(&configuration, &[only], 20);
+        assert!(results.leaks.is_empty() && results.conditioning.is_empty());
+        assert_eq!(results.oracle, None);
+        let row = &results.rows[0];
+        assert_eq!(
+            (row.slice.scores.auroc, row.slice.intervals[5]),
+            (None, None)
+        );
+        assert_eq!(row.key.task, TaskName::Binary);
+    }
+}

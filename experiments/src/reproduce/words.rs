@@ -200,3 +200,56 @@ pub const RECALL: usize = 3;
 pub const F1: usize = 4;
 /// Place in [`Scores::ALL`].
 pub const AUROC: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::reproduce::results::tests::{cells, configuration};
+
+    #[test]
+    fn every_figure_of_the_study_lies_below_within_or_above() {
+        let configuration = configuration();
+        let results = Results::new(&configuration, &cells(&configuration), 20);
+        let sentences = differences(&results);
+        // Hybrid and plain, two training sets, two splits.
+        assert_eq!(sentences.len(), 1 + 8);
+        let numbers: Vec<usize> = sentences[0]
+            .split(|letter: char| !letter.is_ascii_digit())
+            .filter_map(|number| number.parse().ok())
+            .collect();
+        let [all, within, below, above] = numbers[..] else {
+            panic!("{}", sentences[0]);
+        };
+        assert_eq!((all, within + below + above), (32, 32));
+        assert_eq!(
+            sentences[1],
+            "binary, original, hybrid, split by patient: of ours, precision 0.92 is above 0.32, recall 0.90 is above 0.33, F1 0.90 is \
+             above 0.31; the study's others lie within our intervals."
+        );
+        let by_slice = sentences
+            .iter()
+            .find(|line| line.contains("split by slice"));
+        assert!(by_slice.expect("one").contains("slice (leaks):"));
+    }
+
+    #[test]
+    fn an_interval_on_one_side_of_zero_is_a_gain_or_a_loss() {
+        let estimate = |interval| Estimate {
+            scores: Scores {
+                accuracy: Some(0.1),
+                ..Scores::default()
+            },
+            intervals: [interval, None, None, None, None, None],
+        };
+        let said = |interval| verdict(&estimate(interval), ACCURACY);
+        assert_eq!(said(Some([0.01, 0.2])), ": a gain");
+        assert_eq!(said(Some([-0.2, -0.1])), ": a loss");
+        for open in [Some([0.0, 0.2]), Some([-0.1, 0.2]), None] {
+            assert!(said(open).contains("not told apart"));
+        }
+        let shown = signed(&estimate(Some([-0.1, 0.2])), ACCURACY);
+        assert_eq!(shown, "+0.10 [-0.10, +0.20]");
+        assert_eq!(with_interval(&estimate(None), ACCURACY), "0.10");
+        assert_eq!(with_interval(&estimate(None), AUROC), "undefined");
+    }
+}

@@ -38,7 +38,7 @@ pub use self::{
     history::{HospitalRecord, RoundRecord, Validation},
     partition::{Partition, PartitionError, deal_equally},
     plan::{DataSource, Plan, PlanError, model_task},
-    progress::Progress,
+    progress::{Progress, Stage},
     seeds::phantom_seed,
     summary::{Agreement, Bytes, ConditioningSummary, Scores, Seconds, Sum, Summary, TestSummary},
     table::{leak_warning, sums_in_words},

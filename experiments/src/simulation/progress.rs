@@ -51,6 +51,11 @@ impl Progress {
         }
     }
 
+    /// Whether there are bars.
+    pub fn is_terminal(&self) -> bool {
+        self.terminal.is_some()
+    }
+
     /// A line that stays.
     pub fn line(&self, text: impl AsRef<str>) {
         match &self.terminal {
@@ -122,6 +127,11 @@ impl Default for Progress {
 }
 
 impl Stage {
+    /// So many parts are done.
+    pub fn at(&self, done: usize) {
+        self.bar.set_position(done as u64);
+    }
+
     /// One more part is done.
     pub fn step(&self) {
         self.bar.inc(1);
