@@ -6,6 +6,6 @@ mod run_pictures;
 
 pub use self::{
     card::{ModelCard, write_model},
-    page::{STYLE, html},
+    page::{STYLE, html, side_by_side},
     run_pictures::RunPictures,
 };

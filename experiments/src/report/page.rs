@@ -93,7 +93,11 @@ fn results(summary: &Summary, pictures: &RunPictures) -> Result<String, PictureE
     Ok(section + &side_by_side(&pictures.roc)?)
 }
 
-fn side_by_side(pictures: &[Picture]) -> Result<String, PictureError> {
+/// Pictures in rows, as many to a row as fit.
+///
+/// # Errors
+/// An image that cannot be encoded.
+pub fn side_by_side(pictures: &[Picture]) -> Result<String, PictureError> {
     let inline: Result<String, _> = pictures.iter().map(Picture::inline).collect();
     Ok(format!("<div class=\"side-by-side\">{}</div>", inline?))
 }

@@ -2,6 +2,11 @@
 
 use std::fmt::Write as _;
 
+use crate::{
+    pictures::{Picture, PictureError, escape},
+    report::side_by_side,
+};
+
 /// Part of a document.
 pub enum Block {
     /// A heading of the second level.
@@ -21,6 +26,8 @@ pub enum Block {
         /// The cells.
         rows: Vec<Vec<String>>,
     },
+    /// Side by side.
+    Pictures(Vec<Picture>),
 }
 
 /// A title and its blocks.
@@ -32,7 +39,15 @@ pub struct Document {
 }
 
 impl Document {
-    /// GitHub's Markdown.
+    /// All pictures, to be written into the files that the Markdown names.
+    pub fn pictures(&self) -> impl Iterator<Item = &Picture> {
+        self.blocks.iter().flat_map(|block| match block {
+            Block::Pictures(pictures) => pictures.as_slice(),
+            _ => &[],
+        })
+    }
+
+    /// GitHub's Markdown; pictures are those in the folder `pictures` beside it.
     pub fn markdown(&self) -> String {
         let mut text = format!("# {}\n", self.title);
         for block in &self.blocks {
@@ -69,13 +84,21 @@ impl Document {
                         text += &line(row);
                     }
                 }
+                Block::Pictures(pictures) => {
+                    for Picture { name, alt, .. } in pictures {
+                        let _ = writeln!(text, "![{alt}](pictures/{name}.png)");
+                    }
+                }
             }
         }
         text
     }
 
-    /// The body of a page.
-    pub fn html(&self) -> String {
+    /// The body of a page, with the pictures in it.
+    ///
+    /// # Errors
+    /// An image that cannot be encoded.
+    pub fn html(&self) -> Result<String, PictureError> {
         let mut page = format!("<h1>{}</h1>", escape(&self.title));
         for block in &self.blocks {
             page.push('\n');
@@ -116,17 +139,11 @@ impl Document {
                     }
                     page += "</table>";
                 }
+                Block::Pictures(pictures) => page += &side_by_side(pictures)?,
             }
         }
-        page
+        Ok(page)
     }
-}
-
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
 }
 
 #[cfg(test)]
@@ -158,7 +175,7 @@ mod tests {
 
     #[test]
     fn pages_escape_what_they_show() {
-        let page = document().html();
+        let page = document().html().expect("no images");
         assert!(page.contains("<h1>A &amp; B</h1>") && page.contains("EDSS &lt; 2.0"));
         assert!(page.contains("<tr><th>x</th><td>1</td></tr>"));
     }

@@ -6,6 +6,7 @@
 //!    /cells/NAME.json      a finished training
 //!    /models/NAME.safetensors   kept for pictures
 //!    /tables.json, tables.md, report.html
+//!    /pictures/NAME.png
 //! ```
 
 use std::{
@@ -88,7 +89,7 @@ impl Folder {
         if let Some(recorded) = &self.recorded {
             configuration.check_same(recorded)?;
         }
-        for part in [CELLS, MODELS] {
+        for part in [CELLS, MODELS, PICTURES] {
             let part = self.root.join(part);
             fs::create_dir_all(&part).with_context(|| format!("cannot make {}", part.display()))?;
         }
@@ -145,6 +146,14 @@ impl Folder {
         self.write(name, &text)
     }
 
+    /// Writes a picture.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write_picture(&self, name: &str, png: &[u8]) -> anyhow::Result<()> {
+        self.write(&format!("{PICTURES}/{name}.png"), png)
+    }
+
     /// Writes a file, whole or not at all.
     ///
     /// # Errors
@@ -185,6 +194,7 @@ const CONFIGURATION: &str = "configuration.json";
 const DATA: &str = "data.json";
 const CELLS: &str = "cells";
 const MODELS: &str = "models";
+const PICTURES: &str = "pictures";
 const UNFINISHED: &str = ".unfinished-";
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod configuration;
 mod document;
 mod filters;
 mod folder;
+mod illustrations;
 mod models;
 mod parts;
 mod report;
@@ -104,16 +105,21 @@ pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
         .collect::<anyhow::Result<_>>()?;
     let results = Results::new(&configuration, &finished, patients.len());
     let notice = words::notice(&configuration);
-    let document = side_by_side::document(&configuration, &results, &cohort);
+    let mut document = side_by_side::document(&configuration, &results, &cohort);
+    let pictures = illustrations::illustrations(&patients, &configuration, &finished, &folder)?;
+    document.blocks.extend(pictures);
     folder.write_json(
         "tables.json",
         &Tables::new(&configuration, &results, &notice),
     )?;
     folder.write("tables.md", document.markdown().as_bytes())?;
-    folder.write("report.html", report::html(&document, &finished).as_bytes())?;
+    for picture in document.pictures() {
+        folder.write_picture(&picture.name, &picture.png()?)?;
+    }
+    folder.write("report.html", report::html(&document)?.as_bytes())?;
     let seconds: f64 = finished.iter().map(|cell| cell.seconds).sum();
     println!(
-        "{notice}\n{} trainings, {:.0} s each on the average; {} has tables.md, tables.json and report.html",
+        "{notice}\n{} trainings, {:.0} s each on the average; {} has report.html, tables.md, tables.json and pictures",
         finished.len(),
         seconds / finished.len() as f64,
         out.display()

@@ -25,6 +25,7 @@ use super::{
 };
 use crate::{
     data::FEATURES,
+    grad_cam::HeatMap,
     network::{Conditioning, Mode},
 };
 
@@ -227,6 +228,29 @@ impl Trainer {
             logits.extend(Vec::<Vec<f32>>::try_from(&of_batch)?);
         }
         Ok(logits)
+    }
+
+    /// [`Trainer::grad_cam`] under a model of [`Trainer::fit`], with filters from the W it holds.
+    ///
+    /// # Errors
+    /// As [`Trainer::fit`], and a class that there is not.
+    ///
+    /// # Panics
+    /// If the data set has no such sample.
+    pub fn grad_cam_of_fit(
+        &mut self,
+        dataset: &Dataset,
+        asked: &[(usize, usize)],
+        model: &[f32],
+        source: Option<&mut dyn FilterSource>,
+    ) -> Result<Vec<HeatMap>, TrainError> {
+        single_threaded();
+        self.check_single_site(dataset)?;
+        self.network.load(model)?;
+        let samples: Vec<usize> = asked.iter().map(|&(sample, _)| sample).collect();
+        let conditioned = self.conditioned(dataset, &samples, source)?;
+        let table = conditioned.as_ref().map(|made| &made.table);
+        self.grad_cam_loaded(dataset, asked, table)
     }
 
     /// Filters for the patients of some samples, made from the W now in force.

@@ -247,14 +247,24 @@ impl Trainer {
     ) -> Result<Vec<HeatMap>, TrainError> {
         single_threaded();
         self.check(dataset, filters)?;
-        let classes = self.architecture().classes;
-        if let Some(&(_, class)) = asked.iter().find(|(_, class)| *class >= classes) {
-            return Err(TrainError::Class { class, classes });
-        }
         self.network.load(model)?;
         let filters = filters
             .map(|filters| filter_table(filters, self.device))
             .transpose()?;
+        self.grad_cam_loaded(dataset, asked, filters.as_ref())
+    }
+
+    /// Grad-CAM of the model that is loaded; `filters` is the table of all patients.
+    pub(super) fn grad_cam_loaded(
+        &self,
+        dataset: &Dataset,
+        asked: &[(usize, usize)],
+        filters: Option<&Tensor>,
+    ) -> Result<Vec<HeatMap>, TrainError> {
+        let classes = self.architecture().classes;
+        if let Some(&(_, class)) = asked.iter().find(|(_, class)| *class >= classes) {
+            return Err(TrainError::Class { class, classes });
+        }
         let mut maps = Vec::with_capacity(asked.len());
         for some in asked.chunks(self.evaluation_batch()) {
             let (indices, classes): (Vec<usize>, Vec<i64>) = some
@@ -262,16 +272,10 @@ impl Trainer {
                 .map(|&(index, class)| (index, class as i64))
                 .unzip();
             let samples = dataset.batch(&indices, self.device)?;
-            let of_samples = filters
-                .as_ref()
-                .map(|table| table.index_select(0, &samples.patients));
+            let of_samples = filters.map(|table| table.index_select(0, &samples.patients));
             let classes = Tensor::from_slice(&classes).to_device(self.device.0);
-            let heat = heat(
-                &self.network,
-                &samples.images,
-                of_samples.as_ref(),
-                &classes,
-            )?;
+            let images = &samples.images;
+            let heat = heat(&self.network, images, of_samples.as_ref(), &classes)?;
             maps.extend(HeatMap::each_of(&heat));
         }
         Ok(maps)
