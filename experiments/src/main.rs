@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use experiments::commands::Experiments;
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     Experiments::parse().execute()
 }

@@ -24,12 +24,14 @@
 //! binomial noise) has no branch and no index that depends on the data. Both kinds of polynomial are erased
 //! when dropped, whether or not what they held was secret: that costs far less than a transform.
 
+mod keystream;
 mod modulus;
 mod ntt;
 mod polynomial;
 pub(crate) mod row;
 mod sampling;
 
+pub(crate) use keystream::{BLOCK_WORDS, fill_keystream};
 pub use modulus::{Modulus, Multiplier};
 pub use ntt::NttPlan;
 pub use polynomial::{Coefficients, Evaluations};

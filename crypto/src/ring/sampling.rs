@@ -1,8 +1,6 @@
-use rand_chacha::ChaCha20Rng;
-use rand_core::{Rng, SeedableRng};
 use zeroize::Zeroizing;
 
-use super::{Coefficients, Modulus};
+use super::{BLOCK_WORDS, Coefficients, Modulus, fill_keystream};
 use crate::hash::SecretKey32;
 
 /// `prg(key, stream)` of PROTOCOL 3.1: ChaCha20 with a 64-bit counter from 0 and a 64-bit stream number.
@@ -23,40 +21,71 @@ use crate::hash::SecretKey32;
 /// Prg::new(&key, 1).fill(&mut other);
 /// assert_ne!(other, whole);
 /// ```
-pub struct Prg(ChaCha20Rng);
+pub struct Prg {
+    key: SecretKey32,
+    stream: u64,
+    /// Of the stream, the first that is not in `words`.
+    next_block: u64,
+    /// Some blocks of the stream.
+    words: Zeroizing<Vec<u64>>,
+    /// Bytes of `words` that are used up, a multiple of four.
+    used: usize,
+}
 
 impl Prg {
     /// The start of one stream of one key.
     pub fn new(key: &SecretKey32, stream: u64) -> Self {
-        let mut generator = ChaCha20Rng::from_seed(*key.as_bytes());
-        generator.set_stream(stream);
-        Self(generator)
+        Self {
+            key: SecretKey32::from_bytes(*key.as_bytes()),
+            stream,
+            next_block: 0,
+            words: Zeroizing::new(vec![0; WORDS_AT_ONCE]),
+            used: 8 * WORDS_AT_ONCE,
+        }
     }
 
     /// The next bytes of the stream. What a multiple of four leaves over of a word is skipped.
     pub fn fill(&mut self, bytes: &mut [u8]) {
-        self.0.fill_bytes(bytes);
+        for bytes in bytes.chunks_mut(4) {
+            if self.used == 8 * WORDS_AT_ONCE {
+                self.refill();
+            }
+            // The lower half of a word comes first.
+            let half = self.words[self.used / 8] >> (8 * (self.used % 8));
+            bytes.copy_from_slice(&half.to_le_bytes()[..bytes.len()]);
+            self.used += 4;
+        }
     }
 
     /// Hands `count` little-endian words to `consume`, in order.
     fn for_each_word(&mut self, count: usize, mut consume: impl FnMut(usize, u64)) {
-        let mut block = Zeroizing::new([0_u8; WORDS_PER_BLOCK * 8]);
-        for start in (0..count).step_by(WORDS_PER_BLOCK) {
-            let words = WORDS_PER_BLOCK.min(count - start);
-            let bytes = &mut block[..words * 8];
-            self.fill(bytes);
-            for (offset, word) in bytes.as_chunks::<8>().0.iter().enumerate() {
-                consume(start + offset, u64::from_le_bytes(*word));
+        let mut done = 0;
+        while done < count {
+            if !self.used.is_multiple_of(8) {
+                // A word that lies across the end of one that was begun.
+                let mut word = Zeroizing::new([0; 8]);
+                self.fill(&mut *word);
+                consume(done, u64::from_le_bytes(*word));
+                done += 1;
+                continue;
             }
+            if self.used == 8 * WORDS_AT_ONCE {
+                self.refill();
+            }
+            let left = &self.words[self.used / 8..];
+            let taken = left.len().min(count - done);
+            for (place, &word) in left[..taken].iter().enumerate() {
+                consume(done + place, word);
+            }
+            self.used += 8 * taken;
+            done += taken;
         }
     }
-}
 
-impl Drop for Prg {
-    fn drop(&mut self) {
-        // The generator cannot erase itself: its key and its buffer are overwritten by those of a public one.
-        self.0 = ChaCha20Rng::from_seed([0; 32]);
-        std::hint::black_box(&self.0);
+    fn refill(&mut self) {
+        fill_keystream(&self.key, self.stream, self.next_block, &mut self.words);
+        self.next_block += (WORDS_AT_ONCE / BLOCK_WORDS) as u64;
+        self.used = 0;
     }
 }
 
@@ -139,7 +168,8 @@ pub(super) fn coins_of(word: u64, half_width: u32) -> i64 {
     i64::from((word & mask).count_ones()) - i64::from(half_width)
 }
 
-const WORDS_PER_BLOCK: usize = 128;
+/// Sixteen blocks of ChaCha20, which wide vectors make together.
+const WORDS_AT_ONCE: usize = 16 * BLOCK_WORDS;
 
 #[cfg(test)]
 mod tests {
@@ -176,6 +206,26 @@ mod tests {
                 0x3f, 0xcd
             ]
         );
+    }
+
+    /// However a stream is cut, as long as the cuts are at multiples of four.
+    #[test]
+    fn parts_of_a_stream_join() {
+        let mut whole = vec![0; 8 * 600];
+        prg(8).fill(&mut whole);
+        let mut cut = prg(8);
+        let mut parts = Vec::new();
+        for (place, length) in [4, 1024, 8, 12, 2000].into_iter().enumerate() {
+            let mut part = vec![0; length];
+            cut.fill(&mut part);
+            parts.extend(part);
+            cut.for_each_word(place * 20, |_, word| parts.extend(word.to_le_bytes()));
+        }
+        assert_eq!(parts, whole[..parts.len()]);
+        // The rest of a half word is skipped.
+        let mut short = prg(8);
+        short.fill(&mut [0; 3]);
+        short.for_each_word(1, |_, word| assert_eq!(word.to_le_bytes(), whole[4..12]));
     }
 
     #[test]

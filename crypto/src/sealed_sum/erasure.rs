@@ -2,13 +2,13 @@
 
 use zeroize::Zeroizing;
 
-use super::keystream::fill_keystream;
 use super::{
     ClippedTensor, FieldFormat, HospitalId, MODULUS, RING_DEGREE, Round, Seed, SumRing, SumShape,
     TagKey, UnlockVector, Weight, add_shares, open, pack, seal,
 };
 use crate::hash::{SecretKey32, derive_key, labelled_hash_of_words};
 use crate::memory::Needle;
+use crate::ring::fill_keystream;
 use crate::ring::{Coefficients, Modulus, Prg, centred_binomial};
 use crate::sealed_sum::RunningSum;
 

@@ -4,10 +4,10 @@
 use pulp::Arch;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::keystream::fill_keystream;
 use super::parameters::{NOISE_BOUND, PAYLOAD_BITS, STEP_BITS};
 use super::{MODULUS, RING_DEGREE};
 use crate::hash::{Digest, SecretKey32, derive_key};
+use crate::ring::fill_keystream;
 use crate::ring::{Modulus, NttPlan, Prg, uniform};
 
 /// The ring of the sealed sum with its transform prepared. Make one and share it: see [`Round`](super::Round).

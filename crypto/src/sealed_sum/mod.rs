@@ -71,7 +71,6 @@ mod combination;
 mod dealer;
 mod error;
 mod field;
-mod keystream;
 mod mask;
 mod open;
 mod parameters;

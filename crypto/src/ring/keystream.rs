@@ -1,4 +1,4 @@
-//! `prg(key, stream)` of PROTOCOL 3.1 from any block on: ChaCha20 in bulk. Half of what a sum costs is this.
+//! `prg(key, stream)` of PROTOCOL 3.1 from any block on: ChaCha20 in bulk. Half of what a sealed sum costs is this.
 
 use rand_chacha::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
@@ -7,10 +7,10 @@ use zeroize::Zeroizing;
 use crate::hash::SecretKey32;
 
 /// Words of one block of ChaCha20.
-pub(super) const BLOCK_WORDS: usize = 8;
+pub(crate) const BLOCK_WORDS: usize = 8;
 
-/// Writes the words of a stream from block `first_block` on: the bytes of [`Prg`](crate::ring::Prg), little-endian.
-pub(super) fn fill_keystream(key: &SecretKey32, stream: u64, first_block: u64, words: &mut [u64]) {
+/// Writes the words of a stream from block `first_block` on: the bytes of [`Prg`](super::Prg), little-endian.
+pub(crate) fn fill_keystream(key: &SecretKey32, stream: u64, first_block: u64, words: &mut [u64]) {
     #[cfg(target_arch = "x86_64")]
     if let Some(simd) = pulp::x86::V4::try_new() {
         avx512::fill(simd, key, stream, first_block, words);
@@ -162,7 +162,6 @@ mod avx512 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ring::Prg;
     use proptest::prelude::*;
 
     proptest! {
@@ -176,7 +175,9 @@ mod tests {
             let key = SecretKey32::from_bytes(key);
             let skipped = first_block as usize * BLOCK_WORDS;
             let mut bytes = vec![0; 8 * (skipped + length)];
-            Prg::new(&key, stream).fill(&mut bytes);
+            let mut generator = ChaCha20Rng::from_seed(*key.as_bytes());
+            generator.set_stream(stream);
+            generator.fill_bytes(&mut bytes);
             let all = bytes.as_chunks::<8>().0.iter().copied().map(u64::from_le_bytes);
             let expected: Vec<u64> = all.skip(skipped).collect();
             for fill in [fill_keystream, fill_portably] {
