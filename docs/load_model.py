@@ -8,7 +8,7 @@ from torch.nn.functional import batch_norm, conv2d, linear, max_pool2d
 def logits(model, slices, features=None):
     filters = model["conditioned.weight"].double().expand(len(slices), 1, 3, 3)
     if features is not None:  # one filter a patient, rounded and clipped as a vault releases it
-        filters = (filters * features.view(-1, 1, 3, 3) * 4096).round().div(4096).clamp(-1, 1)
+        filters = (filters * features.view(-1, 1, 3, 3) * 4096 - 43 / 127 / 256).round().div(4096).clamp(-1, 1)
     conditioned = conv2d(slices.transpose(0, 1), filters.float(), padding=1, groups=len(slices)).transpose(0, 1)
     x = torch.cat([conditioned, conv2d(slices, model["free.weight"], model["free.bias"], padding=1)], dim=1)
     for block in ("block1", "block2", "block3"):

@@ -181,12 +181,17 @@ for name, error, expected in (("hardened", -36.4, 0.15), ("hardened at the limit
     claim(f"that is the {expected} of PROTOCOL 5.5", abs(cases / expected - 1) < 0.1)
 chance = on_boundary(1 / 3)
 flags = chance * 1000 * 6
-print(f"          an f32 weight below 1/3 lies ON a boundary with chance 2^{log2(chance):.1f}; six flags, 1000 "
+print(f"          an f32 weight below 1/3 lies ON a middle with chance 2^{log2(chance):.1f}; six flags, 1000 "
       f"versions: {flags:.2f} events, {flags * 455 / 2:.0f} values where half of 455 patients have the flag")
-third = Fraction(1, 3 * 2**12)
-claim("boundaries moved by 2^-12/3 of a grid step stay a third of the spacing away from every f32 up to 1",
-      all(min(third % s, s - third % s) == s / 3 for s in (Fraction(1, 2**k) for k in range(12, 25))))
-claim("features of 0 and 1 break the even spread that PROTOCOL 5.5 assumes: more than 50 values, not 0.15",
+shift = Fraction(43, 127 * 2**8)
+sixth = Fraction(21, 127)
+claim("boundaries moved by 43/127 2^-8 of a grid step stay 21/127 of the spacing away from every f32 of magnitude from 2^-13 to 1",
+      all(min(shift % s, s - shift % s) >= s * sixth for s in (Fraction(1, 2**k) for k in range(8, 25))))
+claim("and 43/127 2^-8 of a step or more from every coarser binary grid",
+      all(min(shift % s, s - shift % s) >= shift for s in (Fraction(1, 2**k) for k in range(0, 8))))
+claim("no f32 times k/d with d up to 126 is on a boundary: the boundary's denominator has the factor 127 for every multiple",
+      all((Fraction(2 * m + 1, 2) + shift).denominator % 127 == 0 for m in range(-4096, 4096)))
+claim("with boundaries in the middles, features of 0 and 1 would break the even spread: more than 50 values, not 0.15",
       flags * 455 / 2 > 50)
 for asked in (1000, 10**6):
     bits = log2(sum(comb(asked, k) for k in range(4)))

@@ -138,10 +138,37 @@ fn the_tables_are_whole_and_the_hybrid_network_is_its_oracle() {
         page.contains("</html>") && !page.contains("http"),
         "asks nothing of any network"
     );
+    the_pictures_are_there(&out, &words, &page);
     let cells = fs::read_dir(out.join("cells")).expect("there").count();
     assert_eq!(cells, 3 * 2 * 2);
     let models = fs::read_dir(out.join("models")).expect("there").count();
     assert_eq!(models, 2, "one for each split");
+}
+
+/// Those that the tables name, inside the page and as files.
+fn the_pictures_are_there(out: &Path, words: &str, page: &str) {
+    let mut named: Vec<&str> = words
+        .split("(pictures/")
+        .skip(1)
+        .filter_map(|rest| rest.split_once(".png)").map(|(name, _)| name))
+        .collect();
+    named.sort_unstable();
+    let expected = ["patient", "slice"].map(|split| {
+        [
+            "accuracy",
+            "confusion-original",
+            "grad-cam",
+            "loss",
+            "roc-higher",
+        ]
+        .map(|what| format!("binary-{split}-{what}"))
+    });
+    assert_eq!(named, expected.concat());
+    for name in named {
+        let png = fs::read(out.join(format!("pictures/{name}.png"))).expect("there");
+        assert!(png.starts_with(b"\x89PNG") && png.len() > 1000, "{name}");
+    }
+    assert_eq!(page.matches("<svg").count(), expected.concat().len());
 }
 
 #[test]
@@ -195,6 +222,13 @@ fn a_killed_run_ends_with_the_tables_of_one_that_was_not() {
 
     reproduce(&killed, &["--resume"]);
     assert!(tables(&whole) == tables(&killed), "the same bytes");
+    // So is a training whose model is gone.
+    let models = || fs::read_dir(killed.join("models")).expect("there");
+    let model = models().flatten().next().expect("one").path();
+    let before = fs::read(&model).expect("there");
+    fs::remove_file(&model).expect("removed");
+    reproduce(&killed, &["--resume"]);
+    assert!(fs::read(&model).expect("there again") == before);
     reproduce(&killed, &["--resume"]);
     assert!(
         tables(&whole) == tables(&killed),

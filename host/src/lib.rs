@@ -8,6 +8,7 @@
 //! | [`settings`] | defaults, file, environment and flags in layers, each naming only keys that exist |
 //! | [`participant_file`] | the teaching `participant.toml`: written for a trial, read as the list of keys and defaults |
 //! | [`key_files`] | rosters, keys and certificates from the files that settings name |
+//! | [`private_folder`] | folders that their owner alone can look into |
 //! | [`output`] | the log on stderr, data on stdout |
 //! | [`signals`] | ctrl-c and SIGTERM |
 //! | [`failure`] | why a program ends, and its exit code |
@@ -35,5 +36,6 @@ pub mod failure;
 pub mod key_files;
 pub mod output;
 pub mod participant_file;
+pub mod private_folder;
 pub mod settings;
 pub mod signals;

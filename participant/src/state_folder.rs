@@ -8,7 +8,7 @@ use std::{
 };
 
 use crypto::hash::SecretKey32;
-use host::key_files::write_private;
+use host::{key_files::write_private, private_folder::make_private_folder};
 use zeroize::Zeroizing;
 
 use crate::journal::{JournalError, sqlite::SqliteJournal};
@@ -25,11 +25,7 @@ impl StateFolder {
     /// # Errors
     /// [`StateError::InUse`] when another participant works in it; [`StateError::Write`].
     pub fn open(path: &Path) -> Result<Self, StateError> {
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(path).map_err(at(path))?;
+        make_private_folder(path).map_err(at(path))?;
         let lock_path = path.join(LOCK);
         let lock = File::create(&lock_path).map_err(at(&lock_path))?;
         match lock.try_lock() {

@@ -200,6 +200,13 @@ impl Product {
             .product
             .check("wire form of the product", &rescaled.to_bytes());
 
+        // Joint division rounds otherwise than one after the other with a chance of 2^-27.
+        let at_once =
+            evaluator.multiply_relinearise_rescale(&left_encrypted, &right_encrypted, &key);
+        self.wire
+            .product
+            .check("the same at once", &at_once.expect("all of it").to_bytes());
+
         let decrypted = decrypt(&secret, &rescaled).expect("decrypts");
         self.decrypted.check("decrypted", &signed(&decrypted));
         let values = context.decode(&decrypted).expect("decodes");

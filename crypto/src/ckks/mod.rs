@@ -57,6 +57,12 @@
 //! never rounded to a power of two. (Taken as 2^50, that of a product would be off by a relative 2^-22.8.) Levels, scales,
 //! parameters or keys that do not fit are errors; a product that was not yet relinearised is another type.
 //!
+//! The three steps at once ([`Evaluator::multiply_relinearise_rescale`]) divide by P and the last prime together,
+//! ```text
+//! (c0, c1) = round(1/(P q_l) (P (d0, d1) + sum over j of [d2]_j key_j))
+//! ```
+//! which takes fewer transforms, and differs from two roundings hardly ever.
+//!
 //! # 7. Errors
 //! What each step adds, as the variance of a coefficient; a slot has N/2 times that (and N times that of encoding, as the
 //! coefficients of real slots come in pairs). The tests measure each.

@@ -241,6 +241,7 @@ impl Multiplier {
     /// `factor * a`, for any `a` below `2^62`.
     #[inline(always)]
     pub fn multiply(self, a: u64) -> u64 {
+        debug_assert!(a >> Wide::LOW_BITS == 0, "a factor of 62 bits");
         let quotient = Wide::product(a, self.quotient).high;
         let remainder = a
             .wrapping_mul(self.factor)

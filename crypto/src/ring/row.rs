@@ -75,11 +75,13 @@ pub(crate) fn sum_of_products<'a>(
     pairs: impl Iterator<Item = (&'a [u64], &'a [u64])> + Clone,
     modulus: Modulus,
 ) {
+    let length = sum.len();
     for (block, sum) in sum.chunks_mut(BLOCK).enumerate() {
         let (high, low) = (&mut [0; BLOCK][..sum.len()], &mut [0; BLOCK][..sum.len()]);
         let mut waiting = 0;
         sum.fill(0);
         for (left, right) in pairs.clone() {
+            assert!(left.len() == length && right.len() == length);
             let [left, right] = [left, right].map(|row| &row[block * BLOCK..][..high.len()]);
             if waiting == modulus.products_at_once() {
                 add_reduced(sum, high, low, modulus);

@@ -8,8 +8,7 @@ use super::{
 };
 use crate::hash::{SecretKey32, derive_key, labelled_hash_of_words};
 use crate::memory::Needle;
-use crate::ring::fill_keystream;
-use crate::ring::{Coefficients, Modulus, Prg, centred_binomial};
+use crate::ring::{Coefficients, Modulus, Prg, centred_binomial, fill_keystream};
 use crate::sealed_sum::RunningSum;
 
 const HEADER_HASH: [u8; 32] = [0x5e; 32];

@@ -7,8 +7,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::parameters::{NOISE_BOUND, PAYLOAD_BITS, STEP_BITS};
 use super::{MODULUS, RING_DEGREE};
 use crate::hash::{Digest, SecretKey32, derive_key};
-use crate::ring::fill_keystream;
-use crate::ring::{Modulus, NttPlan, Prg, uniform};
+use crate::ring::{Modulus, NttPlan, Prg, fill_keystream, uniform};
 
 /// The ring of the sealed sum with its transform prepared. Make one and share it: see [`Round`](super::Round).
 ///

@@ -5,8 +5,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::parameters::PAYLOAD_BITS;
 use super::{FieldFormat, MAX_HOSPITALS, SumShape};
 use crate::hash::{Digest, SecretKey32, derive_key};
-use crate::ring::Prg;
-use crate::ring::{BLOCK_WORDS, fill_keystream};
+use crate::ring::{BLOCK_WORDS, Prg, fill_keystream};
 
 /// The key of the integrity tag of one sum (PROTOCOL 3.10). For vaults only; erased when dropped.
 ///

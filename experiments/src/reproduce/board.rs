@@ -41,7 +41,7 @@ impl<'a> Board<'a> {
     ) -> Self {
         let now = Instant::now();
         Self {
-            stage: progress.stage("training", PARTS),
+            stage: progress.bar("training", PARTS),
             progress,
             state: Mutex::new(State {
                 began: now,
@@ -62,11 +62,10 @@ impl<'a> Board<'a> {
         state.under_way[job] = samples as f64 * share;
         let done = state.done();
         self.stage.at((done * PARTS as f64) as usize);
-        if !self.progress.is_terminal() && state.said.elapsed() >= EVERY {
-            state.said = Instant::now();
-            let left = state.left().map(in_words).unwrap_or_default();
-            self.progress
-                .line(format!("{:.0}% done{left}", 100.0 * done));
+        if !self.progress.is_terminal()
+            && let Some(words) = state.once_a_minute(done)
+        {
+            self.progress.line(words);
         }
     }
 
@@ -98,6 +97,16 @@ impl State {
     fn done(&self) -> f64 {
         let under_way: f64 = self.under_way.iter().sum();
         ((self.samples + under_way) / self.samples_in_all.max(1.0)).min(1.0)
+    }
+
+    /// How much is done, if nothing was said for a minute.
+    fn once_a_minute(&mut self, done: f64) -> Option<String> {
+        if self.said.elapsed() < EVERY {
+            return None;
+        }
+        self.said = Instant::now();
+        let left = self.left().map(in_words).unwrap_or_default();
+        Some(format!("{:.0}% done{left}", 100.0 * done))
     }
 
     /// None before there is anything to guess from, and at the end.
@@ -161,6 +170,11 @@ mod tests {
         assert_eq!(board.state().done(), 0.25);
         let left = board.state().left().expect("known").as_secs();
         assert!((60..70).contains(&left), "{left}");
+        assert_eq!(board.state().once_a_minute(0.25), None);
+        board.state().said -= Duration::from_secs(60);
+        let said = board.state().once_a_minute(0.25).expect("a minute is over");
+        assert!(said.starts_with("25% done, about "), "{said}");
+        assert_eq!(board.state().once_a_minute(0.25), None, "not again");
         board.state().ended = 3;
         assert_eq!(board.state().left(), None);
     }

@@ -107,7 +107,7 @@ pub struct CellConditioning {
     pub products: u64,
     /// Values of filters that were used.
     pub values: u64,
-    /// Of those, how many are not what the product in the clear gives: it lay within the encryption's error of the middle
+    /// Of those, how many are not what the product in the clear gives: it lay within the encryption's error of a boundary
     /// between two steps of the rounding.
     pub values_that_differ: u64,
     /// The largest difference of a decrypted product from the one in the clear, before rounding and clipping.

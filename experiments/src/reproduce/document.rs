@@ -174,6 +174,29 @@ mod tests {
     }
 
     #[test]
+    fn pictures_are_files_of_the_markdown_and_elements_of_the_page() {
+        let picture =
+            crate::pictures::confusion("m", "A & B", &["x", "y"], &[vec![1, 2], vec![3, 4]]);
+        let document = Document {
+            title: "Title".into(),
+            blocks: vec![Block::Pictures(vec![picture.expect("drawn")])],
+        };
+        assert_eq!(document.pictures().count(), 1);
+        let (text, page) = (
+            document.markdown(),
+            document.html().expect("no image in it"),
+        );
+        assert!(
+            text.contains("![Confusion matrix, A & B. Of true x: 1 predicted x"),
+            "{text}"
+        );
+        assert!(text.ends_with("](pictures/m.png)\n"));
+        assert!(
+            page.contains("<svg") && page.contains("aria-label=\"Confusion matrix, A &amp; B.")
+        );
+    }
+
+    #[test]
     fn pages_escape_what_they_show() {
         let page = document().html().expect("no images");
         assert!(page.contains("<h1>A &amp; B</h1>") && page.contains("EDSS &lt; 2.0"));

@@ -1,4 +1,5 @@
-//! The output folder of a reproduction, which is also its memory: what is in it is whole, whenever the program ends.
+//! The output folder of a reproduction, which is also its memory: what is in it is whole, whenever the program ends. Only its owner
+//! can look into it.
 //!
 //! ```text
 //! DIR/configuration.json   what the run is
@@ -16,6 +17,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use host::private_folder::make_private_folder;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
@@ -50,7 +52,11 @@ impl Folder {
             );
         }
         let cannot = || format!("--out {shown}: cannot write there");
-        fs::create_dir_all(root).with_context(cannot)?;
+        if let Some(parent) = root.parent() {
+            fs::create_dir_all(parent).with_context(cannot)?;
+        }
+        // The report shows slices, and cells what is said of every patient.
+        make_private_folder(root).with_context(cannot)?;
         let lock = File::create(root.join(LOCK)).with_context(cannot)?;
         match lock.try_lock() {
             Ok(()) => {}
@@ -236,6 +242,12 @@ mod tests {
         let root = parent.path().join("runs").join("one");
         let folder = Folder::open(&root, false).expect("opens");
         assert!(folder.recorded().is_none());
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            let mode = fs::metadata(&root).expect("there").permissions().mode();
+            assert_eq!(mode & 0o777, 0o700);
+        }
         folder.begin(&configuration(), "patients").expect("begins");
         folder.keep(&cell()).expect("kept");
         assert!(refusal(&root, true).contains("at work"));

@@ -10,7 +10,6 @@ use model::{
     device::Device,
     metrics::{Confusion, Level, Metrics, Prediction, roc_band},
     train::{Dataset, Trainer},
-    weights::read_safetensors,
 };
 
 use super::{
@@ -18,7 +17,7 @@ use super::{
     configuration::{Configuration, task_of},
     document::Block,
     folder::Folder,
-    models::is_kept,
+    models::{is_kept, read_model},
     parts::Parts,
     training::{Source, architecture},
     words::leak_mark,
@@ -231,7 +230,7 @@ fn where_it_looks(
     folder: &Folder,
 ) -> anyhow::Result<Picture> {
     let (key, architecture) = (&cell.key, architecture(&cell.key));
-    let model = read_safetensors(&folder.model_path(key), &architecture.layout())?;
+    let model = read_model(folder, key)?;
     let parts = Parts::new(patients, key, configuration.cuts())?;
     let task = task_of(key.task);
     let chosen = some_of_each_kind(cell);

@@ -3,10 +3,10 @@
 //! ```text
 //! options -> configuration -> patients -> cells, J at a time: parts -> training set -> network, source of filters -> fit -> test
 //!                 |                         |
-//!              folder (what is finished stays) ------> results: means, intervals, differences -> tables.json, tables.md, report.html
+//!              folder (what is finished stays) ------> results: means, intervals, differences; pictures -> tables.json, tables.md, report.html
 //! ```
 //!
-//! Tables are made from the files of the cells alone, so a run that was interrupted and continued ends with the same bytes as one
+//! Tables and pictures are made from the files of the cells and of the kept models alone, so a run that was interrupted and continued ends with the same bytes as one
 //! that was not.
 
 mod board;
@@ -39,7 +39,12 @@ pub use self::{
     configuration::Configuration,
 };
 use self::{
-    configuration::balance_of, folder::Folder, parts::Parts, results::Results, tables::Tables,
+    configuration::balance_of,
+    folder::Folder,
+    models::{is_kept, read_model},
+    parts::Parts,
+    results::Results,
+    tables::Tables,
 };
 use crate::{
     commands::{ReproduceOptions, TaskName},
@@ -72,7 +77,7 @@ pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
 
     let todo: work::Todo = cells
         .iter()
-        .filter(|key| folder.cell(key, |damage| progress.line(damage)).is_none())
+        .filter(|key| !is_done(&folder, &configuration, key, &progress))
         .map(|key| (*key, expected_samples(&cohort, key)))
         .collect();
     let jobs = options.jobs.map_or_else(
@@ -105,13 +110,13 @@ pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
         .collect::<anyhow::Result<_>>()?;
     let results = Results::new(&configuration, &finished, patients.len());
     let notice = words::notice(&configuration);
-    let mut document = side_by_side::document(&configuration, &results, &cohort);
-    let pictures = illustrations::illustrations(&patients, &configuration, &finished, &folder)?;
-    document.blocks.extend(pictures);
     folder.write_json(
         "tables.json",
         &Tables::new(&configuration, &results, &notice),
     )?;
+    let mut document = side_by_side::document(&configuration, &results, &cohort);
+    let pictures = illustrations::illustrations(&patients, &configuration, &finished, &folder)?;
+    document.blocks.extend(pictures);
     folder.write("tables.md", document.markdown().as_bytes())?;
     for picture in document.pictures() {
         folder.write_picture(&picture.name, &picture.png()?)?;
@@ -125,6 +130,26 @@ pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
         out.display()
     );
     Ok(())
+}
+
+/// Whether a training is there, with its model if that is kept.
+fn is_done(
+    folder: &Folder,
+    configuration: &Configuration,
+    key: &CellKey,
+    progress: &Progress,
+) -> bool {
+    if folder.cell(key, |damage| progress.line(damage)).is_none() {
+        return false;
+    }
+    if !is_kept(configuration, key) {
+        return true;
+    }
+    let model = read_model(folder, key);
+    if let Err(error) = &model {
+        progress.line(format!("{key}: {error}: it is trained again"));
+    }
+    model.is_ok()
 }
 
 /// Slices of each class over the cohort, by task.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::weights::write_safetensors;
+use model::weights::{WeightsError, read_safetensors, write_safetensors};
 
 use super::{cell::CellKey, configuration::Configuration, folder::Folder, training::architecture};
 
@@ -41,6 +41,14 @@ pub fn keep_model(
         model,
         &metadata,
     )?)
+}
+
+/// The model of a training that is kept.
+///
+/// # Errors
+/// A file that is not there, or damaged.
+pub fn read_model(folder: &Folder, key: &CellKey) -> Result<Vec<f32>, WeightsError> {
+    read_safetensors(&folder.model_path(key), &architecture(key).layout())
 }
 
 const NOTICE: &str = "Not a medical device. Not for diagnosis, prognosis or treatment of anybody.";

@@ -1,4 +1,4 @@
-//! `report.html`: the tables as one page that asks nothing of any network.
+//! `report.html`: the tables and pictures as one page that asks nothing of any network.
 
 use super::document::Document;
 use crate::{pictures::PictureError, report::STYLE};

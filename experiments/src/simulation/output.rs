@@ -6,6 +6,7 @@ use std::{
 };
 
 use anyhow::Context;
+use host::private_folder::make_private_folder;
 use serde::Serialize;
 use tempfile::TempDir;
 
@@ -43,7 +44,8 @@ impl Output {
             destination: destination.to_owned(),
         };
         for folder in [output.finished(), output.vaults()] {
-            fs::create_dir(&folder).with_context(cannot)?;
+            // The report shows slices.
+            make_private_folder(&folder).with_context(cannot)?;
         }
         Ok(output)
     }

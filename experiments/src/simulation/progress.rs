@@ -64,18 +64,23 @@ impl Progress {
         }
     }
 
-    /// Something with `total` parts; gone from the terminal when it is dropped.
+    /// Something with `total` parts, which are said where there is no terminal; gone from the terminal when it is dropped.
     pub fn stage(&self, name: &'static str, total: usize) -> Stage {
+        if !self.is_terminal() {
+            eprintln!("{name}: {total}");
+        }
+        self.bar(name, total)
+    }
+
+    /// As [`stage`](Self::stage), of parts that mean nothing to a person: nothing is said without a terminal.
+    pub fn bar(&self, name: &'static str, total: usize) -> Stage {
         let bar = match &self.terminal {
             Some(bars) => bars.add(
                 ProgressBar::new(total as u64)
                     .with_style(style())
                     .with_message(name),
             ),
-            None => {
-                eprintln!("{name}: {total}");
-                ProgressBar::hidden()
-            }
+            None => ProgressBar::hidden(),
         };
         Stage { bar }
     }

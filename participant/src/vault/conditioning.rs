@@ -388,8 +388,9 @@ pub const LARGEST_FEATURE: f64 = 8.0;
 /// A decrypted product that is further than this from the local one is refused (PROTOCOL.md 5.4, 5.).
 pub const LARGEST_ERROR: f64 = 1.0 / (1_u64 << 20) as f64;
 const GRID: f64 = 4096.0;
-/// In steps of the grid. A third of a power of two is at least a third of its step away from the points of any binary grid.
-const BOUNDARY_SHIFT: f64 = 1.0 / 768.0;
+/// In steps of the grid. 43/127 of a power of two is at least a sixth of the spacing away from the points of every finer binary grid,
+/// however often it is doubled, and from their products with fractions whose denominator is no multiple of 127.
+const BOUNDARY_SHIFT: f64 = 43.0 / (127.0 * 256.0);
 const MOST_FAILURES: u32 = 3;
 /// Blocks of products that one key decrypts: 4 million values (PROTOCOL.md 5.5).
 pub const MOST_RELEASES: usize = 1000;
@@ -584,6 +585,15 @@ mod tests {
                     [product - error, product + error].map(|w| release(&[w; FEATURES]));
                 assert_eq!(less, more, "{neighbour}");
             }
+        }
+        let boundary = |multiple: f64| (multiple + 0.5 + BOUNDARY_SHIFT) / 4096.0;
+        for multiple in [-1_321.0, 0.0, 7.0] {
+            let beside =
+                [-1e-12, 1e-12].map(|error| release(&[boundary(multiple) + error; FEATURES]));
+            assert_eq!(
+                beside.map(|filter| f64::from(filter[0]) * 4096.0),
+                [multiple, multiple + 1.0]
+            );
         }
         let [less, more] = [-1e-9, 1e-9].map(|product| release(&[product; FEATURES])[0]);
         assert_eq!((less.to_bits(), more.to_bits()), (0, 0), "no sign of zero");

@@ -239,6 +239,42 @@ fn training_learns_and_keeps_the_epoch_of_the_lowest_validation_loss() {
 }
 
 #[test]
+fn grad_cam_takes_the_filters_that_w_means() {
+    let (model, asked) = (initial(), [(2, 1), (0, 0), (1, 1)]);
+    let weight: Filter = model[weight_range()].try_into().expect("nine");
+    let filters = Products::new()
+        .filters(&weight, &[0, 1, 2, 3])
+        .expect("made");
+    let without_weight = [&model[..weight_range().start], &model[weight_range().end..]].concat();
+    let conditioned = Architecture {
+        conditioning: Conditioning::Filters,
+        ..FREE
+    };
+    let given = Trainer::new(conditioned, Device::CPU)
+        .grad_cam(
+            &dataset(&[3, 1, 0]),
+            &asked,
+            &without_weight,
+            Some(&filters),
+        )
+        .expect("maps");
+    let maps = |source: Option<&mut dyn FilterSource>| {
+        Trainer::new(FREE, Device::CPU)
+            .grad_cam_of_fit(&dataset(&[3, 1, 0]), &asked, &model, source)
+            .expect("maps")
+    };
+    assert!(maps(Some(&mut Products::new())) == given);
+    assert!(maps(None) != given);
+    let refused = Trainer::new(FREE, Device::CPU).grad_cam_of_fit(
+        &dataset(&[0]),
+        &[(0, CLASSES)],
+        &model,
+        None,
+    );
+    assert!(matches!(refused, Err(TrainError::Class { .. })));
+}
+
+#[test]
 fn the_same_seed_gives_the_same_fit() {
     let once = || fit(Some(&mut Products::new()), &settings(2)).expect("trains");
     assert!(once() == once());
