@@ -59,7 +59,7 @@ impl Fixture {
             let mut values = draw(spec, &mut rng);
             if spec.name == "conditioned.weight" {
                 // Between two multiples, where the feature is 1: it shows to which of them the script rounds.
-                values[0] = 1_320.5 / 4096.0;
+                values[0] = 1_321.5 / 4096.0;
             }
             values
         });
