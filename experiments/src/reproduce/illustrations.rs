@@ -298,17 +298,21 @@ fn where_it_looks(
     Ok(slices(&stem, &title, &views)?)
 }
 
-/// Places in the test set: in turn one of each true and predicted class, in the order of the test set.
+/// Places in the test set: in turn one of each true and predicted class, spread over those of its kind.
 fn some_of_each_kind(cell: &Cell) -> Vec<usize> {
     let mut kinds: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
     for (place, prediction) in cell.predictions().iter().enumerate() {
         let kind = (prediction.label, prediction.class());
         kinds.entry(kind).or_default().push(place);
     }
-    let longest = kinds.values().map(Vec::len).max().unwrap_or(0);
+    let turns = MOST_SLICES.div_ceil(kinds.len().max(1));
+    let spread = |kind: &Vec<usize>, turn: usize| {
+        let shown = turns.min(kind.len());
+        (turn < shown).then(|| kind[turn * kind.len() / shown])
+    };
     let in_turn =
-        (0..longest).flat_map(|turn| kinds.values().filter_map(move |kind| kind.get(turn)));
-    in_turn.copied().take(MOST_SLICES).collect()
+        (0..turns).flat_map(|turn| kinds.values().filter_map(move |kind| spread(kind, turn)));
+    in_turn.take(MOST_SLICES).collect()
 }
 
 const MOST_SLICES: usize = 12;
@@ -373,6 +377,16 @@ mod tests {
     #[test]
     fn every_kind_of_right_and_wrong_is_shown() {
         assert_eq!(some_of_each_kind(&cell(1, &[])), [0, 3, 7, 4, 1, 5, 2, 6]);
+        // Of twenty that are alike, every second or third.
+        let mut alike = cell(1, &[]);
+        alike.test = (0..20)
+            .map(|patient| TestSlice {
+                patient,
+                ..alike.test[0].clone()
+            })
+            .collect();
+        let shown = some_of_each_kind(&alike);
+        assert_eq!(shown, [0, 1, 3, 5, 6, 8, 10, 11, 13, 15, 16, 18]);
     }
 
     #[test]

@@ -58,8 +58,10 @@ pub struct OracleComparison {
     pub identical: usize,
     /// Of which every predicted class is the same.
     pub same_classes: usize,
-    /// The largest difference of an accuracy.
+    /// The largest difference of a repetition's accuracy.
     pub largest_accuracy_difference: f64,
+    /// The largest difference of a row's accuracy, which is the mean over the repetitions.
+    pub largest_mean_accuracy_difference: f64,
     /// Values of filters that the hybrid networks used.
     pub values: u64,
     /// Of those, how many were rounded to another side than in the clear.
@@ -119,7 +121,7 @@ impl Results {
                 },
                 |key| format!("{}, split by {}", key.task, key.split),
             ),
-            oracle: OracleComparison::new(cells),
+            oracle: OracleComparison::new(cells, &rows),
             rows,
         }
     }
@@ -209,8 +211,12 @@ fn differences(
 }
 
 impl OracleComparison {
-    fn new(cells: &[Cell]) -> Option<Self> {
+    fn new(cells: &[Cell], rows: &[Row]) -> Option<Self> {
         let mut comparison = Self::default();
+        let partner = |key: CellKey| CellKey {
+            model: ModelName::PlainConditioned,
+            ..key
+        };
         for hybrid in cells
             .iter()
             .filter(|cell| cell.key.model == ModelName::Hybrid)
@@ -220,11 +226,8 @@ impl OracleComparison {
                 comparison.values_that_differ += account.values_that_differ;
                 comparison.max_abs_error = comparison.max_abs_error.max(account.max_abs_error);
             }
-            let partner = CellKey {
-                model: ModelName::PlainConditioned,
-                ..hybrid.key
-            };
-            let Some(oracle) = cells.iter().find(|cell| cell.key == partner) else {
+            let wanted = partner(hybrid.key);
+            let Some(oracle) = cells.iter().find(|cell| cell.key == wanted) else {
                 continue;
             };
             let (ours, theirs) = (hybrid.predictions(), oracle.predictions());
@@ -241,6 +244,16 @@ impl OracleComparison {
             let difference = (accuracy(&ours) - accuracy(&theirs)).abs();
             comparison.largest_accuracy_difference =
                 comparison.largest_accuracy_difference.max(difference);
+        }
+        for hybrid in rows.iter().filter(|row| row.key.model == ModelName::Hybrid) {
+            let wanted = partner(hybrid.key);
+            let oracle = rows.iter().find(|row| row.key == wanted);
+            let accuracy = |row: &Row| row.slice.scores.accuracy;
+            if let Some((ours, theirs)) = accuracy(hybrid).zip(oracle.and_then(accuracy)) {
+                comparison.largest_mean_accuracy_difference = (ours - theirs)
+                    .abs()
+                    .max(comparison.largest_mean_accuracy_difference);
+            }
         }
         (comparison.pairs > 0).then_some(comparison)
     }
@@ -401,6 +414,8 @@ pub(super) mod tests {
             .expect("both ran");
         assert_eq!((oracle.identical, oracle.same_classes), (7, 7));
         assert!((oracle.largest_accuracy_difference - 0.05).abs() < 1e-12);
+        // Of two repetitions.
+        assert!((oracle.largest_mean_accuracy_difference - 0.025).abs() < 1e-12);
     }
 
     #[test]

@@ -142,13 +142,15 @@ pub fn of_oracle(oracle: &OracleComparison) -> String {
         identical,
         same_classes,
         largest_accuracy_difference,
+        largest_mean_accuracy_difference,
         values,
         values_that_differ,
         max_abs_error,
     } = oracle;
     format!(
         "Of {pairs} pairs of a hybrid network and one conditioned in the clear, with the same seed, {identical} give every test slice \
-         the same probabilities and {same_classes} the same classes; accuracies differ by at most {largest_accuracy_difference:.3}. \
+         the same probabilities and {same_classes} the same classes; accuracies differ by at most {largest_mean_accuracy_difference:.3} in the tables, {largest_accuracy_difference:.3} \
+         in a single repetition. \
          Decrypted products were within {max_abs_error:.1e} of those in the clear before they were rounded to multiples of 2^-12 and \
          clipped; {values_that_differ} of {values} values of filters were rounded to the other side."
     )
