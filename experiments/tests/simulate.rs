@@ -120,6 +120,33 @@ fn the_protection_changes_nothing_and_neither_do_threads() {
     assert!(none["conditioning"]["max_abs_error"].is_null());
 }
 
+#[test]
+fn classes_are_cut_where_the_labels_say() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let run = |labels: &str| {
+        let out = folder.path().join(labels);
+        let (summary, printed) = simulate(&out, &["--labels", labels, "--rounds", "1"]);
+        assert_eq!(summary["labels"], labels);
+        assert_eq!(
+            printed.contains("binary as-counted"),
+            labels == "as-counted"
+        );
+        let card = std::fs::read_to_string(out.join("model.json")).expect("a card");
+        let card: Value = serde_json::from_str(&card).expect("JSON");
+        assert_eq!(card["data"]["labels"], labels);
+        let higher: u64 = summary["patients_by_hospital"]
+            .as_array()
+            .expect("a list")
+            .iter()
+            .map(|counts| counts[1].as_u64().expect("a count"))
+            .sum();
+        (card["data"]["edss_cuts"][0].clone(), higher)
+    };
+    let (written, counted) = (run("as-written"), run("as-counted"));
+    assert_eq!((&written.0, &counted.0), (&2.0.into(), &4.0.into()));
+    assert!(counted.1 >= 1 && counted.1 < written.1, "{counted:?}");
+}
+
 /// What each hospital says by itself adds up to what the sealed sum said.
 fn the_sum_is_that_of_the_hospitals(round: &Value) {
     let own = round["by_hospital"].as_array().expect("a list");

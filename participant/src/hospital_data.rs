@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use model::{
     data::{
-        Cuts, Edss, FEATURES, Feature, FeatureRanges, Patient, Split, SplitError, SplitKind, split,
+        self, Cuts, Edss, FEATURES, Feature, FeatureRanges, Patient, Split, SplitError, SplitKind,
+        split,
     },
     train::{Dataset, DatasetError},
 };
-use protocol::manifest::Task;
+use protocol::manifest::{LabelScheme, Manifest, Task};
 
 use crate::vault::statistics::ClinicalRecords;
 
@@ -19,8 +20,15 @@ pub struct SplitPlan {
     pub kind: SplitKind,
     /// The same seed gives the same split.
     pub seed: u64,
-    /// Where EDSS is cut into classes.
-    pub cuts: Cuts,
+}
+
+/// The classes of a run: the same at every hospital.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Labels {
+    /// How many, and their names.
+    pub task: Task,
+    /// Where EDSS is cut.
+    pub scheme: LabelScheme,
 }
 
 /// The vault's part: features and labels, no scan.
@@ -86,17 +94,17 @@ impl ClinicalTable {
         self
     }
 
-    /// What the vault needs for a run of this task.
+    /// What the vault needs for a run with these labels.
     ///
     /// # Errors
     /// [`HospitalDataError::Split`].
-    pub fn records(&self, task: Task) -> Result<ClinicalRecords, HospitalDataError> {
-        let split = split_of(&self.scores, task, self.plan)?;
+    pub fn records(&self, labels: Labels) -> Result<ClinicalRecords, HospitalDataError> {
+        let split = split_of(&self.scores, labels, self.plan)?;
         let mut in_training = vec![false; self.features.len()];
-        let mut class_counts = vec![0; task.classes()];
+        let mut class_counts = vec![0; labels.task.classes()];
         for sample in &split.train {
             in_training[sample.patient] = true;
-            class_counts[class_of(self.scores[sample.patient].0, task, self.plan)] += 1;
+            class_counts[labels.class_of(self.scores[sample.patient].0)] += 1;
         }
         Ok(ClinicalRecords {
             features: self.features.clone(),
@@ -113,17 +121,17 @@ impl ClinicalTable {
 }
 
 impl ImageSet {
-    /// The split for this task: the same as the vault's.
+    /// The split for these labels: the same as the vault's.
     ///
     /// # Errors
     /// [`HospitalDataError::Split`].
-    pub fn split(&self, task: Task) -> Result<Split, HospitalDataError> {
+    pub fn split(&self, labels: Labels) -> Result<Split, HospitalDataError> {
         let scores: Vec<_> = self
             .patients
             .iter()
             .map(|patient| (patient.edss, patient.slices.len()))
             .collect();
-        split_of(&scores, task, self.plan)
+        split_of(&scores, labels, self.plan)
     }
 
     /// Samples of the split as a data set.
@@ -132,11 +140,11 @@ impl ImageSet {
     /// [`HospitalDataError::Dataset`].
     pub fn dataset(
         &self,
-        samples: &[model::data::Sample],
-        task: Task,
+        samples: &[data::Sample],
+        labels: Labels,
     ) -> Result<Dataset, HospitalDataError> {
         Ok(Dataset::new(&self.patients, samples, |patient| {
-            class_of(patient.edss, task, self.plan)
+            labels.class_of(patient.edss)
         })?)
     }
 
@@ -146,27 +154,50 @@ impl ImageSet {
     }
 }
 
-/// The class of a score in this task.
-pub fn class_of(edss: Edss, task: Task, plan: SplitPlan) -> usize {
-    model_task(task).class_of(edss, plan.cuts)
+impl Labels {
+    /// Those of a run.
+    pub fn of(manifest: &Manifest) -> Self {
+        Self {
+            task: manifest.task,
+            scheme: manifest.label_scheme,
+        }
+    }
+
+    /// The class of a score.
+    pub fn class_of(self, edss: Edss) -> usize {
+        model_task(self.task).class_of(edss, self.cuts())
+    }
+
+    /// Where EDSS is cut.
+    pub fn cuts(self) -> Cuts {
+        model_label_scheme(self.scheme).cuts()
+    }
+}
+
+/// The model's name for a label scheme of the manifest.
+pub fn model_label_scheme(scheme: LabelScheme) -> data::LabelScheme {
+    match scheme {
+        LabelScheme::AsWritten => data::LabelScheme::AsWritten,
+        LabelScheme::AsCounted => data::LabelScheme::AsCounted,
+    }
 }
 
 /// The model's name for a task of the manifest.
-pub fn model_task(task: Task) -> model::data::Task {
+pub fn model_task(task: Task) -> data::Task {
     match task {
-        Task::Binary => model::data::Task::Binary,
-        Task::Multiclass => model::data::Task::Multiclass,
+        Task::Binary => data::Task::Binary,
+        Task::Multiclass => data::Task::Multiclass,
     }
 }
 
 fn split_of(
     scores: &[(Edss, usize)],
-    task: Task,
+    labels: Labels,
     plan: SplitPlan,
 ) -> Result<Split, HospitalDataError> {
     let units: Vec<_> = scores
         .iter()
-        .map(|&(edss, slices)| (class_of(edss, task, plan), slices))
+        .map(|&(edss, slices)| (labels.class_of(edss), slices))
         .collect();
     Ok(split(&units, plan.kind, plan.seed)?)
 }
@@ -176,6 +207,49 @@ mod tests {
     use model::data::Slice;
 
     use super::*;
+
+    fn labels(scheme: LabelScheme) -> Labels {
+        Labels {
+            task: Task::Binary,
+            scheme,
+        }
+    }
+
+    /// The study's two readings of itself: twelve patients from 0.5 to 6.0, of whom eight are above 2.0 and four above 4.0.
+    #[test]
+    fn the_scheme_cuts_vault_and_trainer_alike() {
+        let patient = |half: usize| Patient {
+            id: String::new(),
+            edss: Edss::new(half as f64 / 2.0).expect("on the scale"),
+            features: [None; FEATURES],
+            slices: vec![
+                Slice {
+                    axial_index: 0,
+                    pixels: vec![0.0; 128 * 128].into(),
+                };
+                10
+            ],
+        };
+        let plan = SplitPlan {
+            kind: SplitKind::Slice,
+            seed: 1,
+        };
+        let (table, images) = separate((1..=12).map(patient).collect(), plan);
+        for (scheme, higher) in [(LabelScheme::AsWritten, 8), (LabelScheme::AsCounted, 4)] {
+            let labels = labels(scheme);
+            let records = table.records(labels).expect("splits");
+            let split = images.split(labels).expect("splits");
+            let dataset = images.dataset(&split.train, labels).expect("samples");
+            let of_class = |class| dataset.labels().filter(|label| *label == class).count() as u64;
+            assert_eq!(records.class_counts, [of_class(0), of_class(1)]);
+            // Of ten slices of a patient seven are trained on.
+            assert_eq!(
+                records.class_counts,
+                [7 * (12 - higher), 7 * higher],
+                "{scheme:?}"
+            );
+        }
+    }
 
     #[test]
     fn columns_of_choice_reach_the_vault_as_shares_of_their_ranges() {
@@ -202,7 +276,6 @@ mod tests {
         let plan = SplitPlan {
             kind: SplitKind::Patient,
             seed: 1,
-            cuts: Cuts::AS_WRITTEN,
         };
         let mut ranges = Feature::RANGES;
         ranges[0] = [0.0, 20.0];
@@ -210,7 +283,7 @@ mod tests {
         let (table, _) = separate(patients, plan);
         let records = table
             .in_percent_of(&ranges)
-            .records(Task::Binary)
+            .records(labels(LabelScheme::AsWritten))
             .expect("splits");
         assert_eq!(records.features[5][..3], [Some(25.0), None, Some(87.5)]);
         let statistics = crate::vault::statistics::Statistics {

@@ -59,15 +59,18 @@ impl CnnTrainer {
     fn prepared(&mut self, plan: &TrainingPlan) -> Result<&mut Prepared, String> {
         if self.prepared.is_none() {
             let datasets = || {
-                let split = self.images.split(plan.task)?;
+                let split = self.images.split(plan.labels)?;
                 Ok((
-                    self.images.dataset(&split.train, plan.task)?,
-                    self.images.dataset(&split.validation, plan.task)?,
+                    self.images.dataset(&split.train, plan.labels)?,
+                    self.images.dataset(&split.validation, plan.labels)?,
                 ))
             };
             let (training, validation) = datasets()
                 .map_err(|error: crate::hospital_data::HospitalDataError| error.to_string())?;
-            let trainer = Trainer::new(architecture(plan.task, plan.conditioning), self.device);
+            let trainer = Trainer::new(
+                architecture(plan.labels.task, plan.conditioning),
+                self.device,
+            );
             self.prepared = Some(Prepared {
                 trainer,
                 training,

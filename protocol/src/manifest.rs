@@ -37,7 +37,7 @@ impl Purpose {
 /// What the labels are cut into.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Task {
-    /// EDSS at most 2.0, or above.
+    /// Lower and higher EDSS.
     Binary,
     /// Normal, mild, severe.
     Multiclass,
@@ -51,6 +51,15 @@ impl Task {
             Self::Multiclass => 3,
         }
     }
+}
+
+/// Where EDSS is cut into the classes of a task (MODEL.md, "Labels").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum LabelScheme {
+    /// As the study's text has it: binary above 2.0; normal up to 2.0, mild up to 4.0, severe above.
+    AsWritten,
+    /// As the study's counts have it: binary above 4.0; normal below 2.0, mild below 4.0, severe from there.
+    AsCounted,
 }
 
 /// Where the filters of the conditioned convolution come from (MODEL.md, variants).
@@ -107,6 +116,8 @@ pub struct Manifest {
     pub name: Text,
     /// The labels.
     pub task: Task,
+    /// Where they are cut: by all hospitals alike.
+    pub label_scheme: LabelScheme,
     /// The filters.
     pub conditioning: Conditioning,
     /// The tensors of the common model.
@@ -347,6 +358,7 @@ pub mod testing {
         Manifest {
             name: "test".into(),
             task: Task::Binary,
+            label_scheme: LabelScheme::AsWritten,
             conditioning: Conditioning::Plain,
             layout: ModelLayout::hybrid_cnn(2),
             nonce: [4; 32],

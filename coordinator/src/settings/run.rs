@@ -6,7 +6,7 @@ use crypto::hash::labelled_hash;
 use protocol::{
     codec::{List, Text},
     identity::{Signed, SigningKey},
-    manifest::{Conditioning, FIXED_CLIPS, Manifest, Task},
+    manifest::{Conditioning, FIXED_CLIPS, LabelScheme, Manifest, Task},
     network::ModelLayout,
 };
 use serde::Deserialize;
@@ -20,6 +20,8 @@ pub struct RunSettings {
     pub name: String,
     /// What the labels are cut into.
     pub task: Task,
+    /// Where they are cut.
+    pub label_scheme: LabelScheme,
     /// Where filters come from, and with which parameters they are encrypted.
     pub conditioning: Conditioning,
     /// Learning rounds.
@@ -54,6 +56,7 @@ impl RunSettings {
         Manifest {
             name: Text(self.name.clone()),
             task: self.task,
+            label_scheme: self.label_scheme,
             conditioning: self.conditioning,
             layout: ModelLayout::hybrid_cnn(
                 u32::try_from(self.task.classes()).expect("2 or 3 classes"),
@@ -88,6 +91,7 @@ impl Default for RunSettings {
         Self {
             name: "trial".to_owned(),
             task: Task::Binary,
+            label_scheme: LabelScheme::AsWritten,
             conditioning: Conditioning::EncryptedHardened,
             rounds: 8,
             local_epochs: 2,
@@ -107,6 +111,7 @@ impl Default for RunSettings {
 pub(super) struct RawRun {
     name: String,
     task: String,
+    labels: String,
     conditioning: String,
     profile: String,
     rounds: i64,
@@ -134,6 +139,11 @@ impl RawRun {
                 "binary" => Task::Binary,
                 "multiclass" => Task::Multiclass,
                 _ => return Err(wrong("run.task", self.task, "binary or multiclass")),
+            },
+            label_scheme: match self.labels.as_str() {
+                "as-written" => LabelScheme::AsWritten,
+                "as-counted" => LabelScheme::AsCounted,
+                _ => return Err(wrong("run.labels", self.labels, "as-written or as-counted")),
             },
             conditioning: self.conditioning()?,
             rounds: whole("run.rounds", self.rounds)?,

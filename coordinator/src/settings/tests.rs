@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use protocol::manifest::{Conditioning, Task};
+use protocol::manifest::{Conditioning, LabelScheme, Task};
 use tempfile::TempDir;
 
 use super::*;
@@ -95,6 +95,7 @@ fn every_bad_value_is_named_with_what_belongs_there() {
         ("listen", "localhost"),
         ("run.name", ""),
         ("run.task", "ternary"),
+        ("run.labels", "as-said"),
         ("run.conditioning", "yes"),
         ("run.profile", "soft"),
         ("run.rounds", "0"),
@@ -122,6 +123,12 @@ fn words_choose_the_manifests_variants() {
     assert_eq!(
         run(&[("run.task", "multiclass")]).manifest().task,
         Task::Multiclass
+    );
+    let scheme = |flags| run(flags).manifest().label_scheme;
+    assert_eq!(scheme(&[]), LabelScheme::AsWritten);
+    assert_eq!(
+        scheme(&[("run.labels", "as-counted")]),
+        LabelScheme::AsCounted
     );
     assert_eq!(
         run(&[("run.profile", "study")]).conditioning,

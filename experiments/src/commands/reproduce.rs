@@ -116,10 +116,11 @@ pub enum ModelName {
 }
 
 /// `--labels`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum LabelsName {
     /// The study's text: binary above 2.0; normal up to 2.0, mild up to 4.0, severe above.
+    #[default]
     AsWritten,
     /// What the study's slice counts fit: binary above 4.0; below 2.0, 2.0 to 3.5, from 4.0.
     AsCounted,

@@ -6,6 +6,7 @@ use clap::{Args, ValueEnum};
 use model::{data::LoadOptions, device::DeviceChoice};
 use serde::{Deserialize, Serialize};
 
+use super::LabelsName;
 use crate::simulation::{self, Partition, PlannedDrop};
 
 /// Trains the hybrid CNN in a whole federation on this machine: every hospital and the coordinator with their own keys,
@@ -47,9 +48,12 @@ pub struct SimulateOptions {
     /// Slices of each patient of the phantom [default: 16]
     #[arg(long, value_name = "S")]
     pub slices: Option<usize>,
-    /// Classes: EDSS up to 2.0 or above; or normal, mild and severe
+    /// Classes: lower or higher EDSS; or normal, mild and severe
     #[arg(long, value_enum, default_value_t)]
     pub task: TaskName,
+    /// Where EDSS is cut
+    #[arg(long, value_enum, default_value_t)]
+    pub labels: LabelsName,
     /// Which hospital has which patients. equal: the same number, of each class too; zipf: shares of 1, 1/2, 1/3 and so on;
     /// dirichlet:ALPHA: shares of each class drawn at random, the smaller ALPHA (0.01 to 1000) the more uneven; scanner: a hospital
     /// has patients of one scanner (of the phantom, which has three)

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::Context;
 use crypto::hash::{Digest, sha256};
 use model::{
-    data::{Cuts, Feature},
+    data::Feature,
     network::{Architecture, Conditioning},
     weights::write_safetensors,
 };
@@ -130,7 +130,7 @@ impl ModelCard {
                 "INSECURE: updates were averaged in the clear, for comparison only".to_owned(),
             );
         }
-        let cuts = Cuts::AS_WRITTEN;
+        let cuts = plan.labels().cuts();
         let conditioned = manifest.conditioning.uses_filters();
         let task = participant::hospital_data::model_task(manifest.task);
         Self {
@@ -155,7 +155,7 @@ impl ModelCard {
                 patients: summary.patients_by_hospital.iter().flatten().sum(),
                 partition: summary.partition.clone(),
                 split: summary.split,
-                labels: "as-written",
+                labels: summary.labels,
                 classes: task.class_names(),
                 edss_cuts: match manifest.task {
                     Task::Binary => vec![cuts.binary],

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::OnceLock};
 
 use anyhow::{Context, bail};
-use model::data::{Cohort, Cuts, LoadOptions, Patient, SplitKind, load_cohort};
+use model::data::{Cohort, LoadOptions, Patient, SplitKind, load_cohort};
 
 use super::{
     partition::Dealing,
@@ -64,11 +64,11 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
     let task = participant::hospital_data::model_task(plan.run.task);
     let classes: Vec<usize> = patients
         .iter()
-        .map(|patient| task.class_of(patient.edss, Cuts::default()))
+        .map(|patient| plan.labels().class_of(patient.edss))
         .collect();
     let scores = patients.iter().map(|patient| patient.edss);
-    task.require_every_class(scores, Cuts::default()).context(
-        "nothing can learn a class that nobody has: choose the other --task, or more or other patients",
+    task.require_every_class(scores, plan.labels().cuts()).context(
+        "nothing can learn a class that nobody has: choose the other --task or --labels, or more or other patients",
     )?;
     let scanners: Option<Vec<usize>> = match &plan.source {
         DataSource::Phantom { .. } => Some((0..patients.len()).map(phantom::scanner).collect()),

@@ -3,14 +3,13 @@
 use anyhow::Context;
 use crypto::sealed_sum::HospitalId;
 use model::{
-    data::{Cuts, Patient, Slice},
+    data::{Patient, Slice},
     train::Dataset,
 };
 use participant::{
-    hospital_data::{ClinicalTable, ImageSet, SplitPlan, separate},
+    hospital_data::{ClinicalTable, ImageSet, Labels, SplitPlan, separate},
     vault::statistics::ClinicalRecords,
 };
-use protocol::manifest::Task;
 
 use super::{plan::Plan, seeds::split_seed};
 
@@ -56,19 +55,18 @@ impl HospitalData {
     /// # Errors
     /// Too few patients or slices to cut.
     pub fn new(id: HospitalId, patients: Vec<Patient>, plan: &Plan) -> anyhow::Result<Self> {
-        let task = plan.run.task;
+        let labels = plan.labels();
         let split = SplitPlan {
             kind: plan.split,
             seed: split_seed(plan.seed, id),
-            cuts: Cuts::default(),
         };
         let (table, images) = separate(patients, split);
         let name = || format!("the data of hospital {id}");
-        let records = table.records(task).with_context(name)?;
-        let parts = images.split(task).with_context(name)?;
+        let records = table.records(labels).with_context(name)?;
+        let parts = images.split(labels).with_context(name)?;
         Ok(Self {
             id,
-            test: TestSet::new(&images, &parts.test, task).with_context(name)?,
+            test: TestSet::new(&images, &parts.test, labels).with_context(name)?,
             training_slices: parts.train.len(),
             validation_slices: parts.validation.len(),
             table,
@@ -87,8 +85,12 @@ impl HospitalData {
 }
 
 impl TestSet {
-    fn new(images: &ImageSet, samples: &[model::data::Sample], task: Task) -> anyhow::Result<Self> {
-        let dataset = images.dataset(samples, task)?;
+    fn new(
+        images: &ImageSet,
+        samples: &[model::data::Sample],
+        labels: Labels,
+    ) -> anyhow::Result<Self> {
+        let dataset = images.dataset(samples, labels)?;
         let mut examples: Vec<Example> = Vec::new();
         let mut place = 0;
         while place < samples.len() {

@@ -10,7 +10,8 @@ use model::{
     data::{Contrast, ContrastError, LoadOptions, SplitKind},
     device::{Device, DeviceError},
 };
-use protocol::manifest::{Conditioning, Task};
+use participant::hospital_data::Labels;
+use protocol::manifest::{Conditioning, LabelScheme, Task};
 
 use super::{
     fault_plan::{FaultPlan, FaultPlanError},
@@ -18,7 +19,10 @@ use super::{
 };
 use crate::{
     cache_folder::slice_cache,
-    commands::{ConditioningName, ProfileName, SimulateOptions, SplitName, TaskName, UpdatesName},
+    commands::{
+        ConditioningName, LabelsName, ProfileName, SimulateOptions, SplitName, TaskName,
+        UpdatesName,
+    },
     phantom::PhantomSettings,
 };
 
@@ -126,6 +130,7 @@ impl Plan {
             run: RunSettings {
                 name: format!("simulation, seed {}", options.seed),
                 task: task(options.task),
+                label_scheme: label_scheme(options.labels),
                 conditioning: conditioning(options.conditioning, options.profile),
                 rounds: options.rounds,
                 local_epochs: options.local_epochs,
@@ -151,6 +156,14 @@ impl Plan {
             out,
             remarks,
         })
+    }
+
+    /// The classes.
+    pub fn labels(&self) -> Labels {
+        Labels {
+            task: self.run.task,
+            scheme: self.run.label_scheme,
+        }
     }
 
     /// `binary` or `multiclass`.
@@ -181,6 +194,13 @@ pub fn task(name: TaskName) -> Task {
     match name {
         TaskName::Binary => Task::Binary,
         TaskName::Multiclass => Task::Multiclass,
+    }
+}
+
+fn label_scheme(name: LabelsName) -> LabelScheme {
+    match name {
+        LabelsName::AsWritten => LabelScheme::AsWritten,
+        LabelsName::AsCounted => LabelScheme::AsCounted,
     }
 }
 

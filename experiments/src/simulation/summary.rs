@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::metrics::{Interval, Intervals, Metrics};
+use participant::hospital_data::model_label_scheme;
 use protocol::manifest::Manifest;
 use serde::Serialize;
 
@@ -33,6 +34,8 @@ pub struct Summary {
     pub contrasts: Vec<&'static str>,
     /// `--task`.
     pub task: &'static str,
+    /// `--labels`.
+    pub labels: &'static str,
     /// `--split`.
     pub split: &'static str,
     /// `--partition`.
@@ -204,6 +207,7 @@ impl Summary {
                 .map(|contrast| contrast.name())
                 .collect(),
             task: plan.task_name(),
+            labels: model_label_scheme(plan.run.label_scheme).name(),
             split: plan.split_name(),
             partition: plan.partition.to_string(),
             patients_by_hospital: cohorts.counts.clone(),

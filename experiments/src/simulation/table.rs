@@ -23,9 +23,14 @@ pub fn table(summary: &Summary, out: &std::path::Path) -> String {
     row(
         "data, task, split",
         format!(
-            "{}, {}, by {}{}",
+            "{}, {}{}, by {}{}",
             summary.data,
             summary.task,
+            if summary.labels == "as-written" {
+                String::new()
+            } else {
+                format!(" {}", summary.labels)
+            },
             summary.split,
             leak_warning(summary)
         ),

@@ -155,14 +155,19 @@ impl LabelScheme {
             Self::AsCounted => Cuts::AS_COUNTED,
         }
     }
+
+    /// Name for people and for machines: `as-written`, `as-counted`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AsWritten => "as-written",
+            Self::AsCounted => "as-counted",
+        }
+    }
 }
 
 impl fmt::Display for LabelScheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::AsWritten => "as-written",
-            Self::AsCounted => "as-counted",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -170,9 +175,7 @@ impl FromStr for LabelScheme {
     type Err = UnknownLabelScheme;
 
     fn from_str(text: &str) -> Result<Self, UnknownLabelScheme> {
-        let named = Self::ALL
-            .into_iter()
-            .find(|scheme| scheme.to_string() == text);
+        let named = Self::ALL.into_iter().find(|scheme| scheme.name() == text);
         named.ok_or_else(|| UnknownLabelScheme(text.to_owned()))
     }
 }

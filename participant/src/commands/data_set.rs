@@ -1,9 +1,11 @@
 //! Reads the hospital's data set and says what was found and what was left out: counts and file names, no clinical value.
 
 use anyhow::Context as _;
-use model::data::{Cohort, Cuts, FEATURES, FeatureColumns, Layout, LoadReport, Task, load_cohort};
+use model::data::{
+    Cohort, FEATURES, FeatureColumns, LabelScheme, Layout, LoadReport, Task, load_cohort,
+};
 use participant::{
-    hospital_data::{ClinicalTable, ImageSet, SplitPlan, separate},
+    hospital_data::{ClinicalTable, ImageSet, Labels, SplitPlan, separate},
     settings::Settings,
 };
 use protocol::manifest;
@@ -34,15 +36,16 @@ pub fn read(settings: &Settings) -> anyhow::Result<(ClinicalTable, ImageSet)> {
     let plan = SplitPlan {
         kind: training.split,
         seed: training.seed,
-        // The classes are the federation's: no hospital cuts them for itself.
-        cuts: Cuts::AS_WRITTEN,
     };
     let (mut table, images) = separate(cohort.patients, plan);
     if let FeatureColumns::Named(_) = settings.reading.feature_columns {
         table = table.in_percent_of(&settings.reading.feature_columns.ranges());
     }
-    // Whether the patients can be split does not depend on the task, which only the coordinator will tell.
-    images.split(manifest::Task::Binary)?;
+    // Whether the patients can be split does not depend on the labels, which only the coordinator will tell.
+    images.split(Labels {
+        task: manifest::Task::Binary,
+        scheme: manifest::LabelScheme::AsWritten,
+    })?;
     Ok((table, images))
 }
 
@@ -75,8 +78,10 @@ fn log(report: &LoadReport) {
 fn warn_of_what_cannot_be_learnt(Cohort { patients, report }: &Cohort) {
     for task in [Task::Binary, Task::Multiclass] {
         let scores = patients.iter().map(|patient| patient.edss);
-        if let Err(empty) = task.require_every_class(scores, Cuts::AS_WRITTEN) {
-            tracing::warn!("{empty}: only other hospitals can teach it");
+        for scheme in LabelScheme::ALL {
+            if let Err(empty) = task.require_every_class(scores.clone(), scheme.cuts()) {
+                tracing::warn!("labels {scheme}: {empty}: only other hospitals can teach it");
+            }
         }
     }
     for place in 0..FEATURES {

@@ -32,7 +32,7 @@ use getrandom::SysRng;
 use protocol::{
     common_model::CommonModel,
     identity::{Signed, SigningKey},
-    manifest::{Manifest, Purpose, Task},
+    manifest::{Manifest, Purpose},
     message::{Hello, Resume, ToCoordinator, ToVault, Welcome},
     network::CONDITIONED_WEIGHT,
     roster::Roster,
@@ -53,7 +53,10 @@ pub use self::{
     round::training_seed,
     work::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate, TrainingPlan},
 };
-use crate::journal::{Journal, JournalError};
+use crate::{
+    hospital_data::Labels,
+    journal::{Journal, JournalError},
+};
 
 /// Who this vault is, and whom it trusts.
 pub struct VaultIdentity {
@@ -65,18 +68,18 @@ pub struct VaultIdentity {
     pub roster: Arc<Roster>,
 }
 
-/// Gives the vault its clinical records once the task of the run is known.
+/// Gives the vault its clinical records once the labels of the run are known.
 pub trait RecordSource: Send {
-    /// The records for this task.
+    /// The records for these labels.
     ///
     /// # Errors
     /// Why this hospital's data cannot be used for the run, for people.
-    fn records(&self, task: Task) -> Result<ClinicalRecords, String>;
+    fn records(&self, labels: Labels) -> Result<ClinicalRecords, String>;
 }
 
 impl RecordSource for crate::hospital_data::ClinicalTable {
-    fn records(&self, task: Task) -> Result<ClinicalRecords, String> {
-        Self::records(self, task).map_err(|error| error.to_string())
+    fn records(&self, labels: Labels) -> Result<ClinicalRecords, String> {
+        Self::records(self, labels).map_err(|error| error.to_string())
     }
 }
 
@@ -345,7 +348,7 @@ impl<J: Journal> Vault<J> {
         }
         let records = self
             .source
-            .records(manifest.task)
+            .records(Labels::of(&manifest))
             .map_err(VaultError::Data)?;
         let own = OwnKeys::generate(
             self.identity.id,

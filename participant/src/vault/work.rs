@@ -1,16 +1,17 @@
 //! What the trainer is asked for, and what it hands back. It learns no key, no clinical feature and, when filters are used, no W.
 
 use crypto::hash::Digest;
-use protocol::manifest::{Conditioning, Manifest, Task};
+use protocol::manifest::{Conditioning, Manifest};
 
 use super::conditioning::Filter;
+use crate::hospital_data::Labels;
 
 /// What a trainer needs to know of the run. Not the manifest: its `init_seed` gives the initial W, and with W the filters give the
 /// clinical features.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TrainingPlan {
-    /// The labels.
-    pub task: Task,
+    /// The classes.
+    pub labels: Labels,
     /// Whether filters are supplied.
     pub conditioning: Conditioning,
     /// Passes over the training set.
@@ -27,7 +28,7 @@ impl TrainingPlan {
     /// The part of a manifest that concerns the trainer.
     pub fn of(manifest: &Manifest) -> Self {
         Self {
-            task: manifest.task,
+            labels: Labels::of(manifest),
             conditioning: manifest.conditioning,
             local_epochs: manifest.local_epochs,
             batch_size: manifest.batch_size,

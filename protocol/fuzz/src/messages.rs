@@ -2,7 +2,9 @@ use crypto::hash::Digest;
 use protocol::HospitalId;
 use protocol::codec::{self, Bytes, Decode, Encode, Id, List};
 use protocol::identity::{Message, Signed, SigningKey};
-use protocol::manifest::{Conditioning, FIXED_CLIPS, Manifest, MemberWeight, Purpose, Task};
+use protocol::manifest::{
+    Conditioning, FIXED_CLIPS, LabelScheme, Manifest, MemberWeight, Purpose, Task,
+};
 use protocol::message::{
     EncryptedFeatures, EvaluationKey, FilterRequest, Hello, Products, Resume, ToCoordinator,
     ToVault, Welcome,
@@ -162,6 +164,7 @@ fn manifest() -> Manifest {
     Manifest {
         name: "a run".into(),
         task: Task::Binary,
+        label_scheme: LabelScheme::AsCounted,
         conditioning: Conditioning::EncryptedHardened,
         layout: ModelLayout::hybrid_cnn(2),
         nonce: digest(1),

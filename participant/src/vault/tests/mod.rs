@@ -18,7 +18,7 @@ use protocol::{
     codec::{self, Bytes},
     coordination::{Coordinator, Event, Output, Timestamp},
     identity::{Signed, SigningKey},
-    manifest::{Conditioning, Manifest, Purpose, Task},
+    manifest::{Conditioning, Manifest, Purpose},
     message::{ToCoordinator, ToVault},
     roster::testing::{TestFederation, federation},
     round::{dealer_check::Finding, header::RoundOpen, outcome::Outcome, unlock::UnlockRequest},
@@ -29,7 +29,7 @@ use super::{
     EvaluatedCounts, OpenedRound, RecordSource, TrainRequest, TrainedUpdate, Vault, VaultEvent,
     VaultIdentity, VaultOutput, policy::Policy, statistics::ClinicalRecords,
 };
-use crate::journal::memory::MemoryJournal;
+use crate::{hospital_data::Labels, journal::memory::MemoryJournal};
 
 /// What the network between the parties does with a message to a vault: pass it on, change it, or lose it.
 type Interference<'a> = Box<dyn FnMut(HospitalId, ToVault) -> Option<ToVault> + 'a>;
@@ -65,7 +65,7 @@ struct Run<'a> {
 struct Records(HospitalId);
 
 impl RecordSource for Records {
-    fn records(&self, task: Task) -> Result<ClinicalRecords, String> {
+    fn records(&self, labels: Labels) -> Result<ClinicalRecords, String> {
         let base = f64::from(self.0.get());
         Ok(ClinicalRecords {
             ranges: model::data::Feature::RANGES,
@@ -85,7 +85,9 @@ impl RecordSource for Records {
                 })
                 .collect(),
             in_training: vec![true, true, false],
-            class_counts: (0..task.classes() as u64).map(|class| 10 + class).collect(),
+            class_counts: (0..labels.task.classes() as u64)
+                .map(|class| 10 + class)
+                .collect(),
         })
     }
 }
