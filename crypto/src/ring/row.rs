@@ -127,6 +127,8 @@ pub(crate) fn lift(lifted: &mut [u64], residues: &[u64], from: Modulus, to: Modu
     }
 }
 
+// The closures below take their rows and operations by value: only then does the compiler put them into the code for wide vectors.
+
 #[inline(always)]
 fn update(row: &mut [u64], other: &[u64], operation: impl Fn(u64, u64) -> u64) {
     assert_eq!(row.len(), other.len());

@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use crypto::ckks::Profile;
 use model::device::DeviceChoice;
 
 use super::simulate::ProfileName;
@@ -89,7 +88,7 @@ impl BenchOptions {
         match &self.what {
             Benchmark::Crypto(options) => {
                 let bench = CryptoBench {
-                    profile: profile(options.profile),
+                    profile: options.profile.profile(),
                     python: options.tenseal.clone(),
                     rounds: usize::from(options.rounds),
                     sums: usize::from(options.sums),
@@ -101,7 +100,7 @@ impl BenchOptions {
                 let bench = TrainingBench {
                     device: options.device,
                     batch: usize::from(options.batch),
-                    profile: profile(options.profile),
+                    profile: options.profile.profile(),
                     python: options.python.clone(),
                     rounds: usize::from(options.rounds),
                     clock: options.clock,
@@ -109,13 +108,6 @@ impl BenchOptions {
                 bench.execute(options.json.as_deref())
             }
         }
-    }
-}
-
-fn profile(name: ProfileName) -> Profile {
-    match name {
-        ProfileName::Hardened => Profile::Hardened,
-        ProfileName::Study => Profile::Study,
     }
 }
 

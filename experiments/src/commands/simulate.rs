@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use crypto::ckks::Profile;
 use model::{data::LoadOptions, device::DeviceChoice};
 use serde::{Deserialize, Serialize};
 
@@ -141,6 +142,16 @@ pub enum ProfileName {
     Hardened,
     /// The study's.
     Study,
+}
+
+impl ProfileName {
+    /// The library's word for the option.
+    pub fn profile(self) -> Profile {
+        match self {
+            Self::Hardened => Profile::Hardened,
+            Self::Study => Profile::Study,
+        }
+    }
 }
 
 /// `--updates`.

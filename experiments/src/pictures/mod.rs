@@ -30,7 +30,7 @@ pub use self::{
     learning::{Curve, LearningChart, Scale, Spread},
     png::{Raster, grey_levels},
     roc::roc,
-    slices::{SliceView, slices},
+    slices::{SliceView, slices, verdict},
 };
 
 /// A finished picture.

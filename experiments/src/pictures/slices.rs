@@ -27,6 +27,31 @@ pub struct SliceView<'a> {
     pub caption: Vec<String>,
 }
 
+/// The lines below a slice that was classified: whose it is, the class it has, and the one that it is taken for.
+pub fn verdict(
+    whose: String,
+    classes: &[&str],
+    label: usize,
+    prediction: usize,
+    probabilities: &[f32],
+) -> Vec<String> {
+    let name = |class: usize| classes.get(class).copied().unwrap_or("?");
+    let probability = probabilities.get(prediction).copied().unwrap_or(0.0);
+    let verdict = if prediction == label {
+        "right"
+    } else {
+        "WRONG"
+    };
+    vec![
+        whose,
+        format!("true: {}", name(label)),
+        format!(
+            "predicted: {} ({probability:.2}), {verdict}",
+            name(prediction)
+        ),
+    ]
+}
+
 /// Draws slices in rows, each with its Grad-CAM map laid over a second copy.
 ///
 /// # Errors

@@ -8,7 +8,7 @@ use model::{
 use crate::{
     pictures::{
         Curve, LearningChart, Picture, PictureError, Scale, SliceView, Spread, confusion, roc,
-        slices,
+        slices, verdict,
     },
     simulation::{
         BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, HospitalRecord, RoundRecord, ShownSlice, Summary,
@@ -146,26 +146,17 @@ fn some_slices(shown: &[ShownSlice], classes: &[&str]) -> Result<Picture, Pictur
 }
 
 fn view<'a>(slice: &'a ShownSlice, classes: &[&str]) -> SliceView<'a> {
-    let name = |class: usize| classes.get(class).copied().unwrap_or("?");
-    let probability = slice.probabilities.get(slice.prediction).copied();
-    let verdict = if slice.prediction == slice.label {
-        "right"
-    } else {
-        "WRONG"
-    };
     SliceView {
         pixels: &slice.slice.pixels,
         side: IMAGE_SIDE,
         attention: &slice.attention,
-        caption: vec![
+        caption: verdict(
             format!("hospital {}, patient {}", slice.hospital, slice.patient),
-            format!("true: {}", name(slice.label)),
-            format!(
-                "predicted: {} ({:.2}), {verdict}",
-                name(slice.prediction),
-                probability.unwrap_or(0.0)
-            ),
-        ],
+            classes,
+            slice.label,
+            slice.prediction,
+            &slice.probabilities,
+        ),
     }
 }
 

@@ -3,8 +3,9 @@
 use anyhow::{Context, bail};
 use model::{
     balance::Balance,
-    data::{Cuts, LabelScheme, Task},
+    data::{Cuts, Task},
 };
+use participant::hospital_data::model_label_scheme;
 use serde::{Deserialize, Serialize};
 
 use super::cell::CellKey;
@@ -13,7 +14,7 @@ use crate::{
         BalanceName, LabelsName, ModelName, ProfileName, ReproduceOptions, SplitName, TaskChoice,
         TaskName,
     },
-    simulation::model_task,
+    simulation::{label_scheme, model_task},
 };
 
 /// `configuration.json`.
@@ -126,11 +127,7 @@ impl Configuration {
 
     /// Where EDSS is cut.
     pub fn cuts(&self) -> Cuts {
-        let scheme = match self.labels {
-            LabelsName::AsWritten => LabelScheme::AsWritten,
-            LabelsName::AsCounted => LabelScheme::AsCounted,
-        };
-        scheme.cuts()
+        model_label_scheme(label_scheme(self.labels)).cuts()
     }
 
     /// Every training, seed after seed, so that what is done after an interruption is whole tables.

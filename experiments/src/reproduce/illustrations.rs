@@ -26,7 +26,7 @@ use crate::{
     commands::{BalanceName, ModelName, SplitName, TaskName},
     pictures::{
         Curve, LearningChart, Picture, PictureError, Scale, SliceView, Spread, confusion, roc,
-        slices,
+        slices, verdict,
     },
     simulation::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED},
 };
@@ -262,30 +262,19 @@ fn where_it_looks(
     let mut source = Source::new(&in_the_clear, configuration.profile, &parts);
     let mut trainer = Trainer::new(architecture, Device::CPU);
     let maps = trainer.grad_cam_of_fit(&dataset, &asked, &model, source.as_filters())?;
-    let name = |class: usize| task.class_names().get(class).copied().unwrap_or("?");
     let views = chosen.iter().zip(&samples).zip(&maps);
     let views: Vec<SliceView<'_>> = views
-        .map(|((&place, sample), map)| {
-            let (slice, class) = (&cell.test[place], predicted(place));
-            let verdict = if class == slice.label {
-                "right"
-            } else {
-                "WRONG"
-            };
-            SliceView {
-                pixels: &patients[sample.patient].slices[sample.slice].pixels,
-                side: IMAGE_SIDE,
-                attention: &map.pixels,
-                caption: vec![
-                    format!("patient {}, slice {}", sample.patient, sample.slice),
-                    format!("true: {}", name(slice.label)),
-                    format!(
-                        "predicted: {} ({:.2}), {verdict}",
-                        name(class),
-                        slice.probabilities.get(class).copied().unwrap_or(0.0)
-                    ),
-                ],
-            }
+        .map(|((&place, sample), map)| SliceView {
+            pixels: &patients[sample.patient].slices[sample.slice].pixels,
+            side: IMAGE_SIDE,
+            attention: &map.pixels,
+            caption: verdict(
+                format!("patient {}, slice {}", sample.patient, sample.slice),
+                task.class_names(),
+                cell.test[place].label,
+                predicted(place),
+                &cell.test[place].probabilities,
+            ),
         })
         .collect();
     let stem = format!("{}-{}-grad-cam", key.task, key.split);

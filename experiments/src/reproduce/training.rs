@@ -3,7 +3,6 @@
 use std::{num::NonZeroUsize, time::Instant};
 
 use anyhow::Context;
-use crypto::ckks::Profile;
 use model::{
     balance::balanced,
     data::{Patient, Sample},
@@ -47,14 +46,10 @@ impl Source {
     /// The source of a network's filters.
     pub fn new(key: &CellKey, profile: ProfileName, parts: &Parts) -> Self {
         let features = || parts.features.clone();
-        let profile = match profile {
-            ProfileName::Hardened => Profile::Hardened,
-            ProfileName::Study => Profile::Study,
-        };
         match key.model {
             ModelName::Hybrid => Self::Encrypted(Box::new(Encrypted::new(
                 features(),
-                profile,
+                profile.profile(),
                 encryption_seed(key.seed),
             ))),
             ModelName::PlainConditioned => Self::InTheClear(InTheClear::new(features())),

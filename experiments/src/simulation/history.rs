@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use crypto::sealed_sum::HospitalId;
+use model::metrics::Confusion;
 use protocol::manifest::Task;
 use serde::Serialize;
 
@@ -100,14 +101,13 @@ fn read(task: Task, counters: &[u64]) -> Option<(Option<f64>, Option<Validation>
     let &[validation_loss, training_loss, steps] = rest else {
         return None;
     };
-    let confusion: Vec<Vec<u64>> = counts.chunks_exact(classes).map(<[u64]>::to_vec).collect();
-    let slices: u64 = counts.iter().sum();
-    let right: u64 = (0..classes).map(|class| confusion[class][class]).sum();
+    let confusion = Confusion::new(counts.chunks_exact(classes).map(<[u64]>::to_vec).collect())?;
+    let slices = confusion.total();
     let mean = |sum: u64, count: u64| sum as f64 / FIXED_POINT / count as f64;
     let validation = (slices > 0).then(|| Validation {
         loss: mean(validation_loss, slices),
-        accuracy: right as f64 / slices as f64,
-        confusion,
+        accuracy: confusion.accuracy(),
+        confusion: confusion.counts().to_vec(),
     });
     Some(((steps > 0).then(|| mean(training_loss, steps)), validation))
 }

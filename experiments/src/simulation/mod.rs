@@ -37,7 +37,7 @@ pub use self::{
     fault_plan::{FaultPlan, FaultPlanError, PlannedDrop},
     history::{HospitalRecord, RoundRecord, Validation},
     partition::{Partition, PartitionError, deal_equally},
-    plan::{DataSource, Plan, PlanError, model_task},
+    plan::{DataSource, Plan, PlanError, label_scheme, model_task},
     progress::{Progress, Stage},
     seeds::phantom_seed,
     summary::{Agreement, Bytes, ConditioningSummary, Scores, Seconds, Sum, Summary, TestSummary},

@@ -197,7 +197,8 @@ pub fn task(name: TaskName) -> Task {
     }
 }
 
-fn label_scheme(name: LabelsName) -> LabelScheme {
+/// The protocol's word for the option.
+pub fn label_scheme(name: LabelsName) -> LabelScheme {
     match name {
         LabelsName::AsWritten => LabelScheme::AsWritten,
         LabelsName::AsCounted => LabelScheme::AsCounted,
