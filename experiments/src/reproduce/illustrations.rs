@@ -269,7 +269,10 @@ fn where_it_looks(
             side: IMAGE_SIDE,
             attention: &map.pixels,
             caption: verdict(
-                format!("patient {}, slice {}", sample.patient, sample.slice),
+                format!(
+                    "patient {}, slice {}",
+                    patients[sample.patient].id, sample.slice
+                ),
                 task.class_names(),
                 cell.test[place].label,
                 predicted(place),
