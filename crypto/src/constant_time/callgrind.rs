@@ -87,6 +87,9 @@ impl Run {
         let child = Command::new("valgrind")
             .args(["--tool=callgrind", "--cache-sim=yes", "--branch-sim=yes"])
             .args(["--I1=32768,8,64", "--D1=32768,8,64", "--LL=8388608,16,64"])
+            // One thread runs at a time, and the one that starts the test has some instructions left once that runs.
+            // First come, first served: or these are put off, now and then into an operation, and upset its cache.
+            .arg("--fair-sched=yes")
             // Two patterns for one function: callgrind keeps one option for a pattern.
             .arg("--toggle-collect=*::constant_time::measured*")
             .arg("--dump-after=*constant_time::measured*")
