@@ -3,7 +3,10 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use model::data::LoadOptions;
+use model::{
+    data::{Contrast, LoadOptions},
+    device::DeviceChoice,
+};
 use serde::{Deserialize, Serialize};
 
 use super::simulate::{ProfileName, SplitName};
@@ -20,13 +23,17 @@ use crate::{cache_folder::slice_cache, reproduce};
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = EXAMPLES)]
 pub struct ReproduceOptions {
-    /// `phantom`, or a folder in the layout of the MS60 data set [default: phantom]
+    /// `phantom`, or a folder of patients: MS60 layout, BIDS, DICOM series, or with a manifest.csv [default: phantom]
     #[arg(long, value_name = "SOURCE")]
     pub data: Option<String>,
+    /// Which scans of each patient: flair, t1, t2, with commas between; the slices of those named follow one another. The study
+    /// took all three [default: flair]
+    #[arg(long, value_name = "LIST")]
+    pub contrasts: Option<String>,
     /// Patients of the phantom [default: 120]
     #[arg(long, value_name = "P")]
     pub patients: Option<usize>,
-    /// Slices of each patient of the phantom [default: 4]
+    /// Slices of each scan of the phantom [default: 4]
     #[arg(long, value_name = "S")]
     pub slices: Option<usize>,
     /// What is told apart [default: both]
@@ -60,6 +67,10 @@ pub struct ReproduceOptions {
     /// Trainings at a time, one thread each [default: all cores]
     #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
+    /// Where the networks compute: cpu, cuda, cuda:N, or auto, a GPU if there is one. What a GPU computes is not the same to the
+    /// last bit each time [default: cpu]
+    #[arg(long)]
+    pub device: Option<DeviceChoice>,
     /// Where the files go [default: runs/reproduction]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -128,8 +139,9 @@ pub enum LabelsName {
 
 impl ReproduceOptions {
     /// How a folder of data is read.
-    pub fn loading(&self) -> LoadOptions {
+    pub fn loading(&self, contrasts: &[Contrast]) -> LoadOptions {
         LoadOptions {
+            contrasts: contrasts.to_vec(),
             strict: self.strict,
             memory_limit_mib: self.memory_limit_mib,
             cache: if self.no_cache { None } else { slice_cache() },
@@ -150,5 +162,5 @@ const EXAMPLES: &str = "\
 Examples:
   experiments reproduce
   experiments reproduce --task binary --balance original,smote --model hybrid,plain --split patient --seeds 1
-  experiments reproduce --data MS60 --epochs 60 --early-stop 20 --out runs/ms60
+  experiments reproduce --data MS60 --contrasts flair,t1,t2 --epochs 60 --early-stop 20 --out runs/ms60
   experiments reproduce --out runs/ms60 --resume";

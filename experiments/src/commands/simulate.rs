@@ -27,7 +27,7 @@ pub struct SimulateOptions {
     /// Passes of every hospital over its training set in a round
     #[arg(long, value_name = "E", default_value_t = 2)]
     pub local_epochs: u32,
-    /// `phantom`, or a folder in the layout of the MS60 data set
+    /// `phantom`, or a folder of patients: MS60 layout, BIDS, DICOM series, or with a manifest.csv
     #[arg(long, value_name = "SOURCE", default_value = "phantom")]
     pub data: String,
     /// With a folder: refuse it if anything in it must be left out, instead of counting what was
@@ -46,7 +46,7 @@ pub struct SimulateOptions {
     /// Patients of the phantom, over all hospitals [default: 120]
     #[arg(long, value_name = "P")]
     pub patients: Option<usize>,
-    /// Slices of each patient of the phantom [default: 16]
+    /// Slices of each scan of the phantom [default: 16]
     #[arg(long, value_name = "S")]
     pub slices: Option<usize>,
     /// Classes: lower or higher EDSS; or normal, mild and severe

@@ -29,12 +29,13 @@ pub fn patients(
             ..PhantomSettings::default()
         };
         let stage = progress.stage("making phantom patients", patients);
-        return Ok(phantom::cohort(&settings, || stage.step()));
+        let contrasts = &configuration.contrasts;
+        return Ok(phantom::cohort_in(contrasts, &settings, || stage.step()));
     }
     let folder = Path::new(&configuration.data);
     if !folder.is_dir() {
         bail!(
-            "--data {}: there is no such folder; give one in MS60 layout, or leave --data out for the phantom",
+            "--data {}: there is no such folder; give one of patients (MS60 layout, BIDS, DICOM series, or with a manifest.csv), or leave --data out for the phantom",
             folder.display()
         );
     }
@@ -68,6 +69,51 @@ const COHORT_SEED: u64 = 1;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{commands::ReproduceOptions, ms60_tree};
+
+    #[test]
+    fn the_named_scans_of_a_phantom_and_of_a_folder_are_taken() {
+        let settings = PhantomSettings {
+            patients: 4,
+            slices_per_patient: 2,
+            seed: 5,
+            ..PhantomSettings::default()
+        };
+        let root = tempfile::tempdir().expect("a folder");
+        let everyone = [(0..4).collect()];
+        let folders = ms60_tree::write_phantom(root.path(), &settings, &everyone, || ());
+        let folder = folders.expect("written").remove(0);
+        let phantom = ReproduceOptions {
+            patients: Some(4),
+            slices: Some(2),
+            ..ReproduceOptions::default()
+        };
+        let folder = ReproduceOptions {
+            data: folder.to_str().map(str::to_owned),
+            no_cache: true,
+            memory_limit_mib: LoadOptions::MEMORY_LIMIT_MIB,
+            ..ReproduceOptions::default()
+        };
+        let slices = |source: &ReproduceOptions, contrasts: &str| {
+            let options = ReproduceOptions {
+                contrasts: Some(contrasts.to_owned()),
+                ..source.clone()
+            };
+            let configuration = Configuration::new(&options, None).expect("fine");
+            let loading = options.loading(&configuration.contrasts);
+            let mut patients =
+                patients(&configuration, &loading, &Progress::new()).expect("patients");
+            assert_eq!(patients.len(), 4);
+            patients.remove(0).slices
+        };
+        for data in [phantom, folder] {
+            let [t2, flair, both] = ["t2", "flair", "t2,flair"].map(|list| slices(&data, list));
+            assert_eq!([t2.len(), flair.len(), both.len()], [2, 2, 4]);
+            assert_ne!(t2[0].pixels, flair[0].pixels);
+            let pixels = both.iter().map(|slice| &slice.pixels);
+            assert!(pixels.eq([t2, flair].iter().flatten().map(|slice| &slice.pixels)));
+        }
+    }
 
     #[test]
     fn the_fingerprint_is_of_every_part() {

@@ -3,7 +3,8 @@
 use anyhow::{Context, bail};
 use model::{
     balance::Balance,
-    data::{Cuts, Task},
+    data::{Contrast, Cuts, Task},
+    device::{Device, DeviceChoice},
 };
 use participant::hospital_data::model_label_scheme;
 use serde::{Deserialize, Serialize};
@@ -25,9 +26,11 @@ pub struct Configuration {
     pub code_version: String,
     /// `phantom`, or the folder.
     pub data: String,
+    /// Which scans of each patient.
+    pub contrasts: Vec<Contrast>,
     /// Patients of the phantom.
     pub patients: Option<usize>,
-    /// Slices of each patient of the phantom.
+    /// Slices of each scan of the phantom.
     pub slices: Option<usize>,
     /// What is told apart.
     pub task: Vec<TaskName>,
@@ -47,13 +50,15 @@ pub struct Configuration {
     pub epochs: u32,
     /// Epochs without a lower validation loss that end it.
     pub early_stop: u32,
+    /// Where the networks compute: each kind of device rounds otherwise.
+    pub device: String,
 }
 
 impl Configuration {
     /// The options; what is not given is as recorded, or the default.
     ///
     /// # Errors
-    /// A number out of range, sizes of a phantom for other data, a folder that is not there.
+    /// A number out of range, sizes of a phantom for other data, scans or a device that there are not.
     pub fn new(options: &ReproduceOptions, recorded: Option<&Self>) -> anyhow::Result<Self> {
         macro_rules! choose {
             ($field:ident, $default:expr) => {
@@ -72,6 +77,11 @@ impl Configuration {
         let mut configuration = Self {
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
             data: choose!(data, PHANTOM.to_owned()),
+            contrasts: match (&options.contrasts, recorded) {
+                (Some(list), _) => Contrast::list(list).context("--contrasts")?,
+                (None, Some(recorded)) => recorded.contrasts.clone(),
+                (None, None) => vec![Contrast::Flair],
+            },
             patients: None,
             slices: None,
             task: tasks
@@ -85,6 +95,10 @@ impl Configuration {
             seeds: choose!(seeds, 5),
             epochs: choose!(epochs, 12),
             early_stop: choose!(early_stop, 6),
+            device: match (options.device, recorded) {
+                (None, Some(recorded)) => recorded.device.clone(),
+                (choice, _) => found(choice.unwrap_or(DeviceChoice::Cpu))?.to_string(),
+            },
         };
         let given = [
             ("--patients", options.patients),
@@ -128,6 +142,14 @@ impl Configuration {
     /// Where EDSS is cut.
     pub fn cuts(&self) -> Cuts {
         model_label_scheme(label_scheme(self.labels)).cuts()
+    }
+
+    /// Where the networks compute.
+    ///
+    /// # Errors
+    /// A GPU that is not there, or no longer.
+    pub fn device(&self) -> anyhow::Result<Device> {
+        found(self.device.parse().context("--device")?)
     }
 
     /// Every training, seed after seed, so that what is done after an interruption is whole tables.
@@ -204,6 +226,10 @@ pub fn balance_of(name: BalanceName) -> Balance {
         BalanceName::Oversample => Balance::Oversample,
         BalanceName::Smote => Balance::Smote,
     }
+}
+
+fn found(choice: DeviceChoice) -> anyhow::Result<Device> {
+    choice.resolve().context("--device")
 }
 
 fn distinct<T: PartialEq>(option: &str, list: Vec<T>) -> anyhow::Result<Vec<T>> {
@@ -294,18 +320,42 @@ mod tests {
 
     #[test]
     fn what_is_not_given_is_as_it_was_and_what_is_given_must_be() {
-        let arguments = &["--patients", "30", "--balance", "smote", "--epochs", "3"];
+        let arguments = &[
+            "--patients",
+            "30",
+            "--balance",
+            "smote",
+            "--epochs",
+            "3",
+            "--contrasts",
+            "t1,flair",
+        ];
         let recorded = configuration(arguments);
         let again = Configuration::new(&options(&["--jobs", "1"]), Some(&recorded)).expect("fine");
         assert_eq!(again, recorded);
         assert!(again.check_same(&recorded).is_ok());
-        let other = options(&["--epochs", "4", "--patients", "30", "--profile", "hardened"]);
+        assert_eq!(again.contrasts, [Contrast::T1, Contrast::Flair]);
+        let other = options(&[
+            "--epochs",
+            "4",
+            "--patients",
+            "30",
+            "--profile",
+            "hardened",
+            "--contrasts",
+            "flair",
+        ]);
         let other = Configuration::new(&other, Some(&recorded)).expect("fine");
         let refusal = other
             .check_same(&recorded)
             .expect_err("another")
             .to_string();
-        for part in ["epochs was 3, now 4", "profile was \"study\"", "--out"] {
+        for part in [
+            "epochs was 3, now 4",
+            "profile was \"study\"",
+            "contrasts was [\"t1\",\"flair\"], now [\"flair\"]",
+            "--out",
+        ] {
             assert!(refusal.contains(part), "{refusal}");
         }
         assert!(!refusal.contains("patients"), "{refusal}");
@@ -317,14 +367,18 @@ mod tests {
             (&["--patients", "3"][..], &["--patients is 3", "from 4"][..]),
             (&["--slices", "0"], &["--slices is 0"]),
             (&["--model", "plain,plain"], &["--model", "twice"]),
+            (&["--contrasts", "flair,pd"], &["--contrasts", "'pd'"]),
+            (
+                &["--device", "cuda:4096"],
+                &["--device", "cuda:4096", "cpu"],
+            ),
             (
                 &["--data", "MS60", "--slices", "3"],
                 &["--slices", "phantom"],
             ),
         ] {
-            let refusal = Configuration::new(&options(arguments), None)
-                .expect_err("refused")
-                .to_string();
+            let refusal = Configuration::new(&options(arguments), None).expect_err("refused");
+            let refusal = format!("{refusal:#}");
             assert!(parts.iter().all(|part| refusal.contains(part)), "{refusal}");
         }
     }

@@ -69,8 +69,10 @@ pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
     if let Some(recorded) = folder.recorded() {
         configuration.check_same(recorded)?;
     }
+    configuration.device()?;
     let progress = Progress::new();
-    let patients = cohort::patients(&configuration, &options.loading(), &progress)?;
+    let loading = options.loading(&configuration.contrasts);
+    let patients = cohort::patients(&configuration, &loading, &progress)?;
     let cells = configuration.cells();
     let cohort = check(&patients, &configuration, &progress)?;
     folder.begin(&configuration, &cohort::fingerprint(&patients))?;

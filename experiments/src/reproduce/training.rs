@@ -6,7 +6,6 @@ use anyhow::Context;
 use model::{
     balance::balanced,
     data::{Patient, Sample},
-    device::Device,
     network::{Architecture, Conditioning},
     train::{
         Dataset, EpochRecord, FilterSource, FitSettings, Plateau, Trainer, TrainingSettings,
@@ -106,7 +105,7 @@ pub fn train(
     let train_counts = training.counts;
     let validation = dataset(&parts.split.validation).with_context(cell)?;
     let test = dataset(&parts.split.test).with_context(cell)?;
-    let mut trainer = Trainer::new(architecture(key), Device::CPU);
+    let mut trainer = Trainer::new(architecture(key), configuration.device()?);
     let mut source = Source::new(key, configuration.profile, &parts);
     let settings = settings(configuration, key, &train_counts);
     let fit = trainer
@@ -186,6 +185,8 @@ fn epoch(epoch: &EpochRecord) -> CellEpoch {
 
 #[cfg(test)]
 mod tests {
+    use model::device::Device;
+
     use super::*;
     use crate::{
         commands::{BalanceName, ReproduceOptions, SplitName, TaskName},

@@ -18,7 +18,7 @@ pub fn notice(configuration: &Configuration) -> String {
     } else {
         format!(
             "The patients are those of {}. The study's figures stand beside ours as it printed them; they are comparable only if \
-             these are its patients, its labels and its split by slice.",
+             these are its patients, its three kinds of scans, its labels and its split by slice.",
             configuration.data
         )
     }
@@ -28,7 +28,7 @@ pub fn notice(configuration: &Configuration) -> String {
 pub fn conditions(configuration: &Configuration) -> String {
     let data = match (configuration.patients, configuration.slices) {
         (Some(patients), Some(slices)) => {
-            format!("a phantom of {patients} patients of {slices} slices")
+            format!("a phantom of {patients} patients, {slices} slices a scan")
         }
         _ => configuration.data.clone(),
     };
@@ -36,10 +36,18 @@ pub fn conditions(configuration: &Configuration) -> String {
         LabelsName::AsWritten => "as-written (binary above 2.0; up to 2.0, up to 4.0, above)",
         LabelsName::AsCounted => "as-counted (binary above 4.0; below 2.0, up to 3.5, from 4.0)",
     };
+    let scans = (configuration.contrasts.iter())
+        .map(|contrast| contrast.name())
+        .collect::<Vec<_>>()
+        .join(", ");
     format!(
-        "Data: {data}. Labels: {labels}. {} repetitions, up to {} epochs, ended after {} without a lower validation loss. CKKS \
-         profile: {}.",
-        configuration.seeds, configuration.epochs, configuration.early_stop, configuration.profile
+        "Data: {data}. Scans: {scans}. Labels: {labels}. {} repetitions, up to {} epochs, ended after {} without a lower validation \
+         loss. CKKS profile: {}. Networks on: {}.",
+        configuration.seeds,
+        configuration.epochs,
+        configuration.early_stop,
+        configuration.profile,
+        configuration.device
     )
 }
 

@@ -71,7 +71,7 @@ pub enum DataSource {
         /// Of each patient.
         slices: usize,
     },
-    /// A folder in MS60 layout.
+    /// A folder of patients.
     Folder(PathBuf),
 }
 
@@ -372,7 +372,7 @@ pub enum PlanError {
     #[error("--contrasts: {0}")]
     Contrasts(#[from] ContrastError),
     /// No such data.
-    #[error("--data {}: there is no such folder; give one in MS60 layout, or leave --data out for the phantom", folder.display())]
+    #[error("--data {}: there is no such folder; give one of patients (MS60 layout, BIDS, DICOM series, or with a manifest.csv), or leave --data out for the phantom", folder.display())]
     NoData {
         /// What was given.
         folder: PathBuf,
