@@ -1,3 +1,5 @@
+use std::hint::black_box;
+
 use crate::ring::Modulus;
 
 /// A secret to work on. The two extremes are where a branch, a comparison or a lookup would show.
@@ -29,7 +31,9 @@ impl Secret {
 
     /// `count` words of 64 bits.
     pub(crate) fn words(self, count: usize) -> Vec<u64> {
-        (0..count as u64).map(|index| self.word(index)).collect()
+        let (keep, set) = black_box(self.masks());
+        let word = |index| (without_pattern(index) & keep) | set;
+        (0..count as u64).map(word).collect()
     }
 
     /// `count` residues: 0, the largest one, or any.
@@ -47,12 +51,10 @@ impl Secret {
 
     /// `count` real numbers: 0, `bound`, or any in `-bound..bound`.
     pub(crate) fn reals(self, bound: f64, count: usize) -> Vec<f64> {
-        let real = |word: u64| match self {
-            Self::Zeros => 0.0,
-            Self::Large => bound,
-            Self::Mixed => bound * (word as i64 as f64 / (1_u64 << 63) as f64),
-        };
-        self.words(count).into_iter().map(real).collect()
+        let (keep, set) = black_box(self.masks());
+        let word = |index| ((without_pattern(index) & keep) | (set >> 1)) as i64;
+        let real = |index| bound * (word(index) as f64 / (1_u64 << 63) as f64);
+        (0..count as u64).map(real).collect()
     }
 
     pub(crate) fn bytes(self) -> [u8; 32] {
@@ -64,17 +66,23 @@ impl Secret {
         bytes
     }
 
-    /// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014) for the words without a pattern.
-    fn word(self, index: u64) -> u64 {
+    /// What a word keeps of one without a pattern, and what is set in it.
+    ///
+    /// All secrets are made by the same instructions: a processor that has just filled memory with zeros is faster
+    /// for a while than one that has computed what to write, and the clock would see that.
+    fn masks(self) -> (u64, u64) {
         match self {
-            Self::Zeros => 0,
-            Self::Large => u64::MAX,
-            Self::Mixed => {
-                let mut z = (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-                z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-                z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-                z ^ (z >> 31)
-            }
+            Self::Zeros => (0, 0),
+            Self::Large => (0, u64::MAX),
+            Self::Mixed => (u64::MAX, 0),
         }
     }
+}
+
+/// SplitMix64 (Steele, Lea and Flood, OOPSLA 2014).
+fn without_pattern(index: u64) -> u64 {
+    let mut z = (index + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
