@@ -90,8 +90,8 @@ fn what_a_file_lacks_is_named_with_the_file() {
         (with(|image| image.rows = 0), "Rows is out of range"),
         (with(|image| image.cells.truncate(100)), "truncated"),
         (
-            with(|image| image.syntax = "1.2.840.10008.1.2.4.90"),
-            "JPEG 2000, which is not read; convert",
+            with(|image| image.syntax = "1.2.840.10008.1.2.4.80"),
+            "JPEG-LS, which is not read; convert",
         ),
         (with(|image| image.syntax = "1.2.3"), "encoded as 1.2.3"),
         (with(|image| image.columns = 11), "another image size"),

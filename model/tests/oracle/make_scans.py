@@ -205,11 +205,25 @@ def lossless(predictor):
     return lambda frame: imagecodecs.ljpeg_encode(numpy.ascontiguousarray(frame.view(f"u{frame.itemsize}")))
 
 
+def jpeg_2000(frame, **settings):
+    # Signed cells make a signed stream.
+    return imagecodecs.jpeg2k_encode(numpy.ascontiguousarray(frame), codecformat="j2k", **settings)
+
+
+def reversible(frame):
+    # As many bits as the values take.
+    bits = int(abs(frame.astype("i8") + (frame < 0)).max()).bit_length() + (frame.dtype.kind == "i")
+    return jpeg_2000(frame, level=0, reversible=True, bitspersample=bits)
+
+
 JPEG = {
     uid.JPEGLossless: lossless(4),
     uid.JPEGLosslessSV1: lossless(1),
     uid.JPEGBaseline8Bit: lambda frame: imagecodecs.jpeg8_encode(numpy.ascontiguousarray(frame), level=90),
+    uid.JPEG2000Lossless: reversible,
+    uid.JPEG2000: lambda frame: jpeg_2000(frame, level=50, reversible=False),
 }
+LOSSY = {uid.JPEGBaseline8Bit: imagecodecs.jpeg8_decode, uid.JPEG2000: imagecodecs.jpeg2k_decode}
 
 
 def save(instance, path):
@@ -273,8 +287,8 @@ def series(name, syntax, matrix=numpy.eye(3), bits=(16, 12), signed=0, high=None
         if syntax in LOSSLESS or left:
             # pydicom does not decode it without further libraries, or not where HighBit is; nothing was lost.
             pixels = cells[index].astype("f8")
-        elif syntax == uid.JPEGBaseline8Bit:
-            pixels = imagecodecs.jpeg8_decode(JPEG[syntax](cells[index])).astype("f8")
+        elif syntax in LOSSY:
+            pixels = LOSSY[syntax](JPEG[syntax](cells[index])).astype("f8")
         else:
             pixels = values(dcmread(path))
             if photometric == "MONOCHROME2":
@@ -288,7 +302,7 @@ def series(name, syntax, matrix=numpy.eye(3), bits=(16, 12), signed=0, high=None
     add_case(name, "dicom", files, patient_affine(first), voxels, tolerance)
 
 
-LOSSLESS = (uid.JPEGLossless, uid.JPEGLosslessSV1)
+LOSSLESS = (uid.JPEGLossless, uid.JPEGLosslessSV1, uid.JPEG2000Lossless)
 native = {"implicit": uid.ImplicitVRLittleEndian, "explicit": uid.ExplicitVRLittleEndian,
           "big-endian": uid.ExplicitVRBigEndian, "deflated": uid.DeflatedExplicitVRLittleEndian,
           "RLE": uid.RLELossless}
@@ -305,8 +319,11 @@ for syntax in LOSSLESS:
     for bits in ((8, 8), (16, 12), (16, 16)):
         series(f"JPEG lossless {syntax} {bits}", syntax, bits=bits)
     series(f"JPEG lossless {syntax} signed", syntax, bits=(16, 16), signed=1)
+series("JPEG 2000 of several code-blocks", uid.JPEG2000Lossless, bits=(16, 12), signed=1, shape=(2, 150, 131))
 # Two decoders may round differently.
 series("JPEG baseline", uid.JPEGBaseline8Bit, bits=(8, 8), shape=(3, 24, 32), cells=smooth((3, 24, 32)), tolerance=2.0)
+series("JPEG 2000, lossy", uid.JPEG2000, bits=(16, 16), shape=(3, 70, 90), cells=37 * smooth((3, 70, 90)).astype("u2"),
+       tolerance=1.0)
 series("slope", uid.ExplicitVRLittleEndian, scales=[(0.125, -7)])
 series("a slope for each image", uid.ExplicitVRLittleEndian, signed=1, scales=[(1.5, 3), (2.25, -1), (-0.5, 0)])
 series("MONOCHROME1", uid.ExplicitVRLittleEndian, photometric="MONOCHROME1")

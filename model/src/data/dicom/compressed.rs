@@ -1,4 +1,4 @@
-//! Compressed frames: RLE Lossless (PS3.5, annex G) and JPEG (annex A.4.1).
+//! Compressed frames: RLE Lossless (PS3.5, annex G) and JPEG (annex A.4.1); JPEG 2000 has a file of its own.
 //!
 //! dicom-pixeldata would do both, but indexes into fragments as long as it hopes and leaves frames that are
 //! not there as zeros; JPEG goes to the decoder that it uses, too, and RLE is a page.
@@ -109,7 +109,7 @@ pub(super) fn jpeg(frame: &[u8], rows: usize, columns: usize) -> Result<Vec<u32>
     Ok(bytes.chunks_exact(cell_bytes).map(cell).collect())
 }
 
-fn damaged(reason: &str) -> FileError {
+pub(super) fn damaged(reason: &str) -> FileError {
     FileError::Compressed {
         reason: reason.to_owned(),
     }

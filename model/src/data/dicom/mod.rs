@@ -10,6 +10,7 @@ mod dataset;
 mod folder;
 mod geometry;
 mod image;
+mod jpeg_2000;
 mod pixels;
 mod series;
 mod syntax;

@@ -4,6 +4,7 @@ use super::{
     FileError, compressed,
     dataset::{Dataset, PixelData},
     image::Image,
+    jpeg_2000::jpeg_2000,
     syntax::Syntax,
 };
 
@@ -28,6 +29,7 @@ pub(super) fn frame(data: &Dataset, image: &Image, frame: usize) -> Result<Vec<f
             match data.syntax {
                 Syntax::Rle => compressed::rle(&bytes, pixels, image.cells.allocated)?,
                 Syntax::Jpeg => compressed::jpeg(&bytes, image.rows, image.columns)?,
+                Syntax::Jpeg2000 => jpeg_2000(&bytes, image.rows, image.columns)?,
                 _ => return Err(FileError::Damaged),
             }
         }

@@ -80,8 +80,8 @@ pub(in crate::data) fn series_extent(paths: &[PathBuf]) -> Result<Extent, ScanEr
 
 /// Reads the files of a DICOM series, in whatever order, as one volume.
 ///
-/// Classic images and enhanced objects; uncompressed, deflated, RLE, JPEG baseline and JPEG lossless; cells of 8, 16
-/// or 32 bits; slope, intercept and MONOCHROME1 are applied. The axes come out as [`Volume`] documents.
+/// Classic images and enhanced objects; uncompressed, deflated, RLE, JPEG baseline, JPEG lossless and JPEG 2000; cells
+/// of 8, 16 or 32 bits; slope, intercept and MONOCHROME1 are applied. The axes come out as [`Volume`] documents.
 ///
 /// # Errors
 /// [`ScanError::Series`] names the file that cannot be used, or the two between which slices are missing or

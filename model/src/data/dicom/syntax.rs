@@ -15,6 +15,8 @@ pub(super) enum Syntax {
     Rle,
     /// JPEG baseline, extended or lossless; which one the stream says itself.
     Jpeg,
+    /// JPEG 2000, reversible or not, as the stream says.
+    Jpeg2000,
 }
 
 impl Syntax {
@@ -30,7 +32,7 @@ impl Syntax {
             | "1.2.840.10008.1.2.4.57"
             | "1.2.840.10008.1.2.4.70" => Ok(Self::Jpeg),
             "1.2.840.10008.1.2.4.80" | "1.2.840.10008.1.2.4.81" => Err(compressed("JPEG-LS")),
-            "1.2.840.10008.1.2.4.90" | "1.2.840.10008.1.2.4.91" => Err(compressed("JPEG 2000")),
+            "1.2.840.10008.1.2.4.90" | "1.2.840.10008.1.2.4.91" => Ok(Self::Jpeg2000),
             "1.2.840.10008.1.2.4.201" | "1.2.840.10008.1.2.4.202" | "1.2.840.10008.1.2.4.203" => {
                 Err(compressed("HTJ2K"))
             }
@@ -53,7 +55,7 @@ impl Syntax {
         match self {
             Self::ImplicitLittle => entries::IMPLICIT_VR_LITTLE_ENDIAN.erased(),
             Self::ExplicitBig => entries::EXPLICIT_VR_BIG_ENDIAN.erased(),
-            Self::ExplicitLittle | Self::Deflated | Self::Rle | Self::Jpeg => {
+            Self::ExplicitLittle | Self::Deflated | Self::Rle | Self::Jpeg | Self::Jpeg2000 => {
                 entries::EXPLICIT_VR_LITTLE_ENDIAN.erased()
             }
         }
