@@ -331,33 +331,75 @@ proptest! {
     ) {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let image = DicomImage::axial("1.2", 0.0, 8, 8, vec![]);
-        let mut jpeg = JPEG_LOSSLESS.to_vec();
-        for (place, byte) in damage {
-            let place = place.index(jpeg.len());
-            jpeg[place] = byte;
-        }
+        let [jpeg, jpeg_2000] = [&JPEG_LOSSLESS[..], &JPEG_2000].map(|stream| {
+            let mut stream = stream.to_vec();
+            for (place, byte) in &damage {
+                let place = place.index(stream.len());
+                stream[place] = *byte;
+            }
+            stream
+        });
         let mut rle = vec![0; 64];
         rle[0] = 2;
         rle[4] = 64;
         rle[8] = 64 + (noise.len() / 2) as u8;
         rle.extend(&noise);
         for (syntax, fragment) in [
-            ("1.2.840.10008.1.2.4.70", jpeg),
-            ("1.2.840.10008.1.2.4.50", noise.clone()),
-            ("1.2.840.10008.1.2.5", rle),
-            ("1.2.840.10008.1.2.5", noise.clone()),
+            ("1.2.840.10008.1.2.4.70", &jpeg),
+            ("1.2.840.10008.1.2.4.50", &noise),
+            ("1.2.840.10008.1.2.4.90", &jpeg_2000),
+            ("1.2.840.10008.1.2.4.91", &noise),
+            ("1.2.840.10008.1.2.5", &rle),
+            ("1.2.840.10008.1.2.5", &noise),
         ] {
-            let mut dataset = image.elements();
-            dataset.extend(header(0x7FE0_0010, "OB", u32::MAX));
-            dataset.extend(header(0xFFFE_E000, "", 0));
-            dataset.extend(header(0xFFFE_E000, "", fragment.len() as u32));
-            dataset.extend(fragment);
-            dataset.extend(header(0xFFFE_E0DD, "", 0));
-            let path = put(folder.path(), "image", &with_meta(syntax, &dataset));
+            let path = put(folder.path(), "image", &compressed(&image, syntax, fragment));
             let _ = read_dicom(&[path]);
         }
     }
 }
+
+#[test]
+fn jpeg_2000_is_read() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let cells: Vec<u16> = (0..64).map(|cell| 60 * cell).collect();
+    let images = [0.0, 2.0].map(|height| DicomImage::axial("1.2", height, 8, 8, cells.clone()));
+    let read = |name: &str, file: &dyn Fn(&DicomImage) -> Vec<u8>| {
+        let paths = [0, 1].map(|place| {
+            let name = format!("{name} {place}");
+            put(folder.path(), &name, &file(&images[place]))
+        });
+        read_dicom(&paths).expect("reads").volume.voxels().to_vec()
+    };
+    let native = read("native", &DicomImage::file);
+    assert_eq!(native[63], 3780.0);
+    let syntax = "1.2.840.10008.1.2.4.90";
+    assert_eq!(
+        read("compressed", &|image| compressed(image, syntax, &JPEG_2000)),
+        native
+    );
+}
+
+/// A file of one compressed frame in one fragment.
+fn compressed(image: &DicomImage, syntax: &'static str, fragment: &[u8]) -> Vec<u8> {
+    let mut dataset = image.elements();
+    dataset.extend(header(0x7FE0_0010, "OB", u32::MAX));
+    dataset.extend(header(0xFFFE_E000, "", 0));
+    dataset.extend(header(0xFFFE_E000, "", fragment.len() as u32));
+    dataset.extend(fragment);
+    dataset.extend(header(0xFFFE_E0DD, "", 0));
+    with_meta(syntax, &dataset)
+}
+
+/// The cells 0, 60, 120 and so on of 8 x 8, of 12 bits, written by OpenJPEG 2.5.4 without its comment.
+const JPEG_2000: [u8; 160] = [
+    255, 79, 255, 81, 0, 41, 0, 0, 0, 0, 0, 8, 0, 0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0,
+    0, 0, 8, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 11, 1, 1, 255, 82, 0, 12, 0, 0, 0, 1, 0, 0, 4, 4, 0, 1,
+    255, 92, 0, 4, 64, 96, 255, 144, 0, 10, 0, 0, 0, 0, 0, 93, 0, 1, 255, 147, 223, 225, 48, 18,
+    43, 4, 221, 49, 149, 46, 119, 90, 237, 243, 95, 27, 158, 221, 142, 56, 253, 154, 87, 189, 117,
+    52, 89, 179, 191, 6, 173, 93, 99, 223, 11, 157, 34, 243, 71, 210, 52, 238, 98, 250, 104, 0, 0,
+    95, 115, 156, 37, 247, 249, 22, 212, 234, 108, 146, 186, 50, 14, 131, 220, 233, 99, 90, 93, 91,
+    27, 124, 223, 55, 206, 35, 195, 134, 196, 122, 111, 255, 217,
+];
 
 /// 8 x 8 cells of 12 bits, written by imagecodecs 2026.3.6.
 const JPEG_LOSSLESS: [u8; 126] = [

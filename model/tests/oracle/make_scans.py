@@ -317,13 +317,15 @@ series("big-endian bytes in words", uid.ExplicitVRBigEndian, bits=(8, 8), commen
 series("implicit, an odd number of bytes", uid.ImplicitVRLittleEndian, bits=(8, 8), shape=(3, 5, 5))
 for syntax in LOSSLESS:
     for bits in ((8, 8), (16, 12), (16, 16)):
-        series(f"JPEG lossless {syntax} {bits}", syntax, bits=bits)
-    series(f"JPEG lossless {syntax} signed", syntax, bits=(16, 16), signed=1)
+        series(f"{syntax.name} {bits}", syntax, bits=bits)
+    series(f"{syntax.name} signed", syntax, bits=(16, 16), signed=1)
 series("JPEG 2000 of several code-blocks", uid.JPEG2000Lossless, bits=(16, 12), signed=1, shape=(2, 150, 131))
 # Two decoders may round differently.
 series("JPEG baseline", uid.JPEGBaseline8Bit, bits=(8, 8), shape=(3, 24, 32), cells=smooth((3, 24, 32)), tolerance=2.0)
-series("JPEG 2000, lossy", uid.JPEG2000, bits=(16, 16), shape=(3, 70, 90), cells=37 * smooth((3, 70, 90)).astype("u2"),
-       tolerance=1.0)
+for signed in (0, 1):
+    ramp = 18 * smooth((3, 70, 90)).astype("i2") - 1800 * signed
+    series(f"JPEG 2000, lossy, signed {signed}", uid.JPEG2000, signed=signed, shape=ramp.shape, cells=ramp.astype("ui"[signed] + "2"),
+           tolerance=1.0)
 series("slope", uid.ExplicitVRLittleEndian, scales=[(0.125, -7)])
 series("a slope for each image", uid.ExplicitVRLittleEndian, signed=1, scales=[(1.5, 3), (2.25, -1), (-0.5, 0)])
 series("MONOCHROME1", uid.ExplicitVRLittleEndian, photometric="MONOCHROME1")

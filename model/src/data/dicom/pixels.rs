@@ -29,7 +29,9 @@ pub(super) fn frame(data: &Dataset, image: &Image, frame: usize) -> Result<Vec<f
             match data.syntax {
                 Syntax::Rle => compressed::rle(&bytes, pixels, image.cells.allocated)?,
                 Syntax::Jpeg => compressed::jpeg(&bytes, image.rows, image.columns)?,
-                Syntax::Jpeg2000 => jpeg_2000(&bytes, image.rows, image.columns)?,
+                Syntax::Jpeg2000 => {
+                    jpeg_2000(&bytes, image.rows, image.columns, image.cells.high + 1)?
+                }
                 _ => return Err(FileError::Damaged),
             }
         }
