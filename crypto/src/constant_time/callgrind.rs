@@ -24,8 +24,8 @@ pub(super) struct Counts {
 impl Counts {
     /// Whether the two can be of the same instructions, branches and addresses.
     ///
-    /// Cache and predictor remember what was before the operation, where there is work that may depend on the secret:
-    /// it makes the secret. Two or three misses come of that.
+    /// Cache and predictor remember what was before the operation, such as its preparation, which may depend on the
+    /// secret. Two or three misses come of that.
     pub(super) fn agree(&self, other: &Self) -> bool {
         let exact = |c: &Self| {
             [
@@ -87,8 +87,8 @@ impl Run {
         let child = Command::new("valgrind")
             .args(["--tool=callgrind", "--cache-sim=yes", "--branch-sim=yes"])
             .args(["--I1=32768,8,64", "--D1=32768,8,64", "--LL=8388608,16,64"])
-            // One thread runs at a time, and the one that starts the test has some instructions left once that runs.
-            // First come, first served: or these are put off, now and then into an operation, and upset its cache.
+            // Threads take turns in the order in which they ask. Or the last instructions of the one that starts the
+            // test may run in the middle of an operation and change its cache.
             .arg("--fair-sched=yes")
             // Two patterns for one function: callgrind keeps one option for a pattern.
             .arg("--toggle-collect=*::constant_time::measured*")

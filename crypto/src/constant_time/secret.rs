@@ -52,6 +52,7 @@ impl Secret {
     /// `count` real numbers: 0, `bound`, or any in `-bound..bound`.
     pub(crate) fn reals(self, bound: f64, count: usize) -> Vec<f64> {
         let (keep, set) = black_box(self.masks());
+        // The largest i64, as a float, is 2^63: the quotient is 1.
         let word = |index| ((without_pattern(index) & keep) | (set >> 1)) as i64;
         let real = |index| bound * (word(index) as f64 / (1_u64 << 63) as f64);
         (0..count as u64).map(real).collect()

@@ -50,7 +50,7 @@ pub struct Configuration {
     pub epochs: u32,
     /// Epochs without a lower validation loss that end it.
     pub early_stop: u32,
-    /// Where the networks compute: each kind of device rounds otherwise.
+    /// Where the networks compute: another device rounds otherwise.
     pub device: String,
 }
 
@@ -96,9 +96,13 @@ impl Configuration {
             epochs: choose!(epochs, 12),
             early_stop: choose!(early_stop, 6),
             device: match (options.device, recorded) {
-                (None, Some(recorded)) => recorded.device.clone(),
-                (choice, _) => found(choice.unwrap_or(DeviceChoice::Cpu))?.to_string(),
-            },
+                (None, Some(recorded)) => recorded.device()?,
+                (choice, _) => {
+                    let device = choice.unwrap_or(DeviceChoice::Cpu).resolve();
+                    device.context("--device")?
+                }
+            }
+            .to_string(),
         };
         let given = [
             ("--patients", options.patients),
@@ -147,9 +151,15 @@ impl Configuration {
     /// Where the networks compute.
     ///
     /// # Errors
-    /// A GPU that is not there, or no longer.
+    /// A GPU that was there when the run began.
     pub fn device(&self) -> anyhow::Result<Device> {
-        found(self.device.parse().context("--device")?)
+        let device = self.device.parse().and_then(DeviceChoice::resolve);
+        device.with_context(|| {
+            format!(
+                "the run computes on {}, which is not there: go on where it is, or begin anew with another --out and --device cpu",
+                self.device
+            )
+        })
     }
 
     /// Every training, seed after seed, so that what is done after an interruption is whole tables.
@@ -226,10 +236,6 @@ pub fn balance_of(name: BalanceName) -> Balance {
         BalanceName::Oversample => Balance::Oversample,
         BalanceName::Smote => Balance::Smote,
     }
-}
-
-fn found(choice: DeviceChoice) -> anyhow::Result<Device> {
-    choice.resolve().context("--device")
 }
 
 fn distinct<T: PartialEq>(option: &str, list: Vec<T>) -> anyhow::Result<Vec<T>> {
@@ -359,6 +365,26 @@ mod tests {
             assert!(refusal.contains(part), "{refusal}");
         }
         assert!(!refusal.contains("patients"), "{refusal}");
+    }
+
+    #[test]
+    fn a_run_goes_on_where_it_computed() {
+        let recorded = Configuration {
+            device: "cuda:4096".to_owned(),
+            ..configuration(&[])
+        };
+        let gone = Configuration::new(&options(&[]), Some(&recorded)).expect_err("not there");
+        let gone = format!("{gone:#}");
+        for part in ["computes on cuda:4096", "another --out"] {
+            assert!(gone.contains(part), "{gone}");
+        }
+        let other = Configuration::new(&options(&["--device", "cpu"]), Some(&recorded));
+        let refusal = other.expect("there").check_same(&recorded);
+        let refusal = refusal.expect_err("another").to_string();
+        assert!(
+            refusal.contains("device was \"cuda:4096\", now \"cpu\""),
+            "{refusal}"
+        );
     }
 
     #[test]

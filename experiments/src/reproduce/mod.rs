@@ -69,7 +69,6 @@ pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
     if let Some(recorded) = folder.recorded() {
         configuration.check_same(recorded)?;
     }
-    configuration.device()?;
     let progress = Progress::new();
     let loading = options.loading(&configuration.contrasts);
     let patients = cohort::patients(&configuration, &loading, &progress)?;

@@ -1,6 +1,6 @@
 //! `tables.json`: a row a cell, the mean over its repetitions.
 
-use model::metrics::Interval;
+use model::{data::Contrast, metrics::Interval};
 use serde::Serialize;
 use serde_json::Number;
 
@@ -17,11 +17,13 @@ pub struct Tables<'a> {
     schema: u32,
     rows: Vec<TableRow>,
     data: &'a str,
+    contrasts: &'a [Contrast],
     /// What the numbers may be compared with.
     notice: &'a str,
     labels: LabelsName,
     profile: ProfileName,
     epochs: u32,
+    device: &'a str,
     /// How intervals are made.
     intervals: &'static str,
     /// By slice minus by patient.
@@ -104,10 +106,12 @@ impl<'a> Tables<'a> {
                 .map(|row| table_row(configuration, row))
                 .collect(),
             data: &configuration.data,
+            contrasts: &configuration.contrasts,
             notice,
             labels: configuration.labels,
             profile: configuration.profile,
             epochs: configuration.epochs,
+            device: &configuration.device,
             intervals: INTERVALS,
             leak: differences(&results.leaks),
             conditioning: differences(&results.conditioning),

@@ -213,6 +213,8 @@ pub const AUROC: usize = 5;
 
 #[cfg(test)]
 mod tests {
+    use model::data::Contrast;
+
     use super::*;
     use crate::reproduce::results::tests::{cells, configuration};
 
@@ -240,6 +242,19 @@ mod tests {
             .iter()
             .find(|line| line.contains("split by slice"));
         assert!(by_slice.expect("one").contains("slice (leaks):"));
+    }
+
+    #[test]
+    fn the_conditions_name_what_was_read_and_where_it_was_computed() {
+        let configuration = Configuration {
+            contrasts: vec![Contrast::T1, Contrast::Flair],
+            device: "cuda:1".to_owned(),
+            ..configuration()
+        };
+        let conditions = conditions(&configuration);
+        for part in ["Scans: t1, flair.", "Networks on: cuda:1."] {
+            assert!(conditions.contains(part), "{conditions}");
+        }
     }
 
     #[test]
