@@ -172,7 +172,7 @@ impl Size {
         u64::from(across) * u64::from(down)
     }
 
-    /// Nearly how many precincts there are, and code blocks for each layer, under a COD (A.6.1): not fewer.
+    /// At least what a COD (A.6.1) makes of the image: precincts, and code blocks with their layers.
     fn parts(&self, cod: &[u8]) -> Result<u64, FileError> {
         let damaged = || broken("a damaged coding style");
         let (&[style, _, high, low, _, levels, width, height, _, _], precincts) =
@@ -238,7 +238,8 @@ const END: u16 = 0xFFD9;
 const LEAST_TILE_PART: usize = 14;
 /// A step for each band of 32 levels, of two bytes each, after the style.
 const LONGEST_QCD: usize = 1 + 2 * 97;
-/// Each takes 30 bytes, perhaps; an image of one tile, 64 by 64 blocks and a layer has a hundred.
+/// Each stands for some tens of bytes. An image of 512 by 512 in one tile, with blocks of 64 by 64 and one layer, has
+/// some 1,200.
 const MOST_PARTS: u64 = 1 << 18;
 /// More decompositions than that are not defined.
 const MOST_LEVELS: u8 = 32;
