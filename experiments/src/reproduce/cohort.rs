@@ -2,14 +2,13 @@
 
 use std::path::Path;
 
-use anyhow::bail;
 use crypto::hash::labelled_hash;
 use model::data::{LoadOptions, Patient};
 
 use super::configuration::Configuration;
 use crate::{
     phantom::{self, PhantomSettings},
-    simulation::{Progress, account, phantom_seed, read_folder},
+    simulation::{PlanError, Progress, account, phantom_seed, read_folder},
 };
 
 /// Makes or reads them; what was left out or is odd is said.
@@ -34,10 +33,8 @@ pub fn patients(
     }
     let folder = Path::new(&configuration.data);
     if !folder.is_dir() {
-        bail!(
-            "--data {}: there is no such folder; give one of patients (MS60 layout, BIDS, DICOM series, or with a manifest.csv), or leave --data out for the phantom",
-            folder.display()
-        );
+        let folder = folder.to_owned();
+        return Err(PlanError::NoData { folder }.into());
     }
     let cohort = read_folder(folder, loading, progress)?;
     for line in account(&cohort) {

@@ -7,7 +7,6 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use model::{
     data::{IMAGE_SIDE, Patient, Sample},
-    device::Device,
     metrics::{Confusion, Level, Metrics, Prediction, roc_band},
     train::{Dataset, Trainer},
 };
@@ -260,7 +259,7 @@ fn where_it_looks(
         ..*key
     };
     let mut source = Source::new(&in_the_clear, configuration.profile, &parts);
-    let mut trainer = Trainer::new(architecture, Device::CPU);
+    let mut trainer = Trainer::new(architecture, configuration.device()?);
     let maps = trainer.grad_cam_of_fit(&dataset, &asked, &model, source.as_filters())?;
     let views = chosen.iter().zip(&samples).zip(&maps);
     let views: Vec<SliceView<'_>> = views

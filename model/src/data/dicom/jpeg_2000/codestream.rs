@@ -31,17 +31,17 @@ pub(super) fn samples(stream: &[u8], rows: usize, columns: usize) -> Result<Samp
     if tiles > (stream.len() / LEAST_TILE_PART) as u64 {
         return Err(broken("less data than tiles"));
     }
-    let mut parts = 0_u64;
+    let mut work = 0_u64;
     while !rest.starts_with(&SOT.to_be_bytes()) {
         let segment = Segment::take(&mut rest)?;
         match segment.marker {
-            COD => parts = parts.saturating_add(size.parts(segment.body)?),
+            COD => work = work.saturating_add(size.work(segment.body)?),
             QCD if segment.body.len() <= LONGEST_QCD => {}
             TLM | COM => {}
             _ => return Err(unsupported()),
         }
     }
-    if parts > MOST_PARTS + u64::from(size.width) * u64::from(size.height) / 4 {
+    if work > size.most_work() {
         return Err(broken("too many code blocks"));
     }
     let mut with_data = vec![false; tiles as usize];
@@ -61,19 +61,22 @@ pub(super) fn samples(stream: &[u8], rows: usize, columns: usize) -> Result<Samp
 fn tile_part(rest: &mut &[u8]) -> Result<usize, FileError> {
     let whole = *rest;
     let start = Segment::take(rest)?;
-    let &[tile_high, tile_low, a, b, c, d, _, _] = start.body else {
-        return Err(broken("a damaged tile"));
-    };
     if start.marker != SOT {
         return Err(broken("something between tiles"));
     }
-    let length = u32::from_be_bytes([a, b, c, d]) as usize;
+    let fields = || {
+        let (tile, rest) = start.body.split_first_chunk()?;
+        let (length, numbers) = rest.split_first_chunk()?;
+        let fields = (u16::from_be_bytes(*tile), u32::from_be_bytes(*length));
+        (numbers.len() == 2).then_some(fields)
+    };
+    let (tile, length) = fields().ok_or_else(|| broken("a damaged tile"))?;
     if length == 0 {
         let what = "JPEG 2000 with a tile of unstated length";
         return Err(FileError::Unsupported { what });
     }
     let (part, after) = whole
-        .split_at_checked(length)
+        .split_at_checked(length as usize)
         .ok_or_else(|| broken("it ends within a tile"))?;
     let mut header = part
         .get(whole.len() - rest.len()..)
@@ -85,7 +88,7 @@ fn tile_part(rest: &mut &[u8]) -> Result<usize, FileError> {
         }
     }
     *rest = after;
-    Ok(usize::from(u16::from_be_bytes([tile_high, tile_low])))
+    Ok(usize::from(tile))
 }
 
 /// A marker and what belongs to it.
@@ -146,7 +149,7 @@ impl Size {
         if [left, top, tile_left, tile_top] != [0; 4] {
             return Err(unsupported());
         }
-        if tile_width == 0 || tile_height == 0 {
+        if [width, height, tile_width, tile_height].contains(&0) {
             return Err(short());
         }
         let bits = (precision & 0x7F) + 1;
@@ -167,13 +170,13 @@ impl Size {
     }
 
     fn tiles(&self) -> u64 {
-        let across = self.width.div_ceil(self.tile_width.max(1));
-        let down = self.height.div_ceil(self.tile_height.max(1));
+        let across = self.width.div_ceil(self.tile_width);
+        let down = self.height.div_ceil(self.tile_height);
         u64::from(across) * u64::from(down)
     }
 
-    /// At least what a COD (A.6.1) makes of the image: precincts, and code blocks with their layers.
-    fn parts(&self, cod: &[u8]) -> Result<u64, FileError> {
+    /// What the decoder sets up for a COD (A.6.1), at most: precincts, and code blocks with their layers.
+    fn work(&self, cod: &[u8]) -> Result<u64, FileError> {
         let damaged = || broken("a damaged coding style");
         let (&[style, _, high, low, _, levels, width, height, _, _], precincts) =
             cod.split_first_chunk().ok_or_else(damaged)?;
@@ -186,7 +189,7 @@ impl Size {
         if levels > MOST_LEVELS || precincts.len() != given {
             return Err(damaged());
         }
-        let mut parts = 0_u64;
+        let mut work = 0_u64;
         for level in 0..=levels {
             let (across, down) = precincts
                 .get(usize::from(level))
@@ -206,11 +209,16 @@ impl Size {
             // The decoder's tree over blocks takes as long as if they filled a square.
             let blocks = blocks_across.max(blocks_down).pow(2);
             let precincts = precincts_across * precincts_down;
-            parts = parts
+            work = work
                 .saturating_add(blocks.saturating_mul(3 * (layers + 4)))
                 .saturating_add(precincts.saturating_mul(4));
         }
-        Ok(parts.saturating_mul(self.tiles()))
+        Ok(work.saturating_mul(self.tiles()))
+    }
+
+    /// So much for any image, and more for a larger one.
+    fn most_work(&self) -> u64 {
+        ALWAYS_FINE + u64::from(self.width) * u64::from(self.height) / 4
     }
 }
 
@@ -238,9 +246,9 @@ const END: u16 = 0xFFD9;
 const LEAST_TILE_PART: usize = 14;
 /// A step for each band of 32 levels, of two bytes each, after the style.
 const LONGEST_QCD: usize = 1 + 2 * 97;
-/// Each stands for some tens of bytes. An image of 512 by 512 in one tile, with blocks of 64 by 64 and one layer, has
+/// A unit stands for some tens of bytes. An image of 512 by 512 in one tile, with blocks of 64 by 64 and one layer, has
 /// some 1,200.
-const MOST_PARTS: u64 = 1 << 18;
+const ALWAYS_FINE: u64 = 1 << 18;
 /// More decompositions than that are not defined.
 const MOST_LEVELS: u8 = 32;
 /// Numbers of the decoder have 24, and its transform needs some more than the image.
@@ -326,12 +334,11 @@ pub(super) mod tests {
                 signed: false,
             },
         };
-        let parts = |size: &Size, layers: u8, levels: u8, block: u8, precincts: &[u8]| {
+        let work = |size: &Size, layers: u8, levels: u8, block: u8, precincts: &[u8]| {
             let style = u8::from(!precincts.is_empty());
             let cod = [style, 0, 0, layers, 0, levels, block, block, 0, 1];
-            size.parts(&[&cod, precincts].concat()).expect("fine")
+            size.work(&[&cod, precincts].concat()).expect("fine")
         };
-        let most = |size: &Size| MOST_PARTS + u64::from(size.width) * u64::from(size.height) / 4;
         for (size, layers, levels, block, precincts) in [
             (size(64, 64), 1, 5, 4, &[][..]),
             (size(512, 512), 25, 5, 4, &[]),
@@ -345,8 +352,8 @@ pub(super) mod tests {
             (size(2048, 256), 12, 5, 4, &[]),
             (size(512, 64), 1, 5, 4, &[]),
         ] {
-            let parts = parts(&size, layers, levels, block, precincts);
-            assert!(parts <= most(&size), "{parts}");
+            let work = work(&size, layers, levels, block, precincts);
+            assert!(work <= size.most_work(), "{work}");
         }
         for (size, layers, levels, block, precincts) in [
             (size(8192, 8192), 32, 0, 4, &[0][..]),
@@ -354,8 +361,8 @@ pub(super) mod tests {
             (size(512, 2), 1, 32, 4, &[]),
             (size(8192, 8192), 1, 1, 4, &[0x0F, 0x1F]),
         ] {
-            let parts = parts(&size, layers, levels, block, precincts);
-            assert!(parts > most(&size), "{parts}");
+            let work = work(&size, layers, levels, block, precincts);
+            assert!(work > size.most_work(), "{work}");
         }
     }
 
