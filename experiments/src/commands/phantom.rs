@@ -26,7 +26,7 @@ pub struct PhantomOptions {
     /// Patients over all hospitals
     #[arg(long, value_name = "P", default_value_t = 120)]
     pub patients: usize,
-    /// Slices of each patient
+    /// Slices of each scan
     #[arg(long, value_name = "S", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=512))]
     pub slices: u16,
     /// Classes that every hospital gets its share of

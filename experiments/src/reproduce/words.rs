@@ -41,7 +41,7 @@ pub fn conditions(configuration: &Configuration) -> String {
         .collect::<Vec<_>>()
         .join(", ");
     format!(
-        "Data: {data}. Scans: {scans}. Labels: {labels}. {} repetitions, up to {} epochs, ended after {} without a lower validation \
+        "Data: {data}. Scans: {scans}. Labels: {labels}. Repetitions: {}. Up to {} epochs, ended after {} without a lower validation \
          loss. CKKS profile: {}. Networks on: {}.",
         configuration.seeds,
         configuration.epochs,
