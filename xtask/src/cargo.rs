@@ -69,7 +69,7 @@ pub fn bench_training(libtorch: &Libtorch, arguments: &[OsString]) -> Result<Exi
     run(cargo(libtorch, fixed, arguments))
 }
 
-/// Runs every test of the workspace; the last line is the test runner's own. Those that exchange files with TenSEAL find it in
+/// Runs every test of the workspace, also after one has failed; the last line is the test runner's own. Those that exchange files with TenSEAL find it in
 /// `python`, if there is one.
 ///
 /// # Errors
@@ -80,7 +80,9 @@ pub fn test(
     python: Option<&Path>,
     arguments: &[OsString],
 ) -> Result<ExitCode> {
-    let mut command = cargo(libtorch, ["test", "--workspace"].map(OsStr::new), arguments);
+    // A failure keeps none of the others from being run and reported.
+    let fixed = ["test", "--workspace", "--no-fail-fast"].map(OsStr::new);
+    let mut command = cargo(libtorch, fixed, arguments);
     if let Some(python) = python {
         command.env("MYELIN_TENSEAL_PYTHON", python);
     }
