@@ -1,7 +1,7 @@
 //! The coordinator: gathers hospitals, opens rounds, adds sealed updates and multiplies encrypted features, without being able to
 //! read either.
 //!
-//! What it decides is in [`protocol::coordination`], a state machine without I/O. This crate is the shell around it: sockets, time,
+//! What it decides is in [`machine`], a state machine without I/O. The rest is the shell around it: sockets, time,
 //! records, settings and commands. It never depends on the crates that hold a hospital's secrets or see libtorch.
 //!
 //! ```text
@@ -11,6 +11,7 @@
 //!
 //! | module | what |
 //! |---|---|
+//! | [`machine`] | the run as a state machine without I/O |
 //! | [`settings`] | `coordinator.toml`, environment and flags as typed values, and the files they name |
 //! | [`service`] | one run, from the first connection to the last goodbye |
 //! | [`store`] | what an operator can ask later |
@@ -30,6 +31,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod machine;
 pub mod service;
 pub mod settings;
 pub mod store;

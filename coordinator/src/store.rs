@@ -13,15 +13,15 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use crate::machine::TranscriptEntry;
 use crypto::{hash::Digest, sealed_sum::HospitalId};
 use protocol::{
     codec,
-    coordination::TranscriptEntry,
     identity::Signed,
     manifest::{Manifest, Purpose},
-    transport::TrafficCounts,
 };
 use rusqlite::{Connection, params};
+use transport::TrafficCounts;
 
 /// The database, and the run that is being recorded.
 pub struct Store {

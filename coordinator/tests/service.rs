@@ -4,6 +4,7 @@ mod scripted;
 
 use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use coordinator::machine::Event;
 use coordinator::{
     service::{Registry, RunReport, Service, ServiceError},
     settings::RunSettings,
@@ -11,10 +12,8 @@ use coordinator::{
 };
 use protocol::{
     common_model::CommonModel,
-    coordination::Event,
     manifest::{Conditioning, Purpose},
     message::{ALREADY_CONNECTED, Hello, ToCoordinator, ToVault},
-    transport::{CloseCode, CoordinatorLink, Disconnect, RefusalCode, TransportError},
 };
 use scripted::{Script, ScriptedHospital, Seen, connect, dialer, hear, hospital, say};
 use tokio::{
@@ -22,6 +21,7 @@ use tokio::{
     task::JoinHandle,
     time::timeout,
 };
+use transport::{CloseCode, CoordinatorLink, Disconnect, RefusalCode, TransportError};
 
 /// A coordinator at work.
 struct Running {

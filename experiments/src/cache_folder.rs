@@ -2,7 +2,7 @@
 
 use std::{env, path::PathBuf};
 
-use model::data::CacheChoice;
+use model_data::CacheChoice;
 
 /// `myelin/slices` in the user's cache folder; `None` where there is none.
 ///

@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::{Context, anyhow, bail};
-use model::data::{Contrast, Feature, Volume};
+use model_data::{Contrast, Feature, Volume};
 use ndarray::ArrayView3;
 use ndarray::ShapeBuilder;
 use nifti::{NiftiError, NiftiHeader, writer::WriterOptions};
@@ -272,7 +272,7 @@ const COLUMNS: [&str; 29] = [
 
 #[cfg(test)]
 mod tests {
-    use model::data::{LoadOptions, load_cohort, read_nifti};
+    use model_data::{LoadOptions, load_cohort, read_nifti};
 
     use super::*;
     use crate::phantom::cohort_in;

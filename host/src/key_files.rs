@@ -8,10 +8,10 @@ use std::{
 use protocol::{
     identity::SigningKey,
     roster::{Roster, RosterError},
-    transport::{
-        certificates::CertificateError,
-        tls::{TlsIdentity, TrustedAuthority},
-    },
+};
+use transport::{
+    certificates::CertificateError,
+    tls::{TlsIdentity, TrustedAuthority},
 };
 use zeroize::Zeroizing;
 
@@ -176,7 +176,7 @@ fn warn_if_readable_by_others(_file: NamedFile<'_>) {}
 
 #[cfg(test)]
 mod tests {
-    use protocol::transport::certificates::Authority;
+    use transport::certificates::Authority;
 
     use super::*;
 

@@ -7,10 +7,8 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use crate::{
-    data::IMAGE_SIDE,
-    network::{Mode, Network},
-};
+use crate::network::{Mode, Network};
+use model_data::IMAGE_SIDE;
 
 /// Heat of each pixel of a slice for one class.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,4 +1,4 @@
-//! The hybrid CNN of the study, its data and its training: the only crate that sees libtorch.
+//! The hybrid CNN of the study and its training: the only crate that sees libtorch. Scans and patients come from `model_data`.
 //!
 //! ```text
 //!   MS60 folder                                         one hospital's round
@@ -12,7 +12,6 @@
 //! filter. In a federation it does not see W, the base weight of the conditioned convolution,
 //! either; at a single site W is among the weights that it trains.
 //!
-//! - [`data`]: volumes, slices, patients, the MS60 loader, features, labels, splits.
 //! - [`balance`]: a training set with its classes made equally large.
 //! - [`network`]: the layers, and the order of their values in a flat vector.
 //! - [`train`]: one hospital's part of a round, training at a single site, and evaluation.
@@ -23,7 +22,6 @@
 #![forbid(unsafe_code)]
 
 pub mod balance;
-pub mod data;
 pub mod device;
 pub mod grad_cam;
 pub mod metrics;

@@ -2,12 +2,9 @@
 
 use std::sync::Arc;
 
-use model::{
-    data::{
-        self, Cuts, Edss, FEATURES, Feature, FeatureRanges, Patient, Split, SplitError, SplitKind,
-        split,
-    },
-    train::{Dataset, DatasetError},
+use model::train::{Dataset, DatasetError};
+use model_data::{
+    Cuts, Edss, FEATURES, Feature, FeatureRanges, Patient, Split, SplitError, SplitKind, split,
 };
 use protocol::manifest::{LabelScheme, Manifest, Task};
 
@@ -140,7 +137,7 @@ impl ImageSet {
     /// [`HospitalDataError::Dataset`].
     pub fn dataset(
         &self,
-        samples: &[data::Sample],
+        samples: &[model_data::Sample],
         labels: Labels,
     ) -> Result<Dataset, HospitalDataError> {
         Ok(Dataset::new(&self.patients, samples, |patient| {
@@ -175,18 +172,18 @@ impl Labels {
 }
 
 /// The model's name for a label scheme of the manifest.
-pub fn model_label_scheme(scheme: LabelScheme) -> data::LabelScheme {
+pub fn model_label_scheme(scheme: LabelScheme) -> model_data::LabelScheme {
     match scheme {
-        LabelScheme::AsWritten => data::LabelScheme::AsWritten,
-        LabelScheme::AsCounted => data::LabelScheme::AsCounted,
+        LabelScheme::AsWritten => model_data::LabelScheme::AsWritten,
+        LabelScheme::AsCounted => model_data::LabelScheme::AsCounted,
     }
 }
 
 /// The model's name for a task of the manifest.
-pub fn model_task(task: Task) -> data::Task {
+pub fn model_task(task: Task) -> model_data::Task {
     match task {
-        Task::Binary => data::Task::Binary,
-        Task::Multiclass => data::Task::Multiclass,
+        Task::Binary => model_data::Task::Binary,
+        Task::Multiclass => model_data::Task::Multiclass,
     }
 }
 
@@ -204,7 +201,7 @@ fn split_of(
 
 #[cfg(test)]
 mod tests {
-    use model::data::Slice;
+    use model_data::Slice;
 
     use super::*;
 

@@ -2,7 +2,7 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
-use protocol::transport::{TransportError, faults::AsyncUdpSocket};
+use transport::{TransportError, faults::AsyncUdpSocket};
 
 /// A moment of a round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

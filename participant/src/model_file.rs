@@ -8,10 +8,10 @@ use std::{
 
 use crypto::hash::Digest;
 use model::{
-    data::SplitKind,
     network::{TensorKind, TensorSpec},
     weights::{WeightsError, write_safetensors},
 };
+use model_data::SplitKind;
 use protocol::{HospitalId, common_model::CommonModel, network};
 use serde_json::{Value, json};
 

@@ -18,9 +18,9 @@ use protocol::{
     codec,
     manifest::Purpose,
     message::{ALREADY_CONNECTED, ToCoordinator, ToVault},
-    transport::{CloseCode, CoordinatorLink, Dialer, Disconnect, TransportError, Waiting},
 };
 use tokio::sync::mpsc as channel;
+use transport::{CloseCode, CoordinatorLink, Dialer, Disconnect, TransportError, Waiting};
 
 use crate::{
     compute::ComputeSlots,

@@ -1,8 +1,9 @@
-//! What the hospitals and the coordinator say to each other: identities and roster, messages and their canonical form, the round,
-//! the coordinator's state machine, and the QUIC transport.
+//! What the hospitals and the coordinator say to each other: identities and roster, messages and their canonical form, and what both
+//! sides check of a round.
 //!
-//! Outside [`transport`] this crate opens nothing and reads no clock: time and randomness are arguments. It knows no secret of a
-//! hospital beyond the signing key handed to it for a signature; the vault of the participant holds the rest.
+//! This crate opens nothing and reads no clock: time and randomness are arguments. It knows no secret of a hospital beyond the
+//! signing key handed to it for a signature; the vault of the participant holds the rest. The coordinator's state machine is in
+//! `coordinator::machine`, QUIC in the crate `transport`.
 //!
 //! | module | what |
 //! |---|---|
@@ -13,13 +14,10 @@
 //! | [`session`] | the set-up of keys |
 //! | [`round`] | one sealed sum: messages and checks |
 //! | [`message`] | what travels on the control stream |
-//! | [`coordination`] | the coordinator's side as a state machine without I/O |
-//! | [`transport`] | QUIC, mutual TLS, framed streams, resumable blobs: the only async part |
 #![forbid(unsafe_code)]
 
 pub mod codec;
 pub mod common_model;
-pub mod coordination;
 pub mod identity;
 pub mod manifest;
 pub mod message;
@@ -27,6 +25,5 @@ pub mod network;
 pub mod roster;
 pub mod round;
 pub mod session;
-pub mod transport;
 
 pub use crypto::sealed_sum::HospitalId;

@@ -3,12 +3,9 @@
 use std::net::SocketAddr;
 
 use crypto::sealed_sum::HospitalId;
-use protocol::{
-    message::ToCoordinator,
-    round::RoundError,
-    transport::{CloseCode, Disconnect, TrafficCounts},
-};
+use protocol::{message::ToCoordinator, round::RoundError};
 use tokio::sync::{mpsc, oneshot};
+use transport::{CloseCode, Disconnect, TrafficCounts};
 
 /// One thing that has happened.
 pub(super) enum Input {

@@ -6,17 +6,14 @@ use std::{
 };
 
 use crypto::sealed_sum::HospitalId;
-use protocol::{
-    codec,
-    round::RoundError,
-    transport::{
-        CloseCode, Disconnect, DownloadRequest, FrameSender, HospitalLink, Incoming, Refusal,
-        RefusalCode, TransportError, Upload, UploadRequest,
-    },
-};
+use protocol::{codec, round::RoundError};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
+};
+use transport::{
+    CloseCode, Disconnect, DownloadRequest, FrameSender, HospitalLink, Incoming, Refusal,
+    RefusalCode, TransportError, Upload, UploadRequest,
 };
 
 use super::{

@@ -1,4 +1,4 @@
-//! One run of a federation over QUIC: the asynchronous shell around [`protocol::coordination::Coordinator`].
+//! One run of a federation over QUIC: the asynchronous shell around [`crate::machine::Coordinator`].
 //!
 //! One owner drives the machine, on a thread of its own because adding and multiplying take tens of milliseconds; nothing is
 //! locked. A task per hospital reads its link and feeds the owner; another writes what the owner says. Uploads that were cut
@@ -14,22 +14,22 @@ mod uploads;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use crate::machine::{Coordinator, Event};
 use crypto::{hash::Digest, sealed_sum::HospitalId};
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use protocol::{
-    coordination::{Coordinator, Event},
     identity::{Signed, SigningKey},
     manifest::Manifest,
     message::ALREADY_CONNECTED,
     roster::Roster,
-    transport::{
-        CloseCode, HospitalLink, Limits, Listener, TrafficCounts, TransportError,
-        certificates::{CertificateError, KeyFingerprint},
-        tls::{CoordinatorTls, HospitalKeys, TlsIdentity, TrustedAuthority},
-    },
 };
 use tokio::{sync::mpsc, task::JoinSet, time::timeout};
 use tracing::Instrument as _;
+use transport::{
+    CloseCode, HospitalLink, Limits, Listener, TrafficCounts, TransportError,
+    certificates::{CertificateError, KeyFingerprint},
+    tls::{CoordinatorTls, HospitalKeys, TlsIdentity, TrustedAuthority},
+};
 
 use self::{
     inputs::Input,

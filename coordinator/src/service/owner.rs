@@ -6,15 +6,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::machine::{Coordinator, Event, Output, Timestamp};
 use crypto::{hash::Digest, sealed_sum::HospitalId};
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use protocol::{
     codec::{self, Text},
-    coordination::{Coordinator, Event, Output, Timestamp},
     message::{ToCoordinator, ToVault},
-    transport::CloseCode,
 };
 use tokio::{sync::mpsc, time::timeout_at};
+use transport::CloseCode;
 
 use super::{
     inputs::{Input, Outbound},

@@ -10,13 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::machine::{Event, TranscriptEntry};
 use crypto::sealed_sum::HospitalId;
-use protocol::{
-    coordination::{Event, TranscriptEntry},
-    identity::Signed,
-    manifest::Manifest,
-    transport::{Disconnect, TrafficCounts},
-};
+use protocol::{identity::Signed, manifest::Manifest};
+use transport::{Disconnect, TrafficCounts};
 
 use super::owner::Ending;
 use crate::store::{RunResult, Store, StoreError};

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
 
 use crypto::sealed_sum::HospitalId;
 use dashmap::{DashMap, Entry};
-use protocol::transport::{HospitalLink, Traffic, TrafficCounts};
+use transport::{HospitalLink, Traffic, TrafficCounts};
 
 /// The live connections of a run and the bytes of all its connections. Can be read at any time, from anywhere.
 #[derive(Default)]

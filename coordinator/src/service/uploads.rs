@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crypto::sealed_sum::HospitalId;
 use dashmap::DashMap;
-use protocol::transport::BlobName;
+use transport::BlobName;
 
 /// One place a hospital: a new name takes the place of an older upload, so a hospital cannot fill the memory with beginnings.
 #[derive(Default)]

@@ -3,7 +3,7 @@
 use std::{path::PathBuf, sync::Arc};
 
 use host::key_files::{KeyFileError, NamedFile};
-use protocol::transport::Limits;
+use transport::Limits;
 
 use super::Settings;
 use crate::service::ServiceConfig;

@@ -194,7 +194,8 @@ The run starts when every hospital of the roster has joined.
 
 #[cfg(test)]
 mod tests {
-    use protocol::{roster::Roster, transport::tls::TlsIdentity};
+    use protocol::roster::Roster;
+    use transport::tls::TlsIdentity;
 
     use super::*;
     use crate::{settings::Settings, trial::Place};

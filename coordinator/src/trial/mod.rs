@@ -12,11 +12,11 @@ use getrandom::{SysRng, rand_core::UnwrapErr};
 use protocol::{
     identity::SigningKey,
     roster::{MemberEntry, PeerKeys, Roster, RosterError, RosterFile, RosterSignature, SUITE},
-    transport::{
-        Limits,
-        certificates::{Authority, CertificateError, IssuedCertificate},
-        tls::{TlsIdentity, TrustedAuthority},
-    },
+};
+use transport::{
+    Limits,
+    certificates::{Authority, CertificateError, IssuedCertificate},
+    tls::{TlsIdentity, TrustedAuthority},
 };
 
 pub use self::folders::FolderError;

@@ -26,12 +26,12 @@ use protocol::{
         Encapsulation, GroupKey, Join, KEM_CIPHERTEXT_BYTES, KEM_KEY_BYTES, Ready, SessionId,
         joined_set_hash,
     },
-    transport::{
-        CloseCode, CoordinatorLink, Dialer, Disconnect, LEAF_BYTES, Limits, TransportError,
-        certificates::KeyFingerprint, tls::ParticipantTls,
-    },
 };
 use tokio::sync::watch;
+use transport::{
+    CloseCode, CoordinatorLink, Dialer, Disconnect, LEAF_BYTES, Limits, TransportError,
+    certificates::KeyFingerprint, tls::ParticipantTls,
+};
 
 /// What a hospital does beside following the protocol.
 #[derive(Clone, Copy, Default)]

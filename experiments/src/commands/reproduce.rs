@@ -3,10 +3,8 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use model::{
-    data::{Contrast, LoadOptions},
-    device::DeviceChoice,
-};
+use model::device::DeviceChoice;
+use model_data::{Contrast, LoadOptions};
 use serde::{Deserialize, Serialize};
 
 use super::simulate::{ProfileName, SplitName};

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use crypto::ckks::Profile;
-use model::{data::LoadOptions, device::DeviceChoice};
+use model::device::DeviceChoice;
+use model_data::LoadOptions;
 use serde::{Deserialize, Serialize};
 
 use super::LabelsName;

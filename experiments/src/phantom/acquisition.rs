@@ -1,6 +1,6 @@
 //! Scanning: from anatomy and lesions to a volume in the scanner's units.
 
-use model::data::{Contrast, IMAGE_SIDE, Volume};
+use model_data::{Contrast, IMAGE_SIDE, Volume};
 
 use super::PhantomPatient;
 use super::anatomy::Site;

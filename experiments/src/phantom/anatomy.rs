@@ -1,6 +1,6 @@
 //! The head of one patient: which tissue is where.
 //!
-//! Positions are millimetres in the frame of [`model::data::Volume`] (x to the patient's left, y
+//! Positions are millimetres in the frame of [`model_data::Volume`] (x to the patient's left, y
 //! to the back, z to the crown), from a point on the mid-line at the height of the anterior
 //! commissure, half-way between front and back of the brain. Sizes and places follow the MNI
 //! atlas to a few millimetres.

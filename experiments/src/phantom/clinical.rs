@@ -1,6 +1,6 @@
 //! What a patient's row of the table would say, and how much lesion goes with it.
 
-use model::data::{Edss, FEATURES, Feature};
+use model_data::{Edss, FEATURES, Feature};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 

@@ -23,7 +23,7 @@ mod shapes;
 mod tissue;
 mod waves;
 
-use model::data::{Contrast, Edss, FEATURES, Patient, SliceChoice, axial_slices};
+use model_data::{Contrast, Edss, FEATURES, Patient, SliceChoice, axial_slices};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
@@ -65,7 +65,7 @@ pub struct PhantomPatient {
     pub id: String,
     /// Disability score.
     pub edss: Edss,
-    /// Raw clinical features in the order of [`model::data::Feature::ALL`].
+    /// Raw clinical features in the order of [`model_data::Feature::ALL`].
     pub features: [Option<f64>; FEATURES],
     /// Scanner that takes the pictures.
     pub scanner: ScannerProfile,
@@ -195,7 +195,7 @@ fn stream(settings: &PhantomSettings, index: usize, purpose: Purpose) -> ChaCha8
 
 #[cfg(test)]
 mod tests {
-    use model::data::Volume;
+    use model_data::Volume;
 
     use super::*;
 

@@ -3,7 +3,7 @@
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
-use model::data::Contrast;
+use model_data::Contrast;
 
 use super::tissue::{Field, Sequence, SignalTable, Tissue};
 

@@ -5,10 +5,10 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::Context;
 use crypto::hash::{Digest, sha256};
 use model::{
-    data::Feature,
     network::{Architecture, Conditioning},
     weights::write_safetensors,
 };
+use model_data::Feature;
 use protocol::{
     manifest::{Manifest, Task},
     network::CONDITIONED_WEIGHT,

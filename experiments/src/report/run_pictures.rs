@@ -1,9 +1,7 @@
 //! The pictures of a run.
 
-use model::{
-    data::IMAGE_SIDE,
-    metrics::{Level, roc_band},
-};
+use model::metrics::{Level, roc_band};
+use model_data::IMAGE_SIDE;
 
 use crate::{
     pictures::{

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crypto::hash::labelled_hash;
-use model::data::{LoadOptions, Patient};
+use model_data::{LoadOptions, Patient};
 
 use super::configuration::Configuration;
 use crate::{

@@ -3,9 +3,9 @@
 use anyhow::{Context, bail};
 use model::{
     balance::Balance,
-    data::{Contrast, Cuts, Task},
     device::{Device, DeviceChoice},
 };
+use model_data::{Contrast, Cuts, Task};
 use participant::hospital_data::model_label_scheme;
 use serde::{Deserialize, Serialize};
 

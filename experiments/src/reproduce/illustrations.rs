@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use anyhow::Context;
 use model::{
-    data::{IMAGE_SIDE, Patient, Sample},
     metrics::{Confusion, Level, Metrics, Prediction, roc_band},
     train::{Dataset, Trainer},
 };
+use model_data::{IMAGE_SIDE, Patient, Sample};
 
 use super::{
     cell::{Cell, CellEpoch, CellKey},

@@ -32,7 +32,7 @@ mod work;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use model::data::Patient;
+use model_data::Patient;
 
 pub use self::{
     cell::{Cell, CellConditioning, CellEpoch, CellKey, TestSlice},

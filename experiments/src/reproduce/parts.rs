@@ -1,7 +1,7 @@
 //! A cohort cut for one task, split and repetition: what the trainings of all networks and balances have in common.
 
 use anyhow::{Context, bail};
-use model::data::{
+use model_data::{
     Cuts, FEATURES, Feature, FeatureScaling, Patient, Sample, Split, SplitKind, Task,
     impute_and_scale, split,
 };
@@ -166,7 +166,7 @@ const WAYS_OUT: &str =
 
 #[cfg(test)]
 mod tests {
-    use model::data::{Edss, Slice};
+    use model_data::{Edss, Slice};
 
     use super::*;
     use crate::commands::{BalanceName, ModelName, TaskName};

@@ -1,6 +1,7 @@
 //! `tables.json`: a row a cell, the mean over its repetitions.
 
-use model::{data::Contrast, metrics::Interval};
+use model::metrics::Interval;
+use model_data::Contrast;
 use serde::Serialize;
 use serde_json::Number;
 

@@ -5,13 +5,13 @@ use std::{num::NonZeroUsize, time::Instant};
 use anyhow::Context;
 use model::{
     balance::balanced,
-    data::{Patient, Sample},
     network::{Architecture, Conditioning},
     train::{
         Dataset, EpochRecord, FilterSource, FitSettings, Plateau, Trainer, TrainingSettings,
         class_weights,
     },
 };
+use model_data::{Patient, Sample};
 use protocol::network::ModelLayout;
 
 use super::{

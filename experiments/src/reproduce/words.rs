@@ -213,7 +213,7 @@ pub const AUROC: usize = 5;
 
 #[cfg(test)]
 mod tests {
-    use model::data::Contrast;
+    use model_data::Contrast;
 
     use super::*;
     use crate::reproduce::results::tests::{cells, configuration};

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use anyhow::Context;
-use model::data::Patient;
+use model_data::Patient;
 
 use super::{
     board::Board,

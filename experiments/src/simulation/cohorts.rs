@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, path::Path, sync::OnceLock};
 
 use anyhow::{Context, bail};
-use model::data::{Cohort, LoadOptions, Patient, SplitKind, load_cohort};
+use model_data::{Cohort, LoadOptions, Patient, SplitKind, load_cohort};
 
 use super::{
     partition::Dealing,

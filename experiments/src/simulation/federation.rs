@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context, anyhow, bail};
+use coordinator::machine::Event;
 use coordinator::{
     service::{RunReport, Service},
     trial::{Place, Trial},
@@ -20,16 +21,13 @@ use participant::{
     trainer::CnnTrainer,
     vault::{Vault, VaultIdentity, policy::Policy},
 };
-use protocol::{
-    coordination::Event,
-    manifest::Purpose,
-    transport::{Dialer, Limits, certificates::KeyFingerprint, tls::ParticipantTls},
-};
+use protocol::manifest::Purpose;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
     time::timeout,
 };
+use transport::{Dialer, Limits, certificates::KeyFingerprint, tls::ParticipantTls};
 
 use super::{
     interruptions::PlannedInterruptions,

@@ -2,10 +2,8 @@
 
 use anyhow::Context;
 use crypto::sealed_sum::HospitalId;
-use model::{
-    data::{Patient, Slice},
-    train::Dataset,
-};
+use model::train::Dataset;
+use model_data::{Patient, Slice};
 use participant::{
     hospital_data::{ClinicalTable, ImageSet, Labels, SplitPlan, separate},
     vault::statistics::ClinicalRecords,
@@ -87,7 +85,7 @@ impl HospitalData {
 impl TestSet {
     fn new(
         images: &ImageSet,
-        samples: &[model::data::Sample],
+        samples: &[model_data::Sample],
         labels: Labels,
     ) -> anyhow::Result<Self> {
         let dataset = images.dataset(samples, labels)?;

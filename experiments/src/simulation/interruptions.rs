@@ -8,11 +8,11 @@ use std::{
 };
 
 use participant::interruption::{Interruptions, Moment};
-use protocol::transport::{
+use tokio::sync::watch;
+use transport::{
     TransportError,
     faults::{AsyncUdpSocket, Silenceable, Silencer},
 };
-use tokio::sync::watch;
 
 use super::fault_plan::PlannedDrop;
 

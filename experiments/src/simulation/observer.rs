@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
+use coordinator::machine::{Event, TranscriptEntry};
 use crypto::{hash::Digest, sealed_sum::HospitalId};
 use participant::{
     shell::ParticipantEvent,
@@ -9,7 +10,6 @@ use participant::{
 };
 use protocol::{
     common_model::CommonModel,
-    coordination::{Event, TranscriptEntry},
     manifest::{Manifest, Purpose},
 };
 

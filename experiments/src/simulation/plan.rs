@@ -6,10 +6,8 @@ use std::{
 };
 
 use coordinator::settings::RunSettings;
-use model::{
-    data::{Contrast, ContrastError, LoadOptions, SplitKind},
-    device::{Device, DeviceError},
-};
+use model::device::{Device, DeviceError};
+use model_data::{Contrast, ContrastError, LoadOptions, SplitKind};
 use participant::hospital_data::Labels;
 use protocol::manifest::{Conditioning, LabelScheme, Task};
 
@@ -206,7 +204,7 @@ pub fn label_scheme(name: LabelsName) -> LabelScheme {
 }
 
 /// The model's word for the option.
-pub fn model_task(name: TaskName) -> model::data::Task {
+pub fn model_task(name: TaskName) -> model_data::Task {
     participant::hospital_data::model_task(task(name))
 }
 

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use coordinator::machine::TranscriptEntry;
 use crypto::sealed_sum::HospitalId;
 use participant::vault::conditioning::ConditionedWeights;
-use protocol::{common_model::CommonModel, coordination::TranscriptEntry};
+use protocol::common_model::CommonModel;
 
 use super::{
     beside::MeanError, federation::Finished, history::RoundRecord, plain_updates::PlainRun,

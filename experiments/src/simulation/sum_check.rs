@@ -259,7 +259,7 @@ mod tests {
 
     fn records(number: u8) -> ClinicalRecords {
         ClinicalRecords {
-            ranges: model::data::Feature::RANGES,
+            ranges: model_data::Feature::RANGES,
             features: vec![[Some(f64::from(number)); 9]],
             in_training: vec![true],
             class_counts: vec![2, u64::from(number)],

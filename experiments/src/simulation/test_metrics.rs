@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use crypto::sealed_sum::HospitalId;
 use model::{
-    data::Slice,
     device::Device,
     metrics::{Intervals, Level, Metrics, Prediction, bootstrap, per_patient},
     train::Trainer,
 };
+use model_data::Slice;
 use participant::{trainer::architecture, vault::conditioning::ConditionedWeights};
 use protocol::{common_model::CommonModel, manifest::Manifest};
 

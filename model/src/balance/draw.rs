@@ -4,7 +4,7 @@ use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha20Rng;
 
 use super::{Balance, Origin, Transform, neighbours::nearest_neighbours};
-use crate::data::Sample;
+use model_data::Sample;
 
 /// Neighbours that SMOTE chooses among: the k of Chawla et al. 2002.
 pub const NEIGHBOURS: usize = 5;

@@ -11,10 +11,8 @@ mod python;
 use super::{
     Balance, NEIGHBOURS, Origin, Transform, balanced, neighbours::nearest_neighbours, tests::cohort,
 };
-use crate::{
-    data::{Cuts, IMAGE_SIDE, Sample, Task},
-    script_inputs::scaled,
-};
+use crate::script_inputs::scaled;
+use model_data::{Cuts, IMAGE_SIDE, Sample, Task};
 
 #[derive(Deserialize)]
 struct Recorded {

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::Transform;
-use crate::data::Sample;
+use model_data::Sample;
 
 /// What a sample of a balanced set was made of.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -7,12 +7,10 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 
 use super::{Balance, BalanceError, Balanced, NEIGHBOURS, Origin, balanced, draw::draw};
-use crate::{
-    data::{
-        Cuts, Edss, FEATURES, IMAGE_SIDE, LabelScheme, Patient, Sample, Slice, Split, SplitKind,
-        Task, split, standardise,
-    },
-    train::DatasetError,
+use crate::train::DatasetError;
+use model_data::{
+    Cuts, Edss, FEATURES, IMAGE_SIDE, LabelScheme, Patient, Sample, Slice, Split, SplitKind, Task,
+    split, standardise,
 };
 
 /// Patients of these scores and numbers of slices; no two slices are alike.

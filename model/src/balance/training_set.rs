@@ -3,10 +3,8 @@
 use rayon::prelude::*;
 
 use super::{Balance, BalanceError, NEIGHBOURS, Origin, draw::draw};
-use crate::{
-    data::{Cuts, Patient, Sample, Task},
-    train::{Dataset, DatasetBuilder, pixels_of},
-};
+use crate::train::{Dataset, DatasetBuilder, pixels_of};
+use model_data::{Cuts, Patient, Sample, Task};
 
 /// Images made side by side before they are put in their place.
 const AT_A_TIME: usize = 256;

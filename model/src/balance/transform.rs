@@ -2,7 +2,7 @@
 
 use rand::{Rng, RngExt};
 
-use crate::data::{IMAGE_SIDE, standardise};
+use model_data::{IMAGE_SIDE, standardise};
 
 /// Largest rotation, either way, in degrees.
 pub const MOST_DEGREES: f64 = 20.0;

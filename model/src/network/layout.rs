@@ -102,7 +102,7 @@ mod tests {
 
     #[test]
     fn the_blocks_end_where_the_dense_layer_begins() {
-        let side = crate::data::IMAGE_SIDE as i64 >> BLOCK_CHANNELS.len();
+        let side = model_data::IMAGE_SIDE as i64 >> BLOCK_CHANNELS.len();
         assert_eq!(BLOCK_CHANNELS[2].1 * side * side, FLATTENED);
     }
 

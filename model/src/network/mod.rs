@@ -14,12 +14,10 @@ use tch::{Kind, TchError, Tensor};
 
 pub use layout::{TensorKind, TensorSpec};
 
-use crate::{
-    data::{FEATURES, IMAGE_SIDE},
-    device::Device,
-};
+use crate::device::Device;
 use layout::CONDITIONED_WEIGHT;
 pub(crate) use layout::DENSE;
+use model_data::{FEATURES, IMAGE_SIDE};
 
 /// Share of the dense layer's outputs that dropout sets to zero while training.
 pub const DROPOUT: f64 = 0.4;

@@ -2,10 +2,8 @@
 
 use tch::{Kind, TchError, Tensor};
 
-use crate::{
-    data::{IMAGE_SIDE, Patient, Sample},
-    device::Device,
-};
+use crate::device::Device;
+use model_data::{IMAGE_SIDE, Patient, Sample};
 
 /// Pixels of an image.
 const PIXELS: usize = IMAGE_SIDE * IMAGE_SIDE;

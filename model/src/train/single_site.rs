@@ -24,10 +24,10 @@ use super::{
     training::masked,
 };
 use crate::{
-    data::FEATURES,
     grad_cam::HeatMap,
     network::{Conditioning, Mode},
 };
+use model_data::FEATURES;
 
 /// Who makes the filters of a batch from W, and gives W its gradient: whoever has the clinical
 /// features.

@@ -10,10 +10,10 @@ use super::{
     training::dropout_mask,
 };
 use crate::{
-    data::{Edss, FEATURES, IMAGE_SIDE, Patient, Sample, Slice},
     device::Device,
     network::{Architecture, Conditioning, LengthMismatch},
 };
+use model_data::{Edss, FEATURES, IMAGE_SIDE, Patient, Sample, Slice};
 
 pub(super) const CLASSES: usize = 2;
 

@@ -10,11 +10,11 @@ use super::{
     memory::Memory,
 };
 use crate::{
-    data::FEATURES,
     device::Device,
     grad_cam::{HeatMap, heat},
     network::{Architecture, Conditioning, Mode, Network},
 };
+use model_data::FEATURES;
 
 /// A finished filter of the conditioned convolution: 3x3, row by row, clipped to [-1, 1].
 ///

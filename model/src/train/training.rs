@@ -11,10 +11,10 @@ use super::{
     trainer::{Stream, stream},
 };
 use crate::{
-    data::FEATURES,
     device::Device,
     network::{DENSE, DROPOUT, Mode},
 };
+use model_data::FEATURES;
 
 /// A trainer's network as it learns from one data set: [`Trainer::begin`] makes it.
 pub struct Training<'a> {

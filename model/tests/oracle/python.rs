@@ -6,14 +6,18 @@ use std::{
     process::Command,
 };
 
-/// Runs a script of this folder, which says by its exit code whether the other library agrees.
+/// Runs a script of the package's `tests/oracle`, which says by its exit code whether the other library agrees.
 ///
 /// Without such a Python the test is skipped and says so, unless `MYELIN_REQUIRE_ORACLES` is set.
 ///
 /// # Panics
 /// If it does not agree, or is required and missing.
 pub fn ask(script: &str, arguments: &[&Path]) {
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let workspace = package
+        .ancestors()
+        .find(|folder| folder.join("Cargo.lock").exists())
+        .expect("a workspace has a lock file");
     let python = env::var_os("MYELIN_ORACLES_PYTHON").map_or_else(
         || workspace.join("target/oracles/bin/python"),
         PathBuf::from,
@@ -26,9 +30,7 @@ pub fn ask(script: &str, arguments: &[&Path]) {
         );
         return;
     }
-    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("tests/oracle")
-        .join(script);
+    let path = package.join("tests/oracle").join(script);
     let output = Command::new(python)
         .arg(path)
         .args(arguments)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use host::{failure::Failure, output::say};
-use model::data::{
+use model_data::{
     Contrast, ContrastError, Cuts, DataCheck, FeatureColumnError, FeatureColumns, LoadOptions,
     SliceChoice,
 };

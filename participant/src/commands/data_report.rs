@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use model::data::{
+use model_data::{
     ClassCounts, Cuts, DataCheck, GridCount, OBLIQUE_DEGREES, OrientationCounts, ScanName, Task,
 };
 use serde_json::{Value, json};

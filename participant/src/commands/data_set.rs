@@ -1,7 +1,7 @@
 //! Reads the hospital's data set and says what was found and what was left out: counts and file names, no clinical value.
 
 use anyhow::Context as _;
-use model::data::{
+use model_data::{
     Cohort, FEATURES, FeatureColumns, LabelScheme, Layout, LoadReport, Task, load_cohort,
 };
 use participant::{

@@ -7,7 +7,7 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use model::data::LoadProgress;
+use model_data::LoadProgress;
 
 /// Begins with the first report, and is gone from the terminal when dropped.
 #[derive(Default)]

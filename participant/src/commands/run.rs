@@ -28,9 +28,9 @@ use participant::{
     trainer::CnnTrainer,
     vault::{Vault, VaultError},
 };
-use protocol::transport::TransportError;
 use serde_json::json;
 use tokio::sync::mpsc;
+use transport::TransportError;
 
 use super::{data_set, diary::Diary};
 

@@ -3,14 +3,11 @@
 use std::{path::PathBuf, sync::Arc};
 
 use host::key_files::{KeyFileError, NamedFile};
-use protocol::{
-    HospitalId,
-    roster::Roster,
-    transport::{
-        Dialer, Limits, TransportError,
-        certificates::{CertificateError, KeyFingerprint},
-        tls::ParticipantTls,
-    },
+use protocol::{HospitalId, roster::Roster};
+use transport::{
+    Dialer, Limits, TransportError,
+    certificates::{CertificateError, KeyFingerprint},
+    tls::ParticipantTls,
 };
 
 use super::Settings;

@@ -9,10 +9,8 @@ use std::{
 
 use host::participant_file::TEMPLATE;
 pub use host::settings::SettingsError;
-use model::{
-    data::{CacheChoice, Contrast, FeatureColumns, LoadOptions, SliceChoice, SplitKind},
-    device::DeviceChoice,
-};
+use model::device::DeviceChoice;
+use model_data::{CacheChoice, Contrast, FeatureColumns, LoadOptions, SliceChoice, SplitKind};
 use protocol::HospitalId;
 use serde::Deserialize;
 

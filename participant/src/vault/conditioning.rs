@@ -9,7 +9,7 @@ use crypto::{
     hash::Digest,
     sealed_sum::HospitalId,
 };
-use model::data::FEATURES;
+use model_data::FEATURES;
 use protocol::{
     codec::{Bytes, Id, List},
     message::{

@@ -1,9 +1,7 @@
 //! What the `stats` sum tells every hospital: class counts for the weights of the loss, means and deviations of the features.
 
-use model::{
-    data::{FEATURES, FeatureRanges, FeatureScaling, impute_and_scale},
-    train::class_weights,
-};
+use model::train::class_weights;
+use model_data::{FEATURES, FeatureRanges, FeatureScaling, impute_and_scale};
 use protocol::manifest::{Manifest, Purpose};
 
 /// What a hospital knows of its own patients, as far as the vault needs it.
@@ -108,7 +106,7 @@ const FIXED_POINT: f64 = 256.0;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use model::data::Feature;
+    use model_data::Feature;
     use protocol::manifest::testing::manifest;
 
     #[test]

@@ -6,7 +6,8 @@ use crypto::ckks::{
     encrypt_symmetric,
 };
 use getrandom::SysRng;
-use model::{data::FEATURES, train::Filter};
+use model::train::Filter;
+use model_data::FEATURES;
 use participant::vault::conditioning::PATIENTS_PER_BLOCK;
 use rand::RngExt;
 use rand_core::UnwrapErr;

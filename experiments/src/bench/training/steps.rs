@@ -4,11 +4,11 @@ use anyhow::{Context as _, ensure};
 use crypto::sealed_sum::HospitalId;
 use getrandom::SysRng;
 use model::{
-    data::{Edss, FEATURES, IMAGE_SIDE, Patient, Sample, Slice},
     device::Device,
     network::{Architecture, Conditioning},
     train::{Dataset, Filter, Trainer, Training, TrainingSettings},
 };
+use model_data::{Edss, FEATURES, IMAGE_SIDE, Patient, Sample, Slice};
 use participant::vault::conditioning::{ConditionedWeights, Conditioner, weight_change};
 use protocol::network::{CONDITIONED_WEIGHT, ModelLayout};
 use rand::RngExt;

@@ -4,7 +4,6 @@ use tch::Kind;
 
 use super::*;
 use crate::{
-    data::Sample,
     device::Device,
     network::{Architecture, Network},
     train::{
@@ -12,6 +11,7 @@ use crate::{
         training::{dropout_mask, weighted_loss},
     },
 };
+use model_data::Sample;
 
 /// W * f in the clear, not rounded, of four patients whose features reach from -1 to 1.
 struct Products {
@@ -285,7 +285,7 @@ fn patience_ends_what_no_longer_improves() {
     let training = dataset(&[0, 1]);
     // The validation set says the opposite of the training set.
     let opposite = [0, 1].map(|patient| Sample { patient, slice: 1 });
-    let label = |patient: &crate::data::Patient| usize::from(patient.edss.value() < 2.0);
+    let label = |patient: &model_data::Patient| usize::from(patient.edss.value() < 2.0);
     let validation = Dataset::new(&patients(), &opposite, label).expect("samples exist");
     let settings = FitSettings {
         early_stop: NonZeroUsize::new(3).expect("not zero"),

@@ -10,13 +10,13 @@ use std::{
     sync::Arc,
 };
 
+use coordinator::machine::{Coordinator, Event, Output, Timestamp};
 use crypto::{
     hash::Digest,
     sealed_sum::{HospitalId, SumRing},
 };
 use protocol::{
     codec::{self, Bytes},
-    coordination::{Coordinator, Event, Output, Timestamp},
     identity::{Signed, SigningKey},
     manifest::{Conditioning, Manifest, Purpose},
     message::{ToCoordinator, ToVault},
@@ -68,7 +68,7 @@ impl RecordSource for Records {
     fn records(&self, labels: Labels) -> Result<ClinicalRecords, String> {
         let base = f64::from(self.0.get());
         Ok(ClinicalRecords {
-            ranges: model::data::Feature::RANGES,
+            ranges: model_data::Feature::RANGES,
             features: (0..3)
                 .map(|patient| {
                     [

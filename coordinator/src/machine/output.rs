@@ -1,0 +1,128 @@
+//! What leaves the machine: messages, outcomes, and what operators and records hear of.
+
+use std::sync::Arc;
+
+use crypto::{hash::Digest, sealed_sum::HospitalId};
+
+use super::TranscriptEntry;
+use protocol::{manifest::Purpose, message::ToVault, round::dealer_check::Finding};
+
+/// What the shell around the machine has to do.
+#[derive(Debug)]
+pub enum Output {
+    /// Send a message on the hospital's control stream.
+    Send {
+        /// To whom.
+        to: HospitalId,
+        /// What.
+        message: Box<ToVault>,
+    },
+    /// Serve these bytes to any member that asks for this name.
+    Publish {
+        /// The outcome's name.
+        name: Digest,
+        /// Its bytes.
+        bytes: Arc<[u8]>,
+    },
+    /// All have it: stop serving.
+    Retract {
+        /// The outcome's name.
+        name: Digest,
+    },
+    /// Something to log, count or record.
+    Event(Event),
+}
+
+/// What happens in a run, for operators and records.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A hospital has joined the session.
+    Joined {
+        /// Who.
+        hospital: HospitalId,
+        /// So many are still missing.
+        missing: usize,
+    },
+    /// All vaults hold each other's keys.
+    SessionReady,
+    /// Too few hospitals are connected for the next sum.
+    Waiting {
+        /// Connected and up to date.
+        present: usize,
+        /// Needed.
+        needed: usize,
+    },
+    /// A round was opened.
+    Opened {
+        /// Its number.
+        round: u32,
+        /// What for.
+        purpose: Purpose,
+        /// The learning round, from 1; 0 for `stats`.
+        learning_round: u32,
+    },
+    /// A complete contribution.
+    Contributed {
+        /// Whose.
+        hospital: HospitalId,
+        /// To which round.
+        round: u32,
+        /// So many bytes.
+        bytes: usize,
+    },
+    /// The dealer check has found shares, or answers for them, that do not belong together.
+    Doubted {
+        /// Which round.
+        round: u32,
+        /// What, and whom the round does without.
+        finding: Finding,
+    },
+    /// U is fixed.
+    Unlocking {
+        /// Which round.
+        round: u32,
+        /// U.
+        contributors: Vec<HospitalId>,
+    },
+    /// The sum and t answers are out.
+    OutcomeOut {
+        /// Which round.
+        round: u32,
+        /// What for.
+        purpose: Purpose,
+        /// The learning round, from 1; 0 for `stats`.
+        learning_round: u32,
+        /// U.
+        contributors: Vec<HospitalId>,
+    },
+    /// t vaults have closed the round alike.
+    Settled(Box<TranscriptEntry>),
+    /// Too few contributions came: the sum is tried again, or, an evaluation, left out.
+    Abandoned {
+        /// Which round.
+        round: u32,
+        /// What for.
+        purpose: Purpose,
+        /// What was missing.
+        reason: String,
+    },
+    /// A message or upload was not accepted.
+    Rejected {
+        /// Whose.
+        hospital: HospitalId,
+        /// Why.
+        reason: String,
+    },
+    /// The last round is settled and every hospital that can be reached has it.
+    Complete {
+        /// The common model's hash.
+        model_hash: Digest,
+        /// Hospitals that never fetched the last outcome.
+        missing: Vec<HospitalId>,
+    },
+    /// The run cannot go on.
+    Failed {
+        /// Why, and what to do.
+        reason: String,
+    },
+}

@@ -1,0 +1,144 @@
+//! The encrypted products: the coordinator multiplies Enc(W) with Enc(f) under each hospital's own key and learns neither
+//! (PROTOCOL.md 5.4).
+
+use std::collections::BTreeMap;
+
+use crypto::{
+    ckks::{
+        Ciphertext, CkksError, Context, Evaluator, Profile, RelinearisationKey, SeededCiphertext,
+    },
+    hash::Digest,
+    sealed_sum::HospitalId,
+};
+
+use protocol::{
+    codec::{Bytes, List},
+    message::{
+        EncryptedFeatures, EvaluationKey, FilterRequest, Products, features_digest, most_blocks,
+    },
+    session::SessionId,
+};
+
+pub(super) struct ProductServer {
+    encrypted: Option<(Profile, Evaluator)>,
+    session: SessionId,
+    hospitals: BTreeMap<HospitalId, HospitalKeys>,
+}
+
+struct HospitalKeys {
+    number: u32,
+    relinearisation: RelinearisationKey,
+    blocks: BTreeMap<u32, (Digest, Ciphertext)>,
+    /// The last answer: a request that comes again gets the identical bytes.
+    last: Option<Products>,
+}
+
+impl ProductServer {
+    pub(super) fn new(profile: Option<Profile>, session: SessionId) -> Self {
+        Self {
+            encrypted: profile.map(|profile| (profile, Evaluator::new(&Context::new(profile)))),
+            session,
+            hospitals: BTreeMap::new(),
+        }
+    }
+
+    /// A new key replaces the old one and the features under it.
+    pub(super) fn take_key(
+        &mut self,
+        from: HospitalId,
+        message: &EvaluationKey,
+    ) -> Result<(), String> {
+        let (_, evaluator) = self.encrypted.as_ref().ok_or(NOT_ENCRYPTED)?;
+        let relinearisation = RelinearisationKey::from_bytes(evaluator.context(), &message.bytes.0)
+            .map_err(|error| error.to_string())?;
+        if self
+            .hospitals
+            .get(&from)
+            .is_none_or(|keys| keys.number != message.key)
+        {
+            let keys = HospitalKeys {
+                number: message.key,
+                relinearisation,
+                blocks: BTreeMap::new(),
+                last: None,
+            };
+            self.hospitals.insert(from, keys);
+        }
+        Ok(())
+    }
+
+    pub(super) fn take_features(
+        &mut self,
+        from: HospitalId,
+        message: EncryptedFeatures,
+    ) -> Result<(), String> {
+        let (profile, evaluator) = self.encrypted.as_ref().ok_or(NOT_ENCRYPTED)?;
+        let keys = self
+            .hospitals
+            .get_mut(&from)
+            .filter(|keys| keys.number == message.key)
+            .ok_or("features before their key")?;
+        let most = most_blocks(*profile);
+        if message.block >= most {
+            return Err(format!("more than {most} blocks of patients"));
+        }
+        let ciphertext = SeededCiphertext::from_bytes(evaluator.context(), &message.bytes.0)
+            .map_err(|error| error.to_string())?;
+        let digest = features_digest(&message);
+        keys.blocks
+            .insert(message.block, (digest, ciphertext.expand()));
+        Ok(())
+    }
+
+    pub(super) fn multiply(
+        &mut self,
+        from: HospitalId,
+        request: &FilterRequest,
+    ) -> Result<Products, String> {
+        let (_, evaluator) = self.encrypted.as_mut().ok_or(NOT_ENCRYPTED)?;
+        let keys = self
+            .hospitals
+            .get_mut(&from)
+            .filter(|keys| keys.number == request.key)
+            .ok_or("a filter request before its key")?;
+        if request.session != self.session || request.id.0 != from {
+            return Err("a filter request of another session or hospital".into());
+        }
+        let digest = request.digest();
+        if let Some(last) = keys.last.as_ref().filter(|last| last.request == digest) {
+            return Ok(last.clone());
+        }
+        if !keys
+            .blocks
+            .values()
+            .map(|(digest, _)| *digest)
+            .eq(request.features.iter().copied())
+        {
+            return Err("a filter request for other features than we hold".into());
+        }
+        let filter = SeededCiphertext::from_bytes(evaluator.context(), &request.bytes.0)
+            .map_err(|error| error.to_string())?
+            .expand();
+        let blocks = keys
+            .blocks
+            .values()
+            .map(|(_, features)| {
+                let product = evaluator.multiply_relinearise_rescale(
+                    &filter,
+                    features,
+                    &keys.relinearisation,
+                )?;
+                Ok(Bytes(product.to_bytes()))
+            })
+            .collect::<Result<Vec<_>, CkksError>>()
+            .map_err(|error| error.to_string())?;
+        let products = Products {
+            request: digest,
+            blocks: List(blocks),
+        };
+        keys.last = Some(products.clone());
+        Ok(products)
+    }
+}
+
+const NOT_ENCRYPTED: &str = "this run conditions without encryption";

@@ -1,0 +1,45 @@
+//! QUIC between the coordinator and the hospitals: the only crate with a QUIC socket.
+//!
+//! ```text
+//! hospital 7                                                coordinator
+//! Dialer::connect ── TLS 1.3, both certificates pinned ──>  Listener::accept
+//! CoordinatorLink                                           HospitalLink
+//!   sender().send, receive   <── control: frames ──>          sender().send, next -> Incoming::Frame
+//!   blobs().upload           ──  one stream each  ──>         next -> Incoming::Upload -> accept, next_leaf, accept
+//!   blobs().download         <── one stream each  ──          next -> Incoming::Download -> serve
+//! ```
+//!
+//! A link says who is at the other end, moves bytes, and says how it ended. It does not know what the bytes mean: frames and
+//! blobs are opaque, nothing in them is checked but their length, and no round, key or journal is to be found here. Bytes
+//! from a peer are bounded before they are kept, and a peer that breaks the rules loses its connection.
+//!
+//! The identity of a peer is the fingerprint of its TLS key, looked up in the roster, and nothing else.
+
+pub mod certificates;
+mod coordinator_side;
+mod downloads;
+mod errors;
+pub mod faults;
+mod frames;
+mod handshakes;
+mod limits;
+mod participant_side;
+mod streams;
+pub mod tls;
+mod traffic;
+mod uploads;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use coordinator_side::{HospitalLink, Incoming, Listener};
+pub use downloads::DownloadRequest;
+pub use errors::{CloseCode, Disconnect, TransportError};
+pub use frames::FrameSender;
+pub use handshakes::CertificateProblem;
+pub use limits::Limits;
+pub use participant_side::{Blobs, CoordinatorLink, Dialer, Waiting};
+pub use traffic::{Traffic, TrafficCounts};
+pub use uploads::{Upload, UploadRequest};
+pub use wire::{BlobName, LEAF_BYTES, Refusal, RefusalCode};
