@@ -12,7 +12,7 @@ given the filters of ONE round and nothing else.
 
 import random
 import sys
-from math import cos, erf, exp, floor, log, pi, sqrt
+from math import erf, floor, log, sqrt
 
 AGE_YEARS = [(0.0, 15.0), (0.1, 17.0), (0.25, 20.0), (0.5, 33.0), (0.75, 42.0), (0.9, 47.0), (1.0, 56.999)]
 DURATION_YEARS = [(0.0, 0.0), (0.4, 0.5), (0.5, 2.0), (0.75, 4.5), (0.9, 10.0), (1.0, 21.999)]
