@@ -68,8 +68,8 @@ def smallest_eigenvector(m):
 
 
 def whole_years(filters):
-    """The ages that fit the filters best: age / W1 = onset / W2 + duration / W3 fixes the ratios of the three factors, and
-    that all are whole years fixes the scale."""
+    """The ages that fit the filters best. With entries y: y1 / W1 = y2 / W2 + y3 / W3 fixes the ratios of the three
+    factors, and that all are whole years fixes the scale."""
     y = [[f[k] for k in AGES] for f in filters]
     if not all(any(row[k] for row in y) for k in range(3)):
         return None  # Nobody has been ill for a year, or a factor is too small to be seen: not tried.
