@@ -6,13 +6,17 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crypto::hash::Digest;
 use model::{
     network::{TensorKind, TensorSpec},
     weights::{WeightsError, write_safetensors},
 };
 use model_data::SplitKind;
-use protocol::{HospitalId, common_model::CommonModel, network};
+use protocol::{
+    HospitalId,
+    common_model::CommonModel,
+    digests::{LearningRound, ModelHash, Transcript},
+    network,
+};
 use serde_json::{Value, json};
 
 use crate::{evaluation::Evaluation, vault::OpenedRound};
@@ -21,9 +25,9 @@ use crate::{evaluation::Evaluation, vault::OpenedRound};
 #[derive(Clone)]
 pub struct LatestModel {
     model: CommonModel,
-    hash: Digest,
-    transcript: Digest,
-    learning_round: u32,
+    hash: ModelHash,
+    transcript: Transcript,
+    learning_round: LearningRound,
     contributors: Vec<HospitalId>,
     validation: Option<Evaluation>,
 }
@@ -42,12 +46,12 @@ impl LatestModel {
     }
 
     /// Its hash, the same at every hospital.
-    pub fn hash(&self) -> &Digest {
+    pub fn hash(&self) -> &ModelHash {
         &self.hash
     }
 
     /// The learning round it comes from, from 1.
-    pub fn learning_round(&self) -> u32 {
+    pub fn learning_round(&self) -> LearningRound {
         self.learning_round
     }
 
@@ -160,8 +164,8 @@ mod tests {
         LatestModel {
             hash: model.hash(),
             model,
-            transcript: [9; 32],
-            learning_round: 2,
+            transcript: [9; 32].into(),
+            learning_round: LearningRound::new(2),
             contributors: [1, 3].into_iter().filter_map(HospitalId::new).collect(),
             validation: Evaluation::from_counters(&[2, 30, 10, 5, 55, 50 * 65_536, 0, 0]),
         }

@@ -8,6 +8,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`codec`] | canonical bytes, limits |
+//! | [`digests`] | hashes and numbers that name things, a type each |
 //! | [`identity`] | signatures |
 //! | [`roster`] | who is in the federation |
 //! | [`manifest`], [`network`], [`common_model`] | what is trained, and the state that all hold alike |
@@ -18,6 +19,7 @@
 
 pub mod codec;
 pub mod common_model;
+pub mod digests;
 pub mod identity;
 pub mod manifest;
 pub mod message;

@@ -1,12 +1,13 @@
 //! The run manifest (PROTOCOL.md 3.2): what one training is, signed by the operator, accepted by each hospital by itself.
 
 use crypto::{
-    hash::{Digest, labelled_hash},
+    hash::labelled_hash,
     sealed_sum::{FieldFormat, HospitalId, SumError, SumShape},
 };
 
 use crate::{
     codec::{self, Decode, Encode, Id, List, Text},
+    digests::{LayoutHash, RunId},
     identity::Message,
     network::{ModelLayout, TensorKind},
     roster::Roster,
@@ -157,6 +158,7 @@ pub const FIXED_CLIPS: u8 = 2;
 
 impl Message for Manifest {
     const TYPE: &'static str = "manifest";
+    type Digest = RunId;
 }
 
 impl Manifest {
@@ -316,7 +318,7 @@ impl Manifest {
     }
 
     /// `layout_hash` of the round header: tensor names and shapes, counter names.
-    pub fn layout_hash(&self, purpose: Purpose) -> Digest {
+    pub fn layout_hash(&self, purpose: Purpose) -> LayoutHash {
         let tensors = match purpose {
             Purpose::Update => codec::encode(&self.layout),
             Purpose::Stats | Purpose::Evaluation => Vec::new(),
@@ -325,6 +327,7 @@ impl Manifest {
             "layout",
             &[&tensors, &codec::encode(&List(self.counters(purpose)))],
         )
+        .into()
     }
 }
 

@@ -25,7 +25,7 @@ use std::{
     sync::Arc,
 };
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use rand_core::CryptoRng;
 
 use self::{
@@ -35,12 +35,12 @@ use self::{
 use protocol::{
     codec::Text,
     common_model::CommonModel,
+    digests::{LearningRound, ModelHash, RoundNumber, RunId, SessionId},
     identity::{Signed, SigningKey},
     manifest::{Manifest, Purpose},
     message::{ToCoordinator, ToVault, Welcome},
     roster::Roster,
     round::RoundError,
-    session::SessionId,
 };
 
 pub use self::{
@@ -65,7 +65,7 @@ pub struct Coordinator<R> {
     rng: R,
     manifest: Manifest,
     signed_manifest: Signed<Manifest>,
-    run: Digest,
+    run: RunId,
     session: SessionId,
     setup: Setup,
     peers: BTreeMap<HospitalId, Peer>,
@@ -73,10 +73,10 @@ pub struct Coordinator<R> {
     /// What is still to be summed, first first.
     plan: VecDeque<PlannedSum>,
     round: Option<OngoingRound>,
-    last_round: u32,
+    last_round: RoundNumber,
     chain: Vec<SettledRound>,
     evaluations: Vec<BTreeSet<HospitalId>>,
-    initial_model: Digest,
+    initial_model: ModelHash,
     finishing_since: Option<Timestamp>,
     advanced_at: Timestamp,
     waiting_for: Option<usize>,
@@ -89,7 +89,7 @@ pub struct Coordinator<R> {
 #[derive(Clone, Copy)]
 struct PlannedSum {
     purpose: Purpose,
-    learning_round: u32,
+    learning_round: LearningRound,
 }
 
 impl<R: CryptoRng> Coordinator<R> {
@@ -119,11 +119,12 @@ impl<R: CryptoRng> Coordinator<R> {
         }
         let mut session = [0; 16];
         rng.fill_bytes(&mut session);
+        let session = SessionId::from_bytes(session);
         let mut plan = VecDeque::from([PlannedSum {
             purpose: Purpose::Stats,
-            learning_round: 0,
+            learning_round: LearningRound::default(),
         }]);
-        for learning_round in 1..=manifest.rounds {
+        for learning_round in (1..=manifest.rounds).map(LearningRound::new) {
             plan.push_back(PlannedSum {
                 purpose: Purpose::Update,
                 learning_round,
@@ -150,7 +151,7 @@ impl<R: CryptoRng> Coordinator<R> {
             session,
             plan,
             round: None,
-            last_round: 0,
+            last_round: RoundNumber::default(),
             chain: Vec::new(),
             evaluations: Vec::new(),
             finishing_since: None,

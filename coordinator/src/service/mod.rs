@@ -15,9 +15,10 @@ mod uploads;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::machine::{Coordinator, Event};
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use protocol::{
+    digests::ModelHash,
     identity::{Signed, SigningKey},
     manifest::Manifest,
     message::ALREADY_CONNECTED,
@@ -78,7 +79,7 @@ pub struct Service {
 #[derive(Clone, Debug)]
 pub struct RunReport {
     /// Hash of the common model that the hospitals now hold.
-    pub model_hash: Digest,
+    pub model_hash: ModelHash,
     /// Hospitals that never fetched the last outcome; they hold an older model.
     pub missing: Vec<HospitalId>,
     /// In how many sums the dealer check spoke against a hospital; the records say what.

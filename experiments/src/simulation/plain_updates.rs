@@ -18,6 +18,7 @@ use participant::{
 };
 use protocol::{
     common_model::CommonModel,
+    digests::{LearningRound, RoundNumber},
     manifest::{Manifest, Purpose},
 };
 
@@ -142,11 +143,11 @@ impl PlainHospital {
     ) -> Result<Vec<f64>, String> {
         let began = Instant::now();
         let request = TrainRequest {
-            round,
+            round: RoundNumber::new(round),
             model: model_for_trainer(manifest, model),
             filters: self.filters(manifest, model),
             class_weights: class_weights.to_vec(),
-            seed: training_seed(manifest, self.id, round),
+            seed: training_seed(manifest, self.id, LearningRound::new(round)),
             model_hash: model.hash(),
             plan: TrainingPlan::of(manifest),
         };
@@ -169,7 +170,7 @@ impl PlainHospital {
         let began = Instant::now();
         let filters = self.filters(manifest, model);
         let request = EvaluateRequest {
-            round: 0,
+            round: RoundNumber::default(),
             model: model_for_trainer(manifest, model),
             filters,
             plan: TrainingPlan::of(manifest),

@@ -11,6 +11,7 @@ use participant::vault::{
 };
 use protocol::{
     common_model::CommonModel,
+    digests::{LearningRound, RoundNumber},
     manifest::{Manifest, Purpose},
 };
 
@@ -29,7 +30,7 @@ pub struct SumCheck {
     /// The common model that the next update changes.
     model: CommonModel,
     /// Sums that not all hospitals have opened yet, by number.
-    expected: BTreeMap<u32, Expected>,
+    expected: BTreeMap<RoundNumber, Expected>,
     /// Of each learning round.
     errors: BTreeMap<u32, MeanError>,
     saturated: BTreeMap<u32, u64>,
@@ -106,7 +107,7 @@ impl SumCheck {
                 ));
             }
             let error = update.largest_error(&expected.model, &opened.mean, joined);
-            let largest = self.errors.entry(opened.learning_round).or_default();
+            let largest = self.errors.entry(opened.learning_round.get()).or_default();
             *largest = largest.max(error);
         }
         if expected.waiting == 0 {
@@ -178,7 +179,7 @@ impl SumCheck {
 
     fn expected_update(
         &mut self,
-        learning_round: u32,
+        learning_round: LearningRound,
         contributors: &[HospitalId],
     ) -> Option<ExpectedUpdate> {
         let seed = |id| training_seed(&self.manifest, id, learning_round);
@@ -197,7 +198,8 @@ impl SumCheck {
                 .map(|&id| (id, seed(id)))
                 .collect::<Vec<_>>(),
         );
-        self.saturated.insert(learning_round, expected.saturated);
+        self.saturated
+            .insert(learning_round.get(), expected.saturated);
         Some(expected)
     }
 
@@ -210,7 +212,7 @@ impl SumCheck {
             .collect()
     }
 
-    fn evaluation_counters(&self, id: HospitalId, round: u32) -> Option<Vec<u64>> {
+    fn evaluation_counters(&self, id: HospitalId, round: RoundNumber) -> Option<Vec<u64>> {
         let recorded = self.recordings.evaluation(id, round)?;
         Some(evaluation_counters(&recorded.counts, recorded.training))
     }
@@ -302,12 +304,16 @@ mod tests {
                 batches: 1,
                 loss: 0.5,
             };
-            recordings.keep_update(id(number), training_seed(&manifest, id(number), 1), update);
+            recordings.keep_update(
+                id(number),
+                training_seed(&manifest, id(number), LearningRound::new(1)),
+                update,
+            );
         }
         let opened = OpenedRound {
-            round: 2,
+            round: RoundNumber::new(2),
             purpose: Purpose::Update,
-            learning_round: 1,
+            learning_round: LearningRound::new(1),
             contributors: (1..=HOSPITALS).map(id).collect(),
             sum: Arc::new(OpenedSum {
                 values: sums,
@@ -320,7 +326,7 @@ mod tests {
             clips: model.clips().to_vec(),
             model_hash: model.hash(),
             model,
-            transcript: [0; 32],
+            transcript: [0; 32].into(),
         };
         let records = (1..=HOSPITALS)
             .map(|number| (id(number), records(number)))
@@ -384,7 +390,7 @@ mod tests {
     #[test]
     fn a_contributor_who_never_trained_is_a_fault() {
         let (mut check, mut opened) = trained();
-        opened.learning_round = 2;
+        opened.learning_round = LearningRound::new(2);
         check.opened(id(1), &opened);
         assert!(check.faults()[0].contains("nobody was seen"));
     }
@@ -399,9 +405,9 @@ mod tests {
             .map(|place| own.iter().map(|list| list[place]).sum())
             .collect();
         let opened = OpenedRound {
-            round: 1,
+            round: RoundNumber::new(1),
             purpose: Purpose::Stats,
-            learning_round: 0,
+            learning_round: LearningRound::default(),
             mean: Arc::default(),
             ..update
         };

@@ -81,7 +81,7 @@ impl Diary {
                 saturated,
             } => {
                 tracing::info!(
-                    round,
+                    %round,
                     purpose = purpose.name(),
                     saturated,
                     "the contribution is sealed"
@@ -89,7 +89,7 @@ impl Diary {
             }
             VaultEvent::WrongAnswers { round, hospitals } => {
                 for (hospital, name) in &hospitals {
-                    tracing::warn!(round, %hospital, name, "its answer for the sum does not belong to those of the others");
+                    tracing::warn!(%round, %hospital, name, "its answer for the sum does not belong to those of the others");
                 }
                 self.wrong_answers.extend(hospitals);
             }

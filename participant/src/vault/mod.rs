@@ -24,13 +24,11 @@ mod work;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use crypto::{
-    hash::Digest,
-    sealed_sum::{HospitalId, SumRing},
-};
+use crypto::sealed_sum::{HospitalId, SumRing};
 use getrandom::SysRng;
 use protocol::{
     common_model::CommonModel,
+    digests::{LearningRound, ModelHash, RoundNumber, RunId, Transcript},
     identity::{Signed, SigningKey},
     manifest::{Manifest, Purpose},
     message::{Hello, Resume, ToCoordinator, ToVault, Welcome},
@@ -147,27 +145,27 @@ enum Stage {
 struct Run {
     manifest: Arc<Manifest>,
     records: Arc<ClinicalRecords>,
-    hash: Digest,
+    hash: RunId,
     welcome: Welcome,
 }
 
 /// Where the vault stands in the session's chain of rounds.
 struct Membership {
     model: CommonModel,
-    model_hash: Digest,
-    transcript: Digest,
-    last_round: u32,
-    /// Updates opened so far.
-    updates: u32,
+    model_hash: ModelHash,
+    transcript: Transcript,
+    last_round: RoundNumber,
+    /// Of the last update that was opened.
+    updates: LearningRound,
     statistics: Option<Statistics>,
     conditioner: Option<Conditioner>,
     /// The filters of the present W.
     filters: Option<Arc<Vec<Filter>>>,
     round: Option<VaultRound>,
     /// The last trained update with the hash of the model it was trained from: a replaced round is not trained again.
-    trained: Option<(Digest, TrainedUpdate)>,
+    trained: Option<(ModelHash, TrainedUpdate)>,
     /// The model that the trainer is at.
-    training: Option<Digest>,
+    training: Option<ModelHash>,
     /// Loss and steps of the last training, for the next evaluation.
     training_record: (f64, u32),
     /// Our word on the last round, which a coordinator that lost it must get again.
@@ -206,7 +204,7 @@ impl<J: Journal> Vault<J> {
             Stage::Strange => None,
             Stage::Joining { run, .. } => Some(Resume {
                 session: run.welcome.session,
-                transcript: [0; 32],
+                transcript: Transcript::BEFORE_JOINS,
             }),
             Stage::Keyed { run, member, .. } => Some(Resume {
                 session: run.welcome.session,
@@ -258,7 +256,7 @@ impl<J: Journal> Vault<J> {
     /// [`VaultError`].
     pub fn handle_trained(
         &mut self,
-        model_hash: Digest,
+        model_hash: ModelHash,
         update: TrainedUpdate,
     ) -> Result<(), VaultError> {
         let Stage::Keyed { member, .. } = &mut self.stage else {
@@ -286,7 +284,7 @@ impl<J: Journal> Vault<J> {
     /// [`VaultError`].
     pub fn handle_evaluated(
         &mut self,
-        round: u32,
+        round: RoundNumber,
         counts: &EvaluatedCounts,
     ) -> Result<(), VaultError> {
         let Stage::Keyed { member, .. } = &self.stage else {
@@ -384,8 +382,8 @@ impl<J: Journal> Vault<J> {
             model_hash: model.hash(),
             model,
             transcript: first_transcript(roster, &keys.session(), &keys.joined_set()),
-            last_round: 0,
-            updates: 0,
+            last_round: RoundNumber::default(),
+            updates: LearningRound::default(),
             statistics: None,
             conditioner: None,
             filters: None,
@@ -581,10 +579,10 @@ impl<J: Journal> Vault<J> {
 
 impl Membership {
     /// The learning round that a sum of this purpose belongs to.
-    fn learning_round(&self, purpose: Purpose) -> u32 {
+    fn learning_round(&self, purpose: Purpose) -> LearningRound {
         match purpose {
-            Purpose::Stats => 0,
-            Purpose::Update => self.updates + 1,
+            Purpose::Stats => LearningRound::default(),
+            Purpose::Update => self.updates.next(),
             Purpose::Evaluation => self.updates,
         }
     }

@@ -103,10 +103,10 @@ impl<J: Journal> Vault<J> {
             .map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
         let sum = sealed_sum::Round {
             ring: &self.ring,
-            header_hash: &header_hash,
+            header_hash: header_hash.as_bytes(),
             shape: &shape,
             threshold: roster.threshold(),
-            tag_key: &TagKey::derive(group, &header_hash),
+            tag_key: &TagKey::derive(group, header_hash.as_bytes()),
         };
         let opened = sealed_sum::open(&sum, members.len(), &outcome.sum.0, &shares);
         let wrong_answers = match &opened {
@@ -161,7 +161,7 @@ impl<J: Journal> Vault<J> {
                 let opened_mean = opened.mean(&shape, &clipped, header.largest_weight, weight_sum);
                 mean = opened_mean.map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
                 member.model.apply_mean(&mean, members.len());
-                member.updates += 1;
+                member.updates = member.updates.next();
                 member.model_hash = member.model.hash();
                 member.filters = None;
                 member.trained = None;
@@ -191,11 +191,11 @@ impl<J: Journal> Vault<J> {
             contributors,
             transcript: member.transcript,
             model_hash: member.model_hash,
-            result_commit: hmac(&result_key, &[&counters]),
+            result_commit: hmac(&result_key, &[&counters]).into(),
         };
         // Seed, shares, blob and keys go with the round.
         self.journal.settle(&header.key())?;
-        keys.advance_to(header.round + 1);
+        keys.advance_to(header.round.next());
         member.round = None;
         let event = OpenedRound {
             round: header.round,
