@@ -14,12 +14,13 @@ use model_data::SplitKind;
 use protocol::{
     HospitalId,
     common_model::CommonModel,
+    counters::EvaluationCounters,
     digests::{LearningRound, ModelHash, Transcript},
     network,
 };
 use serde_json::{Value, json};
 
-use crate::{evaluation::Evaluation, vault::OpenedRound};
+use crate::vault::OpenedRound;
 
 /// The common model as the last opened sum left it.
 #[derive(Clone)]
@@ -29,12 +30,12 @@ pub struct LatestModel {
     transcript: Transcript,
     learning_round: LearningRound,
     contributors: Vec<HospitalId>,
-    validation: Option<Evaluation>,
+    validation: Option<EvaluationCounters>,
 }
 
 impl LatestModel {
     /// The model after this sum. `validation` is the last evaluation of this very model.
-    pub fn after(opened: &OpenedRound, validation: Option<Evaluation>) -> Self {
+    pub fn after(opened: &OpenedRound, validation: Option<EvaluationCounters>) -> Self {
         Self {
             model: opened.model.clone(),
             hash: opened.model_hash,
@@ -86,7 +87,7 @@ impl LatestModel {
             json!({
                 "slices": validation.slices(),
                 "accuracy": validation.accuracy(),
-                "loss": validation.loss,
+                "loss": validation.validation_loss(),
                 "confusion": validation.confusion,
                 "note": match split {
                     SplitKind::Patient => "slices of patients that were not trained on",
@@ -167,7 +168,7 @@ mod tests {
             transcript: [9; 32].into(),
             learning_round: LearningRound::new(2),
             contributors: [1, 3].into_iter().filter_map(HospitalId::new).collect(),
-            validation: Evaluation::from_counters(&[2, 30, 10, 5, 55, 50 * 65_536, 0, 0]),
+            validation: EvaluationCounters::read(&[2, 30, 10, 5, 55, 50 * 65_536, 0, 0]).ok(),
         }
     }
 

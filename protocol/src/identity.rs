@@ -21,7 +21,7 @@ pub trait Message: Encode + Decode<()> {
 }
 
 /// A signature that does not stand.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the signature on {message} is not {signer}'s")]
 pub struct BadSignature {
     /// [`Message::TYPE`] of the message.
@@ -185,7 +185,7 @@ impl<'de, Context, T> codec::BorrowDecode<'de, Context> for Signed<T> {
 }
 
 /// Why a signed message is refused.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SignedError {
     /// Signed by somebody else, or altered.
     #[error(transparent)]

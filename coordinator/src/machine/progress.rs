@@ -81,7 +81,7 @@ impl<R: CryptoRng> Coordinator<R> {
         let context = RoundContext {
             roster: &self.roster,
             manifest: &self.manifest,
-            run: self.run,
+            run: self.manifest.run(),
             session: self.session,
             joined_set,
             joined: joins,

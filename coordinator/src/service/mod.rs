@@ -20,7 +20,7 @@ use getrandom::{SysRng, rand_core::UnwrapErr};
 use protocol::{
     digests::ModelHash,
     identity::{Signed, SigningKey},
-    manifest::Manifest,
+    manifest::{Manifest, ManifestError},
     message::ALREADY_CONNECTED,
     roster::Roster,
 };
@@ -121,7 +121,7 @@ impl Service {
             config.manifest,
             UnwrapErr(SysRng),
         )
-        .map_err(|reason| ServiceError::Manifest { reason })?;
+        .map_err(ServiceError::Manifest)?;
         let listener = Listener::bind(config.listen, &tls, &config.limits).map_err(|source| {
             ServiceError::Listen {
                 address: config.listen,
@@ -298,11 +298,8 @@ pub enum ServiceError {
     #[error("the coordinator's certificates cannot be used")]
     Certificate(#[from] CertificateError),
     /// A manifest that cannot be run.
-    #[error("the run cannot be started: {reason}")]
-    Manifest {
-        /// Why.
-        reason: String,
-    },
+    #[error("the run cannot be started: {0}")]
+    Manifest(ManifestError),
     /// No socket.
     #[error(
         "cannot listen at {address}; is another coordinator running there? Choose another address with `listen` in the settings, or --listen"

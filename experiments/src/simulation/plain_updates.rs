@@ -18,8 +18,9 @@ use participant::{
 };
 use protocol::{
     common_model::CommonModel,
+    counters::StatsCounters,
     digests::{LearningRound, RoundNumber},
-    manifest::{Manifest, Purpose},
+    manifest::Manifest,
 };
 
 use super::{
@@ -177,7 +178,7 @@ impl PlainHospital {
         };
         let counts = self.trainer.evaluate(request)?;
         self.training_secs += began.elapsed().as_secs_f64();
-        Ok(beside::evaluation_counters(&counts, self.training))
+        Ok(counts.counters(self.training).write())
     }
 
     fn filters(&self, manifest: &Manifest, model: &CommonModel) -> Option<Vec<Filter>> {
@@ -226,12 +227,11 @@ fn statistics(
     manifest: &Manifest,
     records: &BTreeMap<HospitalId, ClinicalRecords>,
 ) -> anyhow::Result<Statistics> {
-    let counters =
-        beside::add_counters(records.values().map(|records| Some(own_counters(records))));
-    let counters =
-        counters.filter(|counters| counters.len() == manifest.counters(Purpose::Stats).len());
-    Ok(Statistics::from_counters(
-        manifest,
-        &counters.context("the statistics do not add up")?,
-    ))
+    let own = records.values();
+    let sums = beside::add_counters(own.map(|records| Some(own_counters(records).write())))
+        .context("there is no hospital")?;
+    Ok(Statistics::from(&StatsCounters::read(
+        manifest.task,
+        &sums,
+    )?))
 }

@@ -11,12 +11,13 @@ use participant::vault::{
 };
 use protocol::{
     common_model::CommonModel,
+    counters::StatsCounters,
     digests::{LearningRound, RoundNumber},
     manifest::{Manifest, Purpose},
 };
 
 use super::{
-    beside::{ExpectedUpdate, MeanError, add_counters, change, evaluation_counters},
+    beside::{ExpectedUpdate, MeanError, add_counters, change},
     recorder::Recordings,
 };
 
@@ -149,7 +150,7 @@ impl SumCheck {
                 add_counters(
                     contributors
                         .iter()
-                        .map(|id| self.records.get(id).map(own_counters)),
+                        .map(|id| Some(own_counters(self.records.get(id)?).write())),
                 ),
                 None,
             ),
@@ -214,13 +215,15 @@ impl SumCheck {
 
     fn evaluation_counters(&self, id: HospitalId, round: RoundNumber) -> Option<Vec<u64>> {
         let recorded = self.recordings.evaluation(id, round)?;
-        Some(evaluation_counters(&recorded.counts, recorded.training))
+        Some(recorded.counts.counters(recorded.training).write())
     }
 
     fn move_on(&mut self, opened: &OpenedRound) {
         match opened.purpose {
             Purpose::Stats => {
-                let statistics = Statistics::from_counters(&self.manifest, &opened.sum.counters);
+                let sums = StatsCounters::read(self.manifest.task, &opened.sum.counters)
+                    .expect("the vault that opened it has read them");
+                let statistics = Statistics::from(&sums);
                 self.features = self
                     .records
                     .iter()
@@ -399,7 +402,7 @@ mod tests {
     fn the_statistics_are_the_sum_of_the_hospitals_counters() {
         let (mut check, update) = trained();
         let own: Vec<Vec<u64>> = (1..=HOSPITALS)
-            .map(|number| own_counters(&records(number)))
+            .map(|number| own_counters(&records(number)).write())
             .collect();
         let counters: Vec<u64> = (0..own[0].len())
             .map(|place| own.iter().map(|list| list[place]).sum())

@@ -28,9 +28,9 @@ use crypto::sealed_sum::{HospitalId, SumRing};
 use getrandom::SysRng;
 use protocol::{
     common_model::CommonModel,
-    digests::{LearningRound, ModelHash, RoundNumber, RunId, Transcript},
+    digests::{LearningRound, ModelHash, RoundNumber, Transcript},
     identity::{Signed, SigningKey},
-    manifest::{Manifest, Purpose},
+    manifest::{CheckedManifest, Manifest, ManifestError, Purpose},
     message::{Hello, Resume, ToCoordinator, ToVault, Welcome},
     network::CONDITIONED_WEIGHT,
     roster::Roster,
@@ -93,8 +93,11 @@ pub enum VaultError {
     )]
     OtherRoster,
     /// The manifest is not the operator's, or not sound.
-    #[error("the run manifest does not stand: {0}")]
-    Manifest(String),
+    #[error("the run manifest is refused: {0}")]
+    Manifest(#[from] ManifestError),
+    /// The trainer's network is another than the manifest's.
+    #[error("the run manifest's tensors are not those of this release's network")]
+    OtherNetwork,
     /// The hospital's policy refuses the run.
     #[error(
         "this hospital's policy refuses the run: {0}; change [policy] in the settings if it should take part"
@@ -143,9 +146,8 @@ enum Stage {
 /// The run as its manifest says.
 #[derive(Clone)]
 struct Run {
-    manifest: Arc<Manifest>,
+    manifest: Arc<CheckedManifest>,
     records: Arc<ClinicalRecords>,
-    hash: RunId,
     welcome: Welcome,
 }
 
@@ -326,23 +328,10 @@ impl<J: Journal> Vault<J> {
                 ));
             }
         }
-        let manifest = welcome
-            .manifest
-            .verify(self.identity.roster.operator_key(), "the operator")
-            .map_err(|error| VaultError::Manifest(error.to_string()))?;
-        manifest
-            .check()
-            .map_err(|error| VaultError::Manifest(error.to_string()))?;
-        if !manifest.weights_are_members(&self.identity.roster) {
-            return Err(VaultError::Manifest(
-                "it gives a weight to a hospital that is not on the roster".into(),
-            ));
-        }
+        let manifest = CheckedManifest::check(welcome.manifest.clone(), &self.identity.roster)?;
         self.policy.check(&manifest).map_err(VaultError::Policy)?;
         if !crate::trainer::layout_matches(&manifest) {
-            return Err(VaultError::Manifest(
-                "its tensors are not those of this release's network".into(),
-            ));
+            return Err(VaultError::OtherNetwork);
         }
         let records = self
             .source
@@ -359,7 +348,6 @@ impl<J: Journal> Vault<J> {
         let run = Run {
             manifest: Arc::new(manifest),
             records: Arc::new(records),
-            hash: welcome.manifest.digest(),
             welcome,
         };
         self.stage = Stage::Joining { run, own };
@@ -558,7 +546,7 @@ impl<J: Journal> Vault<J> {
         Some(RoundContext {
             roster: &self.identity.roster,
             manifest: &run.manifest,
-            run: run.hash,
+            run: run.manifest.run(),
             session: keys.session(),
             joined_set: keys.joined_set(),
             joined: keys.joined().len(),

@@ -8,6 +8,7 @@ use crypto::{
 };
 use protocol::{
     codec::{self, Id},
+    counters::StatsCounters,
     identity::{Signed, SignedError},
     manifest::Purpose,
     message::ToCoordinator,
@@ -128,7 +129,8 @@ impl<J: Journal> Vault<J> {
             Err(error) => {
                 // It counts as opened: whoever knows what was wrong with it can still use it.
                 if header.purpose == Purpose::Evaluation {
-                    self.journal.record_evaluation(&run.hash, &members)?;
+                    self.journal
+                        .record_evaluation(&run.manifest.run(), &members)?;
                 }
                 let failed = RoundFailed {
                     id: Id(self.identity.id),
@@ -150,7 +152,9 @@ impl<J: Journal> Vault<J> {
         let mut mean = Vec::new();
         match header.purpose {
             Purpose::Stats => {
-                member.statistics = Some(Statistics::from_counters(&run.manifest, &opened.counters))
+                let sums = StatsCounters::read(run.manifest.task, &opened.counters)
+                    .map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
+                member.statistics = Some(Statistics::from(&sums));
             }
             Purpose::Update => {
                 let weight_sum = members
@@ -169,7 +173,9 @@ impl<J: Journal> Vault<J> {
                     conditioner.forget_request();
                 }
             }
-            Purpose::Evaluation => self.journal.record_evaluation(&run.hash, &members)?,
+            Purpose::Evaluation => self
+                .journal
+                .record_evaluation(&run.manifest.run(), &members)?,
         }
         let sum_root = chunks_root(&outcome.sum.0);
         member.transcript = next_transcript(

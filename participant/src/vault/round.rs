@@ -8,6 +8,7 @@ use crypto::{
 };
 use protocol::{
     codec::{self, Bytes, Id, List, Text},
+    counters::UpdateCounters,
     digests::{
         ChunksRoot, ClipCommit, ContributionDigest, ContributorsHash, HeaderHash, LearningRound,
         ModelHash, RoundNumber, Transcript,
@@ -243,7 +244,7 @@ impl<J: Journal> Vault<J> {
         );
         if purpose == Purpose::Stats {
             round.started = true;
-            let counters = own_counters(&run.records);
+            let counters = own_counters(&run.records).write();
             return self.contribute(&[], &counters);
         }
         let statistics = member
@@ -362,7 +363,11 @@ impl<J: Journal> Vault<J> {
             )
             .into());
         }
-        self.contribute(&change, &[1, 0])
+        let own = UpdateCounters {
+            contributions: 1,
+            saturated: 0,
+        };
+        self.contribute(&change, &own.write())
     }
 
     /// The evaluation: confusion matrix, losses, training steps.
@@ -373,13 +378,8 @@ impl<J: Journal> Vault<J> {
         let Stage::Keyed { member, .. } = &self.stage else {
             return Ok(());
         };
-        let (loss, steps) = member.training_record;
-        let mut counters = vec![1];
-        counters.extend(counts.confusion.iter().flatten());
-        counters.push(fixed_point(counts.loss_sum));
-        counters.push(fixed_point(loss * f64::from(steps)));
-        counters.push(u64::from(steps));
-        self.contribute(&[], &counters)
+        let own = counts.counters(member.training_record);
+        self.contribute(&[], &own.write())
     }
 
     /// Quantises, masks, shares, seals and signs; journals before anything leaves (PROTOCOL.md 3.5).
@@ -414,7 +414,11 @@ impl<J: Journal> Vault<J> {
             pack(&shape, values, &clips, weight, counters).map_err(not_summable)?;
         if saturation.values > 0 {
             // The number of saturated values is itself a counter of the sum.
-            let counters = [1, saturation.values];
+            let own = UpdateCounters {
+                contributions: 1,
+                saturated: saturation.values,
+            };
+            let counters = own.write();
             (message, _) = pack(&shape, values, &clips, weight, &counters).map_err(not_summable)?;
         }
 
@@ -618,7 +622,7 @@ impl<J: Journal> Vault<J> {
         let members = request.members();
         if key.purpose == Purpose::Evaluation {
             let (earlier, least) = (
-                self.journal.evaluations(&run.hash)?,
+                self.journal.evaluations(&run.manifest.run())?,
                 self.identity.roster.min_contributors(),
             );
             if !evaluation_allowed(&members, &earlier, least) {
@@ -645,7 +649,8 @@ impl<J: Journal> Vault<J> {
             share: codec::encode(&share),
         };
         if key.purpose == Purpose::Evaluation {
-            self.journal.record_evaluation(&run.hash, &members)?;
+            self.journal
+                .record_evaluation(&run.manifest.run(), &members)?;
         }
         self.journal.record_answer(&key, &answer)?;
         round.answer = Some(share.clone());
@@ -728,7 +733,3 @@ pub fn training_seed(
 
 /// The ratchet steps through every number; a header that skips more than a long run has is not believed.
 const MOST_ROUNDS_AT_ONCE: u32 = 4096;
-
-fn fixed_point(value: f64) -> u64 {
-    (value.max(0.0) * 65_536.0).round() as u64
-}

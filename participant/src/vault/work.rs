@@ -1,6 +1,7 @@
 //! What the trainer is asked for, and what it hands back. It learns no key, no clinical feature and, when filters are used, no W.
 
 use protocol::{
+    counters::EvaluationCounters,
     digests::{ModelHash, RoundNumber},
     manifest::{Conditioning, Manifest},
 };
@@ -90,4 +91,11 @@ pub struct EvaluatedCounts {
     pub confusion: Vec<Vec<u64>>,
     /// Sum of the samples' losses.
     pub loss_sum: f64,
+}
+
+impl EvaluatedCounts {
+    /// What this hospital puts into the evaluation's sum, with mean loss and steps of its last training.
+    pub fn counters(&self, training: (f64, u32)) -> EvaluationCounters {
+        EvaluationCounters::of_one(self.confusion.clone(), self.loss_sum, training)
+    }
 }
