@@ -8,6 +8,7 @@ use crypto::{
 
 use crate::{
     codec::{Decode, Encode, Id, List},
+    culprit::Culprit,
     digests::{
         EncapsulationDigest, GroupKeyId, JoinDigest, JoinedSet, RosterHash, RoundNumber, SessionId,
         Transcript,
@@ -239,4 +240,19 @@ pub enum SessionError {
         /// What has to come first.
         missing: &'static str,
     },
+}
+
+impl SessionError {
+    /// Who is at fault, as far as the error shows it.
+    pub fn culprit(&self) -> Culprit {
+        match self {
+            Self::NotOnRoster { id }
+            | Self::OtherRoster { id }
+            | Self::OtherSession { id }
+            | Self::Second { id, .. }
+            | Self::TooEarly { id, .. } => Culprit::Hospital(*id),
+            // The two hospitals, or somebody between them.
+            Self::Disagreement { .. } | Self::Malformed(_) => Culprit::Unknown,
+        }
+    }
 }

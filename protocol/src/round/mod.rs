@@ -21,6 +21,7 @@ pub mod unlock;
 use crypto::sealed_sum::HospitalId;
 
 use crate::{
+    culprit::Culprit,
     digests::{ChunksRoot, ContributorsHash, HeaderHash, ModelHash, RoundNumber, Transcript},
     identity::SignedError,
 };
@@ -166,6 +167,38 @@ pub enum RoundError {
     /// An update that cannot be summed.
     #[error("the update cannot be contributed: {0}")]
     NotSummable(String),
+}
+
+impl RoundError {
+    /// Who is at fault, as far as the error shows it.
+    pub fn culprit(&self) -> Culprit {
+        match self {
+            Self::NotJoined { id }
+            | Self::WrongLength { id, .. }
+            | Self::WrongRoot { id, .. }
+            | Self::WordOutOfRange { id }
+            | Self::Second { id, .. }
+            | Self::BadAnswers { id }
+            | Self::BoxDoesNotOpen { id }
+            | Self::OtherCommit { id } => Culprit::Hospital(*id),
+            Self::HeaderMismatch { .. }
+            | Self::OldRound { .. }
+            | Self::KeySpent { .. }
+            | Self::TooFewContributors { .. }
+            | Self::Unsorted
+            | Self::OwnContributionAltered
+            | Self::MissingBox { .. }
+            | Self::SecondSet
+            | Self::EvaluationDifference { .. } => Culprit::Coordinator,
+            Self::NotSummable(_) => Culprit::Ourselves,
+            // Whose signature or whose message it is is said by who handed it over; a sum that does not open shows nobody.
+            Self::Signed(_)
+            | Self::OtherRound { .. }
+            | Self::TooFewShares { .. }
+            | Self::DoesNotOpen(_)
+            | Self::Altered => Culprit::Unknown,
+        }
+    }
 }
 
 /// `T_r = H('T' || T_{r-1} || hh || uh || sum_root || model_hash_after)`.
