@@ -26,6 +26,8 @@ pub mod counters;
 pub mod culprit;
 pub mod digests;
 pub mod identity;
+#[cfg(test)]
+mod known_answers;
 pub mod manifest;
 pub mod message;
 pub mod network;
