@@ -129,7 +129,7 @@ const FACTS: [(&str, &str, &str); 6] = [
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::{comparison::PeerTimes, series::Times};
+    use crate::{comparison::PeerTimes, series::Times};
 
     #[test]
     fn a_goal_is_judged_by_what_was_measured() {

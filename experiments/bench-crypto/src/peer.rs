@@ -209,7 +209,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::bench::comparison::PeerTimes;
+    use crate::series::Times;
 
     /// A program that takes no notice of its arguments.
     fn program(folder: &TempDir, text: &str) -> PathBuf {
@@ -253,11 +253,11 @@ mod tests {
         )?;
         assert_eq!(peer.state().words(), "TenSEAL 1.2");
         let tenseal = peer.as_mut().expect("it runs");
-        let times: PeerTimes = tenseal.ask("conditioning", 5)?;
-        assert_eq!(times.vector["conditioning_job"], 0.25);
+        let times: BTreeMap<String, Times> = tenseal.ask("conditioning", 5)?;
+        assert_eq!(times["vector"]["conditioning_job"], 0.25);
         let facts: BTreeMap<String, u32> = tenseal.ask("facts", 7)?;
         assert_eq!(facts["size"], 12);
-        let ended: anyhow::Result<PeerTimes> = tenseal.ask("update", 7);
+        let ended: anyhow::Result<Times> = tenseal.ask("update", 7);
         let error = ended
             .err()
             .map(|error| error.to_string())

@@ -1,6 +1,5 @@
 //! The receiver operating characteristic with its interval.
 
-use model::metrics::RocBand;
 use plotters::{
     chart::ChartBuilder,
     element::Polygon,
@@ -17,12 +16,25 @@ use super::{
     with_interval,
 };
 
+/// A curve of one class against the rest. Rates are between 0 and 1.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RocCurve {
+    /// (False positive rate, true positive rate), from (0, 0) to (1, 1).
+    pub points: Vec<(f64, f64)>,
+    /// The area under it.
+    pub area: f64,
+    /// 95% interval of the area.
+    pub area_interval: Option<[f64; 2]>,
+    /// (False positive rate, 95% interval of the true positive rate); empty where there is no interval.
+    pub band: Vec<(f64, [f64; 2])>,
+}
+
 /// Draws a curve over its band and the diagonal, which is what guessing reaches.
 ///
 /// # Errors
 /// What the plotting library says.
-pub fn roc(name: &str, title: &str, roc: &RocBand) -> Result<Picture, PictureError> {
-    let area_below = format!("AUROC {}", with_interval(roc.auroc, roc.auroc_interval));
+pub fn roc(name: &str, title: &str, roc: &RocCurve) -> Result<Picture, PictureError> {
+    let area_below = format!("AUROC {}", with_interval(roc.area, roc.area_interval));
     let alt = format!("ROC curve, {title}. {area_below}; 0.5 is guessing.");
     Picture::draw(name, alt, (680, 740), |area| {
         write(area, title, (24, 22), letters(TITLE, HPos::Left, VPos::Top))?;
@@ -65,11 +77,8 @@ pub fn roc(name: &str, title: &str, roc: &RocBand) -> Result<Picture, PictureErr
         }
         let diagonal = [(0.0, 0.0), (1.0, 1.0)];
         chart.draw_series(DashedLineSeries::new(diagonal, 8, 10, AXIS.stroke_width(3)))?;
-        let curve = roc
-            .curve
-            .iter()
-            .map(|point| (point.false_positive_rate, point.true_positive_rate));
-        chart.draw_series(LineSeries::new(curve, style.stroke(5)))?;
+        let points = roc.points.iter().copied();
+        chart.draw_series(LineSeries::new(points, style.stroke(5)))?;
         let (right, top) = chart.backend_coord(&(0.36, 0.30));
         let beside = letters(LABEL, HPos::Left, VPos::Top);
         write(area, "guessing", (right, top), beside)
@@ -78,37 +87,32 @@ pub fn roc(name: &str, title: &str, roc: &RocBand) -> Result<Picture, PictureErr
 
 #[cfg(test)]
 mod tests {
-    use model::metrics::{Level, Prediction, roc_band};
-
     use super::*;
 
     #[test]
     fn the_curve_stands_in_its_band_and_says_its_area() {
-        let predictions: Vec<Prediction> = (0..40)
-            .map(|patient| {
-                let label = patient % 2;
-                let score = (patient * 7 % 40) as f32 / 60.0 + label as f32 / 3.0;
-                Prediction {
-                    patient,
-                    label,
-                    probabilities: vec![1.0 - score, score],
-                }
-            })
-            .collect();
-        let curve = roc_band(&predictions, 1, Level::Patient, 200, 1).expect("both classes");
+        let rates = || (0..=20).map(|step| f64::from(step) / 20.0);
+        let curve = RocCurve {
+            points: rates().map(|rate| (rate, rate.sqrt())).collect(),
+            area: 2.0 / 3.0,
+            area_interval: Some([0.5, 0.8]),
+            band: rates()
+                .map(|rate| (rate, [rate, rate.powf(0.25)]))
+                .collect(),
+        };
         let picture = roc("roc", "By patient", &curve).expect("drawn");
         let svg = picture.inline().expect("no image in it");
         assert_eq!(svg.matches("<polygon").count(), 1);
-        let area = format!("AUROC {:.2} (95% ", curve.auroc);
+        let area = format!("AUROC {:.2} (95% ", curve.area);
         assert!(
             svg.contains(&area) && picture.alt.contains(&area),
             "{}",
             picture.alt
         );
         assert!(svg.contains("guessing"));
-        let without_band = RocBand {
+        let without_band = RocCurve {
             band: vec![],
-            auroc_interval: None,
+            area_interval: None,
             ..curve
         };
         let picture = roc("roc", "By patient", &without_band).expect("drawn");

@@ -12,7 +12,10 @@ use protocol::round::contribution::contribution_bytes;
 use rand::RngExt;
 use serde_json::{Value, json};
 
-use super::{Clock, clock::median, series::Times};
+use super::{
+    Clock,
+    series::{Times, median},
+};
 
 /// The values of an update, about those of the hybrid network.
 pub const PARAMETERS: usize = 4_200_000;

@@ -33,15 +33,20 @@ fn after<'a>(page: &'a str, name: &'static str) -> impl Iterator<Item = &'a str>
         .map(move |(at, _)| &page[at + name.len()..])
 }
 
-#[test]
-fn links_are_found_where_links_are_and_nowhere_else() {
-    let carried = "<img src=\"data:image/png;base64,MMV9HiBPhttp600q\"/> <a href='#curves'>http://x</a> \
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn links_are_found_where_links_are_and_nowhere_else() {
+        let carried = "<img src=\"data:image/png;base64,MMV9HiBPhttp600q\"/> <a href='#curves'>http://x</a> \
                    <rect fill=\"url(#shade)\"/><svg xmlns=\"http://www.w3.org/2000/svg\"/>";
-    assert!(leads_outside(carried).is_empty());
-    let outside = "<img src=\"http://a/b.png\"/><link href='//c/d.css'/><script src=e.js></script>\
+        assert!(leads_outside(carried).is_empty());
+        let outside = "<img src=\"http://a/b.png\"/><link href='//c/d.css'/><script src=e.js></script>\
                    <style>@import \"f.css\"; p { background: url( 'g.png' ) }</style><image xlink:href=\"h\"/>";
-    assert_eq!(
-        leads_outside(outside),
-        ["http://a/b.png", "e.js", "//c/d.css", "h", "g.png", "f.css"]
-    );
+        assert_eq!(
+            leads_outside(outside),
+            ["http://a/b.png", "e.js", "//c/d.css", "h", "g.png", "f.css"]
+        );
+    }
 }

@@ -1,3 +1,5 @@
+//! What time is read from, and how an operation is measured with it.
+
 use std::{
     hint::black_box,
     time::{Duration, Instant},
@@ -5,7 +7,7 @@ use std::{
 
 use clap::ValueEnum;
 
-use super::series::Times;
+use super::series::{Times, median};
 
 /// What time is read from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -86,17 +88,6 @@ impl Stopwatch {
     }
 }
 
-/// The middle of the samples, or the mean of the two in the middle; not a number if there are none.
-pub fn median(mut samples: Vec<f64>) -> f64 {
-    samples.sort_by(f64::total_cmp);
-    let middle = samples.len() / 2;
-    match (samples.get(middle), samples.len() % 2) {
-        (None, _) => f64::NAN,
-        (Some(upper), 1) => *upper,
-        (Some(upper), _) => (samples[middle - 1] + upper) / 2.0,
-    }
-}
-
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
     Duration::try_from(time).expect("the time of a thread is not negative")
@@ -105,13 +96,6 @@ fn processor_time() -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn median_is_the_middle() {
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
-        assert!(median(vec![]).is_nan());
-    }
 
     #[test]
     fn sleep_takes_time_but_no_processor() {

@@ -19,7 +19,7 @@ use nifti::{NiftiError, NiftiHeader, writer::WriterOptions};
 use rayon::prelude::*;
 use rust_xlsxwriter::{Workbook, XlsxError};
 
-use crate::phantom::{ClinicalDraw, PhantomSettings, draw_clinical, generate_patient};
+use crate::{ClinicalDraw, PhantomSettings, draw_clinical, generate_patient};
 
 /// Writes each hospital's part, given as the patients' indices; `step` is called after every patient. Gives the folders.
 ///
@@ -275,12 +275,12 @@ mod tests {
     use model_data::{LoadOptions, load_cohort, read_nifti};
 
     use super::*;
-    use crate::phantom::cohort_in;
+    use crate::cohort_in;
 
     const SETTINGS: PhantomSettings = PhantomSettings {
         patients: 5,
         slices_per_patient: 3,
-        correlation: crate::phantom::Correlation::Teaching,
+        correlation: crate::Correlation::Teaching,
         seed: 3,
     };
 

@@ -9,7 +9,6 @@ use getrandom::SysRng;
 use rand::RngExt;
 use rand_core::UnwrapErr;
 use serde_json::{Value, json};
-
 use zeroize::Zeroizing;
 
 use super::{Clock, clock::Stopwatch, series::Times};

@@ -1,6 +1,6 @@
-use std::collections::BTreeMap;
+//! Times of a column, round after round.
 
-use super::clock::median;
+use std::collections::BTreeMap;
 
 /// Seconds by the stem of an operation.
 pub type Times = BTreeMap<String, f64>;
@@ -33,5 +33,28 @@ impl Series {
         Some(median(
             rounds.map(|(these, others)| these / others).collect(),
         ))
+    }
+}
+
+/// The middle of the samples, or the mean of the two in the middle; not a number if there are none.
+pub fn median(mut samples: Vec<f64>) -> f64 {
+    samples.sort_by(f64::total_cmp);
+    let middle = samples.len() / 2;
+    match (samples.get(middle), samples.len() % 2) {
+        (None, _) => f64::NAN,
+        (Some(upper), 1) => *upper,
+        (Some(upper), _) => (samples[middle - 1] + upper) / 2.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn median_is_the_middle() {
+        assert_eq!(median(vec![3.0, 1.0, 2.0]), 2.0);
+        assert_eq!(median(vec![4.0, 1.0, 2.0, 3.0]), 2.5);
+        assert!(median(vec![]).is_nan());
     }
 }

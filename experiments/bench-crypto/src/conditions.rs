@@ -1,3 +1,5 @@
+//! The machine that numbers come from, and what else it did.
+
 use std::fs;
 
 use serde::Serialize;

@@ -14,10 +14,13 @@
 //! about patients. Clinical rows follow the distributions of MS60 (Muslim et al. 2022), lesions
 //! those of consensus masks (Lesjak et al. 2017); no row and no voxel is copied.
 
+#![forbid(unsafe_code)]
+
 mod acquisition;
 mod anatomy;
 mod clinical;
 mod lesions;
+pub mod ms60_tree;
 mod scanner;
 mod shapes;
 mod tissue;

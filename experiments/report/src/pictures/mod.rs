@@ -29,7 +29,7 @@ pub use self::{
     confusion::confusion,
     learning::{Curve, LearningChart, Scale, Spread},
     png::{Raster, grey_levels},
-    roc::roc,
+    roc::{RocCurve, roc},
     slices::{SliceView, slices, verdict},
 };
 
