@@ -21,6 +21,8 @@
 //! no index that depends on them. Randomness is an argument, but for [`sealed_sum::Seed::generate`], which asks the
 //! operating system. Bytes from strangers become values or errors, never a panic.
 //!
+//! Whole programs are in `examples/`: a sealed sum of three hospitals of which one drops out, and a CKKS product.
+//!
 //! # A sum of three hospitals
 //!
 //! ```
