@@ -1,7 +1,5 @@
 //! Small whole reproductions, run as a person runs them: options in, files and an exit code out.
 
-mod links;
-
 use std::{
     fs,
     path::Path,
@@ -9,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use report::links;
 use serde_json::Value;
 
 /// Sixteen patients of three slices: a second or two a training.

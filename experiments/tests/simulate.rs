@@ -1,12 +1,11 @@
 //! Small whole simulations, run as a person runs them: options in, files and an exit code out.
 
-mod links;
-
 use std::{
     path::Path,
     process::{Command, Output},
 };
 
+use report::links;
 use serde_json::Value;
 
 /// Three hospitals of four patients, four slices each, two rounds: seconds.

@@ -2,11 +2,12 @@
 
 use std::path::PathBuf;
 
+use bench_crypto::{Clock, CryptoBench};
 use clap::{Args, Subcommand};
 use model::device::DeviceChoice;
 
 use super::simulate::ProfileName;
-use crate::bench::{Clock, CryptoBench, training::TrainingBench};
+use crate::bench::training::TrainingBench;
 
 /// Measures parts of the system on one thread.
 #[derive(Args, Clone, Debug)]

@@ -3,13 +3,10 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use phantom::{PhantomSettings, ms60_tree};
 
 use super::simulate::TaskName;
-use crate::{
-    ms60_tree,
-    phantom::{self, PhantomSettings},
-    simulation::{Progress, deal_equally, model_task, phantom_seed},
-};
+use crate::simulation::{Progress, deal_equally, model_task, phantom_seed};
 
 /// Writes a phantom cohort as MS60 trees, a part for each hospital: DIR/hospital-K/data.
 ///

@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::RunPictures;
-use crate::{
+use ::report::{
+    page::{page, side_by_side},
     pictures::{Picture, PictureError, escape},
-    simulation::{Summary, leak_warning, sums_in_words},
 };
+
+use super::RunPictures;
+use crate::simulation::{Summary, leak_warning, sums_in_words};
 
 /// The page.
 ///
@@ -28,12 +30,8 @@ pub fn html(
         PROTECTION.to_owned(),
         footer(summary),
     ];
-    Ok(format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>Federated training: seed {}</title><style>{STYLE}</style></head><body><main>\n{}\n</main></body></html>\n",
-        summary.seed,
-        sections.join("\n")
-    ))
+    let title = format!("Federated training: seed {}", summary.seed);
+    Ok(page(&title, &sections.join("\n")))
 }
 
 fn headline(summary: &Summary) -> String {
@@ -92,15 +90,6 @@ fn results(summary: &Summary, pictures: &RunPictures) -> Result<String, PictureE
          guessing it for everybody would reach.</p>";
     section += &side_by_side(&pictures.confusion)?;
     Ok(section + &side_by_side(&pictures.roc)?)
-}
-
-/// Pictures in rows, as many to a row as fit.
-///
-/// # Errors
-/// An image that cannot be encoded.
-pub fn side_by_side(pictures: &[Picture]) -> Result<String, PictureError> {
-    let inline: Result<String, _> = pictures.iter().map(Picture::inline).collect();
-    Ok(format!("<div class=\"side-by-side\">{}</div>", inline?))
 }
 
 fn curves(summary: &Summary, pictures: &[Picture]) -> Result<String, PictureError> {
@@ -232,14 +221,3 @@ sums and the common model, and successive models tell approximately what a hospi
 added. With encrypted conditioning, clinical features stay hidden from the coordinator and the other hospitals; a hospital's own \
 trainer sees filters that are as confidential as the features they were made from. In a simulation one process plays everybody, \
 so nothing is hidden from whoever runs it.</p>";
-
-/// Of every page.
-pub const STYLE: &str = "\
-body{font:16px/1.5 system-ui,sans-serif;color:#111;background:#fff;margin:0}\
-main{max-width:62rem;margin:0 auto;padding:1rem 1.5rem}\
-h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem;border-bottom:1px solid #888}\
-table{border-collapse:collapse;margin:.6rem 1.5rem .6rem 0}th,td{border:1px solid #888;padding:.2rem .6rem;text-align:right}\
-th:first-child{text-align:left}caption{text-align:left;font-weight:600;padding:.2rem 0}\
-.side-by-side{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-start}svg{max-width:100%;height:auto}\
-.warning{border-left:5px solid #111;padding-left:.7rem}.note{font-size:.85rem}code{word-break:break-all}\
-@media print{main{max-width:none}}";

@@ -4,6 +4,10 @@
 
 use std::collections::BTreeMap;
 
+use ::report::pictures::{
+    Curve, LearningChart, Picture, PictureError, Scale, SliceView, Spread, confusion, slices,
+    verdict,
+};
 use anyhow::Context;
 use model::{
     metrics::{Confusion, Level, Metrics, Prediction, roc_band},
@@ -23,10 +27,7 @@ use super::{
 };
 use crate::{
     commands::{BalanceName, ModelName, SplitName, TaskName},
-    pictures::{
-        Curve, LearningChart, Picture, PictureError, Scale, SliceView, Spread, confusion, roc,
-        slices, verdict,
-    },
+    report::roc_of,
     simulation::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED},
 };
 
@@ -180,7 +181,7 @@ impl<'a> Group<'a> {
                 BOOTSTRAP_SEED,
             )?;
             let name = self.classes[class];
-            Some(roc(
+            Some(roc_of(
                 &format!("{}-roc-{name}", self.stem),
                 &format!("{balance}: {name} against the rest{}", self.leak),
                 &band,

@@ -186,12 +186,10 @@ fn epoch(epoch: &EpochRecord) -> CellEpoch {
 #[cfg(test)]
 mod tests {
     use model::device::Device;
+    use phantom::PhantomSettings;
 
     use super::*;
-    use crate::{
-        commands::{BalanceName, ReproduceOptions, SplitName, TaskName},
-        phantom::{self, PhantomSettings},
-    };
+    use crate::commands::{BalanceName, ReproduceOptions, SplitName, TaskName};
 
     fn cohort() -> Vec<Patient> {
         let settings = PhantomSettings {

@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, path::Path, sync::OnceLock};
 
 use anyhow::{Context, bail};
 use model_data::{Cohort, LoadOptions, Patient, SplitKind, load_cohort};
+use phantom::PhantomSettings;
 
 use super::{
     partition::Dealing,
@@ -11,7 +12,6 @@ use super::{
     progress::Progress,
     seeds::phantom_seed,
 };
-use crate::phantom::{self, PhantomSettings};
 
 /// Every hospital's patients, the first hospital's first.
 pub struct Cohorts {

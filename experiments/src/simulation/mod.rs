@@ -21,6 +21,7 @@ mod plan;
 mod progress;
 mod recorder;
 mod run;
+mod seconds;
 mod seeds;
 mod sum_check;
 mod summary;
@@ -39,8 +40,9 @@ pub use self::{
     partition::{Partition, PartitionError, deal_equally},
     plan::{DataSource, Plan, PlanError, label_scheme, model_task},
     progress::{Progress, Stage},
+    seconds::Seconds,
     seeds::phantom_seed,
-    summary::{Agreement, Bytes, ConditioningSummary, Scores, Seconds, Sum, Summary, TestSummary},
+    summary::{Agreement, Bytes, ConditioningSummary, Scores, Sum, Summary, TestSummary},
     table::{leak_warning, sums_in_words},
     test_metrics::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, ShownSlice, TestResult},
 };

@@ -9,6 +9,7 @@ use coordinator::settings::RunSettings;
 use model::device::{Device, DeviceError};
 use model_data::{Contrast, ContrastError, LoadOptions, SplitKind};
 use participant::hospital_data::Labels;
+use phantom::PhantomSettings;
 use protocol::manifest::{Conditioning, LabelScheme, Task};
 
 use super::{
@@ -21,7 +22,6 @@ use crate::{
         ConditioningName, LabelsName, ProfileName, SimulateOptions, SplitName, TaskName,
         UpdatesName,
     },
-    phantom::PhantomSettings,
 };
 
 /// What to simulate.

@@ -9,7 +9,7 @@ use protocol::common_model::CommonModel;
 
 use super::{
     beside::MeanError, federation::Finished, history::RoundRecord, plain_updates::PlainRun,
-    summary::Seconds,
+    seconds::Seconds,
 };
 
 /// See the module. What only a sealed run has is none otherwise.

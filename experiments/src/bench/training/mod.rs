@@ -16,17 +16,17 @@ mod steps;
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
+use bench_crypto::{
+    clock::Clock,
+    conditions::Machine,
+    peer::{Library, Peer},
+    write_numbers,
+};
 use crypto::ckks::Profile;
 use model::device::{Device, DeviceChoice};
 use serde::Serialize;
 
 use self::{conditioning::StudyConditioning, result::TrainingResult, steps::Cohort};
-use super::{
-    Clock,
-    conditions::Machine,
-    peer::{Library, Peer},
-    write_numbers,
-};
 
 /// What is to be measured, and how often.
 #[derive(Clone, Debug)]
