@@ -33,7 +33,7 @@ impl Evaluation {
         })
     }
 
-    /// Validation slices.
+    /// Number of validation slices, over all contributors.
     pub fn slices(&self) -> u64 {
         self.confusion.iter().flatten().sum()
     }

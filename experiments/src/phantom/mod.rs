@@ -18,10 +18,10 @@ mod acquisition;
 mod anatomy;
 mod clinical;
 mod lesions;
+mod random_field;
 mod scanner;
 mod shapes;
 mod tissue;
-mod waves;
 
 use model_data::{Contrast, Edss, FEATURES, Patient, SliceChoice, axial_slices};
 use rand_chacha::ChaCha8Rng;

@@ -22,7 +22,7 @@ use protocol::{
 };
 
 use super::{
-    beside,
+    expected_sums,
     filters::{filters, model_for_trainer},
     history::History,
     observer::round_line,
@@ -95,7 +95,7 @@ pub fn run(
             .into_iter()
             .filter(|(id, _)| plan.faults.contributes(*id, round));
         let (contributors, changes): (Vec<HospitalId>, Vec<Vec<f64>>) = contributing.unzip();
-        model.apply_mean(&beside::mean(&changes), contributors.len());
+        model.apply_mean(&expected_sums::mean(&changes), contributors.len());
         history.updated(
             round,
             contributors.iter().map(|id| id.get()).collect(),
@@ -105,7 +105,7 @@ pub fn run(
             hospital.evaluate(manifest, &model)
         })?;
         let lists = counters.iter().map(|(_, counters)| Some(counters.clone()));
-        let sum = beside::add_counters(lists);
+        let sum = expected_sums::add_counters(lists);
         history.evaluated(
             round,
             manifest.task,
@@ -157,7 +157,12 @@ impl PlainHospital {
         progress.hospital(id, Phase::Waiting);
         self.training = (update.loss, update.batches);
         self.training_secs += began.elapsed().as_secs_f64();
-        Ok(beside::change(manifest, model, &update, &self.features))
+        Ok(expected_sums::change(
+            manifest,
+            model,
+            &update,
+            &self.features,
+        ))
     }
 
     /// The counters of the manifest's evaluation.
@@ -176,7 +181,7 @@ impl PlainHospital {
         };
         let counts = self.trainer.evaluate(request)?;
         self.training_secs += began.elapsed().as_secs_f64();
-        Ok(beside::evaluation_counters(&counts, self.training))
+        Ok(expected_sums::evaluation_counters(&counts, self.training))
     }
 
     fn filters(&self, manifest: &Manifest, model: &CommonModel) -> Option<Vec<Filter>> {
@@ -214,7 +219,7 @@ fn in_parallel<T: Send>(
                     id,
                     result
                         .map_err(|reason| anyhow!(reason))
-                        .with_context(|| format!("hospital {id} cannot go on"))?,
+                        .with_context(|| format!("hospital {id} failed"))?,
                 ))
             })
             .collect()
@@ -226,11 +231,11 @@ fn statistics(
     records: &BTreeMap<HospitalId, ClinicalRecords>,
 ) -> anyhow::Result<Statistics> {
     let counters =
-        beside::add_counters(records.values().map(|records| Some(own_counters(records))));
+        expected_sums::add_counters(records.values().map(|records| Some(own_counters(records))));
     let counters =
         counters.filter(|counters| counters.len() == manifest.counters(Purpose::Stats).len());
     Ok(Statistics::from_counters(
         manifest,
-        &counters.context("the statistics do not add up")?,
+        &counters.context("the statistics could not be added")?,
     ))
 }

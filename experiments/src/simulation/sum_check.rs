@@ -15,7 +15,7 @@ use protocol::{
 };
 
 use super::{
-    beside::{ExpectedUpdate, MeanError, add_counters, change, evaluation_counters},
+    expected_sums::{ExpectedUpdate, MeanError, add_counters, change, evaluation_counters},
     recorder::Recordings,
 };
 
