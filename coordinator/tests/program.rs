@@ -49,6 +49,15 @@ fn init_says_what_to_do_next_and_refuses_a_second_time() {
 }
 
 #[test]
+fn trial_is_another_name_of_demo() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let directory = folder.path().join("federation");
+    let output = coordinator(&["init", "--trial", "3", path(&directory)]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(directory.join("hospital-3/participant.toml").is_file());
+}
+
+#[test]
 fn serve_names_what_is_wrong_and_starts_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let directory = folder.path().join("federation");
