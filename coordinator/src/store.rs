@@ -38,12 +38,12 @@ pub enum RunResult<'a> {
         /// Hash of the common model.
         model_hash: &'a ModelHash,
     },
-    /// Not well.
+    /// The run failed.
     Failed {
-        /// Why.
+        /// Why it failed.
         reason: &'a str,
     },
-    /// From outside.
+    /// A person or a signal stopped the run.
     Stopped,
 }
 
@@ -263,7 +263,7 @@ pub enum StoreError {
         source: rusqlite::Error,
     },
     /// It was made by another release, or by another program.
-    #[error("the database {} has schema {found}, this release writes {SCHEMA_VERSION}; move it aside, or set `state` to another folder", path.display())]
+    #[error("the database {} has schema version {found}, but this version of the program needs {SCHEMA_VERSION}; move the file away, or set `state` to another folder", path.display())]
     Version {
         /// Its path.
         path: PathBuf,
@@ -397,7 +397,7 @@ mod tests {
         );
         assert_eq!(
             text("SELECT name || model_hash FROM runs WHERE id = 2"),
-            format!("trial{}", "07".repeat(32))
+            format!("demo{}", "07".repeat(32))
         );
     }
 

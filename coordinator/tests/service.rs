@@ -6,9 +6,9 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use coordinator::machine::Event;
 use coordinator::{
+    demo::{Demo, Place},
     service::{Registry, RunReport, Service, ServiceError},
     settings::RunSettings,
-    trial::{Place, Trial},
 };
 use protocol::{
     common_model::CommonModel,
@@ -25,7 +25,7 @@ use transport::{CloseCode, CoordinatorLink, Disconnect, RefusalCode, TransportEr
 
 /// A coordinator at work.
 struct Running {
-    trial: Trial,
+    demo: Demo,
     address: String,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Result<RunReport, ServiceError>>,
@@ -35,8 +35,8 @@ struct Running {
 
 impl Running {
     fn start(state: Option<PathBuf>) -> Self {
-        let trial = trial();
-        let service = Service::bind(trial.service_config(&run(), state).expect("certificates"))
+        let demo = demo();
+        let service = Service::bind(demo.service_config(&run(), state).expect("certificates"))
             .expect("bound");
         let address = service.local_address().to_string();
         let registry = service.registry();
@@ -49,7 +49,7 @@ impl Running {
         };
         let ended = tokio::spawn(service.run(sender, shutdown));
         Self {
-            trial,
+            demo,
             address,
             stop,
             ended,
@@ -61,23 +61,23 @@ impl Running {
     fn play(&self, scripts: [Script; 3]) -> Vec<JoinHandle<Seen>> {
         let uploads = Arc::new(watch::Sender::new(0));
         let hospital = |(id, script)| {
-            ScriptedHospital::new(&self.trial, id, &self.address, script, Arc::clone(&uploads))
+            ScriptedHospital::new(&self.demo, id, &self.address, script, Arc::clone(&uploads))
                 .play()
         };
         (1..).zip(scripts).map(hospital).map(tokio::spawn).collect()
     }
 
     async fn connect(&self, id: u8) -> CoordinatorLink {
-        connect(&dialer(&self.trial, hospital(id), &self.address)).await
+        connect(&dialer(&self.demo, hospital(id), &self.address)).await
     }
 }
 
-fn trial() -> Trial {
+fn demo() -> Demo {
     let place = Place {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         ..Place::default()
     };
-    Trial::generate(3, place).expect("three hospitals")
+    Demo::generate(3, place).expect("three hospitals")
 }
 
 fn run() -> RunSettings {
@@ -345,7 +345,7 @@ async fn a_stop_is_told_to_the_hospitals_and_recorded() {
 async fn an_address_in_use_is_named() {
     let running = Running::start(None);
     let mut config = running
-        .trial
+        .demo
         .service_config(&run(), None)
         .expect("certificates");
     config.listen = running.address.parse().expect("an address");
@@ -360,8 +360,8 @@ async fn an_address_in_use_is_named() {
 
 #[tokio::test]
 async fn keys_that_are_not_on_the_roster_are_refused() {
-    let (trial, other) = (trial(), trial());
-    let mut config = trial.service_config(&run(), None).expect("certificates");
+    let (demo, other) = (demo(), demo());
+    let mut config = demo.service_config(&run(), None).expect("certificates");
     config.signing_key = other.coordinator.copy_signing_key();
     assert!(matches!(
         Service::bind(config),
@@ -369,13 +369,13 @@ async fn keys_that_are_not_on_the_roster_are_refused() {
             what: "signing key"
         })
     ));
-    let mut config = trial.service_config(&run(), None).expect("certificates");
+    let mut config = demo.service_config(&run(), None).expect("certificates");
     config.identity = other.coordinator.tls_identity().expect("a pair");
     assert!(matches!(
         Service::bind(config),
         Err(ServiceError::NotOnRoster { what: "TLS key" })
     ));
-    let mut config = trial.service_config(&run(), None).expect("certificates");
+    let mut config = demo.service_config(&run(), None).expect("certificates");
     config.manifest = run().signed_manifest(&other.operator_key);
     assert!(matches!(
         Service::bind(config),

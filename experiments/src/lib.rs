@@ -1,4 +1,4 @@
-//! What stands on top of everything: the phantom cohort, and the simulation that runs a whole federation in one process.
+//! The top of the workspace: the phantom cohort, and the simulation that runs a whole federation in one process.
 //!
 //! | module | what |
 //! |---|---|

@@ -25,7 +25,7 @@ impl DeviceChoice {
         }
         // Before libtorch is asked: it remembers what it had when it first was.
         if let Err(error) = torch_ffi::load_cuda() {
-            tracing::warn!(%error, "the CUDA part of libtorch is there but cannot be loaded");
+            tracing::warn!(%error, "the CUDA part of libtorch was found but cannot be loaded");
         }
         let found = usize::try_from(tch::Cuda::device_count()).unwrap_or(0);
         match self {

@@ -11,7 +11,7 @@ use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
 use crate::network::TensorSpec;
 
 /// Larger files hold no model of this network, which has 17 MB.
-const MOST_BYTES: u64 = 256 << 20;
+const MAX_BYTES: u64 = 256 << 20;
 
 /// Writes the values of `flat`, in the order of `layout`, with notes for the header.
 ///
@@ -63,7 +63,7 @@ pub fn read_safetensors(path: &Path, layout: &[TensorSpec]) -> Result<Vec<f32>, 
     let length = fs::metadata(path)
         .map_err(|source| unusable(path, source))?
         .len();
-    if length > MOST_BYTES {
+    if length > MAX_BYTES {
         let path = path.to_owned();
         return Err(WeightsError::TooLarge { path, length });
     }

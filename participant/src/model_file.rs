@@ -124,13 +124,13 @@ impl LatestModel {
 /// The model cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelFileError {
-    /// The tensors.
+    /// The tensors cannot be written.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// The card.
+    /// The card cannot be written.
     #[error("cannot write {}", path.display())]
     Card {
-        /// Where.
+        /// The path of the card.
         path: PathBuf,
         /// What the operating system says.
         source: io::Error,

@@ -21,32 +21,33 @@ use host::{
 use serde_json::json;
 use tokio::sync::mpsc;
 
-/// Runs one training: waits until all hospitals have joined, then goes through the rounds.
+/// Runs one training: waits until all hospitals have joined, then runs the rounds.
 ///
-/// Stop it with ctrl-c or SIGTERM: the hospitals are told, and keep the model of the last round.
+/// Flags override the settings file for this run. Stop the program with Ctrl-C or SIGTERM: it tells the hospitals, and they keep
+/// the model of the last complete round.
 #[derive(Args)]
 pub struct Serve {
     /// The settings file.
     #[arg(long, value_name = "FILE", default_value = "coordinator.toml")]
     config: PathBuf,
 
-    /// Listen at this UDP address instead.
+    /// The UDP address at which to listen.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
 
-    /// Train for so many rounds instead.
+    /// The number of learning rounds.
     #[arg(long)]
     rounds: Option<u32>,
 
-    /// Call the run so instead.
+    /// The name of the run.
     #[arg(long)]
     name: Option<String>,
 
-    /// Keep the records in this folder instead.
+    /// The folder for the records of the run.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
 
-    /// Set any key of the settings file, with its section: --set run.batch_size=16. May be given several times.
+    /// Set any key of the settings file, with its section, for example --set run.batch_size=16. May be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
 }

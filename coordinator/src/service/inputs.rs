@@ -51,7 +51,7 @@ pub(super) enum Input {
 
 /// What the owner tells a link's writer. The queue's end without a [`Outbound::Close`] means that the hospital does not read.
 pub(super) enum Outbound {
-    /// Send this.
+    /// Send this frame.
     Frame(Vec<u8>),
     /// Deliver what came before, then close.
     Close { code: CloseCode, reason: String },

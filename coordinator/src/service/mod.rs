@@ -246,7 +246,7 @@ impl Admission {
             // A hospital whose link was cut comes back before we know: it tries again until the old link is known to be lost. A
             // second participant under the same number never gets in.
             let reason = "this hospital is connected already: stop the other participant, or wait a few seconds if its connection was lost";
-            tracing::warn!(%hospital, %address, "refused a second connection of a hospital that is connected already");
+            tracing::warn!(%hospital, %address, "refused a second connection: this hospital is already connected");
             self.links.spawn(async move {
                 link.sender()
                     .close(CloseCode::Application(ALREADY_CONNECTED), reason)
@@ -288,26 +288,26 @@ impl Admission {
 pub enum ServiceError {
     /// A key that is another party's, or of another federation.
     #[error(
-        "the coordinator's {what} is not the one on the roster; both must come from one federation"
+        "the coordinator's {what} differs from the one in the roster; both must come from the same federation"
     )]
     NotOnRoster {
-        /// Which key.
+        /// Which of the coordinator's keys.
         what: &'static str,
     },
-    /// Certificates that do not serve.
+    /// A certificate or key that cannot be used.
     #[error("the coordinator's certificates cannot be used")]
     Certificate(#[from] CertificateError),
     /// A manifest that cannot be run.
     #[error("the run cannot be started: {0}")]
     Manifest(ManifestError),
-    /// No socket.
+    /// The address cannot be bound.
     #[error(
-        "cannot listen at {address}; is another coordinator running there? Choose another address with `listen` in the settings, or --listen"
+        "cannot listen at {address}; perhaps another coordinator is running there. Choose another address with the setting `listen` or with --listen"
     )]
     Listen {
         /// The address asked for.
         address: SocketAddr,
-        /// Why not.
+        /// Why the address cannot be bound.
         source: TransportError,
     },
     /// The records cannot be kept: a run that leaves no transcript is not continued.
@@ -320,7 +320,9 @@ pub enum ServiceError {
         reason: String,
     },
     /// Stopped from outside; the hospitals have been told.
-    #[error("stopped before the end of the run; the hospitals keep the model of the last round")]
+    #[error(
+        "stopped before the end of the run; the hospitals keep the model of the last complete round"
+    )]
     Stopped,
 }
 

@@ -83,13 +83,13 @@ impl Owner {
         }
     }
 
-    /// Drives the run to its end, then parts with the hospitals.
+    /// Drives the run to its end, then closes the connections to the hospitals.
     pub(super) async fn drive(mut self, mut queue: mpsc::Receiver<Input>) -> (Ending, Spent) {
         loop {
             // What has arrived counts before the time does: a sign of life that waited in the queue is one.
             for _ in 0..queue.len() {
                 if let Ok(input) = queue.try_recv() {
-                    self.take_or_stop(input);
+                    self.handle_or_stop(input);
                 }
             }
             self.let_time_pass();
@@ -98,7 +98,7 @@ impl Owner {
                 break;
             }
             if let Some(input) = self.next_input(&mut queue).await {
-                self.take_or_stop(input);
+                self.handle_or_stop(input);
             }
         }
         self.part(&mut queue).await;
@@ -131,10 +131,10 @@ impl Owner {
         Some(input.unwrap_or(Input::Stop))
     }
 
-    fn take_or_stop(&mut self, input: Input) {
+    fn handle_or_stop(&mut self, input: Input) {
         match input {
             Input::Stop => self.end(Ending::Stopped),
-            input => self.take(input),
+            input => self.handle(input),
         }
     }
 
@@ -150,7 +150,7 @@ impl Owner {
         }
     }
 
-    fn take(&mut self, input: Input) {
+    fn handle(&mut self, input: Input) {
         let now = self.now();
         match input {
             Input::Connected {
@@ -216,7 +216,7 @@ impl Owner {
                 Output::Send { to, message } => self.send(to, &message),
                 Output::Publish { name, bytes } => self.outcomes.publish(name, bytes),
                 Output::Retract { name } => self.outcomes.retract(&name),
-                Output::Event(event) => self.take_event(event),
+                Output::Event(event) => self.on_event(event),
             }
         }
     }
@@ -241,7 +241,7 @@ impl Owner {
         }
     }
 
-    fn take_event(&mut self, event: Event) {
+    fn on_event(&mut self, event: Event) {
         log(&event);
         self.record(|records| records.event(&event));
         match &event {
@@ -276,12 +276,12 @@ impl Owner {
         if let Some(records) = &mut self.records
             && let Err(error) = write(records)
         {
-            tracing::error!(%error, "the records cannot be kept");
+            tracing::error!(%error, "cannot write the records of the run");
             self.end(Ending::RecordsLost(error));
         }
     }
 
-    /// Says goodbye, and waits a bounded time until the links are closed.
+    /// Tells the hospitals how the run ended, and waits a bounded time until the links are closed.
     async fn part(&mut self, queue: &mut mpsc::Receiver<Input>) {
         let (code, reason) = match &self.ending {
             Some(Ending::Complete { .. }) => {
@@ -317,7 +317,7 @@ impl Owner {
         while !self.links.is_empty() {
             match timeout_at(end, queue.recv()).await {
                 Ok(Some(Input::Stop) | None) | Err(_) => return,
-                Ok(Some(input)) => self.take(input),
+                Ok(Some(input)) => self.handle(input),
             }
         }
     }
@@ -346,7 +346,7 @@ fn conditioning(spent: &mut Spent) -> &mut Duration {
     &mut spent.conditioning
 }
 
-/// What an operator follows a run by. Nothing here is secret: the coordinator knows no secret.
+/// The log by which an operator follows a run. Nothing in it is secret: the coordinator knows no secret.
 fn log(event: &Event) {
     let numbers = |ids: &[HospitalId]| ids.iter().map(|id| id.get()).collect::<Vec<_>>();
     match event {
@@ -380,7 +380,7 @@ fn log(event: &Event) {
             round,
             contributors,
         } => {
-            tracing::info!(%round, contributors = ?numbers(contributors), "added; waiting for the answers that open the sum");
+            tracing::info!(%round, contributors = ?numbers(contributors), "the sum is complete; waiting for the answers that open it");
         }
         Event::OutcomeOut {
             round,
@@ -394,26 +394,26 @@ fn log(event: &Event) {
                 purpose = purpose.name(),
                 %learning_round,
                 ?contributors,
-                "the outcome is out"
+                "the outcome can be downloaded"
             );
         }
         Event::Settled(entry) => tracing::info!(
             round = %entry.round,
             model_hash = entry.model_hash,
-            "settled"
+            "the round is settled: enough hospitals report the same model"
         ),
         Event::Abandoned {
             round,
             purpose,
             reason,
         } => {
-            tracing::warn!(%round, purpose = purpose.name(), reason, "gave a round up");
+            tracing::warn!(%round, purpose = purpose.name(), reason, "abandoned a round");
         }
         Event::Doubted { round, finding } => {
             tracing::warn!(%round, hospital = %finding.hospital(), "{finding}");
         }
         Event::Rejected { hospital, reason } => {
-            tracing::warn!(%hospital, reason, "did not accept a message")
+            tracing::warn!(%hospital, reason, "rejected a message")
         }
         Event::Complete {
             model_hash,

@@ -134,14 +134,14 @@ impl Records {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordsError {
     /// A file or folder.
-    #[error("cannot write {}; check that the folder of the setting `state` can be written and has room", path.display())]
+    #[error("cannot write {}; check that the state folder (setting `state`) is writable and its disk is not full", path.display())]
     File {
-        /// Which.
+        /// The file or folder that cannot be written.
         path: PathBuf,
         /// What the operating system says.
         source: io::Error,
     },
-    /// The database.
+    /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

@@ -30,9 +30,9 @@ pub struct RunSettings {
     pub local_epochs: u32,
     /// Slices in a training step.
     pub batch_size: u32,
-    /// Of AdamW.
+    /// Learning rate of AdamW.
     pub learning_rate: f64,
-    /// Of AdamW.
+    /// Weight decay of AdamW.
     pub weight_decay: f64,
     /// How far W follows its gradient in a round.
     pub conditioning_rate: f64,
@@ -89,7 +89,7 @@ impl Default for RunSettings {
     /// What `coordinator.toml` shows.
     fn default() -> Self {
         Self {
-            name: "trial".to_owned(),
+            name: "demo".to_owned(),
             task: Task::Binary,
             label_scheme: LabelScheme::AsWritten,
             conditioning: Conditioning::EncryptedHardened,

@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use coordinator::trial::Trial;
+use coordinator::demo::Demo;
 use crypto::sealed_sum::{DealerAnswer, UNLOCK_BYTES};
 use protocol::{
     HospitalId,
@@ -77,9 +77,9 @@ pub struct ScriptedHospital {
 }
 
 impl ScriptedHospital {
-    /// Hospital `id` of `trial`. All hospitals of a run share `uploads`, the number of updates uploaded.
+    /// Hospital `id` of `demo`. All hospitals of a run share `uploads`, the number of updates uploaded.
     pub fn new(
-        trial: &Trial,
+        demo: &Demo,
         id: u8,
         address: &str,
         script: Script,
@@ -88,9 +88,9 @@ impl ScriptedHospital {
         let id = hospital(id);
         Self {
             id,
-            key: trial.hospitals[&id].copy_signing_key(),
-            roster: Arc::clone(&trial.roster),
-            dialer: dialer(trial, id, address),
+            key: demo.hospitals[&id].copy_signing_key(),
+            roster: Arc::clone(&demo.roster),
+            dialer: dialer(demo, id, address),
             script,
             uploads,
             seen: Seen::default(),
@@ -390,11 +390,11 @@ pub fn hospital(id: u8) -> HospitalId {
     HospitalId::new(id).expect("in range")
 }
 
-/// Dials the coordinator of `trial` as hospital `id`.
-pub fn dialer(trial: &Trial, id: HospitalId, address: &str) -> Dialer {
-    let coordinator = KeyFingerprint::from(trial.roster.coordinator_tls_fingerprint());
-    let identity = trial.hospitals[&id].tls_identity().expect("a pair");
-    let authority = trial.trusted_authority().expect("a trust root");
+/// Dials the coordinator of `demo` as hospital `id`.
+pub fn dialer(demo: &Demo, id: HospitalId, address: &str) -> Dialer {
+    let coordinator = KeyFingerprint::from(demo.roster.coordinator_tls_fingerprint());
+    let identity = demo.hospitals[&id].tls_identity().expect("a pair");
+    let authority = demo.trusted_authority().expect("a trust root");
     let tls = ParticipantTls::new(&identity, &authority, coordinator).expect("a configuration");
     Dialer::new(address, "localhost", &tls, &Limits::default()).expect("a dialer")
 }

@@ -12,10 +12,10 @@ use super::series::{Times, median};
 /// What time is read from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Clock {
-    /// The time that passes: what a user waits.
+    /// The time that passes: what a user waits for.
     #[default]
     Wall,
-    /// The time that the measuring thread has the processor: the same on a quiet machine, and fair on a busy one.
+    /// The time for which the measuring thread has a processor.
     Processor,
 }
 

@@ -5,8 +5,8 @@ use model_data::{Contrast, IMAGE_SIDE, Volume};
 use super::PhantomPatient;
 use super::anatomy::Site;
 use super::lesions::LesionShare;
+use super::random_field::RandomField;
 use super::tissue::{Mixture, Tissue};
-use super::waves::Waves;
 
 impl PhantomPatient {
     /// The whole head: 128 x 128 x 48 voxels of 1.8 x 1.8 x 3 mm, the usual clinical grid at
@@ -50,8 +50,8 @@ impl PhantomPatient {
         let receiver = self.scanner.receiver(&table);
         // One stream for the bias field and one for each contrast's noise.
         let mut rng = self.noise.clone();
-        let bias = Waves::new(&mut rng, 5, [160.0, 320.0], self.scanner.bias);
-        let texture = Waves::new(&mut rng, 10, [5.0, 20.0], TEXTURE);
+        let bias = RandomField::new(&mut rng, 5, [160.0, 320.0], self.scanner.bias);
+        let texture = RandomField::new(&mut rng, 10, [5.0, 20.0], TEXTURE);
         rng.set_stream(rng.get_stream() + 1 + contrast as u64);
         let (mut sensitivity, mut grain) = ([0.0; IMAGE_SIDE], [0.0; IMAGE_SIDE]);
         let mut voxels = Vec::with_capacity(grid.voxels());

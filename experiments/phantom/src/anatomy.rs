@@ -19,17 +19,17 @@ use rand::{Rng, RngExt};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 
+use super::random_field::RandomField;
 use super::shapes::{ellipsoid, inside, length, outside, tube};
 use super::tissue::{Mixture, Tissue};
-use super::waves::Waves;
 
 /// A patient's head, built from random draws; the same draws give the same head.
 pub struct Anatomy {
     /// Displacement of a point before it is looked up, along x, y, z.
-    deformation: [Waves; 3],
-    folds: Waves,
-    sulcus_depth: Waves,
-    patches: Waves,
+    deformation: [RandomField; 3],
+    folds: RandomField,
+    sulcus_depth: RandomField,
+    patches: RandomField,
     /// Scale of the whole head along x, y, z.
     size: [f32; 3],
     /// Scale of the ventricles' radii.
@@ -61,15 +61,16 @@ impl Anatomy {
         let fat_mm = around(5.0, 0.7);
         let mut atlas = ChaCha8Rng::seed_from_u64(ATLAS_SEED);
         Self {
-            deformation: std::array::from_fn(|_| Waves::new(rng, 6, [90.0, 200.0], 1.1)),
-            folds: Waves::new(&mut atlas, 16, FOLD_MM, 0.9).and(Waves::new(rng, 10, FOLD_MM, 0.44)),
-            sulcus_depth: Waves::new(&mut atlas, 6, [25.0, 60.0], 4.5).and(Waves::new(
+            deformation: std::array::from_fn(|_| RandomField::new(rng, 6, [90.0, 200.0], 1.1)),
+            folds: RandomField::new(&mut atlas, 16, FOLD_MM, 0.9)
+                .and(RandomField::new(rng, 10, FOLD_MM, 0.44)),
+            sulcus_depth: RandomField::new(&mut atlas, 6, [25.0, 60.0], 4.5).and(RandomField::new(
                 rng,
                 4,
                 [25.0, 60.0],
                 2.2,
             )),
-            patches: Waves::new(rng, 12, [12.0, 40.0], 1.0),
+            patches: RandomField::new(rng, 12, [12.0, 40.0], 1.0),
             size,
             ventricles,
             sulcus_mm,

@@ -4,15 +4,15 @@ use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
 use super::anatomy::{Anatomy, Site};
+use super::random_field::RandomField;
 use super::shapes::length;
 use super::tissue::Tissue;
-use super::waves::Waves;
 
 /// All lesions of a patient, in the millimetres of [`Anatomy`].
 pub struct Lesions {
     lesions: Vec<Lesion>,
     /// Makes outlines irregular.
-    outline: Waves,
+    outline: RandomField,
 }
 
 /// One lesion: an ellipsoid with an irregular outline.
@@ -43,7 +43,7 @@ impl Lesions {
     /// fifth at the cortex, and the rest anywhere in between; the largest are periventricular.
     pub fn place(rng: &mut impl Rng, anatomy: &Anatomy, volumes_mm3: &[f64]) -> Self {
         let lattice = Lattice::new(anatomy);
-        let outline = Waves::new(rng, 12, [7.0, 18.0], 0.17);
+        let outline = RandomField::new(rng, 12, [7.0, 18.0], 0.17);
         let mut placed = Self {
             lesions: Vec::with_capacity(volumes_mm3.len()),
             outline,
@@ -395,7 +395,7 @@ mod tests {
             };
             let lesions = Lesions {
                 lesions: vec![lesion],
-                outline: Waves::new(&mut ChaCha8Rng::seed_from_u64(1), 1, [5.0, 9.0], 0.0),
+                outline: RandomField::new(&mut ChaCha8Rng::seed_from_u64(1), 1, [5.0, 9.0], 0.0),
             };
             let mut plane = vec![LesionShare::default(); 64 * 64];
             let mut filled = 0.0;

@@ -21,10 +21,10 @@ mod anatomy;
 mod clinical;
 mod lesions;
 pub mod ms60_tree;
+mod random_field;
 mod scanner;
 mod shapes;
 mod tissue;
-mod waves;
 
 use model_data::{Contrast, Edss, FEATURES, Patient, SliceChoice, axial_slices};
 use rand_chacha::ChaCha8Rng;

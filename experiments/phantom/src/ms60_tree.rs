@@ -59,7 +59,7 @@ pub fn write_phantom(
     Ok(folders)
 }
 
-/// A trial's folder may hold a note for people; a table or patients must not be there.
+/// A demo's folder may hold a note for people; a table or patients must not be there.
 fn check_free(folder: &Path) -> anyhow::Result<()> {
     let Ok(entries) = fs::read_dir(folder) else {
         return Ok(());
@@ -71,7 +71,7 @@ fn check_free(folder: &Path) -> anyhow::Result<()> {
         let name = name.to_string_lossy().to_lowercase();
         if name.starts_with("patient-") || name.ends_with(".xlsx") {
             bail!(
-                "{} has data already; choose another folder, or empty it",
+                "{} already has data in it; choose another folder, or empty it",
                 folder.display()
             );
         }

@@ -16,7 +16,7 @@ pub use self::{
     simulate::{ConditioningName, ProfileName, SimulateOptions, SplitName, TaskName, UpdatesName},
 };
 
-/// Runs experiments with the federation on this machine.
+/// Runs whole federations and single-site trainings on this machine, and measures them.
 #[derive(Parser)]
 #[command(name = "experiments", version, propagate_version = true)]
 pub struct Experiments {

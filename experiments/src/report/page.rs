@@ -36,7 +36,7 @@ pub fn html(
 
 fn headline(summary: &Summary) -> String {
     let insecure = if summary.updates == "plain" {
-        "<p class=\"warning\"><strong>INSECURE:</strong> updates were averaged in the clear, for comparison only.</p>"
+        "<p class=\"warning\"><strong>INSECURE:</strong> updates were averaged without encryption, for comparison only.</p>"
     } else {
         ""
     };
@@ -134,7 +134,7 @@ fn costs(summary: &Summary) -> String {
         if let (Some(bytes), Some(ratio)) = (bytes.bytes_per_hospital_round, bytes.ratio_to_f32) {
             let _ = write!(
                 section,
-                "<tr><th>{name}, a hospital and round</th><td>{:.2} MB</td><td>{ratio:.3} of the model in f32</td></tr>",
+                "<tr><th>{name}, per hospital and round</th><td>{:.2} MB</td><td>{ratio:.3} of the model in f32</td></tr>",
                 bytes / 1e6
             );
         }
@@ -156,13 +156,13 @@ fn costs(summary: &Summary) -> String {
     if let Some(words) = sums_in_words(summary) {
         let _ = write!(
             section,
-            "<p>Sums opened by the hospitals, against sums computed beside the protocol: {words}.</p>"
+            "<p>The sums that the hospitals opened, compared with sums computed outside the protocol: {words}.</p>"
         );
     }
     if let Some(error) = summary.conditioning.max_abs_error {
         let _ = write!(
             section,
-            "<p>Encrypted products are within {error:.1e} of those in the clear.</p>"
+            "<p>The largest error of an encrypted product against plaintext is {error:.1e}.</p>"
         );
     }
     if let Some(equal) = summary.agreement.model_hashes_equal {
@@ -178,7 +178,7 @@ fn costs(summary: &Summary) -> String {
 fn data(summary: &Summary, classes: &[&str], warnings: &[String]) -> String {
     let mut section = "<h2>Data</h2>".to_owned();
     if summary.data == "phantom" {
-        section += "<p>A phantom: heads and lesions made up from a seed. What is reached on it says nothing about patients.</p>";
+        section += "<p>A phantom: heads and lesions are generated from a seed. Results on it say nothing about real patients.</p>";
     }
     let _ = write!(
         section,

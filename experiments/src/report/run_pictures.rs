@@ -152,7 +152,7 @@ fn curves(test: &TestResult, classes: &[&str], leak: &str) -> Result<Vec<Picture
 
 /// Right and wrong ones as they come.
 fn some_slices(shown: &[ShownSlice], classes: &[&str]) -> Result<Picture, PictureError> {
-    let step = shown.len().div_ceil(MOST_SLICES).max(1);
+    let step = shown.len().div_ceil(MAX_SLICES).max(1);
     let some = shown.iter().step_by(step);
     let views: Vec<SliceView<'_>> = some.map(|slice| view(slice, classes)).collect();
     slices("grad-cam", "Some test slices", &views)
@@ -173,4 +173,4 @@ fn view<'a>(slice: &'a ShownSlice, classes: &[&str]) -> SliceView<'a> {
     }
 }
 
-const MOST_SLICES: usize = 12;
+const MAX_SLICES: usize = 12;

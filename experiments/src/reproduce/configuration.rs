@@ -125,13 +125,13 @@ impl Configuration {
             ];
             for (option, found, least, most) in sizes {
                 if !(least..=most).contains(&found) {
-                    bail!("{option} is {found}, choose a number from {least} to {most}");
+                    bail!("{option} is {found}; choose a number from {least} to {most}");
                 }
             }
             [configuration.patients, configuration.slices] = sizes.map(|size| Some(size.1));
         } else if let Some((option, _)) = given.iter().find(|(_, given)| given.is_some()) {
             bail!(
-                "{option} is for the phantom: every patient and slice of {} is taken; leave {option} out",
+                "{option} is only for the phantom; of {}, every patient and slice is used. Leave {option} out",
                 configuration.data
             );
         }
@@ -156,7 +156,7 @@ impl Configuration {
         let device = self.device.parse().and_then(DeviceChoice::resolve);
         device.with_context(|| {
             format!(
-                "the run computes on {}, which is not there: go on where it is, or begin anew with another --out and --device cpu",
+                "the run uses the device {}, which this machine does not have: continue on a machine that has it, or start a new run with another --out and --device cpu",
                 self.device
             )
         })
@@ -217,7 +217,7 @@ impl Configuration {
             return Ok(());
         }
         bail!(
-            "--resume: the run in the folder is another one: {}. Leave out the options to go on as it was, or choose another --out",
+            "--resume: the run in the folder has other options: {}. Leave these options out to continue it, or choose another --out",
             differences.join("; ")
         )
     }
@@ -241,7 +241,7 @@ pub fn balance_of(name: BalanceName) -> Balance {
 fn distinct<T: PartialEq>(option: &str, list: Vec<T>) -> anyhow::Result<Vec<T>> {
     let repeated = (1..list.len()).any(|place| list[..place].contains(&list[place]));
     if repeated {
-        bail!("{option} names something twice; name it once");
+        bail!("{option} names a value twice; name it once");
     }
     Ok(list)
 }

@@ -15,11 +15,11 @@ pub enum Block {
     Paragraph(String),
     /// Something that must not be overlooked.
     Warning(String),
-    /// Points.
+    /// A list of points.
     List(Vec<String>),
     /// Rows of cells; the first column names the row.
     Table {
-        /// Above it.
+        /// The line above the table.
         caption: String,
         /// Names of the columns.
         header: Vec<String>,
@@ -34,7 +34,7 @@ pub enum Block {
 pub struct Document {
     /// Of the whole.
     pub title: String,
-    /// In order.
+    /// In the order in which they are read.
     pub blocks: Vec<Block>,
 }
 

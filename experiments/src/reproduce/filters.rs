@@ -1,4 +1,4 @@
-//! Where the filters of a batch come from: CKKS products, or products in the clear, which are the oracle.
+//! Where the filters of a batch come from: CKKS products, or products in the clear, which are the plaintext reference.
 //!
 //! Both release what a vault releases (PROTOCOL.md 5.4, step 6): the product, rounded to a multiple of 2^-12, then
 //! clipped. What is decrypted differs from the product in the clear by about 2^-36 (`hardened`) or 2^-30 (`study`), so that both
@@ -151,9 +151,9 @@ impl FilterSource for Encrypted {
     ) -> Result<Vec<Filter>, Box<dyn Error + Send + Sync>> {
         let began = Instant::now();
         let weights = wide(weight);
-        if !weights.iter().all(|weight| weight.abs() <= LARGEST_WEIGHT) {
+        if !weights.iter().all(|weight| weight.abs() <= MAX_WEIGHT) {
             return Err(format!(
-                "W has left [-{LARGEST_WEIGHT}, {LARGEST_WEIGHT}], which the encryption has room for"
+                "W has left [-{MAX_WEIGHT}, {MAX_WEIGHT}], which the encryption has room for"
             )
             .into());
         }
@@ -242,7 +242,7 @@ fn gradient(features: &Features, patients: &[usize], filter_gradients: &[Filter]
 }
 
 /// What the projection of PROTOCOL.md 3.7 keeps W to.
-const LARGEST_WEIGHT: f64 = 16.0;
+const MAX_WEIGHT: f64 = 16.0;
 
 #[cfg(test)]
 mod tests {

@@ -19,11 +19,11 @@ use super::{
     cell::{Cell, CellEpoch, CellKey},
     configuration::{Configuration, task_of},
     document::Block,
+    findings::leak_mark,
     folder::Folder,
     models::{is_kept, read_model},
-    parts::Parts,
+    split_cohort::SplitCohort,
     training::{Source, architecture},
-    words::leak_mark,
 };
 use crate::{
     commands::{BalanceName, ModelName, SplitName, TaskName},
@@ -61,7 +61,7 @@ pub fn illustrations(
             blocks.push(Block::Pictures(group.roc()?));
             if let Some(kept) = group.kept(configuration) {
                 let looks = where_it_looks(patients, configuration, kept, folder)
-                    .with_context(|| format!("{}: pictures of where the model looks", kept.key))?;
+                    .with_context(|| format!("{}: cannot make the Grad-CAM pictures", kept.key))?;
                 blocks.push(Block::Pictures(vec![looks]));
             }
         }
@@ -231,7 +231,7 @@ fn where_it_looks(
 ) -> anyhow::Result<Picture> {
     let (key, architecture) = (&cell.key, architecture(&cell.key));
     let model = read_model(folder, key)?;
-    let parts = Parts::new(patients, key, configuration.cuts())?;
+    let parts = SplitCohort::new(patients, key, configuration.cuts())?;
     let task = task_of(key.task);
     let chosen = some_of_each_kind(cell);
     let samples: Vec<Sample> = chosen
@@ -297,17 +297,17 @@ fn some_of_each_kind(cell: &Cell) -> Vec<usize> {
         let kind = (prediction.label, prediction.class());
         kinds.entry(kind).or_default().push(place);
     }
-    let turns = MOST_SLICES.div_ceil(kinds.len().max(1));
+    let turns = MAX_SLICES.div_ceil(kinds.len().max(1));
     let spread = |kind: &Vec<usize>, turn: usize| {
         let shown = turns.min(kind.len());
         (turn < shown).then(|| kind[turn * kind.len() / shown])
     };
     let in_turn =
         (0..turns).flat_map(|turn| kinds.values().filter_map(move |kind| spread(kind, turn)));
-    in_turn.take(MOST_SLICES).collect()
+    in_turn.take(MAX_SLICES).collect()
 }
 
-const MOST_SLICES: usize = 12;
+const MAX_SLICES: usize = 12;
 const WHERE_IT_LOOKS: &str = "Beside each slice, where in it the evidence for the predicted class lies (Grad-CAM). Every map has a \
      scale of its own: heat cannot be compared between slices. The front of the head is up, the patient's right side is on the left. \
      Right and wrong slices are shown in turn, so their numbers say nothing of the accuracy.";

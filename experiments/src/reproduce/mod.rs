@@ -9,25 +9,25 @@
 //! Tables and pictures are made from the files of the cells and of the kept models alone, so a run that was interrupted and continued ends with the same bytes as one
 //! that was not.
 
-mod board;
 mod cell;
 mod cohort;
 mod configuration;
 mod document;
 mod filters;
+mod findings;
 mod folder;
 mod illustrations;
 mod models;
-mod parts;
 mod report;
 mod results;
 mod seeds;
 mod side_by_side;
+mod split_cohort;
 mod study;
 mod tables;
 mod training;
-mod words;
-mod work;
+mod training_jobs;
+mod training_progress;
 
 use std::path::PathBuf;
 
@@ -42,8 +42,8 @@ use self::{
     configuration::balance_of,
     folder::Folder,
     models::{is_kept, read_model},
-    parts::Parts,
     results::Results,
+    split_cohort::SplitCohort,
     tables::Tables,
 };
 use crate::{
@@ -76,7 +76,7 @@ pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
     let cohort = check(&patients, &configuration, &progress)?;
     folder.begin(&configuration, &cohort::fingerprint(&patients))?;
 
-    let todo: work::Todo = cells
+    let todo: training_jobs::Todo = cells
         .iter()
         .filter(|key| !is_done(&folder, &configuration, key, &progress))
         .map(|key| (*key, expected_samples(&cohort, key)))
@@ -91,7 +91,7 @@ pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
         cells.len() - todo.len(),
         jobs.min(todo.len().max(1))
     ));
-    work::work(
+    training_jobs::train_all(
         &todo,
         cells.len() - todo.len(),
         jobs,
@@ -110,7 +110,7 @@ pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
         })
         .collect::<anyhow::Result<_>>()?;
     let results = Results::new(&configuration, &finished, patients.len());
-    let notice = words::notice(&configuration);
+    let notice = findings::notice(&configuration);
     folder.write_json(
         "tables.json",
         &Tables::new(&configuration, &results, &notice),
@@ -170,7 +170,7 @@ fn check(
         if !first {
             continue;
         }
-        let parts = Parts::new(patients, &key, configuration.cuts())?;
+        let parts = SplitCohort::new(patients, &key, configuration.cuts())?;
         for remark in parts.remarks(model_task(key.task)) {
             progress.line(format!(
                 "{}, split by {}, seed {}: {remark}; scores are of the classes that occur",

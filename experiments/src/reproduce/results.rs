@@ -49,9 +49,9 @@ pub struct Difference {
     pub estimate: Estimate,
 }
 
-/// How the hybrid network compares with its oracle, over every pair of cells with the same seed.
+/// How the hybrid network compares with its plaintext reference, over every pair of cells with the same seed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct OracleComparison {
+pub struct ReferenceComparison {
     /// Pairs.
     pub pairs: usize,
     /// Of which every probability of every test slice is the same.
@@ -79,7 +79,7 @@ pub struct Results {
     /// Hybrid minus plain, over the training sets: what the clinical features are worth. Empty unless both were run.
     pub conditioning: Vec<Difference>,
     /// None unless both were run.
-    pub oracle: Option<OracleComparison>,
+    pub reference: Option<ReferenceComparison>,
 }
 
 impl Results {
@@ -121,7 +121,7 @@ impl Results {
                 },
                 |key| format!("{}, split by {}", key.task, key.split),
             ),
-            oracle: OracleComparison::new(cells, &rows),
+            reference: ReferenceComparison::new(cells, &rows),
             rows,
         }
     }
@@ -210,7 +210,7 @@ fn differences(
     names.into_iter().map(difference).collect()
 }
 
-impl OracleComparison {
+impl ReferenceComparison {
     fn new(cells: &[Cell], rows: &[Row]) -> Option<Self> {
         let mut comparison = Self::default();
         let partner = |key: CellKey| CellKey {
@@ -227,10 +227,10 @@ impl OracleComparison {
                 comparison.max_abs_error = comparison.max_abs_error.max(account.max_abs_error);
             }
             let wanted = partner(hybrid.key);
-            let Some(oracle) = cells.iter().find(|cell| cell.key == wanted) else {
+            let Some(reference) = cells.iter().find(|cell| cell.key == wanted) else {
                 continue;
             };
-            let (ours, theirs) = (hybrid.predictions(), oracle.predictions());
+            let (ours, theirs) = (hybrid.predictions(), reference.predictions());
             let classes = |predictions: &[Prediction]| -> Vec<usize> {
                 predictions.iter().map(Prediction::class).collect()
             };
@@ -247,9 +247,9 @@ impl OracleComparison {
         }
         for hybrid in rows.iter().filter(|row| row.key.model == ModelName::Hybrid) {
             let wanted = partner(hybrid.key);
-            let oracle = rows.iter().find(|row| row.key == wanted);
+            let reference = rows.iter().find(|row| row.key == wanted);
             let accuracy = |row: &Row| row.slice.scores.accuracy;
-            if let Some((ours, theirs)) = accuracy(hybrid).zip(oracle.and_then(accuracy)) {
+            if let Some((ours, theirs)) = accuracy(hybrid).zip(reference.and_then(accuracy)) {
                 comparison.largest_mean_accuracy_difference = (ours - theirs)
                     .abs()
                     .max(comparison.largest_mean_accuracy_difference);
@@ -384,38 +384,41 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_oracle_is_compared_pair_by_pair() {
+    fn the_plaintext_reference_is_compared_pair_by_pair() {
         let configuration = configuration();
         let mut cells = cells(&configuration);
-        let oracle = Results::new(&configuration, &cells, 20)
-            .oracle
+        let reference = Results::new(&configuration, &cells, 20)
+            .reference
             .expect("both ran");
         assert_eq!(
-            (oracle.pairs, oracle.identical, oracle.same_classes),
+            (reference.pairs, reference.identical, reference.same_classes),
             (8, 8, 8)
         );
-        assert_eq!((oracle.values, oracle.values_that_differ), (8 * 90, 8));
-        assert_eq!(oracle.max_abs_error, 2e-9);
+        assert_eq!(
+            (reference.values, reference.values_that_differ),
+            (8 * 90, 8)
+        );
+        assert_eq!(reference.max_abs_error, 2e-9);
         let hybrid = cells
             .iter_mut()
             .find(|cell| cell.key.model == ModelName::Hybrid);
         let slice = &mut hybrid.expect("one").test[19];
         slice.probabilities = vec![0.26, 0.74];
-        let oracle = Results::new(&configuration, &cells, 20)
-            .oracle
+        let reference = Results::new(&configuration, &cells, 20)
+            .reference
             .expect("both ran");
-        assert_eq!((oracle.identical, oracle.same_classes), (7, 8));
+        assert_eq!((reference.identical, reference.same_classes), (7, 8));
         let hybrid = cells
             .iter_mut()
             .find(|cell| cell.key.model == ModelName::Hybrid);
         hybrid.expect("one").test[19].probabilities = vec![0.9, 0.1];
-        let oracle = Results::new(&configuration, &cells, 20)
-            .oracle
+        let reference = Results::new(&configuration, &cells, 20)
+            .reference
             .expect("both ran");
-        assert_eq!((oracle.identical, oracle.same_classes), (7, 7));
-        assert!((oracle.largest_accuracy_difference - 0.05).abs() < 1e-12);
+        assert_eq!((reference.identical, reference.same_classes), (7, 7));
+        assert!((reference.largest_accuracy_difference - 0.05).abs() < 1e-12);
         // Of two repetitions.
-        assert!((oracle.largest_mean_accuracy_difference - 0.025).abs() < 1e-12);
+        assert!((reference.largest_mean_accuracy_difference - 0.025).abs() < 1e-12);
     }
 
     #[test]
@@ -433,7 +436,7 @@ pub(super) mod tests {
         only.test.retain(|slice| slice.label == 1);
         let results = Results::new(&configuration, &[only], 20);
         assert!(results.leaks.is_empty() && results.conditioning.is_empty());
-        assert_eq!(results.oracle, None);
+        assert_eq!(results.reference, None);
         let row = &results.rows[0];
         assert_eq!(
             (row.slice.scores.auroc, row.slice.intervals[5]),

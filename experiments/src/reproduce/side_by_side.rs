@@ -3,13 +3,13 @@
 use super::{
     configuration::{Configuration, balance_of, task_of},
     document::{Block, Document},
+    findings::{
+        ACCURACY, AUROC, F1, LEAK, PRECISION, RECALL, conditions, differences, leak_mark, notice,
+        of_conditioning, of_leak, of_reference, with_interval,
+    },
     results::{Estimate, Results, Row},
     study::{self, StudyFigures},
     tables::INTERVALS,
-    words::{
-        ACCURACY, AUROC, F1, LEAK, PRECISION, RECALL, conditions, differences, leak_mark, notice,
-        of_conditioning, of_leak, of_oracle, with_interval,
-    },
 };
 use crate::commands::{SplitName, TaskName};
 
@@ -51,9 +51,9 @@ pub fn document(
         let worth = results.conditioning.iter().map(of_conditioning);
         blocks.push(Block::List(worth.collect()));
     }
-    if let Some(oracle) = &results.oracle {
-        blocks.push(Block::Heading("Encrypted and in the clear".into()));
-        blocks.push(Block::Paragraph(of_oracle(oracle)));
+    if let Some(reference) = &results.reference {
+        blocks.push(Block::Heading("Encrypted and plaintext".into()));
+        blocks.push(Block::Paragraph(of_reference(reference)));
     }
     blocks.push(Block::Heading("Where the study contradicts itself".into()));
     blocks.push(Block::List(

@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oracle_is_not_in_the_study() {
+    fn the_plaintext_reference_is_not_in_the_study() {
         let of = |model| figures(TaskName::Binary, BalanceName::Smote, model);
         assert_eq!(of(ModelName::PlainConditioned), None);
         assert_eq!(

@@ -7,7 +7,7 @@ use serde_json::Number;
 
 use super::{
     configuration::Configuration,
-    results::{Difference, Estimate, OracleComparison, Results, Row},
+    results::{Difference, Estimate, ReferenceComparison, Results, Row},
     study::StudyFigures,
 };
 use crate::commands::{BalanceName, LabelsName, ModelName, ProfileName, SplitName, TaskName};
@@ -31,7 +31,9 @@ pub struct Tables<'a> {
     leak: Vec<TableDifference>,
     /// Hybrid minus plain.
     conditioning: Vec<TableDifference>,
-    oracle: Option<TableOracle>,
+    /// Hybrid beside its plaintext reference; the key of the file is older than the word.
+    #[serde(rename = "oracle")]
+    reference: Option<TableReference>,
     code_version: &'a str,
 }
 
@@ -84,7 +86,7 @@ struct TableDifference {
 }
 
 #[derive(Serialize)]
-struct TableOracle {
+struct TableReference {
     pairs: usize,
     identical: usize,
     same_classes: usize,
@@ -116,7 +118,7 @@ impl<'a> Tables<'a> {
             intervals: INTERVALS,
             leak: differences(&results.leaks),
             conditioning: differences(&results.conditioning),
-            oracle: results.oracle.map(table_oracle),
+            reference: results.reference.map(table_reference),
             code_version: &configuration.code_version,
         }
     }
@@ -181,16 +183,16 @@ fn difference(difference: &Difference) -> TableDifference {
     }
 }
 
-fn table_oracle(oracle: OracleComparison) -> TableOracle {
-    TableOracle {
-        pairs: oracle.pairs,
-        identical: oracle.identical,
-        same_classes: oracle.same_classes,
-        largest_accuracy_difference: oracle.largest_accuracy_difference,
-        largest_mean_accuracy_difference: oracle.largest_mean_accuracy_difference,
-        values: oracle.values,
-        values_that_differ: oracle.values_that_differ,
-        max_abs_error: oracle.max_abs_error,
+fn table_reference(reference: ReferenceComparison) -> TableReference {
+    TableReference {
+        pairs: reference.pairs,
+        identical: reference.identical,
+        same_classes: reference.same_classes,
+        largest_accuracy_difference: reference.largest_accuracy_difference,
+        largest_mean_accuracy_difference: reference.largest_mean_accuracy_difference,
+        values: reference.values,
+        values_that_differ: reference.values_that_differ,
+        max_abs_error: reference.max_abs_error,
     }
 }
 

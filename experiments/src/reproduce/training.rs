@@ -18,8 +18,8 @@ use super::{
     cell::{Cell, CellConditioning, CellEpoch, CellKey, TestSlice},
     configuration::{Configuration, balance_of, task_of},
     filters::{Encrypted, InTheClear},
-    parts::Parts,
     seeds::{balance_seed, encryption_seed, initial_seed, training_seed},
+    split_cohort::SplitCohort,
 };
 use crate::commands::{ModelName, ProfileName};
 
@@ -43,7 +43,7 @@ pub enum Source {
 
 impl Source {
     /// The source of a network's filters.
-    pub fn new(key: &CellKey, profile: ProfileName, parts: &Parts) -> Self {
+    pub fn new(key: &CellKey, profile: ProfileName, parts: &SplitCohort) -> Self {
         let features = || parts.features.clone();
         match key.model {
             ModelName::Hybrid => Self::Encrypted(Box::new(Encrypted::new(
@@ -85,7 +85,7 @@ pub fn train(
     progress: &mut dyn FnMut(usize, usize),
 ) -> anyhow::Result<Trained> {
     let began = Instant::now();
-    let parts = Parts::new(patients, key, configuration.cuts())?;
+    let parts = SplitCohort::new(patients, key, configuration.cuts())?;
     let task = task_of(key.task);
     let dataset = |samples: &[Sample]| {
         Dataset::new(patients, samples, |patient| {
@@ -220,7 +220,7 @@ mod tests {
         }
     }
 
-    /// The oracle: with the same weights the logits of a forward pass differ by at most 1e-6.
+    /// The plaintext reference: with the same weights the logits of a forward pass differ by at most 1e-6.
     #[test]
     fn the_same_weights_give_the_same_logits_encrypted_and_in_the_clear() {
         let patients = cohort();
@@ -228,7 +228,8 @@ mod tests {
             let configuration = configuration(profile);
             let probabilities = |model| {
                 let key = key(model);
-                let parts = Parts::new(&patients, &key, configuration.cuts()).expect("splits");
+                let parts =
+                    SplitCohort::new(&patients, &key, configuration.cuts()).expect("splits");
                 let everything: Vec<Sample> =
                     [parts.split.train.clone(), parts.split.test.clone()].concat();
                 let data = Dataset::new(&patients, &everything, |patient| {
@@ -249,7 +250,8 @@ mod tests {
     }
 
     #[test]
-    fn a_hardened_training_predicts_what_the_oracle_does_and_the_plain_network_otherwise() {
+    fn a_hardened_training_predicts_what_the_plaintext_reference_does_and_the_plain_network_otherwise()
+     {
         let patients = cohort();
         let configuration = configuration(ProfileName::Hardened);
         let cell = |model| {
@@ -257,21 +259,21 @@ mod tests {
                 .expect("trains")
                 .cell
         };
-        let [hybrid, oracle, plain] = [
+        let [hybrid, reference, plain] = [
             ModelName::Hybrid,
             ModelName::PlainConditioned,
             ModelName::Plain,
         ]
         .map(cell);
-        assert!(hybrid.test == oracle.test, "the same predictions");
-        assert_eq!(hybrid.epochs, oracle.epochs);
+        assert!(hybrid.test == reference.test, "the same predictions");
+        assert_eq!(hybrid.epochs, reference.epochs);
         assert!(hybrid.test != plain.test);
         let account = hybrid.conditioning.expect("conditioned");
         assert_eq!(account.values_that_differ, 0);
         // A product before each batch, one for each validation, one for the test.
         assert_eq!(account.products, 3 * (34_u64.div_ceil(32) + 1) + 1);
         assert!(account.max_abs_error > 0.0 && account.max_abs_error < 1e-9);
-        assert_eq!(oracle.conditioning.expect("conditioned").products, 0);
+        assert_eq!(reference.conditioning.expect("conditioned").products, 0);
         assert_eq!(plain.conditioning, None);
     }
 
@@ -284,7 +286,7 @@ mod tests {
         let key = key(ModelName::Plain);
         let Trained { cell, model } =
             train(&patients, &configuration, &key, &mut progress).expect("trains");
-        let parts = Parts::new(&patients, &key, configuration.cuts()).expect("splits");
+        let parts = SplitCohort::new(&patients, &key, configuration.cuts()).expect("splits");
         assert_eq!(cell.train_counts, parts.counts(&parts.split.train));
         assert_eq!(cell.train_counts.iter().sum::<u64>(), 34);
         let tested: Vec<Sample> = cell

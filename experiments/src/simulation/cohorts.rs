@@ -68,7 +68,7 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
         .collect();
     let scores = patients.iter().map(|patient| patient.edss);
     task.require_every_class(scores, plan.labels().cuts()).context(
-        "nothing can learn a class that nobody has: choose the other --task or --labels, or more or other patients",
+        "no model can learn a class without patients: choose another --task or --labels, or more or other patients",
     )?;
     let scanners: Option<Vec<usize>> = match &plan.source {
         DataSource::Phantom { .. } => Some((0..patients.len()).map(phantom::scanner).collect()),

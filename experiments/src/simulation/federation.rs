@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::D
 use anyhow::{Context, anyhow, bail};
 use coordinator::machine::Event;
 use coordinator::{
+    demo::{Demo, Place},
     service::{RunReport, Service},
-    trial::{Place, Trial},
 };
 use crypto::{
     hash::SecretKey32,
@@ -92,9 +92,9 @@ async fn run_all(
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         server_names: vec![SERVER_NAME.to_owned()],
     };
-    let trial = Trial::generate(plan.hospitals, place)?;
+    let demo = Demo::generate(plan.hospitals, place)?;
     let limits = limits(plan);
-    let mut config = trial.service_config(&plan.run, None)?;
+    let mut config = demo.service_config(&plan.run, None)?;
     config.limits = limits.clone();
     let service = Service::bind(config)?;
     let address = service.local_address();
@@ -112,7 +112,7 @@ async fn run_all(
 
     let setting = Setting {
         plan,
-        trial: &trial,
+        demo: &demo,
         address,
         limits,
         recordings,
@@ -159,7 +159,7 @@ async fn to_the_end(
                     if let Ok(report) = timeout(LAST_WORD, &mut service).await {
                         report?;
                     }
-                    return Err(error).with_context(|| format!("hospital {id} cannot go on"));
+                    return Err(error).with_context(|| format!("hospital {id} failed"));
                 }
             },
         }
@@ -176,7 +176,7 @@ async fn to_the_end(
     };
     timeout(LAST_HOSPITALS, rest)
         .await
-        .context("a hospital has not heard that the run is over")??;
+        .context("a hospital did not learn that the run is over")??;
     Ok((report, costs))
 }
 
@@ -226,7 +226,7 @@ async fn follow_hospital(
 /// What all participants share.
 struct Setting<'a> {
     plan: &'a Plan,
-    trial: &'a Trial,
+    demo: &'a Demo,
     address: SocketAddr,
     limits: Limits,
     recordings: &'a Recordings,
@@ -244,20 +244,20 @@ impl Setting<'_> {
     ) -> anyhow::Result<Participant<SqliteJournal>> {
         let id = parts.id;
         let party = self
-            .trial
+            .demo
             .hospitals
             .get(&id)
             .ok_or_else(|| anyhow!("is not in the federation"))?;
-        let coordinator = KeyFingerprint::from(self.trial.roster.coordinator_tls_fingerprint());
+        let coordinator = KeyFingerprint::from(self.demo.roster.coordinator_tls_fingerprint());
         let tls = ParticipantTls::new(
             &party.tls_identity()?,
-            &self.trial.trusted_authority()?,
+            &self.demo.trusted_authority()?,
             coordinator,
         )?;
         let identity = VaultIdentity {
             id,
             key: party.copy_signing_key(),
-            roster: Arc::clone(&self.trial.roster),
+            roster: Arc::clone(&self.demo.roster),
         };
         let journal = journal(&folder.join(format!("hospital-{id}")))?;
         let trainer = Box::new(CnnTrainer::new(parts.images, self.plan.device));

@@ -1,4 +1,4 @@
-//! The filters that a common model means for patients whose features are known: what only the oracle and the test at the end do
+//! The filters that a common model means for patients whose features are known: what only the plaintext reference and the test at the end do
 //! outside a vault.
 
 use crypto::sealed_sum::HospitalId;

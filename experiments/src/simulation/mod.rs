@@ -5,8 +5,8 @@
 //!                                                     '-> plain updates (INSECURE, to compare) -------'
 //! ```
 
-mod beside;
 mod cohorts;
+mod expected_sums;
 mod fault_plan;
 mod federation;
 mod filters;
@@ -75,8 +75,9 @@ pub fn simulate(options: &SimulateOptions) -> anyhow::Result<()> {
         progress.line(remark);
     }
     if plan.updates == UpdatesName::Plain {
-        progress
-            .line("INSECURE: --updates plain averages updates in the clear, for comparison only");
+        progress.line(
+            "INSECURE: --updates plain averages updates without encryption, for comparison only",
+        );
     }
     let output = Output::new(&plan.out)?;
     let mut cohorts = cohorts::cohorts(&plan, &progress)?;
@@ -155,7 +156,7 @@ fn train(
             let finished = federation::run(plan, parts, &recordings, observer, &output.vaults());
             progress.clear();
             RunResult::of_sealed(finished?, usize::from(plan.hospitals))
-                .context("no hospital has opened a sum")?
+                .context("no hospital opened a sum")?
         }
         UpdatesName::Plain => {
             let images = parts

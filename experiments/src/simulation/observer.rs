@@ -124,7 +124,9 @@ impl Observer {
                     }
                 }
                 // Messages of a round that went on without a hospital that was away: said, and done with.
-                VaultEvent::Refused { reason } => tracing::info!(hospital = %id, reason, "refused"),
+                VaultEvent::Refused { reason } => {
+                    tracing::info!(hospital = %id, reason, "refused a message of the coordinator")
+                }
             },
         }
     }

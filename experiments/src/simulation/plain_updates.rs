@@ -24,7 +24,7 @@ use protocol::{
 };
 
 use super::{
-    beside,
+    expected_sums,
     filters::{filters, model_for_trainer},
     history::History,
     observer::round_line,
@@ -97,7 +97,7 @@ pub fn run(
             .into_iter()
             .filter(|(id, _)| plan.faults.contributes(*id, round));
         let (contributors, changes): (Vec<HospitalId>, Vec<Vec<f64>>) = contributing.unzip();
-        model.apply_mean(&beside::mean(&changes), contributors.len());
+        model.apply_mean(&expected_sums::mean(&changes), contributors.len());
         history.updated(
             round,
             contributors.iter().map(|id| id.get()).collect(),
@@ -107,7 +107,7 @@ pub fn run(
             hospital.evaluate(manifest, &model)
         })?;
         let lists = counters.iter().map(|(_, counters)| Some(counters.clone()));
-        let sum = beside::add_counters(lists);
+        let sum = expected_sums::add_counters(lists);
         history.evaluated(
             round,
             manifest.task,
@@ -159,7 +159,12 @@ impl PlainHospital {
         progress.hospital(id, Phase::Waiting);
         self.training = (update.loss, update.batches);
         self.training_secs += began.elapsed().as_secs_f64();
-        Ok(beside::change(manifest, model, &update, &self.features))
+        Ok(expected_sums::change(
+            manifest,
+            model,
+            &update,
+            &self.features,
+        ))
     }
 
     /// The counters of the manifest's evaluation.
@@ -216,7 +221,7 @@ fn in_parallel<T: Send>(
                     id,
                     result
                         .map_err(|reason| anyhow!(reason))
-                        .with_context(|| format!("hospital {id} cannot go on"))?,
+                        .with_context(|| format!("hospital {id} failed"))?,
                 ))
             })
             .collect()
@@ -228,7 +233,7 @@ fn statistics(
     records: &BTreeMap<HospitalId, ClinicalRecords>,
 ) -> anyhow::Result<Statistics> {
     let own = records.values();
-    let sums = beside::add_counters(own.map(|records| Some(own_counters(records).write())))
+    let sums = expected_sums::add_counters(own.map(|records| Some(own_counters(records).write())))
         .context("there is no hospital")?;
     Ok(Statistics::from(&StatsCounters::read(
         manifest.task,

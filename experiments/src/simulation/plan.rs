@@ -88,8 +88,8 @@ impl Plan {
             });
         }
         let counts = [
-            ("--rounds", options.rounds, MOST_ROUNDS),
-            ("--local-epochs", options.local_epochs, MOST_LOCAL_EPOCHS),
+            ("--rounds", options.rounds, MAX_ROUNDS),
+            ("--local-epochs", options.local_epochs, MAX_LOCAL_EPOCHS),
             ("--round-timeout-secs", options.round_timeout_secs, 86_400),
         ];
         for (option, found, most) in counts {
@@ -346,7 +346,7 @@ fn utc_stamp(unix_seconds: u64) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// A number outside its range.
-    #[error("{option} is {found}, choose a number from {least} to {most}")]
+    #[error("{option} is {found}; choose a number from {least} to {most}")]
     OutOfRange {
         /// Which option.
         option: &'static str,
@@ -392,8 +392,8 @@ pub enum PlanError {
 }
 
 /// What a vault's default policy accepts.
-const MOST_ROUNDS: u32 = 1000;
-const MOST_LOCAL_EPOCHS: u32 = 100;
+const MAX_ROUNDS: u32 = 1000;
+const MAX_LOCAL_EPOCHS: u32 = 100;
 
 #[cfg(test)]
 mod tests {

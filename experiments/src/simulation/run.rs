@@ -1,4 +1,4 @@
-//! What a run gave, sealed or in the clear.
+//! The results of a run, with sealed or with plain updates.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use participant::vault::conditioning::ConditionedWeights;
 use protocol::common_model::CommonModel;
 
 use super::{
-    beside::MeanError, federation::Finished, history::RoundRecord, plain_updates::PlainRun,
+    expected_sums::MeanError, federation::Finished, history::RoundRecord, plain_updates::PlainRun,
     seconds::Seconds,
 };
 

@@ -17,7 +17,7 @@ use protocol::{
 };
 
 use super::{
-    beside::{ExpectedUpdate, MeanError, add_counters, change},
+    expected_sums::{ExpectedUpdate, MeanError, add_counters, change},
     recorder::Recordings,
 };
 

@@ -284,7 +284,8 @@ fn peak_rss_bytes() -> Option<u64> {
 
 /// The lines of `metrics.jsonl`.
 pub fn metrics_lines(run: &RunResult) -> Vec<MetricsLine<'_>> {
-    let of = |map: &BTreeMap<u32, super::beside::MeanError>, round: u32| map.get(&round).copied();
+    let of =
+        |map: &BTreeMap<u32, super::expected_sums::MeanError>, round: u32| map.get(&round).copied();
     run.history
         .iter()
         .map(|round| {

@@ -30,7 +30,7 @@ pub fn read(settings: &Settings) -> anyhow::Result<(ClinicalTable, ImageSet)> {
     tracing::info!(
         patients = cohort.patients.len(),
         slices,
-        "the data set is read"
+        "the data set has been read"
     );
     warn_of_what_cannot_be_learnt(&cohort);
     let plan = SplitPlan {
@@ -57,7 +57,10 @@ fn log(report: &LoadReport) {
         tracing::warn!("left out: {row}");
     }
     for folder in &report.images_without_row {
-        tracing::warn!("left out: {}: no row in the table", folder.display());
+        tracing::warn!(
+            "left out: {}: the table has no row for it",
+            folder.display()
+        );
     }
     for warning in &report.warnings {
         tracing::warn!("{warning}");
@@ -70,7 +73,7 @@ fn log(report: &LoadReport) {
         bad_files = report.bad_files.len(),
         scans_from_cache = report.cached,
         damaged_cache_entries = report.damaged_cache_entries,
-        "the clinical table is read"
+        "the clinical table has been read"
     );
 }
 
@@ -80,7 +83,9 @@ fn warn_of_what_cannot_be_learnt(Cohort { patients, report }: &Cohort) {
         let scores = patients.iter().map(|patient| patient.edss);
         for scheme in LabelScheme::ALL {
             if let Err(empty) = task.require_every_class(scores.clone(), scheme.cuts()) {
-                tracing::warn!("labels {scheme}: {empty}: only other hospitals can teach it");
+                tracing::warn!(
+                    "labels {scheme}: {empty}: the model can learn this class only from other hospitals"
+                );
             }
         }
     }
@@ -90,7 +95,9 @@ fn warn_of_what_cannot_be_learnt(Cohort { patients, report }: &Cohort) {
             .all(|patient| patient.features[place].is_none())
         {
             let name = report.feature_name(place);
-            tracing::warn!("no patient has the feature {name}: the federation's mean is taken");
+            tracing::warn!(
+                "no patient has a value of the feature {name}: the mean over the federation is used"
+            );
         }
     }
 }

@@ -86,7 +86,9 @@ pub trait Journal: Send {
 
 /// The journal cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("the vault's journal {place}: {reason}; free space or mend the file, then start again")]
+#[error(
+    "cannot use the vault's journal {place}: {reason}; free disk space or repair the file, then start again"
+)]
 pub struct JournalError {
     /// Which journal.
     pub place: String,

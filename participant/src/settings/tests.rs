@@ -81,7 +81,7 @@ fn the_number_has_no_default() {
 }
 
 #[test]
-fn what_a_trial_writes_is_read() {
+fn what_a_demo_writes_is_read() {
     let hospital = HospitalId::new(3).expect("in range");
     let (folder, path) = file(&participant_file(
         hospital,

@@ -37,7 +37,7 @@ pub struct LearningChart<'a> {
 /// Where the vertical axis, which begins at 0, ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scale {
-    /// At 1.
+    /// At 1, for a share.
     Share,
     /// At a round number above all values.
     Data,
@@ -80,7 +80,7 @@ impl Spread {
 }
 
 impl LearningChart<'_> {
-    /// Draws it.
+    /// Draws the picture.
     ///
     /// # Errors
     /// What the plotting library says.
@@ -132,7 +132,7 @@ impl LearningChart<'_> {
             for (place, curve) in self.curves.iter().enumerate() {
                 draw_line(&mut chart, line_style(place), &curve.points)?;
             }
-            let every = steps.div_ceil(MOST_MARKS).max(1);
+            let every = steps.div_ceil(MAX_MARKS).max(1);
             let mut ends = Vec::new();
             for (place, curve) in self.curves.iter().enumerate() {
                 for (step, spread) in known(&curve.points).filter(|(step, _)| step % every == 0) {
@@ -294,7 +294,7 @@ const MARGIN: i32 = 24;
 /// The plot ends here; the names of the curves stand to its right.
 const NAMES_BEGIN: i32 = 940;
 /// On a curve.
-const MOST_MARKS: usize = 16;
+const MAX_MARKS: usize = 16;
 
 #[cfg(test)]
 mod tests {

@@ -64,7 +64,7 @@ pub enum PictureError {
     /// The plotting library could not draw it.
     #[error("cannot draw the picture {picture}: {reason}")]
     Drawing {
-        /// Its name.
+        /// The name of the picture.
         picture: String,
         /// In the library's words.
         reason: String,
@@ -72,7 +72,7 @@ pub enum PictureError {
     /// It could not be turned into pixels.
     #[error("cannot make {picture}.png: {reason}")]
     Png {
-        /// Its name.
+        /// The name of the picture.
         picture: String,
         /// In the library's words.
         reason: String,
@@ -82,9 +82,9 @@ pub enum PictureError {
     Pixels {
         /// Pixels in a row.
         width: u32,
-        /// Rows.
+        /// Pixels in a column.
         height: u32,
-        /// Pixels given.
+        /// The number of pixels given.
         found: usize,
     },
 }

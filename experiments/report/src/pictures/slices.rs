@@ -146,7 +146,7 @@ fn blend(grey: [u8; 3], value: f32) -> [u8; 3] {
     };
     let colour = ViridisRGB.get_color(value);
     let colour = [colour.0, colour.1, colour.2];
-    let opacity = MOST_OPAQUE * value.sqrt();
+    let opacity = MAX_OPAQUE * value.sqrt();
     std::array::from_fn(|channel| {
         let (under, over) = (f32::from(grey[channel]), f32::from(colour[channel]));
         (under + (over - under) * opacity).round() as u8
@@ -200,7 +200,7 @@ const LINE: i32 = 34;
 /// Pixels of the overlay for a voxel.
 const FINER: usize = 2;
 const CONTOUR: f32 = 0.5;
-const MOST_OPAQUE: f32 = 0.65;
+const MAX_OPAQUE: f32 = 0.65;
 
 #[cfg(test)]
 mod tests {

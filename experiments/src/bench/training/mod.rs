@@ -98,7 +98,7 @@ impl TrainingBench {
         let device = self.device.resolve()?;
         ensure!(
             self.clock == Clock::Wall || device == Device::CPU,
-            "--clock processor does not see what a GPU does: leave it out"
+            "--clock processor does not measure the work of a GPU: leave it out"
         );
         let single = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
         let result = single.install(|| self.measure(device))?;

@@ -9,8 +9,8 @@ use model_data::{
 use super::{cell::CellKey, filters::Features, seeds::split_seed};
 use crate::{commands::SplitName, simulation::model_task};
 
-/// See the module.
-pub struct Parts {
+/// The patients of one cell, split into training, validation and test.
+pub struct SplitCohort {
     /// Training, validation and test.
     pub split: Split,
     /// Class of every patient.
@@ -21,7 +21,7 @@ pub struct Parts {
     slices: Vec<usize>,
 }
 
-impl Parts {
+impl SplitCohort {
     /// Cuts the patients.
     ///
     /// # Errors
@@ -204,7 +204,7 @@ mod tests {
     }
 
     fn refusal(scores: &[f64], task: TaskName, split: SplitName) -> String {
-        let refused = Parts::new(&cohort(scores), &key(task, split), Cuts::AS_WRITTEN);
+        let refused = SplitCohort::new(&cohort(scores), &key(task, split), Cuts::AS_WRITTEN);
         format!("{:#}", refused.map(|_| ()).expect_err("refused"))
     }
 
@@ -228,7 +228,8 @@ mod tests {
             assert!(refusal.contains(part), "{refusal}");
         }
         let by_slice = key(TaskName::Binary, SplitName::Slice);
-        let parts = Parts::new(&cohort(&scores), &by_slice, Cuts::AS_WRITTEN).expect("splits");
+        let parts =
+            SplitCohort::new(&cohort(&scores), &by_slice, Cuts::AS_WRITTEN).expect("splits");
         assert_eq!(parts.cohort_counts(), [18, 6]);
         let whole: Vec<u64> = [
             &parts.split.train,
@@ -248,7 +249,7 @@ mod tests {
         scores.extend([3.0; 20]);
         scores.extend([5.0; 3]);
         let key = key(TaskName::Multiclass, SplitName::Patient);
-        let parts = Parts::new(&cohort(&scores), &key, Cuts::AS_WRITTEN).expect("splits");
+        let parts = SplitCohort::new(&cohort(&scores), &key, Cuts::AS_WRITTEN).expect("splits");
         let remarks = parts.remarks(Task::Multiclass);
         let absent = [&parts.split.validation, &parts.split.test]
             .into_iter()

@@ -9,12 +9,12 @@ use anyhow::Context;
 use model_data::Patient;
 
 use super::{
-    board::Board,
     cell::{Cell, CellKey},
     configuration::Configuration,
     folder::Folder,
     models::keep_model,
     training::{Trained, train},
+    training_progress::TrainingProgress,
 };
 use crate::simulation::Progress;
 
@@ -25,7 +25,7 @@ pub type Todo = Vec<(CellKey, u64)>;
 ///
 /// # Errors
 /// The first training that failed, or a file that cannot be written: no further one is begun.
-pub fn work(
+pub fn train_all(
     todo: &Todo,
     done_before: usize,
     jobs: usize,
@@ -39,13 +39,13 @@ pub fn work(
     }
     let jobs = jobs.clamp(1, todo.len());
     let samples = todo.iter().map(|(_, samples)| samples).sum();
-    let board = Board::new(progress, jobs, done_before, todo.len(), samples);
+    let shown = TrainingProgress::new(progress, jobs, done_before, todo.len(), samples);
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let failure = Mutex::new(None);
     let run = |job: usize, key: &CellKey, samples: u64| -> anyhow::Result<Cell> {
         let mut progress = |done: usize, total: usize| {
-            board.under_way(job, samples, done as f64 / total.max(1) as f64);
+            shown.under_way(job, samples, done as f64 / total.max(1) as f64);
         };
         let Trained { cell, model } = train(patients, configuration, key, &mut progress)?;
         keep_model(folder, configuration, key, &model)?;
@@ -59,7 +59,7 @@ pub fn work(
                 return;
             };
             match run(job, key, *samples) {
-                Ok(cell) => board.ended(job, *samples, key, &cell),
+                Ok(cell) => shown.ended(job, *samples, key, &cell),
                 Err(error) => {
                     failed.store(true, Ordering::Relaxed);
                     let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +77,7 @@ pub fn work(
     match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         None => Ok(()),
         Some(error) => Err(error).context(
-            "a training failed; those that ended are kept, and --resume goes on from them",
+            "a training failed; the finished trainings are kept, and --resume continues from them",
         ),
     }
 }

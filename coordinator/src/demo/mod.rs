@@ -1,7 +1,7 @@
-//! A federation to try out on one machine: every party's keys, certificates and settings, made in one place.
+//! A federation for a demonstration on one machine: every party's keys, certificates and settings, made in one place.
 //!
-//! In earnest nobody holds more than one party's secrets: each hospital makes its own keys and signs the roster itself. Here
-//! one process makes them all, for [`Trial::write`] to lay out as folders, or for a simulation to hand on in memory.
+//! In production nobody holds more than one party's secrets: each hospital makes its own keys and signs the roster itself. Here
+//! one process makes them all, for [`Demo::write`] to lay out as folders, or for a simulation to hand on in memory.
 
 mod folders;
 
@@ -23,7 +23,7 @@ pub use self::folders::FolderError;
 use crate::{service::ServiceConfig, settings::RunSettings};
 
 /// All parties of a federation, with all their secrets.
-pub struct Trial {
+pub struct Demo {
     /// Signed by every hospital.
     pub roster_file: RosterFile,
     /// The same, checked.
@@ -47,7 +47,7 @@ pub struct Party {
     pub tls: IssuedCertificate,
 }
 
-/// Where the coordinator of a trial listens, and under which names hospitals find it.
+/// Where the coordinator of a demo federation listens, and under which names hospitals find it.
 #[derive(Clone, Debug)]
 pub struct Place {
     /// The UDP address it binds.
@@ -56,19 +56,19 @@ pub struct Place {
     pub server_names: Vec<String>,
 }
 
-impl Trial {
+impl Demo {
     /// Makes a federation of `hospitals` hospitals, numbered from 1, with fresh keys from the operating system.
     ///
     /// # Errors
-    /// [`TrialError`] when there are too few or too many hospitals, or `place` names something that no certificate can.
+    /// [`DemoError`] when there are too few or too many hospitals, or `place` names something that no certificate can.
     ///
     /// # Panics
     /// If the operating system gives no randomness.
-    pub fn generate(hospitals: u8, place: Place) -> Result<Self, TrialError> {
+    pub fn generate(hospitals: u8, place: Place) -> Result<Self, DemoError> {
         if !(2..=MAX_HOSPITALS).contains(&usize::from(hospitals)) {
-            return Err(TrialError::Size { found: hospitals });
+            return Err(DemoError::Size { found: hospitals });
         }
-        let authority = Authority::generate("myelin trial")?;
+        let authority = Authority::generate("myelin demo")?;
         let coordinator = Party::new(authority.issue_coordinator(&place.server_names)?);
         let operator_key = SigningKey::generate(&mut UnwrapErr(SysRng));
         let hospitals = (1..=hospitals)
@@ -87,7 +87,7 @@ impl Trial {
         })
     }
 
-    /// Where the coordinator of this trial listens.
+    /// Where the coordinator of this federation listens.
     pub fn place(&self) -> &Place {
         &self.place
     }
@@ -193,19 +193,19 @@ fn signed_roster(
     Ok(file)
 }
 
-/// Why no trial can be made.
+/// Why a demo federation cannot be made.
 #[derive(Debug, thiserror::Error)]
-pub enum TrialError {
+pub enum DemoError {
     /// Too few or too many hospitals.
-    #[error("a federation has 2 to {MAX_HOSPITALS} hospitals, not {found}")]
+    #[error("a federation has 2 to {MAX_HOSPITALS} hospitals; {found} were asked for")]
     Size {
         /// How many were asked for.
         found: u8,
     },
     /// A name that no certificate can carry.
-    #[error("no certificates for this trial")]
+    #[error("cannot make the certificates of this federation")]
     Certificate(#[from] CertificateError),
-    /// The roster does not stand.
+    /// The roster is invalid.
     #[error(transparent)]
     Roster(#[from] RosterError),
 }
@@ -217,12 +217,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_keys_differ_and_the_roster_stands() {
-        let trial = Trial::generate(5, Place::default()).expect("five hospitals");
-        let read = Roster::from_json(&trial.roster_file.to_json()).expect("a sound roster");
-        assert_eq!(read.hash(), trial.roster.hash());
+    fn all_keys_differ_and_the_roster_is_valid() {
+        let demo = Demo::generate(5, Place::default()).expect("five hospitals");
+        let read = Roster::from_json(&demo.roster_file.to_json()).expect("a valid roster");
+        assert_eq!(read.hash(), demo.roster.hash());
         assert_eq!(read.size(), 5);
-        for (id, party) in &trial.hospitals {
+        for (id, party) in &demo.hospitals {
             let member = read.member(*id).expect("on the roster");
             assert_eq!(member.signing_key, party.signing_key.public());
             let identity = party.tls_identity().expect("key and certificate fit");
@@ -234,8 +234,8 @@ mod tests {
     fn a_federation_has_2_to_127_hospitals() {
         for found in [0, 1, 128] {
             assert!(matches!(
-                Trial::generate(found, Place::default()),
-                Err(TrialError::Size { .. })
+                Demo::generate(found, Place::default()),
+                Err(DemoError::Size { .. })
             ));
         }
     }

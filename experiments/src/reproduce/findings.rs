@@ -1,10 +1,10 @@
-//! What the numbers say, in sentences.
+//! The findings of a reproduction as sentences.
 
 use model::metrics::{Interval, Scores};
 
 use super::{
     configuration::Configuration,
-    results::{Difference, Estimate, OracleComparison, Results},
+    results::{Difference, Estimate, ReferenceComparison, Results},
 };
 use crate::commands::{LabelsName, SplitName};
 
@@ -144,8 +144,8 @@ pub fn of_conditioning(worth: &Difference) -> String {
 }
 
 /// Whether the encryption changes anything.
-pub fn of_oracle(oracle: &OracleComparison) -> String {
-    let OracleComparison {
+pub fn of_reference(reference: &ReferenceComparison) -> String {
+    let ReferenceComparison {
         pairs,
         identical,
         same_classes,
@@ -154,12 +154,12 @@ pub fn of_oracle(oracle: &OracleComparison) -> String {
         values,
         values_that_differ,
         max_abs_error,
-    } = oracle;
+    } = reference;
     format!(
-        "Of {pairs} pairs of a hybrid network and one conditioned in the clear, with the same seed, {identical} give every test slice \
+        "Of {pairs} pairs of a hybrid network and its plaintext reference, with the same seed, {identical} give every test slice \
          the same probabilities and {same_classes} the same classes; accuracies differ by at most {largest_mean_accuracy_difference:.3} in the tables, {largest_accuracy_difference:.3} \
          in a single repetition. \
-         Decrypted products were within {max_abs_error:.1e} of those in the clear before they were rounded to multiples of 2^-12 and \
+         The largest error of a decrypted product against plaintext was {max_abs_error:.1e} before they were rounded to multiples of 2^-12 and \
          clipped; {values_that_differ} of {values} values of filters were rounded to the other side."
     )
 }
@@ -169,7 +169,7 @@ fn verdict(difference: &Estimate, place: usize) -> &'static str {
     match difference.intervals[place] {
         Some([low, _]) if low > 0.0 => ": a gain",
         Some([_, high]) if high < 0.0 => ": a loss",
-        _ => ": in accuracy not told apart from none",
+        _ => ": for accuracy, no difference can be shown",
     }
 }
 
@@ -270,7 +270,7 @@ mod tests {
         assert_eq!(said(Some([0.01, 0.2])), ": a gain");
         assert_eq!(said(Some([-0.2, -0.1])), ": a loss");
         for open in [Some([0.0, 0.2]), Some([-0.1, 0.2]), None] {
-            assert!(said(open).contains("not told apart"));
+            assert!(said(open).contains("no difference can be shown"));
         }
         let shown = signed(&estimate(Some([-0.1, 0.2])), ACCURACY);
         assert_eq!(shown, "+0.10 [-0.10, +0.20]");

@@ -9,7 +9,7 @@ use super::cell::{Cell, CellKey};
 use crate::simulation::{Progress, Stage};
 
 /// Shared by all jobs. Work is counted in samples: a training takes as long as its samples are many.
-pub struct Board<'a> {
+pub struct TrainingProgress<'a> {
     progress: &'a Progress,
     stage: Stage,
     state: Mutex<State>,
@@ -30,7 +30,7 @@ struct State {
     under_way: Vec<f64>,
 }
 
-impl<'a> Board<'a> {
+impl<'a> TrainingProgress<'a> {
     /// For so many jobs, with `samples` to go through in the `todo` trainings that are left.
     pub fn new(
         progress: &'a Progress,
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn time_left_is_guessed_from_the_samples_that_were_gone_through() {
         let progress = Progress::new();
-        let board = Board::new(&progress, 2, 5, 3, 800);
+        let board = TrainingProgress::new(&progress, 2, 5, 3, 800);
         assert_eq!(board.state().left(), None);
         board.state().began -= Duration::from_secs(20);
         board.under_way(0, 100, 0.5);

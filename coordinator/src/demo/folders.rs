@@ -1,4 +1,4 @@
-//! A trial as folders: one for the coordinator, one for each hospital, each with what that party alone would have.
+//! A demo federation as folders: one for the coordinator, one for each hospital, each with what that party alone would have.
 //!
 //! ```text
 //! DIR/coordinator/   coordinator.toml  roster.json  ca.crt  keys/{signing.key, operator.key, tls.crt, tls.key}
@@ -17,10 +17,10 @@ use host::{key_files::write_private, participant_file::participant_file};
 use protocol::identity::SigningKey;
 use zeroize::Zeroizing;
 
-use super::{Party, Trial};
+use super::{Demo, Party};
 use crate::settings;
 
-impl Trial {
+impl Demo {
     /// Writes the folders into `directory`, which must be empty or not exist. Private keys can be read by their owner alone.
     ///
     /// All or nothing: the folders are made beside `directory` and take its place once they are complete.
@@ -80,19 +80,19 @@ impl Trial {
 /// Why the folders could not be written.
 #[derive(Debug, thiserror::Error)]
 pub enum FolderError {
-    /// There is something at the place already.
-    #[error("{} is not empty; name a folder that is empty or does not exist", directory.display())]
+    /// The folder exists and has files in it.
+    #[error("the folder {} is not empty; give one that is empty or does not exist", directory.display())]
     NotEmpty {
         /// The folder asked for.
         directory: PathBuf,
     },
     /// The place is no folder.
-    #[error("{} is not a folder; name one that is empty or does not exist", directory.display())]
+    #[error("{} is not a folder; give one that is empty or does not exist", directory.display())]
     NotAFolder {
         /// The path asked for.
         directory: PathBuf,
     },
-    /// The operating system says no.
+    /// The operating system refuses to write.
     #[error("cannot write {}", path.display())]
     Write {
         /// What was to be written.
@@ -108,12 +108,12 @@ struct Workplace(PathBuf);
 impl Workplace {
     fn beside(directory: &Path) -> Result<Self, FolderError> {
         let mut name = OsString::from(".");
-        name.push(directory.file_name().unwrap_or("trial".as_ref()));
+        name.push(directory.file_name().unwrap_or("demo".as_ref()));
         name.push(format!(".{}.partial", std::process::id()));
         let parent = parent(directory);
         make_folder(parent)?;
         let path = parent.join(name);
-        // Of a process with our number that did not live to tidy up.
+        // An earlier process with the same number may have been killed before it could remove it.
         let _ = fs::remove_dir_all(&path);
         make_folder(&path)?;
         Ok(Self(path))
@@ -183,9 +183,9 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> FolderError {
 }
 
 const README: &str = "\
-This folder is all that one hospital has. Its keys never leave it.
+This folder holds everything of one hospital. Its keys never leave it.
 
-Put a data set in MS60 layout into data/, or point `data` in participant.toml at one, then run
+Put a data set in MS60 layout into data/, or set `data` in participant.toml to its folder. Then run
 
     participant run --config participant.toml
 
@@ -198,18 +198,18 @@ mod tests {
     use transport::tls::TlsIdentity;
 
     use super::*;
-    use crate::{settings::Settings, trial::Place};
+    use crate::{demo::Place, settings::Settings};
 
-    fn trial() -> Trial {
-        Trial::generate(3, Place::default()).expect("three hospitals")
+    fn demo() -> Demo {
+        Demo::generate(3, Place::default()).expect("three hospitals")
     }
 
     #[test]
     fn every_folder_can_be_read_back() {
-        let trial = trial();
+        let demo = demo();
         let outside = tempfile::tempdir().expect("a folder");
         let directory = outside.path().join("new/federation");
-        trial.write(&directory).expect("written");
+        demo.write(&directory).expect("written");
         assert_eq!(
             fs::read_dir(outside.path().join("new"))
                 .expect("a folder")
@@ -220,7 +220,7 @@ mod tests {
             let folder = directory.join(folder);
             let text = |name: &str| fs::read_to_string(folder.join(name)).expect("a file");
             let roster = Roster::from_json(&text("roster.json")).expect("a sound roster");
-            assert_eq!(roster.hash(), trial.roster.hash());
+            assert_eq!(roster.hash(), demo.roster.hash());
             TlsIdentity::from_pem(&text("keys/tls.crt"), &text("keys/tls.key")).expect("a pair");
         }
         let third = directory.join("hospital-3/participant.toml");
@@ -255,7 +255,7 @@ mod tests {
         let settings = Settings::load(&directory.join("coordinator/coordinator.toml"), [], &[])
             .expect("sound settings");
         let config = settings.service_config().expect("sound credentials");
-        assert_eq!(config.roster.hash(), trial.roster.hash());
+        assert_eq!(config.roster.hash(), demo.roster.hash());
     }
 
     #[cfg(unix)]
@@ -264,7 +264,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
 
         let directory = tempfile::tempdir().expect("a folder");
-        trial()
+        demo()
             .write(directory.path())
             .expect("an empty folder is taken");
         let keys = [
@@ -292,7 +292,7 @@ mod tests {
     fn what_is_there_already_stays_as_it_was() {
         let directory = tempfile::tempdir().expect("a folder");
         fs::write(directory.path().join("mine"), "mine").expect("a file");
-        let error = trial().write(directory.path()).expect_err("not empty");
+        let error = demo().write(directory.path()).expect_err("not empty");
         assert!(matches!(error, FolderError::NotEmpty { .. }), "{error}");
         assert!(
             error
@@ -300,7 +300,7 @@ mod tests {
                 .contains(&directory.path().display().to_string())
         );
         assert_eq!(fs::read_dir(directory.path()).expect("a folder").count(), 1);
-        let error = trial()
+        let error = demo()
             .write(&directory.path().join("mine"))
             .expect_err("a file");
         assert!(matches!(error, FolderError::NotAFolder { .. }), "{error}");

@@ -10,7 +10,7 @@ use rand_distr::StandardNormal;
 /// With a dozen waves the field is close to Gaussian; its mean is 0 and its root mean square is
 /// the one asked for. Positions and wavelengths are in millimetres.
 #[derive(Clone)]
-pub struct Waves {
+pub struct RandomField {
     waves: Vec<Wave>,
 }
 
@@ -25,7 +25,7 @@ struct Wave {
 /// Points evaluated side by side along a row: independent, so that the compiler vectorises.
 const LANES: usize = 8;
 
-impl Waves {
+impl RandomField {
     /// `count` waves with wavelengths uniform in `[shortest_mm, longest_mm]`.
     pub fn new(
         rng: &mut impl Rng,
@@ -156,8 +156,8 @@ mod tests {
 
     use super::*;
 
-    fn field() -> Waves {
-        Waves::new(&mut ChaCha8Rng::seed_from_u64(5), 16, [20.0, 30.0], 2.0)
+    fn field() -> RandomField {
+        RandomField::new(&mut ChaCha8Rng::seed_from_u64(5), 16, [20.0, 30.0], 2.0)
     }
 
     #[test]
