@@ -200,7 +200,7 @@ struct Greeting {
 }
 
 /// The exit code of a script for that.
-const CANNOT_IMPORT: i32 = 3;
+pub const CANNOT_IMPORT: i32 = 3;
 
 #[cfg(all(test, unix))]
 mod tests {
