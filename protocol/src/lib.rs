@@ -14,16 +14,20 @@
 //! | [`session`] | the set-up of keys |
 //! | [`round`] | one sealed sum: messages and checks |
 //! | [`message`] | what travels on the control stream |
+//! | [`labels`] | from an EDSS score to a class |
+//! | [`training_job`] | what a vault asks of a trainer, and the pipe between them |
 #![forbid(unsafe_code)]
 
 pub mod codec;
 pub mod common_model;
 pub mod identity;
+pub mod labels;
 pub mod manifest;
 pub mod message;
 pub mod network;
 pub mod roster;
 pub mod round;
 pub mod session;
+pub mod training_job;
 
 pub use crypto::sealed_sum::HospitalId;

@@ -5,6 +5,8 @@ use crypto::{
     sealed_sum::{FieldFormat, HospitalId, SumError, SumShape},
 };
 
+use serde::{Deserialize, Serialize};
+
 use crate::{
     codec::{self, Decode, Encode, Id, List, Text},
     identity::Message,
@@ -34,12 +36,29 @@ impl Purpose {
     }
 }
 
-/// What the labels are cut into.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+/// What the labels are cut into; more about it in [`labels`](crate::labels).
+#[derive(
+    Clone,
+    Copy,
+    Debug,
+    Default,
+    PartialEq,
+    Eq,
+    PartialOrd,
+    Ord,
+    Hash,
+    Encode,
+    Decode,
+    Serialize,
+    Deserialize,
+)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "kebab-case")]
 pub enum Task {
-    /// Lower and higher EDSS.
+    /// Two classes.
+    #[default]
     Binary,
-    /// Normal, mild, severe.
+    /// Three classes.
     Multiclass,
 }
 
@@ -53,12 +72,18 @@ impl Task {
     }
 }
 
-/// Where EDSS is cut into the classes of a task (MODEL.md, "Labels").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+/// Where EDSS is cut into the classes of a task: the study's two ways to label, which do not agree (MODEL.md, "Labels"). A report
+/// says which it used.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Encode, Decode, Serialize, Deserialize,
+)]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+#[serde(rename_all = "kebab-case")]
 pub enum LabelScheme {
-    /// As the study's text has it: binary above 2.0; normal up to 2.0, mild up to 4.0, severe above.
+    /// The study's text: binary above 2.0; normal up to 2.0, mild up to 4.0, severe above.
+    #[default]
     AsWritten,
-    /// As the study's counts have it: binary above 4.0; normal below 2.0, mild below 4.0, severe from there.
+    /// What the study's slice counts fit: binary above 4.0; below 2.0, 2.0 to 3.5, from 4.0.
     AsCounted,
 }
 

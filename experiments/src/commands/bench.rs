@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use model::device::DeviceChoice;
+use protocol::training_job::DeviceChoice;
 
 use super::simulate::ProfileName;
 use crate::bench::{Clock, CryptoBench, training::TrainingBench};

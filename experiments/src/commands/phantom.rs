@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use protocol::labels::Task;
 
-use super::simulate::TaskName;
 use crate::{
     ms60_tree,
     phantom::{self, PhantomSettings},
-    simulation::{Progress, deal_equally, model_task, phantom_seed},
+    simulation::{Progress, deal_equally, phantom_seed},
 };
 
 /// Writes a phantom cohort as MS60 trees, a part for each hospital: DIR/hospital-K/data.
@@ -31,7 +31,7 @@ pub struct PhantomOptions {
     pub slices: u16,
     /// Classes that every hospital gets its share of
     #[arg(long, value_enum, default_value_t)]
-    pub task: TaskName,
+    pub task: Task,
     /// The same seed gives the same files, and the patients of `simulate` with that seed
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -55,7 +55,7 @@ impl PhantomOptions {
             seed: phantom_seed(self.seed),
             ..PhantomSettings::default()
         };
-        let task = model_task(self.task);
+        let task = self.task;
         let classes: Vec<usize> = (0..self.patients)
             .map(|index| {
                 task.class_of(

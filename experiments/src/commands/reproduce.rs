@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use model::device::DeviceChoice;
 use model_data::{Contrast, LoadOptions};
+use protocol::{
+    labels::LabelScheme,
+    training_job::{DeviceChoice, SplitKind},
+};
 use serde::{Deserialize, Serialize};
 
-use super::simulate::{ProfileName, SplitName};
+use super::simulate::ProfileName;
 use crate::{cache_folder::slice_cache, reproduce};
 
 /// Repeats the study at one site: every task, training set, network and split, several times, and puts the results beside the
@@ -46,13 +49,13 @@ pub struct ReproduceOptions {
     /// What stays on one side of the cut into training, validation and test: slices dealt one by one, as in the study, leak
     /// between them. Both, separated by a comma, tell what the leak is worth [default: patient,slice]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
-    pub split: Option<Vec<SplitName>>,
+    pub split: Option<Vec<SplitKind>>,
     /// CKKS parameters of the hybrid network [default: study]
     #[arg(long, value_enum)]
     pub profile: Option<ProfileName>,
     /// Where EDSS is cut into classes [default: as-written]
     #[arg(long, value_enum)]
-    pub labels: Option<LabelsName>,
+    pub labels: Option<LabelScheme>,
     /// How often everything is repeated, each time with another split, start and order [default: 5]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub seeds: Option<u32>,
@@ -122,17 +125,6 @@ pub enum ModelName {
     PlainConditioned,
     /// No clinical features: the study's plaintext network.
     Plain,
-}
-
-/// `--labels`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LabelsName {
-    /// The study's text: binary above 2.0; normal up to 2.0, mild up to 4.0, severe above.
-    #[default]
-    AsWritten,
-    /// What the study's slice counts fit: binary above 4.0; below 2.0, 2.0 to 3.5, from 4.0.
-    AsCounted,
 }
 
 impl ReproduceOptions {

@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use crypto::ckks::Profile;
-use model::device::DeviceChoice;
 use model_data::LoadOptions;
+use protocol::{
+    labels::{LabelScheme, Task},
+    training_job::{DeviceChoice, SplitKind},
+};
 use serde::{Deserialize, Serialize};
 
-use super::LabelsName;
 use crate::simulation::{self, Partition, PlannedDrop};
 
 /// Trains the hybrid CNN in a whole federation on this machine: every hospital and the coordinator with their own keys,
@@ -52,10 +54,10 @@ pub struct SimulateOptions {
     pub slices: Option<usize>,
     /// Classes: lower or higher EDSS; or normal, mild and severe
     #[arg(long, value_enum, default_value_t)]
-    pub task: TaskName,
+    pub task: Task,
     /// Where EDSS is cut
     #[arg(long, value_enum, default_value_t)]
-    pub labels: LabelsName,
+    pub labels: LabelScheme,
     /// Which hospital has which patients. equal: the same number, of each class too; zipf: shares of 1, 1/2, 1/3 and so on;
     /// dirichlet:ALPHA: shares of each class drawn at random, the smaller ALPHA (0.01 to 1000) the more uneven; scanner: a hospital
     /// has patients of one scanner (of the phantom, which has three)
@@ -63,7 +65,7 @@ pub struct SimulateOptions {
     pub partition: Partition,
     /// What stays on one side of the cut into training, validation and test: `slice` leaks between them
     #[arg(long, value_enum, default_value_t)]
-    pub split: SplitName,
+    pub split: SplitKind,
     /// Who multiplies the clinical features with W: the coordinator under CKKS, the vault in the clear (the oracle), nobody
     #[arg(long, value_enum, default_value_t)]
     pub conditioning: ConditioningName,
@@ -89,35 +91,12 @@ pub struct SimulateOptions {
     /// auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t)]
     pub device: DeviceChoice,
+    /// Train in programs of their own, as a federation does: the file of the program `trainer`; with a folder of data only
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub trainer_program: Option<PathBuf>,
     /// Where the files go; a folder that is absent or empty [default: runs/NAME-OF-THE-RUN]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-}
-
-/// `--task`.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum TaskName {
-    /// Two classes.
-    #[default]
-    Binary,
-    /// Three classes.
-    Multiclass,
-}
-
-/// `--split`.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum SplitName {
-    /// All slices of a patient fall on one side.
-    #[default]
-    Patient,
-    /// Slices are dealt one by one, as in the study: this leaks.
-    Slice,
 }
 
 /// `--conditioning`.

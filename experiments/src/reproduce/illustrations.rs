@@ -10,10 +10,11 @@ use model::{
     train::{Dataset, Trainer},
 };
 use model_data::{IMAGE_SIDE, Patient, Sample};
+use protocol::{labels::Task, training_job::SplitKind};
 
 use super::{
     cell::{Cell, CellEpoch, CellKey},
-    configuration::{Configuration, task_of},
+    configuration::Configuration,
     document::Block,
     folder::Folder,
     models::{is_kept, read_model},
@@ -22,7 +23,7 @@ use super::{
     words::leak_mark,
 };
 use crate::{
-    commands::{BalanceName, ModelName, SplitName, TaskName},
+    commands::{BalanceName, ModelName},
     pictures::{
         Curve, LearningChart, Picture, PictureError, Scale, SliceView, Spread, confusion, roc,
         slices, verdict,
@@ -79,8 +80,8 @@ struct Group<'a> {
 
 impl<'a> Group<'a> {
     fn new(
-        task: TaskName,
-        split: SplitName,
+        task: Task,
+        split: SplitKind,
         model: ModelName,
         configuration: &Configuration,
         cells: &'a [Cell],
@@ -101,7 +102,7 @@ impl<'a> Group<'a> {
         Self {
             stem: format!("{task}-{split}"),
             leak: leak_mark(split),
-            classes: task_of(task).class_names(),
+            classes: task.class_names(),
             by_balance: configuration
                 .balance
                 .iter()
@@ -231,7 +232,7 @@ fn where_it_looks(
     let (key, architecture) = (&cell.key, architecture(&cell.key));
     let model = read_model(folder, key)?;
     let parts = Parts::new(patients, key, configuration.cuts())?;
-    let task = task_of(key.task);
+    let task = key.task;
     let chosen = some_of_each_kind(cell);
     let samples: Vec<Sample> = chosen
         .iter()
@@ -319,10 +320,10 @@ mod tests {
     fn cell(seed: u32, losses: &[f64]) -> Cell {
         Cell {
             key: CellKey {
-                task: TaskName::Binary,
+                task: Task::Binary,
                 balance: BalanceName::Original,
                 model: ModelName::Plain,
-                split: SplitName::Patient,
+                split: SplitKind::Patient,
                 seed,
             },
             train_counts: vec![4, 4],
@@ -389,7 +390,7 @@ mod tests {
         };
         let configuration = Configuration::new(&options, None).expect("fine");
         let cells = [cell(1, &[1.0, 0.5]), cell(2, &[1.0])];
-        let (task, split) = (TaskName::Binary, SplitName::Patient);
+        let (task, split) = (Task::Binary, SplitKind::Patient);
         let group = Group::new(task, split, ModelName::Plain, &configuration, &cells);
         assert_eq!(group.by_balance[0].1.len(), 2);
         assert_eq!(
@@ -417,7 +418,7 @@ mod tests {
         // There is nothing of another split to draw a curve from.
         let other = Group::new(
             task,
-            SplitName::Slice,
+            SplitKind::Slice,
             ModelName::Plain,
             &configuration,
             &cells,

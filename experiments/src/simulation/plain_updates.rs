@@ -7,10 +7,7 @@ use anyhow::{Context, anyhow};
 use crypto::sealed_sum::HospitalId;
 use participant::{
     compute::ComputeSlots,
-    hospital_data::ImageSet,
-    trainer::{CnnTrainer, LocalTrainer},
     vault::{
-        EvaluateRequest, TrainRequest, TrainingPlan,
         conditioning::{ConditionedWeights, Filter},
         statistics::{ClinicalRecords, Statistics, own_counters},
         training_seed,
@@ -19,11 +16,13 @@ use participant::{
 use protocol::{
     common_model::CommonModel,
     manifest::{Manifest, Purpose},
+    training_job::{EvaluateRequest, LocalTrainer, TrainRequest, TrainingPlan},
 };
+use trainer::{CnnTrainer, ImageSet};
 
 use super::{
     beside,
-    filters::{filters, model_for_trainer},
+    filters::filters,
     history::History,
     observer::round_line,
     plan::Plan,
@@ -143,7 +142,7 @@ impl PlainHospital {
         let began = Instant::now();
         let request = TrainRequest {
             round,
-            model: model_for_trainer(manifest, model),
+            model: model.for_trainer(manifest.conditioning),
             filters: self.filters(manifest, model),
             class_weights: class_weights.to_vec(),
             seed: training_seed(manifest, self.id, round),
@@ -170,7 +169,7 @@ impl PlainHospital {
         let filters = self.filters(manifest, model);
         let request = EvaluateRequest {
             round: 0,
-            model: model_for_trainer(manifest, model),
+            model: model.for_trainer(manifest.conditioning),
             filters,
             plan: TrainingPlan::of(manifest),
         };

@@ -6,9 +6,8 @@ use std::{
 };
 
 use crypto::sealed_sum::HospitalId;
-use participant::{
-    trainer::LocalTrainer,
-    vault::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate},
+use protocol::training_job::{
+    EvaluateRequest, EvaluatedCounts, LocalTrainer, TrainRequest, TrainedUpdate,
 };
 
 /// What all hospitals have trained and evaluated and nobody has checked yet. Clones share it.

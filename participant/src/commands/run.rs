@@ -25,7 +25,6 @@ use participant::{
     settings::Settings,
     shell::{Participant, ParticipantEvent, RunCost, RunError},
     state_folder::StateFolder,
-    trainer::CnnTrainer,
     vault::{Vault, VaultError},
 };
 use serde_json::json;
@@ -148,20 +147,15 @@ fn participant(
     events: mpsc::UnboundedSender<ParticipantEvent>,
 ) -> Result<(Participant<SqliteJournal>, StateFolder), Failure> {
     let credentials = settings.credentials().map_err(Failure::settings)?;
-    let device = settings
-        .training
-        .device
-        .resolve()
-        .map_err(Failure::settings)?;
-    let (table, images) = data_set::read(settings).map_err(Failure::Settings)?;
+    let (table, trainer) = data_set::read(settings).map_err(Failure::Settings)?;
     let state = StateFolder::open(&settings.state).map_err(Failure::settings)?;
     let journal = state.journal().map_err(Failure::settings)?;
-    tracing::info!(hospital = %settings.hospital, %device, "ready");
+    tracing::info!(hospital = %settings.hospital, device = %settings.training.device, "ready");
     let ring = Arc::new(SumRing::new());
     let policy = settings.policy.clone();
     let participant = Participant {
         vault: Vault::new(credentials.identity, policy, Box::new(table), journal, ring),
-        trainer: Box::new(CnnTrainer::new(images, device)),
+        trainer: Box::new(trainer),
         dialer: credentials.dialer,
         slots: ComputeSlots::new(1),
         events,

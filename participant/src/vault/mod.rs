@@ -20,7 +20,6 @@ mod round;
 pub mod statistics;
 #[cfg(test)]
 mod tests;
-mod work;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -32,12 +31,13 @@ use getrandom::SysRng;
 use protocol::{
     common_model::CommonModel,
     identity::{Signed, SigningKey},
+    labels::Labels,
     manifest::{Manifest, Purpose},
     message::{Hello, Resume, ToCoordinator, ToVault, Welcome},
-    network::CONDITIONED_WEIGHT,
     roster::Roster,
     round::{RoundError, header::RoundContext, outcome::RoundClosed},
     session::{SessionError, first_transcript},
+    training_job::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate, TrainingPlan},
 };
 use rand_core::UnwrapErr;
 
@@ -51,12 +51,8 @@ use self::{
 pub use self::{
     output::{OpenedRound, VaultEvent, VaultOutput},
     round::training_seed,
-    work::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate, TrainingPlan},
 };
-use crate::{
-    hospital_data::Labels,
-    journal::{Journal, JournalError},
-};
+use crate::journal::{Journal, JournalError};
 
 /// Who this vault is, and whom it trusts.
 pub struct VaultIdentity {
@@ -341,11 +337,6 @@ impl<J: Journal> Vault<J> {
             ));
         }
         self.policy.check(&manifest).map_err(VaultError::Policy)?;
-        if !crate::trainer::layout_matches(&manifest) {
-            return Err(VaultError::Manifest(
-                "its tensors are not those of this release's network".into(),
-            ));
-        }
         let records = self
             .source
             .records(Labels::of(&manifest))
@@ -527,30 +518,6 @@ impl<J: Journal> Vault<J> {
         self.event(VaultEvent::Conditioned {
             largest_error: released.largest_error,
         });
-    }
-
-    /// The conditioned weights of the common model.
-    fn conditioned_weights(member: &Membership) -> conditioning::ConditionedWeights {
-        let range = member
-            .model
-            .layout()
-            .range(CONDITIONED_WEIGHT)
-            .expect("the layout was checked against the hybrid network");
-        std::array::from_fn(|entry| f64::from(member.model.values()[range.start + entry]))
-    }
-
-    /// What the trainer gets of the common model: all of it, or all but W.
-    fn model_for_trainer(manifest: &Manifest, member: &Membership) -> Vec<f32> {
-        let mut values = member.model.values().to_vec();
-        if manifest.conditioning.uses_filters() {
-            let range = member
-                .model
-                .layout()
-                .range(CONDITIONED_WEIGHT)
-                .expect("the layout was checked against the hybrid network");
-            values.drain(range);
-        }
-        values
     }
 
     fn context(&self) -> Option<RoundContext<'_>> {

@@ -10,7 +10,7 @@ use protocol::{common_model::CommonModel, manifest::Purpose, message::ToCoordina
 
 #[cfg(doc)]
 use super::Vault;
-use super::{EvaluateRequest, TrainRequest};
+use protocol::training_job::{EvaluateRequest, TrainRequest};
 
 /// What the shell around the vault has to do.
 pub enum VaultOutput {

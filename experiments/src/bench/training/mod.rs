@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
 use crypto::ckks::Profile;
-use model::device::{Device, DeviceChoice};
+use model::device::Device;
+use protocol::training_job::DeviceChoice;
 use serde::Serialize;
 
 use self::{conditioning::StudyConditioning, result::TrainingResult, steps::Cohort};
@@ -95,7 +96,7 @@ impl TrainingBench {
         reason = "the table is what the command is asked for"
     )]
     pub fn execute(&self, json: Option<&Path>) -> anyhow::Result<()> {
-        let device = self.device.resolve()?;
+        let device = Device::find(self.device)?;
         ensure!(
             self.clock == Clock::Wall || device == Device::CPU,
             "--clock processor does not see what a GPU does: leave it out"
