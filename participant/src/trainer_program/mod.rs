@@ -5,7 +5,7 @@
 
 mod child;
 mod command;
-#[cfg(test)]
+#[cfg(all(test, unix))]
 mod tests;
 
 use std::{io, path::PathBuf, sync::Arc, thread, time::Duration};
@@ -106,7 +106,7 @@ impl TrainerProgram {
         tracing::info!(process = child.id(), release, "the trainer has started");
         child.send(Arc::clone(&self.opening));
         loop {
-            match child.receive(MAX_SILENCE).map_err(TrainerError::Lost)? {
+            match child.receive(TO_FIND_SCANS).map_err(TrainerError::Lost)? {
                 FromTrainer::Reading { done, scans } => progress(LoadProgress {
                     done: done as usize,
                     scans: scans as usize,
@@ -188,21 +188,33 @@ impl LocalTrainer for TrainerProgram {
         request: TrainRequest,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<TrainedUpdate, String> {
-        let trained = frame(&ToTrainer::Train(request)).and_then(|job| {
-            self.repeated(|program| match program.ask(&job, progress)? {
-                FromTrainer::Trained(update) => Ok(update),
-                other => Err(program.out_of_order(&other)),
+        let message = ToTrainer::Train(request);
+        let trained = frame(&message).and_then(|job| {
+            self.repeated(|program| match (program.ask(&job, progress)?, &message) {
+                (FromTrainer::Trained(update), ToTrainer::Train(request))
+                    if update.fits(request) =>
+                {
+                    Ok(update)
+                }
+                (other, _) => Err(program.out_of_order(&other)),
             })
         });
         trained.map_err(|error| error.to_string())
     }
 
     fn evaluate(&mut self, request: EvaluateRequest) -> Result<EvaluatedCounts, String> {
-        let evaluated = frame(&ToTrainer::Evaluate(request)).and_then(|job| {
-            self.repeated(|program| match program.ask(&job, &mut |_, _| ())? {
-                FromTrainer::Evaluated(counts) => Ok(counts),
-                other => Err(program.out_of_order(&other)),
-            })
+        let message = ToTrainer::Evaluate(request);
+        let evaluated = frame(&message).and_then(|job| {
+            self.repeated(
+                |program| match (program.ask(&job, &mut |_, _| ())?, &message) {
+                    (FromTrainer::Evaluated(counts), ToTrainer::Evaluate(request))
+                        if counts.fits(request) =>
+                    {
+                        Ok(counts)
+                    }
+                    (other, _) => Err(program.out_of_order(&other)),
+                },
+            )
         });
         evaluated.map_err(|error| error.to_string())
     }
@@ -228,11 +240,16 @@ fn out_of_order(child: &mut TrainerChild, message: &FromTrainer) -> TrainerError
 }
 
 fn unexpected(message: &FromTrainer) -> String {
-    format!("it sent {}, which does not belong there", message.name())
+    format!(
+        "it sent {}, which does not belong there or has the wrong size",
+        message.name()
+    )
 }
 
 /// Of a program that has to load libtorch, perhaps from a network drive, perhaps on a machine that a launcher finds first.
 const TO_START: Duration = Duration::from_secs(300);
-/// A step of training, or the reading of a scan, takes seconds.
+/// Before the first scan is read, the headers of all are: of a hundred thousand files on a slow drive.
+const TO_FIND_SCANS: Duration = Duration::from_secs(1800);
+/// A step of training takes seconds.
 const MAX_SILENCE: Duration = Duration::from_secs(300);
 const BEFORE_A_RESTART: Duration = Duration::from_secs(1);

@@ -106,6 +106,14 @@ pub struct TrainedUpdate {
     pub loss: f64,
 }
 
+impl TrainedUpdate {
+    /// Whether it can be the answer to a request: as many values, and a gradient for each filter.
+    pub fn fits(&self, request: &TrainRequest) -> bool {
+        let filters = request.filters.as_ref().map_or(0, Vec::len);
+        self.model.len() == request.model.len() && self.filter_gradients.len() == filters
+    }
+}
+
 /// The counts of an evaluation.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct EvaluatedCounts {
@@ -113,6 +121,14 @@ pub struct EvaluatedCounts {
     pub confusion: Vec<Vec<u64>>,
     /// Sum of the samples' losses (cross-entropy, natural logarithm).
     pub loss_sum: f64,
+}
+
+impl EvaluatedCounts {
+    /// Whether it can be the answer to a request: a row and a column for each class.
+    pub fn fits(&self, request: &EvaluateRequest) -> bool {
+        let classes = request.plan.labels.task.classes();
+        self.confusion.len() == classes && self.confusion.iter().all(|row| row.len() == classes)
+    }
 }
 
 /// Whoever trains for a vault: in this process, or a program of its own.
