@@ -1,6 +1,6 @@
 //! From an EDSS score to a class (MODEL.md, "Labels").
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use crate::{
     codec::{
@@ -104,22 +104,11 @@ pub fn class_weights(counts: &[u64]) -> Vec<f64> {
 }
 
 impl Task {
-    /// Both, in the order in which they are listed.
-    pub const ALL: [Self; 2] = [Self::Binary, Self::Multiclass];
-
     /// Names of the classes, in order.
     pub fn class_names(self) -> &'static [&'static str] {
         match self {
             Self::Binary => &["lower", "higher"],
             Self::Multiclass => &["normal", "mild", "severe"],
-        }
-    }
-
-    /// Name for people and for machines: `binary`, `multiclass`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Binary => "binary",
-            Self::Multiclass => "multiclass",
         }
     }
 
@@ -156,19 +145,13 @@ impl Task {
     }
 }
 
-impl fmt::Display for Task {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
 /// A class of which there is no patient, so that nothing can learn to tell it.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error(
     "no patient is of class '{}' ({}) of the {} task",
     task.class_names()[*class],
     cuts.range(*task, *class),
-    task.name()
+    task.as_str()
 )]
 pub struct EmptyClass {
     /// The task.
@@ -226,9 +209,6 @@ impl Default for Cuts {
 }
 
 impl LabelScheme {
-    /// Both, in the order in which they are listed.
-    pub const ALL: [Self; 2] = [Self::AsWritten, Self::AsCounted];
-
     /// Where this scheme parts the classes.
     pub fn cuts(self) -> Cuts {
         match self {
@@ -236,49 +216,7 @@ impl LabelScheme {
             Self::AsCounted => Cuts::AS_COUNTED,
         }
     }
-
-    /// Name for people and for machines: `as-written`, `as-counted`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AsWritten => "as-written",
-            Self::AsCounted => "as-counted",
-        }
-    }
 }
-
-impl fmt::Display for LabelScheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for LabelScheme {
-    type Err = UnknownLabelScheme;
-
-    fn from_str(text: &str) -> Result<Self, UnknownLabelScheme> {
-        let named = Self::ALL.into_iter().find(|scheme| scheme.name() == text);
-        named.ok_or_else(|| UnknownLabelScheme(text.to_owned()))
-    }
-}
-
-impl FromStr for Task {
-    type Err = UnknownTask;
-
-    fn from_str(text: &str) -> Result<Self, UnknownTask> {
-        let named = Self::ALL.into_iter().find(|task| task.name() == text);
-        named.ok_or_else(|| UnknownTask(text.to_owned()))
-    }
-}
-
-/// Not the name of a task.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown task {0:?}: use binary or multiclass")]
-pub struct UnknownTask(pub String);
-
-/// Not the name of a label scheme.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown label scheme {0:?}: use as-written or as-counted")]
-pub struct UnknownLabelScheme(pub String);
 
 #[cfg(test)]
 mod tests {
@@ -312,28 +250,13 @@ mod tests {
 
     #[test]
     fn both_schemes_cut_where_the_study_says() {
+        assert_eq!(Cuts::default(), LabelScheme::default().cuts());
         let written = LabelScheme::default().cuts();
         assert_eq!(classes(Task::Binary, written), [0, 0, 0, 1, 1, 1, 1, 1]);
         assert_eq!(classes(Task::Multiclass, written), [0, 0, 0, 1, 1, 1, 2, 2]);
         let counted = LabelScheme::AsCounted.cuts();
         assert_eq!(classes(Task::Binary, counted), [0, 0, 0, 0, 0, 0, 1, 1]);
         assert_eq!(classes(Task::Multiclass, counted), [0, 0, 1, 1, 1, 2, 2, 2]);
-    }
-
-    #[test]
-    fn tasks_and_schemes_are_read_and_written_alike() {
-        for task in Task::ALL {
-            assert_eq!(task.to_string().parse(), Ok(task));
-        }
-        assert!("Binary".parse::<Task>().is_err());
-        for scheme in LabelScheme::ALL {
-            assert_eq!(scheme.to_string().parse(), Ok(scheme));
-        }
-        assert_eq!(Cuts::default(), LabelScheme::default().cuts());
-        for wrong in ["", "as written", "AS-COUNTED", "counted"] {
-            let error = wrong.parse::<LabelScheme>().expect_err("no such scheme");
-            assert!(error.to_string().ends_with("use as-written or as-counted"));
-        }
     }
 
     #[test]

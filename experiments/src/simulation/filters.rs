@@ -16,7 +16,7 @@ pub fn filters(
     let weights: ConditionedWeights = model.conditioned_weights();
     let rng = &mut UnwrapErr(SysRng);
     let released =
-        Conditioner::new(id, [0; 16], features.to_vec(), None, rng).request(weights, rng);
+        Conditioner::new(id, [0; 16].into(), features.to_vec(), None, rng).request(weights, rng);
     released
         .map(|released| released.filters)
         .unwrap_or_else(|_| unreachable!("without a profile nothing is encrypted"))

@@ -165,7 +165,7 @@ impl Plan {
 
     /// `binary` or `multiclass`.
     pub fn task_name(&self) -> &'static str {
-        self.run.task.name()
+        self.run.task.as_str()
     }
 
     /// `patient` or `slice`.

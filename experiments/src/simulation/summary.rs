@@ -206,7 +206,7 @@ impl Summary {
                 .map(|contrast| contrast.name())
                 .collect(),
             task: plan.task_name(),
-            labels: plan.run.label_scheme.name(),
+            labels: plan.run.label_scheme.as_str(),
             split: plan.split_name(),
             partition: plan.partition.to_string(),
             patients_by_hospital: cohorts.counts.clone(),

@@ -175,7 +175,7 @@ impl DataCheck {
             layout,
             patients: 0,
             contrasts: options.contrasts.iter().map(contrast).collect(),
-            tasks: Task::ALL.map(task).to_vec(),
+            tasks: Task::ALL.iter().copied().map(task).collect(),
             features: Tally::default().features(),
             orientations: OrientationCounts::default(),
             grids: vec![],

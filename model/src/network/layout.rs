@@ -101,7 +101,7 @@ mod tests {
     #[test]
     fn a_run_has_the_network_of_its_task_and_variant() {
         use protocol::{labels::Task, manifest};
-        for task in Task::ALL {
+        for &task in Task::ALL {
             for conditioning in [
                 manifest::Conditioning::EncryptedHardened,
                 manifest::Conditioning::EncryptedStudy,

@@ -137,9 +137,9 @@ fn log(report: &LoadReport) {
 
 /// Another hospital may have what is missing here, so that none of this is an error.
 fn warn_of_what_cannot_be_learnt(patients: &[ReadEntry], report: &LoadReport) {
-    for task in Task::ALL {
+    for &task in Task::ALL {
         let scores = patients.iter().map(|patient| patient.entry.edss);
-        for scheme in LabelScheme::ALL {
+        for &scheme in LabelScheme::ALL {
             if let Err(empty) = task.require_every_class(scores.clone(), scheme.cuts()) {
                 tracing::warn!("labels {scheme}: {empty}: only other hospitals can teach it");
             }

@@ -97,8 +97,8 @@ fn data_set() -> DataSet {
 
 fn request() -> TrainRequest {
     TrainRequest {
-        round: 1,
-        model_hash: [1; 32],
+        round: 1.into(),
+        model_hash: [1; 32].into(),
         model: vec![1.0; 10],
         filters: None,
         class_weights: vec![1.0, 1.0],

@@ -122,8 +122,8 @@ fn plan(local_epochs: u32) -> TrainingPlan {
 
 fn request(local_epochs: u32) -> TrainRequest {
     TrainRequest {
-        round: 1,
-        model_hash: [1; 32],
+        round: 1.into(),
+        model_hash: [1; 32].into(),
         model: ModelLayout::hybrid_cnn(2).initial_values(&[3; 32]),
         filters: None,
         class_weights: vec![1.0, 1.5],
@@ -135,7 +135,7 @@ fn request(local_epochs: u32) -> TrainRequest {
 fn evaluation() -> EvaluateRequest {
     let TrainRequest { model, plan, .. } = request(1);
     EvaluateRequest {
-        round: 2,
+        round: 2.into(),
         model,
         filters: None,
         plan,

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     codec::{
         BorrowDecode, BorrowDecoder, Bytes, Decode, DecodeError, Decoder, Encode, EncodeError,
-        Encoder, List, Text,
+        Encoder, List, Text, one_byte,
     },
     labels::Edss,
 };
@@ -70,19 +70,7 @@ pub struct SplitPlan {
 
 /// What stays together.
 #[derive(
-    Clone,
-    Copy,
-    Debug,
-    Default,
-    PartialEq,
-    Eq,
-    PartialOrd,
-    Ord,
-    Hash,
-    Encode,
-    Decode,
-    Serialize,
-    Deserialize,
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
 #[serde(rename_all = "kebab-case")]
@@ -94,6 +82,8 @@ pub enum SplitKind {
     // Those of one patient can fall on several sides. A report that uses it says so beside every number.
     Slice,
 }
+
+one_byte!(SplitKind { Patient = 0, Slice = 1 });
 
 impl SplitKind {
     /// Name for people and for machines: `patient`, `slice`.

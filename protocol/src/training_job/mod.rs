@@ -15,10 +15,10 @@ pub use self::data_set::{
     SliceChoice, SplitKind, SplitPlan, UnknownDevice, UnreadableScan,
 };
 
-use crypto::hash::Digest;
-
 use crate::{
     codec::{Decode, Encode},
+    counters::EvaluationCounters,
+    digests::{ModelHash, RoundNumber},
     labels::Labels,
     manifest::{Conditioning, Manifest},
     network::CONDITIONED_VALUES,
@@ -64,9 +64,9 @@ impl TrainingPlan {
 #[derive(Clone, PartialEq, Encode, Decode)]
 pub struct TrainRequest {
     /// Number of the round.
-    pub round: u32,
+    pub round: RoundNumber,
     /// Hash of the common model, to be handed back.
-    pub model_hash: Digest,
+    pub model_hash: ModelHash,
     /// The common model in the order of the layout, without W when `filters` are given:
     /// [`CommonModel::for_trainer`](crate::common_model::CommonModel::for_trainer).
     pub model: Vec<f32>,
@@ -84,7 +84,7 @@ pub struct TrainRequest {
 #[derive(Clone, PartialEq, Encode, Decode)]
 pub struct EvaluateRequest {
     /// Number of the round, to be handed back.
-    pub round: u32,
+    pub round: RoundNumber,
     /// As in [`TrainRequest::model`].
     pub model: Vec<f32>,
     /// As in [`TrainRequest::filters`].
@@ -128,6 +128,11 @@ impl EvaluatedCounts {
     pub fn fits(&self, request: &EvaluateRequest) -> bool {
         let classes = request.plan.labels.task.classes();
         self.confusion.len() == classes && self.confusion.iter().all(|row| row.len() == classes)
+    }
+
+    /// What this hospital puts into the evaluation's sum, with mean loss and steps of its last training.
+    pub fn counters(&self, training: (f64, u32)) -> EvaluationCounters {
+        EvaluationCounters::of_one(self.confusion.clone(), self.loss_sum, training)
     }
 }
 

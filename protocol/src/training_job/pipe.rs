@@ -264,8 +264,8 @@ mod tests {
     #[test]
     fn messages_arrive_as_they_were_sent_one_after_another() {
         let request = TrainRequest {
-            round: 3,
-            model_hash: [1; 32],
+            round: 3.into(),
+            model_hash: [1; 32].into(),
             model: vec![0.5, f32::NEG_INFINITY],
             filters: Some(vec![[0.25; 9]]),
             class_weights: vec![1.0, 2.0],
