@@ -6,17 +6,15 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use model::{
-    network::{TensorKind, TensorSpec},
+use model_data::{
+    SplitKind,
     weights::{WeightsError, write_safetensors},
 };
-use model_data::SplitKind;
 use protocol::{
     HospitalId,
     common_model::CommonModel,
     counters::EvaluationCounters,
     digests::{LearningRound, ModelHash, Transcript},
-    network,
 };
 use serde_json::{Value, json};
 
@@ -69,10 +67,10 @@ impl LatestModel {
         complete: bool,
     ) -> Result<PathBuf, ModelFileError> {
         let path = folder.join(MODEL);
-        let layout = layout_on_disk(&self.model);
+        let layout = &self.model.layout().tensors;
         let hash = hex::encode(self.hash);
         let notes = BTreeMap::from([("model_hash".to_owned(), hash)]);
-        write_safetensors(&path, &layout, self.model.values(), &notes)?;
+        write_safetensors(&path, layout, self.model.values(), &notes)?;
         let card = folder.join(CARD);
         let unfinished = folder.join(format!("{CARD}.unfinished"));
         let text = format!("{:#}\n", self.card(split, complete));
@@ -137,20 +135,6 @@ pub enum ModelFileError {
     },
 }
 
-/// All tensors of the common model, W among them, as the model crate describes tensors.
-fn layout_on_disk(model: &CommonModel) -> Vec<TensorSpec> {
-    let spec = |tensor: &network::TensorSpec| TensorSpec {
-        name: tensor.name.0.clone(),
-        shape: tensor.shape.iter().map(|&side| side.into()).collect(),
-        kind: match tensor.kind {
-            network::TensorKind::RunningMean => TensorKind::RunningMean,
-            network::TensorKind::RunningVariance => TensorKind::RunningVariance,
-            network::TensorKind::Weight | network::TensorKind::Conditioned => TensorKind::Weight,
-        },
-    };
-    model.layout().tensors.iter().map(spec).collect()
-}
-
 const MODEL: &str = "model.safetensors";
 const CARD: &str = "model.json";
 
@@ -183,8 +167,8 @@ mod tests {
             .write(folder.path(), SplitKind::Slice, true)
             .expect("written over");
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2);
-        let layout = layout_on_disk(&latest.model);
-        let values = model::weights::read_safetensors(&path, &layout).expect("readable");
+        let layout = &latest.model.layout().tensors;
+        let values = model_data::weights::read_safetensors(&path, layout).expect("readable");
         assert!(values == **latest.model.values());
         let text = fs::read_to_string(folder.path().join(CARD)).expect("a card");
         let card: Value = serde_json::from_str(&text).expect("JSON");

@@ -18,6 +18,7 @@ use protocol::{
     digests::{ContributionDigest, LearningRound, ModelHash, OutcomeName, RoundNumber},
     manifest::Purpose,
     message::{ALREADY_CONNECTED, ToCoordinator, ToVault},
+    training_job::{EvaluateRequest, EvaluatedCounts, LocalTrainer, TrainRequest, TrainedUpdate},
 };
 use tokio::sync::mpsc as channel;
 use transport::{CloseCode, CoordinatorLink, Dialer, Disconnect, TransportError, Waiting};
@@ -26,11 +27,7 @@ use crate::{
     compute::ComputeSlots,
     interruption::{Interruptions, Moment},
     journal::Journal,
-    trainer::LocalTrainer,
-    vault::{
-        EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate, Vault, VaultError,
-        VaultEvent, VaultOutput,
-    },
+    vault::{Vault, VaultError, VaultEvent, VaultOutput},
 };
 
 /// A participant ready to run.
@@ -165,7 +162,7 @@ impl<J: Journal + 'static> Participant<J> {
             result = shell.run() => result,
             () = stop => Err(RunError::Stopped),
         };
-        // With the shell their channels have gone. A process that ended while libtorch computes would crash on its way out.
+        // With the shell their channels have gone. A process that ended while libtorch computes, as a simulation's does, would crash on its way out.
         let _ = tokio::task::spawn_blocking(|| (trainer_thread.join(), vault_thread.join())).await;
         result
     }
@@ -617,18 +614,18 @@ fn interrupts(
 }
 
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// A training step takes a second or two; a trainer that has not moved for so long will not any more.
-const TRAINER_IS_STUCK_AFTER: Duration = Duration::from_secs(300);
+/// A training step takes a second or two. A trainer program that says nothing for five minutes is started again and reads its scans
+/// once more, which is no reason to be taken for dead.
+const TRAINER_IS_STUCK_AFTER: Duration = Duration::from_secs(900);
 const BEFORE_RECONNECTING: Duration = Duration::from_millis(300);
 const PATIENCE_WITH_OWN_VAULT: Duration = Duration::from_secs(30);
 const PATIENCE_WITH_OWN_GHOST: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {
-    use protocol::manifest::testing::manifest;
+    use protocol::{manifest::testing::manifest, training_job::TrainingPlan};
 
     use super::*;
-    use crate::vault::TrainingPlan;
 
     /// Tells how many of its steps it came to take.
     struct Counting(mpsc::Sender<usize>);

@@ -17,6 +17,8 @@
 //! | [`session`] | the set-up of keys |
 //! | [`round`] | one sealed sum: messages and checks |
 //! | [`message`] | what travels on the control stream |
+//! | [`labels`] | from an EDSS score to a class |
+//! | [`training_job`] | what a vault asks of a trainer, and the pipe between them |
 //! | [`culprit`] | who is at fault when something is refused |
 #![forbid(unsafe_code)]
 
@@ -28,12 +30,14 @@ pub mod digests;
 pub mod identity;
 #[cfg(test)]
 mod known_answers;
+pub mod labels;
 pub mod manifest;
 pub mod message;
 pub mod network;
 pub mod roster;
 pub mod round;
 pub mod session;
+pub mod training_job;
 pub mod vocabulary;
 
 pub use crypto::sealed_sum::HospitalId;

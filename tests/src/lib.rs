@@ -37,6 +37,8 @@ pub fn program(name: &str) -> Command {
             "--package",
             "participant",
             "--package",
+            "trainer",
+            "--package",
             "experiments",
         ]);
         if folder.ends_with("release") {

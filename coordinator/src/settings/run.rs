@@ -135,16 +135,14 @@ impl RawRun {
             ));
         }
         Ok(RunSettings {
-            task: match self.task.as_str() {
-                "binary" => Task::Binary,
-                "multiclass" => Task::Multiclass,
-                _ => return Err(wrong("run.task", self.task, "binary or multiclass")),
-            },
-            label_scheme: match self.labels.as_str() {
-                "as-written" => LabelScheme::AsWritten,
-                "as-counted" => LabelScheme::AsCounted,
-                _ => return Err(wrong("run.labels", self.labels, "as-written or as-counted")),
-            },
+            task: self
+                .task
+                .parse()
+                .map_err(|_| wrong("run.task", &self.task, "binary or multiclass"))?,
+            label_scheme: self
+                .labels
+                .parse()
+                .map_err(|_| wrong("run.labels", &self.labels, "as-written or as-counted"))?,
             conditioning: self.conditioning()?,
             rounds: whole("run.rounds", self.rounds)?,
             local_epochs: whole("run.local_epochs", self.local_epochs)?,

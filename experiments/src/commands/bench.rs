@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use bench_crypto::{Clock, CryptoBench};
 use clap::{Args, Subcommand};
-use model::device::DeviceChoice;
+use protocol::training_job::DeviceChoice;
 
 use super::simulate::ProfileName;
 use crate::bench::training::TrainingBench;

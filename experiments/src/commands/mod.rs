@@ -12,8 +12,8 @@ use clap::{Parser, Subcommand};
 pub use self::{
     bench::{BenchCryptoOptions, BenchOptions, BenchTrainingOptions},
     phantom::PhantomOptions,
-    reproduce::{BalanceName, LabelsName, ModelName, ReproduceOptions, TaskChoice},
-    simulate::{ConditioningName, ProfileName, SimulateOptions, SplitName, TaskName, UpdatesName},
+    reproduce::{BalanceName, ModelName, ReproduceOptions, TaskChoice},
+    simulate::{ConditioningName, ProfileName, SimulateOptions, UpdatesName},
 };
 
 /// Runs whole federations and single-site trainings on this machine, and measures them.
@@ -71,12 +71,9 @@ macro_rules! shown_as_typed {
 }
 
 shown_as_typed!(
-    TaskName,
-    SplitName,
     ConditioningName,
     ProfileName,
     UpdatesName,
     BalanceName,
-    ModelName,
-    LabelsName
+    ModelName
 );

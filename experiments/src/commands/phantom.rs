@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 use phantom::{PhantomSettings, ms60_tree};
+use protocol::labels::Task;
 
-use super::simulate::TaskName;
-use crate::simulation::{Progress, deal_equally, model_task, phantom_seed};
+use crate::simulation::{Progress, deal_equally, phantom_seed};
 
 /// Writes a phantom cohort in MS60 layout, one part for each hospital: DIR/hospital-K/data.
 ///
@@ -28,7 +28,7 @@ pub struct PhantomOptions {
     pub slices: u16,
     /// The classes of which every hospital gets its share
     #[arg(long, value_enum, default_value_t)]
-    pub task: TaskName,
+    pub task: Task,
     /// The same seed gives the same files, and the same patients as `simulate` with that seed
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
@@ -52,7 +52,7 @@ impl PhantomOptions {
             seed: phantom_seed(self.seed),
             ..PhantomSettings::default()
         };
-        let task = model_task(self.task);
+        let task = self.task;
         let classes: Vec<usize> = (0..self.patients)
             .map(|index| {
                 task.class_of(

@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use model::device::DeviceChoice;
 use model_data::{Contrast, LoadOptions};
+use protocol::{
+    labels::LabelScheme,
+    training_job::{DeviceChoice, SplitKind},
+};
 use serde::{Deserialize, Serialize};
 
-use super::simulate::{ProfileName, SplitName};
+use super::simulate::ProfileName;
 use crate::{cache_folder::slice_cache, reproduce};
 
 /// Repeats the study at one site: every task, training set, network and split, several times, with the results beside the
@@ -46,13 +49,13 @@ pub struct ReproduceOptions {
     /// What is split into training, validation and test: patients, or single slices as in the study, which leak patients from
     /// training into test. Both, separated by a comma, show how much the leak changes [default: patient,slice]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
-    pub split: Option<Vec<SplitName>>,
+    pub split: Option<Vec<SplitKind>>,
     /// CKKS parameters of the hybrid network [default: study]
     #[arg(long, value_enum)]
     pub profile: Option<ProfileName>,
     /// Where EDSS is cut into classes [default: as-written]
     #[arg(long, value_enum)]
-    pub labels: Option<LabelsName>,
+    pub labels: Option<LabelScheme>,
     /// The number of repetitions, each with another split, initial model and order [default: 5]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub seeds: Option<u32>,
@@ -122,17 +125,6 @@ pub enum ModelName {
     PlainConditioned,
     /// A network without clinical features: the study's plaintext network.
     Plain,
-}
-
-/// `--labels`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LabelsName {
-    /// As the study's text says. Binary: higher above 2.0. Multiclass: normal up to 2.0, mild up to 4.0, severe above.
-    #[default]
-    AsWritten,
-    /// As the study's slice counts suggest. Binary: higher above 4.0. Multiclass: normal below 2.0, mild up to 3.5, severe from 4.0.
-    AsCounted,
 }
 
 impl ReproduceOptions {

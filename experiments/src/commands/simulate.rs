@@ -4,11 +4,13 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use crypto::ckks::Profile;
-use model::device::DeviceChoice;
 use model_data::LoadOptions;
+use protocol::{
+    labels::{LabelScheme, Task},
+    training_job::{DeviceChoice, SplitKind},
+};
 use serde::{Deserialize, Serialize};
 
-use super::LabelsName;
 use crate::simulation::{self, Partition, PlannedDrop};
 
 /// Trains the hybrid CNN in a whole federation on this machine: the coordinator and every hospital, each with its own keys and
@@ -51,10 +53,10 @@ pub struct SimulateOptions {
     pub slices: Option<usize>,
     /// The classes to tell apart
     #[arg(long, value_enum, default_value_t)]
-    pub task: TaskName,
+    pub task: Task,
     /// Where EDSS is cut into classes
     #[arg(long, value_enum, default_value_t)]
-    pub labels: LabelsName,
+    pub labels: LabelScheme,
     /// Which hospital gets which patients. equal: the same number, also of each class; zipf: shares of 1, 1/2, 1/3 and so on;
     /// dirichlet:ALPHA: random shares of each class, more uneven for a smaller ALPHA (0.01 to 1000); scanner: each hospital has the
     /// patients of one scanner (phantom only, which has three)
@@ -62,7 +64,7 @@ pub struct SimulateOptions {
     pub partition: Partition,
     /// What is split into training, validation and test: patients, or single slices
     #[arg(long, value_enum, default_value_t)]
-    pub split: SplitName,
+    pub split: SplitKind,
     /// Who multiplies the clinical features with the filter W
     #[arg(long, value_enum, default_value_t)]
     pub conditioning: ConditioningName,
@@ -88,35 +90,12 @@ pub struct SimulateOptions {
     /// Where the networks are trained: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t)]
     pub device: DeviceChoice,
+    /// Train in programs of their own, as a federation does: the file of the program `trainer`; with a folder of data only
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub trainer_program: Option<PathBuf>,
     /// The output folder; it must be empty or not exist yet [default: runs/NAME-OF-THE-RUN]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-}
-
-/// `--task`.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum TaskName {
-    /// Two classes: lower or higher EDSS.
-    #[default]
-    Binary,
-    /// Three classes: normal, mild and severe.
-    Multiclass,
-}
-
-/// `--split`.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum SplitName {
-    /// All slices of a patient are in the same set.
-    #[default]
-    Patient,
-    /// Slices are split one by one, as in the study: patients leak from training into test.
-    Slice,
 }
 
 /// `--conditioning`.

@@ -4,11 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context;
 use crypto::hash::{Digest, sha256};
-use model::{
-    network::{Architecture, Conditioning},
-    weights::write_safetensors,
-};
-use model_data::Feature;
+use model_data::{Feature, weights::write_safetensors};
 use protocol::{
     manifest::{Manifest, Task},
     network::CONDITIONED_WEIGHT,
@@ -131,9 +127,9 @@ impl ModelCard {
                     .to_owned(),
             );
         }
-        let cuts = plan.labels().cuts();
+        let cuts = plan.labels().scheme.cuts();
         let conditioned = manifest.conditioning.uses_filters();
-        let task = participant::hospital_data::model_task(manifest.task);
+        let task = manifest.task;
         Self {
             name: "hybrid CNN, federated",
             model_hash: summary.agreement.model_hash.clone(),
@@ -204,13 +200,7 @@ pub fn write_model(
             CONDITIONED_WEIGHT.to_owned(),
         ),
     ]);
-    // The free variant's layout has every tensor of the common model.
-    let layout = Architecture {
-        classes: manifest.task.classes(),
-        conditioning: Conditioning::Free,
-    }
-    .layout();
-    write_safetensors(path, &layout, values, &metadata)?;
+    write_safetensors(path, &manifest.layout.tensors, values, &metadata)?;
     let file = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(sha256(&file))
 }

@@ -1,12 +1,12 @@
 //! The findings of a reproduction as sentences.
 
 use model::metrics::{Interval, Scores};
+use protocol::{labels::LabelScheme, training_job::SplitKind};
 
 use super::{
     configuration::Configuration,
     results::{Difference, Estimate, ReferenceComparison, Results},
 };
-use crate::commands::{LabelsName, SplitName};
 
 /// What the numbers may be compared with.
 pub fn notice(configuration: &Configuration) -> String {
@@ -33,8 +33,8 @@ pub fn conditions(configuration: &Configuration) -> String {
         _ => configuration.data.clone(),
     };
     let labels = match configuration.labels {
-        LabelsName::AsWritten => "as-written (binary above 2.0; up to 2.0, up to 4.0, above)",
-        LabelsName::AsCounted => "as-counted (binary above 4.0; below 2.0, up to 3.5, from 4.0)",
+        LabelScheme::AsWritten => "as-written (binary above 2.0; up to 2.0, up to 4.0, above)",
+        LabelScheme::AsCounted => "as-counted (binary above 4.0; below 2.0, up to 3.5, from 4.0)",
     };
     let scans = (configuration.contrasts.iter())
         .map(|contrast| contrast.name())
@@ -109,10 +109,10 @@ pub fn differences(results: &Results) -> Vec<String> {
 }
 
 /// Beside every number of a split that leaks.
-pub fn leak_mark(split: SplitName) -> String {
+pub fn leak_mark(split: SplitKind) -> String {
     match split {
-        SplitName::Slice => format!(" {LEAK}"),
-        SplitName::Patient => String::new(),
+        SplitKind::Slice => format!(" {LEAK}"),
+        SplitKind::Patient => String::new(),
     }
 }
 

@@ -206,7 +206,8 @@ const UNFINISHED: &str = ".unfinished-";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::{BalanceName, ModelName, ReproduceOptions, SplitName, TaskName};
+    use crate::commands::{BalanceName, ModelName, ReproduceOptions};
+    use protocol::{labels::Task, training_job::SplitKind};
 
     fn refusal(root: &Path, resume: bool) -> String {
         let refused = Folder::open(root, resume).map(|_| ()).expect_err("refused");
@@ -220,10 +221,10 @@ mod tests {
     fn cell() -> Cell {
         Cell {
             key: CellKey {
-                task: TaskName::Binary,
+                task: Task::Binary,
                 balance: BalanceName::Original,
                 model: ModelName::Plain,
-                split: SplitName::Patient,
+                split: SplitKind::Patient,
                 seed: 2,
             },
             train_counts: vec![1, 2],

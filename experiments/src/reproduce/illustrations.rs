@@ -14,10 +14,11 @@ use model::{
     train::{Dataset, Trainer},
 };
 use model_data::{IMAGE_SIDE, Patient, Sample};
+use protocol::{labels::Task, training_job::SplitKind};
 
 use super::{
     cell::{Cell, CellEpoch, CellKey},
-    configuration::{Configuration, task_of},
+    configuration::Configuration,
     document::Block,
     findings::leak_mark,
     folder::Folder,
@@ -26,7 +27,7 @@ use super::{
     training::{Source, architecture},
 };
 use crate::{
-    commands::{BalanceName, ModelName, SplitName, TaskName},
+    commands::{BalanceName, ModelName},
     report::roc_of,
     simulation::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED},
 };
@@ -80,8 +81,8 @@ struct Group<'a> {
 
 impl<'a> Group<'a> {
     fn new(
-        task: TaskName,
-        split: SplitName,
+        task: Task,
+        split: SplitKind,
         model: ModelName,
         configuration: &Configuration,
         cells: &'a [Cell],
@@ -102,7 +103,7 @@ impl<'a> Group<'a> {
         Self {
             stem: format!("{task}-{split}"),
             leak: leak_mark(split),
-            classes: task_of(task).class_names(),
+            classes: task.class_names(),
             by_balance: configuration
                 .balance
                 .iter()
@@ -232,7 +233,7 @@ fn where_it_looks(
     let (key, architecture) = (&cell.key, architecture(&cell.key));
     let model = read_model(folder, key)?;
     let parts = SplitCohort::new(patients, key, configuration.cuts())?;
-    let task = task_of(key.task);
+    let task = key.task;
     let chosen = some_of_each_kind(cell);
     let samples: Vec<Sample> = chosen
         .iter()
@@ -320,10 +321,10 @@ mod tests {
     fn cell(seed: u32, losses: &[f64]) -> Cell {
         Cell {
             key: CellKey {
-                task: TaskName::Binary,
+                task: Task::Binary,
                 balance: BalanceName::Original,
                 model: ModelName::Plain,
-                split: SplitName::Patient,
+                split: SplitKind::Patient,
                 seed,
             },
             train_counts: vec![4, 4],
@@ -390,7 +391,7 @@ mod tests {
         };
         let configuration = Configuration::new(&options, None).expect("fine");
         let cells = [cell(1, &[1.0, 0.5]), cell(2, &[1.0])];
-        let (task, split) = (TaskName::Binary, SplitName::Patient);
+        let (task, split) = (Task::Binary, SplitKind::Patient);
         let group = Group::new(task, split, ModelName::Plain, &configuration, &cells);
         assert_eq!(group.by_balance[0].1.len(), 2);
         assert_eq!(
@@ -418,7 +419,7 @@ mod tests {
         // There is nothing of another split to draw a curve from.
         let other = Group::new(
             task,
-            SplitName::Slice,
+            SplitKind::Slice,
             ModelName::Plain,
             &configuration,
             &cells,

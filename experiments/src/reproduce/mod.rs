@@ -33,6 +33,7 @@ use std::path::PathBuf;
 
 use anyhow::Context;
 use model_data::Patient;
+use protocol::labels::Task;
 
 pub use self::{
     cell::{Cell, CellConditioning, CellEpoch, CellKey, TestSlice},
@@ -46,10 +47,7 @@ use self::{
     split_cohort::SplitCohort,
     tables::Tables,
 };
-use crate::{
-    commands::{ReproduceOptions, TaskName},
-    simulation::{Progress, model_task},
-};
+use crate::{commands::ReproduceOptions, simulation::Progress};
 
 /// Runs a reproduction, or what is left of one: the files into its folder, a few lines to stdout.
 ///
@@ -154,7 +152,7 @@ fn is_done(
 }
 
 /// Slices of each class over the cohort, by task.
-type CohortCounts = Vec<(TaskName, Vec<u64>)>;
+type CohortCounts = Vec<(Task, Vec<u64>)>;
 
 /// Cuts the patients for every task, split and repetition before anything is trained, so that what cannot be is known at once.
 fn check(
@@ -171,7 +169,7 @@ fn check(
             continue;
         }
         let parts = SplitCohort::new(patients, &key, configuration.cuts())?;
-        for remark in parts.remarks(model_task(key.task)) {
+        for remark in parts.remarks(key.task) {
             progress.line(format!(
                 "{}, split by {}, seed {}: {remark}; scores are of the classes that occur",
                 key.task, key.split, key.seed

@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use model::metrics::{
     CrossedBootstrap, Interval, Level, Metrics, Prediction, Scores, per_patient, score_intervals,
 };
+use protocol::training_job::SplitKind;
 
 use super::{
     cell::{Cell, CellKey},
-    configuration::{Configuration, task_of},
+    configuration::Configuration,
     seeds::BOOTSTRAP_SEED,
     study::{self, StudyFigures},
 };
-use crate::commands::{ModelName, SplitName};
+use crate::commands::ModelName;
 
 /// A number of each kind with its 95% interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -105,9 +106,9 @@ impl Results {
         Self {
             leaks: differences(
                 &rows,
-                |key| key.split == SplitName::Slice,
+                |key| key.split == SplitKind::Slice,
                 |key| CellKey {
-                    split: SplitName::Patient,
+                    split: SplitKind::Patient,
                     ..key
                 },
                 |key| format!("{}, {}", key.task, key.model),
@@ -129,7 +130,7 @@ impl Results {
 
 impl Row {
     fn new(key: CellKey, cells: &[&Cell], bootstrap: &CrossedBootstrap) -> Self {
-        let classes = task_of(key.task).classes();
+        let classes = key.task.classes();
         let runs: Vec<Vec<Prediction>> = cells.iter().map(|cell| cell.predictions()).collect();
         let estimate = |level| {
             let point = |slices: &Vec<Prediction>| match level {
@@ -264,9 +265,11 @@ const DRAWS: usize = 1000;
 
 #[cfg(test)]
 pub(super) mod tests {
+    use protocol::labels::Task;
+
     use super::*;
     use crate::{
-        commands::{BalanceName, ReproduceOptions, TaskName},
+        commands::{BalanceName, ReproduceOptions},
         reproduce::cell::{CellConditioning, TestSlice},
     };
 
@@ -319,9 +322,9 @@ pub(super) mod tests {
         let keys = configuration.cells().into_iter();
         keys.map(|key| {
             let errors = match (key.split, key.model) {
-                (SplitName::Slice, _) => 0,
-                (SplitName::Patient, ModelName::Plain) => 2,
-                (SplitName::Patient, _) => 1,
+                (SplitKind::Slice, _) => 0,
+                (SplitKind::Patient, ModelName::Plain) => 2,
+                (SplitKind::Patient, _) => 1,
             };
             cell(key, move |patient| patient < errors)
         })
@@ -427,7 +430,7 @@ pub(super) mod tests {
             task: Some(crate::commands::TaskChoice::Binary),
             balance: Some(vec![BalanceName::Original]),
             model: Some(vec![ModelName::Plain]),
-            split: Some(vec![SplitName::Patient]),
+            split: Some(vec![SplitKind::Patient]),
             seeds: Some(1),
             ..ReproduceOptions::default()
         };
@@ -442,6 +445,6 @@ pub(super) mod tests {
             (row.slice.scores.auroc, row.slice.intervals[5]),
             (None, None)
         );
-        assert_eq!(row.key.task, TaskName::Binary);
+        assert_eq!(row.key.task, Task::Binary);
     }
 }

@@ -7,7 +7,6 @@ use model_data::{
 };
 
 use super::{cell::CellKey, filters::Features, seeds::split_seed};
-use crate::{commands::SplitName, simulation::model_task};
 
 /// The patients of one cell, split into training, validation and test.
 pub struct SplitCohort {
@@ -28,7 +27,7 @@ impl SplitCohort {
     /// A class without a patient, or with fewer than there are parts to be cut into; a training set without one. All name the
     /// cell and the way out.
     pub fn new(patients: &[Patient], key: &CellKey, cuts: Cuts) -> anyhow::Result<Self> {
-        let task = model_task(key.task);
+        let task = key.task;
         let classes: Vec<usize> = patients
             .iter()
             .map(|patient| task.class_of(patient.edss, cuts))
@@ -39,16 +38,12 @@ impl SplitCohort {
             .collect();
         let cell = || format!("{}, split by {}, seed {}", key.task, key.split, key.seed);
         check_classes(task, key.split, &classes, &slices).with_context(cell)?;
-        let kind = match key.split {
-            SplitName::Patient => SplitKind::Patient,
-            SplitName::Slice => SplitKind::Slice,
-        };
         let units: Vec<_> = classes
             .iter()
             .copied()
             .zip(slices.iter().copied())
             .collect();
-        let split = split(&units, kind, split_seed(key.seed)).with_context(cell)?;
+        let split = split(&units, key.split, split_seed(key.seed)).with_context(cell)?;
         let parts = Self {
             features: features(patients, &split.train),
             split,
@@ -102,7 +97,7 @@ impl SplitCohort {
 
 fn check_classes(
     task: Task,
-    split: SplitName,
+    split: SplitKind,
     classes: &[usize],
     slices: &[usize],
 ) -> anyhow::Result<()> {
@@ -110,14 +105,14 @@ fn check_classes(
         let of_class = classes.iter().zip(slices).filter(|(own, _)| **own == class);
         let with_slices = of_class.filter(|(_, slices)| **slices > 0);
         let (unit, found) = match split {
-            SplitName::Patient => ("patients", with_slices.count()),
-            SplitName::Slice => ("slices", with_slices.map(|(_, slices)| slices).sum()),
+            SplitKind::Patient => ("patients", with_slices.count()),
+            SplitKind::Slice => ("slices", with_slices.map(|(_, slices)| slices).sum()),
         };
         match found {
             0 => bail!("class '{name}' has no patient; {WAYS_OUT}"),
             1 | 2 => bail!(
                 "class '{name}' has {found} {unit}, fewer than the three parts (training, validation, test); {WAYS_OUT}{}",
-                if split == SplitName::Patient {
+                if split == SplitKind::Patient {
                     ", or --split slice, which leaks"
                 } else {
                     ""
@@ -169,7 +164,7 @@ mod tests {
     use model_data::{Edss, Slice};
 
     use super::*;
-    use crate::commands::{BalanceName, ModelName, TaskName};
+    use crate::commands::{BalanceName, ModelName};
 
     fn patient(edss: f64, slices: usize, age: Option<f64>) -> Patient {
         let mut features = [Some(0.0); FEATURES];
@@ -193,7 +188,7 @@ mod tests {
             .collect()
     }
 
-    fn key(task: TaskName, split: SplitName) -> CellKey {
+    fn key(task: Task, split: SplitKind) -> CellKey {
         CellKey {
             task,
             balance: BalanceName::Original,
@@ -203,14 +198,14 @@ mod tests {
         }
     }
 
-    fn refusal(scores: &[f64], task: TaskName, split: SplitName) -> String {
+    fn refusal(scores: &[f64], task: Task, split: SplitKind) -> String {
         let refused = SplitCohort::new(&cohort(scores), &key(task, split), Cuts::AS_WRITTEN);
         format!("{:#}", refused.map(|_| ()).expect_err("refused"))
     }
 
     #[test]
     fn a_class_without_a_patient_names_the_cell_and_the_way_out() {
-        let refusal = refusal(&[1.0; 12], TaskName::Binary, SplitName::Patient);
+        let refusal = refusal(&[1.0; 12], Task::Binary, SplitKind::Patient);
         for part in [
             "binary, split by patient, seed 7",
             "'higher' has no patient",
@@ -223,11 +218,11 @@ mod tests {
     #[test]
     fn fewer_patients_than_parts_cannot_be_split_by_patient_but_by_slice() {
         let scores = [1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 3.0, 3.0];
-        let refusal = refusal(&scores, TaskName::Binary, SplitName::Patient);
+        let refusal = refusal(&scores, Task::Binary, SplitKind::Patient);
         for part in ["'higher' has 2 patients", "--split slice"] {
             assert!(refusal.contains(part), "{refusal}");
         }
-        let by_slice = key(TaskName::Binary, SplitName::Slice);
+        let by_slice = key(Task::Binary, SplitKind::Slice);
         let parts =
             SplitCohort::new(&cohort(&scores), &by_slice, Cuts::AS_WRITTEN).expect("splits");
         assert_eq!(parts.cohort_counts(), [18, 6]);
@@ -248,7 +243,7 @@ mod tests {
         let mut scores = vec![1.0; 20];
         scores.extend([3.0; 20]);
         scores.extend([5.0; 3]);
-        let key = key(TaskName::Multiclass, SplitName::Patient);
+        let key = key(Task::Multiclass, SplitKind::Patient);
         let parts = SplitCohort::new(&cohort(&scores), &key, Cuts::AS_WRITTEN).expect("splits");
         let remarks = parts.remarks(Task::Multiclass);
         let absent = [&parts.split.validation, &parts.split.test]

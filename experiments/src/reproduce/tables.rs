@@ -2,6 +2,10 @@
 
 use model::metrics::Interval;
 use model_data::Contrast;
+use protocol::{
+    labels::{LabelScheme, Task},
+    training_job::SplitKind,
+};
 use serde::Serialize;
 use serde_json::Number;
 
@@ -10,7 +14,7 @@ use super::{
     results::{Difference, Estimate, ReferenceComparison, Results, Row},
     study::StudyFigures,
 };
-use crate::commands::{BalanceName, LabelsName, ModelName, ProfileName, SplitName, TaskName};
+use crate::commands::{BalanceName, ModelName, ProfileName};
 
 /// The file.
 #[derive(Serialize)]
@@ -21,7 +25,7 @@ pub struct Tables<'a> {
     contrasts: &'a [Contrast],
     /// What the numbers may be compared with.
     notice: &'a str,
-    labels: LabelsName,
+    labels: LabelScheme,
     profile: ProfileName,
     epochs: u32,
     device: &'a str,
@@ -40,13 +44,13 @@ pub struct Tables<'a> {
 /// One row. Numbers are by slice, as the study's are; those of `patient` are of the mean over a patient's slices.
 #[derive(Serialize)]
 struct TableRow {
-    task: TaskName,
+    task: Task,
     balance: BalanceName,
     model: ModelName,
-    split: SplitName,
+    split: SplitKind,
     /// Whether slices of one patient are on both sides, so that every number of the row is too good.
     leaks: bool,
-    labels: LabelsName,
+    labels: LabelScheme,
     seeds: u32,
     train_counts: Vec<Number>,
     #[serde(flatten)]
@@ -133,7 +137,7 @@ fn table_row(configuration: &Configuration, row: &Row) -> TableRow {
         balance: row.key.balance,
         model: row.key.model,
         split: row.key.split,
-        leaks: row.key.split == SplitName::Slice,
+        leaks: row.key.split == SplitKind::Slice,
         labels: configuration.labels,
         seeds: configuration.seeds,
         train_counts: row.train_counts.iter().copied().map(count).collect(),

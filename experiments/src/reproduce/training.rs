@@ -6,17 +6,14 @@ use anyhow::Context;
 use model::{
     balance::balanced,
     network::{Architecture, Conditioning},
-    train::{
-        Dataset, EpochRecord, FilterSource, FitSettings, Plateau, Trainer, TrainingSettings,
-        class_weights,
-    },
+    train::{Dataset, EpochRecord, FilterSource, FitSettings, Plateau, Trainer, TrainingSettings},
 };
 use model_data::{Patient, Sample};
-use protocol::network::ModelLayout;
+use protocol::{labels::class_weights, network::ModelLayout};
 
 use super::{
     cell::{Cell, CellConditioning, CellEpoch, CellKey, TestSlice},
-    configuration::{Configuration, balance_of, task_of},
+    configuration::{Configuration, balance_of},
     filters::{Encrypted, InTheClear},
     seeds::{balance_seed, encryption_seed, initial_seed, training_seed},
     split_cohort::SplitCohort,
@@ -86,7 +83,7 @@ pub fn train(
 ) -> anyhow::Result<Trained> {
     let began = Instant::now();
     let parts = SplitCohort::new(patients, key, configuration.cuts())?;
-    let task = task_of(key.task);
+    let task = key.task;
     let dataset = |samples: &[Sample]| {
         Dataset::new(patients, samples, |patient| {
             task.class_of(patient.edss, configuration.cuts())
@@ -149,7 +146,7 @@ pub fn train(
 /// Every network holds W; where it is conditioned, filters are made from it.
 pub fn architecture(key: &CellKey) -> Architecture {
     Architecture {
-        classes: task_of(key.task).classes(),
+        classes: key.task.classes(),
         conditioning: Conditioning::Free,
     }
 }
@@ -187,9 +184,10 @@ fn epoch(epoch: &EpochRecord) -> CellEpoch {
 mod tests {
     use model::device::Device;
     use phantom::PhantomSettings;
+    use protocol::{labels::Task, training_job::SplitKind};
 
     use super::*;
-    use crate::commands::{BalanceName, ReproduceOptions, SplitName, TaskName};
+    use crate::commands::{BalanceName, ReproduceOptions};
 
     fn cohort() -> Vec<Patient> {
         let settings = PhantomSettings {
@@ -212,10 +210,10 @@ mod tests {
 
     fn key(model: ModelName) -> CellKey {
         CellKey {
-            task: TaskName::Binary,
+            task: Task::Binary,
             balance: BalanceName::Original,
             model,
-            split: SplitName::Slice,
+            split: SplitKind::Slice,
             seed: 1,
         }
     }
@@ -233,7 +231,7 @@ mod tests {
                 let everything: Vec<Sample> =
                     [parts.split.train.clone(), parts.split.test.clone()].concat();
                 let data = Dataset::new(&patients, &everything, |patient| {
-                    task_of(key.task).class_of(patient.edss, configuration.cuts())
+                    key.task.class_of(patient.edss, configuration.cuts())
                 });
                 let data = data.expect("samples exist");
                 let mut source = Source::new(&key, profile, &parts);

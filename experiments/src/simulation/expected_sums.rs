@@ -2,11 +2,11 @@
 //!
 //! A second quantiser, written from PROTOCOL.md 3.4 and not from the code that it checks.
 
-use participant::vault::{
-    TrainedUpdate,
-    conditioning::{ConditionedWeights, weight_change},
+use participant::vault::conditioning::{ConditionedWeights, weight_change};
+use protocol::{
+    common_model::CommonModel, manifest::Manifest, network::CONDITIONED_WEIGHT,
+    training_job::TrainedUpdate,
 };
-use protocol::{common_model::CommonModel, manifest::Manifest, network::CONDITIONED_WEIGHT};
 use rayon::prelude::*;
 
 /// The sum of an update over its contributors.

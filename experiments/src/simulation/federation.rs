@@ -12,21 +12,26 @@ use crypto::{
     hash::SecretKey32,
     sealed_sum::{HospitalId, SumRing},
 };
+use model_data::ScanSource;
 use participant::{
     compute::ComputeSlots,
-    hospital_data::{ClinicalTable, ImageSet},
+    hospital_data::ClinicalTable,
     interruption::{Interruptions, NoInterruptions},
     journal::sqlite::SqliteJournal,
     shell::{Participant, ParticipantEvent, RunCost, RunError},
-    trainer::CnnTrainer,
+    trainer_program::{TrainerCommand, TrainerProgram},
     vault::{Vault, VaultIdentity, policy::Policy},
 };
-use protocol::manifest::Purpose;
+use protocol::{
+    manifest::Purpose,
+    training_job::{DataSet, LocalTrainer, PatientScans, SplitPlan},
+};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
     time::timeout,
 };
+use trainer::{CnnTrainer, ImageSet};
 use transport::{Dialer, Limits, certificates::KeyFingerprint, tls::ParticipantTls};
 
 use super::{
@@ -34,6 +39,7 @@ use super::{
     observer::{Observer, Seen},
     plan::Plan,
     recorder::{RecordingTrainer, Recordings},
+    seeds::split_seed,
 };
 
 /// A finished run.
@@ -54,6 +60,8 @@ pub struct HospitalParts {
     pub table: ClinicalTable,
     /// For the trainer.
     pub images: ImageSet,
+    /// For a trainer that is a program: the files of each patient.
+    pub scans: Vec<Vec<ScanSource>>,
 }
 
 /// Runs the federation to its end. Vaults keep their journals in `folder`.
@@ -260,7 +268,14 @@ impl Setting<'_> {
             roster: Arc::clone(&self.demo.roster),
         };
         let journal = journal(&folder.join(format!("hospital-{id}")))?;
-        let trainer = Box::new(CnnTrainer::new(parts.images, self.plan.device));
+        let trainer: Box<dyn LocalTrainer> = match &self.plan.trainer_program {
+            None => Box::new(CnnTrainer::new(parts.images, self.plan.device)),
+            Some(program) => {
+                let command = TrainerCommand::of(program.clone(), Vec::new())?;
+                let data_set = data_set(self.plan, id, &parts.images, &parts.scans)?;
+                Box::new(TrainerProgram::open(command, 0, data_set, |_| ())?)
+            }
+        };
         let drops = self.plan.faults.of(id);
         let interruptions: Arc<dyn Interruptions> = if drops.is_empty() {
             Arc::new(NoInterruptions)
@@ -282,6 +297,32 @@ impl Setting<'_> {
             interruptions,
         })
     }
+}
+
+/// What a trainer's program is told in the place of images.
+fn data_set(
+    plan: &Plan,
+    id: HospitalId,
+    images: &ImageSet,
+    scans: &[Vec<ScanSource>],
+) -> anyhow::Result<DataSet> {
+    let patients = images.patients().iter().zip(scans);
+    let patients = patients.map(|(patient, scans)| PatientScans {
+        edss: patient.edss,
+        scans: scans.iter().map(|scan| (&scan.files).into()).collect(),
+    });
+    Ok(DataSet {
+        patients: patients.collect(),
+        slices: plan.loading.slices,
+        memory_limit_mib: plan.loading.memory_limit_mib,
+        cache: None,
+        split: SplitPlan {
+            kind: plan.split,
+            seed: split_seed(plan.seed, id),
+        },
+        device: plan.device.to_string().parse()?,
+        confine: true,
+    })
 }
 
 fn journal(folder: &Path) -> anyhow::Result<SqliteJournal> {

@@ -38,7 +38,7 @@ pub use self::{
     fault_plan::{FaultPlan, FaultPlanError, PlannedDrop},
     history::{HospitalRecord, RoundRecord, Validation},
     partition::{Partition, PartitionError, deal_equally},
-    plan::{DataSource, Plan, PlanError, label_scheme, model_task},
+    plan::{DataSource, Plan, PlanError},
     progress::{Progress, Stage},
     seconds::Seconds,
     seeds::phantom_seed,
@@ -144,6 +144,7 @@ fn train(
             id: data.id,
             table: data.table,
             images: data.images,
+            scans: data.scans,
         });
         tests.push((data.id, data.test));
         records.insert(data.id, data.records);
@@ -191,7 +192,7 @@ fn write_files(
     )?;
     let card = report::ModelCard::new(plan, manifest, summary, hash);
     output.write_json("model.json", &card)?;
-    let classes = participant::hospital_data::model_task(plan.run.task).class_names();
+    let classes = plan.run.task.class_names();
     let pictures = report::RunPictures::new(summary, classes, test)?;
     for picture in pictures.all() {
         output.write(&format!("pictures/{}.png", picture.name), &picture.png()?)?;

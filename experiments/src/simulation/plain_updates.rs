@@ -7,10 +7,7 @@ use anyhow::{Context, anyhow};
 use crypto::sealed_sum::HospitalId;
 use participant::{
     compute::ComputeSlots,
-    hospital_data::ImageSet,
-    trainer::{CnnTrainer, LocalTrainer},
     vault::{
-        EvaluateRequest, TrainRequest, TrainingPlan,
         conditioning::{ConditionedWeights, Filter},
         statistics::{ClinicalRecords, Statistics, own_counters},
         training_seed,
@@ -21,11 +18,13 @@ use protocol::{
     counters::StatsCounters,
     digests::{LearningRound, RoundNumber},
     manifest::Manifest,
+    training_job::{EvaluateRequest, LocalTrainer, TrainRequest, TrainingPlan},
 };
+use trainer::{CnnTrainer, ImageSet};
 
 use super::{
     expected_sums,
-    filters::{filters, model_for_trainer},
+    filters::filters,
     history::History,
     observer::round_line,
     plan::Plan,
@@ -145,7 +144,7 @@ impl PlainHospital {
         let began = Instant::now();
         let request = TrainRequest {
             round: RoundNumber::new(round),
-            model: model_for_trainer(manifest, model),
+            model: model.for_trainer(manifest.conditioning),
             filters: self.filters(manifest, model),
             class_weights: class_weights.to_vec(),
             seed: training_seed(manifest, self.id, LearningRound::new(round)),
@@ -177,7 +176,7 @@ impl PlainHospital {
         let filters = self.filters(manifest, model);
         let request = EvaluateRequest {
             round: RoundNumber::default(),
-            model: model_for_trainer(manifest, model),
+            model: model.for_trainer(manifest.conditioning),
             filters,
             plan: TrainingPlan::of(manifest),
         };

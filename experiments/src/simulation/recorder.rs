@@ -6,11 +6,10 @@ use std::{
 };
 
 use crypto::sealed_sum::HospitalId;
-use participant::{
-    trainer::LocalTrainer,
-    vault::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate},
-};
 use protocol::digests::RoundNumber;
+use protocol::training_job::{
+    EvaluateRequest, EvaluatedCounts, LocalTrainer, TrainRequest, TrainedUpdate,
+};
 
 /// What all hospitals have trained and evaluated and nobody has checked yet. Clones share it.
 #[derive(Clone, Default)]

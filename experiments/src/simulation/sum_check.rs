@@ -240,7 +240,7 @@ impl SumCheck {
 mod tests {
     use super::*;
     use crypto::sealed_sum::OpenedSum;
-    use participant::vault::TrainedUpdate;
+    use protocol::training_job::TrainedUpdate;
     use protocol::{manifest::Conditioning, network::ModelLayout};
 
     const HOSPITALS: u8 = 3;

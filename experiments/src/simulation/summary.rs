@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use model::metrics::{Interval, Intervals, Metrics};
-use participant::hospital_data::model_label_scheme;
 use protocol::manifest::Manifest;
 use serde::Serialize;
 
@@ -189,7 +188,7 @@ impl Summary {
                 .map(|contrast| contrast.name())
                 .collect(),
             task: plan.task_name(),
-            labels: model_label_scheme(plan.run.label_scheme).name(),
+            labels: plan.run.label_scheme.as_str(),
             split: plan.split_name(),
             partition: plan.partition.to_string(),
             patients_by_hospital: cohorts.counts.clone(),

@@ -16,7 +16,7 @@ mod tests;
 mod trainer;
 mod training;
 
-pub use dataset::{Dataset, DatasetError, class_weights};
+pub use dataset::{Dataset, DatasetError};
 pub(crate) use dataset::{DatasetBuilder, pixels_of};
 pub use error::TrainError;
 pub use evaluation::Evaluation;

@@ -122,7 +122,7 @@ fn follow(variant: &Variant, conditioning: Conditioning) -> Vec<Tensor> {
         let mut gradients = optimiser.backward(&loss, table.as_ref()).expect("a graph");
         optimiser.step(&gradients).expect("one gradient a weight");
         for (name, gradient) in &step.gradients {
-            match network.weights().position(|(spec, _)| spec.name == *name) {
+            match network.weights().position(|(spec, _)| spec.name.0 == *name) {
                 Some(place) => assert_close(name, &sampled(&gradients.weights[place]), gradient),
                 None => assert!(["filters", "conditioned.weight"].contains(&name.as_str())),
             }
@@ -134,9 +134,9 @@ fn follow(variant: &Variant, conditioning: Conditioning) -> Vec<Tensor> {
         for spec in network.layout() {
             let tensor = Tensor::from_slice(&flat[start..start + spec.values()]);
             start += spec.values();
-            match step.trained.get(&spec.name) {
-                Some(trained) => assert_close(&spec.name, &sampled(&tensor), trained),
-                None => left_out.push(spec.name.as_str()),
+            match step.trained.get(&spec.name.0) {
+                Some(trained) => assert_close(&spec.name.0, &sampled(&tensor), trained),
+                None => left_out.push(spec.name.0.as_str()),
             }
         }
         let expected = 3 * (number + 1);

@@ -43,7 +43,7 @@ impl Display for Text<'_> {
             line(f, count.contrast.name(), counts)?;
         }
         for counts in &check.tasks {
-            line(f, counts.task.name(), classes(counts))?;
+            line(f, counts.task.as_str(), classes(counts))?;
         }
         features(f, check)?;
         orientations(f, &check.orientations)?;
@@ -193,7 +193,7 @@ pub fn json(folder: &Path, check: &DataCheck, cuts: Cuts) -> Value {
     let tasks: serde_json::Map<String, Value> = check
         .tasks
         .iter()
-        .map(|counts| (counts.task.name().to_owned(), task(counts, cuts)))
+        .map(|counts| (counts.task.as_str().to_owned(), task(counts, cuts)))
         .collect();
     let name = |name: &ScanName| json!({"id": name.id, "contrast": name.contrast.name(), "path": name.path});
     json!({

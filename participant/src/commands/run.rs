@@ -25,7 +25,7 @@ use participant::{
     settings::Settings,
     shell::{Participant, ParticipantEvent, RunCost, RunError},
     state_folder::StateFolder,
-    trainer::CnnTrainer,
+    trainer_program::TrainerError,
     vault::{Vault, VaultError},
 };
 use serde_json::json;
@@ -149,26 +149,29 @@ fn participant(
     events: mpsc::UnboundedSender<ParticipantEvent>,
 ) -> Result<(Participant<SqliteJournal>, StateFolder), Failure> {
     let credentials = settings.credentials().map_err(Failure::settings)?;
-    let device = settings
-        .training
-        .device
-        .resolve()
-        .map_err(Failure::settings)?;
-    let (table, images) = data_set::read(settings).map_err(Failure::Settings)?;
+    let (table, trainer) = data_set::read(settings).map_err(unusable_data)?;
     let state = StateFolder::open(&settings.state).map_err(Failure::settings)?;
     let journal = state.journal().map_err(Failure::settings)?;
-    tracing::info!(hospital = %settings.hospital, %device, "ready");
+    tracing::info!(hospital = %settings.hospital, device = %settings.training.device, "ready");
     let ring = Arc::new(SumRing::new());
     let policy = settings.policy.clone();
     let participant = Participant {
         vault: Vault::new(credentials.identity, policy, Box::new(table), journal, ring),
-        trainer: Box::new(CnnTrainer::new(images, device)),
+        trainer: Box::new(trainer),
         dialer: credentials.dialer,
         slots: ComputeSlots::new(1),
         events,
         interruptions: Arc::new(NoInterruptions),
     };
     Ok((participant, state))
+}
+
+/// A trainer that crashes is no matter of settings.
+fn unusable_data(error: anyhow::Error) -> Failure {
+    match error.downcast_ref() {
+        Some(TrainerError::Lost(_)) => Failure::Run(error),
+        _ => Failure::Settings(error),
+    }
 }
 
 /// What the user can set right has the exit code of settings.

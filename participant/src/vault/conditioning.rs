@@ -20,7 +20,7 @@ use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
 
 /// clip(W * f) of one patient.
-pub type Filter = [f32; FEATURES];
+pub use protocol::training_job::Filter;
 
 /// W, the nine weights that are conditioned.
 pub type ConditionedWeights = [f64; FEATURES];

@@ -20,7 +20,6 @@ mod round;
 pub mod statistics;
 #[cfg(test)]
 mod tests;
-mod work;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -30,12 +29,13 @@ use protocol::{
     common_model::CommonModel,
     digests::{LearningRound, ModelHash, RoundNumber, Transcript},
     identity::{Signed, SigningKey},
-    manifest::{CheckedManifest, Manifest, ManifestError, Purpose},
+    labels::Labels,
+    manifest::{CheckedManifest, ManifestError, Purpose},
     message::{Hello, Resume, ToCoordinator, ToVault, Welcome},
-    network::CONDITIONED_WEIGHT,
     roster::Roster,
     round::{RoundError, header::RoundContext, outcome::RoundClosed},
     session::{SessionError, first_transcript},
+    training_job::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate, TrainingPlan},
 };
 use rand_core::UnwrapErr;
 
@@ -49,12 +49,8 @@ use self::{
 pub use self::{
     output::{OpenedRound, VaultEvent, VaultOutput},
     round::training_seed,
-    work::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate, TrainingPlan},
 };
-use crate::{
-    hospital_data::Labels,
-    journal::{Journal, JournalError},
-};
+use crate::journal::{Journal, JournalError};
 
 /// Who this vault is, and whom it trusts.
 pub struct VaultIdentity {
@@ -95,9 +91,6 @@ pub enum VaultError {
     /// The manifest is not the operator's, or not sound.
     #[error("the run manifest is refused: {0}")]
     Manifest(#[from] ManifestError),
-    /// The trainer's network is another than the manifest's.
-    #[error("the run manifest's tensors are not those of this release's network")]
-    OtherNetwork,
     /// The hospital's policy refuses the run.
     #[error(
         "this hospital's policy refuses the run: {0}; change [policy] in the settings if it should take part"
@@ -330,9 +323,6 @@ impl<J: Journal> Vault<J> {
         }
         let manifest = CheckedManifest::check(welcome.manifest.clone(), &self.identity.roster)?;
         self.policy.check(&manifest).map_err(VaultError::Policy)?;
-        if !crate::trainer::layout_matches(&manifest) {
-            return Err(VaultError::OtherNetwork);
-        }
         let records = self
             .source
             .records(Labels::of(&manifest))
@@ -513,30 +503,6 @@ impl<J: Journal> Vault<J> {
         self.event(VaultEvent::Conditioned {
             largest_error: released.largest_error,
         });
-    }
-
-    /// The conditioned weights of the common model.
-    fn conditioned_weights(member: &Membership) -> conditioning::ConditionedWeights {
-        let range = member
-            .model
-            .layout()
-            .range(CONDITIONED_WEIGHT)
-            .expect("the layout was checked against the hybrid network");
-        std::array::from_fn(|entry| f64::from(member.model.values()[range.start + entry]))
-    }
-
-    /// What the trainer gets of the common model: all of it, or all but W.
-    fn model_for_trainer(manifest: &Manifest, member: &Membership) -> Vec<f32> {
-        let mut values = member.model.values().to_vec();
-        if manifest.conditioning.uses_filters() {
-            let range = member
-                .model
-                .layout()
-                .range(CONDITIONED_WEIGHT)
-                .expect("the layout was checked against the hybrid network");
-            values.drain(range);
-        }
-        values
     }
 
     fn context(&self) -> Option<RoundContext<'_>> {

@@ -12,7 +12,7 @@ use protocol::{
 
 #[cfg(doc)]
 use super::Vault;
-use super::{EvaluateRequest, TrainRequest};
+use protocol::training_job::{EvaluateRequest, TrainRequest};
 
 /// What the shell around the vault has to do.
 pub enum VaultOutput {

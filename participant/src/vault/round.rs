@@ -255,7 +255,7 @@ impl<J: Journal> Vault<J> {
         if manifest.conditioning.uses_filters() && member.filters.is_none() {
             let (id, session) = (self.identity.id, keys.session());
             let (records, rng) = (run.records.clone(), &mut self.rng);
-            let weights = Self::conditioned_weights(member);
+            let weights = member.model.conditioned_weights();
             let conditioner = member.conditioner.get_or_insert_with(|| {
                 let scaled = records.scaled(&statistics);
                 Conditioner::new(id, session, scaled, manifest.conditioning.profile(), rng)
@@ -289,7 +289,7 @@ impl<J: Journal> Vault<J> {
             // The trainer is at it already, for a round that this one replaces.
             return Ok(());
         }
-        let model = Self::model_for_trainer(&manifest, member);
+        let model = member.model.for_trainer(manifest.conditioning);
         let filters = member
             .filters
             .as_ref()

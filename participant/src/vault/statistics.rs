@@ -1,8 +1,10 @@
 //! What the `stats` sum tells every hospital: class counts for the weights of the loss, means and deviations of the features.
 
-use model::train::class_weights;
 use model_data::{FEATURES, FeatureRanges, FeatureScaling, impute_and_scale};
-use protocol::counters::{FeatureSums, StatsCounters};
+use protocol::{
+    counters::{FeatureSums, StatsCounters},
+    labels::class_weights,
+};
 
 /// What a hospital knows of its own patients, as far as the vault needs it.
 pub struct ClinicalRecords {

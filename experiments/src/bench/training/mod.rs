@@ -23,7 +23,8 @@ use bench_crypto::{
     write_numbers,
 };
 use crypto::ckks::Profile;
-use model::device::{Device, DeviceChoice};
+use model::device::Device;
+use protocol::training_job::DeviceChoice;
 use serde::Serialize;
 
 use self::{conditioning::StudyConditioning, result::TrainingResult, steps::Cohort};
@@ -95,7 +96,7 @@ impl TrainingBench {
         reason = "the table is what the command is asked for"
     )]
     pub fn execute(&self, json: Option<&Path>) -> anyhow::Result<()> {
-        let device = self.device.resolve()?;
+        let device = Device::find(self.device)?;
         ensure!(
             self.clock == Clock::Wall || device == Device::CPU,
             "--clock processor does not measure the work of a GPU: leave it out"

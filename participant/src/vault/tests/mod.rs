@@ -27,7 +27,9 @@ use super::{
     EvaluatedCounts, OpenedRound, RecordSource, TrainRequest, TrainedUpdate, Vault, VaultEvent,
     VaultIdentity, VaultOutput, policy::Policy, statistics::ClinicalRecords,
 };
-use crate::{hospital_data::Labels, journal::memory::MemoryJournal};
+use protocol::labels::Labels;
+
+use crate::journal::memory::MemoryJournal;
 
 /// What the network between the parties does with a message to a vault: pass it on, change it, or lose it.
 type Interference<'a> = Box<dyn FnMut(HospitalId, ToVault) -> Option<ToVault> + 'a>;

@@ -8,7 +8,7 @@ use std::{
 
 use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
 
-use crate::network::TensorSpec;
+use protocol::network::TensorSpec;
 
 /// Larger files hold no model of this network, which has 17 MB.
 const MAX_BYTES: u64 = 256 << 20;
@@ -39,7 +39,7 @@ pub fn write_safetensors(
         let shape = spec.shape.iter().map(|&side| side as usize).collect();
         let view = TensorView::new(Dtype::F32, shape, values);
         views.push((
-            spec.name.as_str(),
+            spec.name.0.as_str(),
             view.map_err(|source| broken(path, source))?,
         ));
     }
@@ -72,13 +72,13 @@ pub fn read_safetensors(path: &Path, layout: &[TensorSpec]) -> Result<Vec<f32>, 
     let mut flat = Vec::with_capacity(layout.iter().map(TensorSpec::values).sum());
     for spec in layout {
         let fits = |tensor: &TensorView<'_>| {
-            let sides = tensor.shape().iter().map(|&side| i64::try_from(side).ok());
-            tensor.dtype() == Dtype::F32 && sides.eq(spec.shape.iter().map(|&side| Some(side)))
+            let sides = spec.shape.iter().map(|&side| side as usize);
+            tensor.dtype() == Dtype::F32 && sides.eq(tensor.shape().iter().copied())
         };
-        let tensor = file.tensor(&spec.name).ok().filter(fits);
+        let tensor = file.tensor(&spec.name.0).ok().filter(fits);
         let tensor = tensor.ok_or_else(|| WeightsError::Tensor {
             path: path.to_owned(),
-            name: spec.name.clone(),
+            name: spec.name.0.clone(),
         })?;
         let (values, _) = tensor.data().as_chunks();
         flat.extend(values.iter().map(|&value| f32::from_le_bytes(value)));
@@ -150,16 +150,12 @@ fn unfinished_name(path: &Path) -> PathBuf {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
-    use crate::network::{Architecture, Conditioning};
+    use protocol::network::ModelLayout;
 
-    fn layout(classes: usize) -> Vec<TensorSpec> {
-        let conditioning = Conditioning::Free;
-        Architecture {
-            classes,
-            conditioning,
-        }
-        .layout()
+    use super::*;
+
+    fn layout(classes: u32) -> Vec<TensorSpec> {
+        ModelLayout::hybrid_cnn(classes).tensors.0
     }
 
     #[test]

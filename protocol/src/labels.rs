@@ -1,40 +1,114 @@
-//! From an EDSS score to a class.
+//! From an EDSS score to a class (MODEL.md, "Labels").
 
-use std::{fmt, str::FromStr};
+use std::fmt;
 
-use super::Edss;
+use crate::{
+    codec::{
+        BorrowDecode, BorrowDecoder, Decode, DecodeError, Decoder, Encode, EncodeError, Encoder,
+    },
+    manifest::Manifest,
+};
 
-/// What is told apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Task {
-    /// Two classes.
-    Binary,
-    /// Three classes: normal, mild, severe.
-    Multiclass,
+pub use crate::manifest::{LabelScheme, Task};
+
+/// Expanded Disability Status Scale: 0 (no signs) to 10, in half points.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Edss {
+    half_points: u8,
 }
 
-impl Task {
-    /// Number of classes.
-    pub fn classes(self) -> usize {
-        match self {
-            Self::Binary => 2,
-            Self::Multiclass => 3,
+impl Edss {
+    /// `None` unless `score` is one of 0, 0.5, .. 10.
+    pub fn new(score: f64) -> Option<Self> {
+        let half_points = score * 2.0;
+        let on_scale = (0.0..=20.0).contains(&half_points) && half_points.fract() == 0.0;
+        on_scale.then_some(Self {
+            half_points: half_points as u8,
+        })
+    }
+
+    /// From half points, 0 to 20.
+    pub fn from_half_points(half_points: u8) -> Option<Self> {
+        (half_points <= 20).then_some(Self { half_points })
+    }
+
+    /// The score, 0.0 to 10.0.
+    pub fn value(self) -> f64 {
+        f64::from(self.half_points) / 2.0
+    }
+}
+
+/// Says that there is a score, not which.
+impl fmt::Debug for Edss {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Edss(..)")
+    }
+}
+
+/// A byte of half points; one above 20 is refused.
+impl Encode for Edss {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        self.half_points.encode(encoder)
+    }
+}
+
+impl<Context> Decode<Context> for Edss {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        Self::from_half_points(u8::decode(decoder)?).ok_or(DecodeError::Other(
+            "an EDSS score is at most 20 half points",
+        ))
+    }
+}
+
+impl<'de, Context> BorrowDecode<'de, Context> for Edss {
+    fn borrow_decode<D: BorrowDecoder<'de, Context = Context>>(
+        decoder: &mut D,
+    ) -> Result<Self, DecodeError> {
+        Self::decode(decoder)
+    }
+}
+
+/// The classes of a run: the same at every hospital.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Labels {
+    /// How many, and their names.
+    pub task: Task,
+    /// Where EDSS is cut.
+    pub scheme: LabelScheme,
+}
+
+impl Labels {
+    /// Those of a run.
+    pub fn of(manifest: &Manifest) -> Self {
+        Self {
+            task: manifest.task,
+            scheme: manifest.label_scheme,
         }
     }
 
+    /// The class of a score.
+    pub fn class_of(self, edss: Edss) -> usize {
+        self.task.class_of(edss, self.scheme.cuts())
+    }
+}
+
+/// Class weights of inverse frequency, as in the study: total / (classes * count). A class that does not occur gets 1, which then
+/// weighs nothing.
+pub fn class_weights(counts: &[u64]) -> Vec<f64> {
+    let total: u64 = counts.iter().sum();
+    let weight = |&count: &u64| match count {
+        0 => 1.0,
+        _ => total as f64 / (counts.len() as f64 * count as f64),
+    };
+    counts.iter().map(weight).collect()
+}
+
+impl Task {
     /// Names of the classes, in order.
     pub fn class_names(self) -> &'static [&'static str] {
         match self {
             Self::Binary => &["lower", "higher"],
             Self::Multiclass => &["normal", "mild", "severe"],
-        }
-    }
-
-    /// Name for people and for machines: `binary`, `multiclass`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Binary => "binary",
-            Self::Multiclass => "multiclass",
         }
     }
 
@@ -77,7 +151,7 @@ impl Task {
     "no patient is of class '{}' ({}) of the {} task",
     task.class_names()[*class],
     cuts.range(*task, *class),
-    task.name()
+    task.as_str()
 )]
 pub struct EmptyClass {
     /// The task.
@@ -134,20 +208,7 @@ impl Default for Cuts {
     }
 }
 
-/// The study's two ways to label, which do not agree (MODEL.md, "Labels"); a report says which it used.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum LabelScheme {
-    /// What the study's text says: `as-written`.
-    #[default]
-    AsWritten,
-    /// What the study's slice counts fit: `as-counted`.
-    AsCounted,
-}
-
 impl LabelScheme {
-    /// Both, in the order in which they are listed.
-    pub const ALL: [Self; 2] = [Self::AsWritten, Self::AsCounted];
-
     /// Where this scheme parts the classes.
     pub fn cuts(self) -> Cuts {
         match self {
@@ -155,39 +216,31 @@ impl LabelScheme {
             Self::AsCounted => Cuts::AS_COUNTED,
         }
     }
-
-    /// Name for people and for machines: `as-written`, `as-counted`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::AsWritten => "as-written",
-            Self::AsCounted => "as-counted",
-        }
-    }
 }
-
-impl fmt::Display for LabelScheme {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for LabelScheme {
-    type Err = UnknownLabelScheme;
-
-    fn from_str(text: &str) -> Result<Self, UnknownLabelScheme> {
-        let named = Self::ALL.into_iter().find(|scheme| scheme.name() == text);
-        named.ok_or_else(|| UnknownLabelScheme(text.to_owned()))
-    }
-}
-
-/// Not the name of a label scheme.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown label scheme {0:?}: use as-written or as-counted")]
-pub struct UnknownLabelScheme(pub String);
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::codec::{decode, encode};
+
+    #[test]
+    fn only_half_points_from_0_to_10_are_scores() {
+        for half in 0..=20 {
+            let score = f64::from(half) / 2.0;
+            assert_eq!(Edss::new(score).map(Edss::value), Some(score));
+        }
+        for score in [-0.5, 10.5, 1.2, f64::NAN, f64::INFINITY, 1e300] {
+            assert_eq!(Edss::new(score), None);
+        }
+    }
+
+    #[test]
+    fn a_score_beyond_the_scale_is_not_decoded() {
+        let score = Edss::new(6.5).expect("on the scale");
+        assert_eq!(encode(&score), [13]);
+        assert_eq!(decode(&[13]), Ok(score));
+        assert!(decode::<Edss>(&[21]).is_err());
+    }
 
     fn classes(task: Task, cuts: Cuts) -> Vec<usize> {
         let scores = [0.0, 1.5, 2.0, 2.5, 3.5, 4.0, 4.5, 10.0];
@@ -197,23 +250,13 @@ mod tests {
 
     #[test]
     fn both_schemes_cut_where_the_study_says() {
+        assert_eq!(Cuts::default(), LabelScheme::default().cuts());
         let written = LabelScheme::default().cuts();
         assert_eq!(classes(Task::Binary, written), [0, 0, 0, 1, 1, 1, 1, 1]);
         assert_eq!(classes(Task::Multiclass, written), [0, 0, 0, 1, 1, 1, 2, 2]);
         let counted = LabelScheme::AsCounted.cuts();
         assert_eq!(classes(Task::Binary, counted), [0, 0, 0, 0, 0, 0, 1, 1]);
         assert_eq!(classes(Task::Multiclass, counted), [0, 0, 1, 1, 1, 2, 2, 2]);
-    }
-    #[test]
-    fn schemes_are_read_and_written_alike() {
-        for scheme in LabelScheme::ALL {
-            assert_eq!(scheme.to_string().parse(), Ok(scheme));
-        }
-        assert_eq!(Cuts::default(), LabelScheme::default().cuts());
-        for wrong in ["", "as written", "AS-COUNTED", "counted"] {
-            let error = wrong.parse::<LabelScheme>().expect_err("no such scheme");
-            assert!(error.to_string().ends_with("use as-written or as-counted"));
-        }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Lets the programs and tests of this package find libtorch when they run; `torch-ffi/build.rs` says why and how.
+//! Lets the program and the tests of this package find libtorch when they run; `torch-ffi/build.rs` says why and how.
 
 use std::env;
 
