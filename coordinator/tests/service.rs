@@ -134,7 +134,7 @@ async fn a_run_goes_to_its_end_and_a_cut_upload_goes_on_where_it_stopped() {
     );
     assert!(report.missing.is_empty());
     assert!(report.spent.adding > Duration::ZERO && report.spent.conditioning == Duration::ZERO);
-    assert!(report.doubted.is_empty());
+    assert!(report.suspected.is_empty());
     for (id, counts) in &report.traffic {
         assert!(
             counts.blob_bytes_received > 16 << 20 && counts.blob_bytes_sent > 16 << 20,

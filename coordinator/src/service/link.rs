@@ -6,7 +6,7 @@ use std::{
 };
 
 use crypto::sealed_sum::HospitalId;
-use protocol::{codec, round::RoundError};
+use protocol::codec;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
@@ -15,6 +15,8 @@ use transport::{
     CloseCode, Disconnect, DownloadRequest, FrameSender, HospitalLink, Incoming, Refusal,
     RefusalCode, TransportError, Upload, UploadRequest,
 };
+
+use crate::machine::MachineError;
 
 use super::{
     inputs::{Input, Outbound},
@@ -83,7 +85,7 @@ impl LinkTask {
                 },
                 Incoming::Upload(request) => {
                     let task = self.clone();
-                    tasks.spawn(async move { report("upload", task.take_upload(request).await) });
+                    tasks.spawn(async move { report("upload", task.serve_upload(request).await) });
                 }
                 Incoming::Download(request) => {
                     let task = self.clone();
@@ -97,7 +99,7 @@ impl LinkTask {
         }
     }
 
-    async fn take_upload(&self, request: UploadRequest) -> Result<(), TransportError> {
+    async fn serve_upload(&self, request: UploadRequest) -> Result<(), TransportError> {
         let upload = UploadName {
             name: request.name(),
             total_bytes: request.total_bytes(),
@@ -185,7 +187,7 @@ impl LinkTask {
     /// Asks the owner about an upload.
     async fn ask(
         &self,
-        question: impl FnOnce(oneshot::Sender<Result<(), RoundError>>) -> Input,
+        question: impl FnOnce(oneshot::Sender<Result<(), MachineError>>) -> Input,
     ) -> Result<(), Refusal> {
         let (answer, verdict) = oneshot::channel();
         self.tell(question(answer)).await;
@@ -234,9 +236,9 @@ async fn write(sender: FrameSender, mut queue: mpsc::Receiver<Outbound>) {
     );
 }
 
-fn refusal(error: &RoundError) -> Refusal {
+fn refusal(error: &MachineError) -> Refusal {
     let code = match error {
-        RoundError::OtherRound { .. } | RoundError::NotJoined { .. } => RefusalCode::Unexpected,
+        MachineError::WrongPhase { .. } | MachineError::NotOnRoster { .. } => RefusalCode::Unexpected,
         _ => RefusalCode::Invalid,
     };
     Refusal {

@@ -4,6 +4,7 @@
 //! locked. A task per hospital reads its link and feeds the owner; another writes what the owner says. Uploads that were cut
 //! are kept and go on where they stopped; outcomes are served from memory.
 
+mod event_log;
 mod inputs;
 mod link;
 mod outcomes;
@@ -14,7 +15,7 @@ mod uploads;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::machine::{Coordinator, Event};
+use crate::machine::{Coordinator, Event, StartError};
 use crypto::{hash::Digest, sealed_sum::HospitalId};
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use protocol::{
@@ -82,7 +83,7 @@ pub struct RunReport {
     /// Hospitals that never fetched the last outcome; they hold an older model.
     pub missing: Vec<HospitalId>,
     /// In how many sums the dealer check spoke against a hospital; the records say what.
-    pub doubted: BTreeMap<HospitalId, usize>,
+    pub suspected: BTreeMap<HospitalId, usize>,
     /// Time spent on arithmetic.
     pub spent: Spent,
     /// Message bytes of each hospital over all its connections, as the coordinator counts them: received is up, sent is down.
@@ -119,8 +120,7 @@ impl Service {
             config.signing_key,
             config.manifest,
             UnwrapErr(SysRng),
-        )
-        .map_err(|reason| ServiceError::Manifest { reason })?;
+        )?;
         let listener = Listener::bind(config.listen, &tls, &config.limits).map_err(|source| {
             ServiceError::Listen {
                 address: config.listen,
@@ -210,11 +210,11 @@ impl Service {
             Ending::Complete {
                 model_hash,
                 missing,
-                doubted,
+                suspected,
             } => Ok(RunReport {
                 model_hash,
                 missing,
-                doubted,
+                suspected,
                 spent,
                 traffic: self.registry.traffic(),
             }),
@@ -297,11 +297,8 @@ pub enum ServiceError {
     #[error("the coordinator's certificates cannot be used")]
     Certificate(#[from] CertificateError),
     /// A manifest that cannot be run.
-    #[error("the run cannot be started: {reason}")]
-    Manifest {
-        /// Why.
-        reason: String,
-    },
+    #[error("the run cannot be started: {0}")]
+    Manifest(StartError),
     /// No socket.
     #[error(
         "cannot listen at {address}; is another coordinator running there? Choose another address with `listen` in the settings, or --listen"
@@ -324,6 +321,12 @@ pub enum ServiceError {
     /// Stopped from outside; the hospitals have been told.
     #[error("stopped before the end of the run; the hospitals keep the model of the last round")]
     Stopped,
+}
+
+impl From<StartError> for ServiceError {
+    fn from(error: StartError) -> Self {
+        Self::Manifest(error)
+    }
 }
 
 const WAITING_INPUTS: usize = 256;

@@ -1,0 +1,118 @@
+//! What an operator follows a run by, in the log. Nothing here is secret: the coordinator knows no secret.
+
+use crypto::sealed_sum::HospitalId;
+use tracing::{debug, error, info, warn};
+
+use crate::machine::Event;
+
+/// Writes an event to the log, at the level of what it asks of people.
+pub(super) fn log(event: &Event) {
+    match event {
+        Event::Joined { .. }
+        | Event::SessionReady
+        | Event::Waiting { .. }
+        | Event::Opened { .. }
+        | Event::Contributed { .. }
+        | Event::Unlocking { .. }
+        | Event::OutcomeOut { .. }
+        | Event::Settled(_)
+        | Event::Complete { .. } => log_progress(event),
+        Event::Declined {
+            hospital,
+            round,
+            reason,
+        } => {
+            warn!(%hospital, round, reason, "a hospital does not contribute to this round");
+        }
+        Event::Suspected { round, finding } => {
+            warn!(round, hospital = %finding.hospital(), "{finding}");
+        }
+        Event::Abandoned {
+            round,
+            purpose,
+            reason,
+        } => {
+            warn!(round, purpose = purpose.name(), reason, "gave a round up");
+        }
+        Event::Ignored {
+            hospital,
+            message,
+            phase,
+            reason,
+        } => {
+            debug!(%hospital, %message, %phase, reason, "ignored a message");
+        }
+        Event::Rejected { hospital, reason } => {
+            warn!(%hospital, reason, "rejected a message");
+        }
+        Event::Failed { reason } => error!(reason, "the run has failed"),
+    }
+}
+
+fn log_progress(event: &Event) {
+    match event {
+        Event::Joined { hospital, missing } => info!(%hospital, missing, "a hospital has joined"),
+        Event::SessionReady => info!("all hospitals hold each other's keys"),
+        Event::Waiting { present, needed } => info!(present, needed, "waiting for hospitals"),
+        Event::Opened {
+            round,
+            purpose,
+            learning_round,
+        } => {
+            let purpose = purpose.name();
+            info!(round, purpose, learning_round, "opened a round");
+        }
+        Event::Contributed {
+            hospital,
+            round,
+            bytes,
+        } => {
+            info!(%hospital, round, bytes, "a contribution is complete");
+        }
+        Event::Unlocking {
+            round,
+            contributors,
+        } => {
+            let contributors = numbers(contributors);
+            info!(
+                round,
+                ?contributors,
+                "added; waiting for the answers that open the sum"
+            );
+        }
+        Event::OutcomeOut {
+            round,
+            purpose,
+            learning_round,
+            contributors,
+        } => {
+            let (purpose, contributors) = (purpose.name(), numbers(contributors));
+            info!(
+                round,
+                purpose,
+                learning_round,
+                ?contributors,
+                "the outcome is out"
+            );
+        }
+        Event::Settled(entry) => {
+            info!(
+                round = entry.round,
+                model_hash = entry.model_hash,
+                "settled"
+            );
+        }
+        Event::Complete {
+            model_hash,
+            missing,
+        } => {
+            let (model_hash, missing) = (hex::encode(model_hash), numbers(missing));
+            info!(model_hash, ?missing, "the run is complete");
+        }
+        _ => {}
+    }
+}
+
+fn numbers(ids: &[HospitalId]) -> Vec<u8> {
+    ids.iter().map(|id| id.get()).collect()
+}
