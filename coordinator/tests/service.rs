@@ -11,6 +11,7 @@ use coordinator::{
     trial::{Place, Trial},
 };
 use protocol::{
+    codec::WIRE_VERSION,
     common_model::CommonModel,
     manifest::{Conditioning, Purpose},
     message::{ALREADY_CONNECTED, Hello, ToCoordinator, ToVault},
@@ -280,7 +281,7 @@ async fn bytes_that_are_no_message_end_the_link_and_nothing_else() {
     let running = Running::start(None);
     let mut other = running.connect(3).await;
     for (frame, reason) in [
-        (vec![1, 255, 0, 0, 0], "malformed"),
+        (vec![WIRE_VERSION, 255, 0, 0, 0], "malformed"),
         (vec![9], "different releases"),
         (vec![], "malformed"),
     ] {

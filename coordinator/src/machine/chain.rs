@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use protocol::{
+    digests::{HeaderHash, ModelHash, Transcript},
     identity::{PublicKey, Signed},
     round::{
         outcome::{RoundClosed, RoundFailed},
@@ -17,9 +18,9 @@ use super::{ClosingError, TranscriptEntry, published::PublishedRound};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Head {
     /// T of the last settled round.
-    pub(super) transcript: Digest,
+    pub(super) transcript: Transcript,
     /// The common model.
-    pub(super) model_hash: Digest,
+    pub(super) model_hash: ModelHash,
 }
 
 /// All published rounds, in order. Each but the last is settled: t vaults have closed it alike.
@@ -88,14 +89,14 @@ impl Chain {
 
     /// How many rounds a hospital has closed that names this T: of a round, or where the session starts. A vault that does not know
     /// `T_0` yet says zero.
-    pub(super) fn position_of(&self, transcript: &Digest) -> usize {
+    pub(super) fn position_of(&self, transcript: &Transcript) -> usize {
         let reached = |round: &PublishedRound| round.ends_in(transcript);
         let index = self.rounds.iter().rposition(reached);
         index.map_or(0, |index| index + 1)
     }
 
     /// Whether a message names a round that has its outcome: it was overtaken.
-    pub(super) fn knows(&self, header: &Digest) -> bool {
+    pub(super) fn knows(&self, header: &HeaderHash) -> bool {
         self.rounds.iter().any(|round| round.header_is(header))
     }
 

@@ -2,27 +2,20 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use crypto::{
-    hash::Digest,
-    sealed_sum::{HospitalId, SumShape},
-};
+use crypto::sealed_sum::{HospitalId, SumShape};
 use protocol::{
     codec::Text,
     common_model::CommonModel,
+    digests::{ModelHash, SessionId},
     identity::{Message, Signed, SigningKey},
-    manifest::{Manifest, Purpose},
+    manifest::{CheckedManifest, Manifest, ManifestError, Purpose},
     message::{Hello, ToVault, Welcome},
     roster::{Member, Roster},
-    session::SessionId,
 };
 
 use super::{
-    Event, Fact, MachineError, Output, StartError, Timestamp,
-    input::ConditioningMessage,
-    peer::Peers,
-    phase::Reaction,
-    plan::Plan,
-    products::ProductServer,
+    Event, Fact, MachineError, Output, Timestamp, input::ConditioningMessage, peer::Peers,
+    phase::Reaction, plan::Plan, products::ProductServer,
 };
 
 /// The parties, the run, and what is to be done.
@@ -42,11 +35,8 @@ pub(super) struct Context<R> {
 
 /// A run as its manifest says.
 pub(super) struct Run {
-    pub(super) manifest: Manifest,
-    pub(super) signed: Signed<Manifest>,
-    /// H(manifest).
-    pub(super) hash: Digest,
-    pub(super) initial_model: Digest,
+    pub(super) manifest: CheckedManifest,
+    pub(super) initial_model: ModelHash,
 }
 
 /// Where a hospital stands that says Hello.
@@ -59,31 +49,15 @@ pub(super) struct Seat {
 
 impl Run {
     /// A run whose manifest the operator has signed and this release can do.
-    pub(super) fn check(roster: &Roster, signed: Signed<Manifest>) -> Result<Self, StartError> {
-        let manifest = signed.verify(roster.operator_key(), "the operator")?;
-        manifest.check()?;
-        if !manifest.weights_are_members(roster) {
-            return Err(StartError::WeightOfStranger);
-        }
-        for purpose in [Purpose::Stats, Purpose::Update, Purpose::Evaluation] {
-            manifest.shape(purpose, roster.size())?;
-        }
-        Ok(Self::new(manifest, signed))
+    pub(super) fn check(roster: &Roster, signed: Signed<Manifest>) -> Result<Self, ManifestError> {
+        Ok(Self::of(CheckedManifest::check(signed, roster)?))
     }
 
-    fn new(manifest: Manifest, signed: Signed<Manifest>) -> Self {
+    pub(super) fn of(manifest: CheckedManifest) -> Self {
         Self {
-            hash: signed.digest(),
             initial_model: CommonModel::initial(&manifest).hash(),
             manifest,
-            signed,
         }
-    }
-
-    /// Of any layout: the network's 4.2 million values would only make tests slow.
-    #[cfg(test)]
-    pub(super) fn of_any_layout(signed: Signed<Manifest>) -> Self {
-        Self::new(signed.read_unverified().expect("a manifest"), signed)
     }
 
     /// The shape of a sum among so many share holders.
@@ -169,7 +143,7 @@ impl<R> Context<R> {
         let welcome = Welcome {
             session: self.session,
             roster_hash: self.roster.hash(),
-            manifest: self.run.signed.clone(),
+            manifest: self.run.manifest.signed().clone(),
         };
         let peer = self.peers.get_mut(from);
         let peer = peer.ok_or(MachineError::NotOnRoster { from })?;
@@ -204,7 +178,9 @@ impl<R> Context<R> {
                 self.products.on_key(from, &key).map_err(rejected)?;
             }
             ConditioningMessage::EncryptedFeatures(features) => {
-                self.products.on_features(from, features).map_err(rejected)?;
+                self.products
+                    .on_features(from, features)
+                    .map_err(rejected)?;
             }
             ConditioningMessage::FilterRequest(request) => {
                 let products = self.products.multiply(from, &request).map_err(rejected)?;

@@ -1,12 +1,10 @@
-//! Why the machine does not accept an input, does not start, or cannot go on from what was kept.
+//! Why the machine does not accept an input, or cannot go on from what was kept.
 
-use crypto::{
-    ckks::CkksError,
-    hash::Digest,
-    sealed_sum::{HospitalId, SumError},
-};
+use crypto::{ckks::CkksError, sealed_sum::HospitalId};
 use protocol::{
     codec::CodecError,
+    culprit::Culprit,
+    digests::{HeaderHash, RoundNumber},
     identity::SignedError,
     manifest::ManifestError,
     round::RoundError,
@@ -44,7 +42,9 @@ pub enum MachineError {
         from: HospitalId,
     },
     /// More messages of the key exchange than a hospital has, before all have joined.
-    #[error("hospital {from} sent {message} once more than there are such messages, before all had joined")]
+    #[error(
+        "hospital {from} sent {message} once more than there are such messages, before all had joined"
+    )]
     TooManyEarly {
         /// Who.
         from: HospitalId,
@@ -86,17 +86,17 @@ pub enum MachineError {
 }
 
 impl MachineError {
-    /// The hospital at fault. None where the rule was kept and time or the network may be the cause: a message can be overtaken by
-    /// the next phase, and a restarted participant has lost its keys.
-    pub fn culprit(&self) -> Option<HospitalId> {
+    /// Who is at fault. Unknown where the rule may have been kept: a message can be overtaken by the next phase, and a restarted
+    /// participant has lost its keys. Whatever else is wrong came over the hospital's own connection.
+    pub fn culprit(&self) -> Culprit {
         match self {
-            Self::WrongPhase { .. } | Self::OtherParticipant { .. } => None,
+            Self::WrongPhase { .. } | Self::OtherParticipant { .. } => Culprit::Unknown,
             Self::NotOnRoster { from }
             | Self::TooManyEarly { from, .. }
             | Self::Session { from, .. }
             | Self::Round { from, .. }
             | Self::Product { from, .. }
-            | Self::Closing { from, .. } => Some(*from),
+            | Self::Closing { from, .. } => Culprit::Hospital(*from),
         }
     }
 
@@ -170,37 +170,20 @@ pub enum ClosingError {
     #[error("it closes round {round} before the one before it is settled")]
     TooEarly {
         /// The round.
-        round: u32,
+        round: RoundNumber,
     },
     /// T does not follow from the round and the model it names.
     #[error("its transcript of round {round} does not follow from ours")]
     OtherTranscript {
         /// The round.
-        round: u32,
+        round: RoundNumber,
     },
     /// A sum without an update does not move the model.
     #[error("it says that round {round}, a sum without an update, moved the model")]
     ModelMoved {
         /// The round.
-        round: u32,
+        round: RoundNumber,
     },
-}
-
-/// Why a manifest cannot be run.
-#[derive(Debug, thiserror::Error, PartialEq)]
-pub enum StartError {
-    /// Not signed by the operator of the roster.
-    #[error(transparent)]
-    Signed(#[from] SignedError),
-    /// Not sound.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// A weight of a hospital that does not exist.
-    #[error("the run manifest gives a weight to a hospital that is not on the roster")]
-    WeightOfStranger,
-    /// So many hospitals or values do not fit the suite.
-    #[error(transparent)]
-    Shape(#[from] SumError),
 }
 
 /// Why a run cannot be taken up again from the facts that were kept of it.
@@ -211,7 +194,7 @@ pub enum ResumeError {
     NoBeginning,
     /// The manifest cannot be run.
     #[error(transparent)]
-    Start(#[from] StartError),
+    Start(#[from] ManifestError),
     /// A fact that cannot follow those before it.
     #[error("the records of the run are damaged: {fact} cannot follow in the phase {phase}")]
     OutOfOrder {
@@ -232,9 +215,9 @@ pub enum ResumeError {
     #[error("the sum of round {round} is missing from the records of the run, or was altered")]
     SumLost {
         /// The round.
-        round: u32,
-        /// The name under which it was kept.
-        name: Digest,
+        round: RoundNumber,
+        /// hh of the round, the name under which it was kept.
+        name: HeaderHash,
     },
 }
 

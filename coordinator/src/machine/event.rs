@@ -1,7 +1,11 @@
 //! What happens in a run, as operators and records hear of it.
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
-use protocol::{manifest::Purpose, round::dealer_check::Finding};
+use crypto::sealed_sum::HospitalId;
+use protocol::{
+    digests::{LearningRound, ModelHash, RoundNumber},
+    manifest::Purpose,
+    round::dealer_check::Finding,
+};
 
 use super::{InputKind, PhaseName, TranscriptEntry};
 
@@ -27,18 +31,18 @@ pub enum Event {
     /// A round was opened.
     Opened {
         /// Its number.
-        round: u32,
+        round: RoundNumber,
         /// What for.
         purpose: Purpose,
         /// The learning round, from 1; 0 for `stats`.
-        learning_round: u32,
+        learning_round: LearningRound,
     },
     /// A complete contribution.
     Contributed {
         /// Whose.
         hospital: HospitalId,
         /// To which round.
-        round: u32,
+        round: RoundNumber,
         /// So many bytes.
         bytes: usize,
     },
@@ -47,32 +51,32 @@ pub enum Event {
         /// Which hospital.
         hospital: HospitalId,
         /// Which round.
-        round: u32,
+        round: RoundNumber,
         /// Why, in its words.
         reason: String,
     },
     /// The dealer check has found shares, or answers for them, that do not belong together.
     Suspected {
         /// Which round.
-        round: u32,
+        round: RoundNumber,
         /// What, and whom the round does without.
         finding: Finding,
     },
     /// U is fixed.
     Unlocking {
         /// Which round.
-        round: u32,
+        round: RoundNumber,
         /// U.
         contributors: Vec<HospitalId>,
     },
     /// The sum and t answers are out.
     OutcomeOut {
         /// Which round.
-        round: u32,
+        round: RoundNumber,
         /// What for.
         purpose: Purpose,
         /// The learning round, from 1; 0 for `stats`.
-        learning_round: u32,
+        learning_round: LearningRound,
         /// U.
         contributors: Vec<HospitalId>,
     },
@@ -81,7 +85,7 @@ pub enum Event {
     /// Too few contributions came: the sum is tried again, or, an evaluation, left out.
     Abandoned {
         /// Which round.
-        round: u32,
+        round: RoundNumber,
         /// What for.
         purpose: Purpose,
         /// What was missing.
@@ -108,7 +112,7 @@ pub enum Event {
     /// The last round is settled and every hospital that can be reached has it.
     Complete {
         /// The common model's hash.
-        model_hash: Digest,
+        model_hash: ModelHash,
         /// Hospitals that never fetched the last outcome.
         missing: Vec<HospitalId>,
     },

@@ -14,13 +14,14 @@
 
 use std::fmt;
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use protocol::{
     codec::{self, Id, List, Text},
+    digests::{ChunksRoot, OutcomeName, SessionId},
     identity::Signed,
     manifest::Manifest,
     round::{header::RoundOpen, outcome::RoundClosed, unlock::UnlockRequest},
-    session::{Encapsulation, GroupKey, Join, Ready, SessionId},
+    session::{Encapsulation, GroupKey, Join, Ready},
 };
 
 use super::FactError;
@@ -44,7 +45,7 @@ pub enum Fact {
     /// The outcome of the round is published.
     Outcome {
         /// Its name.
-        name: Digest,
+        name: OutcomeName,
     },
     /// A vault has closed a round.
     Closed(Signed<RoundClosed>),
@@ -68,8 +69,8 @@ pub struct SetUpRecord {
 pub struct FixedRecord {
     /// As it goes to the vaults.
     pub request: Signed<UnlockRequest>,
-    /// The name under which the sum is kept: the root over its chunks.
-    pub sum_root: Digest,
+    /// Root over the chunks of the sum, which is kept under hh of its round.
+    pub sum_root: ChunksRoot,
     /// Vaults whose answers would be wrong.
     pub ignored: Vec<HospitalId>,
     /// Who was suspected, and of what.

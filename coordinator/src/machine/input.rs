@@ -2,9 +2,10 @@
 
 use std::fmt;
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use protocol::{
     codec::{CodecError, Text},
+    digests::HeaderHash,
     identity::Signed,
     message::{EncryptedFeatures, EvaluationKey, FilterRequest, Hello, ToCoordinator},
     round::{
@@ -181,7 +182,7 @@ pub(super) enum ConditioningMessage {
 
 /// What belongs to one open round (PROTOCOL.md 3.3, 3.5, 3.6).
 pub(super) enum RoundMessage {
-    HeaderRefused { header: Digest, reason: Text },
+    HeaderRefused { header: HeaderHash, reason: Text },
     BoxAck(Signed<BoxAck>),
     UnlockShare(Signed<UnlockShare>),
 }
@@ -244,7 +245,7 @@ impl Envelope {
 
 impl RoundMessage {
     /// hh of the round that it belongs to, as it says itself.
-    pub(super) fn header(&self) -> Result<Digest, CodecError> {
+    pub(super) fn header(&self) -> Result<HeaderHash, CodecError> {
         match self {
             Self::HeaderRefused { header, .. } => Ok(*header),
             Self::BoxAck(ack) => Ok(ack.read_unverified()?.header),

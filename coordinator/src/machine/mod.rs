@@ -39,11 +39,11 @@ use std::sync::Arc;
 
 use crypto::sealed_sum::HospitalId;
 use protocol::{
+    digests::SessionId,
     identity::{Signed, SigningKey},
-    manifest::Manifest,
+    manifest::{Manifest, ManifestError},
     message::ToCoordinator,
     roster::Roster,
-    session::SessionId,
 };
 use rand_core::CryptoRng;
 
@@ -54,7 +54,7 @@ use self::{
 };
 
 pub use self::{
-    error::{ClosingError, FactError, MachineError, ProductError, ResumeError, StartError},
+    error::{ClosingError, FactError, MachineError, ProductError, ResumeError},
     event::Event,
     fact::{Fact, FactKind, FixedRecord, SetUpRecord},
     input::{InputKind, PhaseName},
@@ -82,23 +82,24 @@ impl<R: CryptoRng> Coordinator<R> {
     /// A run that waits for all hospitals of the roster to join.
     ///
     /// # Errors
-    /// [`StartError`] says why the manifest cannot be run.
+    /// [`ManifestError`] says why the manifest cannot be run.
     pub fn new(
         roster: Arc<Roster>,
         key: SigningKey,
         signed_manifest: Signed<Manifest>,
         rng: R,
-    ) -> Result<Self, StartError> {
+    ) -> Result<Self, ManifestError> {
         let run = Run::check(&roster, signed_manifest)?;
         Ok(Self::begin(roster, key, run, rng))
     }
 
     fn begin(roster: Arc<Roster>, key: SigningKey, run: Run, mut rng: R) -> Self {
-        let mut session: SessionId = Default::default();
+        let mut session = [0; 16];
         rng.fill_bytes(&mut session);
+        let session = SessionId::from_bytes(session);
         let mut context = Context::new(roster, key, run, session, rng);
         context.persist(Fact::Begun {
-            manifest: context.run.signed.clone(),
+            manifest: context.run.manifest.signed().clone(),
             session,
         });
         Self {

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
-use protocol::message::ToVault;
+use crypto::sealed_sum::HospitalId;
+use protocol::{
+    digests::{HeaderHash, OutcomeName},
+    message::ToVault,
+};
 
 use super::{Event, Fact};
 
@@ -15,32 +18,32 @@ pub enum Output {
     Persist(Fact),
     /// Keep these bytes under this name, synced, until they are discarded: [`super::Coordinator::resume`] may ask for them.
     Keep {
-        /// The root over the chunks of the sum.
-        name: Digest,
+        /// hh of the round: there is one sum for each header.
+        name: HeaderHash,
         /// The sum.
         bytes: Arc<[u8]>,
     },
     /// The bytes kept under this name are not needed any more. There may be none.
     Discard {
         /// The name.
-        name: Digest,
+        name: HeaderHash,
     },
     /// Keep these bytes, synced, and serve them to any member that asks for this name.
     Publish {
         /// The outcome's name.
-        name: Digest,
+        name: OutcomeName,
         /// Its bytes.
         bytes: Arc<[u8]>,
     },
     /// After a restart: serve what was published under this name again.
     Republish {
         /// The outcome's name.
-        name: Digest,
+        name: OutcomeName,
     },
-    /// All have it: stop serving, and discard it.
+    /// All have it: stop serving, and discard it. There may be nothing under this name.
     Retract {
         /// The outcome's name.
-        name: Digest,
+        name: OutcomeName,
     },
     /// Send a message on the hospital's control stream.
     Send {

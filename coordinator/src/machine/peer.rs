@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
+use protocol::digests::{HeaderHash, OutcomeName};
 
 use super::Timestamp;
 
@@ -54,7 +55,7 @@ pub(super) struct Sent {
     /// So many messages of the set-up.
     pub(super) relays: usize,
     /// Outcomes, by name.
-    outcomes: BTreeSet<Digest>,
+    outcomes: BTreeSet<OutcomeName>,
     /// Of the last round that it carried anything of.
     round: SentOfRound,
     finished: bool,
@@ -62,8 +63,8 @@ pub(super) struct Sent {
 
 #[derive(Default)]
 struct SentOfRound {
-    /// hh of the header sent; all zero before the first, which is the hash of no header.
-    header: Digest,
+    /// hh of the header sent.
+    header: Option<HeaderHash>,
     boxes: BTreeSet<HospitalId>,
     request: bool,
 }
@@ -238,17 +239,17 @@ impl Peer {
 
 impl Sent {
     /// Whether the name of this outcome has yet to be sent on this connection; notes that it is.
-    pub(super) fn outcome(&mut self, name: Digest) -> bool {
+    pub(super) fn outcome(&mut self, name: OutcomeName) -> bool {
         self.outcomes.insert(name)
     }
 
     /// Whether this header has yet to be sent; notes that it is, and that nothing else of its round was.
-    pub(super) fn header(&mut self, hash: Digest) -> bool {
-        if self.round.header == hash {
+    pub(super) fn header(&mut self, hash: HeaderHash) -> bool {
+        if self.round.header == Some(hash) {
             return false;
         }
         self.round = SentOfRound {
-            header: hash,
+            header: Some(hash),
             ..SentOfRound::default()
         };
         true

@@ -1,13 +1,13 @@
 //! Which sum comes next (PROTOCOL.md 3.3): one `stats`, then an `update` and an `evaluation` for each learning round.
 
-use protocol::manifest::Purpose;
+use protocol::{digests::LearningRound, manifest::Purpose};
 
 /// A sum of the run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct PlannedSum {
     pub(super) purpose: Purpose,
     /// From 1; 0 for `stats`.
-    pub(super) learning_round: u32,
+    pub(super) learning_round: LearningRound,
 }
 
 /// How far a run of so many learning rounds is.
@@ -36,7 +36,7 @@ impl Plan {
         };
         (learning_round <= self.learning_rounds).then_some(PlannedSum {
             purpose,
-            learning_round,
+            learning_round: LearningRound::new(learning_round),
         })
     }
 
@@ -49,7 +49,11 @@ impl Plan {
     /// if no such sum can come next, as only an evaluation is ever left out.
     pub(super) fn skip_to(&mut self, purpose: Purpose) -> bool {
         let comes_next = |plan: &Self| plan.next().is_some_and(|next| next.purpose == purpose);
-        if !comes_next(self) && self.next().is_some_and(|next| next.purpose == Purpose::Evaluation) {
+        if !comes_next(self)
+            && self
+                .next()
+                .is_some_and(|next| next.purpose == Purpose::Evaluation)
+        {
             self.advance();
         }
         comes_next(self)
@@ -63,7 +67,7 @@ mod tests {
     fn all(mut plan: Plan) -> Vec<(Purpose, u32)> {
         let mut sums = Vec::new();
         while let Some(next) = plan.next() {
-            sums.push((next.purpose, next.learning_round));
+            sums.push((next.purpose, next.learning_round.get()));
             plan.advance();
         }
         sums
@@ -91,7 +95,7 @@ mod tests {
         assert!(!plan.skip_to(Purpose::Evaluation), "an update comes first");
         plan.advance();
         assert!(plan.skip_to(Purpose::Update));
-        assert_eq!(plan.next().map(|next| next.learning_round), Some(2));
+        assert_eq!(plan.next().map(|next| next.learning_round.get()), Some(2));
         plan.advance();
         assert!(!plan.skip_to(Purpose::Update), "there is no third round");
     }

@@ -7,16 +7,15 @@ use crypto::{
     ckks::{
         Ciphertext, CkksError, Context, Evaluator, Profile, RelinearisationKey, SeededCiphertext,
     },
-    hash::Digest,
     sealed_sum::HospitalId,
 };
 
 use protocol::{
     codec::{Bytes, List},
+    digests::{FeaturesDigest, SessionId},
     message::{
         EncryptedFeatures, EvaluationKey, FilterRequest, Products, features_digest, most_blocks,
     },
-    session::SessionId,
 };
 
 use super::ProductError;
@@ -30,7 +29,7 @@ pub(super) struct ProductServer {
 struct HospitalKeys {
     number: u32,
     relinearisation: RelinearisationKey,
-    blocks: BTreeMap<u32, (Digest, Ciphertext)>,
+    blocks: BTreeMap<u32, (FeaturesDigest, Ciphertext)>,
     /// The last answer: a request that comes again gets the identical bytes.
     last: Option<Products>,
 }
@@ -51,7 +50,8 @@ impl ProductServer {
         message: &EvaluationKey,
     ) -> Result<(), ProductError> {
         let (_, evaluator) = self.encrypted.as_ref().ok_or(ProductError::NotEncrypted)?;
-        let relinearisation = RelinearisationKey::from_bytes(evaluator.context(), &message.bytes.0)?;
+        let relinearisation =
+            RelinearisationKey::from_bytes(evaluator.context(), &message.bytes.0)?;
         if self
             .hospitals
             .get(&from)

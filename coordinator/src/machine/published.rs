@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use protocol::{
     codec,
+    digests::{ChunksRoot, ContributorsHash, HeaderHash, OutcomeName, RoundNumber, Transcript},
     identity::Signed,
     manifest::Purpose,
     round::{
@@ -18,14 +19,14 @@ use protocol::{
 use super::{ClosingError, TranscriptEntry, chain::Head};
 
 pub(super) struct PublishedRound {
-    name: Digest,
+    name: OutcomeName,
     signed_header: Signed<RoundOpen>,
     header: RoundOpen,
-    header_hash: Digest,
+    header_hash: HeaderHash,
     signed_request: Signed<UnlockRequest>,
     contributors: BTreeSet<HospitalId>,
-    contributors_hash: Digest,
-    sum_root: Digest,
+    contributors_hash: ContributorsHash,
+    sum_root: ChunksRoot,
     closed: BTreeMap<HospitalId, (RoundClosed, Signed<RoundClosed>)>,
     failed: BTreeSet<HospitalId>,
 }
@@ -36,7 +37,7 @@ impl PublishedRound {
         header: RoundOpen,
         signed_request: Signed<UnlockRequest>,
         request: &UnlockRequest,
-        sum_root: Digest,
+        sum_root: ChunksRoot,
     ) -> Self {
         let (header_hash, contributors_hash) = (signed_header.digest(), request.hash());
         Self {
@@ -54,17 +55,17 @@ impl PublishedRound {
     }
 
     /// The outcome's name.
-    pub(super) fn name(&self) -> Digest {
+    pub(super) fn name(&self) -> OutcomeName {
         self.name
     }
 
-    pub(super) fn number(&self) -> u32 {
+    pub(super) fn number(&self) -> RoundNumber {
         self.header.round
     }
 
-    /// The name under which the sum was kept until its outcome was published.
-    pub(super) fn sum_root(&self) -> Digest {
-        self.sum_root
+    /// hh. Under this name the sum was kept until its outcome was published.
+    pub(super) fn header_hash(&self) -> HeaderHash {
+        self.header_hash
     }
 
     pub(super) fn contributors(&self) -> Vec<HospitalId> {
@@ -75,12 +76,12 @@ impl PublishedRound {
         closed.header == self.header_hash && closed.contributors == self.contributors_hash
     }
 
-    pub(super) fn header_is(&self, hash: &Digest) -> bool {
+    pub(super) fn header_is(&self, hash: &HeaderHash) -> bool {
         *hash == self.header_hash
     }
 
     /// Whether a vault has signed this T for this round: then a hospital that names it has opened the round.
-    pub(super) fn ends_in(&self, transcript: &Digest) -> bool {
+    pub(super) fn ends_in(&self, transcript: &Transcript) -> bool {
         let mut closed = self.closed.values();
         closed.any(|(closed, _)| closed.transcript == *transcript)
     }

@@ -5,8 +5,8 @@
 
 use std::{collections::BTreeSet, iter, sync::Arc};
 
-use crypto::hash::Digest;
 use protocol::{
+    digests::{HeaderHash, OutcomeName, SessionId},
     identity::{Message, Signed, SigningKey},
     manifest::Manifest,
     roster::Roster,
@@ -16,7 +16,6 @@ use protocol::{
         outcome::{RoundClosed, outcome_name},
         unlock::UnlockRequest,
     },
-    session::SessionId,
 };
 use rand_core::CryptoRng;
 
@@ -32,8 +31,8 @@ struct Replay<'a, R> {
     context: Context<R>,
     now: Timestamp,
     /// The names of all outcomes that were published: sums behind them are not needed any more.
-    published: BTreeSet<Digest>,
-    load_sum: &'a mut dyn FnMut(&Digest) -> Option<Vec<u8>>,
+    published: BTreeSet<OutcomeName>,
+    load_sum: &'a mut dyn FnMut(&HeaderHash) -> Option<Vec<u8>>,
 }
 
 impl<R: CryptoRng> Coordinator<R> {
@@ -49,7 +48,7 @@ impl<R: CryptoRng> Coordinator<R> {
         roster: Arc<Roster>,
         key: SigningKey,
         facts: impl IntoIterator<Item = Fact>,
-        load_sum: impl FnMut(&Digest) -> Option<Vec<u8>>,
+        load_sum: impl FnMut(&HeaderHash) -> Option<Vec<u8>>,
         rng: R,
         now: Timestamp,
     ) -> Result<Self, ResumeError> {
@@ -65,7 +64,7 @@ impl<R: CryptoRng> Coordinator<R> {
         key: SigningKey,
         run: Run,
         facts: &[Fact],
-        mut load_sum: impl FnMut(&Digest) -> Option<Vec<u8>>,
+        mut load_sum: impl FnMut(&HeaderHash) -> Option<Vec<u8>>,
         rng: R,
         now: Timestamp,
     ) -> Result<Self, ResumeError> {
@@ -136,14 +135,21 @@ impl<R: CryptoRng> Replay<'_, R> {
             .chain(iter::once(SetUpMessage::GroupKey(record.group_key)))
             .chain(record.readies.into_iter().map(SetUpMessage::Ready));
         for message in joins.chain(exchange) {
-            let from = message.sender().map_err(|error| invalid(FactKind::Ready, error))?;
+            let from = message
+                .sender()
+                .map_err(|error| invalid(FactKind::Ready, error))?;
             let envelope = Envelope {
                 from,
                 kind: message.kind(),
                 phase: phase.name(),
             };
             phase
-                .on_message(&mut self.context, envelope, Incoming::SetUp(message), self.now)
+                .on_message(
+                    &mut self.context,
+                    envelope,
+                    Incoming::SetUp(message),
+                    self.now,
+                )
                 .map_err(|error| invalid(FactKind::Ready, error))?;
             phase = match phase {
                 // The first sum is not opened here: its header would be a fact.
@@ -158,11 +164,7 @@ impl<R: CryptoRng> Replay<'_, R> {
     }
 
     /// PROTOCOL.md 3.8: "the next header on the same key replaces the round".
-    fn on_header(
-        &mut self,
-        phase: Phase,
-        signed: Signed<RoundOpen>,
-    ) -> Result<Phase, ResumeError> {
+    fn on_header(&mut self, phase: Phase, signed: Signed<RoundOpen>) -> Result<Phase, ResumeError> {
         let header = self.own(FactKind::Header, &signed)?;
         let waiting = match phase {
             Phase::Waiting(waiting) => waiting,
@@ -177,7 +179,10 @@ impl<R: CryptoRng> Replay<'_, R> {
             }
         };
         if !self.context.plan.skip_to(header.purpose) || !waiting.may_open(&header) {
-            return Err(invalid(FactKind::Header, "it does not follow from the rounds before it"));
+            return Err(invalid(
+                FactKind::Header,
+                "it does not follow from the rounds before it",
+            ));
         }
         let planned = self.context.plan.next();
         let planned = planned.ok_or_else(|| invalid(FactKind::Header, "no sum is planned"))?;
@@ -198,14 +203,16 @@ impl<R: CryptoRng> Replay<'_, R> {
         if request.header != hash {
             return Err(invalid(FactKind::Fixed, "it is of another header"));
         }
-        let name = record.sum_root;
-        if self.published.contains(&outcome_name(&hash, &request.hash())) {
+        if self
+            .published
+            .contains(&outcome_name(&hash, &request.hash()))
+        {
             let no_sum: Arc<[u8]> = Arc::default();
             let fixed = collecting.fixed(request, record, no_sum);
             return Ok(Phase::Publishing(fixed.published(&mut self.context)));
         }
-        let sum = (self.load_sum)(&name).filter(|sum| chunks_root(sum) == name);
-        let sum = sum.ok_or(ResumeError::SumLost { round, name })?;
+        let sum = (self.load_sum)(&hash).filter(|sum| chunks_root(sum) == record.sum_root);
+        let sum = sum.ok_or(ResumeError::SumLost { round, name: hash })?;
         Ok(Phase::Unlocking(collecting.fixed(
             request,
             record,
@@ -276,7 +283,7 @@ fn announce<R>(context: &mut Context<R>, phase: &Phase) {
         });
     }
     if let Some(last) = session.chain.last() {
-        let name = last.sum_root();
+        let name = last.header_hash();
         context.outputs.push_back(Output::Discard { name });
     }
     if let Some(entry) = session.chain.last_settled_entry() {

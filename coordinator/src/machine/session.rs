@@ -3,8 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use protocol::{
+    digests::{GroupKeyId, JoinedSet, RoundNumber},
     identity::{Message, Signed, SignedError},
     message::ToVault,
     session::{Encapsulation, GroupKey, Join, Ready, SessionError},
@@ -21,14 +22,14 @@ use super::{
 
 pub(super) struct Session {
     /// H(sorted Joins).
-    pub(super) joined_set: Digest,
+    pub(super) joined_set: JoinedSet,
     /// The group key's id.
-    pub(super) gid: Digest,
+    pub(super) gid: GroupKeyId,
     pub(super) set_up: SetUp,
     pub(super) relays: Relays,
     pub(super) chain: Chain,
     /// The largest number of a header.
-    pub(super) last_round: u32,
+    pub(super) last_round: RoundNumber,
 }
 
 /// The messages of the set-up by their senders.

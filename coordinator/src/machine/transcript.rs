@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use protocol::digests::RoundNumber;
 use serde::Serialize;
 
 /// One line of `transcript.jsonl`: enough for anybody with the roster to follow the hash chain and check who signed it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct TranscriptEntry {
     /// Number of the sum in its session.
-    pub round: u32,
+    pub round: RoundNumber,
     /// What it was for.
     pub purpose: &'static str,
     /// U.

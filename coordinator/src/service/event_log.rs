@@ -22,17 +22,19 @@ pub(super) fn log(event: &Event) {
             round,
             reason,
         } => {
+            let round = round.get();
             warn!(%hospital, round, reason, "a hospital does not contribute to this round");
         }
         Event::Suspected { round, finding } => {
-            warn!(round, hospital = %finding.hospital(), "{finding}");
+            warn!(round = round.get(), hospital = %finding.hospital(), "{finding}");
         }
         Event::Abandoned {
             round,
             purpose,
             reason,
         } => {
-            warn!(round, purpose = purpose.name(), reason, "gave a round up");
+            let (round, purpose) = (round.get(), purpose.name());
+            warn!(round, purpose, reason, "gave a round up");
         }
         Event::Ignored {
             hospital,
@@ -59,6 +61,7 @@ fn log_progress(event: &Event) {
             purpose,
             learning_round,
         } => {
+            let (round, learning_round) = (round.get(), learning_round.get());
             let purpose = purpose.name();
             info!(round, purpose, learning_round, "opened a round");
         }
@@ -67,13 +70,14 @@ fn log_progress(event: &Event) {
             round,
             bytes,
         } => {
+            let round = round.get();
             info!(%hospital, round, bytes, "a contribution is complete");
         }
         Event::Unlocking {
             round,
             contributors,
         } => {
-            let contributors = numbers(contributors);
+            let (round, contributors) = (round.get(), numbers(contributors));
             info!(
                 round,
                 ?contributors,
@@ -86,6 +90,7 @@ fn log_progress(event: &Event) {
             learning_round,
             contributors,
         } => {
+            let (round, learning_round) = (round.get(), learning_round.get());
             let (purpose, contributors) = (purpose.name(), numbers(contributors));
             info!(
                 round,
@@ -97,7 +102,7 @@ fn log_progress(event: &Event) {
         }
         Event::Settled(entry) => {
             info!(
-                round = entry.round,
+                round = entry.round.get(),
                 model_hash = entry.model_hash,
                 "settled"
             );

@@ -2,10 +2,10 @@
 
 use std::net::SocketAddr;
 
+use crate::machine::MachineError;
 use crypto::sealed_sum::HospitalId;
 use protocol::message::ToCoordinator;
 use tokio::sync::{mpsc, oneshot};
-use crate::machine::MachineError;
 use transport::{CloseCode, Disconnect, TrafficCounts};
 
 /// One thing that has happened.

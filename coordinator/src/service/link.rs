@@ -6,7 +6,7 @@ use std::{
 };
 
 use crypto::sealed_sum::HospitalId;
-use protocol::codec;
+use protocol::{codec, round::RoundError};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
@@ -165,7 +165,7 @@ impl LinkTask {
     }
 
     async fn serve_download(&self, request: DownloadRequest) -> Result<(), TransportError> {
-        match self.outcomes.find(&request.name()) {
+        match self.outcomes.find(&request.name().into()) {
             Some(outcome) => {
                 self.show_life();
                 request.serve(outcome).await?;
@@ -238,7 +238,12 @@ async fn write(sender: FrameSender, mut queue: mpsc::Receiver<Outbound>) {
 
 fn refusal(error: &MachineError) -> Refusal {
     let code = match error {
-        MachineError::WrongPhase { .. } | MachineError::NotOnRoster { .. } => RefusalCode::Unexpected,
+        MachineError::WrongPhase { .. }
+        | MachineError::NotOnRoster { .. }
+        | MachineError::Round {
+            fault: RoundError::OtherRound { .. },
+            ..
+        } => RefusalCode::Unexpected,
         _ => RefusalCode::Invalid,
     };
     Refusal {

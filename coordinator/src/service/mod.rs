@@ -15,12 +15,13 @@ mod uploads;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::machine::{Coordinator, Event, StartError};
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crate::machine::{Coordinator, Event};
+use crypto::sealed_sum::HospitalId;
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use protocol::{
+    digests::ModelHash,
     identity::{Signed, SigningKey},
-    manifest::Manifest,
+    manifest::{Manifest, ManifestError},
     message::ALREADY_CONNECTED,
     roster::Roster,
 };
@@ -79,7 +80,7 @@ pub struct Service {
 #[derive(Clone, Debug)]
 pub struct RunReport {
     /// Hash of the common model that the hospitals now hold.
-    pub model_hash: Digest,
+    pub model_hash: ModelHash,
     /// Hospitals that never fetched the last outcome; they hold an older model.
     pub missing: Vec<HospitalId>,
     /// In how many sums the dealer check spoke against a hospital; the records say what.
@@ -120,7 +121,8 @@ impl Service {
             config.signing_key,
             config.manifest,
             UnwrapErr(SysRng),
-        )?;
+        )
+        .map_err(ServiceError::Manifest)?;
         let listener = Listener::bind(config.listen, &tls, &config.limits).map_err(|source| {
             ServiceError::Listen {
                 address: config.listen,
@@ -298,7 +300,7 @@ pub enum ServiceError {
     Certificate(#[from] CertificateError),
     /// A manifest that cannot be run.
     #[error("the run cannot be started: {0}")]
-    Manifest(StartError),
+    Manifest(ManifestError),
     /// No socket.
     #[error(
         "cannot listen at {address}; is another coordinator running there? Choose another address with `listen` in the settings, or --listen"
@@ -321,12 +323,6 @@ pub enum ServiceError {
     /// Stopped from outside; the hospitals have been told.
     #[error("stopped before the end of the run; the hospitals keep the model of the last round")]
     Stopped,
-}
-
-impl From<StartError> for ServiceError {
-    fn from(error: StartError) -> Self {
-        Self::Manifest(error)
-    }
 }
 
 const WAITING_INPUTS: usize = 256;

@@ -7,10 +7,11 @@ use std::{
 };
 
 use crate::machine::{Coordinator, Event, Output, Timestamp};
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use protocol::{
     codec::{self, Text},
+    digests::{ModelHash, OutcomeName},
     message::{ToCoordinator, ToVault},
 };
 use tokio::{sync::mpsc, time::timeout_at};
@@ -38,7 +39,7 @@ pub struct Spent {
 /// How a run ended.
 pub(super) enum Ending {
     Complete {
-        model_hash: Digest,
+        model_hash: ModelHash,
         missing: Vec<HospitalId>,
         suspected: BTreeMap<HospitalId, usize>,
     },
@@ -119,12 +120,9 @@ impl Owner {
         let input = match self.machine.poll_timeout() {
             Some(moment) => {
                 let moment = self.started + Duration::from_millis(moment.0);
-                timeout_at(
-                    moment.max(Instant::now() + MIN_SLEEP).into(),
-                    queue.recv(),
-                )
-                .await
-                .ok()?
+                timeout_at(moment.max(Instant::now() + MIN_SLEEP).into(), queue.recv())
+                    .await
+                    .ok()?
             }
             None => queue.recv().await,
         };
@@ -217,16 +215,18 @@ impl Owner {
             }
             match output {
                 Output::Persist(fact) => self.record(|records| records.fact(&fact)),
-                Output::Keep { name, bytes } => self.record(|records| records.keep(&name, &bytes)),
-                Output::Discard { name } => self.record(|records| records.discard(&name)),
+                Output::Keep { name, bytes } => {
+                    self.record(|records| records.keep(name.as_bytes(), &bytes))
+                }
+                Output::Discard { name } => self.record(|records| records.discard(name.as_bytes())),
                 Output::Publish { name, bytes } => {
-                    self.record(|records| records.keep(&name, &bytes));
+                    self.record(|records| records.keep(name.as_bytes(), &bytes));
                     self.outcomes.publish(name, bytes);
                 }
                 Output::Republish { name } => self.republish(name),
                 Output::Retract { name } => {
                     self.outcomes.retract(&name);
-                    self.record(|records| records.discard(&name));
+                    self.record(|records| records.discard(name.as_bytes()));
                 }
                 Output::Send { to, message } => self.send(to, &message),
                 Output::Event(event) => self.on_event(event),
@@ -234,10 +234,10 @@ impl Owner {
         }
     }
 
-    fn republish(&mut self, name: Digest) {
+    fn republish(&mut self, name: OutcomeName) {
         let mut kept = None;
         self.record(|records| {
-            kept = Some(records.load(&name)?);
+            kept = Some(records.load(name.as_bytes())?);
             Ok(())
         });
         if let Some(bytes) = kept {

@@ -94,6 +94,9 @@ mod tests {
         open().discard(&name).expect("once more");
         assert_eq!(files().count(), 0);
         let missing = open().load(&name).expect_err("it is gone");
-        assert!(missing.to_string().contains(&hex::encode(name)), "{missing}");
+        assert!(
+            missing.to_string().contains(&hex::encode(name)),
+            "{missing}"
+        );
     }
 }

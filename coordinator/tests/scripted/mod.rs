@@ -119,7 +119,7 @@ impl ScriptedHospital {
                 Act::Upload { name, bytes } => self.upload(link, name, &bytes).await,
                 Act::Fetch { name } => {
                     let mut bytes = Vec::new();
-                    match link.blobs().download(name, &mut bytes).await {
+                    match link.blobs().download(name.into(), &mut bytes).await {
                         Ok(()) => {}
                         // Enough others have said so meanwhile that the run is over; the last word follows.
                         Err(TransportError::Closed(_)) if self.script.fails => return,

@@ -6,16 +6,15 @@
 
 use crypto::{
     ckks::{self, Ciphertext, Context, Profile, RelinearisationKey, SecretKey},
-    hash::Digest,
     sealed_sum::HospitalId,
 };
 use model_data::FEATURES;
 use protocol::{
     codec::{Bytes, Id, List},
+    digests::{FeaturesDigest, FilterRequestDigest, SessionId},
     message::{
         EncryptedFeatures, EvaluationKey, FilterRequest, Products, ToCoordinator, features_digest,
     },
-    session::SessionId,
 };
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
@@ -67,7 +66,7 @@ struct Encryption {
     /// What the coordinator needs of this key, kept to be sent again as the identical bytes.
     key_message: EvaluationKey,
     feature_messages: Vec<EncryptedFeatures>,
-    feature_digests: Vec<Digest>,
+    feature_digests: Vec<FeaturesDigest>,
     announced: bool,
     version: u32,
     pending: Option<Pending>,
@@ -79,7 +78,7 @@ struct Encryption {
 
 struct Pending {
     request: FilterRequest,
-    digest: Digest,
+    digest: FilterRequestDigest,
     weights: Zeroizing<ConditionedWeights>,
 }
 
@@ -511,7 +510,7 @@ mod tests {
     ) -> Conditioner {
         Conditioner::new(
             HospitalId::new(5).expect("a valid id"),
-            [8; 16],
+            [8; 16].into(),
             features,
             profile,
             rng,

@@ -12,12 +12,13 @@ use crypto::{
 };
 use protocol::{
     codec::{Id, List},
+    digests::{EncapsulationDigest, GroupKeyId, JoinDigest, JoinedSet, RoundNumber, SessionId},
     identity::{Message, Signed, SigningKey},
     message::ToCoordinator,
     roster::Roster,
     session::{
         Encapsulation, GroupKey, Join, KEM_CIPHERTEXT_BYTES, Ready, SealedGroupKey,
-        SeenEncapsulation, SessionError, SessionId, check_join, group_key_id, joined_set_hash,
+        SeenEncapsulation, SessionError, check_join, group_key_id, joined_set_hash,
     },
 };
 use rand_core::CryptoRng;
@@ -26,7 +27,7 @@ use zeroize::Zeroizing;
 use super::{aead, ratchet::Ratchet};
 
 /// Round number at which a session's keys start: the first round is 1.
-const KEYS_START_AT: u32 = 0;
+const KEYS_START_AT: RoundNumber = RoundNumber::new(0);
 
 /// A vault's own key pairs of a session, before the others' are known.
 pub(super) struct OwnKeys {
@@ -87,8 +88,8 @@ impl OwnKeys {
 pub(super) struct SessionKeys {
     own: OwnKeys,
     /// Sorted by number, our own included.
-    members: Vec<(HospitalId, Join, Digest)>,
-    joined_set: Digest,
+    members: Vec<(HospitalId, Join, JoinDigest)>,
+    joined_set: JoinedSet,
     pairs: BTreeMap<HospitalId, Pair>,
     group: Option<Group>,
     readies: BTreeMap<HospitalId, Digest>,
@@ -99,12 +100,12 @@ pub(super) struct SessionKeys {
 struct Pair {
     ratchet: Ratchet,
     /// H of the Encapsulation between the two.
-    encapsulation: Digest,
+    encapsulation: EncapsulationDigest,
 }
 
 struct Group {
     ratchet: Ratchet,
-    gid: Digest,
+    gid: GroupKeyId,
 }
 
 /// What a vault sends once it knows everybody's Join.
@@ -243,7 +244,12 @@ impl SessionKeys {
         let origin = self.members[0].0;
         let body = self.verify(message, origin, roster)?;
         if (body.session, body.origin, body.generation, body.first_round)
-            != (self.own.session, Id(origin), GENERATION, KEYS_START_AT + 1)
+            != (
+                self.own.session,
+                Id(origin),
+                GENERATION,
+                KEYS_START_AT.next(),
+            )
         {
             return Err(SessionError::Disagreement {
                 id: origin,
@@ -388,17 +394,19 @@ impl SessionKeys {
         self.members.iter().map(|(id, ..)| *id).collect()
     }
 
-    pub(super) fn joined_set(&self) -> Digest {
+    pub(super) fn joined_set(&self) -> JoinedSet {
         self.joined_set
     }
 
     /// The group key's id; zero before it is known.
-    pub(super) fn gid(&self) -> Digest {
-        self.group.as_ref().map_or([0; 32], |group| group.gid)
+    pub(super) fn gid(&self) -> GroupKeyId {
+        self.group
+            .as_ref()
+            .map_or(GroupKeyId::from_bytes([0; 32]), |group| group.gid)
     }
 
     /// Steps every key to `round`; what came before is gone.
-    pub(super) fn advance_to(&mut self, round: u32) {
+    pub(super) fn advance_to(&mut self, round: RoundNumber) {
         for pair in self.pairs.values_mut() {
             pair.ratchet.advance_to(round);
         }
@@ -413,7 +421,7 @@ impl SessionKeys {
     }
 
     /// G of the round at hand, with its number.
-    pub(super) fn group_key(&self) -> Option<(&SecretKey32, u32)> {
+    pub(super) fn group_key(&self) -> Option<(&SecretKey32, RoundNumber)> {
         self.group
             .as_ref()
             .map(|group| (group.ratchet.key(), group.ratchet.round()))
@@ -423,7 +431,7 @@ impl SessionKeys {
         &mut self,
         peer: HospitalId,
         join: &Join,
-        join_digest: &Digest,
+        join_digest: &JoinDigest,
         roster: &Roster,
         key: &SigningKey,
     ) -> Result<Signed<Encapsulation>, SessionError> {
@@ -462,7 +470,7 @@ impl SessionKeys {
         join: &Join,
         kem_secret: &[u8],
         ciphertext: &[u8],
-        encapsulation: Digest,
+        encapsulation: EncapsulationDigest,
         roster: &Roster,
     ) -> Result<(), SessionError> {
         let unusable =
@@ -489,10 +497,10 @@ impl SessionKeys {
             &[
                 &[least.get()],
                 &[most.get()],
-                &digest(least)?,
-                &digest(most)?,
+                digest(least)?.as_bytes(),
+                digest(most)?.as_bytes(),
                 &labelled_hash("kem-ciphertext", &[ciphertext]),
-                &roster.hash(),
+                roster.hash().as_bytes(),
             ],
         );
         self.pairs.insert(
@@ -525,7 +533,7 @@ impl SessionKeys {
             session: self.own.session,
             origin: Id(self.own.id),
             generation: GENERATION,
-            first_round: KEYS_START_AT + 1,
+            first_round: KEYS_START_AT.next(),
             gid: group_key_id(&bytes),
             sealed: sealed.collect(),
         };
@@ -541,7 +549,7 @@ impl SessionKeys {
         });
     }
 
-    fn member(&self, id: HospitalId) -> Result<&(HospitalId, Join, Digest), SessionError> {
+    fn member(&self, id: HospitalId) -> Result<&(HospitalId, Join, JoinDigest), SessionError> {
         self.members
             .iter()
             .find(|(member, ..)| *member == id)
@@ -568,7 +576,7 @@ fn check_members(
     own: &OwnKeys,
     joins: &[Signed<Join>],
     roster: &Roster,
-) -> Result<Vec<(HospitalId, Join, Digest)>, SessionError> {
+) -> Result<Vec<(HospitalId, Join, JoinDigest)>, SessionError> {
     let members = joins
         .iter()
         .map(|join| {
@@ -610,7 +618,7 @@ mod tests {
     use protocol::roster::testing::{TestFederation, federation};
     use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-    const SESSION: SessionId = [9; 16];
+    const SESSION: SessionId = SessionId::from_bytes([9; 16]);
 
     fn own_keys(federation: &TestFederation) -> Vec<OwnKeys> {
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
@@ -667,7 +675,7 @@ mod tests {
         let mut vaults = set_up(|_| {}).expect("a good set-up");
         for vault in &mut vaults {
             assert!(vault.is_complete());
-            vault.advance_to(4);
+            vault.advance_to(RoundNumber::new(4));
         }
         for left in &vaults {
             for right in &vaults {
@@ -712,7 +720,7 @@ mod tests {
                 .expect("drawn")
                 .read_unverified()
                 .expect("ours");
-            body.gid[0] ^= 1;
+            body.gid = [9; 32].into();
             opening.group_key = Some(Signed::sign(&body, &federation.hospital_keys[0]));
         });
         assert_eq!(

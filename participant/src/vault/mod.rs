@@ -24,15 +24,13 @@ mod work;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use crypto::{
-    hash::Digest,
-    sealed_sum::{HospitalId, SumRing},
-};
+use crypto::sealed_sum::{HospitalId, SumRing};
 use getrandom::SysRng;
 use protocol::{
     common_model::CommonModel,
+    digests::{LearningRound, ModelHash, RoundNumber, Transcript},
     identity::{Signed, SigningKey},
-    manifest::{Manifest, Purpose},
+    manifest::{CheckedManifest, Manifest, ManifestError, Purpose},
     message::{Hello, Resume, ToCoordinator, ToVault, Welcome},
     network::CONDITIONED_WEIGHT,
     roster::Roster,
@@ -95,8 +93,11 @@ pub enum VaultError {
     )]
     OtherRoster,
     /// The manifest is not the operator's, or not sound.
-    #[error("the run manifest does not stand: {0}")]
-    Manifest(String),
+    #[error("the run manifest is refused: {0}")]
+    Manifest(#[from] ManifestError),
+    /// The trainer's network is another than the manifest's.
+    #[error("the run manifest's tensors are not those of this release's network")]
+    OtherNetwork,
     /// The hospital's policy refuses the run.
     #[error(
         "this hospital's policy refuses the run: {0}; change [policy] in the settings if it should take part"
@@ -145,29 +146,28 @@ enum Stage {
 /// The run as its manifest says.
 #[derive(Clone)]
 struct Run {
-    manifest: Arc<Manifest>,
+    manifest: Arc<CheckedManifest>,
     records: Arc<ClinicalRecords>,
-    hash: Digest,
     welcome: Welcome,
 }
 
 /// Where the vault stands in the session's chain of rounds.
 struct Membership {
     model: CommonModel,
-    model_hash: Digest,
-    transcript: Digest,
-    last_round: u32,
-    /// Updates opened so far.
-    updates: u32,
+    model_hash: ModelHash,
+    transcript: Transcript,
+    last_round: RoundNumber,
+    /// Of the last update that was opened.
+    updates: LearningRound,
     statistics: Option<Statistics>,
     conditioner: Option<Conditioner>,
     /// The filters of the present W.
     filters: Option<Arc<Vec<Filter>>>,
     round: Option<VaultRound>,
     /// The last trained update with the hash of the model it was trained from: a replaced round is not trained again.
-    trained: Option<(Digest, TrainedUpdate)>,
+    trained: Option<(ModelHash, TrainedUpdate)>,
     /// The model that the trainer is at.
-    training: Option<Digest>,
+    training: Option<ModelHash>,
     /// Loss and steps of the last training, for the next evaluation.
     training_record: (f64, u32),
     /// Our word on the last round, which a coordinator that lost it must get again.
@@ -206,7 +206,7 @@ impl<J: Journal> Vault<J> {
             Stage::Strange => None,
             Stage::Joining { run, .. } => Some(Resume {
                 session: run.welcome.session,
-                transcript: [0; 32],
+                transcript: Transcript::BEFORE_JOINS,
             }),
             Stage::Keyed { run, member, .. } => Some(Resume {
                 session: run.welcome.session,
@@ -258,7 +258,7 @@ impl<J: Journal> Vault<J> {
     /// [`VaultError`].
     pub fn handle_trained(
         &mut self,
-        model_hash: Digest,
+        model_hash: ModelHash,
         update: TrainedUpdate,
     ) -> Result<(), VaultError> {
         let Stage::Keyed { member, .. } = &mut self.stage else {
@@ -286,7 +286,7 @@ impl<J: Journal> Vault<J> {
     /// [`VaultError`].
     pub fn handle_evaluated(
         &mut self,
-        round: u32,
+        round: RoundNumber,
         counts: &EvaluatedCounts,
     ) -> Result<(), VaultError> {
         let Stage::Keyed { member, .. } = &self.stage else {
@@ -328,23 +328,10 @@ impl<J: Journal> Vault<J> {
                 ));
             }
         }
-        let manifest = welcome
-            .manifest
-            .verify(self.identity.roster.operator_key(), "the operator")
-            .map_err(|error| VaultError::Manifest(error.to_string()))?;
-        manifest
-            .check()
-            .map_err(|error| VaultError::Manifest(error.to_string()))?;
-        if !manifest.weights_are_members(&self.identity.roster) {
-            return Err(VaultError::Manifest(
-                "it gives a weight to a hospital that is not on the roster".into(),
-            ));
-        }
+        let manifest = CheckedManifest::check(welcome.manifest.clone(), &self.identity.roster)?;
         self.policy.check(&manifest).map_err(VaultError::Policy)?;
         if !crate::trainer::layout_matches(&manifest) {
-            return Err(VaultError::Manifest(
-                "its tensors are not those of this release's network".into(),
-            ));
+            return Err(VaultError::OtherNetwork);
         }
         let records = self
             .source
@@ -361,7 +348,6 @@ impl<J: Journal> Vault<J> {
         let run = Run {
             manifest: Arc::new(manifest),
             records: Arc::new(records),
-            hash: welcome.manifest.digest(),
             welcome,
         };
         self.stage = Stage::Joining { run, own };
@@ -384,8 +370,8 @@ impl<J: Journal> Vault<J> {
             model_hash: model.hash(),
             model,
             transcript: first_transcript(roster, &keys.session(), &keys.joined_set()),
-            last_round: 0,
-            updates: 0,
+            last_round: RoundNumber::default(),
+            updates: LearningRound::default(),
             statistics: None,
             conditioner: None,
             filters: None,
@@ -560,7 +546,7 @@ impl<J: Journal> Vault<J> {
         Some(RoundContext {
             roster: &self.identity.roster,
             manifest: &run.manifest,
-            run: run.hash,
+            run: run.manifest.run(),
             session: keys.session(),
             joined_set: keys.joined_set(),
             joined: keys.joined().len(),
@@ -581,10 +567,10 @@ impl<J: Journal> Vault<J> {
 
 impl Membership {
     /// The learning round that a sum of this purpose belongs to.
-    fn learning_round(&self, purpose: Purpose) -> u32 {
+    fn learning_round(&self, purpose: Purpose) -> LearningRound {
         match purpose {
-            Purpose::Stats => 0,
-            Purpose::Update => self.updates + 1,
+            Purpose::Stats => LearningRound::default(),
+            Purpose::Update => self.updates.next(),
             Purpose::Evaluation => self.updates,
         }
     }

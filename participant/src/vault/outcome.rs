@@ -8,6 +8,7 @@ use crypto::{
 };
 use protocol::{
     codec::{self, Id},
+    counters::StatsCounters,
     identity::{Signed, SignedError},
     manifest::Purpose,
     message::ToCoordinator,
@@ -103,10 +104,10 @@ impl<J: Journal> Vault<J> {
             .map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
         let sum = sealed_sum::Round {
             ring: &self.ring,
-            header_hash: &header_hash,
+            header_hash: header_hash.as_bytes(),
             shape: &shape,
             threshold: roster.threshold(),
-            tag_key: &TagKey::derive(group, &header_hash),
+            tag_key: &TagKey::derive(group, header_hash.as_bytes()),
         };
         let opened = sealed_sum::open(&sum, members.len(), &outcome.sum.0, &shares);
         let wrong_answers = match &opened {
@@ -128,7 +129,8 @@ impl<J: Journal> Vault<J> {
             Err(error) => {
                 // It counts as opened: whoever knows what was wrong with it can still use it.
                 if header.purpose == Purpose::Evaluation {
-                    self.journal.record_evaluation(&run.hash, &members)?;
+                    self.journal
+                        .record_evaluation(&run.manifest.run(), &members)?;
                 }
                 let failed = RoundFailed {
                     id: Id(self.identity.id),
@@ -150,7 +152,9 @@ impl<J: Journal> Vault<J> {
         let mut mean = Vec::new();
         match header.purpose {
             Purpose::Stats => {
-                member.statistics = Some(Statistics::from_counters(&run.manifest, &opened.counters))
+                let sums = StatsCounters::read(run.manifest.task, &opened.counters)
+                    .map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
+                member.statistics = Some(Statistics::from(&sums));
             }
             Purpose::Update => {
                 let weight_sum = members
@@ -161,7 +165,7 @@ impl<J: Journal> Vault<J> {
                 let opened_mean = opened.mean(&shape, &clipped, header.largest_weight, weight_sum);
                 mean = opened_mean.map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
                 member.model.apply_mean(&mean, members.len());
-                member.updates += 1;
+                member.updates = member.updates.next();
                 member.model_hash = member.model.hash();
                 member.filters = None;
                 member.trained = None;
@@ -169,7 +173,9 @@ impl<J: Journal> Vault<J> {
                     conditioner.forget_request();
                 }
             }
-            Purpose::Evaluation => self.journal.record_evaluation(&run.hash, &members)?,
+            Purpose::Evaluation => self
+                .journal
+                .record_evaluation(&run.manifest.run(), &members)?,
         }
         let sum_root = chunks_root(&outcome.sum.0);
         member.transcript = next_transcript(
@@ -191,11 +197,11 @@ impl<J: Journal> Vault<J> {
             contributors,
             transcript: member.transcript,
             model_hash: member.model_hash,
-            result_commit: hmac(&result_key, &[&counters]),
+            result_commit: hmac(&result_key, &[&counters]).into(),
         };
         // Seed, shares, blob and keys go with the round.
         self.journal.settle(&header.key())?;
-        keys.advance_to(header.round + 1);
+        keys.advance_to(header.round.next());
         member.round = None;
         let event = OpenedRound {
             round: header.round,

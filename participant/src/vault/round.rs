@@ -3,11 +3,16 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crypto::{
-    hash::{Digest, SecretKey32, derive_key, hmac},
+    hash::{SecretKey32, derive_key, hmac},
     sealed_sum::{self, DealerAnswer, HospitalId, Seed, Share, TagKey, Weight, add_shares, pack},
 };
 use protocol::{
     codec::{self, Bytes, Id, List, Text},
+    counters::UpdateCounters,
+    digests::{
+        ChunksRoot, ClipCommit, ContributionDigest, ContributorsHash, HeaderHash, LearningRound,
+        ModelHash, RoundNumber, Transcript,
+    },
     identity::Signed,
     manifest::{Manifest, Purpose},
     message::ToCoordinator,
@@ -34,8 +39,8 @@ use crate::journal::{Journal, RecordedAnswer};
 /// See the module.
 pub(super) struct VaultRound {
     pub(super) header: RoundOpen,
-    pub(super) hash: Digest,
-    learning_round: u32,
+    pub(super) hash: HeaderHash,
+    learning_round: LearningRound,
     started: bool,
     /// Nothing that can be summed came of our work: we do not contribute.
     given_up: bool,
@@ -47,19 +52,19 @@ pub(super) struct VaultRound {
 }
 
 pub(super) struct OwnContribution {
-    pub(super) digest: Digest,
+    pub(super) digest: ContributionDigest,
     pub(super) blob: Arc<[u8]>,
 }
 
 /// A contributor's share for this vault. Our own is among them once we have contributed.
 pub(super) struct HeldShare {
-    pub(super) digest: Digest,
-    commit: Digest,
+    pub(super) digest: ContributionDigest,
+    commit: ClipCommit,
     pub(super) share: Share,
 }
 
 impl VaultRound {
-    fn new(header: RoundOpen, hash: Digest, learning_round: u32) -> Self {
+    fn new(header: RoundOpen, hash: HeaderHash, learning_round: LearningRound) -> Self {
         Self {
             header,
             hash,
@@ -73,16 +78,22 @@ impl VaultRound {
         }
     }
 
-    pub(super) fn number(&self) -> u32 {
+    pub(super) fn number(&self) -> RoundNumber {
         self.header.round
     }
 
     /// Keeps the first share of a contributor and answers for it: two answers with different digests would cancel what hides the
     /// share in them.
-    fn keep_share(&mut self, from: HospitalId, digest: Digest, commit: Digest, share: Share) {
+    fn keep_share(
+        &mut self,
+        from: HospitalId,
+        digest: ContributionDigest,
+        commit: ClipCommit,
+        share: Share,
+    ) {
         self.answers
             .entry(from)
-            .or_insert_with(|| share.answer(&digest));
+            .or_insert_with(|| share.answer(digest.as_bytes()));
         let held = HeldShare {
             digest,
             commit,
@@ -162,7 +173,7 @@ impl<J: Journal> Vault<J> {
     }
 
     /// Whether this is the header of the round at hand.
-    pub(super) fn is_in_round(&self, header: &Digest) -> bool {
+    pub(super) fn is_in_round(&self, header: &HeaderHash) -> bool {
         matches!(&self.stage, Stage::Keyed { member, .. } if member.round.as_ref().is_some_and(|round| round.hash == *header))
     }
 
@@ -188,7 +199,7 @@ impl<J: Journal> Vault<J> {
             .into());
         }
         context.check(&header, member.last_round)?;
-        if header.round > member.last_round + MOST_ROUNDS_AT_ONCE {
+        if header.round.get() - member.last_round.get() > MOST_ROUNDS_AT_ONCE {
             return Err(RoundError::HeaderMismatch { field: "round" }.into());
         }
         let key = header.key();
@@ -204,7 +215,7 @@ impl<J: Journal> Vault<J> {
         let Stage::Keyed { run, .. } = &self.stage else {
             return Ok(());
         };
-        if header.purpose == Purpose::Update && member.updates >= run.manifest.rounds {
+        if header.purpose == Purpose::Update && member.updates.get() >= run.manifest.rounds {
             // The operator signed, and our policy accepted, so many updates and no more.
             return Err(RoundError::HeaderMismatch { field: "purpose" }.into());
         }
@@ -233,7 +244,7 @@ impl<J: Journal> Vault<J> {
         );
         if purpose == Purpose::Stats {
             round.started = true;
-            let counters = own_counters(&run.records);
+            let counters = own_counters(&run.records).write();
             return self.contribute(&[], &counters);
         }
         let statistics = member
@@ -352,7 +363,11 @@ impl<J: Journal> Vault<J> {
             )
             .into());
         }
-        self.contribute(&change, &[1, 0])
+        let own = UpdateCounters {
+            contributions: 1,
+            saturated: 0,
+        };
+        self.contribute(&change, &own.write())
     }
 
     /// The evaluation: confusion matrix, losses, training steps.
@@ -363,13 +378,8 @@ impl<J: Journal> Vault<J> {
         let Stage::Keyed { member, .. } = &self.stage else {
             return Ok(());
         };
-        let (loss, steps) = member.training_record;
-        let mut counters = vec![1];
-        counters.extend(counts.confusion.iter().flatten());
-        counters.push(fixed_point(counts.loss_sum));
-        counters.push(fixed_point(loss * f64::from(steps)));
-        counters.push(u64::from(steps));
-        self.contribute(&[], &counters)
+        let own = counts.counters(member.training_record);
+        self.contribute(&[], &own.write())
     }
 
     /// Quantises, masks, shares, seals and signs; journals before anything leaves (PROTOCOL.md 3.5).
@@ -404,7 +414,11 @@ impl<J: Journal> Vault<J> {
             pack(&shape, values, &clips, weight, counters).map_err(not_summable)?;
         if saturation.values > 0 {
             // The number of saturated values is itself a counter of the sum.
-            let counters = [1, saturation.values];
+            let own = UpdateCounters {
+                contributions: 1,
+                saturated: saturation.values,
+            };
+            let counters = own.write();
             (message, _) = pack(&shape, values, &clips, weight, &counters).map_err(not_summable)?;
         }
 
@@ -416,10 +430,10 @@ impl<J: Journal> Vault<J> {
         })?;
         let sum = sealed_sum::Round {
             ring: &self.ring,
-            header_hash: &round.hash,
+            header_hash: round.hash.as_bytes(),
             shape: &shape,
             threshold: self.identity.roster.threshold(),
-            tag_key: &TagKey::derive(group, &round.hash),
+            tag_key: &TagKey::derive(group, round.hash.as_bytes()),
         };
         let sealed =
             sealed_sum::seal(&sum, &joined, id, attempt, &seed, &message).map_err(not_summable)?;
@@ -442,7 +456,7 @@ impl<J: Journal> Vault<J> {
         }
         let commit = match purpose {
             Purpose::Update => commit(keys.group_key(), &member.model_hash, member.model.clips()),
-            Purpose::Stats | Purpose::Evaluation => [0; 32],
+            Purpose::Stats | Purpose::Evaluation => ClipCommit::NONE,
         };
         let manifest = ContributionManifest {
             header: round.hash,
@@ -581,7 +595,7 @@ impl<J: Journal> Vault<J> {
         // 4. A valid box of every contributor, made with our clips.
         let expected_commit = match round.header.purpose {
             Purpose::Update => commit(keys.group_key(), &member.model_hash, member.model.clips()),
-            Purpose::Stats | Purpose::Evaluation => [0; 32],
+            Purpose::Stats | Purpose::Evaluation => ClipCommit::NONE,
         };
         for contributor in request.contributors.iter() {
             let id = contributor.id.0;
@@ -590,7 +604,7 @@ impl<J: Journal> Vault<J> {
                 .get(&id)
                 .filter(|held| held.digest == contributor.digest)
                 .ok_or(RoundError::MissingBox { id })?;
-            if !crypto::hash::constant_time_eq(&held.commit, &expected_commit) {
+            if !crypto::hash::constant_time_eq(held.commit.as_bytes(), expected_commit.as_bytes()) {
                 return Err(RoundError::OtherCommit { id }.into());
             }
         }
@@ -608,7 +622,7 @@ impl<J: Journal> Vault<J> {
         let members = request.members();
         if key.purpose == Purpose::Evaluation {
             let (earlier, least) = (
-                self.journal.evaluations(&run.hash)?,
+                self.journal.evaluations(&run.manifest.run())?,
                 self.identity.roster.min_contributors(),
             );
             if !evaluation_allowed(&members, &earlier, least) {
@@ -635,7 +649,8 @@ impl<J: Journal> Vault<J> {
             share: codec::encode(&share),
         };
         if key.purpose == Purpose::Evaluation {
-            self.journal.record_evaluation(&run.hash, &members)?;
+            self.journal
+                .record_evaluation(&run.manifest.run(), &members)?;
         }
         self.journal.record_answer(&key, &answer)?;
         round.answer = Some(share.clone());
@@ -654,51 +669,67 @@ pub(super) fn box_key(
     pair: &SecretKey32,
     from: HospitalId,
     to: HospitalId,
-    header: &Digest,
+    header: &HeaderHash,
     attempt: u8,
-    chunks_root: &Digest,
+    chunks_root: &ChunksRoot,
 ) -> SecretKey32 {
     derive_key(
         pair.as_bytes(),
         "box",
-        &[&[from.get()], &[to.get()], header, &[attempt], chunks_root],
+        &[
+            &[from.get()],
+            &[to.get()],
+            header.as_bytes(),
+            &[attempt],
+            chunks_root.as_bytes(),
+        ],
     )
 }
 
 /// `HKDF(G, 'unlock' || T_{r-1} || hh || uh || j)`.
 pub(super) fn unlock_key(
     group: &SecretKey32,
-    transcript: &Digest,
-    header: &Digest,
-    contributors: &Digest,
+    transcript: &Transcript,
+    header: &HeaderHash,
+    contributors: &ContributorsHash,
     id: HospitalId,
 ) -> SecretKey32 {
     derive_key(
         group.as_bytes(),
         "unlock",
-        &[transcript, header, contributors, &[id.get()]],
+        &[
+            transcript.as_bytes(),
+            header.as_bytes(),
+            contributors.as_bytes(),
+            &[id.get()],
+        ],
     )
 }
 
 /// `HMAC(G, model_hash || round || c vector)`: shows that all used one clip vector without showing it.
-fn commit(group: Option<(&SecretKey32, u32)>, model_hash: &Digest, clips: &[f64]) -> Digest {
+fn commit(
+    group: Option<(&SecretKey32, RoundNumber)>,
+    model_hash: &ModelHash,
+    clips: &[f64],
+) -> ClipCommit {
     let Some((group, round)) = group else {
-        return [0; 32];
+        return ClipCommit::NONE;
     };
     let clips: Vec<u8> = clips.iter().flat_map(|clip| clip.to_le_bytes()).collect();
-    hmac(group, &[model_hash, &round.to_le_bytes(), &clips])
+    let round = round.get().to_le_bytes();
+    hmac(group, &[model_hash.as_bytes(), &round, &clips]).into()
 }
 
 /// Of a hospital's shuffles and dropout in a learning round: a stream of its own for each, the same whatever else happens. It does not
 /// depend on the model, so that runs that differ in the last bit of it can be compared.
-pub fn training_seed(manifest: &Manifest, hospital: HospitalId, learning_round: u32) -> [u8; 32] {
-    let parts: [&[u8]; 2] = [&learning_round.to_le_bytes(), &[hospital.get()]];
+pub fn training_seed(
+    manifest: &Manifest,
+    hospital: HospitalId,
+    learning_round: LearningRound,
+) -> [u8; 32] {
+    let parts: [&[u8]; 2] = [&learning_round.get().to_le_bytes(), &[hospital.get()]];
     *derive_key(&manifest.init_seed, "training", &parts).as_bytes()
 }
 
 /// The ratchet steps through every number; a header that skips more than a long run has is not believed.
 const MOST_ROUNDS_AT_ONCE: u32 = 4096;
-
-fn fixed_point(value: f64) -> u64 {
-    (value.max(0.0) * 65_536.0).round() as u64
-}

@@ -5,12 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use crypto::{
-    hash::Digest,
-    sealed_sum::{HospitalId, RunningSum},
-};
+use crypto::sealed_sum::{HospitalId, RunningSum};
 use protocol::{
     codec::{Id, Text},
+    digests::{ClipCommit, HeaderHash},
     identity::Signed,
     manifest::Purpose,
     message::ToVault,
@@ -54,7 +52,7 @@ pub(in crate::machine) struct OpenRound {
     pub(super) signed: Signed<RoundOpen>,
     pub(in crate::machine) header: RoundOpen,
     /// hh.
-    pub(in crate::machine) hash: Digest,
+    pub(in crate::machine) hash: HeaderHash,
     /// Of each contribution, and of the sum.
     pub(super) chunks: usize,
     /// The share boxes of all uploads, by contributor and recipient.
@@ -63,7 +61,7 @@ pub(in crate::machine) struct OpenRound {
 
 struct Upload {
     contributor: Contributor,
-    commit: Digest,
+    commit: ClipCommit,
     chunks: Vec<u8>,
     arrived: Timestamp,
 }
@@ -154,7 +152,7 @@ impl Collecting {
         &mut self,
         context: &mut Context<R>,
         from: HospitalId,
-        header: &Digest,
+        header: &HeaderHash,
         reason: &Text,
     ) -> Reaction {
         if *header != self.round.hash {
@@ -218,13 +216,18 @@ impl Collecting {
         now: Timestamp,
     ) -> Result<Reaction, MachineError> {
         let reaction = self.keep_upload(context, from, bytes, now);
-        match reaction {
+        match &reaction {
             Ok(Reaction::Handled) => context.event(Event::Contributed {
                 hospital: from,
                 round: self.round.header.round,
                 bytes: bytes.len(),
             }),
             Ok(Reaction::Ignored(_)) => {}
+            // Of a header that was replaced while it was on its way: the right one follows.
+            Err(MachineError::Round {
+                fault: RoundError::OtherRound { .. },
+                ..
+            }) => {}
             // It will not get better by being sent again.
             Err(_) => {
                 self.excused.insert(from);
@@ -426,7 +429,7 @@ impl Collecting {
                 .collect(),
         };
         context.outputs.push_back(Output::Keep {
-            name: sum_root,
+            name: self.round.hash,
             bytes: sum.clone(),
         });
         context.persist(Fact::Fixed(record.clone()));
@@ -469,14 +472,7 @@ impl Collecting {
         if self.planned.purpose == Purpose::Evaluation {
             self.session.chain.note_evaluation(request.members());
         }
-        Unlocking::new(
-            self.session,
-            self.round,
-            self.planned,
-            request,
-            record,
-            sum,
-        )
+        Unlocking::new(self.session, self.round, self.planned, request, record, sum)
     }
 
     /// The round at hand.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use protocol::{
     codec::List,
+    digests::{GroupKeyId, JoinedSet, RoundNumber},
     identity::{Message, Signed},
     message::ToVault,
     session::{
@@ -26,7 +27,7 @@ use crate::machine::{
 pub(in crate::machine) struct KeyExchange {
     joins: BTreeMap<HospitalId, Signed<Join>>,
     /// H(sorted Joins).
-    joined_set: Digest,
+    joined_set: JoinedSet,
     encapsulations: BTreeMap<(HospitalId, HospitalId), Signed<Encapsulation>>,
     pub(super) relays: Relays,
     group_key: Agreement,
@@ -39,7 +40,7 @@ enum Agreement {
     /// It is known: every vault says whether it has seen the same as all others.
     Confirming {
         message: Signed<GroupKey>,
-        gid: Digest,
+        gid: GroupKeyId,
         readies: BTreeMap<HospitalId, Signed<Ready>>,
     },
 }
@@ -186,11 +187,7 @@ impl KeyExchange {
     }
 
     /// Over when every vault has confirmed the keys of all others. `T_0 = H('T0' || roster_hash || session_id || H(sorted Joins))`.
-    pub(in crate::machine) fn advance<R>(
-        self,
-        context: &mut Context<R>,
-        now: Timestamp,
-    ) -> Step {
+    pub(in crate::machine) fn advance<R>(self, context: &mut Context<R>, now: Timestamp) -> Step {
         let (message, gid, readies) = match self.group_key {
             Agreement::Confirming {
                 message,
@@ -214,7 +211,7 @@ impl KeyExchange {
             },
             relays: self.relays,
             chain: Chain::new(origin, context.roster.threshold()),
-            last_round: 0,
+            last_round: RoundNumber::default(),
         });
         context.persist(Fact::Ready(session.set_up.record()));
         context.event(Event::SessionReady);

@@ -12,8 +12,11 @@ mod publishing;
 mod unlocking;
 mod waiting;
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
-use protocol::message::{Resume, ToVault};
+use crypto::sealed_sum::HospitalId;
+use protocol::{
+    digests::OutcomeName,
+    message::{Resume, ToVault},
+};
 use rand_core::CryptoRng;
 
 use super::{
@@ -278,7 +281,7 @@ impl Phase {
     }
 
     /// The name of the last outcome.
-    pub(super) fn last_published(&self) -> Option<Digest> {
+    pub(super) fn last_published(&self) -> Option<OutcomeName> {
         let last = self.session()?.chain.last()?;
         Some(last.name())
     }

@@ -5,12 +5,10 @@ use std::{
     sync::Arc,
 };
 
-use crypto::{
-    hash::Digest,
-    sealed_sum::{HospitalId, UNLOCK_BYTES},
-};
+use crypto::sealed_sum::{HospitalId, UNLOCK_BYTES};
 use protocol::{
     codec::{self, Bytes, List},
+    digests::{ChunksRoot, ContributorsHash},
     identity::Signed,
     message::ToVault,
     round::{
@@ -37,9 +35,9 @@ pub(in crate::machine) struct Unlocking {
     planned: PlannedSum,
     request: UnlockRequest,
     /// uh.
-    contributors_hash: Digest,
+    contributors_hash: ContributorsHash,
     signed_request: Signed<UnlockRequest>,
-    sum_root: Digest,
+    sum_root: ChunksRoot,
     sum: Arc<[u8]>,
     /// Vaults whose answers would be wrong.
     ignored: BTreeSet<HospitalId>,
@@ -202,7 +200,7 @@ impl Unlocking {
         };
         let bytes = codec::encode(&outcome).into();
         drop(outcome);
-        let (sum, planned) = (self.sum_root, self.planned);
+        let (sum, planned) = (self.round.hash, self.planned);
         let published = self.published(context);
         let round = published.round();
         let (name, number, contributors) = (round.name(), round.number(), round.contributors());

@@ -132,17 +132,12 @@ impl Waiting {
         Phase::Collecting(self.opened(context, planned, signed, header, now))
     }
 
-    fn header<R>(
-        &self,
-        context: &Context<R>,
-        purpose: Purpose,
-        nonce: [u8; 32],
-    ) -> RoundOpen {
+    fn header<R>(&self, context: &Context<R>, purpose: Purpose, nonce: [u8; 32]) -> RoundOpen {
         let session = &self.session;
         let state = RoundContext {
             roster: &context.roster,
             manifest: &context.run.manifest,
-            run: context.run.hash,
+            run: context.run.manifest.run(),
             session: context.session,
             joined_set: session.joined_set,
             joined: session.members(),
@@ -150,7 +145,7 @@ impl Waiting {
             transcript: self.head.transcript,
             model_hash: self.head.model_hash,
         };
-        state.open(purpose, session.last_round + 1, nonce)
+        state.open(purpose, session.last_round.next(), nonce)
     }
 
     /// The round of a header that is on disk.

@@ -6,11 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use protocol::{
     codec::{self, List},
+    digests::{HeaderHash, ModelHash, OutcomeName},
     identity::{Signed, SigningKey},
-    manifest::{Conditioning, Manifest},
+    manifest::{CheckedManifest, Conditioning, Manifest},
     message::{ToCoordinator, ToVault},
     network::{ModelLayout, TensorKind, TensorSpec},
     roster::{
@@ -38,7 +39,7 @@ pub(super) struct Federation {
 #[derive(Clone, Default)]
 pub(super) struct Disk {
     pub(super) facts: Vec<Vec<u8>>,
-    pub(super) blobs: BTreeMap<Digest, Vec<u8>>,
+    pub(super) blobs: BTreeMap<[u8; 32], Vec<u8>>,
 }
 
 pub(super) struct Cohort {
@@ -51,7 +52,7 @@ pub(super) struct Cohort {
     pub(super) disk: Disk,
     uploads: BTreeMap<[u8; 32], Arc<[u8]>>,
     /// Outcomes that can be fetched.
-    served: BTreeSet<Digest>,
+    served: BTreeSet<OutcomeName>,
     pub(super) events: Vec<Event>,
     /// So many outputs were carried out.
     pub(super) effects: usize,
@@ -83,7 +84,7 @@ pub(super) fn manifest(rounds: u32) -> Manifest {
 
 impl Federation {
     fn begin(&self) -> Machine {
-        let run = Run::of_any_layout(self.manifest.clone());
+        let run = Run::of(CheckedManifest::of_any_layout(self.manifest.clone()));
         Coordinator::begin(self.roster.clone(), self.copy_key(), run, rng(3))
     }
 
@@ -96,8 +97,8 @@ impl Federation {
     ) -> Result<Machine, ResumeError> {
         let facts = disk.facts.iter().map(|bytes| Fact::from_bytes(bytes));
         let facts: Vec<_> = facts.collect::<Result<_, _>>().expect("our own bytes");
-        let run = Run::of_any_layout(self.manifest.clone());
-        let load_sum = |name: &Digest| disk.blobs.get(name).cloned();
+        let run = Run::of(CheckedManifest::of_any_layout(self.manifest.clone()));
+        let load_sum = |name: &HeaderHash| disk.blobs.get(name.as_bytes()).cloned();
         Coordinator::resume_run(
             self.roster.clone(),
             self.copy_key(),
@@ -281,7 +282,7 @@ impl Cohort {
                     self.served.contains(&name),
                     "an outcome that is announced is served"
                 );
-                let bytes = self.disk.blobs[&name].clone();
+                let bytes = self.disk.blobs[name.as_bytes()].clone();
                 let acts = self.hospital(from).open(&bytes);
                 self.acts.extend(acts.into_iter().map(|act| (from, act)));
             }
@@ -292,21 +293,24 @@ impl Cohort {
         match output {
             Output::Persist(fact) => self.disk.facts.push(fact.to_bytes()),
             Output::Keep { name, bytes } => {
-                self.disk.blobs.insert(name, bytes.to_vec());
+                self.disk.blobs.insert(name.into(), bytes.to_vec());
             }
             Output::Discard { name } => {
-                self.disk.blobs.remove(&name);
+                self.disk.blobs.remove(name.as_bytes());
             }
             Output::Publish { name, bytes } => {
-                self.disk.blobs.insert(name, bytes.to_vec());
+                self.disk.blobs.insert(name.into(), bytes.to_vec());
                 self.served.insert(name);
             }
             Output::Republish { name } => {
-                assert!(self.disk.blobs.contains_key(&name), "it was published");
+                assert!(
+                    self.disk.blobs.contains_key(name.as_bytes()),
+                    "it was published"
+                );
                 self.served.insert(name);
             }
             Output::Retract { name } => {
-                self.disk.blobs.remove(&name);
+                self.disk.blobs.remove(name.as_bytes());
                 self.served.remove(&name);
             }
             Output::Send { to, message } => {
@@ -333,7 +337,7 @@ impl Cohort {
     }
 
     /// The hash of the model and who misses it, once the run is complete.
-    pub(super) fn completed(&self) -> Option<(Digest, &[HospitalId])> {
+    pub(super) fn completed(&self) -> Option<(ModelHash, &[HospitalId])> {
         self.events.iter().find_map(|event| match event {
             Event::Complete {
                 model_hash,

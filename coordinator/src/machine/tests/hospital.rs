@@ -11,6 +11,9 @@ use std::{
 use crypto::sealed_sum::{CHUNK_BYTES, DealerAnswer, HospitalId, UNLOCK_BYTES};
 use protocol::{
     codec::{self, Bytes, Id, List},
+    digests::{
+        ClipCommit, ContributorsHash, GroupKeyId, HeaderHash, OutcomeName, SessionId, Transcript,
+    },
     identity::{Message, Signed, SigningKey},
     manifest::{Manifest, Purpose},
     message::{Hello, Resume, ToCoordinator, ToVault, Welcome},
@@ -27,7 +30,7 @@ use protocol::{
     },
     session::{
         Encapsulation, GroupKey, Join, Joins, KEM_CIPHERTEXT_BYTES, KEM_KEY_BYTES, Ready,
-        SessionId, joined_set_hash,
+        joined_set_hash,
     },
 };
 
@@ -39,7 +42,7 @@ pub enum Act {
     /// Upload this contribution.
     Upload { name: [u8; 32], bytes: Arc<[u8]> },
     /// Fetch this outcome and hand its bytes to [`FakeHospital::open`].
-    Fetch { name: [u8; 32] },
+    Fetch { name: OutcomeName },
 }
 
 /// An outcome as a hospital has seen it: purpose, contributors, and the word that the sum consists of.
@@ -69,7 +72,7 @@ struct Membership {
     joins: Vec<Signed<Join>>,
     /// What it has said in the set-up, to be repeated on a new connection.
     set_up: Vec<ToCoordinator>,
-    transcript: [u8; 32],
+    transcript: Transcript,
     round: Option<FakeRound>,
     /// The last round that it has closed.
     past: Option<FakeRound>,
@@ -171,7 +174,7 @@ impl FakeHospital {
             contributors: uh,
             transcript,
             model_hash: header.model_hash,
-            result_commit: [0; 32],
+            result_commit: [0; 32].into(),
         });
         let member = self.member_mut();
         member.transcript = transcript;
@@ -209,7 +212,7 @@ impl FakeHospital {
             welcome,
             joins: Vec::new(),
             set_up: Vec::new(),
-            transcript: [0; 32],
+            transcript: Transcript::BEFORE_JOINS,
             round: None,
             past: None,
             closed: None,
@@ -286,7 +289,7 @@ impl FakeHospital {
     fn on_request(&mut self, request: &Signed<UnlockRequest>) -> Vec<Act> {
         let request = request.verify(self.roster.coordinator_key(), "the coordinator");
         let request = request.expect("signed");
-        let share = self.share(&request.hash());
+        let share = self.share(request.hash());
         let round = self.round_mut();
         assert_eq!(request.header, round.signed.digest());
         let first = round.share.get_or_insert_with(|| share.clone());
@@ -315,19 +318,22 @@ impl FakeHospital {
     /// Its last answer, or one to nothing.
     pub fn last_share(&self) -> ToCoordinator {
         let known = self.last_round().and_then(|round| round.share.clone());
-        ToCoordinator::UnlockShare(known.unwrap_or_else(|| self.share(&[0; 32])))
+        ToCoordinator::UnlockShare(known.unwrap_or_else(|| self.share([0; 32].into())))
     }
 
     /// Its last word on an outcome that it has opened, or one on nothing.
     pub fn last_closed(&self) -> ToCoordinator {
-        let known = self.membership.as_ref().and_then(|member| member.closed.clone());
+        let known = self
+            .membership
+            .as_ref()
+            .and_then(|member| member.closed.clone());
         let of_nothing = RoundClosed {
             id: Id(self.id),
-            header: [0; 32],
-            contributors: [0; 32],
-            transcript: [0; 32],
-            model_hash: [0; 32],
-            result_commit: [0; 32],
+            header: [0; 32].into(),
+            contributors: [0; 32].into(),
+            transcript: [0; 32].into(),
+            model_hash: [0; 32].into(),
+            result_commit: [0; 32].into(),
         };
         ToCoordinator::RoundClosed(known.unwrap_or_else(|| self.sign(&of_nothing)))
     }
@@ -337,7 +343,7 @@ impl FakeHospital {
         ToCoordinator::RoundFailed(self.sign(&RoundFailed {
             id: Id(self.id),
             header: self.last_header(),
-            contributors: [0; 32],
+            contributors: [0; 32].into(),
         }))
     }
 
@@ -362,7 +368,8 @@ impl FakeHospital {
     pub fn knows_group_key(&self) -> bool {
         let member = self.membership.as_ref();
         let said = member.into_iter().flat_map(|member| &member.set_up);
-        said.into_iter().any(|message| matches!(message, ToCoordinator::Ready(_)))
+        said.into_iter()
+            .any(|message| matches!(message, ToCoordinator::Ready(_)))
     }
 
     /// Whether it has answered for the round at hand.
@@ -377,14 +384,17 @@ impl FakeHospital {
         member.round.as_ref().or(member.past.as_ref())
     }
 
-    fn last_header(&self) -> [u8; 32] {
-        self.last_round().map_or([0; 32], |round| round.signed.digest())
+    fn last_header(&self) -> HeaderHash {
+        let round = self.last_round();
+        round.map_or(HeaderHash::from_bytes([0; 32]), |round| {
+            round.signed.digest()
+        })
     }
 
-    fn share(&self, contributors: &[u8; 32]) -> Signed<UnlockShare> {
+    fn share(&self, contributors: ContributorsHash) -> Signed<UnlockShare> {
         self.sign(&UnlockShare {
             header: self.last_header(),
-            contributors: *contributors,
+            contributors,
             id: Id(self.id),
             sealed: Bytes(vec![0; UNLOCK_BYTES + 16]),
         })
@@ -411,9 +421,9 @@ impl FakeHospital {
             attempt: 0,
             chunks_root: chunks_root(&chunks),
             boxes_root: boxes_root(&boxes),
-            commit: [0; 32],
+            commit: ClipCommit::NONE,
         });
-        let name = manifest.digest();
+        let name = manifest.digest().into();
         let contribution = Contribution {
             manifest,
             boxes,
@@ -440,8 +450,8 @@ impl FakeHospital {
             session: self.session(),
             from: Id(self.id),
             to: Id(to),
-            from_join: [0; 32],
-            to_join: [0; 32],
+            from_join: [0; 32].into(),
+            to_join: [0; 32].into(),
             roster_hash: self.roster.hash(),
             ciphertext: [0; KEM_CIPHERTEXT_BYTES],
         }))
@@ -453,7 +463,7 @@ impl FakeHospital {
             session: self.session(),
             origin: Id(self.id),
             generation: 1,
-            first_round: 1,
+            first_round: 1.into(),
             gid: GID,
             sealed: List::default(),
         }))
@@ -498,7 +508,7 @@ impl FakeHospital {
     }
 }
 
-const GID: [u8; 32] = [7; 32];
+const GID: GroupKeyId = GroupKeyId::from_bytes([7; 32]);
 
 fn upload((name, bytes): ([u8; 32], Arc<[u8]>)) -> Act {
     Act::Upload { name, bytes }

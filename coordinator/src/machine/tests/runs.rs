@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 
 use protocol::{
     codec,
+    culprit::Culprit,
     manifest::Purpose,
     message::{Hello, ToCoordinator, ToVault},
+    round::RoundError,
 };
 
 use super::{
@@ -13,7 +15,8 @@ use super::{
     hospital::{Act, Seen},
 };
 use crate::machine::{
-    Event, InputKind, MachineError, Output, PhaseName, Timestamp, early::EarlyMessages,
+    Event, InputKind, MachineError, Output, PhaseName, Timestamp,
+    early::EarlyMessages,
     input::{Envelope, SetUpMessage},
 };
 
@@ -79,7 +82,7 @@ fn a_hospital_that_declines_is_not_waited_for_and_its_reason_is_told() {
     );
     assert!(cohort.events.iter().any(|event| matches!(
         event,
-        Event::Declined { hospital, round: 2, reason } if *hospital == id(3) && reason == "nothing to contribute"
+        Event::Declined { hospital, round, reason } if *hospital == id(3) && round.get() == 2 && reason == "nothing to contribute"
     )));
 }
 
@@ -103,7 +106,11 @@ fn an_update_goes_on_without_a_lost_connection_and_the_evaluation_waits_for_it()
         cohort.hospitals[&id(1)].seen.last(),
         Some(&sum(Purpose::Update, &[1, 3, 4]))
     );
-    assert_eq!(cohort.phase(), PhaseName::Collecting, "the evaluation waits");
+    assert_eq!(
+        cohort.phase(),
+        PhaseName::Collecting,
+        "the evaluation waits"
+    );
     cohort.connect(id(2));
     cohort.pump();
     assert!(cohort.completed().is_some());
@@ -146,7 +153,10 @@ fn too_few_contributions_are_tried_again_more_and_more_rarely_and_then_the_run_f
     assert_eq!(abandoned(&cohort), vec![Purpose::Update; 7]);
     assert!(cohort.failed_with("has failed, like 7 before it: 2 usable contributions where 3"));
     // 2, 4, 8, 16 seconds and then the 30 of the manifest.
-    assert_eq!(cohort.now, Timestamp(1_000 + (2 + 4 + 8 + 16 + 3 * 30) * 1000));
+    assert_eq!(
+        cohort.now,
+        Timestamp(1_000 + (2 + 4 + 8 + 16 + 3 * 30) * 1000)
+    );
     cohort.connect(id(3));
     cohort.pump();
     assert!(
@@ -169,8 +179,10 @@ fn a_round_that_too_many_cannot_open_ends_the_run() {
 #[test]
 fn a_hospital_that_comes_late_gets_the_last_outcome_after_the_end() {
     let mut cohort = connected(4, 1);
-    assert!(cohort.until(|cohort| cohort.phase() == PhaseName::Publishing
-        && cohort.hospitals[&id(1)].seen.len() == 2));
+    assert!(
+        cohort.until(|cohort| cohort.phase() == PhaseName::Publishing
+            && cohort.hospitals[&id(1)].seen.len() == 2)
+    );
     cohort.disconnect(id(4));
     cohort.run();
     let (_, missing) = cohort.completed().expect("the others go on");
@@ -179,10 +191,7 @@ fn a_hospital_that_comes_late_gets_the_last_outcome_after_the_end() {
     cohort.connect(id(4));
     cohort.pump();
     assert!(cohort.hospitals[&id(4)].seen.len() >= seen);
-    assert_eq!(
-        cohort.hospitals[&id(4)].seen,
-        cohort.hospitals[&id(1)].seen
-    );
+    assert_eq!(cohort.hospitals[&id(4)].seen, cohort.hospitals[&id(1)].seen);
     assert_eq!(cohort.hospitals[&id(4)].ending, Some(ToVault::Finished));
     assert!(cohort.disk.blobs.is_empty(), "now everybody has everything");
 }
@@ -243,21 +252,56 @@ fn errors_name_the_hospital_at_fault_where_one_is() {
             from: id(1)
         }
     );
-    assert_eq!(early.culprit(), None, "it may have been overtaken");
+    assert_eq!(
+        early.culprit(),
+        Culprit::Unknown,
+        "it may have been overtaken"
+    );
     assert!(cohort.until(|cohort| cohort.phase() == PhaseName::Collecting));
     let wrong = cohort
         .machine
         .check_upload(id(1), 1)
         .expect_err("the length is fixed");
-    assert_eq!(wrong.culprit(), Some(id(1)));
+    assert_eq!(wrong.culprit(), Culprit::Hospital(id(1)));
     let garbage = cohort
         .machine
         .handle_upload(id(1), b"garbage", cohort.now)
         .expect_err("no contribution");
-    assert_eq!(garbage.culprit(), Some(id(1)));
-    cohort.machine.handle_message(stranger, ToCoordinator::Alive, cohort.now);
+    assert_eq!(garbage.culprit(), Culprit::Hospital(id(1)));
+    cohort
+        .machine
+        .handle_message(stranger, ToCoordinator::Alive, cohort.now);
     cohort.pump();
     assert!(cohort.rejected_with(stranger, "not on the roster"));
+}
+
+#[test]
+fn an_upload_of_a_replaced_header_does_not_excuse_from_the_new_one() {
+    let mut cohort = connected(4, 1);
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 1));
+    let of_the_last_round = cohort.hospitals[&id(1)].last_upload();
+    assert!(cohort.until(|cohort| {
+        let header = cohort.hospitals[&id(1)].header();
+        header.is_some_and(|header| header.purpose == Purpose::Evaluation)
+    }));
+    let late = cohort
+        .machine
+        .handle_upload(id(1), &of_the_last_round, cohort.now);
+    assert!(
+        matches!(
+            late,
+            Err(MachineError::Round {
+                fault: RoundError::OtherRound { .. },
+                ..
+            })
+        ),
+        "{late:?}"
+    );
+    cohort.pump();
+    assert_eq!(
+        cohort.hospitals[&id(1)].seen.last(),
+        Some(&sum(Purpose::Evaluation, &[1, 2, 3, 4]))
+    );
 }
 
 #[test]
@@ -283,7 +327,7 @@ fn what_comes_early_is_held_within_bounds() {
         assert!(hold(recipient).is_ok(), "a repeat");
     }
     let error = hold(5).expect_err("two others, a group key and a Ready are four");
-    assert_eq!(error.culprit(), Some(id(1)));
+    assert_eq!(error.culprit(), Culprit::Hospital(id(1)));
     assert_eq!(early.count_of(id(1)), 4);
 }
 

@@ -98,7 +98,9 @@ fn deal_wrongly(
         off_by_one(&mut share);
         held.share = Share::from_bytes(&share).expect("of the field");
     }
-    round.answers.insert(own_id, held.share.answer(&name));
+    round
+        .answers
+        .insert(own_id, held.share.answer(name.as_bytes()));
     vault
         .outputs
         .retain(|output| acknowledgement(output).is_none());
