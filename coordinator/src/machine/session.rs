@@ -52,11 +52,11 @@ enum Recipient {
 }
 
 impl Relays {
-    pub(super) fn to_all(&mut self, message: ToVault) {
+    pub(super) fn push_for_all(&mut self, message: ToVault) {
         self.0.push((Recipient::All, message));
     }
 
-    pub(super) fn to_one(&mut self, recipient: HospitalId, message: ToVault) {
+    pub(super) fn push_for_one(&mut self, recipient: HospitalId, message: ToVault) {
         self.0.push((Recipient::One(recipient), message));
     }
 

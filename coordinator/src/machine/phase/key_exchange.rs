@@ -53,7 +53,7 @@ impl KeyExchange {
     ) -> Self {
         let sorted: Vec<_> = joins.values().cloned().collect();
         let mut relays = Relays::default();
-        relays.to_all(ToVault::Joins(List(sorted.clone())));
+        relays.push_for_all(ToVault::Joins(List(sorted.clone())));
         let mut exchange = Self {
             joins,
             joined_set: joined_set_hash(&sorted),
@@ -109,7 +109,8 @@ impl KeyExchange {
             return Ok(Reaction::Ignored(REPEATED));
         }
         self.encapsulations.insert((from, to), message.clone());
-        self.relays.to_one(to, ToVault::Encapsulation(message));
+        self.relays
+            .push_for_one(to, ToVault::Encapsulation(message));
         Ok(Reaction::Handled)
     }
 
@@ -135,7 +136,7 @@ impl KeyExchange {
             repeats(from, Some(known), &message).map_err(rejected)?;
             return Ok(Reaction::Ignored(REPEATED));
         }
-        self.relays.to_all(ToVault::GroupKey(message.clone()));
+        self.relays.push_for_all(ToVault::GroupKey(message.clone()));
         let confirming = Agreement::Confirming {
             message,
             gid: body.gid,
@@ -174,7 +175,7 @@ impl KeyExchange {
             return Ok(Reaction::Ignored(REPEATED));
         }
         readies.insert(from, message.clone());
-        self.relays.to_all(ToVault::Ready(message));
+        self.relays.push_for_all(ToVault::Ready(message));
         Ok(Reaction::Handled)
     }
 
