@@ -11,6 +11,7 @@ use coordinator::{
     settings::RunSettings,
 };
 use protocol::{
+    codec::WIRE_VERSION,
     common_model::CommonModel,
     manifest::{Conditioning, Purpose},
     message::{ALREADY_CONNECTED, Hello, ToCoordinator, ToVault},
@@ -134,7 +135,7 @@ async fn a_run_goes_to_its_end_and_a_cut_upload_goes_on_where_it_stopped() {
     );
     assert!(report.missing.is_empty());
     assert!(report.spent.adding > Duration::ZERO && report.spent.conditioning == Duration::ZERO);
-    assert!(report.doubted.is_empty());
+    assert!(report.suspected.is_empty());
     for (id, counts) in &report.traffic {
         assert!(
             counts.blob_bytes_received > 16 << 20 && counts.blob_bytes_sent > 16 << 20,
@@ -280,7 +281,7 @@ async fn bytes_that_are_no_message_end_the_link_and_nothing_else() {
     let running = Running::start(None);
     let mut other = running.connect(3).await;
     for (frame, reason) in [
-        (vec![1, 255, 0, 0, 0], "malformed"),
+        (vec![WIRE_VERSION, 255, 0, 0, 0], "malformed"),
         (vec![9], "different releases"),
         (vec![], "malformed"),
     ] {

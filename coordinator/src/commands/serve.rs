@@ -109,8 +109,8 @@ fn summary(report: &RunReport) -> String {
             )
         })
         .collect();
-    let doubted: serde_json::Map<_, _> = report
-        .doubted
+    let suspected: serde_json::Map<_, _> = report
+        .suspected
         .iter()
         .map(|(hospital, sums)| (hospital.to_string(), json!(sums)))
         .collect();
@@ -118,7 +118,8 @@ fn summary(report: &RunReport) -> String {
         "result": "complete",
         "model_hash": hex::encode(report.model_hash),
         "missing": report.missing.iter().map(|id| id.get()).collect::<Vec<_>>(),
-        "doubted": doubted,
+        // The key is a contract: scripts read it.
+        "doubted": suspected,
         "seconds": {
             "adding": report.spent.adding.as_secs_f64(),
             "conditioning": report.spent.conditioning.as_secs_f64(),

@@ -16,6 +16,8 @@ use transport::{
     RefusalCode, TransportError, Upload, UploadRequest,
 };
 
+use crate::machine::MachineError;
+
 use super::{
     inputs::{Input, Outbound},
     outcomes::Outcomes,
@@ -83,7 +85,7 @@ impl LinkTask {
                 },
                 Incoming::Upload(request) => {
                     let task = self.clone();
-                    tasks.spawn(async move { report("upload", task.handle_upload(request).await) });
+                    tasks.spawn(async move { report("upload", task.serve_upload(request).await) });
                 }
                 Incoming::Download(request) => {
                     let task = self.clone();
@@ -97,7 +99,7 @@ impl LinkTask {
         }
     }
 
-    async fn handle_upload(&self, request: UploadRequest) -> Result<(), TransportError> {
+    async fn serve_upload(&self, request: UploadRequest) -> Result<(), TransportError> {
         let upload = UploadName {
             name: request.name(),
             total_bytes: request.total_bytes(),
@@ -185,7 +187,7 @@ impl LinkTask {
     /// Asks the owner about an upload.
     async fn ask(
         &self,
-        question: impl FnOnce(oneshot::Sender<Result<(), RoundError>>) -> Input,
+        question: impl FnOnce(oneshot::Sender<Result<(), MachineError>>) -> Input,
     ) -> Result<(), Refusal> {
         let (answer, verdict) = oneshot::channel();
         self.tell(question(answer)).await;
@@ -234,9 +236,14 @@ async fn write(sender: FrameSender, mut queue: mpsc::Receiver<Outbound>) {
     );
 }
 
-fn refusal(error: &RoundError) -> Refusal {
+fn refusal(error: &MachineError) -> Refusal {
     let code = match error {
-        RoundError::OtherRound { .. } | RoundError::NotJoined { .. } => RefusalCode::Unexpected,
+        MachineError::WrongPhase { .. }
+        | MachineError::NotOnRoster { .. }
+        | MachineError::Round {
+            fault: RoundError::OtherRound { .. },
+            ..
+        } => RefusalCode::Unexpected,
         _ => RefusalCode::Invalid,
     };
     Refusal {

@@ -4,6 +4,7 @@
 //! locked. A task per hospital reads its link and feeds the owner; another writes what the owner says. Uploads that were cut
 //! are kept and go on where they stopped; outcomes are served from memory.
 
+mod event_log;
 mod inputs;
 mod link;
 mod outcomes;
@@ -83,7 +84,7 @@ pub struct RunReport {
     /// Hospitals that never fetched the last outcome; they hold an older model.
     pub missing: Vec<HospitalId>,
     /// In how many sums the dealer check spoke against a hospital; the records say what.
-    pub doubted: BTreeMap<HospitalId, usize>,
+    pub suspected: BTreeMap<HospitalId, usize>,
     /// Time spent on arithmetic.
     pub spent: Spent,
     /// Message bytes of each hospital over all its connections, as the coordinator counts them: received is up, sent is down.
@@ -211,11 +212,11 @@ impl Service {
             Ending::Complete {
                 model_hash,
                 missing,
-                doubted,
+                suspected,
             } => Ok(RunReport {
                 model_hash,
                 missing,
-                doubted,
+                suspected,
                 spent,
                 traffic: self.registry.traffic(),
             }),

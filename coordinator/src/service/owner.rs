@@ -11,13 +11,14 @@ use crypto::sealed_sum::HospitalId;
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use protocol::{
     codec::{self, Text},
-    digests::ModelHash,
+    digests::{ModelHash, OutcomeName},
     message::{ToCoordinator, ToVault},
 };
 use tokio::{sync::mpsc, time::timeout_at};
 use transport::CloseCode;
 
 use super::{
+    event_log,
     inputs::{Input, Outbound},
     outcomes::Outcomes,
     records::{Records, RecordsError},
@@ -40,7 +41,7 @@ pub(super) enum Ending {
     Complete {
         model_hash: ModelHash,
         missing: Vec<HospitalId>,
-        doubted: BTreeMap<HospitalId, usize>,
+        suspected: BTreeMap<HospitalId, usize>,
     },
     Failed {
         reason: String,
@@ -59,7 +60,7 @@ pub(super) struct Owner {
     started: Instant,
     spent: Spent,
     /// In how many sums the dealer check spoke against a hospital.
-    doubted: BTreeMap<HospitalId, usize>,
+    suspected: BTreeMap<HospitalId, usize>,
     ending: Option<Ending>,
 }
 
@@ -78,7 +79,7 @@ impl Owner {
             events,
             started: Instant::now(),
             spent: Spent::default(),
-            doubted: BTreeMap::new(),
+            suspected: BTreeMap::new(),
             ending: None,
         }
     }
@@ -119,12 +120,9 @@ impl Owner {
         let input = match self.machine.poll_timeout() {
             Some(moment) => {
                 let moment = self.started + Duration::from_millis(moment.0);
-                timeout_at(
-                    moment.max(Instant::now() + SHORTEST_SLEEP).into(),
-                    queue.recv(),
-                )
-                .await
-                .ok()?
+                timeout_at(moment.max(Instant::now() + MIN_SLEEP).into(), queue.recv())
+                    .await
+                    .ok()?
             }
             None => queue.recv().await,
         };
@@ -209,15 +207,41 @@ impl Owner {
         self.carry_out();
     }
 
-    /// Does what the machine wants done.
+    /// Does what the machine wants done, in order. What cannot be written down has not happened: nothing that follows it is done.
     fn carry_out(&mut self) {
         while let Some(output) = self.machine.poll_output() {
+            if matches!(self.ending, Some(Ending::RecordsLost(_))) {
+                return;
+            }
             match output {
+                Output::Persist(fact) => self.record(|records| records.fact(&fact)),
+                Output::Keep { name, bytes } => {
+                    self.record(|records| records.keep(name.as_bytes(), &bytes))
+                }
+                Output::Discard { name } => self.record(|records| records.discard(name.as_bytes())),
+                Output::Publish { name, bytes } => {
+                    self.record(|records| records.keep(name.as_bytes(), &bytes));
+                    self.outcomes.publish(name, bytes);
+                }
+                Output::Republish { name } => self.republish(name),
+                Output::Retract { name } => {
+                    self.outcomes.retract(&name);
+                    self.record(|records| records.discard(name.as_bytes()));
+                }
                 Output::Send { to, message } => self.send(to, &message),
-                Output::Publish { name, bytes } => self.outcomes.publish(name, bytes),
-                Output::Retract { name } => self.outcomes.retract(&name),
                 Output::Event(event) => self.on_event(event),
             }
+        }
+    }
+
+    fn republish(&mut self, name: OutcomeName) {
+        let mut kept = None;
+        self.record(|records| {
+            kept = Some(records.load(name.as_bytes())?);
+            Ok(())
+        });
+        if let Some(bytes) = kept {
+            self.outcomes.publish(name, bytes.into());
         }
     }
 
@@ -242,7 +266,7 @@ impl Owner {
     }
 
     fn on_event(&mut self, event: Event) {
-        log(&event);
+        event_log::log(&event);
         self.record(|records| records.event(&event));
         match &event {
             Event::Complete {
@@ -252,11 +276,11 @@ impl Owner {
                 self.end(Ending::Complete {
                     model_hash: *model_hash,
                     missing: missing.clone(),
-                    doubted: self.doubted.clone(),
+                    suspected: self.suspected.clone(),
                 });
             }
-            Event::Doubted { finding, .. } => {
-                *self.doubted.entry(finding.hospital()).or_default() += 1;
+            Event::Suspected { finding, .. } => {
+                *self.suspected.entry(finding.hospital()).or_default() += 1;
             }
             Event::Failed { reason } => self.end(Ending::Failed {
                 reason: reason.clone(),
@@ -346,87 +370,7 @@ fn conditioning(spent: &mut Spent) -> &mut Duration {
     &mut spent.conditioning
 }
 
-/// The log by which an operator follows a run. Nothing in it is secret: the coordinator knows no secret.
-fn log(event: &Event) {
-    let numbers = |ids: &[HospitalId]| ids.iter().map(|id| id.get()).collect::<Vec<_>>();
-    match event {
-        Event::Joined { hospital, missing } => {
-            tracing::info!(%hospital, missing, "a hospital has joined")
-        }
-        Event::SessionReady => tracing::info!("all hospitals hold each other's keys"),
-        Event::Waiting { present, needed } => {
-            tracing::info!(present, needed, "waiting for hospitals")
-        }
-        Event::Opened {
-            round,
-            purpose,
-            learning_round,
-        } => {
-            tracing::info!(
-                %round,
-                purpose = purpose.name(),
-                %learning_round,
-                "opened a round"
-            );
-        }
-        Event::Contributed {
-            hospital,
-            round,
-            bytes,
-        } => {
-            tracing::info!(%hospital, %round, bytes, "a contribution is complete");
-        }
-        Event::Unlocking {
-            round,
-            contributors,
-        } => {
-            tracing::info!(%round, contributors = ?numbers(contributors), "the sum is complete; waiting for the answers that open it");
-        }
-        Event::OutcomeOut {
-            round,
-            purpose,
-            learning_round,
-            contributors,
-        } => {
-            let contributors = numbers(contributors);
-            tracing::info!(
-                %round,
-                purpose = purpose.name(),
-                %learning_round,
-                ?contributors,
-                "the outcome can be downloaded"
-            );
-        }
-        Event::Settled(entry) => tracing::info!(
-            round = %entry.round,
-            model_hash = entry.model_hash,
-            "the round is settled: enough hospitals report the same model"
-        ),
-        Event::Abandoned {
-            round,
-            purpose,
-            reason,
-        } => {
-            tracing::warn!(%round, purpose = purpose.name(), reason, "abandoned a round");
-        }
-        Event::Doubted { round, finding } => {
-            tracing::warn!(%round, hospital = %finding.hospital(), "{finding}");
-        }
-        Event::Rejected { hospital, reason } => {
-            tracing::warn!(%hospital, reason, "rejected a message")
-        }
-        Event::Complete {
-            model_hash,
-            missing,
-        } => {
-            let (model_hash, missing) = (hex::encode(model_hash), numbers(missing));
-            tracing::info!(model_hash, ?missing, "the run is complete");
-        }
-        Event::Failed { reason } => tracing::error!(reason, "the run has failed"),
-    }
-}
-
 /// How long participants may take to fetch the last outcome and close by themselves.
 const GOODBYE: Duration = Duration::from_secs(10);
 /// Whatever the machine says, never spin.
-const SHORTEST_SLEEP: Duration = Duration::from_millis(5);
+const MIN_SLEEP: Duration = Duration::from_millis(5);

@@ -184,7 +184,7 @@ impl Observer {
                     purpose.name()
                 ));
             }
-            Event::Doubted { round, finding } => {
+            Event::Suspected { round, finding } => {
                 self.progress.line(format!("sum {round}: {finding}"));
             }
             Event::Settled(entry) => self.transcript.push(*entry),

@@ -51,6 +51,19 @@ impl CheckedManifest {
         })
     }
 
+    /// Of any layout, and unchecked: the 4.2 million values of the network only make the tests of other crates slow.
+    ///
+    /// # Panics
+    /// If the bytes are no manifest.
+    #[cfg(any(test, feature = "testing"))]
+    pub fn of_any_layout(signed: Signed<Manifest>) -> Self {
+        Self {
+            run: signed.digest(),
+            manifest: signed.read_unverified().expect("a manifest"),
+            signed,
+        }
+    }
+
     /// What it says.
     pub fn manifest(&self) -> &Manifest {
         &self.manifest

@@ -238,6 +238,11 @@ impl<'a> Run<'a> {
                     Output::Retract { name } => {
                         self.published.remove(&name);
                     }
+                    // Nothing here is started again.
+                    Output::Persist(_)
+                    | Output::Keep { .. }
+                    | Output::Discard { .. }
+                    | Output::Republish { .. } => {}
                     Output::Event(event) => self.events.push(event),
                 }
             }
@@ -377,7 +382,7 @@ impl<'a> Run<'a> {
     /// What the dealer check has found.
     fn findings(&self) -> Vec<Finding> {
         let findings = self.events.iter().filter_map(|event| match event {
-            Event::Doubted { finding, .. } => Some(finding.clone()),
+            Event::Suspected { finding, .. } => Some(finding.clone()),
             _ => None,
         });
         findings.collect()

@@ -1,4 +1,5 @@
-//! `coordinator.sqlite`: runs, rounds, connections and refusals, for operators to query.
+//! What a coordinator keeps on disk: `coordinator.sqlite` with runs, rounds, connections and refusals, for operators to query, and
+//! with the facts from which a run goes on after a crash; and [`Blobs`], the files that facts refer to.
 //!
 //! ```sql
 //! SELECT number, purpose, contributors, (settled_unix_ms - opened_unix_ms) / 1000.0 AS seconds
@@ -7,13 +8,17 @@
 //!
 //! Times are milliseconds since 1970, in UTC. Nothing in it is secret. The signed truth about a run is in `transcript.jsonl`.
 
+mod blobs;
+
 use std::{
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crate::machine::TranscriptEntry;
+pub use self::blobs::Blobs;
+use crate::machine::{Fact, FactError, TranscriptEntry};
 use crypto::sealed_sum::HospitalId;
 use protocol::{
     codec,
@@ -62,6 +67,10 @@ impl Store {
         connection
             .pragma_update(None, "journal_mode", "WAL")
             .map_err(failed)?;
+        // A fact is on disk, not only with the operating system, when the statement that writes it returns.
+        connection
+            .pragma_update(None, "synchronous", "FULL")
+            .map_err(failed)?;
         connection
             .pragma_update(None, "foreign_keys", true)
             .map_err(failed)?;
@@ -69,7 +78,12 @@ impl Store {
             .pragma_query_value(None, "user_version", |row| row.get(0))
             .map_err(failed)?;
         match version {
-            0 => connection.execute_batch(SCHEMA).map_err(failed)?,
+            0 => {
+                connection.execute_batch(SCHEMA).map_err(failed)?;
+                connection.execute_batch(FACTS).map_err(failed)?;
+            }
+            // The release before this one kept no facts.
+            1 => connection.execute_batch(FACTS).map_err(failed)?,
             SCHEMA_VERSION => {}
             found => {
                 return Err(StoreError::Version {
@@ -102,6 +116,41 @@ impl Store {
                 now_unix_ms()
             ],
         )
+    }
+
+    /// Writes a fact of the run down, after all those before it.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn add_fact(&self, fact: &Fact) -> Result<(), StoreError> {
+        self.execute(
+            "INSERT INTO facts (run, kind, bytes) VALUES ((SELECT max(id) FROM runs), ?1, ?2)",
+            params![fact.kind().to_string(), fact.to_bytes()],
+        )
+    }
+
+    /// The facts of the last run, in the order in which they were written.
+    ///
+    /// # Errors
+    /// [`StoreError`], also when the bytes of one are damaged.
+    pub fn facts(&self) -> Result<Vec<Fact>, StoreError> {
+        let read = || {
+            let mut statement = self.connection.prepare(
+                "SELECT bytes FROM facts WHERE run = (SELECT max(id) FROM runs) ORDER BY id",
+            )?;
+            let rows = statement.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
+            rows.collect::<Result<Vec<_>, _>>()
+        };
+        let rows = read().map_err(|source| StoreError::Database {
+            path: self.path.clone(),
+            source,
+        })?;
+        let facts = rows.iter().map(|bytes| Fact::from_bytes(bytes));
+        let facts: Result<_, _> = facts.collect();
+        facts.map_err(|source| StoreError::Fact {
+            path: self.path.clone(),
+            source,
+        })
     }
 
     /// The run has ended.
@@ -262,6 +311,22 @@ pub enum StoreError {
         /// What SQLite says.
         source: rusqlite::Error,
     },
+    /// A file that the facts refer to.
+    #[error("cannot use {}; check that the folder of the setting `state` can be written and has room", path.display())]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A fact that cannot be read.
+    #[error("the database {} holds a damaged fact of the run", path.display())]
+    Fact {
+        /// The database's path.
+        path: PathBuf,
+        /// What is wrong.
+        source: FactError,
+    },
     /// It was made by another release, or by another program.
     #[error("the database {} has schema version {found}, but this version of the program needs {SCHEMA_VERSION}; move the file away, or set `state` to another folder", path.display())]
     Version {
@@ -279,7 +344,7 @@ fn now_unix_ms() -> i64 {
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
 }
 
-const SCHEMA_VERSION: i64 = 1;
+const SCHEMA_VERSION: i64 = 2;
 
 const SCHEMA: &str = "
 BEGIN;
@@ -327,6 +392,19 @@ CREATE TABLE refusals (
     unix_ms INTEGER NOT NULL
 ) STRICT;
 PRAGMA user_version = 1;
+COMMIT;
+";
+
+/// What version 2 has beyond version 1.
+const FACTS: &str = "
+BEGIN;
+CREATE TABLE facts (
+    id INTEGER PRIMARY KEY,        -- their order
+    run INTEGER NOT NULL REFERENCES runs,
+    kind TEXT NOT NULL,            -- begun, ready, header, fixed, outcome, closed
+    bytes BLOB NOT NULL            -- as coordinator::machine::Fact writes it
+) STRICT;
+PRAGMA user_version = 2;
 COMMIT;
 ";
 
@@ -399,6 +477,48 @@ mod tests {
             text("SELECT name || model_hash FROM runs WHERE id = 2"),
             format!("demo{}", "07".repeat(32))
         );
+    }
+
+    #[test]
+    fn facts_are_read_back_in_order_and_belong_to_their_run() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("coordinator.sqlite");
+        let key = protocol::identity::SigningKey::from_secret_bytes(&[3; 32]);
+        let manifest = RunSettings::default().signed_manifest(&key);
+        let facts = [3_u8, 1, 2].map(|name| Fact::Outcome {
+            name: [name; 32].into(),
+        });
+        let store = Store::open(&path).expect("a new store");
+        store.begin_run(&manifest).expect("written");
+        store.add_fact(&facts[0]).expect("written");
+        store.begin_run(&manifest).expect("written");
+        for fact in &facts {
+            store.add_fact(fact).expect("written");
+        }
+        drop(store);
+        let store = Store::open(&path).expect("the same store");
+        assert_eq!(store.facts().expect("read"), facts);
+        store
+            .execute("UPDATE facts SET bytes = x'05' WHERE id = 4", [])
+            .expect("damaged");
+        assert!(matches!(store.facts(), Err(StoreError::Fact { .. })));
+    }
+
+    #[test]
+    fn a_store_without_facts_is_brought_up_to_date() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("coordinator.sqlite");
+        let older = Connection::open(&path).expect("a database");
+        older.execute_batch(SCHEMA).expect("version 1");
+        drop(older);
+        let key = protocol::identity::SigningKey::from_secret_bytes(&[3; 32]);
+        let store = Store::open(&path).expect("brought up to date");
+        store
+            .begin_run(&RunSettings::default().signed_manifest(&key))
+            .expect("written");
+        assert!(store.facts().expect("read").is_empty());
+        drop(store);
+        assert!(Store::open(&path).is_ok(), "once only");
     }
 
     #[test]
