@@ -164,10 +164,9 @@ impl TrainerProgram {
                 Err(TrainerError::Lost(loss)) if losses < self.restarts => {
                     losses += 1;
                     self.child = None;
+                    let restarts = self.restarts;
                     tracing::error!(
-                        restart = losses,
-                        restarts = self.restarts,
-                        "the trainer is lost: {loss}"
+                        "the trainer is lost, restart {losses} of {restarts} follows: {loss}"
                     );
                     thread::sleep(BEFORE_A_RESTART);
                     tracing::warn!("the trainer is started again, and what was lost repeated");
