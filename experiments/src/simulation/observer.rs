@@ -124,6 +124,11 @@ impl Observer {
                 }
                 // Messages of a round that went on without a hospital that was away: said, and done with.
                 VaultEvent::Refused { reason } => tracing::info!(hospital = %id, reason, "refused"),
+                VaultEvent::Ignored {
+                    input,
+                    phase,
+                    reason,
+                } => tracing::debug!(hospital = %id, reason, "{input} is ignored {phase}"),
             },
         }
     }

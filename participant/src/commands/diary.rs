@@ -95,6 +95,11 @@ impl Diary {
             }
             VaultEvent::Opened(opened) => self.note_opened(&opened),
             VaultEvent::Refused { reason } => tracing::warn!(reason, "refused"),
+            VaultEvent::Ignored {
+                input,
+                phase,
+                reason,
+            } => tracing::debug!(reason, "{input} is ignored {phase}"),
         }
     }
 

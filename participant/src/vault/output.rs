@@ -10,7 +10,7 @@ use protocol::{common_model::CommonModel, manifest::Purpose, message::ToCoordina
 
 #[cfg(doc)]
 use super::Vault;
-use super::{EvaluateRequest, TrainRequest};
+use super::{EvaluateRequest, PhaseName, TrainRequest};
 
 /// What the shell around the vault has to do.
 pub enum VaultOutput {
@@ -91,6 +91,15 @@ pub enum VaultEvent {
     Refused {
         /// Why.
         reason: String,
+    },
+    /// An input that there is nothing to do for, such as a message that is repeated on a new connection.
+    Ignored {
+        /// Which input.
+        input: &'static str,
+        /// In which phase.
+        phase: PhaseName,
+        /// Why.
+        reason: &'static str,
     },
 }
 
