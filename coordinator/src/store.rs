@@ -14,9 +14,10 @@ use std::{
 };
 
 use crate::machine::TranscriptEntry;
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use protocol::{
     codec,
+    digests::{LearningRound, ModelHash, RoundNumber},
     identity::Signed,
     manifest::{Manifest, Purpose},
 };
@@ -35,7 +36,7 @@ pub enum RunResult<'a> {
     /// Well, with this model.
     Complete {
         /// Hash of the common model.
-        model_hash: &'a Digest,
+        model_hash: &'a ModelHash,
     },
     /// Not well.
     Failed {
@@ -126,14 +127,19 @@ impl Store {
     /// [`StoreError`].
     pub fn opened(
         &self,
-        round: u32,
+        round: RoundNumber,
         purpose: Purpose,
-        learning_round: u32,
+        learning_round: LearningRound,
     ) -> Result<(), StoreError> {
         self.execute(
             "INSERT INTO rounds (run, number, purpose, learning_round, opened_unix_ms)
              VALUES ((SELECT max(id) FROM runs), ?1, ?2, ?3, ?4)",
-            params![round, purpose.name(), learning_round, now_unix_ms()],
+            params![
+                round.get(),
+                purpose.name(),
+                learning_round.get(),
+                now_unix_ms()
+            ],
         )
     }
 
@@ -141,7 +147,11 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn outcome_out(&self, round: u32, contributors: &[HospitalId]) -> Result<(), StoreError> {
+    pub fn outcome_out(
+        &self,
+        round: RoundNumber,
+        contributors: &[HospitalId],
+    ) -> Result<(), StoreError> {
         let list = contributors
             .iter()
             .map(ToString::to_string)
@@ -150,7 +160,7 @@ impl Store {
         self.execute(
             "UPDATE rounds SET contributors = ?2, outcome_unix_ms = ?3
              WHERE run = (SELECT max(id) FROM runs) AND number = ?1",
-            params![round, list, now_unix_ms()],
+            params![round.get(), list, now_unix_ms()],
         )
     }
 
@@ -163,7 +173,7 @@ impl Store {
             "UPDATE rounds SET transcript = ?2, model_hash = ?3, settled_unix_ms = ?4
              WHERE run = (SELECT max(id) FROM runs) AND number = ?1",
             params![
-                entry.round,
+                entry.round.get(),
                 entry.transcript,
                 entry.model_hash,
                 now_unix_ms()
@@ -175,10 +185,10 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError`].
-    pub fn abandoned(&self, round: u32, reason: &str) -> Result<(), StoreError> {
+    pub fn abandoned(&self, round: RoundNumber, reason: &str) -> Result<(), StoreError> {
         self.execute(
             "UPDATE rounds SET abandoned = ?2 WHERE run = (SELECT max(id) FROM runs) AND number = ?1",
-            params![round, reason],
+            params![round.get(), reason],
         )
     }
 
@@ -338,9 +348,14 @@ mod tests {
         store
             .connected(hospital, SocketAddr::from(([127, 0, 0, 1], 5)))
             .expect("written");
-        store.opened(1, Purpose::Stats, 0).expect("written");
         store
-            .outcome_out(1, &[HospitalId::new(1).expect("in range"), hospital])
+            .opened(RoundNumber::new(1), Purpose::Stats, LearningRound::new(0))
+            .expect("written");
+        store
+            .outcome_out(
+                RoundNumber::new(1),
+                &[HospitalId::new(1).expect("in range"), hospital],
+            )
             .expect("written");
         store.refused(None, "a stranger").expect("written");
         let traffic = TrafficCounts {
@@ -352,7 +367,7 @@ mod tests {
             .expect("written");
         store
             .end_run(&RunResult::Complete {
-                model_hash: &[7; 32],
+                model_hash: &[7; 32].into(),
             })
             .expect("written");
         drop(store);

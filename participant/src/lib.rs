@@ -15,7 +15,6 @@
 #![forbid(unsafe_code)]
 
 pub mod compute;
-pub mod evaluation;
 pub mod hospital_data;
 pub mod interruption;
 pub mod journal;

@@ -6,31 +6,36 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crypto::hash::Digest;
 use model::{
     network::{TensorKind, TensorSpec},
     weights::{WeightsError, write_safetensors},
 };
 use model_data::SplitKind;
-use protocol::{HospitalId, common_model::CommonModel, network};
+use protocol::{
+    HospitalId,
+    common_model::CommonModel,
+    counters::EvaluationCounters,
+    digests::{LearningRound, ModelHash, Transcript},
+    network,
+};
 use serde_json::{Value, json};
 
-use crate::{evaluation::Evaluation, vault::OpenedRound};
+use crate::vault::OpenedRound;
 
 /// The common model as the last opened sum left it.
 #[derive(Clone)]
 pub struct LatestModel {
     model: CommonModel,
-    hash: Digest,
-    transcript: Digest,
-    learning_round: u32,
+    hash: ModelHash,
+    transcript: Transcript,
+    learning_round: LearningRound,
     contributors: Vec<HospitalId>,
-    validation: Option<Evaluation>,
+    validation: Option<EvaluationCounters>,
 }
 
 impl LatestModel {
     /// The model after this sum. `validation` is the last evaluation of this very model.
-    pub fn after(opened: &OpenedRound, validation: Option<Evaluation>) -> Self {
+    pub fn after(opened: &OpenedRound, validation: Option<EvaluationCounters>) -> Self {
         Self {
             model: opened.model.clone(),
             hash: opened.model_hash,
@@ -42,12 +47,12 @@ impl LatestModel {
     }
 
     /// Its hash, the same at every hospital.
-    pub fn hash(&self) -> &Digest {
+    pub fn hash(&self) -> &ModelHash {
         &self.hash
     }
 
     /// The learning round it comes from, from 1.
-    pub fn learning_round(&self) -> u32 {
+    pub fn learning_round(&self) -> LearningRound {
         self.learning_round
     }
 
@@ -82,7 +87,7 @@ impl LatestModel {
             json!({
                 "slices": validation.slices(),
                 "accuracy": validation.accuracy(),
-                "loss": validation.loss,
+                "loss": validation.validation_loss(),
                 "confusion": validation.confusion,
                 "note": match split {
                     SplitKind::Patient => "slices of patients that were not trained on",
@@ -160,10 +165,10 @@ mod tests {
         LatestModel {
             hash: model.hash(),
             model,
-            transcript: [9; 32],
-            learning_round: 2,
+            transcript: [9; 32].into(),
+            learning_round: LearningRound::new(2),
             contributors: [1, 3].into_iter().filter_map(HospitalId::new).collect(),
-            validation: Evaluation::from_counters(&[2, 30, 10, 5, 55, 50 * 65_536, 0, 0]),
+            validation: EvaluationCounters::read(&[2, 30, 10, 5, 55, 50 * 65_536, 0, 0]).ok(),
         }
     }
 

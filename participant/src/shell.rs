@@ -13,9 +13,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crypto::hash::Digest;
 use protocol::{
     codec,
+    digests::{ContributionDigest, LearningRound, ModelHash, OutcomeName, RoundNumber},
     manifest::Purpose,
     message::{ALREADY_CONNECTED, ToCoordinator, ToVault},
 };
@@ -156,7 +156,7 @@ impl<J: Journal + 'static> Participant<J> {
             report,
             reports,
             partial_downloads: BTreeMap::new(),
-            contributed: (Purpose::Stats, 0),
+            contributed: (Purpose::Stats, LearningRound::default()),
         };
         let result = tokio::select! {
             biased;
@@ -175,8 +175,8 @@ enum VaultInput {
     Connected,
     Message(Box<ToVault>),
     Outcome(Vec<u8>),
-    Trained(Digest, Result<TrainedUpdate, String>),
-    Evaluated(u32, Result<EvaluatedCounts, String>),
+    Trained(ModelHash, Result<TrainedUpdate, String>),
+    Evaluated(RoundNumber, Result<EvaluatedCounts, String>),
 }
 
 enum FromThreads {
@@ -321,9 +321,9 @@ struct Shell {
     link_number: u64,
     report: channel::UnboundedSender<(u64, Transfer)>,
     reports: channel::UnboundedReceiver<(u64, Transfer)>,
-    partial_downloads: BTreeMap<Digest, Vec<u8>>,
+    partial_downloads: BTreeMap<OutcomeName, Vec<u8>>,
     /// Purpose and learning round of the last contribution.
-    contributed: (Purpose, u32),
+    contributed: (Purpose, LearningRound),
 }
 
 /// How one connection ended.
@@ -339,9 +339,9 @@ enum LinkEnd {
 /// What a transfer reports to the shell.
 enum Transfer {
     Uploaded(Duration),
-    Downloaded(Digest, Vec<u8>, Duration),
+    Downloaded(OutcomeName, Vec<u8>, Duration),
     /// A download ended before its end; what is here already is not fetched twice.
-    Interrupted(Digest, Vec<u8>),
+    Interrupted(OutcomeName, Vec<u8>),
     Refused(String),
     /// The connection does not carry an upload or download.
     Failed(String),
@@ -531,7 +531,7 @@ impl Shell {
         Ok(None)
     }
 
-    fn upload(&self, name: Digest, bytes: Arc<[u8]>, link: &CoordinatorLink) {
+    fn upload(&self, name: ContributionDigest, bytes: Arc<[u8]>, link: &CoordinatorLink) {
         let (blobs, done, events, number) = (
             link.blobs(),
             self.report.clone(),
@@ -551,7 +551,7 @@ impl Shell {
                 }
             };
             let result = tokio::select! {
-                result = blobs.upload(name, &bytes, progress) => match result {
+                result = blobs.upload(name.into(), &bytes, progress) => match result {
                     Ok(()) => Transfer::Uploaded(began.elapsed()),
                     Err(TransportError::Refused(refusal)) => Transfer::Refused(format!("the coordinator refused our contribution: {refusal}")),
                     // The vault uploads again on the next connection, from where this one stopped.
@@ -563,12 +563,12 @@ impl Shell {
         });
     }
 
-    fn download(&mut self, name: Digest, link: &CoordinatorLink) {
+    fn download(&mut self, name: OutcomeName, link: &CoordinatorLink) {
         let (blobs, done, number) = (link.blobs(), self.report.clone(), self.link_number);
         let mut held = self.partial_downloads.remove(&name).unwrap_or_default();
         tokio::spawn(async move {
             let began = Instant::now();
-            let result = match blobs.download(name, &mut held).await {
+            let result = match blobs.download(name.into(), &mut held).await {
                 Ok(()) => Transfer::Downloaded(name, held, began.elapsed()),
                 Err(TransportError::Refused(refusal)) => {
                     Transfer::Refused(format!("the coordinator has no such outcome: {refusal}"))
@@ -593,7 +593,7 @@ impl Shell {
             .map_err(|_| RunError::ThreadDied("trainer"))
     }
 
-    fn cut_off(&self, moment: Moment, contribution: (Purpose, u32)) -> bool {
+    fn cut_off(&self, moment: Moment, contribution: (Purpose, LearningRound)) -> bool {
         interrupts(&*self.interruptions, moment, contribution)
     }
 
@@ -611,7 +611,7 @@ impl Shell {
 fn interrupts(
     interruptions: &dyn Interruptions,
     moment: Moment,
-    (purpose, learning_round): (Purpose, u32),
+    (purpose, learning_round): (Purpose, LearningRound),
 ) -> bool {
     purpose == Purpose::Update && interruptions.interrupts(moment, learning_round)
 }
@@ -660,8 +660,8 @@ mod tests {
         let (results, _) = mpsc::channel();
         let (outputs, shell) = channel::unbounded_channel();
         let request = TrainRequest {
-            round: 1,
-            model_hash: [1; 32],
+            round: RoundNumber::new(1),
+            model_hash: [1; 32].into(),
             model: Vec::new(),
             filters: None,
             class_weights: Vec::new(),

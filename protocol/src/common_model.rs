@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use crypto::{
-    hash::Digest,
-    sealed_sum::{ClippedTensor, next_clip},
-};
+use crypto::sealed_sum::{ClippedTensor, next_clip};
 
 use crate::{
+    digests::ModelHash,
     manifest::{ADAPTIVE_CLIPS, Manifest},
     network::{ModelLayout, TensorKind},
 };
@@ -68,7 +66,7 @@ impl CommonModel {
 
     /// `model_hash`: H('model' || tensors || server-optimiser state || clips || null steps). Federated averaging has no optimiser
     /// state.
-    pub fn hash(&self) -> Digest {
+    pub fn hash(&self) -> ModelHash {
         // The digest runs over 17 MB; it is fed tensor by tensor, in little-endian words, without a second copy of the model.
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(b"sealed-sum/S1/model\0");
@@ -84,11 +82,12 @@ impl CommonModel {
             context.update(&clip.to_le_bytes());
         }
         context.update(&self.null_steps.to_le_bytes());
-        context
+        let hash: [u8; 32] = context
             .finish()
             .as_ref()
             .try_into()
-            .expect("SHA-256 has 32 bytes")
+            .expect("SHA-256 has 32 bytes");
+        ModelHash::from_bytes(hash)
     }
 
     /// Federated averaging: adds the mean of the contributors' changes, keeps variances and W within their bounds, and moves the

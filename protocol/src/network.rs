@@ -8,7 +8,7 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 
-use crate::codec::{Decode, Encode, List, Text};
+use crate::codec::{Decode, Encode, List, Text, one_byte};
 
 /// The tensor that clinical features condition. It never reaches a trainer that works with conditioned filters.
 pub const CONDITIONED_WEIGHT: &str = "conditioned.weight";
@@ -17,7 +17,7 @@ pub const CONDITIONED_WEIGHT: &str = "conditioned.weight";
 pub const CONDITIONED_VALUES: usize = 9;
 
 /// How a tensor moves, which decides its first clip and its bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TensorKind {
     /// Moved by the optimiser.
     Weight,
@@ -28,6 +28,13 @@ pub enum TensorKind {
     /// A running variance of a batch norm: kept at 1e-5 or above.
     RunningVariance,
 }
+
+one_byte!(TensorKind {
+    Weight = 0,
+    Conditioned = 1,
+    RunningMean = 2,
+    RunningVariance = 3,
+});
 
 /// One tensor of the common model.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

@@ -2,25 +2,28 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use serde::Serialize;
 
 use protocol::{
     codec,
+    digests::{
+        ChunksRoot, ContributorsHash, HeaderHash, ModelHash, OutcomeName, RoundNumber, Transcript,
+    },
     identity::Signed,
     manifest::Purpose,
     round::{header::RoundOpen, next_transcript, outcome::RoundClosed, unlock::UnlockRequest},
 };
 
 pub(super) struct SettledRound {
-    name: Digest,
+    name: OutcomeName,
     signed_header: Signed<RoundOpen>,
     header: RoundOpen,
-    hash: Digest,
+    hash: HeaderHash,
     signed_request: Signed<UnlockRequest>,
     contributors: BTreeSet<HospitalId>,
-    contributors_hash: Digest,
-    sum_root: Digest,
+    contributors_hash: ContributorsHash,
+    sum_root: ChunksRoot,
     closed: BTreeMap<HospitalId, (RoundClosed, Signed<RoundClosed>)>,
     failed: BTreeSet<HospitalId>,
 }
@@ -29,7 +32,7 @@ pub(super) struct SettledRound {
 #[derive(Clone, Debug, Serialize)]
 pub struct TranscriptEntry {
     /// Number of the sum in its session.
-    pub round: u32,
+    pub round: RoundNumber,
     /// What it was for.
     pub purpose: &'static str,
     /// U.
@@ -56,12 +59,12 @@ pub struct TranscriptEntry {
 
 impl SettledRound {
     pub(super) fn new(
-        name: Digest,
+        name: OutcomeName,
         signed_header: Signed<RoundOpen>,
         header: RoundOpen,
         signed_request: Signed<UnlockRequest>,
         request: &UnlockRequest,
-        sum_root: Digest,
+        sum_root: ChunksRoot,
     ) -> Self {
         Self {
             name,
@@ -77,11 +80,11 @@ impl SettledRound {
         }
     }
 
-    pub(super) fn name(&self) -> Digest {
+    pub(super) fn name(&self) -> OutcomeName {
         self.name
     }
 
-    pub(super) fn number(&self) -> u32 {
+    pub(super) fn number(&self) -> RoundNumber {
         self.header.round
     }
 
@@ -93,12 +96,12 @@ impl SettledRound {
         closed.header == self.hash && closed.contributors == self.contributors_hash
     }
 
-    pub(super) fn header_is(&self, hash: &Digest) -> bool {
+    pub(super) fn header_is(&self, hash: &HeaderHash) -> bool {
         *hash == self.hash
     }
 
     /// Whether `id` has signed this T for this round.
-    pub(super) fn reached_by(&self, id: HospitalId, transcript: &Digest) -> bool {
+    pub(super) fn reached_by(&self, id: HospitalId, transcript: &Transcript) -> bool {
         self.closed
             .get(&id)
             .is_some_and(|(closed, _)| closed.transcript == *transcript)
@@ -114,8 +117,8 @@ impl SettledRound {
         from: HospitalId,
         signed: Signed<RoundClosed>,
         body: &RoundClosed,
-        transcript_before: &Digest,
-        model_before: &Digest,
+        transcript_before: &Transcript,
+        model_before: &ModelHash,
     ) -> Result<(), String> {
         if body.id.0 != from {
             return Err("closes a round for another hospital".into());
@@ -165,7 +168,7 @@ impl SettledRound {
     }
 
     /// The T and model hash that `threshold` vaults have signed alike.
-    pub(super) fn consensus(&self, threshold: usize) -> Option<(Digest, Digest)> {
+    pub(super) fn consensus(&self, threshold: usize) -> Option<(Transcript, ModelHash)> {
         self.votes()
             .into_iter()
             .find(|(_, count)| *count >= threshold)
@@ -173,8 +176,8 @@ impl SettledRound {
     }
 
     /// How many vaults closed with each T and model hash.
-    fn votes(&self) -> BTreeMap<(Digest, Digest), usize> {
-        let mut votes: BTreeMap<(Digest, Digest), usize> = BTreeMap::new();
+    fn votes(&self) -> BTreeMap<(Transcript, ModelHash), usize> {
+        let mut votes: BTreeMap<(Transcript, ModelHash), usize> = BTreeMap::new();
         for (closed, _) in self.closed.values() {
             *votes
                 .entry((closed.transcript, closed.model_hash))
@@ -184,7 +187,11 @@ impl SettledRound {
     }
 
     /// The transcript's line of a settled round.
-    pub(super) fn transcript_entry(&self, before: &Digest, threshold: usize) -> TranscriptEntry {
+    pub(super) fn transcript_entry(
+        &self,
+        before: &Transcript,
+        threshold: usize,
+    ) -> TranscriptEntry {
         let (transcript, model_hash) = self
             .consensus(threshold)
             .expect("asked for once t have closed alike");

@@ -3,11 +3,14 @@
 
 use std::collections::BTreeSet;
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use rand_core::CryptoRng;
 
 use super::{Coordinator, Timestamp};
-use protocol::message::ToVault;
+use protocol::{
+    digests::{HeaderHash, OutcomeName},
+    message::ToVault,
+};
 
 /// A hospital as the coordinator sees it.
 #[derive(Default)]
@@ -38,8 +41,8 @@ enum Presence {
 #[derive(Default)]
 struct Sent {
     relays: usize,
-    outcome: Option<Digest>,
-    header: Option<Digest>,
+    outcome: Option<OutcomeName>,
+    header: Option<HeaderHash>,
     boxes: BTreeSet<HospitalId>,
     request: bool,
     finished: bool,

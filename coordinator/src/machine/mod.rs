@@ -25,7 +25,7 @@ use std::{
     sync::Arc,
 };
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use rand_core::CryptoRng;
 
 use self::{
@@ -35,12 +35,12 @@ use self::{
 use protocol::{
     codec::Text,
     common_model::CommonModel,
+    digests::{LearningRound, ModelHash, RoundNumber, SessionId},
     identity::{Signed, SigningKey},
-    manifest::{Manifest, Purpose},
+    manifest::{CheckedManifest, Manifest, ManifestError, Purpose},
     message::{ToCoordinator, ToVault, Welcome},
     roster::Roster,
     round::RoundError,
-    session::SessionId,
 };
 
 pub use self::{
@@ -63,9 +63,7 @@ pub struct Coordinator<R> {
     roster: Arc<Roster>,
     key: SigningKey,
     rng: R,
-    manifest: Manifest,
-    signed_manifest: Signed<Manifest>,
-    run: Digest,
+    manifest: CheckedManifest,
     session: SessionId,
     setup: Setup,
     peers: BTreeMap<HospitalId, Peer>,
@@ -73,10 +71,10 @@ pub struct Coordinator<R> {
     /// What is still to be summed, first first.
     plan: VecDeque<PlannedSum>,
     round: Option<OngoingRound>,
-    last_round: u32,
+    last_round: RoundNumber,
     chain: Vec<SettledRound>,
     evaluations: Vec<BTreeSet<HospitalId>>,
-    initial_model: Digest,
+    initial_model: ModelHash,
     finishing_since: Option<Timestamp>,
     advanced_at: Timestamp,
     waiting_for: Option<usize>,
@@ -89,41 +87,29 @@ pub struct Coordinator<R> {
 #[derive(Clone, Copy)]
 struct PlannedSum {
     purpose: Purpose,
-    learning_round: u32,
+    learning_round: LearningRound,
 }
 
 impl<R: CryptoRng> Coordinator<R> {
     /// A run that waits for all hospitals of the roster to join.
     ///
     /// # Errors
-    /// The reason why the manifest cannot be run: not the operator's, or not sound.
+    /// [`ManifestError`] when the manifest is not the operator's, or not sound.
     pub fn new(
         roster: Arc<Roster>,
         key: SigningKey,
         signed_manifest: Signed<Manifest>,
         mut rng: R,
-    ) -> Result<Self, String> {
-        let manifest = signed_manifest
-            .verify(roster.operator_key(), "the operator")
-            .map_err(|error| error.to_string())?;
-        manifest.check().map_err(|error| error.to_string())?;
-        if !manifest.weights_are_members(&roster) {
-            return Err(
-                "the run manifest gives a weight to a hospital that is not on the roster".into(),
-            );
-        }
-        for purpose in [Purpose::Stats, Purpose::Update, Purpose::Evaluation] {
-            manifest
-                .shape(purpose, roster.size())
-                .map_err(|error| error.to_string())?;
-        }
+    ) -> Result<Self, ManifestError> {
+        let manifest = CheckedManifest::check(signed_manifest, &roster)?;
         let mut session = [0; 16];
         rng.fill_bytes(&mut session);
+        let session = SessionId::from_bytes(session);
         let mut plan = VecDeque::from([PlannedSum {
             purpose: Purpose::Stats,
-            learning_round: 0,
+            learning_round: LearningRound::default(),
         }]);
-        for learning_round in 1..=manifest.rounds {
+        for learning_round in (1..=manifest.rounds).map(LearningRound::new) {
             plan.push_back(PlannedSum {
                 purpose: Purpose::Update,
                 learning_round,
@@ -134,7 +120,6 @@ impl<R: CryptoRng> Coordinator<R> {
             });
         }
         Ok(Self {
-            run: signed_manifest.digest(),
             initial_model: CommonModel::initial(&manifest).hash(),
             products: ProductServer::new(manifest.conditioning.profile(), session),
             peers: roster
@@ -146,11 +131,10 @@ impl<R: CryptoRng> Coordinator<R> {
             key,
             rng,
             manifest,
-            signed_manifest,
             session,
             plan,
             round: None,
-            last_round: 0,
+            last_round: RoundNumber::default(),
             chain: Vec::new(),
             evaluations: Vec::new(),
             finishing_since: None,
@@ -406,7 +390,7 @@ impl<R: CryptoRng> Coordinator<R> {
                 let welcome = Welcome {
                     session: self.session,
                     roster_hash: self.roster.hash(),
-                    manifest: self.signed_manifest.clone(),
+                    manifest: self.manifest.signed().clone(),
                 };
                 self.send(from, ToVault::Welcome(welcome));
                 Ok(())

@@ -5,14 +5,12 @@ use std::{
     sync::Arc,
 };
 
-use crypto::{
-    hash::Digest,
-    sealed_sum::{HospitalId, RunningSum, UNLOCK_BYTES},
-};
+use crypto::sealed_sum::{HospitalId, RunningSum, UNLOCK_BYTES};
 
 use super::{Timestamp, chain::SettledRound};
 use protocol::{
     codec::{self, Bytes, Id, List},
+    digests::{ClipCommit, HeaderHash, OutcomeName, RoundNumber},
     identity::{Signed, SigningKey},
     manifest::Purpose,
     message::ToVault,
@@ -32,7 +30,7 @@ use protocol::{
 pub(super) struct OngoingRound {
     signed_header: Signed<RoundOpen>,
     header: RoundOpen,
-    hash: Digest,
+    hash: HeaderHash,
     chunks: usize,
     opened: Timestamp,
     uploads: BTreeMap<HospitalId, Upload>,
@@ -61,7 +59,7 @@ struct Unlocking {
 
 struct Upload {
     contributor: Contributor,
-    commit: Digest,
+    commit: ClipCommit,
     chunks: Vec<u8>,
     boxes: BTreeMap<HospitalId, BoxForward>,
     arrived: Timestamp,
@@ -87,7 +85,7 @@ impl OngoingRound {
         }
     }
 
-    pub(super) fn number(&self) -> u32 {
+    pub(super) fn number(&self) -> RoundNumber {
         self.header.round
     }
 
@@ -95,7 +93,7 @@ impl OngoingRound {
         self.header.purpose
     }
 
-    pub(super) fn is_of(&self, header: &Digest) -> bool {
+    pub(super) fn is_of(&self, header: &HeaderHash) -> bool {
         self.hash == *header
     }
 
@@ -348,7 +346,7 @@ impl OngoingRound {
         threshold: usize,
         present: &[HospitalId],
         now: Timestamp,
-    ) -> Option<(Digest, Arc<[u8]>, SettledRound)> {
+    ) -> Option<(OutcomeName, Arc<[u8]>, SettledRound)> {
         let Phase::Unlocking(unlocking) = &self.phase else {
             return None;
         };
@@ -387,7 +385,7 @@ impl OngoingRound {
     }
 
     /// What `to` needs of this round beyond the header: boxes it has not been sent, then the request once U is fixed.
-    pub(super) fn header_message(&self) -> (Digest, ToVault) {
+    pub(super) fn header_message(&self) -> (HeaderHash, ToVault) {
         (self.hash, ToVault::RoundOpen(self.signed_header.clone()))
     }
 

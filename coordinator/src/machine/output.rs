@@ -2,10 +2,15 @@
 
 use std::sync::Arc;
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 
 use super::TranscriptEntry;
-use protocol::{manifest::Purpose, message::ToVault, round::dealer_check::Finding};
+use protocol::{
+    digests::{LearningRound, ModelHash, OutcomeName, RoundNumber},
+    manifest::Purpose,
+    message::ToVault,
+    round::dealer_check::Finding,
+};
 
 /// What the shell around the machine has to do.
 #[derive(Debug)]
@@ -20,14 +25,14 @@ pub enum Output {
     /// Serve these bytes to any member that asks for this name.
     Publish {
         /// The outcome's name.
-        name: Digest,
+        name: OutcomeName,
         /// Its bytes.
         bytes: Arc<[u8]>,
     },
     /// All have it: stop serving.
     Retract {
         /// The outcome's name.
-        name: Digest,
+        name: OutcomeName,
     },
     /// Something to log, count or record.
     Event(Event),
@@ -55,43 +60,43 @@ pub enum Event {
     /// A round was opened.
     Opened {
         /// Its number.
-        round: u32,
+        round: RoundNumber,
         /// What for.
         purpose: Purpose,
         /// The learning round, from 1; 0 for `stats`.
-        learning_round: u32,
+        learning_round: LearningRound,
     },
     /// A complete contribution.
     Contributed {
         /// Whose.
         hospital: HospitalId,
         /// To which round.
-        round: u32,
+        round: RoundNumber,
         /// So many bytes.
         bytes: usize,
     },
     /// The dealer check has found shares, or answers for them, that do not belong together.
     Doubted {
         /// Which round.
-        round: u32,
+        round: RoundNumber,
         /// What, and whom the round does without.
         finding: Finding,
     },
     /// U is fixed.
     Unlocking {
         /// Which round.
-        round: u32,
+        round: RoundNumber,
         /// U.
         contributors: Vec<HospitalId>,
     },
     /// The sum and t answers are out.
     OutcomeOut {
         /// Which round.
-        round: u32,
+        round: RoundNumber,
         /// What for.
         purpose: Purpose,
         /// The learning round, from 1; 0 for `stats`.
-        learning_round: u32,
+        learning_round: LearningRound,
         /// U.
         contributors: Vec<HospitalId>,
     },
@@ -100,7 +105,7 @@ pub enum Event {
     /// Too few contributions came: the sum is tried again, or, an evaluation, left out.
     Abandoned {
         /// Which round.
-        round: u32,
+        round: RoundNumber,
         /// What for.
         purpose: Purpose,
         /// What was missing.
@@ -116,7 +121,7 @@ pub enum Event {
     /// The last round is settled and every hospital that can be reached has it.
     Complete {
         /// The common model's hash.
-        model_hash: Digest,
+        model_hash: ModelHash,
         /// Hospitals that never fetched the last outcome.
         missing: Vec<HospitalId>,
     },

@@ -7,16 +7,15 @@ use crypto::{
     ckks::{
         Ciphertext, CkksError, Context, Evaluator, Profile, RelinearisationKey, SeededCiphertext,
     },
-    hash::Digest,
     sealed_sum::HospitalId,
 };
 
 use protocol::{
     codec::{Bytes, List},
+    digests::{FeaturesDigest, SessionId},
     message::{
         EncryptedFeatures, EvaluationKey, FilterRequest, Products, features_digest, most_blocks,
     },
-    session::SessionId,
 };
 
 pub(super) struct ProductServer {
@@ -28,7 +27,7 @@ pub(super) struct ProductServer {
 struct HospitalKeys {
     number: u32,
     relinearisation: RelinearisationKey,
-    blocks: BTreeMap<u32, (Digest, Ciphertext)>,
+    blocks: BTreeMap<u32, (FeaturesDigest, Ciphertext)>,
     /// The last answer: a request that comes again gets the identical bytes.
     last: Option<Products>,
 }

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use rand_core::CryptoRng;
 
 use super::{
     Coordinator, Event, Output, PlannedSum, Timestamp, delivery::Peer, ongoing::OngoingRound,
 };
 use protocol::{
+    digests::{LearningRound, ModelHash, Transcript},
     identity::Signed,
     manifest::Purpose,
     round::{header::RoundContext, unlock::evaluation_allowed},
@@ -71,7 +72,7 @@ impl<R: CryptoRng> Coordinator<R> {
             return false;
         }
         self.waiting_for = None;
-        self.last_round += 1;
+        self.last_round = self.last_round.next();
         let mut nonce = [0; 32];
         self.rng.fill_bytes(&mut nonce);
         let (transcript, model_hash) = self.consensus().expect("checked before a round is opened");
@@ -80,7 +81,7 @@ impl<R: CryptoRng> Coordinator<R> {
         let context = RoundContext {
             roster: &self.roster,
             manifest: &self.manifest,
-            run: self.run,
+            run: self.manifest.run(),
             session: self.session,
             joined_set,
             joined: joins,
@@ -223,7 +224,7 @@ impl<R: CryptoRng> Coordinator<R> {
         let learning_round = self
             .plan
             .pop_front()
-            .map_or(0, |planned| planned.learning_round);
+            .map_or(LearningRound::default(), |planned| planned.learning_round);
         let contributors = settled.contributors();
         self.outputs.push_back(Output::Publish { name, bytes });
         self.chain.push(settled);
@@ -259,7 +260,7 @@ impl<R: CryptoRng> Coordinator<R> {
     }
 
     /// T and model hash that t vaults have signed alike for the last round; at the start, where everybody begins.
-    pub(super) fn consensus(&self) -> Option<(Digest, Digest)> {
+    pub(super) fn consensus(&self) -> Option<(Transcript, ModelHash)> {
         match self.chain.last() {
             Some(settled) => settled.consensus(self.roster.threshold()),
             None => Some((

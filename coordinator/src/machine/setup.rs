@@ -2,23 +2,22 @@
 
 use std::collections::BTreeMap;
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 
 use protocol::{
     codec::{Id, List},
+    digests::{GroupKeyId, JoinedSet, SessionId},
     identity::{Message, Signed},
     message::ToVault,
     roster::Roster,
-    session::{
-        Encapsulation, GroupKey, Join, Ready, SessionError, SessionId, check_join, joined_set_hash,
-    },
+    session::{Encapsulation, GroupKey, Join, Ready, SessionError, check_join, joined_set_hash},
 };
 
 #[derive(Default)]
 pub(super) struct Setup {
     joins: BTreeMap<HospitalId, Signed<Join>>,
     encapsulations: BTreeMap<(HospitalId, HospitalId), Signed<Encapsulation>>,
-    group_key: Option<(Signed<GroupKey>, Digest)>,
+    group_key: Option<(Signed<GroupKey>, GroupKeyId)>,
     readies: BTreeMap<HospitalId, Signed<Ready>>,
     /// How many the roster lists: the session starts when all have joined.
     expected: Option<usize>,
@@ -160,13 +159,15 @@ impl Setup {
         self.joins.len()
     }
 
-    pub(super) fn joined_set(&self) -> Digest {
+    pub(super) fn joined_set(&self) -> JoinedSet {
         joined_set_hash(&self.joins.values().cloned().collect::<Vec<_>>())
     }
 
     /// The group key's id; zero before there is one.
-    pub(super) fn gid(&self) -> Digest {
-        self.group_key.as_ref().map_or([0; 32], |(_, gid)| *gid)
+    pub(super) fn gid(&self) -> GroupKeyId {
+        self.group_key
+            .as_ref()
+            .map_or(GroupKeyId::from_bytes([0; 32]), |(_, gid)| *gid)
     }
 
     /// What a hospital is owed of the set-up from entry `from` on.

@@ -163,7 +163,7 @@ impl LinkTask {
     }
 
     async fn serve_download(&self, request: DownloadRequest) -> Result<(), TransportError> {
-        match self.outcomes.find(&request.name()) {
+        match self.outcomes.find(&request.name().into()) {
             Some(outcome) => {
                 self.show_life();
                 request.serve(outcome).await?;

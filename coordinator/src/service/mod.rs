@@ -15,11 +15,12 @@ mod uploads;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::machine::{Coordinator, Event};
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use protocol::{
+    digests::ModelHash,
     identity::{Signed, SigningKey},
-    manifest::Manifest,
+    manifest::{Manifest, ManifestError},
     message::ALREADY_CONNECTED,
     roster::Roster,
 };
@@ -78,7 +79,7 @@ pub struct Service {
 #[derive(Clone, Debug)]
 pub struct RunReport {
     /// Hash of the common model that the hospitals now hold.
-    pub model_hash: Digest,
+    pub model_hash: ModelHash,
     /// Hospitals that never fetched the last outcome; they hold an older model.
     pub missing: Vec<HospitalId>,
     /// In how many sums the dealer check spoke against a hospital; the records say what.
@@ -120,7 +121,7 @@ impl Service {
             config.manifest,
             UnwrapErr(SysRng),
         )
-        .map_err(|reason| ServiceError::Manifest { reason })?;
+        .map_err(ServiceError::Manifest)?;
         let listener = Listener::bind(config.listen, &tls, &config.limits).map_err(|source| {
             ServiceError::Listen {
                 address: config.listen,
@@ -297,11 +298,8 @@ pub enum ServiceError {
     #[error("the coordinator's certificates cannot be used")]
     Certificate(#[from] CertificateError),
     /// A manifest that cannot be run.
-    #[error("the run cannot be started: {reason}")]
-    Manifest {
-        /// Why.
-        reason: String,
-    },
+    #[error("the run cannot be started: {0}")]
+    Manifest(ManifestError),
     /// No socket.
     #[error(
         "cannot listen at {address}; is another coordinator running there? Choose another address with `listen` in the settings, or --listen"

@@ -7,10 +7,11 @@ use std::{
 };
 
 use crate::machine::{Coordinator, Event, Output, Timestamp};
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use protocol::{
     codec::{self, Text},
+    digests::ModelHash,
     message::{ToCoordinator, ToVault},
 };
 use tokio::{sync::mpsc, time::timeout_at};
@@ -37,7 +38,7 @@ pub struct Spent {
 /// How a run ended.
 pub(super) enum Ending {
     Complete {
-        model_hash: Digest,
+        model_hash: ModelHash,
         missing: Vec<HospitalId>,
         doubted: BTreeMap<HospitalId, usize>,
     },
@@ -362,9 +363,9 @@ fn log(event: &Event) {
             learning_round,
         } => {
             tracing::info!(
-                round,
+                %round,
                 purpose = purpose.name(),
-                learning_round,
+                %learning_round,
                 "opened a round"
             );
         }
@@ -373,13 +374,13 @@ fn log(event: &Event) {
             round,
             bytes,
         } => {
-            tracing::info!(%hospital, round, bytes, "a contribution is complete");
+            tracing::info!(%hospital, %round, bytes, "a contribution is complete");
         }
         Event::Unlocking {
             round,
             contributors,
         } => {
-            tracing::info!(round, contributors = ?numbers(contributors), "added; waiting for the answers that open the sum");
+            tracing::info!(%round, contributors = ?numbers(contributors), "added; waiting for the answers that open the sum");
         }
         Event::OutcomeOut {
             round,
@@ -389,15 +390,15 @@ fn log(event: &Event) {
         } => {
             let contributors = numbers(contributors);
             tracing::info!(
-                round,
+                %round,
                 purpose = purpose.name(),
-                learning_round,
+                %learning_round,
                 ?contributors,
                 "the outcome is out"
             );
         }
         Event::Settled(entry) => tracing::info!(
-            round = entry.round,
+            round = %entry.round,
             model_hash = entry.model_hash,
             "settled"
         ),
@@ -406,10 +407,10 @@ fn log(event: &Event) {
             purpose,
             reason,
         } => {
-            tracing::warn!(round, purpose = purpose.name(), reason, "gave a round up");
+            tracing::warn!(%round, purpose = purpose.name(), reason, "gave a round up");
         }
         Event::Doubted { round, finding } => {
-            tracing::warn!(round, hospital = %finding.hospital(), "{finding}");
+            tracing::warn!(%round, hospital = %finding.hospital(), "{finding}");
         }
         Event::Rejected { hospital, reason } => {
             tracing::warn!(%hospital, reason, "did not accept a message")

@@ -8,6 +8,10 @@ use crypto::sealed_sum::{DealerAnswer, UNLOCK_BYTES};
 use protocol::{
     HospitalId,
     codec::{self, Bytes, Id, List},
+    digests::{
+        ClipCommit, ContributionDigest, GroupKeyId, JoinedSet, OutcomeName, RoundNumber, SessionId,
+        Transcript,
+    },
     identity::{Signed, SigningKey},
     manifest::{Manifest, Purpose},
     message::{ALREADY_CONNECTED, Hello, Resume, ToCoordinator, ToVault},
@@ -23,8 +27,7 @@ use protocol::{
         unlock::UnlockShare,
     },
     session::{
-        Encapsulation, GroupKey, Join, KEM_CIPHERTEXT_BYTES, KEM_KEY_BYTES, Ready, SessionId,
-        joined_set_hash,
+        Encapsulation, GroupKey, Join, KEM_CIPHERTEXT_BYTES, KEM_KEY_BYTES, Ready, joined_set_hash,
     },
 };
 use tokio::sync::watch;
@@ -66,8 +69,8 @@ pub struct ScriptedHospital {
     seen: Seen,
     manifest: Option<Manifest>,
     session: SessionId,
-    joined_set: [u8; 32],
-    transcript: [u8; 32],
+    joined_set: JoinedSet,
+    transcript: Transcript,
     header: Option<(Signed<RoundOpen>, RoundOpen)>,
     opened: BTreeSet<HospitalId>,
     cut: bool,
@@ -92,9 +95,9 @@ impl ScriptedHospital {
             uploads,
             seen: Seen::default(),
             manifest: None,
-            session: [0; 16],
-            joined_set: [0; 32],
-            transcript: [0; 32],
+            session: SessionId::from_bytes([0; 16]),
+            joined_set: JoinedSet::from_bytes([0; 32]),
+            transcript: Transcript::BEFORE_JOINS,
             header: None,
             opened: BTreeSet::new(),
             cut: false,
@@ -210,7 +213,7 @@ impl ScriptedHospital {
         let cut_at = self.script.cut_at.filter(|_| is_update && !self.cut);
         let sender = link.sender();
         let blobs = link.blobs();
-        let result = blobs.upload(name, &bytes, |sent| {
+        let result = blobs.upload(name.into(), &bytes, |sent| {
             if cut_at.is_some_and(|cut_at| sent >= cut_at) {
                 sender.abort(CloseCode::Dropped, "cut");
             }
@@ -223,7 +226,7 @@ impl ScriptedHospital {
                 // The verdict was lost, as far as this hospital is concerned: the second time nothing moves.
                 let before = link.traffic().counts().blob_bytes_sent;
                 link.blobs()
-                    .upload(name, &bytes, |_| {})
+                    .upload(name.into(), &bytes, |_| {})
                     .await
                     .expect("the same upload again");
                 assert_eq!(link.traffic().counts().blob_bytes_sent, before);
@@ -243,9 +246,9 @@ impl ScriptedHospital {
         say(link, ToCoordinator::BoxAck(self.sign(&ack))).await;
     }
 
-    async fn close_round(&mut self, link: &CoordinatorLink, name: [u8; 32]) {
+    async fn close_round(&mut self, link: &CoordinatorLink, name: OutcomeName) {
         let mut bytes = Vec::new();
-        match link.blobs().download(name, &mut bytes).await {
+        match link.blobs().download(name.into(), &mut bytes).await {
             Ok(()) => {}
             // Enough others have said so meanwhile that the run is over; the last word follows.
             Err(TransportError::Closed(_)) if self.script.fails => return,
@@ -285,12 +288,12 @@ impl ScriptedHospital {
             contributors: uh,
             transcript: self.transcript,
             model_hash: header.model_hash,
-            result_commit: [0; 32],
+            result_commit: [0; 32].into(),
         };
         say(link, ToCoordinator::RoundClosed(self.sign(&closed))).await;
     }
 
-    fn contribution(&self) -> (Purpose, [u8; 32], Vec<u8>) {
+    fn contribution(&self) -> (Purpose, ContributionDigest, Vec<u8>) {
         let (signed, header) = self.header.as_ref().expect("a round is open");
         let manifest = self.manifest.as_ref().expect("welcomed");
         let shape = manifest
@@ -314,7 +317,7 @@ impl ScriptedHospital {
             attempt: 0,
             chunks_root: chunks_root(&chunks),
             boxes_root: boxes_root(&boxes),
-            commit: [0; 32],
+            commit: ClipCommit::NONE,
         };
         let manifest = self.sign(&body);
         let name = manifest.digest();
@@ -345,8 +348,8 @@ impl ScriptedHospital {
             session: self.session,
             from: Id(self.id),
             to: Id(to),
-            from_join: [0; 32],
-            to_join: [0; 32],
+            from_join: [0; 32].into(),
+            to_join: [0; 32].into(),
             roster_hash: self.roster.hash(),
             ciphertext: [0; KEM_CIPHERTEXT_BYTES],
         }
@@ -357,13 +360,13 @@ impl ScriptedHospital {
             session: self.session,
             origin: Id(self.id),
             generation: 1,
-            first_round: 1,
-            gid: [9; 32],
+            first_round: RoundNumber::new(1),
+            gid: [9; 32].into(),
             sealed: List::default(),
         }
     }
 
-    fn ready(&self, gid: [u8; 32]) -> Ready {
+    fn ready(&self, gid: GroupKeyId) -> Ready {
         Ready {
             session: self.session,
             id: Id(self.id),

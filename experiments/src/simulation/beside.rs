@@ -3,7 +3,7 @@
 //! A second quantiser, written from PROTOCOL.md 3.4 and not from the code that it checks.
 
 use participant::vault::{
-    EvaluatedCounts, TrainedUpdate,
+    TrainedUpdate,
     conditioning::{ConditionedWeights, weight_change},
 };
 use protocol::{common_model::CommonModel, manifest::Manifest, network::CONDITIONED_WEIGHT};
@@ -156,19 +156,6 @@ pub fn mean(changes: &[Vec<f64>]) -> Vec<f64> {
     let count = changes.len() as f64;
     mean.par_iter_mut().for_each(|mean| *mean /= count);
     mean
-}
-
-/// A hospital's counters of an evaluation, in the manifest's order: confusion matrix, validation loss, training loss, steps.
-pub fn evaluation_counters(counts: &EvaluatedCounts, (loss, steps): (f64, u32)) -> Vec<u64> {
-    let in_fixed_point = |value: f64| (value.max(0.0) * 65_536.0).round() as u64;
-    let mut counters = vec![1];
-    counters.extend(counts.confusion.iter().flatten());
-    counters.extend([
-        in_fixed_point(counts.loss_sum),
-        in_fixed_point(loss * f64::from(steps)),
-        u64::from(steps),
-    ]);
-    counters
 }
 
 /// The sums of counters; none if one of the lists is missing, or there is no list.

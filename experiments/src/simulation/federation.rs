@@ -193,13 +193,13 @@ async fn follow_coordinator(
                 purpose: Purpose::Update,
                 learning_round,
                 ..
-            } => open = *learning_round,
+            } => open = learning_round.get(),
             Event::OutcomeOut {
                 purpose: Purpose::Update,
                 learning_round,
                 ..
             } => {
-                close.send_replace(*learning_round);
+                close.send_replace(learning_round.get());
             }
             Event::Abandoned {
                 purpose: Purpose::Update,

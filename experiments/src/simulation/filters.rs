@@ -21,7 +21,7 @@ pub fn filters(
         std::array::from_fn(|entry| f64::from(model.values()[range.start + entry]));
     let rng = &mut UnwrapErr(SysRng);
     let released =
-        Conditioner::new(id, [0; 16], features.to_vec(), None, rng).request(weights, rng);
+        Conditioner::new(id, [0; 16].into(), features.to_vec(), None, rng).request(weights, rng);
     released
         .map(|released| released.filters)
         .unwrap_or_else(|_| unreachable!("without a profile nothing is encrypted"))

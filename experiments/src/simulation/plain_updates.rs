@@ -18,7 +18,9 @@ use participant::{
 };
 use protocol::{
     common_model::CommonModel,
-    manifest::{Manifest, Purpose},
+    counters::StatsCounters,
+    digests::{LearningRound, RoundNumber},
+    manifest::Manifest,
 };
 
 use super::{
@@ -142,11 +144,11 @@ impl PlainHospital {
     ) -> Result<Vec<f64>, String> {
         let began = Instant::now();
         let request = TrainRequest {
-            round,
+            round: RoundNumber::new(round),
             model: model_for_trainer(manifest, model),
             filters: self.filters(manifest, model),
             class_weights: class_weights.to_vec(),
-            seed: training_seed(manifest, self.id, round),
+            seed: training_seed(manifest, self.id, LearningRound::new(round)),
             model_hash: model.hash(),
             plan: TrainingPlan::of(manifest),
         };
@@ -169,14 +171,14 @@ impl PlainHospital {
         let began = Instant::now();
         let filters = self.filters(manifest, model);
         let request = EvaluateRequest {
-            round: 0,
+            round: RoundNumber::default(),
             model: model_for_trainer(manifest, model),
             filters,
             plan: TrainingPlan::of(manifest),
         };
         let counts = self.trainer.evaluate(request)?;
         self.training_secs += began.elapsed().as_secs_f64();
-        Ok(beside::evaluation_counters(&counts, self.training))
+        Ok(counts.counters(self.training).write())
     }
 
     fn filters(&self, manifest: &Manifest, model: &CommonModel) -> Option<Vec<Filter>> {
@@ -225,12 +227,11 @@ fn statistics(
     manifest: &Manifest,
     records: &BTreeMap<HospitalId, ClinicalRecords>,
 ) -> anyhow::Result<Statistics> {
-    let counters =
-        beside::add_counters(records.values().map(|records| Some(own_counters(records))));
-    let counters =
-        counters.filter(|counters| counters.len() == manifest.counters(Purpose::Stats).len());
-    Ok(Statistics::from_counters(
-        manifest,
-        &counters.context("the statistics do not add up")?,
-    ))
+    let own = records.values();
+    let sums = beside::add_counters(own.map(|records| Some(own_counters(records).write())))
+        .context("there is no hospital")?;
+    Ok(Statistics::from(&StatsCounters::read(
+        manifest.task,
+        &sums,
+    )?))
 }

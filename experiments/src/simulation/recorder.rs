@@ -10,6 +10,7 @@ use participant::{
     trainer::LocalTrainer,
     vault::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate},
 };
+use protocol::digests::RoundNumber;
 
 /// What all hospitals have trained and evaluated and nobody has checked yet. Clones share it.
 #[derive(Clone, Default)]
@@ -20,7 +21,7 @@ struct Kept {
     /// By hospital and the seed of its training, which is one for every learning round.
     updates: BTreeMap<(HospitalId, [u8; 32]), Arc<TrainedUpdate>>,
     /// By hospital and number of the sum.
-    evaluations: BTreeMap<(HospitalId, u32), RecordedEvaluation>,
+    evaluations: BTreeMap<(HospitalId, RoundNumber), RecordedEvaluation>,
 }
 
 /// An evaluation, and the training that its counters report with it.
@@ -47,7 +48,11 @@ impl Recordings {
     }
 
     /// A hospital's evaluation for the sum of this number.
-    pub fn evaluation(&self, hospital: HospitalId, round: u32) -> Option<RecordedEvaluation> {
+    pub fn evaluation(
+        &self,
+        hospital: HospitalId,
+        round: RoundNumber,
+    ) -> Option<RecordedEvaluation> {
         self.kept().evaluations.get(&(hospital, round)).cloned()
     }
 

@@ -7,12 +7,11 @@ use std::{
 
 use crypto::sealed_sum::HospitalId;
 use participant::{
-    evaluation::Evaluation,
     model_file::LatestModel,
     shell::ParticipantEvent,
     vault::{OpenedRound, VaultEvent},
 };
-use protocol::manifest::Purpose;
+use protocol::{counters::EvaluationCounters, manifest::Purpose};
 
 /// The participant's events as lines of a log.
 #[derive(Default)]
@@ -81,7 +80,7 @@ impl Diary {
                 saturated,
             } => {
                 tracing::info!(
-                    round,
+                    %round,
                     purpose = purpose.name(),
                     saturated,
                     "the contribution is sealed"
@@ -89,7 +88,7 @@ impl Diary {
             }
             VaultEvent::WrongAnswers { round, hospitals } => {
                 for (hospital, name) in &hospitals {
-                    tracing::warn!(round, %hospital, name, "its answer for the sum does not belong to those of the others");
+                    tracing::warn!(%round, %hospital, name, "its answer for the sum does not belong to those of the others");
                 }
                 self.wrong_answers.extend(hospitals);
             }
@@ -124,14 +123,14 @@ impl Diary {
                 None
             }
             Purpose::Evaluation => {
-                let evaluation = Evaluation::from_counters(&opened.sum.counters);
+                let evaluation = EvaluationCounters::read(&opened.sum.counters).ok();
                 if let Some(evaluation) = &evaluation {
                     tracing::info!(
                         contributors,
                         slices = evaluation.slices(),
                         "round {learning_round}: validation accuracy {:.4}, loss {:.4}",
                         evaluation.accuracy(),
-                        evaluation.loss,
+                        evaluation.validation_loss(),
                     );
                 }
                 evaluation

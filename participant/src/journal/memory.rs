@@ -2,28 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crypto::{
-    hash::Digest,
-    sealed_sum::{HospitalId, Seed},
+use crypto::sealed_sum::{HospitalId, Seed};
+use protocol::{
+    digests::{HeaderHash, RunId},
+    manifest::Purpose,
+    round::header::SumKey,
 };
-use protocol::{manifest::Purpose, round::header::SumKey};
 
 use super::{Journal, JournalError, RecordedAnswer};
 
 /// See the module.
 #[derive(Default)]
 pub struct MemoryJournal {
-    seeds: BTreeMap<(Digest, u8), [u8; 32]>,
-    blobs: BTreeMap<Digest, usize>,
+    seeds: BTreeMap<(HeaderHash, u8), [u8; 32]>,
+    blobs: BTreeMap<HeaderHash, usize>,
     answers: BTreeMap<SumKey, RecordedAnswer>,
     spent: BTreeSet<SumKey>,
-    evaluations: BTreeMap<Digest, Vec<BTreeSet<HospitalId>>>,
+    evaluations: BTreeMap<RunId, Vec<BTreeSet<HospitalId>>>,
 }
 
 impl Journal for MemoryJournal {
     fn record_seed(
         &mut self,
-        header: &Digest,
+        header: &HeaderHash,
         attempt: u8,
         seed: &Seed,
     ) -> Result<(), JournalError> {
@@ -31,7 +32,7 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
-    fn record_blob(&mut self, header: &Digest, blob: &[u8]) -> Result<(), JournalError> {
+    fn record_blob(&mut self, header: &HeaderHash, blob: &[u8]) -> Result<(), JournalError> {
         self.blobs.insert(*header, blob.len());
         Ok(())
     }
@@ -61,7 +62,7 @@ impl Journal for MemoryJournal {
         Ok(self.spent.contains(key))
     }
 
-    fn evaluations(&self, run: &Digest) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
+    fn evaluations(&self, run: &RunId) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
         Ok(self.evaluations.get(run).cloned().unwrap_or_default())
     }
 

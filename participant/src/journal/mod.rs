@@ -7,19 +7,19 @@ pub mod sqlite;
 
 use std::collections::BTreeSet;
 
-use crypto::{
-    hash::Digest,
-    sealed_sum::{HospitalId, Seed},
+use crypto::sealed_sum::{HospitalId, Seed};
+use protocol::{
+    digests::{ContributorsHash, HeaderHash, RunId},
+    round::header::SumKey,
 };
-use protocol::round::header::SumKey;
 
 /// The answer that a vault has given for a sum.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RecordedAnswer {
     /// hh of the header it answered under.
-    pub header: Digest,
+    pub header: HeaderHash,
     /// uh of the contributors it answered for.
-    pub contributors: Digest,
+    pub contributors: ContributorsHash,
     /// The whole signed `UnlockShare`: a repeated request gets the identical bytes.
     pub share: Vec<u8>,
 }
@@ -32,7 +32,7 @@ pub trait Journal: Send {
     /// [`JournalError`] when it cannot be written: then nothing may be sent.
     fn record_seed(
         &mut self,
-        header: &Digest,
+        header: &HeaderHash,
         attempt: u8,
         seed: &Seed,
     ) -> Result<(), JournalError>;
@@ -41,7 +41,7 @@ pub trait Journal: Send {
     ///
     /// # Errors
     /// As above.
-    fn record_blob(&mut self, header: &Digest, blob: &[u8]) -> Result<(), JournalError>;
+    fn record_blob(&mut self, header: &HeaderHash, blob: &[u8]) -> Result<(), JournalError>;
 
     /// The answer given for this key, if any.
     ///
@@ -71,7 +71,7 @@ pub trait Journal: Send {
     ///
     /// # Errors
     /// As above.
-    fn evaluations(&self, run: &Digest) -> Result<Vec<BTreeSet<HospitalId>>, JournalError>;
+    fn evaluations(&self, run: &RunId) -> Result<Vec<BTreeSet<HospitalId>>, JournalError>;
 
     /// A sum over these contributors did not open. If it is an evaluation, it counts as one over them.
     ///

@@ -7,10 +7,14 @@ use std::{
 
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use crypto::{
-    hash::{Digest, SecretKey32},
+    hash::SecretKey32,
     sealed_sum::{HospitalId, Seed},
 };
-use protocol::{manifest::Purpose, round::header::SumKey};
+use protocol::{
+    digests::{ContributorsHash, HeaderHash, RunId},
+    manifest::Purpose,
+    round::header::SumKey,
+};
 use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use zeroize::Zeroizing;
 
@@ -93,21 +97,21 @@ impl SqliteJournal {
 impl Journal for SqliteJournal {
     fn record_seed(
         &mut self,
-        header: &Digest,
+        header: &HeaderHash,
         attempt: u8,
         seed: &Seed,
     ) -> Result<(), JournalError> {
         let sealed = self.seal(seed.as_bytes())?;
         self.run(self.connection.execute(
             "INSERT INTO seeds VALUES (?1, ?2, ?3)",
-            params![header, attempt, sealed],
+            params![header.as_bytes(), attempt, sealed],
         ))
     }
 
-    fn record_blob(&mut self, header: &Digest, blob: &[u8]) -> Result<(), JournalError> {
+    fn record_blob(&mut self, header: &HeaderHash, blob: &[u8]) -> Result<(), JournalError> {
         self.run(self.connection.execute(
             "INSERT OR REPLACE INTO blobs VALUES (?1, ?2)",
-            params![header, blob],
+            params![header.as_bytes(), blob],
         ))
     }
 
@@ -116,8 +120,12 @@ impl Journal for SqliteJournal {
             .connection
             .query_row(
                 "SELECT header, contributors, share FROM answers WHERE run = ?1 AND purpose = ?2 AND model_hash = ?3",
-                params![key.run, key.purpose.name(), key.model_hash],
-                |row| Ok(RecordedAnswer { header: row.get(0)?, contributors: row.get(1)?, share: row.get(2)? }),
+                params![key.run.as_bytes(), key.purpose.name(), key.model_hash.as_bytes()],
+                |row| {
+                    let header = HeaderHash::from_bytes(row.get(0)?);
+                    let contributors = ContributorsHash::from_bytes(row.get(1)?);
+                    Ok(RecordedAnswer { header, contributors, share: row.get(2)? })
+                },
             )
             .optional();
         self.ask(found)
@@ -135,11 +143,11 @@ impl Journal for SqliteJournal {
             transaction.execute(
                 "INSERT INTO answers VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                 params![
-                    key.run,
+                    key.run.as_bytes(),
                     key.purpose.name(),
-                    key.model_hash,
-                    answer.header,
-                    answer.contributors,
+                    key.model_hash.as_bytes(),
+                    answer.header.as_bytes(),
+                    answer.contributors.as_bytes(),
                     answer.share
                 ],
             )?;
@@ -150,17 +158,18 @@ impl Journal for SqliteJournal {
     fn is_spent(&self, key: &SumKey) -> Result<bool, JournalError> {
         self.ask(self.connection.query_row(
             "SELECT EXISTS (SELECT 1 FROM spent WHERE run = ?1 AND purpose = ?2 AND model_hash = ?3)",
-            params![key.run, key.purpose.name(), key.model_hash],
+            params![key.run.as_bytes(), key.purpose.name(), key.model_hash.as_bytes()],
             |row| row.get(0),
         ))
     }
 
-    fn evaluations(&self, run: &Digest) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
+    fn evaluations(&self, run: &RunId) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
         let mut statement = self.ask(
             self.connection
                 .prepare("SELECT contributors FROM evaluations WHERE run = ?1"),
         )?;
-        let rows = self.ask(statement.query_map(params![run], |row| row.get::<_, Vec<u8>>(0)))?;
+        let rows =
+            self.ask(statement.query_map(params![run.as_bytes()], |row| row.get::<_, Vec<u8>>(0)))?;
         rows.map(|row| {
             Ok(self
                 .ask(row)?
@@ -184,7 +193,11 @@ impl Journal for SqliteJournal {
             keep_evaluation(transaction, key, members)?;
             transaction.execute(
                 "INSERT OR IGNORE INTO spent VALUES (?1, ?2, ?3)",
-                params![key.run, key.purpose.name(), key.model_hash],
+                params![
+                    key.run.as_bytes(),
+                    key.purpose.name(),
+                    key.model_hash.as_bytes()
+                ],
             )?;
             transaction.execute("DELETE FROM seeds", [])?;
             transaction.execute("DELETE FROM blobs", [])?;
@@ -203,7 +216,7 @@ fn keep_evaluation(
         let members: Vec<u8> = members.iter().map(|id| id.get()).collect();
         transaction.execute(
             "INSERT OR IGNORE INTO evaluations VALUES (?1, ?2)",
-            params![key.run, members],
+            params![key.run.as_bytes(), members],
         )?;
     }
     Ok(())
@@ -230,9 +243,9 @@ mod tests {
 
     fn key(model: u8) -> SumKey {
         SumKey {
-            run: [1; 32],
+            run: [1; 32].into(),
             purpose: Purpose::Update,
-            model_hash: [model; 32],
+            model_hash: [model; 32].into(),
         }
     }
 
@@ -245,8 +258,8 @@ mod tests {
 
     fn answer() -> RecordedAnswer {
         RecordedAnswer {
-            header: [2; 32],
-            contributors: [3; 32],
+            header: [2; 32].into(),
+            contributors: [3; 32].into(),
             share: vec![4; 100],
         }
     }
@@ -261,10 +274,10 @@ mod tests {
         {
             let mut journal = SqliteJournal::open(&path, &host_key).expect("opens");
             journal
-                .record_seed(&[9; 32], 0, &Seed::from_bytes(seed))
+                .record_seed(&[9; 32].into(), 0, &Seed::from_bytes(seed))
                 .expect("kept");
             journal
-                .record_blob(&[9; 32], &[0x5c; 40_000])
+                .record_blob(&[9; 32].into(), &[0x5c; 40_000])
                 .expect("kept");
             journal
                 .record_answer(&key(1), &members, &answer())
@@ -288,7 +301,7 @@ mod tests {
         assert!(journal.answer(&key(1)).expect("readable") == Some(answer()));
         assert!(journal.answer(&key(2)).expect("readable").is_none());
         assert_eq!(
-            journal.evaluations(&[1; 32]).expect("readable"),
+            journal.evaluations(&[1; 32].into()).expect("readable"),
             std::slice::from_ref(&members)
         );
         assert!(!journal.is_spent(&key(1)).expect("readable"));
@@ -319,7 +332,7 @@ mod tests {
                 .is_err()
         );
         assert_eq!(
-            journal.evaluations(&[1; 32]).expect("readable"),
+            journal.evaluations(&[1; 32].into()).expect("readable"),
             [members],
             "all of an answer is kept, or nothing"
         );

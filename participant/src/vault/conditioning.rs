@@ -6,16 +6,15 @@
 
 use crypto::{
     ckks::{self, Ciphertext, Context, Profile, RelinearisationKey, SecretKey},
-    hash::Digest,
     sealed_sum::HospitalId,
 };
 use model_data::FEATURES;
 use protocol::{
     codec::{Bytes, Id, List},
+    digests::{FeaturesDigest, FilterRequestDigest, SessionId},
     message::{
         EncryptedFeatures, EvaluationKey, FilterRequest, Products, ToCoordinator, features_digest,
     },
-    session::SessionId,
 };
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
@@ -75,7 +74,7 @@ struct Encryption {
     /// What the coordinator needs of this key, kept to be sent again as the identical bytes.
     key_message: EvaluationKey,
     feature_messages: Vec<EncryptedFeatures>,
-    feature_digests: Vec<Digest>,
+    feature_digests: Vec<FeaturesDigest>,
     request: RequestState,
     /// Counts the versions of W that were encrypted.
     version: u32,
@@ -97,7 +96,7 @@ enum RequestState {
 
 struct Pending {
     request: FilterRequest,
-    digest: Digest,
+    digest: FilterRequestDigest,
     weights: Zeroizing<ConditionedWeights>,
 }
 
@@ -397,7 +396,7 @@ pub fn release(product: &[f64]) -> Filter {
     })
 }
 
-/// W * f in the clear: what a decrypted product is checked against, and the oracle.
+/// W * f in the clear: what a decrypted product is checked against, and the plaintext reference.
 pub fn local_product(weights: &ConditionedWeights, features: &[f64; FEATURES]) -> [f64; FEATURES] {
     std::array::from_fn(|entry| weights[entry] * features[entry])
 }
@@ -556,7 +555,7 @@ pub(super) mod tests {
     ) -> Conditioner {
         Conditioner::new(
             HospitalId::new(5).expect("a valid id"),
-            [8; 16],
+            [8; 16].into(),
             features,
             profile,
             rng,

@@ -1,25 +1,11 @@
 //! Why a vault stops, and why it refuses an input and goes on; and which party is at fault.
 
-use crypto::sealed_sum::HospitalId;
 use protocol::{
-    identity::SignedError, manifest::ManifestError, round::RoundError, session::SessionError,
+    culprit::Culprit, manifest::ManifestError, round::RoundError, session::SessionError,
 };
 
 use super::{conditioning::ProductError, phase::PhaseName, policy::PolicyViolation};
 use crate::journal::JournalError;
-
-/// The party that an error lies with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Culprit {
-    /// The coordinator, or whoever altered its messages.
-    Coordinator,
-    /// The operator who signed the run.
-    Operator,
-    /// Another hospital.
-    Hospital(HospitalId),
-    /// This hospital: its settings, data, disk or trainer.
-    ThisHospital,
-}
 
 /// Why a vault cannot go on at all.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +24,11 @@ pub enum VaultError {
     )]
     OtherRoster,
     /// The manifest is not the operator's, or not sound.
-    #[error("the run manifest is invalid: {0}")]
-    Manifest(#[from] ManifestRefusal),
+    #[error("the run manifest is refused: {0}")]
+    Manifest(#[from] ManifestError),
+    /// The trainer's network is another than the manifest's.
+    #[error("the run manifest's tensors are not those of this release's network")]
+    OtherNetwork,
     /// The hospital's policy refuses the run.
     #[error(
         "this hospital's policy refuses the run: {0}; change [policy] in the settings if it should take part"
@@ -60,35 +49,19 @@ pub enum VaultError {
 }
 
 impl VaultError {
-    /// Who is at fault, where it can be told.
-    pub fn culprit(&self) -> Option<Culprit> {
+    /// Who is at fault, as far as the error shows it.
+    pub fn culprit(&self) -> Culprit {
         match self {
-            Self::RefusedByCoordinator(_) | Self::OtherRoster => None,
-            Self::OtherSession => Some(Culprit::Coordinator),
-            Self::Manifest(_) => Some(Culprit::Operator),
+            Self::RefusedByCoordinator(_) | Self::OtherRoster => Culprit::Unknown,
+            Self::OtherSession => Culprit::Coordinator,
+            Self::Manifest(error) => error.culprit(),
+            Self::OtherNetwork => Culprit::Operator,
             Self::Policy(_) | Self::Data(_) | Self::Journal(_) | Self::Trainer(_) => {
-                Some(Culprit::ThisHospital)
+                Culprit::Ourselves
             }
-            Self::Session(error) => culprit_of_setup(error),
+            Self::Session(error) => error.culprit(),
         }
     }
-}
-
-/// Why a manifest is refused whatever the hospital's policy says.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-pub enum ManifestRefusal {
-    /// Not signed by the operator of the roster.
-    #[error(transparent)]
-    Signed(#[from] SignedError),
-    /// A field has an impossible value.
-    #[error(transparent)]
-    Field(#[from] ManifestError),
-    /// The largest weight would be one that never contributes.
-    #[error("it gives a weight to a hospital that is not on the roster")]
-    WeightOfStranger,
-    /// Not the network that this release trains.
-    #[error("its tensors are not those of this release's network")]
-    OtherNetwork,
 }
 
 /// Why a hospital's records cannot be used for a run, for people.
@@ -122,57 +95,15 @@ pub enum Refusal {
 }
 
 impl Refusal {
-    /// Who is at fault, where it can be told.
-    pub fn culprit(&self) -> Option<Culprit> {
+    /// Who is at fault, as far as the error shows it.
+    pub fn culprit(&self) -> Culprit {
         match self {
-            Self::WrongPhase { .. } | Self::Products(_) => Some(Culprit::Coordinator),
-            Self::Round(error) => culprit_of_round(error),
-            Self::Session(error) => culprit_of_setup(error),
+            Self::WrongPhase { .. } | Self::Products(_) => Culprit::Coordinator,
+            Self::Round(error) => error.culprit(),
+            Self::Session(error) => error.culprit(),
             // The dealer check may have left us out for a lie about our shares: nobody can tell whose.
-            Self::LeftOut => None,
+            Self::LeftOut => Culprit::Unknown,
         }
-    }
-}
-
-/// A message of the set-up comes from a hospital, through the coordinator.
-fn culprit_of_setup(error: &SessionError) -> Option<Culprit> {
-    match error {
-        SessionError::Malformed(_) => None,
-        SessionError::Disagreement { .. } | SessionError::TooEarly { .. } => {
-            Some(Culprit::Coordinator)
-        }
-        SessionError::NotOnRoster { id }
-        | SessionError::OtherRoster { id }
-        | SessionError::OtherSession { id }
-        | SessionError::Second { id, .. } => Some(Culprit::Hospital(*id)),
-    }
-}
-
-fn culprit_of_round(error: &RoundError) -> Option<Culprit> {
-    match error {
-        RoundError::HeaderMismatch { .. }
-        | RoundError::OldRound { .. }
-        | RoundError::KeySpent { .. }
-        | RoundError::NotJoined { .. }
-        | RoundError::OtherRound { .. }
-        | RoundError::TooFewContributors { .. }
-        | RoundError::Unsorted
-        | RoundError::OwnContributionAltered
-        | RoundError::MissingBox { .. }
-        | RoundError::SecondSet
-        | RoundError::EvaluationDifference { .. }
-        | RoundError::TooFewShares { .. }
-        | RoundError::Altered => Some(Culprit::Coordinator),
-        RoundError::WrongLength { id, .. }
-        | RoundError::WrongRoot { id, .. }
-        | RoundError::WordOutOfRange { id }
-        | RoundError::Second { id, .. }
-        | RoundError::BadAnswers { id }
-        | RoundError::BoxDoesNotOpen { id }
-        | RoundError::OtherCommit { id } => Some(Culprit::Hospital(*id)),
-        RoundError::NotSummable(_) => Some(Culprit::ThisHospital),
-        // The signer's name is text; a sum that does not open may be any contributor's, any unlocker's or the coordinator's doing.
-        RoundError::Signed(_) | RoundError::DoesNotOpen(_) => None,
     }
 }
 
@@ -201,6 +132,8 @@ impl From<SessionError> for StepError {
 
 #[cfg(test)]
 mod tests {
+    use crypto::sealed_sum::HospitalId;
+
     use super::*;
 
     fn id(number: u8) -> HospitalId {
@@ -217,40 +150,25 @@ mod tests {
             out_of_phase.to_string(),
             "a round header is refused while hospitals are joining"
         );
-        assert_eq!(out_of_phase.culprit(), Some(Culprit::Coordinator));
-        let of_round = |error: RoundError| Refusal::from(error).culprit();
-        assert_eq!(
-            of_round(RoundError::BoxDoesNotOpen { id: id(3) }),
-            Some(Culprit::Hospital(id(3)))
-        );
-        assert_eq!(
-            of_round(RoundError::NotSummable("not finite".into())),
-            Some(Culprit::ThisHospital)
-        );
-        assert_eq!(
-            of_round(RoundError::MissingBox { id: id(3) }),
-            Some(Culprit::Coordinator),
-            "hospital 3 has sent it, if it was asked for"
-        );
-        assert_eq!(of_round(RoundError::DoesNotOpen("noise".into())), None);
-        assert_eq!(Refusal::LeftOut.culprit(), None);
+        assert_eq!(out_of_phase.culprit(), Culprit::Coordinator);
+        let box_of_three = Refusal::from(RoundError::BoxDoesNotOpen { id: id(3) });
+        assert_eq!(box_of_three.culprit(), Culprit::Hospital(id(3)));
+        let not_finite = Refusal::from(RoundError::NotSummable("not finite".into()));
+        assert_eq!(not_finite.culprit(), Culprit::Ourselves);
+        assert_eq!(Refusal::LeftOut.culprit(), Culprit::Unknown);
     }
 
     #[test]
-    fn an_error_of_the_set_up_names_its_hospital_and_a_manifest_its_operator() {
+    fn a_fatal_error_names_hospital_operator_or_ourselves() {
         let second = SessionError::Second {
             id: id(2),
             message: "join",
         };
-        assert_eq!(
-            VaultError::from(second).culprit(),
-            Some(Culprit::Hospital(id(2)))
-        );
-        let manifest = VaultError::from(ManifestRefusal::OtherNetwork);
-        assert_eq!(manifest.culprit(), Some(Culprit::Operator));
+        assert_eq!(VaultError::from(second).culprit(), Culprit::Hospital(id(2)));
+        assert_eq!(VaultError::OtherNetwork.culprit(), Culprit::Operator);
         assert_eq!(
             VaultError::Trainer("no memory".into()).culprit(),
-            Some(Culprit::ThisHospital)
+            Culprit::Ourselves
         );
     }
 }

@@ -2,12 +2,10 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use crypto::{
-    hash::Digest,
-    sealed_sum::{HospitalId, SumRing},
-};
+use crypto::sealed_sum::{HospitalId, SumRing};
 use protocol::{
     codec::Text,
+    digests::HeaderHash,
     identity::{Message, Signed, SigningKey},
     message::{Hello, Resume, ToCoordinator},
     roster::Roster,
@@ -82,7 +80,7 @@ impl<J> Hospital<J> {
     }
 
     /// Refuses a header that came before the session's keys were complete. The coordinator would wait for us: it is told too.
-    pub(super) fn refuse_header_early(&mut self, phase: Phase, header: Digest) -> Step {
+    pub(super) fn refuse_header_early(&mut self, phase: Phase, header: HeaderHash) -> Step {
         let step = Step::wrong_phase(phase, InputKind::RoundOpen);
         if let Err(refusal) = &step.reaction {
             self.refuse_header(header, refusal.to_string());
@@ -91,7 +89,7 @@ impl<J> Hospital<J> {
     }
 
     /// Tells the coordinator, and not the other hospitals, that this round goes on without us.
-    pub(super) fn refuse_header(&mut self, header: Digest, reason: String) {
+    pub(super) fn refuse_header(&mut self, header: HeaderHash, reason: String) {
         self.send(ToCoordinator::HeaderRefused {
             header,
             reason: Text(reason),

@@ -1,9 +1,9 @@
 //! Everything that can happen to a vault, as one type: a phase decides about each of these, or does not compile.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use crypto::hash::Digest;
 use protocol::{
     codec::Text,
+    digests::{ModelHash, OutcomeName, RoundNumber},
     identity::Signed,
     message::{Products, ToVault, Welcome},
     round::{contribution::BoxForward, header::RoundOpen, unlock::UnlockRequest},
@@ -28,15 +28,15 @@ pub(super) enum Input<'a> {
     BoxForward(BoxForward),
     UnlockRequest(Signed<UnlockRequest>),
     /// An outcome can be downloaded under this name.
-    OutcomeReady(Digest),
+    OutcomeReady(OutcomeName),
     /// The run has ended well.
     Finished,
     /// The bytes of a downloaded outcome.
     Outcome(&'a [u8]),
     /// The trainer has trained from the model with this hash.
-    Trained(Digest, TrainedUpdate),
+    Trained(ModelHash, TrainedUpdate),
     /// The trainer has evaluated for the round with this number.
-    Evaluated(u32, &'a EvaluatedCounts),
+    Evaluated(RoundNumber, &'a EvaluatedCounts),
 }
 
 /// Names the inputs, and lists them, in one place.

@@ -1,16 +1,16 @@
 //! From nothing to a place in a session: a welcome is checked and answered with our Join, the Joins of all begin the key exchange.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use crypto::hash::Digest;
 use protocol::{
+    digests::{SessionId, Transcript},
     identity::Signed,
-    manifest::Manifest,
+    manifest::{CheckedManifest, Manifest},
     message::{Resume, ToCoordinator, Welcome},
-    session::{Join, SessionId},
+    session::Join,
 };
 
 use super::{
-    error::{ManifestRefusal, VaultError},
+    error::VaultError,
     hospital::Hospital,
     input::Input,
     key_exchange::ExchangingKeys,
@@ -22,9 +22,7 @@ use crate::{hospital_data::Labels, journal::Journal};
 
 /// The run as its manifest says, and this hospital's part in it.
 pub(super) struct Run {
-    pub(super) manifest: Manifest,
-    /// H(manifest).
-    pub(super) hash: Digest,
+    pub(super) manifest: CheckedManifest,
     pub(super) records: ClinicalRecords,
 }
 
@@ -45,9 +43,10 @@ pub(super) fn on_input_unjoined<J: Journal>(
             hospital.introduce(None);
             Ok(Step::handled(Phase::Unjoined))
         }
-        Input::Welcome(welcome) => Ok(Step::handled(Phase::Joining(Joining::on_welcome(
-            welcome, hospital,
-        )?))),
+        Input::Welcome(welcome) => {
+            let joining = Joining::on_welcome(welcome, hospital)?;
+            Ok(Step::handled(Phase::Joining(Box::new(joining))))
+        }
         Input::Refused(reason) => Err(VaultError::RefusedByCoordinator(reason.0)),
         Input::Finished => Ok(hospital.finish(None)),
         Input::RoundOpen(header) => {
@@ -71,7 +70,7 @@ impl Joining {
     /// Accepts the run, or does not take part at all; then joins.
     fn on_welcome<J>(welcome: Welcome, hospital: &mut Hospital<J>) -> Result<Self, VaultError> {
         check_roster(&welcome, hospital)?;
-        let manifest = accepted_manifest(&welcome.manifest, hospital)?;
+        let manifest = accepted_manifest(welcome.manifest, hospital)?;
         let records = hospital.source.records(Labels::of(&manifest))?;
         let own = OwnKeys::generate(
             hospital.identity.id,
@@ -81,16 +80,12 @@ impl Joining {
             &mut hospital.rng,
         );
         hospital.send(ToCoordinator::Join(own.join().clone()));
-        let run = Run {
-            manifest,
-            hash: welcome.manifest.digest(),
-            records,
-        };
+        let run = Run { manifest, records };
         Ok(Self { run, own })
     }
 
     pub(super) fn on_input<J: Journal>(
-        self,
+        self: Box<Self>,
         input: Input<'_>,
         hospital: &mut Hospital<J>,
     ) -> Result<Step, VaultError> {
@@ -148,7 +143,7 @@ impl Joining {
     fn place(&self) -> Resume {
         Resume {
             session: self.own.session(),
-            transcript: [0; 32],
+            transcript: Transcript::BEFORE_JOINS,
         }
     }
 }
@@ -178,19 +173,13 @@ pub(super) fn check_same_session<J>(
 
 /// The run manifest is "signed by the operator's key, accepted by each hospital's policy by itself" (PROTOCOL.md 3.2).
 fn accepted_manifest<J>(
-    signed: &Signed<Manifest>,
+    signed: Signed<Manifest>,
     hospital: &Hospital<J>,
-) -> Result<Manifest, VaultError> {
-    let manifest = signed
-        .verify(hospital.roster().operator_key(), "the operator")
-        .map_err(ManifestRefusal::from)?;
-    manifest.check().map_err(ManifestRefusal::from)?;
-    if !manifest.weights_are_members(hospital.roster()) {
-        return Err(ManifestRefusal::WeightOfStranger.into());
-    }
+) -> Result<CheckedManifest, VaultError> {
+    let manifest = CheckedManifest::check(signed, hospital.roster())?;
     hospital.policy.check(&manifest)?;
     if !crate::trainer::layout_matches(&manifest) {
-        return Err(ManifestRefusal::OtherNetwork.into());
+        return Err(VaultError::OtherNetwork);
     }
     Ok(manifest)
 }

@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use crypto::{
-    hash::{Digest, derive_key},
-    sealed_sum::HospitalId,
-};
+use crypto::{hash::derive_key, sealed_sum::HospitalId};
 use protocol::{
+    counters::UpdateCounters,
+    digests::{LearningRound, ModelHash, RoundNumber},
     identity::Signed,
     manifest::{Manifest, Purpose},
     message::{Products, ToCoordinator},
@@ -25,7 +24,7 @@ use super::{
     input::InputKind,
     phase::{Reaction, StepResult},
     round::{OpenRound, Round, Work},
-    session::{Chain, Session},
+    session::{Chain, Contents, Session},
     statistics::Statistics,
 };
 use crate::journal::Journal;
@@ -35,7 +34,8 @@ pub(super) struct Learning {
     pub(super) statistics: Statistics,
     pub(super) filters: Filters,
     training: Training,
-    last_training: TrainingRecord,
+    /// Loss and steps of the last training, for the next evaluation.
+    last_training: (f64, u32),
     /// Our word on the last opened round, which a coordinator that lost it must get again.
     closed: Signed<RoundClosed>,
     pub(super) round: Round<Work>,
@@ -63,13 +63,6 @@ enum Training {
     Done(TrainedUpdate),
 }
 
-/// Loss and steps of the last training, for the next evaluation.
-#[derive(Clone, Copy, Default)]
-struct TrainingRecord {
-    loss: f64,
-    steps: u32,
-}
-
 /// Whether a round's work can start.
 enum Supply {
     /// What the trainer gets: one filter a patient, if the run uses any.
@@ -92,15 +85,15 @@ impl Learning {
                 Filters::NotUsed
             },
             training: Training::NotStarted,
-            last_training: TrainingRecord::default(),
+            last_training: (0.0, 0),
             closed,
             round: Round::Idle,
         }
     }
 
     /// A sum was opened. An update has moved the model: filters and training of the old one are of no use.
-    pub(super) fn after_opening(&mut self, purpose: Purpose, closed: Signed<RoundClosed>) {
-        if purpose == Purpose::Update {
+    pub(super) fn after_opening(&mut self, opened: &Contents, closed: Signed<RoundClosed>) {
+        if let Contents::Update(_) = opened {
             self.training = Training::NotStarted;
             self.filters = std::mem::replace(&mut self.filters, Filters::NotUsed).of_moved_model();
         }
@@ -269,7 +262,7 @@ impl Learning {
     /// for.
     pub(super) fn on_trained<J: Journal>(
         &mut self,
-        model_hash: &Digest,
+        model_hash: &ModelHash,
         update: TrainedUpdate,
         session: &Session,
         hospital: &mut Hospital<J>,
@@ -279,10 +272,7 @@ impl Learning {
                 "trained from a model that is no longer the common one",
             ));
         }
-        self.last_training = TrainingRecord {
-            loss: update.loss,
-            steps: update.batches,
-        };
+        self.last_training = (update.loss, update.batches);
         self.training = Training::Done(update);
         match std::mem::take(&mut self.round) {
             Round::Working(open, Work::Training) => self.contribute_update(open, session, hospital),
@@ -297,14 +287,14 @@ impl Learning {
     /// The trainer has evaluated: confusion matrix, losses, training steps.
     pub(super) fn on_evaluated<J: Journal>(
         &mut self,
-        number: u32,
+        number: RoundNumber,
         counts: &EvaluatedCounts,
         session: &Session,
         hospital: &mut Hospital<J>,
     ) -> StepResult {
         match std::mem::take(&mut self.round) {
             Round::Working(open, Work::Evaluating) if open.number() == number => {
-                let counters = self.last_training.evaluation_counters(counts);
+                let counters = counts.counters(self.last_training).write();
                 self.contribute(open, &[], &counters, session, hospital)
             }
             other => {
@@ -328,7 +318,13 @@ impl Learning {
             return Ok(Reaction::Handled);
         };
         match self.filters.change(update, session) {
-            Ok(change) => self.contribute(open, &change, &[1, 0], session, hospital),
+            Ok(change) => {
+                let counters = UpdateCounters {
+                    contributions: 1,
+                    saturated: 0,
+                };
+                self.contribute(open, &change, &counters.write(), session, hospital)
+            }
             Err(error) => {
                 self.training = Training::NotStarted;
                 let (round, result) = open.give_up(error.into(), hospital);
@@ -407,18 +403,6 @@ impl Filters {
     }
 }
 
-impl TrainingRecord {
-    /// The counters of an evaluation, in the manifest's order.
-    fn evaluation_counters(self, counts: &EvaluatedCounts) -> Vec<u64> {
-        let mut counters = vec![1];
-        counters.extend(counts.confusion.iter().flatten());
-        counters.push(fixed_point(counts.loss_sum));
-        counters.push(fixed_point(self.loss * f64::from(self.steps)));
-        counters.push(u64::from(self.steps));
-        counters
-    }
-}
-
 /// The conditioned weights of the common model.
 fn conditioned_weights(chain: &Chain) -> ConditionedWeights {
     let range = chain
@@ -445,13 +429,13 @@ fn model_for_trainer(manifest: &Manifest, chain: &Chain) -> Vec<f32> {
 
 /// Of a hospital's shuffles and dropout in a learning round: a stream of its own for each, the same whatever else happens. It does not
 /// depend on the model, so that runs that differ in the last bit of it can be compared.
-pub fn training_seed(manifest: &Manifest, hospital: HospitalId, learning_round: u32) -> [u8; 32] {
-    let parts: [&[u8]; 2] = [&learning_round.to_le_bytes(), &[hospital.get()]];
+pub fn training_seed(
+    manifest: &Manifest,
+    hospital: HospitalId,
+    learning_round: LearningRound,
+) -> [u8; 32] {
+    let parts: [&[u8]; 2] = [&learning_round.get().to_le_bytes(), &[hospital.get()]];
     *derive_key(&manifest.init_seed, "training", &parts).as_bytes()
-}
-
-fn fixed_point(value: f64) -> u64 {
-    (value.max(0.0) * 65_536.0).round() as u64
 }
 
 const NOT_AWAITED: &str = "these products answer no request that is still open";

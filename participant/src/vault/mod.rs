@@ -39,9 +39,12 @@ mod work;
 
 use std::{collections::VecDeque, sync::Arc};
 
-use crypto::{hash::Digest, sealed_sum::SumRing};
+use crypto::sealed_sum::SumRing;
 use getrandom::SysRng;
-use protocol::message::ToVault;
+use protocol::{
+    digests::{ModelHash, RoundNumber},
+    message::ToVault,
+};
 use rand_core::{CryptoRng, UnwrapErr};
 
 pub use self::{
@@ -166,7 +169,7 @@ impl<J: Journal> Vault<J> {
     /// [`VaultError`].
     pub fn handle_trained(
         &mut self,
-        model_hash: Digest,
+        model_hash: ModelHash,
         update: TrainedUpdate,
     ) -> Result<(), VaultError> {
         self.handle(Input::Trained(model_hash, update))
@@ -178,7 +181,7 @@ impl<J: Journal> Vault<J> {
     /// [`VaultError`].
     pub fn handle_evaluated(
         &mut self,
-        round: u32,
+        round: RoundNumber,
         counts: &EvaluatedCounts,
     ) -> Result<(), VaultError> {
         self.handle(Input::Evaluated(round, counts))

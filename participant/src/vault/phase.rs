@@ -17,7 +17,7 @@ pub(super) enum Phase {
     /// Nothing is known of the run.
     Unjoined,
     /// Our Join is sent; the others' are awaited.
-    Joining(Joining),
+    Joining(Box<Joining>),
     /// All Joins are known; the vaults exchange keys.
     KeyExchange(Box<ExchangingKeys>),
     /// All keys are here: rounds are opened, one sum each.

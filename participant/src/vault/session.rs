@@ -1,9 +1,11 @@
 //! A session whose keys are complete: one sealed sum after another, first that of the statistics, then updates and evaluations.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use crypto::hash::Digest;
+use std::sync::Arc;
+
 use protocol::{
     common_model::CommonModel,
+    digests::{HeaderHash, LearningRound, ModelHash, RoundNumber, Transcript},
     identity::Signed,
     manifest::Purpose,
     message::Resume,
@@ -46,21 +48,29 @@ pub(super) struct Session {
 /// Where the vault is in the session's chain of opened rounds.
 pub(super) struct Chain {
     pub(super) model: CommonModel,
-    pub(super) model_hash: Digest,
+    pub(super) model_hash: ModelHash,
     /// T of the last round that was opened; `T_0` before.
-    pub(super) transcript: Digest,
+    pub(super) transcript: Transcript,
     /// The largest number of a header that was accepted.
-    pub(super) last_round: u32,
-    /// Updates opened so far.
-    pub(super) updates: u32,
+    pub(super) last_round: RoundNumber,
+    /// That of the last update that was opened.
+    pub(super) updates: LearningRound,
 }
 
 /// What the session's rounds are for.
 pub(super) enum Stage {
     /// The statistics of the federation are not known: the only sum is that of the statistics.
-    BeforeStatistics(BeforeStatistics),
+    BeforeStatistics(Box<BeforeStatistics>),
     /// They are known: updates and evaluations.
     Learning(Box<Learning>),
+}
+
+/// What an opened sum says, by its purpose.
+pub(super) enum Contents {
+    Statistics(Statistics),
+    /// The mean of the contributors' changes of the model.
+    Update(Arc<Vec<f64>>),
+    Evaluation,
 }
 
 /// The only work of this stage is to count, which is done at once.
@@ -94,12 +104,12 @@ impl InSession {
             model_hash: model.hash(),
             model,
             transcript: first_transcript(roster, &keys.session(), &keys.joined_set()),
-            last_round: 0,
-            updates: 0,
+            last_round: RoundNumber::default(),
+            updates: LearningRound::default(),
         };
         Self {
             session: Session { run, keys, chain },
-            stage: Stage::BeforeStatistics(BeforeStatistics::default()),
+            stage: Stage::BeforeStatistics(Box::default()),
         }
     }
 
@@ -224,7 +234,7 @@ impl InSession {
     }
 
     /// Whether this is the header of the round at hand.
-    pub(super) fn is_in_round(&self, header: &Digest) -> bool {
+    pub(super) fn is_in_round(&self, header: &HeaderHash) -> bool {
         self.open_round().is_some_and(|open| open.hash == *header)
     }
 
@@ -251,7 +261,7 @@ impl BeforeStatistics {
         session: &Session,
         hospital: &mut Hospital<J>,
     ) -> StepResult {
-        let counters = own_counters(&session.run.records);
+        let counters = own_counters(&session.run.records).write();
         let (round, result) = open.contribute(&[], &counters, session, hospital);
         self.round = round;
         result
@@ -269,19 +279,21 @@ impl Stage {
     /// A sum was opened: its round is over, and `closed` is our word on it.
     pub(super) fn after_opening(
         self,
-        purpose: Purpose,
-        counters: &[u64],
+        opened: Contents,
         closed: Signed<RoundClosed>,
         run: &Run,
     ) -> Self {
-        match self {
-            Self::BeforeStatistics(_) => {
-                let statistics = Statistics::from_counters(&run.manifest, counters);
+        match (self, opened) {
+            (Self::BeforeStatistics(_), Contents::Statistics(statistics)) => {
                 Self::Learning(Box::new(Learning::new(statistics, closed, &run.manifest)))
             }
-            Self::Learning(mut learning) => {
-                learning.after_opening(purpose, closed);
+            (Self::Learning(mut learning), opened) => {
+                learning.after_opening(&opened, closed);
                 Self::Learning(learning)
+            }
+            // Their headers are accepted only once the statistics are known.
+            (before @ Self::BeforeStatistics(_), Contents::Update(_) | Contents::Evaluation) => {
+                before
             }
         }
     }
@@ -293,7 +305,7 @@ impl Session {
         RoundContext {
             roster,
             manifest: &self.run.manifest,
-            run: self.run.hash,
+            run: self.run.manifest.run(),
             session: self.keys.session(),
             joined_set: self.keys.joined_set(),
             joined: self.keys.joined().len(),
@@ -306,10 +318,10 @@ impl Session {
 
 impl Chain {
     /// The learning round that a sum of this purpose belongs to.
-    pub(super) fn learning_round(&self, purpose: Purpose) -> u32 {
+    pub(super) fn learning_round(&self, purpose: Purpose) -> LearningRound {
         match purpose {
-            Purpose::Stats => 0,
-            Purpose::Update => self.updates + 1,
+            Purpose::Stats => LearningRound::default(),
+            Purpose::Update => self.updates.next(),
             Purpose::Evaluation => self.updates,
         }
     }
@@ -317,7 +329,7 @@ impl Chain {
     /// The common model moves by the mean of an update.
     pub(super) fn apply_update(&mut self, mean: &[f64], contributors: usize) {
         self.model.apply_mean(mean, contributors);
-        self.updates += 1;
+        self.updates = self.updates.next();
         self.model_hash = self.model.hash();
     }
 }

@@ -1,7 +1,10 @@
 //! What the trainer is asked for, and what it hands back. It learns no key, no clinical feature and, when filters are used, no W.
 
-use crypto::hash::Digest;
-use protocol::manifest::{Conditioning, Manifest};
+use protocol::{
+    counters::EvaluationCounters,
+    digests::{ModelHash, RoundNumber},
+    manifest::{Conditioning, Manifest},
+};
 
 use super::conditioning::Filter;
 use crate::hospital_data::Labels;
@@ -41,9 +44,9 @@ impl TrainingPlan {
 /// One round of local training. Holds no key, no clinical feature and, when filters are used, no W.
 pub struct TrainRequest {
     /// Number of the round.
-    pub round: u32,
+    pub round: RoundNumber,
     /// The common model, to be handed back.
-    pub model_hash: Digest,
+    pub model_hash: ModelHash,
     /// The common model in the order of the layout, without W when `filters` are given.
     pub model: Vec<f32>,
     /// One filter a patient.
@@ -59,7 +62,7 @@ pub struct TrainRequest {
 /// One evaluation of the common model on the validation set.
 pub struct EvaluateRequest {
     /// Number of the round, to be handed back.
-    pub round: u32,
+    pub round: RoundNumber,
     /// As in [`TrainRequest::model`].
     pub model: Vec<f32>,
     /// As in [`TrainRequest::filters`].
@@ -88,4 +91,11 @@ pub struct EvaluatedCounts {
     pub confusion: Vec<Vec<u64>>,
     /// Sum of the samples' losses.
     pub loss_sum: f64,
+}
+
+impl EvaluatedCounts {
+    /// What this hospital puts into the evaluation's sum, with mean loss and steps of its last training.
+    pub fn counters(&self, training: (f64, u32)) -> EvaluationCounters {
+        EvaluationCounters::of_one(self.confusion.clone(), self.loss_sum, training)
+    }
 }

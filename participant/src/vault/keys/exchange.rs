@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use crypto::{hash::Digest, sealed_sum::HospitalId};
 use protocol::{
     codec::{Id, List},
+    digests::{JoinedSet, RosterHash, SessionId},
     identity::{Message, Signed, SigningKey},
     message::ToCoordinator,
     roster::Roster,
-    session::{Encapsulation, GroupKey, Join, Ready, SeenEncapsulation, SessionError, SessionId},
+    session::{Encapsulation, GroupKey, Join, Ready, SeenEncapsulation, SessionError},
 };
 use rand_core::CryptoRng;
 
@@ -305,7 +306,7 @@ impl KeyExchange {
         self.own.session
     }
 
-    pub(in crate::vault) fn joined_set(&self) -> Digest {
+    pub(in crate::vault) fn joined_set(&self) -> JoinedSet {
         self.members.joined_set
     }
 }
@@ -324,7 +325,7 @@ fn check_encapsulation(
     body: &Encapsulation,
     from: &Member,
     own: &OwnJoin,
-    roster_hash: &Digest,
+    roster_hash: &RosterHash,
 ) -> Result<(), SessionError> {
     let is_ours = body.session == own.session
         && body.to.0 == own.id

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use crypto::{
-    hash::{Digest, SecretKey32, derive_key},
+    hash::{SecretKey32, derive_key},
     sealed_sum::HospitalId,
 };
 use protocol::{
     codec::Id,
+    digests::GroupKeyId,
     identity::{Message, Signed, SigningKey},
     session::{GroupKey, SealedGroupKey, SessionError, group_key_id},
 };
@@ -24,7 +25,7 @@ const GENERATION: u32 = 1;
 pub(super) struct Group {
     pub(super) ratchet: Ratchet,
     /// H('gid' || G).
-    pub(super) gid: Digest,
+    pub(super) gid: GroupKeyId,
 }
 
 /// Whether G is known yet.
@@ -65,7 +66,7 @@ impl Group {
             session: own.session,
             origin: Id(own.id),
             generation: GENERATION,
-            first_round: KEYS_START_AT + 1,
+            first_round: KEYS_START_AT.next(),
             gid: group_key_id(&bytes),
             sealed: sealed.collect(),
         };
@@ -112,7 +113,7 @@ pub(super) fn check_frame(
     own: &OwnJoin,
     origin: HospitalId,
 ) -> Result<(), SessionError> {
-    let expected = (own.session, Id(origin), GENERATION, KEYS_START_AT + 1);
+    let expected = (own.session, Id(origin), GENERATION, KEYS_START_AT.next());
     if (body.session, body.origin, body.generation, body.first_round) != expected {
         return Err(SessionError::Disagreement {
             id: origin,

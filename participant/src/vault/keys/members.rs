@@ -1,7 +1,8 @@
 //! Who joined the session: the share holders of all its sums.
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use protocol::{
+    digests::{JoinDigest, JoinedSet, RosterHash},
     identity::{Message, Signed},
     roster::Roster,
     session::{Join, SessionError, check_join, joined_set_hash},
@@ -14,15 +15,15 @@ pub(super) struct Member {
     pub(super) id: HospitalId,
     pub(super) join: Join,
     /// H(Join).
-    pub(super) digest: Digest,
+    pub(super) digest: JoinDigest,
 }
 
 /// All vaults of the session, sorted by number, our own included.
 pub(super) struct Members {
     list: Vec<Member>,
     /// H(sorted Joins).
-    pub(super) joined_set: Digest,
-    pub(super) roster_hash: Digest,
+    pub(super) joined_set: JoinedSet,
+    pub(super) roster_hash: RosterHash,
 }
 
 impl Members {

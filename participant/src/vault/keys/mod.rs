@@ -19,10 +19,11 @@ use crypto::{
     sealed_sum::HospitalId,
 };
 use protocol::{
+    digests::{GroupKeyId, JoinedSet, RoundNumber, SessionId},
     identity::{Message, Signed},
     message::ToCoordinator,
     roster::Roster,
-    session::{Encapsulation, GroupKey, Ready, SessionError, SessionId},
+    session::{Encapsulation, GroupKey, Ready, SessionError},
 };
 
 pub(super) use self::{
@@ -37,7 +38,7 @@ use self::{
 };
 
 /// Round number at which a session's keys start: the first round is 1.
-const KEYS_START_AT: u32 = 0;
+const KEYS_START_AT: RoundNumber = RoundNumber::new(0);
 
 /// The keys of a session, complete: every pair's, the group's, and every vault has confirmed them.
 pub(super) struct SessionKeys {
@@ -66,17 +67,17 @@ impl SessionKeys {
         self.members.ids()
     }
 
-    pub(super) fn joined_set(&self) -> Digest {
+    pub(super) fn joined_set(&self) -> JoinedSet {
         self.members.joined_set
     }
 
     /// The group key's id.
-    pub(super) fn gid(&self) -> Digest {
+    pub(super) fn gid(&self) -> GroupKeyId {
         self.group.gid
     }
 
     /// Steps every key to `round`; what came before is gone.
-    pub(super) fn advance_to(&mut self, round: u32) {
+    pub(super) fn advance_to(&mut self, round: RoundNumber) {
         for pair in self.pairs.values_mut() {
             pair.ratchet.advance_to(round);
         }
@@ -94,7 +95,7 @@ impl SessionKeys {
     }
 
     /// The round that the keys are of.
-    pub(super) fn round(&self) -> u32 {
+    pub(super) fn round(&self) -> RoundNumber {
         self.group.ratchet.round()
     }
 
@@ -145,10 +146,13 @@ impl SessionKeys {
 }
 
 fn same_as_before<T: Message>(
-    known: Option<Digest>,
+    known: Option<T::Digest>,
     message: &Signed<T>,
     from: HospitalId,
-) -> Result<(), SessionError> {
+) -> Result<(), SessionError>
+where
+    T::Digest: PartialEq,
+{
     if known == Some(message.digest()) {
         Ok(())
     } else {
@@ -168,7 +172,7 @@ mod tests {
     };
     use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-    const SESSION: SessionId = [9; 16];
+    const SESSION: SessionId = SessionId::from_bytes([9; 16]);
 
     fn own_keys(federation: &TestFederation) -> Vec<OwnKeys> {
         let mut rng = ChaCha20Rng::from_seed([1; 32]);
@@ -229,7 +233,7 @@ mod tests {
     fn all_pairs_and_the_group_agree() {
         let mut vaults = set_up(|_| {}).expect("a good set-up");
         for vault in &mut vaults {
-            vault.advance_to(4);
+            vault.advance_to(RoundNumber::new(4));
         }
         for left in &vaults {
             for right in &vaults {
@@ -271,7 +275,7 @@ mod tests {
                 .expect("drawn")
                 .read_unverified()
                 .expect("ours");
-            body.gid[0] ^= 1;
+            body.gid = [9; 32].into();
             opening.group_key = Some(Signed::sign(&body, &federation.hospital_keys[0]));
         });
         assert_eq!(

@@ -7,9 +7,10 @@ use aws_lc_rs::{
 use crypto::sealed_sum::HospitalId;
 use protocol::{
     codec::Id,
+    digests::SessionId,
     identity::{Signed, SigningKey},
     roster::Roster,
-    session::{Join, KEM_KEY_BYTES, SessionId},
+    session::{Join, KEM_KEY_BYTES},
 };
 use rand_core::CryptoRng;
 

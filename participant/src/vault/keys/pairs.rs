@@ -7,10 +7,13 @@ use aws_lc_rs::{
     kem::{self, ML_KEM_768},
 };
 use crypto::{
-    hash::{Digest, derive_key, labelled_hash},
+    hash::{derive_key, labelled_hash},
     sealed_sum::HospitalId,
 };
-use protocol::session::{Encapsulation, Join, KEM_CIPHERTEXT_BYTES, SessionError};
+use protocol::{
+    digests::EncapsulationDigest,
+    session::{Encapsulation, Join, KEM_CIPHERTEXT_BYTES, SessionError},
+};
 use zeroize::Zeroizing;
 
 use super::{
@@ -24,7 +27,7 @@ use super::{
 pub(super) struct Pair {
     pub(super) ratchet: Ratchet,
     /// H of the Encapsulation between the two.
-    pub(super) encapsulation: Digest,
+    pub(super) encapsulation: EncapsulationDigest,
 }
 
 /// The keys with all other vaults, as far as they are known.
@@ -126,10 +129,10 @@ pub(super) fn pair_key(
         &[
             &[smaller.get()],
             &[larger.get()],
-            &members.get(smaller)?.digest,
-            &members.get(larger)?.digest,
+            members.get(smaller)?.digest.as_bytes(),
+            members.get(larger)?.digest.as_bytes(),
             &labelled_hash("kem-ciphertext", &[ciphertext]),
-            &members.roster_hash,
+            members.roster_hash.as_bytes(),
         ],
     );
     Ok(Ratchet::new(key, KEYS_START_AT))

@@ -97,7 +97,7 @@ impl OpenRound {
     pub(super) fn keep_share(&mut self, from: HospitalId, held: HeldShare) {
         self.answers
             .entry(from)
-            .or_insert_with(|| held.share.answer(&held.digest));
+            .or_insert_with(|| held.share.answer(held.digest.as_bytes()));
         self.shares.insert(from, held);
     }
 

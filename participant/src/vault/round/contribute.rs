@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use crypto::{
-    hash::{Digest, SecretKey32, derive_key, hmac},
+    hash::{SecretKey32, derive_key, hmac},
     sealed_sum::{
         self, HospitalId, PackedMessage, Seed, Share, SumError, SumShape, TagKey, Weight, pack,
     },
 };
 use protocol::{
     codec::{self, Bytes, Id, List},
+    counters::UpdateCounters,
+    digests::{ChunksRoot, ClipCommit, ContributionDigest, HeaderHash},
     manifest::Purpose,
     round::{
         RoundError,
@@ -35,8 +37,8 @@ const ATTEMPT: u8 = 0;
 /// A contribution that is made, before it is kept.
 struct Sealed {
     contribution: Contribution,
-    digest: Digest,
-    commit: Digest,
+    digest: ContributionDigest,
+    commit: ClipCommit,
     own_share: Share,
 }
 
@@ -116,10 +118,10 @@ impl OpenRound {
         let (id, joined) = (hospital.id(), session.keys.joined());
         let sum = sealed_sum::Round {
             ring: &hospital.ring,
-            header_hash: &self.hash,
+            header_hash: self.hash.as_bytes(),
             shape,
             threshold: hospital.roster().threshold(),
-            tag_key: &TagKey::derive(session.keys.group_key(), &self.hash),
+            tag_key: &TagKey::derive(session.keys.group_key(), self.hash.as_bytes()),
         };
         let sealed =
             sealed_sum::seal(&sum, &joined, id, ATTEMPT, &seed, &message).map_err(not_summable)?;
@@ -153,7 +155,7 @@ impl OpenRound {
     fn boxes(
         &self,
         shares: Vec<(HospitalId, Share)>,
-        chunks_root: &Digest,
+        chunks_root: &ChunksRoot,
         session: &Session,
         own_id: HospitalId,
     ) -> Result<(Vec<ShareBox>, Share), RoundError> {
@@ -180,7 +182,7 @@ impl OpenRound {
 
     /// "commit = HMAC(G, `model_hash` || round || c vector); c as f64 words; empty for `stats` and `evaluation`": shows that all used
     /// one clip vector without showing it.
-    pub(super) fn expected_commit(&self, session: &Session) -> Digest {
+    pub(super) fn expected_commit(&self, session: &Session) -> ClipCommit {
         match self.header.purpose {
             Purpose::Update => {
                 let (keys, chain) = (&session.keys, &session.chain);
@@ -190,10 +192,11 @@ impl OpenRound {
                     .iter()
                     .flat_map(|clip| clip.to_le_bytes())
                     .collect();
-                let round = keys.round().to_le_bytes();
-                hmac(keys.group_key(), &[&chain.model_hash, &round, &clips])
+                let round = keys.round().get().to_le_bytes();
+                let parts: [&[u8]; 3] = [chain.model_hash.as_bytes(), &round, &clips];
+                hmac(keys.group_key(), &parts).into()
             }
-            Purpose::Stats | Purpose::Evaluation => [0; 32],
+            Purpose::Stats | Purpose::Evaluation => ClipCommit::NONE,
         }
     }
 }
@@ -222,7 +225,11 @@ fn quantised(
     let (mut message, saturation) = packed(counters)?;
     if saturation.values > 0 {
         // The number of saturated values is itself a counter of the sum.
-        (message, _) = packed(&[1, saturation.values])?;
+        let counters = UpdateCounters {
+            contributions: 1,
+            saturated: saturation.values,
+        };
+        (message, _) = packed(&counters.write())?;
     }
     Ok((message, saturation.values))
 }
@@ -236,13 +243,19 @@ pub(in crate::vault) fn box_key(
     pair: &SecretKey32,
     from: HospitalId,
     to: HospitalId,
-    header: &Digest,
+    header: &HeaderHash,
     attempt: u8,
-    chunks_root: &Digest,
+    chunks_root: &ChunksRoot,
 ) -> SecretKey32 {
     derive_key(
         pair.as_bytes(),
         "box",
-        &[&[from.get()], &[to.get()], header, &[attempt], chunks_root],
+        &[
+            &[from.get()],
+            &[to.get()],
+            header.as_bytes(),
+            &[attempt],
+            chunks_root.as_bytes(),
+        ],
     )
 }

@@ -46,7 +46,11 @@ impl Session {
     }
 
     fn check_number(&self, header: &RoundOpen) -> Result<(), RoundError> {
-        if header.round > self.chain.last_round.saturating_add(MAX_ROUNDS_AT_ONCE) {
+        let skipped = header
+            .round
+            .get()
+            .saturating_sub(self.chain.last_round.get());
+        if skipped > MAX_ROUNDS_AT_ONCE {
             return Err(RoundError::HeaderMismatch { field: "round" });
         }
         Ok(())
@@ -62,7 +66,7 @@ impl Session {
         let is_due = match purpose {
             Purpose::Stats => !statistics_are_known,
             Purpose::Update => {
-                statistics_are_known && self.chain.updates < self.run.manifest.rounds
+                statistics_are_known && self.chain.updates.get() < self.run.manifest.rounds
             }
             Purpose::Evaluation => statistics_are_known,
         };

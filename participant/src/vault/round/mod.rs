@@ -16,11 +16,9 @@ mod unlock;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crypto::{
-    hash::Digest,
-    sealed_sum::{DealerAnswer, HospitalId, Share},
-};
+use crypto::sealed_sum::{DealerAnswer, HospitalId, Share};
 use protocol::{
+    digests::{ClipCommit, ContributionDigest, HeaderHash, LearningRound, RoundNumber},
     identity::Signed,
     message::ToCoordinator,
     round::{header::RoundOpen, unlock::UnlockShare},
@@ -37,8 +35,10 @@ use super::{
 };
 
 /// The phases of a round. `W` is the work that the stage of the session asks for; each phase owns its data, and going on consumes it.
+#[derive(Default)]
 pub(super) enum Round<W> {
     /// No round is open.
+    #[default]
     Idle,
     /// Our contribution is not made yet.
     Working(OpenRound, W),
@@ -112,8 +112,8 @@ pub(super) enum WhyNot {
 pub(super) struct OpenRound {
     pub(super) header: RoundOpen,
     /// hh.
-    pub(super) hash: Digest,
-    pub(super) learning_round: u32,
+    pub(super) hash: HeaderHash,
+    pub(super) learning_round: LearningRound,
     /// The shares for this vault, by contributor. Our own is among them once we have contributed.
     pub(super) shares: BTreeMap<HospitalId, HeldShare>,
     /// Of the dealer check, for every share that was ever held in this round: the first one of a contributor stays, and is repeated.
@@ -131,22 +131,16 @@ pub(super) struct AnsweredRound {
 /// What we upload.
 pub(super) struct OwnContribution {
     /// `D_i`.
-    pub(super) digest: Digest,
+    pub(super) digest: ContributionDigest,
     pub(super) blob: Arc<[u8]>,
 }
 
 /// A contributor's share for this vault.
 pub(super) struct HeldShare {
     /// `D_i` of the contribution it belongs to.
-    pub(super) digest: Digest,
-    commit: Digest,
+    pub(super) digest: ContributionDigest,
+    commit: ClipCommit,
     pub(super) share: Share,
-}
-
-impl<W> Default for Round<W> {
-    fn default() -> Self {
-        Self::Idle
-    }
 }
 
 impl<W> Round<W> {
@@ -260,7 +254,7 @@ impl<W> Round<W> {
 }
 
 impl OpenRound {
-    fn new(header: RoundOpen, hash: Digest, learning_round: u32) -> Self {
+    fn new(header: RoundOpen, hash: HeaderHash, learning_round: LearningRound) -> Self {
         Self {
             header,
             hash,
@@ -270,7 +264,7 @@ impl OpenRound {
         }
     }
 
-    pub(super) fn number(&self) -> u32 {
+    pub(super) fn number(&self) -> RoundNumber {
         self.header.round
     }
 

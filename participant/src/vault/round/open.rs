@@ -3,13 +3,15 @@
 use std::{collections::BTreeSet, sync::Arc};
 
 use crypto::{
-    hash::{Digest, SecretKey32, derive_key, hmac},
+    hash::{SecretKey32, derive_key, hmac},
     sealed_sum::{
         self, HospitalId, OpenError, OpenFault, OpenedSum, SumShape, TagKey, UnlockVector,
     },
 };
 use protocol::{
     codec::{self, Id},
+    counters::StatsCounters,
+    digests::{ContributorsHash, HeaderHash},
     identity::{Signed, SignedError},
     manifest::Purpose,
     message::ToCoordinator,
@@ -32,7 +34,8 @@ use crate::{
         error::StepError,
         hospital::Hospital,
         phase::{Reaction, StepResult},
-        session::{BeforeStatistics, InSession, Session, Stage, with_round},
+        session::{Contents, InSession, Session, Stage, with_round},
+        statistics::Statistics,
     },
 };
 
@@ -40,10 +43,10 @@ use crate::{
 struct CheckedOutcome {
     header: RoundOpen,
     /// hh.
-    header_hash: Digest,
+    header_hash: HeaderHash,
     members: BTreeSet<HospitalId>,
     /// uh.
-    contributors: Digest,
+    contributors: ContributorsHash,
     shares: Vec<Signed<UnlockShare>>,
     sum: Vec<u8>,
 }
@@ -122,11 +125,15 @@ impl InSession {
         let header = &outcome.header;
         let clips = self.session.chain.model.clips().to_vec();
         let learning_round = self.session.chain.learning_round(header.purpose);
-        let mean = outcome.mean(&opened, shape, &self.session)?;
-        if header.purpose == Purpose::Update {
-            let contributors = outcome.members.len();
-            self.session.chain.apply_update(&mean, contributors);
-        }
+        let contents = outcome.contents(&opened, shape, &self.session)?;
+        let mean = match &contents {
+            Contents::Update(mean) => {
+                let contributors = outcome.members.len();
+                self.session.chain.apply_update(mean, contributors);
+                mean.clone()
+            }
+            Contents::Statistics(_) | Contents::Evaluation => Arc::default(),
+        };
         let sum_root = chunks_root(&outcome.sum);
         self.session.chain.transcript = next_transcript(
             &header.transcript,
@@ -139,17 +146,9 @@ impl InSession {
 
         // "and erases seed, shares, blob and the round's keys."
         hospital.journal.settle(&header.key(), &outcome.members)?;
-        self.session.keys.advance_to(header.round.saturating_add(1));
-        let before = std::mem::replace(
-            &mut self.stage,
-            Stage::BeforeStatistics(BeforeStatistics::default()),
-        );
-        self.stage = before.after_opening(
-            header.purpose,
-            &opened.counters,
-            closed.clone(),
-            &self.session.run,
-        );
+        self.session.keys.advance_to(header.round.next());
+        let before = std::mem::replace(&mut self.stage, Stage::BeforeStatistics(Box::default()));
+        self.stage = before.after_opening(contents, closed.clone(), &self.session.run);
 
         hospital.send(ToCoordinator::RoundClosed(closed));
         let chain = &self.session.chain;
@@ -159,7 +158,7 @@ impl InSession {
             learning_round,
             contributors: outcome.members.iter().copied().collect(),
             sum: Arc::new(opened),
-            mean: Arc::new(mean),
+            mean,
             clips,
             model: chain.model.clone(),
             model_hash: chain.model_hash,
@@ -226,10 +225,10 @@ impl CheckedOutcome {
     ) -> Result<OpenedSum, OpenError> {
         let sum = sealed_sum::Round {
             ring: &hospital.ring,
-            header_hash: &self.header_hash,
+            header_hash: self.header_hash.as_bytes(),
             shape,
             threshold: hospital.roster().threshold(),
-            tag_key: &TagKey::derive(session.keys.group_key(), &self.header_hash),
+            tag_key: &TagKey::derive(session.keys.group_key(), self.header_hash.as_bytes()),
         };
         sealed_sum::open(&sum, self.members.len(), &self.sum, shares)
     }
@@ -283,15 +282,21 @@ impl CheckedOutcome {
         reason.into()
     }
 
-    /// "Mean = `step_l` * (sum u - |U|*2^(B-1)) * omega_max / (sum of omega over U)" (PROTOCOL.md 3.4); empty without real values.
-    fn mean(
+    /// What the sum says. "Mean = `step_l` * (sum u - |U|*2^(B-1)) * omega_max / (sum of omega over U)" (PROTOCOL.md 3.4).
+    fn contents(
         &self,
         opened: &OpenedSum,
         shape: &SumShape,
         session: &Session,
-    ) -> Result<Vec<f64>, RoundError> {
+    ) -> Result<Contents, RoundError> {
         match self.header.purpose {
-            Purpose::Stats | Purpose::Evaluation => Ok(Vec::new()),
+            Purpose::Stats => {
+                let task = session.run.manifest.task;
+                let sums = StatsCounters::read(task, &opened.counters)
+                    .map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
+                Ok(Contents::Statistics(Statistics::from(&sums)))
+            }
+            Purpose::Evaluation => Ok(Contents::Evaluation),
             Purpose::Update => {
                 let weights = self
                     .members
@@ -301,6 +306,7 @@ impl CheckedOutcome {
                 let clipped = session.chain.model.clipped_tensors();
                 opened
                     .mean(shape, &clipped, self.header.largest_weight, weight_sum)
+                    .map(|mean| Contents::Update(Arc::new(mean)))
                     .map_err(|error| RoundError::DoesNotOpen(error.to_string()))
             }
         }
@@ -325,7 +331,7 @@ impl CheckedOutcome {
             contributors: self.contributors,
             transcript: session.chain.transcript,
             model_hash: session.chain.model_hash,
-            result_commit: hmac(&result_key, &[&counters]),
+            result_commit: hmac(&result_key, &[&counters]).into(),
         })
     }
 }

@@ -3,11 +3,12 @@
 use std::collections::BTreeSet;
 
 use crypto::{
-    hash::{Digest, SecretKey32, constant_time_eq, derive_key},
+    hash::{SecretKey32, constant_time_eq, derive_key},
     sealed_sum::{HospitalId, add_shares},
 };
 use protocol::{
     codec::{self, Bytes, Id},
+    digests::{ContributionDigest, ContributorsHash, HeaderHash, Transcript},
     identity::{Signed, SignedError},
     manifest::Purpose,
     message::ToCoordinator,
@@ -106,7 +107,7 @@ impl OpenRound {
                 .get(&id)
                 .filter(|held| held.digest == contributor.digest)
                 .ok_or(RoundError::MissingBox { id })?;
-            if !constant_time_eq(&held.commit, &expected_commit) {
+            if !constant_time_eq(held.commit.as_bytes(), expected_commit.as_bytes()) {
                 return Err(RoundError::OtherCommit { id });
             }
         }
@@ -187,7 +188,7 @@ impl OpenRound {
 
 fn check_own_entry(
     request: &UnlockRequest,
-    own: Option<Digest>,
+    own: Option<ContributionDigest>,
     id: HospitalId,
 ) -> Result<OwnEntry, RoundError> {
     let mut entries = request.contributors.iter();
@@ -203,14 +204,19 @@ fn check_own_entry(
 /// `HKDF(G, 'unlock' || T_{r-1} || hh || uh || j)`.
 pub(in crate::vault) fn unlock_key(
     group: &SecretKey32,
-    transcript: &Digest,
-    header: &Digest,
-    contributors: &Digest,
+    transcript: &Transcript,
+    header: &HeaderHash,
+    contributors: &ContributorsHash,
     id: HospitalId,
 ) -> SecretKey32 {
     derive_key(
         group.as_bytes(),
         "unlock",
-        &[transcript, header, contributors, &[id.get()]],
+        &[
+            transcript.as_bytes(),
+            header.as_bytes(),
+            contributors.as_bytes(),
+            &[id.get()],
+        ],
     )
 }

@@ -105,7 +105,8 @@ fn deal_wrongly(
         off_by_one(&mut share);
         held.share = Share::from_bytes(&share).expect("of the field");
     }
-    open.answers.insert(own_id, held.share.answer(&name));
+    open.answers
+        .insert(own_id, held.share.answer(name.as_bytes()));
     vault
         .hospital
         .outputs

@@ -12,12 +12,10 @@ use std::{
 };
 
 use coordinator::machine::{Coordinator, Event, Output, Timestamp};
-use crypto::{
-    hash::Digest,
-    sealed_sum::{HospitalId, SumRing},
-};
+use crypto::sealed_sum::{HospitalId, SumRing};
 use protocol::{
     codec::{self, Bytes},
+    digests::{LearningRound, ModelHash, OutcomeName},
     identity::{Signed, SigningKey},
     manifest::{Conditioning, Manifest, Purpose},
     message::{ToCoordinator, ToVault},
@@ -43,7 +41,7 @@ struct Run<'a> {
     vaults: BTreeMap<HospitalId, Vault<MemoryJournal>>,
     connected: BTreeMap<HospitalId, bool>,
     inboxes: VecDeque<(HospitalId, ToVault)>,
-    published: BTreeMap<Digest, Arc<[u8]>>,
+    published: BTreeMap<OutcomeName, Arc<[u8]>>,
     interference: Interference<'a>,
     lie: Lie<'a>,
     spoil_outcome: Box<dyn Fn(&mut Outcome) + 'a>,
@@ -52,7 +50,7 @@ struct Run<'a> {
     /// The connection loses this hospital's next `RoundClosed`.
     lose_next_close_of: Option<HospitalId>,
     /// Vanish when asked to upload to this learning round.
-    drop_before_upload: Vec<(HospitalId, u32)>,
+    drop_before_upload: Vec<(HospitalId, LearningRound)>,
     now: Timestamp,
     events: Vec<Event>,
     opened: BTreeMap<HospitalId, Vec<OpenedRound>>,
@@ -365,7 +363,7 @@ impl<'a> Run<'a> {
             .collect()
     }
 
-    fn completed(&self) -> Option<Digest> {
+    fn completed(&self) -> Option<ModelHash> {
         self.events.iter().find_map(|event| match event {
             Event::Complete {
                 model_hash,
