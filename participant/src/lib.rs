@@ -7,7 +7,7 @@
 //! | [`hospital_data`] | the patients, parted into the vault's and the trainer's half |
 //! | [`trainer`], [`compute`] | local training, and turns at the processor |
 //! | [`shell`], [`interruption`] | the connection and the threads around the vault |
-//! | [`evaluation`], [`model_file`] | what the hospital learns of the common model, and the model on disk |
+//! | [`model_file`] | the model on disk |
 //! | [`settings`] | `participant.toml`, environment and flags as typed values, and the files they name |
 //! | [`state_folder`] | what must survive a restart, for one participant at a time |
 //!
