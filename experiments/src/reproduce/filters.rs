@@ -10,8 +10,8 @@ use std::{error::Error, time::Instant};
 use crypto::ckks::{self, Ciphertext, Context, Evaluator, Profile, RelinearisationKey, SecretKey};
 use model::train::{Filter, FilterSource};
 use participant::vault::conditioning::{
-    ConditionedWeights, LARGEST_ERROR, LARGEST_FEATURE, MOST_RELEASES, PATIENTS_PER_BLOCK,
-    local_product, release, weight_gradient,
+    ConditionedWeights, MAX_ERROR, MAX_FEATURE, MAX_RELEASES, PATIENTS_PER_BLOCK, local_product,
+    release, weight_gradient,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -131,7 +131,7 @@ impl Encrypted {
         let errors = of_patients.chain(unused.iter().copied()).map(f64::abs);
         let mut largest = 0.0;
         for error in errors {
-            if error.is_nan() || error >= LARGEST_ERROR {
+            if error.is_nan() || error >= MAX_ERROR {
                 return Err("a decrypted product is not W * f".into());
             }
             largest = f64::max(largest, error);
@@ -157,7 +157,7 @@ impl FilterSource for Encrypted {
             )
             .into());
         }
-        if self.keys.releases + self.keys.blocks.len() > MOST_RELEASES {
+        if self.keys.releases + self.keys.blocks.len() > MAX_RELEASES {
             self.keys = Keys::new(&self.context, &self.features, &mut self.rng);
         }
         let tiled = weights.repeat(PATIENTS_PER_BLOCK);
@@ -227,7 +227,7 @@ fn encrypt(
 
 fn bounded(mut features: Features) -> Features {
     for value in features.as_flattened_mut() {
-        *value = value.clamp(-LARGEST_FEATURE, LARGEST_FEATURE);
+        *value = value.clamp(-MAX_FEATURE, MAX_FEATURE);
     }
     features
 }
@@ -285,7 +285,7 @@ mod tests {
         filters(&mut one);
         filters(&mut other);
         assert_eq!(one.account().max_abs_error, other.account().max_abs_error);
-        one.keys.releases = MOST_RELEASES - 1;
+        one.keys.releases = MAX_RELEASES - 1;
         let before = one.keys.secret.id();
         filters(&mut one);
         assert_eq!(one.keys.secret.id(), before);

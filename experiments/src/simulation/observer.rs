@@ -127,6 +127,11 @@ impl Observer {
                 VaultEvent::Refused { reason } => {
                     tracing::info!(hospital = %id, reason, "refused a message of the coordinator")
                 }
+                VaultEvent::Ignored {
+                    input,
+                    phase,
+                    reason,
+                } => tracing::debug!(hospital = %id, reason, "{input} is ignored {phase}"),
             },
         }
     }

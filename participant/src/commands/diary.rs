@@ -99,6 +99,11 @@ impl Diary {
             VaultEvent::Refused { reason } => {
                 tracing::warn!(reason, "refused a message of the coordinator")
             }
+            VaultEvent::Ignored {
+                input,
+                phase,
+                reason,
+            } => tracing::debug!(reason, "{input} is ignored {phase}"),
         }
     }
 

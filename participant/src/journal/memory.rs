@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crypto::sealed_sum::{HospitalId, Seed};
 use protocol::{
     digests::{HeaderHash, RunId},
+    manifest::Purpose,
     round::header::SumKey,
 };
 
@@ -40,14 +41,21 @@ impl Journal for MemoryJournal {
         Ok(self.answers.get(key).cloned())
     }
 
-    fn record_answer(&mut self, key: &SumKey, answer: &RecordedAnswer) -> Result<(), JournalError> {
-        match self.answers.insert(*key, answer.clone()) {
-            None => Ok(()),
-            Some(_) => Err(JournalError {
+    fn record_answer(
+        &mut self,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
+        answer: &RecordedAnswer,
+    ) -> Result<(), JournalError> {
+        if self.answers.contains_key(key) {
+            return Err(JournalError {
                 place: "in memory".into(),
                 reason: "a second answer for one sum".into(),
-            }),
+            });
         }
+        self.answers.insert(*key, answer.clone());
+        self.keep_evaluation(key, members);
+        Ok(())
     }
 
     fn is_spent(&self, key: &SumKey) -> Result<bool, JournalError> {
@@ -58,22 +66,32 @@ impl Journal for MemoryJournal {
         Ok(self.evaluations.get(run).cloned().unwrap_or_default())
     }
 
-    fn record_evaluation(
+    fn record_failed_opening(
         &mut self,
-        run: &RunId,
-        contributors: &BTreeSet<HospitalId>,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
     ) -> Result<(), JournalError> {
-        let known = self.evaluations.entry(*run).or_default();
-        if !known.contains(contributors) {
-            known.push(contributors.clone());
-        }
+        self.keep_evaluation(key, members);
         Ok(())
     }
 
-    fn settle(&mut self, key: &SumKey) -> Result<(), JournalError> {
+    fn settle(&mut self, key: &SumKey, members: &BTreeSet<HospitalId>) -> Result<(), JournalError> {
+        self.keep_evaluation(key, members);
         self.spent.insert(*key);
         self.seeds.clear();
         self.blobs.clear();
         Ok(())
+    }
+}
+
+impl MemoryJournal {
+    fn keep_evaluation(&mut self, key: &SumKey, members: &BTreeSet<HospitalId>) {
+        if key.purpose != Purpose::Evaluation {
+            return;
+        }
+        let known = self.evaluations.entry(key.run).or_default();
+        if !known.contains(members) {
+            known.push(members.clone());
+        }
     }
 }

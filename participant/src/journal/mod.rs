@@ -49,11 +49,17 @@ pub trait Journal: Send {
     /// As above.
     fn answer(&self, key: &SumKey) -> Result<Option<RecordedAnswer>, JournalError>;
 
-    /// Keeps an answer before it leaves.
+    /// Keeps an answer for the contributors `members` before it leaves; if the sum is an evaluation, also that it was over them. Both
+    /// or nothing.
     ///
     /// # Errors
     /// As above; also when an answer for this key is there already: there is never a second.
-    fn record_answer(&mut self, key: &SumKey, answer: &RecordedAnswer) -> Result<(), JournalError>;
+    fn record_answer(
+        &mut self,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
+        answer: &RecordedAnswer,
+    ) -> Result<(), JournalError>;
 
     /// Whether a sum of this key was opened: it is spent for good.
     ///
@@ -67,21 +73,22 @@ pub trait Journal: Send {
     /// As above.
     fn evaluations(&self, run: &RunId) -> Result<Vec<BTreeSet<HospitalId>>, JournalError>;
 
-    /// Keeps such a set; one that is there already stays once.
+    /// A sum over these contributors did not open. If it is an evaluation, it counts as one over them.
     ///
     /// # Errors
     /// As above.
-    fn record_evaluation(
+    fn record_failed_opening(
         &mut self,
-        run: &RunId,
-        contributors: &BTreeSet<HospitalId>,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
     ) -> Result<(), JournalError>;
 
-    /// A sum was opened: spends its key and erases all seeds and blobs up to now.
+    /// A sum over these contributors was opened: spends its key, keeps the set if it is an evaluation, and erases all seeds and blobs
+    /// up to now. All or nothing.
     ///
     /// # Errors
     /// As above.
-    fn settle(&mut self, key: &SumKey) -> Result<(), JournalError>;
+    fn settle(&mut self, key: &SumKey, members: &BTreeSet<HospitalId>) -> Result<(), JournalError>;
 }
 
 /// The journal cannot be read or written.

@@ -12,9 +12,10 @@ use crypto::{
 };
 use protocol::{
     digests::{ContributorsHash, HeaderHash, RunId},
+    manifest::Purpose,
     round::header::SumKey,
 };
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use zeroize::Zeroizing;
 
 use super::{Journal, JournalError, RecordedAnswer};
@@ -55,6 +56,18 @@ impl SqliteJournal {
 
     fn ask<T>(&self, result: rusqlite::Result<T>) -> Result<T, JournalError> {
         result.map_err(|error| self.error(error.to_string()))
+    }
+
+    /// Everything that `write` does, synced, or nothing of it.
+    fn in_transaction(
+        &mut self,
+        write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), JournalError> {
+        let written = self.connection.transaction().and_then(|transaction| {
+            write(&transaction)?;
+            transaction.commit()
+        });
+        self.ask(written)
     }
 
     fn error(&self, reason: String) -> JournalError {
@@ -118,19 +131,28 @@ impl Journal for SqliteJournal {
         self.ask(found)
     }
 
-    fn record_answer(&mut self, key: &SumKey, answer: &RecordedAnswer) -> Result<(), JournalError> {
-        // The primary key refuses a second answer.
-        self.run(self.connection.execute(
-            "INSERT INTO answers VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![
-                key.run.as_bytes(),
-                key.purpose.name(),
-                key.model_hash.as_bytes(),
-                answer.header.as_bytes(),
-                answer.contributors.as_bytes(),
-                answer.share
-            ],
-        ))
+    fn record_answer(
+        &mut self,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
+        answer: &RecordedAnswer,
+    ) -> Result<(), JournalError> {
+        self.in_transaction(|transaction| {
+            keep_evaluation(transaction, key, members)?;
+            // The primary key refuses a second answer.
+            transaction.execute(
+                "INSERT INTO answers VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![
+                    key.run.as_bytes(),
+                    key.purpose.name(),
+                    key.model_hash.as_bytes(),
+                    answer.header.as_bytes(),
+                    answer.contributors.as_bytes(),
+                    answer.share
+                ],
+            )?;
+            Ok(())
+        })
     }
 
     fn is_spent(&self, key: &SumKey) -> Result<bool, JournalError> {
@@ -158,21 +180,17 @@ impl Journal for SqliteJournal {
         .collect()
     }
 
-    fn record_evaluation(
+    fn record_failed_opening(
         &mut self,
-        run: &RunId,
-        contributors: &BTreeSet<HospitalId>,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
     ) -> Result<(), JournalError> {
-        let members: Vec<u8> = contributors.iter().map(|id| id.get()).collect();
-        self.run(self.connection.execute(
-            "INSERT OR IGNORE INTO evaluations VALUES (?1, ?2)",
-            params![run.as_bytes(), members],
-        ))
+        self.in_transaction(|transaction| keep_evaluation(transaction, key, members))
     }
 
-    fn settle(&mut self, key: &SumKey) -> Result<(), JournalError> {
-        let settled = (|| {
-            let transaction = self.connection.transaction()?;
+    fn settle(&mut self, key: &SumKey, members: &BTreeSet<HospitalId>) -> Result<(), JournalError> {
+        self.in_transaction(|transaction| {
+            keep_evaluation(transaction, key, members)?;
             transaction.execute(
                 "INSERT OR IGNORE INTO spent VALUES (?1, ?2, ?3)",
                 params![
@@ -183,10 +201,25 @@ impl Journal for SqliteJournal {
             )?;
             transaction.execute("DELETE FROM seeds", [])?;
             transaction.execute("DELETE FROM blobs", [])?;
-            transaction.commit()
-        })();
-        self.ask(settled)
+            Ok(())
+        })
     }
+}
+
+/// That this vault knows of an evaluation over these contributors; once.
+fn keep_evaluation(
+    transaction: &Transaction<'_>,
+    key: &SumKey,
+    members: &BTreeSet<HospitalId>,
+) -> rusqlite::Result<()> {
+    if key.purpose == Purpose::Evaluation {
+        let members: Vec<u8> = members.iter().map(|id| id.get()).collect();
+        transaction.execute(
+            "INSERT OR IGNORE INTO evaluations VALUES (?1, ?2)",
+            params![key.run.as_bytes(), members],
+        )?;
+    }
+    Ok(())
 }
 
 /// `secure_delete` overwrites seeds and blobs of settled rounds; in rollback mode no second file keeps a copy.
@@ -206,8 +239,6 @@ CREATE TABLE IF NOT EXISTS evaluations (run BLOB NOT NULL, contributors BLOB NOT
 
 #[cfg(test)]
 mod tests {
-    use protocol::manifest::Purpose;
-
     use super::*;
 
     fn key(model: u8) -> SumKey {
@@ -215,6 +246,13 @@ mod tests {
             run: [1; 32].into(),
             purpose: Purpose::Update,
             model_hash: [model; 32].into(),
+        }
+    }
+
+    fn evaluation() -> SumKey {
+        SumKey {
+            purpose: Purpose::Evaluation,
+            ..key(1)
         }
     }
 
@@ -241,13 +279,18 @@ mod tests {
             journal
                 .record_blob(&[9; 32].into(), &[0x5c; 40_000])
                 .expect("kept");
-            journal.record_answer(&key(1), &answer()).expect("kept");
             journal
-                .record_evaluation(&[1; 32].into(), &members)
+                .record_answer(&key(1), &members, &answer())
                 .expect("kept");
             journal
-                .record_evaluation(&[1; 32].into(), &members)
+                .record_answer(&evaluation(), &members, &answer())
+                .expect("kept");
+            journal
+                .record_failed_opening(&evaluation(), &members)
                 .expect("kept once");
+            journal
+                .record_failed_opening(&key(1), &members)
+                .expect("only evaluations are kept");
         }
         let bytes = std::fs::read(&path).expect("readable");
         assert!(
@@ -259,10 +302,10 @@ mod tests {
         assert!(journal.answer(&key(2)).expect("readable").is_none());
         assert_eq!(
             journal.evaluations(&[1; 32].into()).expect("readable"),
-            [members]
+            std::slice::from_ref(&members)
         );
         assert!(!journal.is_spent(&key(1)).expect("readable"));
-        journal.settle(&key(1)).expect("settled");
+        journal.settle(&key(1), &members).expect("settled");
         assert!(journal.is_spent(&key(1)).expect("readable"));
         drop(journal);
         let bytes = std::fs::read(&path).expect("readable");
@@ -278,8 +321,21 @@ mod tests {
         let mut journal =
             SqliteJournal::open(&folder.path().join("j"), &SecretKey32::from_bytes([7; 32]))
                 .expect("opens");
-        journal.record_answer(&key(1), &answer()).expect("kept");
-        assert!(journal.record_answer(&key(1), &answer()).is_err());
+        let members: BTreeSet<_> = [1, 5].into_iter().filter_map(HospitalId::new).collect();
+        journal
+            .record_answer(&evaluation(), &members, &answer())
+            .expect("kept");
+        let others: BTreeSet<_> = HospitalId::new(2).into_iter().collect();
+        assert!(
+            journal
+                .record_answer(&evaluation(), &others, &answer())
+                .is_err()
+        );
+        assert_eq!(
+            journal.evaluations(&[1; 32].into()).expect("readable"),
+            [members],
+            "all of an answer is kept, or nothing"
+        );
     }
 
     #[test]

@@ -8,11 +8,12 @@ use protocol::{
     digests::{ContributionDigest, LearningRound, ModelHash, OutcomeName, RoundNumber, Transcript},
     manifest::Purpose,
     message::ToCoordinator,
+    training_job::{EvaluateRequest, TrainRequest},
 };
 
+use super::PhaseName;
 #[cfg(doc)]
 use super::Vault;
-use protocol::training_job::{EvaluateRequest, TrainRequest};
 
 /// What the shell around the vault has to do.
 pub enum VaultOutput {
@@ -93,6 +94,15 @@ pub enum VaultEvent {
     Refused {
         /// Why.
         reason: String,
+    },
+    /// An input that there is nothing to do for, such as a message that is repeated on a new connection.
+    Ignored {
+        /// Which input.
+        input: &'static str,
+        /// In which phase.
+        phase: PhaseName,
+        /// Why.
+        reason: &'static str,
     },
 }
 

@@ -12,19 +12,25 @@ use protocol::{
 
 use super::*;
 use crate::vault::{
-    Stage, aead,
-    round::{VaultRound, box_key, unlock_key},
+    aead,
+    phase::Phase,
+    round::{OpenRound, box_key, unlock_key},
+    session::{InSession, Stage},
 };
 
 fn ids(numbers: &[u8]) -> Vec<HospitalId> {
     numbers.iter().copied().map(id).collect()
 }
 
-fn round(vault: &Vault<MemoryJournal>) -> &VaultRound {
-    match &vault.stage {
-        Stage::Keyed { member, .. } => member.round.as_ref().expect("in a round"),
+fn in_session(vault: &Vault<MemoryJournal>) -> &InSession {
+    match &vault.phase {
+        Phase::InSession(session) => session,
         _ => panic!("no session yet"),
     }
+}
+
+fn round(vault: &Vault<MemoryJournal>) -> &OpenRound {
+    in_session(vault).open_round().expect("in a round")
 }
 
 fn is_update(vault: &Vault<MemoryJournal>) -> bool {
@@ -42,10 +48,8 @@ fn off_by_one(number: &mut [u8]) {
 fn with_wrong_shares(vault: &Vault<MemoryJournal>, blob: &[u8], victims: &[u8]) -> Contribution {
     let mut contribution: Contribution = codec::decode(blob).expect("our own contribution");
     let mut manifest = contribution.manifest.read_unverified().expect("ours");
-    let Stage::Keyed { keys, .. } = &vault.stage else {
-        panic!("no session yet");
-    };
-    let from = vault.identity.id;
+    let keys = &in_session(vault).session.keys;
+    let from = vault.hospital.id();
     for entry in &mut contribution.boxes.0 {
         let to = entry.to.0;
         if !victims.contains(&to.get()) {
@@ -59,7 +63,7 @@ fn with_wrong_shares(vault: &Vault<MemoryJournal>, blob: &[u8], victims: &[u8]) 
         entry.sealed = Bytes(aead::seal_once(key(), share));
     }
     manifest.boxes_root = boxes_root(&contribution.boxes);
-    contribution.manifest = Signed::sign(&manifest, &vault.identity.key);
+    contribution.manifest = vault.hospital.sign(&manifest);
     contribution
 }
 
@@ -84,27 +88,30 @@ fn deal_wrongly(
         contribution.manifest.digest(),
         Arc::<[u8]>::from(codec::encode(&contribution)),
     );
-    let own_id = vault.identity.id;
-    let Stage::Keyed { member, .. } = &mut vault.stage else {
+    let own_id = vault.hospital.id();
+    let Phase::InSession(session) = &mut vault.phase else {
         panic!("no session yet");
     };
-    let round = member.round.as_mut().expect("in a round");
-    let own = round.contribution.as_mut().expect("it has contributed");
+    let (open, own) = match &mut session.stage {
+        Stage::BeforeStatistics(stage) => stage.round.contributed_mut(),
+        Stage::Learning(stage) => stage.round.contributed_mut(),
+    }
+    .expect("it has contributed");
     (own.digest, own.blob) = (name, bytes.clone());
-    let held = round.boxes.get_mut(&own_id).expect("its own share");
+    let held = open.shares.get_mut(&own_id).expect("its own share");
     held.digest = name;
     if victims.contains(&own_id.get()) {
         let mut share = held.share.to_bytes();
         off_by_one(&mut share);
         held.share = Share::from_bytes(&share).expect("of the field");
     }
-    round
-        .answers
+    open.answers
         .insert(own_id, held.share.answer(name.as_bytes()));
     vault
+        .hospital
         .outputs
         .retain(|output| acknowledgement(output).is_none());
-    vault.acknowledge().expect("a journal in memory");
+    open.acknowledge(&mut vault.hospital);
     VaultOutput::Upload {
         name,
         bytes,
@@ -137,7 +144,7 @@ fn acknowledge_wrongly(
             off_by_one(&mut entry.answer);
         }
     }
-    let signed = Signed::sign(&ack, &vault.identity.key);
+    let signed = vault.hospital.sign(&ack);
     VaultOutput::Send(Box::new(ToCoordinator::BoxAck(signed)))
 }
 
@@ -150,11 +157,8 @@ fn unlock_wrongly(vault: &Vault<MemoryJournal>, output: VaultOutput) -> VaultOut
         return output;
     };
     let body = share.read_unverified().expect("our own");
-    let Stage::Keyed { keys, .. } = &vault.stage else {
-        panic!("no session yet");
-    };
-    let (group, _) = keys.group_key().expect("a group key");
-    let (own_id, transcript) = (vault.identity.id, &round(vault).header.transcript);
+    let group = in_session(vault).session.keys.group_key();
+    let (own_id, transcript) = (vault.hospital.id(), &round(vault).header.transcript);
     let key = || unlock_key(group, transcript, &body.header, &body.contributors, own_id);
     let mut vector = aead::open(&key(), &body.sealed.0).expect("sealed by us");
     off_by_one(&mut vector);
@@ -163,7 +167,7 @@ fn unlock_wrongly(vault: &Vault<MemoryJournal>, output: VaultOutput) -> VaultOut
         id: Id(own_id),
         ..body
     };
-    let signed = Signed::sign(&body, &vault.identity.key);
+    let signed = vault.hospital.sign(&body);
     VaultOutput::Send(Box::new(ToCoordinator::UnlockShare(signed)))
 }
 
@@ -175,7 +179,7 @@ fn run_with<'a>(
 ) -> Run<'a> {
     let mut run = Run::new(size, &manifest(1, Conditioning::None));
     run.lie = Box::new(move |vault, output| {
-        if vault.identity.id == id(liar) {
+        if vault.hospital.id() == id(liar) {
             lie(vault, output)
         } else {
             output
@@ -349,7 +353,7 @@ fn a_wrong_unlock_share_is_named_and_the_round_opens_without_it() {
 fn more_wrong_unlock_shares_than_can_be_told_apart_end_the_run_with_the_model_unchanged() {
     let mut run = Run::new(4, &manifest(1, Conditioning::None));
     run.lie = Box::new(|vault, output| {
-        if vault.identity.id >= id(3) && matches!(output, VaultOutput::Send(_)) {
+        if vault.hospital.id() >= id(3) && matches!(output, VaultOutput::Send(_)) {
             unlock_wrongly(vault, output)
         } else {
             output
@@ -413,7 +417,7 @@ fn a_vault_takes_one_box_of_a_contributor_and_answers_for_it_once() {
     let last: Rc<RefCell<Option<Vec<u8>>>> = Rc::default();
     let sent = last.clone();
     run.lie = Box::new(move |vault, output| {
-        if vault.identity.id == id(1) && acknowledgement(&output).is_some() {
+        if vault.hospital.id() == id(1) && acknowledgement(&output).is_some() {
             sent.replace(Some(sent_bytes(&output)));
         }
         output
@@ -422,12 +426,13 @@ fn a_vault_takes_one_box_of_a_contributor_and_answers_for_it_once() {
     let first = last.borrow().clone().expect("it has acknowledged all");
 
     let dealer = run.vault(id(2));
-    let blob = round(dealer)
-        .contribution
-        .as_ref()
-        .expect("made")
-        .blob
-        .clone();
+    let blob = match &in_session(dealer).stage {
+        Stage::BeforeStatistics(stage) => stage.round.own_contribution(),
+        Stage::Learning(stage) => stage.round.own_contribution(),
+    }
+    .expect("made")
+    .blob
+    .clone();
     let original: Contribution = codec::decode(&blob).expect("its own");
     let other = with_wrong_shares(dealer, &blob, &[1]);
     let to_first = |contribution: &Contribution| {

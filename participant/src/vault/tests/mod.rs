@@ -1,5 +1,6 @@
 //! Coordinator and vaults without sockets, clocks or libtorch's training, and a network between them that can be made to misbehave.
 
+mod decisions;
 mod liars;
 mod runs;
 
@@ -24,10 +25,10 @@ use protocol::{
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::{
-    EvaluatedCounts, OpenedRound, RecordSource, TrainRequest, TrainedUpdate, Vault, VaultEvent,
+    EvaluatedCounts, OpenedRound, RecordSource, TrainedUpdate, UnusableRecords, Vault, VaultEvent,
     VaultIdentity, VaultOutput, policy::Policy, statistics::ClinicalRecords,
 };
-use protocol::labels::Labels;
+use protocol::{labels::Labels, training_job::TrainRequest};
 
 use crate::journal::memory::MemoryJournal;
 
@@ -65,7 +66,7 @@ struct Run<'a> {
 struct Records(HospitalId);
 
 impl RecordSource for Records {
-    fn records(&self, labels: Labels) -> Result<ClinicalRecords, String> {
+    fn records(&self, labels: Labels) -> Result<ClinicalRecords, UnusableRecords> {
         let base = f64::from(self.0.get());
         Ok(ClinicalRecords {
             ranges: model_data::Feature::RANGES,
