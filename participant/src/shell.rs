@@ -472,7 +472,7 @@ impl Shell {
                     Transfer::CutOff => return Ok(LinkEnd::CutOff),
                 },
                 _ = heartbeat.tick(), if introduced && self.pulse.is_alive() => {
-                    let _ = sender.send(codec::encode_frame(&ToCoordinator::Alive)).await;
+                    let _ = sender.send(codec::encode_frame(&ToCoordinator::Heartbeat)).await;
                 }
             }
         }

@@ -586,7 +586,7 @@ fn to_coordinator() -> Vec<(ToCoordinator, Vec<u8>)> {
             }),
             request.concat(),
         ),
-        (ToCoordinator::Alive, vec![]),
+        (ToCoordinator::Heartbeat, vec![]),
         // header; reason: how many bytes; reason
         (
             ToCoordinator::HeaderRefused {
@@ -613,7 +613,7 @@ fn number_to_coordinator(message: &ToCoordinator) -> u32 {
         ToCoordinator::EvaluationKey(_) => 5,
         ToCoordinator::EncryptedFeatures(_) => 6,
         ToCoordinator::FilterRequest(_) => 7,
-        ToCoordinator::Alive => 8,
+        ToCoordinator::Heartbeat => 8,
         ToCoordinator::HeaderRefused { .. } => 9,
         ToCoordinator::BoxAck(_) => 10,
         ToCoordinator::UnlockShare(_) => 11,

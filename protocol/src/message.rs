@@ -43,7 +43,7 @@ pub enum ToCoordinator {
     /// Enc(W): asks for the products with every block.
     FilterRequest(FilterRequest),
     /// A sign of life, while there is nothing else to say. It tells nothing of the training it may stand for.
-    Alive,
+    Heartbeat,
     /// A header that this vault does not accept.
     HeaderRefused {
         /// hh.

@@ -82,8 +82,8 @@ names! {
         Upload = "Upload",
         /// [`ToCoordinator::Hello`].
         Hello = "Hello",
-        /// [`ToCoordinator::Alive`].
-        Alive = "Alive",
+        /// [`ToCoordinator::Heartbeat`].
+        Heartbeat = "Heartbeat",
         /// [`ToCoordinator::Join`].
         Join = "Join",
         /// [`ToCoordinator::Encapsulation`].
@@ -123,7 +123,7 @@ impl InputKind {
             ToCoordinator::EvaluationKey(_) => Self::EvaluationKey,
             ToCoordinator::EncryptedFeatures(_) => Self::EncryptedFeatures,
             ToCoordinator::FilterRequest(_) => Self::FilterRequest,
-            ToCoordinator::Alive => Self::Alive,
+            ToCoordinator::Heartbeat => Self::Heartbeat,
             ToCoordinator::HeaderRefused { .. } => Self::HeaderRefused,
             ToCoordinator::BoxAck(_) => Self::BoxAck,
             ToCoordinator::UnlockShare(_) => Self::UnlockShare,
@@ -136,7 +136,7 @@ impl InputKind {
 /// A message, sorted by what a phase decides on as a whole: [`super::phase::Phase::on_message`] has a decision for each pair.
 pub(super) enum Incoming {
     Hello(Hello),
-    Alive,
+    Heartbeat,
     SetUp(SetUpMessage),
     Conditioning(ConditioningMessage),
     Round(RoundMessage),
@@ -197,7 +197,7 @@ impl From<ToCoordinator> for Incoming {
     fn from(message: ToCoordinator) -> Self {
         match message {
             ToCoordinator::Hello(hello) => Self::Hello(hello),
-            ToCoordinator::Alive => Self::Alive,
+            ToCoordinator::Heartbeat => Self::Heartbeat,
             ToCoordinator::Join(message) => Self::SetUp(SetUpMessage::Join(message)),
             ToCoordinator::Encapsulation(message) => {
                 Self::SetUp(SetUpMessage::Encapsulation(message))

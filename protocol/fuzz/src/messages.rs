@@ -118,7 +118,7 @@ fn to_coordinator() -> Vec<ToCoordinator> {
             features: List(vec![digest(1), digest(2)]),
             bytes: bytes(30),
         }),
-        ToCoordinator::Alive,
+        ToCoordinator::Heartbeat,
         ToCoordinator::HeaderRefused {
             header: digest(3),
             reason: "another model".into(),

@@ -104,7 +104,7 @@ impl Phase {
     ) -> Result<Reaction, MachineError> {
         let from = envelope.from;
         match (self, message) {
-            (_, Incoming::Alive) => Ok(Reaction::Handled),
+            (_, Incoming::Heartbeat) => Ok(Reaction::Handled),
             (Self::Over(Over::Failed { reason }), Incoming::Hello(_)) => {
                 context.refuse(from, reason.clone());
                 Ok(Reaction::Handled)

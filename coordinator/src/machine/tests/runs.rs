@@ -270,7 +270,7 @@ fn errors_name_the_hospital_at_fault_where_one_is() {
     assert_eq!(garbage.culprit(), Culprit::Hospital(id(1)));
     cohort
         .machine
-        .handle_message(stranger, ToCoordinator::Alive, cohort.now);
+        .handle_message(stranger, ToCoordinator::Heartbeat, cohort.now);
     cohort.pump();
     assert!(cohort.rejected_with(stranger, "not on the roster"));
 }

@@ -157,7 +157,7 @@ fn message(cohort: &mut Cohort, kind: InputKind) -> ToCoordinator {
     let hospital = cohort.hospitals[&id(1)].clone();
     match kind {
         InputKind::Hello => hospital.hello(),
-        InputKind::Alive => ToCoordinator::Alive,
+        InputKind::Heartbeat => ToCoordinator::Heartbeat,
         InputKind::Join => hospital.join(),
         InputKind::Encapsulation => hospital.encapsulation(id(2)),
         InputKind::GroupKey => hospital.group_key(),

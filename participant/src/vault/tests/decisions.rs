@@ -873,7 +873,7 @@ fn message_name(message: &ToCoordinator) -> &'static str {
         ToCoordinator::EvaluationKey(_) => "EvaluationKey",
         ToCoordinator::EncryptedFeatures(_) => "EncryptedFeatures",
         ToCoordinator::FilterRequest(_) => "FilterRequest",
-        ToCoordinator::Alive => "Alive",
+        ToCoordinator::Heartbeat => "Heartbeat",
         ToCoordinator::HeaderRefused { .. } => "HeaderRefused",
         ToCoordinator::BoxAck(_) => "BoxAck",
         ToCoordinator::UnlockShare(_) => "UnlockShare",
