@@ -8,7 +8,7 @@
 //! | [`hospital_data`] | the vault's half of the patients: features and labels |
 //! | [`trainer_program`], [`compute`] | the trainer as a child process, and turns at the processor |
 //! | [`shell`], [`interruption`] | the connection and the threads around the vault |
-//! | [`model_file`] | the model on disk |
+//! | [`model_file`] | the common model on disk |
 //! | [`settings`] | `participant.toml`, environment and flags as typed values, and the files they name |
 //! | [`state_folder`] | what must survive a restart, for one participant at a time |
 //!

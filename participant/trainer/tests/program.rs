@@ -87,7 +87,8 @@ impl Folder {
 
     fn data_set(&self) -> DataSet {
         let patient = |patient: usize| PatientScans {
-            edss: Edss::new(if patient % 2 == 0 { 1.0 } else { 6.0 }).expect("on the scale"),
+            edss: Edss::new(if patient.is_multiple_of(2) { 1.0 } else { 6.0 })
+                .expect("on the scale"),
             scans: List(vec![ScanPaths::Nifti(FilePath(self.scan(patient)))]),
         };
         DataSet {
