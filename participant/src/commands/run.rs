@@ -36,7 +36,8 @@ use super::{data_set, diary::Diary};
 
 /// Takes part in one training: waits for the coordinator, then runs the rounds.
 ///
-/// It may be started before the coordinator: it waits, and the log says so. Stop it with Ctrl-C or SIGTERM; the other hospitals
+/// It starts the program `trainer`, which lies beside this one, and starts it again if it is lost. It may itself be started before
+/// the coordinator: it waits, and the log says so. Stop it with Ctrl-C or SIGTERM; the other hospitals
 /// continue without it. Flags override the settings file for this run. Relative paths given as flags start at the current
 /// folder, those in the settings file at the folder of that file.
 #[derive(Args)]
