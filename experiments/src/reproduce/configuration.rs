@@ -363,7 +363,7 @@ mod tests {
         };
         let gone = Configuration::new(&options(&[]), Some(&recorded)).expect_err("not there");
         let gone = format!("{gone:#}");
-        for part in ["computes on cuda:4096", "another --out"] {
+        for part in ["the device cuda:4096", "another --out"] {
             assert!(gone.contains(part), "{gone}");
         }
         let other = Configuration::new(&options(&["--device", "cpu"]), Some(&recorded));

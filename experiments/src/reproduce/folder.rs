@@ -251,7 +251,7 @@ mod tests {
         }
         folder.begin(&configuration(), "patients").expect("begins");
         folder.keep(&cell()).expect("kept");
-        assert!(refusal(&root, true).contains("at work"));
+        assert!(refusal(&root, true).contains("another run is using this folder"));
         drop(folder);
 
         assert!(refusal(&root, false).contains("--resume"));
@@ -315,6 +315,6 @@ mod tests {
         assert!(refusal(&empty, false).contains("not empty"));
         assert!(refusal(&empty, true).contains("there is no run in"));
         fs::write(empty.join(CONFIGURATION), "{}").expect("written");
-        assert!(refusal(&empty, true).contains("not one of this program"));
+        assert!(refusal(&empty, true).contains("cannot use configuration.json"));
     }
 }
