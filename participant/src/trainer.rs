@@ -147,6 +147,11 @@ pub fn architecture(task: Task, conditioning: Conditioning) -> Architecture {
 
 /// Whether the manifest's tensors are those of the network that would be trained: same names, same shapes, same order.
 pub fn layout_matches(manifest: &Manifest) -> bool {
+    // The miniature networks of `testing`, which only a build for tests knows, are trained by the test itself.
+    #[cfg(feature = "testing")]
+    if manifest.layout.values() < 10_000 {
+        return manifest.layout.is_trained_for(manifest.task.classes() as u32);
+    }
     let network = architecture(manifest.task, manifest.conditioning).layout();
     let kept_by_vault = |name: &str| {
         manifest.conditioning.uses_filters() && name == protocol::network::CONDITIONED_WEIGHT

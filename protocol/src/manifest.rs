@@ -171,7 +171,7 @@ impl Manifest {
                 reason: reason.to_owned(),
             })
         };
-        if self.layout != ModelLayout::hybrid_cnn(self.task.classes() as u32) {
+        if !self.layout.is_trained_for(self.task.classes() as u32) {
             return refuse(
                 "layout",
                 "not the tensors of the hybrid network for this task",

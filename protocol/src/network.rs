@@ -93,6 +93,15 @@ impl ModelLayout {
         }
     }
 
+    /// Whether these are the tensors that this release trains for so many classes.
+    pub fn is_trained_for(&self, classes: u32) -> bool {
+        #[cfg(any(test, feature = "testing"))]
+        if testing::is_miniature(self, classes) {
+            return true;
+        }
+        *self == Self::hybrid_cnn(classes)
+    }
+
     /// Values of all tensors, buffers included.
     pub fn values(&self) -> usize {
         self.tensors.iter().map(TensorSpec::values).sum()
@@ -170,6 +179,42 @@ fn tensor(name: &str, shape: &[u32], kind: TensorKind) -> TensorSpec {
 /// Uniform in [0, 1) with 53 bits.
 fn unit_interval(rng: &mut impl Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// Networks for tests.
+#[cfg(any(test, feature = "testing"))]
+pub mod testing {
+    use super::{
+        CONDITIONED_WEIGHT, List, ModelLayout,
+        TensorKind::{Conditioned, RunningMean, RunningVariance, Weight},
+        tensor,
+    };
+
+    /// The widths that a miniature may have: its update takes one chunk, or two.
+    pub const MINIATURE_WIDTHS: [u32; 2] = [16, 3000];
+
+    /// A network with a tensor of every kind, small enough for thousands of rounds in one test. Nothing trains it.
+    pub fn miniature(classes: u32, width: u32) -> ModelLayout {
+        let mut tensors = vec![
+            tensor(CONDITIONED_WEIGHT, &[1, 1, 3, 3], Conditioned),
+            tensor("free.weight", &[1, 1, 3, 3], Weight),
+            tensor("free.bias", &[1], Weight),
+            tensor("norm.running_mean", &[4], RunningMean),
+            tensor("norm.running_var", &[4], RunningVariance),
+            tensor("classifier.weight", &[classes, width], Weight),
+            tensor("classifier.bias", &[classes], Weight),
+        ];
+        tensors.sort_by(|left, right| left.name.cmp(&right.name));
+        ModelLayout {
+            tensors: List(tensors),
+        }
+    }
+
+    pub(super) fn is_miniature(layout: &ModelLayout, classes: u32) -> bool {
+        MINIATURE_WIDTHS
+            .iter()
+            .any(|&width| *layout == miniature(classes, width))
+    }
 }
 
 #[cfg(test)]

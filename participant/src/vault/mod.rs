@@ -18,6 +18,8 @@ pub mod policy;
 pub mod ratchet;
 mod round;
 pub mod statistics;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 mod work;

@@ -1,0 +1,69 @@
+//! Thousands of rounds in which connections are lost, messages come twice, parties stand still or vanish: what must hold, holds.
+
+use std::time::Instant;
+
+use cohort::{
+    Fault, Scenario,
+    campaign::{Outcome, play, play_seeds, scenario_of_environment, seeds_of_environment},
+};
+
+const SEEDS: u64 = 450;
+const FAULTY_ROUNDS: u64 = 2_000;
+
+#[test]
+fn two_thousand_faulty_rounds_keep_every_invariant() {
+    if let Some(scenario) = scenario_of_environment() {
+        println_scenario(&scenario);
+        let outcome = play(&scenario);
+        let Outcome::Played(report) = &outcome else {
+            panic!("{outcome:?}");
+        };
+        assert!(report.violations.is_empty(), "{report:#?}");
+        return;
+    }
+    let began = Instant::now();
+    let other_seeds = seeds_of_environment();
+    let tally = play_seeds(other_seeds.clone().unwrap_or(0..SEEDS));
+    let seconds = began.elapsed().as_secs_f64();
+    let text = format!(
+        "{} runs in {seconds:.1} s, {:.0} rounds a second, at most {} happenings in one, endings {:?}\n{}",
+        tally.runs,
+        tally.faults.rounds() as f64 / seconds,
+        tally.most_happenings,
+        tally.endings,
+        tally.faults
+    );
+    let failures: Vec<_> = tally.failures.iter().map(ToString::to_string).collect();
+    assert!(failures.is_empty(), "{text}\n{}", failures.join("\n\n"));
+    say(&text);
+    if other_seeds.is_some() {
+        return;
+    }
+    for fault in Fault::ALL {
+        assert!(tally.faults.of(fault) > 0, "no {fault:?}: {text}");
+    }
+    assert!(tally.faults.faulty_rounds() >= FAULTY_ROUNDS, "{text}");
+}
+
+#[test]
+fn a_seed_is_played_the_same_way_every_time() {
+    for seed in [3, 14, 159] {
+        let scenario = Scenario::of_seed(seed);
+        assert_eq!(scenario.play(), scenario.play(), "seed {seed}");
+    }
+}
+
+fn println_scenario(scenario: &Scenario) {
+    let mut text = format!("{} hospitals, {:#?}", scenario.size, scenario.manifest);
+    for operation in &scenario.operations {
+        text.push_str(&format!("\n{operation:?}"));
+    }
+    say(&text);
+}
+
+/// What a test that passes has to tell: with --nocapture.
+fn say(text: &str) {
+    use std::io::Write;
+    // A closed standard error is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}

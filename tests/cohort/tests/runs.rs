@@ -1,0 +1,469 @@
+//! Whole runs, drop-outs, and what each side refuses.
+
+mod fixtures;
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+use cohort::{Cohort, CohortVault, Event, id, small_change};
+use crypto::sealed_sum::HospitalId;
+use fixtures::manifest;
+use participant::vault::{VaultEvent, VaultOutput};
+use protocol::{
+    codec::{self, Bytes},
+    identity::{Signed, SigningKey},
+    manifest::{Conditioning, Purpose},
+    message::{ToCoordinator, ToVault},
+    roster::testing::federation,
+    round::{header::RoundOpen, unlock::UnlockRequest},
+};
+
+#[test]
+fn three_hospitals_train_to_one_model_and_the_mean_is_exact() {
+    let manifest = manifest(2, Conditioning::None);
+    let mut run = Cohort::immediate(3, &manifest);
+    run.connect_all();
+    let hash = run.completed().expect("the run completes");
+    assert!(run.refusals.is_empty(), "{:?}", run.refusals);
+    assert_eq!(run.contributors(Purpose::Update), vec![vec![1, 2, 3]; 2]);
+    assert_eq!(
+        run.contributors(Purpose::Evaluation),
+        vec![vec![1, 2, 3]; 2]
+    );
+    assert_eq!(run.finished.len(), 3);
+    for opened in run.opened.values() {
+        assert_eq!(opened.last().expect("rounds were opened").model_hash, hash);
+        let update = opened
+            .iter()
+            .find(|opened| opened.purpose == Purpose::Update)
+            .expect("an update");
+        // 4 clips of 1e-3 * 10 steps, 22 bits: one step is far below what is asserted.
+        for (index, mean) in update.mean.iter().enumerate() {
+            let expected = (1..=3)
+                .map(|number| f64::from(small_change(id(number), index)))
+                .sum::<f64>()
+                / 3.0;
+            assert!(
+                (mean - expected).abs() < 4e-6,
+                "value {index}: {mean} for {expected}"
+            );
+        }
+        let evaluation = opened
+            .iter()
+            .find(|opened| opened.purpose == Purpose::Evaluation)
+            .expect("an evaluation");
+        assert_eq!(&evaluation.sum.counters[..5], [3, 12, 3, 6, 6]);
+    }
+}
+
+#[test]
+fn encrypted_and_plain_conditioning_give_the_same_model_and_none_another() {
+    let hash = |conditioning| {
+        let mut run = Cohort::immediate(2, &manifest(2, conditioning));
+        run.connect_all();
+        assert!(run.refusals.is_empty(), "{:?}", run.refusals);
+        run.completed().expect("the run completes")
+    };
+    let encrypted = hash(Conditioning::EncryptedHardened);
+    assert_eq!(encrypted, hash(Conditioning::Plain));
+    assert_ne!(encrypted, hash(Conditioning::None));
+}
+
+#[test]
+fn a_hospital_that_vanishes_before_its_upload_is_left_out_and_catches_up() {
+    let mut run = Cohort::immediate(4, &manifest(2, Conditioning::None));
+    run.drop_before_upload.push((id(2), 1));
+    run.connect_all();
+    assert_eq!(run.contributors(Purpose::Update), [vec![1, 3, 4]]);
+    assert!(
+        run.completed().is_none(),
+        "the evaluation waits for the missing hospital"
+    );
+    run.connect(id(2));
+    assert!(run.completed().is_some());
+    assert_eq!(
+        run.contributors(Purpose::Update),
+        [vec![1, 3, 4], vec![1, 2, 3, 4]]
+    );
+    assert_eq!(
+        run.contributors(Purpose::Evaluation),
+        vec![vec![1, 2, 3, 4]; 2]
+    );
+    assert_eq!(run.opened[&id(2)].len(), 5);
+}
+
+#[test]
+fn a_hospital_that_is_gone_for_good_does_not_stop_the_others() {
+    let mut run = Cohort::immediate(4, &manifest(2, Conditioning::None));
+    run.drop_before_upload.push((id(4), 2));
+    run.connect_all();
+    for _ in 0..20 {
+        run.wait();
+    }
+    assert_eq!(
+        run.contributors(Purpose::Update),
+        [vec![1, 2, 3, 4], vec![1, 2, 3]]
+    );
+    // Another evaluation would single hospital 4 out.
+    assert_eq!(run.contributors(Purpose::Evaluation), [vec![1, 2, 3, 4]]);
+    let complete = run
+        .events
+        .iter()
+        .any(|event| matches!(event, Event::Complete { missing, .. } if *missing == [id(4)]));
+    assert!(complete && run.coordinator.is_over());
+}
+
+#[test]
+fn too_few_hospitals_make_the_round_wait_and_a_replaced_round_is_not_trained_twice() {
+    let mut run = Cohort::immediate(3, &manifest(1, Conditioning::None));
+    run.drop_before_upload = vec![(id(2), 1), (id(3), 1)];
+    run.connect_all();
+    for _ in 0..5 {
+        run.wait();
+    }
+    assert!(run.contributors(Purpose::Update).is_empty());
+    assert!(run.events.iter().any(|event| matches!(
+        event,
+        Event::Abandoned {
+            purpose: Purpose::Update,
+            ..
+        }
+    )));
+    run.connect(id(2));
+    run.connect(id(3));
+    for _ in 0..20 {
+        run.wait();
+    }
+    assert!(run.completed().is_some(), "{:?}", run.events);
+    assert_eq!(run.trained, 3, "each hospital trains once for one model");
+}
+
+#[test]
+fn an_altered_sum_does_not_open_and_ends_the_run_with_the_model_unchanged() {
+    let mut run = Cohort::immediate(3, &manifest(1, Conditioning::None));
+    run.spoil_outcome = Box::new(|outcome| {
+        if outcome.header.read_unverified().expect("ours").purpose == Purpose::Update {
+            // Bit 12 of a word: half a step, which no noise reaches. (A whole step is for the integrity tag to catch.)
+            outcome.sum.0[8 * 12_500 + 1] ^= 0x10;
+        }
+    });
+    run.connect_all();
+    assert!(run.refused_with("does not open"), "{:?}", run.refusals);
+    assert!(run.events.iter().any(
+        |event| matches!(event, Event::Failed { reason } if reason.contains("does not open"))
+    ));
+    assert!(
+        run.opened
+            .values()
+            .flatten()
+            .all(|opened| opened.purpose == Purpose::Stats)
+    );
+}
+
+#[test]
+fn an_altered_box_is_refused_and_its_sender_left_out() {
+    let mut run = Cohort::immediate(4, &manifest(1, Conditioning::None));
+    run.interference = Box::new(|_, message| match message {
+        ToVault::BoxForward(mut forward)
+            if forward.manifest.read_unverified().expect("ours").id.0 == id(3) =>
+        {
+            forward.sealed.0[17] ^= 1;
+            Some(ToVault::BoxForward(forward))
+        }
+        other => Some(other),
+    });
+    run.connect_all();
+    for _ in 0..5 {
+        run.wait();
+    }
+    assert!(run.refused_with("do not fit their signed root"));
+    assert!(
+        run.contributors(Purpose::Stats)
+            .iter()
+            .all(|contributors| contributors == &[1, 2, 4])
+    );
+}
+
+/// Changes the unlock request that hospital 1 gets in the stats round and signs it as the coordinator would.
+fn refusal_of(size: u8, spoil: impl Fn(&mut UnlockRequest)) -> Vec<(HospitalId, String)> {
+    let key = federation(size).coordinator_key;
+    let mut run = Cohort::immediate(size, &manifest(1, Conditioning::None));
+    run.interference = Box::new(move |to, message| match message {
+        ToVault::UnlockRequest(request) if to == id(1) => {
+            let mut body = request.read_unverified().expect("ours");
+            spoil(&mut body);
+            Some(ToVault::UnlockRequest(Signed::sign(&body, &key)))
+        }
+        other => Some(other),
+    });
+    run.connect_all();
+    run.refusals
+}
+
+#[test]
+fn a_vault_does_not_answer_for_a_set_of_contributors_that_is_not_in_order() {
+    let refused = |refusals: Vec<(HospitalId, String)>, words: &str| {
+        assert!(
+            refusals
+                .iter()
+                .any(|(who, reason)| *who == id(1) && reason.contains(words)),
+            "{words}: {refusals:?}"
+        );
+    };
+    refused(
+        refusal_of(4, |request| request.contributors.0.truncate(2)),
+        "2 contributors where at least 3",
+    );
+    refused(
+        refusal_of(4, |request| {
+            request.contributors.0[2] = request.contributors.0[1].clone()
+        }),
+        "not sorted and distinct",
+    );
+    refused(
+        refusal_of(4, |request| request.contributors.0[1].digest[0] ^= 1),
+        "signature",
+    );
+    refused(
+        refusal_of(4, |request| request.header[0] ^= 1),
+        "another round",
+    );
+}
+
+#[test]
+fn a_vault_answers_for_one_set_only() {
+    let key = federation(4).coordinator_key;
+    let mut run = Cohort::immediate(4, &manifest(1, Conditioning::None));
+    // The first vault answers for all four in the stats round; nobody else gets to, so the round stays open.
+    let asked: Rc<RefCell<Option<UnlockRequest>>> = Rc::default();
+    let seen = asked.clone();
+    run.interference = Box::new(move |to, message| {
+        if let (ToVault::UnlockRequest(request), true) = (&message, to == id(1)) {
+            seen.borrow_mut()
+                .replace(request.read_unverified().expect("ours"));
+        }
+        (to == id(1) || !matches!(message, ToVault::UnlockRequest(_))).then_some(message)
+    });
+    run.connect_all();
+    let original = asked.borrow_mut().take().expect("asked once");
+
+    // Then it is asked for three of them.
+    let mut less_one = original.clone();
+    less_one.contributors.0.pop();
+    let vault = run.vault(id(1));
+    vault
+        .handle_message(ToVault::UnlockRequest(Signed::sign(&less_one, &key)))
+        .expect("nothing fatal");
+    let reasons = drain(vault);
+    assert!(
+        reasons
+            .iter()
+            .any(|reason| reason.contains("another set of contributors was already answered for")),
+        "{reasons:?}"
+    );
+
+    // The same set again gets an answer.
+    vault
+        .handle_message(ToVault::UnlockRequest(Signed::sign(&original, &key)))
+        .expect("nothing fatal");
+    let is_share = |output: &VaultOutput| matches!(output, VaultOutput::Send(message) if matches!(**message, ToCoordinator::UnlockShare(_)));
+    assert_eq!(
+        std::iter::from_fn(|| vault.poll_output())
+            .filter(is_share)
+            .count(),
+        1
+    );
+}
+
+fn drain(vault: &mut CohortVault) -> Vec<String> {
+    std::iter::from_fn(|| vault.poll_output())
+        .filter_map(|output| match output {
+            VaultOutput::Event(VaultEvent::Refused { reason }) => Some(reason),
+            _ => None,
+        })
+        .collect()
+}
+
+/// Changes the first header that hospital 1 gets.
+fn refusal_of_header(spoil: impl Fn(&mut RoundOpen), key: SigningKey) -> Vec<(HospitalId, String)> {
+    let mut run = Cohort::immediate(3, &manifest(1, Conditioning::None));
+    run.interference = Box::new(move |to, message| match message {
+        ToVault::RoundOpen(header) if to == id(1) => {
+            let mut body = header.read_unverified().expect("ours");
+            spoil(&mut body);
+            Some(ToVault::RoundOpen(Signed::sign(&body, &key)))
+        }
+        other => Some(other),
+    });
+    run.connect_all();
+    run.refusals
+}
+
+#[test]
+fn a_vault_refuses_headers_that_are_not_of_its_state() {
+    let coordinator = || federation(3).coordinator_key;
+    let refused = |refusals: Vec<(HospitalId, String)>, words: &str| {
+        assert!(
+            refusals
+                .iter()
+                .any(|(who, reason)| *who == id(1) && reason.contains(words)),
+            "{words}: {refusals:?}"
+        );
+    };
+    refused(
+        refusal_of_header(|header| header.model_hash[0] ^= 1, coordinator()),
+        "model_hash",
+    );
+    refused(
+        refusal_of_header(|header| header.gid[0] ^= 1, coordinator()),
+        "gid",
+    );
+    refused(
+        refusal_of_header(|header| header.round = 0, coordinator()),
+        "round 0",
+    );
+    refused(
+        refusal_of_header(|header| header.min_contributors = 1, coordinator()),
+        "min_contributors",
+    );
+    refused(
+        refusal_of_header(|_| {}, SigningKey::from_secret_bytes(&[66; 32])),
+        "signature",
+    );
+    // A header for an update before the statistics: right in every field, wrong in its time.
+    let manifest = manifest(1, Conditioning::None);
+    refused(
+        refusal_of_header(
+            move |header| {
+                header.purpose = Purpose::Update;
+                header.layout_hash = manifest.layout_hash(Purpose::Update);
+                header.values = manifest.values(Purpose::Update) as u32;
+                header.counter_digits = manifest
+                    .counters(Purpose::Update)
+                    .iter()
+                    .map(|counter| counter.digits)
+                    .collect();
+            },
+            coordinator(),
+        ),
+        "purpose",
+    );
+}
+
+#[test]
+fn wrong_products_are_refused_and_asked_for_again() {
+    let mut run = Cohort::immediate(2, &manifest(1, Conditioning::EncryptedHardened));
+    let spoilt = Rc::new(Cell::new(0));
+    let count = spoilt.clone();
+    run.interference = Box::new(move |to, message| match message {
+        ToVault::Products(mut products) if to == id(1) && count.get() < 4 => {
+            count.set(count.get() + 1);
+            let Bytes(bytes) = &mut products.blocks.0[0];
+            // Bit 48 of coefficient 100, of 60 bits each: a quarter at the scale of a product. The lowest bits would be lost in the noise.
+            bytes[27 + (60 * 100 + 48) / 8] ^= 1;
+            Some(ToVault::Products(products))
+        }
+        other => Some(other),
+    });
+    run.connect_all();
+    assert!(
+        run.completed().is_some(),
+        "asked again, after three failures under a new key: {:?}",
+        run.refusals
+    );
+    assert_eq!(
+        run.refusals.iter().filter(|(who, _)| *who == id(1)).count(),
+        4
+    );
+    assert_eq!(spoilt.get(), 4);
+}
+
+#[test]
+fn who_waits_without_a_word_is_not_given_up() {
+    let mut run = Cohort::immediate(2, &manifest(1, Conditioning::None));
+    run.drop_before_upload = vec![(id(2), 1)];
+    run.connect_all();
+    // Hospital 1 has nothing to do and says nothing for as long as anybody is waited for.
+    for _ in 0..5 {
+        run.wait();
+    }
+    assert!(run.completed().is_none());
+    run.connect(id(2));
+    for _ in 0..10 {
+        run.wait();
+    }
+    assert!(run.completed().is_some(), "{:?}", run.events);
+    assert_eq!(run.contributors(Purpose::Update), [vec![1, 2]]);
+}
+
+#[test]
+fn a_lost_word_on_the_last_round_is_repeated() {
+    let mut run = Cohort::immediate(2, &manifest(1, Conditioning::None));
+    let mut is_lost = false;
+    run.lose = Box::new(move |who, message| {
+        let loses =
+            !is_lost && who == id(2) && matches!(message, ToCoordinator::RoundClosed(_));
+        is_lost |= loses;
+        loses
+    });
+    run.connect_all();
+    assert!(run.completed().is_none(), "two of two must close the round");
+    run.disconnect(id(2));
+    run.connect(id(2));
+    assert!(run.completed().is_some(), "{:?}", run.events);
+}
+
+#[test]
+fn one_wrong_answer_among_more_than_enough_does_not_matter() {
+    let mut run = Cohort::immediate(4, &manifest(1, Conditioning::None));
+    run.spoil_outcome = Box::new(|outcome| {
+        // Sealed bytes that nobody can open, under a signature that does not stand any more.
+        let mut spoilt = codec::encode(&outcome.shares.0[0]);
+        let last = spoilt.len() - 1;
+        spoilt[last] ^= 1;
+        outcome.shares.0[0] = codec::decode(&spoilt).expect("the same form");
+    });
+    run.connect_all();
+    assert!(run.completed().is_some(), "{:?}", run.refusals);
+}
+
+#[test]
+fn a_hospital_whose_training_diverges_says_so_and_is_not_waited_for() {
+    let mut run = Cohort::immediate(4, &manifest(1, Conditioning::None));
+    run.spoil_update = Box::new(|who, update| {
+        if who == id(3) {
+            update.model[7] = f32::NAN;
+        }
+    });
+    run.connect_all();
+    assert!(
+        run.completed().is_some(),
+        "without any time passing: {:?}",
+        run.events
+    );
+    assert_eq!(run.contributors(Purpose::Update), [vec![1, 2, 4]]);
+    assert!(run.refused_with("not finite"), "{:?}", run.refusals);
+}
+
+#[test]
+fn a_run_whose_hospitals_all_diverge_fails_instead_of_trying_for_ever() {
+    let mut run = Cohort::immediate(2, &manifest(1, Conditioning::None));
+    run.spoil_update = Box::new(|who, update| {
+        if who == id(2) {
+            update.model[7] = f32::NAN;
+        }
+    });
+    run.connect_all();
+    for _ in 0..40 {
+        run.wait();
+    }
+    assert!(
+        run.events
+            .iter()
+            .any(|event| matches!(event, Event::Failed { .. })),
+        "{:?}",
+        run.events
+    );
+}
