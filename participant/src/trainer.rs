@@ -150,7 +150,9 @@ pub fn layout_matches(manifest: &Manifest) -> bool {
     // The miniature networks of `testing`, which only a build for tests knows, are trained by the test itself.
     #[cfg(feature = "testing")]
     if manifest.layout.values() < 10_000 {
-        return manifest.layout.is_trained_for(manifest.task.classes() as u32);
+        return manifest
+            .layout
+            .is_trained_for(manifest.task.classes() as u32);
     }
     let network = architecture(manifest.task, manifest.conditioning).layout();
     let kept_by_vault = |name: &str| {

@@ -137,10 +137,11 @@ pub fn play(scenario: &Scenario) -> Outcome {
     match catch_unwind(AssertUnwindSafe(|| scenario.play())) {
         Ok(report) => Outcome::Played(report),
         Err(payload) => {
-            let text = payload
-                .downcast_ref::<String>()
-                .cloned()
-                .or_else(|| payload.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            let text = payload.downcast_ref::<String>().cloned().or_else(|| {
+                payload
+                    .downcast_ref::<&str>()
+                    .map(|text| (*text).to_owned())
+            });
             Outcome::Panicked(text.unwrap_or_else(|| "without words".to_owned()))
         }
     }

@@ -48,6 +48,8 @@ pub struct Cohort<'a> {
     pub spoil_update: Box<dyn FnMut(HospitalId, &mut TrainedUpdate) + 'a>,
     /// Messages that the connection loses, though it stands.
     pub lose: Box<dyn FnMut(HospitalId, &ToCoordinator) -> bool + 'a>,
+    /// Participants upload a contribution while an earlier one is on its way. The coordinator's service refuses that.
+    pub uploads_side_by_side: bool,
     /// Hospitals that vanish when they are to upload their update of this learning round.
     pub drop_before_upload: Vec<(HospitalId, u32)>,
     /// What the coordinator has told of.
@@ -101,6 +103,8 @@ pub(crate) struct Hospital {
     pub(crate) received: Vec<Vec<u8>>,
     /// Its last contribution.
     pub(crate) upload: Option<(Digest, Arc<[u8]>)>,
+    /// The one that is on its way, and on which connection.
+    pub(crate) uploading: Option<(LinkId, Digest)>,
 }
 
 /// Whether a party is there to react.
@@ -108,7 +112,9 @@ pub(crate) struct Hospital {
 pub(crate) enum Life {
     Running,
     /// Stands still, with its memory.
-    Suspended { until: Timestamp },
+    Suspended {
+        until: Timestamp,
+    },
     /// Ended without a word.
     Gone,
     /// Ended because the run has.
@@ -137,10 +143,7 @@ pub(crate) enum Stop {
     /// For good.
     Crash,
     /// For a while; what it had not done yet is done after it.
-    Suspend {
-        for_ms: u64,
-        loses_connection: bool,
-    },
+    Suspend { for_ms: u64, loses_connection: bool },
 }
 
 /// The connection breaks in the midst of this hospital's next upload or download.
@@ -152,20 +155,68 @@ pub(crate) struct CutOfTransfer {
 
 /// What is on its way, or due.
 pub(crate) enum Happening {
-    Frame { link: LinkId, to: End, bytes: Vec<u8> },
-    HeartbeatDue { link: LinkId },
-    HeartbeatArrives { link: LinkId, bytes: Vec<u8> },
-    UploadOffered { link: LinkId, name: Digest, bytes: Arc<[u8]>, sent_before: u64 },
-    UploadMoves { link: LinkId },
-    UploadArrives { link: LinkId, number: u64, sent_before: u64 },
-    OutcomeAsked { link: LinkId, name: Digest },
-    OutcomeArrives { link: LinkId, name: Digest, number: u64 },
-    Trained { hospital: HospitalId, model: Digest, update: TrainedUpdate },
-    Evaluated { hospital: HospitalId, round: u32, counts: EvaluatedCounts },
-    Dials { hospital: HospitalId },
-    ConnectionBreaks { link: LinkId },
-    LossNoticed { link: LinkId, by: End },
-    Resumes { party: Party },
+    Frame {
+        link: LinkId,
+        to: End,
+        bytes: Vec<u8>,
+    },
+    HeartbeatDue {
+        link: LinkId,
+    },
+    HeartbeatArrives {
+        link: LinkId,
+        bytes: Vec<u8>,
+    },
+    UploadOffered {
+        link: LinkId,
+        name: Digest,
+        bytes: Arc<[u8]>,
+        sent_before: u64,
+    },
+    UploadMoves {
+        link: LinkId,
+    },
+    UploadArrives {
+        link: LinkId,
+        number: u64,
+        sent_before: u64,
+    },
+    UploadAnswered {
+        link: LinkId,
+        name: Digest,
+    },
+    OutcomeAsked {
+        link: LinkId,
+        name: Digest,
+    },
+    OutcomeArrives {
+        link: LinkId,
+        name: Digest,
+        number: u64,
+    },
+    Trained {
+        hospital: HospitalId,
+        model: Digest,
+        update: TrainedUpdate,
+    },
+    Evaluated {
+        hospital: HospitalId,
+        round: u32,
+        counts: EvaluatedCounts,
+    },
+    Dials {
+        hospital: HospitalId,
+    },
+    ConnectionBreaks {
+        link: LinkId,
+    },
+    LossNoticed {
+        link: LinkId,
+        by: End,
+    },
+    Resumes {
+        party: Party,
+    },
 }
 
 impl<'a> Cohort<'a> {
@@ -202,6 +253,7 @@ impl<'a> Cohort<'a> {
             spoil_outcome: Box::new(|_| {}),
             spoil_update: Box::new(|_, _| {}),
             lose: Box::new(|_, _| false),
+            uploads_side_by_side: false,
             drop_before_upload: Vec::new(),
             events: Vec::new(),
             opened: BTreeMap::new(),
@@ -268,7 +320,9 @@ impl<'a> Cohort<'a> {
     pub fn make_forgetful(&mut self, id: HospitalId) {
         let size = u8::try_from(self.hospitals.len()).expect("at most 127");
         let mut federation = federation(size);
-        let key = federation.hospital_keys.swap_remove(usize::from(id.get()) - 1);
+        let key = federation
+            .hospital_keys
+            .swap_remove(usize::from(id.get()) - 1);
         let party = VaultParty::with_journal(
             id,
             key,
@@ -311,7 +365,11 @@ impl<'a> Cohort<'a> {
 
     /// Lets everything happen that can happen without time passing.
     pub fn settle(&mut self) {
-        while self.agenda.next_at().is_some_and(|at| at <= self.agenda.now()) {
+        while self
+            .agenda
+            .next_at()
+            .is_some_and(|at| at <= self.agenda.now())
+        {
             self.next_happening();
         }
     }
@@ -403,6 +461,7 @@ impl Hospital {
             sent: Vec::new(),
             received: Vec::new(),
             upload: None,
+            uploading: None,
         }
     }
 }

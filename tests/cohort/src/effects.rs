@@ -1,9 +1,7 @@
 //! What the machines want done, done one after the other; a party can be stopped between any two.
 
 use crypto::{hash::Digest, sealed_sum::HospitalId};
-use participant::vault::{
-    EvaluateRequest, TrainRequest, TrainedUpdate, VaultEvent, VaultOutput,
-};
+use participant::vault::{EvaluateRequest, TrainRequest, TrainedUpdate, VaultEvent, VaultOutput};
 use protocol::{
     codec,
     manifest::Purpose,
@@ -133,8 +131,10 @@ impl Cohort<'_> {
             return;
         }
         let bytes = frame_to_coordinator(message);
-        let hospital = self.hospitals.get_mut(&id).expect("a member");
-        hospital.sent.push(bytes.clone());
+        if !matches!(message, ToCoordinator::Hello(_)) {
+            let hospital = self.hospitals.get_mut(&id).expect("a member");
+            hospital.sent.push(bytes.clone());
+        }
         self.send_frame(id, End::Coordinator, bytes);
     }
 
@@ -148,20 +148,24 @@ impl Cohort<'_> {
             return;
         };
         let latency = self.timing.latency();
-        let at = self
-            .network
-            .arrival(link, to, self.agenda.now(), latency);
+        let at = self.network.arrival(link, to, self.agenda.now(), latency);
         self.agenda.plan(at, Happening::Frame { link, to, bytes });
     }
 
-    /// Offers the last contribution of a hospital, if it has one and a connection.
+    /// Offers the last contribution of a hospital, if it has one and a connection; when another is on its way, after that.
     pub(crate) fn offer_upload(&mut self, id: HospitalId) -> bool {
-        let hospital = &self.hospitals[&id];
-        let (Some((name, bytes)), Some(link)) =
-            (hospital.upload.clone(), self.network.held(id, End::Hospital))
-        else {
+        let hospital = self.hospitals.get_mut(&id).expect("a member");
+        let (Some((name, bytes)), Some(link)) = (
+            hospital.upload.clone(),
+            self.network.held(id, End::Hospital),
+        ) else {
             return false;
         };
+        let is_busy = hospital.uploading.is_some_and(|(on, _)| on == link);
+        if is_busy && !self.uploads_side_by_side {
+            return false;
+        }
+        hospital.uploading = Some((link, name));
         let offered = Happening::UploadOffered {
             link,
             name,
@@ -222,12 +226,7 @@ impl Cohort<'_> {
     }
 
     /// The trainer hands its result to the vault.
-    pub(crate) fn training_ends(
-        &mut self,
-        id: HospitalId,
-        model: Digest,
-        update: TrainedUpdate,
-    ) {
+    pub(crate) fn training_ends(&mut self, id: HospitalId, model: Digest, update: TrainedUpdate) {
         if !self.is_running(id) {
             return;
         }

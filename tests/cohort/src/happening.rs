@@ -97,6 +97,7 @@ impl Cohort<'_> {
                 link,
                 by: End::Hospital,
             }
+            | Happening::UploadAnswered { link, .. }
             | Happening::HeartbeatDue { link } => vec![hospital_of(link)],
             Happening::Frame { .. }
             | Happening::LossNoticed { .. }
@@ -129,8 +130,7 @@ impl Cohort<'_> {
             Happening::HeartbeatArrives { link, bytes } => {
                 if self.network.passes(link) && self.network.holds(link, End::Coordinator) {
                     let hospital = self.network.hospital(link);
-                    self.coordinator
-                        .frame(hospital, &bytes, self.agenda.now());
+                    self.coordinator.frame(hospital, &bytes, self.agenda.now());
                     self.coordinator_has_spoken();
                 }
             }
@@ -146,6 +146,7 @@ impl Cohort<'_> {
                 number,
                 sent_before,
             } => self.upload_arrives(link, number, sent_before),
+            Happening::UploadAnswered { link, name } => self.upload_answered(link, name),
             Happening::OutcomeAsked { link, name } => self.outcome_asked(link, name),
             Happening::OutcomeArrives { link, name, number } => {
                 self.outcome_arrives(link, name, number);
@@ -303,13 +304,7 @@ impl Cohort<'_> {
     }
 
     /// As the coordinator's service does: known, refused, another one under way, or from where an earlier connection broke off.
-    fn upload_offered(
-        &mut self,
-        link: LinkId,
-        name: Digest,
-        bytes: Arc<[u8]>,
-        sent_before: u64,
-    ) {
+    fn upload_offered(&mut self, link: LinkId, name: Digest, bytes: Arc<[u8]>, sent_before: u64) {
         if !self.network.passes(link) || !self.network.holds(link, End::Coordinator) {
             return;
         }
@@ -321,6 +316,7 @@ impl Cohort<'_> {
                 .check_upload(hospital, bytes.len() as u64)
                 .is_err()
         {
+            self.answer_upload(link, name);
             return;
         }
         let held = self.transfers.take_beginning(hospital, &name);
@@ -357,7 +353,37 @@ impl Cohort<'_> {
         if self.coordinator.upload(hospital, &bytes, now).is_ok() {
             self.transfers.mark_taken(hospital, name);
         }
+        self.answer_upload(link, name);
         self.coordinator_has_spoken();
+    }
+
+    fn answer_upload(&mut self, link: LinkId, name: Digest) {
+        if self.uploads_side_by_side {
+            return;
+        }
+        let at = later(self.agenda.now(), self.timing.latency());
+        self.agenda
+            .plan(at, Happening::UploadAnswered { link, name });
+    }
+
+    /// An upload has its answer. A newer one was waiting for that: a participant uploads one contribution at a time.
+    fn upload_answered(&mut self, link: LinkId, name: Digest) {
+        if !self.network.passes(link) || !self.network.holds(link, End::Hospital) {
+            return;
+        }
+        let id = self.network.hospital(link);
+        let hospital = self.hospitals.get_mut(&id).expect("a member");
+        if hospital.uploading != Some((link, name)) || hospital.life != Life::Running {
+            return;
+        }
+        hospital.uploading = None;
+        if hospital
+            .upload
+            .as_ref()
+            .is_some_and(|(newest, _)| *newest != name)
+        {
+            self.offer_upload(id);
+        }
     }
 
     fn outcome_asked(&mut self, link: LinkId, name: Digest) {
@@ -373,9 +399,9 @@ impl Cohort<'_> {
         self.sign_of_life(link);
         let remaining = self.transfers.remaining(hospital, &name, &bytes);
         let ends = later(now, self.timing.transfer(remaining));
-        let number =
-            self.transfers
-                .begin_download(hospital, link, (name, bytes), (now, ends));
+        let number = self
+            .transfers
+            .begin_download(hospital, link, (name, bytes), (now, ends));
         self.cut_transfer(hospital, false, link, (now, ends));
         self.agenda
             .plan(ends, Happening::OutcomeArrives { link, name, number });
@@ -421,6 +447,7 @@ impl Happening {
             | Self::UploadOffered { link, .. }
             | Self::UploadMoves { link }
             | Self::UploadArrives { link, .. }
+            | Self::UploadAnswered { link, .. }
             | Self::OutcomeAsked { link, .. }
             | Self::OutcomeArrives { link, .. } => Some(*link),
             _ => None,

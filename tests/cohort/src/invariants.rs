@@ -226,14 +226,18 @@ impl Checker {
                     loss: *loss,
                     batches: *batches,
                 };
-                if let Some(vault) = self.vaults.get_mut(by).filter(|vault| vault.model == *model) {
+                if let Some(vault) = self
+                    .vaults
+                    .get_mut(by)
+                    .filter(|vault| vault.model == *model)
+                {
                     vault.record = record;
                 }
             }
             Observation::Opened { by, opened } => self.sum_opened(*by, opened),
-            Observation::Blamed { what } => self.violate(Violation::HonestBlamed {
-                what: what.clone(),
-            }),
+            Observation::Blamed { what } => {
+                self.violate(Violation::HonestBlamed { what: what.clone() })
+            }
             Observation::Stopped { by, reason } => self.violate(Violation::Stopped {
                 by: *by,
                 reason: reason.clone(),

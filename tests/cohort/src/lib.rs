@@ -1,4 +1,28 @@
-//! n vaults and a coordinator in memory, on one virtual clock: no socket, no thread, no libtorch.
+//! n vaults and a coordinator in memory, on one virtual clock: no socket, no thread, no training.
+//!
+//! Two ways to use it. [`Cohort::immediate`] is for a test that tells a story: nothing takes time, and the test changes, loses and
+//! spoils what it wants. A [`Scenario`] is for the search of faults: everything follows from a seed, what goes wrong is a list of
+//! [`Operation`]s, and what must hold whatever goes wrong is checked at every step (see [`Violation`]).
+//!
+//! ```text
+//!             agenda: the one clock, and what is on its way
+//!                 |                          ^
+//!                 v                          |
+//!  happening: arrives, is late, is lost    effects: sent, uploaded, trained; a party stops between any two
+//!                 |                          ^
+//!                 v                          |
+//!           parties: the machines and their outputs ----> observation ----> invariants <---- reference
+//! ```
+//!
+//! | module | what |
+//! |---|---|
+//! | `parties` | the machines' interfaces, in one file |
+//! | `network`, `transfers`, `timing` | connections, uploads and downloads, and how long they take |
+//! | `operation`, `scenario`, [`campaign`] | what goes wrong, one run with it, many runs and the shortest list that still fails |
+//! | `reference`, `observation`, `invariants` | what sums have to be, what an onlooker sees, what must hold |
+//!
+//! What it does not do: a party that ends does not come back, since neither machine can be read back from disk yet. Bytes on the wire
+//! are right or lost, never altered, unless a test alters them: QUIC sees to that.
 #![forbid(unsafe_code)]
 
 mod agenda;

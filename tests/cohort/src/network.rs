@@ -101,13 +101,19 @@ impl Network {
 
     /// Nothing passes any more; true if something did until now.
     pub(crate) fn lose(&mut self, link: LinkId) -> bool {
-        let link = self.links.get_mut(&link).expect("a link is never forgotten");
+        let link = self
+            .links
+            .get_mut(&link)
+            .expect("a link is never forgotten");
         std::mem::replace(&mut link.passes, false)
     }
 
     /// Nothing arrives before `until`, in either direction; nothing is lost.
     pub(crate) fn stall(&mut self, link: LinkId, until: Timestamp) {
-        let link = self.links.get_mut(&link).expect("a link is never forgotten");
+        let link = self
+            .links
+            .get_mut(&link)
+            .expect("a link is never forgotten");
         link.stalled_until = link.stalled_until.max(until);
     }
 
@@ -123,7 +129,10 @@ impl Network {
         now: Timestamp,
         latency: u64,
     ) -> Timestamp {
-        let link = self.links.get_mut(&link).expect("a link is never forgotten");
+        let link = self
+            .links
+            .get_mut(&link)
+            .expect("a link is never forgotten");
         let last = match to {
             End::Hospital => &mut link.last_to_hospital,
             End::Coordinator => {
@@ -142,7 +151,10 @@ impl Network {
 
     /// A frame of the hospital has arrived.
     pub(crate) fn count_delivered(&mut self, link: LinkId) {
-        let link = self.links.get_mut(&link).expect("a link is never forgotten");
+        let link = self
+            .links
+            .get_mut(&link)
+            .expect("a link is never forgotten");
         link.delivered += 1;
     }
 

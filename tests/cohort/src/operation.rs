@@ -23,9 +23,17 @@ pub enum Operation {
     /// The hospital sends no heartbeats for a while.
     Silence { hospital: u8, at: u64, for_ms: u64 },
     /// The connection is lost when so much of the hospital's next upload has arrived.
-    CutUpload { hospital: u8, at: u64, permille: u64 },
+    CutUpload {
+        hospital: u8,
+        at: u64,
+        permille: u64,
+    },
     /// The connection is lost when so much of the hospital's next download has arrived.
-    CutDownload { hospital: u8, at: u64, permille: u64 },
+    CutDownload {
+        hospital: u8,
+        at: u64,
+        permille: u64,
+    },
     /// The hospital sends again the message that it sent so many messages ago.
     RepeatToCoordinator { hospital: u8, at: u64, back: u64 },
     /// The coordinator sends again what it sent to the hospital so many messages ago.
@@ -92,9 +100,9 @@ impl Operation {
             | Self::Diverge { at, .. }
             | Self::SlowTraining { at, .. }
             | Self::Stranger { at, .. } => Some(*at),
-            Self::SuspendHospital { .. }
-            | Self::SuspendCoordinator { .. }
-            | Self::Crash { .. } => None,
+            Self::SuspendHospital { .. } | Self::SuspendCoordinator { .. } | Self::Crash { .. } => {
+                None
+            }
         }
     }
 

@@ -176,11 +176,7 @@ impl VaultParty {
         self.collect(lie);
     }
 
-    pub(crate) fn message(
-        &mut self,
-        message: ToVault,
-        lie: &mut Lie<'_>,
-    ) -> Result<(), Stopped> {
+    pub(crate) fn message(&mut self, message: ToVault, lie: &mut Lie<'_>) -> Result<(), Stopped> {
         let result = self.vault.handle_message(message);
         self.collect(lie);
         result.map_err(|error| error.to_string())

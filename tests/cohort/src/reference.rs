@@ -119,12 +119,7 @@ impl Reference {
     }
 
     /// What the hospital's training moves each value by; W by its gradient, where filters are used.
-    fn change(
-        &self,
-        hospital: HospitalId,
-        model: &CommonModel,
-        hash: &Digest,
-    ) -> Option<Vec<f64>> {
+    fn change(&self, hospital: HospitalId, model: &CommonModel, hash: &Digest) -> Option<Vec<f64>> {
         let filtered = self.manifest.conditioning.uses_filters();
         let conditioned = model.layout().range(CONDITIONED_WEIGHT)?;
         let mut change = Vec::with_capacity(model.values().len());
@@ -132,7 +127,8 @@ impl Reference {
         for (index, &before) in model.values().iter().enumerate() {
             if filtered && conditioned.contains(&index) {
                 if index == conditioned.start {
-                    change.extend(self.change_of_w(hospital, &model.values()[conditioned.clone()])?);
+                    change
+                        .extend(self.change_of_w(hospital, &model.values()[conditioned.clone()])?);
                 }
                 continue;
             }
@@ -161,8 +157,8 @@ impl Reference {
         change: &[f64],
         header: &RoundOpen,
     ) -> Plaintext {
-        let share = f64::from(self.manifest.weight(hospital))
-            / f64::from(self.manifest.largest_weight());
+        let share =
+            f64::from(self.manifest.weight(hospital)) / f64::from(self.manifest.largest_weight());
         let half = 1_i64 << (header.value_bits - 1);
         let largest = (half - 1) as f64;
         let mut saturated = 0;

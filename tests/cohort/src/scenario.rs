@@ -5,9 +5,7 @@ use std::collections::VecDeque;
 use crypto::sealed_sum::HospitalId;
 use protocol::{
     codec::{Id, List},
-    manifest::{
-        ADAPTIVE_CLIPS, Conditioning, FIXED_CLIPS, Manifest, MemberWeight, Purpose, Task,
-    },
+    manifest::{ADAPTIVE_CLIPS, Conditioning, FIXED_CLIPS, Manifest, MemberWeight, Purpose, Task},
     message::{Hello, ToCoordinator},
     network::testing::{MINIATURE_WIDTHS, miniature},
 };
@@ -85,7 +83,7 @@ impl Scenario {
             sums: 1 + 2 * u64::from(manifest.rounds),
             silence_ms: 1000 * u64::from(manifest.silence_secs),
         };
-        let count = draw.from(1, 2 + 2 * extent.sums);
+        let count = draw.from(2, 3 + 3 * extent.sums);
         let mut operations: Vec<_> = (0..count)
             .map(|_| Operation::draw(&mut draw, extent))
             .collect();
@@ -134,11 +132,7 @@ impl Scenario {
         }
     }
 
-    fn play_to_end(
-        &self,
-        cohort: &mut Cohort<'_>,
-        mut operations: VecDeque<&Operation>,
-    ) -> Ending {
+    fn play_to_end(&self, cohort: &mut Cohort<'_>, mut operations: VecDeque<&Operation>) -> Ending {
         let mut over_since = None;
         loop {
             if !cohort.violations().is_empty() {
@@ -175,9 +169,7 @@ impl Scenario {
 
     fn ended(&self, cohort: &mut Cohort<'_>) -> Ending {
         if let Some(reason) = cohort.failure() {
-            let abandoned = |event: &&Event| {
-                matches!(event, Event::Abandoned { purpose, .. } if *purpose != Purpose::Evaluation)
-            };
+            let abandoned = |event: &&Event| matches!(event, Event::Abandoned { purpose, .. } if *purpose != Purpose::Evaluation);
             if cohort.events.iter().filter(abandoned).count() + 1 >= ROUNDS_BEFORE_GIVING_UP {
                 return Ending::GaveUp;
             }
@@ -409,7 +401,8 @@ impl Cohort<'_> {
         });
     }
 
-    /// Sends a frame again that was sent before, on whichever connection.
+    /// Sends a frame again that was sent before, on whichever connection. A Hello is not among them: it is the first word of its own
+    /// connection.
     fn repeat(&mut self, hospital: HospitalId, to: End, back: u64) {
         let from_is_running = match to {
             End::Coordinator => self.is_running(hospital),

@@ -67,7 +67,7 @@ impl Transfers {
         matches!(self.shelf.get(&hospital), Some(Shelved::Taken { name }) if name == upload)
     }
 
-    /// Whether another upload of this hospital is under way.
+    /// Whether an upload of this hospital is under way.
     pub(crate) fn is_uploading(&self, hospital: HospitalId) -> bool {
         self.uploads.contains_key(&hospital)
     }
@@ -122,12 +122,7 @@ impl Transfers {
     }
 
     /// Starts a download, or goes on with it: the bytes still to come.
-    pub(crate) fn remaining(
-        &self,
-        hospital: HospitalId,
-        name: &Digest,
-        bytes: &[u8],
-    ) -> usize {
+    pub(crate) fn remaining(&self, hospital: HospitalId, name: &Digest, bytes: &[u8]) -> usize {
         let held = self.beginnings.get(&(hospital, *name)).map_or(0, Vec::len);
         bytes.len() - held.min(bytes.len())
     }
@@ -141,7 +136,10 @@ impl Transfers {
         (began, ends): (Timestamp, Timestamp),
     ) -> u64 {
         let number = self.number();
-        let held = self.beginnings.remove(&(hospital, name)).unwrap_or_default();
+        let held = self
+            .beginnings
+            .remove(&(hospital, name))
+            .unwrap_or_default();
         let download = Moving {
             link,
             number,
@@ -179,7 +177,8 @@ impl Transfers {
             let (name, length) = (upload.name, upload.bytes.len());
             let bytes = upload.arrived_by(now);
             broken.uploads += u64::from(is_part(&bytes, length));
-            self.shelf.insert(hospital, Shelved::Beginning { name, bytes });
+            self.shelf
+                .insert(hospital, Shelved::Beginning { name, bytes });
         }
         for (key, download) in extract(&mut self.downloads, on_link) {
             let length = download.bytes.len();

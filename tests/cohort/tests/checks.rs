@@ -1,8 +1,6 @@
 //! Each check of the faulty rounds is shown something that it must not let pass.
 
-use cohort::{
-    Cohort, Ending, Observation, Scenario, Training, Violation, check_notes, id,
-};
+use cohort::{Cohort, Ending, Observation, Scenario, Training, Violation, check_notes, id};
 use crypto::sealed_sum::{HospitalId, OpenedSum};
 use participant::vault::OpenedRound;
 use protocol::{
@@ -91,9 +89,10 @@ fn an_update_that_is_not_the_trainers_is_found_in_the_sum() {
     });
     let report = scenario.play_with(&mut cohort);
     assert_eq!(report.ending, Ending::Violated);
-    assert_found(&report.violations, |found| {
-        matches!(found, Violation::WrongSum { what, .. } if what.starts_with("value 0 "))
-    });
+    assert_found(
+        &report.violations,
+        |found| matches!(found, Violation::WrongSum { what, .. } if what.starts_with("value 0 ")),
+    );
 }
 
 #[test]
@@ -110,9 +109,10 @@ fn a_sum_that_is_off_by_one_is_found() {
             wrong_answers: Vec::new(),
         });
     }));
-    assert_found(&found, |found| {
-        matches!(found, Violation::WrongSum { what, .. } if what.starts_with("counter 0 "))
-    });
+    assert_found(
+        &found,
+        |found| matches!(found, Violation::WrongSum { what, .. } if what.starts_with("counter 0 ")),
+    );
 }
 
 #[test]
@@ -120,9 +120,10 @@ fn a_model_that_does_not_follow_from_its_sum_is_found() {
     let found = found_after(opened_by(first_to_open(), Purpose::Update, |opened| {
         opened.model_hash[0] ^= 1;
     }));
-    assert_found(&found, |found| {
-        matches!(found, Violation::WrongSum { what, .. } if what.contains("does not follow"))
-    });
+    assert_found(
+        &found,
+        |found| matches!(found, Violation::WrongSum { what, .. } if what.contains("does not follow")),
+    );
 }
 
 #[test]
@@ -130,9 +131,10 @@ fn contributors_that_are_not_those_of_the_sum_are_found() {
     let found = found_after(opened_by(first_to_open(), Purpose::Update, |opened| {
         opened.contributors.pop();
     }));
-    assert_found(&found, |found| {
-        matches!(found, Violation::WrongSum { what, .. } if what == "the contributors are not U")
-    });
+    assert_found(
+        &found,
+        |found| matches!(found, Violation::WrongSum { what, .. } if what == "the contributors are not U"),
+    );
 }
 
 /// A coordinator that puts a contribution of an earlier round into a later one.
@@ -149,9 +151,10 @@ fn a_contribution_in_another_round_is_found() {
             Some(contributor) => contributors[0] = contributor,
         }
     }
-    assert_found(&found_in(&scenario, &notes), |found| {
-        matches!(found, Violation::WrongSum { what, .. } if what.contains("has made no such contribution"))
-    });
+    assert_found(
+        &found_in(&scenario, &notes),
+        |found| matches!(found, Violation::WrongSum { what, .. } if what.contains("has made no such contribution")),
+    );
 }
 
 /// The same updates under a second header: what is opened twice for one model gives away the difference.
@@ -162,7 +165,11 @@ fn a_second_opened_sum_on_one_model_is_found() {
         Observation::HeaderOpened { header, .. } => header.purpose == Purpose::Update,
         _ => false,
     };
-    let mut header = notes.iter().find(|note| is_update(note)).cloned().expect("updates");
+    let mut header = notes
+        .iter()
+        .find(|note| is_update(note))
+        .cloned()
+        .expect("updates");
     let first = first_to_open();
     let opening = notes.iter().find(|note| {
         matches!(note, Observation::Opened { by, opened } if *by == first && opened.purpose == Purpose::Update)
@@ -177,7 +184,12 @@ fn a_second_opened_sum_on_one_model_is_found() {
     }
     notes.extend([header, opening]);
     assert_found(&found_in(&scenario, &notes), |found| {
-        matches!(found, Violation::OpenedTwice { purpose: Purpose::Update })
+        matches!(
+            found,
+            Violation::OpenedTwice {
+                purpose: Purpose::Update
+            }
+        )
     });
 }
 
@@ -188,9 +200,10 @@ fn two_vaults_that_make_different_things_of_a_round_are_found() {
     let found = found_after(opened_by(other, Purpose::Update, |opened| {
         opened.transcript[0] ^= 1;
     }));
-    assert_found(&found, |found| {
-        matches!(found, Violation::Disagreement { by, .. } if *by == other)
-    });
+    assert_found(
+        &found,
+        |found| matches!(found, Violation::Disagreement { by, .. } if *by == other),
+    );
 }
 
 #[test]
@@ -226,19 +239,17 @@ fn asked_for_two_sets(forgets: bool) -> Vec<Violation> {
     run.connect_all();
     let mut fewer = asked.borrow().clone().expect("asked once");
     fewer.contributors.0.pop();
-    run.deliver(
-        id(1),
-        &ToVault::UnlockRequest(Signed::sign(&fewer, &key)),
-    );
+    run.deliver(id(1), &ToVault::UnlockRequest(Signed::sign(&fewer, &key)));
     run.violations().to_vec()
 }
 
 #[test]
 fn a_vault_that_answers_for_two_sets_is_found_and_its_journal_is_what_prevents_it() {
     assert_eq!(asked_for_two_sets(false), []);
-    assert_found(&asked_for_two_sets(true), |found| {
-        matches!(found, Violation::SecondAnswer { by, purpose: Purpose::Stats } if *by == id(1))
-    });
+    assert_found(
+        &asked_for_two_sets(true),
+        |found| matches!(found, Violation::SecondAnswer { by, purpose: Purpose::Stats } if *by == id(1)),
+    );
 }
 
 #[test]
@@ -257,9 +268,10 @@ fn an_answer_under_a_header_that_is_not_the_last_accepted_is_found() {
         },
         _ => false,
     });
-    assert_found(&found, |found| {
-        matches!(found, Violation::NotItsHeader { by, what: "answered" } if *by == id(3))
-    });
+    assert_found(
+        &found,
+        |found| matches!(found, Violation::NotItsHeader { by, what: "answered" } if *by == id(3)),
+    );
 }
 
 #[test]
@@ -285,9 +297,10 @@ fn a_message_to_somebody_else_is_found() {
         }
         _ => false,
     });
-    assert_found(&stranger, |found| {
-        matches!(found, Violation::Misaddressed { to } if *to == id(99))
-    });
+    assert_found(
+        &stranger,
+        |found| matches!(found, Violation::Misaddressed { to } if *to == id(99)),
+    );
     let absent = found_after(|note| match note {
         Observation::Said { connected, .. } => {
             *connected = false;
@@ -335,9 +348,10 @@ fn a_vault_that_stops_is_found() {
         other => Some(other),
     });
     let report = scenario.play_with(&mut cohort);
-    assert_found(&report.violations, |found| {
-        matches!(found, Violation::Stopped { by, .. } if *by == id(4))
-    });
+    assert_found(
+        &report.violations,
+        |found| matches!(found, Violation::Stopped { by, .. } if *by == id(4)),
+    );
 }
 
 /// A vault that introduces itself whenever it should join.

@@ -3,17 +3,17 @@
 use std::time::Instant;
 
 use cohort::{
-    Fault, Scenario,
+    Ending, Fault, Operation, Scenario, Violation,
     campaign::{Outcome, play, play_seeds, scenario_of_environment, seeds_of_environment},
 };
 
-const SEEDS: u64 = 450;
+const SEEDS: u64 = 520;
 const FAULTY_ROUNDS: u64 = 2_000;
 
 #[test]
 fn two_thousand_faulty_rounds_keep_every_invariant() {
     if let Some(scenario) = scenario_of_environment() {
-        println_scenario(&scenario);
+        describe(&scenario);
         let outcome = play(&scenario);
         let Outcome::Played(report) = &outcome else {
             panic!("{outcome:?}");
@@ -53,7 +53,35 @@ fn a_seed_is_played_the_same_way_every_time() {
     }
 }
 
-fn println_scenario(scenario: &Scenario) {
+/// Three hospitals come back to a coordinator that has stood still, and offer again what they had for a round that is given up
+/// meanwhile; the next round's contributions come while those are on their way, and are refused. Nothing would bring them again.
+#[test]
+fn contributions_beside_earlier_ones_would_be_refused_and_waited_for_without_end() {
+    let mut scenario = Scenario::of_seed(4);
+    let stands_still = |after_effect, for_ms| Operation::SuspendCoordinator {
+        after_effect,
+        for_ms,
+        loses_connections: true,
+    };
+    scenario.operations = vec![
+        Operation::Cut {
+            hospital: 1,
+            at: 60,
+        },
+        stands_still(94, 13_806),
+        stands_still(99, 15_492),
+    ];
+    let mut cohort = scenario.cohort();
+    cohort.uploads_side_by_side = true;
+    let report = scenario.play_with(&mut cohort);
+    assert!(
+        matches!(report.violations[..], [Violation::Unexplained { .. }]),
+        "{report:?}"
+    );
+    assert_eq!(scenario.play().ending, Ending::Complete);
+}
+
+fn describe(scenario: &Scenario) {
     let mut text = format!("{} hospitals, {:#?}", scenario.size, scenario.manifest);
     for operation in &scenario.operations {
         text.push_str(&format!("\n{operation:?}"));

@@ -32,7 +32,9 @@ fn ids(numbers: &[u8]) -> Vec<HospitalId> {
 /// The key that a hospital signs with.
 fn signing_key(hospital: HospitalId) -> SigningKey {
     let all = federation(hospital.get().max(2)).hospital_keys;
-    all.into_iter().nth(usize::from(hospital.get()) - 1).expect("one for each")
+    all.into_iter()
+        .nth(usize::from(hospital.get()) - 1)
+        .expect("one for each")
 }
 
 fn is_update(vault: &CohortVault) -> bool {
@@ -204,7 +206,9 @@ fn assert_mean_of(run: &Cohort<'_>, contributors: &[u8]) {
 
 #[test]
 fn a_vault_that_was_dealt_a_wrong_share_is_not_asked_and_the_round_opens() {
-    let run = run_with(7, 2, |who, vault, output| deal_wrongly(who, vault, output, &[6]));
+    let run = run_with(7, 2, |who, vault, output| {
+        deal_wrongly(who, vault, output, &[6])
+    });
     assert!(run.completed().is_some(), "{:?}", run.events);
     assert_eq!(
         run.contributors(Purpose::Update),
@@ -262,7 +266,9 @@ fn a_contributor_that_deals_many_wrong_shares_is_left_out_and_the_others_sum_ope
 #[test]
 fn a_contributor_that_shares_another_secret_passes_the_check_and_the_sum_does_not_open() {
     let all = [1, 2, 3, 4];
-    let run = run_with(4, 2, |who, vault, output| deal_wrongly(who, vault, output, &all));
+    let run = run_with(4, 2, |who, vault, output| {
+        deal_wrongly(who, vault, output, &all)
+    });
     assert!(run.findings().is_empty(), "{:?}", run.findings());
     assert!(run.wrong_answers.is_empty(), "nobody else is blamed for it");
     let mut refusing: Vec<_> = run.refusals.iter().map(|(who, _)| *who).collect();
@@ -321,7 +327,9 @@ fn among_four_a_vault_that_answers_wrongly_for_all_stops_nothing_and_for_one_cos
 #[test]
 fn a_wrong_unlock_share_is_named_and_the_round_opens_without_it() {
     for size in [3, 4] {
-        let run = run_with(size, 2, |who, vault, output| unlock_wrongly(who, vault, output));
+        let run = run_with(size, 2, |who, vault, output| {
+            unlock_wrongly(who, vault, output)
+        });
         assert!(run.completed().is_some(), "{:?}", run.events);
         assert!(
             run.findings().is_empty(),

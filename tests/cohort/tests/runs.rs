@@ -403,8 +403,7 @@ fn a_lost_word_on_the_last_round_is_repeated() {
     let mut run = Cohort::immediate(2, &manifest(1, Conditioning::None));
     let mut is_lost = false;
     run.lose = Box::new(move |who, message| {
-        let loses =
-            !is_lost && who == id(2) && matches!(message, ToCoordinator::RoundClosed(_));
+        let loses = !is_lost && who == id(2) && matches!(message, ToCoordinator::RoundClosed(_));
         is_lost |= loses;
         loses
     });
