@@ -157,6 +157,8 @@ impl<J: Journal + 'static> Participant<J> {
             reports,
             partial_downloads: BTreeMap::new(),
             contributed: (Purpose::Stats, 0),
+            uploading: false,
+            next_upload: None,
         };
         let result = tokio::select! {
             biased;
@@ -324,6 +326,10 @@ struct Shell {
     partial_downloads: BTreeMap<Digest, Vec<u8>>,
     /// Purpose and learning round of the last contribution.
     contributed: (Purpose, u32),
+    /// Whether an upload of this connection has no answer yet.
+    uploading: bool,
+    /// The contribution to upload after that one.
+    next_upload: Option<(Digest, Arc<[u8]>)>,
 }
 
 /// How one connection ended.
@@ -343,6 +349,8 @@ enum Transfer {
     /// A download ended before its end; what is here already is not fetched twice.
     Interrupted(Digest, Vec<u8>),
     Refused(String),
+    /// The coordinator does not take a contribution.
+    UploadRefused(String),
     /// The connection does not carry an upload or download.
     Failed(String),
     CutOff,
@@ -398,6 +406,7 @@ impl Shell {
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.link_number += 1;
+        (self.uploading, self.next_upload) = (false, None);
         let mut introduced = false;
         self.tell_vault(VaultInput::Connected)?;
         loop {
@@ -463,6 +472,11 @@ impl Shell {
                         if self.cut_off(Moment::AfterUpload, self.contributed) {
                             return Ok(LinkEnd::CutOff);
                         }
+                        self.upload_next(&link);
+                    }
+                    Transfer::UploadRefused(reason) => {
+                        let _ = self.events.send(ParticipantEvent::Vault(VaultEvent::Refused { reason }));
+                        self.upload_next(&link);
                     }
                     Transfer::Downloaded(name, bytes, time) => {
                         self.cost.transport_secs += time.as_secs_f64();
@@ -531,7 +545,14 @@ impl Shell {
         Ok(None)
     }
 
-    fn upload(&self, name: Digest, bytes: Arc<[u8]>, link: &CoordinatorLink) {
+    /// Uploads one contribution at a time: the coordinator refuses a second one of a hospital beside the first, and nothing would
+    /// bring it again. Of those that wait only the newest is of the round at hand.
+    fn upload(&mut self, name: Digest, bytes: Arc<[u8]>, link: &CoordinatorLink) {
+        if self.uploading {
+            self.next_upload = Some((name, bytes));
+            return;
+        }
+        self.uploading = true;
         let (blobs, done, events, number) = (
             link.blobs(),
             self.report.clone(),
@@ -553,7 +574,7 @@ impl Shell {
             let result = tokio::select! {
                 result = blobs.upload(name, &bytes, progress) => match result {
                     Ok(()) => Transfer::Uploaded(began.elapsed()),
-                    Err(TransportError::Refused(refusal)) => Transfer::Refused(format!("the coordinator refused our contribution: {refusal}")),
+                    Err(TransportError::Refused(refusal)) => Transfer::UploadRefused(format!("the coordinator refused our contribution: {refusal}")),
                     // The vault uploads again on the next connection, from where this one stopped.
                     Err(error) => Transfer::Failed(error.to_string()),
                 },
@@ -561,6 +582,14 @@ impl Shell {
             };
             let _ = done.send((number, result));
         });
+    }
+
+    /// The upload before has its answer.
+    fn upload_next(&mut self, link: &CoordinatorLink) {
+        self.uploading = false;
+        if let Some((name, bytes)) = self.next_upload.take() {
+            self.upload(name, bytes, link);
+        }
     }
 
     fn download(&mut self, name: Digest, link: &CoordinatorLink) {
