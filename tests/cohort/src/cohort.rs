@@ -34,6 +34,12 @@ use crate::{
 /// What the network does with a message to a vault: pass it on, change it, or lose it.
 pub type Interference<'a> = dyn FnMut(HospitalId, ToVault) -> Option<ToVault> + 'a;
 
+/// What a hospital makes of its update before its vault gets it.
+pub type SpoiltUpdate<'a> = dyn FnMut(HospitalId, &mut TrainedUpdate) + 'a;
+
+/// Whether the connection loses a message to the coordinator, though it stands.
+pub type Loss<'a> = dyn FnMut(HospitalId, &ToCoordinator) -> bool + 'a;
+
 /// Hospitals and their coordinator, in memory, on one clock.
 pub struct Cohort<'a> {
     /// The coordinator.
@@ -45,9 +51,9 @@ pub struct Cohort<'a> {
     /// What the coordinator makes of an outcome before it serves it.
     pub spoil_outcome: Box<dyn Fn(&mut Outcome) + 'a>,
     /// What a hospital makes of its update before its vault gets it.
-    pub spoil_update: Box<dyn FnMut(HospitalId, &mut TrainedUpdate) + 'a>,
+    pub spoil_update: Box<SpoiltUpdate<'a>>,
     /// Messages that the connection loses, though it stands.
-    pub lose: Box<dyn FnMut(HospitalId, &ToCoordinator) -> bool + 'a>,
+    pub lose: Box<Loss<'a>>,
     /// Participants upload a contribution while an earlier one is on its way. The coordinator's service refuses that.
     pub uploads_side_by_side: bool,
     /// Hospitals that vanish when they are to upload their update of this learning round.

@@ -45,7 +45,7 @@ mod training;
 mod transfers;
 
 pub use self::{
-    cohort::{Cohort, Interference, Party, id},
+    cohort::{Cohort, Interference, Loss, Party, SpoiltUpdate, id},
     faults::{Fault, FaultCounts},
     invariants::{Violation, check_notes},
     journal::CohortJournal,

@@ -149,17 +149,17 @@ impl Scenario {
                 if now > later(since, GOODBYE_MS) || cohort.agenda.next_at().is_none() {
                     return self.ended(cohort);
                 }
-            } else if let Some(operation) =
-                operations.pop_front_if(|operation| operation.at() <= Some(cohort.moves))
-            {
-                cohort.perform(operation);
-                continue;
-            } else if now > cohort.quiet_after(self.manifest.silence_secs) {
-                match operations.pop_front() {
-                    Some(operation) => cohort.perform(operation),
-                    None => return self.waits(cohort),
+            } else {
+                let moves = cohort.moves;
+                let is_due = |operation: &&Operation| operation.at() <= Some(moves);
+                let is_quiet = now > cohort.quiet_after(self.manifest.silence_secs);
+                if operations.front().is_some_and(is_due) || is_quiet {
+                    match operations.pop_front() {
+                        Some(operation) => cohort.perform(operation),
+                        None => return self.waits(cohort),
+                    }
+                    continue;
                 }
-                continue;
             }
             if !cohort.step() {
                 return self.waits(cohort);

@@ -31,7 +31,7 @@ impl Training {
         let of_model = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
         let word = mixed(mixed(of_model ^ u64::from(hospital.get())) ^ index as u64);
         let unit = (word >> 40) as f32 / (1 << 24) as f32 - 0.5;
-        let scale = if word % 1000 == 0 { 0.5 } else { 0.05 };
+        let scale = if word.is_multiple_of(1000) { 0.5 } else { 0.05 };
         unit * scale
     }
 
