@@ -20,8 +20,6 @@ mod round;
 pub mod statistics;
 #[cfg(feature = "testing")]
 pub mod testing;
-#[cfg(test)]
-mod tests;
 mod work;
 
 use std::{collections::VecDeque, sync::Arc};
