@@ -15,7 +15,7 @@
 //! | [`settings`] | `coordinator.toml`, environment and flags as typed values, and the files they name |
 //! | [`service`] | one run, from the first connection to the last goodbye |
 //! | [`store`] | what an operator can ask later |
-//! | [`trial`] | a whole federation with fresh keys, for one machine |
+//! | [`demo`] | a whole federation with fresh keys, for one machine |
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -31,8 +31,8 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod demo;
 pub mod machine;
 pub mod service;
 pub mod settings;
 pub mod store;
-pub mod trial;

@@ -33,7 +33,7 @@ fn path(path: &Path) -> &str {
 fn init_says_what_to_do_next_and_refuses_a_second_time() {
     let folder = tempfile::tempdir().expect("a folder");
     let directory = folder.path().join("federation");
-    let arguments = ["init", "--trial", "2", path(&directory)];
+    let arguments = ["init", "--demo", "2", path(&directory)];
     let output = coordinator(&arguments);
     assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
     let said = text(&output.stdout);
@@ -43,9 +43,18 @@ fn init_says_what_to_do_next_and_refuses_a_second_time() {
     );
     assert!(refusal(&arguments).contains(path(&directory)));
     assert!(
-        refusal(&["init", "--trial", "1", path(&folder.path().join("new"))]).contains("2 to 127")
+        refusal(&["init", "--demo", "1", path(&folder.path().join("new"))]).contains("2 to 127")
     );
     assert!(!folder.path().join("new").exists());
+}
+
+#[test]
+fn trial_is_another_name_of_demo() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let directory = folder.path().join("federation");
+    let output = coordinator(&["init", "--trial", "3", path(&directory)]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert!(directory.join("hospital-3/participant.toml").is_file());
 }
 
 #[test]
@@ -53,7 +62,7 @@ fn serve_names_what_is_wrong_and_starts_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let directory = folder.path().join("federation");
     assert!(
-        coordinator(&["init", "--trial", "2", path(&directory)])
+        coordinator(&["init", "--demo", "2", path(&directory)])
             .status
             .success()
     );
@@ -81,7 +90,7 @@ fn serve_names_what_is_wrong_and_starts_nothing() {
     fs::remove_file(&key).expect("it is there");
     let said = serve(&[]);
     assert!(
-        said.contains("keys/signing.key") && said.contains("init --trial"),
+        said.contains("keys/signing.key") && said.contains("init --demo"),
         "{said}"
     );
     let said = refusal(&["serve", "--config", path(&folder.path().join("none.toml"))]);
@@ -100,7 +109,7 @@ fn serve_ends_with_3_when_it_is_told_to_stop() {
     let folder = tempfile::tempdir().expect("a folder");
     let directory = folder.path().join("federation");
     assert!(
-        coordinator(&["init", "--trial", "2", path(&directory)])
+        coordinator(&["init", "--demo", "2", path(&directory)])
             .status
             .success()
     );

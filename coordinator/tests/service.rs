@@ -6,11 +6,12 @@ use std::{collections::BTreeSet, net::SocketAddr, path::PathBuf, sync::Arc, time
 
 use coordinator::machine::Event;
 use coordinator::{
+    demo::{Demo, Place},
     service::{Registry, RunReport, Service, ServiceError},
     settings::RunSettings,
-    trial::{Place, Trial},
 };
 use protocol::{
+    codec::WIRE_VERSION,
     common_model::CommonModel,
     manifest::{Conditioning, Purpose},
     message::{ALREADY_CONNECTED, Hello, ToCoordinator, ToVault},
@@ -25,7 +26,7 @@ use transport::{CloseCode, CoordinatorLink, Disconnect, RefusalCode, TransportEr
 
 /// A coordinator at work.
 struct Running {
-    trial: Trial,
+    demo: Demo,
     address: String,
     stop: oneshot::Sender<()>,
     ended: JoinHandle<Result<RunReport, ServiceError>>,
@@ -35,8 +36,8 @@ struct Running {
 
 impl Running {
     fn start(state: Option<PathBuf>) -> Self {
-        let trial = trial();
-        let service = Service::bind(trial.service_config(&run(), state).expect("certificates"))
+        let demo = demo();
+        let service = Service::bind(demo.service_config(&run(), state).expect("certificates"))
             .expect("bound");
         let address = service.local_address().to_string();
         let registry = service.registry();
@@ -49,7 +50,7 @@ impl Running {
         };
         let ended = tokio::spawn(service.run(sender, shutdown));
         Self {
-            trial,
+            demo,
             address,
             stop,
             ended,
@@ -61,23 +62,23 @@ impl Running {
     fn play(&self, scripts: [Script; 3]) -> Vec<JoinHandle<Seen>> {
         let uploads = Arc::new(watch::Sender::new(0));
         let hospital = |(id, script)| {
-            ScriptedHospital::new(&self.trial, id, &self.address, script, Arc::clone(&uploads))
+            ScriptedHospital::new(&self.demo, id, &self.address, script, Arc::clone(&uploads))
                 .play()
         };
         (1..).zip(scripts).map(hospital).map(tokio::spawn).collect()
     }
 
     async fn connect(&self, id: u8) -> CoordinatorLink {
-        connect(&dialer(&self.trial, hospital(id), &self.address)).await
+        connect(&dialer(&self.demo, hospital(id), &self.address)).await
     }
 }
 
-fn trial() -> Trial {
+fn demo() -> Demo {
     let place = Place {
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         ..Place::default()
     };
-    Trial::generate(3, place).expect("three hospitals")
+    Demo::generate(3, place).expect("three hospitals")
 }
 
 fn run() -> RunSettings {
@@ -134,7 +135,7 @@ async fn a_run_goes_to_its_end_and_a_cut_upload_goes_on_where_it_stopped() {
     );
     assert!(report.missing.is_empty());
     assert!(report.spent.adding > Duration::ZERO && report.spent.conditioning == Duration::ZERO);
-    assert!(report.doubted.is_empty());
+    assert!(report.suspected.is_empty());
     for (id, counts) in &report.traffic {
         assert!(
             counts.blob_bytes_received > 16 << 20 && counts.blob_bytes_sent > 16 << 20,
@@ -280,7 +281,7 @@ async fn bytes_that_are_no_message_end_the_link_and_nothing_else() {
     let running = Running::start(None);
     let mut other = running.connect(3).await;
     for (frame, reason) in [
-        (vec![1, 255, 0, 0, 0], "malformed"),
+        (vec![WIRE_VERSION, 255, 0, 0, 0], "malformed"),
         (vec![9], "different releases"),
         (vec![], "malformed"),
     ] {
@@ -345,7 +346,7 @@ async fn a_stop_is_told_to_the_hospitals_and_recorded() {
 async fn an_address_in_use_is_named() {
     let running = Running::start(None);
     let mut config = running
-        .trial
+        .demo
         .service_config(&run(), None)
         .expect("certificates");
     config.listen = running.address.parse().expect("an address");
@@ -360,8 +361,8 @@ async fn an_address_in_use_is_named() {
 
 #[tokio::test]
 async fn keys_that_are_not_on_the_roster_are_refused() {
-    let (trial, other) = (trial(), trial());
-    let mut config = trial.service_config(&run(), None).expect("certificates");
+    let (demo, other) = (demo(), demo());
+    let mut config = demo.service_config(&run(), None).expect("certificates");
     config.signing_key = other.coordinator.copy_signing_key();
     assert!(matches!(
         Service::bind(config),
@@ -369,13 +370,13 @@ async fn keys_that_are_not_on_the_roster_are_refused() {
             what: "signing key"
         })
     ));
-    let mut config = trial.service_config(&run(), None).expect("certificates");
+    let mut config = demo.service_config(&run(), None).expect("certificates");
     config.identity = other.coordinator.tls_identity().expect("a pair");
     assert!(matches!(
         Service::bind(config),
         Err(ServiceError::NotOnRoster { what: "TLS key" })
     ));
-    let mut config = trial.service_config(&run(), None).expect("certificates");
+    let mut config = demo.service_config(&run(), None).expect("certificates");
     config.manifest = run().signed_manifest(&other.operator_key);
     assert!(matches!(
         Service::bind(config),

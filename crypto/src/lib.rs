@@ -1,9 +1,9 @@
 //! The mathematics of myelin's protection: the sealed sum of updates and CKKS for the conditioning.
 //!
 //! ```text
-//!   sealed_sum                 ckks                            <--  seal_format
-//!   quantise, mask, share,     encode, encrypt, multiply,           files of SEAL
-//!   add, open                  relinearise, rescale, decrypt        and TenSEAL
+//!   sealed_sum                 ckks
+//!   quantise, mask, share,     encode, encrypt, multiply,
+//!   add, open                  relinearise, rescale, decrypt
 //!        \                      /
 //!         ring: prime moduli, transforms, polynomials, sampling
 //!         hash: labelled hashes, key derivation, trees
@@ -20,6 +20,8 @@
 //! Secrets have neither `Debug` nor `Clone` and are erased when dropped. The arithmetic on them has no branch and
 //! no index that depends on them. Randomness is an argument, but for [`sealed_sum::Seed::generate`], which asks the
 //! operating system. Bytes from strangers become values or errors, never a panic.
+//!
+//! Whole programs are in `examples/`: a sealed sum of three hospitals of which one drops out, and a CKKS product.
 //!
 //! # A sum of three hospitals
 //!
@@ -76,7 +78,6 @@
 pub mod ckks;
 pub mod hash;
 pub mod ring;
-pub mod seal_format;
 pub mod sealed_sum;
 
 #[cfg(test)]
@@ -86,8 +87,6 @@ mod rounding;
 
 #[cfg(test)]
 mod constant_time;
-#[cfg(all(test, target_os = "linux"))]
-mod memory;
 #[cfg(test)]
 mod portable;
 #[cfg(test)]

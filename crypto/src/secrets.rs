@@ -1,20 +1,11 @@
 //! That every type that holds a secret is erased when dropped and can be neither copied, printed nor stored by
 //! accident (PROTOCOL 7). A line that is not true does not compile.
 
-use static_assertions::assert_not_impl_any;
+use side_channels::assert_secrets;
 
-use crate::{ckks, hash, ring, seal_format, sealed_sum};
+use crate::{ckks, hash, ring, sealed_sum};
 
-macro_rules! secrets {
-    ($($secret:ty),+ $(,)?) => { $(
-        assert_not_impl_any!(
-            $secret: Clone, Copy, std::fmt::Debug, std::fmt::Display, serde::Serialize, PartialEq, std::hash::Hash
-        );
-        const _: () = assert!(std::mem::needs_drop::<$secret>());
-    )+ };
-}
-
-secrets!(
+assert_secrets!(
     hash::SecretKey32,
     ring::Coefficients,
     ring::Evaluations,
@@ -28,7 +19,6 @@ secrets!(
     sealed_sum::UnlockVector,
     ckks::Plaintext,
     ckks::SecretKey,
-    seal_format::TensealContext,
 );
 
 /// Those that hold words or bytes themselves; the others, and they, are dropped field by field.

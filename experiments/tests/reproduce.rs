@@ -1,7 +1,5 @@
 //! Small whole reproductions, run as a person runs them: options in, files and an exit code out.
 
-mod links;
-
 use std::{
     fs,
     path::Path,
@@ -9,6 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use report::links;
 use serde_json::Value;
 
 /// Sixteen patients of three slices: a second or two a training.
@@ -69,7 +68,7 @@ fn tables(out: &Path) -> (Vec<u8>, Vec<u8>) {
 }
 
 #[test]
-fn the_tables_are_whole_and_the_hybrid_network_is_its_oracle() {
+fn the_tables_are_whole_and_the_hybrid_network_is_its_plaintext_reference() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("run");
     reproduce(&out, &with(&["--split", "patient,slice"]));
@@ -110,13 +109,13 @@ fn the_tables_are_whole_and_the_hybrid_network_is_its_oracle() {
         found.next().expect("a row").clone()
     };
     for split in ["patient", "slice"] {
-        let (mut hybrid, mut oracle) = (of("hybrid", split), of("plain-conditioned", split));
-        for row in [&mut hybrid, &mut oracle] {
+        let (mut hybrid, mut reference) = (of("hybrid", split), of("plain-conditioned", split));
+        for row in [&mut hybrid, &mut reference] {
             let row = row.as_object_mut().expect("an object");
             row.remove("model");
             row.remove("study");
         }
-        assert_eq!(hybrid, oracle);
+        assert_eq!(hybrid, reference);
     }
     assert_eq!(of("plain", "slice")["study"]["accuracy"], 0.99);
     assert_eq!(file["oracle"]["pairs"], 4);
@@ -260,5 +259,5 @@ fn what_cannot_be_done_is_said_with_the_way_out_before_anything_is_trained() {
     assert!(refused.contains("--data no-such-folder"), "{refused}");
     fs::write(out.join("notes.txt"), "mine").expect("written");
     assert!(refusal(&out, &[]).contains("not empty"));
-    assert!(refusal(&out, &["--resume"]).contains("holds no run"));
+    assert!(refusal(&out, &["--resume"]).contains("there is no run in"));
 }

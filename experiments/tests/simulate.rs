@@ -1,12 +1,11 @@
 //! Small whole simulations, run as a person runs them: options in, files and an exit code out.
 
-mod links;
-
 use std::{
     path::Path,
     process::{Command, Output},
 };
 
+use report::links;
 use serde_json::Value;
 
 /// Three hospitals of four patients, four slices each, two rounds: seconds.
@@ -102,7 +101,7 @@ fn the_protection_changes_nothing_and_neither_do_threads() {
     let interval = &summary["test"]["slice"]["accuracy_ci95"];
     let accuracy = summary["test"]["slice"]["accuracy"].as_f64();
     assert!(interval[0].as_f64() <= accuracy && accuracy <= interval[1].as_f64());
-    assert!(printed.contains("every integer exact") && printed.contains("all the same"));
+    assert!(printed.contains("every integer is exact") && printed.contains("all the same"));
     files_are_whole(&one, hash(&summary));
 
     let (plain, _) = simulate(
@@ -202,7 +201,7 @@ fn files_are_whole(folder: &Path, hash: &str) {
         "partition equal",
         "Split by slice",
         hash,
-        "every integer exact",
+        "every integer is exact",
         "not for diagnosis",
     ] {
         assert!(report.contains(part), "the report lacks {part}");

@@ -119,7 +119,7 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
 pub enum KeyFileError {
     /// Missing or not readable.
     #[error(
-        "cannot read {} (setting `{setting}`); check the path, or make a federation to try out with `coordinator init --trial 3 DIR`",
+        "cannot read {} (setting `{setting}`); check the path, or make a demo federation with `coordinator init --demo 3 DIR`",
         path.display()
     )]
     File {
@@ -167,7 +167,7 @@ fn warn_if_readable_by_others(file: NamedFile<'_>) {
 
     let NamedFile { setting, path } = file;
     if fs::metadata(path).is_ok_and(|metadata| metadata.permissions().mode() & 0o077 != 0) {
-        tracing::warn!(setting, path = %path.display(), "others can read this private key; chmod 600 it");
+        tracing::warn!(setting, path = %path.display(), "other users can read this private key; protect it with chmod 600");
     }
 }
 

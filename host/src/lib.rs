@@ -1,12 +1,12 @@
 //! What a program on a party's machine needs before it can do its work: settings, key files, output, signals, exit codes.
 //!
-//! The coordinator and the participant stand on it, so that an operator who knows one knows the other. It knows how keys are
+//! The coordinator and the participant both use it, so that an operator who knows one knows the other. It knows how keys are
 //! read, not whose they are; which settings there are is each program's own.
 //!
 //! | module | what |
 //! |---|---|
 //! | [`settings`] | defaults, file, environment and flags in layers, each naming only keys that exist |
-//! | [`participant_file`] | the teaching `participant.toml`: written for a trial, read as the list of keys and defaults |
+//! | [`participant_file`] | the teaching `participant.toml`: written for a demo, read as the list of keys and defaults |
 //! | [`key_files`] | rosters, keys and certificates from the files that settings name |
 //! | [`private_folder`] | folders that their owner alone can look into |
 //! | [`output`] | the log on stderr, data on stdout |

@@ -11,11 +11,11 @@ use tracing_subscriber::EnvFilter;
 /// The flags about the log, alike in every program: `#[command(flatten)]` them.
 #[derive(Args)]
 pub struct LogArguments {
-    /// How the log on stderr is written.
+    /// The format of the log on stderr.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
 
-    /// How much is logged: error, warn, info, debug or trace, also by module: info,protocol=debug.
+    /// How much is logged: error, warn, info, debug or trace. Also by module: info,protocol=debug.
     #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
     log_level: EnvFilter,
 }
@@ -46,8 +46,8 @@ pub fn say(line: impl Display) {
 
 #[derive(Clone, Copy, ValueEnum)]
 enum LogFormat {
-    /// For people.
+    /// Text, for people.
     Text,
-    /// For machines: an object a line.
+    /// One JSON object per line, for programs.
     Json,
 }

@@ -1,6 +1,6 @@
 //! The teaching `participant.toml`.
 //!
-//! It lies here because two programs need the same text: the coordinator writes it for each hospital of a trial, the participant
+//! It lies here because two programs need the same text: the coordinator writes it for each hospital of a demo, the participant
 //! reads it as the list of its keys and their defaults.
 
 use protocol::HospitalId;

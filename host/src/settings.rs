@@ -102,7 +102,7 @@ pub fn key_and_value(text: &str) -> Result<(String, String), String> {
 pub enum SettingsError {
     /// No file, or not readable.
     #[error(
-        "cannot read the settings file {}; name one with --config, or make a federation to try out with `coordinator init --trial 3 DIR`",
+        "cannot read the settings file {}; give its path with --config, or make a demo federation with `coordinator init --demo 3 DIR`",
         path.display()
     )]
     File {
@@ -111,8 +111,8 @@ pub enum SettingsError {
         /// What the operating system says.
         source: io::Error,
     },
-    /// Not TOML.
-    #[error("the settings file {} is not TOML", path.display())]
+    /// The file is not valid TOML.
+    #[error("the settings file {} is not valid TOML", path.display())]
     Syntax {
         /// The path.
         path: PathBuf,
@@ -120,7 +120,7 @@ pub enum SettingsError {
         source: Box<toml::de::Error>,
     },
     /// A key that does not exist.
-    #[error("unknown key `{key}` in {origin}; the keys there are: {known}")]
+    #[error("unknown key `{key}` in {origin}; the possible keys are: {known}")]
     UnknownKey {
         /// The key, with its section.
         key: String,
@@ -130,7 +130,7 @@ pub enum SettingsError {
         known: String,
     },
     /// A key without a default is nowhere set.
-    #[error("`{key}` is not set; set it in {file}")]
+    #[error("`{key}` has no value; set it in {file}")]
     Missing {
         /// The key, with its section.
         key: &'static str,
@@ -140,8 +140,8 @@ pub enum SettingsError {
     /// A value of another type.
     #[error("a setting has the wrong type")]
     Type(#[source] Box<config::ConfigError>),
-    /// A value that makes no sense.
-    #[error("`{key}` is {found:?}, where {expected} belongs")]
+    /// A value that is not allowed.
+    #[error("`{key}` is {found:?}, but must be {expected}")]
     Value {
         /// The key, with its section.
         key: &'static str,

@@ -17,7 +17,6 @@
 //! - [`train`]: one hospital's part of a round, training at a single site, and evaluation.
 //! - [`grad_cam`]: where in a slice the evidence for a class lies.
 //! - [`metrics`]: what is reported of predictions, by slice and by patient.
-//! - [`weights`]: a model as a safetensors file.
 //! - [`device`]: CPU or CUDA.
 #![forbid(unsafe_code)]
 
@@ -29,4 +28,3 @@ pub mod network;
 #[cfg(test)]
 mod script_inputs;
 pub mod train;
-pub mod weights;

@@ -2,7 +2,7 @@
 
 use tch::Tensor;
 
-use crate::network::TensorSpec;
+use protocol::network::TensorSpec;
 
 /// The patient of each sample.
 pub(crate) const PATIENTS: [i64; 4] = [0, 2, 2, 1];
@@ -40,17 +40,17 @@ pub(crate) fn images() -> Tensor {
 /// Initial tensors of the twin, flat, in the order of the layout.
 pub(crate) fn initial(layout: &[TensorSpec]) -> Vec<f32> {
     let tensors = layout.iter().map(|spec| {
-        let fan_in: i64 = spec.shape[1..].iter().product();
-        let (scale, offset) = match spec.name.rsplit_once("norm.").map(|(_, last)| last) {
-            _ if spec.name == "conditioned.weight" => (6.0, 0.0),
+        let fan_in: u32 = spec.shape[1..].iter().product();
+        let (scale, offset) = match spec.name.0.rsplit_once("norm.").map(|(_, last)| last) {
+            _ if spec.name.0 == "conditioned.weight" => (6.0, 0.0),
             Some("weight") => (0.6, 1.0),
             Some("bias") => (0.4, 0.0),
             Some("running_mean") => (0.5, 0.0),
             Some("running_var") => (0.8, 1.0),
-            _ if spec.shape.len() > 1 => (2.0 / (fan_in as f64).sqrt(), 0.0),
+            _ if spec.shape.len() > 1 => (2.0 / f64::from(fan_in).sqrt(), 0.0),
             _ => (0.2, 0.0),
         };
-        scaled(&spec.name, spec.values(), scale, offset)
+        scaled(&spec.name.0, spec.values(), scale, offset)
     });
     tensors.flatten().collect()
 }

@@ -12,8 +12,12 @@ use std::{
 use aws_lc_rs::digest;
 use model::{
     device::Device,
-    network::{Architecture, Conditioning, Mode, Network, TensorKind, TensorSpec},
-    weights::{read_safetensors, write_safetensors},
+    network::{Architecture, Conditioning, Mode, Network},
+};
+use model_data::weights::{read_safetensors, write_safetensors};
+use protocol::{
+    codec::List,
+    network::{TensorKind, TensorSpec},
 };
 use rand_chacha::{
     ChaCha20Rng,
@@ -57,7 +61,7 @@ impl Fixture {
         let layout = architecture(Conditioning::Free).layout();
         let tensors = layout.iter().map(|spec| {
             let mut values = draw(spec, &mut rng);
-            if spec.name == "conditioned.weight" {
+            if spec.name.0 == "conditioned.weight" {
                 // Between two multiples, where the feature is 1: it shows to which of them the script rounds.
                 values[0] = 1_321.5 / 4096.0;
             }
@@ -70,14 +74,14 @@ impl Fixture {
         let slices = uniform(&mut rng, BATCH * PIXELS, -1.7, 1.7);
         let mut features = uniform(&mut rng, BATCH * 9, 0.0, 1.0);
         features[0] = 1.0;
-        let input = |name: &str, shape: &[i64]| TensorSpec {
-            name: name.to_owned(),
-            shape: shape.to_vec(),
+        let input = |name: &str, shape: &[u32]| TensorSpec {
+            name: name.into(),
+            shape: List(shape.to_vec()),
             kind: TensorKind::Weight,
         };
         let inputs = [
-            input("features", &[BATCH as i64, 9]),
-            input("slices", &[BATCH as i64, 1, 128, 128]),
+            input("features", &[BATCH as u32, 9]),
+            input("slices", &[BATCH as u32, 1, 128, 128]),
         ];
         let none = BTreeMap::new();
         let both = [features.as_slice(), slices.as_slice()].concat();
@@ -116,7 +120,7 @@ impl Fixture {
         let layout = self::architecture(Conditioning::Free).layout();
         let base: Vec<TensorSpec> = layout
             .into_iter()
-            .filter(|spec| spec.name == "conditioned.weight")
+            .filter(|spec| spec.name.0 == "conditioned.weight")
             .collect();
         let base = read(&base);
         let release = |(place, feature): (usize, &f32)| {
@@ -151,9 +155,9 @@ fn architecture(conditioning: Conditioning) -> Architecture {
 
 /// Wider than PyTorch's initial values, and nowhere constant: a tensor in another's place shows.
 fn draw(spec: &TensorSpec, rng: &mut ChaCha20Rng) -> Vec<f32> {
-    let fan_in: i64 = spec.shape[1..].iter().product();
+    let fan_in: u32 = spec.shape[1..].iter().product();
     let bound = 2.0 / (fan_in as f32).sqrt();
-    let (low, high) = match spec.name.rsplit_once('.') {
+    let (low, high) = match spec.name.0.rsplit_once('.') {
         Some(("conditioned", _)) => (-2.0, 2.0),
         Some((_, "running_var")) => (0.5, 1.5),
         Some((norm, "weight")) if norm.ends_with("norm") => (0.5, 1.5),

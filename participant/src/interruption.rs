@@ -2,6 +2,7 @@
 
 use std::{future::Future, pin::Pin, sync::Arc};
 
+use protocol::digests::LearningRound;
 use transport::{TransportError, faults::AsyncUdpSocket};
 
 /// A moment of a round.
@@ -26,7 +27,7 @@ pub trait Interruptions: Send + Sync {
     fn socket(&self) -> Result<Option<Arc<dyn AsyncUdpSocket>>, TransportError>;
 
     /// Whether the link dies at this moment of this learning round. When true, the socket is silent already.
-    fn interrupts(&self, moment: Moment, learning_round: u32) -> bool;
+    fn interrupts(&self, moment: Moment, learning_round: LearningRound) -> bool;
 
     /// Whether the link is dead.
     fn is_cut_off(&self) -> bool;
@@ -43,7 +44,7 @@ impl Interruptions for NoInterruptions {
         Ok(None)
     }
 
-    fn interrupts(&self, _: Moment, _: u32) -> bool {
+    fn interrupts(&self, _: Moment, _: LearningRound) -> bool {
         false
     }
 

@@ -6,31 +6,34 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crypto::hash::Digest;
-use model::{
-    network::{TensorKind, TensorSpec},
+use model_data::{
+    SplitKind,
     weights::{WeightsError, write_safetensors},
 };
-use model_data::SplitKind;
-use protocol::{HospitalId, common_model::CommonModel, network};
+use protocol::{
+    HospitalId,
+    common_model::CommonModel,
+    counters::EvaluationCounters,
+    digests::{LearningRound, ModelHash, Transcript},
+};
 use serde_json::{Value, json};
 
-use crate::{evaluation::Evaluation, vault::OpenedRound};
+use crate::vault::OpenedRound;
 
 /// The common model as the last opened sum left it.
 #[derive(Clone)]
 pub struct LatestModel {
     model: CommonModel,
-    hash: Digest,
-    transcript: Digest,
-    learning_round: u32,
+    hash: ModelHash,
+    transcript: Transcript,
+    learning_round: LearningRound,
     contributors: Vec<HospitalId>,
-    validation: Option<Evaluation>,
+    validation: Option<EvaluationCounters>,
 }
 
 impl LatestModel {
     /// The model after this sum. `validation` is the last evaluation of this very model.
-    pub fn after(opened: &OpenedRound, validation: Option<Evaluation>) -> Self {
+    pub fn after(opened: &OpenedRound, validation: Option<EvaluationCounters>) -> Self {
         Self {
             model: opened.model.clone(),
             hash: opened.model_hash,
@@ -42,12 +45,12 @@ impl LatestModel {
     }
 
     /// Its hash, the same at every hospital.
-    pub fn hash(&self) -> &Digest {
+    pub fn hash(&self) -> &ModelHash {
         &self.hash
     }
 
     /// The learning round it comes from, from 1.
-    pub fn learning_round(&self) -> u32 {
+    pub fn learning_round(&self) -> LearningRound {
         self.learning_round
     }
 
@@ -64,10 +67,10 @@ impl LatestModel {
         complete: bool,
     ) -> Result<PathBuf, ModelFileError> {
         let path = folder.join(MODEL);
-        let layout = layout_on_disk(&self.model);
+        let layout = &self.model.layout().tensors;
         let hash = hex::encode(self.hash);
         let notes = BTreeMap::from([("model_hash".to_owned(), hash)]);
-        write_safetensors(&path, &layout, self.model.values(), &notes)?;
+        write_safetensors(&path, layout, self.model.values(), &notes)?;
         let card = folder.join(CARD);
         let unfinished = folder.join(format!("{CARD}.unfinished"));
         let text = format!("{:#}\n", self.card(split, complete));
@@ -82,7 +85,7 @@ impl LatestModel {
             json!({
                 "slices": validation.slices(),
                 "accuracy": validation.accuracy(),
-                "loss": validation.loss,
+                "loss": validation.validation_loss(),
                 "confusion": validation.confusion,
                 "note": match split {
                     SplitKind::Patient => "slices of patients that were not trained on",
@@ -119,31 +122,17 @@ impl LatestModel {
 /// The model cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelFileError {
-    /// The tensors.
+    /// The tensors cannot be written.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// The card.
+    /// The card cannot be written.
     #[error("cannot write {}", path.display())]
     Card {
-        /// Where.
+        /// The path of the card.
         path: PathBuf,
         /// What the operating system says.
         source: io::Error,
     },
-}
-
-/// All tensors of the common model, W among them, as the model crate describes tensors.
-fn layout_on_disk(model: &CommonModel) -> Vec<TensorSpec> {
-    let spec = |tensor: &network::TensorSpec| TensorSpec {
-        name: tensor.name.0.clone(),
-        shape: tensor.shape.iter().map(|&side| side.into()).collect(),
-        kind: match tensor.kind {
-            network::TensorKind::RunningMean => TensorKind::RunningMean,
-            network::TensorKind::RunningVariance => TensorKind::RunningVariance,
-            network::TensorKind::Weight | network::TensorKind::Conditioned => TensorKind::Weight,
-        },
-    };
-    model.layout().tensors.iter().map(spec).collect()
 }
 
 const MODEL: &str = "model.safetensors";
@@ -160,10 +149,10 @@ mod tests {
         LatestModel {
             hash: model.hash(),
             model,
-            transcript: [9; 32],
-            learning_round: 2,
+            transcript: [9; 32].into(),
+            learning_round: LearningRound::new(2),
             contributors: [1, 3].into_iter().filter_map(HospitalId::new).collect(),
-            validation: Evaluation::from_counters(&[2, 30, 10, 5, 55, 50 * 65_536, 0, 0]),
+            validation: EvaluationCounters::read(&[2, 30, 10, 5, 55, 50 * 65_536, 0, 0]).ok(),
         }
     }
 
@@ -178,8 +167,8 @@ mod tests {
             .write(folder.path(), SplitKind::Slice, true)
             .expect("written over");
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2);
-        let layout = layout_on_disk(&latest.model);
-        let values = model::weights::read_safetensors(&path, &layout).expect("readable");
+        let layout = &latest.model.layout().tensors;
+        let values = model_data::weights::read_safetensors(&path, layout).expect("readable");
         assert!(values == **latest.model.values());
         let text = fs::read_to_string(folder.path().join(CARD)).expect("a card");
         let card: Value = serde_json::from_str(&text).expect("JSON");

@@ -13,11 +13,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crypto::hash::Digest;
 use protocol::{
     codec,
+    digests::{ContributionDigest, LearningRound, ModelHash, OutcomeName, RoundNumber},
     manifest::Purpose,
     message::{ALREADY_CONNECTED, ToCoordinator, ToVault},
+    training_job::{EvaluateRequest, EvaluatedCounts, LocalTrainer, TrainRequest, TrainedUpdate},
 };
 use tokio::sync::mpsc as channel;
 use transport::{CloseCode, CoordinatorLink, Dialer, Disconnect, TransportError, Waiting};
@@ -26,11 +27,7 @@ use crate::{
     compute::ComputeSlots,
     interruption::{Interruptions, Moment},
     journal::Journal,
-    trainer::LocalTrainer,
-    vault::{
-        EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate, Vault, VaultError,
-        VaultEvent, VaultOutput,
-    },
+    vault::{Vault, VaultError, VaultEvent, VaultOutput},
 };
 
 /// A participant ready to run.
@@ -156,7 +153,7 @@ impl<J: Journal + 'static> Participant<J> {
             report,
             reports,
             partial_downloads: BTreeMap::new(),
-            contributed: (Purpose::Stats, 0),
+            contributed: (Purpose::Stats, LearningRound::default()),
             uploading: false,
             next_upload: None,
         };
@@ -167,7 +164,7 @@ impl<J: Journal + 'static> Participant<J> {
             result = shell.run() => result,
             () = stop => Err(RunError::Stopped),
         };
-        // With the shell their channels have gone. A process that ended while libtorch computes would crash on its way out.
+        // With the shell their channels have gone. A process that ended while libtorch computes, as a simulation's does, would crash on its way out.
         let _ = tokio::task::spawn_blocking(|| (trainer_thread.join(), vault_thread.join())).await;
         result
     }
@@ -177,8 +174,8 @@ enum VaultInput {
     Connected,
     Message(Box<ToVault>),
     Outcome(Vec<u8>),
-    Trained(Digest, Result<TrainedUpdate, String>),
-    Evaluated(u32, Result<EvaluatedCounts, String>),
+    Trained(ModelHash, Result<TrainedUpdate, String>),
+    Evaluated(RoundNumber, Result<EvaluatedCounts, String>),
 }
 
 enum FromThreads {
@@ -323,13 +320,13 @@ struct Shell {
     link_number: u64,
     report: channel::UnboundedSender<(u64, Transfer)>,
     reports: channel::UnboundedReceiver<(u64, Transfer)>,
-    partial_downloads: BTreeMap<Digest, Vec<u8>>,
+    partial_downloads: BTreeMap<OutcomeName, Vec<u8>>,
     /// Purpose and learning round of the last contribution.
-    contributed: (Purpose, u32),
+    contributed: (Purpose, LearningRound),
     /// Whether an upload of this connection has no answer yet.
     uploading: bool,
     /// The contribution to upload after that one.
-    next_upload: Option<(Digest, Arc<[u8]>)>,
+    next_upload: Option<(ContributionDigest, Arc<[u8]>)>,
 }
 
 /// How one connection ended.
@@ -345,9 +342,9 @@ enum LinkEnd {
 /// What a transfer reports to the shell.
 enum Transfer {
     Uploaded(Duration),
-    Downloaded(Digest, Vec<u8>, Duration),
+    Downloaded(OutcomeName, Vec<u8>, Duration),
     /// A download ended before its end; what is here already is not fetched twice.
-    Interrupted(Digest, Vec<u8>),
+    Interrupted(OutcomeName, Vec<u8>),
     Refused(String),
     /// The coordinator does not take a contribution.
     UploadRefused(String),
@@ -547,7 +544,7 @@ impl Shell {
 
     /// Uploads one contribution at a time: the coordinator refuses a second one of a hospital beside the first, and nothing would
     /// bring it again. Of those that wait only the newest is of the round at hand.
-    fn upload(&mut self, name: Digest, bytes: Arc<[u8]>, link: &CoordinatorLink) {
+    fn upload(&mut self, name: ContributionDigest, bytes: Arc<[u8]>, link: &CoordinatorLink) {
         if self.uploading {
             self.next_upload = Some((name, bytes));
             return;
@@ -572,7 +569,7 @@ impl Shell {
                 }
             };
             let result = tokio::select! {
-                result = blobs.upload(name, &bytes, progress) => match result {
+                result = blobs.upload(name.into(), &bytes, progress) => match result {
                     Ok(()) => Transfer::Uploaded(began.elapsed()),
                     Err(TransportError::Refused(refusal)) => Transfer::UploadRefused(format!("the coordinator refused our contribution: {refusal}")),
                     // The vault uploads again on the next connection, from where this one stopped.
@@ -592,12 +589,12 @@ impl Shell {
         }
     }
 
-    fn download(&mut self, name: Digest, link: &CoordinatorLink) {
+    fn download(&mut self, name: OutcomeName, link: &CoordinatorLink) {
         let (blobs, done, number) = (link.blobs(), self.report.clone(), self.link_number);
         let mut held = self.partial_downloads.remove(&name).unwrap_or_default();
         tokio::spawn(async move {
             let began = Instant::now();
-            let result = match blobs.download(name, &mut held).await {
+            let result = match blobs.download(name.into(), &mut held).await {
                 Ok(()) => Transfer::Downloaded(name, held, began.elapsed()),
                 Err(TransportError::Refused(refusal)) => {
                     Transfer::Refused(format!("the coordinator has no such outcome: {refusal}"))
@@ -622,7 +619,7 @@ impl Shell {
             .map_err(|_| RunError::ThreadDied("trainer"))
     }
 
-    fn cut_off(&self, moment: Moment, contribution: (Purpose, u32)) -> bool {
+    fn cut_off(&self, moment: Moment, contribution: (Purpose, LearningRound)) -> bool {
         interrupts(&*self.interruptions, moment, contribution)
     }
 
@@ -640,24 +637,24 @@ impl Shell {
 fn interrupts(
     interruptions: &dyn Interruptions,
     moment: Moment,
-    (purpose, learning_round): (Purpose, u32),
+    (purpose, learning_round): (Purpose, LearningRound),
 ) -> bool {
     purpose == Purpose::Update && interruptions.interrupts(moment, learning_round)
 }
 
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// A training step takes a second or two; a trainer that has not moved for so long will not any more.
-const TRAINER_IS_STUCK_AFTER: Duration = Duration::from_secs(300);
+/// A training step takes a second or two. A trainer program that says nothing for five minutes is started again and reads its scans
+/// once more, which is no reason to be taken for dead.
+const TRAINER_IS_STUCK_AFTER: Duration = Duration::from_secs(900);
 const BEFORE_RECONNECTING: Duration = Duration::from_millis(300);
 const PATIENCE_WITH_OWN_VAULT: Duration = Duration::from_secs(30);
 const PATIENCE_WITH_OWN_GHOST: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {
-    use protocol::manifest::testing::manifest;
+    use protocol::{manifest::testing::manifest, training_job::TrainingPlan};
 
     use super::*;
-    use crate::vault::TrainingPlan;
 
     /// Tells how many of its steps it came to take.
     struct Counting(mpsc::Sender<usize>);
@@ -689,8 +686,8 @@ mod tests {
         let (results, _) = mpsc::channel();
         let (outputs, shell) = channel::unbounded_channel();
         let request = TrainRequest {
-            round: 1,
-            model_hash: [1; 32],
+            round: RoundNumber::new(1),
+            model_hash: [1; 32].into(),
             model: Vec::new(),
             filters: None,
             class_weights: Vec::new(),

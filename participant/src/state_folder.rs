@@ -97,7 +97,7 @@ impl StateFolder {
 pub enum StateError {
     /// Another process has it.
     #[error(
-        "another participant is running on the state folder {}; stop it first, or give this one a folder of its own (setting `state`)",
+        "another participant is using the state folder {}; stop it first, or set `state` to another folder",
         path.display()
     )]
     InUse {
@@ -113,13 +113,13 @@ pub enum StateError {
         source: io::Error,
     },
     /// The file is not a key.
-    #[error("{} does not hold the 32 bytes of a host key; put the right file back from a copy", path.display())]
+    #[error("{} is not a host key (32 bytes); restore the original file", path.display())]
     HostKey {
         /// The file.
         path: PathBuf,
     },
     /// There is a journal, but not the key it was sealed with.
-    #[error("{} is missing, but the journal beside it is sealed with it; put it back from a copy", path.display())]
+    #[error("{} is missing, and the journal in the same folder cannot be read without it; restore the original file", path.display())]
     HostKeyMissing {
         /// Where it should be.
         path: PathBuf,

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Output},
 };
 
-use coordinator::trial::{Place, Trial};
+use coordinator::demo::{Demo, Place};
 use tempfile::TempDir;
 
 fn participant(arguments: &[&str]) -> Output {
@@ -24,11 +24,11 @@ fn path(path: &Path) -> &str {
     path.to_str().expect("a plain path")
 }
 
-/// What `coordinator init --trial 2` writes, with a hospital's folder that still has no data set.
+/// What `coordinator init --demo 2` writes, with a hospital's folder that still has no data set.
 fn federation() -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
-    let trial = Trial::generate(2, Place::default()).expect("two hospitals");
-    trial.write(folder.path()).expect("written");
+    let demo = Demo::generate(2, Place::default()).expect("two hospitals");
+    demo.write(folder.path()).expect("written");
     folder
 }
 
@@ -93,7 +93,7 @@ fn the_help_teaches() {
     assert!(output.status.success());
     let said = text(&output.stdout);
     for word in [
-        "coordinator init --trial 3",
+        "coordinator init --demo 3",
         "Exit codes",
         "model.safetensors",
     ] {

@@ -22,11 +22,11 @@ pub use bincode::{
 /// not.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
-/// Version of the envelope around every control frame.
-pub const WIRE_VERSION: u8 = 1;
+/// Version of the envelope around every control frame, and of every header. Since 2, a field that is one of a few words is one byte.
+pub const WIRE_VERSION: u8 = 2;
 
 /// Bytes that are not a message.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CodecError {
     /// The bytes are not of this form, or a length in them exceeds the limit.
     #[error("malformed {message}: {reason}")]
@@ -110,6 +110,48 @@ macro_rules! decode_owned {
         }
     };
 }
+
+/// Encodes an enum without fields as one byte, a stated one for each variant, and refuses all others. A variant that is left out
+/// does not compile.
+macro_rules! one_byte {
+    ($type:ident { $($variant:ident = $byte:literal),* $(,)? }) => {
+        impl $crate::codec::Encode for $type {
+            fn encode<E: $crate::codec::Encoder>(
+                &self,
+                encoder: &mut E,
+            ) -> Result<(), $crate::codec::EncodeError> {
+                let byte: u8 = match self {
+                    $(Self::$variant => $byte),*
+                };
+                $crate::codec::Encode::encode(&byte, encoder)
+            }
+        }
+
+        impl<Context> $crate::codec::Decode<Context> for $type {
+            fn decode<D: $crate::codec::Decoder<Context = Context>>(
+                decoder: &mut D,
+            ) -> Result<Self, $crate::codec::DecodeError> {
+                match <u8 as $crate::codec::Decode<Context>>::decode(decoder)? {
+                    $($byte => Ok(Self::$variant),)*
+                    _ => Err($crate::codec::DecodeError::Other(concat!(
+                        "no ",
+                        stringify!($type),
+                        " has this byte"
+                    ))),
+                }
+            }
+        }
+
+        impl<'de, Context> $crate::codec::BorrowDecode<'de, Context> for $type {
+            fn borrow_decode<D: $crate::codec::BorrowDecoder<'de, Context = Context>>(
+                decoder: &mut D,
+            ) -> Result<Self, $crate::codec::DecodeError> {
+                $crate::codec::Decode::decode(decoder)
+            }
+        }
+    };
+}
+pub(crate) use one_byte;
 
 decode_owned!(List<T>, T);
 decode_owned!(Bytes);

@@ -3,14 +3,12 @@
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
-use crypto::{
-    hash::Digest,
-    sealed_sum::{ClippedTensor, next_clip},
-};
+use crypto::sealed_sum::{ClippedTensor, next_clip};
 
 use crate::{
-    manifest::{ADAPTIVE_CLIPS, Manifest},
-    network::{ModelLayout, TensorKind},
+    digests::ModelHash,
+    manifest::{ADAPTIVE_CLIPS, Conditioning, Manifest},
+    network::{CONDITIONED_VALUES, CONDITIONED_WEIGHT, ModelLayout, TensorKind},
 };
 
 /// The common model. Every hospital applies the same means in the same order of operations, so the hash agrees bit for bit.
@@ -50,6 +48,28 @@ impl CommonModel {
         &self.values
     }
 
+    /// What a trainer gets of the model: all of it or, when filters are used, all but W. With W the filters would give the clinical
+    /// features.
+    pub fn for_trainer(&self, conditioning: Conditioning) -> Vec<f32> {
+        let mut values = self.values.to_vec();
+        if conditioning.uses_filters() {
+            values.drain(self.conditioned_range());
+        }
+        values
+    }
+
+    /// W, the conditioned weights.
+    pub fn conditioned_weights(&self) -> [f64; CONDITIONED_VALUES] {
+        let start = self.conditioned_range().start;
+        std::array::from_fn(|entry| f64::from(self.values[start + entry]))
+    }
+
+    fn conditioned_range(&self) -> std::ops::Range<usize> {
+        self.layout
+            .range(CONDITIONED_WEIGHT)
+            .expect("a checked manifest has the hybrid network's layout")
+    }
+
     /// c, one clip a tensor. For vaults only: the coordinator never sees one after the first.
     pub fn clips(&self) -> &[f64] {
         &self.clips
@@ -68,7 +88,7 @@ impl CommonModel {
 
     /// `model_hash`: H('model' || tensors || server-optimiser state || clips || null steps). Federated averaging has no optimiser
     /// state.
-    pub fn hash(&self) -> Digest {
+    pub fn hash(&self) -> ModelHash {
         // The digest runs over 17 MB; it is fed tensor by tensor, in little-endian words, without a second copy of the model.
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(b"sealed-sum/S1/model\0");
@@ -84,11 +104,12 @@ impl CommonModel {
             context.update(&clip.to_le_bytes());
         }
         context.update(&self.null_steps.to_le_bytes());
-        context
+        let hash: [u8; 32] = context
             .finish()
             .as_ref()
             .try_into()
-            .expect("SHA-256 has 32 bytes")
+            .expect("SHA-256 has 32 bytes");
+        ModelHash::from_bytes(hash)
     }
 
     /// Federated averaging: adds the mean of the contributors' changes, keeps variances and W within their bounds, and moves the
@@ -127,10 +148,7 @@ const LARGEST_CONDITIONED: f32 = 16.0;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        manifest::{FIXED_CLIPS, testing::manifest},
-        network::CONDITIONED_WEIGHT,
-    };
+    use crate::manifest::{FIXED_CLIPS, testing::manifest};
 
     #[test]
     fn the_hash_covers_values_clips_and_null_steps() {
@@ -164,6 +182,22 @@ mod tests {
         assert_eq!(model.values()[conditioned.start], 16.0);
         assert_eq!(model.values()[bias.start], before[bias.start] + 0.25);
         assert_eq!(model.values()[bias.start + 1], before[bias.start + 1]);
+    }
+
+    #[test]
+    fn a_trainer_with_filters_gets_everything_but_w() {
+        let model = CommonModel::initial(&manifest());
+        assert_eq!(
+            model.for_trainer(Conditioning::None),
+            **model.values(),
+            "nothing is conditioned"
+        );
+        let range = model.layout().range(CONDITIONED_WEIGHT).expect("present");
+        let without = model.for_trainer(Conditioning::EncryptedHardened);
+        assert_eq!(without[..range.start], model.values()[..range.start]);
+        assert_eq!(without[range.start..], model.values()[range.end..]);
+        let weights = model.conditioned_weights().map(|value| value as f32);
+        assert_eq!(weights, model.values()[range]);
     }
 
     #[test]

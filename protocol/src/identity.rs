@@ -15,10 +15,13 @@ use crate::codec::{self, Bytes, CodecError, Decode, Encode};
 pub trait Message: Encode + Decode<()> {
     /// The type's name in signatures and hashes (PROTOCOL.md 3.1).
     const TYPE: &'static str;
+
+    /// What H of the signed bytes is: a type of its own where other messages name this one by it.
+    type Digest: Copy + From<Digest> + Into<Digest>;
 }
 
 /// A signature that does not stand.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("the signature on {message} is not {signer}'s")]
 pub struct BadSignature {
     /// [`Message::TYPE`] of the message.
@@ -90,7 +93,7 @@ impl<T: Message> Signed<T> {
     /// Signs `body`.
     pub fn sign(body: &T, key: &SigningKey) -> Self {
         let bytes = codec::encode(body);
-        let signature = key.sign_digest(&signing_digest::<T>(&message_digest::<T>(&bytes)));
+        let signature = key.sign_digest(&signing_digest::<T>(message_digest::<T>(&bytes)));
         Self {
             bytes: Bytes(bytes),
             signature,
@@ -107,7 +110,7 @@ impl<T: Message> Signed<T> {
         key: &PublicKey,
         signer: impl std::fmt::Display,
     ) -> Result<T, SignedError> {
-        verify_digest::<T>(&self.digest(), &self.signature, key, signer)?;
+        verify_digest::<T>(self.digest(), &self.signature, key, signer)?;
         Ok(self.read_unverified()?)
     }
 
@@ -120,7 +123,7 @@ impl<T: Message> Signed<T> {
     }
 
     /// H over type and bytes as received; the signature is not part of it.
-    pub fn digest(&self) -> Digest {
+    pub fn digest(&self) -> T::Digest {
         message_digest::<T>(&self.bytes.0)
     }
 
@@ -182,7 +185,7 @@ impl<'de, Context, T> codec::BorrowDecode<'de, Context> for Signed<T> {
 }
 
 /// Why a signed message is refused.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum SignedError {
     /// Signed by somebody else, or altered.
     #[error(transparent)]
@@ -197,7 +200,7 @@ pub enum SignedError {
 /// # Errors
 /// [`BadSignature`].
 pub fn verify_digest<T: Message>(
-    digest: &Digest,
+    digest: T::Digest,
     signature: &[u8; 64],
     key: &PublicKey,
     signer: impl std::fmt::Display,
@@ -212,12 +215,13 @@ pub fn verify_digest<T: Message>(
     }
 }
 
-fn message_digest<T: Message>(bytes: &[u8]) -> Digest {
-    labelled_hash(T::TYPE, &[bytes])
+fn message_digest<T: Message>(bytes: &[u8]) -> T::Digest {
+    labelled_hash(T::TYPE, &[bytes]).into()
 }
 
-fn signing_digest<T: Message>(digest: &Digest) -> Digest {
-    labelled_hash("sign", &[T::TYPE.as_bytes(), digest])
+fn signing_digest<T: Message>(digest: T::Digest) -> Digest {
+    let digest: Digest = digest.into();
+    labelled_hash("sign", &[T::TYPE.as_bytes(), &digest])
 }
 
 #[cfg(test)]
@@ -228,11 +232,13 @@ mod tests {
     struct Left(u32);
     impl Message for Left {
         const TYPE: &'static str = "left";
+        type Digest = Digest;
     }
     #[derive(Debug, PartialEq, Encode, Decode)]
     struct Right(u32);
     impl Message for Right {
         const TYPE: &'static str = "right";
+        type Digest = Digest;
     }
 
     #[test]

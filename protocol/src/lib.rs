@@ -8,22 +8,36 @@
 //! | module | what |
 //! |---|---|
 //! | [`codec`] | canonical bytes, limits |
+//! | [`digests`] | hashes and numbers that name things, a type each |
 //! | [`identity`] | signatures |
 //! | [`roster`] | who is in the federation |
+//! | [`vocabulary`] | purposes, tasks, label schemes, conditioning |
 //! | [`manifest`], [`network`], [`common_model`] | what is trained, and the state that all hold alike |
+//! | [`counters`] | what each sum counts: written and read |
 //! | [`session`] | the set-up of keys |
 //! | [`round`] | one sealed sum: messages and checks |
 //! | [`message`] | what travels on the control stream |
+//! | [`labels`] | from an EDSS score to a class |
+//! | [`training_job`] | what a vault asks of a trainer, and the pipe between them |
+//! | [`culprit`] | who is at fault when something is refused |
 #![forbid(unsafe_code)]
 
 pub mod codec;
 pub mod common_model;
+pub mod counters;
+pub mod culprit;
+pub mod digests;
 pub mod identity;
+#[cfg(test)]
+mod known_answers;
+pub mod labels;
 pub mod manifest;
 pub mod message;
 pub mod network;
 pub mod roster;
 pub mod round;
 pub mod session;
+pub mod training_job;
+pub mod vocabulary;
 
 pub use crypto::sealed_sum::HospitalId;

@@ -1,12 +1,13 @@
 //! What travels on the control stream, each way.
 
-use crypto::{
-    ckks::Profile,
-    hash::{Digest, labelled_hash},
-};
+use crypto::{ckks::Profile, hash::labelled_hash};
 
 use crate::{
     codec::{Bytes, Decode, Encode, Id, List, Text},
+    digests::{
+        FeaturesDigest, FilterRequestDigest, HeaderHash, OutcomeName, RosterHash, SessionId,
+        Transcript,
+    },
     identity::Signed,
     manifest::Manifest,
     round::{
@@ -15,7 +16,7 @@ use crate::{
         outcome::{RoundClosed, RoundFailed},
         unlock::{UnlockRequest, UnlockShare},
     },
-    session::{Encapsulation, GroupKey, Join, Joins, Ready, SessionId},
+    session::{Encapsulation, GroupKey, Join, Joins, Ready},
 };
 
 /// The application code with which the coordinator closes a hospital's connection while an earlier one stands. It may be the
@@ -46,7 +47,7 @@ pub enum ToCoordinator {
     /// A header that this vault does not accept.
     HeaderRefused {
         /// hh.
-        header: Digest,
+        header: HeaderHash,
         /// Why, for the operator.
         reason: Text,
     },
@@ -84,7 +85,7 @@ pub enum ToVault {
     /// An outcome waits under this name.
     OutcomeReady {
         /// See [`crate::round::outcome::outcome_name`].
-        name: Digest,
+        name: OutcomeName,
     },
     /// The run has ended well; nothing more will come.
     Finished,
@@ -107,8 +108,8 @@ pub struct Hello {
 pub struct Resume {
     /// The session.
     pub session: SessionId,
-    /// T of the last round it has opened; `T_0`, or zero before the Joins, if none.
-    pub transcript: Digest,
+    /// T of the last round it has opened; `T_0`, or [`Transcript::BEFORE_JOINS`], if none.
+    pub transcript: Transcript,
 }
 
 /// The session and the run.
@@ -117,7 +118,7 @@ pub struct Welcome {
     /// The session.
     pub session: SessionId,
     /// The coordinator's roster.
-    pub roster_hash: Digest,
+    pub roster_hash: RosterHash,
     /// The run, signed by the operator.
     pub manifest: Signed<Manifest>,
 }
@@ -162,7 +163,7 @@ pub struct FilterRequest {
     /// Counts the versions of W that were encrypted.
     pub version: u32,
     /// H of the encrypted features of every block.
-    pub features: List<Digest>,
+    pub features: List<FeaturesDigest>,
     /// A seeded ciphertext.
     pub bytes: Bytes,
 }
@@ -170,21 +171,21 @@ pub struct FilterRequest {
 impl FilterRequest {
     /// What a product must name to be taken for the answer to this request: it covers session, hospital, key, version and the
     /// hashes of all input ciphertexts.
-    pub fn digest(&self) -> Digest {
-        labelled_hash("filter-request", &[&crate::codec::encode(self)])
+    pub fn digest(&self) -> FilterRequestDigest {
+        labelled_hash("filter-request", &[&crate::codec::encode(self)]).into()
     }
 }
 
 /// H of an encrypted block, as [`FilterRequest::features`] lists it.
-pub fn features_digest(features: &EncryptedFeatures) -> Digest {
-    labelled_hash("features", &[&crate::codec::encode(features)])
+pub fn features_digest(features: &EncryptedFeatures) -> FeaturesDigest {
+    labelled_hash("features", &[&crate::codec::encode(features)]).into()
 }
 
 /// Enc(W * f), block by block.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Products {
     /// [`FilterRequest::digest`] of the request that this answers.
-    pub request: Digest,
+    pub request: FilterRequestDigest,
     /// One ciphertext for every block.
     pub blocks: List<Bytes>,
 }

@@ -8,7 +8,7 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 
-use crate::codec::{Decode, Encode, List, Text};
+use crate::codec::{Decode, Encode, List, Text, one_byte};
 
 /// The tensor that clinical features condition. It never reaches a trainer that works with conditioned filters.
 pub const CONDITIONED_WEIGHT: &str = "conditioned.weight";
@@ -17,7 +17,7 @@ pub const CONDITIONED_WEIGHT: &str = "conditioned.weight";
 pub const CONDITIONED_VALUES: usize = 9;
 
 /// How a tensor moves, which decides its first clip and its bounds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TensorKind {
     /// Moved by the optimiser.
     Weight,
@@ -28,6 +28,13 @@ pub enum TensorKind {
     /// A running variance of a batch norm: kept at 1e-5 or above.
     RunningVariance,
 }
+
+one_byte!(TensorKind {
+    Weight = 0,
+    Conditioned = 1,
+    RunningMean = 2,
+    RunningVariance = 3,
+});
 
 /// One tensor of the common model.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -91,15 +98,6 @@ impl ModelLayout {
         Self {
             tensors: List(tensors),
         }
-    }
-
-    /// Whether these are the tensors that this release trains for so many classes.
-    pub fn is_trained_for(&self, classes: u32) -> bool {
-        #[cfg(any(test, feature = "testing"))]
-        if testing::is_miniature(self, classes) {
-            return true;
-        }
-        *self == Self::hybrid_cnn(classes)
     }
 
     /// Values of all tensors, buffers included.
@@ -190,9 +188,6 @@ pub mod testing {
         tensor,
     };
 
-    /// The widths that a miniature may have: its update takes one chunk, or two.
-    pub const MINIATURE_WIDTHS: [u32; 2] = [16, 3000];
-
     /// A network with a tensor of every kind, small enough for thousands of rounds in one test. Nothing trains it.
     pub fn miniature(classes: u32, width: u32) -> ModelLayout {
         let mut tensors = vec![
@@ -208,12 +203,6 @@ pub mod testing {
         ModelLayout {
             tensors: List(tensors),
         }
-    }
-
-    pub(super) fn is_miniature(layout: &ModelLayout, classes: u32) -> bool {
-        MINIATURE_WIDTHS
-            .iter()
-            .any(|&width| *layout == miniature(classes, width))
     }
 }
 

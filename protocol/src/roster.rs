@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     codec::{self, Decode, Encode, Id, List, Text},
+    digests::RosterHash,
     identity::{Message, PublicKey, SigningKey},
 };
 
@@ -37,7 +38,7 @@ pub struct Roster {
     coordinator_key: PublicKey,
     coordinator_tls_fingerprint: Digest,
     operator_key: PublicKey,
-    hash: Digest,
+    hash: RosterHash,
 }
 
 impl Roster {
@@ -50,7 +51,7 @@ impl Roster {
     }
 
     /// H over the roster's canonical form: bound into every key of a session.
-    pub fn hash(&self) -> Digest {
+    pub fn hash(&self) -> RosterHash {
         self.hash
     }
 
@@ -188,7 +189,7 @@ impl RosterFile {
         let hash = self.canonical()?.hash();
         self.signatures.push(RosterSignature {
             id: id.get(),
-            signature: key.sign_digest(&hash),
+            signature: key.sign_digest(hash.as_bytes()),
         });
         Ok(())
     }
@@ -242,7 +243,10 @@ impl RosterFile {
         let hash = canonical.hash();
         for member in members.values() {
             let signed = self.signatures.iter().any(|entry| {
-                entry.id == member.id.get() && member.signing_key.verifies(&hash, &entry.signature)
+                entry.id == member.id.get()
+                    && member
+                        .signing_key
+                        .verifies(hash.as_bytes(), &entry.signature)
             });
             if !signed {
                 return Err(RosterError::Unsigned { id: member.id });
@@ -352,11 +356,12 @@ struct CanonicalRoster {
 
 impl Message for CanonicalRoster {
     const TYPE: &'static str = "roster";
+    type Digest = RosterHash;
 }
 
 impl CanonicalRoster {
-    fn hash(&self) -> Digest {
-        crypto::hash::labelled_hash(Self::TYPE, &[&codec::encode(self)])
+    fn hash(&self) -> RosterHash {
+        crypto::hash::labelled_hash(Self::TYPE, &[&codec::encode(self)]).into()
     }
 }
 

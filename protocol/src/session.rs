@@ -8,12 +8,14 @@ use crypto::{
 
 use crate::{
     codec::{Decode, Encode, Id, List},
+    culprit::Culprit,
+    digests::{
+        EncapsulationDigest, GroupKeyId, JoinDigest, JoinedSet, RosterHash, RoundNumber, SessionId,
+        Transcript,
+    },
     identity::{Message, Signed},
     roster::Roster,
 };
-
-/// Number of a session, drawn by the coordinator.
-pub type SessionId = [u8; 16];
 
 /// Bytes of an ML-KEM-768 encapsulation key.
 pub const KEM_KEY_BYTES: usize = 1184;
@@ -25,7 +27,7 @@ pub const KEM_CIPHERTEXT_BYTES: usize = 1088;
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Join {
     /// The roster that the vault goes by.
-    pub roster_hash: Digest,
+    pub roster_hash: RosterHash,
     /// The session.
     pub session: SessionId,
     /// Who joins.
@@ -40,6 +42,7 @@ pub struct Join {
 
 impl Message for Join {
     const TYPE: &'static str = "join";
+    type Digest = JoinDigest;
 }
 
 /// The KEM half of a pair's key, from the smaller number to the larger; signed together with both Joins and the roster.
@@ -52,17 +55,18 @@ pub struct Encapsulation {
     /// For whom.
     pub to: Id,
     /// H of `from`'s Join.
-    pub from_join: Digest,
+    pub from_join: JoinDigest,
     /// H of `to`'s Join.
-    pub to_join: Digest,
+    pub to_join: JoinDigest,
     /// The roster.
-    pub roster_hash: Digest,
+    pub roster_hash: RosterHash,
     /// ML-KEM-768 ciphertext.
     pub ciphertext: [u8; KEM_CIPHERTEXT_BYTES],
 }
 
 impl Message for Encapsulation {
     const TYPE: &'static str = "encapsulation";
+    type Digest = EncapsulationDigest;
 }
 
 /// The key that all vaults share and the coordinator never has, sealed to each of them.
@@ -75,15 +79,16 @@ pub struct GroupKey {
     /// Rises strictly within a session.
     pub generation: u32,
     /// The first round it serves.
-    pub first_round: u32,
+    pub first_round: RoundNumber,
     /// H('gid' || G).
-    pub gid: Digest,
+    pub gid: GroupKeyId,
     /// G sealed to every other vault.
     pub sealed: List<SealedGroupKey>,
 }
 
 impl Message for GroupKey {
     const TYPE: &'static str = "group-key";
+    type Digest = Digest;
 }
 
 /// G for one vault.
@@ -103,15 +108,16 @@ pub struct Ready {
     /// Who.
     pub id: Id,
     /// [`joined_set_hash`].
-    pub joined_set: Digest,
+    pub joined_set: JoinedSet,
     /// The group key.
-    pub gid: Digest,
+    pub gid: GroupKeyId,
     /// For every other vault, H of the Encapsulation with it.
     pub encapsulations: List<SeenEncapsulation>,
 }
 
 impl Message for Ready {
     const TYPE: &'static str = "ready";
+    type Digest = Digest;
 }
 
 /// One entry of a [`Ready`].
@@ -120,27 +126,37 @@ pub struct SeenEncapsulation {
     /// The other vault.
     pub peer: Id,
     /// H of the Encapsulation between the two.
-    pub digest: Digest,
+    pub digest: EncapsulationDigest,
 }
 
 /// The Joins of a session, sorted by number.
 pub type Joins = List<Signed<Join>>;
 
 /// H(sorted Joins): who shares this session's sums.
-pub fn joined_set_hash(joins: &[Signed<Join>]) -> Digest {
-    let digests: Vec<Digest> = joins.iter().map(Signed::digest).collect();
-    let parts: Vec<&[u8]> = digests.iter().map(|digest| digest.as_slice()).collect();
-    labelled_hash("joined", &parts)
+pub fn joined_set_hash(joins: &[Signed<Join>]) -> JoinedSet {
+    let digests: Vec<JoinDigest> = joins.iter().map(Signed::digest).collect();
+    let parts: Vec<&[u8]> = digests.iter().map(AsRef::as_ref).collect();
+    labelled_hash("joined", &parts).into()
 }
 
 /// `T_0`, where the transcript of a session starts.
-pub fn first_transcript(roster: &Roster, session: &SessionId, joined_set: &Digest) -> Digest {
-    labelled_hash("T0", &[&roster.hash(), session, joined_set])
+pub fn first_transcript(
+    roster: &Roster,
+    session: &SessionId,
+    joined_set: &JoinedSet,
+) -> Transcript {
+    let roster_hash = roster.hash();
+    let parts: [&[u8]; 3] = [
+        roster_hash.as_bytes(),
+        session.as_bytes(),
+        joined_set.as_bytes(),
+    ];
+    labelled_hash("T0", &parts).into()
 }
 
 /// gid = H('gid' || G).
-pub fn group_key_id(group_key: &[u8; 32]) -> Digest {
-    labelled_hash("gid", &[group_key])
+pub fn group_key_id(group_key: &[u8; 32]) -> GroupKeyId {
+    labelled_hash("gid", &[group_key]).into()
 }
 
 /// Checks a Join against roster and session and gives its sender.
@@ -224,4 +240,19 @@ pub enum SessionError {
         /// What has to come first.
         missing: &'static str,
     },
+}
+
+impl SessionError {
+    /// Who is at fault, as far as the error shows it.
+    pub fn culprit(&self) -> Culprit {
+        match self {
+            Self::NotOnRoster { id }
+            | Self::OtherRoster { id }
+            | Self::OtherSession { id }
+            | Self::Second { id, .. }
+            | Self::TooEarly { id, .. } => Culprit::Hospital(*id),
+            // The two hospitals, or somebody between them.
+            Self::Disagreement { .. } | Self::Malformed(_) => Culprit::Unknown,
+        }
+    }
 }

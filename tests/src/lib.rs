@@ -37,6 +37,8 @@ pub fn program(name: &str) -> Command {
             "--package",
             "participant",
             "--package",
+            "trainer",
+            "--package",
             "experiments",
         ]);
         if folder.ends_with("release") {
@@ -202,7 +204,7 @@ impl Drop for Running {
     }
 }
 
-/// A trial federation in a folder of its own, as `coordinator init --trial` makes it.
+/// A demo federation in a folder of its own, as `coordinator init --demo` makes it.
 pub struct Federation {
     folder: TempDir,
 }
@@ -221,12 +223,12 @@ impl Federation {
         let mut init = program("coordinator");
         init.args([
             "init",
-            "--trial",
+            "--demo",
             &hospitals.to_string(),
             "--listen",
             &format!("127.0.0.1:{port}"),
         ])
-        .arg(folder.path().join("trial"));
+        .arg(folder.path().join("demo"));
         let output = run(&mut init);
         assert!(output.status.success(), "{}", stderr(&output));
         Self { folder }
@@ -254,7 +256,7 @@ impl Federation {
 
     /// The federation's folder.
     pub fn path(&self) -> PathBuf {
-        self.folder.path().join("trial")
+        self.folder.path().join("demo")
     }
 
     /// A hospital's folder.
@@ -267,7 +269,7 @@ impl Federation {
     /// # Panics
     /// If the file does not contain it.
     pub fn edit(&self, file: &Path, from: &str, to: &str) {
-        let text = fs::read_to_string(file).expect("a file of the trial");
+        let text = fs::read_to_string(file).expect("a file of the demo");
         assert!(
             text.contains(from),
             "{} does not contain {from:?}",

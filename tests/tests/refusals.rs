@@ -111,11 +111,11 @@ fn data_that_cannot_be_used_is_named() {
 }
 
 #[test]
-fn a_trial_is_not_written_over_what_is_there() {
+fn a_demo_is_not_written_over_what_is_there() {
     let folder = tempfile::tempdir().expect("a folder");
     fs::write(folder.path().join("thesis.txt"), "years of work").expect("written");
     let output = run(program("coordinator")
-        .args(["init", "--trial", "3"])
+        .args(["init", "--demo", "3"])
         .arg(folder.path()));
     assert!(!output.status.success());
     names(&stderr(&output), &[&folder.path().display().to_string()]);

@@ -17,23 +17,24 @@ use crate::wheels::Build;
 pub const HELP: &str = "\
 usage: cargo xtask COMMAND
 
-  simulate [-- ARGS]      get libtorch if needed, build with optimisation, run `experiments simulate ARGS`
-  bench crypto [-- ARGS]  get libtorch and TenSEAL if needed, build with optimisation, run `experiments bench crypto ARGS`
-  reproduce [-- ARGS]     get libtorch if needed, build with optimisation, run `experiments reproduce ARGS`
-  bench training [-- ARGS]
-                          get libtorch if needed, build with optimisation, run `experiments bench training ARGS`
-  test [-- ARGS]          get libtorch and TenSEAL if needed, run every test of the workspace (ARGS go to `cargo test`)
-  libtorch [--cuda]       get libtorch if needed, print its folder; with --cuda, one that computes on NVIDIA's GPUs, too
-  help                    print this
+  simulate [-- ARGS]        gets libtorch if needed, builds with optimisation, runs `experiments simulate ARGS`
+  reproduce [-- ARGS]       gets libtorch if needed, builds with optimisation, runs `experiments reproduce ARGS`
+  bench crypto [-- ARGS]    gets libtorch and TenSEAL if needed, builds with optimisation, runs `experiments bench crypto ARGS`
+  bench training [-- ARGS]  gets libtorch if needed, builds with optimisation, runs `experiments bench training ARGS`
+  test [-- ARGS]            gets libtorch and TenSEAL if needed, runs every test of the workspace; ARGS go to `cargo test`
+  libtorch [--cuda]         gets libtorch if needed and prints its folder; with --cuda, a libtorch for NVIDIA GPUs
+  help                      prints this text
 
-libtorch is kept in the user's cache folder, so that clones share it: 545 MB to fetch, 500 MB on disk. Nothing is fetched
-when LIBTORCH (a folder with lib/ and include/) or LIBTORCH_USE_PYTORCH (an installed PyTorch) is set. To train on a GPU,
-have the other commands build with the libtorch for it, 2.5 GB to fetch and 3.9 GB on disk:
+For the options of a command: `cargo xtask simulate -- --help`, and in the same way for the others.
+
+libtorch is kept in the user's cache folder, so that all clones share it: a download of 545 MB, 500 MB on disk. Nothing is
+downloaded if LIBTORCH (a folder with lib/ and include/) or LIBTORCH_USE_PYTORCH (use an installed PyTorch) is set. To train on
+a GPU, build with the libtorch for GPUs (a download of 2.5 GB, 3.9 GB on disk):
   export LIBTORCH=$(cargo xtask libtorch --cuda)
-`cargo xtask simulate -- --help` lists what the simulation takes, and so for the others. TenSEAL, which the cryptography
-is compared with and exchanges files with, goes into the target folder; where that fails, the comparison and the tests
-of the files are left out. PyTorch, which training is compared with, takes several GB and is not installed:
-python3 is asked for it, or the one named by --python.";
+
+TenSEAL is installed into the target folder, for comparison and for the exchange of files. If that fails, the comparison and
+the tests of these files are skipped. PyTorch, for comparison of the training, takes several GB and is not installed: python3
+is asked for it, or the Python that --python names.";
 
 /// One command, read from the command line.
 #[derive(Debug, PartialEq, Eq)]
@@ -63,7 +64,7 @@ pub enum Misuse {
     UnknownCommand(String),
     /// `bench` without what to measure, or with something that is not measured.
     UnknownBenchmark(Option<String>),
-    /// An argument that the command does not take, or that must stand behind `--`.
+    /// An argument that the command does not take, or that belongs behind `--`.
     UnexpectedArgument {
         /// The command it was given to.
         command: &'static str,
@@ -145,12 +146,12 @@ impl Task {
 impl fmt::Display for Misuse {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoCommand => write!(formatter, "no command is given"),
+            Self::NoCommand => write!(formatter, "no command was given"),
             Self::UnknownCommand(command) => write!(formatter, "there is no command `{command}`"),
             Self::UnknownBenchmark(None) => {
                 write!(
                     formatter,
-                    "`bench` needs what to measure: crypto or training"
+                    "say what `bench` is to measure: crypto or training"
                 )
             }
             Self::UnknownBenchmark(Some(what)) => {
@@ -168,7 +169,7 @@ impl fmt::Display for Misuse {
                 if *forwards {
                     write!(
                         formatter,
-                        "; arguments to pass on stand behind `--`: cargo xtask {command} -- {argument}"
+                        "; put arguments to pass on behind `--`: cargo xtask {command} -- {argument}"
                     )?;
                 }
                 Ok(())
@@ -276,7 +277,7 @@ mod tests {
             parse("simulat"),
             Err(Misuse::UnknownCommand("simulat".into()))
         );
-        let misuse = parse("simulate --hospitals 7").expect_err("flags stand behind --");
+        let misuse = parse("simulate --hospitals 7").expect_err("flags belong behind --");
         assert!(
             misuse
                 .to_string()
@@ -288,7 +289,7 @@ mod tests {
             parse("bench cooking"),
             Err(Misuse::UnknownBenchmark(Some("cooking".into())))
         );
-        let misuse = parse("bench crypto --json x").expect_err("flags stand behind --");
+        let misuse = parse("bench crypto --json x").expect_err("flags belong behind --");
         assert!(
             misuse
                 .to_string()

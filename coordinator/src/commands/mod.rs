@@ -6,7 +6,8 @@ mod serve;
 use clap::{Parser, Subcommand};
 use host::{failure::Failure, output::LogArguments};
 
-/// Launches rounds among hospitals, adds their sealed updates and multiplies their encrypted features, and can read neither.
+/// The coordinator of a federation: starts the rounds, adds the hospitals' sealed updates and multiplies their encrypted
+/// features. It can read neither.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES, max_term_width = 120)]
 pub struct Arguments {
@@ -28,7 +29,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     pub fn execute(self) -> Result<(), Failure> {
         match self {
             Self::Init(init) => init.execute(),
@@ -39,20 +40,20 @@ impl Command {
 
 const EXAMPLES: &str = "\
 Examples:
-  three hospitals and a coordinator, as folders in ./federation
-    coordinator init --trial 3 federation
-  run them, each in a terminal of its own
+  make a demonstration: three hospitals and a coordinator, as folders in ./federation
+    coordinator init --demo 3 federation
+  run the programs, each in its own terminal
     coordinator serve --config federation/coordinator/coordinator.toml
     participant run --config federation/hospital-1/participant.toml
-  other settings for one run, by flags or through the environment
+  change settings for one run, by flags or by environment variables
     coordinator serve --rounds 2 --set run.conditioning=plain
     MYELIN__RUN__SEED=7 coordinator serve --log-format json 2> run.log
 
 Exit codes:
-  0  done: the run is complete
+  0  the run is complete
   1  the run has failed
-  2  a wrong flag, setting, key, certificate, roster or address; nothing was started
-  3  stopped by a signal before the end of the run";
+  2  a flag, setting, key, certificate, roster or address is wrong; nothing was started
+  3  a signal stopped the program before the end of the run";
 
 #[cfg(test)]
 mod tests {

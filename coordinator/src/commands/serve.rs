@@ -21,32 +21,33 @@ use host::{
 use serde_json::json;
 use tokio::sync::mpsc;
 
-/// Runs one training: waits until all hospitals have joined, then goes through the rounds.
+/// Runs one training: waits until all hospitals have joined, then runs the rounds.
 ///
-/// Stop it with ctrl-c or SIGTERM: the hospitals are told, and keep the model of the last round.
+/// Flags override the settings file for this run. Stop the program with Ctrl-C or SIGTERM: it tells the hospitals, and they keep
+/// the model of the last complete round.
 #[derive(Args)]
 pub struct Serve {
     /// The settings file.
     #[arg(long, value_name = "FILE", default_value = "coordinator.toml")]
     config: PathBuf,
 
-    /// Listen at this UDP address instead.
+    /// The UDP address at which to listen.
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
 
-    /// Train for so many rounds instead.
+    /// The number of learning rounds.
     #[arg(long)]
     rounds: Option<u32>,
 
-    /// Call the run so instead.
+    /// The name of the run.
     #[arg(long)]
     name: Option<String>,
 
-    /// Keep the records in this folder instead.
+    /// The folder for the records of the run.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
 
-    /// Set any key of the settings file, with its section: --set run.batch_size=16. May be given several times.
+    /// Set any key of the settings file, with its section, for example --set run.batch_size=16. May be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
 }
@@ -108,8 +109,8 @@ fn summary(report: &RunReport) -> String {
             )
         })
         .collect();
-    let doubted: serde_json::Map<_, _> = report
-        .doubted
+    let suspected: serde_json::Map<_, _> = report
+        .suspected
         .iter()
         .map(|(hospital, sums)| (hospital.to_string(), json!(sums)))
         .collect();
@@ -117,7 +118,8 @@ fn summary(report: &RunReport) -> String {
         "result": "complete",
         "model_hash": hex::encode(report.model_hash),
         "missing": report.missing.iter().map(|id| id.get()).collect::<Vec<_>>(),
-        "doubted": doubted,
+        // The key is a contract: scripts read it.
+        "doubted": suspected,
         "seconds": {
             "adding": report.spent.adding.as_secs_f64(),
             "conditioning": report.spent.conditioning.as_secs_f64(),

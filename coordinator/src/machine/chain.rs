@@ -1,210 +1,180 @@
-//! Rounds whose outcome is out: who closed them, and the transcript that follows.
+//! The chain of published rounds of a session, and the vaults' word on each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
-use serde::Serialize;
-
+use crypto::sealed_sum::HospitalId;
 use protocol::{
-    codec,
-    identity::Signed,
-    manifest::Purpose,
-    round::{header::RoundOpen, next_transcript, outcome::RoundClosed, unlock::UnlockRequest},
+    digests::{HeaderHash, ModelHash, Transcript},
+    identity::{PublicKey, Signed},
+    round::{
+        outcome::{RoundClosed, RoundFailed},
+        unlock::evaluation_allowed,
+    },
 };
 
-pub(super) struct SettledRound {
-    name: Digest,
-    signed_header: Signed<RoundOpen>,
-    header: RoundOpen,
-    hash: Digest,
-    signed_request: Signed<UnlockRequest>,
-    contributors: BTreeSet<HospitalId>,
-    contributors_hash: Digest,
-    sum_root: Digest,
-    closed: BTreeMap<HospitalId, (RoundClosed, Signed<RoundClosed>)>,
-    failed: BTreeSet<HospitalId>,
+use super::{ClosingError, TranscriptEntry, published::PublishedRound};
+
+/// Where a session stands: what the next header must name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Head {
+    /// T of the last settled round.
+    pub(super) transcript: Transcript,
+    /// The common model.
+    pub(super) model_hash: ModelHash,
 }
 
-/// One line of `transcript.jsonl`: enough for anybody with the roster to follow the hash chain and check who signed it.
-#[derive(Clone, Debug, Serialize)]
-pub struct TranscriptEntry {
-    /// Number of the sum in its session.
-    pub round: u32,
-    /// What it was for.
-    pub purpose: &'static str,
-    /// U.
-    pub contributors: Vec<u8>,
-    /// T before the round, in hexadecimal like all digests and bytes below.
-    pub transcript_before: String,
-    /// hh.
-    pub header_hash: String,
-    /// uh.
-    pub contributors_hash: String,
-    /// Root over the summed chunks.
-    pub sum_root: String,
-    /// The common model's hash from now on.
-    pub model_hash: String,
-    /// `T_r`.
-    pub transcript: String,
-    /// The signed header, as sent.
-    pub header: String,
-    /// The signed unlock request, as sent.
-    pub request: String,
-    /// The signed `RoundClosed` of the vaults that closed it by the time it was settled.
-    pub closed: BTreeMap<u8, String>,
+/// All published rounds, in order. Each but the last is settled: t vaults have closed it alike.
+pub(super) struct Chain {
+    /// `T_0` and the initial model.
+    origin: Head,
+    rounds: Vec<PublishedRound>,
+    /// U of every evaluation whose U was fixed.
+    evaluations: Vec<BTreeSet<HospitalId>>,
+    /// t.
+    threshold: usize,
 }
 
-impl SettledRound {
-    pub(super) fn new(
-        name: Digest,
-        signed_header: Signed<RoundOpen>,
-        header: RoundOpen,
-        signed_request: Signed<UnlockRequest>,
-        request: &UnlockRequest,
-        sum_root: Digest,
-    ) -> Self {
+/// What a vault's word on an outcome has changed.
+pub(super) struct Closed {
+    /// The round's place in the chain.
+    pub(super) index: usize,
+    /// Whether this vault had not closed it before.
+    pub(super) is_first: bool,
+}
+
+impl Chain {
+    pub(super) fn new(origin: Head, threshold: usize) -> Self {
         Self {
-            name,
-            hash: signed_header.digest(),
-            signed_header,
-            header,
-            signed_request,
-            contributors: request.members(),
-            contributors_hash: request.hash(),
-            sum_root,
-            closed: BTreeMap::new(),
-            failed: BTreeSet::new(),
+            origin,
+            rounds: Vec::new(),
+            evaluations: Vec::new(),
+            threshold,
         }
     }
 
-    pub(super) fn name(&self) -> Digest {
-        self.name
+    /// How many rounds are published.
+    pub(super) fn len(&self) -> usize {
+        self.rounds.len()
     }
 
-    pub(super) fn number(&self) -> u32 {
-        self.header.round
+    pub(super) fn push(&mut self, round: PublishedRound) {
+        self.rounds.push(round);
     }
 
-    pub(super) fn contributors(&self) -> Vec<HospitalId> {
-        self.contributors.iter().copied().collect()
+    pub(super) fn last(&self) -> Option<&PublishedRound> {
+        self.rounds.last()
     }
 
-    pub(super) fn is_for(&self, closed: &RoundClosed) -> bool {
-        closed.header == self.hash && closed.contributors == self.contributors_hash
+    pub(super) fn iter(&self) -> impl Iterator<Item = &PublishedRound> {
+        self.rounds.iter()
     }
 
-    pub(super) fn header_is(&self, hash: &Digest) -> bool {
-        *hash == self.hash
+    /// The first round that a hospital which has closed so many is missing.
+    pub(super) fn missed(&self, position: usize) -> Option<&PublishedRound> {
+        self.rounds.get(position)
     }
 
-    /// Whether `id` has signed this T for this round.
-    pub(super) fn reached_by(&self, id: HospitalId, transcript: &Digest) -> bool {
-        self.closed
-            .get(&id)
-            .is_some_and(|(closed, _)| closed.transcript == *transcript)
-            || self
-                .closed
-                .values()
-                .any(|(closed, _)| closed.transcript == *transcript)
+    /// T and model hash that t vaults have signed alike for the last round; none before they have.
+    pub(super) fn head(&self) -> Option<Head> {
+        self.head_of(self.rounds.len())
     }
 
-    /// Takes a vault's word; its T must follow from what it says of the model, and only an update moves the model.
-    pub(super) fn take_closed(
+    /// The same after the first `length` rounds.
+    fn head_of(&self, length: usize) -> Option<Head> {
+        match length.checked_sub(1) {
+            Some(last) => self.rounds.get(last)?.consensus(self.threshold),
+            None => Some(self.origin),
+        }
+    }
+
+    /// How many rounds a hospital has closed that names this T: of a round, or where the session starts. A vault that does not know
+    /// `T_0` yet says zero.
+    pub(super) fn position_of(&self, transcript: &Transcript) -> usize {
+        let reached = |round: &PublishedRound| round.ends_in(transcript);
+        let index = self.rounds.iter().rposition(reached);
+        index.map_or(0, |index| index + 1)
+    }
+
+    /// Whether a message names a round that has its outcome: it was overtaken.
+    pub(super) fn knows(&self, header: &HeaderHash) -> bool {
+        self.rounds.iter().any(|round| round.header_is(header))
+    }
+
+    /// Whether the last round can no longer be settled.
+    pub(super) fn is_stuck(&self, members: usize) -> bool {
+        let last = self.rounds.last();
+        last.is_some_and(|round| round.is_stuck(members, self.threshold))
+    }
+
+    /// The transcript's line of the last round that is settled.
+    pub(super) fn last_settled_entry(&self) -> Option<TranscriptEntry> {
+        (0..self.rounds.len()).rev().find_map(|index| {
+            let after = self.head_of(index + 1)?;
+            let before = self.head_of(index)?;
+            Some(self.rounds[index].transcript_entry(&before, &after))
+        })
+    }
+
+    /// A vault says that it has opened a round and moved on.
+    pub(super) fn on_closed(
         &mut self,
         from: HospitalId,
+        key: &PublicKey,
         signed: Signed<RoundClosed>,
-        body: &RoundClosed,
-        transcript_before: &Digest,
-        model_before: &Digest,
-    ) -> Result<(), String> {
+    ) -> Result<Closed, ClosingError> {
+        let body = signed.verify(key, format_args!("hospital {from}"))?;
+        let index = self
+            .rounds
+            .iter()
+            .position(|round| round.is_closed_by(&body))
+            .ok_or(ClosingError::UnknownRound)?;
+        let before = self.head_of(index).ok_or(ClosingError::TooEarly {
+            round: self.rounds[index].number(),
+        })?;
+        let is_first = self.rounds[index].on_closed(from, signed, body, &before)?;
+        Ok(Closed { index, is_first })
+    }
+
+    /// A vault says that it cannot open a round; true when that is news.
+    pub(super) fn on_failed(
+        &mut self,
+        from: HospitalId,
+        key: &PublicKey,
+        signed: &Signed<RoundFailed>,
+    ) -> Result<bool, ClosingError> {
+        let body = signed.verify(key, format_args!("hospital {from}"))?;
         if body.id.0 != from {
-            return Err("closes a round for another hospital".into());
+            return Err(ClosingError::OtherHospital { other: body.id.0 });
         }
-        let expected = next_transcript(
-            transcript_before,
-            &self.hash,
-            &self.contributors_hash,
-            &self.sum_root,
-            &body.model_hash,
-        );
-        if body.transcript != expected {
-            return Err(format!(
-                "its transcript of round {} is another than ours",
-                self.number()
-            ));
+        let mut rounds = self.rounds.iter_mut();
+        let round = rounds
+            .find(|round| round.header_is(&body.header))
+            .ok_or(ClosingError::UnknownRound)?;
+        Ok(round.on_failed(from))
+    }
+
+    /// U of the first evaluation: all later ones must be over the same contributors.
+    pub(super) fn first_evaluation(&self) -> Option<&BTreeSet<HospitalId>> {
+        self.evaluations.first()
+    }
+
+    pub(super) fn note_evaluation(&mut self, contributors: BTreeSet<HospitalId>) {
+        self.evaluations.push(contributors);
+    }
+
+    /// The contributors of an evaluation among those who could be. The evaluation rule of PROTOCOL.md 3.3: "for every earlier
+    /// evaluation U' of the run ... the symmetric difference of U and U' is empty or has at least m_min members". The set of an
+    /// earlier evaluation, if all of it is here, is always allowed; else there is none.
+    pub(super) fn allowed_evaluation(
+        &self,
+        candidates: BTreeSet<HospitalId>,
+        min_contributors: usize,
+    ) -> BTreeSet<HospitalId> {
+        if evaluation_allowed(&candidates, &self.evaluations, min_contributors) {
+            return candidates;
         }
-        if self.header.purpose != Purpose::Update && body.model_hash != *model_before {
-            return Err("says that a sum without an update moved the model".into());
-        }
-        self.closed
-            .entry(from)
-            .or_insert_with(|| (body.clone(), signed));
-        Ok(())
-    }
-
-    /// Notes a vault that could not open the round.
-    pub(super) fn take_failed(&mut self, from: HospitalId) {
-        self.failed.insert(from);
-    }
-
-    /// Whether this vault could not open the round and has not managed since.
-    pub(super) fn failed_by(&self, id: HospitalId) -> bool {
-        self.failed.contains(&id) && !self.closed.contains_key(&id)
-    }
-
-    /// Whether `threshold` of `members` vaults can no longer close the round alike, whatever the others will say.
-    pub(super) fn is_stuck(&self, members: usize, threshold: usize) -> bool {
-        let undecided = members
-            - self
-                .closed
-                .keys()
-                .chain(&self.failed)
-                .collect::<BTreeSet<_>>()
-                .len();
-        self.votes().into_values().max().unwrap_or(0) + undecided < threshold
-    }
-
-    /// The T and model hash that `threshold` vaults have signed alike.
-    pub(super) fn consensus(&self, threshold: usize) -> Option<(Digest, Digest)> {
-        self.votes()
-            .into_iter()
-            .find(|(_, count)| *count >= threshold)
-            .map(|(state, _)| state)
-    }
-
-    /// How many vaults closed with each T and model hash.
-    fn votes(&self) -> BTreeMap<(Digest, Digest), usize> {
-        let mut votes: BTreeMap<(Digest, Digest), usize> = BTreeMap::new();
-        for (closed, _) in self.closed.values() {
-            *votes
-                .entry((closed.transcript, closed.model_hash))
-                .or_default() += 1;
-        }
-        votes
-    }
-
-    /// The transcript's line of a settled round.
-    pub(super) fn transcript_entry(&self, before: &Digest, threshold: usize) -> TranscriptEntry {
-        let (transcript, model_hash) = self
-            .consensus(threshold)
-            .expect("asked for once t have closed alike");
-        TranscriptEntry {
-            round: self.header.round,
-            purpose: self.header.purpose.name(),
-            contributors: self.contributors.iter().map(|id| id.get()).collect(),
-            transcript_before: hex::encode(before),
-            header_hash: hex::encode(self.hash),
-            contributors_hash: hex::encode(self.contributors_hash),
-            sum_root: hex::encode(self.sum_root),
-            model_hash: hex::encode(model_hash),
-            transcript: hex::encode(transcript),
-            header: hex::encode(codec::encode(&self.signed_header)),
-            request: hex::encode(codec::encode(&self.signed_request)),
-            closed: self
-                .closed
-                .iter()
-                .map(|(id, (_, signed))| (id.get(), hex::encode(codec::encode(signed))))
-                .collect(),
-        }
+        let mut earlier = self.evaluations.iter();
+        let inside = earlier.find(|earlier| earlier.is_subset(&candidates));
+        inside.cloned().unwrap_or_default()
     }
 }

@@ -2,50 +2,64 @@
 //! leaves through [`Coordinator::poll_output`].
 //!
 //! ```text
-//! gathering --all joined--> key exchange --all ready--> +-> waiting --enough hospitals--> collecting --U fixed--> unlocking -+
-//!                                                       |                                     |                            |
-//!                                                       |        (too few: same sum again) <--+        t answers: outcome   |
-//!                                                       +------------- t vaults closed it alike <--------------------------+
+//! gathering --all joined--> key exchange --all ready--> +-> waiting --enough hospitals--> collecting --U fixed--> unlocking --+
+//!                                                       |    |   ^                             |                              |
+//!                            over <-- finishing <--no more sums  +--- too few: same sum again -+       t answers: outcome     |
+//!                                                       |                                                                     |
+//!                                                       +-- t vaults closed it alike -- publishing <--------------------------+
 //! ```
 //!
-//! A hospital may vanish and return at any moment. What it is owed is derived from where it stands, never from what was sent: see
-//! `delivery`. The coordinator holds no secret of a hospital and names no type that could.
+//! Each phase is a type of its own (`phase`); what all share is the `context`. What a phase makes of each message is decided in
+//! one place, `Phase::on_message`, and shown as a table in `tests/snapshots`.
+//!
+//! A hospital may vanish and return at any moment. What it is owed is derived from where it stands, never from what was sent. This
+//! process may be stopped at any moment: what must not be forgotten leaves as [`Output::Persist`] before the message that depends
+//! on it, and [`Coordinator::resume`] goes on from it. The coordinator holds no secret of a hospital and names no type that could.
 
 mod chain;
-mod closing;
-mod delivery;
-mod ongoing;
+mod context;
+mod early;
+mod error;
+mod event;
+mod fact;
+mod input;
 mod output;
+mod peer;
+mod phase;
+mod plan;
 mod products;
-mod progress;
-mod setup;
+mod published;
+mod resume;
+mod session;
+#[cfg(test)]
+mod tests;
+mod transcript;
 
-use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
-    sync::Arc,
+use std::sync::Arc;
+
+use crypto::sealed_sum::HospitalId;
+use protocol::{
+    digests::SessionId,
+    identity::{Signed, SigningKey},
+    manifest::{CheckedManifest, Manifest, ManifestCheck, ManifestError},
+    message::ToCoordinator,
+    roster::Roster,
 };
-
-use crypto::{hash::Digest, sealed_sum::HospitalId};
 use rand_core::CryptoRng;
 
 use self::{
-    chain::SettledRound, delivery::Peer, ongoing::OngoingRound, products::ProductServer,
-    setup::Setup,
-};
-use protocol::{
-    codec::Text,
-    common_model::CommonModel,
-    identity::{Signed, SigningKey},
-    manifest::{Manifest, Purpose},
-    message::{ToCoordinator, ToVault, Welcome},
-    roster::Roster,
-    round::RoundError,
-    session::SessionId,
+    context::{Context, Run},
+    input::{Envelope, Incoming},
+    phase::{Over, Phase, Reaction, Step},
 };
 
 pub use self::{
-    chain::TranscriptEntry,
-    output::{Event, Output},
+    error::{ClosingError, FactError, MachineError, ProductError, ResumeError},
+    event::Event,
+    fact::{Fact, FactKind, FixedRecord, SetUpRecord},
+    input::{InputKind, PhaseName},
+    output::Output,
+    transcript::TranscriptEntry,
 };
 
 /// A moment, in milliseconds of any clock that does not go back.
@@ -60,142 +74,94 @@ impl Timestamp {
 
 /// The coordinator of one run.
 pub struct Coordinator<R> {
-    roster: Arc<Roster>,
-    key: SigningKey,
-    rng: R,
-    manifest: Manifest,
-    signed_manifest: Signed<Manifest>,
-    run: Digest,
-    session: SessionId,
-    setup: Setup,
-    peers: BTreeMap<HospitalId, Peer>,
-    products: ProductServer,
-    /// What is still to be summed, first first.
-    plan: VecDeque<PlannedSum>,
-    round: Option<OngoingRound>,
-    last_round: u32,
-    chain: Vec<SettledRound>,
-    evaluations: Vec<BTreeSet<HospitalId>>,
-    initial_model: Digest,
-    finishing_since: Option<Timestamp>,
-    advanced_at: Timestamp,
-    waiting_for: Option<usize>,
-    /// After a round that came to nothing: when to try again, and how often that has happened in a row.
-    reopen: (Timestamp, u32),
-    over: bool,
-    outputs: VecDeque<Output>,
-}
-
-#[derive(Clone, Copy)]
-struct PlannedSum {
-    purpose: Purpose,
-    learning_round: u32,
+    context: Context<R>,
+    phase: Phase,
 }
 
 impl<R: CryptoRng> Coordinator<R> {
     /// A run that waits for all hospitals of the roster to join.
     ///
     /// # Errors
-    /// The reason why the manifest cannot be run: not the operator's, or not sound.
+    /// [`ManifestError`] says why the manifest cannot be run.
     pub fn new(
         roster: Arc<Roster>,
         key: SigningKey,
         signed_manifest: Signed<Manifest>,
-        mut rng: R,
-    ) -> Result<Self, String> {
-        let manifest = signed_manifest
-            .verify(roster.operator_key(), "the operator")
-            .map_err(|error| error.to_string())?;
-        manifest.check().map_err(|error| error.to_string())?;
-        if !manifest.weights_are_members(&roster) {
-            return Err(
-                "the run manifest gives a weight to a hospital that is not on the roster".into(),
-            );
-        }
-        for purpose in [Purpose::Stats, Purpose::Update, Purpose::Evaluation] {
-            manifest
-                .shape(purpose, roster.size())
-                .map_err(|error| error.to_string())?;
-        }
+        rng: R,
+    ) -> Result<Self, ManifestError> {
+        Self::new_with_check(CheckedManifest::check, roster, key, signed_manifest, rng)
+    }
+
+    /// The same with another check of the manifest: for tests with networks that nobody trains.
+    ///
+    /// # Errors
+    /// That of the check.
+    pub fn new_with_check(
+        check: ManifestCheck,
+        roster: Arc<Roster>,
+        key: SigningKey,
+        signed_manifest: Signed<Manifest>,
+        rng: R,
+    ) -> Result<Self, ManifestError> {
+        let run = Run::of(check(signed_manifest, &roster)?);
+        Ok(Self::begin(roster, key, run, rng))
+    }
+
+    fn begin(roster: Arc<Roster>, key: SigningKey, run: Run, mut rng: R) -> Self {
         let mut session = [0; 16];
         rng.fill_bytes(&mut session);
-        let mut plan = VecDeque::from([PlannedSum {
-            purpose: Purpose::Stats,
-            learning_round: 0,
-        }]);
-        for learning_round in 1..=manifest.rounds {
-            plan.push_back(PlannedSum {
-                purpose: Purpose::Update,
-                learning_round,
-            });
-            plan.push_back(PlannedSum {
-                purpose: Purpose::Evaluation,
-                learning_round,
-            });
-        }
-        Ok(Self {
-            run: signed_manifest.digest(),
-            initial_model: CommonModel::initial(&manifest).hash(),
-            products: ProductServer::new(manifest.conditioning.profile(), session),
-            peers: roster
-                .members()
-                .map(|member| (member.id, Peer::default()))
-                .collect(),
-            setup: Setup::default(),
-            roster,
-            key,
-            rng,
-            manifest,
-            signed_manifest,
+        let session = SessionId::from_bytes(session);
+        let mut context = Context::new(roster, key, run, session, rng);
+        context.persist(Fact::Begun {
+            manifest: context.run.manifest.signed().clone(),
             session,
-            plan,
-            round: None,
-            last_round: 0,
-            chain: Vec::new(),
-            evaluations: Vec::new(),
-            finishing_since: None,
-            advanced_at: Timestamp(0),
-            waiting_for: None,
-            reopen: (Timestamp(0), 0),
-            over: false,
-            outputs: VecDeque::new(),
-        })
+        });
+        Self {
+            context,
+            phase: Phase::Gathering(Default::default()),
+        }
     }
 
     /// The next thing to do, until there is none.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+        self.context.outputs.pop_front()
+    }
+
+    /// Where the run is.
+    pub fn phase(&self) -> PhaseName {
+        self.phase.name()
     }
 
     /// Whether the run has ended, well or not.
     pub fn is_over(&self) -> bool {
-        self.over
+        self.phase() == PhaseName::Over
     }
 
     /// A hospital has connected; its [`ToCoordinator::Hello`] follows.
     pub fn handle_connected(&mut self, hospital: HospitalId, now: Timestamp) {
-        if let Some(peer) = self.peers.get_mut(&hospital) {
+        if let Some(peer) = self.context.peers.get_mut(hospital) {
             peer.connect(now);
         }
     }
 
     /// A hospital's connection is lost.
     pub fn handle_disconnected(&mut self, hospital: HospitalId, now: Timestamp) {
-        if let Some(peer) = self.peers.get_mut(&hospital) {
+        if let Some(peer) = self.context.peers.get_mut(hospital) {
             peer.disconnect(now);
         }
         self.advance(now);
     }
 
-    /// A message of a hospital. One that does not stand is reported and otherwise ignored.
+    /// A message of a hospital. One that is not accepted is reported and changes nothing else.
     pub fn handle_message(&mut self, from: HospitalId, message: ToCoordinator, now: Timestamp) {
         self.hear(from, now);
-        if let Err(reason) = self.take_message(from, message, now) {
-            self.event(Event::Rejected {
-                hospital: from,
-                reason,
-            });
-        }
+        let envelope = self.envelope(from, InputKind::of(&message));
+        let reaction = self.check_member(from).and_then(|()| {
+            let message = Incoming::from(message);
+            self.phase
+                .on_message(&mut self.context, envelope, message, now)
+        });
+        self.report(envelope, &reaction);
         self.advance(now);
     }
 
@@ -204,84 +170,49 @@ impl<R: CryptoRng> Coordinator<R> {
         self.hear(from, now);
     }
 
-    /// Whether an upload of so many bytes may start: the round collects, the sender takes part and has not contributed.
+    /// Whether an upload of so many bytes may start: a round collects, and contributions to it have this length.
     ///
     /// # Errors
-    /// [`RoundError`] to be sent back as the refusal.
-    pub fn check_upload(&self, from: HospitalId, bytes: u64) -> Result<(), RoundError> {
-        let round = self.round.as_ref().ok_or(RoundError::OtherRound {
-            message: "an upload",
-        })?;
-        round.check_upload(from, bytes, &self.setup.joined())
+    /// [`MachineError`] to be sent back as the refusal.
+    pub fn check_upload(&self, from: HospitalId, bytes: u64) -> Result<(), MachineError> {
+        self.check_member(from)?;
+        let envelope = self.envelope(from, InputKind::UploadOffer);
+        self.phase.check_upload(envelope, bytes)
     }
 
     /// A complete upload.
     ///
     /// # Errors
-    /// [`RoundError`] to be sent back as the verdict.
+    /// [`MachineError`] to be sent back as the verdict.
     pub fn handle_upload(
         &mut self,
         from: HospitalId,
         bytes: &[u8],
         now: Timestamp,
-    ) -> Result<(), RoundError> {
+    ) -> Result<(), MachineError> {
         self.hear(from, now);
-        let joined = self.setup.joined();
-        let result = match &mut self.round {
-            Some(round) => round.take_upload(from, bytes, &joined, &self.roster, now),
-            None => Err(RoundError::OtherRound {
-                message: "an upload",
-            }),
-        };
-        match &result {
-            Ok(()) => {
-                let round = self.last_round;
-                self.event(Event::Contributed {
-                    hospital: from,
-                    round,
-                    bytes: bytes.len(),
-                });
-            }
-            Err(error) => {
-                if !matches!(error, RoundError::OtherRound { .. }) {
-                    // It will not get better by being sent again.
-                    if let Some(round) = &mut self.round {
-                        round.excuse(from);
-                    }
-                }
-                self.event(Event::Rejected {
-                    hospital: from,
-                    reason: error.to_string(),
-                });
-            }
-        }
+        let envelope = self.envelope(from, InputKind::Upload);
+        let reaction = self.check_member(from).and_then(|()| {
+            self.phase
+                .on_upload(&mut self.context, envelope, bytes, now)
+        });
+        self.report(envelope, &reaction);
         self.advance(now);
-        result
+        reaction.map(|_| ())
     }
 
     /// When to call [`Self::handle_timeout`], at the latest.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        if self.over {
+        if self.is_over() {
             return None;
         }
-        let silence = self.manifest.silence_secs;
-        let peers = self
-            .peers
-            .values()
-            .filter_map(|peer| peer.patience_ends(silence));
-        let acks = self
-            .round
-            .as_ref()
-            .and_then(|round| round.patience_ends(silence));
-        let end = self.finishing_since.map(|since| since.after_secs(silence));
-        let reopening = Some(self.reopen.0).filter(|_| self.round.is_none());
-        // Silence is noted when it begins and then no longer listed; the acknowledgements' deadline stays, and has had its effect once
-        // the machine has advanced beyond it. Listed again it would keep the shell from sleeping while hospitals train.
-        let once = acks
-            .into_iter()
-            .chain(reopening)
-            .filter(|moment| *moment > self.advanced_at);
-        peers.chain(once).chain(end).min()
+        let silence_secs = self.context.run.manifest.silence_secs;
+        // Silence is noted when it begins and then no longer listed; a phase's deadline stays, and has had its effect once the machine
+        // has advanced beyond it. Listed again it would keep the shell from sleeping while hospitals train.
+        let deadline = self.phase.deadline(silence_secs);
+        let once = deadline.filter(|moment| *moment > self.context.advanced_at);
+        let silence = self.context.peers.patience_ends();
+        silence.into_iter().chain(once).min()
     }
 
     /// Time has passed.
@@ -289,148 +220,71 @@ impl<R: CryptoRng> Coordinator<R> {
         self.advance(now);
     }
 
+    fn envelope(&self, from: HospitalId, kind: InputKind) -> Envelope {
+        Envelope {
+            from,
+            kind,
+            phase: self.phase(),
+        }
+    }
+
+    fn check_member(&self, from: HospitalId) -> Result<(), MachineError> {
+        if self.context.peers.contains(from) {
+            Ok(())
+        } else {
+            Err(MachineError::NotOnRoster { from })
+        }
+    }
+
     fn hear(&mut self, from: HospitalId, now: Timestamp) {
-        if let Some(peer) = self.peers.get_mut(&from) {
+        if let Some(peer) = self.context.peers.get_mut(from) {
             peer.hear(now);
         }
     }
 
-    fn take_message(
-        &mut self,
-        from: HospitalId,
-        message: ToCoordinator,
-        now: Timestamp,
-    ) -> Result<(), String> {
-        match message {
-            ToCoordinator::Hello(hello) => return self.take_hello(from, hello.resume),
-            ToCoordinator::Join(join) => {
-                if let Some(missing) = self
-                    .setup
-                    .take_join(from, join, &self.roster, &self.session)
-                    .map_err(|error| error.to_string())?
-                {
-                    self.event(Event::Joined {
-                        hospital: from,
-                        missing,
-                    });
-                }
-            }
-            ToCoordinator::Encapsulation(message) => self
-                .setup
-                .take_encapsulation(from, message, &self.roster)
-                .map_err(|error| error.to_string())?,
-            ToCoordinator::GroupKey(message) => self
-                .setup
-                .take_group_key(from, message, &self.roster)
-                .map_err(|error| error.to_string())?,
-            ToCoordinator::Ready(message) => {
-                self.setup
-                    .take_ready(from, message, &self.roster)
-                    .map_err(|error| error.to_string())?;
-                if self.setup.is_complete() {
-                    self.event(Event::SessionReady);
-                }
-            }
-            ToCoordinator::EvaluationKey(key) => self.products.take_key(from, &key)?,
-            ToCoordinator::EncryptedFeatures(features) => {
-                self.products.take_features(from, features)?
-            }
-            ToCoordinator::FilterRequest(request) => {
-                let products = self.products.multiply(from, &request)?;
-                self.send(from, ToVault::Products(products));
-            }
-            ToCoordinator::Alive => {}
-            ToCoordinator::HeaderRefused { header, reason } => {
-                let round = self.round.as_mut().filter(|round| round.is_of(&header));
-                if round.is_some_and(|round| round.excuse(from)) {
-                    // Once a round, and not at any length: it goes into logs.
-                    let reason: String = reason
-                        .0
-                        .chars()
-                        .filter(|sign| !sign.is_control())
-                        .take(200)
-                        .collect();
-                    return Err(format!(
-                        "does not contribute to round {}: {reason}",
-                        self.last_round
-                    ));
-                }
-            }
-            ToCoordinator::BoxAck(ack) => match &mut self.round {
-                Some(round) => round
-                    .take_ack(from, &ack, &self.roster)
-                    .map_err(|error| error.to_string())?,
-                None => return Err("an acknowledgement without a round".into()),
-            },
-            ToCoordinator::UnlockShare(share) => {
-                // Without a round: a fifth answer after four have sufficed. Not a fault.
-                if let Some(round) = &mut self.round {
-                    round
-                        .take_unlock_share(from, share, &self.roster, now)
-                        .map_err(|error| error.to_string())?;
-                }
-            }
-            ToCoordinator::RoundClosed(closed) => self.take_closed(from, closed)?,
-            ToCoordinator::RoundFailed(failed) => self.take_failed(from, &failed)?,
-        }
-        Ok(())
-    }
-
-    fn take_hello(
-        &mut self,
-        from: HospitalId,
-        resume: Option<protocol::message::Resume>,
-    ) -> Result<(), String> {
-        let Some(peer) = self.peers.get_mut(&from) else {
-            return Err("not on the roster".into());
-        };
-        let place = match resume {
-            Some(resume) if resume.session == self.session => {
-                // T of a round, or where the session starts. A vault that does not know T_0 yet says zero.
-                let known = self
-                    .chain
-                    .iter()
-                    .rposition(|settled| settled.reached_by(from, &resume.transcript))
-                    .map_or(0, |index| index + 1);
-                Ok(known.max(peer.position))
-            }
-            _ if self.setup.has_joined(from) => Err(
-                "this hospital takes part in the running session already, with keys that this process does not have (it was restarted, or a \
-                 second participant uses the same number): start a new run, or stop the other participant",
-            ),
-            _ => Ok(0),
-        };
-        match place {
-            Ok(position) => {
-                peer.greet(position);
-                let welcome = Welcome {
-                    session: self.session,
-                    roster_hash: self.roster.hash(),
-                    manifest: self.signed_manifest.clone(),
-                };
-                self.send(from, ToVault::Welcome(welcome));
-                Ok(())
-            }
-            Err(reason) => {
-                self.send(
-                    from,
-                    ToVault::Refused {
-                        reason: Text(reason.to_owned()),
-                    },
-                );
-                Err(reason.to_owned())
-            }
+    /// No input goes by in silence.
+    fn report(&mut self, envelope: Envelope, reaction: &Result<Reaction, MachineError>) {
+        match reaction {
+            Ok(Reaction::Handled) => {}
+            Ok(Reaction::Ignored(reason)) => self.context.event(Event::Ignored {
+                hospital: envelope.from,
+                message: envelope.kind,
+                phase: envelope.phase,
+                reason,
+            }),
+            Err(error) => self.context.reject(envelope.from, error),
         }
     }
 
-    fn send(&mut self, to: HospitalId, message: ToVault) {
-        self.outputs.push_back(Output::Send {
-            to,
-            message: Box::new(message),
-        });
+    /// Goes on as far as phase and time allow, then hands every connected hospital what it is owed.
+    fn advance(&mut self, now: Timestamp) {
+        self.context.advanced_at = self.context.advanced_at.max(now);
+        self.context.peers.note_silence(now);
+        loop {
+            // What stands here if the step panics.
+            let broken = Phase::Over(Over::broken());
+            let phase = std::mem::replace(&mut self.phase, broken);
+            match phase.advance(&mut self.context, now) {
+                Step::Go(next) => self.phase = next,
+                Step::Stay(same) => {
+                    self.phase = same;
+                    break;
+                }
+            }
+        }
+        self.deliver();
     }
 
-    fn event(&mut self, event: Event) {
-        self.outputs.push_back(Output::Event(event));
+    fn deliver(&mut self) {
+        let mut owed = Vec::new();
+        for (id, peer) in self.context.peers.iter_mut() {
+            if peer.is_present() {
+                let messages = self.phase.owed(id, peer);
+                owed.extend(messages.into_iter().map(|message| (id, message)));
+            }
+        }
+        for (to, message) in owed {
+            self.context.send(to, message);
+        }
     }
 }

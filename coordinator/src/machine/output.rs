@@ -1,15 +1,50 @@
-//! What leaves the machine: messages, outcomes, and what operators and records hear of.
+//! What leaves the machine.
 
 use std::sync::Arc;
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
+use protocol::{
+    digests::{HeaderHash, OutcomeName},
+    message::ToVault,
+};
 
-use super::TranscriptEntry;
-use protocol::{manifest::Purpose, message::ToVault, round::dealer_check::Finding};
+use super::{Event, Fact};
 
-/// What the shell around the machine has to do.
+/// What the shell around the machine has to do. Outputs are carried out **in order**, each one completely before the next: a fact
+/// is on disk before the message that depends on it leaves. A shell that cannot carry one out carries out none after it.
 #[derive(Debug)]
 pub enum Output {
+    /// Write this fact down, synced.
+    Persist(Fact),
+    /// Keep these bytes under this name, synced, until they are discarded: [`super::Coordinator::resume`] may ask for them.
+    Keep {
+        /// hh of the round: there is one sum for each header.
+        name: HeaderHash,
+        /// The sum.
+        bytes: Arc<[u8]>,
+    },
+    /// The bytes kept under this name are not needed any more. There may be none.
+    Discard {
+        /// The name.
+        name: HeaderHash,
+    },
+    /// Keep these bytes, synced, and serve them to any member that asks for this name.
+    Publish {
+        /// The outcome's name.
+        name: OutcomeName,
+        /// Its bytes.
+        bytes: Arc<[u8]>,
+    },
+    /// After a restart: serve what was published under this name again.
+    Republish {
+        /// The outcome's name.
+        name: OutcomeName,
+    },
+    /// All have it: stop serving, and discard it. There may be nothing under this name.
+    Retract {
+        /// The outcome's name.
+        name: OutcomeName,
+    },
     /// Send a message on the hospital's control stream.
     Send {
         /// To whom.
@@ -17,112 +52,6 @@ pub enum Output {
         /// What.
         message: Box<ToVault>,
     },
-    /// Serve these bytes to any member that asks for this name.
-    Publish {
-        /// The outcome's name.
-        name: Digest,
-        /// Its bytes.
-        bytes: Arc<[u8]>,
-    },
-    /// All have it: stop serving.
-    Retract {
-        /// The outcome's name.
-        name: Digest,
-    },
     /// Something to log, count or record.
     Event(Event),
-}
-
-/// What happens in a run, for operators and records.
-#[derive(Clone, Debug)]
-pub enum Event {
-    /// A hospital has joined the session.
-    Joined {
-        /// Who.
-        hospital: HospitalId,
-        /// So many are still missing.
-        missing: usize,
-    },
-    /// All vaults hold each other's keys.
-    SessionReady,
-    /// Too few hospitals are connected for the next sum.
-    Waiting {
-        /// Connected and up to date.
-        present: usize,
-        /// Needed.
-        needed: usize,
-    },
-    /// A round was opened.
-    Opened {
-        /// Its number.
-        round: u32,
-        /// What for.
-        purpose: Purpose,
-        /// The learning round, from 1; 0 for `stats`.
-        learning_round: u32,
-    },
-    /// A complete contribution.
-    Contributed {
-        /// Whose.
-        hospital: HospitalId,
-        /// To which round.
-        round: u32,
-        /// So many bytes.
-        bytes: usize,
-    },
-    /// The dealer check has found shares, or answers for them, that do not belong together.
-    Doubted {
-        /// Which round.
-        round: u32,
-        /// What, and whom the round does without.
-        finding: Finding,
-    },
-    /// U is fixed.
-    Unlocking {
-        /// Which round.
-        round: u32,
-        /// U.
-        contributors: Vec<HospitalId>,
-    },
-    /// The sum and t answers are out.
-    OutcomeOut {
-        /// Which round.
-        round: u32,
-        /// What for.
-        purpose: Purpose,
-        /// The learning round, from 1; 0 for `stats`.
-        learning_round: u32,
-        /// U.
-        contributors: Vec<HospitalId>,
-    },
-    /// t vaults have closed the round alike.
-    Settled(Box<TranscriptEntry>),
-    /// Too few contributions came: the sum is tried again, or, an evaluation, left out.
-    Abandoned {
-        /// Which round.
-        round: u32,
-        /// What for.
-        purpose: Purpose,
-        /// What was missing.
-        reason: String,
-    },
-    /// A message or upload was not accepted.
-    Rejected {
-        /// Whose.
-        hospital: HospitalId,
-        /// Why.
-        reason: String,
-    },
-    /// The last round is settled and every hospital that can be reached has it.
-    Complete {
-        /// The common model's hash.
-        model_hash: Digest,
-        /// Hospitals that never fetched the last outcome.
-        missing: Vec<HospitalId>,
-    },
-    /// The run cannot go on.
-    Failed {
-        /// Why, and what to do.
-        reason: String,
-    },
 }

@@ -7,17 +7,18 @@ use crypto::{
     ckks::{
         Ciphertext, CkksError, Context, Evaluator, Profile, RelinearisationKey, SeededCiphertext,
     },
-    hash::Digest,
     sealed_sum::HospitalId,
 };
 
 use protocol::{
     codec::{Bytes, List},
+    digests::{FeaturesDigest, SessionId},
     message::{
         EncryptedFeatures, EvaluationKey, FilterRequest, Products, features_digest, most_blocks,
     },
-    session::SessionId,
 };
+
+use super::ProductError;
 
 pub(super) struct ProductServer {
     encrypted: Option<(Profile, Evaluator)>,
@@ -28,7 +29,7 @@ pub(super) struct ProductServer {
 struct HospitalKeys {
     number: u32,
     relinearisation: RelinearisationKey,
-    blocks: BTreeMap<u32, (Digest, Ciphertext)>,
+    blocks: BTreeMap<u32, (FeaturesDigest, Ciphertext)>,
     /// The last answer: a request that comes again gets the identical bytes.
     last: Option<Products>,
 }
@@ -43,14 +44,14 @@ impl ProductServer {
     }
 
     /// A new key replaces the old one and the features under it.
-    pub(super) fn take_key(
+    pub(super) fn on_key(
         &mut self,
         from: HospitalId,
         message: &EvaluationKey,
-    ) -> Result<(), String> {
-        let (_, evaluator) = self.encrypted.as_ref().ok_or(NOT_ENCRYPTED)?;
-        let relinearisation = RelinearisationKey::from_bytes(evaluator.context(), &message.bytes.0)
-            .map_err(|error| error.to_string())?;
+    ) -> Result<(), ProductError> {
+        let (_, evaluator) = self.encrypted.as_ref().ok_or(ProductError::NotEncrypted)?;
+        let relinearisation =
+            RelinearisationKey::from_bytes(evaluator.context(), &message.bytes.0)?;
         if self
             .hospitals
             .get(&from)
@@ -67,23 +68,25 @@ impl ProductServer {
         Ok(())
     }
 
-    pub(super) fn take_features(
+    pub(super) fn on_features(
         &mut self,
         from: HospitalId,
         message: EncryptedFeatures,
-    ) -> Result<(), String> {
-        let (profile, evaluator) = self.encrypted.as_ref().ok_or(NOT_ENCRYPTED)?;
+    ) -> Result<(), ProductError> {
+        let (profile, evaluator) = self.encrypted.as_ref().ok_or(ProductError::NotEncrypted)?;
         let keys = self
             .hospitals
             .get_mut(&from)
             .filter(|keys| keys.number == message.key)
-            .ok_or("features before their key")?;
-        let most = most_blocks(*profile);
-        if message.block >= most {
-            return Err(format!("more than {most} blocks of patients"));
+            .ok_or(ProductError::UnknownKey { key: message.key })?;
+        let max = most_blocks(*profile);
+        if message.block >= max {
+            return Err(ProductError::TooManyBlocks {
+                block: message.block,
+                max,
+            });
         }
-        let ciphertext = SeededCiphertext::from_bytes(evaluator.context(), &message.bytes.0)
-            .map_err(|error| error.to_string())?;
+        let ciphertext = SeededCiphertext::from_bytes(evaluator.context(), &message.bytes.0)?;
         let digest = features_digest(&message);
         keys.blocks
             .insert(message.block, (digest, ciphertext.expand()));
@@ -94,15 +97,15 @@ impl ProductServer {
         &mut self,
         from: HospitalId,
         request: &FilterRequest,
-    ) -> Result<Products, String> {
-        let (_, evaluator) = self.encrypted.as_mut().ok_or(NOT_ENCRYPTED)?;
+    ) -> Result<Products, ProductError> {
+        let (_, evaluator) = self.encrypted.as_mut().ok_or(ProductError::NotEncrypted)?;
         let keys = self
             .hospitals
             .get_mut(&from)
             .filter(|keys| keys.number == request.key)
-            .ok_or("a filter request before its key")?;
+            .ok_or(ProductError::UnknownKey { key: request.key })?;
         if request.session != self.session || request.id.0 != from {
-            return Err("a filter request of another session or hospital".into());
+            return Err(ProductError::OtherRequester);
         }
         let digest = request.digest();
         if let Some(last) = keys.last.as_ref().filter(|last| last.request == digest) {
@@ -114,11 +117,9 @@ impl ProductServer {
             .map(|(digest, _)| *digest)
             .eq(request.features.iter().copied())
         {
-            return Err("a filter request for other features than we hold".into());
+            return Err(ProductError::OtherFeatures);
         }
-        let filter = SeededCiphertext::from_bytes(evaluator.context(), &request.bytes.0)
-            .map_err(|error| error.to_string())?
-            .expand();
+        let filter = SeededCiphertext::from_bytes(evaluator.context(), &request.bytes.0)?.expand();
         let blocks = keys
             .blocks
             .values()
@@ -130,8 +131,7 @@ impl ProductServer {
                 )?;
                 Ok(Bytes(product.to_bytes()))
             })
-            .collect::<Result<Vec<_>, CkksError>>()
-            .map_err(|error| error.to_string())?;
+            .collect::<Result<Vec<_>, CkksError>>()?;
         let products = Products {
             request: digest,
             blocks: List(blocks),
@@ -140,5 +140,3 @@ impl ProductServer {
         Ok(products)
     }
 }
-
-const NOT_ENCRYPTED: &str = "this run conditions without encryption";

@@ -2,8 +2,9 @@
 
 use std::net::SocketAddr;
 
+use crate::machine::MachineError;
 use crypto::sealed_sum::HospitalId;
-use protocol::{message::ToCoordinator, round::RoundError};
+use protocol::message::ToCoordinator;
 use tokio::sync::{mpsc, oneshot};
 use transport::{CloseCode, Disconnect, TrafficCounts};
 
@@ -24,7 +25,7 @@ pub(super) enum Input {
     OfferUpload {
         hospital: HospitalId,
         bytes: u64,
-        answer: oneshot::Sender<Result<(), RoundError>>,
+        answer: oneshot::Sender<Result<(), MachineError>>,
     },
     /// Bytes move: a sign of life.
     Progress { hospital: HospitalId },
@@ -32,7 +33,7 @@ pub(super) enum Input {
     Upload {
         hospital: HospitalId,
         bytes: Vec<u8>,
-        answer: oneshot::Sender<Result<(), RoundError>>,
+        answer: oneshot::Sender<Result<(), MachineError>>,
     },
     /// It is gone.
     Disconnected {
@@ -51,7 +52,7 @@ pub(super) enum Input {
 
 /// What the owner tells a link's writer. The queue's end without a [`Outbound::Close`] means that the hospital does not read.
 pub(super) enum Outbound {
-    /// Send this.
+    /// Send this frame.
     Frame(Vec<u8>),
     /// Deliver what came before, then close.
     Close { code: CloseCode, reason: String },

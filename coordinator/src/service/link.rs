@@ -16,6 +16,8 @@ use transport::{
     RefusalCode, TransportError, Upload, UploadRequest,
 };
 
+use crate::machine::MachineError;
+
 use super::{
     inputs::{Input, Outbound},
     outcomes::Outcomes,
@@ -71,7 +73,7 @@ impl LinkTask {
                         let reason = error.to_string();
                         tracing::warn!(
                             reason,
-                            "closing a link that carried something else than a message"
+                            "received bytes that are not a message; closing the connection"
                         );
                         link.sender().abort(CloseCode::Violation, &reason);
                         self.tell(Input::TurnedAway {
@@ -83,7 +85,7 @@ impl LinkTask {
                 },
                 Incoming::Upload(request) => {
                     let task = self.clone();
-                    tasks.spawn(async move { report("upload", task.take_upload(request).await) });
+                    tasks.spawn(async move { report("upload", task.serve_upload(request).await) });
                 }
                 Incoming::Download(request) => {
                     let task = self.clone();
@@ -97,7 +99,7 @@ impl LinkTask {
         }
     }
 
-    async fn take_upload(&self, request: UploadRequest) -> Result<(), TransportError> {
+    async fn serve_upload(&self, request: UploadRequest) -> Result<(), TransportError> {
         let upload = UploadName {
             name: request.name(),
             total_bytes: request.total_bytes(),
@@ -121,7 +123,7 @@ impl LinkTask {
                 self.receive(transfer, held).await
             }
             Claim::Busy => {
-                let reason = "another upload of this hospital is under way".to_owned();
+                let reason = "another upload of this hospital is in progress".to_owned();
                 request
                     .refuse(Refusal {
                         code: RefusalCode::Unexpected,
@@ -163,7 +165,7 @@ impl LinkTask {
     }
 
     async fn serve_download(&self, request: DownloadRequest) -> Result<(), TransportError> {
-        match self.outcomes.find(&request.name()) {
+        match self.outcomes.find(&request.name().into()) {
             Some(outcome) => {
                 self.show_life();
                 request.serve(outcome).await?;
@@ -171,7 +173,7 @@ impl LinkTask {
                 Ok(())
             }
             None => {
-                let reason = "there is no outcome of this name, or no longer".to_owned();
+                let reason = "there is no outcome of this name, or it is no longer kept".to_owned();
                 request
                     .refuse(Refusal {
                         code: RefusalCode::NotFound,
@@ -185,7 +187,7 @@ impl LinkTask {
     /// Asks the owner about an upload.
     async fn ask(
         &self,
-        question: impl FnOnce(oneshot::Sender<Result<(), RoundError>>) -> Input,
+        question: impl FnOnce(oneshot::Sender<Result<(), MachineError>>) -> Input,
     ) -> Result<(), Refusal> {
         let (answer, verdict) = oneshot::channel();
         self.tell(question(answer)).await;
@@ -219,7 +221,7 @@ async fn write(sender: FrameSender, mut queue: mpsc::Receiver<Outbound>) {
             Outbound::Frame(frame) => match sender.send(frame).await {
                 Ok(()) => {}
                 Err(error @ TransportError::FrameTooLarge { .. }) => {
-                    tracing::error!(%error, "a message does not fit into a frame");
+                    tracing::error!(%error, "a message is too large for a frame");
                     return sender.close(CloseCode::Done, &error.to_string()).await;
                 }
                 // The reading side hears of it too, and ends the link.
@@ -230,13 +232,18 @@ async fn write(sender: FrameSender, mut queue: mpsc::Receiver<Outbound>) {
     }
     sender.abort(
         CloseCode::Stalled,
-        "this participant does not read what it is sent",
+        "this participant does not read its messages",
     );
 }
 
-fn refusal(error: &RoundError) -> Refusal {
+fn refusal(error: &MachineError) -> Refusal {
     let code = match error {
-        RoundError::OtherRound { .. } | RoundError::NotJoined { .. } => RefusalCode::Unexpected,
+        MachineError::WrongPhase { .. }
+        | MachineError::NotOnRoster { .. }
+        | MachineError::Round {
+            fault: RoundError::OtherRound { .. },
+            ..
+        } => RefusalCode::Unexpected,
         _ => RefusalCode::Invalid,
     };
     Refusal {
@@ -248,7 +255,7 @@ fn refusal(error: &RoundError) -> Refusal {
 /// A transfer that was cut is the hospital's to repeat.
 fn report(transfer: &str, result: Result<(), TransportError>) {
     if let Err(error) = result {
-        tracing::debug!(transfer, %error, "a transfer did not end well");
+        tracing::debug!(transfer, %error, "a transfer failed");
     }
 }
 

@@ -4,6 +4,7 @@
 //! locked. A task per hospital reads its link and feeds the owner; another writes what the owner says. Uploads that were cut
 //! are kept and go on where they stopped; outcomes are served from memory.
 
+mod event_log;
 mod inputs;
 mod link;
 mod outcomes;
@@ -15,11 +16,12 @@ mod uploads;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use crate::machine::{Coordinator, Event};
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use protocol::{
+    digests::ModelHash,
     identity::{Signed, SigningKey},
-    manifest::Manifest,
+    manifest::{Manifest, ManifestError},
     message::ALREADY_CONNECTED,
     roster::Roster,
 };
@@ -78,11 +80,11 @@ pub struct Service {
 #[derive(Clone, Debug)]
 pub struct RunReport {
     /// Hash of the common model that the hospitals now hold.
-    pub model_hash: Digest,
+    pub model_hash: ModelHash,
     /// Hospitals that never fetched the last outcome; they hold an older model.
     pub missing: Vec<HospitalId>,
     /// In how many sums the dealer check spoke against a hospital; the records say what.
-    pub doubted: BTreeMap<HospitalId, usize>,
+    pub suspected: BTreeMap<HospitalId, usize>,
     /// Time spent on arithmetic.
     pub spent: Spent,
     /// Message bytes of each hospital over all its connections, as the coordinator counts them: received is up, sent is down.
@@ -120,7 +122,7 @@ impl Service {
             config.manifest,
             UnwrapErr(SysRng),
         )
-        .map_err(|reason| ServiceError::Manifest { reason })?;
+        .map_err(ServiceError::Manifest)?;
         let listener = Listener::bind(config.listen, &tls, &config.limits).map_err(|source| {
             ServiceError::Listen {
                 address: config.listen,
@@ -210,11 +212,11 @@ impl Service {
             Ending::Complete {
                 model_hash,
                 missing,
-                doubted,
+                suspected,
             } => Ok(RunReport {
                 model_hash,
                 missing,
-                doubted,
+                suspected,
                 spent,
                 traffic: self.registry.traffic(),
             }),
@@ -245,7 +247,7 @@ impl Admission {
             // A hospital whose link was cut comes back before we know: it tries again until the old link is known to be lost. A
             // second participant under the same number never gets in.
             let reason = "this hospital is connected already: stop the other participant, or wait a few seconds if its connection was lost";
-            tracing::warn!(%hospital, %address, "refused a second connection of a hospital that is connected already");
+            tracing::warn!(%hospital, %address, "refused a second connection: this hospital is already connected");
             self.links.spawn(async move {
                 link.sender()
                     .close(CloseCode::Application(ALREADY_CONNECTED), reason)
@@ -287,29 +289,26 @@ impl Admission {
 pub enum ServiceError {
     /// A key that is another party's, or of another federation.
     #[error(
-        "the coordinator's {what} is not the one on the roster; both must come from one federation"
+        "the coordinator's {what} differs from the one in the roster; both must come from the same federation"
     )]
     NotOnRoster {
-        /// Which key.
+        /// Which of the coordinator's keys.
         what: &'static str,
     },
-    /// Certificates that do not serve.
+    /// A certificate or key that cannot be used.
     #[error("the coordinator's certificates cannot be used")]
     Certificate(#[from] CertificateError),
     /// A manifest that cannot be run.
-    #[error("the run cannot be started: {reason}")]
-    Manifest {
-        /// Why.
-        reason: String,
-    },
-    /// No socket.
+    #[error("the run cannot be started: {0}")]
+    Manifest(ManifestError),
+    /// The address cannot be bound.
     #[error(
-        "cannot listen at {address}; is another coordinator running there? Choose another address with `listen` in the settings, or --listen"
+        "cannot listen at {address}; perhaps another coordinator is running there. Choose another address with the setting `listen` or with --listen"
     )]
     Listen {
         /// The address asked for.
         address: SocketAddr,
-        /// Why not.
+        /// Why the address cannot be bound.
         source: TransportError,
     },
     /// The records cannot be kept: a run that leaves no transcript is not continued.
@@ -322,7 +321,9 @@ pub enum ServiceError {
         reason: String,
     },
     /// Stopped from outside; the hospitals have been told.
-    #[error("stopped before the end of the run; the hospitals keep the model of the last round")]
+    #[error(
+        "stopped before the end of the run; the hospitals keep the model of the last complete round"
+    )]
     Stopped,
 }
 

@@ -7,16 +7,18 @@ use std::{
 };
 
 use crate::machine::{Coordinator, Event, Output, Timestamp};
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use protocol::{
     codec::{self, Text},
+    digests::{ModelHash, OutcomeName},
     message::{ToCoordinator, ToVault},
 };
 use tokio::{sync::mpsc, time::timeout_at};
 use transport::CloseCode;
 
 use super::{
+    event_log,
     inputs::{Input, Outbound},
     outcomes::Outcomes,
     records::{Records, RecordsError},
@@ -37,9 +39,9 @@ pub struct Spent {
 /// How a run ended.
 pub(super) enum Ending {
     Complete {
-        model_hash: Digest,
+        model_hash: ModelHash,
         missing: Vec<HospitalId>,
-        doubted: BTreeMap<HospitalId, usize>,
+        suspected: BTreeMap<HospitalId, usize>,
     },
     Failed {
         reason: String,
@@ -58,7 +60,7 @@ pub(super) struct Owner {
     started: Instant,
     spent: Spent,
     /// In how many sums the dealer check spoke against a hospital.
-    doubted: BTreeMap<HospitalId, usize>,
+    suspected: BTreeMap<HospitalId, usize>,
     ending: Option<Ending>,
 }
 
@@ -77,18 +79,18 @@ impl Owner {
             events,
             started: Instant::now(),
             spent: Spent::default(),
-            doubted: BTreeMap::new(),
+            suspected: BTreeMap::new(),
             ending: None,
         }
     }
 
-    /// Drives the run to its end, then parts with the hospitals.
+    /// Drives the run to its end, then closes the connections to the hospitals.
     pub(super) async fn drive(mut self, mut queue: mpsc::Receiver<Input>) -> (Ending, Spent) {
         loop {
             // What has arrived counts before the time does: a sign of life that waited in the queue is one.
             for _ in 0..queue.len() {
                 if let Ok(input) = queue.try_recv() {
-                    self.take_or_stop(input);
+                    self.handle_or_stop(input);
                 }
             }
             self.let_time_pass();
@@ -97,7 +99,7 @@ impl Owner {
                 break;
             }
             if let Some(input) = self.next_input(&mut queue).await {
-                self.take_or_stop(input);
+                self.handle_or_stop(input);
             }
         }
         self.part(&mut queue).await;
@@ -118,22 +120,19 @@ impl Owner {
         let input = match self.machine.poll_timeout() {
             Some(moment) => {
                 let moment = self.started + Duration::from_millis(moment.0);
-                timeout_at(
-                    moment.max(Instant::now() + SHORTEST_SLEEP).into(),
-                    queue.recv(),
-                )
-                .await
-                .ok()?
+                timeout_at(moment.max(Instant::now() + MIN_SLEEP).into(), queue.recv())
+                    .await
+                    .ok()?
             }
             None => queue.recv().await,
         };
         Some(input.unwrap_or(Input::Stop))
     }
 
-    fn take_or_stop(&mut self, input: Input) {
+    fn handle_or_stop(&mut self, input: Input) {
         match input {
             Input::Stop => self.end(Ending::Stopped),
-            input => self.take(input),
+            input => self.handle(input),
         }
     }
 
@@ -149,7 +148,7 @@ impl Owner {
         }
     }
 
-    fn take(&mut self, input: Input) {
+    fn handle(&mut self, input: Input) {
         let now = self.now();
         match input {
             Input::Connected {
@@ -208,15 +207,41 @@ impl Owner {
         self.carry_out();
     }
 
-    /// Does what the machine wants done.
+    /// Does what the machine wants done, in order. What cannot be written down has not happened: nothing that follows it is done.
     fn carry_out(&mut self) {
         while let Some(output) = self.machine.poll_output() {
-            match output {
-                Output::Send { to, message } => self.send(to, &message),
-                Output::Publish { name, bytes } => self.outcomes.publish(name, bytes),
-                Output::Retract { name } => self.outcomes.retract(&name),
-                Output::Event(event) => self.take_event(event),
+            if matches!(self.ending, Some(Ending::RecordsLost(_))) {
+                return;
             }
+            match output {
+                Output::Persist(fact) => self.record(|records| records.fact(&fact)),
+                Output::Keep { name, bytes } => {
+                    self.record(|records| records.keep(name.as_bytes(), &bytes))
+                }
+                Output::Discard { name } => self.record(|records| records.discard(name.as_bytes())),
+                Output::Publish { name, bytes } => {
+                    self.record(|records| records.keep(name.as_bytes(), &bytes));
+                    self.outcomes.publish(name, bytes);
+                }
+                Output::Republish { name } => self.republish(name),
+                Output::Retract { name } => {
+                    self.outcomes.retract(&name);
+                    self.record(|records| records.discard(name.as_bytes()));
+                }
+                Output::Send { to, message } => self.send(to, &message),
+                Output::Event(event) => self.on_event(event),
+            }
+        }
+    }
+
+    fn republish(&mut self, name: OutcomeName) {
+        let mut kept = None;
+        self.record(|records| {
+            kept = Some(records.load(name.as_bytes())?);
+            Ok(())
+        });
+        if let Some(bytes) = kept {
+            self.outcomes.publish(name, bytes.into());
         }
     }
 
@@ -240,8 +265,8 @@ impl Owner {
         }
     }
 
-    fn take_event(&mut self, event: Event) {
-        log(&event);
+    fn on_event(&mut self, event: Event) {
+        event_log::log(&event);
         self.record(|records| records.event(&event));
         match &event {
             Event::Complete {
@@ -251,11 +276,11 @@ impl Owner {
                 self.end(Ending::Complete {
                     model_hash: *model_hash,
                     missing: missing.clone(),
-                    doubted: self.doubted.clone(),
+                    suspected: self.suspected.clone(),
                 });
             }
-            Event::Doubted { finding, .. } => {
-                *self.doubted.entry(finding.hospital()).or_default() += 1;
+            Event::Suspected { finding, .. } => {
+                *self.suspected.entry(finding.hospital()).or_default() += 1;
             }
             Event::Failed { reason } => self.end(Ending::Failed {
                 reason: reason.clone(),
@@ -275,12 +300,12 @@ impl Owner {
         if let Some(records) = &mut self.records
             && let Err(error) = write(records)
         {
-            tracing::error!(%error, "the records cannot be kept");
+            tracing::error!(%error, "cannot write the records of the run");
             self.end(Ending::RecordsLost(error));
         }
     }
 
-    /// Says goodbye, and waits a bounded time until the links are closed.
+    /// Tells the hospitals how the run ended, and waits a bounded time until the links are closed.
     async fn part(&mut self, queue: &mut mpsc::Receiver<Input>) {
         let (code, reason) = match &self.ending {
             Some(Ending::Complete { .. }) => {
@@ -316,7 +341,7 @@ impl Owner {
         while !self.links.is_empty() {
             match timeout_at(end, queue.recv()).await {
                 Ok(Some(Input::Stop) | None) | Err(_) => return,
-                Ok(Some(input)) => self.take(input),
+                Ok(Some(input)) => self.handle(input),
             }
         }
     }
@@ -345,87 +370,7 @@ fn conditioning(spent: &mut Spent) -> &mut Duration {
     &mut spent.conditioning
 }
 
-/// What an operator follows a run by. Nothing here is secret: the coordinator knows no secret.
-fn log(event: &Event) {
-    let numbers = |ids: &[HospitalId]| ids.iter().map(|id| id.get()).collect::<Vec<_>>();
-    match event {
-        Event::Joined { hospital, missing } => {
-            tracing::info!(%hospital, missing, "a hospital has joined")
-        }
-        Event::SessionReady => tracing::info!("all hospitals hold each other's keys"),
-        Event::Waiting { present, needed } => {
-            tracing::info!(present, needed, "waiting for hospitals")
-        }
-        Event::Opened {
-            round,
-            purpose,
-            learning_round,
-        } => {
-            tracing::info!(
-                round,
-                purpose = purpose.name(),
-                learning_round,
-                "opened a round"
-            );
-        }
-        Event::Contributed {
-            hospital,
-            round,
-            bytes,
-        } => {
-            tracing::info!(%hospital, round, bytes, "a contribution is complete");
-        }
-        Event::Unlocking {
-            round,
-            contributors,
-        } => {
-            tracing::info!(round, contributors = ?numbers(contributors), "added; waiting for the answers that open the sum");
-        }
-        Event::OutcomeOut {
-            round,
-            purpose,
-            learning_round,
-            contributors,
-        } => {
-            let contributors = numbers(contributors);
-            tracing::info!(
-                round,
-                purpose = purpose.name(),
-                learning_round,
-                ?contributors,
-                "the outcome is out"
-            );
-        }
-        Event::Settled(entry) => tracing::info!(
-            round = entry.round,
-            model_hash = entry.model_hash,
-            "settled"
-        ),
-        Event::Abandoned {
-            round,
-            purpose,
-            reason,
-        } => {
-            tracing::warn!(round, purpose = purpose.name(), reason, "gave a round up");
-        }
-        Event::Doubted { round, finding } => {
-            tracing::warn!(round, hospital = %finding.hospital(), "{finding}");
-        }
-        Event::Rejected { hospital, reason } => {
-            tracing::warn!(%hospital, reason, "did not accept a message")
-        }
-        Event::Complete {
-            model_hash,
-            missing,
-        } => {
-            let (model_hash, missing) = (hex::encode(model_hash), numbers(missing));
-            tracing::info!(model_hash, ?missing, "the run is complete");
-        }
-        Event::Failed { reason } => tracing::error!(reason, "the run has failed"),
-    }
-}
-
 /// How long participants may take to fetch the last outcome and close by themselves.
 const GOODBYE: Duration = Duration::from_secs(10);
 /// Whatever the machine says, never spin.
-const SHORTEST_SLEEP: Duration = Duration::from_millis(5);
+const MIN_SLEEP: Duration = Duration::from_millis(5);

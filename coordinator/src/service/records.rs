@@ -1,7 +1,7 @@
 //! What a run leaves behind: `transcript.jsonl`, for anybody with the roster, and the store, for the operator.
 //!
-//! The transcript is the signed hash chain, one line a settled round, on disk before the run goes on. Taking a run up again
-//! after a crash needs more (headers, uploads and boxes before they are used): it would start here.
+//! The transcript is the signed hash chain, one line a settled round, on disk before the run goes on. The store also has the facts
+//! from which a run goes on after a crash; what they refer to, sums and outcomes, are files in the folder `blobs`.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -10,18 +10,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::machine::{Event, TranscriptEntry};
-use crypto::sealed_sum::HospitalId;
+use crate::machine::{Event, Fact, TranscriptEntry};
+use crypto::{hash::Digest, sealed_sum::HospitalId};
 use protocol::{identity::Signed, manifest::Manifest};
 use transport::{Disconnect, TrafficCounts};
 
 use super::owner::Ending;
-use crate::store::{RunResult, Store, StoreError};
+use crate::store::{Blobs, RunResult, Store, StoreError};
 
 pub(super) struct Records {
     transcript: File,
     transcript_path: PathBuf,
     store: Store,
+    blobs: Blobs,
     /// Refusals left to record: a peer that is turned away again and again must not fill the disk.
     refusals_left: u32,
 }
@@ -38,12 +39,34 @@ impl Records {
             .map_err(at(&transcript_path))?;
         let store = Store::open(&folder.join("coordinator.sqlite"))?;
         store.begin_run(manifest)?;
+        let blobs = Blobs::open(&folder.join("blobs"))?;
         Ok(Self {
             transcript,
             transcript_path,
             store,
+            blobs,
             refusals_left: MAX_REFUSALS,
         })
+    }
+
+    /// Writes a fact down, synced.
+    pub(super) fn fact(&mut self, fact: &Fact) -> Result<(), RecordsError> {
+        Ok(self.store.add_fact(fact)?)
+    }
+
+    /// Keeps bytes under a name, synced, until they are discarded.
+    pub(super) fn keep(&mut self, name: &Digest, bytes: &[u8]) -> Result<(), RecordsError> {
+        Ok(self.blobs.keep(name, bytes)?)
+    }
+
+    /// The bytes kept under a name.
+    pub(super) fn load(&mut self, name: &Digest) -> Result<Vec<u8>, RecordsError> {
+        Ok(self.blobs.load(name)?)
+    }
+
+    /// Lets go of bytes, if there are any under this name.
+    pub(super) fn discard(&mut self, name: &Digest) -> Result<(), RecordsError> {
+        Ok(self.blobs.discard(name)?)
     }
 
     pub(super) fn connected(
@@ -97,9 +120,17 @@ impl Records {
                 self.store.settled(entry)?;
             }
             Event::Abandoned { round, reason, .. } => self.store.abandoned(*round, reason)?,
-            Event::Doubted { round, finding } => {
+            Event::Suspected { round, finding } => {
                 let reason = format!("sum {round}: {finding}");
                 self.refused(Some(finding.hospital()), &reason)?;
+            }
+            Event::Declined {
+                hospital,
+                round,
+                reason,
+            } => {
+                let reason = format!("does not contribute to round {round}: {reason}");
+                self.refused(Some(*hospital), &reason)?;
             }
             Event::Rejected { hospital, reason } => self.refused(Some(*hospital), reason)?,
             _ => {}
@@ -134,14 +165,14 @@ impl Records {
 #[derive(Debug, thiserror::Error)]
 pub enum RecordsError {
     /// A file or folder.
-    #[error("cannot write {}; check that the folder of the setting `state` can be written and has room", path.display())]
+    #[error("cannot write {}; check that the state folder (setting `state`) is writable and its disk is not full", path.display())]
     File {
-        /// Which.
+        /// The file or folder that cannot be written.
         path: PathBuf,
         /// What the operating system says.
         source: io::Error,
     },
-    /// The database.
+    /// The database cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
 }

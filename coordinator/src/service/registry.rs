@@ -17,7 +17,7 @@ pub struct Registry {
 /// A hospital that is connected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LiveHospital {
-    /// Who.
+    /// The hospital at the other end.
     pub hospital: HospitalId,
     /// Where it dials from.
     pub address: SocketAddr,

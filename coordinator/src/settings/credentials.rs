@@ -21,7 +21,7 @@ impl Settings {
         let identity = NamedFile::new("keys.tls_certificate", &keys.tls_certificate)
             .tls_identity(NamedFile::new("keys.tls_key", &keys.tls_key))?;
         let authority = NamedFile::new("keys.ca_certificate", &keys.ca_certificate).authority()?;
-        for (key, path, stands) in [
+        for (key, path, is_listed) in [
             (
                 "keys.signing_key",
                 &keys.signing_key,
@@ -38,7 +38,7 @@ impl Settings {
                 *identity.fingerprint().as_bytes() == roster.coordinator_tls_fingerprint(),
             ),
         ] {
-            if !stands {
+            if !is_listed {
                 return Err(CredentialsError::NotOnRoster {
                     key,
                     path: path.clone(),
@@ -66,7 +66,7 @@ pub enum CredentialsError {
     #[error(transparent)]
     File(#[from] KeyFileError),
     /// A key of another federation, or of another party.
-    #[error("{} (setting `{key}`) is not the one that the roster {} lists for it; the files must come from one federation", path.display(), roster.display())]
+    #[error("{} (setting `{key}`) is not the one that the roster {} lists; both files must come from the same federation", path.display(), roster.display())]
     NotOnRoster {
         /// The setting that names it.
         key: &'static str,
@@ -86,11 +86,11 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
-    use crate::trial::{Place, Trial};
+    use crate::demo::{Demo, Place};
 
     fn federation() -> TempDir {
         let folder = tempfile::tempdir().expect("a folder");
-        Trial::generate(2, Place::default())
+        Demo::generate(2, Place::default())
             .expect("two")
             .write(folder.path())
             .expect("written");

@@ -30,9 +30,9 @@ pub struct RunSettings {
     pub local_epochs: u32,
     /// Slices in a training step.
     pub batch_size: u32,
-    /// Of AdamW.
+    /// Learning rate of AdamW.
     pub learning_rate: f64,
-    /// Of AdamW.
+    /// Weight decay of AdamW.
     pub weight_decay: f64,
     /// How far W follows its gradient in a round.
     pub conditioning_rate: f64,
@@ -89,7 +89,7 @@ impl Default for RunSettings {
     /// What `coordinator.toml` shows.
     fn default() -> Self {
         Self {
-            name: "trial".to_owned(),
+            name: "demo".to_owned(),
             task: Task::Binary,
             label_scheme: LabelScheme::AsWritten,
             conditioning: Conditioning::EncryptedHardened,
@@ -135,16 +135,14 @@ impl RawRun {
             ));
         }
         Ok(RunSettings {
-            task: match self.task.as_str() {
-                "binary" => Task::Binary,
-                "multiclass" => Task::Multiclass,
-                _ => return Err(wrong("run.task", self.task, "binary or multiclass")),
-            },
-            label_scheme: match self.labels.as_str() {
-                "as-written" => LabelScheme::AsWritten,
-                "as-counted" => LabelScheme::AsCounted,
-                _ => return Err(wrong("run.labels", self.labels, "as-written or as-counted")),
-            },
+            task: self
+                .task
+                .parse()
+                .map_err(|_| wrong("run.task", &self.task, "binary or multiclass"))?,
+            label_scheme: self
+                .labels
+                .parse()
+                .map_err(|_| wrong("run.labels", &self.labels, "as-written or as-counted"))?,
             conditioning: self.conditioning()?,
             rounds: whole("run.rounds", self.rounds)?,
             local_epochs: whole("run.local_epochs", self.local_epochs)?,

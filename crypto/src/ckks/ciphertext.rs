@@ -4,14 +4,25 @@ use super::{CkksError, Context, KeyId};
 
 /// What two ciphertexts must have in common, or be told apart by.
 #[derive(Clone)]
-pub(crate) struct Label {
-    pub(crate) context: Context,
-    pub(crate) key: KeyId,
-    pub(crate) level: usize,
-    pub(crate) scale: f64,
+pub(super) struct Label {
+    pub(super) context: Context,
+    pub(super) key: KeyId,
+    pub(super) level: usize,
+    pub(super) scale: f64,
 }
 
 impl Label {
+    fn new(context: &Context, key: KeyId, level: usize, scale: f64) -> Result<Self, CkksError> {
+        let label = Self {
+            context: context.clone(),
+            key,
+            level,
+            scale,
+        };
+        label.check()?;
+        Ok(label)
+    }
+
     pub(super) fn check_key(&self, context: &Context, key: KeyId) -> Result<(), CkksError> {
         self.context.check_same(context)?;
         if self.key == key {
@@ -49,16 +60,10 @@ impl Label {
         let key = reader.key_id()?;
         let [level] = reader.array()?;
         let scale = f64::from_le_bytes(reader.array()?);
-        let label = Self {
-            context: context.clone(),
-            key,
-            level: level.into(),
-            scale,
-        };
-        label.check()?;
-        Ok(label)
+        Self::new(context, key, level.into(), scale)
     }
 
+    /// Checks that there is such a level and that it can hold the scale.
     fn check(&self) -> Result<(), CkksError> {
         self.context.check_level(self.level)?;
         self.context.check_scale(self.scale, self.level)
@@ -90,31 +95,43 @@ impl Label {
 /// # Ok::<(), CkksError>(())
 /// ```
 pub struct Ciphertext {
-    pub(crate) label: Label,
+    pub(super) label: Label,
     /// Modulo the primes of the level.
-    pub(crate) constant: RnsPolynomial,
+    pub(super) constant: RnsPolynomial,
     /// Modulo the primes of the level.
-    pub(crate) linear: RnsPolynomial,
+    pub(super) linear: RnsPolynomial,
 }
 
 impl Ciphertext {
-    /// Takes evaluations modulo the primes of a level.
+    /// Takes the evaluations of `c0` and `c1` ([raw parts](crate::ckks#8-raw-parts)) modulo the primes of a level.
     ///
     /// # Errors
-    /// If there is no such level, or the level cannot hold the scale.
-    pub(crate) fn from_parts(
-        label: Label,
-        constant: RnsPolynomial,
-        linear: RnsPolynomial,
+    /// If there is no such level, the level cannot hold the scale, there are more or fewer words than the level has, or one is not
+    /// below its prime.
+    pub fn from_evaluations(
+        context: &Context,
+        key: KeyId,
+        level: usize,
+        scale: f64,
+        [constant, linear]: [Vec<u64>; 2],
     ) -> Result<Self, CkksError> {
-        label.check()?;
-        let rows = label.level + 1;
-        assert_eq!([constant.len(), linear.len()], [rows; 2], "a row a prime");
+        let label = Label::new(context, key, level, scale)?;
+        let plans = context.plans(level);
         Ok(Self {
+            constant: RnsPolynomial::from_evaluations(CIPHERTEXT, constant, plans)?,
+            linear: RnsPolynomial::from_evaluations(CIPHERTEXT, linear, plans)?,
             label,
-            constant,
-            linear,
         })
+    }
+
+    /// The evaluations of `c0` and `c1` ([raw parts](crate::ckks#8-raw-parts)).
+    pub fn evaluations(&self) -> [&[u64]; 2] {
+        [self.constant.evaluations(), self.linear.evaluations()]
+    }
+
+    /// The context it is of.
+    pub fn context(&self) -> &Context {
+        &self.label.context
     }
 
     /// The number of rescales that are left.
@@ -157,11 +174,15 @@ impl Ciphertext {
     /// If version, kind, level or length are not those of a ciphertext of the parameters, the scale is not one that the
     /// level can hold, or a word is not below its prime.
     pub fn from_bytes(context: &Context, bytes: &[u8]) -> Result<Self, CkksError> {
-        let (mut reader, _) = Reader::new("ciphertext", &[Kind::Ciphertext], bytes)?;
+        let (mut reader, _) = Reader::new(CIPHERTEXT, &[Kind::Ciphertext], bytes)?;
         let label = Label::read(context, &mut reader)?;
         let plans = context.plans(label.level);
         reader.expect_rest(2 * polynomial_bytes(plans))?;
-        Self::from_parts(label, reader.polynomial(plans)?, reader.polynomial(plans)?)
+        Ok(Self {
+            label,
+            constant: reader.polynomial(plans)?,
+            linear: reader.polynomial(plans)?,
+        })
     }
 
     /// The length of the wire form at a level, in bytes.
@@ -187,9 +208,9 @@ impl Ciphertext {
 /// # Ok::<(), CkksError>(())
 /// ```
 pub struct SeededCiphertext {
-    pub(crate) label: Label,
-    pub(crate) seed: [u8; 32],
-    pub(crate) constant: RnsPolynomial,
+    pub(super) label: Label,
+    pub(super) seed: [u8; 32],
+    pub(super) constant: RnsPolynomial,
 }
 
 impl SeededCiphertext {
@@ -285,10 +306,10 @@ impl SeededCiphertext {
 /// # Ok::<(), CkksError>(())
 /// ```
 pub struct QuadraticCiphertext {
-    pub(crate) label: Label,
-    pub(crate) constant: RnsPolynomial,
-    pub(crate) linear: RnsPolynomial,
-    pub(crate) quadratic: RnsPolynomial,
+    pub(super) label: Label,
+    pub(super) constant: RnsPolynomial,
+    pub(super) linear: RnsPolynomial,
+    pub(super) quadratic: RnsPolynomial,
 }
 
 impl QuadraticCiphertext {
@@ -296,7 +317,7 @@ impl QuadraticCiphertext {
     ///
     /// # Errors
     /// If there is no such level, or the level cannot hold the scale.
-    pub(crate) fn from_parts(
+    pub(super) fn from_parts(
         label: Label,
         constant: RnsPolynomial,
         linear: RnsPolynomial,
@@ -314,6 +335,37 @@ impl QuadraticCiphertext {
         })
     }
 
+    /// Takes the evaluations of `d0`, `d1` and `d2` ([raw parts](crate::ckks#8-raw-parts)) modulo the primes of a level.
+    ///
+    /// # Errors
+    /// As [`Ciphertext::from_evaluations`].
+    pub fn from_evaluations(
+        context: &Context,
+        key: KeyId,
+        level: usize,
+        scale: f64,
+        [constant, linear, quadratic]: [Vec<u64>; 3],
+    ) -> Result<Self, CkksError> {
+        let label = Label::new(context, key, level, scale)?;
+        let plans = context.plans(level);
+        Ok(Self {
+            constant: RnsPolynomial::from_evaluations(QUADRATIC, constant, plans)?,
+            linear: RnsPolynomial::from_evaluations(QUADRATIC, linear, plans)?,
+            quadratic: RnsPolynomial::from_evaluations(QUADRATIC, quadratic, plans)?,
+            label,
+        })
+    }
+
+    /// The evaluations of `d0`, `d1` and `d2` ([raw parts](crate::ckks#8-raw-parts)).
+    pub fn evaluations(&self) -> [&[u64]; 3] {
+        [&self.constant, &self.linear, &self.quadratic].map(RnsPolynomial::evaluations)
+    }
+
+    /// The context it is of.
+    pub fn context(&self) -> &Context {
+        &self.label.context
+    }
+
     /// The number of rescales that are left.
     pub fn level(&self) -> usize {
         self.label.level
@@ -329,5 +381,8 @@ impl QuadraticCiphertext {
         self.label.key
     }
 }
+
+const CIPHERTEXT: &str = "ciphertext";
+const QUADRATIC: &str = "ciphertext of three polynomials";
 
 const LEVEL_AND_SCALE_BYTES: usize = 1 + 8;

@@ -10,7 +10,7 @@ use super::{
     Ciphertext, Context, KeyId, Profile, PublicKey, RelinearisationKey, SecretKey, decrypt,
     encrypt, encrypt_symmetric,
 };
-use crate::constant_time::{Operation, Secret};
+use side_channels::constant_time::{Operation, Secret};
 
 pub(crate) const OPERATIONS: &[Operation] = &[
     Operation {
@@ -76,7 +76,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     },
 ];
 
-pub(crate) static CONTEXT: LazyLock<Context> = LazyLock::new(|| Context::new(Profile::Study));
+static CONTEXT: LazyLock<Context> = LazyLock::new(|| Context::new(Profile::Study));
 static PUBLIC_KEY: LazyLock<PublicKey> =
     LazyLock::new(|| PublicKey::generate(&secret_key(Secret::Mixed), &mut coins()));
 static CIPHERTEXT: LazyLock<Ciphertext> = LazyLock::new(|| {
@@ -92,7 +92,7 @@ fn coins() -> StdRng {
 }
 
 /// All coefficients -1, all 1, or ternary without a pattern.
-pub(crate) fn secret_key(secret: Secret) -> SecretKey {
+fn secret_key(secret: Secret) -> SecretKey {
     let plans = CONTEXT.key_plans();
     let coefficients = secret.small(1, CONTEXT.degree());
     let polynomial = RnsPolynomial::from_small(&coefficients, plans).into_evaluations(plans);

@@ -89,17 +89,18 @@ impl Context {
     }
 
     /// The plans of the data primes of a level.
-    pub(crate) fn plans(&self, level: usize) -> &[NttPlan] {
+    pub(super) fn plans(&self, level: usize) -> &[NttPlan] {
         &self.0.plans[..=level]
     }
 
-    /// The plans of all data primes, then the special prime's.
-    pub(crate) fn key_plans(&self) -> &[NttPlan] {
+    /// The transforms of all data primes, then the special prime's: what keys are computed modulo. A ciphertext of level l has
+    /// the first l + 1.
+    pub fn key_plans(&self) -> &[NttPlan] {
         &self.0.plans
     }
 
     /// Which of the plans is the special prime's.
-    pub(crate) fn special_place(&self) -> usize {
+    pub(super) fn special_place(&self) -> usize {
         self.top_level() + 1
     }
 
@@ -117,7 +118,11 @@ impl Context {
         scale / self.parameters().data_primes()[level] as f64
     }
 
-    pub(crate) fn check_same(&self, other: &Self) -> Result<(), CkksError> {
+    /// Checks that both have the same parameters.
+    ///
+    /// # Errors
+    /// [`CkksError::Parameters`] if they have not.
+    pub fn check_same(&self, other: &Self) -> Result<(), CkksError> {
         if Arc::ptr_eq(&self.0, &other.0) || self.parameters() == other.parameters() {
             Ok(())
         } else {

@@ -21,10 +21,10 @@ use crate::rounding::nearest;
 /// # Ok::<(), crypto::ckks::CkksError>(())
 /// ```
 pub struct Plaintext {
-    pub(crate) context: Context,
-    pub(crate) level: usize,
-    pub(crate) scale: f64,
-    pub(crate) polynomial: RnsPolynomial<Coefficient>,
+    pub(super) context: Context,
+    pub(super) level: usize,
+    pub(super) scale: f64,
+    pub(super) polynomial: RnsPolynomial<Coefficient>,
 }
 
 impl Plaintext {

@@ -7,7 +7,7 @@ use super::{
     Context, Evaluator, Profile, PublicKey, RelinearisationKey, SecretKey, decrypt, encrypt,
     encrypt_symmetric,
 };
-use crate::memory::Needle;
+use side_channels::memory::Needle;
 
 #[test]
 fn keys_and_values_leave_nothing_behind() {

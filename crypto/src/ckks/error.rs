@@ -109,6 +109,19 @@ pub enum CkksError {
         /// The length found.
         found: usize,
     },
+    /// Another number of words than the parameters ask for.
+    #[error("{found} words of a {what}, where {expected} are needed")]
+    Words {
+        /// What the words stand for.
+        what: &'static str,
+        /// The right number.
+        expected: usize,
+        /// The number found.
+        found: usize,
+    },
+    /// A secret key whose coefficients are not all -1, 0 or 1, the same under every prime.
+    #[error("the secret key is not a ternary polynomial of these parameters")]
+    NotTernary,
     /// A level that the parameters do not have.
     #[error("level {level}, where at most {top} is possible")]
     NoSuchLevel {

@@ -355,8 +355,12 @@ impl Product {
         let mut linear = evaluations(&inputs.error(17), plans);
         linear.add_product(&public.uniform, &blind, plans);
         check("asymmetric", &self.asymmetric, [&constant, &linear], plans);
-        let encrypted =
-            Ciphertext::from_parts(self.fresh(inputs.context), constant, linear).expect("fresh");
+        let label = self.fresh(inputs.context);
+        let encrypted = Ciphertext {
+            label,
+            constant,
+            linear,
+        };
         self.wire
             .ciphertext
             .check("wire form of a ciphertext", &encrypted.to_bytes());

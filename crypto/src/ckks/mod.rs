@@ -76,6 +76,14 @@
 //! | relinearisation | `21/2 N sum of (q_j / P)^2 / 12 + (1 + 2N/3) / 12` |
 //! | rescaling | (1 + 2N/3) / 12 |
 //!
+//! # 8. Raw parts
+//! Whoever writes these things in another form than ours (the crate `seal-format` does) gets at what they are made of by
+//! `evaluations`, and makes them by `from_evaluations`; of a [`SecretKey`] by
+//! [`expose_evaluations`](SecretKey::expose_evaluations). A polynomial is one row of N words for each prime, one row behind the
+//! other. Row k holds the values modulo the prime of `context.key_plans()[k]`, at that plan's
+//! [`points`](crate::ring::NttPlan::points) and in their order, which is that of this process alone. A ciphertext of level l has l + 1 rows, keys have
+//! one for every prime, the special prime's last.
+//!
 //! # Constant time
 //! Samples are counted bits or the high half of a product, with no rejection; transforms, products and reductions have no branch
 //! and no index that depends on the data; encoding rounds by an addition (PROTOCOL 7). Seeds of public polynomials are public,
@@ -85,7 +93,7 @@
 //! The errors of decrypted values leak the key (Li and Micciancio, EUROCRYPT 2021). Whoever decrypts must not pass
 //! on more than values rounded far above the error, and only after checking them: PROTOCOL 5.4 and 5.5.
 
-pub(crate) mod ciphertext;
+mod ciphertext;
 mod coins;
 mod context;
 mod embedding;
@@ -93,10 +101,10 @@ mod encoding;
 mod encryption;
 mod error;
 mod evaluation;
-pub(crate) mod keys;
+mod keys;
 mod parameters;
 mod profile;
-pub(crate) mod rns;
+mod rns;
 mod wire;
 
 pub use ciphertext::{Ciphertext, QuadraticCiphertext, SeededCiphertext};

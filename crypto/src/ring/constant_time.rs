@@ -4,9 +4,9 @@ use std::hint::black_box;
 use std::sync::LazyLock;
 
 use super::{Coefficients, Modulus, NttPlan, Prg, centred_binomial, ternary};
-use crate::constant_time::{Operation, Secret, Work};
 use crate::hash::SecretKey32;
 use crate::sealed_sum::MODULUS;
+use side_channels::constant_time::{Operation, Secret, Work};
 
 pub(crate) const OPERATIONS: &[Operation] = &[
     Operation {
@@ -28,7 +28,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     Operation {
         name: "modular product with a prepared factor",
         prepare: |secret| {
-            let words = secret.residues(Q, WORDS);
+            let words = secret.residues(Q.value(), WORDS);
             let multiplier = Q.multiplier(MODULUS / 3);
             one_by_one(words, move |word| multiplier.multiply(word))
         },
@@ -50,7 +50,7 @@ pub(crate) const OPERATIONS: &[Operation] = &[
     },
     Operation {
         name: "centred representative",
-        prepare: |secret| one_by_one(secret.residues(Q, WORDS), |word| Q.centred(word)),
+        prepare: |secret| one_by_one(secret.residues(Q.value(), WORDS), |word| Q.centred(word)),
     },
     Operation {
         name: "binomial samples of 64 coins",
@@ -119,7 +119,7 @@ fn one_by_one<In: Copy + 'static, Out: 'static>(
 }
 
 fn in_pairs(secret: Secret, operation: fn(Modulus, u64, u64) -> u64) -> Work {
-    let left = secret.residues(Q, WORDS);
+    let left = secret.residues(Q.value(), WORDS);
     let pairs: Vec<_> = left
         .iter()
         .copied()
@@ -130,7 +130,7 @@ fn in_pairs(secret: Secret, operation: fn(Modulus, u64, u64) -> u64) -> Work {
 
 /// The inverse starts from what the forward transform made of the extremes, so it has them as evaluations too.
 fn there_and_back(secret: Secret, plan: &'static NttPlan) -> Work {
-    let words = secret.residues(plan.modulus(), plan.degree());
+    let words = secret.residues(plan.modulus().value(), plan.degree());
     Box::new(move || {
         let evaluations = plan.forward(Coefficients::from_words(words.clone()));
         black_box(plan.inverse(evaluations));

@@ -207,7 +207,7 @@ mod tests {
     #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
     #[test]
     fn nothing_stays_on_the_stack() {
-        use crate::memory::Needle;
+        use side_channels::memory::Needle;
 
         let Some(simd) = pulp::x86::V4::try_new() else {
             return;

@@ -5,8 +5,9 @@ use super::{Coefficients, Evaluations, Modulus};
 /// The negacyclic number-theoretic transform of one degree and one prime.
 ///
 /// Three habits of the library underneath end here: its inverse is not divided by the degree, its choice of
-/// the root is its own (so evaluations stay inside the process), and its products are correct only for some
-/// primes (so ours are Barrett and Shoup products, [`Modulus`]).
+/// the root is its own (so evaluations stay inside the process, or are put in another order by their
+/// [points](Self::points)), and its products are correct only for some primes (so ours are Barrett and Shoup
+/// products, [`Modulus`]).
 ///
 /// ```
 /// use crypto::ring::{Coefficients, Modulus, NttPlan};
@@ -67,6 +68,27 @@ impl NttPlan {
         let mut words = polynomial.into_words();
         self.interpolate_row(&mut words);
         Coefficients::from_words(words)
+    }
+
+    /// The points that a polynomial is evaluated at, in the order of the values: the odd powers of a primitive 2N-th
+    /// root of unity. The order is the library's and may differ from one processor to another.
+    ///
+    /// ```
+    /// use crypto::ring::{Coefficients, Modulus, NttPlan};
+    ///
+    /// let plan = NttPlan::new(16, Modulus::new(crypto::sealed_sum::MODULUS));
+    /// let mut square = vec![0; 16];
+    /// square[2] = 1;
+    /// let values = plan.forward(Coefficients::from_words(square));
+    /// let (modulus, points) = (plan.modulus(), plan.points());
+    /// assert!(points.iter().map(|&x| modulus.multiply(x, x)).eq(values.words().iter().copied()));
+    /// ```
+    pub fn points(&self) -> Vec<u64> {
+        // The values of X are the points themselves.
+        let mut row = vec![0; self.degree()];
+        row[1] = 1;
+        self.evaluate_row(&mut row);
+        row
     }
 
     /// Coefficients below the modulus to evaluations, in place.

@@ -104,6 +104,11 @@ impl Evaluations {
         row::scale(&mut self.0, modulus.multiplier(factor));
     }
 
+    /// The values, in the order of [`NttPlan::points`](super::NttPlan::points).
+    pub fn words(&self) -> &[u64] {
+        &self.0
+    }
+
     pub(super) fn from_words(words: Vec<u64>) -> Self {
         Self(words)
     }

@@ -10,8 +10,8 @@ use super::{
     ClippedTensor, FieldFormat, HospitalId, RING_DEGREE, SHARE_BYTES, SHARE_MODULUS, Share,
     SumRing, SumShape, TagKey, Weight, add_shares, pack,
 };
-use crate::constant_time::{Operation, Secret};
 use crate::hash::{SecretKey32, constant_time_eq, labelled_hash_of_words};
+use side_channels::constant_time::{Operation, Secret};
 
 pub(crate) const OPERATIONS: &[Operation] = &[
     Operation {

@@ -7,9 +7,9 @@ use super::{
     TagKey, UnlockVector, Weight, add_shares, open, pack, seal,
 };
 use crate::hash::{SecretKey32, derive_key, labelled_hash_of_words};
-use crate::memory::Needle;
 use crate::ring::{Coefficients, Modulus, Prg, centred_binomial, fill_keystream};
 use crate::sealed_sum::RunningSum;
+use side_channels::memory::Needle;
 
 const HEADER_HASH: [u8; 32] = [0x5e; 32];
 const VALUES: usize = 3000;

@@ -73,6 +73,7 @@ mod error;
 mod field;
 mod mask;
 mod open;
+mod opening;
 mod parameters;
 mod quantise;
 mod reed_solomon;

@@ -4,8 +4,8 @@ use pulp::Arch;
 use rayon::prelude::*;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::mask::{ChunkBuffers, MaskKey, RingSecret, unmask_chunk};
-use super::parameters::NOISE_BOUND;
+use super::mask::{ChunkBuffers, RingSecret};
+use super::opening::Opening;
 use super::quantise::{check_clips, check_count, step};
 use super::running_sum::check_words;
 use super::seal::first_duplicate;
@@ -113,11 +113,7 @@ pub fn open(
     let shape = round.shape;
     check_words("sum", shape.chunks() * CHUNK_BYTES, sum).map_err(OpenFault::Sum)?;
 
-    let opening = Opening {
-        round: *round,
-        mask_key: MaskKey::new(round.header_hash),
-        noise_limit: NOISE_BOUND * contributors as u32,
-    };
+    let opening = Opening::new(*round, contributors);
     let FoundSecret {
         secret,
         wrong_answers,
@@ -186,31 +182,7 @@ impl OpenedSum {
     }
 }
 
-/// What an opening goes by, whichever secret is tried.
-pub(super) struct Opening<'a> {
-    pub round: Round<'a>,
-    mask_key: MaskKey,
-    /// 32 |U|: bounds each coefficient of the summed secret and of the summed noise.
-    pub noise_limit: u32,
-}
-
 impl Opening<'_> {
-    /// The messages of one chunk, which replace the mask, and its largest noise, or nothing if a noise or a message is
-    /// out of its range.
-    pub fn unmask(
-        &self,
-        secret: &RingSecret,
-        chunk: usize,
-        bytes: &[u8],
-        buffers: &mut ChunkBuffers,
-    ) -> Option<u32> {
-        let mask = &mut buffers.mask;
-        self.round.ring.mask(&self.mask_key, chunk, secret, mask);
-        let unmasked = unmask_chunk(bytes, mask);
-        let fits = unmasked.messages_fit && unmasked.largest_noise <= u64::from(self.noise_limit);
-        fits.then_some(unmasked.largest_noise as u32)
-    }
-
     /// Values, counters and the largest noise, checked.
     fn contents(
         &self,

@@ -1,3 +1,4 @@
+use rand_core::CryptoRng;
 use rayon::prelude::*;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
@@ -39,6 +40,13 @@ impl Seed {
     pub fn generate() -> Self {
         let mut seed = Self([0; 32]);
         getrandom::fill(&mut seed.0).expect("the operating system gives randomness");
+        seed
+    }
+
+    /// A fresh seed from `rng`, which may never give out the same bytes again.
+    pub fn from_rng(rng: &mut impl CryptoRng) -> Self {
+        let mut seed = Self([0; 32]);
+        rng.fill_bytes(&mut seed.0);
         seed
     }
 

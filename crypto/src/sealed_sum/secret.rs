@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::combination::{Combination, CombinedRows};
 use super::mask::{ChunkBuffers, RingSecret};
-use super::open::Opening;
+use super::opening::Opening;
 use super::reed_solomon::{Errors, agrees, locate_errors};
 use super::{HospitalId, OpenError, OpenFault, UnlockVector, shamir};
 use crate::hash::{Digest, derive_key, labelled_hash};

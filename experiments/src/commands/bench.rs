@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
+use bench_crypto::{Clock, CryptoBench};
 use clap::{Args, Subcommand};
-use model::device::DeviceChoice;
+use protocol::training_job::DeviceChoice;
 
 use super::simulate::ProfileName;
-use crate::bench::{Clock, CryptoBench, training::TrainingBench};
+use crate::bench::training::TrainingBench;
 
-/// Measures parts of the system on one thread.
+/// Measures the speed of parts of the system, on one thread.
 #[derive(Args, Clone, Debug)]
 pub struct BenchOptions {
     #[command(subcommand)]
@@ -21,60 +22,60 @@ enum Benchmark {
     Training(BenchTrainingOptions),
 }
 
-/// CKKS and the sealed sum, beside TenSEAL in the same minute where it is installed.
+/// Measures CKKS and the sealed sum, and TenSEAL at the same time if it is installed.
 ///
-/// The table goes to stdout. Ours and TenSEAL take turns; a ratio is the median of those of the rounds.
+/// The table goes to stdout. Ours and TenSEAL are measured in turn; a ratio is the median of the ratios of all turns.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct BenchCryptoOptions {
-    /// Where the numbers go
+    /// Also write the numbers to this file, as JSON
     #[arg(long, value_name = "FILE", overrides_with = "json")]
     pub json: Option<PathBuf>,
-    /// Our parameters; TenSEAL always has the study's, as it cannot compute with the others
+    /// Our CKKS parameters; TenSEAL always has those of the study, because it cannot compute with the others
     #[arg(long, value_enum, default_value = "study")]
     pub profile: ProfileName,
     /// A Python that can import TenSEAL [default: python3]
     #[arg(long, value_name = "PYTHON", overrides_with = "tenseal")]
     pub tenseal: Option<PathBuf>,
-    /// Turns of the operations of the conditioning, five times each
+    /// The number of turns for the operations of the conditioning, each measured five times in a turn
     #[arg(long, value_name = "N", default_value_t = 31, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub rounds: u16,
-    /// Turns of a whole sealed sum, each of 10 and of 100 hospitals
+    /// The number of turns for whole sealed sums, each with 10 and with 100 hospitals
     #[arg(long, value_name = "N", default_value_t = 7, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub sums: u16,
-    /// The time that passes, or that of the processor, which is fair on a busy machine
+    /// Which time is measured; processor time is the fairer one on a busy machine
     #[arg(long, value_enum, default_value_t)]
     pub clock: Clock,
 }
 
-/// A training step, beside PyTorch in the same minute where it is installed, and what encryption adds to it.
+/// Measures a training step, what encryption adds to it, and PyTorch at the same time if it is installed.
 ///
-/// The table goes to stdout. Ours and PyTorch take turns; a ratio is the median of those of the rounds.
+/// The table goes to stdout. Ours and PyTorch are measured in turn; a ratio is the median of the ratios of all turns.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = TRAINING_EXAMPLES)]
 pub struct BenchTrainingOptions {
-    /// Where the numbers go
+    /// Also write the numbers to this file, as JSON
     #[arg(long, value_name = "FILE", overrides_with = "json")]
     pub json: Option<PathBuf>,
-    /// Where both compute: `cpu`, `cuda`, `cuda:N` or `auto`
+    /// Where both compute: cpu, cuda, cuda:N or auto
     #[arg(long, default_value = "cpu")]
     pub device: DeviceChoice,
-    /// Threads of both. A trainer has one: hospitals and jobs run side by side instead
+    /// The number of threads of both; only 1 is possible, because a trainer has one thread
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=1))]
     pub threads: u8,
-    /// Samples of a step
+    /// The number of slices in a step
     #[arg(long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u16).range(2..=4096))]
     pub batch: u16,
-    /// CKKS parameters of the `study` pipeline's conditioning
+    /// The CKKS parameters of the conditioning
     #[arg(long, value_enum, default_value = "study")]
     pub profile: ProfileName,
     /// A Python that can import PyTorch [default: python3]
     #[arg(long, value_name = "PYTHON", overrides_with = "python")]
     pub python: Option<PathBuf>,
-    /// Turns of five steps of each network, after one that does not count
+    /// The number of turns, each of five steps of each network; one turn more comes first and is not counted
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub rounds: u16,
-    /// The time that passes, or that of the processor, which is fair on a busy machine
+    /// Which time is measured; processor time is the fairer one on a busy machine
     #[arg(long, value_enum, default_value_t)]
     pub clock: Clock,
 }

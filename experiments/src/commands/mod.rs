@@ -12,11 +12,11 @@ use clap::{Parser, Subcommand};
 pub use self::{
     bench::{BenchCryptoOptions, BenchOptions, BenchTrainingOptions},
     phantom::PhantomOptions,
-    reproduce::{BalanceName, LabelsName, ModelName, ReproduceOptions, TaskChoice},
-    simulate::{ConditioningName, ProfileName, SimulateOptions, SplitName, TaskName, UpdatesName},
+    reproduce::{BalanceName, ModelName, ReproduceOptions, TaskChoice},
+    simulate::{ConditioningName, ProfileName, SimulateOptions, UpdatesName},
 };
 
-/// Runs experiments with the federation on this machine.
+/// Runs whole federations and single-site trainings on this machine, and measures them.
 #[derive(Parser)]
 #[command(name = "experiments", version, propagate_version = true)]
 pub struct Experiments {
@@ -71,12 +71,9 @@ macro_rules! shown_as_typed {
 }
 
 shown_as_typed!(
-    TaskName,
-    SplitName,
     ConditioningName,
     ProfileName,
     UpdatesName,
     BalanceName,
-    ModelName,
-    LabelsName
+    ModelName
 );

@@ -3,36 +3,33 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use phantom::{PhantomSettings, ms60_tree};
+use protocol::labels::Task;
 
-use super::simulate::TaskName;
-use crate::{
-    ms60_tree,
-    phantom::{self, PhantomSettings},
-    simulation::{Progress, deal_equally, model_task, phantom_seed},
-};
+use crate::simulation::{Progress, deal_equally, phantom_seed};
 
-/// Writes a phantom cohort as MS60 trees, a part for each hospital: DIR/hospital-K/data.
+/// Writes a phantom cohort in MS60 layout, one part for each hospital: DIR/hospital-K/data.
 ///
-/// With a trial's folder as DIR, its participants have something to train on.
+/// If DIR is the folder of a demo federation (`coordinator init --demo`), its hospitals then have data to train on.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct PhantomOptions {
-    /// The folder of a trial, or any other
+    /// The folder to write into: that of a demo federation, or any other
     #[arg(value_name = "DIR")]
     pub folder: PathBuf,
-    /// Hospitals, 1 to 100
+    /// The number of hospitals, from 1 to 100
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=100))]
     pub hospitals: u8,
-    /// Patients over all hospitals
+    /// The number of patients, over all hospitals
     #[arg(long, value_name = "P", default_value_t = 120)]
     pub patients: usize,
-    /// Slices of each scan
+    /// The number of slices of each scan
     #[arg(long, value_name = "S", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=512))]
     pub slices: u16,
-    /// Classes that every hospital gets its share of
+    /// The classes of which every hospital gets its share
     #[arg(long, value_enum, default_value_t)]
-    pub task: TaskName,
-    /// The same seed gives the same files, and the patients of `simulate` with that seed
+    pub task: Task,
+    /// The same seed gives the same files, and the same patients as `simulate` with that seed
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
 }
@@ -55,7 +52,7 @@ impl PhantomOptions {
             seed: phantom_seed(self.seed),
             ..PhantomSettings::default()
         };
-        let task = model_task(self.task);
+        let task = self.task;
         let classes: Vec<usize> = (0..self.patients)
             .map(|index| {
                 task.class_of(
@@ -78,5 +75,5 @@ impl PhantomOptions {
 
 const EXAMPLES: &str = "\
 Example:
-  coordinator init --trial 3 trial
-  experiments phantom trial --hospitals 3";
+  coordinator init --demo 3 demo
+  experiments phantom demo --hospitals 3";

@@ -3,38 +3,41 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use model::device::DeviceChoice;
 use model_data::{Contrast, LoadOptions};
+use protocol::{
+    labels::LabelScheme,
+    training_job::{DeviceChoice, SplitKind},
+};
 use serde::{Deserialize, Serialize};
 
-use super::simulate::{ProfileName, SplitName};
+use super::simulate::ProfileName;
 use crate::{cache_folder::slice_cache, reproduce};
 
-/// Repeats the study at one site: every task, training set, network and split, several times, and puts the results beside the
+/// Repeats the study at one site: every task, training set, network and split, several times, with the results beside the
 /// study's tables.
 ///
-/// At the end: a few lines here, and in the output folder tables.md, report.html, tables.json and a file for every training (a
-/// cell of the tables) with its curves and predictions. A run that was interrupted continues with --resume.
+/// At the end it prints a few lines, and the output folder has tables.md, report.html, tables.json, and a file for every
+/// training (a cell of the tables) with its curves and predictions. An interrupted run continues with --resume.
 ///
-/// By default the patients are a phantom, made from a seed: its numbers say nothing about patients, and nothing about the
-/// study's.
+/// By default the patients are a phantom, made from a seed: its numbers say nothing about real patients or about the study's
+/// results.
 #[derive(Args, Clone, Debug, Default)]
 #[command(after_help = EXAMPLES)]
 pub struct ReproduceOptions {
-    /// `phantom`, or a folder of patients: MS60 layout, BIDS, DICOM series, or with a manifest.csv [default: phantom]
+    /// `phantom`, or a folder of patients: MS60 layout, BIDS, DICOM series, or a folder with a manifest.csv [default: phantom]
     #[arg(long, value_name = "SOURCE")]
     pub data: Option<String>,
-    /// Which scans of each patient: flair, t1, t2, with commas between; the slices of those named follow one another. The study
-    /// took all three [default: flair]
+    /// Which scans of each patient are used: flair, t1, t2, separated by commas; their slices follow one another in this order.
+    /// The study used all three [default: flair]
     #[arg(long, value_name = "LIST")]
     pub contrasts: Option<String>,
-    /// Patients of the phantom [default: 120]
+    /// The number of patients of the phantom [default: 120]
     #[arg(long, value_name = "P")]
     pub patients: Option<usize>,
-    /// Slices of each scan of the phantom [default: 4]
+    /// The number of slices of each scan of the phantom [default: 4]
     #[arg(long, value_name = "S")]
     pub slices: Option<usize>,
-    /// What is told apart [default: both]
+    /// The classes to tell apart [default: both]
     #[arg(long, value_enum)]
     pub task: Option<TaskChoice>,
     /// How the training set is balanced, separated by commas [default: all four]
@@ -43,46 +46,46 @@ pub struct ReproduceOptions {
     /// The networks, separated by commas [default: all three]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
     pub model: Option<Vec<ModelName>>,
-    /// What stays on one side of the cut into training, validation and test: slices dealt one by one, as in the study, leak
-    /// between them. Both, separated by a comma, tell what the leak is worth [default: patient,slice]
+    /// What is split into training, validation and test: patients, or single slices as in the study, which leak patients from
+    /// training into test. Both, separated by a comma, show how much the leak changes [default: patient,slice]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
-    pub split: Option<Vec<SplitName>>,
+    pub split: Option<Vec<SplitKind>>,
     /// CKKS parameters of the hybrid network [default: study]
     #[arg(long, value_enum)]
     pub profile: Option<ProfileName>,
     /// Where EDSS is cut into classes [default: as-written]
     #[arg(long, value_enum)]
-    pub labels: Option<LabelsName>,
-    /// How often everything is repeated, each time with another split, start and order [default: 5]
+    pub labels: Option<LabelScheme>,
+    /// The number of repetitions, each with another split, initial model and order [default: 5]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub seeds: Option<u32>,
-    /// The most passes over the training set [default: 12]
+    /// The maximum number of passes over the training set [default: 12]
     #[arg(long, value_name = "E", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub epochs: Option<u32>,
-    /// Passes without a lower validation loss that end a training [default: 6]
+    /// A training ends after this many passes without a lower validation loss [default: 6]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=10_000))]
     pub early_stop: Option<u32>,
-    /// Trainings at a time, one thread each [default: all cores]
+    /// The number of trainings that run at the same time, one thread each [default: all cores]
     #[arg(long, value_name = "J", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
-    /// Where the networks compute: cpu, cuda, cuda:N, or auto, a GPU if there is one. What a GPU computes is not the same to the
-    /// last bit each time [default: cpu]
+    /// Where the networks are trained: cpu, cuda, cuda:N, or auto (a GPU if there is one). On a GPU, results are not the same bit
+    /// for bit each time [default: cpu]
     #[arg(long)]
     pub device: Option<DeviceChoice>,
-    /// Where the files go [default: runs/reproduction]
+    /// The output folder [default: runs/reproduction]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-    /// Continue the run in the output folder. What is not given is as it was; what is given must be
+    /// Continue the run in the output folder. Options that are not given keep their values; those given must have the same values
     #[arg(long)]
     pub resume: bool,
-    /// With a folder of data: refuse it if anything in it must be left out, instead of counting what was
+    /// With a folder of data: fail if anything in it cannot be used, instead of leaving it out
     #[arg(long)]
     pub strict: bool,
-    /// With a folder of data: most memory for scans on their way and for the slices that stay
+    /// With a folder of data: the memory limit for scans while they are read and for the slices that are kept
     #[arg(long, value_name = "MIB", default_value_t = LoadOptions::MEMORY_LIMIT_MIB, value_parser = clap::value_parser!(u64).range(1..))]
     pub memory_limit_mib: u64,
-    /// With a folder of data: prepare every slice anew, instead of keeping prepared ones (images of patients, mode 0600) in the
-    /// user's cache folder, myelin/slices
+    /// With a folder of data: do not keep prepared slices (images of patients, mode 0600) in the user's cache folder,
+    /// myelin/slices
     #[arg(long)]
     pub no_cache: bool,
 }
@@ -90,11 +93,11 @@ pub struct ReproduceOptions {
 /// `--task`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum TaskChoice {
-    /// Two classes.
+    /// Two classes: lower or higher EDSS.
     Binary,
-    /// Three classes.
+    /// Three classes: normal, mild and severe.
     Multiclass,
-    /// One after the other.
+    /// Both tasks, one after the other.
     Both,
 }
 
@@ -102,13 +105,13 @@ pub enum TaskChoice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum BalanceName {
-    /// As it is.
+    /// The training set as it is.
     Original,
-    /// Every class to the smallest.
+    /// Every class is cut to the size of the smallest.
     Undersample,
-    /// Every class to the largest, by transformed copies.
+    /// Every class is filled up to the size of the largest with transformed copies.
     Oversample,
-    /// Every class to the largest, by mixtures of neighbours.
+    /// Every class is filled up to the size of the largest with mixtures of neighbours.
     Smote,
 }
 
@@ -116,23 +119,12 @@ pub enum BalanceName {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModelName {
-    /// Filters decrypted from CKKS products.
+    /// The filters are decrypted from CKKS products.
     Hybrid,
-    /// The same filters, multiplied in the clear: the oracle.
+    /// The same filters, multiplied without encryption: the plaintext reference.
     PlainConditioned,
-    /// No clinical features: the study's plaintext network.
+    /// A network without clinical features: the study's plaintext network.
     Plain,
-}
-
-/// `--labels`.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum LabelsName {
-    /// The study's text: binary above 2.0; normal up to 2.0, mild up to 4.0, severe above.
-    #[default]
-    AsWritten,
-    /// What the study's slice counts fit: binary above 4.0; below 2.0, 2.0 to 3.5, from 4.0.
-    AsCounted,
 }
 
 impl ReproduceOptions {

@@ -4,131 +4,109 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 use crypto::ckks::Profile;
-use model::device::DeviceChoice;
 use model_data::LoadOptions;
+use protocol::{
+    labels::{LabelScheme, Task},
+    training_job::{DeviceChoice, SplitKind},
+};
 use serde::{Deserialize, Serialize};
 
-use super::LabelsName;
 use crate::simulation::{self, Partition, PlannedDrop};
 
-/// Trains the hybrid CNN in a whole federation on this machine: every hospital and the coordinator with their own keys,
-/// certificates and vaults, over QUIC on loopback.
+/// Trains the hybrid CNN in a whole federation on this machine: the coordinator and every hospital, each with its own keys and
+/// certificates, connected by QUIC over loopback.
 ///
-/// At the end: a table here, and in the output folder summary.json, metrics.jsonl, model.safetensors with its card model.json,
-/// report.html and transcript.jsonl.
+/// At the end it prints a table, and the output folder has summary.json, metrics.jsonl, model.safetensors with its card
+/// model.json, report.html and transcript.jsonl.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct SimulateOptions {
-    /// Hospitals, 2 to 100
+    /// The number of hospitals, from 2 to 100
     #[arg(long, value_name = "N", default_value_t = 3)]
     pub hospitals: u8,
-    /// Learning rounds
+    /// The number of learning rounds
     #[arg(long, value_name = "R", default_value_t = 8)]
     pub rounds: u32,
-    /// Passes of every hospital over its training set in a round
+    /// How often each hospital goes through its training set in a round
     #[arg(long, value_name = "E", default_value_t = 2)]
     pub local_epochs: u32,
-    /// `phantom`, or a folder of patients: MS60 layout, BIDS, DICOM series, or with a manifest.csv
+    /// `phantom`, or a folder of patients: MS60 layout, BIDS, DICOM series, or a folder with a manifest.csv
     #[arg(long, value_name = "SOURCE", default_value = "phantom")]
     pub data: String,
-    /// With a folder: refuse it if anything in it must be left out, instead of counting what was
+    /// With a folder: fail if anything in it cannot be used, instead of leaving it out
     #[arg(long)]
     pub strict: bool,
-    /// Which scans of each patient: flair, t1, t2, with commas between; the slices of those named follow one another
+    /// Which scans of each patient are used: flair, t1, t2, separated by commas; their slices follow one another in this order
     #[arg(long, value_name = "LIST", default_value = "flair")]
     pub contrasts: String,
-    /// With a folder: most memory for scans on their way and for the slices that stay
+    /// With a folder: the memory limit for scans while they are read and for the slices that are kept
     #[arg(long, value_name = "MIB", default_value_t = LoadOptions::MEMORY_LIMIT_MIB)]
     pub memory_limit_mib: u64,
-    /// With a folder: prepare every slice anew, instead of keeping prepared ones (images of patients, mode 0600) in the user's
-    /// cache folder, myelin/slices
+    /// With a folder: do not keep prepared slices (images of patients, mode 0600) in the user's cache folder, myelin/slices
     #[arg(long)]
     pub no_cache: bool,
-    /// Patients of the phantom, over all hospitals [default: 120]
+    /// The number of patients of the phantom, over all hospitals [default: 120]
     #[arg(long, value_name = "P")]
     pub patients: Option<usize>,
-    /// Slices of each scan of the phantom [default: 16]
+    /// The number of slices of each scan of the phantom [default: 16]
     #[arg(long, value_name = "S")]
     pub slices: Option<usize>,
-    /// Classes: lower or higher EDSS; or normal, mild and severe
+    /// The classes to tell apart
     #[arg(long, value_enum, default_value_t)]
-    pub task: TaskName,
-    /// Where EDSS is cut
+    pub task: Task,
+    /// Where EDSS is cut into classes
     #[arg(long, value_enum, default_value_t)]
-    pub labels: LabelsName,
-    /// Which hospital has which patients. equal: the same number, of each class too; zipf: shares of 1, 1/2, 1/3 and so on;
-    /// dirichlet:ALPHA: shares of each class drawn at random, the smaller ALPHA (0.01 to 1000) the more uneven; scanner: a hospital
-    /// has patients of one scanner (of the phantom, which has three)
+    pub labels: LabelScheme,
+    /// Which hospital gets which patients. equal: the same number, also of each class; zipf: shares of 1, 1/2, 1/3 and so on;
+    /// dirichlet:ALPHA: random shares of each class, more uneven for a smaller ALPHA (0.01 to 1000); scanner: each hospital has the
+    /// patients of one scanner (phantom only, which has three)
     #[arg(long, value_name = "PARTITION", default_value_t)]
     pub partition: Partition,
-    /// What stays on one side of the cut into training, validation and test: `slice` leaks between them
+    /// What is split into training, validation and test: patients, or single slices
     #[arg(long, value_enum, default_value_t)]
-    pub split: SplitName,
-    /// Who multiplies the clinical features with W: the coordinator under CKKS, the vault in the clear (the oracle), nobody
+    pub split: SplitKind,
+    /// Who multiplies the clinical features with the filter W
     #[arg(long, value_enum, default_value_t)]
     pub conditioning: ConditioningName,
-    /// CKKS parameters
+    /// The CKKS parameters
     #[arg(long, value_enum, default_value_t)]
     pub profile: ProfileName,
-    /// `plain` averages in the clear, without protection: for comparison only
+    /// How the updates are added
     #[arg(long, value_enum, default_value_t)]
     pub updates: UpdatesName,
-    /// Hospital H vanishes in ROUND at PHASE (before-upload, mid-upload, after-upload, before-unlock) and returns when the round
-    /// has closed; repeatable
+    /// Hospital H disconnects in round ROUND at PHASE (before-upload, mid-upload, after-upload, before-unlock) and returns when
+    /// the round is over. May be given several times
     #[arg(long, value_name = "H@PHASE:ROUND")]
     pub drop: Vec<PlannedDrop>,
-    /// How long a silent hospital is waited for; a lost connection ends the wait at once
+    /// How long to wait for a silent hospital; a lost connection ends the wait at once
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub round_timeout_secs: u32,
-    /// The same seed gives the same model on the same machine, at any number of threads
+    /// The same seed gives the same model on the same machine, with any number of threads
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
-    /// Threads that compute [default: all cores]
+    /// The number of computing threads [default: all cores]
     #[arg(long)]
     pub threads: Option<usize>,
-    /// auto, cpu, cuda or cuda:N
+    /// Where the networks are trained: auto, cpu, cuda or cuda:N
     #[arg(long, default_value_t)]
     pub device: DeviceChoice,
-    /// Where the files go; a folder that is absent or empty [default: runs/NAME-OF-THE-RUN]
+    /// Train in programs of their own, as a federation does: the file of the program `trainer`; with a folder of data only
+    #[arg(long, value_name = "FILE", hide = true)]
+    pub trainer_program: Option<PathBuf>,
+    /// The output folder; it must be empty or not exist yet [default: runs/NAME-OF-THE-RUN]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
-}
-
-/// `--task`.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum TaskName {
-    /// Two classes.
-    #[default]
-    Binary,
-    /// Three classes.
-    Multiclass,
-}
-
-/// `--split`.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum SplitName {
-    /// All slices of a patient fall on one side.
-    #[default]
-    Patient,
-    /// Slices are dealt one by one, as in the study: this leaks.
-    Slice,
 }
 
 /// `--conditioning`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum ConditioningName {
-    /// Under CKKS, by the coordinator.
+    /// The coordinator, under CKKS.
     #[default]
     Encrypted,
-    /// In the clear, by the vault.
+    /// The vault, without encryption: the plaintext reference.
     Plain,
-    /// Not at all.
+    /// Nobody: the network has no clinical features.
     None,
 }
 
@@ -138,10 +116,10 @@ pub enum ConditioningName {
 )]
 #[serde(rename_all = "kebab-case")]
 pub enum ProfileName {
-    /// A federation's default.
+    /// The default of a federation, with a larger security margin.
     #[default]
     Hardened,
-    /// The study's.
+    /// Those of the published study.
     Study,
 }
 
@@ -158,10 +136,10 @@ impl ProfileName {
 /// `--updates`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum UpdatesName {
-    /// The sealed sum.
+    /// As sealed sums.
     #[default]
     Sealed,
-    /// INSECURE: floats averaged in the clear.
+    /// INSECURE: averaged without any protection, for comparison only.
     Plain,
 }
 

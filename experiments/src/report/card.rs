@@ -4,11 +4,7 @@ use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context;
 use crypto::hash::{Digest, sha256};
-use model::{
-    network::{Architecture, Conditioning},
-    weights::write_safetensors,
-};
-use model_data::Feature;
+use model_data::{Feature, weights::write_safetensors};
 use protocol::{
     manifest::{Manifest, Task},
     network::CONDITIONED_WEIGHT,
@@ -26,7 +22,7 @@ pub struct ModelCard {
     pub model_hash: String,
     /// The file with the weights.
     pub weights: &'static str,
-    /// Trainable values.
+    /// Number of trainable values.
     pub parameters: usize,
     /// What it is meant for.
     pub intended_use: &'static str,
@@ -51,7 +47,7 @@ pub struct ModelCard {
 /// What the network takes, and where to read how.
 #[derive(Serialize)]
 pub struct CardInput {
-    /// Images.
+    /// What the input images are.
     pub slices: &'static str,
     /// Clinical features in their order; none where nothing conditions the network.
     pub features: Option<Vec<&'static str>>,
@@ -82,7 +78,7 @@ pub struct CardData {
     pub edss_cuts: Vec<f64>,
 }
 
-/// The run.
+/// The settings of the run.
 #[derive(Serialize)]
 pub struct CardTraining {
     /// Number of hospitals.
@@ -93,17 +89,17 @@ pub struct CardTraining {
     pub local_epochs: u32,
     /// Samples of a step.
     pub batch_size: u32,
-    /// Of AdamW.
+    /// Learning rate of AdamW.
     pub learning_rate: f64,
-    /// Of AdamW.
+    /// Weight decay of AdamW.
     pub weight_decay: f64,
-    /// Of W.
+    /// How far W follows its gradient in a round.
     pub conditioning_rate: f64,
     /// How filters were made.
     pub conditioning: String,
     /// `sealed`, or `plain`, which is insecure.
     pub updates: String,
-    /// Of everything.
+    /// The seed of all randomness in the run.
     pub seed: u64,
 }
 
@@ -127,12 +123,13 @@ impl ModelCard {
         }
         if summary.updates == "plain" {
             caveats.push(
-                "INSECURE: updates were averaged in the clear, for comparison only".to_owned(),
+                "INSECURE: updates were averaged without encryption, for comparison only"
+                    .to_owned(),
             );
         }
-        let cuts = plan.labels().cuts();
+        let cuts = plan.labels().scheme.cuts();
         let conditioned = manifest.conditioning.uses_filters();
-        let task = participant::hospital_data::model_task(manifest.task);
+        let task = manifest.task;
         Self {
             name: "hybrid CNN, federated",
             model_hash: summary.agreement.model_hash.clone(),
@@ -203,13 +200,7 @@ pub fn write_model(
             CONDITIONED_WEIGHT.to_owned(),
         ),
     ]);
-    // The free variant's layout has every tensor of the common model.
-    let layout = Architecture {
-        classes: manifest.task.classes(),
-        conditioning: Conditioning::Free,
-    }
-    .layout();
-    write_safetensors(path, &layout, values, &metadata)?;
+    write_safetensors(path, &manifest.layout.tensors, values, &metadata)?;
     let file = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(sha256(&file))
 }

@@ -6,6 +6,6 @@ mod run_pictures;
 
 pub use self::{
     card::{ModelCard, write_model},
-    page::{STYLE, html, side_by_side},
-    run_pictures::RunPictures,
+    page::html,
+    run_pictures::{RunPictures, roc_of},
 };

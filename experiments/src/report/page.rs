@@ -2,11 +2,13 @@
 
 use std::fmt::Write as _;
 
-use super::RunPictures;
-use crate::{
+use ::report::{
+    page::{page, side_by_side},
     pictures::{Picture, PictureError, escape},
-    simulation::{Summary, leak_warning, sums_in_words},
 };
+
+use super::RunPictures;
+use crate::simulation::{Summary, leak_warning, sums_in_words};
 
 /// The page.
 ///
@@ -28,17 +30,13 @@ pub fn html(
         PROTECTION.to_owned(),
         footer(summary),
     ];
-    Ok(format!(
-        "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>Federated training: seed {}</title><style>{STYLE}</style></head><body><main>\n{}\n</main></body></html>\n",
-        summary.seed,
-        sections.join("\n")
-    ))
+    let title = format!("Federated training: seed {}", summary.seed);
+    Ok(page(&title, &sections.join("\n")))
 }
 
 fn headline(summary: &Summary) -> String {
     let insecure = if summary.updates == "plain" {
-        "<p class=\"warning\"><strong>INSECURE:</strong> updates were averaged in the clear, for comparison only.</p>"
+        "<p class=\"warning\"><strong>INSECURE:</strong> updates were averaged without encryption, for comparison only.</p>"
     } else {
         ""
     };
@@ -94,15 +92,6 @@ fn results(summary: &Summary, pictures: &RunPictures) -> Result<String, PictureE
     Ok(section + &side_by_side(&pictures.roc)?)
 }
 
-/// Pictures in rows, as many to a row as fit.
-///
-/// # Errors
-/// An image that cannot be encoded.
-pub fn side_by_side(pictures: &[Picture]) -> Result<String, PictureError> {
-    let inline: Result<String, _> = pictures.iter().map(Picture::inline).collect();
-    Ok(format!("<div class=\"side-by-side\">{}</div>", inline?))
-}
-
 fn curves(summary: &Summary, pictures: &[Picture]) -> Result<String, PictureError> {
     let mut section = format!("<h2>Learning{}</h2>", leak_warning(summary));
     section += &side_by_side(pictures)?;
@@ -145,7 +134,7 @@ fn costs(summary: &Summary) -> String {
         if let (Some(bytes), Some(ratio)) = (bytes.bytes_per_hospital_round, bytes.ratio_to_f32) {
             let _ = write!(
                 section,
-                "<tr><th>{name}, a hospital and round</th><td>{:.2} MB</td><td>{ratio:.3} of the model in f32</td></tr>",
+                "<tr><th>{name}, per hospital and round</th><td>{:.2} MB</td><td>{ratio:.3} of the model in f32</td></tr>",
                 bytes / 1e6
             );
         }
@@ -167,13 +156,13 @@ fn costs(summary: &Summary) -> String {
     if let Some(words) = sums_in_words(summary) {
         let _ = write!(
             section,
-            "<p>Sums opened by the hospitals, against sums computed beside the protocol: {words}.</p>"
+            "<p>The sums that the hospitals opened, compared with sums computed outside the protocol: {words}.</p>"
         );
     }
     if let Some(error) = summary.conditioning.max_abs_error {
         let _ = write!(
             section,
-            "<p>Encrypted products are within {error:.1e} of those in the clear.</p>"
+            "<p>The largest error of an encrypted product against plaintext is {error:.1e}.</p>"
         );
     }
     if let Some(equal) = summary.agreement.model_hashes_equal {
@@ -189,7 +178,7 @@ fn costs(summary: &Summary) -> String {
 fn data(summary: &Summary, classes: &[&str], warnings: &[String]) -> String {
     let mut section = "<h2>Data</h2>".to_owned();
     if summary.data == "phantom" {
-        section += "<p>A phantom: heads and lesions made up from a seed. What is reached on it says nothing about patients.</p>";
+        section += "<p>A phantom: heads and lesions are generated from a seed. Results on it say nothing about real patients.</p>";
     }
     let _ = write!(
         section,
@@ -232,14 +221,3 @@ sums and the common model, and successive models tell approximately what a hospi
 added. With encrypted conditioning, clinical features stay hidden from the coordinator and the other hospitals; a hospital's own \
 trainer sees filters that are as confidential as the features they were made from. In a simulation one process plays everybody, \
 so nothing is hidden from whoever runs it.</p>";
-
-/// Of every page.
-pub const STYLE: &str = "\
-body{font:16px/1.5 system-ui,sans-serif;color:#111;background:#fff;margin:0}\
-main{max-width:62rem;margin:0 auto;padding:1rem 1.5rem}\
-h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem;border-bottom:1px solid #888}\
-table{border-collapse:collapse;margin:.6rem 1.5rem .6rem 0}th,td{border:1px solid #888;padding:.2rem .6rem;text-align:right}\
-th:first-child{text-align:left}caption{text-align:left;font-weight:600;padding:.2rem 0}\
-.side-by-side{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-start}svg{max-width:100%;height:auto}\
-.warning{border-left:5px solid #111;padding-left:.7rem}.note{font-size:.85rem}code{word-break:break-all}\
-@media print{main{max-width:none}}";

@@ -1,17 +1,15 @@
 //! The pictures of a run.
 
-use model::metrics::{Level, roc_band};
+use ::report::pictures::{
+    Curve, LearningChart, Picture, PictureError, RocCurve, Scale, SliceView, Spread, confusion,
+    roc, slices, verdict,
+};
+use model::metrics::{Level, RocBand, roc_band};
 use model_data::IMAGE_SIDE;
 
-use crate::{
-    pictures::{
-        Curve, LearningChart, Picture, PictureError, Scale, SliceView, Spread, confusion, roc,
-        slices, verdict,
-    },
-    simulation::{
-        BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, HospitalRecord, RoundRecord, ShownSlice, Summary,
-        TestResult, leak_warning,
-    },
+use crate::simulation::{
+    BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, HospitalRecord, RoundRecord, ShownSlice, Summary, TestResult,
+    leak_warning,
 };
 
 /// See the module.
@@ -58,6 +56,23 @@ impl RunPictures {
         let scores = self.confusion.iter().chain(&self.roc);
         self.learning.iter().chain(scores).chain([&self.slices])
     }
+}
+
+/// Draws a curve with its band.
+///
+/// # Errors
+/// What the plotting library says.
+pub fn roc_of(name: &str, title: &str, band: &RocBand) -> Result<Picture, PictureError> {
+    let points = band.curve.iter();
+    let curve = RocCurve {
+        points: points
+            .map(|point| (point.false_positive_rate, point.true_positive_rate))
+            .collect(),
+        area: band.auroc,
+        area_interval: band.auroc_interval,
+        band: band.band.clone(),
+    };
+    roc(name, title, &curve)
 }
 
 fn learning(history: &[RoundRecord], leak: &str) -> Result<Vec<Picture>, PictureError> {
@@ -124,7 +139,7 @@ fn curves(test: &TestResult, classes: &[&str], leak: &str) -> Result<Vec<Picture
             let (draws, seed) = (BOOTSTRAP_DRAWS, BOOTSTRAP_SEED);
             if let Some(curve) = roc_band(&test.slices, class, level, draws, seed) {
                 let class = classes[class];
-                pictures.push(roc(
+                pictures.push(roc_of(
                     &format!("roc-{name}-{class}"),
                     &format!("{title}: {class} against the rest{leak}"),
                     &curve,
@@ -137,7 +152,7 @@ fn curves(test: &TestResult, classes: &[&str], leak: &str) -> Result<Vec<Picture
 
 /// Right and wrong ones as they come.
 fn some_slices(shown: &[ShownSlice], classes: &[&str]) -> Result<Picture, PictureError> {
-    let step = shown.len().div_ceil(MOST_SLICES).max(1);
+    let step = shown.len().div_ceil(MAX_SLICES).max(1);
     let some = shown.iter().step_by(step);
     let views: Vec<SliceView<'_>> = some.map(|slice| view(slice, classes)).collect();
     slices("grad-cam", "Some test slices", &views)
@@ -158,4 +173,4 @@ fn view<'a>(slice: &'a ShownSlice, classes: &[&str]) -> SliceView<'a> {
     }
 }
 
-const MOST_SLICES: usize = 12;
+const MAX_SLICES: usize = 12;

@@ -3,21 +3,22 @@
 use std::fmt;
 
 use model::metrics::Prediction;
+use protocol::{labels::Task, training_job::SplitKind};
 use serde::{Deserialize, Serialize};
 
-use crate::commands::{BalanceName, ModelName, SplitName, TaskName};
+use crate::commands::{BalanceName, ModelName};
 
 /// Which training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct CellKey {
     /// What is told apart.
-    pub task: TaskName,
+    pub task: Task,
     /// How the training set was balanced.
     pub balance: BalanceName,
     /// Which network.
     pub model: ModelName,
     /// How the patients were cut.
-    pub split: SplitName,
+    pub split: SplitKind,
     /// Of the split, the start, the order and the dropout, from 1.
     pub seed: u32,
 }
@@ -135,10 +136,10 @@ mod tests {
     #[test]
     fn names_say_everything_and_differ() {
         let key = CellKey {
-            task: TaskName::Binary,
+            task: Task::Binary,
             balance: BalanceName::Smote,
             model: ModelName::PlainConditioned,
-            split: SplitName::Patient,
+            split: SplitKind::Patient,
             seed: 3,
         };
         assert_eq!(key.stem(), "binary-smote-plain-conditioned-patient-seed-3");

@@ -4,12 +4,10 @@ use std::path::Path;
 
 use crypto::hash::labelled_hash;
 use model_data::{LoadOptions, Patient};
+use phantom::PhantomSettings;
 
 use super::configuration::Configuration;
-use crate::{
-    phantom::{self, PhantomSettings},
-    simulation::{PlanError, Progress, account, phantom_seed, read_folder},
-};
+use crate::simulation::{PlanError, Progress, account, phantom_seed, read_folder};
 
 /// Makes or reads them; what was left out or is odd is said.
 ///
@@ -65,8 +63,10 @@ const COHORT_SEED: u64 = 1;
 
 #[cfg(test)]
 mod tests {
+    use phantom::ms60_tree;
+
     use super::*;
-    use crate::{commands::ReproduceOptions, ms60_tree};
+    use crate::commands::ReproduceOptions;
 
     #[test]
     fn the_named_scans_of_a_phantom_and_of_a_folder_are_taken() {

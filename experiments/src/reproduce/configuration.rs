@@ -1,22 +1,16 @@
 //! What a reproduction is, apart from where and how fast it runs: what a run must have in common with the one it continues.
 
 use anyhow::{Context, bail};
-use model::{
-    balance::Balance,
-    device::{Device, DeviceChoice},
+use model::{balance::Balance, device::Device};
+use model_data::{Contrast, Cuts};
+use protocol::{
+    labels::{LabelScheme, Task},
+    training_job::{DeviceChoice, SplitKind},
 };
-use model_data::{Contrast, Cuts, Task};
-use participant::hospital_data::model_label_scheme;
 use serde::{Deserialize, Serialize};
 
 use super::cell::CellKey;
-use crate::{
-    commands::{
-        BalanceName, LabelsName, ModelName, ProfileName, ReproduceOptions, SplitName, TaskChoice,
-        TaskName,
-    },
-    simulation::{label_scheme, model_task},
-};
+use crate::commands::{BalanceName, ModelName, ProfileName, ReproduceOptions, TaskChoice};
 
 /// `configuration.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -33,17 +27,17 @@ pub struct Configuration {
     /// Slices of each scan of the phantom.
     pub slices: Option<usize>,
     /// What is told apart.
-    pub task: Vec<TaskName>,
+    pub task: Vec<Task>,
     /// Training sets.
     pub balance: Vec<BalanceName>,
     /// Networks.
     pub model: Vec<ModelName>,
     /// Splits.
-    pub split: Vec<SplitName>,
+    pub split: Vec<SplitKind>,
     /// Of the hybrid network's encryption.
     pub profile: ProfileName,
     /// Where EDSS is cut.
-    pub labels: LabelsName,
+    pub labels: LabelScheme,
     /// Seeds 1 to this.
     pub seeds: u32,
     /// Most epochs of a training.
@@ -70,9 +64,9 @@ impl Configuration {
             };
         }
         let tasks = options.task.map(|choice| match choice {
-            TaskChoice::Binary => vec![TaskName::Binary],
-            TaskChoice::Multiclass => vec![TaskName::Multiclass],
-            TaskChoice::Both => BOTH_TASKS.to_vec(),
+            TaskChoice::Binary => vec![Task::Binary],
+            TaskChoice::Multiclass => vec![Task::Multiclass],
+            TaskChoice::Both => Task::ALL.to_vec(),
         });
         let mut configuration = Self {
             code_version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -86,19 +80,19 @@ impl Configuration {
             slices: None,
             task: tasks
                 .or_else(|| recorded.map(|recorded| recorded.task.clone()))
-                .unwrap_or_else(|| BOTH_TASKS.to_vec()),
+                .unwrap_or_else(|| Task::ALL.to_vec()),
             balance: distinct("--balance", choose!(balance, ALL_BALANCES.to_vec()))?,
             model: distinct("--model", choose!(model, ALL_MODELS.to_vec()))?,
             split: distinct("--split", choose!(split, BOTH_SPLITS.to_vec()))?,
             profile: choose!(profile, ProfileName::Study),
-            labels: choose!(labels, LabelsName::AsWritten),
+            labels: choose!(labels, LabelScheme::AsWritten),
             seeds: choose!(seeds, 5),
             epochs: choose!(epochs, 12),
             early_stop: choose!(early_stop, 6),
             device: match (options.device, recorded) {
                 (None, Some(recorded)) => recorded.device()?,
                 (choice, _) => {
-                    let device = choice.unwrap_or(DeviceChoice::Cpu).resolve();
+                    let device = Device::find(choice.unwrap_or(DeviceChoice::Cpu));
                     device.context("--device")?
                 }
             }
@@ -125,13 +119,13 @@ impl Configuration {
             ];
             for (option, found, least, most) in sizes {
                 if !(least..=most).contains(&found) {
-                    bail!("{option} is {found}, choose a number from {least} to {most}");
+                    bail!("{option} is {found}; choose a number from {least} to {most}");
                 }
             }
             [configuration.patients, configuration.slices] = sizes.map(|size| Some(size.1));
         } else if let Some((option, _)) = given.iter().find(|(_, given)| given.is_some()) {
             bail!(
-                "{option} is for the phantom: every patient and slice of {} is taken; leave {option} out",
+                "{option} is only for the phantom; of {}, every patient and slice is used. Leave {option} out",
                 configuration.data
             );
         }
@@ -145,7 +139,7 @@ impl Configuration {
 
     /// Where EDSS is cut.
     pub fn cuts(&self) -> Cuts {
-        model_label_scheme(label_scheme(self.labels)).cuts()
+        self.labels.cuts()
     }
 
     /// Where the networks compute.
@@ -153,10 +147,10 @@ impl Configuration {
     /// # Errors
     /// A GPU that was there when the run began.
     pub fn device(&self) -> anyhow::Result<Device> {
-        let device = self.device.parse().and_then(DeviceChoice::resolve);
-        device.with_context(|| {
+        let find = || anyhow::Ok(Device::find(self.device.parse()?)?);
+        find().with_context(|| {
             format!(
-                "the run computes on {}, which is not there: go on where it is, or begin anew with another --out and --device cpu",
+                "the run uses the device {}, which this machine does not have: continue on a machine that has it, or start a new run with another --out and --device cpu",
                 self.device
             )
         })
@@ -217,15 +211,10 @@ impl Configuration {
             return Ok(());
         }
         bail!(
-            "--resume: the run in the folder is another one: {}. Leave out the options to go on as it was, or choose another --out",
+            "--resume: the run in the folder has other options: {}. Leave these options out to continue it, or choose another --out",
             differences.join("; ")
         )
     }
-}
-
-/// The library's word for a task.
-pub fn task_of(name: TaskName) -> Task {
-    model_task(name)
 }
 
 /// The library's word for a training set.
@@ -241,15 +230,14 @@ pub fn balance_of(name: BalanceName) -> Balance {
 fn distinct<T: PartialEq>(option: &str, list: Vec<T>) -> anyhow::Result<Vec<T>> {
     let repeated = (1..list.len()).any(|place| list[..place].contains(&list[place]));
     if repeated {
-        bail!("{option} names something twice; name it once");
+        bail!("{option} names a value twice; name it once");
     }
     Ok(list)
 }
 
 /// `--data` that is made, not read.
 const PHANTOM: &str = "phantom";
-const BOTH_TASKS: [TaskName; 2] = [TaskName::Binary, TaskName::Multiclass];
-const BOTH_SPLITS: [SplitName; 2] = [SplitName::Patient, SplitName::Slice];
+const BOTH_SPLITS: [SplitKind; 2] = [SplitKind::Patient, SplitKind::Slice];
 const ALL_BALANCES: [BalanceName; 4] = [
     BalanceName::Original,
     BalanceName::Undersample,
@@ -292,7 +280,7 @@ mod tests {
         assert_eq!(whole.cells().len(), 48 * 5);
         assert_eq!(
             (whole.profile, whole.labels),
-            (ProfileName::Study, LabelsName::AsWritten)
+            (ProfileName::Study, LabelScheme::AsWritten)
         );
         let mut stems: Vec<String> = whole.cells().iter().map(CellKey::stem).collect();
         assert!(whole.cells()[..48].iter().all(|cell| cell.seed == 1));
@@ -317,7 +305,7 @@ mod tests {
             "--seeds",
             "2",
         ]);
-        assert_eq!(some.task, [TaskName::Multiclass]);
+        assert_eq!(some.task, [Task::Multiclass]);
         assert_eq!(some.balance, [BalanceName::Smote, BalanceName::Original]);
         assert_eq!(some.model, [ModelName::Plain, ModelName::Hybrid]);
         assert_eq!(some.cuts(), Cuts::AS_COUNTED);

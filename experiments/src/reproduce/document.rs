@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use crate::{
+use ::report::{
+    page::side_by_side,
     pictures::{Picture, PictureError, escape},
-    report::side_by_side,
 };
 
 /// Part of a document.
@@ -15,11 +15,11 @@ pub enum Block {
     Paragraph(String),
     /// Something that must not be overlooked.
     Warning(String),
-    /// Points.
+    /// A list of points.
     List(Vec<String>),
     /// Rows of cells; the first column names the row.
     Table {
-        /// Above it.
+        /// The line above the table.
         caption: String,
         /// Names of the columns.
         header: Vec<String>,
@@ -34,7 +34,7 @@ pub enum Block {
 pub struct Document {
     /// Of the whole.
     pub title: String,
-    /// In order.
+    /// In the order in which they are read.
     pub blocks: Vec<Block>,
 }
 
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn pictures_are_files_of_the_markdown_and_elements_of_the_page() {
         let picture =
-            crate::pictures::confusion("m", "A & B", &["x", "y"], &[vec![1, 2], vec![3, 4]]);
+            ::report::pictures::confusion("m", "A & B", &["x", "y"], &[vec![1, 2], vec![3, 4]]);
         let document = Document {
             title: "Title".into(),
             blocks: vec![Block::Pictures(vec![picture.expect("drawn")])],

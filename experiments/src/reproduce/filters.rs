@@ -1,4 +1,4 @@
-//! Where the filters of a batch come from: CKKS products, or products in the clear, which are the oracle.
+//! Where the filters of a batch come from: CKKS products, or products in the clear, which are the plaintext reference.
 //!
 //! Both release what a vault releases (PROTOCOL.md 5.4, step 6): the product, rounded to a multiple of 2^-12, then
 //! clipped. What is decrypted differs from the product in the clear by about 2^-36 (`hardened`) or 2^-30 (`study`), so that both
@@ -10,8 +10,8 @@ use std::{error::Error, time::Instant};
 use crypto::ckks::{self, Ciphertext, Context, Evaluator, Profile, RelinearisationKey, SecretKey};
 use model::train::{Filter, FilterSource};
 use participant::vault::conditioning::{
-    ConditionedWeights, LARGEST_ERROR, LARGEST_FEATURE, MOST_RELEASES, PATIENTS_PER_BLOCK,
-    local_product, release, weight_gradient,
+    ConditionedWeights, MAX_ERROR, MAX_FEATURE, MAX_RELEASES, PATIENTS_PER_BLOCK, local_product,
+    release, weight_gradient,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -131,7 +131,7 @@ impl Encrypted {
         let errors = of_patients.chain(unused.iter().copied()).map(f64::abs);
         let mut largest = 0.0;
         for error in errors {
-            if error.is_nan() || error >= LARGEST_ERROR {
+            if error.is_nan() || error >= MAX_ERROR {
                 return Err("a decrypted product is not W * f".into());
             }
             largest = f64::max(largest, error);
@@ -151,13 +151,13 @@ impl FilterSource for Encrypted {
     ) -> Result<Vec<Filter>, Box<dyn Error + Send + Sync>> {
         let began = Instant::now();
         let weights = wide(weight);
-        if !weights.iter().all(|weight| weight.abs() <= LARGEST_WEIGHT) {
+        if !weights.iter().all(|weight| weight.abs() <= MAX_WEIGHT) {
             return Err(format!(
-                "W has left [-{LARGEST_WEIGHT}, {LARGEST_WEIGHT}], which the encryption has room for"
+                "W has left [-{MAX_WEIGHT}, {MAX_WEIGHT}], which the encryption has room for"
             )
             .into());
         }
-        if self.keys.releases + self.keys.blocks.len() > MOST_RELEASES {
+        if self.keys.releases + self.keys.blocks.len() > MAX_RELEASES {
             self.keys = Keys::new(&self.context, &self.features, &mut self.rng);
         }
         let tiled = weights.repeat(PATIENTS_PER_BLOCK);
@@ -227,7 +227,7 @@ fn encrypt(
 
 fn bounded(mut features: Features) -> Features {
     for value in features.as_flattened_mut() {
-        *value = value.clamp(-LARGEST_FEATURE, LARGEST_FEATURE);
+        *value = value.clamp(-MAX_FEATURE, MAX_FEATURE);
     }
     features
 }
@@ -242,7 +242,7 @@ fn gradient(features: &Features, patients: &[usize], filter_gradients: &[Filter]
 }
 
 /// What the projection of PROTOCOL.md 3.7 keeps W to.
-const LARGEST_WEIGHT: f64 = 16.0;
+const MAX_WEIGHT: f64 = 16.0;
 
 #[cfg(test)]
 mod tests {
@@ -285,7 +285,7 @@ mod tests {
         filters(&mut one);
         filters(&mut other);
         assert_eq!(one.account().max_abs_error, other.account().max_abs_error);
-        one.keys.releases = MOST_RELEASES - 1;
+        one.keys.releases = MAX_RELEASES - 1;
         let before = one.keys.secret.id();
         filters(&mut one);
         assert_eq!(one.keys.secret.id(), before);

@@ -51,7 +51,7 @@ impl Folder {
                 "--out {shown}: the folder is not empty; add --resume to continue the run in it, or choose another one"
             );
         }
-        let cannot = || format!("--out {shown}: cannot write there");
+        let cannot = || format!("--out {shown}: cannot write into this folder");
         if let Some(parent) = root.parent() {
             fs::create_dir_all(parent).with_context(cannot)?;
         }
@@ -61,7 +61,7 @@ impl Folder {
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => bail!(
-                "--out {shown}: another run is at work in this folder; wait for it, or choose another one"
+                "--out {shown}: another run is using this folder; wait until it ends, or choose another folder"
             ),
             Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
         }
@@ -69,10 +69,10 @@ impl Folder {
             Ok(recorded) => Some(recorded),
             Err(Unread::Absent) if !occupied => None,
             Err(Unread::Absent) => bail!(
-                "--resume: {shown} holds no run (there is no {CONFIGURATION}); choose another --out"
+                "--resume: there is no run in {shown} (no {CONFIGURATION}); choose another --out"
             ),
             Err(Unread::Broken(reason)) => bail!(
-                "--resume: {CONFIGURATION} in {shown} is not one of this program: {reason}; choose another --out"
+                "--resume: cannot use {CONFIGURATION} in {shown}: {reason}; choose another --out"
             ),
         };
         Ok(Self {
@@ -101,7 +101,7 @@ impl Folder {
         }
         match read::<String>(&self.root.join(DATA)) {
             Ok(before) if before != fingerprint => bail!(
-                "--resume: the patients are not those that the run in {} began with; choose another --out",
+                "--resume: the patients differ from those with which the run in {} began; choose another --out",
                 self.root.display()
             ),
             Ok(_) => {}
@@ -206,7 +206,8 @@ const UNFINISHED: &str = ".unfinished-";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::{BalanceName, ModelName, ReproduceOptions, SplitName, TaskName};
+    use crate::commands::{BalanceName, ModelName, ReproduceOptions};
+    use protocol::{labels::Task, training_job::SplitKind};
 
     fn refusal(root: &Path, resume: bool) -> String {
         let refused = Folder::open(root, resume).map(|_| ()).expect_err("refused");
@@ -220,10 +221,10 @@ mod tests {
     fn cell() -> Cell {
         Cell {
             key: CellKey {
-                task: TaskName::Binary,
+                task: Task::Binary,
                 balance: BalanceName::Original,
                 model: ModelName::Plain,
-                split: SplitName::Patient,
+                split: SplitKind::Patient,
                 seed: 2,
             },
             train_counts: vec![1, 2],
@@ -312,7 +313,7 @@ mod tests {
         drop(Folder::open(&empty, false).expect("nothing was left but the lock"));
         fs::write(empty.join("notes"), "mine").expect("written");
         assert!(refusal(&empty, false).contains("not empty"));
-        assert!(refusal(&empty, true).contains("holds no run"));
+        assert!(refusal(&empty, true).contains("there is no run in"));
         fs::write(empty.join(CONFIGURATION), "{}").expect("written");
         assert!(refusal(&empty, true).contains("not one of this program"));
     }

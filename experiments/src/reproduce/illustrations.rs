@@ -4,29 +4,31 @@
 
 use std::collections::BTreeMap;
 
+use ::report::pictures::{
+    Curve, LearningChart, Picture, PictureError, Scale, SliceView, Spread, confusion, slices,
+    verdict,
+};
 use anyhow::Context;
 use model::{
     metrics::{Confusion, Level, Metrics, Prediction, roc_band},
     train::{Dataset, Trainer},
 };
 use model_data::{IMAGE_SIDE, Patient, Sample};
+use protocol::{labels::Task, training_job::SplitKind};
 
 use super::{
     cell::{Cell, CellEpoch, CellKey},
-    configuration::{Configuration, task_of},
+    configuration::Configuration,
     document::Block,
+    findings::leak_mark,
     folder::Folder,
     models::{is_kept, read_model},
-    parts::Parts,
+    split_cohort::SplitCohort,
     training::{Source, architecture},
-    words::leak_mark,
 };
 use crate::{
-    commands::{BalanceName, ModelName, SplitName, TaskName},
-    pictures::{
-        Curve, LearningChart, Picture, PictureError, Scale, SliceView, Spread, confusion, roc,
-        slices, verdict,
-    },
+    commands::{BalanceName, ModelName},
+    report::roc_of,
     simulation::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED},
 };
 
@@ -60,7 +62,7 @@ pub fn illustrations(
             blocks.push(Block::Pictures(group.roc()?));
             if let Some(kept) = group.kept(configuration) {
                 let looks = where_it_looks(patients, configuration, kept, folder)
-                    .with_context(|| format!("{}: pictures of where the model looks", kept.key))?;
+                    .with_context(|| format!("{}: cannot make the Grad-CAM pictures", kept.key))?;
                 blocks.push(Block::Pictures(vec![looks]));
             }
         }
@@ -79,8 +81,8 @@ struct Group<'a> {
 
 impl<'a> Group<'a> {
     fn new(
-        task: TaskName,
-        split: SplitName,
+        task: Task,
+        split: SplitKind,
         model: ModelName,
         configuration: &Configuration,
         cells: &'a [Cell],
@@ -101,7 +103,7 @@ impl<'a> Group<'a> {
         Self {
             stem: format!("{task}-{split}"),
             leak: leak_mark(split),
-            classes: task_of(task).class_names(),
+            classes: task.class_names(),
             by_balance: configuration
                 .balance
                 .iter()
@@ -180,7 +182,7 @@ impl<'a> Group<'a> {
                 BOOTSTRAP_SEED,
             )?;
             let name = self.classes[class];
-            Some(roc(
+            Some(roc_of(
                 &format!("{}-roc-{name}", self.stem),
                 &format!("{balance}: {name} against the rest{}", self.leak),
                 &band,
@@ -230,8 +232,8 @@ fn where_it_looks(
 ) -> anyhow::Result<Picture> {
     let (key, architecture) = (&cell.key, architecture(&cell.key));
     let model = read_model(folder, key)?;
-    let parts = Parts::new(patients, key, configuration.cuts())?;
-    let task = task_of(key.task);
+    let parts = SplitCohort::new(patients, key, configuration.cuts())?;
+    let task = key.task;
     let chosen = some_of_each_kind(cell);
     let samples: Vec<Sample> = chosen
         .iter()
@@ -296,17 +298,17 @@ fn some_of_each_kind(cell: &Cell) -> Vec<usize> {
         let kind = (prediction.label, prediction.class());
         kinds.entry(kind).or_default().push(place);
     }
-    let turns = MOST_SLICES.div_ceil(kinds.len().max(1));
+    let turns = MAX_SLICES.div_ceil(kinds.len().max(1));
     let spread = |kind: &Vec<usize>, turn: usize| {
         let shown = turns.min(kind.len());
         (turn < shown).then(|| kind[turn * kind.len() / shown])
     };
     let in_turn =
         (0..turns).flat_map(|turn| kinds.values().filter_map(move |kind| spread(kind, turn)));
-    in_turn.take(MOST_SLICES).collect()
+    in_turn.take(MAX_SLICES).collect()
 }
 
-const MOST_SLICES: usize = 12;
+const MAX_SLICES: usize = 12;
 const WHERE_IT_LOOKS: &str = "Beside each slice, where in it the evidence for the predicted class lies (Grad-CAM). Every map has a \
      scale of its own: heat cannot be compared between slices. The front of the head is up, the patient's right side is on the left. \
      Right and wrong slices are shown in turn, so their numbers say nothing of the accuracy.";
@@ -319,10 +321,10 @@ mod tests {
     fn cell(seed: u32, losses: &[f64]) -> Cell {
         Cell {
             key: CellKey {
-                task: TaskName::Binary,
+                task: Task::Binary,
                 balance: BalanceName::Original,
                 model: ModelName::Plain,
-                split: SplitName::Patient,
+                split: SplitKind::Patient,
                 seed,
             },
             train_counts: vec![4, 4],
@@ -389,7 +391,7 @@ mod tests {
         };
         let configuration = Configuration::new(&options, None).expect("fine");
         let cells = [cell(1, &[1.0, 0.5]), cell(2, &[1.0])];
-        let (task, split) = (TaskName::Binary, SplitName::Patient);
+        let (task, split) = (Task::Binary, SplitKind::Patient);
         let group = Group::new(task, split, ModelName::Plain, &configuration, &cells);
         assert_eq!(group.by_balance[0].1.len(), 2);
         assert_eq!(
@@ -417,7 +419,7 @@ mod tests {
         // There is nothing of another split to draw a curve from.
         let other = Group::new(
             task,
-            SplitName::Slice,
+            SplitKind::Slice,
             ModelName::Plain,
             &configuration,
             &cells,

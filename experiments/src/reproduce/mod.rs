@@ -9,30 +9,31 @@
 //! Tables and pictures are made from the files of the cells and of the kept models alone, so a run that was interrupted and continued ends with the same bytes as one
 //! that was not.
 
-mod board;
 mod cell;
 mod cohort;
 mod configuration;
 mod document;
 mod filters;
+mod findings;
 mod folder;
 mod illustrations;
 mod models;
-mod parts;
 mod report;
 mod results;
 mod seeds;
 mod side_by_side;
+mod split_cohort;
 mod study;
 mod tables;
 mod training;
-mod words;
-mod work;
+mod training_jobs;
+mod training_progress;
 
 use std::path::PathBuf;
 
 use anyhow::Context;
 use model_data::Patient;
+use protocol::labels::Task;
 
 pub use self::{
     cell::{Cell, CellConditioning, CellEpoch, CellKey, TestSlice},
@@ -42,14 +43,11 @@ use self::{
     configuration::balance_of,
     folder::Folder,
     models::{is_kept, read_model},
-    parts::Parts,
     results::Results,
+    split_cohort::SplitCohort,
     tables::Tables,
 };
-use crate::{
-    commands::{ReproduceOptions, TaskName},
-    simulation::{Progress, model_task},
-};
+use crate::{commands::ReproduceOptions, simulation::Progress};
 
 /// Runs a reproduction, or what is left of one: the files into its folder, a few lines to stdout.
 ///
@@ -76,7 +74,7 @@ pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
     let cohort = check(&patients, &configuration, &progress)?;
     folder.begin(&configuration, &cohort::fingerprint(&patients))?;
 
-    let todo: work::Todo = cells
+    let todo: training_jobs::Todo = cells
         .iter()
         .filter(|key| !is_done(&folder, &configuration, key, &progress))
         .map(|key| (*key, expected_samples(&cohort, key)))
@@ -91,7 +89,7 @@ pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
         cells.len() - todo.len(),
         jobs.min(todo.len().max(1))
     ));
-    work::work(
+    training_jobs::train_all(
         &todo,
         cells.len() - todo.len(),
         jobs,
@@ -110,7 +108,7 @@ pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
         })
         .collect::<anyhow::Result<_>>()?;
     let results = Results::new(&configuration, &finished, patients.len());
-    let notice = words::notice(&configuration);
+    let notice = findings::notice(&configuration);
     folder.write_json(
         "tables.json",
         &Tables::new(&configuration, &results, &notice),
@@ -154,7 +152,7 @@ fn is_done(
 }
 
 /// Slices of each class over the cohort, by task.
-type CohortCounts = Vec<(TaskName, Vec<u64>)>;
+type CohortCounts = Vec<(Task, Vec<u64>)>;
 
 /// Cuts the patients for every task, split and repetition before anything is trained, so that what cannot be is known at once.
 fn check(
@@ -170,8 +168,8 @@ fn check(
         if !first {
             continue;
         }
-        let parts = Parts::new(patients, &key, configuration.cuts())?;
-        for remark in parts.remarks(model_task(key.task)) {
+        let parts = SplitCohort::new(patients, &key, configuration.cuts())?;
+        for remark in parts.remarks(key.task) {
             progress.line(format!(
                 "{}, split by {}, seed {}: {remark}; scores are of the classes that occur",
                 key.task, key.split, key.seed

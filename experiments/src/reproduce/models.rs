@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use model::weights::{WeightsError, read_safetensors, write_safetensors};
+use model_data::weights::{WeightsError, read_safetensors, write_safetensors};
 
 use super::{cell::CellKey, configuration::Configuration, folder::Folder, training::architecture};
 

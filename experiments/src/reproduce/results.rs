@@ -5,14 +5,15 @@ use std::collections::BTreeMap;
 use model::metrics::{
     CrossedBootstrap, Interval, Level, Metrics, Prediction, Scores, per_patient, score_intervals,
 };
+use protocol::training_job::SplitKind;
 
 use super::{
     cell::{Cell, CellKey},
-    configuration::{Configuration, task_of},
+    configuration::Configuration,
     seeds::BOOTSTRAP_SEED,
     study::{self, StudyFigures},
 };
-use crate::commands::{ModelName, SplitName};
+use crate::commands::ModelName;
 
 /// A number of each kind with its 95% interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -49,9 +50,9 @@ pub struct Difference {
     pub estimate: Estimate,
 }
 
-/// How the hybrid network compares with its oracle, over every pair of cells with the same seed.
+/// How the hybrid network compares with its plaintext reference, over every pair of cells with the same seed.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct OracleComparison {
+pub struct ReferenceComparison {
     /// Pairs.
     pub pairs: usize,
     /// Of which every probability of every test slice is the same.
@@ -79,7 +80,7 @@ pub struct Results {
     /// Hybrid minus plain, over the training sets: what the clinical features are worth. Empty unless both were run.
     pub conditioning: Vec<Difference>,
     /// None unless both were run.
-    pub oracle: Option<OracleComparison>,
+    pub reference: Option<ReferenceComparison>,
 }
 
 impl Results {
@@ -105,9 +106,9 @@ impl Results {
         Self {
             leaks: differences(
                 &rows,
-                |key| key.split == SplitName::Slice,
+                |key| key.split == SplitKind::Slice,
                 |key| CellKey {
-                    split: SplitName::Patient,
+                    split: SplitKind::Patient,
                     ..key
                 },
                 |key| format!("{}, {}", key.task, key.model),
@@ -121,7 +122,7 @@ impl Results {
                 },
                 |key| format!("{}, split by {}", key.task, key.split),
             ),
-            oracle: OracleComparison::new(cells, &rows),
+            reference: ReferenceComparison::new(cells, &rows),
             rows,
         }
     }
@@ -129,7 +130,7 @@ impl Results {
 
 impl Row {
     fn new(key: CellKey, cells: &[&Cell], bootstrap: &CrossedBootstrap) -> Self {
-        let classes = task_of(key.task).classes();
+        let classes = key.task.classes();
         let runs: Vec<Vec<Prediction>> = cells.iter().map(|cell| cell.predictions()).collect();
         let estimate = |level| {
             let point = |slices: &Vec<Prediction>| match level {
@@ -210,7 +211,7 @@ fn differences(
     names.into_iter().map(difference).collect()
 }
 
-impl OracleComparison {
+impl ReferenceComparison {
     fn new(cells: &[Cell], rows: &[Row]) -> Option<Self> {
         let mut comparison = Self::default();
         let partner = |key: CellKey| CellKey {
@@ -227,10 +228,10 @@ impl OracleComparison {
                 comparison.max_abs_error = comparison.max_abs_error.max(account.max_abs_error);
             }
             let wanted = partner(hybrid.key);
-            let Some(oracle) = cells.iter().find(|cell| cell.key == wanted) else {
+            let Some(reference) = cells.iter().find(|cell| cell.key == wanted) else {
                 continue;
             };
-            let (ours, theirs) = (hybrid.predictions(), oracle.predictions());
+            let (ours, theirs) = (hybrid.predictions(), reference.predictions());
             let classes = |predictions: &[Prediction]| -> Vec<usize> {
                 predictions.iter().map(Prediction::class).collect()
             };
@@ -247,9 +248,9 @@ impl OracleComparison {
         }
         for hybrid in rows.iter().filter(|row| row.key.model == ModelName::Hybrid) {
             let wanted = partner(hybrid.key);
-            let oracle = rows.iter().find(|row| row.key == wanted);
+            let reference = rows.iter().find(|row| row.key == wanted);
             let accuracy = |row: &Row| row.slice.scores.accuracy;
-            if let Some((ours, theirs)) = accuracy(hybrid).zip(oracle.and_then(accuracy)) {
+            if let Some((ours, theirs)) = accuracy(hybrid).zip(reference.and_then(accuracy)) {
                 comparison.largest_mean_accuracy_difference = (ours - theirs)
                     .abs()
                     .max(comparison.largest_mean_accuracy_difference);
@@ -264,9 +265,11 @@ const DRAWS: usize = 1000;
 
 #[cfg(test)]
 pub(super) mod tests {
+    use protocol::labels::Task;
+
     use super::*;
     use crate::{
-        commands::{BalanceName, ReproduceOptions, TaskName},
+        commands::{BalanceName, ReproduceOptions},
         reproduce::cell::{CellConditioning, TestSlice},
     };
 
@@ -319,9 +322,9 @@ pub(super) mod tests {
         let keys = configuration.cells().into_iter();
         keys.map(|key| {
             let errors = match (key.split, key.model) {
-                (SplitName::Slice, _) => 0,
-                (SplitName::Patient, ModelName::Plain) => 2,
-                (SplitName::Patient, _) => 1,
+                (SplitKind::Slice, _) => 0,
+                (SplitKind::Patient, ModelName::Plain) => 2,
+                (SplitKind::Patient, _) => 1,
             };
             cell(key, move |patient| patient < errors)
         })
@@ -384,38 +387,41 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn the_oracle_is_compared_pair_by_pair() {
+    fn the_plaintext_reference_is_compared_pair_by_pair() {
         let configuration = configuration();
         let mut cells = cells(&configuration);
-        let oracle = Results::new(&configuration, &cells, 20)
-            .oracle
+        let reference = Results::new(&configuration, &cells, 20)
+            .reference
             .expect("both ran");
         assert_eq!(
-            (oracle.pairs, oracle.identical, oracle.same_classes),
+            (reference.pairs, reference.identical, reference.same_classes),
             (8, 8, 8)
         );
-        assert_eq!((oracle.values, oracle.values_that_differ), (8 * 90, 8));
-        assert_eq!(oracle.max_abs_error, 2e-9);
+        assert_eq!(
+            (reference.values, reference.values_that_differ),
+            (8 * 90, 8)
+        );
+        assert_eq!(reference.max_abs_error, 2e-9);
         let hybrid = cells
             .iter_mut()
             .find(|cell| cell.key.model == ModelName::Hybrid);
         let slice = &mut hybrid.expect("one").test[19];
         slice.probabilities = vec![0.26, 0.74];
-        let oracle = Results::new(&configuration, &cells, 20)
-            .oracle
+        let reference = Results::new(&configuration, &cells, 20)
+            .reference
             .expect("both ran");
-        assert_eq!((oracle.identical, oracle.same_classes), (7, 8));
+        assert_eq!((reference.identical, reference.same_classes), (7, 8));
         let hybrid = cells
             .iter_mut()
             .find(|cell| cell.key.model == ModelName::Hybrid);
         hybrid.expect("one").test[19].probabilities = vec![0.9, 0.1];
-        let oracle = Results::new(&configuration, &cells, 20)
-            .oracle
+        let reference = Results::new(&configuration, &cells, 20)
+            .reference
             .expect("both ran");
-        assert_eq!((oracle.identical, oracle.same_classes), (7, 7));
-        assert!((oracle.largest_accuracy_difference - 0.05).abs() < 1e-12);
+        assert_eq!((reference.identical, reference.same_classes), (7, 7));
+        assert!((reference.largest_accuracy_difference - 0.05).abs() < 1e-12);
         // Of two repetitions.
-        assert!((oracle.largest_mean_accuracy_difference - 0.025).abs() < 1e-12);
+        assert!((reference.largest_mean_accuracy_difference - 0.025).abs() < 1e-12);
     }
 
     #[test]
@@ -424,7 +430,7 @@ pub(super) mod tests {
             task: Some(crate::commands::TaskChoice::Binary),
             balance: Some(vec![BalanceName::Original]),
             model: Some(vec![ModelName::Plain]),
-            split: Some(vec![SplitName::Patient]),
+            split: Some(vec![SplitKind::Patient]),
             seeds: Some(1),
             ..ReproduceOptions::default()
         };
@@ -433,12 +439,12 @@ pub(super) mod tests {
         only.test.retain(|slice| slice.label == 1);
         let results = Results::new(&configuration, &[only], 20);
         assert!(results.leaks.is_empty() && results.conditioning.is_empty());
-        assert_eq!(results.oracle, None);
+        assert_eq!(results.reference, None);
         let row = &results.rows[0];
         assert_eq!(
             (row.slice.scores.auroc, row.slice.intervals[5]),
             (None, None)
         );
-        assert_eq!(row.key.task, TaskName::Binary);
+        assert_eq!(row.key.task, Task::Binary);
     }
 }

@@ -1,23 +1,24 @@
 //! The study's tables beside ours: the document behind tables.md and report.html.
 
+use protocol::{labels::Task, training_job::SplitKind};
+
 use super::{
-    configuration::{Configuration, balance_of, task_of},
+    configuration::{Configuration, balance_of},
     document::{Block, Document},
+    findings::{
+        ACCURACY, AUROC, F1, LEAK, PRECISION, RECALL, conditions, differences, leak_mark, notice,
+        of_conditioning, of_leak, of_reference, with_interval,
+    },
     results::{Estimate, Results, Row},
     study::{self, StudyFigures},
     tables::INTERVALS,
-    words::{
-        ACCURACY, AUROC, F1, LEAK, PRECISION, RECALL, conditions, differences, leak_mark, notice,
-        of_conditioning, of_leak, of_oracle, with_interval,
-    },
 };
-use crate::commands::{SplitName, TaskName};
 
 /// The document.
 pub fn document(
     configuration: &Configuration,
     results: &Results,
-    cohort: &[(TaskName, Vec<u64>)],
+    cohort: &[(Task, Vec<u64>)],
 ) -> Document {
     let mut blocks = vec![
         Block::Warning(notice(configuration)),
@@ -26,7 +27,7 @@ pub fn document(
             "Ours are means over the repetitions, by slice unless it says by patient, each with its interval ({INTERVALS})."
         )),
     ];
-    if configuration.split.contains(&SplitName::Slice) {
+    if configuration.split.contains(&SplitKind::Slice) {
         blocks.push(Block::Warning(format!(
             "Numbers marked {LEAK} are of a split by slice: slices of one patient are on both sides of the cut, so they are better \
              than they would be for new patients."
@@ -51,9 +52,9 @@ pub fn document(
         let worth = results.conditioning.iter().map(of_conditioning);
         blocks.push(Block::List(worth.collect()));
     }
-    if let Some(oracle) = &results.oracle {
-        blocks.push(Block::Heading("Encrypted and in the clear".into()));
-        blocks.push(Block::Paragraph(of_oracle(oracle)));
+    if let Some(reference) = &results.reference {
+        blocks.push(Block::Heading("Encrypted and plaintext".into()));
+        blocks.push(Block::Paragraph(of_reference(reference)));
     }
     blocks.push(Block::Heading("Where the study contradicts itself".into()));
     blocks.push(Block::List(
@@ -69,7 +70,7 @@ pub fn document(
 fn first_table(
     configuration: &Configuration,
     results: &Results,
-    cohort: &[(TaskName, Vec<u64>)],
+    cohort: &[(Task, Vec<u64>)],
 ) -> Vec<Block> {
     let mut rows = Vec::new();
     for (task, counts) in cohort {
@@ -108,7 +109,7 @@ fn first_table(
     for split in &configuration.split {
         header.push(format!("ours, trained on (split by {split})"));
     }
-    let names = |task: &TaskName| format!("{task}: {}", task_of(*task).class_names().join(", "));
+    let names = |task: &Task| format!("{task}: {}", task.class_names().join(", "));
     let classes: Vec<String> = configuration.task.iter().map(names).collect();
     vec![
         Block::Heading("Table 1: slices of each class".into()),
@@ -125,10 +126,10 @@ fn first_table(
 }
 
 /// Table 3 or 4: a table a split.
-fn score_tables(configuration: &Configuration, results: &Results, task: TaskName) -> Vec<Block> {
+fn score_tables(configuration: &Configuration, results: &Results, task: Task) -> Vec<Block> {
     let number = match task {
-        TaskName::Binary => "Table 3",
-        TaskName::Multiclass => "Table 4",
+        Task::Binary => "Table 3",
+        Task::Multiclass => "Table 4",
     };
     let mut blocks = vec![Block::Heading(format!("{number}: {task}"))];
     for &split in &configuration.split {
@@ -139,7 +140,7 @@ fn score_tables(configuration: &Configuration, results: &Results, task: TaskName
             .filter(of_table)
             .map(score_row)
             .collect();
-        let leak = if split == SplitName::Slice {
+        let leak = if split == SplitKind::Slice {
             format!(" {LEAK}, as the study's split does")
         } else {
             "; the study's figures are of a split by slice".to_owned()

@@ -1,8 +1,9 @@
 //! What the study printed (Cirillo et al., ITADATA 2025): its Tables 1, 3 and 4.
 
+use protocol::labels::Task;
 use serde::Serialize;
 
-use crate::commands::{BalanceName, ModelName, TaskName};
+use crate::commands::{BalanceName, ModelName};
 
 /// Four figures of Table 3 or 4, to two places.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -18,9 +19,9 @@ pub struct StudyFigures {
 }
 
 /// What Table 3 or 4 has for a cell; the study has no network that is conditioned in the clear.
-pub fn figures(task: TaskName, balance: BalanceName, model: ModelName) -> Option<StudyFigures> {
+pub fn figures(task: Task, balance: BalanceName, model: ModelName) -> Option<StudyFigures> {
     use BalanceName::{Original, Oversample, Smote, Undersample};
-    use TaskName::{Binary, Multiclass};
+    use Task::{Binary, Multiclass};
     let [hybrid, plain] = match (task, balance) {
         (Binary, Original) => [[0.90, 0.32, 0.33, 0.31], [0.99, 0.33, 0.33, 0.33]],
         (Binary, Undersample) => [[0.69, 0.73, 0.59, 0.65], [0.68, 0.70, 0.68, 0.67]],
@@ -45,15 +46,15 @@ pub fn figures(task: TaskName, balance: BalanceName, model: ModelName) -> Option
 }
 
 /// Table 1: slices of each class.
-pub fn counts(task: TaskName, balance: BalanceName) -> &'static [u64] {
+pub fn counts(task: Task, balance: BalanceName) -> &'static [u64] {
     use BalanceName::{Original, Oversample, Smote, Undersample};
     match (task, balance) {
-        (TaskName::Binary, Original) => &[3765, 424],
-        (TaskName::Binary, Undersample) => &[424, 424],
-        (TaskName::Binary, Oversample | Smote) => &[3765, 3765],
-        (TaskName::Multiclass, Original) => &[2071, 1233, 885],
-        (TaskName::Multiclass, Undersample) => &[885, 885, 885],
-        (TaskName::Multiclass, Oversample | Smote) => &[2071, 2071, 2071],
+        (Task::Binary, Original) => &[3765, 424],
+        (Task::Binary, Undersample) => &[424, 424],
+        (Task::Binary, Oversample | Smote) => &[3765, 3765],
+        (Task::Multiclass, Original) => &[2071, 1233, 885],
+        (Task::Multiclass, Undersample) => &[885, 885, 885],
+        (Task::Multiclass, Oversample | Smote) => &[2071, 2071, 2071],
     }
 }
 
@@ -75,7 +76,7 @@ mod tests {
 
     #[test]
     fn counts_follow_from_the_original_ones() {
-        for task in [TaskName::Binary, TaskName::Multiclass] {
+        for task in [Task::Binary, Task::Multiclass] {
             let original = counts(task, BalanceName::Original);
             assert_eq!(original.iter().sum::<u64>(), 4189);
             let smallest = original.iter().min();
@@ -92,8 +93,8 @@ mod tests {
     }
 
     #[test]
-    fn the_oracle_is_not_in_the_study() {
-        let of = |model| figures(TaskName::Binary, BalanceName::Smote, model);
+    fn the_plaintext_reference_is_not_in_the_study() {
+        let of = |model| figures(Task::Binary, BalanceName::Smote, model);
         assert_eq!(of(ModelName::PlainConditioned), None);
         assert_eq!(
             of(ModelName::Hybrid).map(|figures| figures.recall),

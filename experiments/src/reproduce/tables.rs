@@ -2,15 +2,19 @@
 
 use model::metrics::Interval;
 use model_data::Contrast;
+use protocol::{
+    labels::{LabelScheme, Task},
+    training_job::SplitKind,
+};
 use serde::Serialize;
 use serde_json::Number;
 
 use super::{
     configuration::Configuration,
-    results::{Difference, Estimate, OracleComparison, Results, Row},
+    results::{Difference, Estimate, ReferenceComparison, Results, Row},
     study::StudyFigures,
 };
-use crate::commands::{BalanceName, LabelsName, ModelName, ProfileName, SplitName, TaskName};
+use crate::commands::{BalanceName, ModelName, ProfileName};
 
 /// The file.
 #[derive(Serialize)]
@@ -21,7 +25,7 @@ pub struct Tables<'a> {
     contrasts: &'a [Contrast],
     /// What the numbers may be compared with.
     notice: &'a str,
-    labels: LabelsName,
+    labels: LabelScheme,
     profile: ProfileName,
     epochs: u32,
     device: &'a str,
@@ -31,20 +35,22 @@ pub struct Tables<'a> {
     leak: Vec<TableDifference>,
     /// Hybrid minus plain.
     conditioning: Vec<TableDifference>,
-    oracle: Option<TableOracle>,
+    /// Hybrid beside its plaintext reference; the key of the file is older than the word.
+    #[serde(rename = "oracle")]
+    reference: Option<TableReference>,
     code_version: &'a str,
 }
 
 /// One row. Numbers are by slice, as the study's are; those of `patient` are of the mean over a patient's slices.
 #[derive(Serialize)]
 struct TableRow {
-    task: TaskName,
+    task: Task,
     balance: BalanceName,
     model: ModelName,
-    split: SplitName,
+    split: SplitKind,
     /// Whether slices of one patient are on both sides, so that every number of the row is too good.
     leaks: bool,
-    labels: LabelsName,
+    labels: LabelScheme,
     seeds: u32,
     train_counts: Vec<Number>,
     #[serde(flatten)]
@@ -84,7 +90,7 @@ struct TableDifference {
 }
 
 #[derive(Serialize)]
-struct TableOracle {
+struct TableReference {
     pairs: usize,
     identical: usize,
     same_classes: usize,
@@ -116,7 +122,7 @@ impl<'a> Tables<'a> {
             intervals: INTERVALS,
             leak: differences(&results.leaks),
             conditioning: differences(&results.conditioning),
-            oracle: results.oracle.map(table_oracle),
+            reference: results.reference.map(table_reference),
             code_version: &configuration.code_version,
         }
     }
@@ -131,7 +137,7 @@ fn table_row(configuration: &Configuration, row: &Row) -> TableRow {
         balance: row.key.balance,
         model: row.key.model,
         split: row.key.split,
-        leaks: row.key.split == SplitName::Slice,
+        leaks: row.key.split == SplitKind::Slice,
         labels: configuration.labels,
         seeds: configuration.seeds,
         train_counts: row.train_counts.iter().copied().map(count).collect(),
@@ -181,16 +187,16 @@ fn difference(difference: &Difference) -> TableDifference {
     }
 }
 
-fn table_oracle(oracle: OracleComparison) -> TableOracle {
-    TableOracle {
-        pairs: oracle.pairs,
-        identical: oracle.identical,
-        same_classes: oracle.same_classes,
-        largest_accuracy_difference: oracle.largest_accuracy_difference,
-        largest_mean_accuracy_difference: oracle.largest_mean_accuracy_difference,
-        values: oracle.values,
-        values_that_differ: oracle.values_that_differ,
-        max_abs_error: oracle.max_abs_error,
+fn table_reference(reference: ReferenceComparison) -> TableReference {
+    TableReference {
+        pairs: reference.pairs,
+        identical: reference.identical,
+        same_classes: reference.same_classes,
+        largest_accuracy_difference: reference.largest_accuracy_difference,
+        largest_mean_accuracy_difference: reference.largest_mean_accuracy_difference,
+        values: reference.values,
+        values_that_differ: reference.values_that_differ,
+        max_abs_error: reference.max_abs_error,
     }
 }
 

@@ -6,20 +6,17 @@ use anyhow::Context;
 use model::{
     balance::balanced,
     network::{Architecture, Conditioning},
-    train::{
-        Dataset, EpochRecord, FilterSource, FitSettings, Plateau, Trainer, TrainingSettings,
-        class_weights,
-    },
+    train::{Dataset, EpochRecord, FilterSource, FitSettings, Plateau, Trainer, TrainingSettings},
 };
 use model_data::{Patient, Sample};
-use protocol::network::ModelLayout;
+use protocol::{labels::class_weights, network::ModelLayout};
 
 use super::{
     cell::{Cell, CellConditioning, CellEpoch, CellKey, TestSlice},
-    configuration::{Configuration, balance_of, task_of},
+    configuration::{Configuration, balance_of},
     filters::{Encrypted, InTheClear},
-    parts::Parts,
     seeds::{balance_seed, encryption_seed, initial_seed, training_seed},
+    split_cohort::SplitCohort,
 };
 use crate::commands::{ModelName, ProfileName};
 
@@ -43,7 +40,7 @@ pub enum Source {
 
 impl Source {
     /// The source of a network's filters.
-    pub fn new(key: &CellKey, profile: ProfileName, parts: &Parts) -> Self {
+    pub fn new(key: &CellKey, profile: ProfileName, parts: &SplitCohort) -> Self {
         let features = || parts.features.clone();
         match key.model {
             ModelName::Hybrid => Self::Encrypted(Box::new(Encrypted::new(
@@ -85,8 +82,8 @@ pub fn train(
     progress: &mut dyn FnMut(usize, usize),
 ) -> anyhow::Result<Trained> {
     let began = Instant::now();
-    let parts = Parts::new(patients, key, configuration.cuts())?;
-    let task = task_of(key.task);
+    let parts = SplitCohort::new(patients, key, configuration.cuts())?;
+    let task = key.task;
     let dataset = |samples: &[Sample]| {
         Dataset::new(patients, samples, |patient| {
             task.class_of(patient.edss, configuration.cuts())
@@ -149,7 +146,7 @@ pub fn train(
 /// Every network holds W; where it is conditioned, filters are made from it.
 pub fn architecture(key: &CellKey) -> Architecture {
     Architecture {
-        classes: task_of(key.task).classes(),
+        classes: key.task.classes(),
         conditioning: Conditioning::Free,
     }
 }
@@ -186,12 +183,11 @@ fn epoch(epoch: &EpochRecord) -> CellEpoch {
 #[cfg(test)]
 mod tests {
     use model::device::Device;
+    use phantom::PhantomSettings;
+    use protocol::{labels::Task, training_job::SplitKind};
 
     use super::*;
-    use crate::{
-        commands::{BalanceName, ReproduceOptions, SplitName, TaskName},
-        phantom::{self, PhantomSettings},
-    };
+    use crate::commands::{BalanceName, ReproduceOptions};
 
     fn cohort() -> Vec<Patient> {
         let settings = PhantomSettings {
@@ -214,15 +210,15 @@ mod tests {
 
     fn key(model: ModelName) -> CellKey {
         CellKey {
-            task: TaskName::Binary,
+            task: Task::Binary,
             balance: BalanceName::Original,
             model,
-            split: SplitName::Slice,
+            split: SplitKind::Slice,
             seed: 1,
         }
     }
 
-    /// The oracle: with the same weights the logits of a forward pass differ by at most 1e-6.
+    /// The plaintext reference: with the same weights the logits of a forward pass differ by at most 1e-6.
     #[test]
     fn the_same_weights_give_the_same_logits_encrypted_and_in_the_clear() {
         let patients = cohort();
@@ -230,11 +226,12 @@ mod tests {
             let configuration = configuration(profile);
             let probabilities = |model| {
                 let key = key(model);
-                let parts = Parts::new(&patients, &key, configuration.cuts()).expect("splits");
+                let parts =
+                    SplitCohort::new(&patients, &key, configuration.cuts()).expect("splits");
                 let everything: Vec<Sample> =
                     [parts.split.train.clone(), parts.split.test.clone()].concat();
                 let data = Dataset::new(&patients, &everything, |patient| {
-                    task_of(key.task).class_of(patient.edss, configuration.cuts())
+                    key.task.class_of(patient.edss, configuration.cuts())
                 });
                 let data = data.expect("samples exist");
                 let mut source = Source::new(&key, profile, &parts);
@@ -251,7 +248,8 @@ mod tests {
     }
 
     #[test]
-    fn a_hardened_training_predicts_what_the_oracle_does_and_the_plain_network_otherwise() {
+    fn a_hardened_training_predicts_what_the_plaintext_reference_does_and_the_plain_network_otherwise()
+     {
         let patients = cohort();
         let configuration = configuration(ProfileName::Hardened);
         let cell = |model| {
@@ -259,21 +257,21 @@ mod tests {
                 .expect("trains")
                 .cell
         };
-        let [hybrid, oracle, plain] = [
+        let [hybrid, reference, plain] = [
             ModelName::Hybrid,
             ModelName::PlainConditioned,
             ModelName::Plain,
         ]
         .map(cell);
-        assert!(hybrid.test == oracle.test, "the same predictions");
-        assert_eq!(hybrid.epochs, oracle.epochs);
+        assert!(hybrid.test == reference.test, "the same predictions");
+        assert_eq!(hybrid.epochs, reference.epochs);
         assert!(hybrid.test != plain.test);
         let account = hybrid.conditioning.expect("conditioned");
         assert_eq!(account.values_that_differ, 0);
         // A product before each batch, one for each validation, one for the test.
         assert_eq!(account.products, 3 * (34_u64.div_ceil(32) + 1) + 1);
         assert!(account.max_abs_error > 0.0 && account.max_abs_error < 1e-9);
-        assert_eq!(oracle.conditioning.expect("conditioned").products, 0);
+        assert_eq!(reference.conditioning.expect("conditioned").products, 0);
         assert_eq!(plain.conditioning, None);
     }
 
@@ -286,7 +284,7 @@ mod tests {
         let key = key(ModelName::Plain);
         let Trained { cell, model } =
             train(&patients, &configuration, &key, &mut progress).expect("trains");
-        let parts = Parts::new(&patients, &key, configuration.cuts()).expect("splits");
+        let parts = SplitCohort::new(&patients, &key, configuration.cuts()).expect("splits");
         assert_eq!(cell.train_counts, parts.counts(&parts.split.train));
         assert_eq!(cell.train_counts.iter().sum::<u64>(), 34);
         let tested: Vec<Sample> = cell

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, path::Path, sync::OnceLock};
 
 use anyhow::{Context, bail};
-use model_data::{Cohort, LoadOptions, Patient, SplitKind, load_cohort};
+use model_data::{Cohort, LoadOptions, Patient, ScanSource, SplitKind, load_cohort};
+use phantom::PhantomSettings;
 
 use super::{
     partition::Dealing,
@@ -11,12 +12,11 @@ use super::{
     progress::Progress,
     seeds::phantom_seed,
 };
-use crate::phantom::{self, PhantomSettings};
 
 /// Every hospital's patients, the first hospital's first.
 pub struct Cohorts {
     /// Patients by hospital.
-    pub by_hospital: Vec<Vec<Patient>>,
+    pub by_hospital: Vec<Vec<DealtPatient>>,
     /// How many each hospital has of each class: `[hospital][class]`.
     pub counts: Vec<Vec<usize>>,
     /// What was left out or is odd about the data, for people.
@@ -25,12 +25,20 @@ pub struct Cohorts {
     pub rows_without_images: usize,
 }
 
+/// A patient, and where its scans are if they are files.
+pub struct DealtPatient {
+    /// Who was dealt.
+    pub patient: Patient,
+    /// None of a phantom.
+    pub scans: Vec<ScanSource>,
+}
+
 /// Makes or reads the patients and deals them.
 ///
 /// # Errors
 /// Data that cannot be read, too few patients for the hospitals or the split.
 pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
-    let (patients, mut warnings, rows_without_images) = match &plan.source {
+    let (patients, scans, mut warnings, rows_without_images) = match &plan.source {
         DataSource::Phantom { patients, slices } => {
             let settings = PhantomSettings {
                 patients: *patients,
@@ -41,13 +49,14 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
             let stage = progress.stage("making phantom patients", *patients);
             let contrasts = &plan.loading.contrasts;
             let patients = phantom::cohort_in(contrasts, &settings, || stage.step());
-            (patients, Vec::new(), 0)
+            let scans = vec![Vec::new(); patients.len()];
+            (patients, scans, Vec::new(), 0)
         }
         DataSource::Folder(folder) => {
             let cohort = read_folder(folder, &plan.loading, progress)?;
             let rows_without_images = cohort.report.rows_without_images.len();
             let warnings = account(&cohort);
-            (cohort.patients, warnings, rows_without_images)
+            (cohort.patients, cohort.scans, warnings, rows_without_images)
         }
     };
     for warning in &warnings {
@@ -61,14 +70,14 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
             patients.len().max(2)
         );
     }
-    let task = participant::hospital_data::model_task(plan.run.task);
+    let task = plan.run.task;
     let classes: Vec<usize> = patients
         .iter()
         .map(|patient| plan.labels().class_of(patient.edss))
         .collect();
     let scores = patients.iter().map(|patient| patient.edss);
-    task.require_every_class(scores, plan.labels().cuts()).context(
-        "nothing can learn a class that nobody has: choose the other --task or --labels, or more or other patients",
+    task.require_every_class(scores, plan.labels().scheme.cuts()).context(
+        "no model can learn a class without patients: choose another --task or --labels, or more or other patients",
     )?;
     let scanners: Option<Vec<usize>> = match &plan.source {
         DataSource::Phantom { .. } => Some((0..patients.len()).map(phantom::scanner).collect()),
@@ -99,7 +108,9 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
         (0..task.classes()).map(of_class).collect()
     });
     let counts = counts.collect();
-    let mut patients: BTreeMap<usize, Patient> = patients.into_iter().enumerate().collect();
+    let dealt = patients.into_iter().zip(scans);
+    let dealt = dealt.map(|(patient, scans)| DealtPatient { patient, scans });
+    let mut patients: BTreeMap<usize, DealtPatient> = dealt.enumerate().collect();
     let take = |index: &usize| patients.remove(index).expect("every patient is dealt once");
     let by_hospital = parts.iter().map(Vec::as_slice).map({
         let mut take = take;

@@ -152,7 +152,7 @@ pub enum FaultPlanError {
         text: String,
     },
     /// A hospital that is not there.
-    #[error("--drop {drop}: there is no hospital {}, they are numbered 1 to {hospitals} (--hospitals)", drop.hospital)]
+    #[error("--drop {drop}: there is no hospital {}; they have the numbers 1 to {hospitals} (--hospitals)", drop.hospital)]
     NoSuchHospital {
         /// Which drop.
         drop: PlannedDrop,
@@ -160,7 +160,7 @@ pub enum FaultPlanError {
         hospitals: u8,
     },
     /// A round that does not come.
-    #[error("--drop {drop}: there is no round {}, they are numbered 1 to {rounds} (--rounds)", drop.round)]
+    #[error("--drop {drop}: there is no round {}; they have the numbers 1 to {rounds} (--rounds)", drop.round)]
     NoSuchRound {
         /// Which drop.
         drop: PlannedDrop,
@@ -168,7 +168,7 @@ pub enum FaultPlanError {
         rounds: u32,
     },
     /// One hospital vanishes twice in a round.
-    #[error("--drop {first} and --drop {second}: a hospital can vanish once in a round")]
+    #[error("--drop {first} and --drop {second}: a hospital can disconnect only once in a round")]
     Twice {
         /// The first.
         first: PlannedDrop,

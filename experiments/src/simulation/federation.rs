@@ -5,28 +5,33 @@ use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::D
 use anyhow::{Context, anyhow, bail};
 use coordinator::machine::Event;
 use coordinator::{
+    demo::{Demo, Place},
     service::{RunReport, Service},
-    trial::{Place, Trial},
 };
 use crypto::{
     hash::SecretKey32,
     sealed_sum::{HospitalId, SumRing},
 };
+use model_data::ScanSource;
 use participant::{
     compute::ComputeSlots,
-    hospital_data::{ClinicalTable, ImageSet},
+    hospital_data::ClinicalTable,
     interruption::{Interruptions, NoInterruptions},
     journal::sqlite::SqliteJournal,
     shell::{Participant, ParticipantEvent, RunCost, RunError},
-    trainer::CnnTrainer,
+    trainer_program::{TrainerCommand, TrainerProgram},
     vault::{Vault, VaultIdentity, policy::Policy},
 };
-use protocol::manifest::Purpose;
+use protocol::{
+    manifest::Purpose,
+    training_job::{DataSet, LocalTrainer, PatientScans, SplitPlan},
+};
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
     time::timeout,
 };
+use trainer::{CnnTrainer, ImageSet};
 use transport::{Dialer, Limits, certificates::KeyFingerprint, tls::ParticipantTls};
 
 use super::{
@@ -34,6 +39,7 @@ use super::{
     observer::{Observer, Seen},
     plan::Plan,
     recorder::{RecordingTrainer, Recordings},
+    seeds::split_seed,
 };
 
 /// A finished run.
@@ -54,6 +60,8 @@ pub struct HospitalParts {
     pub table: ClinicalTable,
     /// For the trainer.
     pub images: ImageSet,
+    /// For a trainer that is a program: the files of each patient.
+    pub scans: Vec<Vec<ScanSource>>,
 }
 
 /// Runs the federation to its end. Vaults keep their journals in `folder`.
@@ -92,9 +100,9 @@ async fn run_all(
         listen: SocketAddr::from(([127, 0, 0, 1], 0)),
         server_names: vec![SERVER_NAME.to_owned()],
     };
-    let trial = Trial::generate(plan.hospitals, place)?;
+    let demo = Demo::generate(plan.hospitals, place)?;
     let limits = limits(plan);
-    let mut config = trial.service_config(&plan.run, None)?;
+    let mut config = demo.service_config(&plan.run, None)?;
     config.limits = limits.clone();
     let service = Service::bind(config)?;
     let address = service.local_address();
@@ -112,7 +120,7 @@ async fn run_all(
 
     let setting = Setting {
         plan,
-        trial: &trial,
+        demo: &demo,
         address,
         limits,
         recordings,
@@ -159,7 +167,7 @@ async fn to_the_end(
                     if let Ok(report) = timeout(LAST_WORD, &mut service).await {
                         report?;
                     }
-                    return Err(error).with_context(|| format!("hospital {id} cannot go on"));
+                    return Err(error).with_context(|| format!("hospital {id} failed"));
                 }
             },
         }
@@ -176,7 +184,7 @@ async fn to_the_end(
     };
     timeout(LAST_HOSPITALS, rest)
         .await
-        .context("a hospital has not heard that the run is over")??;
+        .context("a hospital did not learn that the run is over")??;
     Ok((report, costs))
 }
 
@@ -193,13 +201,13 @@ async fn follow_coordinator(
                 purpose: Purpose::Update,
                 learning_round,
                 ..
-            } => open = *learning_round,
+            } => open = learning_round.get(),
             Event::OutcomeOut {
                 purpose: Purpose::Update,
                 learning_round,
                 ..
             } => {
-                close.send_replace(*learning_round);
+                close.send_replace(learning_round.get());
             }
             Event::Abandoned {
                 purpose: Purpose::Update,
@@ -226,7 +234,7 @@ async fn follow_hospital(
 /// What all participants share.
 struct Setting<'a> {
     plan: &'a Plan,
-    trial: &'a Trial,
+    demo: &'a Demo,
     address: SocketAddr,
     limits: Limits,
     recordings: &'a Recordings,
@@ -244,23 +252,30 @@ impl Setting<'_> {
     ) -> anyhow::Result<Participant<SqliteJournal>> {
         let id = parts.id;
         let party = self
-            .trial
+            .demo
             .hospitals
             .get(&id)
             .ok_or_else(|| anyhow!("is not in the federation"))?;
-        let coordinator = KeyFingerprint::from(self.trial.roster.coordinator_tls_fingerprint());
+        let coordinator = KeyFingerprint::from(self.demo.roster.coordinator_tls_fingerprint());
         let tls = ParticipantTls::new(
             &party.tls_identity()?,
-            &self.trial.trusted_authority()?,
+            &self.demo.trusted_authority()?,
             coordinator,
         )?;
         let identity = VaultIdentity {
             id,
             key: party.copy_signing_key(),
-            roster: Arc::clone(&self.trial.roster),
+            roster: Arc::clone(&self.demo.roster),
         };
         let journal = journal(&folder.join(format!("hospital-{id}")))?;
-        let trainer = Box::new(CnnTrainer::new(parts.images, self.plan.device));
+        let trainer: Box<dyn LocalTrainer> = match &self.plan.trainer_program {
+            None => Box::new(CnnTrainer::new(parts.images, self.plan.device)),
+            Some(program) => {
+                let command = TrainerCommand::of(program.clone(), Vec::new())?;
+                let data_set = data_set(self.plan, id, &parts.images, &parts.scans)?;
+                Box::new(TrainerProgram::open(command, 0, data_set, |_| ())?)
+            }
+        };
         let drops = self.plan.faults.of(id);
         let interruptions: Arc<dyn Interruptions> = if drops.is_empty() {
             Arc::new(NoInterruptions)
@@ -282,6 +297,32 @@ impl Setting<'_> {
             interruptions,
         })
     }
+}
+
+/// What a trainer's program is told in the place of images.
+fn data_set(
+    plan: &Plan,
+    id: HospitalId,
+    images: &ImageSet,
+    scans: &[Vec<ScanSource>],
+) -> anyhow::Result<DataSet> {
+    let patients = images.patients().iter().zip(scans);
+    let patients = patients.map(|(patient, scans)| PatientScans {
+        edss: patient.edss,
+        scans: scans.iter().map(|scan| (&scan.files).into()).collect(),
+    });
+    Ok(DataSet {
+        patients: patients.collect(),
+        slices: plan.loading.slices,
+        memory_limit_mib: plan.loading.memory_limit_mib,
+        cache: None,
+        split: SplitPlan {
+            kind: plan.split,
+            seed: split_seed(plan.seed, id),
+        },
+        device: plan.device.to_string().parse()?,
+        confine: true,
+    })
 }
 
 fn journal(folder: &Path) -> anyhow::Result<SqliteJournal> {

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use crypto::sealed_sum::HospitalId;
-use model::metrics::Confusion;
-use protocol::manifest::Task;
+use protocol::{counters::EvaluationCounters, manifest::Task};
 use serde::Serialize;
 
 /// One learning round.
@@ -96,24 +95,18 @@ impl History {
 
 /// Training loss and validation, from the counters of an evaluation; none if there are not as many as there must be.
 fn read(task: Task, counters: &[u64]) -> Option<(Option<f64>, Option<Validation>)> {
-    let classes = task.classes();
-    let (counts, rest) = counters.get(1..)?.split_at_checked(classes * classes)?;
-    let &[validation_loss, training_loss, steps] = rest else {
+    let read = EvaluationCounters::read(counters).ok()?;
+    if read.confusion.len() != task.classes() {
         return None;
-    };
-    let confusion = Confusion::new(counts.chunks_exact(classes).map(<[u64]>::to_vec).collect())?;
-    let slices = confusion.total();
-    let mean = |sum: u64, count: u64| sum as f64 / FIXED_POINT / count as f64;
-    let validation = (slices > 0).then(|| Validation {
-        loss: mean(validation_loss, slices),
-        accuracy: confusion.accuracy(),
-        confusion: confusion.counts().to_vec(),
+    }
+    let training_loss = (read.training_steps > 0).then(|| read.training_loss());
+    let validation = (read.slices() > 0).then(|| Validation {
+        loss: read.validation_loss(),
+        accuracy: read.accuracy(),
+        confusion: read.confusion,
     });
-    Some(((steps > 0).then(|| mean(training_loss, steps)), validation))
+    Some((training_loss, validation))
 }
-
-/// Losses are counted in 1/65536 (the manifest's list of counters).
-const FIXED_POINT: f64 = 65_536.0;
 
 #[cfg(test)]
 mod tests {

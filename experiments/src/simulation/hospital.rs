@@ -3,13 +3,12 @@
 use anyhow::Context;
 use crypto::sealed_sum::HospitalId;
 use model::train::Dataset;
-use model_data::{Patient, Slice};
-use participant::{
-    hospital_data::{ClinicalTable, ImageSet, Labels, SplitPlan, separate},
-    vault::statistics::ClinicalRecords,
-};
+use model_data::{Patient, ScanSource, Slice};
+use participant::{hospital_data::ClinicalTable, vault::statistics::ClinicalRecords};
+use protocol::{labels::Labels, training_job::SplitPlan};
+use trainer::ImageSet;
 
-use super::{plan::Plan, seeds::split_seed};
+use super::{cohorts::DealtPatient, plan::Plan, seeds::split_seed};
 
 /// A hospital before the run.
 pub struct HospitalData {
@@ -19,6 +18,8 @@ pub struct HospitalData {
     pub table: ClinicalTable,
     /// For the trainer.
     pub images: ImageSet,
+    /// For a trainer that is a program: the files of each patient.
+    pub scans: Vec<Vec<ScanSource>>,
     /// What the vault will read from the table, for the check of the sums.
     pub records: ClinicalRecords,
     /// For the test at the end.
@@ -52,12 +53,16 @@ impl HospitalData {
     ///
     /// # Errors
     /// Too few patients or slices to cut.
-    pub fn new(id: HospitalId, patients: Vec<Patient>, plan: &Plan) -> anyhow::Result<Self> {
+    pub fn new(id: HospitalId, dealt: Vec<DealtPatient>, plan: &Plan) -> anyhow::Result<Self> {
         let labels = plan.labels();
         let split = SplitPlan {
             kind: plan.split,
             seed: split_seed(plan.seed, id),
         };
+        let (patients, scans) = dealt
+            .into_iter()
+            .map(|DealtPatient { patient, scans }| (patient, scans))
+            .unzip();
         let (table, images) = separate(patients, split);
         let name = || format!("the data of hospital {id}");
         let records = table.records(labels).with_context(name)?;
@@ -69,6 +74,7 @@ impl HospitalData {
             validation_slices: parts.validation.len(),
             table,
             images,
+            scans,
             records,
         })
     }
@@ -80,6 +86,16 @@ impl HospitalData {
             .unwrap_or(u32::MAX)
             .saturating_mul(local_epochs)
     }
+}
+
+/// Parts the patients: features and scores for the vault, scans and scores for the trainer. Their order is kept on both sides: it is
+/// how filters find their patient.
+fn separate(patients: Vec<Patient>, plan: SplitPlan) -> (ClinicalTable, ImageSet) {
+    let of_vault = patients
+        .iter()
+        .map(|patient| (patient.edss, patient.features, patient.slices.len()));
+    let table = ClinicalTable::new(of_vault, plan);
+    (table, ImageSet::new(patients, plan))
 }
 
 impl TestSet {
@@ -108,5 +124,55 @@ impl TestSet {
             place += of_patient;
         }
         Ok(Self { dataset, examples })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model_data::{Edss, FEATURES};
+    use protocol::{
+        labels::{LabelScheme, Task},
+        training_job::SplitKind,
+    };
+
+    use super::*;
+
+    /// The study's two readings of itself: twelve patients from 0.5 to 6.0, of whom eight are above 2.0 and four above 4.0.
+    #[test]
+    fn the_scheme_cuts_vault_and_trainer_alike() {
+        let patient = |half: usize| Patient {
+            id: String::new(),
+            edss: Edss::new(half as f64 / 2.0).expect("on the scale"),
+            features: [None; FEATURES],
+            slices: vec![
+                Slice {
+                    axial_index: 0,
+                    pixels: vec![0.0; 128 * 128].into(),
+                };
+                10
+            ],
+        };
+        let plan = SplitPlan {
+            kind: SplitKind::Slice,
+            seed: 1,
+        };
+        let (table, images) = separate((1..=12).map(patient).collect(), plan);
+        for (scheme, higher) in [(LabelScheme::AsWritten, 8), (LabelScheme::AsCounted, 4)] {
+            let labels = Labels {
+                task: Task::Binary,
+                scheme,
+            };
+            let records = table.records(labels).expect("splits");
+            let split = images.split(labels).expect("splits");
+            let dataset = images.dataset(&split.train, labels).expect("samples");
+            let of_class = |class| dataset.labels().filter(|label| *label == class).count() as u64;
+            assert_eq!(records.class_counts, [of_class(0), of_class(1)]);
+            // Of ten slices of a patient seven are trained on.
+            assert_eq!(
+                records.class_counts,
+                [7 * (12 - higher), 7 * higher],
+                "{scheme:?}"
+            );
+        }
     }
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use participant::interruption::{Interruptions, Moment};
+use protocol::digests::LearningRound;
 use tokio::sync::watch;
 use transport::{
     TransportError,
@@ -59,7 +60,8 @@ impl Interruptions for PlannedInterruptions {
         Ok(Some(socket))
     }
 
-    fn interrupts(&self, moment: Moment, learning_round: u32) -> bool {
+    fn interrupts(&self, moment: Moment, learning_round: LearningRound) -> bool {
+        let learning_round = learning_round.get();
         let mut state = self.state();
         let Some(place) = state
             .drops
@@ -106,10 +108,10 @@ mod tests {
         let interruptions =
             PlannedInterruptions::new(vec!["2@mid-upload:3".parse().expect("a drop")], closed);
         assert!(interruptions.socket().expect("a socket").is_some());
-        assert!(!interruptions.interrupts(Moment::MidUpload, 2));
-        assert!(!interruptions.interrupts(Moment::AfterUpload, 3));
+        assert!(!interruptions.interrupts(Moment::MidUpload, LearningRound::new(2)));
+        assert!(!interruptions.interrupts(Moment::AfterUpload, LearningRound::new(3)));
         assert!(!interruptions.is_cut_off());
-        assert!(interruptions.interrupts(Moment::MidUpload, 3));
+        assert!(interruptions.interrupts(Moment::MidUpload, LearningRound::new(3)));
         assert!(interruptions.is_cut_off());
         close.send(2).expect("listened to");
         let early = tokio::time::timeout(
@@ -122,6 +124,6 @@ mod tests {
         interruptions.returned().await;
         assert!(interruptions.socket().expect("a socket").is_some());
         assert!(!interruptions.is_cut_off());
-        assert!(!interruptions.interrupts(Moment::MidUpload, 3));
+        assert!(!interruptions.interrupts(Moment::MidUpload, LearningRound::new(3)));
     }
 }

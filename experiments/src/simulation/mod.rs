@@ -5,8 +5,8 @@
 //!                                                     '-> plain updates (INSECURE, to compare) -------'
 //! ```
 
-mod beside;
 mod cohorts;
+mod expected_sums;
 mod fault_plan;
 mod federation;
 mod filters;
@@ -21,6 +21,7 @@ mod plan;
 mod progress;
 mod recorder;
 mod run;
+mod seconds;
 mod seeds;
 mod sum_check;
 mod summary;
@@ -37,10 +38,11 @@ pub use self::{
     fault_plan::{FaultPlan, FaultPlanError, PlannedDrop},
     history::{HospitalRecord, RoundRecord, Validation},
     partition::{Partition, PartitionError, deal_equally},
-    plan::{DataSource, Plan, PlanError, label_scheme, model_task},
+    plan::{DataSource, Plan, PlanError},
     progress::{Progress, Stage},
+    seconds::Seconds,
     seeds::phantom_seed,
-    summary::{Agreement, Bytes, ConditioningSummary, Scores, Seconds, Sum, Summary, TestSummary},
+    summary::{Agreement, Bytes, ConditioningSummary, Scores, Sum, Summary, TestSummary},
     table::{leak_warning, sums_in_words},
     test_metrics::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, ShownSlice, TestResult},
 };
@@ -73,8 +75,9 @@ pub fn simulate(options: &SimulateOptions) -> anyhow::Result<()> {
         progress.line(remark);
     }
     if plan.updates == UpdatesName::Plain {
-        progress
-            .line("INSECURE: --updates plain averages updates in the clear, for comparison only");
+        progress.line(
+            "INSECURE: --updates plain averages updates without encryption, for comparison only",
+        );
     }
     let output = Output::new(&plan.out)?;
     let mut cohorts = cohorts::cohorts(&plan, &progress)?;
@@ -141,6 +144,7 @@ fn train(
             id: data.id,
             table: data.table,
             images: data.images,
+            scans: data.scans,
         });
         tests.push((data.id, data.test));
         records.insert(data.id, data.records);
@@ -153,7 +157,7 @@ fn train(
             let finished = federation::run(plan, parts, &recordings, observer, &output.vaults());
             progress.clear();
             RunResult::of_sealed(finished?, usize::from(plan.hospitals))
-                .context("no hospital has opened a sum")?
+                .context("no hospital opened a sum")?
         }
         UpdatesName::Plain => {
             let images = parts
@@ -188,7 +192,7 @@ fn write_files(
     )?;
     let card = report::ModelCard::new(plan, manifest, summary, hash);
     output.write_json("model.json", &card)?;
-    let classes = participant::hospital_data::model_task(plan.run.task).class_names();
+    let classes = plan.run.task.class_names();
     let pictures = report::RunPictures::new(summary, classes, test)?;
     for picture in pictures.all() {
         output.write(&format!("pictures/{}.png", picture.name), &picture.png()?)?;

@@ -3,13 +3,14 @@
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use coordinator::machine::{Event, TranscriptEntry};
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use participant::{
     shell::ParticipantEvent,
     vault::{OpenedRound, VaultEvent},
 };
 use protocol::{
     common_model::CommonModel,
+    digests::{ModelHash, RoundNumber},
     manifest::{Manifest, Purpose},
 };
 
@@ -40,7 +41,7 @@ pub struct Observer {
     /// The signed hash chain.
     pub transcript: Vec<TranscriptEntry>,
     /// The model that each hospital holds.
-    pub models: BTreeMap<HospitalId, (u32, Digest, CommonModel)>,
+    pub models: BTreeMap<HospitalId, (RoundNumber, ModelHash, CommonModel)>,
     /// The largest difference of a decrypted product from the product in the clear.
     pub largest_product_error: Option<f64>,
     /// Products that vaults refused.
@@ -123,7 +124,14 @@ impl Observer {
                     }
                 }
                 // Messages of a round that went on without a hospital that was away: said, and done with.
-                VaultEvent::Refused { reason } => tracing::info!(hospital = %id, reason, "refused"),
+                VaultEvent::Refused { reason } => {
+                    tracing::info!(hospital = %id, reason, "refused a message of the coordinator")
+                }
+                VaultEvent::Ignored {
+                    input,
+                    phase,
+                    reason,
+                } => tracing::debug!(hospital = %id, reason, "{input} is ignored {phase}"),
             },
         }
     }
@@ -133,7 +141,7 @@ impl Observer {
         self.models
             .insert(id, (opened.round, opened.model_hash, opened.model.clone()));
         let seconds = self.began.elapsed().as_secs_f64();
-        let round = opened.learning_round;
+        let round = opened.learning_round.get();
         match opened.purpose {
             Purpose::Stats => {}
             Purpose::Update if self.history.round(round).is_none() => {
@@ -181,7 +189,7 @@ impl Observer {
                     purpose.name()
                 ));
             }
-            Event::Doubted { round, finding } => {
+            Event::Suspected { round, finding } => {
                 self.progress.line(format!("sum {round}: {finding}"));
             }
             Event::Settled(entry) => self.transcript.push(*entry),

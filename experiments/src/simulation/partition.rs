@@ -125,7 +125,7 @@ impl FromStr for Partition {
             },
             Some(("dirichlet", number)) => {
                 let alpha = number.parse().ok();
-                let alpha = alpha.filter(|alpha| (LEAST_ALPHA..=MOST_ALPHA).contains(alpha));
+                let alpha = alpha.filter(|alpha| (MIN_ALPHA..=MAX_ALPHA).contains(alpha));
                 let alpha =
                     alpha.ok_or_else(|| PartitionError::Concentration(number.to_owned()))?;
                 Ok(Self::Dirichlet { alpha })
@@ -327,8 +327,8 @@ fn top_up(parts: &mut [Vec<usize>], fewest: usize, rng: &mut impl Rng) -> usize 
     moved
 }
 
-const LEAST_ALPHA: f64 = 0.01;
-const MOST_ALPHA: f64 = 1000.0;
+const MIN_ALPHA: f64 = 0.01;
+const MAX_ALPHA: f64 = 1000.0;
 
 #[cfg(test)]
 mod tests {

@@ -7,10 +7,7 @@ use anyhow::{Context, anyhow};
 use crypto::sealed_sum::HospitalId;
 use participant::{
     compute::ComputeSlots,
-    hospital_data::ImageSet,
-    trainer::{CnnTrainer, LocalTrainer},
     vault::{
-        EvaluateRequest, TrainRequest, TrainingPlan,
         conditioning::{ConditionedWeights, Filter},
         statistics::{ClinicalRecords, Statistics, own_counters},
         training_seed,
@@ -18,12 +15,16 @@ use participant::{
 };
 use protocol::{
     common_model::CommonModel,
-    manifest::{Manifest, Purpose},
+    counters::StatsCounters,
+    digests::{LearningRound, RoundNumber},
+    manifest::Manifest,
+    training_job::{EvaluateRequest, LocalTrainer, TrainRequest, TrainingPlan},
 };
+use trainer::{CnnTrainer, ImageSet};
 
 use super::{
-    beside,
-    filters::{filters, model_for_trainer},
+    expected_sums,
+    filters::filters,
     history::History,
     observer::round_line,
     plan::Plan,
@@ -95,7 +96,7 @@ pub fn run(
             .into_iter()
             .filter(|(id, _)| plan.faults.contributes(*id, round));
         let (contributors, changes): (Vec<HospitalId>, Vec<Vec<f64>>) = contributing.unzip();
-        model.apply_mean(&beside::mean(&changes), contributors.len());
+        model.apply_mean(&expected_sums::mean(&changes), contributors.len());
         history.updated(
             round,
             contributors.iter().map(|id| id.get()).collect(),
@@ -105,7 +106,7 @@ pub fn run(
             hospital.evaluate(manifest, &model)
         })?;
         let lists = counters.iter().map(|(_, counters)| Some(counters.clone()));
-        let sum = beside::add_counters(lists);
+        let sum = expected_sums::add_counters(lists);
         history.evaluated(
             round,
             manifest.task,
@@ -142,11 +143,11 @@ impl PlainHospital {
     ) -> Result<Vec<f64>, String> {
         let began = Instant::now();
         let request = TrainRequest {
-            round,
-            model: model_for_trainer(manifest, model),
+            round: RoundNumber::new(round),
+            model: model.for_trainer(manifest.conditioning),
             filters: self.filters(manifest, model),
             class_weights: class_weights.to_vec(),
-            seed: training_seed(manifest, self.id, round),
+            seed: training_seed(manifest, self.id, LearningRound::new(round)),
             model_hash: model.hash(),
             plan: TrainingPlan::of(manifest),
         };
@@ -157,7 +158,12 @@ impl PlainHospital {
         progress.hospital(id, Phase::Waiting);
         self.training = (update.loss, update.batches);
         self.training_secs += began.elapsed().as_secs_f64();
-        Ok(beside::change(manifest, model, &update, &self.features))
+        Ok(expected_sums::change(
+            manifest,
+            model,
+            &update,
+            &self.features,
+        ))
     }
 
     /// The counters of the manifest's evaluation.
@@ -169,14 +175,14 @@ impl PlainHospital {
         let began = Instant::now();
         let filters = self.filters(manifest, model);
         let request = EvaluateRequest {
-            round: 0,
-            model: model_for_trainer(manifest, model),
+            round: RoundNumber::default(),
+            model: model.for_trainer(manifest.conditioning),
             filters,
             plan: TrainingPlan::of(manifest),
         };
         let counts = self.trainer.evaluate(request)?;
         self.training_secs += began.elapsed().as_secs_f64();
-        Ok(beside::evaluation_counters(&counts, self.training))
+        Ok(counts.counters(self.training).write())
     }
 
     fn filters(&self, manifest: &Manifest, model: &CommonModel) -> Option<Vec<Filter>> {
@@ -214,7 +220,7 @@ fn in_parallel<T: Send>(
                     id,
                     result
                         .map_err(|reason| anyhow!(reason))
-                        .with_context(|| format!("hospital {id} cannot go on"))?,
+                        .with_context(|| format!("hospital {id} failed"))?,
                 ))
             })
             .collect()
@@ -225,12 +231,11 @@ fn statistics(
     manifest: &Manifest,
     records: &BTreeMap<HospitalId, ClinicalRecords>,
 ) -> anyhow::Result<Statistics> {
-    let counters =
-        beside::add_counters(records.values().map(|records| Some(own_counters(records))));
-    let counters =
-        counters.filter(|counters| counters.len() == manifest.counters(Purpose::Stats).len());
-    Ok(Statistics::from_counters(
-        manifest,
-        &counters.context("the statistics do not add up")?,
-    ))
+    let own = records.values();
+    let sums = expected_sums::add_counters(own.map(|records| Some(own_counters(records).write())))
+        .context("there is no hospital")?;
+    Ok(Statistics::from(&StatsCounters::read(
+        manifest.task,
+        &sums,
+    )?))
 }

@@ -7,9 +7,9 @@ use std::{
 
 use coordinator::settings::RunSettings;
 use model::device::{Device, DeviceError};
-use model_data::{Contrast, ContrastError, LoadOptions, SplitKind};
-use participant::hospital_data::Labels;
-use protocol::manifest::{Conditioning, LabelScheme, Task};
+use model_data::{Contrast, ContrastError, LoadOptions};
+use phantom::PhantomSettings;
+use protocol::{labels::Labels, manifest::Conditioning, training_job::SplitKind};
 
 use super::{
     fault_plan::{FaultPlan, FaultPlanError},
@@ -17,11 +17,7 @@ use super::{
 };
 use crate::{
     cache_folder::slice_cache,
-    commands::{
-        ConditioningName, LabelsName, ProfileName, SimulateOptions, SplitName, TaskName,
-        UpdatesName,
-    },
-    phantom::PhantomSettings,
+    commands::{ConditioningName, ProfileName, SimulateOptions, UpdatesName},
 };
 
 /// What to simulate.
@@ -53,6 +49,8 @@ pub struct Plan {
     pub threads: usize,
     /// Where the network computes.
     pub device: Device,
+    /// The program that trains, if not this one.
+    pub trainer_program: Option<PathBuf>,
     /// Where the files go.
     pub out: PathBuf,
     /// What a person should know before it starts.
@@ -88,8 +86,8 @@ impl Plan {
             });
         }
         let counts = [
-            ("--rounds", options.rounds, MOST_ROUNDS),
-            ("--local-epochs", options.local_epochs, MOST_LOCAL_EPOCHS),
+            ("--rounds", options.rounds, MAX_ROUNDS),
+            ("--local-epochs", options.local_epochs, MAX_LOCAL_EPOCHS),
             ("--round-timeout-secs", options.round_timeout_secs, 86_400),
         ];
         for (option, found, most) in counts {
@@ -116,6 +114,9 @@ impl Plan {
             }
         };
         let (source, remarks) = source(options)?;
+        if options.trainer_program.is_some() && !matches!(source, DataSource::Folder(_)) {
+            return Err(PlanError::TrainerWithoutFiles);
+        }
         if options.partition == Partition::Scanner && matches!(source, DataSource::Folder(_)) {
             return Err(PartitionError::NoScanners.into());
         }
@@ -127,8 +128,8 @@ impl Plan {
         Ok(Self {
             run: RunSettings {
                 name: format!("simulation, seed {}", options.seed),
-                task: task(options.task),
-                label_scheme: label_scheme(options.labels),
+                task: options.task,
+                label_scheme: options.labels,
                 conditioning: conditioning(options.conditioning, options.profile),
                 rounds: options.rounds,
                 local_epochs: options.local_epochs,
@@ -140,17 +141,15 @@ impl Plan {
             source,
             loading: loading(options)?,
             partition: options.partition,
-            split: match options.split {
-                SplitName::Patient => SplitKind::Patient,
-                SplitName::Slice => SplitKind::Slice,
-            },
+            split: options.split,
             conditioning: options.conditioning,
             profile: options.profile,
             updates: options.updates,
             faults,
             seed: options.seed,
             threads,
-            device: options.device.resolve()?,
+            device: Device::find(options.device)?,
+            trainer_program: options.trainer_program.clone(),
             out,
             remarks,
         })
@@ -166,18 +165,12 @@ impl Plan {
 
     /// `binary` or `multiclass`.
     pub fn task_name(&self) -> &'static str {
-        match self.run.task {
-            Task::Binary => "binary",
-            Task::Multiclass => "multiclass",
-        }
+        self.run.task.as_str()
     }
 
     /// `patient` or `slice`.
     pub fn split_name(&self) -> &'static str {
-        match self.split {
-            SplitKind::Patient => "patient",
-            SplitKind::Slice => "slice",
-        }
+        self.split.name()
     }
 
     /// The hospitals' numbers.
@@ -185,27 +178,6 @@ impl Plan {
         (1..=self.hospitals)
             .map(|number| crypto::sealed_sum::HospitalId::new(number).expect("at most 100"))
     }
-}
-
-/// The library's word for the option.
-pub fn task(name: TaskName) -> Task {
-    match name {
-        TaskName::Binary => Task::Binary,
-        TaskName::Multiclass => Task::Multiclass,
-    }
-}
-
-/// The protocol's word for the option.
-pub fn label_scheme(name: LabelsName) -> LabelScheme {
-    match name {
-        LabelsName::AsWritten => LabelScheme::AsWritten,
-        LabelsName::AsCounted => LabelScheme::AsCounted,
-    }
-}
-
-/// The model's word for the option.
-pub fn model_task(name: TaskName) -> model_data::Task {
-    participant::hospital_data::model_task(task(name))
 }
 
 fn conditioning(name: ConditioningName, profile: ProfileName) -> Conditioning {
@@ -346,7 +318,7 @@ fn utc_stamp(unix_seconds: u64) -> String {
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// A number outside its range.
-    #[error("{option} is {found}, choose a number from {least} to {most}")]
+    #[error("{option} is {found}; choose a number from {least} to {most}")]
     OutOfRange {
         /// Which option.
         option: &'static str,
@@ -366,6 +338,9 @@ pub enum PlanError {
     /// No device of that name.
     #[error("--device: {0}")]
     Device(#[from] DeviceError),
+    /// A program reads files.
+    #[error("--trainer-program needs a folder of data: the phantom is in this program's memory")]
+    TrainerWithoutFiles,
     /// No such scans.
     #[error("--contrasts: {0}")]
     Contrasts(#[from] ContrastError),
@@ -392,8 +367,8 @@ pub enum PlanError {
 }
 
 /// What a vault's default policy accepts.
-const MOST_ROUNDS: u32 = 1000;
-const MOST_LOCAL_EPOCHS: u32 = 100;
+const MAX_ROUNDS: u32 = 1000;
+const MAX_LOCAL_EPOCHS: u32 = 100;
 
 #[cfg(test)]
 mod tests {
@@ -434,7 +409,7 @@ mod tests {
                 slices: 16
             }
         );
-        assert_eq!(plan.run.task, Task::Binary);
+        assert_eq!(plan.run.task, protocol::labels::Task::Binary);
         assert_eq!(plan.split, SplitKind::Patient);
         assert_eq!(plan.run.conditioning, Conditioning::EncryptedHardened);
         assert_eq!(

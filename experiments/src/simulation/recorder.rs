@@ -6,9 +6,9 @@ use std::{
 };
 
 use crypto::sealed_sum::HospitalId;
-use participant::{
-    trainer::LocalTrainer,
-    vault::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate},
+use protocol::digests::RoundNumber;
+use protocol::training_job::{
+    EvaluateRequest, EvaluatedCounts, LocalTrainer, TrainRequest, TrainedUpdate,
 };
 
 /// What all hospitals have trained and evaluated and nobody has checked yet. Clones share it.
@@ -20,7 +20,7 @@ struct Kept {
     /// By hospital and the seed of its training, which is one for every learning round.
     updates: BTreeMap<(HospitalId, [u8; 32]), Arc<TrainedUpdate>>,
     /// By hospital and number of the sum.
-    evaluations: BTreeMap<(HospitalId, u32), RecordedEvaluation>,
+    evaluations: BTreeMap<(HospitalId, RoundNumber), RecordedEvaluation>,
 }
 
 /// An evaluation, and the training that its counters report with it.
@@ -47,7 +47,11 @@ impl Recordings {
     }
 
     /// A hospital's evaluation for the sum of this number.
-    pub fn evaluation(&self, hospital: HospitalId, round: u32) -> Option<RecordedEvaluation> {
+    pub fn evaluation(
+        &self,
+        hospital: HospitalId,
+        round: RoundNumber,
+    ) -> Option<RecordedEvaluation> {
         self.kept().evaluations.get(&(hospital, round)).cloned()
     }
 

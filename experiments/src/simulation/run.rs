@@ -1,4 +1,4 @@
-//! What a run gave, sealed or in the clear.
+//! The results of a run, with sealed or with plain updates.
 
 use std::collections::BTreeMap;
 
@@ -8,8 +8,8 @@ use participant::vault::conditioning::ConditionedWeights;
 use protocol::common_model::CommonModel;
 
 use super::{
-    beside::MeanError, federation::Finished, history::RoundRecord, plain_updates::PlainRun,
-    summary::Seconds,
+    expected_sums::MeanError, federation::Finished, history::RoundRecord, plain_updates::PlainRun,
+    seconds::Seconds,
 };
 
 /// See the module. What only a sealed run has is none otherwise.

@@ -11,11 +11,13 @@ use participant::vault::{
 };
 use protocol::{
     common_model::CommonModel,
+    counters::StatsCounters,
+    digests::{LearningRound, RoundNumber},
     manifest::{Manifest, Purpose},
 };
 
 use super::{
-    beside::{ExpectedUpdate, MeanError, add_counters, change, evaluation_counters},
+    expected_sums::{ExpectedUpdate, MeanError, add_counters, change},
     recorder::Recordings,
 };
 
@@ -29,7 +31,7 @@ pub struct SumCheck {
     /// The common model that the next update changes.
     model: CommonModel,
     /// Sums that not all hospitals have opened yet, by number.
-    expected: BTreeMap<u32, Expected>,
+    expected: BTreeMap<RoundNumber, Expected>,
     /// Of each learning round.
     errors: BTreeMap<u32, MeanError>,
     saturated: BTreeMap<u32, u64>,
@@ -106,7 +108,7 @@ impl SumCheck {
                 ));
             }
             let error = update.largest_error(&expected.model, &opened.mean, joined);
-            let largest = self.errors.entry(opened.learning_round).or_default();
+            let largest = self.errors.entry(opened.learning_round.get()).or_default();
             *largest = largest.max(error);
         }
         if expected.waiting == 0 {
@@ -148,7 +150,7 @@ impl SumCheck {
                 add_counters(
                     contributors
                         .iter()
-                        .map(|id| self.records.get(id).map(own_counters)),
+                        .map(|id| Some(own_counters(self.records.get(id)?).write())),
                 ),
                 None,
             ),
@@ -178,7 +180,7 @@ impl SumCheck {
 
     fn expected_update(
         &mut self,
-        learning_round: u32,
+        learning_round: LearningRound,
         contributors: &[HospitalId],
     ) -> Option<ExpectedUpdate> {
         let seed = |id| training_seed(&self.manifest, id, learning_round);
@@ -197,7 +199,8 @@ impl SumCheck {
                 .map(|&id| (id, seed(id)))
                 .collect::<Vec<_>>(),
         );
-        self.saturated.insert(learning_round, expected.saturated);
+        self.saturated
+            .insert(learning_round.get(), expected.saturated);
         Some(expected)
     }
 
@@ -210,15 +213,17 @@ impl SumCheck {
             .collect()
     }
 
-    fn evaluation_counters(&self, id: HospitalId, round: u32) -> Option<Vec<u64>> {
+    fn evaluation_counters(&self, id: HospitalId, round: RoundNumber) -> Option<Vec<u64>> {
         let recorded = self.recordings.evaluation(id, round)?;
-        Some(evaluation_counters(&recorded.counts, recorded.training))
+        Some(recorded.counts.counters(recorded.training).write())
     }
 
     fn move_on(&mut self, opened: &OpenedRound) {
         match opened.purpose {
             Purpose::Stats => {
-                let statistics = Statistics::from_counters(&self.manifest, &opened.sum.counters);
+                let sums = StatsCounters::read(self.manifest.task, &opened.sum.counters)
+                    .expect("the vault that opened it has read them");
+                let statistics = Statistics::from(&sums);
                 self.features = self
                     .records
                     .iter()
@@ -235,7 +240,7 @@ impl SumCheck {
 mod tests {
     use super::*;
     use crypto::sealed_sum::OpenedSum;
-    use participant::vault::TrainedUpdate;
+    use protocol::training_job::TrainedUpdate;
     use protocol::{manifest::Conditioning, network::ModelLayout};
 
     const HOSPITALS: u8 = 3;
@@ -302,12 +307,16 @@ mod tests {
                 batches: 1,
                 loss: 0.5,
             };
-            recordings.keep_update(id(number), training_seed(&manifest, id(number), 1), update);
+            recordings.keep_update(
+                id(number),
+                training_seed(&manifest, id(number), LearningRound::new(1)),
+                update,
+            );
         }
         let opened = OpenedRound {
-            round: 2,
+            round: RoundNumber::new(2),
             purpose: Purpose::Update,
-            learning_round: 1,
+            learning_round: LearningRound::new(1),
             contributors: (1..=HOSPITALS).map(id).collect(),
             sum: Arc::new(OpenedSum {
                 values: sums,
@@ -320,7 +329,7 @@ mod tests {
             clips: model.clips().to_vec(),
             model_hash: model.hash(),
             model,
-            transcript: [0; 32],
+            transcript: [0; 32].into(),
         };
         let records = (1..=HOSPITALS)
             .map(|number| (id(number), records(number)))
@@ -384,7 +393,7 @@ mod tests {
     #[test]
     fn a_contributor_who_never_trained_is_a_fault() {
         let (mut check, mut opened) = trained();
-        opened.learning_round = 2;
+        opened.learning_round = LearningRound::new(2);
         check.opened(id(1), &opened);
         assert!(check.faults()[0].contains("nobody was seen"));
     }
@@ -393,15 +402,15 @@ mod tests {
     fn the_statistics_are_the_sum_of_the_hospitals_counters() {
         let (mut check, update) = trained();
         let own: Vec<Vec<u64>> = (1..=HOSPITALS)
-            .map(|number| own_counters(&records(number)))
+            .map(|number| own_counters(&records(number)).write())
             .collect();
         let counters: Vec<u64> = (0..own[0].len())
             .map(|place| own.iter().map(|list| list[place]).sum())
             .collect();
         let opened = OpenedRound {
-            round: 1,
+            round: RoundNumber::new(1),
             purpose: Purpose::Stats,
-            learning_round: 0,
+            learning_round: LearningRound::default(),
             mean: Arc::default(),
             ..update
         };

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 
 use model::metrics::{Interval, Intervals, Metrics};
-use participant::hospital_data::model_label_scheme;
 use protocol::manifest::Manifest;
 use serde::Serialize;
 
@@ -12,6 +11,7 @@ use super::{
     history::RoundRecord,
     plan::{DataSource, Plan},
     run::RunResult,
+    seconds::Seconds,
     test_metrics::TestResult,
 };
 
@@ -118,25 +118,6 @@ pub struct Agreement {
     pub model_hash: String,
 }
 
-/// Wall seconds.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Seconds {
-    /// From the start of the program's work to the writing of this.
-    pub total: f64,
-    /// Training and evaluation at hospitals.
-    pub training: f64,
-    /// Quantising, masking, sharing.
-    pub sealing: f64,
-    /// At the coordinator.
-    pub adding: f64,
-    /// Opening and moving the model.
-    pub opening: f64,
-    /// At hospitals and the coordinator.
-    pub conditioning: f64,
-    /// Transfers, as hospitals wait for them.
-    pub transport: f64,
-}
-
 /// The test.
 #[derive(Clone, Debug, Serialize)]
 pub struct TestSummary {
@@ -207,7 +188,7 @@ impl Summary {
                 .map(|contrast| contrast.name())
                 .collect(),
             task: plan.task_name(),
-            labels: model_label_scheme(plan.run.label_scheme).name(),
+            labels: plan.run.label_scheme.as_str(),
             split: plan.split_name(),
             partition: plan.partition.to_string(),
             patients_by_hospital: cohorts.counts.clone(),
@@ -302,7 +283,8 @@ fn peak_rss_bytes() -> Option<u64> {
 
 /// The lines of `metrics.jsonl`.
 pub fn metrics_lines(run: &RunResult) -> Vec<MetricsLine<'_>> {
-    let of = |map: &BTreeMap<u32, super::beside::MeanError>, round: u32| map.get(&round).copied();
+    let of =
+        |map: &BTreeMap<u32, super::expected_sums::MeanError>, round: u32| map.get(&round).copied();
     run.history
         .iter()
         .map(|round| {

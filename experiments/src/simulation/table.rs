@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use super::summary::{Scores, Summary};
+use super::{
+    seconds::Seconds,
+    summary::{Scores, Summary},
+};
 
 /// What a person reads at the end. `out` is the folder with the files.
 pub fn table(summary: &Summary, out: &std::path::Path) -> String {
@@ -13,7 +16,7 @@ pub fn table(summary: &Summary, out: &std::path::Path) -> String {
     if summary.updates == "plain" {
         row(
             "INSECURE",
-            "updates were averaged in the clear, for comparison only".to_owned(),
+            "updates were averaged without encryption, for comparison only".to_owned(),
         );
     }
     row(
@@ -47,7 +50,7 @@ pub fn table(summary: &Summary, out: &std::path::Path) -> String {
             row(
                 name,
                 format!(
-                    "{:.2} MB a hospital and round, {ratio:.3} of the model in f32",
+                    "{:.2} MB per hospital and round, {ratio:.3} of the model in f32",
                     bytes / 1e6
                 ),
             );
@@ -60,7 +63,7 @@ pub fn table(summary: &Summary, out: &std::path::Path) -> String {
         row(
             "encrypted products",
             format!(
-                "within {error:.1e} of the clear ({})",
+                "largest error against plaintext {error:.1e} ({})",
                 summary.conditioning.profile
             ),
         );
@@ -72,20 +75,7 @@ pub fn table(summary: &Summary, out: &std::path::Path) -> String {
         );
     }
     row("model hash", summary.agreement.model_hash.clone());
-    let seconds = &summary.seconds;
-    row(
-        "seconds",
-        format!(
-            "{:.1}; over hospitals: training {:.1}, sealing {:.1}, adding {:.1}, opening {:.1}, conditioning {:.1}, transport {:.1}",
-            seconds.total,
-            seconds.training,
-            seconds.sealing,
-            seconds.adding,
-            seconds.opening,
-            seconds.conditioning,
-            seconds.transport
-        ),
-    );
+    row("seconds", seconds_in_words(&summary.seconds));
     if let Some(bytes) = summary.peak_rss_bytes {
         row(
             "peak memory",
@@ -112,18 +102,31 @@ pub fn leak_warning(summary: &Summary) -> &'static str {
 pub fn sums_in_words(summary: &Summary) -> Option<String> {
     let sum = &summary.sum;
     let exact = if sum.integers_exact? {
-        "every integer exact"
+        "every integer is exact"
     } else {
         "NOT EXACT"
     };
     let (quantising, cut_off) = (sum.max_error_inside_clip_over_step?, sum.saturated_values?);
     let mut words = format!(
-        "{exact}; the mean within {quantising:.2} quantisation steps of that of the floats"
+        "{exact}; the mean differs from that of the floats by at most {quantising:.2} quantisation steps"
     );
     if cut_off > 0 {
         words += &format!(" where no clip cut off a value ({cut_off} values over the run)");
     }
     Some(words)
+}
+
+fn seconds_in_words(seconds: &Seconds) -> String {
+    format!(
+        "{:.1}; summed over hospitals: training {:.1}, sealing {:.1}, adding {:.1}, opening {:.1}, conditioning {:.1}, transport {:.1}",
+        seconds.total,
+        seconds.training,
+        seconds.sealing,
+        seconds.adding,
+        seconds.opening,
+        seconds.conditioning,
+        seconds.transport
+    )
 }
 
 fn scores_in_words(scores: &Scores) -> String {

@@ -6,16 +6,14 @@ use crypto::sealed_sum::HospitalId;
 use model::{
     device::Device,
     metrics::{Intervals, Level, Metrics, Prediction, bootstrap, per_patient},
+    network::Architecture,
     train::Trainer,
 };
 use model_data::Slice;
-use participant::{trainer::architecture, vault::conditioning::ConditionedWeights};
+use participant::vault::conditioning::ConditionedWeights;
 use protocol::{common_model::CommonModel, manifest::Manifest};
 
-use super::{
-    filters::{filters, model_for_trainer},
-    hospital::TestSet,
-};
+use super::{filters::filters, hospital::TestSet};
 
 /// What the test shows.
 pub struct TestResult {
@@ -67,8 +65,11 @@ pub fn test(
     features: &BTreeMap<HospitalId, Vec<ConditionedWeights>>,
 ) -> anyhow::Result<TestResult> {
     let classes = manifest.task.classes();
-    let mut trainer = Trainer::new(architecture(manifest.task, manifest.conditioning), device);
-    let values = model_for_trainer(manifest, model);
+    let mut trainer = Trainer::new(
+        Architecture::of(manifest.task, manifest.conditioning),
+        device,
+    );
+    let values = model.for_trainer(manifest.conditioning);
     let (mut slices, mut shown) = (Vec::new(), Vec::new());
     let mut patients_before = 0;
     for (hospital, set) in sets {

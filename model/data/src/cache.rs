@@ -50,6 +50,18 @@ pub(super) struct SliceCache {
     folder: PathBuf,
 }
 
+/// Makes the folder unless it is there, for its owner alone.
+///
+/// # Errors
+/// What the operating system says.
+pub fn make_cache_folder(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)
+}
+
 /// Names what the slices of a scan follow from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Key([u8; 32]);
@@ -66,11 +78,7 @@ pub(super) enum Lookup {
 impl SliceCache {
     /// The folder is made unless it is there.
     pub(super) fn open(folder: &Path) -> io::Result<Self> {
-        let mut builder = fs::DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(folder)?;
+        make_cache_folder(folder)?;
         Ok(Self {
             folder: folder.to_owned(),
         })

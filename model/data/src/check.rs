@@ -9,8 +9,8 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 use super::{
     BadFile, Contrast, Cuts, DataError, Entry, FEATURES, Inventory, Layout, LoadOptions,
-    LoadProgress, LoadReport, Placement, ScanError, ScanSource, SliceChoice, Task, Volume,
-    VolumeError, load::read_all, slices::chosen_planes,
+    LoadProgress, LoadReport, Placement, ScanError, ScanFiles, ScanSource, SliceChoice, Task,
+    Volume, VolumeError, load::read_all, slices::chosen_planes,
 };
 
 /// What was found in a data folder: counts, and the names of files and patients that are odd. No
@@ -131,9 +131,10 @@ impl DataCheck {
     ) -> Result<Self, DataError> {
         let layout = Layout::recognise(root)?;
         let Inventory { entries, report } = layout.inventory(root, options)?;
-        let sources: Vec<&ScanSource> = entries.iter().flat_map(|entry| &entry.scans).collect();
-        let read = |source: &ScanSource| Finding::of(source, options.slices);
-        let findings = read_all(&sources, options, progress, read, |_| 0)?;
+        let scans = entries.iter().flat_map(|entry| &entry.scans);
+        let sources: Vec<&ScanFiles> = scans.map(|scan| &scan.files).collect();
+        let read = |files: &ScanFiles| Finding::of(files, options.slices);
+        let findings = read_all(&sources, &options.reading(), progress, read, |_| 0)?;
         let mut check = Self::empty(layout, options, report);
         let mut tally = Tally::default();
         let mut findings = findings.into_iter();
@@ -174,7 +175,7 @@ impl DataCheck {
             layout,
             patients: 0,
             contrasts: options.contrasts.iter().map(contrast).collect(),
-            tasks: [Task::Binary, Task::Multiclass].map(task).to_vec(),
+            tasks: Task::ALL.iter().copied().map(task).collect(),
             features: Tally::default().features(),
             orientations: OrientationCounts::default(),
             grids: vec![],
@@ -274,8 +275,8 @@ struct Finding {
 type Grid = ([usize; 3], [u64; 3]);
 
 impl Finding {
-    fn of(source: &ScanSource, choice: SliceChoice) -> Result<Self, ScanError> {
-        let scan = source.files.read()?;
+    fn of(files: &ScanFiles, choice: SliceChoice) -> Result<Self, ScanError> {
+        let scan = files.read()?;
         let volume = &scan.volume;
         Ok(Self {
             slices: chosen_planes(volume, choice)?.len(),

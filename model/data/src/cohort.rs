@@ -2,13 +2,18 @@
 
 use std::{fmt, path::PathBuf};
 
-use super::{Contrast, FEATURES, Feature, FeatureColumns, Layout, Patient, SliceChoice};
+use super::{
+    Contrast, FEATURES, Feature, FeatureColumns, Layout, Patient, ReadOptions, ScanSource,
+    SliceChoice,
+};
 
 /// Patients read from a folder, and the account of the reading.
 #[derive(Clone, Debug)]
 pub struct Cohort {
     /// Patients with a row and at least one slice, in the order of the table. At least one.
     pub patients: Vec<Patient>,
+    /// Where the scans of each patient are, in the same order.
+    pub scans: Vec<Vec<ScanSource>>,
     /// What was found, and what was left out.
     pub report: LoadReport,
 }
@@ -31,6 +36,15 @@ pub struct LoadOptions {
 }
 
 impl LoadOptions {
+    /// The part that concerns the images.
+    pub fn reading(&self) -> ReadOptions {
+        ReadOptions {
+            slices: self.slices,
+            memory_limit_mib: self.memory_limit_mib,
+            cache: self.cache.clone(),
+        }
+    }
+
     /// Enough for 60,000 slices beside the largest scan.
     pub const MEMORY_LIMIT_MIB: u64 = 4096;
 }
@@ -308,6 +322,14 @@ pub enum DataError {
         scans: usize,
         /// `memory_limit_mib`.
         limit_mib: u64,
+    },
+    /// What was read is not what was listed.
+    #[error("scans of {read} patients were read, where {listed} are listed")]
+    OtherPatients {
+        /// Patients listed.
+        listed: usize,
+        /// Patients read.
+        read: usize,
     },
     /// Something was left out and `strict` forbids it.
     #[error("{omission} (strict: nothing may be left out)")]

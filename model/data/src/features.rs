@@ -3,7 +3,7 @@
 use super::FeatureRanges;
 
 /// Features of a patient; also the taps of a 3x3 filter.
-pub const FEATURES: usize = 9;
+pub const FEATURES: usize = protocol::network::CONDITIONED_VALUES;
 
 /// A clinical feature, in the order of the vector.
 ///

@@ -6,8 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use protocol::training_job::{FilePath, ReadingAccount, ScanPaths};
+
 use super::{
-    BadFile, Contrast, Edss, FEATURES, LoadReport, Scan, ScanError,
+    BadFile, Contrast, DataError, Edss, FEATURES, LoadReport, Scan, ScanError,
     clinical_table::{ClinicalRow, ClinicalTable},
     dicom::series_extent,
     read_dicom, read_nifti,
@@ -72,6 +74,63 @@ impl Inventory {
         inventory
     }
 
+    /// The patients of whom there are slices, once every scan has been read, and the whole account.
+    ///
+    /// `account` is of the scans of `entries`, in their order; `root` is the folder, for errors.
+    ///
+    /// # Errors
+    /// An account of another number of patients; nobody is left; with `strict`, whatever was left out first.
+    pub fn complete(
+        self,
+        account: ReadingAccount,
+        root: &Path,
+        strict: bool,
+    ) -> Result<(Vec<ReadEntry>, LoadReport), DataError> {
+        let Self {
+            entries,
+            mut report,
+        } = self;
+        if account.slices.len() != entries.len() {
+            return Err(DataError::OtherPatients {
+                listed: entries.len(),
+                read: account.slices.len(),
+            });
+        }
+        let bad_files = account.unreadable.0.into_iter().map(|scan| BadFile {
+            path: scan.path.0,
+            reason: scan.reason.0,
+        });
+        report.bad_files.extend(bad_files);
+        report.cached = account.cached as usize;
+        report.damaged_cache_entries = account.damaged_cache_entries as usize;
+        let warnings = account.warnings.0.into_iter();
+        report.warnings.extend(warnings.map(|warning| warning.0));
+        let counted = entries.into_iter().zip(account.slices.iter());
+        let patients: Vec<ReadEntry> = counted
+            .filter(|(_, slices)| **slices > 0)
+            .map(|(entry, &slices)| ReadEntry {
+                entry,
+                slices: slices as usize,
+            })
+            .collect();
+        for patient in &patients {
+            let features = patient.entry.features.iter();
+            for (missing, feature) in report.missing_features.iter_mut().zip(features) {
+                *missing += usize::from(feature.is_none());
+            }
+        }
+        if strict && let Some(omission) = report.first_omission() {
+            return Err(DataError::Strict { omission });
+        }
+        if patients.is_empty() {
+            return Err(DataError::NoPatients {
+                path: root.to_owned(),
+                first_omission: report.first_omission(),
+            });
+        }
+        Ok((patients, report))
+    }
+
     /// A patient with these scans; one without any is counted as such.
     pub(super) fn add(&mut self, row: ClinicalRow, scans: Vec<ScanSource>) {
         if scans.is_empty() {
@@ -108,6 +167,15 @@ impl fmt::Debug for Entry {
             .field("scans", &self.scans)
             .finish_non_exhaustive()
     }
+}
+
+/// A patient whose scans have been read: how many slices there are is known, where they are is not said.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadEntry {
+    /// What the table and the layout say.
+    pub entry: Entry,
+    /// Slices of all its scans, at least one.
+    pub slices: usize,
 }
 
 /// One scan of a patient.
@@ -163,6 +231,27 @@ impl ScanFiles {
             Self::Dicom(paths) => {
                 let folder = paths.first().and_then(|first| first.parent());
                 folder.map(PathBuf::from).unwrap_or_default()
+            }
+        }
+    }
+}
+
+/// As a trainer is told of it.
+impl From<&ScanFiles> for ScanPaths {
+    fn from(files: &ScanFiles) -> Self {
+        match files {
+            ScanFiles::Nifti(path) => Self::Nifti(FilePath(path.clone())),
+            ScanFiles::Dicom(paths) => Self::Dicom(paths.iter().cloned().map(FilePath).collect()),
+        }
+    }
+}
+
+impl From<&ScanPaths> for ScanFiles {
+    fn from(paths: &ScanPaths) -> Self {
+        match paths {
+            ScanPaths::Nifti(FilePath(path)) => Self::Nifti(path.clone()),
+            ScanPaths::Dicom(paths) => {
+                Self::Dicom(paths.iter().map(|path| path.0.clone()).collect())
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Scans and clinical rows in, normalised slices and labelled patients out.
+//! Scans and clinical rows in, normalised slices and labelled patients out; and a model as a file ([`weights`]). No libtorch.
 
 mod bids;
 mod cache;
@@ -12,7 +12,6 @@ mod feature_columns;
 mod features;
 mod folder;
 mod inventory;
-mod labels;
 mod layout;
 mod load;
 mod manifest;
@@ -26,7 +25,9 @@ mod sheet;
 mod slices;
 mod split;
 mod volume;
+pub mod weights;
 
+pub use cache::make_cache_folder;
 pub use check::{
     ClassCounts, ContrastCount, DataCheck, FeatureCount, GridCount, NonFinite, OBLIQUE_DEGREES,
     OrientationCounts, ScanName,
@@ -36,13 +37,17 @@ pub use contrast::{Contrast, ContrastError};
 pub use dicom::{FileError as DicomFileError, SeriesError, read_dicom};
 pub use feature_columns::{FeatureColumn, FeatureColumnError, FeatureColumns, FeatureRanges};
 pub use features::{FEATURES, Feature, FeatureScaling, impute_and_scale};
-pub use inventory::{Entry, Inventory, ScanFiles, ScanSource};
-pub use labels::{Cuts, EmptyClass, LabelScheme, Task, UnknownLabelScheme};
+pub use inventory::{Entry, Inventory, ReadEntry, ScanFiles, ScanSource};
 pub use layout::Layout;
-pub use load::{LoadProgress, load_cohort};
-pub use patient::{Edss, Patient};
+pub use load::{LoadProgress, ReadOptions, Reading, load_cohort, read_scans};
+pub use patient::Patient;
+/// Words of the domain that are defined where all parties see them.
+pub use protocol::{
+    labels::{Cuts, Edss, EmptyClass, LabelScheme, Task},
+    training_job::{SliceChoice, SplitKind},
+};
 pub use scan::{Placement, Scan, ScanError, read_nifti};
 pub use slices::standardise;
-pub use slices::{IMAGE_SIDE, Slice, SliceChoice, SliceError, axial_slices};
-pub use split::{Sample, Split, SplitError, SplitKind, split};
+pub use slices::{IMAGE_SIDE, Slice, SliceError, axial_slices};
+pub use split::{Sample, Split, SplitError, split, split_by_labels};
 pub use volume::{SPACINGS_MM, Volume, VolumeError};

@@ -4,6 +4,8 @@
 //! Layout ──> Inventory ──> every scan, on all threads: hash ──> cache ──────────────┬──> Cohort
 //!                                                        └─> read, cut, into cache ─┘
 //! ```
+//!
+//! A participant lists and its trainer reads: [`Inventory`](super::Inventory) and [`read_scans`] are the two halves.
 
 use std::{
     collections::BTreeSet,
@@ -11,11 +13,15 @@ use std::{
     sync::atomic::{AtomicUsize, Ordering},
 };
 
+use protocol::{
+    codec::Text,
+    training_job::{FilePath, ReadingAccount, UnreadableScan},
+};
 use rayon::prelude::*;
 
 use super::{
-    BadFile, Cohort, DataError, Entry, Inventory, Layout, LoadOptions, LoadReport, Patient,
-    ScanError, ScanFiles, ScanSource, SliceChoice, axial_slices,
+    CacheChoice, Cohort, DataError, Entry, Layout, LoadOptions, Patient, ReadEntry, ScanError,
+    ScanFiles, Slice, SliceChoice, axial_slices,
     cache::{Key, Lookup, PIXEL_BYTES, Prepared, SliceCache},
     memory::{Exceeded, MemoryBudget},
 };
@@ -46,117 +52,136 @@ pub fn load_cohort(
     progress: impl Fn(LoadProgress) + Sync,
 ) -> Result<Cohort, DataError> {
     let inventory = Layout::recognise(root)?.inventory(root, options)?;
-    let Cohort { patients, report } = read_inventory(inventory, options, progress)?;
-    if options.strict
-        && let Some(omission) = report.first_omission()
-    {
-        return Err(DataError::Strict { omission });
-    }
-    if patients.is_empty() {
-        return Err(DataError::NoPatients {
-            path: root.to_owned(),
-            first_omission: report.first_omission(),
-        });
-    }
-    Ok(Cohort { patients, report })
+    let files = |entry: &Entry| entry.scans.iter().map(|scan| scan.files.clone()).collect();
+    let listed: Vec<Vec<ScanFiles>> = inventory.entries.iter().map(files).collect();
+    let Reading { slices, account } = read_scans(&listed, &options.reading(), progress)?;
+    let (read, report) = inventory.complete(account, root, options.strict)?;
+    let slices = slices.into_iter().filter(|slices| !slices.is_empty());
+    let (patients, scans) = read
+        .into_iter()
+        .zip(slices)
+        .map(|(ReadEntry { entry, .. }, slices)| {
+            let patient = Patient {
+                id: entry.id,
+                edss: entry.edss,
+                features: entry.features,
+                slices,
+            };
+            (patient, entry.scans)
+        })
+        .unzip();
+    Ok(Cohort {
+        patients,
+        scans,
+        report,
+    })
 }
 
-fn read_inventory(
-    inventory: Inventory,
-    options: &LoadOptions,
+/// How scans are read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ReadOptions {
+    /// Which slices of a scan.
+    pub slices: SliceChoice,
+    /// Most memory for scans on their way and for the slices that stay.
+    pub memory_limit_mib: u64,
+    /// Where prepared slices are kept for the next time, if anywhere.
+    pub cache: Option<CacheChoice>,
+}
+
+/// What reading has given.
+#[derive(Debug)]
+pub struct Reading {
+    /// The slices of each patient, in the order of the list, those of its scans one after another; none where no scan could be
+    /// used.
+    pub slices: Vec<Vec<Slice>>,
+    /// Counts and names.
+    pub account: ReadingAccount,
+}
+
+/// Reads and cuts the scans of every patient in a list, on all threads of the current rayon pool; the result is the same at any
+/// number of them. A scan that cannot be used is named in the account. `progress` is as in [`load_cohort`].
+///
+/// # Errors
+/// More memory than `options` allow.
+pub fn read_scans(
+    patients: &[Vec<ScanFiles>],
+    options: &ReadOptions,
     progress: impl Fn(LoadProgress) + Sync,
-) -> Result<Cohort, DataError> {
-    let Inventory {
-        entries,
-        mut report,
-    } = inventory;
+) -> Result<Reading, DataError> {
+    let mut account = ReadingAccount::default();
+    let mut warnings = vec![];
     let cache = options.cache.as_ref().and_then(|choice| {
         let opened = SliceCache::open(&choice.folder);
-        let warning = |error| report.warnings.push(unusable_cache(&choice.folder, error));
+        let warning = |error| warnings.push(unusable_cache(&choice.folder, error));
         opened.map_err(warning).ok()
     });
-    let sources: Vec<&ScanSource> = entries.iter().flat_map(|entry| &entry.scans).collect();
-    let read = |source: &ScanSource| prepare(&source.files, options.slices, cache.as_ref());
-    let kept = |reading: &Reading| match &reading.prepared {
+    let sources: Vec<&ScanFiles> = patients.iter().flatten().collect();
+    let read = |files: &ScanFiles| prepare(files, options.slices, cache.as_ref());
+    let kept = |reading: &ScanReading| match &reading.prepared {
         Ok(prepared) => prepared.slices.len() as u64 * PIXEL_BYTES,
         Err(_) => 0,
     };
     let readings = read_all(&sources, options, progress, read, kept)?;
     if let (Some(cache), Some(choice)) = (&cache, &options.cache) {
-        settle(
-            &readings,
-            cache,
-            &choice.folder,
-            choice.forget_others,
-            &mut report,
-        );
+        settle(&readings, cache, choice, &mut account, &mut warnings);
     }
     let mut readings = readings.into_iter();
-    let mut patients = vec![];
-    for Entry {
-        id,
-        edss,
-        features,
-        scans,
-    } in entries
-    {
-        let mut slices = vec![];
-        for (source, reading) in scans.iter().zip(readings.by_ref()) {
+    let mut slices = Vec::with_capacity(patients.len());
+    for scans in patients {
+        let mut of_patient = vec![];
+        for (files, reading) in scans.iter().zip(readings.by_ref()) {
             match reading.prepared {
                 Ok(prepared) => {
                     if !prepared.placement.stated {
-                        report.warnings.push(format!(
+                        warnings.push(format!(
                             "{}: does not state its orientation, taken as right, front, head",
-                            source.files.path().display()
+                            files.path().display()
                         ));
                     }
-                    slices.extend(prepared.slices);
+                    of_patient.extend(prepared.slices);
                 }
-                Err(error) => report.bad_files.push(BadFile {
-                    path: source.files.path(),
-                    reason: error.to_string(),
+                Err(error) => account.unreadable.0.push(UnreadableScan {
+                    path: FilePath(files.path()),
+                    reason: Text(error.to_string()),
                 }),
             }
         }
-        if slices.is_empty() {
-            continue;
-        }
-        for (missing, feature) in report.missing_features.iter_mut().zip(&features) {
-            *missing += usize::from(feature.is_none());
-        }
-        patients.push(Patient {
-            id,
-            edss,
-            features,
-            slices,
-        });
+        slices.push(of_patient);
     }
-    Ok(Cohort { patients, report })
+    let counts = slices.iter().map(|slices| count(slices.len()));
+    account.slices = counts.collect();
+    account.warnings = warnings.into_iter().map(Text).collect();
+    Ok(Reading { slices, account })
+}
+
+/// Slices and scans are held in memory, so there are fewer than 2^32 of them.
+fn count(length: usize) -> u32 {
+    u32::try_from(length).unwrap_or(u32::MAX)
 }
 
 /// Applies `read` to every scan on all threads, within the memory that `options` allow; results in
 /// the order of `sources`. `kept` is how many bytes of a result stay until the end.
 pub(super) fn read_all<T: Send>(
-    sources: &[&ScanSource],
-    options: &LoadOptions,
+    sources: &[&ScanFiles],
+    options: &ReadOptions,
     progress: impl Fn(LoadProgress) + Sync,
-    read: impl Fn(&ScanSource) -> T + Sync,
+    read: impl Fn(&ScanFiles) -> T + Sync,
     kept: impl Fn(&T) -> u64 + Sync,
 ) -> Result<Vec<T>, DataError> {
     let limit = options.memory_limit_mib.saturating_mul(MIB);
     let needs: Vec<u64> = sources
         .par_iter()
-        .map(|source| bytes_to_read(&source.files, options.slices))
+        .map(|files| bytes_to_read(files, options.slices))
         .collect();
     let largest = needs.iter().copied().max().unwrap_or(0);
     if largest > limit
-        && let Some((source, _)) = sources
+        && let Some((files, _)) = sources
             .iter()
             .zip(&needs)
             .find(|(_, need)| **need == largest)
     {
         return Err(DataError::LargeScan {
-            path: source.files.path(),
+            path: files.path(),
             needed_mib: largest.div_ceil(MIB),
             limit_mib: options.memory_limit_mib,
         });
@@ -165,9 +190,9 @@ pub(super) fn read_all<T: Send>(
     let done = AtomicUsize::new(0);
     let scans = sources.len();
     progress(LoadProgress { done: 0, scans });
-    let results = sources.par_iter().zip(&needs).map(|(source, &need)| {
+    let results = sources.par_iter().zip(&needs).map(|(files, &need)| {
         let room = budget.reserve(need)?;
-        let result = read(source);
+        let result = read(files);
         room.keep(kept(&result))?;
         let done = 1 + done.fetch_add(1, Ordering::Relaxed);
         progress(LoadProgress { done, scans });
@@ -196,7 +221,7 @@ fn bytes_to_read(files: &ScanFiles, choice: SliceChoice) -> u64 {
 }
 
 /// A scan's slices, and how they were come by.
-struct Reading {
+struct ScanReading {
     prepared: Result<Prepared, ScanError>,
     key: Option<Key>,
     origin: Origin,
@@ -212,13 +237,13 @@ enum Origin {
     NotKept(std::io::Error),
 }
 
-fn prepare(files: &ScanFiles, choice: SliceChoice, cache: Option<&SliceCache>) -> Reading {
+fn prepare(files: &ScanFiles, choice: SliceChoice, cache: Option<&SliceCache>) -> ScanReading {
     let key = cache.and_then(|_| Key::of(files, choice).ok());
     let mut origin = Origin::Files;
     if let (Some(cache), Some(key)) = (cache, key) {
         match cache.find(key) {
             Lookup::Whole(prepared) => {
-                return Reading {
+                return ScanReading {
                     prepared: Ok(prepared),
                     key: Some(key),
                     origin: Origin::Cache,
@@ -241,7 +266,7 @@ fn prepare(files: &ScanFiles, choice: SliceChoice, cache: Option<&SliceCache>) -
     {
         origin = Origin::NotKept(error);
     }
-    Reading {
+    ScanReading {
         prepared,
         key,
         origin,
@@ -250,29 +275,29 @@ fn prepare(files: &ScanFiles, choice: SliceChoice, cache: Option<&SliceCache>) -
 
 /// Counts what came from the cache, warns once of what it would not take, and lets go of the rest.
 fn settle(
-    readings: &[Reading],
+    readings: &[ScanReading],
     cache: &SliceCache,
-    folder: &Path,
-    forget_others: bool,
-    report: &mut LoadReport,
+    choice: &CacheChoice,
+    account: &mut ReadingAccount,
+    warnings: &mut Vec<String>,
 ) {
     let mut failure = None;
     for reading in readings {
         match &reading.origin {
             Origin::Files => (),
-            Origin::Cache => report.cached += 1,
-            Origin::Damaged => report.damaged_cache_entries += 1,
+            Origin::Cache => account.cached += 1,
+            Origin::Damaged => account.damaged_cache_entries += 1,
             Origin::NotKept(error) => failure = failure.or(Some(error.to_string())),
         }
     }
-    if forget_others {
+    if choice.forget_others {
         let keys: BTreeSet<Key> = readings.iter().filter_map(|reading| reading.key).collect();
         if let Err(error) = cache.keep_only(&keys) {
             failure = failure.or(Some(error.to_string()));
         }
     }
     if let Some(reason) = failure {
-        report.warnings.push(unusable_cache(folder, reason));
+        warnings.push(unusable_cache(&choice.folder, reason));
     }
 }
 

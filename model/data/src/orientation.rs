@@ -107,9 +107,9 @@ impl Orientation {
 /// inverse, again and again. `None` if they (nearly) lie in a plane.
 fn nearest_rotation(columns: [[f64; 3]; 3]) -> Option<[[f64; 3]; 3]> {
     const FLATTEST: f64 = 1e-6;
-    const MOST_STEPS: usize = 60;
+    const MAX_STEPS: usize = 60;
     let mut matrix = columns;
-    for _ in 0..MOST_STEPS {
+    for _ in 0..MAX_STEPS {
         let [a, b, c] = matrix;
         let cofactors = [cross(b, c), cross(c, a), cross(a, b)];
         let volume: f64 = a.iter().zip(cofactors[0]).map(|(a, b)| a * b).sum();

@@ -14,7 +14,7 @@ use super::{SeriesError, SliceError, Volume, VolumeError, nifti_frame};
 /// Length of a NIfTI-1 header.
 const HEADER_BYTES: usize = 348;
 /// 512 cubed; a larger volume is taken for a corrupt header.
-pub(super) const MOST_VOXELS: u64 = 1 << 27;
+pub(super) const MAX_VOXELS: u64 = 1 << 27;
 
 /// A scan as read from a file.
 #[derive(Clone, Debug, PartialEq)]
@@ -191,7 +191,7 @@ impl Promise {
             header,
         };
         let voxels = promise.voxels();
-        if voxels > MOST_VOXELS {
+        if voxels > MAX_VOXELS {
             return Err(ScanError::TooLarge { voxels });
         }
         let expected = promise.start + promise.data_bytes();

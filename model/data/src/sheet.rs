@@ -11,12 +11,12 @@ use calamine::{Data, DataType, Reader, Xlsx, XlsxError};
 use super::DataError;
 
 /// Larger files are no table of patients.
-const MOST_BYTES: u64 = 64 << 20;
+const MAX_BYTES: u64 = 64 << 20;
 /// A cell further out is a slip; a sheet has room for 16,384 columns of 1,048,576 rows, and memory has not.
-const MOST_ROWS: usize = 1 << 20;
-const MOST_COLUMNS: usize = 1 << 10;
+const MAX_ROWS: usize = 1 << 20;
+const MAX_COLUMNS: usize = 1 << 10;
 /// Cells of a table, filled or not.
-const MOST_CELLS: usize = 1 << 22;
+const MAX_CELLS: usize = 1 << 22;
 
 /// The rows of a table. Cells are trimmed; what stands for "not known" is empty.
 pub(super) struct Sheet {
@@ -34,7 +34,7 @@ impl Sheet {
             reason,
         };
         let length = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
-        if length.len() > MOST_BYTES {
+        if length.len() > MAX_BYTES {
             return Err(unreadable(format!("{} bytes are no table", length.len())));
         }
         let bytes = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
@@ -69,7 +69,7 @@ fn workbook_rows(bytes: Vec<u8>) -> Result<Vec<(usize, Vec<String>)>, String> {
         if value.is_empty() || value.is_error() {
             continue;
         }
-        if row > MOST_ROWS || column >= MOST_COLUMNS {
+        if row > MAX_ROWS || column >= MAX_COLUMNS {
             return Err(format!(
                 "a cell in row {row}, column {} is not of a table of patients",
                 column + 1
@@ -85,9 +85,9 @@ fn workbook_rows(bytes: Vec<u8>) -> Result<Vec<(usize, Vec<String>)>, String> {
         };
         if column >= cells.len() {
             held += column + 1 - cells.len();
-            if held > MOST_CELLS {
+            if held > MAX_CELLS {
                 return Err(format!(
-                    "more than {MOST_CELLS} cells are no table of patients"
+                    "more than {MAX_CELLS} cells are no table of patients"
                 ));
             }
             cells.resize(column + 1, String::new());
@@ -119,9 +119,9 @@ fn text_rows(bytes: &[u8]) -> Result<Vec<(usize, Vec<String>)>, String> {
         let record = record.map_err(|error| error.to_string())?;
         let row = record.position().map_or(0, |place| place.line() as usize);
         held += record.len();
-        if held > MOST_CELLS {
+        if held > MAX_CELLS {
             return Err(format!(
-                "more than {MOST_CELLS} cells are no table of patients"
+                "more than {MAX_CELLS} cells are no table of patients"
             ));
         }
         let cells = record

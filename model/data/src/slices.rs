@@ -1,6 +1,6 @@
 //! Axial slices as the network takes them: 128 x 128, zero mean, unit variance.
 
-use super::Volume;
+use super::{SliceChoice, Volume};
 
 /// Pixels along each edge of a slice.
 pub const IMAGE_SIDE: usize = 128;
@@ -18,37 +18,6 @@ pub struct Slice {
     /// [128 * 128], row by row. Row 0 is the front of the head, column 0 the patient's right
     /// (radiological convention). Zero mean and unit variance over the slice.
     pub pixels: Box<[f32]>,
-}
-
-/// Which axial planes of a volume become slices.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum SliceChoice {
-    /// Every plane, from the feet up.
-    All {
-        /// Leave out planes that show (nearly) no tissue.
-        drop_empty: bool,
-    },
-    /// `count` planes at equal distances in a part of the range of planes that show tissue.
-    /// A part of fewer planes gives all of them, none twice.
-    Evenly {
-        /// Planes wanted.
-        count: usize,
-        /// Start of the part, as a share of the range: 0 is the lowest plane with tissue.
-        from: f64,
-        /// End of the part: 1 is the highest plane with tissue.
-        to: f64,
-    },
-}
-
-impl SliceChoice {
-    /// `count` planes over the whole range that shows tissue.
-    pub fn evenly(count: usize) -> Self {
-        Self::Evenly {
-            count,
-            from: 0.0,
-            to: 1.0,
-        }
-    }
 }
 
 /// Cuts a volume into axial slices.

@@ -2,8 +2,14 @@
 
 use std::{cmp::Reverse, collections::BTreeMap};
 
+use protocol::{
+    labels::{Edss, Labels},
+    training_job::SplitPlan,
+};
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha20Rng;
+
+use super::SplitKind;
 
 /// Percent of training, validation and test.
 const SHARES: [usize; 3] = [70, 15, 15];
@@ -19,17 +25,6 @@ pub struct Sample {
     pub slice: usize,
 }
 
-/// What stays together.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum SplitKind {
-    /// All slices of a patient fall on one side.
-    #[default]
-    Patient,
-    /// Slices are dealt one by one, as in the study: those of one patient can fall on several
-    /// sides, which leaks. A report that uses it says so beside every number.
-    Slice,
-}
-
 /// Three disjoint parts that together are everything; each is sorted and none is empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Split {
@@ -39,6 +34,23 @@ pub struct Split {
     pub validation: Vec<Sample>,
     /// About 15%.
     pub test: Vec<Sample>,
+}
+
+/// Splits patients, each given as (score, number of slices), by the classes of a run. Vault and trainer of a hospital both do so,
+/// each from what it has, and get the same.
+///
+/// # Errors
+/// As [`split`].
+pub fn split_by_labels(
+    patients: &[(Edss, usize)],
+    labels: Labels,
+    plan: SplitPlan,
+) -> Result<Split, SplitError> {
+    let units: Vec<_> = patients
+        .iter()
+        .map(|&(edss, slices)| (labels.class_of(edss), slices))
+        .collect();
+    split(&units, plan.kind, plan.seed)
 }
 
 /// Splits patients, each given as (class, number of slices).

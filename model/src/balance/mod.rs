@@ -11,9 +11,9 @@
 
 mod draw;
 mod error;
-mod neighbours;
 #[cfg(test)]
-mod oracle;
+mod imbalanced_learn_reference;
+mod neighbours;
 mod origin;
 #[cfg(test)]
 mod tests;
@@ -26,7 +26,7 @@ pub use draw::NEIGHBOURS;
 pub use error::{BalanceError, UnknownBalance};
 pub use origin::Origin;
 pub use training_set::{Balanced, balanced};
-pub use transform::{MOST_DEGREES, MOST_SHIFT, Transform};
+pub use transform::{MAX_DEGREES, MAX_SHIFT, Transform};
 
 /// What is done about classes of unequal size.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]

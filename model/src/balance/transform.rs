@@ -5,9 +5,9 @@ use rand::{Rng, RngExt};
 use model_data::{IMAGE_SIDE, standardise};
 
 /// Largest rotation, either way, in degrees.
-pub const MOST_DEGREES: f64 = 20.0;
+pub const MAX_DEGREES: f64 = 20.0;
 /// Largest shift along each axis, either way, as a share of the image's side.
-pub const MOST_SHIFT: f64 = 0.1;
+pub const MAX_SHIFT: f64 = 0.1;
 
 /// A flip, then a rotation about the image's centre, then a shift.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -21,13 +21,13 @@ pub struct Transform {
 }
 
 impl Transform {
-    /// One of those the study uses: flipped or not, with up to [`MOST_DEGREES`] and
-    /// [`MOST_SHIFT`], all equally likely.
+    /// One of those the study uses: flipped or not, with up to [`MAX_DEGREES`] and
+    /// [`MAX_SHIFT`], all equally likely.
     pub fn random(rng: &mut impl Rng) -> Self {
-        let most = MOST_SHIFT * IMAGE_SIDE as f64;
+        let most = MAX_SHIFT * IMAGE_SIDE as f64;
         Self {
             flip: rng.random(),
-            degrees: rng.random_range(-MOST_DEGREES..=MOST_DEGREES),
+            degrees: rng.random_range(-MAX_DEGREES..=MAX_DEGREES),
             shift_pixels: [(); 2].map(|()| rng.random_range(-most..=most)),
         }
     }

@@ -3,15 +3,15 @@
 mod auroc;
 mod bootstrap;
 mod confusion;
-mod crossed;
-#[cfg(test)]
-mod oracle;
+mod crossed_bootstrap;
 mod prediction;
 mod roc;
+#[cfg(test)]
+mod scikit_learn_reference;
 
 pub use auroc::auroc;
 pub use bootstrap::{ClassIntervals, Interval, Intervals, Level, bootstrap};
 pub use confusion::{ClassScores, Confusion};
-pub use crossed::{CrossedBootstrap, Scores, score_intervals};
+pub use crossed_bootstrap::{CrossedBootstrap, Scores, score_intervals};
 pub use prediction::{Metrics, Prediction, per_patient};
 pub use roc::{RocBand, RocPoint, roc_band, roc_curve};

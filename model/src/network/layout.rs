@@ -1,89 +1,54 @@
-//! Which tensors a network has: names, shapes, and their order in the flat vector.
+//! Which tensors a network has, and their order in the flat vector: those of the protocol, without W where the vault keeps it.
+
+use protocol::network::{CONDITIONED_WEIGHT, ModelLayout, TensorKind, TensorSpec};
 
 use super::{Architecture, Conditioning};
 
-/// One tensor of the network.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TensorSpec {
-    /// Dotted path, as in a PyTorch state dict.
-    pub name: String,
-    /// Dimensions, slowest first.
-    pub shape: Vec<i64>,
-    /// How it changes.
-    pub kind: TensorKind,
-}
-
-impl TensorSpec {
-    /// Values it holds.
-    pub fn values(&self) -> usize {
-        let values: i64 = self.shape.iter().product();
-        usize::try_from(values).expect("shapes are positive and small")
-    }
-}
-
-/// How a tensor changes from round to round.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TensorKind {
-    /// Moved by the optimiser.
-    Weight,
-    /// Running mean of a batch norm.
-    RunningMean,
-    /// Running variance of a batch norm.
-    RunningVariance,
-}
-
-/// Input and output channels of the three blocks.
-const BLOCK_CHANNELS: [(i64, i64); 3] = [(2, 8), (8, 16), (16, 32)];
-/// Features after the last pooling: 32 channels of 16 x 16.
-const FLATTENED: i64 = 32 * 16 * 16;
-/// W, the weight of the first convolution.
-pub(super) const CONDITIONED_WEIGHT: &str = "conditioned.weight";
 /// Width of the dense layer.
 pub(crate) const DENSE: i64 = 512;
 
 impl Architecture {
+    /// The network of a run.
+    pub fn of(
+        task: protocol::labels::Task,
+        conditioning: protocol::manifest::Conditioning,
+    ) -> Self {
+        Self {
+            classes: task.classes(),
+            conditioning: if conditioning.uses_filters() {
+                Conditioning::Filters
+            } else {
+                Conditioning::Free
+            },
+        }
+    }
+
     /// Every tensor the trainer holds, sorted by name: the order of the flat vector.
     ///
-    /// `conditioned.weight` is among them only when nothing conditions it; else the vault keeps it.
+    /// [`CONDITIONED_WEIGHT`] is among them only when nothing conditions it; else the vault keeps it.
     pub fn layout(&self) -> Vec<TensorSpec> {
-        use TensorKind::{RunningMean, RunningVariance, Weight};
-        let classes = i64::try_from(self.classes).expect("a handful of classes");
-        let spec = |name: &str, shape: &[i64], kind| TensorSpec {
-            name: name.to_owned(),
-            shape: shape.to_vec(),
-            kind,
+        let classes = u32::try_from(self.classes).expect("a handful of classes");
+        let all = ModelLayout::hybrid_cnn(classes).tensors.0.into_iter();
+        let held = |spec: &TensorSpec| {
+            self.conditioning == Conditioning::Free || spec.name.0 != CONDITIONED_WEIGHT
         };
-        let mut layout = vec![
-            spec("classifier.bias", &[classes], Weight),
-            spec("classifier.weight", &[classes, DENSE], Weight),
-            spec("dense.bias", &[DENSE], Weight),
-            spec("dense.weight", &[DENSE, FLATTENED], Weight),
-            spec("free.bias", &[1], Weight),
-            spec("free.weight", &[1, 1, 3, 3], Weight),
-        ];
-        if self.conditioning == Conditioning::Free {
-            layout.push(spec(CONDITIONED_WEIGHT, &[1, 1, 3, 3], Weight));
-        }
-        for (block, (inputs, outputs)) in (1..).zip(BLOCK_CHANNELS) {
-            for (name, shape, kind) in [
-                ("conv.bias", &[outputs][..], Weight),
-                ("conv.weight", &[outputs, inputs, 3, 3], Weight),
-                ("norm.bias", &[outputs], Weight),
-                ("norm.running_mean", &[outputs], RunningMean),
-                ("norm.running_var", &[outputs], RunningVariance),
-                ("norm.weight", &[outputs], Weight),
-            ] {
-                layout.push(spec(&format!("block{block}.{name}"), shape, kind));
-            }
-        }
-        layout.sort_by(|a, b| a.name.cmp(&b.name));
-        layout
+        all.filter(held).collect()
     }
 
     /// Length of the flat vector.
     pub fn values(&self) -> usize {
         self.layout().iter().map(TensorSpec::values).sum()
     }
+}
+
+/// Dimensions as libtorch takes them.
+pub(crate) fn sides(spec: &TensorSpec) -> Vec<i64> {
+    spec.shape.iter().map(|&side| side.into()).collect()
+}
+
+/// Whether an optimiser moves the tensor; running statistics are moved by batch norms.
+pub(crate) fn is_weight(spec: &TensorSpec) -> bool {
+    matches!(spec.kind, TensorKind::Weight | TensorKind::Conditioned)
 }
 
 #[cfg(test)]
@@ -96,14 +61,20 @@ mod tests {
             conditioning,
         };
         let layout = architecture.layout();
-        let weights = layout.iter().filter(|spec| spec.kind == TensorKind::Weight);
+        let weights = layout.iter().filter(|spec| is_weight(spec));
         weights.map(TensorSpec::values).sum()
     }
 
     #[test]
     fn the_blocks_end_where_the_dense_layer_begins() {
-        let side = model_data::IMAGE_SIDE as i64 >> BLOCK_CHANNELS.len();
-        assert_eq!(BLOCK_CHANNELS[2].1 * side * side, FLATTENED);
+        let layout = ModelLayout::hybrid_cnn(2);
+        let shape = |name: &str| {
+            let spec = layout.tensors.iter().find(|spec| spec.name.0 == name);
+            sides(spec.expect("named"))
+        };
+        let side = model_data::IMAGE_SIDE as i64 >> 3;
+        let channels = shape("block3.conv.weight")[0];
+        assert_eq!(shape("dense.weight"), [DENSE, channels * side * side]);
     }
 
     #[test]
@@ -122,8 +93,26 @@ mod tests {
             }
             .layout();
             assert!(layout.is_sorted_by(|a, b| a.name < b.name));
-            let has_base = layout.iter().any(|spec| spec.name == "conditioned.weight");
+            let has_base = layout.iter().any(|spec| spec.name.0 == CONDITIONED_WEIGHT);
             assert_eq!(has_base, conditioning == Conditioning::Free);
+        }
+    }
+
+    #[test]
+    fn a_run_has_the_network_of_its_task_and_variant() {
+        use protocol::{labels::Task, manifest};
+        for &task in Task::ALL {
+            for conditioning in [
+                manifest::Conditioning::EncryptedHardened,
+                manifest::Conditioning::EncryptedStudy,
+                manifest::Conditioning::Plain,
+                manifest::Conditioning::None,
+            ] {
+                let architecture = Architecture::of(task, conditioning);
+                let whole = ModelLayout::hybrid_cnn(task.classes() as u32).values();
+                let kept_by_vault = if conditioning.uses_filters() { 9 } else { 0 };
+                assert_eq!(architecture.values() + kept_by_vault, whole);
+            }
         }
     }
 }

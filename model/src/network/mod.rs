@@ -12,11 +12,10 @@ mod layout;
 
 use tch::{Kind, TchError, Tensor};
 
-pub use layout::{TensorKind, TensorSpec};
+use protocol::network::{CONDITIONED_WEIGHT, TensorSpec};
 
 use crate::device::Device;
-use layout::CONDITIONED_WEIGHT;
-pub(crate) use layout::DENSE;
+pub(crate) use layout::{DENSE, is_weight, sides};
 use model_data::{FEATURES, IMAGE_SIDE};
 
 /// Share of the dense layer's outputs that dropout sets to zero while training.
@@ -78,12 +77,11 @@ impl Network {
     pub fn new(architecture: Architecture, device: Device) -> Self {
         let layout = architecture.layout();
         let zeros = |spec: &TensorSpec| {
-            Tensor::zeros(&spec.shape, (Kind::Float, device.0))
-                .set_requires_grad(spec.kind == TensorKind::Weight)
+            Tensor::zeros(sides(spec), (Kind::Float, device.0)).set_requires_grad(is_weight(spec))
         };
         let tensors: Vec<Tensor> = layout.iter().map(zeros).collect();
         let find = |name: &str| {
-            let place = layout.iter().position(|spec| spec.name == name)?;
+            let place = layout.iter().position(|spec| spec.name.0 == name)?;
             Some(tensors[place].shallow_clone())
         };
         let named = |name: &str| find(name).expect("the layout names every tensor of the network");
@@ -136,7 +134,7 @@ impl Network {
         tch::no_grad(|| {
             for (spec, tensor) in self.layout.iter().zip(&mut self.tensors) {
                 let (values, after) = rest.split_at(spec.values());
-                tensor.copy_(&Tensor::from_slice(values).view(spec.shape.as_slice()));
+                tensor.copy_(&Tensor::from_slice(values).view(sides(spec).as_slice()));
                 rest = after;
             }
         });
@@ -160,14 +158,14 @@ impl Network {
     pub(crate) fn conditioned_weight(&self) -> Option<(usize, &Tensor)> {
         let place = self
             .weights()
-            .position(|(spec, _)| spec.name == CONDITIONED_WEIGHT);
+            .position(|(spec, _)| spec.name.0 == CONDITIONED_WEIGHT);
         place.zip(self.conditioned_weight.as_ref())
     }
 
     /// What an optimiser moves, in the order of the layout; running statistics are not among it.
     pub(crate) fn weights(&self) -> impl Iterator<Item = (&TensorSpec, &Tensor)> {
         let all = self.layout.iter().zip(&self.tensors);
-        all.filter(|(spec, _)| spec.kind == TensorKind::Weight)
+        all.filter(|(spec, _)| is_weight(spec))
     }
 
     /// Logits [B, classes] of `images` [B, 1, 128, 128]; `filters` [B, 9] are those of each

@@ -178,17 +178,6 @@ pub(super) struct Batch {
     pub patients: Tensor,
 }
 
-/// Class weights of inverse frequency, as in the study: total / (classes * count). A class that
-/// does not occur gets 1, which then weighs nothing.
-pub fn class_weights(counts: &[u64]) -> Vec<f64> {
-    let total: u64 = counts.iter().sum();
-    let weight = |&count: &u64| match count {
-        0 => 1.0,
-        _ => total as f64 / (counts.len() as f64 * count as f64),
-    };
-    counts.iter().map(weight).collect()
-}
-
 /// [P, 9] from one filter per patient.
 pub(super) fn filter_table(filters: &[[f32; 9]], device: Device) -> Result<Tensor, TchError> {
     Tensor::from_slice(filters.as_flattened())

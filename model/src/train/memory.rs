@@ -41,7 +41,7 @@ impl Memory {
             samples,
             half,
             reason,
-            "too little memory for a batch: beginning again with half of it, this time and from now on"
+            "not enough memory for a batch: starting again with half the batch size, now and from now on"
         );
         Ok(half)
     }

@@ -7,16 +7,16 @@ mod evaluation;
 mod memory;
 mod optimiser;
 mod plateau;
+#[cfg(test)]
+mod pytorch_reference;
 mod settings;
 mod single_site;
 #[cfg(test)]
 mod tests;
 mod trainer;
 mod training;
-#[cfg(test)]
-mod twin;
 
-pub use dataset::{Dataset, DatasetError, class_weights};
+pub use dataset::{Dataset, DatasetError};
 pub(crate) use dataset::{DatasetBuilder, pixels_of};
 pub use error::TrainError;
 pub use evaluation::Evaluation;

@@ -63,9 +63,9 @@ pub(super) fn model(architecture: Architecture) -> Vec<f32> {
     let mut rng = ChaCha20Rng::seed_from_u64(5);
     let mut values = Vec::with_capacity(architecture.values());
     for spec in architecture.layout() {
-        let fan_in: i64 = spec.shape[1..].iter().product();
+        let fan_in: u32 = spec.shape[1..].iter().product();
         let bound = 1.0 / (fan_in as f32).sqrt();
-        let constant = match spec.name.rsplit_once("norm.").map(|(_, last)| last) {
+        let constant = match spec.name.0.rsplit_once("norm.").map(|(_, last)| last) {
             Some("weight" | "running_var") => Some(1.0),
             Some(_) => Some(0.0),
             None => None,

@@ -14,12 +14,8 @@ use crate::{
     grad_cam::{HeatMap, heat},
     network::{Architecture, Conditioning, Mode, Network},
 };
-use model_data::FEATURES;
 
-/// A finished filter of the conditioned convolution: 3x3, row by row, clipped to [-1, 1].
-///
-/// As confidential as the clinical features it was made from.
-pub type Filter = [f32; FEATURES];
+pub use protocol::training_job::Filter;
 
 /// Samples evaluated at a time, where there is memory for them.
 const EVALUATION_BATCH: usize = 64;

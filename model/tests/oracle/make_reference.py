@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The PyTorch twin of the network: writes reference.json, which src/train/twin.rs reads.
+"""The PyTorch twin of the network: writes reference.json, which src/train/pytorch_reference.rs reads.
 
 usage: make_reference.py > reference.json        (torch 2.11, numpy)
 

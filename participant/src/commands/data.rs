@@ -12,7 +12,7 @@ use model_data::{
 
 use super::{data_report, progress::ReadingProgress};
 
-/// About the data set, without a federation.
+/// Commands about the data set. They need no federation.
 #[derive(Args)]
 pub struct Data {
     #[command(subcommand)]
@@ -25,7 +25,7 @@ enum DataCommand {
 }
 
 impl Data {
-    /// Does it.
+    /// Runs the command.
     pub fn execute(self) -> Result<(), Failure> {
         match self.command {
             DataCommand::Check(check) => check.execute(),
@@ -33,34 +33,35 @@ impl Data {
     }
 }
 
-/// Read every scan in a folder and say what is found: patients, slices, classes, what is missing, odd, left out or twice.
+/// Reads every scan in a folder and reports patients, slices and classes, and what is missing, unusual, left out or duplicated.
 ///
-/// Nothing is trained, kept or sent, and no clinical value of anybody is printed: counts, patients' IDs, and names of files.
+/// Nothing is trained, stored or sent. Only counts, patients' IDs and file names are printed, no clinical value.
 #[derive(Args)]
 #[command(after_help = CHECK_HELP)]
 struct Check {
-    /// The folder (or manifest), as in the setting `data`: MS60 layout, BIDS, folders of DICOM series, or with a manifest.csv.
+    /// The folder (or the manifest), as in the setting `data`: MS60 layout, BIDS, folders of DICOM series, or a folder with a
+    /// manifest.csv.
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 
-    /// Print a JSON object instead of text.
+    /// Print a JSON object, for scripts.
     #[arg(long)]
     json: bool,
 
-    /// Which scans of each patient: flair, t1, t2, with commas between.
+    /// Which scans of each patient are read: flair, t1, t2, separated by commas.
     #[arg(long, value_name = "LIST", default_value = "flair", value_parser = contrasts)]
     contrasts: Contrasts,
 
-    /// Nine columns of the table in place of the standard features, as the setting reading.feature_columns, with semicolons between:
-    /// "T2 lesions: 0..100; ..".
+    /// Nine columns of the table that replace the standard features, separated by semicolons: "T2 lesions: 0..100; ...". As the
+    /// setting reading.feature_columns.
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true, value_parser = feature_columns)]
     feature_columns: FeatureColumns,
 
-    /// Count this many slices of a scan, as the setting training.slices_per_patient; 0: every one that shows tissue.
+    /// The number of slices of each scan; 0 means every slice that shows tissue. As the setting training.slices_per_patient.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1000))]
     slices_per_patient: u16,
 
-    /// Most memory for scans on their way.
+    /// The memory limit for scans while they are read.
     #[arg(long, value_name = "MIB", default_value_t = LoadOptions::MEMORY_LIMIT_MIB, value_parser = clap::value_parser!(u64).range(1..))]
     memory_limit_mib: u64,
 }
@@ -100,13 +101,13 @@ impl Check {
             say(data_report::text(&check));
         }
         if check.patients == 0 {
-            let error = anyhow!("there is no patient with both a usable row and a usable image");
+            let error = anyhow!("no patient has both a usable row in the table and a usable image");
             return Err(Failure::Settings(error));
         }
         match data_report::problems(&check) {
             0 => Ok(()),
-            1 => Err(Failure::Run(anyhow!("1 problem; see above"))),
-            count => Err(Failure::Run(anyhow!("{count} problems; see above"))),
+            1 => Err(Failure::Run(anyhow!("1 problem found; see above"))),
+            count => Err(Failure::Run(anyhow!("{count} problems found; see above"))),
         }
     }
 }
@@ -118,8 +119,8 @@ Examples:
 
 Exit codes:
   0  clean: everything can be used, and no scan is there twice
-  1  problems: something is left out, or the same scan goes by several names
-  2  the folder cannot be used at all, or a wrong flag
+  1  problems: something is left out, or the same scan has several names
+  2  the folder cannot be used at all, or a flag is wrong
 
-Oddities that leave nothing out do not change the exit code: missing or constant features,
+Remarks that leave nothing out do not change the exit code: missing or constant features,
 tilted or unstated orientations, mixed sizes, a class without a patient.";

@@ -20,7 +20,7 @@ pub fn problems(check: &DataCheck) -> usize {
         + check.duplicates.len()
 }
 
-/// For people.
+/// The report as text, for people.
 pub fn text(check: &DataCheck) -> impl Display {
     Text(check)
 }
@@ -43,7 +43,7 @@ impl Display for Text<'_> {
             line(f, count.contrast.name(), counts)?;
         }
         for counts in &check.tasks {
-            line(f, counts.task.name(), classes(counts))?;
+            line(f, counts.task.as_str(), classes(counts))?;
         }
         features(f, check)?;
         orientations(f, &check.orientations)?;
@@ -92,12 +92,16 @@ fn features(f: &mut fmt::Formatter<'_>, check: &DataCheck) -> fmt::Result {
     for (place, count) in missing {
         let name = check.report.feature_name(place);
         let patients = count.missing;
-        let note = format_args!("{name} of {patients} of {of_patients}: the mean is taken");
+        let note = format_args!("{name} of {patients} of {of_patients} patients: the mean is used");
         line(f, "missing", note)?;
     }
     for (place, _) in counts().filter(|(_, count)| count.constant) {
         let name = check.report.feature_name(place);
-        line(f, "constant", format_args!("{name}: it tells nothing"))?;
+        line(
+            f,
+            "constant",
+            format_args!("{name}: all patients have the same value, so it carries no information"),
+        )?;
     }
     Ok(())
 }
@@ -112,17 +116,12 @@ fn orientations(f: &mut fmt::Formatter<'_>, counts: &OrientationCounts) -> fmt::
     let notes = [
         (
             not_stated,
-            "not stated: taken as right, front, head".to_owned(),
+            "not stated: assumed to be right, front, head".to_owned(),
         ),
-        (
-            permuted,
-            "with axes in another order: put in order".to_owned(),
-        ),
+        (permuted, "with axes in another order: reordered".to_owned()),
         (
             oblique,
-            format!(
-                "tilted, by up to {largest_tilt_degrees:.1} degrees: taken along their own axes"
-            ),
+            format!("tilted by up to {largest_tilt_degrees:.1} degrees: read along their own axes"),
         ),
     ];
     for (count, note) in notes {
@@ -135,7 +134,7 @@ fn orientations(f: &mut fmt::Formatter<'_>, counts: &OrientationCounts) -> fmt::
 
 /// One size is what is expected; of many, the most frequent.
 fn grids(f: &mut fmt::Formatter<'_>, grids: &[GridCount]) -> fmt::Result {
-    for (place, grid) in grids.iter().take(MOST_GRIDS).enumerate() {
+    for (place, grid) in grids.iter().take(MAX_GRIDS).enumerate() {
         let name = match (place, grids.len()) {
             (0, 1) => "size",
             (0, _) => "mixed sizes",
@@ -147,7 +146,7 @@ fn grids(f: &mut fmt::Formatter<'_>, grids: &[GridCount]) -> fmt::Result {
         let size = format_args!("{nx} x {ny} x {nz} of {dx:.2} x {dy:.2} x {dz:.2} mm: {scans}");
         line(f, name, size)?;
     }
-    match grids.len().saturating_sub(MOST_GRIDS) {
+    match grids.len().saturating_sub(MAX_GRIDS) {
         0 => Ok(()),
         more => line(f, "", format_args!("and {more} other sizes")),
     }
@@ -167,7 +166,7 @@ fn omissions(f: &mut fmt::Formatter<'_>, check: &DataCheck) -> fmt::Result {
         line(
             f,
             "left out",
-            format_args!("{}: no row in the table", path.display()),
+            format_args!("{}: the table has no row for it", path.display()),
         )?;
     }
     for file in &report.bad_files {
@@ -194,7 +193,7 @@ pub fn json(folder: &Path, check: &DataCheck, cuts: Cuts) -> Value {
     let tasks: serde_json::Map<String, Value> = check
         .tasks
         .iter()
-        .map(|counts| (counts.task.name().to_owned(), task(counts, cuts)))
+        .map(|counts| (counts.task.as_str().to_owned(), task(counts, cuts)))
         .collect();
     let name = |name: &ScanName| json!({"id": name.id, "contrast": name.contrast.name(), "path": name.path});
     json!({
@@ -267,4 +266,4 @@ fn task(counts: &ClassCounts, cuts: Cuts) -> Value {
     })
 }
 
-const MOST_GRIDS: usize = 8;
+const MAX_GRIDS: usize = 8;

@@ -1,53 +1,114 @@
-//! Reads the hospital's data set and says what was found and what was left out: counts and file names, no clinical value.
+//! Lists the hospital's data set, has the trainer read it, and says what was found and what was left out: counts and file names, no
+//! clinical value.
 
 use anyhow::Context as _;
 use model_data::{
-    Cohort, FEATURES, FeatureColumns, LabelScheme, Layout, LoadReport, Task, load_cohort,
+    FEATURES, FeatureColumns, Inventory, LabelScheme, Layout, LoadReport, ReadEntry, Task,
 };
 use participant::{
-    hospital_data::{ClinicalTable, ImageSet, Labels, SplitPlan, separate},
+    hospital_data::ClinicalTable,
     settings::Settings,
+    trainer_program::{TrainerCommand, TrainerError, TrainerProgram},
 };
-use protocol::manifest;
+use protocol::{
+    labels::Labels,
+    training_job::{DataSet, FilePath, PatientScans, ReadingAccount, SliceCacheFolder, SplitPlan},
+};
 
 use super::progress::ReadingProgress;
 
-/// The vault's and the trainer's halves.
-pub fn read(settings: &Settings) -> anyhow::Result<(ClinicalTable, ImageSet)> {
-    let training = &settings.training;
-    let progress = ReadingProgress::default();
-    let cohort = load_cohort(&settings.data, &settings.load_options(), |at| {
-        progress.show(at);
-    })
-    .context("the data set (setting `data`) cannot be used")?;
-    drop(progress);
-    log(&cohort.report);
-    let slices: usize = cohort
-        .patients
-        .iter()
-        .map(|patient| patient.slices.len())
-        .sum();
-    tracing::info!(
-        patients = cohort.patients.len(),
-        slices,
-        "the data set is read"
-    );
-    warn_of_what_cannot_be_learnt(&cohort);
+/// The vault's half, and the trainer with its own.
+pub fn read(settings: &Settings) -> anyhow::Result<(ClinicalTable, TrainerProgram)> {
     let plan = SplitPlan {
-        kind: training.split,
-        seed: training.seed,
+        kind: settings.training.split,
+        seed: settings.training.seed,
     };
-    let (mut table, images) = separate(cohort.patients, plan);
+    let inventory = list(settings)?;
+    let command = TrainerCommand::beside_this_program(settings.trainer.command.clone())?;
+    let progress = ReadingProgress::default();
+    let data_set = data_set(settings, &inventory, plan);
+    let opened = TrainerProgram::open(command, settings.trainer.restarts, data_set, |at| {
+        progress.show(at);
+    });
+    drop(progress);
+    let trainer = opened.map_err(with_setting)?;
+    let account = trainer.account().clone();
+    let (patients, report) = inventory
+        .complete(account, &settings.data, settings.strict_data)
+        .context(UNUSABLE)?;
+    log(&report);
+    let slices: usize = patients.iter().map(|patient| patient.slices).sum();
+    tracing::info!(patients = patients.len(), slices, "the data set is read");
+    warn_of_what_cannot_be_learnt(&patients, &report);
+    let of_table = patients
+        .into_iter()
+        .map(|ReadEntry { entry, slices }| (entry.edss, entry.features, slices));
+    let mut table = ClinicalTable::new(of_table, plan);
     if let FeatureColumns::Named(_) = settings.reading.feature_columns {
         table = table.in_percent_of(&settings.reading.feature_columns.ranges());
     }
     // Whether the patients can be split does not depend on the labels, which only the coordinator will tell.
-    images.split(Labels {
-        task: manifest::Task::Binary,
-        scheme: manifest::LabelScheme::AsWritten,
+    table.records(Labels {
+        task: Task::Binary,
+        scheme: LabelScheme::AsWritten,
     })?;
-    Ok((table, images))
+    Ok((table, trainer))
 }
+
+/// Reads the clinical table and finds the scans; no trainer is started for a folder without any.
+fn list(settings: &Settings) -> anyhow::Result<Inventory> {
+    let options = settings.load_options();
+    let listed = Layout::recognise(&settings.data)
+        .and_then(|layout| layout.inventory(&settings.data, &options));
+    let inventory = listed.context(UNUSABLE)?;
+    if inventory.entries.is_empty() {
+        let nothing = ReadingAccount::default();
+        inventory
+            .clone()
+            .complete(nothing, &settings.data, settings.strict_data)
+            .context(UNUSABLE)?;
+    }
+    Ok(inventory)
+}
+
+/// What the trainer is told: files and scores, no name and no clinical feature.
+fn data_set(settings: &Settings, inventory: &Inventory, split: SplitPlan) -> DataSet {
+    let options = settings.load_options();
+    let patients = inventory.entries.iter().map(|entry| PatientScans {
+        edss: entry.edss,
+        scans: entry
+            .scans
+            .iter()
+            .map(|scan| (&scan.files).into())
+            .collect(),
+    });
+    DataSet {
+        patients: patients.collect(),
+        slices: options.slices,
+        memory_limit_mib: options.memory_limit_mib,
+        cache: options.cache.map(|cache| SliceCacheFolder {
+            folder: FilePath(cache.folder),
+            forget_others: cache.forget_others,
+        }),
+        split,
+        device: settings.training.device,
+        confine: settings.trainer.confine,
+    }
+}
+
+/// Names the setting to look at.
+fn with_setting(error: TrainerError) -> anyhow::Error {
+    use protocol::training_job::pipe::Unusable;
+    let about_scans = matches!(error, TrainerError::Unusable(Unusable::Scans(_)));
+    let error = anyhow::Error::from(error);
+    if about_scans {
+        error.context(UNUSABLE)
+    } else {
+        error
+    }
+}
+
+const UNUSABLE: &str = "the data set (setting `data`) cannot be used";
 
 fn log(report: &LoadReport) {
     for file in &report.bad_files {
@@ -57,7 +118,10 @@ fn log(report: &LoadReport) {
         tracing::warn!("left out: {row}");
     }
     for folder in &report.images_without_row {
-        tracing::warn!("left out: {}: no row in the table", folder.display());
+        tracing::warn!(
+            "left out: {}: the table has no row for it",
+            folder.display()
+        );
     }
     for warning in &report.warnings {
         tracing::warn!("{warning}");
@@ -70,27 +134,31 @@ fn log(report: &LoadReport) {
         bad_files = report.bad_files.len(),
         scans_from_cache = report.cached,
         damaged_cache_entries = report.damaged_cache_entries,
-        "the clinical table is read"
+        "the clinical table has been read"
     );
 }
 
 /// Another hospital may have what is missing here, so that none of this is an error.
-fn warn_of_what_cannot_be_learnt(Cohort { patients, report }: &Cohort) {
-    for task in [Task::Binary, Task::Multiclass] {
-        let scores = patients.iter().map(|patient| patient.edss);
-        for scheme in LabelScheme::ALL {
+fn warn_of_what_cannot_be_learnt(patients: &[ReadEntry], report: &LoadReport) {
+    for &task in Task::ALL {
+        let scores = patients.iter().map(|patient| patient.entry.edss);
+        for &scheme in LabelScheme::ALL {
             if let Err(empty) = task.require_every_class(scores.clone(), scheme.cuts()) {
-                tracing::warn!("labels {scheme}: {empty}: only other hospitals can teach it");
+                tracing::warn!(
+                    "labels {scheme}: {empty}: the model can learn this class only from other hospitals"
+                );
             }
         }
     }
     for place in 0..FEATURES {
         if patients
             .iter()
-            .all(|patient| patient.features[place].is_none())
+            .all(|patient| patient.entry.features[place].is_none())
         {
             let name = report.feature_name(place);
-            tracing::warn!("no patient has the feature {name}: the federation's mean is taken");
+            tracing::warn!(
+                "no patient has a value of the feature {name}: the mean over the federation is used"
+            );
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Writes what happens into the log, and keeps the latest common model.
+//! Writes the events of a run into the log, and keeps the latest common model.
 
 use std::{
     collections::BTreeMap,
@@ -7,12 +7,11 @@ use std::{
 
 use crypto::sealed_sum::HospitalId;
 use participant::{
-    evaluation::Evaluation,
     model_file::LatestModel,
     shell::ParticipantEvent,
     vault::{OpenedRound, VaultEvent},
 };
-use protocol::manifest::Purpose;
+use protocol::{counters::EvaluationCounters, manifest::Purpose};
 
 /// The participant's events as lines of a log.
 #[derive(Default)]
@@ -31,7 +30,7 @@ impl Diary {
             ParticipantEvent::Disconnected { reason } => {
                 tracing::warn!(
                     reason,
-                    "the connection to the coordinator is lost; connecting again"
+                    "lost the connection to the coordinator; connecting again"
                 );
             }
             ParticipantEvent::Training { done, total } => self.note_step(done, total),
@@ -70,10 +69,13 @@ impl Diary {
             }
             // The error of a decryption says something of the key: it is for simulations, not for logs.
             VaultEvent::Conditioned { largest_error: _ } => {
-                tracing::info!("the filters for this model are here and are right");
+                tracing::info!("the filters for this model have arrived and are correct");
             }
             VaultEvent::ProductsRefused { reason } => {
-                tracing::warn!(reason, "the coordinator's products are wrong; asking again");
+                tracing::warn!(
+                    reason,
+                    "the coordinator's products are wrong; requesting them again"
+                );
             }
             VaultEvent::Sealed {
                 round,
@@ -81,20 +83,27 @@ impl Diary {
                 saturated,
             } => {
                 tracing::info!(
-                    round,
+                    %round,
                     purpose = purpose.name(),
                     saturated,
-                    "the contribution is sealed"
+                    "the contribution has been sealed"
                 );
             }
             VaultEvent::WrongAnswers { round, hospitals } => {
                 for (hospital, name) in &hospitals {
-                    tracing::warn!(round, %hospital, name, "its answer for the sum does not belong to those of the others");
+                    tracing::warn!(%round, %hospital, name, "this hospital's answer for the sum contradicts those of the others");
                 }
                 self.wrong_answers.extend(hospitals);
             }
             VaultEvent::Opened(opened) => self.note_opened(&opened),
-            VaultEvent::Refused { reason } => tracing::warn!(reason, "refused"),
+            VaultEvent::Refused { reason } => {
+                tracing::warn!(reason, "refused a message of the coordinator")
+            }
+            VaultEvent::Ignored {
+                input,
+                phase,
+                reason,
+            } => tracing::debug!(reason, "{input} is ignored {phase}"),
         }
     }
 
@@ -105,7 +114,7 @@ impl Diary {
             Purpose::Stats => {
                 tracing::info!(
                     contributors,
-                    "the federation's class counts and feature means are known"
+                    "received the federation's class counts and feature means"
                 );
                 None
             }
@@ -114,19 +123,19 @@ impl Diary {
                 tracing::info!(
                     contributors,
                     model_hash,
-                    "round {learning_round}: the common model has moved"
+                    "round {learning_round}: the common model has been updated"
                 );
                 None
             }
             Purpose::Evaluation => {
-                let evaluation = Evaluation::from_counters(&opened.sum.counters);
+                let evaluation = EvaluationCounters::read(&opened.sum.counters).ok();
                 if let Some(evaluation) = &evaluation {
                     tracing::info!(
                         contributors,
                         slices = evaluation.slices(),
                         "round {learning_round}: validation accuracy {:.4}, loss {:.4}",
                         evaluation.accuracy(),
-                        evaluation.loss,
+                        evaluation.validation_loss(),
                     );
                 }
                 evaluation

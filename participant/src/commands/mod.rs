@@ -10,8 +10,8 @@ mod run;
 use clap::{Parser, Subcommand};
 use host::{failure::Failure, output::LogArguments};
 
-/// One hospital's part in a federation: trains on its scans and takes part in sealed sums. Scans, clinical records and keys stay
-/// on this machine.
+/// One hospital's program in a federation: it trains on the hospital's scans and takes part in the sealed sums. Scans, clinical
+/// records and keys stay on this machine.
 #[derive(Parser)]
 #[command(version, after_help = EXAMPLES, max_term_width = 120)]
 pub struct Arguments {
@@ -33,7 +33,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Does it.
+    /// Runs the command.
     pub fn execute(self) -> Result<(), Failure> {
         match self {
             Self::Run(run) => run.execute(),
@@ -44,29 +44,30 @@ impl Command {
 
 const EXAMPLES: &str = "\
 Examples:
-  try it out: three hospitals and a coordinator, as folders in ./federation
-    coordinator init --trial 3 federation
-  run them, each in a terminal of its own; in which order does not matter
+  make a demonstration: three hospitals and a coordinator, as folders in ./federation
+    coordinator init --demo 3 federation
+  run the programs, each in its own terminal, in any order
     coordinator serve --config federation/coordinator/coordinator.toml
     participant run --config federation/hospital-1/participant.toml
-  look at a data set before anything is trained on it
+  check a data set before training on it
     participant data check federation/hospital-1/data
-  other settings for one run, by flags or through the environment
+  change settings for one run, by flags or by environment variables
     participant run --data /srv/mri --split slice --set policy.max_rounds=20
     MYELIN__TRAINING__DEVICE=cpu participant run --log-format json 2> run.log
 
-What goes where:
-  stdout                     one line at the end, a JSON object with the hash of the common model
+Output (STATE is the state folder):
+  stdout                     one line at the end: a JSON object with the hash of the common model
   stderr                     the log
-  STATE/model.safetensors    the common model, with model.json, its card
-  STATE/slices               prepared slices, so that the next start is quick: images of patients, safe to delete
-  STATE/journal.sqlite       what this hospital has answered for; and host.key: never lose them, never put old ones back
+  STATE/model.safetensors    the common model; model.json beside it is its card
+  STATE/slices               prepared slices, which make the next start faster; they are images of patients, and safe to delete
+  STATE/journal.sqlite       what this hospital has already answered. Keep it and STATE/host.key: never delete them, and never
+                             restore them from a backup
 
 Exit codes:
-  0  done: the run is complete
+  0  the run is complete
   1  the run has failed
-  2  a wrong flag, setting, key, certificate, roster, address or data set
-  3  stopped by a signal before the end of the run";
+  2  a flag, setting, key, certificate, roster, address or data set is wrong
+  3  a signal stopped the program before the end of the run";
 
 #[cfg(test)]
 mod tests {

@@ -25,7 +25,7 @@ use participant::{
     settings::Settings,
     shell::{Participant, ParticipantEvent, RunCost, RunError},
     state_folder::StateFolder,
-    trainer::CnnTrainer,
+    trainer_program::TrainerError,
     vault::{Vault, VaultError},
 };
 use serde_json::json;
@@ -34,41 +34,42 @@ use transport::TransportError;
 
 use super::{data_set, diary::Diary};
 
-/// Take part in one training: wait for the coordinator, then go through the rounds.
+/// Takes part in one training: waits for the coordinator, then runs the rounds.
 ///
-/// It may be started before the coordinator: it waits, and says so. Stop it with ctrl-c or SIGTERM; the others go on without it.
-/// Without a flag, the settings file decides; paths given here start at the current folder, those in the file at the file's.
+/// It may be started before the coordinator: it waits, and the log says so. Stop it with Ctrl-C or SIGTERM; the other hospitals
+/// continue without it. Flags override the settings file for this run. Relative paths given as flags start at the current
+/// folder, those in the settings file at the folder of that file.
 #[derive(Args)]
 pub struct Run {
     /// The settings file.
     #[arg(long, value_name = "FILE", default_value = "participant.toml")]
     config: PathBuf,
 
-    /// Train on the data set in this folder instead.
+    /// The folder of the data set.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
 
-    /// Keep journal and model in this folder instead.
+    /// The state folder, for the journal and the model.
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
 
-    /// Take these scans of each patient instead: flair, t1, t2, with commas between.
+    /// Which scans of each patient are used: flair, t1, t2, separated by commas.
     #[arg(long, value_name = "LIST")]
     contrasts: Option<String>,
 
-    /// Prepare every slice anew, and keep none in the state folder.
+    /// Prepare all slices again, and keep none in the state folder.
     #[arg(long)]
     no_cache: bool,
 
-    /// Compute there instead: auto, cpu, cuda or cuda:N.
+    /// Where the network is trained: auto, cpu, cuda or cuda:N.
     #[arg(long)]
     device: Option<String>,
 
-    /// Split by patient or slice instead.
+    /// How the data are split into training, validation and test: patient or slice.
     #[arg(long)]
     split: Option<String>,
 
-    /// Set any key of the settings file, with its section: --set training.seed=7. May be given several times.
+    /// Set any key of the settings file, with its section, for example --set training.seed=7. May be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
 }
@@ -112,7 +113,7 @@ impl Run {
             .map(|latest| latest.write(state.path(), settings.training.split, result.is_ok()));
         let cost = result?;
         let (Some(latest), Some(written)) = (latest, written) else {
-            let text = "the run has ended, and no sum was opened here; look into the log above for the first refusal";
+            let text = "the run has ended and no sum was opened here; the first refusal in the log above tells why";
             return Err(Failure::Run(anyhow::anyhow!(text)));
         };
         let path = written.map_err(Failure::run)?;
@@ -148,26 +149,29 @@ fn participant(
     events: mpsc::UnboundedSender<ParticipantEvent>,
 ) -> Result<(Participant<SqliteJournal>, StateFolder), Failure> {
     let credentials = settings.credentials().map_err(Failure::settings)?;
-    let device = settings
-        .training
-        .device
-        .resolve()
-        .map_err(Failure::settings)?;
-    let (table, images) = data_set::read(settings).map_err(Failure::Settings)?;
+    let (table, trainer) = data_set::read(settings).map_err(unusable_data)?;
     let state = StateFolder::open(&settings.state).map_err(Failure::settings)?;
     let journal = state.journal().map_err(Failure::settings)?;
-    tracing::info!(hospital = %settings.hospital, %device, "ready");
+    tracing::info!(hospital = %settings.hospital, device = %settings.training.device, "ready");
     let ring = Arc::new(SumRing::new());
     let policy = settings.policy.clone();
     let participant = Participant {
         vault: Vault::new(credentials.identity, policy, Box::new(table), journal, ring),
-        trainer: Box::new(CnnTrainer::new(images, device)),
+        trainer: Box::new(trainer),
         dialer: credentials.dialer,
         slots: ComputeSlots::new(1),
         events,
         interruptions: Arc::new(NoInterruptions),
     };
     Ok((participant, state))
+}
+
+/// A trainer that crashes is no matter of settings.
+fn unusable_data(error: anyhow::Error) -> Failure {
+    match error.downcast_ref() {
+        Some(TrainerError::Lost(_)) => Failure::Run(error),
+        _ => Failure::Settings(error),
+    }
 }
 
 /// What the user can set right has the exit code of settings.

@@ -2,28 +2,29 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crypto::{
-    hash::Digest,
-    sealed_sum::{HospitalId, Seed},
+use crypto::sealed_sum::{HospitalId, Seed};
+use protocol::{
+    digests::{HeaderHash, RunId},
+    manifest::Purpose,
+    round::header::SumKey,
 };
-use protocol::round::header::SumKey;
 
 use super::{Journal, JournalError, RecordedAnswer};
 
 /// See the module.
 #[derive(Default)]
 pub struct MemoryJournal {
-    seeds: BTreeMap<(Digest, u8), [u8; 32]>,
-    blobs: BTreeMap<Digest, usize>,
+    seeds: BTreeMap<(HeaderHash, u8), [u8; 32]>,
+    blobs: BTreeMap<HeaderHash, usize>,
     answers: BTreeMap<SumKey, RecordedAnswer>,
     spent: BTreeSet<SumKey>,
-    evaluations: BTreeMap<Digest, Vec<BTreeSet<HospitalId>>>,
+    evaluations: BTreeMap<RunId, Vec<BTreeSet<HospitalId>>>,
 }
 
 impl Journal for MemoryJournal {
     fn record_seed(
         &mut self,
-        header: &Digest,
+        header: &HeaderHash,
         attempt: u8,
         seed: &Seed,
     ) -> Result<(), JournalError> {
@@ -31,7 +32,7 @@ impl Journal for MemoryJournal {
         Ok(())
     }
 
-    fn record_blob(&mut self, header: &Digest, blob: &[u8]) -> Result<(), JournalError> {
+    fn record_blob(&mut self, header: &HeaderHash, blob: &[u8]) -> Result<(), JournalError> {
         self.blobs.insert(*header, blob.len());
         Ok(())
     }
@@ -40,40 +41,57 @@ impl Journal for MemoryJournal {
         Ok(self.answers.get(key).cloned())
     }
 
-    fn record_answer(&mut self, key: &SumKey, answer: &RecordedAnswer) -> Result<(), JournalError> {
-        match self.answers.insert(*key, answer.clone()) {
-            None => Ok(()),
-            Some(_) => Err(JournalError {
+    fn record_answer(
+        &mut self,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
+        answer: &RecordedAnswer,
+    ) -> Result<(), JournalError> {
+        if self.answers.contains_key(key) {
+            return Err(JournalError {
                 place: "in memory".into(),
                 reason: "a second answer for one sum".into(),
-            }),
+            });
         }
+        self.answers.insert(*key, answer.clone());
+        self.keep_evaluation(key, members);
+        Ok(())
     }
 
     fn is_spent(&self, key: &SumKey) -> Result<bool, JournalError> {
         Ok(self.spent.contains(key))
     }
 
-    fn evaluations(&self, run: &Digest) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
+    fn evaluations(&self, run: &RunId) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
         Ok(self.evaluations.get(run).cloned().unwrap_or_default())
     }
 
-    fn record_evaluation(
+    fn record_failed_opening(
         &mut self,
-        run: &Digest,
-        contributors: &BTreeSet<HospitalId>,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
     ) -> Result<(), JournalError> {
-        let known = self.evaluations.entry(*run).or_default();
-        if !known.contains(contributors) {
-            known.push(contributors.clone());
-        }
+        self.keep_evaluation(key, members);
         Ok(())
     }
 
-    fn settle(&mut self, key: &SumKey) -> Result<(), JournalError> {
+    fn settle(&mut self, key: &SumKey, members: &BTreeSet<HospitalId>) -> Result<(), JournalError> {
+        self.keep_evaluation(key, members);
         self.spent.insert(*key);
         self.seeds.clear();
         self.blobs.clear();
         Ok(())
+    }
+}
+
+impl MemoryJournal {
+    fn keep_evaluation(&mut self, key: &SumKey, members: &BTreeSet<HospitalId>) {
+        if key.purpose != Purpose::Evaluation {
+            return;
+        }
+        let known = self.evaluations.entry(key.run).or_default();
+        if !known.contains(members) {
+            known.push(members.clone());
+        }
     }
 }

@@ -7,19 +7,19 @@ pub mod sqlite;
 
 use std::collections::BTreeSet;
 
-use crypto::{
-    hash::Digest,
-    sealed_sum::{HospitalId, Seed},
+use crypto::sealed_sum::{HospitalId, Seed};
+use protocol::{
+    digests::{ContributorsHash, HeaderHash, RunId},
+    round::header::SumKey,
 };
-use protocol::round::header::SumKey;
 
 /// The answer that a vault has given for a sum.
 #[derive(Clone, PartialEq, Eq)]
 pub struct RecordedAnswer {
     /// hh of the header it answered under.
-    pub header: Digest,
+    pub header: HeaderHash,
     /// uh of the contributors it answered for.
-    pub contributors: Digest,
+    pub contributors: ContributorsHash,
     /// The whole signed `UnlockShare`: a repeated request gets the identical bytes.
     pub share: Vec<u8>,
 }
@@ -32,7 +32,7 @@ pub trait Journal: Send {
     /// [`JournalError`] when it cannot be written: then nothing may be sent.
     fn record_seed(
         &mut self,
-        header: &Digest,
+        header: &HeaderHash,
         attempt: u8,
         seed: &Seed,
     ) -> Result<(), JournalError>;
@@ -41,7 +41,7 @@ pub trait Journal: Send {
     ///
     /// # Errors
     /// As above.
-    fn record_blob(&mut self, header: &Digest, blob: &[u8]) -> Result<(), JournalError>;
+    fn record_blob(&mut self, header: &HeaderHash, blob: &[u8]) -> Result<(), JournalError>;
 
     /// The answer given for this key, if any.
     ///
@@ -49,11 +49,17 @@ pub trait Journal: Send {
     /// As above.
     fn answer(&self, key: &SumKey) -> Result<Option<RecordedAnswer>, JournalError>;
 
-    /// Keeps an answer before it leaves.
+    /// Keeps an answer for the contributors `members` before it leaves; if the sum is an evaluation, also that it was over them. Both
+    /// or nothing.
     ///
     /// # Errors
     /// As above; also when an answer for this key is there already: there is never a second.
-    fn record_answer(&mut self, key: &SumKey, answer: &RecordedAnswer) -> Result<(), JournalError>;
+    fn record_answer(
+        &mut self,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
+        answer: &RecordedAnswer,
+    ) -> Result<(), JournalError>;
 
     /// Whether a sum of this key was opened: it is spent for good.
     ///
@@ -65,28 +71,31 @@ pub trait Journal: Send {
     ///
     /// # Errors
     /// As above.
-    fn evaluations(&self, run: &Digest) -> Result<Vec<BTreeSet<HospitalId>>, JournalError>;
+    fn evaluations(&self, run: &RunId) -> Result<Vec<BTreeSet<HospitalId>>, JournalError>;
 
-    /// Keeps such a set; one that is there already stays once.
+    /// A sum over these contributors did not open. If it is an evaluation, it counts as one over them.
     ///
     /// # Errors
     /// As above.
-    fn record_evaluation(
+    fn record_failed_opening(
         &mut self,
-        run: &Digest,
-        contributors: &BTreeSet<HospitalId>,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
     ) -> Result<(), JournalError>;
 
-    /// A sum was opened: spends its key and erases all seeds and blobs up to now.
+    /// A sum over these contributors was opened: spends its key, keeps the set if it is an evaluation, and erases all seeds and blobs
+    /// up to now. All or nothing.
     ///
     /// # Errors
     /// As above.
-    fn settle(&mut self, key: &SumKey) -> Result<(), JournalError>;
+    fn settle(&mut self, key: &SumKey, members: &BTreeSet<HospitalId>) -> Result<(), JournalError>;
 }
 
 /// The journal cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error("the vault's journal {place}: {reason}; free space or mend the file, then start again")]
+#[error(
+    "cannot use the vault's journal {place}: {reason}; free disk space or repair the file, then start again"
+)]
 pub struct JournalError {
     /// Which journal.
     pub place: String,

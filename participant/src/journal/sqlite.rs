@@ -7,11 +7,15 @@ use std::{
 
 use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use crypto::{
-    hash::{Digest, SecretKey32},
+    hash::SecretKey32,
     sealed_sum::{HospitalId, Seed},
 };
-use protocol::round::header::SumKey;
-use rusqlite::{Connection, OptionalExtension, params};
+use protocol::{
+    digests::{ContributorsHash, HeaderHash, RunId},
+    manifest::Purpose,
+    round::header::SumKey,
+};
+use rusqlite::{Connection, OptionalExtension, Transaction, params};
 use zeroize::Zeroizing;
 
 use super::{Journal, JournalError, RecordedAnswer};
@@ -54,6 +58,18 @@ impl SqliteJournal {
         result.map_err(|error| self.error(error.to_string()))
     }
 
+    /// Everything that `write` does, synced, or nothing of it.
+    fn in_transaction(
+        &mut self,
+        write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), JournalError> {
+        let written = self.connection.transaction().and_then(|transaction| {
+            write(&transaction)?;
+            transaction.commit()
+        });
+        self.ask(written)
+    }
+
     fn error(&self, reason: String) -> JournalError {
         JournalError {
             place: self.path.display().to_string(),
@@ -81,21 +97,21 @@ impl SqliteJournal {
 impl Journal for SqliteJournal {
     fn record_seed(
         &mut self,
-        header: &Digest,
+        header: &HeaderHash,
         attempt: u8,
         seed: &Seed,
     ) -> Result<(), JournalError> {
         let sealed = self.seal(seed.as_bytes())?;
         self.run(self.connection.execute(
             "INSERT INTO seeds VALUES (?1, ?2, ?3)",
-            params![header, attempt, sealed],
+            params![header.as_bytes(), attempt, sealed],
         ))
     }
 
-    fn record_blob(&mut self, header: &Digest, blob: &[u8]) -> Result<(), JournalError> {
+    fn record_blob(&mut self, header: &HeaderHash, blob: &[u8]) -> Result<(), JournalError> {
         self.run(self.connection.execute(
             "INSERT OR REPLACE INTO blobs VALUES (?1, ?2)",
-            params![header, blob],
+            params![header.as_bytes(), blob],
         ))
     }
 
@@ -104,42 +120,56 @@ impl Journal for SqliteJournal {
             .connection
             .query_row(
                 "SELECT header, contributors, share FROM answers WHERE run = ?1 AND purpose = ?2 AND model_hash = ?3",
-                params![key.run, key.purpose.name(), key.model_hash],
-                |row| Ok(RecordedAnswer { header: row.get(0)?, contributors: row.get(1)?, share: row.get(2)? }),
+                params![key.run.as_bytes(), key.purpose.name(), key.model_hash.as_bytes()],
+                |row| {
+                    let header = HeaderHash::from_bytes(row.get(0)?);
+                    let contributors = ContributorsHash::from_bytes(row.get(1)?);
+                    Ok(RecordedAnswer { header, contributors, share: row.get(2)? })
+                },
             )
             .optional();
         self.ask(found)
     }
 
-    fn record_answer(&mut self, key: &SumKey, answer: &RecordedAnswer) -> Result<(), JournalError> {
-        // The primary key refuses a second answer.
-        self.run(self.connection.execute(
-            "INSERT INTO answers VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            params![
-                key.run,
-                key.purpose.name(),
-                key.model_hash,
-                answer.header,
-                answer.contributors,
-                answer.share
-            ],
-        ))
+    fn record_answer(
+        &mut self,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
+        answer: &RecordedAnswer,
+    ) -> Result<(), JournalError> {
+        self.in_transaction(|transaction| {
+            keep_evaluation(transaction, key, members)?;
+            // The primary key refuses a second answer.
+            transaction.execute(
+                "INSERT INTO answers VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                params![
+                    key.run.as_bytes(),
+                    key.purpose.name(),
+                    key.model_hash.as_bytes(),
+                    answer.header.as_bytes(),
+                    answer.contributors.as_bytes(),
+                    answer.share
+                ],
+            )?;
+            Ok(())
+        })
     }
 
     fn is_spent(&self, key: &SumKey) -> Result<bool, JournalError> {
         self.ask(self.connection.query_row(
             "SELECT EXISTS (SELECT 1 FROM spent WHERE run = ?1 AND purpose = ?2 AND model_hash = ?3)",
-            params![key.run, key.purpose.name(), key.model_hash],
+            params![key.run.as_bytes(), key.purpose.name(), key.model_hash.as_bytes()],
             |row| row.get(0),
         ))
     }
 
-    fn evaluations(&self, run: &Digest) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
+    fn evaluations(&self, run: &RunId) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
         let mut statement = self.ask(
             self.connection
                 .prepare("SELECT contributors FROM evaluations WHERE run = ?1"),
         )?;
-        let rows = self.ask(statement.query_map(params![run], |row| row.get::<_, Vec<u8>>(0)))?;
+        let rows =
+            self.ask(statement.query_map(params![run.as_bytes()], |row| row.get::<_, Vec<u8>>(0)))?;
         rows.map(|row| {
             Ok(self
                 .ask(row)?
@@ -150,31 +180,46 @@ impl Journal for SqliteJournal {
         .collect()
     }
 
-    fn record_evaluation(
+    fn record_failed_opening(
         &mut self,
-        run: &Digest,
-        contributors: &BTreeSet<HospitalId>,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
     ) -> Result<(), JournalError> {
-        let members: Vec<u8> = contributors.iter().map(|id| id.get()).collect();
-        self.run(self.connection.execute(
-            "INSERT OR IGNORE INTO evaluations VALUES (?1, ?2)",
-            params![run, members],
-        ))
+        self.in_transaction(|transaction| keep_evaluation(transaction, key, members))
     }
 
-    fn settle(&mut self, key: &SumKey) -> Result<(), JournalError> {
-        let settled = (|| {
-            let transaction = self.connection.transaction()?;
+    fn settle(&mut self, key: &SumKey, members: &BTreeSet<HospitalId>) -> Result<(), JournalError> {
+        self.in_transaction(|transaction| {
+            keep_evaluation(transaction, key, members)?;
             transaction.execute(
                 "INSERT OR IGNORE INTO spent VALUES (?1, ?2, ?3)",
-                params![key.run, key.purpose.name(), key.model_hash],
+                params![
+                    key.run.as_bytes(),
+                    key.purpose.name(),
+                    key.model_hash.as_bytes()
+                ],
             )?;
             transaction.execute("DELETE FROM seeds", [])?;
             transaction.execute("DELETE FROM blobs", [])?;
-            transaction.commit()
-        })();
-        self.ask(settled)
+            Ok(())
+        })
     }
+}
+
+/// That this vault knows of an evaluation over these contributors; once.
+fn keep_evaluation(
+    transaction: &Transaction<'_>,
+    key: &SumKey,
+    members: &BTreeSet<HospitalId>,
+) -> rusqlite::Result<()> {
+    if key.purpose == Purpose::Evaluation {
+        let members: Vec<u8> = members.iter().map(|id| id.get()).collect();
+        transaction.execute(
+            "INSERT OR IGNORE INTO evaluations VALUES (?1, ?2)",
+            params![key.run.as_bytes(), members],
+        )?;
+    }
+    Ok(())
 }
 
 /// `secure_delete` overwrites seeds and blobs of settled rounds; in rollback mode no second file keeps a copy.
@@ -194,22 +239,27 @@ CREATE TABLE IF NOT EXISTS evaluations (run BLOB NOT NULL, contributors BLOB NOT
 
 #[cfg(test)]
 mod tests {
-    use protocol::manifest::Purpose;
-
     use super::*;
 
     fn key(model: u8) -> SumKey {
         SumKey {
-            run: [1; 32],
+            run: [1; 32].into(),
             purpose: Purpose::Update,
-            model_hash: [model; 32],
+            model_hash: [model; 32].into(),
+        }
+    }
+
+    fn evaluation() -> SumKey {
+        SumKey {
+            purpose: Purpose::Evaluation,
+            ..key(1)
         }
     }
 
     fn answer() -> RecordedAnswer {
         RecordedAnswer {
-            header: [2; 32],
-            contributors: [3; 32],
+            header: [2; 32].into(),
+            contributors: [3; 32].into(),
             share: vec![4; 100],
         }
     }
@@ -224,16 +274,23 @@ mod tests {
         {
             let mut journal = SqliteJournal::open(&path, &host_key).expect("opens");
             journal
-                .record_seed(&[9; 32], 0, &Seed::from_bytes(seed))
+                .record_seed(&[9; 32].into(), 0, &Seed::from_bytes(seed))
                 .expect("kept");
             journal
-                .record_blob(&[9; 32], &[0x5c; 40_000])
+                .record_blob(&[9; 32].into(), &[0x5c; 40_000])
                 .expect("kept");
-            journal.record_answer(&key(1), &answer()).expect("kept");
-            journal.record_evaluation(&[1; 32], &members).expect("kept");
             journal
-                .record_evaluation(&[1; 32], &members)
+                .record_answer(&key(1), &members, &answer())
+                .expect("kept");
+            journal
+                .record_answer(&evaluation(), &members, &answer())
+                .expect("kept");
+            journal
+                .record_failed_opening(&evaluation(), &members)
                 .expect("kept once");
+            journal
+                .record_failed_opening(&key(1), &members)
+                .expect("only evaluations are kept");
         }
         let bytes = std::fs::read(&path).expect("readable");
         assert!(
@@ -243,9 +300,12 @@ mod tests {
         let mut journal = SqliteJournal::open(&path, &host_key).expect("opens again");
         assert!(journal.answer(&key(1)).expect("readable") == Some(answer()));
         assert!(journal.answer(&key(2)).expect("readable").is_none());
-        assert_eq!(journal.evaluations(&[1; 32]).expect("readable"), [members]);
+        assert_eq!(
+            journal.evaluations(&[1; 32].into()).expect("readable"),
+            std::slice::from_ref(&members)
+        );
         assert!(!journal.is_spent(&key(1)).expect("readable"));
-        journal.settle(&key(1)).expect("settled");
+        journal.settle(&key(1), &members).expect("settled");
         assert!(journal.is_spent(&key(1)).expect("readable"));
         drop(journal);
         let bytes = std::fs::read(&path).expect("readable");
@@ -261,8 +321,21 @@ mod tests {
         let mut journal =
             SqliteJournal::open(&folder.path().join("j"), &SecretKey32::from_bytes([7; 32]))
                 .expect("opens");
-        journal.record_answer(&key(1), &answer()).expect("kept");
-        assert!(journal.record_answer(&key(1), &answer()).is_err());
+        let members: BTreeSet<_> = [1, 5].into_iter().filter_map(HospitalId::new).collect();
+        journal
+            .record_answer(&evaluation(), &members, &answer())
+            .expect("kept");
+        let others: BTreeSet<_> = HospitalId::new(2).into_iter().collect();
+        assert!(
+            journal
+                .record_answer(&evaluation(), &others, &answer())
+                .is_err()
+        );
+        assert_eq!(
+            journal.evaluations(&[1; 32].into()).expect("readable"),
+            [members],
+            "all of an answer is kept, or nothing"
+        );
     }
 
     #[test]

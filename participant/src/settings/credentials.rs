@@ -123,7 +123,7 @@ pub enum CredentialsError {
     },
     /// The key is that of another member.
     #[error(
-        "{} (setting `{setting}`) belongs to hospital {owner}, but `hospital` is {hospital}; correct whichever of the two is wrong",
+        "{} (setting `{setting}`) belongs to hospital {owner}, but `hospital` is {hospital}; correct the one that is wrong",
         path.display()
     )]
     OtherHospital {
@@ -136,9 +136,9 @@ pub enum CredentialsError {
         /// The number in the settings.
         hospital: HospitalId,
     },
-    /// The key is nobody's.
+    /// The key is not on the roster.
     #[error(
-        "{} (setting `{setting}`) is not the one that the roster {} lists for hospital {hospital}; the files must come from one federation",
+        "{} (setting `{setting}`) is not the one that the roster {} lists for hospital {hospital}; both files must come from the same federation",
         path.display(),
         roster.display()
     )]
@@ -152,8 +152,8 @@ pub enum CredentialsError {
         /// The roster's path.
         roster: PathBuf,
     },
-    /// Certificate and authority cannot serve a handshake.
-    #[error("no TLS with the certificates of the settings [keys]")]
+    /// TLS cannot use the certificate, its key or the authority.
+    #[error("the certificates in the settings [keys] cannot be used for TLS")]
     Tls(#[from] CertificateError),
     /// The coordinator cannot be dialled as the settings say.
     #[error("the settings [coordinator] cannot be used")]
@@ -164,18 +164,18 @@ pub enum CredentialsError {
 mod tests {
     use std::{fs, path::Path};
 
-    use coordinator::trial::{Place, Trial};
+    use coordinator::demo::{Demo, Place};
     use protocol::roster::RosterError;
     use serde_json::Value;
     use tempfile::TempDir;
 
     use super::*;
 
-    /// What `coordinator init --trial 2` writes.
+    /// What `coordinator init --demo 2` writes.
     fn federation() -> TempDir {
         let folder = tempfile::tempdir().expect("a folder");
-        let trial = Trial::generate(2, Place::default()).expect("two hospitals");
-        trial.write(folder.path()).expect("written");
+        let demo = Demo::generate(2, Place::default()).expect("two hospitals");
+        demo.write(folder.path()).expect("written");
         folder
     }
 
@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_trials_folder_makes_a_hospital() {
+    fn a_demos_folder_makes_a_hospital() {
         let folder = federation();
         let credentials = read(folder.path(), &[]).expect("sound");
         let identity = credentials.identity;

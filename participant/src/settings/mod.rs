@@ -9,9 +9,8 @@ use std::{
 
 use host::participant_file::TEMPLATE;
 pub use host::settings::SettingsError;
-use model::device::DeviceChoice;
 use model_data::{CacheChoice, Contrast, FeatureColumns, LoadOptions, SliceChoice, SplitKind};
-use protocol::HospitalId;
+use protocol::{HospitalId, training_job::DeviceChoice};
 use serde::Deserialize;
 
 pub use self::credentials::{Credentials, CredentialsError};
@@ -38,6 +37,8 @@ pub struct Settings {
     pub keys: KeyPaths,
     /// How the hospital trains.
     pub training: TrainingSettings,
+    /// The program that does it.
+    pub trainer: TrainerSettings,
     /// Which runs it takes part in.
     pub policy: Policy,
 }
@@ -90,6 +91,17 @@ pub struct TrainingSettings {
     pub slices: SliceChoice,
 }
 
+/// How the trainer's program is run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrainerSettings {
+    /// What stands in front of the program: a launcher with its arguments, or nothing.
+    pub command: Vec<String>,
+    /// How often it is started again over one job before the run is given up.
+    pub restarts: u32,
+    /// Whether the kernel is asked to keep it from everything but its scans.
+    pub confine: bool,
+}
+
 impl Settings {
     /// Reads `file`, lays `environment` (all variables; only `MYELIN__SECTION__KEY` are looked at) and then `flags` (pairs such
     /// as `("training.device", "cpu")`) over it, and checks the whole. Relative paths start at the file's folder.
@@ -122,6 +134,7 @@ impl Settings {
                 ca_certificate: folder.join(raw.keys.ca_certificate),
             },
             training: raw.training.check()?,
+            trainer: raw.trainer.check()?,
             policy: check_policy(raw.policy)?,
         })
     }
@@ -155,6 +168,7 @@ struct Raw {
     coordinator: RawCoordinator,
     keys: RawKeys,
     training: RawTraining,
+    trainer: RawTrainer,
     policy: Policy,
 }
 
@@ -167,7 +181,7 @@ struct RawReading {
 }
 
 /// A list, or from the environment and flags, a text with commas (of feature columns, whose names may hold commas, with
-/// semicolons).
+/// semicolons; of a command, with spaces).
 #[derive(Deserialize)]
 #[serde(untagged)]
 enum RawList {
@@ -195,6 +209,41 @@ struct RawTraining {
     split: String,
     seed: i64,
     slices_per_patient: i64,
+}
+
+#[derive(Deserialize)]
+struct RawTrainer {
+    command: RawList,
+    restarts: i64,
+    confine: bool,
+}
+
+impl RawTrainer {
+    fn check(self) -> Result<TrainerSettings, SettingsError> {
+        let command = match self.command {
+            RawList::List(words) => words,
+            RawList::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
+        };
+        if command.iter().any(String::is_empty) {
+            let expected =
+                "a launcher and its arguments, such as [\"srun\", \"--gres=gpu:1\"], or nothing";
+            return Err(wrong("trainer.command", command.join(" "), expected));
+        }
+        let restarts = u32::try_from(self.restarts).ok();
+        Ok(TrainerSettings {
+            command,
+            restarts: restarts
+                .filter(|count| *count <= MAX_RESTARTS)
+                .ok_or_else(|| {
+                    wrong(
+                        "trainer.restarts",
+                        self.restarts,
+                        "a whole number from 0 to 1000",
+                    )
+                })?,
+            confine: self.confine,
+        })
+    }
 }
 
 impl RawReading {
@@ -295,6 +344,7 @@ fn wrong(key: &'static str, found: impl Display, expected: &'static str) -> Sett
 }
 
 const MAX_SLICES: usize = 1000;
+const MAX_RESTARTS: u32 = 1000;
 
 #[cfg(test)]
 mod tests;

@@ -38,6 +38,12 @@ fn a_number_alone_means_the_defaults_of_the_code() {
         slices: SliceChoice::All { drop_empty: true },
     };
     assert_eq!(settings.training, training);
+    let trainer = TrainerSettings {
+        command: vec![],
+        restarts: 3,
+        confine: true,
+    };
+    assert_eq!(settings.trainer, trainer);
     let options = settings.load_options();
     let cache = options.cache.as_ref().expect("on");
     assert!(cache.folder.ends_with("state/slices") && cache.forget_others);
@@ -81,7 +87,7 @@ fn the_number_has_no_default() {
 }
 
 #[test]
-fn what_a_trial_writes_is_read() {
+fn what_a_demo_writes_is_read() {
     let hospital = HospitalId::new(3).expect("in range");
     let (folder, path) = file(&participant_file(
         hospital,
@@ -147,6 +153,29 @@ fn nine_columns_of_features_are_a_list_in_the_file_and_a_text_in_a_flag() {
 }
 
 #[test]
+fn a_launcher_is_a_list_in_the_file_and_words_in_a_flag() {
+    let command = ["srun", "--gres=gpu:1"];
+    let file = format!("hospital = 1\n[trainer]\ncommand = {command:?}\n");
+    let trainer = load(&file, &[]).expect("sound").trainer;
+    assert_eq!(trainer.command, command);
+    let flag = [
+        ("trainer.command", "srun  --gres=gpu:1"),
+        ("trainer.confine", "false"),
+    ];
+    let trainer = load("hospital = 1", &flag).expect("sound").trainer;
+    assert_eq!(trainer.command, command);
+    assert!(!trainer.confine);
+    let empty = load("hospital = 1\n[trainer]\ncommand = [\"\"]\n", &[]);
+    assert!(matches!(
+        empty,
+        Err(SettingsError::Value {
+            key: "trainer.command",
+            ..
+        })
+    ));
+}
+
+#[test]
 fn unknown_keys_are_refused_with_those_that_exist() {
     let error = load("hospital = 1\n[policy]\nrounds = 3\n", &[]).expect_err("misspelt");
     let text = error.to_string();
@@ -176,6 +205,8 @@ fn every_bad_value_is_named_with_what_belongs_there() {
         ("training.device", "gpu"),
         ("training.split", "random"),
         ("training.seed", "-1"),
+        ("trainer.restarts", "-1"),
+        ("trainer.restarts", "1001"),
         ("training.slices_per_patient", "-1"),
         ("training.slices_per_patient", "1001"),
         ("policy.max_learning_rate", "NaN"),

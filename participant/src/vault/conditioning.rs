@@ -6,22 +6,21 @@
 
 use crypto::{
     ckks::{self, Ciphertext, Context, Profile, RelinearisationKey, SecretKey},
-    hash::Digest,
     sealed_sum::HospitalId,
 };
 use model_data::FEATURES;
 use protocol::{
     codec::{Bytes, Id, List},
+    digests::{FeaturesDigest, FilterRequestDigest, SessionId},
     message::{
         EncryptedFeatures, EvaluationKey, FilterRequest, Products, ToCoordinator, features_digest,
     },
-    session::SessionId,
 };
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
 
 /// clip(W * f) of one patient.
-pub type Filter = [f32; FEATURES];
+pub use protocol::training_job::Filter;
 
 /// W, the nine weights that are conditioned.
 pub type ConditionedWeights = [f64; FEATURES];
@@ -57,7 +56,15 @@ pub struct Conditioner {
     session: SessionId,
     /// Scaled, clipped to ±8, in the trainer's order of patients.
     features: Zeroizing<Vec<[f64; FEATURES]>>,
-    encryption: Option<Encryption>,
+    source: ProductSource,
+}
+
+/// Where W * f is computed.
+enum ProductSource {
+    /// Here, in the clear.
+    Local,
+    /// At the coordinator, under our key.
+    Encrypted(Box<Encryption>),
 }
 
 struct Encryption {
@@ -67,19 +74,29 @@ struct Encryption {
     /// What the coordinator needs of this key, kept to be sent again as the identical bytes.
     key_message: EvaluationKey,
     feature_messages: Vec<EncryptedFeatures>,
-    feature_digests: Vec<Digest>,
-    announced: bool,
+    feature_digests: Vec<FeaturesDigest>,
+    request: RequestState,
+    /// Counts the versions of W that were encrypted.
     version: u32,
-    pending: Option<Pending>,
     /// Blocks of products that were released under this key.
     releases: usize,
     /// Answers that were refused under this key, whatever came between them.
     failures: u32,
 }
 
+/// What the coordinator was asked under a key.
+enum RequestState {
+    /// The coordinator may not have the key: the next request announces it.
+    Unannounced,
+    /// It has the key, and nothing is asked.
+    Settled,
+    /// Products were asked for.
+    Asked(Pending),
+}
+
 struct Pending {
     request: FilterRequest,
-    digest: Digest,
+    digest: FilterRequestDigest,
     weights: Zeroizing<ConditionedWeights>,
 }
 
@@ -93,16 +110,23 @@ impl Conditioner {
         rng: &mut impl CryptoRng,
     ) -> Self {
         for value in features.iter_mut().flatten() {
-            *value = value.clamp(-LARGEST_FEATURE, LARGEST_FEATURE);
+            *value = value.clamp(-MAX_FEATURE, MAX_FEATURE);
         }
         let features = Zeroizing::new(features);
-        let encryption =
-            profile.map(|profile| Encryption::new(Context::new(profile), 0, &features, rng));
+        let source = match profile {
+            None => ProductSource::Local,
+            Some(profile) => ProductSource::Encrypted(Box::new(Encryption::new(
+                Context::new(profile),
+                0,
+                &features,
+                rng,
+            ))),
+        };
         Self {
             id,
             session,
             features,
-            encryption,
+            source,
         }
     }
 
@@ -117,8 +141,8 @@ impl Conditioner {
         weights: ConditionedWeights,
         rng: &mut impl CryptoRng,
     ) -> Result<Released, Vec<ToCoordinator>> {
-        match &mut self.encryption {
-            None => {
+        match &mut self.source {
+            ProductSource::Local => {
                 let filters = self
                     .features
                     .iter()
@@ -129,24 +153,28 @@ impl Conditioner {
                     largest_error: 0.0,
                 })
             }
-            Some(encryption) => Err(encryption.request(self.id, self.session, weights, rng)),
+            ProductSource::Encrypted(encryption) => {
+                Err(encryption.request(self.id, self.session, weights, rng))
+            }
         }
     }
 
     /// W has moved: products with the old one are of no use any more.
     pub fn forget_request(&mut self) {
-        if let Some(encryption) = &mut self.encryption {
+        if let ProductSource::Encrypted(encryption) = &mut self.source
+            && let RequestState::Asked(_) = encryption.request
+        {
             // What was unanswered may not have arrived: the next request announces the key again.
-            encryption.announced &= encryption.pending.take().is_none();
+            encryption.request = RequestState::Unannounced;
         }
     }
 
     /// What is still unanswered, for a new connection: the identical messages.
     pub fn repeat_request(&self) -> Vec<ToCoordinator> {
-        let Some(encryption) = &self.encryption else {
+        let ProductSource::Encrypted(encryption) = &self.source else {
             return Vec::new();
         };
-        let Some(pending) = &encryption.pending else {
+        let RequestState::Asked(pending) = &encryption.request else {
             return Vec::new();
         };
         let mut messages = encryption.announcement();
@@ -166,11 +194,10 @@ impl Conditioner {
         products: &Products,
         rng: &mut impl CryptoRng,
     ) -> Result<Released, ProductError> {
-        let encryption = self.encryption.as_mut().ok_or(ProductError::OtherRequest)?;
-        let pending = encryption
-            .pending
-            .take_if(|pending| pending.digest == products.request)
-            .ok_or(ProductError::OtherRequest)?;
+        let ProductSource::Encrypted(encryption) = &mut self.source else {
+            return Err(ProductError::OtherRequest);
+        };
+        let pending = encryption.answered_by(products)?;
         let released = encryption.check(products, &pending.weights, &self.features);
         match &released {
             Ok(_) => encryption.releases += encryption.feature_messages.len(),
@@ -178,7 +205,7 @@ impl Conditioner {
         }
         if encryption.is_worn_out() {
             let (context, number) = (encryption.context.clone(), encryption.key_number + 1);
-            *encryption = Encryption::new(context, number, &self.features, rng);
+            **encryption = Encryption::new(context, number, &self.features, rng);
         }
         released
     }
@@ -215,9 +242,8 @@ impl Encryption {
             key_message,
             feature_messages,
             feature_digests,
-            announced: false,
+            request: RequestState::Unannounced,
             version: 0,
-            pending: None,
             releases: 0,
             failures: 0,
         }
@@ -225,8 +251,18 @@ impl Encryption {
 
     /// Whether one more answer could tell too much of this key (PROTOCOL.md 5.4, step 5, and 5.5).
     fn is_worn_out(&self) -> bool {
-        self.failures >= MOST_FAILURES
-            || self.releases + self.feature_messages.len() > MOST_RELEASES
+        self.failures >= MAX_FAILURES || self.releases + self.feature_messages.len() > MAX_RELEASES
+    }
+
+    /// The request that these products answer, which is settled by it.
+    fn answered_by(&mut self, products: &Products) -> Result<Pending, ProductError> {
+        match std::mem::replace(&mut self.request, RequestState::Settled) {
+            RequestState::Asked(pending) if pending.digest == products.request => Ok(pending),
+            other => {
+                self.request = other;
+                Err(ProductError::OtherRequest)
+            }
+        }
     }
 
     fn announcement(&self) -> Vec<ToCoordinator> {
@@ -257,13 +293,11 @@ impl Encryption {
             features: List(self.feature_digests.clone()),
             bytes: encrypt(&self.context, &self.secret, &slots, rng),
         };
-        let mut messages = if self.announced {
-            Vec::new()
-        } else {
-            self.announcement()
+        let mut messages = match self.request {
+            RequestState::Unannounced => self.announcement(),
+            RequestState::Settled | RequestState::Asked(_) => Vec::new(),
         };
-        self.announced = true;
-        self.pending = Some(Pending {
+        self.request = RequestState::Asked(Pending {
             digest: request.digest(),
             request: request.clone(),
             weights: Zeroizing::new(weights),
@@ -306,7 +340,7 @@ impl Encryption {
             }
             for (product, local) in decoded.iter().zip(expected.iter()) {
                 let error = (product - local).abs();
-                if error.is_nan() || error >= LARGEST_ERROR {
+                if error.is_nan() || error >= MAX_ERROR {
                     return Err(ProductError::Wrong);
                 }
                 released.largest_error = released.largest_error.max(error);
@@ -362,7 +396,7 @@ pub fn release(product: &[f64]) -> Filter {
     })
 }
 
-/// W * f in the clear: what a decrypted product is checked against, and the oracle.
+/// W * f in the clear: what a decrypted product is checked against, and the plaintext reference.
 pub fn local_product(weights: &ConditionedWeights, features: &[f64; FEATURES]) -> [f64; FEATURES] {
     std::array::from_fn(|entry| weights[entry] * features[entry])
 }
@@ -384,33 +418,41 @@ fn encrypt(
 }
 
 /// Features are clipped to this on both sides (PROTOCOL.md 5.3).
-pub const LARGEST_FEATURE: f64 = 8.0;
+pub const MAX_FEATURE: f64 = 8.0;
 /// A decrypted product that is further than this from the local one is refused (PROTOCOL.md 5.4, 5.).
-pub const LARGEST_ERROR: f64 = 1.0 / (1_u64 << 20) as f64;
+pub const MAX_ERROR: f64 = 1.0 / (1_u64 << 20) as f64;
 const GRID: f64 = 4096.0;
 /// In steps of the grid. 43/127 of a power of two is at least a sixth of the spacing away from the points of every finer binary grid,
 /// however often it is doubled, and from their products with fractions whose denominator is no multiple of 127.
 const BOUNDARY_SHIFT: f64 = 43.0 / (127.0 * 256.0);
-const MOST_FAILURES: u32 = 3;
+const MAX_FAILURES: u32 = 3;
 /// Blocks of products that one key decrypts: 4 million values (PROTOCOL.md 5.5).
-pub const MOST_RELEASES: usize = 1000;
+pub const MAX_RELEASES: usize = 1000;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crypto::ckks::{Evaluator, SeededCiphertext};
     use rand_chacha::ChaCha20Rng;
     use rand_core::{Rng, SeedableRng};
 
     /// What the coordinator does: keeps the last key and the features under it, and multiplies.
-    struct Server {
+    pub(in crate::vault) struct Server {
         context: Context,
         relinearisation: Option<RelinearisationKey>,
         features: Vec<Ciphertext>,
     }
 
     impl Server {
-        fn answer(&mut self, messages: &[ToCoordinator]) -> Products {
+        pub(in crate::vault) fn new(profile: Profile) -> Self {
+            Self {
+                context: Context::new(profile),
+                relinearisation: None,
+                features: Vec::new(),
+            }
+        }
+
+        pub(in crate::vault) fn answer(&mut self, messages: &[ToCoordinator]) -> Products {
             for message in messages {
                 match message {
                     ToCoordinator::EvaluationKey(key) => {
@@ -468,12 +510,11 @@ mod tests {
             let mut rng = ChaCha20Rng::from_seed([4; 32]);
             let features = random_features(patients, &mut rng);
             let vault = conditioner(features, Some(Profile::Hardened), &mut rng);
-            let server = Server {
-                context: Context::new(Profile::Hardened),
-                relinearisation: None,
-                features: Vec::new(),
-            };
-            Self { vault, server, rng }
+            Self {
+                vault,
+                server: Server::new(Profile::Hardened),
+                rng,
+            }
         }
 
         fn ask(&mut self, weights: ConditionedWeights) -> Vec<ToCoordinator> {
@@ -498,7 +539,10 @@ mod tests {
         }
 
         fn encryption(&mut self) -> &mut Encryption {
-            self.vault.encryption.as_mut().expect("this vault encrypts")
+            match &mut self.vault.source {
+                ProductSource::Encrypted(encryption) => encryption,
+                ProductSource::Local => panic!("this vault encrypts"),
+            }
         }
     }
 
@@ -511,7 +555,7 @@ mod tests {
     ) -> Conditioner {
         Conditioner::new(
             HospitalId::new(5).expect("a valid id"),
-            [8; 16],
+            [8; 16].into(),
             features,
             profile,
             rng,
@@ -680,7 +724,9 @@ mod tests {
                     slots[Profile::SLOTS - 1] = 0.01;
                 }
                 let [features, filter] = [slots, weights].map(|slots| {
-                    let encryption = pair.vault.encryption.as_ref().expect("this vault encrypts");
+                    let ProductSource::Encrypted(encryption) = &pair.vault.source else {
+                        panic!("this vault encrypts");
+                    };
                     let bytes = encrypt(
                         &encryption.context,
                         &encryption.secret,

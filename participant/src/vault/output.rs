@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use crypto::{
-    hash::Digest,
-    sealed_sum::{HospitalId, OpenedSum},
+use crypto::sealed_sum::{HospitalId, OpenedSum};
+use protocol::{
+    common_model::CommonModel,
+    digests::{ContributionDigest, LearningRound, ModelHash, OutcomeName, RoundNumber, Transcript},
+    manifest::Purpose,
+    message::ToCoordinator,
+    training_job::{EvaluateRequest, TrainRequest},
 };
-use protocol::{common_model::CommonModel, manifest::Purpose, message::ToCoordinator};
 
+use super::PhaseName;
 #[cfg(doc)]
 use super::Vault;
-use super::{EvaluateRequest, TrainRequest};
 
 /// What the shell around the vault has to do.
 pub enum VaultOutput {
@@ -19,18 +22,18 @@ pub enum VaultOutput {
     /// Upload a contribution under this name.
     Upload {
         /// `D_i`.
-        name: Digest,
+        name: ContributionDigest,
         /// The blob.
         bytes: Arc<[u8]>,
         /// What the sum is for.
         purpose: Purpose,
         /// The learning round, from 1; 0 for `stats`.
-        learning_round: u32,
+        learning_round: LearningRound,
     },
     /// Download an outcome and hand it to [`Vault::handle_outcome`].
     FetchOutcome {
         /// Its name.
-        name: Digest,
+        name: OutcomeName,
     },
     /// Have the trainer train, then call [`Vault::handle_trained`].
     Train(TrainRequest),
@@ -71,7 +74,7 @@ pub enum VaultEvent {
     /// The own contribution is made.
     Sealed {
         /// Of which round.
-        round: u32,
+        round: RoundNumber,
         /// Of which purpose.
         purpose: Purpose,
         /// Values that the clip cut off.
@@ -81,7 +84,7 @@ pub enum VaultEvent {
     /// them, which follows, they were wrong.
     WrongAnswers {
         /// Of which round.
-        round: u32,
+        round: RoundNumber,
         /// Who.
         hospitals: Vec<(HospitalId, String)>,
     },
@@ -92,17 +95,26 @@ pub enum VaultEvent {
         /// Why.
         reason: String,
     },
+    /// An input that there is nothing to do for, such as a message that is repeated on a new connection.
+    Ignored {
+        /// Which input.
+        input: &'static str,
+        /// In which phase.
+        phase: PhaseName,
+        /// Why.
+        reason: &'static str,
+    },
 }
 
 /// A sum as every hospital opens it.
 #[derive(Clone)]
 pub struct OpenedRound {
     /// Its number.
-    pub round: u32,
+    pub round: RoundNumber,
     /// What it was for.
     pub purpose: Purpose,
     /// The learning round, from 1; 0 for `stats`.
-    pub learning_round: u32,
+    pub learning_round: LearningRound,
     /// U.
     pub contributors: Vec<HospitalId>,
     /// The integers.
@@ -114,7 +126,7 @@ pub struct OpenedRound {
     /// The common model from now on.
     pub model: CommonModel,
     /// Its hash.
-    pub model_hash: Digest,
+    pub model_hash: ModelHash,
     /// T from now on.
-    pub transcript: Digest,
+    pub transcript: Transcript,
 }

@@ -36,8 +36,8 @@ impl Policy {
     /// Accepts the run, or says which bound it breaks.
     ///
     /// # Errors
-    /// The setting, its bound and what the manifest asks.
-    pub fn check(&self, manifest: &Manifest) -> Result<(), String> {
+    /// [`PolicyViolation`] names the first.
+    pub fn check(&self, manifest: &Manifest) -> Result<(), PolicyViolation> {
         let asked = [
             (
                 "max_rounds",
@@ -66,12 +66,26 @@ impl Policy {
             ),
         ];
         match asked.into_iter().find(|(_, bound, asked)| asked > bound) {
-            Some((setting, bound, asked)) => {
-                Err(format!("{setting} is {bound}, the run asks for {asked}"))
-            }
+            Some((setting, bound, asked)) => Err(PolicyViolation {
+                setting,
+                bound,
+                asked,
+            }),
             None => Ok(()),
         }
     }
+}
+
+/// A run that asks for more than this hospital's policy allows.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[error("{setting} is {bound}, the run asks for {asked}")]
+pub struct PolicyViolation {
+    /// The setting in `[policy]`.
+    pub setting: &'static str,
+    /// What it allows at most.
+    pub bound: f64,
+    /// What the manifest asks for.
+    pub asked: f64,
 }
 
 #[cfg(test)]
@@ -86,9 +100,7 @@ mod tests {
             max_rounds: 1,
             ..Policy::default()
         };
-        assert_eq!(
-            strict.check(&manifest()),
-            Err("max_rounds is 1, the run asks for 2".into())
-        );
+        let violation = strict.check(&manifest()).expect_err("one round too many");
+        assert_eq!(violation.to_string(), "max_rounds is 1, the run asks for 2");
     }
 }

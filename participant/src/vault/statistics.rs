@@ -1,8 +1,10 @@
 //! What the `stats` sum tells every hospital: class counts for the weights of the loss, means and deviations of the features.
 
-use model::train::class_weights;
 use model_data::{FEATURES, FeatureRanges, FeatureScaling, impute_and_scale};
-use protocol::manifest::{Manifest, Purpose};
+use protocol::{
+    counters::{FeatureSums, StatsCounters},
+    labels::class_weights,
+};
 
 /// What a hospital knows of its own patients, as far as the vault needs it.
 pub struct ClinicalRecords {
@@ -40,74 +42,68 @@ pub struct Statistics {
     pub deviations: [f64; FEATURES],
 }
 
-/// The counters that this hospital contributes, in the manifest's order.
-pub fn own_counters(records: &ClinicalRecords) -> Vec<u64> {
-    let mut counters = vec![1];
-    counters.extend(&records.class_counts);
-    for feature in 0..FEATURES {
-        let patients = records
-            .features
-            .iter()
-            .zip(&records.in_training)
-            .filter(|(_, in_training)| **in_training);
-        let present: Vec<f64> = patients
+/// What this hospital contributes to the `stats` sum.
+pub fn own_counters(records: &ClinicalRecords) -> StatsCounters {
+    let features = std::array::from_fn(|feature| {
+        let patients = records.features.iter().zip(&records.in_training);
+        let in_training = patients.filter(|(_, in_training)| **in_training);
+        let present: Vec<f64> = in_training
             .filter_map(|(features, _)| features[feature])
             .collect();
-        counters.push(present.len() as u64);
-        counters.push(fixed_point(present.iter().sum()));
-        counters.push(fixed_point(present.iter().map(|value| value * value).sum()));
+        FeatureSums {
+            patients: present.len() as u64,
+            sum: present.iter().sum(),
+            sum_of_squares: present.iter().map(|value| value * value).sum(),
+        }
+    });
+    StatsCounters {
+        contributions: 1,
+        class_counts: records.class_counts.clone(),
+        features,
     }
-    counters
 }
 
-impl Statistics {
-    /// Reads the opened counters.
-    ///
-    /// # Panics
-    /// If there are fewer than the manifest lists: the sum was opened with the same list.
-    pub fn from_counters(manifest: &Manifest, counters: &[u64]) -> Self {
-        assert_eq!(
-            counters.len(),
-            manifest.counters(Purpose::Stats).len(),
-            "counters of another sum"
-        );
-        let classes = manifest.task.classes();
+impl From<&StatsCounters> for Statistics {
+    fn from(sums: &StatsCounters) -> Self {
         let (mut means, mut deviations) = ([0.0; FEATURES], [0.0; FEATURES]);
-        for (feature, sums) in counters[1 + classes..].chunks_exact(3).enumerate() {
-            let count = sums[0] as f64;
+        for (number, feature) in sums.features.iter().enumerate() {
+            let count = feature.patients as f64;
             if count > 0.0 {
-                let mean = sums[1] as f64 / FIXED_POINT / count;
-                means[feature] = mean;
-                deviations[feature] = (sums[2] as f64 / FIXED_POINT / count - mean * mean)
+                let mean = feature.sum / count;
+                means[number] = mean;
+                deviations[number] = (feature.sum_of_squares / count - mean * mean)
                     .max(0.0)
                     .sqrt();
             }
         }
         Self {
-            class_counts: counters[1..=classes].to_vec(),
+            class_counts: sums.class_counts.clone(),
             means,
             deviations,
         }
     }
+}
 
+impl Statistics {
     /// The weight of each class in the loss.
     pub fn class_weights(&self) -> Vec<f64> {
         class_weights(&self.class_counts)
     }
 }
 
-/// Features are not negative: flags, years, and percents of a range.
-fn fixed_point(sum: f64) -> u64 {
-    (sum * FIXED_POINT).round() as u64
-}
-
-const FIXED_POINT: f64 = 256.0;
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use model_data::Feature;
-    use protocol::manifest::testing::manifest;
+    use protocol::vocabulary::Task;
+
+    /// As they are read from a sum of several hospitals' counters.
+    fn opened(lists: &[Vec<u64>]) -> Statistics {
+        let sums: Vec<u64> = (0..lists[0].len())
+            .map(|place| lists.iter().map(|list| list[place]).sum())
+            .collect();
+        Statistics::from(&StatsCounters::read(Task::Binary, &sums).expect("a stats sum"))
+    }
 
     #[test]
     fn sums_of_two_hospitals_give_the_pooled_mean_and_deviation() {
@@ -128,13 +124,7 @@ mod tests {
             ranges: Feature::RANGES,
             class_counts: vec![0, 5],
         };
-        let (one, two) = (own_counters(&one), own_counters(&two));
-        let sums: Vec<u64> = one
-            .iter()
-            .zip(&two)
-            .map(|(left, right)| left + right)
-            .collect();
-        let statistics = Statistics::from_counters(&manifest(), &sums);
+        let statistics = opened(&[one, two].map(|records| own_counters(&records).write()));
         assert_eq!(statistics.class_counts, [3, 6]);
         assert!((statistics.means[1] - 40.0).abs() < 1e-2);
         assert!((statistics.deviations[1] - (200.0_f64 / 3.0).sqrt()).abs() < 1e-2);
@@ -151,7 +141,7 @@ mod tests {
             in_training: vec![true; 7],
             class_counts: vec![7, 0],
         };
-        let statistics = Statistics::from_counters(&manifest(), &own_counters(&records));
+        let statistics = opened(&[own_counters(&records).write()]);
         assert_eq!((statistics.means[0], statistics.deviations[0]), (0.0, 0.0));
         assert!((statistics.means[1] - 33.3).abs() < 1e-2);
         let deviations = statistics.deviations;

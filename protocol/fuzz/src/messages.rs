@@ -1,6 +1,6 @@
-use crypto::hash::Digest;
 use protocol::HospitalId;
 use protocol::codec::{self, Bytes, Decode, Encode, Id, List};
+use protocol::digests::{RoundNumber, SessionId};
 use protocol::identity::{Message, Signed, SigningKey};
 use protocol::manifest::{
     Conditioning, FIXED_CLIPS, LabelScheme, Manifest, MemberWeight, Purpose, Task,
@@ -213,7 +213,7 @@ fn group_key() -> GroupKey {
         session: SESSION,
         origin: id(1),
         generation: 1,
-        first_round: 1,
+        first_round: RoundNumber::new(1),
         gid: digest(1),
         sealed: List(vec![SealedGroupKey {
             to: id(2),
@@ -242,7 +242,7 @@ fn header() -> RoundOpen {
         session: SESSION,
         run: digest(1),
         purpose: Purpose::Update,
-        round: 3,
+        round: RoundNumber::new(3),
         transcript: digest(2),
         joined_set: digest(3),
         gid: digest(4),
@@ -356,12 +356,12 @@ fn id(number: u8) -> Id {
     Id(HospitalId::new(number).expect("1 to 127"))
 }
 
-fn digest(byte: u8) -> Digest {
-    [byte; 32]
+fn digest<T: From<[u8; 32]>>(byte: u8) -> T {
+    [byte; 32].into()
 }
 
 fn bytes(length: usize) -> Bytes {
     Bytes((0..length).map(|place| place as u8).collect())
 }
 
-const SESSION: [u8; 16] = [8; 16];
+const SESSION: SessionId = SessionId::from_bytes([8; 16]);

@@ -13,6 +13,7 @@ use crypto::{
 use super::RoundError;
 use crate::{
     codec::{self, Bytes, Decode, Encode, Id, List},
+    digests::{BoxesRoot, ChunksRoot, ClipCommit, ContributionDigest, HeaderHash},
     identity::{Message, Signed},
     roster::Roster,
 };
@@ -24,21 +25,22 @@ pub const BOX_BYTES: usize = SHARE_BYTES + 16;
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct ContributionManifest {
     /// hh.
-    pub header: Digest,
+    pub header: HeaderHash,
     /// Who contributes.
     pub id: Id,
     /// Counts up when a blob was lost and made anew.
     pub attempt: u8,
     /// Root over the chunks.
-    pub chunks_root: Digest,
+    pub chunks_root: ChunksRoot,
     /// Root over the boxes, by recipient.
-    pub boxes_root: Digest,
-    /// HMAC(G, `model_hash` || round || c); zero in a sum without real values.
-    pub commit: Digest,
+    pub boxes_root: BoxesRoot,
+    /// HMAC(G, `model_hash` || round || c); [`ClipCommit::NONE`] in a sum without real values.
+    pub commit: ClipCommit,
 }
 
 impl Message for ContributionManifest {
     const TYPE: &'static str = "contribution";
+    type Digest = ContributionDigest;
 }
 
 /// A share sealed for one vault.
@@ -76,7 +78,7 @@ pub struct BoxForward {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct BoxAck {
     /// hh.
-    pub header: Digest,
+    pub header: HeaderHash,
     /// Who acknowledges.
     pub id: Id,
     /// Sorted by contributor; the vault itself is among them when it contributed.
@@ -94,12 +96,13 @@ pub struct ShareAnswer {
 
 impl Message for BoxAck {
     const TYPE: &'static str = "box-ack";
+    type Digest = Digest;
 }
 
 impl BoxAck {
     /// A vault's acknowledgement of all the boxes it has opened.
     pub fn new(
-        header: Digest,
+        header: HeaderHash,
         vault: HospitalId,
         answers: &BTreeMap<HospitalId, DealerAnswer>,
     ) -> Self {
@@ -138,13 +141,13 @@ impl BoxAck {
 }
 
 /// Root over chunks that lie one behind the other.
-pub fn chunks_root(chunks: &[u8]) -> Digest {
-    tree_root(chunks.chunks(CHUNK_BYTES))
+pub fn chunks_root(chunks: &[u8]) -> ChunksRoot {
+    tree_root(chunks.chunks(CHUNK_BYTES)).into()
 }
 
 /// Root over boxes, sorted by recipient.
-pub fn boxes_root(boxes: &[ShareBox]) -> Digest {
-    root_of_leaf_hashes(&box_leaves(boxes))
+pub fn boxes_root(boxes: &[ShareBox]) -> BoxesRoot {
+    root_of_leaf_hashes(&box_leaves(boxes)).into()
 }
 
 /// Bytes of a contribution to a sum of `chunks` chunks among `joined` vaults: lengths are fixed, so an upload of any other length is
@@ -161,7 +164,7 @@ pub fn contribution_bytes(chunks: usize, joined: usize) -> usize {
 pub fn check_contribution(
     bytes: &[u8],
     from: HospitalId,
-    header: &Digest,
+    header: &HeaderHash,
     chunks: usize,
     joined: &[HospitalId],
     roster: &Roster,
@@ -249,7 +252,7 @@ pub fn forwards(
 pub fn check_forward(
     forward: &BoxForward,
     recipient: HospitalId,
-    header: &Digest,
+    header: &HeaderHash,
     joined: &[HospitalId],
     roster: &Roster,
 ) -> Result<ContributionManifest, RoundError> {
@@ -278,7 +281,7 @@ pub fn check_forward(
     let index = index.ok_or(RoundError::NotJoined { id: recipient })?;
     let leaf = box_leaf(recipient, &forward.sealed.0);
     if !verify_path(
-        &manifest.boxes_root,
+        manifest.boxes_root.as_bytes(),
         index,
         joined.len() - 1,
         &leaf,
@@ -295,7 +298,7 @@ pub fn check_forward(
 fn verify_manifest(
     manifest: &Signed<ContributionManifest>,
     from: HospitalId,
-    header: &Digest,
+    header: &HeaderHash,
     roster: &Roster,
 ) -> Result<ContributionManifest, RoundError> {
     let member = roster
@@ -351,8 +354,8 @@ mod tests {
         let key = &federation(2).hospital_keys[0];
         let own = HospitalId::new(1).expect("in range");
         let share = UnlockShare {
-            header: [1; 32],
-            contributors: [2; 32],
+            header: [1; 32].into(),
+            contributors: [2; 32].into(),
             id: Id(own),
             sealed: Bytes(vec![0; UNLOCK_BYTES + 16]),
         };
@@ -360,7 +363,7 @@ mod tests {
         let zero = DealerAnswer::from_bytes(&[0; DealerAnswer::BYTES]).expect("below p");
         for contributors in [0, 10, 100] {
             let answers = (1..=contributors).filter_map(HospitalId::new);
-            let ack = BoxAck::new([1; 32], own, &answers.map(|id| (id, zero)).collect());
+            let ack = BoxAck::new([1; 32].into(), own, &answers.map(|id| (id, zero)).collect());
             let bytes = codec::encode(&Signed::sign(&ack, key));
             assert_eq!(bytes.len(), 105 + 17 * usize::from(contributors));
         }
@@ -378,12 +381,12 @@ mod tests {
         let boxes: List<_> = [1, 3].map(sealed).into_iter().collect();
         let chunks = vec![0; 2 * CHUNK_BYTES];
         let manifest = ContributionManifest {
-            header: [7; 32],
+            header: [7; 32].into(),
             id: Id(id(2)),
             attempt: 0,
             chunks_root: chunks_root(&chunks),
             boxes_root: boxes_root(&boxes),
-            commit: [0; 32],
+            commit: ClipCommit::NONE,
         };
         let contribution = Contribution {
             manifest: Signed::sign(&manifest, &federation.hospital_keys[1]),
@@ -392,7 +395,14 @@ mod tests {
         };
         let bytes = codec::encode(&contribution);
         assert_eq!(bytes.len(), contribution_bytes(2, 3));
-        let checked = check_contribution(&bytes, id(2), &[7; 32], 2, &joined, &federation.roster);
+        let checked = check_contribution(
+            &bytes,
+            id(2),
+            &[7; 32].into(),
+            2,
+            &joined,
+            &federation.roster,
+        );
         assert_eq!(checked, Ok((contribution, manifest)));
     }
 }

@@ -456,7 +456,7 @@ mod tests {
             let answer = answer(members, vault, contributor, wrong(vault, contributor));
             (id(contributor), answer)
         });
-        BoxAck::new([1; 32], id(vault), &answers.collect())
+        BoxAck::new([1; 32].into(), id(vault), &answers.collect())
     }
 
     /// All answers of a round in which all of `members` contribute; `wrong(vault, contributor)` ones are off.
@@ -670,7 +670,7 @@ mod tests {
         let (first, vault) = (answer(4, 2, 1, false), id(2));
         let ack = |entries: &[(u8, DealerAnswer)]| {
             let entries = entries.iter().map(|&(from, answer)| (id(from), answer));
-            BoxAck::new([1; 32], vault, &entries.collect())
+            BoxAck::new([1; 32].into(), vault, &entries.collect())
         };
         let one = ack(&[(1, first)]);
         assert_eq!(answers.take(&one), Ok(()));

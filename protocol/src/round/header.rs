@@ -1,14 +1,17 @@
 //! `RoundOpen`: what a round is. Its hash is bound into every key of the round (PROTOCOL.md 3.3).
 
-use crypto::{hash::Digest, sealed_sum::value_bits};
+use crypto::sealed_sum::value_bits;
 
 use super::RoundError;
 use crate::{
     codec::{Decode, Encode, List},
+    digests::{
+        ClosureHash, GroupKeyId, HeaderHash, JoinedSet, LayoutHash, ModelHash, RoundNumber, RunId,
+        SessionId, Transcript,
+    },
     identity::Message,
     manifest::{Manifest, Purpose},
     roster::{Roster, SUITE},
-    session::SessionId,
 };
 
 /// The header of a round, signed by the coordinator.
@@ -21,21 +24,21 @@ pub struct RoundOpen {
     /// The session.
     pub session: SessionId,
     /// H(manifest).
-    pub run: Digest,
+    pub run: RunId,
     /// What the sum is for.
     pub purpose: Purpose,
     /// Rises by at least one with every header of a session, whatever its purpose.
-    pub round: u32,
+    pub round: RoundNumber,
     /// `T_{r-1}`: the T of the last round that was opened.
-    pub transcript: Digest,
+    pub transcript: Transcript,
     /// H(sorted Joins).
-    pub joined_set: Digest,
+    pub joined_set: JoinedSet,
     /// The group key.
-    pub gid: Digest,
+    pub gid: GroupKeyId,
     /// The common model.
-    pub model_hash: Digest,
+    pub model_hash: ModelHash,
     /// Tensor names and shapes, counter names.
-    pub layout_hash: Digest,
+    pub layout_hash: LayoutHash,
     /// d, the number of real values.
     pub values: u32,
     /// The digits of each counter.
@@ -57,24 +60,25 @@ pub struct RoundOpen {
     /// Seconds of silence after which the coordinator stops waiting for a hospital.
     pub silence_secs: u32,
     /// Zero, or the hash of the closure certificate that frees this key.
-    pub closes: Digest,
+    pub closes: ClosureHash,
     /// Makes every header unlike any other.
     pub nonce: [u8; 32],
 }
 
 impl Message for RoundOpen {
     const TYPE: &'static str = "round-open";
+    type Digest = HeaderHash;
 }
 
 /// The key of a sum: at most one is opened for each (PROTOCOL.md 3.6).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SumKey {
     /// The run.
-    pub run: Digest,
+    pub run: RunId,
     /// The purpose.
     pub purpose: Purpose,
     /// The common model it is computed on.
-    pub model_hash: Digest,
+    pub model_hash: ModelHash,
 }
 
 /// What a header must agree with: the state of a session as one party sees it.
@@ -84,24 +88,24 @@ pub struct RoundContext<'a> {
     /// The run.
     pub manifest: &'a Manifest,
     /// H(manifest).
-    pub run: Digest,
+    pub run: RunId,
     /// The session.
     pub session: SessionId,
     /// H(sorted Joins).
-    pub joined_set: Digest,
+    pub joined_set: JoinedSet,
     /// Number of share holders.
     pub joined: usize,
     /// The group key.
-    pub gid: Digest,
+    pub gid: GroupKeyId,
     /// `T_{r-1}`.
-    pub transcript: Digest,
+    pub transcript: Transcript,
     /// The common model.
-    pub model_hash: Digest,
+    pub model_hash: ModelHash,
 }
 
 impl RoundContext<'_> {
     /// The header of round `round`.
-    pub fn open(&self, purpose: Purpose, round: u32, nonce: [u8; 32]) -> RoundOpen {
+    pub fn open(&self, purpose: Purpose, round: RoundNumber, nonce: [u8; 32]) -> RoundOpen {
         let digits = self
             .manifest
             .counters(purpose)
@@ -130,7 +134,7 @@ impl RoundContext<'_> {
             threshold: self.roster.threshold() as u8,
             min_contributors: self.roster.min_contributors() as u8,
             silence_secs: self.manifest.silence_secs,
-            closes: [0; 32],
+            closes: ClosureHash::NONE,
             nonce,
         }
     }
@@ -139,7 +143,7 @@ impl RoundContext<'_> {
     ///
     /// # Errors
     /// [`RoundError::HeaderMismatch`] names the first field that differs; [`RoundError::OldRound`] when the number does not rise.
-    pub fn check(&self, header: &RoundOpen, last_round: u32) -> Result<(), RoundError> {
+    pub fn check(&self, header: &RoundOpen, last_round: RoundNumber) -> Result<(), RoundError> {
         let expected = self.open(header.purpose, header.round, header.nonce);
         macro_rules! same {
             ($($field:ident),*) => {
@@ -238,40 +242,43 @@ mod tests {
         let context = RoundContext {
             roster: &federation.roster,
             manifest: &manifest,
-            run: [1; 32],
-            session: [2; 16],
-            joined_set: [3; 32],
+            run: [1; 32].into(),
+            session: [2; 16].into(),
+            joined_set: [3; 32].into(),
             joined: 4,
-            gid: [4; 32],
-            transcript: [5; 32],
-            model_hash: [6; 32],
+            gid: [4; 32].into(),
+            transcript: [5; 32].into(),
+            model_hash: [6; 32].into(),
         };
-        let good = context.open(Purpose::Update, 9, [7; 32]);
-        assert_eq!(context.check(&good, 8), Ok(()));
+        let good = context.open(Purpose::Update, RoundNumber::new(9), [7; 32]);
+        assert_eq!(context.check(&good, RoundNumber::new(8)), Ok(()));
         assert_eq!(
-            context.check(&good, 9),
-            Err(RoundError::OldRound { round: 9, last: 9 })
+            context.check(&good, RoundNumber::new(9)),
+            Err(RoundError::OldRound {
+                round: RoundNumber::new(9),
+                last: RoundNumber::new(9)
+            })
         );
         type Fault = (&'static str, fn(&mut RoundOpen));
         let faults: [Fault; 12] = [
             ("version", |header| header.version += 1),
             ("suite", |header| header.suite = 2),
-            ("session", |header| header.session[0] ^= 1),
-            ("run", |header| header.run[0] ^= 1),
-            ("gid", |header| header.gid[0] ^= 1),
-            ("transcript", |header| header.transcript[0] ^= 1),
-            ("model_hash", |header| header.model_hash[0] ^= 1),
+            ("session", |header| header.session = [3; 16].into()),
+            ("run", |header| header.run = [9; 32].into()),
+            ("gid", |header| header.gid = [9; 32].into()),
+            ("transcript", |header| header.transcript = [9; 32].into()),
+            ("model_hash", |header| header.model_hash = [9; 32].into()),
             ("layout_hash", |header| header.purpose = Purpose::Stats),
             ("value_bits", |header| header.value_bits += 1),
             ("threshold", |header| header.threshold -= 1),
             ("min_contributors", |header| header.min_contributors = 1),
-            ("closes", |header| header.closes[0] = 1),
+            ("closes", |header| header.closes = [1; 32].into()),
         ];
         for (field, spoil) in faults {
             let mut header = good.clone();
             spoil(&mut header);
             assert_eq!(
-                context.check(&header, 8),
+                context.check(&header, RoundNumber::new(8)),
                 Err(RoundError::HeaderMismatch { field })
             );
         }

@@ -18,9 +18,13 @@ pub mod header;
 pub mod outcome;
 pub mod unlock;
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 
-use crate::identity::SignedError;
+use crate::{
+    culprit::Culprit,
+    digests::{ChunksRoot, ContributorsHash, HeaderHash, ModelHash, RoundNumber, Transcript},
+    identity::SignedError,
+};
 
 /// Why a message of a round is refused. The variant says what is wrong and, among peers, who.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -38,9 +42,9 @@ pub enum RoundError {
     #[error("round {round} where {last} was already seen")]
     OldRound {
         /// The header's number.
-        round: u32,
+        round: RoundNumber,
         /// The last number accepted.
-        last: u32,
+        last: RoundNumber,
     },
     /// A header on a key whose sum has been answered for.
     #[error("a sum of purpose {purpose} on this model was already answered for")]
@@ -165,16 +169,52 @@ pub enum RoundError {
     NotSummable(String),
 }
 
+impl RoundError {
+    /// Who is at fault, as far as the error shows it.
+    pub fn culprit(&self) -> Culprit {
+        match self {
+            Self::NotJoined { id }
+            | Self::WrongLength { id, .. }
+            | Self::WrongRoot { id, .. }
+            | Self::WordOutOfRange { id }
+            | Self::Second { id, .. }
+            | Self::BadAnswers { id }
+            | Self::BoxDoesNotOpen { id }
+            | Self::OtherCommit { id } => Culprit::Hospital(*id),
+            Self::HeaderMismatch { .. }
+            | Self::OldRound { .. }
+            | Self::KeySpent { .. }
+            | Self::TooFewContributors { .. }
+            | Self::Unsorted
+            | Self::OwnContributionAltered
+            | Self::MissingBox { .. }
+            | Self::SecondSet
+            | Self::EvaluationDifference { .. } => Culprit::Coordinator,
+            Self::NotSummable(_) => Culprit::Ourselves,
+            // Whose signature or whose message it is is said by who handed it over; a sum that does not open shows nobody.
+            Self::Signed(_)
+            | Self::OtherRound { .. }
+            | Self::TooFewShares { .. }
+            | Self::DoesNotOpen(_)
+            | Self::Altered => Culprit::Unknown,
+        }
+    }
+}
+
 /// `T_r = H('T' || T_{r-1} || hh || uh || sum_root || model_hash_after)`.
 pub fn next_transcript(
-    previous: &Digest,
-    header: &Digest,
-    contributors: &Digest,
-    sum_root: &Digest,
-    model_after: &Digest,
-) -> Digest {
-    crypto::hash::labelled_hash(
-        "T",
-        &[previous, header, contributors, sum_root, model_after],
-    )
+    previous: &Transcript,
+    header: &HeaderHash,
+    contributors: &ContributorsHash,
+    sum_root: &ChunksRoot,
+    model_after: &ModelHash,
+) -> Transcript {
+    let parts: [&[u8]; 5] = [
+        previous.as_bytes(),
+        header.as_bytes(),
+        contributors.as_bytes(),
+        sum_root.as_bytes(),
+        model_after.as_bytes(),
+    ];
+    crypto::hash::labelled_hash("T", &parts).into()
 }

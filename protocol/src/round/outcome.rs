@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     codec::{Bytes, Decode, Encode, Id, List},
+    digests::{ContributorsHash, HeaderHash, ModelHash, OutcomeName, ResultCommit, Transcript},
     identity::{Message, Signed},
 };
 
@@ -25,8 +26,8 @@ pub struct Outcome {
 }
 
 /// The name under which the coordinator serves an outcome.
-pub fn outcome_name(header: &Digest, contributors: &Digest) -> Digest {
-    labelled_hash("outcome", &[header, contributors])
+pub fn outcome_name(header: &HeaderHash, contributors: &ContributorsHash) -> OutcomeName {
+    labelled_hash("outcome", &[header.as_bytes(), contributors.as_bytes()]).into()
 }
 
 /// A vault has opened the round and moved on; signed.
@@ -35,19 +36,20 @@ pub struct RoundClosed {
     /// Who.
     pub id: Id,
     /// hh.
-    pub header: Digest,
+    pub header: HeaderHash,
     /// uh.
-    pub contributors: Digest,
+    pub contributors: ContributorsHash,
     /// `T_r`.
-    pub transcript: Digest,
+    pub transcript: Transcript,
     /// `model_hash` from now on.
-    pub model_hash: Digest,
+    pub model_hash: ModelHash,
     /// HMAC(HKDF(G, 'result'), counters as opened): shows that all opened the same, without showing what.
-    pub result_commit: Digest,
+    pub result_commit: ResultCommit,
 }
 
 impl Message for RoundClosed {
     const TYPE: &'static str = "round-closed";
+    type Digest = Digest;
 }
 
 /// No t of the answers open the round; signed.
@@ -56,11 +58,12 @@ pub struct RoundFailed {
     /// Who.
     pub id: Id,
     /// hh.
-    pub header: Digest,
+    pub header: HeaderHash,
     /// uh.
-    pub contributors: Digest,
+    pub contributors: ContributorsHash,
 }
 
 impl Message for RoundFailed {
     const TYPE: &'static str = "round-failed";
+    type Digest = Digest;
 }

@@ -10,6 +10,7 @@ use crypto::{
 use super::{RoundError, contribution::ContributionManifest};
 use crate::{
     codec::{Bytes, Decode, Encode, Id, List},
+    digests::{ClipCommit, ContributionDigest, ContributorsHash, HeaderHash},
     identity::{Message, SignedError, verify_digest},
     roster::Roster,
 };
@@ -18,13 +19,14 @@ use crate::{
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct UnlockRequest {
     /// hh.
-    pub header: Digest,
+    pub header: HeaderHash,
     /// U, sorted by number.
     pub contributors: List<Contributor>,
 }
 
 impl Message for UnlockRequest {
     const TYPE: &'static str = "unlock-request";
+    type Digest = Digest;
 }
 
 /// One contributor of U: its `D_i` and its own signature over it.
@@ -33,7 +35,7 @@ pub struct Contributor {
     /// Who.
     pub id: Id,
     /// `D_i`.
-    pub digest: Digest,
+    pub digest: ContributionDigest,
     /// Over `D_i`.
     pub signature: [u8; 64],
 }
@@ -42,9 +44,9 @@ pub struct Contributor {
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct UnlockShare {
     /// hh.
-    pub header: Digest,
+    pub header: HeaderHash,
     /// uh.
-    pub contributors: Digest,
+    pub contributors: ContributorsHash,
     /// Who answers.
     pub id: Id,
     /// AEAD of `V_j`.
@@ -53,17 +55,18 @@ pub struct UnlockShare {
 
 impl Message for UnlockShare {
     const TYPE: &'static str = "unlock-share";
+    type Digest = Digest;
 }
 
 impl UnlockRequest {
     /// `uh = H(hh || sorted (id, D_i))`.
-    pub fn hash(&self) -> Digest {
+    pub fn hash(&self) -> ContributorsHash {
         let mut list = Vec::with_capacity(33 * self.contributors.len());
         for contributor in self.contributors.iter() {
             list.push(contributor.id.0.get());
-            list.extend(contributor.digest);
+            list.extend(contributor.digest.as_bytes());
         }
-        labelled_hash("U", &[&self.header, &list])
+        labelled_hash("U", &[self.header.as_bytes(), &list]).into()
     }
 
     /// The members of U.
@@ -80,7 +83,7 @@ impl UnlockRequest {
     /// [`RoundError`].
     pub fn check(
         &self,
-        header: &Digest,
+        header: &HeaderHash,
         joined: &[HospitalId],
         roster: &Roster,
     ) -> Result<(), RoundError> {
@@ -107,7 +110,7 @@ impl UnlockRequest {
                 .filter(|_| joined.contains(&id))
                 .ok_or(RoundError::NotJoined { id })?;
             verify_digest::<ContributionManifest>(
-                &contributor.digest,
+                contributor.digest,
                 &contributor.signature,
                 &member.signing_key,
                 format_args!("hospital {id}"),
@@ -134,12 +137,12 @@ pub fn evaluation_allowed<'a>(
 /// The largest set of complete uploads with equal commit whose boxes at least `threshold` vaults hold completely. Greedy: while fewer
 /// hold every box, the contributor with the fewest acknowledgements is dropped, among equals the largest number.
 pub fn choose_contributors(
-    uploads: &BTreeMap<HospitalId, Digest>,
+    uploads: &BTreeMap<HospitalId, ClipCommit>,
     holds: impl Fn(HospitalId, HospitalId) -> bool,
     vaults: &[HospitalId],
     threshold: usize,
 ) -> BTreeSet<HospitalId> {
-    let mut by_commit: BTreeMap<Digest, BTreeSet<HospitalId>> = BTreeMap::new();
+    let mut by_commit: BTreeMap<ClipCommit, BTreeSet<HospitalId>> = BTreeMap::new();
     for (&id, &commit) in uploads {
         by_commit.entry(commit).or_default().insert(id);
     }
@@ -182,12 +185,12 @@ mod tests {
         let federation = federation(5);
         let contributors = numbers.iter().map(|&number| {
             let manifest = ContributionManifest {
-                header: [1; 32],
+                header: [1; 32].into(),
                 id: Id(id(number)),
                 attempt: 0,
-                chunks_root: [2; 32],
-                boxes_root: [3; 32],
-                commit: [4; 32],
+                chunks_root: [2; 32].into(),
+                boxes_root: [3; 32].into(),
+                commit: [4; 32].into(),
             };
             let signed = Signed::sign(
                 &manifest,
@@ -200,7 +203,7 @@ mod tests {
             }
         });
         UnlockRequest {
-            header: [1; 32],
+            header: [1; 32].into(),
             contributors: contributors.collect(),
         }
     }
@@ -210,12 +213,12 @@ mod tests {
         let roster = federation(5).roster;
         let joined: Vec<_> = (1..=5).map(id).collect();
         assert_eq!(
-            request(&[1, 2, 3, 5]).check(&[1; 32], &joined, &roster),
+            request(&[1, 2, 3, 5]).check(&[1; 32].into(), &joined, &roster),
             Ok(())
         );
         let refused = |request: UnlockRequest| {
             request
-                .check(&[1; 32], &joined, &roster)
+                .check(&[1; 32].into(), &joined, &roster)
                 .expect_err("refused")
         };
         assert_eq!(
@@ -225,17 +228,17 @@ mod tests {
         assert_eq!(refused(request(&[1, 2, 3, 3])), RoundError::Unsorted);
         assert_eq!(refused(request(&[2, 1, 3, 4])), RoundError::Unsorted);
         let mut digest = request(&[1, 2, 3, 4]);
-        digest.contributors.0[1].digest[0] ^= 1;
+        digest.contributors.0[1].digest = [9; 32].into();
         assert!(matches!(refused(digest), RoundError::Signed(_)));
         assert_eq!(
-            request(&[1, 2, 3, 4]).check(&[9; 32], &joined, &roster),
+            request(&[1, 2, 3, 4]).check(&[9; 32].into(), &joined, &roster),
             Err(RoundError::OtherRound {
                 message: "an unlock request"
             })
         );
         let four_joined = &joined[..4];
         assert_eq!(
-            request(&[1, 2, 3, 5]).check(&[1; 32], four_joined, &roster),
+            request(&[1, 2, 3, 5]).check(&[1; 32].into(), four_joined, &roster),
             Err(RoundError::NotJoined { id: id(5) })
         );
     }
@@ -244,9 +247,9 @@ mod tests {
     fn the_hash_of_u_covers_header_ids_and_digests() {
         let base = request(&[1, 2, 3, 4]);
         let mut header = base.clone();
-        header.header[0] ^= 1;
+        header.header = [9; 32].into();
         let mut digest = base.clone();
-        digest.contributors.0[0].digest[0] ^= 1;
+        digest.contributors.0[0].digest = [9; 32].into();
         for other in [
             header,
             digest,
@@ -269,7 +272,10 @@ mod tests {
     #[test]
     fn u_is_the_largest_set_that_enough_vaults_can_answer_for() {
         let vaults: Vec<_> = (1..=5).map(id).collect();
-        let uploads: BTreeMap<_, _> = vaults.iter().map(|&vault| (vault, [0; 32])).collect();
+        let uploads: BTreeMap<_, _> = vaults
+            .iter()
+            .map(|&vault| (vault, ClipCommit::NONE))
+            .collect();
         assert_eq!(
             choose_contributors(&uploads, |_, _| true, &vaults, 4),
             set(&[1, 2, 3, 4, 5])
@@ -282,7 +288,7 @@ mod tests {
         );
         // One hospital with another commit is left out.
         let mut mixed = uploads.clone();
-        mixed.insert(id(1), [1; 32]);
+        mixed.insert(id(1), [1; 32].into());
         assert_eq!(
             choose_contributors(&mixed, |_, _| true, &vaults, 4),
             set(&[2, 3, 4, 5])

@@ -5,17 +5,16 @@ use std::{
     sync::Arc,
 };
 
-use crypto::{
-    hash::Digest,
-    sealed_sum::{HospitalId, SumRing},
-};
-use participant::vault::{EvaluatedCounts, OpenedRound, TrainedUpdate};
+use crypto::sealed_sum::{HospitalId, SumRing};
+use participant::vault::OpenedRound;
 use protocol::{
+    digests::{ContributionDigest, LearningRound, ModelHash, OutcomeName, RoundNumber},
     identity::Signed,
     manifest::{Manifest, Purpose},
     message::{ToCoordinator, ToVault},
     roster::testing::{TestFederation, federation},
     round::{dealer_check::Finding, outcome::Outcome},
+    training_job::{EvaluatedCounts, TrainedUpdate},
 };
 
 use crate::{
@@ -57,7 +56,7 @@ pub struct Cohort<'a> {
     /// Participants upload a contribution while an earlier one is on its way. The coordinator's service refuses that.
     pub uploads_side_by_side: bool,
     /// Hospitals that vanish when they are to upload their update of this learning round.
-    pub drop_before_upload: Vec<(HospitalId, u32)>,
+    pub drop_before_upload: Vec<(HospitalId, LearningRound)>,
     /// What the coordinator has told of.
     pub events: Vec<Event>,
     /// What each vault has opened.
@@ -76,8 +75,13 @@ pub struct Cohort<'a> {
     pub(crate) transfers: Transfers,
     pub(crate) timing: Timing,
     pub(crate) training: Training,
-    pub(crate) published: BTreeMap<Digest, Arc<[u8]>>,
+    /// Outcomes that the coordinator serves.
+    pub(crate) published: BTreeMap<OutcomeName, Arc<[u8]>>,
+    /// Outcomes on its disk.
+    pub(crate) outcomes_on_disk: BTreeMap<OutcomeName, Arc<[u8]>>,
     pub(crate) coordinator_life: Life,
+    /// Its process has ended, and starts again when its suspension is over.
+    pub(crate) coordinator_restarts: bool,
     pub(crate) coordinator_effects: u32,
     pub(crate) stops: Vec<PlannedStop>,
     pub(crate) cuts_of_transfers: Vec<CutOfTransfer>,
@@ -108,9 +112,9 @@ pub(crate) struct Hospital {
     /// Frames that it was sent.
     pub(crate) received: Vec<Vec<u8>>,
     /// Its last contribution.
-    pub(crate) upload: Option<(Digest, Arc<[u8]>)>,
+    pub(crate) upload: Option<(ContributionDigest, Arc<[u8]>)>,
     /// The one that is on its way, and on which connection.
-    pub(crate) uploading: Option<(LinkId, Digest)>,
+    pub(crate) uploading: Option<(LinkId, ContributionDigest)>,
 }
 
 /// Whether a party is there to react.
@@ -150,6 +154,8 @@ pub(crate) enum Stop {
     Crash,
     /// For a while; what it had not done yet is done after it.
     Suspend { for_ms: u64, loses_connection: bool },
+    /// The process ends, and after a while another goes on from what is on disk.
+    Restart { for_ms: u64 },
 }
 
 /// The connection breaks in the midst of this hospital's next upload or download.
@@ -175,7 +181,7 @@ pub(crate) enum Happening {
     },
     UploadOffered {
         link: LinkId,
-        name: Digest,
+        name: ContributionDigest,
         bytes: Arc<[u8]>,
         sent_before: u64,
     },
@@ -189,25 +195,25 @@ pub(crate) enum Happening {
     },
     UploadAnswered {
         link: LinkId,
-        name: Digest,
+        name: ContributionDigest,
     },
     OutcomeAsked {
         link: LinkId,
-        name: Digest,
+        name: OutcomeName,
     },
     OutcomeArrives {
         link: LinkId,
-        name: Digest,
+        name: OutcomeName,
         number: u64,
     },
     Trained {
         hospital: HospitalId,
-        model: Digest,
+        model: ModelHash,
         update: TrainedUpdate,
     },
     Evaluated {
         hospital: HospitalId,
-        round: u32,
+        round: RoundNumber,
         counts: EvaluatedCounts,
     },
     Dials {
@@ -273,7 +279,9 @@ impl<'a> Cohort<'a> {
             timing,
             training,
             published: BTreeMap::new(),
+            outcomes_on_disk: BTreeMap::new(),
             coordinator_life: Life::Running,
+            coordinator_restarts: false,
             coordinator_effects: 0,
             stops: Vec::new(),
             cuts_of_transfers: Vec::new(),
@@ -405,7 +413,7 @@ impl<'a> Cohort<'a> {
     }
 
     /// The model's hash, once the run has ended well and no hospital is missing.
-    pub fn completed(&self) -> Option<Digest> {
+    pub fn completed(&self) -> Option<ModelHash> {
         self.events.iter().find_map(|event| match event {
             Event::Complete {
                 model_hash,
@@ -418,7 +426,7 @@ impl<'a> Cohort<'a> {
     /// What the dealer check has found.
     pub fn findings(&self) -> Vec<Finding> {
         let findings = self.events.iter().filter_map(|event| match event {
-            Event::Doubted { finding, .. } => Some(finding.clone()),
+            Event::Suspected { finding, .. } => Some(finding.clone()),
             _ => None,
         });
         findings.collect()

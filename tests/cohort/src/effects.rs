@@ -1,12 +1,16 @@
 //! What the machines want done, done one after the other; a party can be stopped between any two.
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
-use participant::vault::{EvaluateRequest, TrainRequest, TrainedUpdate, VaultEvent, VaultOutput};
+use std::sync::Arc;
+
+use crypto::sealed_sum::HospitalId;
+use participant::vault::{VaultEvent, VaultOutput};
 use protocol::{
     codec,
+    digests::{HeaderHash, ModelHash},
     manifest::Purpose,
     message::{ToCoordinator, ToVault},
     round::{contribution::Contribution, outcome::Outcome},
+    training_job::{EvaluateRequest, TrainRequest, TrainedUpdate},
 };
 
 use crate::{
@@ -34,7 +38,7 @@ impl Cohort<'_> {
     fn vault_gets(
         &mut self,
         id: HospitalId,
-        header: Option<Digest>,
+        header: Option<HeaderHash>,
         react: impl FnOnce(&mut VaultParty, &mut Lie<'_>) -> Result<(), Stopped>,
     ) {
         let hospital = self.hospitals.get_mut(&id).expect("a member");
@@ -226,7 +230,12 @@ impl Cohort<'_> {
     }
 
     /// The trainer hands its result to the vault.
-    pub(crate) fn training_ends(&mut self, id: HospitalId, model: Digest, update: TrainedUpdate) {
+    pub(crate) fn training_ends(
+        &mut self,
+        id: HospitalId,
+        model: ModelHash,
+        update: TrainedUpdate,
+    ) {
         if !self.is_running(id) {
             return;
         }
@@ -253,7 +262,8 @@ impl Cohort<'_> {
             }
             VaultEvent::SessionReady
             | VaultEvent::Conditioned { .. }
-            | VaultEvent::Sealed { .. } => {}
+            | VaultEvent::Sealed { .. }
+            | VaultEvent::Ignored { .. } => {}
         }
     }
 
@@ -316,7 +326,7 @@ impl Cohort<'_> {
                 };
                 std::iter::once(said).chain(content).collect()
             }
-            Output::Event(Event::Doubted { round, finding }) => vec![Observation::Blamed {
+            Output::Event(Event::Suspected { round, finding }) => vec![Observation::Blamed {
                 what: format!("the dealer check of round {round}: {finding}"),
             }],
             Output::Event(Event::Complete {
@@ -326,7 +336,13 @@ impl Cohort<'_> {
                 model: *model_hash,
                 missing: missing.iter().copied().collect(),
             }],
-            Output::Publish { .. } | Output::Retract { .. } | Output::Event(_) => Vec::new(),
+            Output::Persist(_)
+            | Output::Keep { .. }
+            | Output::Discard { .. }
+            | Output::Publish { .. }
+            | Output::Republish { .. }
+            | Output::Retract { .. }
+            | Output::Event(_) => Vec::new(),
         }
     }
 
@@ -342,11 +358,21 @@ impl Cohort<'_> {
                 Output::Publish { name, bytes } => {
                     let mut outcome: Outcome = codec::decode(&bytes).expect("its own form");
                     (self.spoil_outcome)(&mut outcome);
-                    self.published.insert(name, codec::encode(&outcome).into());
+                    let bytes: Arc<[u8]> = codec::encode(&outcome).into();
+                    self.outcomes_on_disk.insert(name, bytes.clone());
+                    self.published.insert(name, bytes);
+                }
+                Output::Republish { name } => {
+                    let bytes = self.outcomes_on_disk.get(&name).expect("it was published");
+                    self.published.insert(name, bytes.clone());
                 }
                 Output::Retract { name } => {
                     self.published.remove(&name);
+                    self.outcomes_on_disk.remove(&name);
                 }
+                Output::Persist(fact) => self.coordinator.persist(&fact),
+                Output::Keep { name, bytes } => self.coordinator.keep(name, bytes),
+                Output::Discard { name } => self.coordinator.discard(&name),
                 Output::Event(event) => {
                     if matches!(event, Event::Opened { .. }) {
                         self.faults.open_round(self.is_disturbed());
@@ -387,7 +413,7 @@ impl Cohort<'_> {
         let now = self.agenda.now();
         let life = match stop {
             Stop::Crash => Life::Gone,
-            Stop::Suspend { for_ms, .. } => Life::Suspended {
+            Stop::Suspend { for_ms, .. } | Stop::Restart { for_ms } => Life::Suspended {
                 until: later(now, for_ms),
             },
         };
@@ -395,9 +421,10 @@ impl Cohort<'_> {
             (Stop::Crash, _) => Fault::Crash,
             (Stop::Suspend { .. }, Party::Hospital(_)) => Fault::SuspendedVault,
             (Stop::Suspend { .. }, Party::Coordinator) => Fault::SuspendedCoordinator,
+            (Stop::Restart { .. }, _) => Fault::RestartedCoordinator,
         };
         self.faults.count(fault, 1);
-        if let Stop::Suspend { for_ms, .. } = stop {
+        if let Stop::Suspend { for_ms, .. } | Stop::Restart { for_ms } = stop {
             let until = later(now, for_ms);
             self.disturbed_until = self.disturbed_until.max(until);
             self.agenda
@@ -427,11 +454,28 @@ impl Cohort<'_> {
                 }
             }
         }
+        if let (Stop::Restart { .. }, Party::Coordinator) = (stop, party) {
+            self.coordinator_forgets();
+        }
+    }
+
+    /// What is not on the coordinator's disk is gone: its machine and what that wanted done, its connections, beginnings of uploads,
+    /// and which outcomes it serves.
+    fn coordinator_forgets(&mut self) {
+        self.coordinator_restarts = true;
+        self.coordinator.forget();
+        for id in self.ids() {
+            if let Some(link) = self.network.held(id, End::Coordinator) {
+                self.network.let_go(link, End::Coordinator);
+            }
+        }
+        self.transfers.forget_uploads();
+        self.published.clear();
     }
 }
 
 /// Whether the vault does not accept this header. One that has nothing to contribute has accepted it.
-fn refuses(refused: &Digest, output: &VaultOutput) -> bool {
+fn refuses(refused: &HeaderHash, output: &VaultOutput) -> bool {
     match output {
         VaultOutput::Send(message) => matches!(
             message.as_ref(),

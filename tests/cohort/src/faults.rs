@@ -33,6 +33,8 @@ pub enum Fault {
     SuspendedVault,
     /// The coordinator stood still between two effects and went on.
     SuspendedCoordinator,
+    /// The coordinator ended between two effects, and another process went on from its disk.
+    RestartedCoordinator,
     /// A participant ended between two effects.
     Crash,
     /// A training came to something that is no number.
@@ -45,7 +47,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::LostConnection,
         Self::LostFrame,
         Self::BrokenUpload,
@@ -60,6 +62,7 @@ impl Fault {
         Self::Reordered,
         Self::SuspendedVault,
         Self::SuspendedCoordinator,
+        Self::RestartedCoordinator,
         Self::Crash,
         Self::Divergence,
         Self::SlowTraining,

@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
-use protocol::message::ToCoordinator;
+use crypto::sealed_sum::HospitalId;
+use protocol::{
+    digests::{ContributionDigest, OutcomeName},
+    message::ToCoordinator,
+};
 
 use crate::{
     agenda::{Place, later},
@@ -289,7 +292,10 @@ impl Cohort<'_> {
             Party::Coordinator => {
                 if self.coordinator_life == (Life::Suspended { until: now }) {
                     self.coordinator_life = Life::Running;
-                    self.carry_out_for_coordinator();
+                    if std::mem::take(&mut self.coordinator_restarts) {
+                        self.coordinator.restart(now);
+                    }
+                    self.coordinator_has_spoken();
                 }
             }
         }
@@ -304,7 +310,13 @@ impl Cohort<'_> {
     }
 
     /// As the coordinator's service does: known, refused, another one under way, or from where an earlier connection broke off.
-    fn upload_offered(&mut self, link: LinkId, name: Digest, bytes: Arc<[u8]>, sent_before: u64) {
+    fn upload_offered(
+        &mut self,
+        link: LinkId,
+        name: ContributionDigest,
+        bytes: Arc<[u8]>,
+        sent_before: u64,
+    ) {
         if !self.network.passes(link) || !self.network.holds(link, End::Coordinator) {
             return;
         }
@@ -357,7 +369,7 @@ impl Cohort<'_> {
         self.coordinator_has_spoken();
     }
 
-    fn answer_upload(&mut self, link: LinkId, name: Digest) {
+    fn answer_upload(&mut self, link: LinkId, name: ContributionDigest) {
         if self.uploads_side_by_side {
             return;
         }
@@ -367,7 +379,7 @@ impl Cohort<'_> {
     }
 
     /// An upload has its answer. A newer one was waiting for that: a participant uploads one contribution at a time.
-    fn upload_answered(&mut self, link: LinkId, name: Digest) {
+    fn upload_answered(&mut self, link: LinkId, name: ContributionDigest) {
         if !self.network.passes(link) || !self.network.holds(link, End::Hospital) {
             return;
         }
@@ -386,7 +398,7 @@ impl Cohort<'_> {
         }
     }
 
-    fn outcome_asked(&mut self, link: LinkId, name: Digest) {
+    fn outcome_asked(&mut self, link: LinkId, name: OutcomeName) {
         if !self.network.passes(link) || !self.network.holds(link, End::Coordinator) {
             return;
         }
@@ -407,7 +419,7 @@ impl Cohort<'_> {
             .plan(ends, Happening::OutcomeArrives { link, name, number });
     }
 
-    fn outcome_arrives(&mut self, link: LinkId, name: Digest, number: u64) {
+    fn outcome_arrives(&mut self, link: LinkId, name: OutcomeName, number: u64) {
         let hospital = self.network.hospital(link);
         let Some(bytes) = self.transfers.end_download(hospital, name, number) else {
             return;

@@ -6,9 +6,12 @@ use std::{
     sync::Arc,
 };
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use participant::vault::OpenedRound;
 use protocol::{
+    digests::{
+        ContributionDigest, ContributorsHash, HeaderHash, ModelHash, RoundNumber, Transcript,
+    },
     manifest::{Manifest, Purpose},
     round::header::{RoundOpen, SumKey},
 };
@@ -25,7 +28,7 @@ pub enum Violation {
     /// An opened sum is not the sum of the whole numbers of exactly U.
     WrongSum {
         /// Of which round.
-        round: u32,
+        round: RoundNumber,
         /// Who opened it.
         by: HospitalId,
         /// Where it differs.
@@ -39,7 +42,7 @@ pub enum Violation {
     /// Two vaults made different things of one round.
     Disagreement {
         /// Which round.
-        round: u32,
+        round: RoundNumber,
         /// Who differs from those before.
         by: HospitalId,
     },
@@ -115,31 +118,31 @@ impl fmt::Display for Violation {
 pub(crate) struct Checker {
     reference: Reference,
     members: BTreeSet<HospitalId>,
-    headers: BTreeMap<Digest, RoundOpen>,
-    header_of_round: BTreeMap<u32, Digest>,
-    requests: BTreeMap<Digest, Vec<(HospitalId, Digest)>>,
-    contributions: BTreeMap<(Digest, Digest), Plaintext>,
+    headers: BTreeMap<HeaderHash, RoundOpen>,
+    header_of_round: BTreeMap<RoundNumber, HeaderHash>,
+    requests: BTreeMap<HeaderHash, Vec<(HospitalId, ContributionDigest)>>,
+    contributions: BTreeMap<(HeaderHash, ContributionDigest), Plaintext>,
     vaults: BTreeMap<HospitalId, SeenVault>,
-    opened: BTreeMap<SumKey, Digest>,
-    rounds: BTreeMap<u32, SettledAlike>,
+    opened: BTreeMap<SumKey, HeaderHash>,
+    rounds: BTreeMap<RoundNumber, SettledAlike>,
     violations: Vec<Violation>,
 }
 
 /// A vault as far as it can be seen from outside.
 struct SeenVault {
-    model: Digest,
+    model: ModelHash,
     /// T; none before the first round, when all stand at the same place.
-    transcript: Option<Digest>,
-    last_round: u32,
-    accepted: Option<Digest>,
-    answers: BTreeMap<SumKey, (Digest, Digest)>,
+    transcript: Option<Transcript>,
+    last_round: RoundNumber,
+    accepted: Option<HeaderHash>,
+    answers: BTreeMap<SumKey, (HeaderHash, ContributorsHash)>,
     record: TrainingRecord,
 }
 
 /// What the first vault made of a round.
 struct SettledAlike {
-    transcript: Digest,
-    model: Digest,
+    transcript: Transcript,
+    model: ModelHash,
     contributors: Vec<HospitalId>,
     sum: Plaintext,
 }
@@ -154,7 +157,7 @@ impl Checker {
         let vault = || SeenVault {
             model: initial,
             transcript: None,
-            last_round: 0,
+            last_round: RoundNumber::default(),
             accepted: None,
             answers: BTreeMap::new(),
             record: TrainingRecord::default(),
@@ -179,6 +182,14 @@ impl Checker {
 
     pub(crate) fn violate(&mut self, violation: Violation) {
         self.violations.push(violation);
+    }
+
+    /// How many sums of a purpose were opened, each counted once.
+    pub(crate) fn opened_sums(&self, purpose: Purpose) -> usize {
+        self.opened
+            .keys()
+            .filter(|key| key.purpose == purpose)
+            .count()
     }
 
     /// Checks one note.
@@ -247,7 +258,7 @@ impl Checker {
         }
     }
 
-    fn header_accepted(&mut self, by: HospitalId, hash: Digest) {
+    fn header_accepted(&mut self, by: HospitalId, hash: HeaderHash) {
         let Some(header) = self.headers.get(&hash) else {
             return self.violate(Violation::WrongHeader {
                 by,
@@ -276,7 +287,7 @@ impl Checker {
         }
     }
 
-    fn contributed(&mut self, by: HospitalId, hash: Digest, digest: Digest) {
+    fn contributed(&mut self, by: HospitalId, hash: HeaderHash, digest: ContributionDigest) {
         self.check_header_at_hand(by, &hash, "contributed");
         if self.contributions.contains_key(&(hash, digest)) {
             return;
@@ -290,7 +301,7 @@ impl Checker {
         }
     }
 
-    fn answered(&mut self, by: HospitalId, hash: Digest, contributors: Digest) {
+    fn answered(&mut self, by: HospitalId, hash: HeaderHash, contributors: ContributorsHash) {
         self.check_header_at_hand(by, &hash, "answered");
         let Some(header) = self.headers.get(&hash) else {
             return;
@@ -306,7 +317,7 @@ impl Checker {
         }
     }
 
-    fn check_header_at_hand(&mut self, by: HospitalId, hash: &Digest, what: &'static str) {
+    fn check_header_at_hand(&mut self, by: HospitalId, hash: &HeaderHash, what: &'static str) {
         if self.vaults[&by].accepted != Some(*hash) {
             self.violate(Violation::NotItsHeader { by, what });
         }
@@ -360,7 +371,7 @@ impl Checker {
         &mut self,
         by: HospitalId,
         opened: &OpenedRound,
-        hash: Digest,
+        hash: HeaderHash,
         header: &RoundOpen,
     ) {
         let round = opened.round;
@@ -394,7 +405,7 @@ impl Checker {
     /// The sum of the contributions that the coordinator's request lists, if those are of the contributors that were opened.
     fn expected_sum(
         &self,
-        header: &Digest,
+        header: &HeaderHash,
         contributors: &[HospitalId],
     ) -> Result<Plaintext, String> {
         let request = self.requests.get(header);
@@ -417,7 +428,7 @@ impl Checker {
         sum.ok_or_else(|| "U is empty".into())
     }
 
-    fn completed(&mut self, model: &Digest, missing: &BTreeSet<HospitalId>) {
+    fn completed(&mut self, model: &ModelHash, missing: &BTreeSet<HospitalId>) {
         let wrong: Vec<_> = self
             .vaults
             .iter()

@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crypto::{
-    hash::Digest,
-    sealed_sum::{HospitalId, Seed},
-};
+use crypto::sealed_sum::{HospitalId, Seed};
 use participant::journal::{Journal, JournalError, RecordedAnswer, memory::MemoryJournal};
-use protocol::round::header::SumKey;
+use protocol::{
+    digests::{HeaderHash, RunId},
+    round::header::SumKey,
+};
 
 /// See the module.
 #[derive(Default)]
@@ -29,14 +29,14 @@ impl CohortJournal {
 impl Journal for CohortJournal {
     fn record_seed(
         &mut self,
-        header: &Digest,
+        header: &HeaderHash,
         attempt: u8,
         seed: &Seed,
     ) -> Result<(), JournalError> {
         self.kept.record_seed(header, attempt, seed)
     }
 
-    fn record_blob(&mut self, header: &Digest, blob: &[u8]) -> Result<(), JournalError> {
+    fn record_blob(&mut self, header: &HeaderHash, blob: &[u8]) -> Result<(), JournalError> {
         self.kept.record_blob(header, blob)
     }
 
@@ -47,33 +47,38 @@ impl Journal for CohortJournal {
         self.kept.answer(key)
     }
 
-    fn record_answer(&mut self, key: &SumKey, answer: &RecordedAnswer) -> Result<(), JournalError> {
+    fn record_answer(
+        &mut self,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
+        answer: &RecordedAnswer,
+    ) -> Result<(), JournalError> {
         if self.forgets {
             return Ok(());
         }
-        self.kept.record_answer(key, answer)
+        self.kept.record_answer(key, members, answer)
     }
 
     fn is_spent(&self, key: &SumKey) -> Result<bool, JournalError> {
         Ok(!self.forgets && self.kept.is_spent(key)?)
     }
 
-    fn evaluations(&self, run: &Digest) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
+    fn evaluations(&self, run: &RunId) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
         if self.forgets {
             return Ok(Vec::new());
         }
         self.kept.evaluations(run)
     }
 
-    fn record_evaluation(
+    fn record_failed_opening(
         &mut self,
-        run: &Digest,
-        contributors: &BTreeSet<HospitalId>,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
     ) -> Result<(), JournalError> {
-        self.kept.record_evaluation(run, contributors)
+        self.kept.record_failed_opening(key, members)
     }
 
-    fn settle(&mut self, key: &SumKey) -> Result<(), JournalError> {
-        self.kept.settle(key)
+    fn settle(&mut self, key: &SumKey, members: &BTreeSet<HospitalId>) -> Result<(), JournalError> {
+        self.kept.settle(key, members)
     }
 }

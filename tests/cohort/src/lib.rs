@@ -21,8 +21,9 @@
 //! | `operation`, `scenario`, [`campaign`] | what goes wrong, one run with it, many runs and the shortest list that still fails |
 //! | `reference`, `observation`, `invariants` | what sums have to be, what an onlooker sees, what must hold |
 //!
-//! What it does not do: a party that ends does not come back, since neither machine can be read back from disk yet. Bytes on the wire
-//! are right or lost, never altered, unless a test alters them: QUIC sees to that.
+//! The coordinator may end between any two effects and go on from its disk. What the cohort does not do: a participant that ends does not
+//! come back, since a vault cannot be read back from disk. Bytes on the wire are right or lost, never altered, unless a test alters them:
+//! QUIC sees to that.
 #![forbid(unsafe_code)]
 
 mod agenda;

@@ -3,9 +3,12 @@
 
 use std::collections::BTreeSet;
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use participant::vault::OpenedRound;
-use protocol::round::header::RoundOpen;
+use protocol::{
+    digests::{ContributionDigest, ContributorsHash, HeaderHash, ModelHash},
+    round::header::RoundOpen,
+};
 
 /// One note.
 #[derive(Clone)]
@@ -22,55 +25,55 @@ pub enum Observation {
     /// The coordinator opens a round.
     HeaderOpened {
         /// hh.
-        hash: Digest,
+        hash: HeaderHash,
         /// What it is.
         header: Box<RoundOpen>,
     },
     /// The coordinator asks for the answers that open a sum.
     Requested {
         /// hh.
-        header: Digest,
+        header: HeaderHash,
         /// U, each with its `D_i`.
-        contributors: Vec<(HospitalId, Digest)>,
+        contributors: Vec<(HospitalId, ContributionDigest)>,
     },
     /// A vault takes a header for that of its round.
     HeaderAccepted {
         /// Who.
         by: HospitalId,
         /// hh.
-        header: Digest,
+        header: HeaderHash,
     },
     /// A vault has made its contribution, or offers it again.
     Contributed {
         /// Who.
         by: HospitalId,
         /// hh.
-        header: Digest,
+        header: HeaderHash,
         /// `D_i`.
-        digest: Digest,
+        digest: ContributionDigest,
     },
     /// A vault acknowledges boxes.
     Acknowledged {
         /// Who.
         by: HospitalId,
         /// hh.
-        header: Digest,
+        header: HeaderHash,
     },
     /// A vault answers for a set of contributors.
     Answered {
         /// Who.
         by: HospitalId,
         /// hh.
-        header: Digest,
+        header: HeaderHash,
         /// uh.
-        contributors: Digest,
+        contributors: ContributorsHash,
     },
     /// A vault gets the result of a training.
     Trained {
         /// Who.
         by: HospitalId,
         /// The model that it was trained from.
-        model: Digest,
+        model: ModelHash,
         /// Mean loss.
         loss: f64,
         /// Batches.
@@ -100,7 +103,7 @@ pub enum Observation {
     /// The coordinator ends the run well.
     Completed {
         /// The model's hash.
-        model: Digest,
+        model: ModelHash,
         /// Hospitals that it has not heard of the last round from.
         missing: BTreeSet<HospitalId>,
     },

@@ -59,6 +59,8 @@ pub enum Operation {
         for_ms: u64,
         loses_connections: bool,
     },
+    /// The coordinator's process ends after so many effects; after a while another goes on from what is on disk.
+    RestartCoordinator { after_effect: u32, for_ms: u64 },
     /// The hospital's participant ends after so many effects, for good.
     Crash { hospital: u8, after_effect: u32 },
 }
@@ -100,9 +102,10 @@ impl Operation {
             | Self::Diverge { at, .. }
             | Self::SlowTraining { at, .. }
             | Self::Stranger { at, .. } => Some(*at),
-            Self::SuspendHospital { .. } | Self::SuspendCoordinator { .. } | Self::Crash { .. } => {
-                None
-            }
+            Self::SuspendHospital { .. }
+            | Self::SuspendCoordinator { .. }
+            | Self::RestartCoordinator { .. }
+            | Self::Crash { .. } => None,
         }
     }
 
@@ -113,7 +116,7 @@ impl Operation {
         let for_ms = draw.below(2 * extent.silence_ms);
         let permille = draw.below(1000);
         let back = draw.below(30);
-        match draw.below(28) {
+        match draw.below(31) {
             0..=3 => Self::Cut { hospital, at },
             4..=5 => {
                 let hospitals = (1..=extent.size).filter(|_| draw.below(2) == 0).collect();
@@ -161,6 +164,10 @@ impl Operation {
                 after_effect: draw.below(extent.effects()) as u32,
                 for_ms,
                 loses_connection: draw.below(2) == 0,
+            },
+            27..=29 => Self::RestartCoordinator {
+                after_effect: draw.below(extent.effects() * u64::from(extent.size)) as u32,
+                for_ms,
             },
             _ => Self::SuspendCoordinator {
                 after_effect: draw.below(extent.effects() * u64::from(extent.size)) as u32,

@@ -1,23 +1,22 @@
 //! The two machines behind the calls that the cohort makes of them: the one file that follows when their interfaces change. What
 //! comes in are bytes of the wire, what goes out are the machines' own outputs.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
-use coordinator::machine;
-use crypto::{
-    hash::Digest,
-    sealed_sum::{HospitalId, SumRing},
-};
-use participant::vault::{
-    EvaluatedCounts, TrainedUpdate, Vault, VaultIdentity, VaultOutput, policy::Policy,
-};
+use coordinator::machine::{self, Fact, MachineError, PhaseName};
+use crypto::sealed_sum::{HospitalId, SumRing};
+use participant::vault::{Vault, VaultIdentity, VaultOutput, policy::Policy, testing};
 use protocol::{
     codec,
+    digests::{HeaderHash, ModelHash, RoundNumber},
     identity::{Signed, SigningKey},
-    manifest::Manifest,
+    manifest::{CheckedManifest, Manifest},
     message::{ToCoordinator, ToVault},
     roster::Roster,
-    round::RoundError,
+    training_job::{EvaluatedCounts, TrainedUpdate},
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -34,10 +33,22 @@ pub struct CoordinatorParty {
     undone: VecDeque<Output>,
     /// How many of them, the last ones, are new.
     fresh: usize,
+    roster: Arc<Roster>,
+    key: SigningKey,
+    disk: Disk,
+    /// Of the randomness of this process; the next one's is another.
+    seed: [u8; 32],
+}
+
+/// What of a coordinator outlives its process: facts as bytes in their order, and sums by name.
+#[derive(Default)]
+struct Disk {
+    facts: Vec<Vec<u8>>,
+    sums: BTreeMap<HeaderHash, Arc<[u8]>>,
 }
 
 impl CoordinatorParty {
-    /// A coordinator whose session and nonces follow from `seed`.
+    /// A coordinator whose session and nonces follow from `seed`. The run may be of any network.
     pub(crate) fn new(
         roster: Arc<Roster>,
         key: SigningKey,
@@ -45,13 +56,69 @@ impl CoordinatorParty {
         seed: [u8; 32],
     ) -> Self {
         let rng = ChaCha20Rng::from_seed(seed);
-        let machine = machine::Coordinator::new(roster, key, manifest, rng)
-            .expect("the manifest is sound and the operator's");
+        let check = CheckedManifest::check_all_but_layout;
+        let own = copy_of(&key);
+        let machine =
+            machine::Coordinator::new_with_check(check, roster.clone(), own, manifest, rng)
+                .expect("the manifest is sound and the operator's");
         Self {
             machine,
             undone: VecDeque::new(),
             fresh: 0,
+            roster,
+            key,
+            disk: Disk::default(),
+            seed,
         }
+    }
+
+    /// Writes a fact down.
+    pub(crate) fn persist(&mut self, fact: &Fact) {
+        self.disk.facts.push(fact.to_bytes());
+    }
+
+    /// Keeps a sum.
+    pub(crate) fn keep(&mut self, name: HeaderHash, bytes: Arc<[u8]>) {
+        self.disk.sums.insert(name, bytes);
+    }
+
+    /// A sum is not needed any more.
+    pub(crate) fn discard(&mut self, name: &HeaderHash) {
+        self.disk.sums.remove(name);
+    }
+
+    /// Its process has ended: what it wanted done is not done.
+    pub(crate) fn forget(&mut self) {
+        self.undone.clear();
+        self.fresh = 0;
+    }
+
+    /// Another process goes on from what is on disk.
+    pub(crate) fn restart(&mut self, now: Timestamp) {
+        self.forget();
+        self.seed[31] = self.seed[31].wrapping_add(1);
+        let facts = self.disk.facts.iter().map(|bytes| Fact::from_bytes(bytes));
+        let facts: Vec<_> = facts.collect::<Result<_, _>>().expect("its own facts");
+        let sums = &self.disk.sums;
+        let resumed = machine::Coordinator::resume_with_check(
+            CheckedManifest::check_all_but_layout,
+            self.roster.clone(),
+            copy_of(&self.key),
+            facts,
+            |name| sums.get(name).map(|bytes| bytes.to_vec()),
+            ChaCha20Rng::from_seed(self.seed),
+            now,
+        );
+        self.machine = resumed.expect("its own facts lead on");
+        self.collect();
+    }
+
+    /// Whether hospitals join or exchange keys.
+    pub(crate) fn is_before_first_sum(&self) -> bool {
+        matches!(
+            self.machine.phase(),
+            PhaseName::Gathering | PhaseName::KeyExchange
+        )
     }
 
     /// Whether the run has ended, well or not.
@@ -84,7 +151,7 @@ impl CoordinatorParty {
         self.collect();
     }
 
-    pub(crate) fn check_upload(&self, from: HospitalId, bytes: u64) -> Result<(), RoundError> {
+    pub(crate) fn check_upload(&self, from: HospitalId, bytes: u64) -> Result<(), MachineError> {
         self.machine.check_upload(from, bytes)
     }
 
@@ -98,7 +165,7 @@ impl CoordinatorParty {
         from: HospitalId,
         bytes: &[u8],
         now: Timestamp,
-    ) -> Result<(), RoundError> {
+    ) -> Result<(), MachineError> {
         let verdict = self.machine.handle_upload(from, bytes, now);
         self.collect();
         verdict
@@ -164,8 +231,13 @@ impl VaultParty {
     ) -> Self {
         let identity = VaultIdentity { id, key, roster };
         let source = Box::new(Records(id));
+        // Key pairs apart, everything that a vault draws is the same in every run of a test.
+        let rng = Box::new(ChaCha20Rng::from_seed([id.get(); 32]));
+        let mut vault =
+            Vault::with_randomness(identity, Policy::default(), source, journal, ring, rng);
+        testing::check_manifest_with(&mut vault, CheckedManifest::check_all_but_layout);
         Self {
-            vault: Vault::new(identity, Policy::default(), source, journal, ring),
+            vault,
             id,
             undone: VecDeque::new(),
         }
@@ -190,7 +262,7 @@ impl VaultParty {
 
     pub(crate) fn trained(
         &mut self,
-        model: Digest,
+        model: ModelHash,
         update: TrainedUpdate,
         lie: &mut Lie<'_>,
     ) -> Result<(), Stopped> {
@@ -201,7 +273,7 @@ impl VaultParty {
 
     pub(crate) fn evaluated(
         &mut self,
-        round: u32,
+        round: RoundNumber,
         counts: &EvaluatedCounts,
         lie: &mut Lie<'_>,
     ) -> Result<(), Stopped> {
@@ -227,6 +299,10 @@ impl VaultParty {
             self.undone.push_back(output);
         }
     }
+}
+
+fn copy_of(key: &SigningKey) -> SigningKey {
+    SigningKey::from_secret_bytes(&key.to_secret_bytes())
 }
 
 /// The bytes of a frame to the coordinator.

@@ -1,16 +1,14 @@
 //! The clinical records of the cohort's hospitals: three patients each, a little different everywhere.
 
 use crypto::sealed_sum::HospitalId;
-use participant::{
-    hospital_data::Labels,
-    vault::{RecordSource, statistics::ClinicalRecords},
-};
+use participant::vault::{RecordSource, UnusableRecords, statistics::ClinicalRecords};
+use protocol::labels::Labels;
 
 /// Where a hospital's vault has its records from.
 pub(crate) struct Records(pub(crate) HospitalId);
 
 impl RecordSource for Records {
-    fn records(&self, labels: Labels) -> Result<ClinicalRecords, String> {
+    fn records(&self, labels: Labels) -> Result<ClinicalRecords, UnusableRecords> {
         Ok(records(self.0, labels.task.classes()))
     }
 }

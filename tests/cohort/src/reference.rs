@@ -3,13 +3,15 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
 use participant::vault::{
     conditioning::{local_product, release, weight_change},
     statistics::{Statistics, own_counters},
 };
 use protocol::{
     common_model::CommonModel,
+    counters::StatsCounters,
+    digests::ModelHash,
     manifest::{Manifest, Purpose},
     network::CONDITIONED_WEIGHT,
     round::header::RoundOpen,
@@ -41,7 +43,7 @@ pub(crate) struct Reference {
     manifest: Arc<Manifest>,
     training: Training,
     /// Every common model of the run so far.
-    models: BTreeMap<Digest, CommonModel>,
+    models: BTreeMap<ModelHash, CommonModel>,
     statistics: Option<Statistics>,
 }
 
@@ -66,7 +68,7 @@ impl Reference {
         match header.purpose {
             Purpose::Stats => {
                 let records = records(hospital, self.manifest.task.classes());
-                let counters = own_counters(&records);
+                let counters = own_counters(&records).write();
                 Some(Plaintext {
                     values: Vec::new(),
                     counters,
@@ -100,10 +102,12 @@ impl Reference {
         header: &RoundOpen,
         contributors: &[HospitalId],
         sum: &Plaintext,
-    ) -> Option<Digest> {
+    ) -> Option<ModelHash> {
         match header.purpose {
             Purpose::Stats => {
-                self.statistics = Some(Statistics::from_counters(&self.manifest, &sum.counters));
+                self.statistics = StatsCounters::read(self.manifest.task, &sum.counters)
+                    .ok()
+                    .map(|sums| Statistics::from(&sums));
             }
             Purpose::Update => {
                 let mut model = self.models.get(&header.model_hash)?.clone();
@@ -119,7 +123,12 @@ impl Reference {
     }
 
     /// What the hospital's training moves each value by; W by its gradient, where filters are used.
-    fn change(&self, hospital: HospitalId, model: &CommonModel, hash: &Digest) -> Option<Vec<f64>> {
+    fn change(
+        &self,
+        hospital: HospitalId,
+        model: &CommonModel,
+        hash: &ModelHash,
+    ) -> Option<Vec<f64>> {
         let filtered = self.manifest.conditioning.uses_filters();
         let conditioned = model.layout().range(CONDITIONED_WEIGHT)?;
         let mut change = Vec::with_capacity(model.values().len());

@@ -7,7 +7,7 @@ use protocol::{
     codec::{Id, List},
     manifest::{ADAPTIVE_CLIPS, Conditioning, FIXED_CLIPS, Manifest, MemberWeight, Purpose, Task},
     message::{Hello, ToCoordinator},
-    network::testing::{MINIATURE_WIDTHS, miniature},
+    network::testing::miniature,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -62,6 +62,8 @@ pub struct Report {
     pub faults: FaultCounts,
     /// Everything that happened, heartbeats among it.
     pub happenings: u64,
+    /// How many of its outputs the coordinator has carried out.
+    pub coordinator_effects: u32,
     /// The virtual time at the end, in milliseconds.
     pub ended_at_ms: u64,
 }
@@ -128,6 +130,7 @@ impl Scenario {
             violations: cohort.violations().to_vec(),
             faults: cohort.faults.clone(),
             happenings: cohort.happenings,
+            coordinator_effects: cohort.coordinator_effects,
             ended_at_ms: cohort.agenda.now().0,
         }
     }
@@ -143,13 +146,15 @@ impl Scenario {
                 return cohort.violated(Violation::Livelock { happenings });
             }
             let now = cohort.agenda.now();
-            if cohort.coordinator.is_over() {
+            if cohort.is_over() {
                 // Whoever is on its way to the last outcome gets there, or not.
                 let since = *over_since.get_or_insert(now);
                 if now > later(since, GOODBYE_MS) || cohort.agenda.next_at().is_none() {
                     return self.ended(cohort);
                 }
             } else {
+                // One that is started again may have something to do still.
+                over_since = None;
                 let moves = cohort.moves;
                 let is_due = |operation: &&Operation| operation.at() <= Some(moves);
                 let is_quiet = now > cohort.quiet_after(self.manifest.silence_secs);
@@ -170,13 +175,16 @@ impl Scenario {
     fn ended(&self, cohort: &mut Cohort<'_>) -> Ending {
         if let Some(reason) = cohort.failure() {
             let abandoned = |event: &&Event| matches!(event, Event::Abandoned { purpose, .. } if *purpose != Purpose::Evaluation);
-            if cohort.events.iter().filter(abandoned).count() + 1 >= ROUNDS_BEFORE_GIVING_UP {
+            // A coordinator that ended before it told of a round has told of one less.
+            let untold = cohort.faults.of(Fault::RestartedCoordinator) as usize;
+            let told = cohort.events.iter().filter(abandoned).count();
+            if told + untold + 1 >= ROUNDS_BEFORE_GIVING_UP {
                 return Ending::GaveUp;
             }
             let reason = reason.to_owned();
             return cohort.violated(Violation::Failed { reason });
         }
-        let updates = cohort.contributors(Purpose::Update).len();
+        let updates = cohort.opened_sums(Purpose::Update);
         if updates != self.manifest.rounds as usize {
             let what = format!("complete after {updates} updates");
             return cohort.violated(Violation::Unexplained { what });
@@ -186,11 +194,10 @@ impl Scenario {
 
     /// Nothing happens any more, and the run has not ended: only hospitals that are gone may be the reason.
     fn waits(&self, cohort: &mut Cohort<'_>) -> Ending {
-        let is_ready = |event: &Event| matches!(event, Event::SessionReady);
         let live = cohort.live();
         let roster = protocol::roster::testing::federation(self.size).roster;
         let needed = roster.threshold().max(roster.min_contributors());
-        if !cohort.events.iter().any(is_ready) && live < usize::from(self.size) {
+        if cohort.coordinator.is_before_first_sum() && live < usize::from(self.size) {
             return Ending::WaitsForJoins;
         }
         if live < needed {
@@ -252,6 +259,17 @@ impl Cohort<'_> {
         Ending::Violated
     }
 
+    /// Whether the run has ended, and no process of the coordinator is to go on with it.
+    fn is_over(&self) -> bool {
+        self.coordinator.is_over() && !self.coordinator_restarts
+    }
+
+    /// Sums of a purpose that vaults have opened.
+    fn opened_sums(&self, purpose: Purpose) -> usize {
+        let checker = self.checker.as_ref().expect("a scenario is checked");
+        checker.opened_sums(purpose)
+    }
+
     /// Hospitals that have not ended without a word.
     fn live(&self) -> usize {
         let is_there = |hospital: &&crate::cohort::Hospital| hospital.life != Life::Gone;
@@ -290,6 +308,14 @@ impl Cohort<'_> {
                     for_ms,
                     loses_connection: loses_connections,
                 },
+            }),
+            Operation::RestartCoordinator {
+                after_effect,
+                for_ms,
+            } => Some(PlannedStop {
+                party: Party::Coordinator,
+                after_effect,
+                stop: Stop::Restart { for_ms },
             }),
             Operation::Crash {
                 hospital,
@@ -378,6 +404,7 @@ impl Cohort<'_> {
             Operation::Stranger { number, .. } => self.stranger_speaks(id(number)),
             Operation::SuspendHospital { .. }
             | Operation::SuspendCoordinator { .. }
+            | Operation::RestartCoordinator { .. }
             | Operation::Crash { .. } => {}
         }
     }
@@ -443,19 +470,29 @@ impl Cohort<'_> {
         self.coordinator.connected(stranger, now);
         self.coordinator_has_spoken();
         for frame in std::iter::once(&hello).chain(&words) {
+            if self.coordinator_life != Life::Running {
+                return;
+            }
             self.coordinator.frame(stranger, frame, now);
             self.coordinator_has_spoken();
+        }
+        if self.coordinator_life != Life::Running {
+            return;
         }
         if let Some((_, bytes)) = upload {
             let verdict = self.coordinator.upload(stranger, &bytes, now);
             assert!(verdict.is_err(), "a contribution of a stranger was taken");
             self.coordinator_has_spoken();
         }
-        self.coordinator.disconnected(stranger, now);
-        self.coordinator_has_spoken();
+        if self.coordinator_life == Life::Running {
+            self.coordinator.disconnected(stranger, now);
+            self.coordinator_has_spoken();
+        }
     }
 }
 
+/// The widths of the miniature networks: an update takes one chunk, or two.
+const MINIATURE_WIDTHS: [u32; 2] = [16, 3000];
 /// The longest run of the seeds tried needs less than a tenth of it.
 const MAX_HAPPENINGS: u64 = 200_000;
 const GOODBYE_MS: u64 = 10_000;

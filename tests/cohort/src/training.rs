@@ -1,8 +1,11 @@
 //! Training without a network: what a hospital's update is follows from its number and the common model, so that a test can say what
 //! every sum has to be.
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
-use participant::vault::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate};
+use crypto::sealed_sum::HospitalId;
+use protocol::{
+    digests::{ModelHash, RoundNumber},
+    training_job::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate},
+};
 
 /// How the hospitals of a cohort train.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +26,11 @@ pub(crate) const BATCHES: u32 = 2;
 
 impl Training {
     /// What value number `index` of the trainer's model moves by.
-    pub(crate) fn change(self, hospital: HospitalId, model: &Digest, index: usize) -> f32 {
+    pub(crate) fn change(self, hospital: HospitalId, model: &ModelHash, index: usize) -> f32 {
         if self == Self::Small {
             return small_change(hospital, index);
         }
-        let [a, b, c, d, e, f, g, h, ..] = *model;
+        let [a, b, c, d, e, f, g, h, ..] = *model.as_bytes();
         let of_model = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
         let word = mixed(mixed(of_model ^ u64::from(hospital.get())) ^ index as u64);
         let unit = (word >> 40) as f32 / (1 << 24) as f32 - 0.5;
@@ -70,7 +73,7 @@ impl Training {
     pub(crate) fn counts(
         self,
         hospital: HospitalId,
-        round: u32,
+        round: RoundNumber,
         classes: usize,
     ) -> EvaluatedCounts {
         let number = u64::from(hospital.get());
@@ -78,7 +81,7 @@ impl Training {
             vec![vec![4, 1], vec![2, number]]
         } else {
             let cell = |truth: usize, seen: usize| {
-                (number + u64::from(round) + 3 * truth as u64 + seen as u64) % 11
+                (number + u64::from(round.get()) + 3 * truth as u64 + seen as u64) % 11
             };
             let row = |truth| (0..classes).map(|seen| cell(truth, seen)).collect();
             (0..classes).map(row).collect()

@@ -3,15 +3,16 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::sealed_sum::HospitalId;
+use protocol::digests::{ContributionDigest, OutcomeName};
 
 use crate::{network::LinkId, parties::Timestamp};
 
 /// Bytes on their way.
-struct Moving {
+struct Moving<N> {
     link: LinkId,
     number: u64,
-    name: Digest,
+    name: N,
     /// What the receiver had before.
     held: Vec<u8>,
     /// All bytes, as the sender has them.
@@ -20,7 +21,7 @@ struct Moving {
     ends: Timestamp,
 }
 
-impl Moving {
+impl<N> Moving<N> {
     /// What the receiver has at `now`: in proportion to the time, to the byte.
     fn arrived_by(mut self, now: Timestamp) -> Vec<u8> {
         let (length, held) = (self.bytes.len() as u64, self.held.len() as u64);
@@ -40,17 +41,22 @@ impl Moving {
 
 /// What the coordinator has of a hospital's last upload that is not under way.
 enum Shelved {
-    Beginning { name: Digest, bytes: Vec<u8> },
-    Taken { name: Digest },
+    Beginning {
+        name: ContributionDigest,
+        bytes: Vec<u8>,
+    },
+    Taken {
+        name: ContributionDigest,
+    },
 }
 
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Transfers {
-    uploads: BTreeMap<HospitalId, Moving>,
+    uploads: BTreeMap<HospitalId, Moving<ContributionDigest>>,
     shelf: BTreeMap<HospitalId, Shelved>,
-    downloads: BTreeMap<(HospitalId, Digest), Moving>,
-    beginnings: BTreeMap<(HospitalId, Digest), Vec<u8>>,
+    downloads: BTreeMap<(HospitalId, OutcomeName), Moving<OutcomeName>>,
+    beginnings: BTreeMap<(HospitalId, OutcomeName), Vec<u8>>,
     next_number: u64,
 }
 
@@ -63,7 +69,7 @@ pub(crate) struct Broken {
 
 impl Transfers {
     /// Whether this upload was accepted before.
-    pub(crate) fn was_taken(&self, hospital: HospitalId, upload: &Digest) -> bool {
+    pub(crate) fn was_taken(&self, hospital: HospitalId, upload: &ContributionDigest) -> bool {
         matches!(self.shelf.get(&hospital), Some(Shelved::Taken { name }) if name == upload)
     }
 
@@ -73,7 +79,11 @@ impl Transfers {
     }
 
     /// The bytes of this upload that are here from an earlier connection, out of the shelf.
-    pub(crate) fn take_beginning(&mut self, hospital: HospitalId, upload: &Digest) -> Vec<u8> {
+    pub(crate) fn take_beginning(
+        &mut self,
+        hospital: HospitalId,
+        upload: &ContributionDigest,
+    ) -> Vec<u8> {
         match self.shelf.remove(&hospital) {
             Some(Shelved::Beginning { name, bytes }) if name == *upload => bytes,
             _ => Vec::new(),
@@ -85,7 +95,7 @@ impl Transfers {
         &mut self,
         hospital: HospitalId,
         link: LinkId,
-        (name, held, bytes): (Digest, Vec<u8>, Arc<[u8]>),
+        (name, held, bytes): (ContributionDigest, Vec<u8>, Arc<[u8]>),
         (began, ends): (Timestamp, Timestamp),
     ) -> u64 {
         let number = self.number();
@@ -107,7 +117,7 @@ impl Transfers {
         &mut self,
         hospital: HospitalId,
         number: u64,
-    ) -> Option<(Digest, Vec<u8>)> {
+    ) -> Option<(ContributionDigest, Vec<u8>)> {
         let upload = self.uploads.get(&hospital)?;
         if upload.number != number {
             return None;
@@ -117,12 +127,17 @@ impl Transfers {
     }
 
     /// The upload was accepted: offered again, it is known.
-    pub(crate) fn mark_taken(&mut self, hospital: HospitalId, name: Digest) {
+    pub(crate) fn mark_taken(&mut self, hospital: HospitalId, name: ContributionDigest) {
         self.shelf.insert(hospital, Shelved::Taken { name });
     }
 
     /// Starts a download, or goes on with it: the bytes still to come.
-    pub(crate) fn remaining(&self, hospital: HospitalId, name: &Digest, bytes: &[u8]) -> usize {
+    pub(crate) fn remaining(
+        &self,
+        hospital: HospitalId,
+        name: &OutcomeName,
+        bytes: &[u8],
+    ) -> usize {
         let held = self.beginnings.get(&(hospital, *name)).map_or(0, Vec::len);
         bytes.len() - held.min(bytes.len())
     }
@@ -132,7 +147,7 @@ impl Transfers {
         &mut self,
         hospital: HospitalId,
         link: LinkId,
-        (name, bytes): (Digest, Arc<[u8]>),
+        (name, bytes): (OutcomeName, Arc<[u8]>),
         (began, ends): (Timestamp, Timestamp),
     ) -> u64 {
         let number = self.number();
@@ -157,7 +172,7 @@ impl Transfers {
     pub(crate) fn end_download(
         &mut self,
         hospital: HospitalId,
-        name: Digest,
+        name: OutcomeName,
         number: u64,
     ) -> Option<Vec<u8>> {
         let download = self.downloads.get(&(hospital, name))?;
@@ -171,16 +186,15 @@ impl Transfers {
     /// The connection is lost: what has arrived by now stays where it is.
     pub(crate) fn break_off(&mut self, link: LinkId, now: Timestamp) -> Broken {
         let mut broken = Broken::default();
-        let on_link = |moving: &Moving| moving.link == link;
         let is_part = |arrived: &[u8], length: usize| !arrived.is_empty() && arrived.len() < length;
-        for (hospital, upload) in extract(&mut self.uploads, on_link) {
+        for (hospital, upload) in extract(&mut self.uploads, link) {
             let (name, length) = (upload.name, upload.bytes.len());
             let bytes = upload.arrived_by(now);
             broken.uploads += u64::from(is_part(&bytes, length));
             self.shelf
                 .insert(hospital, Shelved::Beginning { name, bytes });
         }
-        for (key, download) in extract(&mut self.downloads, on_link) {
+        for (key, download) in extract(&mut self.downloads, link) {
             let length = download.bytes.len();
             let bytes = download.arrived_by(now);
             broken.downloads += u64::from(is_part(&bytes, length));
@@ -189,19 +203,25 @@ impl Transfers {
         broken
     }
 
+    /// The coordinator's process has ended: it keeps uploads in memory alone.
+    pub(crate) fn forget_uploads(&mut self) {
+        self.uploads.clear();
+        self.shelf.clear();
+    }
+
     fn number(&mut self) -> u64 {
         self.next_number += 1;
         self.next_number
     }
 }
 
-fn extract<K: Ord + Copy>(
-    map: &mut BTreeMap<K, Moving>,
-    which: impl Fn(&Moving) -> bool,
-) -> Vec<(K, Moving)> {
+fn extract<K: Ord + Copy, N>(
+    map: &mut BTreeMap<K, Moving<N>>,
+    link: LinkId,
+) -> Vec<(K, Moving<N>)> {
     let keys: Vec<K> = map
         .iter()
-        .filter(|(_, moving)| which(moving))
+        .filter(|(_, moving)| moving.link == link)
         .map(|(key, _)| *key)
         .collect();
     keys.into_iter()

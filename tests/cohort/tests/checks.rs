@@ -118,7 +118,7 @@ fn a_sum_that_is_off_by_one_is_found() {
 #[test]
 fn a_model_that_does_not_follow_from_its_sum_is_found() {
     let found = found_after(opened_by(first_to_open(), Purpose::Update, |opened| {
-        opened.model_hash[0] ^= 1;
+        opened.model_hash = [9; 32].into();
     }));
     assert_found(
         &found,
@@ -178,9 +178,9 @@ fn a_second_opened_sum_on_one_model_is_found() {
     if let (Observation::HeaderOpened { hash, header }, Observation::Opened { opened, .. }) =
         (&mut header, &mut opening)
     {
-        hash[0] ^= 1;
-        header.round += 100;
-        opened.round += 100;
+        *hash = [9; 32].into();
+        header.round = (header.round.get() + 100).into();
+        opened.round = header.round;
     }
     notes.extend([header, opening]);
     assert_found(&found_in(&scenario, &notes), |found| {
@@ -198,7 +198,7 @@ fn two_vaults_that_make_different_things_of_a_round_are_found() {
     let first = first_to_open();
     let other = if first == id(1) { id(2) } else { id(1) };
     let found = found_after(opened_by(other, Purpose::Update, |opened| {
-        opened.transcript[0] ^= 1;
+        opened.transcript = [9; 32].into();
     }));
     assert_found(
         &found,
@@ -210,7 +210,7 @@ fn two_vaults_that_make_different_things_of_a_round_are_found() {
 fn a_hospital_that_ends_with_another_model_is_found() {
     let found = found_after(|note| match note {
         Observation::Completed { model, .. } => {
-            model[0] ^= 1;
+            *model = [9; 32].into();
             true
         }
         _ => false,

@@ -6,8 +6,9 @@ use cohort::{
     Ending, Fault, Operation, Scenario, Violation,
     campaign::{Outcome, play, play_seeds, scenario_of_environment, seeds_of_environment},
 };
+use protocol::manifest::Conditioning;
 
-const SEEDS: u64 = 520;
+const SEEDS: u64 = 640;
 const FAULTY_ROUNDS: u64 = 2_000;
 
 #[test]
@@ -45,6 +46,40 @@ fn two_thousand_faulty_rounds_keep_every_invariant() {
     assert!(tally.faults.faulty_rounds() >= FAULTY_ROUNDS, "{text}");
 }
 
+/// A run of three hospitals in which nothing else goes wrong, with real vaults and keys. What every invariant asks holds afterwards, and
+/// the run ends with all sums.
+#[test]
+fn a_coordinator_that_ends_after_any_of_its_effects_goes_on_from_its_disk() {
+    let mut scenarios = (0..).map(Scenario::of_seed);
+    let mut scenario = scenarios
+        .find(|scenario| {
+            let manifest = &scenario.manifest;
+            scenario.size == 3
+                && manifest.rounds == 1
+                && manifest.conditioning == Conditioning::None
+        })
+        .expect("one of the next");
+    scenario.operations.clear();
+    let undisturbed = scenario.play();
+    assert_eq!(undisturbed.ending, Ending::Complete, "{undisturbed:?}");
+    let effects = undisturbed.coordinator_effects;
+    assert!(effects > 100, "{effects} effects of a whole run");
+    for after_effect in 1..=effects {
+        scenario.operations = vec![Operation::RestartCoordinator {
+            after_effect,
+            for_ms: 700,
+        }];
+        let report = scenario.play();
+        assert_eq!(
+            report.ending,
+            Ending::Complete,
+            "ended after effect {after_effect}: {report:?}"
+        );
+        let restarts = report.faults.of(Fault::RestartedCoordinator);
+        assert_eq!(restarts, 1, "ended after effect {after_effect}");
+    }
+}
+
 #[test]
 fn a_seed_is_played_the_same_way_every_time() {
     for seed in [3, 14, 159] {
@@ -68,8 +103,8 @@ fn contributions_beside_earlier_ones_would_be_refused_and_waited_for_without_end
             hospital: 1,
             at: 60,
         },
-        stands_still(94, 13_806),
-        stands_still(99, 15_492),
+        stands_still(105, 13_806),
+        stands_still(110, 15_492),
     ];
     let mut cohort = scenario.cohort();
     cohort.uploads_side_by_side = true;

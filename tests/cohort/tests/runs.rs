@@ -13,6 +13,7 @@ use fixtures::manifest;
 use participant::vault::{VaultEvent, VaultOutput};
 use protocol::{
     codec::{self, Bytes},
+    digests::LearningRound,
     identity::{Signed, SigningKey},
     manifest::{Conditioning, Purpose},
     message::{ToCoordinator, ToVault},
@@ -74,7 +75,7 @@ fn encrypted_and_plain_conditioning_give_the_same_model_and_none_another() {
 #[test]
 fn a_hospital_that_vanishes_before_its_upload_is_left_out_and_catches_up() {
     let mut run = Cohort::immediate(4, &manifest(2, Conditioning::None));
-    run.drop_before_upload.push((id(2), 1));
+    run.drop_before_upload.push((id(2), LearningRound::new(1)));
     run.connect_all();
     assert_eq!(run.contributors(Purpose::Update), [vec![1, 3, 4]]);
     assert!(
@@ -97,7 +98,7 @@ fn a_hospital_that_vanishes_before_its_upload_is_left_out_and_catches_up() {
 #[test]
 fn a_hospital_that_is_gone_for_good_does_not_stop_the_others() {
     let mut run = Cohort::immediate(4, &manifest(2, Conditioning::None));
-    run.drop_before_upload.push((id(4), 2));
+    run.drop_before_upload.push((id(4), LearningRound::new(2)));
     run.connect_all();
     for _ in 0..20 {
         run.wait();
@@ -118,7 +119,10 @@ fn a_hospital_that_is_gone_for_good_does_not_stop_the_others() {
 #[test]
 fn too_few_hospitals_make_the_round_wait_and_a_replaced_round_is_not_trained_twice() {
     let mut run = Cohort::immediate(3, &manifest(1, Conditioning::None));
-    run.drop_before_upload = vec![(id(2), 1), (id(3), 1)];
+    run.drop_before_upload = vec![
+        (id(2), LearningRound::new(1)),
+        (id(3), LearningRound::new(1)),
+    ];
     run.connect_all();
     for _ in 0..5 {
         run.wait();
@@ -223,11 +227,13 @@ fn a_vault_does_not_answer_for_a_set_of_contributors_that_is_not_in_order() {
         "not sorted and distinct",
     );
     refused(
-        refusal_of(4, |request| request.contributors.0[1].digest[0] ^= 1),
+        refusal_of(4, |request| {
+            request.contributors.0[1].digest = [9; 32].into()
+        }),
         "signature",
     );
     refused(
-        refusal_of(4, |request| request.header[0] ^= 1),
+        refusal_of(4, |request| request.header = [9; 32].into()),
         "another round",
     );
 }
@@ -313,15 +319,15 @@ fn a_vault_refuses_headers_that_are_not_of_its_state() {
         );
     };
     refused(
-        refusal_of_header(|header| header.model_hash[0] ^= 1, coordinator()),
+        refusal_of_header(|header| header.model_hash = [9; 32].into(), coordinator()),
         "model_hash",
     );
     refused(
-        refusal_of_header(|header| header.gid[0] ^= 1, coordinator()),
+        refusal_of_header(|header| header.gid = [9; 32].into(), coordinator()),
         "gid",
     );
     refused(
-        refusal_of_header(|header| header.round = 0, coordinator()),
+        refusal_of_header(|header| header.round = 0.into(), coordinator()),
         "round 0",
     );
     refused(
@@ -383,7 +389,7 @@ fn wrong_products_are_refused_and_asked_for_again() {
 #[test]
 fn who_waits_without_a_word_is_not_given_up() {
     let mut run = Cohort::immediate(2, &manifest(1, Conditioning::None));
-    run.drop_before_upload = vec![(id(2), 1)];
+    run.drop_before_upload = vec![(id(2), LearningRound::new(1))];
     run.connect_all();
     // Hospital 1 has nothing to do and says nothing for as long as anybody is waited for.
     for _ in 0..5 {

@@ -1,5 +1,5 @@
 mod public;
-pub(crate) mod relinearisation;
+pub(super) mod relinearisation;
 mod secret;
 
 use std::fmt;

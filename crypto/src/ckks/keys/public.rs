@@ -27,12 +27,12 @@ use crate::ckks::{CkksError, Context};
 /// # Ok::<(), CkksError>(())
 /// ```
 pub struct PublicKey {
-    pub(crate) context: Context,
-    pub(crate) id: KeyId,
+    pub(in crate::ckks) context: Context,
+    pub(in crate::ckks) id: KeyId,
     /// What `uniform` was made of, if it was made of a seed of ours.
-    pub(crate) seed: Option<[u8; 32]>,
-    pub(crate) masked: RnsPolynomial,
-    pub(crate) uniform: RnsPolynomial,
+    pub(in crate::ckks) seed: Option<[u8; 32]>,
+    pub(in crate::ckks) masked: RnsPolynomial,
+    pub(in crate::ckks) uniform: RnsPolynomial,
 }
 
 impl PublicKey {
@@ -45,8 +45,39 @@ impl PublicKey {
         Self::from_parts(&secret.context, secret.id, Some(seed), masked, uniform)
     }
 
+    /// Takes the evaluations of `-a s + e` and of `a` ([raw parts](crate::ckks#8-raw-parts)) modulo all data primes and the special
+    /// prime.
+    ///
+    /// # Errors
+    /// If there are more or fewer words than the parameters have, or one is not below its prime.
+    pub fn from_evaluations(
+        context: &Context,
+        key: KeyId,
+        [masked, uniform]: [Vec<u64>; 2],
+    ) -> Result<Self, CkksError> {
+        let plans = context.key_plans();
+        let masked = RnsPolynomial::from_evaluations(PUBLIC_KEY, masked, plans)?;
+        let uniform = RnsPolynomial::from_evaluations(PUBLIC_KEY, uniform, plans)?;
+        Ok(Self::from_parts(context, key, None, masked, uniform))
+    }
+
+    /// The evaluations of `-a s + e` and of `a` ([raw parts](crate::ckks#8-raw-parts)).
+    pub fn evaluations(&self) -> [&[u64]; 2] {
+        [self.masked.evaluations(), self.uniform.evaluations()]
+    }
+
+    /// The context it is of.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
+    /// The same key under another name, for keys that have no name where they come from.
+    pub fn with_key_id(self, key: KeyId) -> Self {
+        Self { id: key, ..self }
+    }
+
     /// Takes evaluations modulo all data primes and the special prime.
-    pub(crate) fn from_parts(
+    pub(in crate::ckks) fn from_parts(
         context: &Context,
         id: KeyId,
         seed: Option<[u8; 32]>,
@@ -87,7 +118,7 @@ impl PublicKey {
     /// If version, kind or length are not those of a public key of the parameters, or a word is not below its prime.
     pub fn from_bytes(context: &Context, bytes: &[u8]) -> Result<Self, CkksError> {
         let kinds = [Kind::SeededPublicKey, Kind::PublicKey];
-        let (mut reader, kind) = Reader::new("public key", &kinds, bytes)?;
+        let (mut reader, kind) = Reader::new(PUBLIC_KEY, &kinds, bytes)?;
         let id = reader.key_id()?;
         let plans = context.key_plans();
         let one = polynomial_bytes(plans);
@@ -108,3 +139,5 @@ impl PublicKey {
         HEADER_BYTES + 32 + polynomial_bytes(context.key_plans())
     }
 }
+
+const PUBLIC_KEY: &str = "public key";

@@ -24,17 +24,17 @@ use crate::ring::row;
 /// # Ok::<(), CkksError>(())
 /// ```
 pub struct RelinearisationKey {
-    pub(crate) context: Context,
-    pub(crate) id: KeyId,
-    pub(crate) digits: Vec<Digit>,
+    pub(in crate::ckks) context: Context,
+    pub(in crate::ckks) id: KeyId,
+    pub(in crate::ckks) digits: Vec<Digit>,
 }
 
 /// The part of a key that belongs to one data prime: evaluations modulo all data primes and the special prime.
-pub(crate) struct Digit {
+pub(in crate::ckks) struct Digit {
     /// What `uniform` was made of, if it was made of a seed of ours.
-    pub(crate) seed: Option<[u8; 32]>,
-    pub(crate) masked: RnsPolynomial,
-    pub(crate) uniform: RnsPolynomial,
+    pub(in crate::ckks) seed: Option<[u8; 32]>,
+    pub(in crate::ckks) masked: RnsPolynomial,
+    pub(in crate::ckks) uniform: RnsPolynomial,
 }
 
 impl RelinearisationKey {
@@ -61,8 +61,51 @@ impl RelinearisationKey {
         Self::from_parts(context, secret.id, digits)
     }
 
+    /// Takes, for each data prime, the evaluations of its digit's masked and of its uniform polynomial
+    /// ([raw parts](crate::ckks#8-raw-parts)) modulo all data primes and the special prime.
+    ///
+    /// # Errors
+    /// If there are more or fewer digits, or words of one, than the parameters have, or a word is not below its prime.
+    pub fn from_evaluations(
+        context: &Context,
+        key: KeyId,
+        digits: Vec<[Vec<u64>; 2]>,
+    ) -> Result<Self, CkksError> {
+        let plans = context.key_plans();
+        let expected = 2 * (context.top_level() + 1) * plans.len() * context.degree();
+        let found = digits.iter().flatten().map(Vec::len).sum();
+        if digits.len() != context.top_level() + 1 || found != expected {
+            return Err(CkksError::Words {
+                what: RELINEARISATION_KEY,
+                expected,
+                found,
+            });
+        }
+        let digits = digits.into_iter().map(|[masked, uniform]| {
+            Ok(Digit {
+                seed: None,
+                masked: RnsPolynomial::from_evaluations(RELINEARISATION_KEY, masked, plans)?,
+                uniform: RnsPolynomial::from_evaluations(RELINEARISATION_KEY, uniform, plans)?,
+            })
+        });
+        let digits = digits.collect::<Result<_, CkksError>>()?;
+        Ok(Self::from_parts(context, key, digits))
+    }
+
+    /// For each data prime the evaluations of its digit's masked and of its uniform polynomial
+    /// ([raw parts](crate::ckks#8-raw-parts)).
+    pub fn evaluations(&self) -> impl ExactSizeIterator<Item = [&[u64]; 2]> {
+        let digits = self.digits.iter();
+        digits.map(|digit| [digit.masked.evaluations(), digit.uniform.evaluations()])
+    }
+
+    /// The context it is of.
+    pub fn context(&self) -> &Context {
+        &self.context
+    }
+
     /// Takes a digit for each data prime.
-    pub(crate) fn from_parts(context: &Context, id: KeyId, digits: Vec<Digit>) -> Self {
+    pub(in crate::ckks) fn from_parts(context: &Context, id: KeyId, digits: Vec<Digit>) -> Self {
         let rows = context.key_plans().len();
         assert_eq!(
             digits.len(),
@@ -121,7 +164,7 @@ impl RelinearisationKey {
     /// prime.
     pub fn from_bytes(context: &Context, bytes: &[u8]) -> Result<Self, CkksError> {
         let kinds = [Kind::SeededRelinearisationKey, Kind::RelinearisationKey];
-        let (mut reader, kind) = Reader::new("relinearisation key", &kinds, bytes)?;
+        let (mut reader, kind) = Reader::new(RELINEARISATION_KEY, &kinds, bytes)?;
         let id = reader.key_id()?;
         let plans = context.key_plans();
         let (count, one) = (context.top_level() + 1, polynomial_bytes(plans));
@@ -150,3 +193,5 @@ impl RelinearisationKey {
         HEADER_BYTES + digits * (32 + polynomial_bytes(context.key_plans()))
     }
 }
+
+const RELINEARISATION_KEY: &str = "relinearisation key";

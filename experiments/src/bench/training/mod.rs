@@ -16,17 +16,18 @@ mod steps;
 use std::path::{Path, PathBuf};
 
 use anyhow::ensure;
-use crypto::ckks::Profile;
-use model::device::{Device, DeviceChoice};
-use serde::Serialize;
-
-use self::{conditioning::StudyConditioning, result::TrainingResult, steps::Cohort};
-use super::{
-    Clock,
+use bench_crypto::{
+    clock::Clock,
     conditions::Machine,
     peer::{Library, Peer},
     write_numbers,
 };
+use crypto::ckks::Profile;
+use model::device::Device;
+use protocol::training_job::DeviceChoice;
+use serde::Serialize;
+
+use self::{conditioning::StudyConditioning, result::TrainingResult, steps::Cohort};
 
 /// What is to be measured, and how often.
 #[derive(Clone, Debug)]
@@ -95,10 +96,10 @@ impl TrainingBench {
         reason = "the table is what the command is asked for"
     )]
     pub fn execute(&self, json: Option<&Path>) -> anyhow::Result<()> {
-        let device = self.device.resolve()?;
+        let device = Device::find(self.device)?;
         ensure!(
             self.clock == Clock::Wall || device == Device::CPU,
-            "--clock processor does not see what a GPU does: leave it out"
+            "--clock processor does not measure the work of a GPU: leave it out"
         );
         let single = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
         let result = single.install(|| self.measure(device))?;

@@ -1,13 +1,12 @@
 use std::{collections::BTreeMap, fmt::Write as _};
 
+use bench_crypto::{
+    peer::PeerState,
+    series::{Series, Times, median},
+};
 use serde_json::{Map, Value, json};
 
 use super::{Conditions, Variant};
-use crate::bench::{
-    clock::median,
-    peer::PeerState,
-    series::{Series, Times},
-};
 
 /// Everything that was measured, round by round.
 #[derive(Default)]

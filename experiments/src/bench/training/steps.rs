@@ -174,7 +174,7 @@ fn conditioner(features: &[[f64; FEATURES]]) -> anyhow::Result<Conditioner> {
     let id = HospitalId::new(1).context("a hospital has a number above zero")?;
     Ok(Conditioner::new(
         id,
-        [0; 16],
+        [0; 16].into(),
         features.to_vec(),
         None,
         &mut system(),

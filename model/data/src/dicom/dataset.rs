@@ -25,13 +25,13 @@ use super::{FileError, syntax::Syntax};
 /// The preamble and "DICM".
 const PREAMBLE: usize = 132;
 /// File meta information holds a few names; real files need some hundred bytes.
-const MOST_META_BYTES: u32 = 1 << 16;
+const MAX_META_BYTES: u32 = 1 << 16;
 /// Longer values than any of the attributes looked at have.
-const MOST_VALUE_BYTES: u32 = 1 << 12;
+const MAX_VALUE_BYTES: u32 = 1 << 12;
 /// Pixels of one file, and a deflated data set once inflated: what 512 cubed voxels of 32 bits take.
-const MOST_PIXEL_BYTES: u64 = 1 << 29;
+const MAX_PIXEL_BYTES: u64 = 1 << 29;
 /// Frames of an enhanced object; a volume has fewer planes.
-const MOST_FRAMES: usize = 1 << 16;
+const MAX_FRAMES: usize = 1 << 16;
 
 /// How far a file is read.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -145,7 +145,7 @@ impl Dataset {
         }
         let meta_bytes = u32::from_le_bytes([value[0], value[1], value[2], value[3]]);
         let meta_end = start.len() as u64 + u64::from(meta_bytes);
-        if meta_bytes > MOST_META_BYTES {
+        if meta_bytes > MAX_META_BYTES {
             return Err(FileError::Meta);
         }
         if meta_end > length {
@@ -162,10 +162,10 @@ impl Dataset {
         source.seek(SeekFrom::Start(meta_end))?;
         let reader = if syntax == Syntax::Deflated {
             let mut inflated = vec![];
-            let mut source = DeflateDecoder::new(source).take(MOST_PIXEL_BYTES + 1);
+            let mut source = DeflateDecoder::new(source).take(MAX_PIXEL_BYTES + 1);
             source.read_to_end(&mut inflated)?;
             let length = inflated.len() as u64;
-            if length > MOST_PIXEL_BYTES {
+            if length > MAX_PIXEL_BYTES {
                 return Err(FileError::TooLarge);
             }
             let mut reader = Reader::new(depth, length);
@@ -297,7 +297,7 @@ impl Reader {
                         }
                         return Ok(());
                     }
-                    let wanted = WANTED.contains(&header.tag) && length <= MOST_VALUE_BYTES;
+                    let wanted = WANTED.contains(&header.tag) && length <= MAX_VALUE_BYTES;
                     match self.place().filter(|_| wanted) {
                         Some(place) => {
                             place.insert(header.tag, bytes(decoder, length)?);
@@ -375,7 +375,7 @@ impl Reader {
         };
         *items += 1;
         if *tag == tags::PER_FRAME_FUNCTIONAL_GROUPS_SEQUENCE && self.levels.len() == 1 {
-            if self.frames.len() == MOST_FRAMES {
+            if self.frames.len() == MAX_FRAMES {
                 return Err(FileError::TooLarge);
             }
             self.frames.push(Attributes::new());
@@ -408,7 +408,7 @@ impl Reader {
 
 /// The value at hand; no more is allocated than the source delivers.
 fn bytes(mut decoder: impl StatefulDecode, length: u32) -> Result<Vec<u8>, FileError> {
-    if u64::from(length) > MOST_PIXEL_BYTES {
+    if u64::from(length) > MAX_PIXEL_BYTES {
         return Err(FileError::TooLarge);
     }
     let mut bytes = vec![];

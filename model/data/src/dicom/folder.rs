@@ -12,7 +12,7 @@ use crate::{BadFile, Contrast, folder::entries};
 /// Folders within folders; deeper ones are not a patient's.
 const DEEPEST: usize = 8;
 /// Files of one patient.
-const MOST_FILES: usize = 1 << 17;
+const MAX_FILES: usize = 1 << 17;
 
 /// What a folder of DICOM files holds.
 #[derive(Default)]
@@ -233,7 +233,7 @@ fn collect_files(folder: &Path, levels: usize, files: &mut Vec<PathBuf>) -> io::
                 collect_files(&path, levels - 1, files)?;
             }
         } else if path.is_file() {
-            if files.len() == MOST_FILES {
+            if files.len() == MAX_FILES {
                 return Err(io::Error::other("holds more files than a patient has"));
             }
             files.push(path);

@@ -14,7 +14,7 @@ use super::{
 use crate::{
     Scan, ScanError, Volume,
     orientation::Orientation,
-    scan::{Extent, MOST_VOXELS},
+    scan::{Extent, MAX_VOXELS},
 };
 
 /// What tells the series of a patient apart.
@@ -110,7 +110,7 @@ pub fn read_dicom(paths: &[PathBuf]) -> Result<Scan, ScanError> {
     }
     let (columns, rows) = (first.image.columns, first.image.rows);
     let voxels = (rows * columns) as u64 * planes.len() as u64;
-    if voxels > MOST_VOXELS {
+    if voxels > MAX_VOXELS {
         return Err(SeriesError::TooLarge { voxels }.into());
     }
     let stack = Stack::of(&planes, &owners)?;

@@ -60,8 +60,9 @@ fn participants_and_images_meet_and_everything_left_out_is_named() {
         b"not looked at",
     );
 
-    let Cohort { patients, report } =
-        load_cohort(path, &LoadOptions::default(), |_| ()).expect("two are left");
+    let Cohort {
+        patients, report, ..
+    } = load_cohort(path, &LoadOptions::default(), |_| ()).expect("two are left");
     assert_eq!(report.layout, Some(Layout::Bids));
     let ids: Vec<&str> = patients.iter().map(|patient| patient.id.as_str()).collect();
     assert_eq!(ids, ["sub-01", "03"]);

@@ -31,7 +31,9 @@ fn rows_and_images_meet_and_everything_left_out_is_named() {
     put(path, "3", "3-Flair.nii", b"broken");
     put(path, "9", "9-Flair.nii", &scan());
 
-    let Cohort { patients, report } = load(path).expect("two patients are left");
+    let Cohort {
+        patients, report, ..
+    } = load(path).expect("two patients are left");
     let ids: Vec<&str> = patients.iter().map(|patient| patient.id.as_str()).collect();
     assert_eq!(ids, ["1", "2"]);
     assert_eq!(patients[0].edss.value(), 3.0);
@@ -91,7 +93,9 @@ fn the_quirks_of_the_original_table_are_understood() {
             &scan(),
         );
     }
-    let Cohort { patients, report } = load(root.path()).expect("loads");
+    let Cohort {
+        patients, report, ..
+    } = load(root.path()).expect("loads");
     let features: Vec<_> = patients.iter().map(|patient| patient.features).collect();
     let years = |values: [f64; 3]| values.map(Some);
     let flags = |values: [u8; 4]| values.map(|flag| Some(f64::from(flag)));
@@ -191,7 +195,9 @@ fn columns_that_are_not_there_are_imputed_and_warned_of() {
     let table = workbook(&[row("ID|EDSS|Age"), row("1|2.5|40")]);
     fs::write(folder.path().join("cohort.xlsx"), table).expect("writes");
     put(folder.path(), "1", "1-Flair.nii", &scan());
-    let Cohort { patients, report } = load(folder.path()).expect("loads");
+    let Cohort {
+        patients, report, ..
+    } = load(folder.path()).expect("loads");
     assert_eq!(patients[0].features[Feature::Age.index()], Some(40.0));
     assert_eq!(report.missing_features.iter().sum::<usize>(), 8);
     assert_eq!(report.warnings.len(), 4);

@@ -211,7 +211,9 @@ fn patients_are_found_and_everything_left_out_is_named() {
     put_series(&at("8"), &series);
     fs::create_dir(at("plots")).expect("creates");
 
-    let Cohort { patients, report } = load(root.path());
+    let Cohort {
+        patients, report, ..
+    } = load(root.path());
     assert_eq!(report.layout, Some(Layout::Dicom));
     let ids: Vec<&str> = patients.iter().map(|patient| patient.id.as_str()).collect();
     assert_eq!(ids, ["1", "2", "5"]);

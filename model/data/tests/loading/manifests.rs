@@ -158,7 +158,9 @@ fn nine_columns_of_choice_are_read_within_their_ranges() {
         features: FeatureColumns::parse(&columns).expect("nine"),
         ..LoadOptions::default()
     };
-    let Cohort { patients, report } = load_cohort(root.path(), &options, |_| ()).expect("loads");
+    let Cohort {
+        patients, report, ..
+    } = load_cohort(root.path(), &options, |_| ()).expect("loads");
     let expected = [1.0, 2.0, 3.0, 4.0, 5.0, 1.0, 0.0].map(Some);
     assert_eq!(patients[0].features[..7], expected);
     assert_eq!(patients[0].features[7..], [None, Some(50.0)]);

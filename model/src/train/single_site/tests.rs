@@ -73,7 +73,7 @@ fn weight_range() -> std::ops::Range<usize> {
     let mut start = 0;
     for spec in FREE.layout() {
         let end = start + spec.values();
-        if spec.name == "conditioned.weight" {
+        if spec.name.0 == "conditioned.weight" {
             return start..end;
         }
         start = end;

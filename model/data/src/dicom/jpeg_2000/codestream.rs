@@ -28,7 +28,7 @@ pub(super) fn samples(stream: &[u8], rows: usize, columns: usize) -> Result<Samp
     }
     // A tile has one part or more, of a SOT and a SOD at least.
     let tiles = size.tiles();
-    if tiles > (stream.len() / LEAST_TILE_PART) as u64 {
+    if tiles > (stream.len() / MIN_TILE_PART) as u64 {
         return Err(broken("less data than tiles"));
     }
     let mut work = 0_u64;
@@ -41,7 +41,7 @@ pub(super) fn samples(stream: &[u8], rows: usize, columns: usize) -> Result<Samp
             _ => return Err(unsupported()),
         }
     }
-    if work > size.most_work() {
+    if work > size.max_work() {
         return Err(broken("too many code blocks"));
     }
     let mut with_data = vec![false; tiles as usize];
@@ -153,7 +153,7 @@ impl Size {
             return Err(short());
         }
         let bits = (precision & 0x7F) + 1;
-        if bits > MOST_BITS {
+        if bits > MAX_BITS {
             let what = "JPEG 2000 of more than 16 bits";
             return Err(FileError::Unsupported { what });
         }
@@ -186,7 +186,7 @@ impl Size {
         } else {
             0
         };
-        if levels > MOST_LEVELS || precincts.len() != given {
+        if levels > MAX_LEVELS || precincts.len() != given {
             return Err(damaged());
         }
         let mut work = 0_u64;
@@ -217,7 +217,7 @@ impl Size {
     }
 
     /// So much for any image, and more for a larger one.
-    fn most_work(&self) -> u64 {
+    fn max_work(&self) -> u64 {
         ALWAYS_FINE + u64::from(self.width) * u64::from(self.height) / 4
     }
 }
@@ -243,16 +243,16 @@ const DATA: u16 = 0xFF93;
 const END: u16 = 0xFFD9;
 
 /// SOT is 12 bytes, SOD two.
-const LEAST_TILE_PART: usize = 14;
+const MIN_TILE_PART: usize = 14;
 /// A step for each band of 32 levels, of two bytes each, after the style.
 const LONGEST_QCD: usize = 1 + 2 * 97;
 /// A unit stands for some tens of bytes. An image of 512 by 512 in one tile, with blocks of 64 by 64 and one layer, has
 /// some 1,200.
 const ALWAYS_FINE: u64 = 1 << 18;
 /// More decompositions than that are not defined.
-const MOST_LEVELS: u8 = 32;
+const MAX_LEVELS: u8 = 32;
 /// Numbers of the decoder have 24, and its transform needs some more than the image.
-const MOST_BITS: u8 = 16;
+const MAX_BITS: u8 = 16;
 
 #[cfg(test)]
 pub(super) mod tests {
@@ -353,7 +353,7 @@ pub(super) mod tests {
             (size(512, 64), 1, 5, 4, &[]),
         ] {
             let work = work(&size, layers, levels, block, precincts);
-            assert!(work <= size.most_work(), "{work}");
+            assert!(work <= size.max_work(), "{work}");
         }
         for (size, layers, levels, block, precincts) in [
             (size(8192, 8192), 32, 0, 4, &[0][..]),
@@ -362,7 +362,7 @@ pub(super) mod tests {
             (size(8192, 8192), 1, 1, 4, &[0x0F, 0x1F]),
         ] {
             let work = work(&size, layers, levels, block, precincts);
-            assert!(work > size.most_work(), "{work}");
+            assert!(work > size.max_work(), "{work}");
         }
     }
 

@@ -1,0 +1,236 @@
+//! Why the machine does not accept an input, or cannot go on from what was kept.
+
+use crypto::{ckks::CkksError, sealed_sum::HospitalId};
+use protocol::{
+    codec::CodecError,
+    culprit::Culprit,
+    digests::{HeaderHash, RoundNumber},
+    identity::SignedError,
+    manifest::ManifestError,
+    round::RoundError,
+    session::SessionError,
+};
+
+use super::{FactKind, InputKind, PhaseName};
+
+/// Why an input of a hospital is rejected. The run goes on without it.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum MachineError {
+    /// A number that the roster does not list.
+    #[error("hospital {from} is not on the roster")]
+    NotOnRoster {
+        /// The number.
+        from: HospitalId,
+    },
+    /// An input that has no place in the present phase.
+    #[error("hospital {from} sent {message} in the phase {phase}, where it has no place")]
+    WrongPhase {
+        /// Where the run is.
+        phase: PhaseName,
+        /// What came.
+        message: InputKind,
+        /// From whom.
+        from: HospitalId,
+    },
+    /// A participant without the keys of the session that its hospital has joined.
+    #[error(
+        "hospital {from} takes part in the running session already, with keys that this process does not have (it was restarted, or a \
+         second participant uses the same number): start a new run, or stop the other participant"
+    )]
+    OtherParticipant {
+        /// Which.
+        from: HospitalId,
+    },
+    /// More messages of the key exchange than a hospital has, before all have joined.
+    #[error(
+        "hospital {from} sent {message} once more than there are such messages, before all had joined"
+    )]
+    TooManyEarly {
+        /// Who.
+        from: HospitalId,
+        /// The one too many.
+        message: InputKind,
+    },
+    /// A message of the set-up that is not valid.
+    #[error("{fault}")]
+    Session {
+        /// Who sent it.
+        from: HospitalId,
+        /// What is wrong.
+        fault: SessionError,
+    },
+    /// A message or an upload of a round that is not valid.
+    #[error("{fault}")]
+    Round {
+        /// Who sent it.
+        from: HospitalId,
+        /// What is wrong.
+        fault: RoundError,
+    },
+    /// A message of the encrypted products that is not valid.
+    #[error("{fault}")]
+    Product {
+        /// Who sent it.
+        from: HospitalId,
+        /// What is wrong.
+        fault: ProductError,
+    },
+    /// A vault's word on an outcome that is not valid.
+    #[error("{fault}")]
+    Closing {
+        /// Who sent it.
+        from: HospitalId,
+        /// What is wrong.
+        fault: ClosingError,
+    },
+}
+
+impl MachineError {
+    /// Who is at fault. Unknown where the rule may have been kept: a message can be overtaken by the next phase, and a restarted
+    /// participant has lost its keys. Whatever else is wrong came over the hospital's own connection.
+    pub fn culprit(&self) -> Culprit {
+        match self {
+            Self::WrongPhase { .. } | Self::OtherParticipant { .. } => Culprit::Unknown,
+            Self::NotOnRoster { from }
+            | Self::TooManyEarly { from, .. }
+            | Self::Session { from, .. }
+            | Self::Round { from, .. }
+            | Self::Product { from, .. }
+            | Self::Closing { from, .. } => Culprit::Hospital(*from),
+        }
+    }
+
+    pub(super) fn session(from: HospitalId) -> impl Fn(SessionError) -> Self {
+        move |fault| Self::Session { from, fault }
+    }
+
+    pub(super) fn round<E: Into<RoundError>>(from: HospitalId) -> impl Fn(E) -> Self {
+        move |fault| Self::Round {
+            from,
+            fault: fault.into(),
+        }
+    }
+
+    pub(super) fn product(from: HospitalId) -> impl Fn(ProductError) -> Self {
+        move |fault| Self::Product { from, fault }
+    }
+
+    pub(super) fn closing(from: HospitalId) -> impl Fn(ClosingError) -> Self {
+        move |fault| Self::Closing { from, fault }
+    }
+}
+
+/// Why encrypted products are not computed (PROTOCOL.md 5.4).
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum ProductError {
+    /// The manifest has no encryption.
+    #[error("this run conditions without encryption")]
+    NotEncrypted,
+    /// Features or a request under a key that was not announced.
+    #[error("a message under CKKS key {key}, which was not announced")]
+    UnknownKey {
+        /// Its number.
+        key: u32,
+    },
+    /// More blocks than products fit into one message.
+    #[error("block {block} of patients where at most {max} are possible")]
+    TooManyBlocks {
+        /// The block's number, from 0.
+        block: u32,
+        /// The largest number of blocks.
+        max: u32,
+    },
+    /// A request of another session or hospital.
+    #[error("a filter request of another session or hospital")]
+    OtherRequester,
+    /// A request that names other features than were announced.
+    #[error("a filter request for other features than were announced")]
+    OtherFeatures,
+    /// Bytes that are not a key or a ciphertext.
+    #[error(transparent)]
+    Ckks(#[from] CkksError),
+}
+
+/// Why a vault's word on an outcome is not accepted (PROTOCOL.md 3.7).
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum ClosingError {
+    /// The signature is another's, or the bytes are no such message.
+    #[error(transparent)]
+    Signed(#[from] SignedError),
+    /// In another hospital's name.
+    #[error("it speaks for hospital {other}")]
+    OtherHospital {
+        /// In whose name.
+        other: HospitalId,
+    },
+    /// A round that has no outcome here.
+    #[error("it closes a round that has no outcome here")]
+    UnknownRound,
+    /// A round whose predecessor t vaults have not closed yet.
+    #[error("it closes round {round} before the one before it is settled")]
+    TooEarly {
+        /// The round.
+        round: RoundNumber,
+    },
+    /// T does not follow from the round and the model it names.
+    #[error("its transcript of round {round} does not follow from ours")]
+    OtherTranscript {
+        /// The round.
+        round: RoundNumber,
+    },
+    /// A sum without an update does not move the model.
+    #[error("it says that round {round}, a sum without an update, moved the model")]
+    ModelMoved {
+        /// The round.
+        round: RoundNumber,
+    },
+}
+
+/// Why a run cannot be taken up again from the facts that were kept of it.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum ResumeError {
+    /// Nothing was kept, or the first fact is not the beginning.
+    #[error("the records of the run do not start with its beginning")]
+    NoBeginning,
+    /// The manifest cannot be run.
+    #[error(transparent)]
+    Start(#[from] ManifestError),
+    /// A fact that cannot follow those before it.
+    #[error("the records of the run are damaged: {fact} cannot follow in the phase {phase}")]
+    OutOfOrder {
+        /// The fact.
+        fact: FactKind,
+        /// Where the facts before it lead.
+        phase: PhaseName,
+    },
+    /// A fact whose content is not valid.
+    #[error("the records of the run are damaged: {fact} is not valid: {reason}")]
+    Invalid {
+        /// The fact.
+        fact: FactKind,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The bytes of a sum whose request may be out are missing or altered.
+    #[error("the sum of round {round} is missing from the records of the run, or was altered")]
+    SumLost {
+        /// The round.
+        round: RoundNumber,
+        /// hh of the round, the name under which it was kept.
+        name: HeaderHash,
+    },
+}
+
+/// Bytes that are not a fact.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum FactError {
+    /// No kind of fact has this number.
+    #[error("there is no fact of kind {0}")]
+    UnknownKind(u8),
+    /// No bytes.
+    #[error("a fact without bytes")]
+    Empty,
+    /// The kind is known, the rest is not of its form.
+    #[error(transparent)]
+    Codec(#[from] CodecError),
+}

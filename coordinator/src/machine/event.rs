@@ -1,0 +1,124 @@
+//! What happens in a run, as operators and records hear of it.
+
+use crypto::sealed_sum::HospitalId;
+use protocol::{
+    digests::{LearningRound, ModelHash, RoundNumber},
+    manifest::Purpose,
+    round::dealer_check::Finding,
+};
+
+use super::{InputKind, PhaseName, TranscriptEntry};
+
+/// What happens in a run, for operators and records.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// A hospital has joined the session.
+    Joined {
+        /// Who.
+        hospital: HospitalId,
+        /// So many are still missing.
+        missing: usize,
+    },
+    /// All vaults hold each other's keys.
+    SessionReady,
+    /// Too few hospitals are connected for the next sum.
+    Waiting {
+        /// Connected and up to date.
+        present: usize,
+        /// Needed.
+        needed: usize,
+    },
+    /// A round was opened.
+    Opened {
+        /// Its number.
+        round: RoundNumber,
+        /// What for.
+        purpose: Purpose,
+        /// The learning round, from 1; 0 for `stats`.
+        learning_round: LearningRound,
+    },
+    /// A complete contribution.
+    Contributed {
+        /// Whose.
+        hospital: HospitalId,
+        /// To which round.
+        round: RoundNumber,
+        /// So many bytes.
+        bytes: usize,
+    },
+    /// A hospital does not contribute to a round, and says so: the others need not wait for it.
+    Declined {
+        /// Which hospital.
+        hospital: HospitalId,
+        /// Which round.
+        round: RoundNumber,
+        /// Why, in its words.
+        reason: String,
+    },
+    /// The dealer check has found shares, or answers for them, that do not belong together.
+    Suspected {
+        /// Which round.
+        round: RoundNumber,
+        /// What, and whom the round does without.
+        finding: Finding,
+    },
+    /// U is fixed.
+    Unlocking {
+        /// Which round.
+        round: RoundNumber,
+        /// U.
+        contributors: Vec<HospitalId>,
+    },
+    /// The sum and t answers are out.
+    OutcomeOut {
+        /// Which round.
+        round: RoundNumber,
+        /// What for.
+        purpose: Purpose,
+        /// The learning round, from 1; 0 for `stats`.
+        learning_round: LearningRound,
+        /// U.
+        contributors: Vec<HospitalId>,
+    },
+    /// t vaults have closed the round alike.
+    Settled(Box<TranscriptEntry>),
+    /// Too few contributions came: the sum is tried again, or, an evaluation, left out.
+    Abandoned {
+        /// Which round.
+        round: RoundNumber,
+        /// What for.
+        purpose: Purpose,
+        /// What was missing.
+        reason: String,
+    },
+    /// An input changed nothing, as it should: a repeat, or a message that was overtaken.
+    Ignored {
+        /// Whose.
+        hospital: HospitalId,
+        /// What.
+        message: InputKind,
+        /// Where the run was.
+        phase: PhaseName,
+        /// Why.
+        reason: &'static str,
+    },
+    /// A message or upload was not accepted.
+    Rejected {
+        /// Whose.
+        hospital: HospitalId,
+        /// Why.
+        reason: String,
+    },
+    /// The last round is settled and every hospital that can be reached has it.
+    Complete {
+        /// The common model's hash.
+        model_hash: ModelHash,
+        /// Hospitals that never fetched the last outcome.
+        missing: Vec<HospitalId>,
+    },
+    /// The run cannot go on.
+    Failed {
+        /// Why, and what to do.
+        reason: String,
+    },
+}

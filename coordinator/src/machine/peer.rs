@@ -1,0 +1,272 @@
+//! A hospital as the coordinator sees it: where it stands, whether it is there, and what its connection has carried.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crypto::sealed_sum::HospitalId;
+use protocol::digests::{HeaderHash, OutcomeName};
+
+use super::Timestamp;
+
+/// All members of the roster.
+pub(super) struct Peers {
+    by_id: BTreeMap<HospitalId, Peer>,
+    /// Of the manifest: a hospital silent for so long is no longer waited for.
+    silence_secs: u32,
+}
+
+#[derive(Default)]
+pub(super) struct Peer {
+    /// Published rounds that it has closed.
+    pub(super) position: usize,
+    presence: Presence,
+    pub(super) sent: Sent,
+}
+
+#[derive(Default, Clone, Copy)]
+enum Presence {
+    #[default]
+    NeverSeen,
+    /// Connected; `greeted` once its Hello was answered.
+    Connected {
+        greeted: bool,
+        last_heard: Timestamp,
+        silent: bool,
+    },
+    Gone {
+        since: Timestamp,
+        given_up: bool,
+        cut_by: CutBy,
+    },
+}
+
+/// Why a hospital is not connected.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum CutBy {
+    /// Its connection was lost.
+    Network,
+    /// This coordinator was started again. That is not the hospital's fault: it is waited for like a silent one.
+    OurRestart,
+}
+
+/// What this connection has carried. A new connection starts anew, so a hospital that returns gets all it has missed, in order, and
+/// nothing twice on one connection.
+#[derive(Default)]
+pub(super) struct Sent {
+    /// So many messages of the set-up.
+    pub(super) relays: usize,
+    /// Outcomes, by name.
+    outcomes: BTreeSet<OutcomeName>,
+    /// Of the last round that it carried anything of.
+    round: SentOfRound,
+    finished: bool,
+}
+
+#[derive(Default)]
+struct SentOfRound {
+    /// hh of the header sent.
+    header: Option<HeaderHash>,
+    boxes: BTreeSet<HospitalId>,
+    request: bool,
+}
+
+impl Peers {
+    pub(super) fn new(ids: impl Iterator<Item = HospitalId>, silence_secs: u32) -> Self {
+        Self {
+            by_id: ids.map(|id| (id, Peer::default())).collect(),
+            silence_secs,
+        }
+    }
+
+    pub(super) fn contains(&self, id: HospitalId) -> bool {
+        self.by_id.contains_key(&id)
+    }
+
+    pub(super) fn get_mut(&mut self, id: HospitalId) -> Option<&mut Peer> {
+        self.by_id.get_mut(&id)
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (HospitalId, &mut Peer)> {
+        self.by_id.iter_mut().map(|(&id, peer)| (id, peer))
+    }
+
+    /// Those of whom something holds.
+    pub(super) fn ids_where(&self, holds: impl Fn(&Peer) -> bool) -> Vec<HospitalId> {
+        let peers = self.by_id.iter().filter(|(_, peer)| holds(peer));
+        peers.map(|(&id, _)| id).collect()
+    }
+
+    /// How many published rounds a hospital has closed.
+    pub(super) fn position(&self, id: HospitalId) -> usize {
+        self.by_id.get(&id).map_or(0, |peer| peer.position)
+    }
+
+    /// Connected and greeted. Silence does not matter here: who has nothing to do has nothing to say.
+    pub(super) fn present(&self) -> Vec<HospitalId> {
+        self.ids_where(Peer::is_present)
+    }
+
+    /// Gone for longer than anybody is waited for.
+    pub(super) fn is_given_up(&self, id: HospitalId) -> bool {
+        self.by_id.get(&id).is_none_or(Peer::is_given_up)
+    }
+
+    /// Whether a round waits for a hospital's contribution: see [`Peer::is_waited_for`].
+    pub(super) fn is_waited_for(&self, id: HospitalId, patient: bool, now: Timestamp) -> bool {
+        let peer = self.by_id.get(&id);
+        peer.is_some_and(|peer| peer.is_waited_for(patient, now, self.silence_secs))
+    }
+
+    /// A round starts: everybody connected gets the full time to be heard.
+    pub(super) fn start_round(&mut self, now: Timestamp) {
+        self.by_id.values_mut().for_each(|peer| peer.hear(now));
+    }
+
+    /// This coordinator was started again: nobody is connected.
+    pub(super) fn restart(&mut self, now: Timestamp) {
+        for peer in self.by_id.values_mut() {
+            peer.presence = Presence::Gone {
+                since: now,
+                given_up: false,
+                cut_by: CutBy::OurRestart,
+            };
+        }
+    }
+
+    pub(super) fn note_silence(&mut self, now: Timestamp) {
+        for peer in self.by_id.values_mut() {
+            peer.note_silence(now, self.silence_secs);
+        }
+    }
+
+    /// When the next silence or absence begins to matter.
+    pub(super) fn patience_ends(&self) -> Option<Timestamp> {
+        let peers = self.by_id.values();
+        peers
+            .filter_map(|peer| peer.patience_ends(self.silence_secs))
+            .min()
+    }
+}
+
+impl Peer {
+    pub(super) fn connect(&mut self, now: Timestamp) {
+        self.presence = Presence::Connected {
+            greeted: false,
+            last_heard: now,
+            silent: false,
+        };
+        self.sent = Sent::default();
+    }
+
+    pub(super) fn disconnect(&mut self, now: Timestamp) {
+        if matches!(self.presence, Presence::Connected { .. }) {
+            self.presence = Presence::Gone {
+                since: now,
+                given_up: false,
+                cut_by: CutBy::Network,
+            };
+        }
+    }
+
+    pub(super) fn greet(&mut self, position: usize) {
+        self.position = position;
+        if let Presence::Connected { greeted, .. } = &mut self.presence {
+            *greeted = true;
+        }
+    }
+
+    pub(super) fn hear(&mut self, now: Timestamp) {
+        if let Presence::Connected {
+            last_heard, silent, ..
+        } = &mut self.presence
+        {
+            *last_heard = now;
+            *silent = false;
+        }
+    }
+
+    pub(super) fn is_present(&self) -> bool {
+        matches!(self.presence, Presence::Connected { greeted: true, .. })
+    }
+
+    fn note_silence(&mut self, now: Timestamp, silence_secs: u32) {
+        match &mut self.presence {
+            Presence::Connected {
+                last_heard, silent, ..
+            } => *silent = now >= last_heard.after_secs(silence_secs),
+            Presence::Gone {
+                since, given_up, ..
+            } => *given_up = now >= since.after_secs(silence_secs),
+            Presence::NeverSeen => {}
+        }
+    }
+
+    /// When this peer's silence or absence begins to matter, if it has not yet.
+    fn patience_ends(&self, silence_secs: u32) -> Option<Timestamp> {
+        match self.presence {
+            Presence::Connected {
+                last_heard,
+                silent: false,
+                ..
+            } => Some(last_heard.after_secs(silence_secs)),
+            Presence::Gone {
+                since,
+                given_up: false,
+                ..
+            } => Some(since.after_secs(silence_secs)),
+            _ => None,
+        }
+    }
+
+    fn is_given_up(&self) -> bool {
+        matches!(
+            self.presence,
+            Presence::NeverSeen | Presence::Gone { given_up: true, .. }
+        )
+    }
+
+    /// An update does not wait for a hospital whose connection is lost; a sum that depends on a steady set of contributors is
+    /// `patient` (PROTOCOL.md, "What stands in the code today").
+    fn is_waited_for(&self, patient: bool, now: Timestamp, silence_secs: u32) -> bool {
+        match self.presence {
+            Presence::NeverSeen => false,
+            Presence::Connected { last_heard, .. } => now < last_heard.after_secs(silence_secs),
+            Presence::Gone { since, cut_by, .. } => {
+                (patient || cut_by == CutBy::OurRestart) && now < since.after_secs(silence_secs)
+            }
+        }
+    }
+}
+
+impl Sent {
+    /// Whether the name of this outcome has yet to be sent on this connection; notes that it is.
+    pub(super) fn outcome(&mut self, name: OutcomeName) -> bool {
+        self.outcomes.insert(name)
+    }
+
+    /// Whether this header has yet to be sent; notes that it is, and that nothing else of its round was.
+    pub(super) fn header(&mut self, hash: HeaderHash) -> bool {
+        if self.round.header == Some(hash) {
+            return false;
+        }
+        self.round = SentOfRound {
+            header: Some(hash),
+            ..SentOfRound::default()
+        };
+        true
+    }
+
+    /// Whether the box of this contributor has yet to be sent; notes that it is.
+    pub(super) fn share_box(&mut self, from: HospitalId) -> bool {
+        self.round.boxes.insert(from)
+    }
+
+    /// Whether the unlock request has yet to be sent; notes that it is.
+    pub(super) fn request(&mut self) -> bool {
+        !std::mem::replace(&mut self.round.request, true)
+    }
+
+    /// Whether the last message of the run has yet to be sent; notes that it is.
+    pub(super) fn finished(&mut self) -> bool {
+        !std::mem::replace(&mut self.finished, true)
+    }
+}

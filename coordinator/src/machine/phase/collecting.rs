@@ -1,0 +1,488 @@
+//! A round is open: contributions and acknowledgements come in, until nobody is waited for (PROTOCOL.md 3.5, 3.6).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crypto::sealed_sum::{HospitalId, RunningSum};
+use protocol::{
+    codec::{Id, Text},
+    digests::{ClipCommit, HeaderHash},
+    identity::Signed,
+    manifest::Purpose,
+    message::ToVault,
+    round::{
+        RoundError,
+        contribution::{
+            BoxAck, BoxForward, check_contribution, chunks_root, contribution_bytes, forwards,
+        },
+        dealer_check::{Assessment, DealerAnswers},
+        header::RoundOpen,
+        unlock::{Contributor, UnlockRequest, choose_contributors},
+    },
+};
+
+use super::{OTHER_ROUND, Over, Phase, REPEATED, Reaction, Retry, Step, Unlocking, Waiting};
+use crate::machine::{
+    Event, Fact, FixedRecord, MachineError, Output, Timestamp,
+    chain::Head,
+    context::Context,
+    input::{Envelope, RoundMessage},
+    peer::Peer,
+    plan::PlannedSum,
+    session::Session,
+};
+
+pub(in crate::machine) struct Collecting {
+    pub(super) session: Box<Session>,
+    round: Box<OpenRound>,
+    planned: PlannedSum,
+    opened: Timestamp,
+    /// How often this sum was tried before.
+    failures: u32,
+    uploads: BTreeMap<HospitalId, Upload>,
+    answers: DealerAnswers,
+    /// Hospitals that have said, or shown, that they will not contribute.
+    excused: BTreeSet<HospitalId>,
+}
+
+/// A header that is out, until its round is published or given up.
+pub(in crate::machine) struct OpenRound {
+    pub(super) signed: Signed<RoundOpen>,
+    pub(in crate::machine) header: RoundOpen,
+    /// hh.
+    pub(in crate::machine) hash: HeaderHash,
+    /// Of each contribution, and of the sum.
+    pub(super) chunks: usize,
+    /// The share boxes of all uploads, by contributor and recipient.
+    boxes: BTreeMap<HospitalId, BTreeMap<HospitalId, BoxForward>>,
+}
+
+struct Upload {
+    contributor: Contributor,
+    commit: ClipCommit,
+    chunks: Vec<u8>,
+    arrived: Timestamp,
+}
+
+/// Whose contributions are summed, and what the dealer check says of all.
+struct Choice {
+    contributors: BTreeSet<HospitalId>,
+    assessment: Assessment,
+}
+
+impl OpenRound {
+    pub(super) fn new(signed: Signed<RoundOpen>, header: RoundOpen, chunks: usize) -> Box<Self> {
+        Box::new(Self {
+            hash: signed.digest(),
+            signed,
+            header,
+            chunks,
+            boxes: BTreeMap::new(),
+        })
+    }
+
+    /// Header and boxes that a hospital's connection has not carried yet.
+    pub(super) fn owed(&self, to: HospitalId, peer: &mut Peer) -> Vec<ToVault> {
+        let mut owed = Vec::new();
+        if peer.sent.header(self.hash) {
+            owed.push(ToVault::RoundOpen(self.signed.clone()));
+        }
+        for (&from, boxes) in &self.boxes {
+            if let Some(forward) = boxes.get(&to)
+                && peer.sent.share_box(from)
+            {
+                owed.push(ToVault::BoxForward(forward.clone()));
+            }
+        }
+        owed
+    }
+
+    /// Where the session stands while this round is open.
+    fn head(&self) -> Head {
+        Head {
+            transcript: self.header.transcript,
+            model_hash: self.header.model_hash,
+        }
+    }
+}
+
+impl Collecting {
+    pub(super) fn new(
+        session: Box<Session>,
+        round: Box<OpenRound>,
+        planned: PlannedSum,
+        failures: u32,
+        opened: Timestamp,
+    ) -> Self {
+        Self {
+            session,
+            round,
+            planned,
+            opened,
+            failures,
+            uploads: BTreeMap::new(),
+            answers: DealerAnswers::default(),
+            excused: BTreeSet::new(),
+        }
+    }
+
+    pub(super) fn owed(&self, to: HospitalId, peer: &mut Peer) -> Vec<ToVault> {
+        self.round.owed(to, peer)
+    }
+
+    pub(super) fn on_round<R>(
+        &mut self,
+        context: &mut Context<R>,
+        envelope: Envelope,
+        message: RoundMessage,
+    ) -> Result<Reaction, MachineError> {
+        match message {
+            RoundMessage::HeaderRefused { header, reason } => {
+                Ok(self.on_header_refused(context, envelope.from, &header, &reason))
+            }
+            RoundMessage::BoxAck(ack) => self.on_ack(context, envelope.from, &ack),
+            RoundMessage::UnlockShare(_) => self.session.on_late(envelope, &message),
+        }
+    }
+
+    /// A vault that does not accept a header, or has nothing that can be summed, says so and is not waited for.
+    fn on_header_refused<R>(
+        &mut self,
+        context: &mut Context<R>,
+        from: HospitalId,
+        header: &HeaderHash,
+        reason: &Text,
+    ) -> Reaction {
+        if *header != self.round.hash {
+            return Reaction::Ignored(OTHER_ROUND);
+        }
+        if !self.excused.insert(from) {
+            return Reaction::Ignored(REPEATED);
+        }
+        // Not at any length: it goes into logs.
+        let readable = reason.0.chars().filter(|sign| !sign.is_control());
+        context.event(Event::Declined {
+            hospital: from,
+            round: self.round.header.round,
+            reason: readable.take(MAX_REASON_CHARS).collect(),
+        });
+        Reaction::Handled
+    }
+
+    /// PROTOCOL.md 3.5: "BoxAck (vault -> coordinator, signed): hh, contributors whose box opened correctly, each with the answer of
+    /// the dealer check."
+    fn on_ack<R>(
+        &mut self,
+        context: &Context<R>,
+        from: HospitalId,
+        ack: &Signed<BoxAck>,
+    ) -> Result<Reaction, MachineError> {
+        let key = &context.member(from)?.signing_key;
+        let body = ack
+            .verify(key, format_args!("hospital {from}"))
+            .map_err(MachineError::round(from))?;
+        if body.header != self.round.hash || body.id.0 != from {
+            return Err(MachineError::round(from)(RoundError::OtherRound {
+                message: "an acknowledgement",
+            }));
+        }
+        self.answers
+            .take(&body)
+            .map_err(MachineError::round(from))?;
+        Ok(Reaction::Handled)
+    }
+
+    pub(super) fn check_upload(&self, from: HospitalId, bytes: u64) -> Result<(), MachineError> {
+        let expected = contribution_bytes(self.round.chunks, self.session.members());
+        if bytes == expected as u64 {
+            return Ok(());
+        }
+        Err(MachineError::round(from)(RoundError::WrongLength {
+            id: from,
+            part: "bytes",
+            found: usize::try_from(bytes).unwrap_or(usize::MAX),
+            expected,
+        }))
+    }
+
+    /// PROTOCOL.md 3.5, "coordinator on arrival: signature, roots, lengths, every word < q, one contribution per hospital".
+    pub(super) fn on_upload<R>(
+        &mut self,
+        context: &mut Context<R>,
+        from: HospitalId,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<Reaction, MachineError> {
+        let reaction = self.keep_upload(context, from, bytes, now);
+        match &reaction {
+            Ok(Reaction::Handled) => context.event(Event::Contributed {
+                hospital: from,
+                round: self.round.header.round,
+                bytes: bytes.len(),
+            }),
+            Ok(Reaction::Ignored(_)) => {}
+            // Of a header that was replaced while it was on its way: the right one follows.
+            Err(MachineError::Round {
+                fault: RoundError::OtherRound { .. },
+                ..
+            }) => {}
+            // It will not get better by being sent again.
+            Err(_) => {
+                self.excused.insert(from);
+            }
+        }
+        reaction
+    }
+
+    fn keep_upload<R>(
+        &mut self,
+        context: &Context<R>,
+        from: HospitalId,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<Reaction, MachineError> {
+        self.check_upload(from, bytes.len() as u64)?;
+        let (contribution, manifest) = check_contribution(
+            bytes,
+            from,
+            &self.round.hash,
+            self.round.chunks,
+            &self.session.joined(),
+            &context.roster,
+        )
+        .map_err(MachineError::round(from))?;
+        let digest = contribution.manifest.digest();
+        if let Some(known) = self.uploads.get(&from) {
+            if known.contributor.digest == digest {
+                return Ok(Reaction::Ignored(REPEATED));
+            }
+            return Err(MachineError::round(from)(RoundError::Second {
+                id: from,
+                message: "contribution",
+            }));
+        }
+        // "It forwards manifest, box and the path to boxes_root to each recipient at once."
+        let boxes = forwards(&contribution).collect();
+        self.round.boxes.insert(from, boxes);
+        let upload = Upload {
+            contributor: Contributor {
+                id: Id(from),
+                digest,
+                signature: *contribution.manifest.signature(),
+            },
+            commit: manifest.commit,
+            chunks: contribution.chunks.0,
+            arrived: now,
+        };
+        self.uploads.insert(from, upload);
+        Ok(Reaction::Handled)
+    }
+
+    /// Over when nobody is waited for: then U is fixed, or the round is given up.
+    pub(super) fn advance<R>(self, context: &mut Context<R>, now: Timestamp) -> Step {
+        if self.contributions_are_awaited(context, now)
+            || self.acknowledgements_are_awaited(context, now)
+        {
+            return Step::Stay(Phase::Collecting(self));
+        }
+        let choice = self.choose(context);
+        for finding in choice.assessment.findings() {
+            context.event(Event::Suspected {
+                round: self.round.header.round,
+                finding: finding.clone(),
+            });
+        }
+        if choice.contributors.len() < context.roster.min_contributors() {
+            return Step::Go(self.give_up(context, choice.contributors.len(), now));
+        }
+        Step::Go(self.fix(context, &choice))
+    }
+
+    /// Whether a hospital that may still contribute is waited for: until it has been silent for `silence_secs` of the header.
+    fn contributions_are_awaited<R>(&self, context: &Context<R>, now: Timestamp) -> bool {
+        let patient = self.planned.purpose != Purpose::Update;
+        let may_contribute = |id: &HospitalId| {
+            let next = self.session.chain.missed(context.peers.position(*id));
+            let cannot_follow = next.is_some_and(|round| round.failed_by(*id));
+            !self.uploads.contains_key(id) && !self.excused.contains(id) && !cannot_follow
+        };
+        let mut joined = self.session.joined().into_iter().filter(may_contribute);
+        joined.any(|id| context.peers.is_waited_for(id, patient, now))
+    }
+
+    /// Whether an acknowledgement that can make a difference may still come: of a vault that is here, or of any while the dealer
+    /// check cannot tell who is wrong (PROTOCOL.md, "Whom the dealer check leaves out").
+    fn acknowledgements_are_awaited<R>(&self, context: &Context<R>, now: Timestamp) -> bool {
+        if now >= self.acknowledgement_deadline(context.run.manifest.silence_secs) {
+            return false;
+        }
+        let uploaded: BTreeSet<_> = self.uploads.keys().copied().collect();
+        let joined = self.session.joined();
+        let holds_all =
+            |vault: &HospitalId| uploaded.iter().all(|&from| self.answers.has(*vault, from));
+        !context.peers.present().iter().all(holds_all)
+            || self
+                .answers
+                .would_gain(&uploaded, &joined, context.roster.threshold())
+    }
+
+    /// Until when missing acknowledgements are waited for.
+    pub(super) fn acknowledgement_deadline(&self, silence_secs: u32) -> Timestamp {
+        let last = self.uploads.values().map(|upload| upload.arrived).max();
+        last.unwrap_or(self.opened).after_secs(silence_secs)
+    }
+
+    /// PROTOCOL.md 3.6: "U is the largest set of complete uploads with equal commit whose boxes at least t vaults acknowledged
+    /// completely (greedy: ...)", without those that the dealer check speaks against (3.10).
+    fn choose<R>(&self, context: &Context<R>) -> Choice {
+        let roster = &context.roster;
+        let (threshold, min) = (roster.threshold(), roster.min_contributors());
+        let uploaded = self.uploads.keys().copied().collect();
+        let assessment = self.answers.assess(&uploaded, threshold, min);
+        let candidates = self
+            .uploads
+            .iter()
+            .filter(|(id, _)| !assessment.left_out().contains(id))
+            .map(|(&id, upload)| (id, upload.commit))
+            .collect();
+        let can_answer_for =
+            |vault, from| self.answers.has(vault, from) && !assessment.deviates(vault, from);
+        let joined = self.session.joined();
+        let mut contributors = choose_contributors(&candidates, can_answer_for, &joined, threshold);
+        if self.planned.purpose == Purpose::Evaluation {
+            contributors = self.session.chain.allowed_evaluation(contributors, min);
+        }
+        Choice {
+            contributors,
+            assessment,
+        }
+    }
+
+    /// PROTOCOL.md 3.8: "too few uploads, nobody has answered: the next header on the same key replaces the round". An evaluation is
+    /// left out instead. A sum that fails again and again ends the run.
+    fn give_up<R>(self, context: &mut Context<R>, found: usize, now: Timestamp) -> Phase {
+        let round = self.round.header.round;
+        let min = context.roster.min_contributors();
+        let reason = format!("{found} usable contributions where {min} are needed");
+        let retry = if self.planned.purpose == Purpose::Evaluation {
+            context.plan.advance();
+            Retry::at_once(now)
+        } else {
+            let failures = self.failures + 1;
+            if failures >= MAX_FAILED_ATTEMPTS {
+                let before = failures - 1;
+                let reason = format!(
+                    "round {round} has failed, like {before} before it: {reason}. Ask the hospitals that do not contribute for their logs"
+                );
+                return Phase::Over(Over::fail(context, reason));
+            }
+            Retry::after_failures(failures, now, context.run.manifest.silence_secs)
+        };
+        context.event(Event::Abandoned {
+            round,
+            purpose: self.planned.purpose,
+            reason,
+        });
+        let head = self.round.head();
+        Phase::Waiting(Waiting::new(context, self.session, head, retry))
+    }
+
+    /// A run is taken up again whose next header replaces this one: see [`give_up`](Self::give_up).
+    pub(in crate::machine) fn replaced<R>(
+        self,
+        context: &Context<R>,
+        by: Purpose,
+        now: Timestamp,
+    ) -> Waiting {
+        let is_retry = by == self.planned.purpose;
+        let failures = if is_retry { self.failures + 1 } else { 0 };
+        let retry = Retry {
+            not_before: now,
+            failures,
+        };
+        let head = self.round.head();
+        Waiting::new(context, self.session, head, retry)
+    }
+
+    /// Fixes U. Its sum and the signed request are on disk before anybody is asked to open it: there is one U for each header. All
+    /// chunks are let go.
+    fn fix<R>(mut self, context: &mut Context<R>, choice: &Choice) -> Phase {
+        let sum: Arc<[u8]> = self.add(&choice.contributors).into();
+        let sum_root = chunks_root(&sum);
+        let request = UnlockRequest {
+            header: self.round.hash,
+            contributors: choice
+                .contributors
+                .iter()
+                .map(|id| self.uploads[id].contributor.clone())
+                .collect(),
+        };
+        let findings = choice.assessment.findings().iter();
+        let record = FixedRecord {
+            request: context.sign(&request),
+            sum_root,
+            ignored: self.vaults_that_deviate(choice),
+            suspicions: findings
+                .map(|finding| (finding.hospital(), finding.to_string()))
+                .collect(),
+        };
+        context.outputs.push_back(Output::Keep {
+            name: self.round.hash,
+            bytes: sum.clone(),
+        });
+        context.persist(Fact::Fixed(record.clone()));
+        context.event(Event::Unlocking {
+            round: self.round.header.round,
+            contributors: choice.contributors.iter().copied().collect(),
+        });
+        Phase::Unlocking(self.fixed(request, record, sum))
+    }
+
+    /// PROTOCOL.md 3.5: "sum_j += b_ij mod q (only complete uploads of U enter the sum)".
+    fn add(&mut self, contributors: &BTreeSet<HospitalId>) -> Vec<u8> {
+        let mut sum = RunningSum::new(self.round.chunks);
+        for (id, upload) in &mut self.uploads {
+            let chunks = std::mem::take(&mut upload.chunks);
+            if contributors.contains(id) {
+                sum.add(&chunks)
+                    .expect("every word was checked when the upload arrived");
+            }
+        }
+        sum.into_bytes()
+    }
+
+    /// Vaults whose shares of this sum the dealer check finds wrong: they are not heard for this U.
+    fn vaults_that_deviate(&self, choice: &Choice) -> Vec<HospitalId> {
+        let deviates = |vault: &HospitalId| {
+            let mut contributors = choice.contributors.iter();
+            contributors.any(|&from| choice.assessment.deviates(*vault, from))
+        };
+        self.session.joined().into_iter().filter(deviates).collect()
+    }
+
+    /// The round of a U that is on disk.
+    pub(in crate::machine) fn fixed(
+        mut self,
+        request: UnlockRequest,
+        record: FixedRecord,
+        sum: Arc<[u8]>,
+    ) -> Unlocking {
+        if self.planned.purpose == Purpose::Evaluation {
+            self.session.chain.note_evaluation(request.members());
+        }
+        Unlocking::new(self.session, self.round, self.planned, request, record, sum)
+    }
+
+    /// The round at hand.
+    pub(in crate::machine) fn round(&self) -> &OpenRound {
+        &self.round
+    }
+}
+
+/// A sum that was given up so often in a row will not succeed.
+const MAX_FAILED_ATTEMPTS: u32 = 8;
+
+/// Of a hospital's reason not to contribute.
+const MAX_REASON_CHARS: usize = 200;

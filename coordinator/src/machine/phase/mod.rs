@@ -1,0 +1,300 @@
+//! The phases of a run, each a type that owns what belongs to it, and the decision for every pair of phase and message.
+//!
+//! An input changes the data of the phase that it meets (`on_*`, `&mut self`). Then `advance` asks whether the phase is over: if it
+//! is, it is consumed, and the next phase is made of what it leaves.
+
+mod collecting;
+mod finishing;
+mod gathering;
+mod key_exchange;
+mod over;
+mod publishing;
+mod unlocking;
+mod waiting;
+
+use crypto::sealed_sum::HospitalId;
+use protocol::{
+    digests::OutcomeName,
+    message::{Resume, ToVault},
+};
+use rand_core::CryptoRng;
+
+use super::{
+    MachineError, PhaseName, Timestamp,
+    context::{Context, Seat},
+    input::{Envelope, Incoming},
+    peer::Peer,
+    session::Session,
+};
+
+pub(super) use self::{
+    collecting::{Collecting, OpenRound},
+    finishing::Finishing,
+    gathering::Gathering,
+    key_exchange::KeyExchange,
+    over::Over,
+    publishing::Publishing,
+    unlocking::Unlocking,
+    waiting::{Retry, Waiting},
+};
+
+/// Where a run is.
+pub(super) enum Phase {
+    Gathering(Gathering),
+    KeyExchange(KeyExchange),
+    Waiting(Waiting),
+    Collecting(Collecting),
+    Unlocking(Unlocking),
+    Publishing(Publishing),
+    Finishing(Finishing),
+    Over(Over),
+}
+
+/// What became of a phase when it was asked whether it is over.
+pub(super) enum Step {
+    /// It is not.
+    Stay(Phase),
+    /// This is the next one; it may be over at once.
+    Go(Phase),
+}
+
+/// What an input that is not an error has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reaction {
+    /// What it is for.
+    Handled,
+    /// Nothing, for this reason.
+    Ignored(&'static str),
+}
+
+/// A vault that is not sure what has arrived sends it again.
+pub(super) const REPEATED: &str = "it repeats what is known";
+/// The round was closed without this message.
+pub(super) const OVERTAKEN: &str = "its round has its outcome already";
+/// A header that was replaced, or is not known.
+pub(super) const OTHER_ROUND: &str = "its round is not the one at hand";
+/// U does not change any more.
+pub(super) const FIXED: &str = "the contributors are fixed already";
+/// Neither products nor keys serve a round any more.
+pub(super) const NO_MORE_ROUNDS: &str = "no round follows";
+/// Nothing is expected of anybody.
+pub(super) const RUN_FAILED: &str = "the run has failed";
+
+impl Phase {
+    pub(super) fn name(&self) -> PhaseName {
+        match self {
+            Self::Gathering(_) => PhaseName::Gathering,
+            Self::KeyExchange(_) => PhaseName::KeyExchange,
+            Self::Waiting(_) => PhaseName::Waiting,
+            Self::Collecting(_) => PhaseName::Collecting,
+            Self::Unlocking(_) => PhaseName::Unlocking,
+            Self::Publishing(_) => PhaseName::Publishing,
+            Self::Finishing(_) => PhaseName::Finishing,
+            Self::Over(_) => PhaseName::Over,
+        }
+    }
+
+    /// The decision for each pair of phase and message. A new message or phase does not compile before it has its decisions.
+    pub(super) fn on_message<R>(
+        &mut self,
+        context: &mut Context<R>,
+        envelope: Envelope,
+        message: Incoming,
+        now: Timestamp,
+    ) -> Result<Reaction, MachineError> {
+        let from = envelope.from;
+        match (self, message) {
+            (_, Incoming::Alive) => Ok(Reaction::Handled),
+            (Self::Over(Over::Failed { reason }), Incoming::Hello(_)) => {
+                context.refuse(from, reason.clone());
+                Ok(Reaction::Handled)
+            }
+            (phase, Incoming::Hello(hello)) => {
+                let seat = phase.seat_of(from, hello.resume.as_ref());
+                context.on_hello(from, &hello, &seat)
+            }
+
+            (Self::Gathering(phase), Incoming::SetUp(message)) => {
+                phase.on_set_up(context, envelope, message)
+            }
+            (Self::KeyExchange(phase), Incoming::SetUp(message)) => {
+                phase.on_set_up(context, envelope, message)
+            }
+            (
+                Self::Gathering(_) | Self::KeyExchange(_),
+                Incoming::Conditioning(_) | Incoming::Round(_) | Incoming::Closing(_),
+            ) => Err(envelope.wrong_phase()),
+
+            (
+                Self::Waiting(Waiting { session, .. })
+                | Self::Collecting(Collecting { session, .. })
+                | Self::Unlocking(Unlocking { session, .. })
+                | Self::Publishing(Publishing { session })
+                | Self::Finishing(Finishing { session, .. })
+                | Self::Over(Over::Complete { session }),
+                Incoming::SetUp(message),
+            ) => session.on_set_up(envelope, &message),
+            (
+                Self::Waiting(Waiting { session, .. })
+                | Self::Collecting(Collecting { session, .. })
+                | Self::Unlocking(Unlocking { session, .. })
+                | Self::Publishing(Publishing { session })
+                | Self::Finishing(Finishing { session, .. })
+                | Self::Over(Over::Complete { session }),
+                Incoming::Closing(message),
+            ) => session.on_closing(context, from, message),
+
+            (
+                Self::Waiting(_) | Self::Collecting(_) | Self::Unlocking(_) | Self::Publishing(_),
+                Incoming::Conditioning(message),
+            ) => context.on_conditioning(from, message),
+            (Self::Finishing(_) | Self::Over(Over::Complete { .. }), Incoming::Conditioning(_)) => {
+                Ok(Reaction::Ignored(NO_MORE_ROUNDS))
+            }
+
+            (Self::Collecting(phase), Incoming::Round(message)) => {
+                phase.on_round(context, envelope, message)
+            }
+            (Self::Unlocking(phase), Incoming::Round(message)) => {
+                phase.on_round(context, envelope, message, now)
+            }
+            (
+                Self::Waiting(Waiting { session, .. })
+                | Self::Publishing(Publishing { session })
+                | Self::Finishing(Finishing { session, .. })
+                | Self::Over(Over::Complete { session }),
+                Incoming::Round(message),
+            ) => session.on_late(envelope, &message),
+
+            (
+                Self::Over(Over::Failed { .. }),
+                Incoming::SetUp(_)
+                | Incoming::Conditioning(_)
+                | Incoming::Round(_)
+                | Incoming::Closing(_),
+            ) => Ok(Reaction::Ignored(RUN_FAILED)),
+        }
+    }
+
+    /// Whether an upload of so many bytes may start.
+    pub(super) fn check_upload(&self, envelope: Envelope, bytes: u64) -> Result<(), MachineError> {
+        match self {
+            Self::Collecting(phase) => phase.check_upload(envelope.from, bytes),
+            Self::Gathering(_)
+            | Self::KeyExchange(_)
+            | Self::Waiting(_)
+            | Self::Unlocking(_)
+            | Self::Publishing(_)
+            | Self::Finishing(_)
+            | Self::Over(_) => Err(envelope.wrong_phase()),
+        }
+    }
+
+    /// A complete upload.
+    pub(super) fn on_upload<R>(
+        &mut self,
+        context: &mut Context<R>,
+        envelope: Envelope,
+        bytes: &[u8],
+        now: Timestamp,
+    ) -> Result<Reaction, MachineError> {
+        match self {
+            Self::Collecting(phase) => phase.on_upload(context, envelope.from, bytes, now),
+            Self::Gathering(_)
+            | Self::KeyExchange(_)
+            | Self::Waiting(_)
+            | Self::Unlocking(_)
+            | Self::Publishing(_)
+            | Self::Finishing(_)
+            | Self::Over(_) => Err(envelope.wrong_phase()),
+        }
+    }
+
+    /// Goes on to the next phase if this one is over.
+    pub(super) fn advance<R: CryptoRng>(self, context: &mut Context<R>, now: Timestamp) -> Step {
+        match self {
+            Self::Gathering(phase) => phase.advance(context),
+            Self::KeyExchange(phase) => phase.advance(context, now),
+            Self::Waiting(phase) => phase.advance(context, now),
+            Self::Collecting(phase) => phase.advance(context, now),
+            Self::Unlocking(phase) => phase.advance(context, now),
+            Self::Publishing(phase) => phase.advance(context, now),
+            Self::Finishing(phase) => phase.advance(context, now),
+            Self::Over(phase) => Step::Stay(Self::Over(phase)),
+        }
+    }
+
+    /// When this phase may be over although nobody says anything. Whom it waits for and for how long is known to the peers.
+    pub(super) fn deadline(&self, silence_secs: u32) -> Option<Timestamp> {
+        match self {
+            Self::Waiting(phase) => Some(phase.retry.not_before),
+            Self::Collecting(phase) => Some(phase.acknowledgement_deadline(silence_secs)),
+            Self::Unlocking(phase) => phase.grace_ends(),
+            Self::Finishing(phase) => Some(phase.deadline(silence_secs)),
+            Self::Gathering(_) | Self::KeyExchange(_) | Self::Publishing(_) | Self::Over(_) => None,
+        }
+    }
+
+    /// What a connected hospital is owed and has not been sent on this connection. Derived from where it stands.
+    pub(super) fn owed(&self, to: HospitalId, peer: &mut Peer) -> Vec<ToVault> {
+        match self {
+            Self::Gathering(_) | Self::Over(Over::Failed { .. }) => Vec::new(),
+            Self::KeyExchange(phase) => phase.relays.owed(to, &mut peer.sent.relays),
+            Self::Waiting(Waiting { session, .. }) | Self::Publishing(Publishing { session }) => {
+                session.owed(to, peer, |_| Vec::new())
+            }
+            Self::Collecting(phase) => phase.session.owed(to, peer, |peer| phase.owed(to, peer)),
+            Self::Unlocking(phase) => phase.session.owed(to, peer, |peer| phase.owed(to, peer)),
+            Self::Finishing(Finishing { session, .. }) | Self::Over(Over::Complete { session }) => {
+                session.owed(to, peer, |peer| {
+                    let is_news = peer.sent.finished();
+                    is_news.then_some(ToVault::Finished).into_iter().collect()
+                })
+            }
+        }
+    }
+
+    /// The session, once it has its keys.
+    pub(super) fn session(&self) -> Option<&Session> {
+        match self {
+            Self::Gathering(_) | Self::KeyExchange(_) | Self::Over(Over::Failed { .. }) => None,
+            Self::Waiting(Waiting { session, .. })
+            | Self::Collecting(Collecting { session, .. })
+            | Self::Unlocking(Unlocking { session, .. })
+            | Self::Publishing(Publishing { session })
+            | Self::Finishing(Finishing { session, .. })
+            | Self::Over(Over::Complete { session }) => Some(session),
+        }
+    }
+
+    /// The same, for what a vault says of an outcome.
+    pub(super) fn session_mut(&mut self) -> Option<&mut Session> {
+        match self {
+            Self::Gathering(_) | Self::KeyExchange(_) | Self::Over(Over::Failed { .. }) => None,
+            Self::Waiting(Waiting { session, .. })
+            | Self::Collecting(Collecting { session, .. })
+            | Self::Unlocking(Unlocking { session, .. })
+            | Self::Publishing(Publishing { session })
+            | Self::Finishing(Finishing { session, .. })
+            | Self::Over(Over::Complete { session }) => Some(session),
+        }
+    }
+
+    /// The name of the last outcome.
+    pub(super) fn last_published(&self) -> Option<OutcomeName> {
+        let last = self.session()?.chain.last()?;
+        Some(last.name())
+    }
+
+    /// Where a hospital stands that says Hello.
+    fn seat_of(&self, id: HospitalId, resume: Option<&Resume>) -> Seat {
+        let joined = match self {
+            Self::Gathering(phase) => phase.has_joined(id),
+            _ => true,
+        };
+        let closed = self.session().zip(resume).map_or(0, |(session, resume)| {
+            session.chain.position_of(&resume.transcript)
+        });
+        Seat { joined, closed }
+    }
+}

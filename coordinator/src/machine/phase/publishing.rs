@@ -1,0 +1,51 @@
+//! The outcome is published: t vaults that close the round alike settle it, too many that cannot open it end the run
+//! (PROTOCOL.md 3.7).
+
+use super::{Over, Phase, Retry, Step, Waiting};
+use crate::machine::{
+    Event, Timestamp, context::Context, published::PublishedRound, session::Session,
+};
+
+pub(in crate::machine) struct Publishing {
+    /// The last round of its chain is the one that is not settled yet.
+    pub(in crate::machine) session: Box<Session>,
+}
+
+impl Publishing {
+    pub(super) fn new(mut session: Box<Session>, round: PublishedRound) -> Self {
+        session.chain.push(round);
+        Self { session }
+    }
+
+    /// The round at hand.
+    pub(in crate::machine) fn round(&self) -> &PublishedRound {
+        let last = self.session.chain.last();
+        last.expect("this phase begins with a round in the chain")
+    }
+
+    /// Over when t vaults "signed alike" T and model hash, or when no t of them can any more.
+    pub(in crate::machine) fn advance<R>(self, context: &mut Context<R>, now: Timestamp) -> Step {
+        if let Some(head) = self.session.chain.head() {
+            if let Some(entry) = self.session.chain.last_settled_entry() {
+                context.event(Event::Settled(Box::new(entry)));
+            }
+            let waiting = Waiting::new(context, self.session, head, Retry::at_once(now));
+            return Step::Go(Phase::Waiting(waiting));
+        }
+        if self.session.chain.is_stuck(self.session.members()) {
+            let reason = self.failure();
+            return Step::Go(Phase::Over(Over::fail(context, reason)));
+        }
+        Step::Stay(Phase::Publishing(self))
+    }
+
+    fn failure(&self) -> String {
+        let round = self.round();
+        let contributors: Vec<_> = round.contributors().iter().map(|id| id.get()).collect();
+        format!(
+            "round {} does not open: a contribution or a share in it is wrong. The model is unchanged; start a new run from it, and ask \
+             the contributors {contributors:?} to check their participants",
+            round.number(),
+        )
+    }
+}

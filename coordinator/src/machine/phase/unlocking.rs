@@ -1,0 +1,241 @@
+//! U is fixed and its sum added: answers come in that open it (PROTOCOL.md 3.6).
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crypto::sealed_sum::{HospitalId, UNLOCK_BYTES};
+use protocol::{
+    codec::{self, Bytes, List},
+    digests::{ChunksRoot, ContributorsHash},
+    identity::Signed,
+    message::ToVault,
+    round::{
+        RoundError,
+        outcome::Outcome,
+        unlock::{UnlockRequest, UnlockShare},
+    },
+};
+
+use super::{FIXED, OpenRound, Phase, Publishing, REPEATED, Reaction, Step};
+use crate::machine::{
+    Event, Fact, FixedRecord, MachineError, Output, Timestamp,
+    context::Context,
+    input::{Envelope, RoundMessage},
+    peer::Peer,
+    plan::PlannedSum,
+    published::PublishedRound,
+    session::Session,
+};
+
+pub(in crate::machine) struct Unlocking {
+    pub(super) session: Box<Session>,
+    round: Box<OpenRound>,
+    planned: PlannedSum,
+    request: UnlockRequest,
+    /// uh.
+    contributors_hash: ContributorsHash,
+    signed_request: Signed<UnlockRequest>,
+    sum_root: ChunksRoot,
+    sum: Arc<[u8]>,
+    /// Vaults whose answers would be wrong.
+    ignored: BTreeSet<HospitalId>,
+    answers: Answers,
+}
+
+/// The answers so far.
+enum Answers {
+    /// Fewer than open the sum.
+    TooFew(Shares),
+    /// Enough, since then; more are waited for a moment.
+    Enough { shares: Shares, since: Timestamp },
+}
+
+type Shares = BTreeMap<HospitalId, Signed<UnlockShare>>;
+
+impl Answers {
+    fn shares(&self) -> &Shares {
+        match self {
+            Self::TooFew(shares) | Self::Enough { shares, .. } => shares,
+        }
+    }
+}
+
+impl Unlocking {
+    pub(super) fn new(
+        session: Box<Session>,
+        round: Box<OpenRound>,
+        planned: PlannedSum,
+        request: UnlockRequest,
+        record: FixedRecord,
+        sum: Arc<[u8]>,
+    ) -> Self {
+        Self {
+            session,
+            round,
+            planned,
+            contributors_hash: request.hash(),
+            request,
+            signed_request: record.request,
+            sum_root: record.sum_root,
+            sum,
+            ignored: record.ignored.into_iter().collect(),
+            answers: Answers::TooFew(Shares::new()),
+        }
+    }
+
+    pub(super) fn owed(&self, to: HospitalId, peer: &mut Peer) -> Vec<ToVault> {
+        let mut owed = self.round.owed(to, peer);
+        if peer.sent.request() {
+            owed.push(ToVault::UnlockRequest(self.signed_request.clone()));
+        }
+        owed
+    }
+
+    pub(super) fn on_round<R>(
+        &mut self,
+        context: &Context<R>,
+        envelope: Envelope,
+        message: RoundMessage,
+        now: Timestamp,
+    ) -> Result<Reaction, MachineError> {
+        match message {
+            RoundMessage::HeaderRefused { .. } | RoundMessage::BoxAck(_) => {
+                Ok(Reaction::Ignored(FIXED))
+            }
+            RoundMessage::UnlockShare(share) => {
+                self.on_unlock_share(context, envelope.from, share, now)
+            }
+        }
+    }
+
+    /// PROTOCOL.md 3.6: "Answer UnlockShare (8,338 B): hh, uh, j, AEAD(...), signature". What is sealed in it only vaults can read.
+    fn on_unlock_share<R>(
+        &mut self,
+        context: &Context<R>,
+        from: HospitalId,
+        share: Signed<UnlockShare>,
+        now: Timestamp,
+    ) -> Result<Reaction, MachineError> {
+        let key = &context.member(from)?.signing_key;
+        let body = share
+            .verify(key, format_args!("hospital {from}"))
+            .map_err(MachineError::round(from))?;
+        self.check_share(from, &body)
+            .map_err(MachineError::round(from))?;
+        if self.ignored.contains(&from) {
+            return Ok(Reaction::Ignored(SUSPECTED));
+        }
+        if self.answers.shares().contains_key(&from) {
+            return Ok(Reaction::Ignored(REPEATED));
+        }
+        match &mut self.answers {
+            Answers::Enough { shares, .. } => {
+                shares.insert(from, share);
+            }
+            Answers::TooFew(shares) => {
+                shares.insert(from, share);
+                if shares.len() >= context.roster.threshold() {
+                    let shares = std::mem::take(shares);
+                    self.answers = Answers::Enough { shares, since: now };
+                }
+            }
+        }
+        Ok(Reaction::Handled)
+    }
+
+    fn check_share(&self, from: HospitalId, body: &UnlockShare) -> Result<(), RoundError> {
+        if body.header != self.round.hash
+            || body.contributors != self.contributors_hash
+            || body.id.0 != from
+        {
+            return Err(RoundError::OtherRound {
+                message: "an unlock share",
+            });
+        }
+        let found = body.sealed.0.len();
+        if found != SEALED_SHARE_BYTES {
+            return Err(RoundError::WrongLength {
+                id: from,
+                part: "bytes in its unlock share",
+                found,
+                expected: SEALED_SHARE_BYTES,
+            });
+        }
+        Ok(())
+    }
+
+    /// When answers beyond the threshold are no longer waited for.
+    pub(super) fn grace_ends(&self) -> Option<Timestamp> {
+        match &self.answers {
+            Answers::TooFew(_) => None,
+            Answers::Enough { since, .. } => Some(since.after_secs(GRACE_FOR_MORE_ANSWERS_SECS)),
+        }
+    }
+
+    /// Over once t have answered and either all vaults that are here have or a moment has passed: answers to spare let the vaults
+    /// open the sum when one of them is wrong.
+    pub(super) fn advance<R>(self, context: &mut Context<R>, now: Timestamp) -> Step {
+        let has_answered =
+            |id: &HospitalId| self.answers.shares().contains_key(id) || self.ignored.contains(id);
+        let is_over = self
+            .grace_ends()
+            .is_some_and(|end| now >= end || context.peers.present().iter().all(has_answered));
+        if is_over {
+            Step::Go(Phase::Publishing(self.publish(context)))
+        } else {
+            Step::Stay(Phase::Unlocking(self))
+        }
+    }
+
+    /// PROTOCOL.md 3.7: "Outcome (coordinator -> all): RoundOpen, signed UnlockRequest, ... the summed chunks, at least t
+    /// UnlockShares". It is on disk before its name is told; then the sum alone is not needed any more.
+    fn publish<R>(self, context: &mut Context<R>) -> Publishing {
+        let outcome = Outcome {
+            header: self.round.signed.clone(),
+            request: self.signed_request.clone(),
+            shares: List(self.answers.shares().values().cloned().collect()),
+            sum: Bytes(self.sum.to_vec()),
+        };
+        let bytes = codec::encode(&outcome).into();
+        drop(outcome);
+        let (sum, planned) = (self.round.hash, self.planned);
+        let published = self.published(context);
+        let round = published.round();
+        let (name, number, contributors) = (round.name(), round.number(), round.contributors());
+        context.outputs.push_back(Output::Publish { name, bytes });
+        context.persist(Fact::Outcome { name });
+        context.outputs.push_back(Output::Discard { name: sum });
+        context.event(Event::OutcomeOut {
+            round: number,
+            purpose: planned.purpose,
+            learning_round: planned.learning_round,
+            contributors,
+        });
+        published
+    }
+
+    /// The round whose outcome is on disk.
+    pub(in crate::machine) fn published<R>(self, context: &mut Context<R>) -> Publishing {
+        context.plan.advance();
+        let OpenRound { signed, header, .. } = *self.round;
+        let round = PublishedRound::new(
+            signed,
+            header,
+            self.signed_request,
+            &self.request,
+            self.sum_root,
+        );
+        Publishing::new(self.session, round)
+    }
+}
+
+/// A vault's answer that is not wanted.
+const SUSPECTED: &str = "the dealer check speaks against this vault";
+
+/// How long answers beyond the threshold are waited for.
+const GRACE_FOR_MORE_ANSWERS_SECS: u32 = 1;
+
+/// An unlock vector and the tag of its AEAD.
+const SEALED_SHARE_BYTES: usize = UNLOCK_BYTES + 16;

@@ -1,0 +1,179 @@
+//! Between two sums: for enough hospitals, or for the time of the next try.
+
+use protocol::{
+    identity::Signed,
+    manifest::Purpose,
+    round::header::{RoundContext, RoundOpen},
+};
+use rand_core::CryptoRng;
+
+use super::{Collecting, Finishing, OpenRound, Phase, Step};
+use crate::machine::{
+    Event, Fact, Timestamp, chain::Head, context::Context, plan::PlannedSum, session::Session,
+};
+
+pub(in crate::machine) struct Waiting {
+    pub(super) session: Box<Session>,
+    /// What t vaults have signed alike for the last round.
+    head: Head,
+    pub(super) retry: Retry,
+    /// How many hospitals were present when operators were last told; at the start as many as are needed, of which nothing is told.
+    present_told: usize,
+}
+
+/// When the next sum may be opened, and how often it was tried in vain.
+#[derive(Clone, Copy)]
+pub(in crate::machine) struct Retry {
+    pub(super) not_before: Timestamp,
+    pub(super) failures: u32,
+}
+
+impl Retry {
+    /// The first try of a sum.
+    pub(in crate::machine) fn at_once(now: Timestamp) -> Self {
+        Self {
+            not_before: now,
+            failures: 0,
+        }
+    }
+
+    /// After one more failure, less and less eagerly: contributions that cannot be summed must not make the hospitals spin.
+    pub(super) fn after_failures(failures: u32, now: Timestamp, silence_secs: u32) -> Self {
+        let pause = 1_u32.checked_shl(failures).unwrap_or(u32::MAX);
+        Self {
+            not_before: now.after_secs(silence_secs.min(pause)),
+            failures,
+        }
+    }
+}
+
+impl Waiting {
+    pub(in crate::machine) fn new<R>(
+        context: &Context<R>,
+        session: Box<Session>,
+        head: Head,
+        retry: Retry,
+    ) -> Self {
+        Self {
+            session,
+            head,
+            retry,
+            present_told: needed(context),
+        }
+    }
+
+    /// Over when the next sum is opened, or when there is none.
+    pub(super) fn advance<R: CryptoRng>(
+        mut self,
+        context: &mut Context<R>,
+        now: Timestamp,
+    ) -> Step {
+        let Some(planned) = context.plan.next() else {
+            let finishing = Finishing::new(self.session, self.head, now);
+            return Step::Go(Phase::Finishing(finishing));
+        };
+        if planned.purpose == Purpose::Evaluation && self.evaluation_is_out_of_reach(context) {
+            self.leave_out(context, planned);
+            return Step::Go(Phase::Waiting(self));
+        }
+        if now < self.retry.not_before || !self.enough_are_present(context) {
+            return Step::Stay(Phase::Waiting(self));
+        }
+        Step::Go(self.open(context, planned, now))
+    }
+
+    /// Whether a member of the first evaluation is gone for longer than anybody is waited for. PROTOCOL.md 3.3: each evaluation is
+    /// over the same U as the first, "or none: so the coordinator waits for those members until the deadline".
+    fn evaluation_is_out_of_reach<R>(&self, context: &Context<R>) -> bool {
+        let first = self.session.chain.first_evaluation();
+        first.is_some_and(|members| members.iter().any(|&id| context.peers.is_given_up(id)))
+    }
+
+    fn leave_out<R>(&self, context: &mut Context<R>, planned: PlannedSum) {
+        context.plan.advance();
+        context.event(Event::Abandoned {
+            round: self.session.last_round,
+            purpose: planned.purpose,
+            reason: "hospitals of the first evaluation are missing, and another set would single them out".to_owned(),
+        });
+    }
+
+    fn enough_are_present<R>(&mut self, context: &mut Context<R>) -> bool {
+        let (needed, closed) = (needed(context), self.session.chain.len());
+        let present = context
+            .peers
+            .ids_where(|peer| peer.is_present() && peer.position == closed)
+            .len();
+        if present < needed && present != self.present_told {
+            self.present_told = present;
+            context.event(Event::Waiting { present, needed });
+        }
+        present >= needed
+    }
+
+    /// PROTOCOL.md 3.3: "RoundOpen (coordinator -> all, signed)". The header is on disk before it leaves: one for each number.
+    fn open<R: CryptoRng>(
+        self,
+        context: &mut Context<R>,
+        planned: PlannedSum,
+        now: Timestamp,
+    ) -> Phase {
+        let mut nonce = [0; 32];
+        context.rng.fill_bytes(&mut nonce);
+        let header = self.header(context, planned.purpose, nonce);
+        let signed = context.sign(&header);
+        context.persist(Fact::Header(signed.clone()));
+        context.event(Event::Opened {
+            round: header.round,
+            purpose: planned.purpose,
+            learning_round: planned.learning_round,
+        });
+        context.peers.start_round(now);
+        Phase::Collecting(self.opened(context, planned, signed, header, now))
+    }
+
+    fn header<R>(&self, context: &Context<R>, purpose: Purpose, nonce: [u8; 32]) -> RoundOpen {
+        let session = &self.session;
+        let state = RoundContext {
+            roster: &context.roster,
+            manifest: &context.run.manifest,
+            run: context.run.manifest.run(),
+            session: context.session,
+            joined_set: session.joined_set,
+            joined: session.members(),
+            gid: session.gid,
+            transcript: self.head.transcript,
+            model_hash: self.head.model_hash,
+        };
+        state.open(purpose, session.last_round.next(), nonce)
+    }
+
+    /// The round of a header that is on disk.
+    pub(in crate::machine) fn opened<R>(
+        self,
+        context: &Context<R>,
+        planned: PlannedSum,
+        signed: Signed<RoundOpen>,
+        header: RoundOpen,
+        now: Timestamp,
+    ) -> Collecting {
+        let mut session = self.session;
+        session.last_round = header.round;
+        let shape = context.run.shape(planned.purpose, session.members());
+        let round = OpenRound::new(signed, header, shape.chunks());
+        Collecting::new(session, round, planned, self.retry.failures, now)
+    }
+
+    /// Whether a header that was kept can be the next one.
+    pub(in crate::machine) fn may_open(&self, header: &RoundOpen) -> bool {
+        header.round > self.session.last_round
+            && header.transcript == self.head.transcript
+            && header.model_hash == self.head.model_hash
+    }
+}
+
+/// t answers open a sum, and it has at least `m_min` contributors.
+fn needed<R>(context: &Context<R>) -> usize {
+    let roster = &context.roster;
+    roster.threshold().max(roster.min_contributors())
+}

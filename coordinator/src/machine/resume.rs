@@ -1,0 +1,322 @@
+//! Going on from the facts that were kept of a run, after this coordinator was stopped at any moment.
+//!
+//! Each fact stands for a transition: it is applied to the phase that the facts before it lead to. The messages in it are checked
+//! as if they had just arrived.
+
+use std::{collections::BTreeSet, iter, sync::Arc};
+
+use protocol::{
+    digests::{HeaderHash, OutcomeName, SessionId},
+    identity::{Message, Signed, SigningKey},
+    manifest::{CheckedManifest, Manifest, ManifestCheck},
+    roster::Roster,
+    round::{
+        contribution::chunks_root,
+        header::RoundOpen,
+        outcome::{RoundClosed, outcome_name},
+        unlock::UnlockRequest,
+    },
+};
+use rand_core::CryptoRng;
+
+use super::{
+    Coordinator, Event, Fact, FactKind, FixedRecord, Output, ResumeError, SetUpRecord, Timestamp,
+    context::{Context, Run},
+    input::{ClosingMessage, Envelope, Incoming, SetUpMessage},
+    phase::{Phase, Step},
+};
+
+/// The facts on their way back into a phase.
+struct Replay<'a, R> {
+    context: Context<R>,
+    now: Timestamp,
+    /// The names of all outcomes that were published: sums behind them are not needed any more.
+    published: BTreeSet<OutcomeName>,
+    load_sum: &'a mut dyn FnMut(&HeaderHash) -> Option<Vec<u8>>,
+}
+
+impl<R: CryptoRng> Coordinator<R> {
+    /// The coordinator of a run of which these facts were kept, in the order in which they were written. It goes on where it was:
+    /// an open round collects anew, as vaults upload and acknowledge again; for a U that was fixed answers come again. All
+    /// hospitals are gone since `now` and waited for as long as silent ones.
+    ///
+    /// `load_sum` gives the bytes of [`Output::Keep`] by their name. It is asked at most once.
+    ///
+    /// # Errors
+    /// [`ResumeError`] when the facts are not those of one run in their order, or the sum that is needed is missing.
+    pub fn resume(
+        roster: Arc<Roster>,
+        key: SigningKey,
+        facts: impl IntoIterator<Item = Fact>,
+        load_sum: impl FnMut(&HeaderHash) -> Option<Vec<u8>>,
+        rng: R,
+        now: Timestamp,
+    ) -> Result<Self, ResumeError> {
+        Self::resume_with_check(
+            CheckedManifest::check,
+            roster,
+            key,
+            facts,
+            load_sum,
+            rng,
+            now,
+        )
+    }
+
+    /// The same with another check of the manifest: for tests with networks that nobody trains.
+    ///
+    /// # Errors
+    /// As [`Self::resume`].
+    pub fn resume_with_check(
+        check: ManifestCheck,
+        roster: Arc<Roster>,
+        key: SigningKey,
+        facts: impl IntoIterator<Item = Fact>,
+        load_sum: impl FnMut(&HeaderHash) -> Option<Vec<u8>>,
+        rng: R,
+        now: Timestamp,
+    ) -> Result<Self, ResumeError> {
+        let facts: Vec<_> = facts.into_iter().collect();
+        let run = Run::of(check(begun(&facts)?.0, &roster)?);
+        Self::resume_run(roster, key, run, &facts, load_sum, rng, now)
+    }
+
+    /// The same for a run that was checked.
+    pub(super) fn resume_run(
+        roster: Arc<Roster>,
+        key: SigningKey,
+        run: Run,
+        facts: &[Fact],
+        mut load_sum: impl FnMut(&HeaderHash) -> Option<Vec<u8>>,
+        rng: R,
+        now: Timestamp,
+    ) -> Result<Self, ResumeError> {
+        let (_, session) = begun(facts)?;
+        let outcomes = facts.iter().filter_map(|fact| match fact {
+            Fact::Outcome { name } => Some(*name),
+            _ => None,
+        });
+        let mut replay = Replay {
+            context: Context::new(roster, key, run, session, rng),
+            now,
+            published: outcomes.collect(),
+            load_sum: &mut load_sum,
+        };
+        let mut phase = Phase::Gathering(Default::default());
+        for fact in &facts[1..] {
+            phase = replay.on_fact(phase, fact.clone())?;
+        }
+        let mut context = replay.context;
+        context.peers.restart(now);
+        context.outputs.clear();
+        announce(&mut context, &phase);
+        Ok(Self { context, phase })
+    }
+}
+
+/// The beginning of a run.
+fn begun(facts: &[Fact]) -> Result<(Signed<Manifest>, SessionId), ResumeError> {
+    match facts.first() {
+        Some(Fact::Begun { manifest, session }) => Ok((manifest.clone(), *session)),
+        _ => Err(ResumeError::NoBeginning),
+    }
+}
+
+impl<R: CryptoRng> Replay<'_, R> {
+    fn on_fact(&mut self, phase: Phase, fact: Fact) -> Result<Phase, ResumeError> {
+        let kind = fact.kind();
+        let out_of_order = ResumeError::OutOfOrder {
+            fact: kind,
+            phase: phase.name(),
+        };
+        match (phase, fact) {
+            (phase @ Phase::Gathering(_), Fact::Ready(record)) => self.on_ready(phase, record),
+            (phase @ (Phase::Waiting(_) | Phase::Collecting(_)), Fact::Header(signed)) => {
+                self.on_header(phase, signed)
+            }
+            (phase @ Phase::Collecting(_), Fact::Fixed(record)) => self.on_fixed(phase, record),
+            (phase @ Phase::Publishing(_), Fact::Outcome { name })
+                if phase.last_published() == Some(name) =>
+            {
+                Ok(phase)
+            }
+            (mut phase, Fact::Closed(signed)) => {
+                self.on_closed(&mut phase, signed)?;
+                Ok(self.settle(phase))
+            }
+            _ => Err(out_of_order),
+        }
+    }
+
+    /// All messages of the set-up, as if each hospital sent its own again.
+    fn on_ready(&mut self, mut phase: Phase, record: SetUpRecord) -> Result<Phase, ResumeError> {
+        let joins = record.joins.into_iter().map(SetUpMessage::Join);
+        let exchange = record
+            .encapsulations
+            .into_iter()
+            .map(SetUpMessage::Encapsulation)
+            .chain(iter::once(SetUpMessage::GroupKey(record.group_key)))
+            .chain(record.readies.into_iter().map(SetUpMessage::Ready));
+        for message in joins.chain(exchange) {
+            let from = message
+                .sender()
+                .map_err(|error| invalid(FactKind::Ready, error))?;
+            let envelope = Envelope {
+                from,
+                kind: message.kind(),
+                phase: phase.name(),
+            };
+            phase
+                .on_message(
+                    &mut self.context,
+                    envelope,
+                    Incoming::SetUp(message),
+                    self.now,
+                )
+                .map_err(|error| invalid(FactKind::Ready, error))?;
+            phase = match phase {
+                // The first sum is not opened here: its header would be a fact.
+                Phase::Gathering(_) | Phase::KeyExchange(_) => self.step(phase),
+                other => other,
+            };
+        }
+        match phase {
+            Phase::Waiting(_) => Ok(phase),
+            _ => Err(invalid(FactKind::Ready, "it is not complete")),
+        }
+    }
+
+    /// PROTOCOL.md 3.8: "the next header on the same key replaces the round".
+    fn on_header(&mut self, phase: Phase, signed: Signed<RoundOpen>) -> Result<Phase, ResumeError> {
+        let header = self.own(FactKind::Header, &signed)?;
+        let waiting = match phase {
+            Phase::Waiting(waiting) => waiting,
+            Phase::Collecting(collecting) => {
+                collecting.replaced(&self.context, header.purpose, self.now)
+            }
+            other => {
+                return Err(ResumeError::OutOfOrder {
+                    fact: FactKind::Header,
+                    phase: other.name(),
+                });
+            }
+        };
+        if !self.context.plan.skip_to(header.purpose) || !waiting.may_open(&header) {
+            return Err(invalid(
+                FactKind::Header,
+                "it does not follow from the rounds before it",
+            ));
+        }
+        let planned = self.context.plan.next();
+        let planned = planned.ok_or_else(|| invalid(FactKind::Header, "no sum is planned"))?;
+        let opened = waiting.opened(&self.context, planned, signed, header, self.now);
+        Ok(Phase::Collecting(opened))
+    }
+
+    /// A U whose outcome is published needs no answers any more, nor its sum.
+    fn on_fixed(&mut self, phase: Phase, record: FixedRecord) -> Result<Phase, ResumeError> {
+        let request: UnlockRequest = self.own(FactKind::Fixed, &record.request)?;
+        let Phase::Collecting(collecting) = phase else {
+            return Err(ResumeError::OutOfOrder {
+                fact: FactKind::Fixed,
+                phase: phase.name(),
+            });
+        };
+        let (round, hash) = (collecting.round().header.round, collecting.round().hash);
+        if request.header != hash {
+            return Err(invalid(FactKind::Fixed, "it is of another header"));
+        }
+        if self
+            .published
+            .contains(&outcome_name(&hash, &request.hash()))
+        {
+            let no_sum: Arc<[u8]> = Arc::default();
+            let fixed = collecting.fixed(request, record, no_sum);
+            return Ok(Phase::Publishing(fixed.published(&mut self.context)));
+        }
+        let sum = (self.load_sum)(&hash).filter(|sum| chunks_root(sum) == record.sum_root);
+        let sum = sum.ok_or(ResumeError::SumLost { round, name: hash })?;
+        Ok(Phase::Unlocking(collecting.fixed(
+            request,
+            record,
+            sum.into(),
+        )))
+    }
+
+    fn on_closed(
+        &mut self,
+        phase: &mut Phase,
+        signed: Signed<RoundClosed>,
+    ) -> Result<(), ResumeError> {
+        let body = signed.read_unverified();
+        let from = body.map_err(|error| invalid(FactKind::Closed, error))?.id.0;
+        let out_of_order = ResumeError::OutOfOrder {
+            fact: FactKind::Closed,
+            phase: phase.name(),
+        };
+        let session = phase.session_mut().ok_or(out_of_order)?;
+        session
+            .on_closing(&mut self.context, from, ClosingMessage::Closed(signed))
+            .map_err(|error| invalid(FactKind::Closed, error))?;
+        Ok(())
+    }
+
+    /// A published round that t vaults have closed alike is settled; what follows it would be a fact.
+    fn settle(&mut self, phase: Phase) -> Phase {
+        match phase {
+            Phase::Publishing(_) => self.step(phase),
+            other => other,
+        }
+    }
+
+    fn step(&mut self, phase: Phase) -> Phase {
+        match phase.advance(&mut self.context, self.now) {
+            Step::Stay(phase) => phase,
+            // From gathering two steps are possible at once, when the key exchange was complete before the last Join was repeated.
+            Step::Go(phase @ Phase::KeyExchange(_)) => self.step(phase),
+            Step::Go(phase) => phase,
+        }
+    }
+
+    /// A message that this coordinator has signed.
+    fn own<T: Message>(&self, fact: FactKind, signed: &Signed<T>) -> Result<T, ResumeError> {
+        let key = self.context.roster.coordinator_key();
+        signed
+            .verify(key, "the coordinator")
+            .map_err(|error| invalid(fact, error))
+    }
+}
+
+/// What the shell has to do again, as it may have been stopped before it did: serve the outcomes that somebody may miss, let go of a
+/// sum, and record that the last round is settled.
+fn announce<R>(context: &mut Context<R>, phase: &Phase) {
+    let Some(session) = phase.session() else {
+        return;
+    };
+    for (index, round) in session.chain.iter().enumerate() {
+        let name = round.name();
+        let everybody_has_it = context
+            .peers
+            .ids_where(|peer| peer.position <= index)
+            .is_empty();
+        context.outputs.push_back(if everybody_has_it {
+            Output::Retract { name }
+        } else {
+            Output::Republish { name }
+        });
+    }
+    if let Some(last) = session.chain.last() {
+        let name = last.header_hash();
+        context.outputs.push_back(Output::Discard { name });
+    }
+    if let Some(entry) = session.chain.last_settled_entry() {
+        context.event(Event::Settled(Box::new(entry)));
+    }
+}
+
+fn invalid(fact: FactKind, reason: impl ToString) -> ResumeError {
+    ResumeError::Invalid {
+        fact,
+        reason: reason.to_string(),
+    }
+}

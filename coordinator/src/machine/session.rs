@@ -1,0 +1,213 @@
+//! A session that has its keys: who shares its sums, the set-up messages for those who have yet to get them, and the chain of its
+//! rounds. Every phase after the key exchange owns it.
+
+use std::collections::BTreeMap;
+
+use crypto::sealed_sum::HospitalId;
+use protocol::{
+    digests::{GroupKeyId, JoinedSet, RoundNumber},
+    identity::{Message, Signed, SignedError},
+    message::ToVault,
+    session::{Encapsulation, GroupKey, Join, Ready, SessionError},
+};
+
+use super::{
+    Fact, MachineError, Output, SetUpRecord,
+    chain::{Chain, Closed},
+    context::Context,
+    input::{ClosingMessage, Envelope, RoundMessage, SetUpMessage},
+    peer::Peer,
+    phase::{OVERTAKEN, REPEATED, Reaction},
+};
+
+pub(super) struct Session {
+    /// H(sorted Joins).
+    pub(super) joined_set: JoinedSet,
+    /// The group key's id.
+    pub(super) gid: GroupKeyId,
+    pub(super) set_up: SetUp,
+    pub(super) relays: Relays,
+    pub(super) chain: Chain,
+    /// The largest number of a header.
+    pub(super) last_round: RoundNumber,
+}
+
+/// The messages of the set-up by their senders.
+pub(super) struct SetUp {
+    pub(super) joins: BTreeMap<HospitalId, Signed<Join>>,
+    /// By the pair, the smaller number first.
+    pub(super) encapsulations: BTreeMap<(HospitalId, HospitalId), Signed<Encapsulation>>,
+    pub(super) group_key: Signed<GroupKey>,
+    pub(super) readies: BTreeMap<HospitalId, Signed<Ready>>,
+}
+
+/// What the coordinator relays of the set-up, in the order in which it became known, to one vault or to all.
+#[derive(Default)]
+pub(super) struct Relays(Vec<(Recipient, ToVault)>);
+
+#[derive(Clone, Copy, PartialEq)]
+enum Recipient {
+    All,
+    One(HospitalId),
+}
+
+impl Relays {
+    pub(super) fn push_for_all(&mut self, message: ToVault) {
+        self.0.push((Recipient::All, message));
+    }
+
+    pub(super) fn push_for_one(&mut self, recipient: HospitalId, message: ToVault) {
+        self.0.push((Recipient::One(recipient), message));
+    }
+
+    /// What a hospital is owed whose connection has carried those before `carried`; all are carried from now on.
+    pub(super) fn owed(&self, to: HospitalId, carried: &mut usize) -> Vec<ToVault> {
+        let from = std::mem::replace(carried, self.0.len());
+        let owed = self.0.iter().skip(from).filter(|(recipient, _)| {
+            *recipient == Recipient::All || *recipient == Recipient::One(to)
+        });
+        owed.map(|(_, message)| message.clone()).collect()
+    }
+}
+
+impl SetUp {
+    /// What has to be kept of it.
+    pub(super) fn record(&self) -> SetUpRecord {
+        SetUpRecord {
+            joins: self.joins.values().cloned().collect(),
+            encapsulations: self.encapsulations.values().cloned().collect(),
+            group_key: self.group_key.clone(),
+            readies: self.readies.values().cloned().collect(),
+        }
+    }
+}
+
+impl Session {
+    /// The share holders, sorted.
+    pub(super) fn joined(&self) -> Vec<HospitalId> {
+        self.set_up.joins.keys().copied().collect()
+    }
+
+    pub(super) fn members(&self) -> usize {
+        self.set_up.joins.len()
+    }
+
+    /// The set-up is over: a vault that is not sure what has arrived repeats its messages, and nobody may change one.
+    pub(super) fn on_set_up(
+        &self,
+        envelope: Envelope,
+        message: &SetUpMessage,
+    ) -> Result<Reaction, MachineError> {
+        let (from, set_up) = (envelope.from, &self.set_up);
+        let known = match message {
+            SetUpMessage::Join(join) => repeats(from, set_up.joins.get(&from), join),
+            SetUpMessage::Encapsulation(message) => {
+                let to = message.read_unverified().map(|body| body.to.0);
+                let to = to.map_err(|error| SessionError::Malformed(error.to_string()));
+                let to = to.map_err(MachineError::session(from))?;
+                repeats(from, set_up.encapsulations.get(&(from, to)), message)
+            }
+            SetUpMessage::GroupKey(message) => repeats(from, Some(&set_up.group_key), message),
+            SetUpMessage::Ready(ready) => repeats(from, set_up.readies.get(&from), ready),
+        };
+        match known.map_err(MachineError::session(from))? {
+            true => Ok(Reaction::Ignored(REPEATED)),
+            false => Err(envelope.wrong_phase()),
+        }
+    }
+
+    /// A message of a round while none of its kind is wanted: it may have been overtaken by the outcome of its round.
+    pub(super) fn on_late(
+        &self,
+        envelope: Envelope,
+        message: &RoundMessage,
+    ) -> Result<Reaction, MachineError> {
+        let header = message.header().map_err(SignedError::from);
+        let header = header.map_err(MachineError::round(envelope.from))?;
+        if self.chain.knows(&header) {
+            Ok(Reaction::Ignored(OVERTAKEN))
+        } else {
+            Err(envelope.wrong_phase())
+        }
+    }
+
+    /// A vault's word on an outcome. T and model hash of the next header follow from the t that agree, so it is kept.
+    pub(super) fn on_closing<R>(
+        &mut self,
+        context: &mut Context<R>,
+        from: HospitalId,
+        message: ClosingMessage,
+    ) -> Result<Reaction, MachineError> {
+        let key = context.member(from)?.signing_key;
+        let rejected = MachineError::closing(from);
+        match message {
+            ClosingMessage::Closed(signed) => {
+                let closed = self.chain.on_closed(from, &key, signed.clone());
+                let Closed { index, is_first } = closed.map_err(rejected)?;
+                if let Some(peer) = context.peers.get_mut(from) {
+                    peer.position = peer.position.max(index + 1);
+                }
+                if !is_first {
+                    return Ok(Reaction::Ignored(REPEATED));
+                }
+                context.persist(Fact::Closed(signed));
+                self.retract_if_all_have(context, index);
+            }
+            ClosingMessage::Failed(signed) => {
+                let is_news = self.chain.on_failed(from, &key, &signed);
+                if !is_news.map_err(rejected)? {
+                    return Ok(Reaction::Ignored(REPEATED));
+                }
+            }
+        }
+        Ok(Reaction::Handled)
+    }
+
+    fn retract_if_all_have<R>(&self, context: &mut Context<R>, index: usize) {
+        let missing = context.peers.ids_where(|peer| peer.position <= index);
+        if let Some(round) = self.chain.missed(index).filter(|_| missing.is_empty()) {
+            let name = round.name();
+            context.outputs.push_back(Output::Retract { name });
+        }
+    }
+
+    /// What a connected hospital is owed: the set-up, then the first outcome that it misses, and only then what the phase has for
+    /// those that are up to date.
+    pub(super) fn owed(
+        &self,
+        to: HospitalId,
+        peer: &mut Peer,
+        present: impl FnOnce(&mut Peer) -> Vec<ToVault>,
+    ) -> Vec<ToVault> {
+        let mut owed = self.relays.owed(to, &mut peer.sent.relays);
+        match self.chain.missed(peer.position) {
+            Some(missed) => {
+                let name = missed.name();
+                if peer.sent.outcome(name) {
+                    owed.push(ToVault::OutcomeReady { name });
+                }
+            }
+            None => owed.extend(present(peer)),
+        }
+        owed
+    }
+}
+
+/// Whether a message is the one that is known: false when none is yet.
+///
+/// # Errors
+/// [`SessionError::Second`] when it is another one.
+pub(super) fn repeats<T: Message>(
+    from: HospitalId,
+    known: Option<&Signed<T>>,
+    message: &Signed<T>,
+) -> Result<bool, SessionError> {
+    match known {
+        Some(known) if known == message => Ok(true),
+        Some(_) => Err(SessionError::Second {
+            id: from,
+            message: T::TYPE,
+        }),
+        None => Ok(false),
+    }
+}

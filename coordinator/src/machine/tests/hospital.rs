@@ -1,0 +1,515 @@
+//! A hospital that says what the protocol wants to hear without knowing a secret: the coordinator, which cannot look into boxes,
+//! masks or shares, sees no difference. Every word that hospital i contributes is i, so sums are known.
+//!
+//! It opens no socket: messages go in, what it does comes out. The tests of the service include this file too and give it a link.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use crypto::sealed_sum::{CHUNK_BYTES, DealerAnswer, HospitalId, UNLOCK_BYTES};
+use protocol::{
+    codec::{self, Bytes, Id, List},
+    digests::{
+        ClipCommit, ContributorsHash, GroupKeyId, HeaderHash, OutcomeName, SessionId, Transcript,
+    },
+    identity::{Message, Signed, SigningKey},
+    manifest::{Manifest, Purpose},
+    message::{Hello, Resume, ToCoordinator, ToVault, Welcome},
+    roster::Roster,
+    round::{
+        contribution::{
+            BOX_BYTES, BoxAck, Contribution, ContributionManifest, ShareBox, boxes_root,
+            chunks_root,
+        },
+        header::RoundOpen,
+        next_transcript,
+        outcome::{Outcome, RoundClosed, RoundFailed},
+        unlock::{UnlockRequest, UnlockShare},
+    },
+    session::{
+        Encapsulation, GroupKey, Join, Joins, KEM_CIPHERTEXT_BYTES, KEM_KEY_BYTES, Ready,
+        joined_set_hash,
+    },
+};
+
+/// What a hospital wants done.
+#[derive(Clone, Debug)]
+pub enum Act {
+    /// Send this.
+    Say(ToCoordinator),
+    /// Upload this contribution.
+    Upload { name: [u8; 32], bytes: Arc<[u8]> },
+    /// Fetch this outcome and hand its bytes to [`FakeHospital::open`].
+    Fetch { name: OutcomeName },
+}
+
+/// An outcome as a hospital has seen it: purpose, contributors, and the word that the sum consists of.
+pub type Seen = (Purpose, BTreeSet<u8>, u64);
+
+/// See the module.
+#[derive(Clone)]
+pub struct FakeHospital {
+    id: HospitalId,
+    key: Arc<SigningKey>,
+    roster: Arc<Roster>,
+    /// It says of every outcome that it does not open.
+    pub fails: bool,
+    /// It contributes nothing to updates.
+    pub declines_updates: bool,
+    /// What it has seen of each outcome, in order.
+    pub seen: Vec<Seen>,
+    /// Its last message from the coordinator that ends a run.
+    pub ending: Option<ToVault>,
+    membership: Option<Membership>,
+}
+
+#[derive(Clone)]
+struct Membership {
+    welcome: Welcome,
+    manifest: Manifest,
+    joins: Vec<Signed<Join>>,
+    /// What it has said in the set-up, to be repeated on a new connection.
+    set_up: Vec<ToCoordinator>,
+    transcript: Transcript,
+    round: Option<FakeRound>,
+    /// The last round that it has closed.
+    past: Option<FakeRound>,
+    closed: Option<Signed<RoundClosed>>,
+}
+
+#[derive(Clone)]
+struct FakeRound {
+    signed: Signed<RoundOpen>,
+    header: RoundOpen,
+    /// Whose boxes it has, its own included.
+    holds: BTreeSet<HospitalId>,
+    upload: Option<([u8; 32], Arc<[u8]>)>,
+    share: Option<Signed<UnlockShare>>,
+}
+
+impl FakeHospital {
+    /// Hospital `id` of a federation.
+    pub fn new(id: HospitalId, key: SigningKey, roster: Arc<Roster>) -> Self {
+        Self {
+            id,
+            key: Arc::new(key),
+            roster,
+            fails: false,
+            declines_updates: false,
+            seen: Vec::new(),
+            ending: None,
+            membership: None,
+        }
+    }
+
+    /// The first words on a new connection.
+    pub fn hello(&self) -> ToCoordinator {
+        let resume = self.membership.as_ref().map(|member| Resume {
+            session: member.welcome.session,
+            transcript: member.transcript,
+        });
+        ToCoordinator::Hello(Hello { resume })
+    }
+
+    /// Takes a message.
+    pub fn hear(&mut self, message: ToVault) -> Vec<Act> {
+        match message {
+            ToVault::Welcome(welcome) => self.on_welcome(welcome),
+            ToVault::Joins(joins) => self.on_joins(&joins),
+            ToVault::GroupKey(key) => {
+                assert_eq!(key.read_unverified().expect("a group key").gid, GID);
+                let ready = self.ready();
+                self.say_in_set_up(vec![ready])
+            }
+            ToVault::RoundOpen(signed) => self.on_header(signed),
+            ToVault::BoxForward(forward) => {
+                let from = forward.manifest.read_unverified().expect("a manifest").id.0;
+                self.round_mut().holds.insert(from);
+                vec![Act::Say(self.ack())]
+            }
+            ToVault::UnlockRequest(request) => self.on_request(&request),
+            ToVault::OutcomeReady { name } => vec![Act::Fetch { name }],
+            ToVault::Finished | ToVault::Refused { .. } => {
+                self.ending = Some(message);
+                Vec::new()
+            }
+            ToVault::Encapsulation(_) | ToVault::Ready(_) | ToVault::Products(_) => Vec::new(),
+        }
+    }
+
+    /// Opens an outcome: all words of its sum are alike.
+    pub fn open(&mut self, bytes: &[u8]) -> Vec<Act> {
+        let outcome: Outcome = codec::decode(bytes).expect("an outcome");
+        let header = outcome.header.read_unverified().expect("a header");
+        let request = outcome.request.read_unverified().expect("a request");
+        let (hh, uh) = (outcome.header.digest(), request.hash());
+        let member = self.member();
+        if header.transcript != member.transcript {
+            // Opened before: the coordinator has not heard.
+            return member
+                .closed
+                .iter()
+                .cloned()
+                .map(ToCoordinator::RoundClosed)
+                .map(Act::Say)
+                .collect();
+        }
+        let sum = outcome.sum.0.as_chunks::<8>().0;
+        let words: BTreeSet<u64> = sum.iter().map(|word| u64::from_le_bytes(*word)).collect();
+        assert_eq!(words.len(), 1, "all words are alike in every contribution");
+        let contributors = request.members().iter().map(|id| id.get()).collect();
+        self.seen
+            .push((header.purpose, contributors, words.into_iter().sum()));
+        if self.fails {
+            return vec![Act::Say(self.failed())];
+        }
+        let sum_root = chunks_root(&outcome.sum.0);
+        let transcript =
+            next_transcript(&header.transcript, &hh, &uh, &sum_root, &header.model_hash);
+        let closed = self.sign(&RoundClosed {
+            id: Id(self.id),
+            header: hh,
+            contributors: uh,
+            transcript,
+            model_hash: header.model_hash,
+            result_commit: [0; 32].into(),
+        });
+        let member = self.member_mut();
+        member.transcript = transcript;
+        member.closed = Some(closed.clone());
+        member.past = member.round.take();
+        vec![Act::Say(ToCoordinator::RoundClosed(closed))]
+    }
+
+    /// The header of the round at hand.
+    pub fn header(&self) -> Option<&RoundOpen> {
+        let round = self.membership.as_ref()?.round.as_ref()?;
+        Some(&round.header)
+    }
+
+    /// A new session, or the same on a new connection: then everything that may not have arrived is said again.
+    fn on_welcome(&mut self, welcome: Welcome) -> Vec<Act> {
+        assert_eq!(welcome.roster_hash, self.roster.hash());
+        if let Some(member) = &self.membership {
+            assert_eq!(member.welcome.session, welcome.session, "one session a run");
+            let mut acts: Vec<_> = member.set_up.iter().cloned().map(Act::Say).collect();
+            let closed = member.closed.iter().cloned();
+            acts.extend(closed.map(ToCoordinator::RoundClosed).map(Act::Say));
+            if let Some(round) = &member.round {
+                let shares = round.share.iter().cloned();
+                acts.extend(shares.map(ToCoordinator::UnlockShare).map(Act::Say));
+                acts.extend(round.upload.iter().cloned().map(upload));
+            }
+            return acts;
+        }
+        let manifest = welcome
+            .manifest
+            .verify(self.roster.operator_key(), "the operator");
+        self.membership = Some(Membership {
+            manifest: manifest.expect("the operator's"),
+            welcome,
+            joins: Vec::new(),
+            set_up: Vec::new(),
+            transcript: Transcript::BEFORE_JOINS,
+            round: None,
+            past: None,
+            closed: None,
+        });
+        let join = self.join();
+        self.say_in_set_up(vec![join])
+    }
+
+    fn on_joins(&mut self, joins: &Joins) -> Vec<Act> {
+        if !self.member().joins.is_empty() {
+            return Vec::new();
+        }
+        self.member_mut().joins.clone_from(&joins.0);
+        let (roster, session) = (&self.roster, &self.member().welcome.session);
+        let joined_set = joined_set_hash(&joins.0);
+        let origin = protocol::session::first_transcript(roster, session, &joined_set);
+        self.member_mut().transcript = origin;
+        let larger = self.members().filter(|&to| to > self.id);
+        let mut messages: Vec<_> = larger.map(|to| self.encapsulation(to)).collect();
+        if self.members().next() == Some(self.id) {
+            messages.push(self.group_key());
+        }
+        self.say_in_set_up(messages)
+    }
+
+    /// What is new of these, and remembers it.
+    fn say_in_set_up(&mut self, messages: Vec<ToCoordinator>) -> Vec<Act> {
+        let said = &mut self.member_mut().set_up;
+        let mut acts = Vec::new();
+        for message in messages {
+            if !said.contains(&message) {
+                said.push(message.clone());
+                acts.push(Act::Say(message));
+            }
+        }
+        acts
+    }
+
+    fn on_header(&mut self, signed: Signed<RoundOpen>) -> Vec<Act> {
+        let header = signed.verify(self.roster.coordinator_key(), "the coordinator");
+        let header = header.expect("signed");
+        let known = self.member().round.as_ref();
+        if known.is_some_and(|round| round.signed == signed) {
+            return vec![Act::Say(self.ack())];
+        }
+        assert!(
+            known.is_none_or(|round| round.share.is_none()),
+            "a round that was answered for is not replaced"
+        );
+        assert_eq!(header.transcript, self.member().transcript);
+        let (purpose, hash) = (header.purpose, signed.digest());
+        self.member_mut().round = Some(FakeRound {
+            signed,
+            header,
+            holds: BTreeSet::new(),
+            upload: None,
+            share: None,
+        });
+        if purpose == Purpose::Update && self.declines_updates {
+            return vec![Act::Say(ToCoordinator::HeaderRefused {
+                header: hash,
+                reason: "nothing to contribute".into(),
+            })];
+        }
+        let contribution = self.contribution();
+        let own = self.id;
+        let round = self.round_mut();
+        round.upload = Some(contribution.clone());
+        round.holds.insert(own);
+        vec![upload(contribution), Act::Say(self.ack())]
+    }
+
+    /// One U for each header, whatever is asked: a second one is what an attack looks like.
+    fn on_request(&mut self, request: &Signed<UnlockRequest>) -> Vec<Act> {
+        let request = request.verify(self.roster.coordinator_key(), "the coordinator");
+        let request = request.expect("signed");
+        let share = self.share(request.hash());
+        let round = self.round_mut();
+        assert_eq!(request.header, round.signed.digest());
+        let first = round.share.get_or_insert_with(|| share.clone());
+        assert!(*first == share, "asked to open a second sum of one header");
+        vec![Act::Say(ToCoordinator::UnlockShare(share))]
+    }
+
+    /// What it says of the boxes that it holds of the last round that it knows.
+    pub fn ack(&self) -> ToCoordinator {
+        // Of shares that are all zero: they belong to one polynomial, whatever the threshold.
+        let zero = DealerAnswer::from_bytes(&[0; DealerAnswer::BYTES]).expect("below p");
+        let holds = self.last_round().map(|round| round.holds.iter());
+        let answers: BTreeMap<_, _> = holds.into_iter().flatten().map(|&id| (id, zero)).collect();
+        let ack = BoxAck::new(self.last_header(), self.id, &answers);
+        ToCoordinator::BoxAck(self.sign(&ack))
+    }
+
+    /// That it does not contribute to the last round that it knows.
+    pub fn refusal(&self) -> ToCoordinator {
+        ToCoordinator::HeaderRefused {
+            header: self.last_header(),
+            reason: "nothing to contribute".into(),
+        }
+    }
+
+    /// Its last answer, or one to nothing.
+    pub fn last_share(&self) -> ToCoordinator {
+        let known = self.last_round().and_then(|round| round.share.clone());
+        ToCoordinator::UnlockShare(known.unwrap_or_else(|| self.share([0; 32].into())))
+    }
+
+    /// Its last word on an outcome that it has opened, or one on nothing.
+    pub fn last_closed(&self) -> ToCoordinator {
+        let known = self
+            .membership
+            .as_ref()
+            .and_then(|member| member.closed.clone());
+        let of_nothing = RoundClosed {
+            id: Id(self.id),
+            header: [0; 32].into(),
+            contributors: [0; 32].into(),
+            transcript: [0; 32].into(),
+            model_hash: [0; 32].into(),
+            result_commit: [0; 32].into(),
+        };
+        ToCoordinator::RoundClosed(known.unwrap_or_else(|| self.sign(&of_nothing)))
+    }
+
+    /// That the last round that it knows does not open.
+    pub fn failed(&self) -> ToCoordinator {
+        ToCoordinator::RoundFailed(self.sign(&RoundFailed {
+            id: Id(self.id),
+            header: self.last_header(),
+            contributors: [0; 32].into(),
+        }))
+    }
+
+    /// Its last contribution, or no bytes.
+    pub fn last_upload(&self) -> Arc<[u8]> {
+        let upload = self.last_round().and_then(|round| round.upload.clone());
+        upload.map(|(_, bytes)| bytes).unwrap_or_default()
+    }
+
+    /// Whether it knows the session.
+    pub fn is_welcomed(&self) -> bool {
+        self.membership.is_some()
+    }
+
+    /// Whether it knows who has joined.
+    pub fn knows_joins(&self) -> bool {
+        let member = self.membership.as_ref();
+        member.is_some_and(|member| !member.joins.is_empty())
+    }
+
+    /// Whether it has confirmed the group key.
+    pub fn knows_group_key(&self) -> bool {
+        let member = self.membership.as_ref();
+        let said = member.into_iter().flat_map(|member| &member.set_up);
+        said.into_iter()
+            .any(|message| matches!(message, ToCoordinator::Ready(_)))
+    }
+
+    /// Whether it has answered for the round at hand.
+    pub fn has_answered(&self) -> bool {
+        let member = self.membership.as_ref();
+        let round = member.and_then(|member| member.round.as_ref());
+        round.is_some_and(|round| round.share.is_some())
+    }
+
+    fn last_round(&self) -> Option<&FakeRound> {
+        let member = self.membership.as_ref()?;
+        member.round.as_ref().or(member.past.as_ref())
+    }
+
+    fn last_header(&self) -> HeaderHash {
+        let round = self.last_round();
+        round.map_or(HeaderHash::from_bytes([0; 32]), |round| {
+            round.signed.digest()
+        })
+    }
+
+    fn share(&self, contributors: ContributorsHash) -> Signed<UnlockShare> {
+        self.sign(&UnlockShare {
+            header: self.last_header(),
+            contributors,
+            id: Id(self.id),
+            sealed: Bytes(vec![0; UNLOCK_BYTES + 16]),
+        })
+    }
+
+    fn contribution(&self) -> ([u8; 32], Arc<[u8]>) {
+        let member = self.member();
+        let round = member.round.as_ref().expect("a round is open");
+        let shape = member
+            .manifest
+            .shape(round.header.purpose, self.roster.size())
+            .expect("fits");
+        let word = u64::from(self.id.get()).to_le_bytes();
+        let chunks = word.repeat(shape.chunks() * CHUNK_BYTES / 8);
+        let sealed = |to| ShareBox {
+            to: Id(to),
+            sealed: Bytes(vec![0; BOX_BYTES]),
+        };
+        let others = self.members().filter(|&to| to != self.id);
+        let boxes: List<_> = others.map(sealed).collect();
+        let manifest = self.sign(&ContributionManifest {
+            header: round.signed.digest(),
+            id: Id(self.id),
+            attempt: 0,
+            chunks_root: chunks_root(&chunks),
+            boxes_root: boxes_root(&boxes),
+            commit: ClipCommit::NONE,
+        });
+        let name = manifest.digest().into();
+        let contribution = Contribution {
+            manifest,
+            boxes,
+            chunks: Bytes(chunks),
+        };
+        (name, codec::encode(&contribution).into())
+    }
+
+    /// Its Join.
+    pub fn join(&self) -> ToCoordinator {
+        ToCoordinator::Join(self.sign(&Join {
+            roster_hash: self.roster.hash(),
+            session: self.session(),
+            id: Id(self.id),
+            x25519: [self.id.get(); 32],
+            kem_key: [self.id.get(); KEM_KEY_BYTES],
+            nonce: [0; 32],
+        }))
+    }
+
+    /// Its half of a pair's key.
+    pub fn encapsulation(&self, to: HospitalId) -> ToCoordinator {
+        ToCoordinator::Encapsulation(self.sign(&Encapsulation {
+            session: self.session(),
+            from: Id(self.id),
+            to: Id(to),
+            from_join: [0; 32].into(),
+            to_join: [0; 32].into(),
+            roster_hash: self.roster.hash(),
+            ciphertext: [0; KEM_CIPHERTEXT_BYTES],
+        }))
+    }
+
+    /// The group key, as if it had drawn it.
+    pub fn group_key(&self) -> ToCoordinator {
+        ToCoordinator::GroupKey(self.sign(&GroupKey {
+            session: self.session(),
+            origin: Id(self.id),
+            generation: 1,
+            first_round: 1.into(),
+            gid: GID,
+            sealed: List::default(),
+        }))
+    }
+
+    /// Its word on the keys of all.
+    pub fn ready(&self) -> ToCoordinator {
+        ToCoordinator::Ready(self.sign(&Ready {
+            session: self.session(),
+            id: Id(self.id),
+            joined_set: joined_set_hash(&self.member().joins),
+            gid: GID,
+            encapsulations: List::default(),
+        }))
+    }
+
+    /// Signs anything as this hospital.
+    pub fn sign<T: Message>(&self, body: &T) -> Signed<T> {
+        Signed::sign(body, &self.key)
+    }
+
+    /// The session that it has joined.
+    pub fn session(&self) -> SessionId {
+        self.member().welcome.session
+    }
+
+    fn members(&self) -> impl Iterator<Item = HospitalId> + '_ {
+        self.roster.members().map(|member| member.id)
+    }
+
+    fn member(&self) -> &Membership {
+        self.membership.as_ref().expect("welcomed")
+    }
+
+    fn member_mut(&mut self) -> &mut Membership {
+        self.membership.as_mut().expect("welcomed")
+    }
+
+    fn round_mut(&mut self) -> &mut FakeRound {
+        let round = self.member_mut().round.as_mut();
+        round.expect("a round is open")
+    }
+}
+
+const GID: GroupKeyId = GroupKeyId::from_bytes([7; 32]);
+
+fn upload((name, bytes): ([u8; 32], Arc<[u8]>)) -> Act {
+    Act::Upload { name, bytes }
+}

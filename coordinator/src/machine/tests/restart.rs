@@ -1,0 +1,262 @@
+//! The coordinator is stopped after every effect of a whole run and goes on from what was on disk.
+
+use std::{collections::BTreeSet, thread};
+
+use protocol::{manifest::Purpose, message::ToVault};
+
+use super::{
+    cohort::{Cohort, id, manifest},
+    hospital::Seen,
+};
+use crate::machine::{Event, Fact, FactKind, PhaseName, ResumeError};
+
+const HOSPITALS: u8 = 4;
+const ROUNDS: u32 = 2;
+
+fn cohort() -> Cohort {
+    let mut cohort = Cohort::new(HOSPITALS, &manifest(ROUNDS));
+    cohort.connect_all();
+    cohort
+}
+
+/// Every sum over all hospitals: 1 + 2 + 3 + 4.
+fn all_sums() -> Vec<Seen> {
+    let all: BTreeSet<_> = (1..=HOSPITALS).collect();
+    let sums = [
+        Purpose::Stats,
+        Purpose::Update,
+        Purpose::Evaluation,
+        Purpose::Update,
+        Purpose::Evaluation,
+    ];
+    sums.map(|purpose| (purpose, all.clone(), 10)).to_vec()
+}
+
+fn assert_ended_well(cohort: &Cohort, what: &str) {
+    let rejected: Vec<_> = cohort
+        .events
+        .iter()
+        .filter(|event| matches!(event, Event::Rejected { .. } | Event::Abandoned { .. }))
+        .collect();
+    assert!(rejected.is_empty(), "{what}: {rejected:?}");
+    let (_, missing) = cohort
+        .completed()
+        .unwrap_or_else(|| panic!("{what}: stuck in {}", cohort.phase()));
+    assert!(missing.is_empty(), "{what}: {missing:?}");
+    for hospital in cohort.hospitals.values() {
+        assert_eq!(hospital.seen, all_sums(), "{what}");
+        assert_eq!(hospital.ending, Some(ToVault::Finished), "{what}");
+    }
+    assert_one_chain(cohort, what);
+}
+
+/// The transcript's lines, those told twice taken once, are one chain.
+fn assert_one_chain(cohort: &Cohort, what: &str) {
+    let mut lines: Vec<&crate::machine::TranscriptEntry> = Vec::new();
+    for event in &cohort.events {
+        if let Event::Settled(entry) = event
+            && lines.last().is_none_or(|last| last.round < entry.round)
+        {
+            lines.push(entry);
+        }
+    }
+    assert_eq!(lines.len(), all_sums().len(), "{what}");
+    for pair in lines.windows(2) {
+        assert_eq!(pair[0].transcript, pair[1].transcript_before, "{what}");
+    }
+}
+
+/// One U for each header, one header for each number: what a restart must not break.
+fn assert_nothing_signed_twice(cohort: &Cohort, what: &str) {
+    let mut numbers = BTreeSet::new();
+    let mut fixed = BTreeSet::new();
+    for bytes in &cohort.disk.facts {
+        match Fact::from_bytes(bytes).expect("a fact") {
+            Fact::Header(header) => {
+                let round = header.read_unverified().expect("ours").round;
+                assert!(numbers.insert(round), "{what}: header {round} twice");
+            }
+            Fact::Fixed(record) => {
+                let header = record.request.read_unverified().expect("ours").header;
+                assert!(fixed.insert(header), "{what}: two U for one header");
+            }
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn a_run_stopped_after_any_effect_goes_on_and_ends_alike() {
+    let mut undisturbed = cohort();
+    undisturbed.run();
+    assert_ended_well(&undisturbed, "undisturbed");
+    let effects = undisturbed.effects;
+    assert!(effects > 200, "{effects} effects of a whole run");
+    thread::scope(|scope| {
+        for part in 0..2 {
+            scope.spawn(move || {
+                for crash in (1..=effects).filter(|crash| crash % 2 == part) {
+                    let mut cohort = cohort();
+                    cohort.crash_after = vec![crash];
+                    cohort.run();
+                    let what = format!("stopped after effect {crash}");
+                    assert_ended_well(&cohort, &what);
+                    assert_nothing_signed_twice(&cohort, &what);
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn a_run_stopped_again_and_again_goes_on_and_ends_alike() {
+    for (first, between) in (1..60).flat_map(|first| [(3 * first, 1), (3 * first, 7)]) {
+        let mut cohort = cohort();
+        cohort.crash_after = (0..3).map(|crash| first + crash * between).collect();
+        cohort.run();
+        let what = format!("stopped three times from effect {first} on, {between} apart");
+        assert_ended_well(&cohort, &what);
+        assert_nothing_signed_twice(&cohort, &what);
+    }
+}
+
+#[test]
+fn the_phase_after_a_restart_is_that_before_it() {
+    let goes_on_in = |phase| match phase {
+        // Without the fact that all are ready every hospital says everything again.
+        PhaseName::KeyExchange => PhaseName::Gathering,
+        // Time alone leads on.
+        PhaseName::Finishing | PhaseName::Over => PhaseName::Waiting,
+        phase => phase,
+    };
+    let mut cohort = cohort();
+    let mut seen = BTreeSet::new();
+    while cohort.step() {
+        let resumed = cohort.federation.resume(&cohort.disk, cohort.now, 9);
+        let resumed = resumed.expect("its own facts").phase();
+        if resumed == goes_on_in(cohort.phase()) {
+            seen.insert(cohort.phase());
+        }
+    }
+    let durable = [
+        PhaseName::Gathering,
+        PhaseName::KeyExchange,
+        PhaseName::Collecting,
+        PhaseName::Unlocking,
+        PhaseName::Publishing,
+        PhaseName::Over,
+    ];
+    assert!(durable.iter().all(|phase| seen.contains(phase)), "{seen:?}");
+}
+
+#[test]
+fn evaluations_that_were_left_out_stay_left_out() {
+    let mut cohort = cohort();
+    assert!(
+        cohort.until(|cohort| cohort.phase() == PhaseName::Publishing
+            && cohort.hospitals[&id(1)].seen.len() == 3)
+    );
+    // Hospital 4 is gone for good after the first evaluation: the second is left out.
+    cohort.disconnect(id(4));
+    cohort.run();
+    let (_, missing) = cohort.completed().expect("the others go on");
+    assert_eq!(missing, [id(4)]);
+    let last = cohort.disk.facts.len();
+    let resumed = cohort.federation.resume(&cohort.disk, cohort.now, 9);
+    assert!(resumed.is_ok(), "{last} facts");
+    let sums: Vec<_> = cohort.hospitals[&id(1)]
+        .seen
+        .iter()
+        .map(|(purpose, ..)| *purpose)
+        .collect();
+    assert_eq!(
+        sums,
+        [
+            Purpose::Stats,
+            Purpose::Update,
+            Purpose::Evaluation,
+            Purpose::Update
+        ]
+    );
+}
+
+#[test]
+fn damaged_records_are_refused_by_name() {
+    let mut cohort = cohort();
+    assert!(cohort.until(|cohort| cohort.phase() == PhaseName::Unlocking));
+    let kinds = |disk: &super::cohort::Disk| -> Vec<FactKind> {
+        let facts = disk.facts.iter();
+        facts
+            .map(|bytes| Fact::from_bytes(bytes).expect("ours").kind())
+            .collect()
+    };
+    // The phase changes before its outputs are carried out.
+    while kinds(&cohort.disk).last() != Some(&FactKind::Fixed) {
+        assert!(cohort.step());
+    }
+    let resume = |spoil: &dyn Fn(&mut super::cohort::Disk)| {
+        let mut disk = cohort.disk.clone();
+        spoil(&mut disk);
+        let resumed = cohort.federation.resume(&disk, cohort.now, 9);
+        resumed.map(|machine| machine.phase())
+    };
+    assert_eq!(resume(&|_| {}), Ok(PhaseName::Unlocking));
+    assert_eq!(
+        resume(&|disk| disk.facts.clear()),
+        Err(ResumeError::NoBeginning)
+    );
+    assert_eq!(
+        resume(&|disk| disk.facts.rotate_left(1)),
+        Err(ResumeError::NoBeginning)
+    );
+    let out_of_order = |fact, phase| Err(ResumeError::OutOfOrder { fact, phase });
+    assert_eq!(
+        resume(&|disk| {
+            disk.facts.remove(1);
+        }),
+        out_of_order(FactKind::Header, PhaseName::Gathering)
+    );
+    assert_eq!(
+        resume(&|disk| {
+            disk.facts.remove(2);
+        }),
+        out_of_order(FactKind::Fixed, PhaseName::Waiting)
+    );
+    assert!(matches!(
+        resume(&|disk| disk.blobs.clear()),
+        Err(ResumeError::SumLost { .. })
+    ));
+    assert!(matches!(
+        resume(&|disk| disk.blobs.values_mut().for_each(|bytes| bytes[0] ^= 1)),
+        Err(ResumeError::SumLost { .. })
+    ));
+    // A header that another key has signed, and one that is of another chain.
+    for fact in [FactKind::Header, FactKind::Fixed, FactKind::Ready] {
+        let index = kinds(&cohort.disk).iter().position(|kind| *kind == fact);
+        let index = index.expect("it is there");
+        let spoilt = resume(&|disk| {
+            // The first message's first byte behind its length.
+            let place = if fact == FactKind::Ready { 9 } else { 5 };
+            disk.facts[index][place] ^= 1;
+        });
+        assert!(
+            matches!(&spoilt, Err(ResumeError::Invalid { fact: found, .. }) if *found == fact),
+            "{fact}: {spoilt:?}"
+        );
+    }
+}
+
+#[test]
+fn any_bytes_are_a_fact_that_encodes_alike_or_an_error() {
+    let mut cohort = cohort();
+    cohort.run();
+    for bytes in &cohort.disk.facts {
+        let fact = Fact::from_bytes(bytes).expect("our own");
+        assert_eq!(fact.to_bytes(), *bytes);
+        for end in 0..bytes.len().min(64) {
+            assert!(Fact::from_bytes(&bytes[..end]).is_err());
+        }
+        assert!(Fact::from_bytes(&[bytes.as_slice(), &[0]].concat()).is_err());
+    }
+    assert!(Fact::from_bytes(&[0]).is_err() && Fact::from_bytes(&[7, 0, 0]).is_err());
+}

@@ -1,7 +1,0 @@
-#![no_main]
-
-use libfuzzer_sys::fuzz_target;
-
-fuzz_target!(|input: &[u8]| {
-    crypto_fuzz::seal_format::SEAL_PUBLIC_KEY.fuzz(input);
-});

@@ -1,0 +1,7 @@
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|input: &[u8]| {
+    seal_format_fuzz::files::TENSEAL_CONTEXT.fuzz(input);
+});

@@ -1,0 +1,15 @@
+//! What people read: pictures and pages, from plain numbers.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`pictures`] | curves, matrices, ROC and slices, for pages and as PNG files |
+//! | [`page`] | a page that carries all it shows |
+//! | [`links`] | where a page would ask a network for something |
+//!
+//! It knows nothing of federations and models: who has results says here what is to be drawn.
+
+#![forbid(unsafe_code)]
+
+pub mod links;
+pub mod page;
+pub mod pictures;

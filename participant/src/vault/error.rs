@@ -1,0 +1,169 @@
+//! Why a vault stops, and why it refuses an input and goes on; and which party is at fault.
+
+use protocol::{
+    culprit::Culprit, manifest::ManifestError, round::RoundError, session::SessionError,
+};
+
+use super::{conditioning::ProductError, phase::PhaseName, policy::PolicyViolation};
+use crate::journal::JournalError;
+
+/// Why a vault cannot go on at all.
+#[derive(Debug, thiserror::Error)]
+pub enum VaultError {
+    /// The coordinator will not have it.
+    #[error("the coordinator refuses this hospital: {0}")]
+    RefusedByCoordinator(String),
+    /// The coordinator has forgotten the session that this vault takes part in.
+    #[error(
+        "the coordinator refuses this hospital: it has begun another session; start this participant again"
+    )]
+    OtherSession,
+    /// The two sides go by different rosters.
+    #[error(
+        "the coordinator has another roster than this hospital: compare the roster files of all parties"
+    )]
+    OtherRoster,
+    /// The manifest is not the operator's, or not sound.
+    #[error("the run manifest is refused: {0}")]
+    Manifest(#[from] ManifestError),
+    /// The hospital's policy refuses the run.
+    #[error(
+        "this hospital's policy refuses the run: {0}; change [policy] in the settings if it should take part"
+    )]
+    Policy(#[from] PolicyViolation),
+    /// The hospital's data does not do for this run.
+    #[error("this hospital's data cannot be used: {0}")]
+    Data(#[from] UnusableRecords),
+    /// The set-up failed.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// The journal failed.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// Local training failed.
+    #[error("local training failed: {0}")]
+    Trainer(String),
+}
+
+impl VaultError {
+    /// Who is at fault, as far as the error shows it.
+    pub fn culprit(&self) -> Culprit {
+        match self {
+            Self::RefusedByCoordinator(_) | Self::OtherRoster => Culprit::Unknown,
+            Self::OtherSession => Culprit::Coordinator,
+            Self::Manifest(error) => error.culprit(),
+            Self::Policy(_) | Self::Data(_) | Self::Journal(_) | Self::Trainer(_) => {
+                Culprit::Ourselves
+            }
+            Self::Session(error) => error.culprit(),
+        }
+    }
+}
+
+/// Why a hospital's records cannot be used for a run, for people.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{0}")]
+pub struct UnusableRecords(pub String);
+
+/// Why an input is refused. The vault goes on, in the phase it is in.
+#[derive(Debug, thiserror::Error, PartialEq)]
+pub enum Refusal {
+    /// An input that this phase has no use for.
+    #[error("{input} is refused {phase}")]
+    WrongPhase {
+        /// Which input.
+        input: &'static str,
+        /// In which phase.
+        phase: PhaseName,
+    },
+    /// A message of a round that is not as it should be.
+    #[error(transparent)]
+    Round(#[from] RoundError),
+    /// A message of the set-up that is not as it should be.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// Products that are not released.
+    #[error(transparent)]
+    Products(#[from] ProductError),
+    /// U was fixed without our contribution, although it had been uploaded.
+    #[error("our complete contribution was left out of the sum")]
+    LeftOut,
+}
+
+impl Refusal {
+    /// Who is at fault, as far as the error shows it.
+    pub fn culprit(&self) -> Culprit {
+        match self {
+            Self::WrongPhase { .. } | Self::Products(_) => Culprit::Coordinator,
+            Self::Round(error) => error.culprit(),
+            Self::Session(error) => error.culprit(),
+            // The dealer check may have left us out for a lie about our shares: nobody can tell whose.
+            Self::LeftOut => Culprit::Unknown,
+        }
+    }
+}
+
+/// Why a step was not taken.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum StepError {
+    /// The vault goes on.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// It does not.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+}
+
+impl From<RoundError> for StepError {
+    fn from(error: RoundError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl From<SessionError> for StepError {
+    fn from(error: SessionError) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crypto::sealed_sum::HospitalId;
+
+    use super::*;
+
+    fn id(number: u8) -> HospitalId {
+        HospitalId::new(number).expect("in range")
+    }
+
+    #[test]
+    fn a_refusal_names_the_party_at_fault_where_it_can_be_told() {
+        let out_of_phase = Refusal::WrongPhase {
+            input: "a round header",
+            phase: PhaseName::Joining,
+        };
+        assert_eq!(
+            out_of_phase.to_string(),
+            "a round header is refused while hospitals are joining"
+        );
+        assert_eq!(out_of_phase.culprit(), Culprit::Coordinator);
+        let box_of_three = Refusal::from(RoundError::BoxDoesNotOpen { id: id(3) });
+        assert_eq!(box_of_three.culprit(), Culprit::Hospital(id(3)));
+        let not_finite = Refusal::from(RoundError::NotSummable("not finite".into()));
+        assert_eq!(not_finite.culprit(), Culprit::Ourselves);
+        assert_eq!(Refusal::LeftOut.culprit(), Culprit::Unknown);
+    }
+
+    #[test]
+    fn a_fatal_error_names_hospital_operator_or_ourselves() {
+        let second = SessionError::Second {
+            id: id(2),
+            message: "join",
+        };
+        assert_eq!(VaultError::from(second).culprit(), Culprit::Hospital(id(2)));
+        assert_eq!(
+            VaultError::Trainer("no memory".into()).culprit(),
+            Culprit::Ourselves
+        );
+    }
+}

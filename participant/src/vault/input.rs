@@ -1,0 +1,125 @@
+//! Everything that can happen to a vault, as one type: a phase decides about each of these, or does not compile.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+use protocol::{
+    codec::Text,
+    digests::{ModelHash, OutcomeName, RoundNumber},
+    identity::Signed,
+    message::{Products, ToVault, Welcome},
+    round::{contribution::BoxForward, header::RoundOpen, unlock::UnlockRequest},
+    session::{Encapsulation, GroupKey, Joins, Ready},
+};
+
+use super::{EvaluatedCounts, TrainedUpdate};
+
+/// One input of the vault.
+pub(super) enum Input<'a> {
+    /// A connection to the coordinator was made.
+    Connected,
+    Welcome(Welcome),
+    /// The coordinator will not go on with this hospital.
+    Refused(Text),
+    Joins(Joins),
+    Encapsulation(Signed<Encapsulation>),
+    GroupKey(Signed<GroupKey>),
+    Ready(Signed<Ready>),
+    Products(Products),
+    RoundOpen(Signed<RoundOpen>),
+    BoxForward(BoxForward),
+    UnlockRequest(Signed<UnlockRequest>),
+    /// An outcome can be downloaded under this name.
+    OutcomeReady(OutcomeName),
+    /// The run has ended well.
+    Finished,
+    /// The bytes of a downloaded outcome.
+    Outcome(&'a [u8]),
+    /// The trainer has trained from the model with this hash.
+    Trained(ModelHash, TrainedUpdate),
+    /// The trainer has evaluated for the round with this number.
+    Evaluated(RoundNumber, &'a EvaluatedCounts),
+}
+
+/// Names the inputs, and lists them, in one place.
+macro_rules! input_kinds {
+    ($($kind:ident => $name:literal,)*) => {
+        /// Which input.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(super) enum InputKind {
+            $($kind,)*
+        }
+
+        impl InputKind {
+            /// All of them.
+            #[cfg(test)]
+            pub(super) const ALL: &'static [Self] = &[$(Self::$kind,)*];
+
+            /// For people, with its article.
+            pub(super) fn name(self) -> &'static str {
+                match self {
+                    $(Self::$kind => $name,)*
+                }
+            }
+        }
+    };
+}
+
+input_kinds! {
+    Connected => "a new connection",
+    Welcome => "a welcome",
+    Refused => "a refusal of this hospital",
+    Joins => "the list of Joins",
+    Encapsulation => "an encapsulation",
+    GroupKey => "a group key",
+    Ready => "a Ready",
+    Products => "encrypted products",
+    RoundOpen => "a round header",
+    BoxForward => "a share box",
+    UnlockRequest => "an unlock request",
+    OutcomeReady => "an announced outcome",
+    Finished => "the end of the run",
+    Outcome => "an outcome",
+    Trained => "a trained update",
+    Evaluated => "an evaluation",
+}
+
+impl Input<'_> {
+    pub(super) fn kind(&self) -> InputKind {
+        match self {
+            Self::Connected => InputKind::Connected,
+            Self::Welcome(_) => InputKind::Welcome,
+            Self::Refused(_) => InputKind::Refused,
+            Self::Joins(_) => InputKind::Joins,
+            Self::Encapsulation(_) => InputKind::Encapsulation,
+            Self::GroupKey(_) => InputKind::GroupKey,
+            Self::Ready(_) => InputKind::Ready,
+            Self::Products(_) => InputKind::Products,
+            Self::RoundOpen(_) => InputKind::RoundOpen,
+            Self::BoxForward(_) => InputKind::BoxForward,
+            Self::UnlockRequest(_) => InputKind::UnlockRequest,
+            Self::OutcomeReady(_) => InputKind::OutcomeReady,
+            Self::Finished => InputKind::Finished,
+            Self::Outcome(_) => InputKind::Outcome,
+            Self::Trained(..) => InputKind::Trained,
+            Self::Evaluated(..) => InputKind::Evaluated,
+        }
+    }
+}
+
+impl From<ToVault> for Input<'_> {
+    fn from(message: ToVault) -> Self {
+        match message {
+            ToVault::Welcome(welcome) => Self::Welcome(welcome),
+            ToVault::Joins(joins) => Self::Joins(joins),
+            ToVault::Encapsulation(message) => Self::Encapsulation(message),
+            ToVault::GroupKey(message) => Self::GroupKey(message),
+            ToVault::Ready(message) => Self::Ready(message),
+            ToVault::Products(products) => Self::Products(products),
+            ToVault::RoundOpen(header) => Self::RoundOpen(header),
+            ToVault::BoxForward(forward) => Self::BoxForward(forward),
+            ToVault::UnlockRequest(request) => Self::UnlockRequest(request),
+            ToVault::OutcomeReady { name } => Self::OutcomeReady(name),
+            ToVault::Finished => Self::Finished,
+            ToVault::Refused { reason } => Self::Refused(reason),
+        }
+    }
+}

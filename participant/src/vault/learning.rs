@@ -1,0 +1,418 @@
+//! The stage of a session in which the statistics are known: what the trainer needs, what it is at, and the rounds it works for.
+
+use std::sync::Arc;
+
+use crypto::{hash::derive_key, sealed_sum::HospitalId};
+use protocol::{
+    counters::UpdateCounters,
+    digests::{LearningRound, ModelHash, RoundNumber},
+    identity::Signed,
+    manifest::{Manifest, Purpose},
+    message::{Products, ToCoordinator},
+    network::CONDITIONED_WEIGHT,
+    round::{RoundError, outcome::RoundClosed},
+    training_job::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate, TrainingPlan},
+};
+use zeroize::Zeroizing;
+
+use super::{
+    VaultEvent, VaultOutput,
+    conditioning::{Conditioner, Filter, ProductError, Released, weight_change},
+    hospital::Hospital,
+    input::InputKind,
+    phase::{Reaction, StepResult},
+    round::{OpenRound, Round, Work},
+    session::{Contents, Session},
+    statistics::Statistics,
+};
+use crate::journal::Journal;
+
+/// See the module.
+pub(super) struct Learning {
+    pub(super) statistics: Statistics,
+    pub(super) filters: Filters,
+    training: Training,
+    /// Loss and steps of the last training, for the next evaluation.
+    last_training: (f64, u32),
+    /// Our word on the last opened round, which a coordinator that lost it must get again.
+    closed: Signed<RoundClosed>,
+    pub(super) round: Round<Work>,
+}
+
+/// The filters of the conditioned convolution, for W of the common model.
+pub(super) enum Filters {
+    /// The run trains without.
+    NotUsed,
+    /// No round has asked for them yet: features are not encrypted.
+    NotPrepared,
+    /// Not known for the present W.
+    Unknown(Box<Conditioner>),
+    /// Known for the present W.
+    Known(Box<Conditioner>, Arc<Vec<Filter>>),
+}
+
+/// What the trainer has made of the common model as it is now.
+enum Training {
+    /// It was not asked.
+    NotStarted,
+    /// It is at it, perhaps for a round that was replaced since.
+    Running,
+    /// The update: a replaced round is not trained again.
+    Done(TrainedUpdate),
+}
+
+/// Whether a round's work can start.
+enum Supply {
+    /// What the trainer gets: one filter a patient, if the run uses any.
+    Here(Option<Arc<Vec<Filter>>>),
+    /// Asked of the coordinator.
+    Awaited,
+}
+
+impl Learning {
+    pub(super) fn new(
+        statistics: Statistics,
+        closed: Signed<RoundClosed>,
+        manifest: &Manifest,
+    ) -> Self {
+        Self {
+            statistics,
+            filters: if manifest.conditioning.uses_filters() {
+                Filters::NotPrepared
+            } else {
+                Filters::NotUsed
+            },
+            training: Training::NotStarted,
+            last_training: (0.0, 0),
+            closed,
+            round: Round::Idle,
+        }
+    }
+
+    /// A sum was opened. An update has moved the model: filters and training of the old one are of no use.
+    pub(super) fn after_opening(&mut self, opened: &Contents, closed: Signed<RoundClosed>) {
+        if let Contents::Update(_) = opened {
+            self.training = Training::NotStarted;
+            self.filters = std::mem::replace(&mut self.filters, Filters::NotUsed).of_moved_model();
+        }
+        self.closed = closed;
+        self.round = Round::Idle;
+    }
+
+    /// On a new connection, after the set-up.
+    pub(super) fn repeat_unanswered<J>(&self, hospital: &mut Hospital<J>) {
+        hospital.send(ToCoordinator::RoundClosed(self.closed.clone()));
+        if let Filters::Unknown(conditioner) | Filters::Known(conditioner, _) = &self.filters {
+            hospital.send_all(conditioner.repeat_request());
+        }
+        self.round.repeat(hospital);
+    }
+
+    /// Starts what the round asks for: filters first, then training or evaluation.
+    pub(super) fn begin_round<J: Journal>(
+        &mut self,
+        open: OpenRound,
+        session: &Session,
+        hospital: &mut Hospital<J>,
+    ) -> StepResult {
+        let filters = match self.supply_filters(session, hospital) {
+            Supply::Here(filters) => filters,
+            Supply::Awaited => {
+                self.round = Round::Working(open, Work::AwaitingFilters);
+                return Ok(Reaction::Handled);
+            }
+        };
+        let filters = filters.map(|filters| filters.as_ref().clone());
+        match open.header.purpose {
+            Purpose::Update => self.begin_training(open, filters, session, hospital),
+            Purpose::Evaluation => {
+                hospital
+                    .outputs
+                    .push_back(VaultOutput::Evaluate(EvaluateRequest {
+                        round: open.number(),
+                        model: session
+                            .chain
+                            .model
+                            .for_trainer(session.run.manifest.conditioning),
+                        filters,
+                        plan: TrainingPlan::of(&session.run.manifest),
+                    }));
+                self.round = Round::Working(open, Work::Evaluating);
+                Ok(Reaction::Handled)
+            }
+            // Not accepted once the statistics are known.
+            Purpose::Stats => Err(RoundError::HeaderMismatch { field: "purpose" }.into()),
+        }
+    }
+
+    fn begin_training<J: Journal>(
+        &mut self,
+        open: OpenRound,
+        filters: Option<Vec<Filter>>,
+        session: &Session,
+        hospital: &mut Hospital<J>,
+    ) -> StepResult {
+        match &self.training {
+            Training::Done(_) => return self.contribute_update(open, session, hospital),
+            Training::Running => {}
+            Training::NotStarted => {
+                let manifest = &session.run.manifest;
+                hospital.outputs.push_back(VaultOutput::Train(TrainRequest {
+                    round: open.number(),
+                    model_hash: session.chain.model_hash,
+                    model: session.chain.model.for_trainer(manifest.conditioning),
+                    filters,
+                    class_weights: self.statistics.class_weights(),
+                    seed: training_seed(manifest, hospital.id(), open.learning_round),
+                    plan: TrainingPlan::of(manifest),
+                }));
+                self.training = Training::Running;
+            }
+        }
+        self.round = Round::Working(open, Work::Training);
+        Ok(Reaction::Handled)
+    }
+
+    /// The filters of the present W, or a request to the coordinator for their products.
+    fn supply_filters<J>(&mut self, session: &Session, hospital: &mut Hospital<J>) -> Supply {
+        let mut conditioner = match std::mem::replace(&mut self.filters, Filters::NotUsed) {
+            Filters::NotUsed => return Supply::Here(None),
+            Filters::Known(conditioner, filters) => {
+                self.filters = Filters::Known(conditioner, filters.clone());
+                return Supply::Here(Some(filters));
+            }
+            Filters::NotPrepared => Box::new(Conditioner::new(
+                hospital.id(),
+                session.keys.session(),
+                session.run.records.scaled(&self.statistics),
+                session.run.manifest.conditioning.profile(),
+                &mut hospital.rng,
+            )),
+            Filters::Unknown(conditioner) => conditioner,
+        };
+        match conditioner.request(session.chain.model.conditioned_weights(), &mut hospital.rng) {
+            Ok(released) => Supply::Here(Some(self.keep_filters(conditioner, released, hospital))),
+            Err(messages) => {
+                self.filters = Filters::Unknown(conditioner);
+                hospital.send_all(messages);
+                Supply::Awaited
+            }
+        }
+    }
+
+    fn keep_filters<J>(
+        &mut self,
+        conditioner: Box<Conditioner>,
+        released: Released,
+        hospital: &mut Hospital<J>,
+    ) -> Arc<Vec<Filter>> {
+        let filters = Arc::new(released.filters);
+        self.filters = Filters::Known(conditioner, filters.clone());
+        hospital.event(VaultEvent::Conditioned {
+            largest_error: released.largest_error,
+        });
+        filters
+    }
+
+    /// The coordinator's products: "**check** slot 4095 and every |W*f - local product| < 2^-20; otherwise discard, count, and after
+    /// three failures make a new key" (PROTOCOL.md 5.4, step 5).
+    pub(super) fn on_products<J: Journal>(
+        &mut self,
+        products: &Products,
+        session: &Session,
+        hospital: &mut Hospital<J>,
+    ) -> StepResult {
+        let mut conditioner = match std::mem::replace(&mut self.filters, Filters::NotUsed) {
+            Filters::Unknown(conditioner) => conditioner,
+            known @ Filters::Known(..) => {
+                self.filters = known;
+                return Ok(Reaction::Ignored(NOT_AWAITED));
+            }
+            without @ (Filters::NotUsed | Filters::NotPrepared) => {
+                self.filters = without;
+                return self.round.wrong_phase(InputKind::Products);
+            }
+        };
+        match conditioner.accept(products, &mut hospital.rng) {
+            Ok(released) => {
+                self.keep_filters(conditioner, released, hospital);
+            }
+            Err(error) => {
+                self.filters = Filters::Unknown(conditioner);
+                if error == ProductError::OtherRequest {
+                    return Ok(Reaction::Ignored(NOT_AWAITED));
+                }
+                // Not a refusal like others: the coordinator learns of it by being asked again, with a fresh encryption of W.
+                hospital.event(VaultEvent::ProductsRefused {
+                    reason: error.to_string(),
+                });
+            }
+        }
+        match std::mem::take(&mut self.round) {
+            Round::Working(open, Work::AwaitingFilters) => {
+                self.begin_round(open, session, hospital)
+            }
+            other => {
+                self.round = other;
+                Ok(Reaction::Handled)
+            }
+        }
+    }
+
+    /// The trainer has trained. The update is used for the round at hand if that is on the same model, whatever round it was asked
+    /// for.
+    pub(super) fn on_trained<J: Journal>(
+        &mut self,
+        model_hash: &ModelHash,
+        update: TrainedUpdate,
+        session: &Session,
+        hospital: &mut Hospital<J>,
+    ) -> StepResult {
+        if session.chain.model_hash != *model_hash {
+            return Ok(Reaction::Ignored(
+                "trained from a model that is no longer the common one",
+            ));
+        }
+        self.last_training = (update.loss, update.batches);
+        self.training = Training::Done(update);
+        match std::mem::take(&mut self.round) {
+            Round::Working(open, Work::Training) => self.contribute_update(open, session, hospital),
+            // Kept: the next round on this model needs no other.
+            other => {
+                self.round = other;
+                Ok(Reaction::Handled)
+            }
+        }
+    }
+
+    /// The trainer has evaluated: confusion matrix, losses, training steps.
+    pub(super) fn on_evaluated<J: Journal>(
+        &mut self,
+        number: RoundNumber,
+        counts: &EvaluatedCounts,
+        session: &Session,
+        hospital: &mut Hospital<J>,
+    ) -> StepResult {
+        match std::mem::take(&mut self.round) {
+            Round::Working(open, Work::Evaluating) if open.number() == number => {
+                let counters = counts.counters(self.last_training).write();
+                self.contribute(open, &[], &counters, session, hospital)
+            }
+            other => {
+                self.round = other;
+                Ok(Reaction::Ignored(
+                    "evaluated for a round that is over, replaced, or fixed without it",
+                ))
+            }
+        }
+    }
+
+    /// Gives the update that the trainer has made of the present model to the round.
+    fn contribute_update<J: Journal>(
+        &mut self,
+        open: OpenRound,
+        session: &Session,
+        hospital: &mut Hospital<J>,
+    ) -> StepResult {
+        let Training::Done(update) = &self.training else {
+            self.round = Round::Working(open, Work::Training);
+            return Ok(Reaction::Handled);
+        };
+        match self.filters.change(update, session) {
+            Ok(change) => {
+                let counters = UpdateCounters {
+                    contributions: 1,
+                    saturated: 0,
+                };
+                self.contribute(open, &change, &counters.write(), session, hospital)
+            }
+            Err(error) => {
+                self.training = Training::NotStarted;
+                let (round, result) = open.give_up(error.into(), hospital);
+                self.round = round;
+                result
+            }
+        }
+    }
+
+    fn contribute<J: Journal>(
+        &mut self,
+        open: OpenRound,
+        values: &[f64],
+        counters: &[u64],
+        session: &Session,
+        hospital: &mut Hospital<J>,
+    ) -> StepResult {
+        let (round, result) = open.contribute(values, counters, session, hospital);
+        if result.is_err() {
+            // What cannot be summed now could not be later.
+            self.training = Training::NotStarted;
+        }
+        self.round = round;
+        result
+    }
+}
+
+impl Filters {
+    /// W has moved: filters and requests with the old one are of no use any more.
+    fn of_moved_model(self) -> Self {
+        match self {
+            Self::Unknown(mut conditioner) | Self::Known(mut conditioner, _) => {
+                conditioner.forget_request();
+                Self::Unknown(conditioner)
+            }
+            without @ (Self::NotUsed | Self::NotPrepared) => without,
+        }
+    }
+
+    /// The update: what training moved, and `-eta_W` times the gradient of W in its place.
+    fn change(
+        &self,
+        update: &TrainedUpdate,
+        session: &Session,
+    ) -> Result<Zeroizing<Vec<f64>>, RoundError> {
+        let (manifest, model) = (&session.run.manifest, &session.chain.model);
+        let common = model.values();
+        let mut change: Zeroizing<Vec<f64>> = Zeroizing::new(Vec::with_capacity(common.len()));
+        let mut trained = update.model.iter();
+        for tensor in model.layout().tensors.iter() {
+            if tensor.name.0 == CONDITIONED_WEIGHT
+                && let Self::Unknown(conditioner) | Self::Known(conditioner, _) = self
+            {
+                change.extend(weight_change(
+                    conditioner.features(),
+                    &update.filter_gradients,
+                    update.batches,
+                    manifest.conditioning_rate,
+                ));
+                continue;
+            }
+            let before = &common[change.len()..change.len() + tensor.values()];
+            change.extend(
+                before
+                    .iter()
+                    .zip(trained.by_ref())
+                    .map(|(before, after)| f64::from(*after) - f64::from(*before)),
+            );
+        }
+        if change.len() != common.len() || trained.next().is_some() {
+            return Err(RoundError::NotSummable(
+                "the trainer returned a model of another size".into(),
+            ));
+        }
+        Ok(change)
+    }
+}
+
+/// Of a hospital's shuffles and dropout in a learning round: a stream of its own for each, the same whatever else happens. It does not
+/// depend on the model, so that runs that differ in the last bit of it can be compared.
+pub fn training_seed(
+    manifest: &Manifest,
+    hospital: HospitalId,
+    learning_round: LearningRound,
+) -> [u8; 32] {
+    let parts: [&[u8]; 2] = [&learning_round.get().to_le_bytes(), &[hospital.get()]];
+    *derive_key(&manifest.init_seed, "training", &parts).as_bytes()
+}
+
+const NOT_AWAITED: &str = "these products answer no request that is still open";

@@ -1,0 +1,261 @@
+//! Our contribution: quantised, masked, shared out, sealed and signed (PROTOCOL.md 3.4, 3.5).
+
+use std::sync::Arc;
+
+use crypto::{
+    hash::{SecretKey32, derive_key, hmac},
+    sealed_sum::{
+        self, HospitalId, PackedMessage, Seed, Share, SumError, SumShape, TagKey, Weight, pack,
+    },
+};
+use protocol::{
+    codec::{self, Bytes, Id, List},
+    counters::UpdateCounters,
+    digests::{ChunksRoot, ClipCommit, ContributionDigest, HeaderHash},
+    manifest::Purpose,
+    round::{
+        RoundError,
+        contribution::{Contribution, ContributionManifest, ShareBox, boxes_root, chunks_root},
+    },
+};
+
+use super::{HeldShare, OpenRound, OwnContribution, Round};
+use crate::{
+    journal::Journal,
+    vault::{
+        VaultEvent, aead,
+        error::StepError,
+        hospital::Hospital,
+        phase::{Reaction, StepResult},
+        session::Session,
+    },
+};
+
+/// Counts up when a blob was lost and made anew; today a vault that has lost one has lost its session with it.
+const ATTEMPT: u8 = 0;
+
+/// A contribution that is made, before it is kept.
+struct Sealed {
+    contribution: Contribution,
+    digest: ContributionDigest,
+    commit: ClipCommit,
+    own_share: Share,
+}
+
+impl OpenRound {
+    /// Contributes, or gives the round up when nothing can be summed.
+    pub(in crate::vault) fn contribute<J: Journal, W>(
+        mut self,
+        values: &[f64],
+        counters: &[u64],
+        session: &Session,
+        hospital: &mut Hospital<J>,
+    ) -> (Round<W>, StepResult) {
+        match self.make_contribution(values, counters, session, hospital) {
+            Ok((own, saturated)) => {
+                hospital.outputs.push_back(self.upload(&own));
+                hospital.event(VaultEvent::Sealed {
+                    round: self.number(),
+                    purpose: self.header.purpose,
+                    saturated,
+                });
+                self.acknowledge(hospital);
+                (Round::Contributed(self, own), Ok(Reaction::Handled))
+            }
+            Err(StepError::Refused(why)) => self.give_up(why, hospital),
+            Err(error) => (Round::Idle, Err(error)),
+        }
+    }
+
+    /// The contribution, on disk, and how many values the clip cut off.
+    fn make_contribution<J: Journal>(
+        &mut self,
+        values: &[f64],
+        counters: &[u64],
+        session: &Session,
+        hospital: &mut Hospital<J>,
+    ) -> Result<(OwnContribution, u64), StepError> {
+        let purpose = self.header.purpose;
+        let shape = session
+            .run
+            .manifest
+            .shape(purpose, session.keys.joined().len())
+            .map_err(not_summable)?;
+        let (message, saturated) =
+            quantised(purpose, &shape, values, counters, session, hospital.id())?;
+
+        // "The seed is on disk, synced, with hh before anything is computed from it".
+        let seed = Seed::from_rng(&mut hospital.rng);
+        hospital.journal.record_seed(&self.hash, ATTEMPT, &seed)?;
+        let sealed = self.seal(seed, message, &shape, session, hospital)?;
+
+        // "**the whole blob is on disk, synced, before its first byte leaves**, and is kept until the round is settled."
+        let blob: Arc<[u8]> = codec::encode(&sealed.contribution).into();
+        hospital.journal.record_blob(&self.hash, &blob)?;
+
+        let digest = sealed.digest;
+        self.keep_share(
+            hospital.id(),
+            HeldShare {
+                digest,
+                commit: sealed.commit,
+                share: sealed.own_share,
+            },
+        );
+        Ok((OwnContribution { digest, blob }, saturated))
+    }
+
+    /// `b_ij = a_j * s_i + DELTA * m_j + e_ij mod q`, a Shamir share of `s_i` for everybody, all signed. The seed and the message are
+    /// gone afterwards: they belong to this one contribution.
+    fn seal<J>(
+        &self,
+        seed: Seed,
+        message: PackedMessage,
+        shape: &SumShape,
+        session: &Session,
+        hospital: &Hospital<J>,
+    ) -> Result<Sealed, StepError> {
+        let (id, joined) = (hospital.id(), session.keys.joined());
+        let sum = sealed_sum::Round {
+            ring: &hospital.ring,
+            header_hash: self.hash.as_bytes(),
+            shape,
+            threshold: hospital.roster().threshold(),
+            tag_key: &TagKey::derive(session.keys.group_key(), self.hash.as_bytes()),
+        };
+        let sealed =
+            sealed_sum::seal(&sum, &joined, id, ATTEMPT, &seed, &message).map_err(not_summable)?;
+        drop((seed, message));
+
+        let chunks_root = chunks_root(&sealed.chunks);
+        let (boxes, own_share) = self.boxes(sealed.shares, &chunks_root, session, id)?;
+        let commit = self.expected_commit(session);
+        let manifest = ContributionManifest {
+            header: self.hash,
+            id: Id(id),
+            attempt: ATTEMPT,
+            chunks_root,
+            boxes_root: boxes_root(&boxes),
+            commit,
+        };
+        let manifest = hospital.sign(&manifest);
+        Ok(Sealed {
+            digest: manifest.digest(),
+            contribution: Contribution {
+                manifest,
+                boxes: List(boxes),
+                chunks: Bytes(sealed.chunks),
+            },
+            commit,
+            own_share,
+        })
+    }
+
+    /// "`share_i->x = F_i(x)` for every joined x, own one included (kept)"; the others' go into boxes.
+    fn boxes(
+        &self,
+        shares: Vec<(HospitalId, Share)>,
+        chunks_root: &ChunksRoot,
+        session: &Session,
+        own_id: HospitalId,
+    ) -> Result<(Vec<ShareBox>, Share), RoundError> {
+        let mut boxes = Vec::with_capacity(shares.len());
+        let mut own_share = None;
+        for (to, share) in shares {
+            if to == own_id {
+                own_share = Some(share);
+                continue;
+            }
+            let pair = session
+                .keys
+                .pair_key(to)
+                .ok_or(RoundError::NotJoined { id: to })?;
+            let key = box_key(pair, own_id, to, &self.hash, ATTEMPT, chunks_root);
+            boxes.push(ShareBox {
+                to: Id(to),
+                sealed: Bytes(aead::seal_once(key, share.to_bytes())),
+            });
+        }
+        let own_share = own_share.ok_or(RoundError::NotJoined { id: own_id })?;
+        Ok((boxes, own_share))
+    }
+
+    /// "commit = HMAC(G, `model_hash` || round || c vector); c as f64 words; empty for `stats` and `evaluation`": shows that all used
+    /// one clip vector without showing it.
+    pub(super) fn expected_commit(&self, session: &Session) -> ClipCommit {
+        match self.header.purpose {
+            Purpose::Update => {
+                let (keys, chain) = (&session.keys, &session.chain);
+                let clips: Vec<u8> = chain
+                    .model
+                    .clips()
+                    .iter()
+                    .flat_map(|clip| clip.to_le_bytes())
+                    .collect();
+                let round = keys.round().get().to_le_bytes();
+                let parts: [&[u8]; 3] = [chain.model_hash.as_bytes(), &round, &clips];
+                hmac(keys.group_key(), &parts).into()
+            }
+            Purpose::Stats | Purpose::Evaluation => ClipCommit::NONE,
+        }
+    }
+}
+
+/// "Given the update x (d values; a non-finite one is refused: the hospital does not contribute) and its omega" (PROTOCOL.md 3.4): the
+/// packed chunks, and how many values the clip cut off.
+fn quantised(
+    purpose: Purpose,
+    shape: &SumShape,
+    values: &[f64],
+    counters: &[u64],
+    session: &Session,
+    id: HospitalId,
+) -> Result<(PackedMessage, u64), RoundError> {
+    let manifest = &session.run.manifest;
+    let clips = match purpose {
+        Purpose::Update => session.chain.model.clipped_tensors(),
+        Purpose::Stats | Purpose::Evaluation => Vec::new(),
+    };
+    let weight = Weight {
+        own: manifest.weight(id),
+        largest: manifest.largest_weight(),
+    };
+    let packed =
+        |counters: &[u64]| pack(shape, values, &clips, weight, counters).map_err(not_summable);
+    let (mut message, saturation) = packed(counters)?;
+    if saturation.values > 0 {
+        // The number of saturated values is itself a counter of the sum.
+        let counters = UpdateCounters {
+            contributions: 1,
+            saturated: saturation.values,
+        };
+        (message, _) = packed(&counters.write())?;
+    }
+    Ok((message, saturation.values))
+}
+
+fn not_summable(error: SumError) -> RoundError {
+    RoundError::NotSummable(error.to_string())
+}
+
+/// `HKDF(K_ij, 'box' || i || j || hh || attempt || b_root)`.
+pub(in crate::vault) fn box_key(
+    pair: &SecretKey32,
+    from: HospitalId,
+    to: HospitalId,
+    header: &HeaderHash,
+    attempt: u8,
+    chunks_root: &ChunksRoot,
+) -> SecretKey32 {
+    derive_key(
+        pair.as_bytes(),
+        "box",
+        &[
+            &[from.get()],
+            &[to.get()],
+            header.as_bytes(),
+            &[attempt],
+            chunks_root.as_bytes(),
+        ],
+    )
+}

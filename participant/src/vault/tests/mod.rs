@@ -1,0 +1,95 @@
+//! A vault by itself, for tests of single steps. Whole runs, and hospitals that lie, are in the package `cohort`.
+
+mod decisions;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
+
+use crypto::sealed_sum::{HospitalId, SumRing};
+use protocol::{
+    codec::{self, Bytes},
+    identity::{Signed, SigningKey},
+    labels::Labels,
+    manifest::{Conditioning, Manifest, Purpose},
+    message::{ToCoordinator, ToVault},
+    roster::testing::{TestFederation, federation},
+    round::{header::RoundOpen, unlock::UnlockRequest},
+    training_job::TrainRequest,
+};
+use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+use super::{
+    EvaluatedCounts, RecordSource, TrainedUpdate, UnusableRecords, Vault, VaultEvent,
+    VaultIdentity, VaultOutput, policy::Policy, statistics::ClinicalRecords,
+};
+use crate::journal::memory::MemoryJournal;
+
+struct Records(HospitalId);
+
+impl RecordSource for Records {
+    fn records(&self, labels: Labels) -> Result<ClinicalRecords, UnusableRecords> {
+        let base = f64::from(self.0.get());
+        Ok(ClinicalRecords {
+            ranges: model_data::Feature::RANGES,
+            features: (0..3)
+                .map(|patient| {
+                    [
+                        Some(1.0),
+                        Some(20.0 + base + f64::from(patient)),
+                        None,
+                        Some(3.0),
+                        None,
+                        Some(1.0),
+                        None,
+                        Some(0.0),
+                        None,
+                    ]
+                })
+                .collect(),
+            in_training: vec![true, true, false],
+            class_counts: (0..labels.task.classes() as u64)
+                .map(|class| 10 + class)
+                .collect(),
+        })
+    }
+}
+
+fn id(number: u8) -> HospitalId {
+    HospitalId::new(number).expect("in range")
+}
+
+fn manifest(rounds: u32, conditioning: Conditioning) -> Manifest {
+    Manifest {
+        rounds,
+        conditioning,
+        ..protocol::manifest::testing::manifest()
+    }
+}
+
+/// A change that every hospital makes differently, small enough for the first clip.
+fn change(hospital: HospitalId, index: usize) -> f32 {
+    ((index * usize::from(hospital.get())) % 101) as f32 * 1e-4 - 5e-3
+}
+
+fn train(hospital: HospitalId, request: &TrainRequest) -> TrainedUpdate {
+    let model = request
+        .model
+        .iter()
+        .enumerate()
+        .map(|(index, value)| value + change(hospital, index))
+        .collect();
+    let filter_gradients = request
+        .filters
+        .iter()
+        .flatten()
+        .map(|filter| filter.map(|value| value * 0.5))
+        .collect();
+    TrainedUpdate {
+        model,
+        filter_gradients,
+        batches: 2,
+        loss: 0.5,
+    }
+}

@@ -1,0 +1,105 @@
+//! Local training and evaluation with libtorch.
+
+use model::{
+    device::Device,
+    network::Architecture,
+    train::{Dataset, Trainer, TrainingSettings},
+};
+use protocol::training_job::{
+    EvaluateRequest, EvaluatedCounts, LocalTrainer, TrainRequest, TrainedUpdate, TrainingPlan,
+};
+
+use crate::image_set::ImageSet;
+
+/// Trains the hybrid CNN on a hospital's images.
+pub struct CnnTrainer {
+    images: ImageSet,
+    device: Device,
+    prepared: Option<Prepared>,
+}
+
+/// Made at the first request, when the task is known.
+struct Prepared {
+    trainer: Trainer,
+    training: Dataset,
+    validation: Dataset,
+}
+
+impl CnnTrainer {
+    /// A trainer on these scans.
+    pub fn new(images: ImageSet, device: Device) -> Self {
+        Self {
+            images,
+            device,
+            prepared: None,
+        }
+    }
+
+    fn prepared(&mut self, plan: &TrainingPlan) -> Result<&mut Prepared, String> {
+        let prepared = match self.prepared.take() {
+            Some(prepared) => prepared,
+            None => self.prepare(plan)?,
+        };
+        Ok(self.prepared.insert(prepared))
+    }
+
+    fn prepare(&self, plan: &TrainingPlan) -> Result<Prepared, String> {
+        let split = self
+            .images
+            .split(plan.labels)
+            .map_err(|error| error.to_string())?;
+        let dataset = |samples: &[_]| {
+            let dataset = self.images.dataset(samples, plan.labels);
+            dataset.map_err(|error| error.to_string())
+        };
+        let architecture = Architecture::of(plan.labels.task, plan.conditioning);
+        Ok(Prepared {
+            training: dataset(&split.train)?,
+            validation: dataset(&split.validation)?,
+            trainer: Trainer::new(architecture, self.device),
+        })
+    }
+}
+
+impl LocalTrainer for CnnTrainer {
+    fn train(
+        &mut self,
+        request: TrainRequest,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<TrainedUpdate, String> {
+        let plan = &request.plan;
+        let prepared = self.prepared(plan)?;
+        let settings = TrainingSettings {
+            learning_rate: plan.learning_rate,
+            weight_decay: plan.weight_decay,
+            batch: plan.batch_size as usize,
+            local_epochs: plan.local_epochs as usize,
+            class_weights: request.class_weights,
+            seed: request.seed,
+        };
+        let filters = request.filters.as_deref();
+        let (trainer, training) = (&mut prepared.trainer, &prepared.training);
+        let outcome = trainer
+            .train_round(training, &request.model, filters, &settings, progress)
+            .map_err(|error| error.to_string())?;
+        Ok(TrainedUpdate {
+            model: outcome.model,
+            filter_gradients: outcome.filter_gradients,
+            batches: outcome.batches,
+            loss: outcome.train_loss,
+        })
+    }
+
+    fn evaluate(&mut self, request: EvaluateRequest) -> Result<EvaluatedCounts, String> {
+        let prepared = self.prepared(&request.plan)?;
+        let filters = request.filters.as_deref();
+        let evaluation = prepared
+            .trainer
+            .evaluate(&prepared.validation, &request.model, filters)
+            .map_err(|error| error.to_string())?;
+        Ok(EvaluatedCounts {
+            confusion: evaluation.confusion,
+            loss_sum: evaluation.loss_sum,
+        })
+    }
+}

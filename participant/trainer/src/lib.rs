@@ -1,0 +1,19 @@
+//! The trainer: a hospital's scans and the network. It holds no key, no clinical feature and no socket.
+//!
+//! [`CnnTrainer`] does the work wherever it runs. In production that is the program `trainer`, a child of `participant`, which
+//! speaks [`protocol::training_job::pipe`] over its standard streams; a simulation hosts its trainers itself.
+//!
+//! | module | what |
+//! |---|---|
+//! | [`cnn`] | local training and evaluation with libtorch |
+//! | [`image_set`] | the scans, their labels and their split |
+//! | [`serve`] | jobs over a pipe, one after another |
+//! | [`confinement`] | what the kernel still lets this process do |
+#![forbid(unsafe_code)]
+
+pub mod cnn;
+pub mod confinement;
+pub mod image_set;
+pub mod serve;
+
+pub use self::{cnn::CnnTrainer, image_set::ImageSet};

@@ -1,0 +1,168 @@
+//! Jobs over a pipe, one after another.
+//!
+//! A thread reads the pipe, so that its end is noticed in the middle of a training too: the parent is gone, nobody waits for the
+//! result, and the process ends at once.
+
+use std::{
+    io::{Read, Write},
+    sync::{Mutex, PoisonError, mpsc},
+    time::Duration,
+};
+
+use model::device::Device;
+use model_data::{CacheChoice, LoadProgress, ReadOptions, Reading, ScanFiles, read_scans};
+use protocol::{
+    codec::Text,
+    training_job::{
+        DataSet, LocalTrainer, ReadingAccount,
+        pipe::{self, FromTrainer, PipeError, ToTrainer, Unusable},
+    },
+};
+
+use crate::{cnn::CnnTrainer, confinement, image_set::ImageSet};
+
+/// How serving ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The parent has closed the pipe.
+    ByParent,
+    /// The data set or the device cannot be used; the parent has been told.
+    Unusable,
+}
+
+/// Why serving cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The pipe is broken, or what comes is not a message.
+    #[error(transparent)]
+    Pipe(#[from] PipeError),
+    /// A message that does not belong here.
+    #[error("a job came before the data set, or a second data set")]
+    OutOfOrder,
+}
+
+/// Serves a participant until it closes the pipe.
+///
+/// Called on the only thread of the process: the confinement holds for the calling thread and for those that come after it.
+/// `parent_gone` is called when the pipe ends while a job is under way; it must not return.
+///
+/// # Errors
+/// [`ServeError`].
+pub fn serve(
+    mut input: impl Read + Send + 'static,
+    output: impl Write + Send,
+    parent_gone: impl Fn() + Send + 'static,
+) -> Result<Ended, ServeError> {
+    let output = Output(Mutex::new(output));
+    output.send(&FromTrainer::Hello {
+        release: env!("CARGO_PKG_VERSION").into(),
+    })?;
+    let data_set = match pipe::read_message(&mut input)? {
+        None => return Ok(Ended::ByParent),
+        Some(ToTrainer::Open(data_set)) => data_set,
+        Some(_) => return Err(ServeError::OutOfOrder),
+    };
+    if let Some(cache) = &data_set.cache {
+        // A rule needs a folder that is there. One that cannot be made is told of when the scans are read.
+        let _ = model_data::make_cache_folder(&cache.folder.0);
+    }
+    tracing::info!("{}", confinement::confine(&data_set));
+    let (jobs, waiting) = mpsc::channel();
+    std::thread::spawn(move || {
+        loop {
+            let message = pipe::read_message::<ToTrainer>(&mut input);
+            let (last, closed) = (!matches!(message, Ok(Some(_))), matches!(message, Ok(None)));
+            let listening = jobs.send(message).is_ok();
+            if closed {
+                // One who is not at work hears of it by the channel, and ends in order.
+                std::thread::sleep(TO_END_IN_ORDER);
+                parent_gone();
+            }
+            if last || !listening {
+                return;
+            }
+        }
+    });
+    let mut trainer = match open(&data_set, &output) {
+        Ok((trainer, account)) => {
+            output.send(&FromTrainer::Opened(account))?;
+            trainer
+        }
+        Err(unusable) => {
+            output.send(&FromTrainer::Unusable(unusable))?;
+            return Ok(Ended::Unusable);
+        }
+    };
+    drop(data_set);
+    while let Ok(message) = waiting.recv() {
+        let answer = match message? {
+            None => break,
+            Some(ToTrainer::Open(_)) => return Err(ServeError::OutOfOrder),
+            Some(ToTrainer::Train(request)) => {
+                let mut progress = |done: usize, total: usize| {
+                    // A pipe that is broken shows in the thread that reads it.
+                    let _ = output.send(&FromTrainer::Step {
+                        done: done as u64,
+                        total: total as u64,
+                    });
+                };
+                trainer
+                    .train(request, &mut progress)
+                    .map(FromTrainer::Trained)
+            }
+            Some(ToTrainer::Evaluate(request)) => {
+                trainer.evaluate(request).map(FromTrainer::Evaluated)
+            }
+        };
+        output.send(&answer.unwrap_or_else(|reason| FromTrainer::Failed(Text(reason))))?;
+    }
+    Ok(Ended::ByParent)
+}
+
+/// Finds the device and reads the scans.
+fn open<W: Write + Send>(
+    data_set: &DataSet,
+    output: &Output<W>,
+) -> Result<(CnnTrainer, ReadingAccount), Unusable> {
+    let device =
+        Device::find(data_set.device).map_err(|error| Unusable::Device(Text(error.to_string())))?;
+    tracing::info!(%device, "ready to read");
+    let files = |patient: &protocol::training_job::PatientScans| {
+        patient.scans.iter().map(ScanFiles::from).collect()
+    };
+    let listed: Vec<Vec<ScanFiles>> = data_set.patients.iter().map(files).collect();
+    let progress = |LoadProgress { done, scans }| {
+        let _ = output.send(&FromTrainer::Reading {
+            done: done as u64,
+            scans: scans as u64,
+        });
+    };
+    let Reading { slices, account } = read_scans(&listed, &read_options(data_set), progress)
+        .map_err(|error| Unusable::Scans(Text(error.to_string())))?;
+    let scores = data_set.patients.iter().map(|patient| patient.edss);
+    let images = ImageSet::of_slices(scores.zip(slices), data_set.split);
+    Ok((CnnTrainer::new(images, device), account))
+}
+
+fn read_options(data_set: &DataSet) -> ReadOptions {
+    ReadOptions {
+        slices: data_set.slices,
+        memory_limit_mib: data_set.memory_limit_mib,
+        cache: data_set.cache.as_ref().map(|cache| CacheChoice {
+            folder: cache.folder.0.clone(),
+            forget_others: cache.forget_others,
+        }),
+    }
+}
+
+const TO_END_IN_ORDER: Duration = Duration::from_secs(1);
+
+/// The way to the participant; scans are read by many threads, and each reports.
+struct Output<W>(Mutex<W>);
+
+impl<W: Write> Output<W> {
+    fn send(&self, message: &FromTrainer) -> Result<(), PipeError> {
+        let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        pipe::write_frame(&mut *writer, &pipe::frame(message)?)
+    }
+}

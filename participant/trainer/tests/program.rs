@@ -1,0 +1,312 @@
+//! The program as a participant meets it, and what the kernel keeps it from.
+
+use std::{
+    fs,
+    io::{BufReader, Read as _},
+    path::{Path, PathBuf},
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use model::device::Device;
+use model_data::{ReadOptions, ScanFiles, read_scans};
+use protocol::{
+    codec::List,
+    labels::{Edss, Labels},
+    manifest::{Conditioning, testing::manifest},
+    network::ModelLayout,
+    training_job::{
+        DataSet, DeviceChoice, EvaluateRequest, FilePath, LocalTrainer as _, PatientScans,
+        ScanPaths, SliceCacheFolder, SliceChoice, SplitKind, SplitPlan, TrainRequest, TrainingPlan,
+        pipe::{FromTrainer, ToTrainer, frame, read_message, write_frame},
+    },
+};
+use trainer::{CnnTrainer, ImageSet, confinement::confine};
+
+/// A NIfTI-1 file of 16 x 16 x 6 voxels whose brightness depends on `seed`, in right, front, head order.
+fn write_scan(path: &Path, seed: usize) {
+    const SIDES: [usize; 3] = [16, 16, 6];
+    let mut header = vec![0_u8; 352];
+    let mut put = |at: usize, bytes: &[u8]| header[at..at + bytes.len()].copy_from_slice(bytes);
+    put(0, &348_i32.to_le_bytes());
+    for (place, side) in [3, 16, 16, 6, 1, 1, 1, 1_i16].into_iter().enumerate() {
+        put(40 + 2 * place, &side.to_le_bytes());
+    }
+    put(70, &16_i16.to_le_bytes());
+    put(72, &32_i16.to_le_bytes());
+    for place in 0..8 {
+        put(76 + 4 * place, &1_f32.to_le_bytes());
+    }
+    put(108, &352_f32.to_le_bytes());
+    put(112, &1_f32.to_le_bytes());
+    put(254, &1_i16.to_le_bytes());
+    for row in 0..3 {
+        put(280 + 16 * row + 4 * row, &1_f32.to_le_bytes());
+    }
+    put(344, b"n+1\0");
+    let [x, y, z] = SIDES;
+    let voxels = (0..x * y * z).map(|place| {
+        let edge = place % x == 0 || place / x % y == 0;
+        let value = if edge {
+            0
+        } else {
+            100 + (place * (seed + 3)) % 97
+        };
+        value as f32
+    });
+    let mut file = header;
+    file.extend(voxels.flat_map(f32::to_le_bytes));
+    fs::write(path, file).expect("written");
+}
+
+/// Eight patients of two classes, and a file beside them that is none of theirs.
+struct Folder(tempfile::TempDir);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().expect("a folder"));
+        fs::write(folder.table(), "ID,EDSS\n").expect("written");
+        for patient in 0..PATIENTS {
+            write_scan(&folder.scan(patient), patient);
+        }
+        folder
+    }
+
+    fn table(&self) -> PathBuf {
+        self.0.path().join("clinical.csv")
+    }
+
+    fn scan(&self, patient: usize) -> PathBuf {
+        self.0.path().join(format!("{patient}.nii"))
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.0.path().join("cache")
+    }
+
+    fn data_set(&self) -> DataSet {
+        let patient = |patient: usize| PatientScans {
+            edss: Edss::new(if patient % 2 == 0 { 1.0 } else { 6.0 }).expect("on the scale"),
+            scans: List(vec![ScanPaths::Nifti(FilePath(self.scan(patient)))]),
+        };
+        DataSet {
+            patients: (0..PATIENTS).map(patient).collect(),
+            slices: SliceChoice::All { drop_empty: true },
+            memory_limit_mib: 64,
+            cache: Some(SliceCacheFolder {
+                folder: FilePath(self.cache()),
+                forget_others: true,
+            }),
+            split: SplitPlan {
+                kind: SplitKind::Patient,
+                seed: 1,
+            },
+            device: DeviceChoice::Cpu,
+            confine: true,
+        }
+    }
+}
+
+const PATIENTS: usize = 8;
+
+fn plan(local_epochs: u32) -> TrainingPlan {
+    TrainingPlan {
+        labels: Labels::of(&manifest()),
+        conditioning: Conditioning::None,
+        local_epochs,
+        batch_size: 4,
+        ..TrainingPlan::of(&manifest())
+    }
+}
+
+fn request(local_epochs: u32) -> TrainRequest {
+    TrainRequest {
+        round: 1.into(),
+        model_hash: [1; 32].into(),
+        model: ModelLayout::hybrid_cnn(2).initial_values(&[3; 32]),
+        filters: None,
+        class_weights: vec![1.0, 1.5],
+        seed: [2; 32],
+        plan: plan(local_epochs),
+    }
+}
+
+fn evaluation() -> EvaluateRequest {
+    let TrainRequest { model, plan, .. } = request(1);
+    EvaluateRequest {
+        round: 2.into(),
+        model,
+        filters: None,
+        plan,
+    }
+}
+
+struct Program {
+    process: Child,
+    to: Option<ChildStdin>,
+    from: BufReader<ChildStdout>,
+}
+
+impl Program {
+    fn start() -> Self {
+        let mut process = Command::new(env!("CARGO_BIN_EXE_trainer"))
+            .arg("--serve")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("it starts");
+        let from = BufReader::new(process.stdout.take().expect("piped"));
+        Self {
+            to: process.stdin.take(),
+            process,
+            from,
+        }
+    }
+
+    fn send(&mut self, message: &ToTrainer) {
+        let to = self.to.as_mut().expect("open");
+        write_frame(to, &frame(message).expect("short")).expect("it reads");
+    }
+
+    fn receive(&mut self) -> FromTrainer {
+        read_message(&mut self.from)
+            .expect("a message")
+            .expect("it goes on")
+    }
+
+    /// The next message that is not about progress.
+    fn answer(&mut self) -> FromTrainer {
+        loop {
+            match self.receive() {
+                FromTrainer::Reading { .. } | FromTrainer::Step { .. } => {}
+                other => return other,
+            }
+        }
+    }
+
+    /// Closes the pipe; how long it takes to end, and what it logged.
+    fn end(mut self) -> (Duration, String) {
+        self.to = None;
+        let began = Instant::now();
+        while self.process.try_wait().expect("a child of ours").is_none() {
+            assert!(began.elapsed() < Duration::from_secs(60), "it goes on");
+            thread::sleep(Duration::from_millis(20));
+        }
+        let (took, mut log) = (began.elapsed(), String::new());
+        let stderr = self.process.stderr.as_mut().expect("piped");
+        stderr.read_to_string(&mut log).expect("text");
+        (took, log)
+    }
+}
+
+#[test]
+fn the_program_gives_the_bytes_that_the_library_gives() {
+    let folder = Folder::new();
+    let mut program = Program::start();
+    assert!(matches!(program.receive(), FromTrainer::Hello { .. }));
+    program.send(&ToTrainer::Open(folder.data_set()));
+    let FromTrainer::Opened(account) = program.answer() else {
+        panic!("it opens the data set")
+    };
+    assert!(account.unreadable.is_empty(), "{account:?}");
+    assert_eq!(account.slices.len(), PATIENTS);
+    assert!(account.slices.iter().all(|slices| *slices > 0));
+    program.send(&ToTrainer::Train(request(2)));
+    let FromTrainer::Trained(update) = program.answer() else {
+        panic!("it trains")
+    };
+    program.send(&ToTrainer::Evaluate(evaluation()));
+    let FromTrainer::Evaluated(counts) = program.answer() else {
+        panic!("it evaluates")
+    };
+    let (_, log) = program.end();
+    assert!(log.contains("confined: "), "{log}");
+
+    let data_set = folder.data_set();
+    let files = |patient: &PatientScans| patient.scans.iter().map(ScanFiles::from).collect();
+    let listed: Vec<Vec<ScanFiles>> = data_set.patients.iter().map(files).collect();
+    let options = ReadOptions {
+        slices: data_set.slices,
+        memory_limit_mib: 64,
+        cache: None,
+    };
+    let reading = read_scans(&listed, &options, |_| ()).expect("readable");
+    let scores = data_set.patients.iter().map(|patient| patient.edss);
+    let images = ImageSet::of_slices(scores.zip(reading.slices), data_set.split);
+    let mut library = CnnTrainer::new(images, Device::CPU);
+    let steps = &mut |_, _| ();
+    assert!(library.train(request(2), steps).expect("trains") == update);
+    assert_eq!(library.evaluate(evaluation()).expect("evaluates"), counts);
+    assert!(fs::read_dir(folder.cache()).expect("made").count() >= PATIENTS);
+}
+
+#[test]
+fn it_ends_in_the_middle_of_a_training_when_its_parent_is_gone() {
+    let folder = Folder::new();
+    let mut program = Program::start();
+    assert!(matches!(program.receive(), FromTrainer::Hello { .. }));
+    program.send(&ToTrainer::Open(folder.data_set()));
+    assert!(matches!(program.answer(), FromTrainer::Opened(_)));
+    program.send(&ToTrainer::Train(request(1_000_000)));
+    assert!(matches!(
+        program.receive(),
+        FromTrainer::Step { done: 1, .. }
+    ));
+    let (took, _) = program.end();
+    assert!(took < Duration::from_secs(20), "{took:?}");
+}
+
+#[test]
+fn what_cannot_be_used_is_said_and_nonsense_ends_it() {
+    let folder = Folder::new();
+    let mut data_set = folder.data_set();
+    data_set.device = DeviceChoice::Cuda(4096);
+    let mut program = Program::start();
+    assert!(matches!(program.receive(), FromTrainer::Hello { .. }));
+    program.send(&ToTrainer::Open(data_set));
+    let FromTrainer::Unusable(reason) = program.answer() else {
+        panic!("there is no such device")
+    };
+    assert!(reason.to_string().contains("cuda:4096"), "{reason}");
+    program.end();
+    let mut program = Program::start();
+    assert!(matches!(program.receive(), FromTrainer::Hello { .. }));
+    program.send(&ToTrainer::Evaluate(evaluation()));
+    let (_, log) = program.end();
+    assert!(log.contains("before the data set"), "{log}");
+}
+
+#[test]
+fn a_confined_trainer_reads_its_scans_and_nothing_else() {
+    let folder = Folder::new();
+    let data_set = folder.data_set();
+    model_data::make_cache_folder(&folder.cache()).expect("made");
+    let (scan, table, cache) = (folder.scan(3), folder.table(), folder.cache());
+    assert!(fs::read(&table).is_ok(), "before it is confined");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound");
+    // Only the thread is confined that asks for it, and those that it starts.
+    let confined = thread::spawn(move || {
+        let confinement = confine(&data_set);
+        let denied = |result: std::io::Result<()>| {
+            result.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
+        };
+        assert!(fs::read(&scan).is_ok(), "{confinement}");
+        assert!(fs::write(cache.join("entry"), "x").is_ok(), "{confinement}");
+        let other = denied(fs::read(&table).map(|_| ()));
+        let changed = denied(fs::write(&scan, "x"));
+        let connected = denied(std::net::TcpStream::connect(address).map(|_| ()));
+        assert_eq!(
+            (other, changed),
+            (confinement.covers_files(), confinement.covers_files())
+        );
+        assert_eq!(connected, confinement.covers_tcp());
+        confinement
+    });
+    let confinement = confined.join().expect("as it was told");
+    // Where there is no Landlock, this test shows no more than that it is said.
+    eprintln!("{confinement}");
+    assert!(fs::read(folder.table()).is_ok(), "the others are free");
+}

@@ -1,0 +1,156 @@
+//! What a vault asks of a trainer, and what it gets back. A trainer learns no key, no clinical feature and, when filters are used,
+//! no W.
+//!
+//! ```text
+//! vault ── TrainRequest ──> LocalTrainer ── TrainedUpdate ──> vault
+//!                               │ the same over a pipe, as frames: [`pipe`]
+//!                               └──────> the program `trainer`, which was given a [`DataSet`] at its start
+//! ```
+
+mod data_set;
+pub mod pipe;
+
+pub use self::data_set::{
+    DataSet, DeviceChoice, FilePath, PatientScans, ReadingAccount, ScanPaths, SliceCacheFolder,
+    SliceChoice, SplitKind, SplitPlan, UnknownDevice, UnreadableScan,
+};
+
+use crate::{
+    codec::{Decode, Encode},
+    counters::EvaluationCounters,
+    digests::{ModelHash, RoundNumber},
+    labels::Labels,
+    manifest::{Conditioning, Manifest},
+    network::CONDITIONED_VALUES,
+};
+
+/// A finished filter of the conditioned convolution: 3x3, row by row, clipped to [-1, 1]. As confidential as the clinical features
+/// that it was made from.
+pub type Filter = [f32; CONDITIONED_VALUES];
+
+/// What a trainer needs to know of the run. Not the manifest: its `init_seed` gives the initial W, and with W the filters give the
+/// clinical features.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct TrainingPlan {
+    /// The classes.
+    pub labels: Labels,
+    /// Whether filters are supplied.
+    pub conditioning: Conditioning,
+    /// Passes over the training set.
+    pub local_epochs: u32,
+    /// Samples of a step.
+    pub batch_size: u32,
+    /// Of AdamW.
+    pub learning_rate: f64,
+    /// Of AdamW.
+    pub weight_decay: f64,
+}
+
+impl TrainingPlan {
+    /// The part of a manifest that concerns the trainer.
+    pub fn of(manifest: &Manifest) -> Self {
+        Self {
+            labels: Labels::of(manifest),
+            conditioning: manifest.conditioning,
+            local_epochs: manifest.local_epochs,
+            batch_size: manifest.batch_size,
+            learning_rate: manifest.learning_rate,
+            weight_decay: manifest.weight_decay,
+        }
+    }
+}
+
+/// One round of local training. Holds no key, no clinical feature and, when filters are used, no W.
+#[derive(Clone, PartialEq, Encode, Decode)]
+pub struct TrainRequest {
+    /// Number of the round.
+    pub round: RoundNumber,
+    /// Hash of the common model, to be handed back.
+    pub model_hash: ModelHash,
+    /// The common model in the order of the layout, without W when `filters` are given:
+    /// [`CommonModel::for_trainer`](crate::common_model::CommonModel::for_trainer).
+    pub model: Vec<f32>,
+    /// One filter a patient.
+    pub filters: Option<Vec<Filter>>,
+    /// Weight of each class in the loss.
+    pub class_weights: Vec<f64>,
+    /// Of shuffles and dropout.
+    pub seed: [u8; 32],
+    /// The run.
+    pub plan: TrainingPlan,
+}
+
+/// One evaluation of the common model on the validation set.
+#[derive(Clone, PartialEq, Encode, Decode)]
+pub struct EvaluateRequest {
+    /// Number of the round, to be handed back.
+    pub round: RoundNumber,
+    /// As in [`TrainRequest::model`].
+    pub model: Vec<f32>,
+    /// As in [`TrainRequest::filters`].
+    pub filters: Option<Vec<Filter>>,
+    /// The run.
+    pub plan: TrainingPlan,
+}
+
+/// What a training gives.
+#[derive(Clone, PartialEq, Encode, Decode)]
+pub struct TrainedUpdate {
+    /// The trained model, in the form of [`TrainRequest::model`].
+    pub model: Vec<f32>,
+    /// For each patient, the sum over batches of dL/dF, zero where clipped; empty without filters.
+    pub filter_gradients: Vec<Filter>,
+    /// Batches done.
+    pub batches: u32,
+    /// Mean loss of the last epoch's batches.
+    pub loss: f64,
+}
+
+impl TrainedUpdate {
+    /// Whether it can be the answer to a request: as many values, and a gradient for each filter.
+    pub fn fits(&self, request: &TrainRequest) -> bool {
+        let filters = request.filters.as_ref().map_or(0, Vec::len);
+        self.model.len() == request.model.len() && self.filter_gradients.len() == filters
+    }
+}
+
+/// The counts of an evaluation.
+#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+pub struct EvaluatedCounts {
+    /// `confusion[truth][prediction]`, in slices.
+    pub confusion: Vec<Vec<u64>>,
+    /// Sum of the samples' losses (cross-entropy, natural logarithm).
+    pub loss_sum: f64,
+}
+
+impl EvaluatedCounts {
+    /// Whether it can be the answer to a request: a row and a column for each class.
+    pub fn fits(&self, request: &EvaluateRequest) -> bool {
+        let classes = request.plan.labels.task.classes();
+        self.confusion.len() == classes && self.confusion.iter().all(|row| row.len() == classes)
+    }
+
+    /// What this hospital puts into the evaluation's sum, with mean loss and steps of its last training.
+    pub fn counters(&self, training: (f64, u32)) -> EvaluationCounters {
+        EvaluationCounters::of_one(self.confusion.clone(), self.loss_sum, training)
+    }
+}
+
+/// Whoever trains for a vault: in this process, or a program of its own.
+pub trait LocalTrainer: Send {
+    /// Trains one round; `progress` is told (steps done, steps in all).
+    ///
+    /// # Errors
+    /// What went wrong, for people.
+    fn train(
+        &mut self,
+        request: TrainRequest,
+        progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<TrainedUpdate, String>;
+
+    /// Evaluates the common model on the validation set.
+    ///
+    /// # Errors
+    /// What went wrong, for people.
+    fn evaluate(&mut self, request: EvaluateRequest) -> Result<EvaluatedCounts, String>;
+}
