@@ -154,6 +154,8 @@ impl<J: Journal + 'static> Participant<J> {
             reports,
             partial_downloads: BTreeMap::new(),
             contributed: (Purpose::Stats, LearningRound::default()),
+            uploading: false,
+            next_upload: None,
         };
         let result = tokio::select! {
             biased;
@@ -321,6 +323,10 @@ struct Shell {
     partial_downloads: BTreeMap<OutcomeName, Vec<u8>>,
     /// Purpose and learning round of the last contribution.
     contributed: (Purpose, LearningRound),
+    /// Whether an upload of this connection has no answer yet.
+    uploading: bool,
+    /// The contribution to upload after that one.
+    next_upload: Option<(ContributionDigest, Arc<[u8]>)>,
 }
 
 /// How one connection ended.
@@ -340,6 +346,8 @@ enum Transfer {
     /// A download ended before its end; what is here already is not fetched twice.
     Interrupted(OutcomeName, Vec<u8>),
     Refused(String),
+    /// The coordinator does not take a contribution.
+    UploadRefused(String),
     /// The connection does not carry an upload or download.
     Failed(String),
     CutOff,
@@ -395,6 +403,7 @@ impl Shell {
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.link_number += 1;
+        (self.uploading, self.next_upload) = (false, None);
         let mut introduced = false;
         self.tell_vault(VaultInput::Connected)?;
         loop {
@@ -460,6 +469,11 @@ impl Shell {
                         if self.cut_off(Moment::AfterUpload, self.contributed) {
                             return Ok(LinkEnd::CutOff);
                         }
+                        self.upload_next(&link);
+                    }
+                    Transfer::UploadRefused(reason) => {
+                        let _ = self.events.send(ParticipantEvent::Vault(VaultEvent::Refused { reason }));
+                        self.upload_next(&link);
                     }
                     Transfer::Downloaded(name, bytes, time) => {
                         self.cost.transport_secs += time.as_secs_f64();
@@ -528,7 +542,14 @@ impl Shell {
         Ok(None)
     }
 
-    fn upload(&self, name: ContributionDigest, bytes: Arc<[u8]>, link: &CoordinatorLink) {
+    /// Uploads one contribution at a time: the coordinator refuses a second one of a hospital beside the first, and nothing would
+    /// bring it again. Of those that wait only the newest is of the round at hand.
+    fn upload(&mut self, name: ContributionDigest, bytes: Arc<[u8]>, link: &CoordinatorLink) {
+        if self.uploading {
+            self.next_upload = Some((name, bytes));
+            return;
+        }
+        self.uploading = true;
         let (blobs, done, events, number) = (
             link.blobs(),
             self.report.clone(),
@@ -550,7 +571,7 @@ impl Shell {
             let result = tokio::select! {
                 result = blobs.upload(name.into(), &bytes, progress) => match result {
                     Ok(()) => Transfer::Uploaded(began.elapsed()),
-                    Err(TransportError::Refused(refusal)) => Transfer::Refused(format!("the coordinator refused our contribution: {refusal}")),
+                    Err(TransportError::Refused(refusal)) => Transfer::UploadRefused(format!("the coordinator refused our contribution: {refusal}")),
                     // The vault uploads again on the next connection, from where this one stopped.
                     Err(error) => Transfer::Failed(error.to_string()),
                 },
@@ -558,6 +579,14 @@ impl Shell {
             };
             let _ = done.send((number, result));
         });
+    }
+
+    /// The upload before has its answer.
+    fn upload_next(&mut self, link: &CoordinatorLink) {
+        self.uploading = false;
+        if let Some((name, bytes)) = self.next_upload.take() {
+            self.upload(name, bytes, link);
+        }
     }
 
     fn download(&mut self, name: OutcomeName, link: &CoordinatorLink) {

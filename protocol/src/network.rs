@@ -179,6 +179,33 @@ fn unit_interval(rng: &mut impl Rng) -> f64 {
     (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64
 }
 
+/// Networks for tests.
+#[cfg(any(test, feature = "testing"))]
+pub mod testing {
+    use super::{
+        CONDITIONED_WEIGHT, List, ModelLayout,
+        TensorKind::{Conditioned, RunningMean, RunningVariance, Weight},
+        tensor,
+    };
+
+    /// A network with a tensor of every kind, small enough for thousands of rounds in one test. Nothing trains it.
+    pub fn miniature(classes: u32, width: u32) -> ModelLayout {
+        let mut tensors = vec![
+            tensor(CONDITIONED_WEIGHT, &[1, 1, 3, 3], Conditioned),
+            tensor("free.weight", &[1, 1, 3, 3], Weight),
+            tensor("free.bias", &[1], Weight),
+            tensor("norm.running_mean", &[4], RunningMean),
+            tensor("norm.running_var", &[4], RunningVariance),
+            tensor("classifier.weight", &[classes, width], Weight),
+            tensor("classifier.bias", &[classes], Weight),
+        ];
+        tensors.sort_by(|left, right| left.name.cmp(&right.name));
+        ModelLayout {
+            tensors: List(tensors),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

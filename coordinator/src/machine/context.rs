@@ -8,7 +8,7 @@ use protocol::{
     common_model::CommonModel,
     digests::{ModelHash, SessionId},
     identity::{Message, Signed, SigningKey},
-    manifest::{CheckedManifest, Manifest, ManifestError, Purpose},
+    manifest::{CheckedManifest, Purpose},
     message::{Hello, ToVault, Welcome},
     roster::{Member, Roster},
 };
@@ -48,11 +48,6 @@ pub(super) struct Seat {
 }
 
 impl Run {
-    /// A run whose manifest the operator has signed and this release can do.
-    pub(super) fn check(roster: &Roster, signed: Signed<Manifest>) -> Result<Self, ManifestError> {
-        Ok(Self::of(CheckedManifest::check(signed, roster)?))
-    }
-
     pub(super) fn of(manifest: CheckedManifest) -> Self {
         Self {
             initial_model: CommonModel::initial(&manifest).hash(),

@@ -41,7 +41,7 @@ use crypto::sealed_sum::HospitalId;
 use protocol::{
     digests::SessionId,
     identity::{Signed, SigningKey},
-    manifest::{Manifest, ManifestError},
+    manifest::{CheckedManifest, Manifest, ManifestCheck, ManifestError},
     message::ToCoordinator,
     roster::Roster,
 };
@@ -89,7 +89,21 @@ impl<R: CryptoRng> Coordinator<R> {
         signed_manifest: Signed<Manifest>,
         rng: R,
     ) -> Result<Self, ManifestError> {
-        let run = Run::check(&roster, signed_manifest)?;
+        Self::new_with_check(CheckedManifest::check, roster, key, signed_manifest, rng)
+    }
+
+    /// The same with another check of the manifest: for tests with networks that nobody trains.
+    ///
+    /// # Errors
+    /// That of the check.
+    pub fn new_with_check(
+        check: ManifestCheck,
+        roster: Arc<Roster>,
+        key: SigningKey,
+        signed_manifest: Signed<Manifest>,
+        rng: R,
+    ) -> Result<Self, ManifestError> {
+        let run = Run::of(check(signed_manifest, &roster)?);
         Ok(Self::begin(roster, key, run, rng))
     }
 

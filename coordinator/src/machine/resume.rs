@@ -8,7 +8,7 @@ use std::{collections::BTreeSet, iter, sync::Arc};
 use protocol::{
     digests::{HeaderHash, OutcomeName, SessionId},
     identity::{Message, Signed, SigningKey},
-    manifest::Manifest,
+    manifest::{CheckedManifest, Manifest, ManifestCheck},
     roster::Roster,
     round::{
         contribution::chunks_root,
@@ -52,9 +52,32 @@ impl<R: CryptoRng> Coordinator<R> {
         rng: R,
         now: Timestamp,
     ) -> Result<Self, ResumeError> {
-        let check = |signed| Run::check(&roster, signed);
+        Self::resume_with_check(
+            CheckedManifest::check,
+            roster,
+            key,
+            facts,
+            load_sum,
+            rng,
+            now,
+        )
+    }
+
+    /// The same with another check of the manifest: for tests with networks that nobody trains.
+    ///
+    /// # Errors
+    /// As [`Self::resume`].
+    pub fn resume_with_check(
+        check: ManifestCheck,
+        roster: Arc<Roster>,
+        key: SigningKey,
+        facts: impl IntoIterator<Item = Fact>,
+        load_sum: impl FnMut(&HeaderHash) -> Option<Vec<u8>>,
+        rng: R,
+        now: Timestamp,
+    ) -> Result<Self, ResumeError> {
         let facts: Vec<_> = facts.into_iter().collect();
-        let run = check(begun(&facts)?.0)?;
+        let run = Run::of(check(begun(&facts)?.0, &roster)?);
         Self::resume_run(roster, key, run, &facts, load_sum, rng, now)
     }
 

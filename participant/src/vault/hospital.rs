@@ -7,6 +7,7 @@ use protocol::{
     codec::Text,
     digests::HeaderHash,
     identity::{Message, Signed, SigningKey},
+    manifest::ManifestCheck,
     message::{Hello, Resume, ToCoordinator},
     roster::Roster,
 };
@@ -39,6 +40,7 @@ pub(super) struct Hospital<J> {
     pub(super) ring: Arc<SumRing>,
     pub(super) rng: Box<dyn CryptoRng + Send>,
     pub(super) outputs: VecDeque<VaultOutput>,
+    pub(super) check_manifest: ManifestCheck,
 }
 
 impl<J> Hospital<J> {

@@ -177,7 +177,7 @@ fn accepted_manifest<J>(
     signed: Signed<Manifest>,
     hospital: &Hospital<J>,
 ) -> Result<CheckedManifest, VaultError> {
-    let manifest = CheckedManifest::check(signed, hospital.roster())?;
+    let manifest = (hospital.check_manifest)(signed, hospital.roster())?;
     hospital.policy.check(&manifest)?;
     Ok(manifest)
 }

@@ -33,6 +33,8 @@ pub mod policy;
 mod round;
 mod session;
 pub mod statistics;
+#[cfg(feature = "testing")]
+pub mod testing;
 #[cfg(test)]
 mod tests;
 
@@ -43,6 +45,7 @@ use getrandom::SysRng;
 use protocol::{
     digests::{ModelHash, RoundNumber},
     labels::Labels,
+    manifest::CheckedManifest,
     message::ToVault,
     training_job::{EvaluatedCounts, TrainedUpdate},
 };
@@ -123,6 +126,7 @@ impl<J: Journal> Vault<J> {
                 ring,
                 rng,
                 outputs: VecDeque::new(),
+                check_manifest: CheckedManifest::check,
             },
             phase: Phase::Unjoined,
         }

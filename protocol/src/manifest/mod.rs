@@ -15,7 +15,7 @@ use crate::{
     network::{ModelLayout, TensorKind},
 };
 
-pub use self::checked::{CheckedManifest, ManifestError};
+pub use self::checked::{CheckedManifest, ManifestCheck, ManifestError};
 pub use crate::vocabulary::{Conditioning, LabelScheme, Purpose, Task};
 
 /// A weight in the mean that differs from 1.

@@ -24,8 +24,6 @@ use protocol::{
     round::{header::RoundOpen, unlock::UnlockShare},
 };
 
-#[cfg(test)]
-pub(super) use self::{contribute::box_key, unlock::unlock_key};
 use super::{
     VaultOutput,
     error::{Refusal, StepError},
@@ -189,7 +187,7 @@ impl<W> Round<W> {
     }
 
     /// For tests of vaults that lie.
-    #[cfg(test)]
+    #[cfg(feature = "testing")]
     pub(super) fn contributed_mut(&mut self) -> Option<(&mut OpenRound, &mut OwnContribution)> {
         match self {
             Self::Contributed(open, own) => Some((open, own)),

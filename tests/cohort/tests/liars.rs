@@ -1,40 +1,44 @@
 //! Hospitals and a coordinator that lie well, with their own keys: what comes of it, and who is named (PROTOCOL.md 3.10, section 8,
 //! point 18).
 
-use crypto::sealed_sum::{CHUNK_BYTES, DealerVerdict, MODULUS, SHARE_MODULUS, Share};
+mod fixtures;
+
+use std::{cell::RefCell, rc::Rc, sync::Arc};
+
+use cohort::{Cohort, CohortVault, Event, id, small_change};
+use crypto::{
+    hash::derive_key,
+    sealed_sum::{CHUNK_BYTES, DealerVerdict, HospitalId, MODULUS, SHARE_MODULUS},
+};
+use fixtures::manifest;
+use participant::vault::{VaultEvent, VaultOutput, aead, testing};
 use protocol::{
-    codec::Id,
+    codec::{self, Bytes, Id},
+    identity::{Signed, SigningKey},
+    manifest::{Conditioning, Purpose},
+    message::{ToCoordinator, ToVault},
+    roster::testing::federation,
     round::{
         contribution::{BoxAck, Contribution, boxes_root, forwards},
+        dealer_check::Finding,
         unlock::UnlockShare,
     },
-};
-
-use super::*;
-use crate::vault::{
-    aead,
-    phase::Phase,
-    round::{OpenRound, box_key, unlock_key},
-    session::{InSession, Stage},
 };
 
 fn ids(numbers: &[u8]) -> Vec<HospitalId> {
     numbers.iter().copied().map(id).collect()
 }
 
-fn in_session(vault: &Vault<MemoryJournal>) -> &InSession {
-    match &vault.phase {
-        Phase::InSession(session) => session,
-        _ => panic!("no session yet"),
-    }
+/// The key that a hospital signs with.
+fn signing_key(hospital: HospitalId) -> SigningKey {
+    let all = federation(hospital.get().max(2)).hospital_keys;
+    all.into_iter()
+        .nth(usize::from(hospital.get()) - 1)
+        .expect("one for each")
 }
 
-fn round(vault: &Vault<MemoryJournal>) -> &OpenRound {
-    in_session(vault).open_round().expect("in a round")
-}
-
-fn is_update(vault: &Vault<MemoryJournal>) -> bool {
-    round(vault).header.purpose == Purpose::Update
+fn is_update(vault: &CohortVault) -> bool {
+    testing::header(vault).purpose == Purpose::Update
 }
 
 /// Another number of the share field.
@@ -45,32 +49,45 @@ fn off_by_one(number: &mut [u8]) {
 }
 
 /// A contribution of this vault's with shares for `victims` that do not belong to the others'; whole and signed like any other.
-fn with_wrong_shares(vault: &Vault<MemoryJournal>, blob: &[u8], victims: &[u8]) -> Contribution {
+fn with_wrong_shares(
+    from: HospitalId,
+    vault: &CohortVault,
+    blob: &[u8],
+    victims: &[u8],
+) -> Contribution {
     let mut contribution: Contribution = codec::decode(blob).expect("our own contribution");
     let mut manifest = contribution.manifest.read_unverified().expect("ours");
-    let keys = &in_session(vault).session.keys;
-    let from = vault.hospital.id();
     for entry in &mut contribution.boxes.0 {
         let to = entry.to.0;
         if !victims.contains(&to.get()) {
             continue;
         }
-        let pair = keys.pair_key(to).expect("a member");
+        // HKDF(K_ij, 'box' || i || j || hh || attempt || b_root), PROTOCOL.md 3.5.
+        let pair = testing::pair_key(vault, to).as_bytes();
         let (header, root) = (&manifest.header, &manifest.chunks_root);
-        let key = || box_key(pair, from, to, header, manifest.attempt, root);
+        let (dealer, recipient, attempt) = ([from.get()], [to.get()], [manifest.attempt]);
+        let parts: [&[u8]; 5] = [
+            &dealer,
+            &recipient,
+            header.as_ref(),
+            &attempt,
+            root.as_ref(),
+        ];
+        let key = || derive_key(pair, "box", &parts);
         let mut share = aead::open(&key(), &entry.sealed.0).expect("sealed by us");
         off_by_one(&mut share);
         entry.sealed = Bytes(aead::seal_once(key(), share));
     }
     manifest.boxes_root = boxes_root(&contribution.boxes);
-    contribution.manifest = vault.hospital.sign(&manifest);
+    contribution.manifest = Signed::sign(&manifest, &signing_key(from));
     contribution
 }
 
-/// Uploads wrong shares for `victims`, itself perhaps, and stands by them: to itself and to the others it has contributed nothing
+/// Uploads wrong shares for `victims`, itself perhaps, and keeps to them: to itself and to the others it has contributed nothing
 /// else.
 fn deal_wrongly(
-    vault: &mut Vault<MemoryJournal>,
+    id: HospitalId,
+    vault: &mut CohortVault,
     output: VaultOutput,
     victims: &[u8],
 ) -> VaultOutput {
@@ -83,35 +100,17 @@ fn deal_wrongly(
     else {
         return output;
     };
-    let contribution = with_wrong_shares(vault, &bytes, victims);
+    let contribution = with_wrong_shares(id, vault, &bytes, victims);
     let (name, bytes) = (
         contribution.manifest.digest(),
         Arc::<[u8]>::from(codec::encode(&contribution)),
     );
-    let own_id = vault.hospital.id();
-    let Phase::InSession(session) = &mut vault.phase else {
-        panic!("no session yet");
-    };
-    let (open, own) = match &mut session.stage {
-        Stage::BeforeStatistics(stage) => stage.round.contributed_mut(),
-        Stage::Learning(stage) => stage.round.contributed_mut(),
-    }
-    .expect("it has contributed");
-    (own.digest, own.blob) = (name, bytes.clone());
-    let held = open.shares.get_mut(&own_id).expect("its own share");
-    held.digest = name;
-    if victims.contains(&own_id.get()) {
-        let mut share = held.share.to_bytes();
-        off_by_one(&mut share);
-        held.share = Share::from_bytes(&share).expect("of the field");
-    }
-    open.answers
-        .insert(own_id, held.share.answer(name.as_bytes()));
-    vault
-        .hospital
-        .outputs
-        .retain(|output| acknowledgement(output).is_none());
-    open.acknowledge(&mut vault.hospital);
+    let deceives_itself = victims.contains(&id.get());
+    testing::replace_contribution(vault, name, bytes.clone(), |share| {
+        if deceives_itself {
+            off_by_one(share);
+        }
+    });
     VaultOutput::Upload {
         name,
         bytes,
@@ -131,11 +130,7 @@ fn acknowledgement(output: &VaultOutput) -> Option<BoxAck> {
 }
 
 /// Answers wrongly for the shares of these contributors.
-fn acknowledge_wrongly(
-    vault: &Vault<MemoryJournal>,
-    output: VaultOutput,
-    contributors: &[u8],
-) -> VaultOutput {
+fn acknowledge_wrongly(id: HospitalId, output: VaultOutput, contributors: &[u8]) -> VaultOutput {
     let Some(mut ack) = acknowledgement(&output) else {
         return output;
     };
@@ -144,12 +139,12 @@ fn acknowledge_wrongly(
             off_by_one(&mut entry.answer);
         }
     }
-    let signed = vault.hospital.sign(&ack);
+    let signed = Signed::sign(&ack, &signing_key(id));
     VaultOutput::Send(Box::new(ToCoordinator::BoxAck(signed)))
 }
 
 /// Gives a share of the summed secret that is off by one in one place.
-fn unlock_wrongly(vault: &Vault<MemoryJournal>, output: VaultOutput) -> VaultOutput {
+fn unlock_wrongly(id: HospitalId, vault: &CohortVault, output: VaultOutput) -> VaultOutput {
     let VaultOutput::Send(message) = &output else {
         return output;
     };
@@ -157,17 +152,26 @@ fn unlock_wrongly(vault: &Vault<MemoryJournal>, output: VaultOutput) -> VaultOut
         return output;
     };
     let body = share.read_unverified().expect("our own");
-    let group = in_session(vault).session.keys.group_key();
-    let (own_id, transcript) = (vault.hospital.id(), &round(vault).header.transcript);
-    let key = || unlock_key(group, transcript, &body.header, &body.contributors, own_id);
+    // HKDF(G, 'unlock' || T_{r-1} || hh || uh || j), PROTOCOL.md 3.6.
+    let group = testing::group_key(vault).as_bytes();
+    let transcript = &testing::header(vault).transcript;
+    let (header, contributors, own) = (&body.header, &body.contributors, [id.get()]);
+    let parts: [&[u8]; 4] = [
+        transcript.as_ref(),
+        header.as_ref(),
+        contributors.as_ref(),
+        &own,
+    ];
+    let key = || derive_key(group, "unlock", &parts);
     let mut vector = aead::open(&key(), &body.sealed.0).expect("sealed by us");
     off_by_one(&mut vector);
+    let sealed = Bytes(aead::seal_once(key(), vector));
     let body = UnlockShare {
-        sealed: Bytes(aead::seal_once(key(), vector)),
-        id: Id(own_id),
+        sealed,
+        id: Id(id),
         ..body
     };
-    let signed = vault.hospital.sign(&body);
+    let signed = Signed::sign(&body, &signing_key(id));
     VaultOutput::Send(Box::new(ToCoordinator::UnlockShare(signed)))
 }
 
@@ -175,12 +179,12 @@ fn unlock_wrongly(vault: &Vault<MemoryJournal>, output: VaultOutput) -> VaultOut
 fn run_with<'a>(
     size: u8,
     liar: u8,
-    mut lie: impl FnMut(&mut Vault<MemoryJournal>, VaultOutput) -> VaultOutput + 'a,
-) -> Run<'a> {
-    let mut run = Run::new(size, &manifest(1, Conditioning::None));
-    run.lie = Box::new(move |vault, output| {
-        if vault.hospital.id() == id(liar) {
-            lie(vault, output)
+    mut lie: impl FnMut(HospitalId, &mut CohortVault, VaultOutput) -> VaultOutput + 'a,
+) -> Cohort<'a> {
+    let mut run = Cohort::immediate(size, &manifest(1, Conditioning::None));
+    run.lie = Box::new(move |who, vault, output| {
+        if who == id(liar) {
+            lie(who, vault, output)
         } else {
             output
         }
@@ -193,19 +197,19 @@ fn run_with<'a>(
 }
 
 /// The mean of the update that all have opened is that of these contributors.
-fn assert_mean_of(run: &Run<'_>, contributors: &[u8]) {
+fn assert_mean_of(run: &Cohort<'_>, contributors: &[u8]) {
     let opened: Vec<_> = run
         .opened
         .values()
         .flatten()
         .filter(|opened| opened.purpose == Purpose::Update)
         .collect();
-    assert_eq!(opened.len(), run.vaults.len(), "every vault opens it");
+    assert_eq!(opened.len(), run.ids().len(), "every vault opens it");
     for opened in opened {
         for index in [0, 77, 100_003] {
             let changes = contributors
                 .iter()
-                .map(|&number| f64::from(change(id(number), index)));
+                .map(|&number| f64::from(small_change(id(number), index)));
             let expected = changes.sum::<f64>() / contributors.len() as f64;
             assert!((opened.mean[index] - expected).abs() < 4e-6);
         }
@@ -214,7 +218,9 @@ fn assert_mean_of(run: &Run<'_>, contributors: &[u8]) {
 
 #[test]
 fn a_vault_that_was_dealt_a_wrong_share_is_not_asked_and_the_round_opens() {
-    let run = run_with(7, 2, |vault, output| deal_wrongly(vault, output, &[6]));
+    let run = run_with(7, 2, |who, vault, output| {
+        deal_wrongly(who, vault, output, &[6])
+    });
     assert!(run.completed().is_some(), "{:?}", run.events);
     assert_eq!(
         run.contributors(Purpose::Update),
@@ -232,7 +238,7 @@ fn a_vault_that_was_dealt_a_wrong_share_is_not_asked_and_the_round_opens() {
 
 #[test]
 fn a_contributor_that_deals_many_wrong_shares_is_left_out_and_the_others_sum_opens() {
-    let run = run_with(7, 2, |vault, output| {
+    let run = run_with(7, 2, |who, vault, output| {
         if matches!(
             output,
             VaultOutput::Upload {
@@ -240,7 +246,7 @@ fn a_contributor_that_deals_many_wrong_shares_is_left_out_and_the_others_sum_ope
                 ..
             }
         ) {
-            deal_wrongly(vault, output, &[5, 6, 7])
+            deal_wrongly(who, vault, output, &[5, 6, 7])
         } else {
             output
         }
@@ -272,7 +278,9 @@ fn a_contributor_that_deals_many_wrong_shares_is_left_out_and_the_others_sum_ope
 #[test]
 fn a_contributor_that_shares_another_secret_passes_the_check_and_the_sum_does_not_open() {
     let all = [1, 2, 3, 4];
-    let run = run_with(4, 2, |vault, output| deal_wrongly(vault, output, &all));
+    let run = run_with(4, 2, |who, vault, output| {
+        deal_wrongly(who, vault, output, &all)
+    });
     assert!(run.findings().is_empty(), "{:?}", run.findings());
     assert!(run.wrong_answers.is_empty(), "nobody else is blamed for it");
     let mut refusing: Vec<_> = run.refusals.iter().map(|(who, _)| *who).collect();
@@ -284,8 +292,8 @@ fn a_contributor_that_shares_another_secret_passes_the_check_and_the_sum_does_no
 #[test]
 fn a_vault_that_answers_wrongly_for_all_contributors_throws_nobody_out() {
     let all = [1, 2, 3, 4, 5, 6, 7];
-    let run = run_with(7, 3, |vault, output| {
-        acknowledge_wrongly(vault, output, &all)
+    let run = run_with(7, 3, |who, _, output| {
+        acknowledge_wrongly(who, output, &all)
     });
     assert!(run.completed().is_some(), "{:?}", run.events);
     assert_eq!(run.contributors(Purpose::Update), [all]);
@@ -298,8 +306,8 @@ fn a_vault_that_answers_wrongly_for_all_contributors_throws_nobody_out() {
 
 #[test]
 fn among_four_a_vault_that_answers_wrongly_for_all_stops_nothing_and_for_one_costs_its_update() {
-    let run = run_with(4, 3, |vault, output| {
-        acknowledge_wrongly(vault, output, &[1, 2, 3, 4])
+    let run = run_with(4, 3, |who, _, output| {
+        acknowledge_wrongly(who, output, &[1, 2, 3, 4])
     });
     assert!(run.completed().is_some(), "{:?}", run.events);
     assert_eq!(run.contributors(Purpose::Update), [vec![1, 2, 3, 4]]);
@@ -309,9 +317,9 @@ fn among_four_a_vault_that_answers_wrongly_for_all_stops_nothing_and_for_one_cos
     };
     assert_eq!(run.findings()[..4], [1, 2, 3, 4].map(kept));
 
-    let run = run_with(4, 3, |vault, output| {
+    let run = run_with(4, 3, |who, vault, output| {
         if acknowledgement(&output).is_some() && is_update(vault) {
-            acknowledge_wrongly(vault, output, &[1])
+            acknowledge_wrongly(who, output, &[1])
         } else {
             output
         }
@@ -331,7 +339,9 @@ fn among_four_a_vault_that_answers_wrongly_for_all_stops_nothing_and_for_one_cos
 #[test]
 fn a_wrong_unlock_share_is_named_and_the_round_opens_without_it() {
     for size in [3, 4] {
-        let run = run_with(size, 2, |vault, output| unlock_wrongly(vault, output));
+        let run = run_with(size, 2, |who, vault, output| {
+            unlock_wrongly(who, vault, output)
+        });
         assert!(run.completed().is_some(), "{:?}", run.events);
         assert!(
             run.findings().is_empty(),
@@ -351,10 +361,10 @@ fn a_wrong_unlock_share_is_named_and_the_round_opens_without_it() {
 
 #[test]
 fn more_wrong_unlock_shares_than_can_be_told_apart_end_the_run_with_the_model_unchanged() {
-    let mut run = Run::new(4, &manifest(1, Conditioning::None));
-    run.lie = Box::new(|vault, output| {
-        if vault.hospital.id() >= id(3) && matches!(output, VaultOutput::Send(_)) {
-            unlock_wrongly(vault, output)
+    let mut run = Cohort::immediate(4, &manifest(1, Conditioning::None));
+    run.lie = Box::new(|who, vault, output| {
+        if who >= id(3) && matches!(output, VaultOutput::Send(_)) {
+            unlock_wrongly(who, vault, output)
         } else {
             output
         }
@@ -369,8 +379,8 @@ fn more_wrong_unlock_shares_than_can_be_told_apart_end_the_run_with_the_model_un
 }
 
 /// Adds `steps` times DELTA to a word of the sum of the update, as a coordinator could that knows no key.
-fn alter_sum<'a>(word: usize, steps: u64) -> Run<'a> {
-    let mut run = Run::new(3, &manifest(1, Conditioning::None));
+fn alter_sum<'a>(word: usize, steps: u64) -> Cohort<'a> {
+    let mut run = Cohort::immediate(3, &manifest(1, Conditioning::None));
     run.spoil_outcome = Box::new(move |outcome| {
         if outcome.header.read_unverified().expect("ours").purpose != Purpose::Update {
             return;
@@ -410,14 +420,14 @@ fn a_sum_altered_by_whole_steps_is_refused_by_every_vault_for_its_tag() {
 
 #[test]
 fn a_vault_takes_one_box_of_a_contributor_and_answers_for_it_once() {
-    let mut run = Run::new(4, &manifest(1, Conditioning::None));
+    let mut run = Cohort::immediate(4, &manifest(1, Conditioning::None));
     // The round stays open: nobody is asked to answer for U.
     run.interference =
         Box::new(|_, message| (!matches!(message, ToVault::UnlockRequest(_))).then_some(message));
     let last: Rc<RefCell<Option<Vec<u8>>>> = Rc::default();
     let sent = last.clone();
-    run.lie = Box::new(move |vault, output| {
-        if vault.hospital.id() == id(1) && acknowledgement(&output).is_some() {
+    run.lie = Box::new(move |who, _, output| {
+        if who == id(1) && acknowledgement(&output).is_some() {
             sent.replace(Some(sent_bytes(&output)));
         }
         output
@@ -426,15 +436,9 @@ fn a_vault_takes_one_box_of_a_contributor_and_answers_for_it_once() {
     let first = last.borrow().clone().expect("it has acknowledged all");
 
     let dealer = run.vault(id(2));
-    let blob = match &in_session(dealer).stage {
-        Stage::BeforeStatistics(stage) => stage.round.own_contribution(),
-        Stage::Learning(stage) => stage.round.own_contribution(),
-    }
-    .expect("made")
-    .blob
-    .clone();
+    let blob = testing::contribution(dealer);
     let original: Contribution = codec::decode(&blob).expect("its own");
-    let other = with_wrong_shares(dealer, &blob, &[1]);
+    let other = with_wrong_shares(id(2), dealer, &blob, &[1]);
     let to_first = |contribution: &Contribution| {
         let (to, forward) = forwards(contribution).next().expect("a box");
         assert_eq!(to, id(1));
@@ -467,7 +471,7 @@ fn sent_bytes(output: &VaultOutput) -> Vec<u8> {
 #[test]
 fn a_second_different_answer_of_a_vault_is_refused_and_the_round_goes_on_with_the_first() {
     let mut honest = 3;
-    let run = run_with(7, 3, move |vault, output| {
+    let run = run_with(7, 3, move |who, _, output| {
         if acknowledgement(&output).is_none() {
             return output;
         }
@@ -476,7 +480,7 @@ fn a_second_different_answer_of_a_vault_is_refused_and_the_round_goes_on_with_th
             honest -= 1;
             return output;
         }
-        acknowledge_wrongly(vault, output, &[1, 2, 3, 4, 5, 6, 7])
+        acknowledge_wrongly(who, output, &[1, 2, 3, 4, 5, 6, 7])
     });
     assert!(run.completed().is_some(), "{:?}", run.events);
     assert!(run.events.iter().any(|event| matches!(

@@ -1,11 +1,30 @@
 //! Whole runs, drop-outs, and what each side refuses.
 
-use super::*;
+mod fixtures;
+
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+};
+
+use cohort::{Cohort, CohortVault, Event, id, small_change};
+use crypto::sealed_sum::HospitalId;
+use fixtures::manifest;
+use participant::vault::{VaultEvent, VaultOutput};
+use protocol::{
+    codec::{self, Bytes},
+    digests::LearningRound,
+    identity::{Signed, SigningKey},
+    manifest::{Conditioning, Purpose},
+    message::{ToCoordinator, ToVault},
+    roster::testing::federation,
+    round::{header::RoundOpen, unlock::UnlockRequest},
+};
 
 #[test]
 fn three_hospitals_train_to_one_model_and_the_mean_is_exact() {
     let manifest = manifest(2, Conditioning::None);
-    let mut run = Run::new(3, &manifest);
+    let mut run = Cohort::immediate(3, &manifest);
     run.connect_all();
     let hash = run.completed().expect("the run completes");
     assert!(run.refusals.is_empty(), "{:?}", run.refusals);
@@ -24,7 +43,7 @@ fn three_hospitals_train_to_one_model_and_the_mean_is_exact() {
         // 4 clips of 1e-3 * 10 steps, 22 bits: one step is far below what is asserted.
         for (index, mean) in update.mean.iter().enumerate() {
             let expected = (1..=3)
-                .map(|number| f64::from(change(id(number), index)))
+                .map(|number| f64::from(small_change(id(number), index)))
                 .sum::<f64>()
                 / 3.0;
             assert!(
@@ -43,7 +62,7 @@ fn three_hospitals_train_to_one_model_and_the_mean_is_exact() {
 #[test]
 fn encrypted_and_plain_conditioning_give_the_same_model_and_none_another() {
     let hash = |conditioning| {
-        let mut run = Run::new(2, &manifest(2, conditioning));
+        let mut run = Cohort::immediate(2, &manifest(2, conditioning));
         run.connect_all();
         assert!(run.refusals.is_empty(), "{:?}", run.refusals);
         run.completed().expect("the run completes")
@@ -55,7 +74,7 @@ fn encrypted_and_plain_conditioning_give_the_same_model_and_none_another() {
 
 #[test]
 fn a_hospital_that_vanishes_before_its_upload_is_left_out_and_catches_up() {
-    let mut run = Run::new(4, &manifest(2, Conditioning::None));
+    let mut run = Cohort::immediate(4, &manifest(2, Conditioning::None));
     run.drop_before_upload.push((id(2), LearningRound::new(1)));
     run.connect_all();
     assert_eq!(run.contributors(Purpose::Update), [vec![1, 3, 4]]);
@@ -78,7 +97,7 @@ fn a_hospital_that_vanishes_before_its_upload_is_left_out_and_catches_up() {
 
 #[test]
 fn a_hospital_that_is_gone_for_good_does_not_stop_the_others() {
-    let mut run = Run::new(4, &manifest(2, Conditioning::None));
+    let mut run = Cohort::immediate(4, &manifest(2, Conditioning::None));
     run.drop_before_upload.push((id(4), LearningRound::new(2)));
     run.connect_all();
     for _ in 0..20 {
@@ -99,7 +118,7 @@ fn a_hospital_that_is_gone_for_good_does_not_stop_the_others() {
 
 #[test]
 fn too_few_hospitals_make_the_round_wait_and_a_replaced_round_is_not_trained_twice() {
-    let mut run = Run::new(3, &manifest(1, Conditioning::None));
+    let mut run = Cohort::immediate(3, &manifest(1, Conditioning::None));
     run.drop_before_upload = vec![
         (id(2), LearningRound::new(1)),
         (id(3), LearningRound::new(1)),
@@ -127,7 +146,7 @@ fn too_few_hospitals_make_the_round_wait_and_a_replaced_round_is_not_trained_twi
 
 #[test]
 fn an_altered_sum_does_not_open_and_ends_the_run_with_the_model_unchanged() {
-    let mut run = Run::new(3, &manifest(1, Conditioning::None));
+    let mut run = Cohort::immediate(3, &manifest(1, Conditioning::None));
     run.spoil_outcome = Box::new(|outcome| {
         if outcome.header.read_unverified().expect("ours").purpose == Purpose::Update {
             // Bit 12 of a word: half a step, which no noise reaches. (A whole step is for the integrity tag to catch.)
@@ -149,7 +168,7 @@ fn an_altered_sum_does_not_open_and_ends_the_run_with_the_model_unchanged() {
 
 #[test]
 fn an_altered_box_is_refused_and_its_sender_left_out() {
-    let mut run = Run::new(4, &manifest(1, Conditioning::None));
+    let mut run = Cohort::immediate(4, &manifest(1, Conditioning::None));
     run.interference = Box::new(|_, message| match message {
         ToVault::BoxForward(mut forward)
             if forward.manifest.read_unverified().expect("ours").id.0 == id(3) =>
@@ -174,7 +193,7 @@ fn an_altered_box_is_refused_and_its_sender_left_out() {
 /// Changes the unlock request that hospital 1 gets in the stats round and signs it as the coordinator would.
 fn refusal_of(size: u8, spoil: impl Fn(&mut UnlockRequest)) -> Vec<(HospitalId, String)> {
     let key = federation(size).coordinator_key;
-    let mut run = Run::new(size, &manifest(1, Conditioning::None));
+    let mut run = Cohort::immediate(size, &manifest(1, Conditioning::None));
     run.interference = Box::new(move |to, message| match message {
         ToVault::UnlockRequest(request) if to == id(1) => {
             let mut body = request.read_unverified().expect("ours");
@@ -222,7 +241,7 @@ fn a_vault_does_not_answer_for_a_set_of_contributors_that_is_not_in_order() {
 #[test]
 fn a_vault_answers_for_one_set_only() {
     let key = federation(4).coordinator_key;
-    let mut run = Run::new(4, &manifest(1, Conditioning::None));
+    let mut run = Cohort::immediate(4, &manifest(1, Conditioning::None));
     // The first vault answers for all four in the stats round; nobody else gets to, so the round stays open.
     let asked: Rc<RefCell<Option<UnlockRequest>>> = Rc::default();
     let seen = asked.clone();
@@ -264,7 +283,7 @@ fn a_vault_answers_for_one_set_only() {
     );
 }
 
-fn drain(vault: &mut Vault<MemoryJournal>) -> Vec<String> {
+fn drain(vault: &mut CohortVault) -> Vec<String> {
     std::iter::from_fn(|| vault.poll_output())
         .filter_map(|output| match output {
             VaultOutput::Event(VaultEvent::Refused { reason }) => Some(reason),
@@ -275,7 +294,7 @@ fn drain(vault: &mut Vault<MemoryJournal>) -> Vec<String> {
 
 /// Changes the first header that hospital 1 gets.
 fn refusal_of_header(spoil: impl Fn(&mut RoundOpen), key: SigningKey) -> Vec<(HospitalId, String)> {
-    let mut run = Run::new(3, &manifest(1, Conditioning::None));
+    let mut run = Cohort::immediate(3, &manifest(1, Conditioning::None));
     run.interference = Box::new(move |to, message| match message {
         ToVault::RoundOpen(header) if to == id(1) => {
             let mut body = header.read_unverified().expect("ours");
@@ -341,7 +360,7 @@ fn a_vault_refuses_headers_that_are_not_of_its_state() {
 
 #[test]
 fn wrong_products_are_refused_and_asked_for_again() {
-    let mut run = Run::new(2, &manifest(1, Conditioning::EncryptedHardened));
+    let mut run = Cohort::immediate(2, &manifest(1, Conditioning::EncryptedHardened));
     let spoilt = Rc::new(Cell::new(0));
     let count = spoilt.clone();
     run.interference = Box::new(move |to, message| match message {
@@ -369,7 +388,7 @@ fn wrong_products_are_refused_and_asked_for_again() {
 
 #[test]
 fn who_waits_without_a_word_is_not_given_up() {
-    let mut run = Run::new(2, &manifest(1, Conditioning::None));
+    let mut run = Cohort::immediate(2, &manifest(1, Conditioning::None));
     run.drop_before_upload = vec![(id(2), LearningRound::new(1))];
     run.connect_all();
     // Hospital 1 has nothing to do and says nothing for as long as anybody is waited for.
@@ -387,8 +406,13 @@ fn who_waits_without_a_word_is_not_given_up() {
 
 #[test]
 fn a_lost_word_on_the_last_round_is_repeated() {
-    let mut run = Run::new(2, &manifest(1, Conditioning::None));
-    run.lose_next_close_of = Some(id(2));
+    let mut run = Cohort::immediate(2, &manifest(1, Conditioning::None));
+    let mut is_lost = false;
+    run.lose = Box::new(move |who, message| {
+        let loses = !is_lost && who == id(2) && matches!(message, ToCoordinator::RoundClosed(_));
+        is_lost |= loses;
+        loses
+    });
     run.connect_all();
     assert!(run.completed().is_none(), "two of two must close the round");
     run.disconnect(id(2));
@@ -398,7 +422,7 @@ fn a_lost_word_on_the_last_round_is_repeated() {
 
 #[test]
 fn one_wrong_answer_among_more_than_enough_does_not_matter() {
-    let mut run = Run::new(4, &manifest(1, Conditioning::None));
+    let mut run = Cohort::immediate(4, &manifest(1, Conditioning::None));
     run.spoil_outcome = Box::new(|outcome| {
         // Sealed bytes that nobody can open, under a signature that does not stand any more.
         let mut spoilt = codec::encode(&outcome.shares.0[0]);
@@ -412,8 +436,12 @@ fn one_wrong_answer_among_more_than_enough_does_not_matter() {
 
 #[test]
 fn a_hospital_whose_training_diverges_says_so_and_is_not_waited_for() {
-    let mut run = Run::new(4, &manifest(1, Conditioning::None));
-    run.diverges = Some(id(3));
+    let mut run = Cohort::immediate(4, &manifest(1, Conditioning::None));
+    run.spoil_update = Box::new(|who, update| {
+        if who == id(3) {
+            update.model[7] = f32::NAN;
+        }
+    });
     run.connect_all();
     assert!(
         run.completed().is_some(),
@@ -426,8 +454,12 @@ fn a_hospital_whose_training_diverges_says_so_and_is_not_waited_for() {
 
 #[test]
 fn a_run_whose_hospitals_all_diverge_fails_instead_of_trying_for_ever() {
-    let mut run = Run::new(2, &manifest(1, Conditioning::None));
-    run.diverges = Some(id(2));
+    let mut run = Cohort::immediate(2, &manifest(1, Conditioning::None));
+    run.spoil_update = Box::new(|who, update| {
+        if who == id(2) {
+            update.model[7] = f32::NAN;
+        }
+    });
     run.connect_all();
     for _ in 0..40 {
         run.wait();

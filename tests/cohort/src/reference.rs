@@ -1,0 +1,216 @@
+//! What a run has to come to, computed in the clear from the specification: every contribution's whole numbers (PROTOCOL.md 3.4),
+//! their sums, the mean, and the model after it. Only the sums of the vaults are compared with it; nothing here comes from them.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use crypto::sealed_sum::HospitalId;
+use participant::vault::{
+    conditioning::{local_product, release, weight_change},
+    statistics::{Statistics, own_counters},
+};
+use protocol::{
+    common_model::CommonModel,
+    counters::StatsCounters,
+    digests::ModelHash,
+    manifest::{Manifest, Purpose},
+    network::CONDITIONED_WEIGHT,
+    round::header::RoundOpen,
+};
+
+use crate::{
+    records::records,
+    training::{BATCHES, Training, filter_gradient},
+};
+
+/// One contribution, or a sum of them, before anything is masked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Plaintext {
+    /// u of every real value.
+    pub(crate) values: Vec<u64>,
+    /// In the manifest's order.
+    pub(crate) counters: Vec<u64>,
+}
+
+/// Loss and batches of a hospital's last training, which its next evaluation reports.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct TrainingRecord {
+    pub(crate) loss: f64,
+    pub(crate) batches: u32,
+}
+
+/// See the module.
+pub(crate) struct Reference {
+    manifest: Arc<Manifest>,
+    training: Training,
+    /// Every common model of the run so far.
+    models: BTreeMap<ModelHash, CommonModel>,
+    statistics: Option<Statistics>,
+}
+
+impl Reference {
+    pub(crate) fn new(manifest: Arc<Manifest>, training: Training) -> Self {
+        let initial = CommonModel::initial(&manifest);
+        Self {
+            models: BTreeMap::from([(initial.hash(), initial)]),
+            manifest,
+            training,
+            statistics: None,
+        }
+    }
+
+    /// What this hospital contributes under this header; none when the header names a model that the run does not have.
+    pub(crate) fn plaintext(
+        &self,
+        hospital: HospitalId,
+        header: &RoundOpen,
+        record: TrainingRecord,
+    ) -> Option<Plaintext> {
+        match header.purpose {
+            Purpose::Stats => {
+                let records = records(hospital, self.manifest.task.classes());
+                let counters = own_counters(&records).write();
+                Some(Plaintext {
+                    values: Vec::new(),
+                    counters,
+                })
+            }
+            Purpose::Update => {
+                let model = self.models.get(&header.model_hash)?;
+                let change = self.change(hospital, model, &header.model_hash)?;
+                Some(self.quantised(hospital, model, &change, header))
+            }
+            Purpose::Evaluation => {
+                let classes = self.manifest.task.classes();
+                let counts = self.training.counts(hospital, header.round, classes);
+                let mut counters = vec![1];
+                counters.extend(counts.confusion.iter().flatten());
+                let steps = f64::from(record.batches);
+                counters.push(in_65536ths(counts.loss_sum));
+                counters.push(in_65536ths(record.loss * steps));
+                counters.push(u64::from(record.batches));
+                Some(Plaintext {
+                    values: Vec::new(),
+                    counters,
+                })
+            }
+        }
+    }
+
+    /// The sum of an opened round is known: the statistics, or the next model and its hash.
+    pub(crate) fn settle(
+        &mut self,
+        header: &RoundOpen,
+        contributors: &[HospitalId],
+        sum: &Plaintext,
+    ) -> Option<ModelHash> {
+        match header.purpose {
+            Purpose::Stats => {
+                self.statistics = StatsCounters::read(self.manifest.task, &sum.counters)
+                    .ok()
+                    .map(|sums| Statistics::from(&sums));
+            }
+            Purpose::Update => {
+                let mut model = self.models.get(&header.model_hash)?.clone();
+                let mean = self.mean(&model, contributors, &sum.values, header);
+                model.apply_mean(&mean, contributors.len());
+                let hash = model.hash();
+                self.models.insert(hash, model);
+                return Some(hash);
+            }
+            Purpose::Evaluation => {}
+        }
+        Some(header.model_hash)
+    }
+
+    /// What the hospital's training moves each value by; W by its gradient, where filters are used.
+    fn change(
+        &self,
+        hospital: HospitalId,
+        model: &CommonModel,
+        hash: &ModelHash,
+    ) -> Option<Vec<f64>> {
+        let filtered = self.manifest.conditioning.uses_filters();
+        let conditioned = model.layout().range(CONDITIONED_WEIGHT)?;
+        let mut change = Vec::with_capacity(model.values().len());
+        let mut trained = 0;
+        for (index, &before) in model.values().iter().enumerate() {
+            if filtered && conditioned.contains(&index) {
+                if index == conditioned.start {
+                    change
+                        .extend(self.change_of_w(hospital, &model.values()[conditioned.clone()])?);
+                }
+                continue;
+            }
+            let after = before + self.training.change(hospital, hash, trained);
+            change.push(f64::from(after) - f64::from(before));
+            trained += 1;
+        }
+        Some(change)
+    }
+
+    fn change_of_w(&self, hospital: HospitalId, w: &[f32]) -> Option<[f64; 9]> {
+        let statistics = self.statistics.as_ref()?;
+        let features = records(hospital, self.manifest.task.classes()).scaled(statistics);
+        let w: [f64; 9] = std::array::from_fn(|entry| f64::from(w[entry]));
+        let gradient = |features| filter_gradient(&release(&local_product(&w, features)));
+        let gradients: Vec<_> = features.iter().map(gradient).collect();
+        let rate = self.manifest.conditioning_rate;
+        Some(weight_change(&features, &gradients, BATCHES, rate))
+    }
+
+    /// `u = clamp(round_half_even((omega / omega_max) x / step)) + 2^(B-1)`, and how many values the clamp cut off.
+    fn quantised(
+        &self,
+        hospital: HospitalId,
+        model: &CommonModel,
+        change: &[f64],
+        header: &RoundOpen,
+    ) -> Plaintext {
+        let share =
+            f64::from(self.manifest.weight(hospital)) / f64::from(self.manifest.largest_weight());
+        let half = 1_i64 << (header.value_bits - 1);
+        let largest = (half - 1) as f64;
+        let mut saturated = 0;
+        let mut values = Vec::with_capacity(change.len());
+        for (clip, change) in clip_of_each_value(model).zip(change) {
+            let steps = (share * change / (clip / largest)).round_ties_even();
+            saturated += u64::from(steps.abs() > largest);
+            values.push((steps.clamp(-largest, largest) as i64 + half) as u64);
+        }
+        Plaintext {
+            values,
+            counters: vec![1, saturated],
+        }
+    }
+
+    /// `step (sum of u - |U| 2^(B-1)) omega_max / (sum of omega over U)`.
+    fn mean(
+        &self,
+        model: &CommonModel,
+        contributors: &[HospitalId],
+        sums: &[u64],
+        header: &RoundOpen,
+    ) -> Vec<f64> {
+        let half = 1_i64 << (header.value_bits - 1);
+        let offset = contributors.len() as i64 * half;
+        let weights = contributors
+            .iter()
+            .map(|&id| u64::from(self.manifest.weight(id)))
+            .sum::<u64>();
+        let (factor, divisor) = (f64::from(header.largest_weight), weights as f64);
+        let mean = |(clip, sum): (f64, &u64)| {
+            let step = clip / (half - 1) as f64;
+            step * (*sum as i64 - offset) as f64 * factor / divisor
+        };
+        clip_of_each_value(model).zip(sums).map(mean).collect()
+    }
+}
+
+fn clip_of_each_value(model: &CommonModel) -> impl Iterator<Item = f64> {
+    let tensors = model.layout().tensors.iter().zip(model.clips());
+    tensors.flat_map(|(tensor, &clip)| std::iter::repeat_n(clip, tensor.values()))
+}
+
+fn in_65536ths(value: f64) -> u64 {
+    (value * 65_536.0).round() as u64
+}

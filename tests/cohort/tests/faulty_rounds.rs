@@ -1,0 +1,132 @@
+//! Thousands of rounds in which connections are lost, messages come twice, parties stand still or vanish: what must hold, holds.
+
+use std::time::Instant;
+
+use cohort::{
+    Ending, Fault, Operation, Scenario, Violation,
+    campaign::{Outcome, play, play_seeds, scenario_of_environment, seeds_of_environment},
+};
+use protocol::manifest::Conditioning;
+
+const SEEDS: u64 = 640;
+const FAULTY_ROUNDS: u64 = 2_000;
+
+#[test]
+fn two_thousand_faulty_rounds_keep_every_invariant() {
+    if let Some(scenario) = scenario_of_environment() {
+        describe(&scenario);
+        let outcome = play(&scenario);
+        let Outcome::Played(report) = &outcome else {
+            panic!("{outcome:?}");
+        };
+        assert!(report.violations.is_empty(), "{report:#?}");
+        return;
+    }
+    let began = Instant::now();
+    let other_seeds = seeds_of_environment();
+    let tally = play_seeds(other_seeds.clone().unwrap_or(0..SEEDS));
+    let seconds = began.elapsed().as_secs_f64();
+    let text = format!(
+        "{} runs in {seconds:.1} s, {:.0} rounds a second, at most {} happenings in one, endings {:?}\n{}",
+        tally.runs,
+        tally.faults.rounds() as f64 / seconds,
+        tally.most_happenings,
+        tally.endings,
+        tally.faults
+    );
+    let failures: Vec<_> = tally.failures.iter().map(ToString::to_string).collect();
+    assert!(failures.is_empty(), "{text}\n{}", failures.join("\n\n"));
+    say(&text);
+    if other_seeds.is_some() {
+        return;
+    }
+    for fault in Fault::ALL {
+        assert!(tally.faults.of(fault) > 0, "no {fault:?}: {text}");
+    }
+    assert!(tally.faults.faulty_rounds() >= FAULTY_ROUNDS, "{text}");
+}
+
+/// A run of three hospitals in which nothing else goes wrong, with real vaults and keys. What every invariant asks holds afterwards, and
+/// the run ends with all sums.
+#[test]
+fn a_coordinator_that_ends_after_any_of_its_effects_goes_on_from_its_disk() {
+    let mut scenarios = (0..).map(Scenario::of_seed);
+    let mut scenario = scenarios
+        .find(|scenario| {
+            let manifest = &scenario.manifest;
+            scenario.size == 3
+                && manifest.rounds == 1
+                && manifest.conditioning == Conditioning::None
+        })
+        .expect("one of the next");
+    scenario.operations.clear();
+    let undisturbed = scenario.play();
+    assert_eq!(undisturbed.ending, Ending::Complete, "{undisturbed:?}");
+    let effects = undisturbed.coordinator_effects;
+    assert!(effects > 100, "{effects} effects of a whole run");
+    for after_effect in 1..=effects {
+        scenario.operations = vec![Operation::RestartCoordinator {
+            after_effect,
+            for_ms: 700,
+        }];
+        let report = scenario.play();
+        assert_eq!(
+            report.ending,
+            Ending::Complete,
+            "ended after effect {after_effect}: {report:?}"
+        );
+        let restarts = report.faults.of(Fault::RestartedCoordinator);
+        assert_eq!(restarts, 1, "ended after effect {after_effect}");
+    }
+}
+
+#[test]
+fn a_seed_is_played_the_same_way_every_time() {
+    for seed in [3, 14, 159] {
+        let scenario = Scenario::of_seed(seed);
+        assert_eq!(scenario.play(), scenario.play(), "seed {seed}");
+    }
+}
+
+/// Three hospitals come back to a coordinator that has stood still, and offer again what they had for a round that is given up
+/// meanwhile; the next round's contributions come while those are on their way, and are refused. Nothing would bring them again.
+#[test]
+fn contributions_beside_earlier_ones_would_be_refused_and_waited_for_without_end() {
+    let mut scenario = Scenario::of_seed(4);
+    let stands_still = |after_effect, for_ms| Operation::SuspendCoordinator {
+        after_effect,
+        for_ms,
+        loses_connections: true,
+    };
+    scenario.operations = vec![
+        Operation::Cut {
+            hospital: 1,
+            at: 60,
+        },
+        stands_still(105, 13_806),
+        stands_still(110, 15_492),
+    ];
+    let mut cohort = scenario.cohort();
+    cohort.uploads_side_by_side = true;
+    let report = scenario.play_with(&mut cohort);
+    assert!(
+        matches!(report.violations[..], [Violation::Unexplained { .. }]),
+        "{report:?}"
+    );
+    assert_eq!(scenario.play().ending, Ending::Complete);
+}
+
+fn describe(scenario: &Scenario) {
+    let mut text = format!("{} hospitals, {:#?}", scenario.size, scenario.manifest);
+    for operation in &scenario.operations {
+        text.push_str(&format!("\n{operation:?}"));
+    }
+    say(&text);
+}
+
+/// What a test that passes has to tell: with --nocapture.
+fn say(text: &str) {
+    use std::io::Write;
+    // A closed standard error is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
