@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crypto::sealed_sum::HospitalId;
 use protocol::{
-    digests::{HeaderHash, ModelHash, Transcript},
+    digests::{HeaderHash, Transcript},
     identity::{PublicKey, Signed},
     round::{
         outcome::{RoundClosed, RoundFailed},
@@ -12,16 +12,7 @@ use protocol::{
     },
 };
 
-use super::{ClosingError, TranscriptEntry, published::PublishedRound};
-
-/// Where a session stands: what the next header must name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Head {
-    /// T of the last settled round.
-    pub(super) transcript: Transcript,
-    /// The common model.
-    pub(super) model_hash: ModelHash,
-}
+use super::{ClosingError, TranscriptEntry, head::Head, published::PublishedRound};
 
 /// All published rounds, in order. Each but the last is settled: t vaults have closed it alike.
 pub(super) struct Chain {

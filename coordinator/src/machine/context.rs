@@ -15,7 +15,7 @@ use protocol::{
 
 use super::{
     Event, Fact, MachineError, Output, Timestamp, input::ConditioningMessage, peer::Peers,
-    phase::Reaction, plan::Plan, products::ProductServer,
+    plan::Plan, products::ProductServer, reaction::Reaction,
 };
 
 /// The parties, the run, and what is to be done.

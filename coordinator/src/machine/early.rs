@@ -6,7 +6,7 @@ use protocol::roster::Roster;
 use super::{
     MachineError,
     input::{Envelope, SetUpMessage},
-    phase::{REPEATED, Reaction},
+    reaction::{REPEATED, Reaction},
 };
 
 /// Held messages in the order in which they came.

@@ -22,6 +22,7 @@ mod early;
 mod error;
 mod event;
 mod fact;
+mod head;
 mod input;
 mod output;
 mod peer;
@@ -29,6 +30,7 @@ mod phase;
 mod plan;
 mod products;
 mod published;
+mod reaction;
 mod resume;
 mod session;
 #[cfg(test)]
@@ -50,7 +52,8 @@ use rand_core::CryptoRng;
 use self::{
     context::{Context, Run},
     input::{Envelope, Incoming},
-    phase::{Over, Phase, Reaction, Step},
+    phase::{Over, Phase, Step},
+    reaction::Reaction,
 };
 
 pub use self::{

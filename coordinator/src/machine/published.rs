@@ -16,7 +16,7 @@ use protocol::{
     },
 };
 
-use super::{ClosingError, TranscriptEntry, chain::Head};
+use super::{ClosingError, TranscriptEntry, head::Head};
 
 pub(super) struct PublishedRound {
     name: OutcomeName,

@@ -17,7 +17,7 @@ use super::{
     context::Context,
     input::{ClosingMessage, Envelope, RoundMessage, SetUpMessage},
     peer::Peer,
-    phase::{OVERTAKEN, REPEATED, Reaction},
+    reaction::{OVERTAKEN, REPEATED, Reaction},
 };
 
 pub(super) struct Session {

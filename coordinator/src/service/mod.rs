@@ -4,6 +4,7 @@
 //! locked. A task per hospital reads its link and feeds the owner; another writes what the owner says. Uploads that were cut
 //! are kept and go on where they stopped; outcomes are served from memory.
 
+mod ending;
 mod event_log;
 mod inputs;
 mod link;
@@ -34,12 +35,8 @@ use transport::{
 };
 
 use self::{
-    inputs::Input,
-    link::LinkTask,
-    outcomes::Outcomes,
-    owner::{Ending, Owner},
-    records::Records,
-    uploads::UploadShelf,
+    ending::Ending, inputs::Input, link::LinkTask, outcomes::Outcomes, owner::Owner,
+    records::Records, uploads::UploadShelf,
 };
 pub use self::{
     owner::{Machine, Spent},

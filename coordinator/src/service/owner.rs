@@ -11,13 +11,14 @@ use crypto::sealed_sum::HospitalId;
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use protocol::{
     codec::{self, Text},
-    digests::{ModelHash, OutcomeName},
+    digests::OutcomeName,
     message::{ToCoordinator, ToVault},
 };
 use tokio::{sync::mpsc, time::timeout_at};
 use transport::CloseCode;
 
 use super::{
+    ending::Ending,
     event_log,
     inputs::{Input, Outbound},
     outcomes::Outcomes,
@@ -34,20 +35,6 @@ pub struct Spent {
     pub adding: Duration,
     /// Reading CKKS keys and features, multiplying.
     pub conditioning: Duration,
-}
-
-/// How a run ended.
-pub(super) enum Ending {
-    Complete {
-        model_hash: ModelHash,
-        missing: Vec<HospitalId>,
-        suspected: BTreeMap<HospitalId, usize>,
-    },
-    Failed {
-        reason: String,
-    },
-    Stopped,
-    RecordsLost(RecordsError),
 }
 
 /// Owns the machine for the length of a run.
@@ -104,9 +91,9 @@ impl Owner {
         }
         self.part(&mut queue).await;
         let ending = self.ending.take().expect("the loop above ends with one");
-        let recorded = match self.records.take() {
-            Some(records) => records.close(&ending),
-            None => Ok(()),
+        let recorded = match (self.records.take(), ending.result()) {
+            (Some(records), Some(result)) => records.close(&result),
+            _ => Ok(()),
         };
         match (ending, recorded) {
             (Ending::Complete { .. }, Err(error)) => (Ending::RecordsLost(error), self.spent),

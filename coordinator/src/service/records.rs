@@ -15,7 +15,6 @@ use crypto::{hash::Digest, sealed_sum::HospitalId};
 use protocol::{identity::Signed, manifest::Manifest};
 use transport::{Disconnect, TrafficCounts};
 
-use super::owner::Ending;
 use crate::store::{Blobs, RunResult, Store, StoreError};
 
 pub(super) struct Records {
@@ -138,15 +137,8 @@ impl Records {
         Ok(())
     }
 
-    pub(super) fn close(self, ending: &Ending) -> Result<(), RecordsError> {
-        let result = match ending {
-            Ending::Complete { model_hash, .. } => RunResult::Complete { model_hash },
-            Ending::Failed { reason } => RunResult::Failed { reason },
-            Ending::Stopped => RunResult::Stopped,
-            // Nothing more can be written.
-            Ending::RecordsLost(_) => return Ok(()),
-        };
-        Ok(self.store.end_run(&result)?)
+    pub(super) fn close(self, result: &RunResult<'_>) -> Result<(), RecordsError> {
+        Ok(self.store.end_run(result)?)
     }
 
     fn append(&mut self, entry: &TranscriptEntry) -> Result<(), RecordsError> {

@@ -83,7 +83,7 @@ impl Diary {
                 saturated,
             } => {
                 tracing::info!(
-                    %round,
+                    round = round.get(),
                     purpose = purpose.name(),
                     saturated,
                     "the contribution has been sealed"
@@ -91,7 +91,7 @@ impl Diary {
             }
             VaultEvent::WrongAnswers { round, hospitals } => {
                 for (hospital, name) in &hospitals {
-                    tracing::warn!(%round, %hospital, name, "this hospital's answer for the sum contradicts those of the others");
+                    tracing::warn!(round = round.get(), %hospital, name, "this hospital's answer for the sum contradicts those of the others");
                 }
                 self.wrong_answers.extend(hospitals);
             }

@@ -17,16 +17,18 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::certificates::KeyFingerprint;
+use super::disconnect::{CloseCode, Disconnect};
 use super::downloads::DownloadRequest;
-use super::errors::{CloseCode, Disconnect, TransportError};
+use super::errors::TransportError;
 use super::frames::{FrameReceiver, FrameSender, disconnect, violation};
 use super::handshakes::HandshakeFailure;
 use super::limits::Limits;
+use super::refusal::{Refusal, RefusalCode};
 use super::streams::Stream;
 use super::tls::{CoordinatorTls, HospitalKeys};
 use super::traffic::Traffic;
 use super::uploads::UploadRequest;
-use super::wire::{Refusal, RefusalCode, Reply, StreamOpening};
+use super::wire::{Reply, StreamOpening};
 
 /// The coordinator's end-point. Dropping it closes every link and the socket.
 pub struct Listener {

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use crypto::sealed_sum::HospitalId;
 
 use super::errors::TransportError;
+use super::refusal::{Refusal, RefusalCode};
 use super::streams::Stream;
 use super::traffic::Traffic;
-use super::wire::{BlobName, LEAF_BYTES, Refusal, RefusalCode, Reply, StreamOpening};
+use super::wire::{BlobName, LEAF_BYTES, Reply, StreamOpening};
 
 /// A hospital asks for a blob. Answer with [`serve`](Self::serve) or [`refuse`](Self::refuse); dropping it tells the
 /// hospital that its transfer was abandoned.

@@ -7,7 +7,8 @@ use quinn::{Connection, RecvStream, SendStream};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
-use super::errors::{CloseCode, Disconnect, TransportError};
+use super::disconnect::{CloseCode, Disconnect};
+use super::errors::TransportError;
 use super::limits::Limits;
 use super::streams::{flush, write_all};
 use super::traffic::Traffic;

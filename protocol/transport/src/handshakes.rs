@@ -4,7 +4,8 @@ use std::fmt;
 
 use quinn::ConnectionError;
 
-use super::errors::{Disconnect, printable};
+use super::disconnect::Disconnect;
+use super::printable::printable;
 
 /// What is wrong with a certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]

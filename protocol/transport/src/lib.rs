@@ -17,6 +17,7 @@
 
 pub mod certificates;
 mod coordinator_side;
+mod disconnect;
 mod downloads;
 mod errors;
 pub mod faults;
@@ -24,6 +25,8 @@ mod frames;
 mod handshakes;
 mod limits;
 mod participant_side;
+mod printable;
+mod refusal;
 mod streams;
 pub mod tls;
 mod traffic;
@@ -34,12 +37,14 @@ mod wire;
 mod tests;
 
 pub use coordinator_side::{HospitalLink, Incoming, Listener};
+pub use disconnect::{CloseCode, Disconnect};
 pub use downloads::DownloadRequest;
-pub use errors::{CloseCode, Disconnect, TransportError};
+pub use errors::TransportError;
 pub use frames::FrameSender;
 pub use handshakes::CertificateProblem;
 pub use limits::Limits;
 pub use participant_side::{Blobs, CoordinatorLink, Dialer, Waiting};
+pub use refusal::{Refusal, RefusalCode};
 pub use traffic::{Traffic, TrafficCounts};
 pub use uploads::{Upload, UploadRequest};
-pub use wire::{BlobName, LEAF_BYTES, Refusal, RefusalCode};
+pub use wire::{BlobName, LEAF_BYTES};

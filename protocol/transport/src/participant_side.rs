@@ -10,8 +10,9 @@ use quinn::{AsyncUdpSocket, ClientConfig, Connection, Endpoint, EndpointConfig, 
 use rustls_pki_types::ServerName;
 use tokio::time::{sleep, timeout};
 
+use super::disconnect::{CloseCode, Disconnect};
 use super::downloads::fetch_blob;
-use super::errors::{CloseCode, Disconnect, TransportError};
+use super::errors::TransportError;
 use super::frames::{FrameReceiver, FrameSender};
 use super::handshakes::HandshakeFailure;
 use super::limits::Limits;

@@ -6,8 +6,9 @@ use quinn::{ReadError, ReadExactError, RecvStream, SendStream, WriteError};
 use tokio::time::timeout;
 
 use super::TransportError;
-use super::errors::printable;
-use super::wire::{Refusal, Reply, ReplyHead, StreamOpening};
+use super::printable::printable;
+use super::refusal::Refusal;
+use super::wire::{Reply, ReplyHead, StreamOpening};
 
 /// One bidirectional stream that carries a transfer, or has just been opened.
 pub(super) struct Stream {

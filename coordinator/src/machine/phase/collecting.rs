@@ -23,14 +23,15 @@ use protocol::{
     },
 };
 
-use super::{OTHER_ROUND, Over, Phase, REPEATED, Reaction, Retry, Step, Unlocking, Waiting};
+use super::{Over, Phase, Retry, Step, Unlocking, Waiting};
 use crate::machine::{
     Event, Fact, FixedRecord, MachineError, Output, Timestamp,
-    chain::Head,
     context::Context,
+    head::Head,
     input::{Envelope, RoundMessage},
     peer::Peer,
     plan::PlannedSum,
+    reaction::{OTHER_ROUND, REPEATED, Reaction},
     session::Session,
 };
 

@@ -3,7 +3,7 @@
 //! A phase of its own, apart from publishing: it has a time of its own, and no round follows.
 
 use super::{Over, Phase, Step};
-use crate::machine::{Event, Timestamp, chain::Head, context::Context, session::Session};
+use crate::machine::{Event, Timestamp, context::Context, head::Head, session::Session};
 
 pub(in crate::machine) struct Finishing {
     pub(super) session: Box<Session>,

@@ -8,12 +8,13 @@ use protocol::{
     session::{Join, SessionError, check_join},
 };
 
-use super::{KeyExchange, Phase, REPEATED, Reaction, Step};
+use super::{KeyExchange, Phase, Step};
 use crate::machine::{
     Event, MachineError,
     context::Context,
     early::EarlyMessages,
     input::{Envelope, SetUpMessage},
+    reaction::{REPEATED, Reaction},
     session::repeats,
 };
 

@@ -13,13 +13,15 @@ use protocol::{
     },
 };
 
-use super::{Phase, REPEATED, Reaction, Retry, Step, Waiting, gathering::own};
+use super::{Phase, Retry, Step, Waiting, gathering::own};
 use crate::machine::{
     Event, Fact, MachineError, Timestamp,
-    chain::{Chain, Head},
+    chain::Chain,
     context::Context,
     early::EarlyMessages,
+    head::Head,
     input::{Envelope, SetUpMessage},
+    reaction::{REPEATED, Reaction},
     session::{Relays, Session, SetUp, repeats},
 };
 

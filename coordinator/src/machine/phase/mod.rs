@@ -24,6 +24,7 @@ use super::{
     context::{Context, Seat},
     input::{Envelope, Incoming},
     peer::Peer,
+    reaction::{NO_MORE_ROUNDS, RUN_FAILED, Reaction},
     session::Session,
 };
 
@@ -57,28 +58,6 @@ pub(super) enum Step {
     /// This is the next one; it may be over at once.
     Go(Phase),
 }
-
-/// What an input that is not an error has done.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reaction {
-    /// What it is for.
-    Handled,
-    /// Nothing, for this reason.
-    Ignored(&'static str),
-}
-
-/// A vault that is not sure what has arrived sends it again.
-pub(super) const REPEATED: &str = "it repeats what is known";
-/// The round was closed without this message.
-pub(super) const OVERTAKEN: &str = "its round has its outcome already";
-/// A header that was replaced, or is not known.
-pub(super) const OTHER_ROUND: &str = "its round is not the one at hand";
-/// U does not change any more.
-pub(super) const FIXED: &str = "the contributors are fixed already";
-/// Neither products nor keys serve a round any more.
-pub(super) const NO_MORE_ROUNDS: &str = "no round follows";
-/// Nothing is expected of anybody.
-pub(super) const RUN_FAILED: &str = "the run has failed";
 
 impl Phase {
     pub(super) fn name(&self) -> PhaseName {

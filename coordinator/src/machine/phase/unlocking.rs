@@ -18,7 +18,7 @@ use protocol::{
     },
 };
 
-use super::{FIXED, OpenRound, Phase, Publishing, REPEATED, Reaction, Step};
+use super::{OpenRound, Phase, Publishing, Step};
 use crate::machine::{
     Event, Fact, FixedRecord, MachineError, Output, Timestamp,
     context::Context,
@@ -26,6 +26,7 @@ use crate::machine::{
     peer::Peer,
     plan::PlannedSum,
     published::PublishedRound,
+    reaction::{FIXED, REPEATED, Reaction},
     session::Session,
 };
 

@@ -9,7 +9,7 @@ use rand_core::CryptoRng;
 
 use super::{Collecting, Finishing, OpenRound, Phase, Step};
 use crate::machine::{
-    Event, Fact, Timestamp, chain::Head, context::Context, plan::PlannedSum, session::Session,
+    Event, Fact, Timestamp, context::Context, head::Head, plan::PlannedSum, session::Session,
 };
 
 pub(in crate::machine) struct Waiting {

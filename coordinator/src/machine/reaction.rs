@@ -1,0 +1,23 @@
+//! What an accepted input has done, and the common reasons for which one is ignored.
+
+/// What an input that is not an error has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reaction {
+    /// What it is for.
+    Handled,
+    /// Nothing, for this reason.
+    Ignored(&'static str),
+}
+
+/// A vault that is not sure what has arrived sends it again.
+pub(super) const REPEATED: &str = "it repeats what is known";
+/// The round was closed without this message.
+pub(super) const OVERTAKEN: &str = "its round has its outcome already";
+/// A header that was replaced, or is not known.
+pub(super) const OTHER_ROUND: &str = "its round is not the one at hand";
+/// U does not change any more.
+pub(super) const FIXED: &str = "the contributors are fixed already";
+/// Neither products nor keys serve a round any more.
+pub(super) const NO_MORE_ROUNDS: &str = "no round follows";
+/// Nothing is expected of anybody.
+pub(super) const RUN_FAILED: &str = "the run has failed";
