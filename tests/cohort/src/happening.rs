@@ -207,7 +207,7 @@ impl Cohort<'_> {
                 .plan(later(now, millis), Happening::HeartbeatDue { link });
         }
         if now >= self.hospitals[&hospital].silent_until {
-            let bytes = frame_to_coordinator(&ToCoordinator::Alive);
+            let bytes = frame_to_coordinator(&ToCoordinator::Heartbeat);
             let latency = self.timing.latency();
             let at = self.network.arrival(link, End::Coordinator, now, latency);
             self.agenda
