@@ -20,7 +20,7 @@ use super::{
     own::{OwnJoin, OwnKeys},
     pairs::{self, Pair, Pairs},
 };
-use crate::vault::{key_exchange::REPEATED, phase::Reaction};
+use crate::vault::step::{REPEATED, Reaction};
 
 /// The keys of a session while vaults exchange them.
 pub(in crate::vault) struct KeyExchange {
