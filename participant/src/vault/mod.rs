@@ -13,9 +13,10 @@
 //!                                   '---- nothing usable, or too late ---> NotContributing ----'
 //! ```
 //!
-//! Each phase is a type that owns its data, in a file of its own, and knows only the phase that follows it; `phase` holds them all. Each
-//! decides about every input that does not mean the same in all: it acts, or says why there is nothing to do ([`VaultEvent::Ignored`]), or refuses it with the phase and the input in the error ([`VaultEvent::Refused`]). The test
-//! `decisions` lists all pairs.
+//! Each phase is a type that owns its data, in a file of its own, and knows of the others only the one that follows it; `phase` holds
+//! them all. Each decides about every input that does not mean the same in all: it acts, or says why there is nothing to do
+//! ([`VaultEvent::Ignored`]), or refuses it with the phase and the input in the error ([`VaultEvent::Refused`]). The test `decisions`
+//! lists all pairs.
 
 pub mod aead;
 pub mod conditioning;

@@ -14,11 +14,11 @@ use protocol::{
 use rand_core::CryptoRng;
 
 use super::{
-    SessionKeys,
     group::{self, Group, GroupState},
     members::{Member, Members, claimed_sender},
     own::{OwnJoin, OwnKeys},
     pairs::{self, Pair, Pairs},
+    session_keys::SessionKeys,
 };
 use crate::vault::step::{REPEATED, Reaction};
 
