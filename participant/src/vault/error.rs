@@ -2,6 +2,7 @@
 
 use protocol::{
     culprit::Culprit, manifest::ManifestError, round::RoundError, session::SessionError,
+    training_job::TrainerFailure,
 };
 
 use super::{
@@ -44,7 +45,7 @@ pub enum VaultError {
     Journal(#[from] JournalError),
     /// Local training failed.
     #[error("local training failed: {0}")]
-    Trainer(String),
+    Trainer(TrainerFailure),
 }
 
 impl VaultError {
@@ -174,7 +175,7 @@ mod tests {
         };
         assert_eq!(VaultError::from(second).culprit(), Culprit::Hospital(id(2)));
         assert_eq!(
-            VaultError::Trainer("no memory".into()).culprit(),
+            VaultError::Trainer(TrainerFailure("no memory".into())).culprit(),
             Culprit::Ourselves
         );
     }
