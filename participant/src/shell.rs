@@ -18,7 +18,9 @@ use protocol::{
     digests::{ContributionDigest, LearningRound, ModelHash, OutcomeName, RoundNumber},
     manifest::Purpose,
     message::{ALREADY_CONNECTED, ToCoordinator, ToVault},
-    training_job::{EvaluateRequest, EvaluatedCounts, LocalTrainer, TrainRequest, TrainedUpdate},
+    training_job::{
+        EvaluateRequest, EvaluatedCounts, LocalTrainer, TrainRequest, TrainedUpdate, TrainerFailure,
+    },
 };
 use tokio::sync::mpsc as channel;
 use transport::{CloseCode, CoordinatorLink, Dialer, Disconnect, TransportError, Waiting};
@@ -174,8 +176,8 @@ enum VaultInput {
     Connected,
     Message(Box<ToVault>),
     Outcome(Vec<u8>),
-    Trained(ModelHash, Result<TrainedUpdate, String>),
-    Evaluated(RoundNumber, Result<EvaluatedCounts, String>),
+    Trained(ModelHash, Result<TrainedUpdate, TrainerFailure>),
+    Evaluated(RoundNumber, Result<EvaluatedCounts, TrainerFailure>),
 }
 
 enum FromThreads {
@@ -285,9 +287,14 @@ fn trainer_thread(
 }
 
 /// A trainer that panics has failed; the hospital says so and stops, instead of keeping the others waiting.
-fn unless_it_panics<T>(job: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(job))
-        .unwrap_or_else(|_| Err("the trainer has panicked; its message came before".into()))
+fn unless_it_panics<T>(
+    job: impl FnOnce() -> Result<T, TrainerFailure>,
+) -> Result<T, TrainerFailure> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(job)).unwrap_or_else(|_| {
+        Err(TrainerFailure(
+            "the trainer has panicked; its message came before".into(),
+        ))
+    })
 }
 
 /// Whether this hospital is getting on: it says that it is alive as long as it is.
@@ -666,16 +673,16 @@ mod tests {
             &mut self,
             _: TrainRequest,
             progress: &mut dyn FnMut(usize, usize),
-        ) -> Result<TrainedUpdate, String> {
+        ) -> Result<TrainedUpdate, TrainerFailure> {
             for step in 1..=STEPS {
                 let _ = self.0.send(step);
                 progress(step, STEPS);
             }
-            Err("it has run to its end".into())
+            Err(TrainerFailure("it has run to its end".into()))
         }
 
-        fn evaluate(&mut self, _: EvaluateRequest) -> Result<EvaluatedCounts, String> {
-            Err("not asked".into())
+        fn evaluate(&mut self, _: EvaluateRequest) -> Result<EvaluatedCounts, TrainerFailure> {
+            Err(TrainerFailure("not asked".into()))
         }
     }
 

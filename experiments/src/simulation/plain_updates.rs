@@ -18,7 +18,7 @@ use protocol::{
     counters::StatsCounters,
     digests::{LearningRound, RoundNumber},
     manifest::Manifest,
-    training_job::{EvaluateRequest, LocalTrainer, TrainRequest, TrainingPlan},
+    training_job::{EvaluateRequest, LocalTrainer, TrainRequest, TrainerFailure, TrainingPlan},
 };
 use trainer::{CnnTrainer, ImageSet};
 
@@ -140,7 +140,7 @@ impl PlainHospital {
         round: u32,
         class_weights: &[f64],
         progress: &Progress,
-    ) -> Result<Vec<f64>, String> {
+    ) -> Result<Vec<f64>, TrainerFailure> {
         let began = Instant::now();
         let request = TrainRequest {
             round: RoundNumber::new(round),
@@ -171,7 +171,7 @@ impl PlainHospital {
         &mut self,
         manifest: &Arc<Manifest>,
         model: &CommonModel,
-    ) -> Result<Vec<u64>, String> {
+    ) -> Result<Vec<u64>, TrainerFailure> {
         let began = Instant::now();
         let filters = self.filters(manifest, model);
         let request = EvaluateRequest {
@@ -197,7 +197,7 @@ impl PlainHospital {
 fn in_parallel<T: Send>(
     hospitals: &mut [PlainHospital],
     slots: &ComputeSlots,
-    job: impl Fn(&mut PlainHospital) -> Result<T, String> + Sync,
+    job: impl Fn(&mut PlainHospital) -> Result<T, TrainerFailure> + Sync,
 ) -> anyhow::Result<Vec<(HospitalId, T)>> {
     std::thread::scope(|scope| {
         let job = &job;
@@ -216,12 +216,7 @@ fn in_parallel<T: Send>(
                 let result = thread
                     .join()
                     .map_err(|_| anyhow!("the thread of hospital {id} has stopped unexpectedly"))?;
-                Ok((
-                    id,
-                    result
-                        .map_err(|reason| anyhow!(reason))
-                        .with_context(|| format!("hospital {id} failed"))?,
-                ))
+                Ok((id, result.with_context(|| format!("hospital {id} failed"))?))
             })
             .collect()
     })

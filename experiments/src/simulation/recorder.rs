@@ -8,7 +8,7 @@ use std::{
 use crypto::sealed_sum::HospitalId;
 use protocol::digests::RoundNumber;
 use protocol::training_job::{
-    EvaluateRequest, EvaluatedCounts, LocalTrainer, TrainRequest, TrainedUpdate,
+    EvaluateRequest, EvaluatedCounts, LocalTrainer, TrainRequest, TrainedUpdate, TrainerFailure,
 };
 
 /// What all hospitals have trained and evaluated and nobody has checked yet. Clones share it.
@@ -96,7 +96,7 @@ impl LocalTrainer for RecordingTrainer {
         &mut self,
         request: TrainRequest,
         progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<TrainedUpdate, String> {
+    ) -> Result<TrainedUpdate, TrainerFailure> {
         let seed = request.seed;
         let update = self.trainer.train(request, progress)?;
         self.last_training = (update.loss, update.batches);
@@ -105,7 +105,7 @@ impl LocalTrainer for RecordingTrainer {
         Ok(update)
     }
 
-    fn evaluate(&mut self, request: EvaluateRequest) -> Result<EvaluatedCounts, String> {
+    fn evaluate(&mut self, request: EvaluateRequest) -> Result<EvaluatedCounts, TrainerFailure> {
         let round = request.round;
         let counts = self.trainer.evaluate(request)?;
         let recorded = RecordedEvaluation {

@@ -13,7 +13,7 @@ use std::{io, path::PathBuf, sync::Arc, thread, time::Duration};
 use model_data::LoadProgress;
 use protocol::training_job::{
     DataSet, EvaluateRequest, EvaluatedCounts, LocalTrainer, ReadingAccount, TrainRequest,
-    TrainedUpdate,
+    TrainedUpdate, TrainerFailure,
     pipe::{self, FromTrainer, ToTrainer, Unusable},
 };
 
@@ -59,8 +59,8 @@ pub enum TrainerError {
     #[error("the scans have changed since this participant has started: start it again")]
     OtherScans,
     /// The job itself failed, as it would a second time.
-    #[error("{0}")]
-    Failed(String),
+    #[error(transparent)]
+    Failed(TrainerFailure),
 }
 
 impl TrainerProgram {
@@ -144,7 +144,9 @@ impl TrainerProgram {
         loop {
             match child.receive(MAX_SILENCE).map_err(TrainerError::Lost)? {
                 FromTrainer::Step { done, total } => step(done as usize, total as usize),
-                FromTrainer::Failed(reason) => return Err(TrainerError::Failed(reason.0)),
+                FromTrainer::Failed(reason) => {
+                    return Err(TrainerError::Failed(TrainerFailure(reason.0)));
+                }
                 answer @ (FromTrainer::Trained(_) | FromTrainer::Evaluated(_)) => {
                     return Ok(answer);
                 }
@@ -186,7 +188,7 @@ impl LocalTrainer for TrainerProgram {
         &mut self,
         request: TrainRequest,
         progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<TrainedUpdate, String> {
+    ) -> Result<TrainedUpdate, TrainerFailure> {
         let message = ToTrainer::Train(request);
         let trained = frame(&message).and_then(|job| {
             self.repeated(|program| match (program.ask(&job, progress)?, &message) {
@@ -198,10 +200,10 @@ impl LocalTrainer for TrainerProgram {
                 (other, _) => Err(program.out_of_order(&other)),
             })
         });
-        trained.map_err(|error| error.to_string())
+        trained.map_err(TrainerFailure::from_error)
     }
 
-    fn evaluate(&mut self, request: EvaluateRequest) -> Result<EvaluatedCounts, String> {
+    fn evaluate(&mut self, request: EvaluateRequest) -> Result<EvaluatedCounts, TrainerFailure> {
         let message = ToTrainer::Evaluate(request);
         let evaluated = frame(&message).and_then(|job| {
             self.repeated(
@@ -215,7 +217,7 @@ impl LocalTrainer for TrainerProgram {
                 },
             )
         });
-        evaluated.map_err(|error| error.to_string())
+        evaluated.map_err(TrainerFailure::from_error)
     }
 }
 
@@ -223,13 +225,14 @@ impl TrainerProgram {
     fn out_of_order(&mut self, message: &FromTrainer) -> TrainerError {
         match &mut self.child {
             Some(child) => out_of_order(child, message),
-            None => TrainerError::Failed(unexpected(message)),
+            None => TrainerError::Failed(TrainerFailure(unexpected(message))),
         }
     }
 }
 
 fn frame(message: &ToTrainer) -> Result<Frame, TrainerError> {
-    let frame = pipe::frame(message).map_err(|error| TrainerError::Failed(error.to_string()))?;
+    let frame = pipe::frame(message)
+        .map_err(|error| TrainerError::Failed(TrainerFailure::from_error(error)))?;
     Ok(frame.into())
 }
 

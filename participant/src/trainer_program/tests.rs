@@ -116,7 +116,7 @@ fn update() -> TrainedUpdate {
     }
 }
 
-fn train(program: &mut TrainerProgram) -> Result<TrainedUpdate, String> {
+fn train(program: &mut TrainerProgram) -> Result<TrainedUpdate, TrainerFailure> {
     program.train(request(), &mut |_, _| ())
 }
 
@@ -177,7 +177,7 @@ fn a_job_lost_to_a_kill_is_done_by_the_next_one() {
 fn a_job_that_kills_every_trainer_is_given_up_and_says_why() {
     let actor = Actor::new("cat opened; sleep 0.2; kill -9 $$");
     let mut program = actor.open(1).expect("opened");
-    let error = train(&mut program).err().expect("lost");
+    let error = train(&mut program).err().expect("lost").to_string();
     assert_eq!(actor.starts(), 2);
     assert!(
         error.contains("signal 9") && error.contains("memory"),
@@ -193,8 +193,8 @@ fn what_would_fail_again_is_not_tried_again() {
     assert_eq!(error.to_string(), "no device cuda:7");
     let failing = Actor::new("cat opened failed; cat > /dev/null");
     let mut program = failing.open(3).expect("opened");
-    let error = train(&mut program).err();
-    assert_eq!(error.as_deref(), Some("the loss is not finite"));
+    let error = train(&mut program).err().expect("failed").to_string();
+    assert_eq!(error, "the loss is not finite");
     assert_eq!((actor.starts(), failing.starts()), (1, 1));
 }
 
@@ -204,7 +204,7 @@ fn other_scans_at_a_restart_and_messages_out_of_order_are_refused() {
         "if [ $starts = 1 ]; then cat opened; sleep 0.2; exit 1; fi; cat opened-otherwise; cat > /dev/null",
     );
     let mut program = actor.open(3).expect("opened");
-    let error = train(&mut program).err().expect("refused");
+    let error = train(&mut program).err().expect("refused").to_string();
     assert!(error.contains("scans have changed"), "{error}");
     assert_eq!(actor.starts(), 2);
     let hasty = Actor::new("cat trained; cat > /dev/null");
@@ -215,7 +215,7 @@ fn other_scans_at_a_restart_and_messages_out_of_order_are_refused() {
     let cheat = Actor::new("cat opened short; cat > /dev/null");
     cheat.says("short", &[FromTrainer::Trained(short)]);
     let mut program = cheat.open(0).expect("opened");
-    let error = train(&mut program).err().expect("refused");
+    let error = train(&mut program).err().expect("refused").to_string();
     assert!(error.contains("wrong size"), "{error}");
     let noisy = Actor::new("echo hello, I am a shell; cat > /dev/null");
     let error = noisy.open(0).err().expect("refused").to_string();

@@ -2,9 +2,12 @@
 
 use protocol::{
     culprit::Culprit, manifest::ManifestError, round::RoundError, session::SessionError,
+    training_job::TrainerFailure,
 };
 
-use super::{conditioning::ProductError, phase::PhaseName, policy::PolicyViolation};
+use super::{
+    conditioning::ProductError, input::InputKind, phase_name::PhaseName, policy::PolicyViolation,
+};
 use crate::journal::JournalError;
 
 /// Why a vault cannot go on at all.
@@ -42,7 +45,7 @@ pub enum VaultError {
     Journal(#[from] JournalError),
     /// Local training failed.
     #[error("local training failed: {0}")]
-    Trainer(String),
+    Trainer(TrainerFailure),
 }
 
 impl VaultError {
@@ -91,6 +94,13 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    pub(super) fn wrong_phase(input: InputKind, phase: PhaseName) -> Self {
+        Self::WrongPhase {
+            input: input.name(),
+            phase,
+        }
+    }
+
     /// Who is at fault, as far as the error shows it.
     pub fn culprit(&self) -> Culprit {
         match self {
@@ -111,7 +121,13 @@ pub(super) enum StepError {
     Refused(#[from] Refusal),
     /// It does not.
     #[error(transparent)]
-    Journal(#[from] JournalError),
+    Fatal(#[from] VaultError),
+}
+
+impl From<JournalError> for StepError {
+    fn from(error: JournalError) -> Self {
+        Self::Fatal(error.into())
+    }
 }
 
 impl From<RoundError> for StepError {
@@ -138,10 +154,7 @@ mod tests {
 
     #[test]
     fn a_refusal_names_the_party_at_fault_where_it_can_be_told() {
-        let out_of_phase = Refusal::WrongPhase {
-            input: "a round header",
-            phase: PhaseName::Joining,
-        };
+        let out_of_phase = Refusal::wrong_phase(InputKind::RoundOpen, PhaseName::Joining);
         assert_eq!(
             out_of_phase.to_string(),
             "a round header is refused while hospitals are joining"
@@ -162,7 +175,7 @@ mod tests {
         };
         assert_eq!(VaultError::from(second).culprit(), Culprit::Hospital(id(2)));
         assert_eq!(
-            VaultError::Trainer("no memory".into()).culprit(),
+            VaultError::Trainer(TrainerFailure("no memory".into())).culprit(),
             Culprit::Ourselves
         );
     }

@@ -4,49 +4,36 @@
 use protocol::message::Resume;
 
 use super::{
-    error::VaultError,
-    hospital::Hospital,
-    input::Input,
-    phase::{Phase, Step},
+    error::Refusal,
+    input::PhaseInput,
+    phase_name::PhaseName,
+    step::{Reaction, StepResult},
 };
 
 /// The run has ended well.
 pub(super) struct Finished {
     /// The session that the vault took part in and the T it had reached; none if the run was over before it had joined.
-    place: Option<Resume>,
+    pub(super) place: Option<Resume>,
 }
 
 impl Finished {
-    pub(super) fn new(place: Option<Resume>) -> Self {
-        Self { place }
-    }
-
-    pub(super) fn on_input<J>(
-        self,
-        input: Input<'_>,
-        hospital: &mut Hospital<J>,
-    ) -> Result<Step, VaultError> {
-        let kind = input.kind();
+    pub(super) fn on_input(&self, input: &PhaseInput<'_>) -> StepResult {
         match input {
-            Input::Connected => {
-                hospital.introduce(self.place.clone());
-                Ok(Step::handled(Phase::Finished(self)))
+            PhaseInput::Welcome(_)
+            | PhaseInput::Products(_)
+            | PhaseInput::OutcomeReady(_)
+            | PhaseInput::Outcome(_)
+            | PhaseInput::Trained(..)
+            | PhaseInput::Evaluated(..) => Ok(Reaction::Ignored("the run has ended")),
+            PhaseInput::Joins(_)
+            | PhaseInput::Encapsulation(_)
+            | PhaseInput::GroupKey(_)
+            | PhaseInput::Ready(_)
+            | PhaseInput::RoundOpen(_)
+            | PhaseInput::BoxForward(_)
+            | PhaseInput::UnlockRequest(_) => {
+                Err(Refusal::wrong_phase(input.kind(), PhaseName::Finished).into())
             }
-            Input::Finished => Ok(hospital.finish(self.place)),
-            Input::Refused(reason) => Err(VaultError::RefusedByCoordinator(reason.0)),
-            Input::Welcome(_)
-            | Input::Products(_)
-            | Input::OutcomeReady(_)
-            | Input::Outcome(_)
-            | Input::Trained(..)
-            | Input::Evaluated(..) => Ok(Step::ignored(Phase::Finished(self), "the run has ended")),
-            Input::Joins(_)
-            | Input::Encapsulation(_)
-            | Input::GroupKey(_)
-            | Input::Ready(_)
-            | Input::RoundOpen(_)
-            | Input::BoxForward(_)
-            | Input::UnlockRequest(_) => Ok(Step::wrong_phase(Phase::Finished(self), kind)),
         }
     }
 }

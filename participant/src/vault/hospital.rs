@@ -5,21 +5,39 @@ use std::{collections::VecDeque, sync::Arc};
 use crypto::sealed_sum::{HospitalId, SumRing};
 use protocol::{
     codec::Text,
-    digests::HeaderHash,
+    digests::{HeaderHash, SessionId},
     identity::{Message, Signed, SigningKey},
+    labels::Labels,
     manifest::ManifestCheck,
-    message::{Hello, Resume, ToCoordinator},
+    message::{Hello, Resume, ToCoordinator, Welcome},
     roster::Roster,
 };
 use rand_core::CryptoRng;
 
 use super::{
-    RecordSource, VaultEvent, VaultOutput,
-    finished::Finished,
+    error::{Refusal, UnusableRecords, VaultError},
     input::InputKind,
-    phase::{Phase, Step},
+    output::{VaultEvent, VaultOutput},
+    phase_name::PhaseName,
     policy::Policy,
+    statistics::ClinicalRecords,
 };
+use crate::hospital_data::ClinicalTable;
+
+/// Gives the vault its clinical records once the labels of the run are known.
+pub trait RecordSource: Send {
+    /// The records for these labels.
+    ///
+    /// # Errors
+    /// Why this hospital's data cannot be used for the run, for people.
+    fn records(&self, labels: Labels) -> Result<ClinicalRecords, UnusableRecords>;
+}
+
+impl RecordSource for ClinicalTable {
+    fn records(&self, labels: Labels) -> Result<ClinicalRecords, UnusableRecords> {
+        Self::records(self, labels).map_err(|error| UnusableRecords(error.to_string()))
+    }
+}
 
 /// Who this vault is, and whom it trusts.
 pub struct VaultIdentity {
@@ -75,19 +93,34 @@ impl<J> Hospital<J> {
         self.send(ToCoordinator::Hello(Hello { resume }));
     }
 
-    /// The run has ended well, at this place in a session.
-    pub(super) fn finish(&mut self, place: Option<Resume>) -> Step {
-        self.outputs.push_back(VaultOutput::Finished);
-        Step::handled(Phase::Finished(Finished::new(place)))
+    /// Both sides go by one roster.
+    pub(super) fn check_roster(&self, welcome: &Welcome) -> Result<(), VaultError> {
+        if welcome.roster_hash == self.roster().hash() {
+            Ok(())
+        } else {
+            Err(VaultError::OtherRoster)
+        }
+    }
+
+    /// A welcome on a new connection: the coordinator still goes by our session.
+    pub(super) fn check_same_session(
+        &self,
+        welcome: &Welcome,
+        session: SessionId,
+    ) -> Result<(), VaultError> {
+        self.check_roster(welcome)?;
+        if welcome.session == session {
+            Ok(())
+        } else {
+            Err(VaultError::OtherSession)
+        }
     }
 
     /// Refuses a header that came before the session's keys were complete. The coordinator would wait for us: it is told too.
-    pub(super) fn refuse_header_early(&mut self, phase: Phase, header: HeaderHash) -> Step {
-        let step = Step::wrong_phase(phase, InputKind::RoundOpen);
-        if let Err(refusal) = &step.reaction {
-            self.refuse_header(header, refusal.to_string());
-        }
-        step
+    pub(super) fn refuse_header_early(&mut self, header: HeaderHash, phase: PhaseName) -> Refusal {
+        let refusal = Refusal::wrong_phase(InputKind::RoundOpen, phase);
+        self.refuse_header(header, refusal.to_string());
+        refusal
     }
 
     /// Tells the coordinator, and not the other hospitals, that this round goes on without us.

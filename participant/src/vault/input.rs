@@ -1,4 +1,5 @@
-//! Everything that can happen to a vault, as one type: a phase decides about each of these, or does not compile.
+//! Everything that can happen to a vault. What does not mean the same in all phases is one type: a phase decides about each of these,
+//! or does not compile.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use protocol::{
@@ -8,17 +9,24 @@ use protocol::{
     message::{Products, ToVault, Welcome},
     round::{contribution::BoxForward, header::RoundOpen, unlock::UnlockRequest},
     session::{Encapsulation, GroupKey, Joins, Ready},
+    training_job::{EvaluatedCounts, TrainedUpdate},
 };
-
-use super::{EvaluatedCounts, TrainedUpdate};
 
 /// One input of the vault.
 pub(super) enum Input<'a> {
     /// A connection to the coordinator was made.
     Connected,
-    Welcome(Welcome),
     /// The coordinator will not go on with this hospital.
     Refused(Text),
+    /// The run has ended well.
+    Finished,
+    /// What each phase decides about by itself.
+    ForPhase(PhaseInput<'a>),
+}
+
+/// One input that each phase decides about by itself.
+pub(super) enum PhaseInput<'a> {
+    Welcome(Welcome),
     Joins(Joins),
     Encapsulation(Signed<Encapsulation>),
     GroupKey(Signed<GroupKey>),
@@ -29,8 +37,6 @@ pub(super) enum Input<'a> {
     UnlockRequest(Signed<UnlockRequest>),
     /// An outcome can be downloaded under this name.
     OutcomeReady(OutcomeName),
-    /// The run has ended well.
-    Finished,
     /// The bytes of a downloaded outcome.
     Outcome(&'a [u8]),
     /// The trainer has trained from the model with this hash.
@@ -86,8 +92,17 @@ impl Input<'_> {
     pub(super) fn kind(&self) -> InputKind {
         match self {
             Self::Connected => InputKind::Connected,
-            Self::Welcome(_) => InputKind::Welcome,
             Self::Refused(_) => InputKind::Refused,
+            Self::Finished => InputKind::Finished,
+            Self::ForPhase(input) => input.kind(),
+        }
+    }
+}
+
+impl PhaseInput<'_> {
+    pub(super) fn kind(&self) -> InputKind {
+        match self {
+            Self::Welcome(_) => InputKind::Welcome,
             Self::Joins(_) => InputKind::Joins,
             Self::Encapsulation(_) => InputKind::Encapsulation,
             Self::GroupKey(_) => InputKind::GroupKey,
@@ -97,7 +112,6 @@ impl Input<'_> {
             Self::BoxForward(_) => InputKind::BoxForward,
             Self::UnlockRequest(_) => InputKind::UnlockRequest,
             Self::OutcomeReady(_) => InputKind::OutcomeReady,
-            Self::Finished => InputKind::Finished,
             Self::Outcome(_) => InputKind::Outcome,
             Self::Trained(..) => InputKind::Trained,
             Self::Evaluated(..) => InputKind::Evaluated,
@@ -107,19 +121,19 @@ impl Input<'_> {
 
 impl From<ToVault> for Input<'_> {
     fn from(message: ToVault) -> Self {
-        match message {
-            ToVault::Welcome(welcome) => Self::Welcome(welcome),
-            ToVault::Joins(joins) => Self::Joins(joins),
-            ToVault::Encapsulation(message) => Self::Encapsulation(message),
-            ToVault::GroupKey(message) => Self::GroupKey(message),
-            ToVault::Ready(message) => Self::Ready(message),
-            ToVault::Products(products) => Self::Products(products),
-            ToVault::RoundOpen(header) => Self::RoundOpen(header),
-            ToVault::BoxForward(forward) => Self::BoxForward(forward),
-            ToVault::UnlockRequest(request) => Self::UnlockRequest(request),
-            ToVault::OutcomeReady { name } => Self::OutcomeReady(name),
-            ToVault::Finished => Self::Finished,
-            ToVault::Refused { reason } => Self::Refused(reason),
-        }
+        Self::ForPhase(match message {
+            ToVault::Finished => return Self::Finished,
+            ToVault::Refused { reason } => return Self::Refused(reason),
+            ToVault::Welcome(welcome) => PhaseInput::Welcome(welcome),
+            ToVault::Joins(joins) => PhaseInput::Joins(joins),
+            ToVault::Encapsulation(message) => PhaseInput::Encapsulation(message),
+            ToVault::GroupKey(message) => PhaseInput::GroupKey(message),
+            ToVault::Ready(message) => PhaseInput::Ready(message),
+            ToVault::Products(products) => PhaseInput::Products(products),
+            ToVault::RoundOpen(header) => PhaseInput::RoundOpen(header),
+            ToVault::BoxForward(forward) => PhaseInput::BoxForward(forward),
+            ToVault::UnlockRequest(request) => PhaseInput::UnlockRequest(request),
+            ToVault::OutcomeReady { name } => PhaseInput::OutcomeReady(name),
+        })
     }
 }

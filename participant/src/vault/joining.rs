@@ -2,7 +2,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use protocol::{
-    digests::{SessionId, Transcript},
+    digests::Transcript,
     identity::Signed,
     labels::Labels,
     manifest::{CheckedManifest, Manifest},
@@ -11,21 +11,19 @@ use protocol::{
 };
 
 use super::{
-    error::VaultError,
+    error::{Refusal, VaultError},
     hospital::Hospital,
-    input::Input,
+    input::PhaseInput,
     key_exchange::ExchangingKeys,
     keys::{KeyExchange, OwnKeys},
-    phase::{Phase, Reaction, Step},
-    statistics::ClinicalRecords,
+    phase_name::PhaseName,
+    session::InSession,
+    session_state::Run,
+    step::{Next, Step},
 };
-use crate::journal::Journal;
 
-/// The run as its manifest says, and this hospital's part in it.
-pub(super) struct Run {
-    pub(super) manifest: CheckedManifest,
-    pub(super) records: ClinicalRecords,
-}
+/// Nothing is known of a run.
+pub(super) struct Unjoined;
 
 /// Our Join is sent.
 pub(super) struct Joining {
@@ -33,44 +31,43 @@ pub(super) struct Joining {
     own: OwnKeys,
 }
 
-/// What a vault that knows of no run makes of an input.
-pub(super) fn on_input_unjoined<J: Journal>(
-    input: Input<'_>,
-    hospital: &mut Hospital<J>,
-) -> Result<Step, VaultError> {
-    let kind = input.kind();
-    match input {
-        Input::Connected => {
-            hospital.introduce(None);
-            Ok(Step::handled(Phase::Unjoined))
-        }
-        Input::Welcome(welcome) => {
-            let joining = Joining::on_welcome(welcome, hospital)?;
-            Ok(Step::handled(Phase::Joining(Box::new(joining))))
-        }
-        Input::Refused(reason) => Err(VaultError::RefusedByCoordinator(reason.0)),
-        Input::Finished => Ok(hospital.finish(None)),
-        Input::RoundOpen(header) => {
-            Ok(hospital.refuse_header_early(Phase::Unjoined, header.digest()))
-        }
-        Input::Joins(_)
-        | Input::Encapsulation(_)
-        | Input::GroupKey(_)
-        | Input::Ready(_)
-        | Input::Products(_)
-        | Input::BoxForward(_)
-        | Input::UnlockRequest(_)
-        | Input::OutcomeReady(_)
-        | Input::Outcome(_)
-        | Input::Trained(..)
-        | Input::Evaluated(..) => Ok(Step::wrong_phase(Phase::Unjoined, kind)),
+/// After the Joins of all: the keys are exchanged, or are there at once where nobody else has joined.
+type AfterJoins = Next<ExchangingKeys, InSession>;
+
+impl Unjoined {
+    pub(super) fn on_input<J>(
+        self,
+        input: PhaseInput<'_>,
+        hospital: &mut Hospital<J>,
+    ) -> Result<Step<Next<Self, Joining>>, VaultError> {
+        const NAME: PhaseName = PhaseName::Unjoined;
+        let kind = input.kind();
+        let refusal = match input {
+            PhaseInput::Welcome(welcome) => {
+                let joining = Joining::on_welcome(welcome, hospital)?;
+                return Ok(Step::handled(Next::Following(joining)));
+            }
+            PhaseInput::RoundOpen(header) => hospital.refuse_header_early(header.digest(), NAME),
+            PhaseInput::Joins(_)
+            | PhaseInput::Encapsulation(_)
+            | PhaseInput::GroupKey(_)
+            | PhaseInput::Ready(_)
+            | PhaseInput::Products(_)
+            | PhaseInput::BoxForward(_)
+            | PhaseInput::UnlockRequest(_)
+            | PhaseInput::OutcomeReady(_)
+            | PhaseInput::Outcome(_)
+            | PhaseInput::Trained(..)
+            | PhaseInput::Evaluated(..) => Refusal::wrong_phase(kind, NAME),
+        };
+        Ok(Step::refused(Next::Same(self), refusal))
     }
 }
 
 impl Joining {
     /// Accepts the run, or does not take part at all; then joins.
     fn on_welcome<J>(welcome: Welcome, hospital: &mut Hospital<J>) -> Result<Self, VaultError> {
-        check_roster(&welcome, hospital)?;
+        hospital.check_roster(&welcome)?;
         let manifest = accepted_manifest(welcome.manifest, hospital)?;
         let records = hospital.source.records(Labels::of(&manifest))?;
         let own = OwnKeys::generate(
@@ -85,46 +82,43 @@ impl Joining {
         Ok(Self { run, own })
     }
 
-    pub(super) fn on_input<J: Journal>(
-        self: Box<Self>,
-        input: Input<'_>,
+    pub(super) fn on_input<J>(
+        self,
+        input: PhaseInput<'_>,
         hospital: &mut Hospital<J>,
-    ) -> Result<Step, VaultError> {
+    ) -> Result<Step<Next<Self, AfterJoins>>, VaultError> {
+        const NAME: PhaseName = PhaseName::Joining;
         let kind = input.kind();
-        match input {
-            Input::Connected => {
-                hospital.introduce(Some(self.place()));
-                Ok(Step::handled(Phase::Joining(self)))
-            }
-            Input::Welcome(welcome) => {
-                check_same_session(&welcome, self.own.session(), hospital)?;
+        let refusal = match input {
+            PhaseInput::Welcome(welcome) => {
+                hospital.check_same_session(&welcome, self.own.session())?;
                 hospital.send(ToCoordinator::Join(self.own.join().clone()));
-                Ok(Step::handled(Phase::Joining(self)))
+                return Ok(Step::handled(Next::Same(self)));
             }
-            Input::Refused(reason) => Err(VaultError::RefusedByCoordinator(reason.0)),
-            Input::Joins(joins) => self.on_joins(&joins, hospital),
-            Input::Finished => Ok(hospital.finish(Some(self.place()))),
-            Input::RoundOpen(header) => {
-                Ok(hospital.refuse_header_early(Phase::Joining(self), header.digest()))
+            PhaseInput::Joins(joins) => {
+                let after = self.on_joins(&joins, hospital)?;
+                return Ok(Step::handled(Next::Following(after)));
             }
-            Input::Encapsulation(_)
-            | Input::GroupKey(_)
-            | Input::Ready(_)
-            | Input::Products(_)
-            | Input::BoxForward(_)
-            | Input::UnlockRequest(_)
-            | Input::OutcomeReady(_)
-            | Input::Outcome(_)
-            | Input::Trained(..)
-            | Input::Evaluated(..) => Ok(Step::wrong_phase(Phase::Joining(self), kind)),
-        }
+            PhaseInput::RoundOpen(header) => hospital.refuse_header_early(header.digest(), NAME),
+            PhaseInput::Encapsulation(_)
+            | PhaseInput::GroupKey(_)
+            | PhaseInput::Ready(_)
+            | PhaseInput::Products(_)
+            | PhaseInput::BoxForward(_)
+            | PhaseInput::UnlockRequest(_)
+            | PhaseInput::OutcomeReady(_)
+            | PhaseInput::Outcome(_)
+            | PhaseInput::Trained(..)
+            | PhaseInput::Evaluated(..) => Refusal::wrong_phase(kind, NAME),
+        };
+        Ok(Step::refused(Next::Same(self), refusal))
     }
 
     fn on_joins<J>(
         self,
         joins: &[Signed<Join>],
         hospital: &mut Hospital<J>,
-    ) -> Result<Step, VaultError> {
+    ) -> Result<AfterJoins, VaultError> {
         let identity = &hospital.identity;
         let (keys, opening) = KeyExchange::begin(
             self.own,
@@ -134,41 +128,15 @@ impl Joining {
             &mut hospital.rng,
         )?;
         hospital.send_all(opening.messages());
-        Ok(Step {
-            phase: ExchangingKeys::begin(self.run, keys, hospital),
-            reaction: Ok(Reaction::Handled),
-        })
+        Ok(ExchangingKeys::begin(self.run, keys, hospital))
     }
 
     /// T is zero before the Joins are known.
-    fn place(&self) -> Resume {
+    pub(super) fn place(&self) -> Resume {
         Resume {
             session: self.own.session(),
             transcript: Transcript::BEFORE_JOINS,
         }
-    }
-}
-
-/// Both sides go by one roster.
-pub(super) fn check_roster<J>(welcome: &Welcome, hospital: &Hospital<J>) -> Result<(), VaultError> {
-    if welcome.roster_hash == hospital.roster().hash() {
-        Ok(())
-    } else {
-        Err(VaultError::OtherRoster)
-    }
-}
-
-/// A welcome on a new connection: the coordinator still goes by our session.
-pub(super) fn check_same_session<J>(
-    welcome: &Welcome,
-    session: SessionId,
-    hospital: &Hospital<J>,
-) -> Result<(), VaultError> {
-    check_roster(welcome, hospital)?;
-    if welcome.session == session {
-        Ok(())
-    } else {
-        Err(VaultError::OtherSession)
     }
 }
 

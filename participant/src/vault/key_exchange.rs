@@ -9,16 +9,16 @@ use protocol::{
 };
 
 use super::{
-    VaultEvent,
-    error::VaultError,
+    error::{Refusal, VaultError},
     hospital::Hospital,
-    input::Input,
-    joining::{Run, check_same_session},
+    input::PhaseInput,
     keys::{KeyExchange, Progress},
-    phase::{Phase, Reaction, Step},
+    output::VaultEvent,
+    phase_name::PhaseName,
     session::InSession,
+    session_state::Run,
+    step::{Next, REPEATED, Reaction, Step},
 };
-use crate::journal::Journal;
 
 /// All Joins are known; keys are exchanged.
 pub(super) struct ExchangingKeys {
@@ -28,60 +28,57 @@ pub(super) struct ExchangingKeys {
 
 impl ExchangingKeys {
     /// After our own part of the exchange was sent.
-    pub(super) fn begin<J>(run: Run, keys: KeyExchange, hospital: &mut Hospital<J>) -> Phase {
+    pub(super) fn begin<J>(
+        run: Run,
+        keys: KeyExchange,
+        hospital: &mut Hospital<J>,
+    ) -> Next<Self, InSession> {
         Self { run, keys }.go_on(false, hospital)
     }
 
-    pub(super) fn on_input<J: Journal>(
+    pub(super) fn on_input<J>(
         self,
-        input: Input<'_>,
+        input: PhaseInput<'_>,
         hospital: &mut Hospital<J>,
-    ) -> Result<Step, VaultError> {
+    ) -> Result<Step<Next<Self, InSession>>, VaultError> {
+        const NAME: PhaseName = PhaseName::KeyExchange;
         let kind = input.kind();
-        let staying = |exchange| Phase::KeyExchange(Box::new(exchange));
-        match input {
-            Input::Connected => {
-                hospital.introduce(Some(self.place(hospital.roster())));
-                Ok(Step::handled(staying(self)))
-            }
-            Input::Welcome(welcome) => {
-                check_same_session(&welcome, self.keys.session(), hospital)?;
+        let refusal = match input {
+            PhaseInput::Welcome(welcome) => {
+                hospital.check_same_session(&welcome, self.keys.session())?;
                 hospital.send_all(self.keys.sent_so_far(&hospital.identity.key));
-                Ok(Step::handled(staying(self)))
+                return Ok(Step::handled(Next::Same(self)));
             }
-            Input::Refused(reason) => Err(VaultError::RefusedByCoordinator(reason.0)),
-            Input::Joins(_) => Ok(Step::ignored(staying(self), REPEATED)),
-            Input::Encapsulation(message) => self.on_message(hospital, |keys, roster| {
-                keys.on_encapsulation(&message, roster)
-            }),
-            Input::GroupKey(message) => {
-                self.on_message(hospital, |keys, roster| keys.on_group_key(&message, roster))
+            PhaseInput::Joins(_) => return Ok(Step::ignored(Next::Same(self), REPEATED)),
+            PhaseInput::Encapsulation(message) => {
+                return self.on_message(hospital, |keys, roster| {
+                    keys.on_encapsulation(&message, roster)
+                });
             }
-            Input::Ready(message) => {
-                self.on_message(hospital, |keys, roster| keys.on_ready(&message, roster))
+            PhaseInput::GroupKey(message) => {
+                return self
+                    .on_message(hospital, |keys, roster| keys.on_group_key(&message, roster));
             }
-            Input::Finished => {
-                let place = self.place(hospital.roster());
-                Ok(hospital.finish(Some(place)))
+            PhaseInput::Ready(message) => {
+                return self.on_message(hospital, |keys, roster| keys.on_ready(&message, roster));
             }
-            Input::RoundOpen(header) => {
-                Ok(hospital.refuse_header_early(staying(self), header.digest()))
-            }
-            Input::Products(_)
-            | Input::BoxForward(_)
-            | Input::UnlockRequest(_)
-            | Input::OutcomeReady(_)
-            | Input::Outcome(_)
-            | Input::Trained(..)
-            | Input::Evaluated(..) => Ok(Step::wrong_phase(staying(self), kind)),
-        }
+            PhaseInput::RoundOpen(header) => hospital.refuse_header_early(header.digest(), NAME),
+            PhaseInput::Products(_)
+            | PhaseInput::BoxForward(_)
+            | PhaseInput::UnlockRequest(_)
+            | PhaseInput::OutcomeReady(_)
+            | PhaseInput::Outcome(_)
+            | PhaseInput::Trained(..)
+            | PhaseInput::Evaluated(..) => Refusal::wrong_phase(kind, NAME),
+        };
+        Ok(Step::refused(Next::Same(self), refusal))
     }
 
     fn on_message<J>(
         mut self,
         hospital: &mut Hospital<J>,
         on: impl FnOnce(&mut KeyExchange, &Roster) -> Result<Reaction, SessionError>,
-    ) -> Result<Step, VaultError> {
+    ) -> Result<Step<Next<Self, InSession>>, VaultError> {
         let had_all_keys = self.keys.has_all_keys();
         let reaction = on(&mut self.keys, hospital.roster())?;
         Ok(Step {
@@ -91,23 +88,22 @@ impl ExchangingKeys {
     }
 
     /// Says Ready once all keys are here, and goes into the session once everybody has.
-    fn go_on<J>(self, had_all_keys: bool, hospital: &mut Hospital<J>) -> Phase {
+    fn go_on<J>(self, had_all_keys: bool, hospital: &mut Hospital<J>) -> Next<Self, InSession> {
         if !had_all_keys && let Some(ready) = self.keys.ready(&hospital.identity.key) {
             hospital.send(ToCoordinator::Ready(ready));
         }
         let Self { run, keys } = self;
         match keys.progress(&hospital.identity.key) {
-            Progress::Incomplete(keys) => Phase::KeyExchange(Box::new(Self { run, keys })),
+            Progress::Incomplete(keys) => Next::Same(Self { run, keys }),
             Progress::Complete(keys) => {
                 hospital.event(VaultEvent::SessionReady);
-                let session = InSession::begin(run, keys, hospital.roster());
-                Phase::InSession(Box::new(session))
+                Next::Following(InSession::begin(run, keys, hospital.roster()))
             }
         }
     }
 
     /// T is `T_0` until a round is opened.
-    fn place(&self, roster: &Roster) -> Resume {
+    pub(super) fn place(&self, roster: &Roster) -> Resume {
         let session = self.keys.session();
         Resume {
             session,
@@ -115,6 +111,3 @@ impl ExchangingKeys {
         }
     }
 }
-
-/// Why a message of the set-up that has come before is not looked at again.
-pub(super) const REPEATED: &str = "repeated on a new connection; the keys were made from the first";

@@ -16,14 +16,14 @@ use protocol::{
 use zeroize::Zeroizing;
 
 use super::{
-    VaultEvent, VaultOutput,
     conditioning::{Conditioner, Filter, ProductError, Released, weight_change},
     hospital::Hospital,
     input::InputKind,
-    phase::{Reaction, StepResult},
-    round::{OpenRound, Round, Work},
-    session::{Contents, Session},
+    output::{VaultEvent, VaultOutput},
+    round::{OpenRound, Round, Work, open::Contents},
+    session_state::Session,
     statistics::Statistics,
+    step::{Reaction, StepResult},
 };
 use crate::journal::Journal;
 

@@ -13,9 +13,10 @@
 //!                                   '---- nothing usable, or too late ---> NotContributing ----'
 //! ```
 //!
-//! Each phase is a type that owns its data, in a file of its own. Each decides about every input: it acts, or says why there is nothing
-//! to do ([`VaultEvent::Ignored`]), or refuses it with the phase and the input in the error ([`VaultEvent::Refused`]). The test
-//! `decisions` lists all pairs.
+//! Each phase is a type that owns its data, in a file of its own, and knows of the others only the one that follows it; `phase` holds
+//! them all. Each decides about every input that does not mean the same in all: it acts, or says why there is nothing to do
+//! ([`VaultEvent::Ignored`]), or refuses it with the phase and the input in the error ([`VaultEvent::Refused`]). The test `decisions`
+//! lists all pairs.
 
 pub mod aead;
 pub mod conditioning;
@@ -29,10 +30,13 @@ mod keys;
 mod learning;
 mod output;
 mod phase;
+mod phase_name;
 pub mod policy;
 mod round;
 mod session;
+mod session_state;
 pub mod statistics;
+mod step;
 #[cfg(feature = "testing")]
 pub mod testing;
 #[cfg(test)]
@@ -44,7 +48,6 @@ use crypto::sealed_sum::SumRing;
 use getrandom::SysRng;
 use protocol::{
     digests::{ModelHash, RoundNumber},
-    labels::Labels,
     manifest::CheckedManifest,
     message::ToVault,
     training_job::{EvaluatedCounts, TrainedUpdate},
@@ -53,34 +56,19 @@ use rand_core::{CryptoRng, UnwrapErr};
 
 pub use self::{
     error::{UnusableRecords, VaultError},
-    hospital::VaultIdentity,
+    hospital::{RecordSource, VaultIdentity},
     learning::training_seed,
     output::{OpenedRound, VaultEvent, VaultOutput},
-    phase::PhaseName,
+    phase_name::PhaseName,
 };
 use self::{
     hospital::Hospital,
-    input::Input,
-    phase::{Phase, Reaction, Step},
+    input::{Input, PhaseInput},
+    phase::Phase,
     policy::Policy,
-    statistics::ClinicalRecords,
+    step::{Reaction, Step},
 };
 use crate::journal::Journal;
-
-/// Gives the vault its clinical records once the labels of the run are known.
-pub trait RecordSource: Send {
-    /// The records for these labels.
-    ///
-    /// # Errors
-    /// Why this hospital's data cannot be used for the run, for people.
-    fn records(&self, labels: Labels) -> Result<ClinicalRecords, UnusableRecords>;
-}
-
-impl RecordSource for crate::hospital_data::ClinicalTable {
-    fn records(&self, labels: Labels) -> Result<ClinicalRecords, UnusableRecords> {
-        Self::records(self, labels).map_err(|error| UnusableRecords(error.to_string()))
-    }
-}
 
 /// The vault of one hospital.
 pub struct Vault<J> {
@@ -163,7 +151,7 @@ impl<J: Journal> Vault<J> {
     /// [`VaultError`] when the vault cannot go on; an outcome that cannot be accepted is refused with an event, one that does not open
     /// is reported to the coordinator.
     pub fn handle_outcome(&mut self, bytes: &[u8]) -> Result<(), VaultError> {
-        self.handle(Input::Outcome(bytes))
+        self.handle(Input::ForPhase(PhaseInput::Outcome(bytes)))
     }
 
     /// The trainer has trained from this model. The update is used for the round at hand if that is on the same model, whatever round
@@ -176,7 +164,7 @@ impl<J: Journal> Vault<J> {
         model_hash: ModelHash,
         update: TrainedUpdate,
     ) -> Result<(), VaultError> {
-        self.handle(Input::Trained(model_hash, update))
+        self.handle(Input::ForPhase(PhaseInput::Trained(model_hash, update)))
     }
 
     /// The trainer has evaluated for `round`.
@@ -188,7 +176,7 @@ impl<J: Journal> Vault<J> {
         round: RoundNumber,
         counts: &EvaluatedCounts,
     ) -> Result<(), VaultError> {
-        self.handle(Input::Evaluated(round, counts))
+        self.handle(Input::ForPhase(PhaseInput::Evaluated(round, counts)))
     }
 
     /// Gives the input to the phase at hand and reports what it made of it. After an error the vault has stopped.
@@ -197,14 +185,7 @@ impl<J: Journal> Vault<J> {
         let hospital = &mut self.hospital;
         let before = std::mem::replace(&mut self.phase, Phase::Stopped);
         let in_phase = before.name();
-        let Step { phase, reaction } = match before {
-            Phase::Unjoined => joining::on_input_unjoined(input, hospital),
-            Phase::Joining(joining) => joining.on_input(input, hospital),
-            Phase::KeyExchange(exchange) => exchange.on_input(input, hospital),
-            Phase::InSession(session) => session.on_input(input, hospital),
-            Phase::Finished(finished) => finished.on_input(input, hospital),
-            Phase::Stopped => Ok(Step::wrong_phase(Phase::Stopped, kind)),
-        }?;
+        let Step { phase, reaction } = before.on_input(input, hospital)?;
         self.phase = phase;
         match reaction {
             Ok(Reaction::Handled) => {}

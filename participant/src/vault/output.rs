@@ -11,9 +11,9 @@ use protocol::{
     training_job::{EvaluateRequest, TrainRequest},
 };
 
-use super::PhaseName;
 #[cfg(doc)]
 use super::Vault;
+use super::phase_name::PhaseName;
 
 /// What the shell around the vault has to do.
 pub enum VaultOutput {

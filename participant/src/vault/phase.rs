@@ -1,16 +1,21 @@
-//! The phases of a vault, and what becomes of an input in one.
+//! The phases of a vault, and which follows which. No phase knows this file.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use std::fmt;
+use protocol::{message::Resume, roster::Roster};
 
 use super::{
-    error::{Refusal, StepError},
+    error::{Refusal, VaultError},
     finished::Finished,
-    input::InputKind,
-    joining::Joining,
+    hospital::Hospital,
+    input::Input,
+    joining::{Joining, Unjoined},
     key_exchange::ExchangingKeys,
+    output::VaultOutput,
+    phase_name::PhaseName,
     session::InSession,
+    step::{Next, Step},
 };
+use crate::journal::Journal;
 
 /// How far the vault is. Each phase owns what it needs, and going on consumes it.
 pub(super) enum Phase {
@@ -39,113 +44,89 @@ impl Phase {
             Self::Stopped => PhaseName::Stopped,
         }
     }
-}
 
-macro_rules! phase_names {
-    ($($(#[$doc:meta])* $phase:ident => $words:literal,)*) => {
-        /// Which phase, for operators and tests. Its words follow "is refused".
-        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum PhaseName {
-            $($(#[$doc])* $phase,)*
-        }
-
-        impl PhaseName {
-            /// All phases, in the order of a run.
-            pub const ALL: &'static [Self] = &[$(Self::$phase,)*];
-
-            /// When the vault is in this phase, in words.
-            pub fn words(self) -> &'static str {
-                match self {
-                    $(Self::$phase => $words,)*
-                }
+    /// A new connection, the coordinator's refusal and the end of the run mean the same in every phase; about the rest each decides.
+    pub(super) fn on_input<J: Journal>(
+        self,
+        input: Input<'_>,
+        hospital: &mut Hospital<J>,
+    ) -> Result<Step<Self>, VaultError> {
+        match (self, input) {
+            (Self::Stopped, input) => {
+                let refusal = Refusal::wrong_phase(input.kind(), PhaseName::Stopped);
+                Ok(Step::refused(Self::Stopped, refusal))
+            }
+            (phase, Input::Connected) => {
+                hospital.introduce(phase.place(hospital.roster()));
+                Ok(Step::handled(phase))
+            }
+            (_, Input::Refused(reason)) => Err(VaultError::RefusedByCoordinator(reason.0)),
+            (phase, Input::Finished) => {
+                let place = phase.place(hospital.roster());
+                hospital.outputs.push_back(VaultOutput::Finished);
+                Ok(Step::handled(Self::Finished(Finished { place })))
+            }
+            (Self::Unjoined, Input::ForPhase(input)) => {
+                Unjoined.on_input(input, hospital).map(Step::into_phase)
+            }
+            (Self::Joining(joining), Input::ForPhase(input)) => {
+                joining.on_input(input, hospital).map(Step::into_phase)
+            }
+            (Self::KeyExchange(exchange), Input::ForPhase(input)) => {
+                exchange.on_input(input, hospital).map(Step::into_phase)
+            }
+            (Self::InSession(mut session), Input::ForPhase(input)) => {
+                let result = session.on_input(input, hospital);
+                Step::staying(Self::InSession(session), result)
+            }
+            (Self::Finished(finished), Input::ForPhase(input)) => {
+                let result = finished.on_input(&input);
+                Step::staying(Self::Finished(finished), result)
             }
         }
-    };
-}
-
-phase_names! {
-    /// Nothing is known of the run.
-    Unjoined => "before this hospital was welcomed",
-    /// The others' Joins are awaited.
-    Joining => "while hospitals are joining",
-    /// Keys are exchanged.
-    KeyExchange => "while keys are exchanged",
-    /// Before the `stats` sum was opened: no round is open.
-    StatisticsIdle => "between rounds, before the statistics are known",
-    /// Before the `stats` sum was opened: our statistics are uploaded.
-    StatisticsContributed => "after contributing statistics",
-    /// Before the `stats` sum was opened: this round goes on without our statistics.
-    StatisticsNotContributing => "in a round of statistics without a contribution of ours",
-    /// Before the `stats` sum was opened: the one answer for U was given.
-    StatisticsAnswered => "after answering for the sum of the statistics",
-    /// No round is open.
-    Idle => "between rounds",
-    /// The round's work needs filters, which were asked for.
-    AwaitingFilters => "while filters are awaited",
-    /// The trainer trains for the round.
-    Training => "while the trainer trains",
-    /// The trainer evaluates for the round.
-    Evaluating => "while the trainer evaluates",
-    /// Our contribution is made.
-    Contributed => "after contributing",
-    /// The round goes on without a contribution of ours.
-    NotContributing => "in a round without a contribution of ours",
-    /// The one answer for U was given.
-    Answered => "after answering for the sum",
-    /// The run has ended well.
-    Finished => "after the run has ended",
-    /// A fatal error.
-    Stopped => "after this vault has stopped with an error",
-}
-
-impl fmt::Display for PhaseName {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.words())
-    }
-}
-
-/// What a phase made of an input that it did not refuse.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Reaction {
-    /// It acted on it.
-    Handled,
-    /// Nothing is to be done, for this reason.
-    Ignored(&'static str),
-}
-
-/// What became of an input: where the vault is now, and its reaction.
-pub(super) struct Step {
-    pub(super) phase: Phase,
-    pub(super) reaction: Result<Reaction, Refusal>,
-}
-
-impl Step {
-    pub(super) fn handled(phase: Phase) -> Self {
-        Self {
-            phase,
-            reaction: Ok(Reaction::Handled),
-        }
     }
 
-    pub(super) fn ignored(phase: Phase, reason: &'static str) -> Self {
-        Self {
-            phase,
-            reaction: Ok(Reaction::Ignored(reason)),
-        }
-    }
-
-    /// An input that `phase` has no use for.
-    pub(super) fn wrong_phase(phase: Phase, input: InputKind) -> Self {
-        let refusal = Refusal::WrongPhase {
-            input: input.name(),
-            phase: phase.name(),
-        };
-        Self {
-            phase,
-            reaction: Err(refusal),
+    /// The session that the vault takes part in, and the T that it has reached.
+    fn place(&self, roster: &Roster) -> Option<Resume> {
+        match self {
+            Self::Unjoined | Self::Stopped => None,
+            Self::Joining(joining) => Some(joining.place()),
+            Self::KeyExchange(exchange) => Some(exchange.place(roster)),
+            Self::InSession(session) => Some(session.place()),
+            Self::Finished(finished) => finished.place.clone(),
         }
     }
 }
 
-/// What a step inside a session comes to.
-pub(super) type StepResult = Result<Reaction, StepError>;
+impl From<Unjoined> for Phase {
+    fn from(_: Unjoined) -> Self {
+        Self::Unjoined
+    }
+}
+
+impl From<Joining> for Phase {
+    fn from(joining: Joining) -> Self {
+        Self::Joining(Box::new(joining))
+    }
+}
+
+impl From<ExchangingKeys> for Phase {
+    fn from(exchange: ExchangingKeys) -> Self {
+        Self::KeyExchange(Box::new(exchange))
+    }
+}
+
+impl From<InSession> for Phase {
+    fn from(session: InSession) -> Self {
+        Self::InSession(Box::new(session))
+    }
+}
+
+impl<P: Into<Self>, N: Into<Self>> From<Next<P, N>> for Phase {
+    fn from(next: Next<P, N>) -> Self {
+        match next {
+            Next::Same(phase) => phase.into(),
+            Next::Following(phase) => phase.into(),
+        }
+    }
+}

@@ -1,34 +1,36 @@
 //! A session whose keys are complete: one sealed sum after another, first that of the statistics, then updates and evaluations.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use std::sync::Arc;
-
 use protocol::{
-    common_model::CommonModel,
-    digests::{HeaderHash, LearningRound, ModelHash, RoundNumber, Transcript},
-    identity::Signed,
-    manifest::Purpose,
+    codec,
+    digests::HeaderHash,
+    identity::{Signed, SignedError},
     message::Resume,
     roster::Roster,
     round::{
-        header::{RoundContext, RoundOpen},
-        outcome::RoundClosed,
+        RoundError,
+        header::RoundOpen,
+        outcome::{Outcome, RoundClosed},
+        unlock::UnlockRequest,
     },
-    session::first_transcript,
+    session::SessionError,
 };
 
 use super::{
-    VaultOutput,
-    error::{StepError, VaultError},
+    error::StepError,
     hospital::Hospital,
-    input::{Input, InputKind},
-    joining::{Run, check_same_session},
-    key_exchange::REPEATED,
+    input::{InputKind, PhaseInput},
     keys::SessionKeys,
     learning::Learning,
-    phase::{Phase, PhaseName, Reaction, Step, StepResult},
-    round::{NoWork, OpenRound, Round},
-    statistics::{Statistics, own_counters},
+    output::VaultOutput,
+    phase_name::PhaseName,
+    round::{
+        NoWork, OpenRound, Round, WhyNot,
+        open::{CheckedOutcome, Contents},
+    },
+    session_state::{Run, Session},
+    statistics::own_counters,
+    step::{REPEATED, Reaction, StepResult},
 };
 use crate::journal::Journal;
 
@@ -38,39 +40,12 @@ pub(super) struct InSession {
     pub(super) stage: Stage,
 }
 
-/// What a session is, whatever round it is in.
-pub(super) struct Session {
-    pub(super) run: Run,
-    pub(super) keys: SessionKeys,
-    pub(super) chain: Chain,
-}
-
-/// Where the vault is in the session's chain of opened rounds.
-pub(super) struct Chain {
-    pub(super) model: CommonModel,
-    pub(super) model_hash: ModelHash,
-    /// T of the last round that was opened; `T_0` before.
-    pub(super) transcript: Transcript,
-    /// The largest number of a header that was accepted.
-    pub(super) last_round: RoundNumber,
-    /// That of the last update that was opened.
-    pub(super) updates: LearningRound,
-}
-
 /// What the session's rounds are for.
 pub(super) enum Stage {
     /// The statistics of the federation are not known: the only sum is that of the statistics.
     BeforeStatistics(Box<BeforeStatistics>),
     /// They are known: updates and evaluations.
     Learning(Box<Learning>),
-}
-
-/// What an opened sum says, by its purpose.
-pub(super) enum Contents {
-    Statistics(Statistics),
-    /// The mean of the contributors' changes of the model.
-    Update(Arc<Vec<f64>>),
-    Evaluation,
 }
 
 /// The only work of this stage is to count, which is done at once.
@@ -94,21 +69,12 @@ macro_rules! with_round {
         }
     };
 }
-pub(super) use with_round;
 
 impl InSession {
     /// A session whose keys have just been completed.
     pub(super) fn begin(run: Run, keys: SessionKeys, roster: &Roster) -> Self {
-        let model = CommonModel::initial(&run.manifest);
-        let chain = Chain {
-            model_hash: model.hash(),
-            model,
-            transcript: first_transcript(roster, &keys.session(), &keys.joined_set()),
-            last_round: RoundNumber::default(),
-            updates: LearningRound::default(),
-        };
         Self {
-            session: Session { run, keys, chain },
+            session: Session::begin(run, keys, roster),
             stage: Stage::BeforeStatistics(Box::default()),
         }
     }
@@ -121,78 +87,63 @@ impl InSession {
     }
 
     pub(super) fn on_input<J: Journal>(
-        mut self: Box<Self>,
-        input: Input<'_>,
+        &mut self,
+        input: PhaseInput<'_>,
         hospital: &mut Hospital<J>,
-    ) -> Result<Step, VaultError> {
-        let result = match input {
-            Input::Connected => {
-                hospital.introduce(Some(self.place()));
-                Ok(Reaction::Handled)
-            }
-            Input::Welcome(welcome) => {
-                check_same_session(&welcome, self.session.keys.session(), hospital)?;
+    ) -> StepResult {
+        match input {
+            PhaseInput::Welcome(welcome) => {
+                hospital.check_same_session(&welcome, self.session.keys.session())?;
                 self.repeat_unanswered(hospital);
                 Ok(Reaction::Handled)
             }
-            Input::Refused(reason) => return Err(VaultError::RefusedByCoordinator(reason.0)),
-            Input::Finished => return Ok(hospital.finish(Some(self.place()))),
-            Input::Joins(_) => Ok(Reaction::Ignored(REPEATED)),
-            Input::Encapsulation(message) => {
+            PhaseInput::Joins(_) => Ok(Reaction::Ignored(REPEATED)),
+            PhaseInput::Encapsulation(message) => {
                 let keys = &self.session.keys;
                 repeated(keys.check_repeated_encapsulation(&message, hospital.roster()))
             }
-            Input::GroupKey(message) => {
+            PhaseInput::GroupKey(message) => {
                 let keys = &self.session.keys;
                 repeated(keys.check_repeated_group_key(&message, hospital.roster()))
             }
-            Input::Ready(message) => {
+            PhaseInput::Ready(message) => {
                 let keys = &self.session.keys;
                 repeated(keys.check_repeated_ready(&message, hospital.roster()))
             }
-            Input::RoundOpen(header) => self.on_round_open(&header, hospital),
-            Input::BoxForward(forward) => with_round!(&mut self.stage, round => {
+            PhaseInput::RoundOpen(header) => self.on_round_open(&header, hospital),
+            PhaseInput::BoxForward(forward) => with_round!(&mut self.stage, round => {
                 round.on_box_forward(&forward, &self.session, hospital)
             }),
-            Input::UnlockRequest(request) => with_round!(&mut self.stage, round => {
+            PhaseInput::UnlockRequest(request) => with_round!(&mut self.stage, round => {
                 round.on_unlock_request(&request, &self.session, hospital)
             }),
-            Input::OutcomeReady(name) => {
+            PhaseInput::OutcomeReady(name) => {
                 hospital
                     .outputs
                     .push_back(VaultOutput::FetchOutcome { name });
                 Ok(Reaction::Handled)
             }
-            Input::Outcome(bytes) => self.on_outcome(bytes, hospital),
-            Input::Products(products) => match &mut self.stage {
+            PhaseInput::Outcome(bytes) => self.on_outcome(bytes, hospital),
+            PhaseInput::Products(products) => match &mut self.stage {
                 Stage::BeforeStatistics(stage) => stage.round.wrong_phase(InputKind::Products),
                 Stage::Learning(stage) => stage.on_products(&products, &self.session, hospital),
             },
-            Input::Trained(model_hash, update) => match &mut self.stage {
+            PhaseInput::Trained(model_hash, update) => match &mut self.stage {
                 Stage::BeforeStatistics(stage) => stage.round.wrong_phase(InputKind::Trained),
                 Stage::Learning(stage) => {
                     stage.on_trained(&model_hash, update, &self.session, hospital)
                 }
             },
-            Input::Evaluated(round, counts) => match &mut self.stage {
+            PhaseInput::Evaluated(round, counts) => match &mut self.stage {
                 Stage::BeforeStatistics(stage) => stage.round.wrong_phase(InputKind::Evaluated),
                 Stage::Learning(stage) => {
                     stage.on_evaluated(round, counts, &self.session, hospital)
                 }
             },
-        };
-        let reaction = match result {
-            Ok(reaction) => Ok(reaction),
-            Err(StepError::Refused(refusal)) => Err(refusal),
-            Err(StepError::Journal(error)) => return Err(error.into()),
-        };
-        Ok(Step {
-            phase: Phase::InSession(self),
-            reaction,
-        })
+        }
     }
 
-    fn place(&self) -> Resume {
+    pub(super) fn place(&self) -> Resume {
         Resume {
             session: self.session.keys.session(),
             transcript: self.session.chain.transcript,
@@ -233,6 +184,45 @@ impl InSession {
         }
     }
 
+    /// An outcome has been downloaded: opens the sum, moves the common state and says so.
+    fn on_outcome<J: Journal>(&mut self, bytes: &[u8], hospital: &mut Hospital<J>) -> StepResult {
+        let outcome = self.check_outcome(bytes, hospital)?;
+        let (contents, closed) = outcome.settle(&mut self.session, hospital)?;
+        let before = std::mem::replace(&mut self.stage, Stage::BeforeStatistics(Box::default()));
+        self.stage = before.after_opening(contents, closed, &self.session.run);
+        Ok(Reaction::Handled)
+    }
+
+    /// "`Outcome`: RoundOpen, signed UnlockRequest ... A vault that had not seen the round checks the header by 3.3 and the request
+    /// by 3.6, point 2, before it opens."
+    fn check_outcome<J: Journal>(
+        &mut self,
+        bytes: &[u8],
+        hospital: &Hospital<J>,
+    ) -> Result<CheckedOutcome, StepError> {
+        let outcome: Outcome =
+            codec::decode(bytes).map_err(|error| RoundError::from(SignedError::from(error)))?;
+        let header_hash = outcome.header.digest();
+        let request: UnlockRequest = outcome
+            .request
+            .verify(hospital.roster().coordinator_key(), "the coordinator")
+            .map_err(RoundError::from)?;
+        let joined = self.session.keys.joined();
+        request.check(&header_hash, &joined, hospital.roster())?;
+        if self.is_in_round(&header_hash) {
+            with_round!(&mut self.stage, round => *round = std::mem::take(round).stop_working());
+        } else {
+            let known = self.stage.statistics_are_known();
+            let open = self
+                .session
+                .accept_header(&outcome.header, known, hospital)?;
+            with_round!(&mut self.stage, round => {
+                *round = Round::NotContributing(open, WhyNot::TooLate)
+            });
+        }
+        Ok(CheckedOutcome::new(outcome, &request)?)
+    }
+
     /// Whether this is the header of the round at hand.
     pub(super) fn is_in_round(&self, header: &HeaderHash) -> bool {
         self.open_round().is_some_and(|open| open.hash == *header)
@@ -248,7 +238,7 @@ impl InSession {
 }
 
 /// A message of the set-up after the set-up.
-fn repeated(checked: Result<(), protocol::session::SessionError>) -> StepResult {
+fn repeated(checked: Result<(), SessionError>) -> StepResult {
     checked?;
     Ok(Reaction::Ignored(REPEATED))
 }
@@ -296,40 +286,5 @@ impl Stage {
                 before
             }
         }
-    }
-}
-
-impl Session {
-    /// What a header must agree with.
-    pub(super) fn context<'a>(&'a self, roster: &'a Roster) -> RoundContext<'a> {
-        RoundContext {
-            roster,
-            manifest: &self.run.manifest,
-            run: self.run.manifest.run(),
-            session: self.keys.session(),
-            joined_set: self.keys.joined_set(),
-            joined: self.keys.joined().len(),
-            gid: self.keys.gid(),
-            transcript: self.chain.transcript,
-            model_hash: self.chain.model_hash,
-        }
-    }
-}
-
-impl Chain {
-    /// The learning round that a sum of this purpose belongs to.
-    pub(super) fn learning_round(&self, purpose: Purpose) -> LearningRound {
-        match purpose {
-            Purpose::Stats => LearningRound::default(),
-            Purpose::Update => self.updates.next(),
-            Purpose::Evaluation => self.updates,
-        }
-    }
-
-    /// The common model moves by the mean of an update.
-    pub(super) fn apply_update(&mut self, mean: &[f64], contributors: usize) {
-        self.model.apply_mean(mean, contributors);
-        self.updates = self.updates.next();
-        self.model_hash = self.model.hash();
     }
 }

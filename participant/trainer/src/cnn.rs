@@ -6,7 +6,8 @@ use model::{
     train::{Dataset, Trainer, TrainingSettings},
 };
 use protocol::training_job::{
-    EvaluateRequest, EvaluatedCounts, LocalTrainer, TrainRequest, TrainedUpdate, TrainingPlan,
+    EvaluateRequest, EvaluatedCounts, LocalTrainer, TrainRequest, TrainedUpdate, TrainerFailure,
+    TrainingPlan,
 };
 
 use crate::image_set::ImageSet;
@@ -35,7 +36,7 @@ impl CnnTrainer {
         }
     }
 
-    fn prepared(&mut self, plan: &TrainingPlan) -> Result<&mut Prepared, String> {
+    fn prepared(&mut self, plan: &TrainingPlan) -> Result<&mut Prepared, TrainerFailure> {
         let prepared = match self.prepared.take() {
             Some(prepared) => prepared,
             None => self.prepare(plan)?,
@@ -43,14 +44,14 @@ impl CnnTrainer {
         Ok(self.prepared.insert(prepared))
     }
 
-    fn prepare(&self, plan: &TrainingPlan) -> Result<Prepared, String> {
+    fn prepare(&self, plan: &TrainingPlan) -> Result<Prepared, TrainerFailure> {
         let split = self
             .images
             .split(plan.labels)
-            .map_err(|error| error.to_string())?;
+            .map_err(TrainerFailure::from_error)?;
         let dataset = |samples: &[_]| {
             let dataset = self.images.dataset(samples, plan.labels);
-            dataset.map_err(|error| error.to_string())
+            dataset.map_err(TrainerFailure::from_error)
         };
         let architecture = Architecture::of(plan.labels.task, plan.conditioning);
         Ok(Prepared {
@@ -66,7 +67,7 @@ impl LocalTrainer for CnnTrainer {
         &mut self,
         request: TrainRequest,
         progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<TrainedUpdate, String> {
+    ) -> Result<TrainedUpdate, TrainerFailure> {
         let plan = &request.plan;
         let prepared = self.prepared(plan)?;
         let settings = TrainingSettings {
@@ -81,7 +82,7 @@ impl LocalTrainer for CnnTrainer {
         let (trainer, training) = (&mut prepared.trainer, &prepared.training);
         let outcome = trainer
             .train_round(training, &request.model, filters, &settings, progress)
-            .map_err(|error| error.to_string())?;
+            .map_err(TrainerFailure::from_error)?;
         Ok(TrainedUpdate {
             model: outcome.model,
             filter_gradients: outcome.filter_gradients,
@@ -90,13 +91,13 @@ impl LocalTrainer for CnnTrainer {
         })
     }
 
-    fn evaluate(&mut self, request: EvaluateRequest) -> Result<EvaluatedCounts, String> {
+    fn evaluate(&mut self, request: EvaluateRequest) -> Result<EvaluatedCounts, TrainerFailure> {
         let prepared = self.prepared(&request.plan)?;
         let filters = request.filters.as_deref();
         let evaluation = prepared
             .trainer
             .evaluate(&prepared.validation, &request.model, filters)
-            .map_err(|error| error.to_string())?;
+            .map_err(TrainerFailure::from_error)?;
         Ok(EvaluatedCounts {
             confusion: evaluation.confusion,
             loss_sum: evaluation.loss_sum,

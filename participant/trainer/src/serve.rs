@@ -114,7 +114,7 @@ pub fn serve(
                 trainer.evaluate(request).map(FromTrainer::Evaluated)
             }
         };
-        output.send(&answer.unwrap_or_else(|reason| FromTrainer::Failed(Text(reason))))?;
+        output.send(&answer.unwrap_or_else(|failure| FromTrainer::Failed(Text(failure.0))))?;
     }
     Ok(Ended::ByParent)
 }

@@ -136,21 +136,33 @@ impl EvaluatedCounts {
     }
 }
 
+/// Why a trainer has not done its job, for people.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct TrainerFailure(pub String);
+
+impl TrainerFailure {
+    /// For whoever is to read it, only the words of `error` count.
+    pub fn from_error(error: impl std::error::Error) -> Self {
+        Self(error.to_string())
+    }
+}
+
 /// Whoever trains for a vault: in this process, or a program of its own.
 pub trait LocalTrainer: Send {
     /// Trains one round; `progress` is told (steps done, steps in all).
     ///
     /// # Errors
-    /// What went wrong, for people.
+    /// [`TrainerFailure`].
     fn train(
         &mut self,
         request: TrainRequest,
         progress: &mut dyn FnMut(usize, usize),
-    ) -> Result<TrainedUpdate, String>;
+    ) -> Result<TrainedUpdate, TrainerFailure>;
 
     /// Evaluates the common model on the validation set.
     ///
     /// # Errors
-    /// What went wrong, for people.
-    fn evaluate(&mut self, request: EvaluateRequest) -> Result<EvaluatedCounts, String>;
+    /// [`TrainerFailure`].
+    fn evaluate(&mut self, request: EvaluateRequest) -> Result<EvaluatedCounts, TrainerFailure>;
 }

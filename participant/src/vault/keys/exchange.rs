@@ -14,13 +14,13 @@ use protocol::{
 use rand_core::CryptoRng;
 
 use super::{
-    SessionKeys,
     group::{self, Group, GroupState},
     members::{Member, Members, claimed_sender},
     own::{OwnJoin, OwnKeys},
     pairs::{self, Pair, Pairs},
+    session_keys::SessionKeys,
 };
-use crate::vault::{key_exchange::REPEATED, phase::Reaction};
+use crate::vault::step::{REPEATED, Reaction};
 
 /// The keys of a session while vaults exchange them.
 pub(in crate::vault) struct KeyExchange {

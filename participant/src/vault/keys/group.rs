@@ -15,7 +15,11 @@ use protocol::{
 use rand_core::CryptoRng;
 use zeroize::Zeroizing;
 
-use super::{KEYS_START_AT, own::OwnJoin, pairs::Pair, ratchet::Ratchet};
+use super::{
+    own::OwnJoin,
+    pairs::Pair,
+    ratchet::{KEYS_START_AT, Ratchet},
+};
 use crate::vault::aead;
 
 /// Members do not change within a session yet, so there is one generation of the group key.

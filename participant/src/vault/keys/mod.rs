@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! OwnKeys --Joins of all--> KeyExchange --every Ready--> SessionKeys
-//!   own.rs    members.rs      exchange.rs, pairs.rs, group.rs   ratchet.rs
+//!   own.rs    members.rs      exchange.rs, pairs.rs, group.rs   session_keys.rs, ratchet.rs
 //! ```
 
 mod exchange;
@@ -11,166 +11,26 @@ mod members;
 mod own;
 mod pairs;
 pub mod ratchet;
-
-use std::collections::BTreeMap;
-
-use crypto::{
-    hash::{Digest, SecretKey32},
-    sealed_sum::HospitalId,
-};
-use protocol::{
-    digests::{GroupKeyId, JoinedSet, RoundNumber, SessionId},
-    identity::{Message, Signed},
-    message::ToCoordinator,
-    roster::Roster,
-    session::{Encapsulation, GroupKey, Ready, SessionError},
-};
+mod session_keys;
 
 pub(super) use self::{
     exchange::{KeyExchange, Progress},
     own::OwnKeys,
+    session_keys::SessionKeys,
 };
-use self::{
-    group::Group,
-    members::{Members, claimed_sender},
-    own::OwnJoin,
-    pairs::Pair,
-};
-
-/// Round number at which a session's keys start: the first round is 1.
-const KEYS_START_AT: RoundNumber = RoundNumber::new(0);
-
-/// The keys of a session, complete: every pair's, the group's, and every vault has confirmed them.
-pub(super) struct SessionKeys {
-    own: OwnJoin,
-    members: Members,
-    pairs: BTreeMap<HospitalId, Pair>,
-    group: Group,
-    /// H of every other vault's Ready.
-    readies: BTreeMap<HospitalId, Digest>,
-    /// Our messages of the set-up.
-    sent: Vec<ToCoordinator>,
-}
-
-impl SessionKeys {
-    pub(super) fn session(&self) -> SessionId {
-        self.own.session
-    }
-
-    /// Our messages of the set-up, as the identical bytes, for a coordinator that may not have got them.
-    pub(super) fn sent(&self) -> &[ToCoordinator] {
-        &self.sent
-    }
-
-    /// The share holders, sorted.
-    pub(super) fn joined(&self) -> Vec<HospitalId> {
-        self.members.ids()
-    }
-
-    pub(super) fn joined_set(&self) -> JoinedSet {
-        self.members.joined_set
-    }
-
-    /// The group key's id.
-    pub(super) fn gid(&self) -> GroupKeyId {
-        self.group.gid
-    }
-
-    /// Steps every key to `round`; what came before is gone.
-    pub(super) fn advance_to(&mut self, round: RoundNumber) {
-        for pair in self.pairs.values_mut() {
-            pair.ratchet.advance_to(round);
-        }
-        self.group.ratchet.advance_to(round);
-    }
-
-    /// `K_ij` of the round at hand; none with ourselves and with strangers.
-    pub(super) fn pair_key(&self, peer: HospitalId) -> Option<&SecretKey32> {
-        self.pairs.get(&peer).map(|pair| pair.ratchet.key())
-    }
-
-    /// G of the round at hand.
-    pub(super) fn group_key(&self) -> &SecretKey32 {
-        self.group.ratchet.key()
-    }
-
-    /// The round that the keys are of.
-    pub(super) fn round(&self) -> RoundNumber {
-        self.group.ratchet.round()
-    }
-
-    /// An Encapsulation after the exchange: the one that the pair's key came from, again, or an error.
-    pub(super) fn check_repeated_encapsulation(
-        &self,
-        message: &Signed<Encapsulation>,
-        roster: &Roster,
-    ) -> Result<(), SessionError> {
-        let from = claimed_sender(message, |body| body.from.0)?;
-        self.members.verify(message, from, roster)?;
-        let known = self.pairs.get(&from).map(|pair| pair.encapsulation);
-        same_as_before(known, message, from)
-    }
-
-    /// A group key after the exchange, likewise.
-    pub(super) fn check_repeated_group_key(
-        &self,
-        message: &Signed<GroupKey>,
-        roster: &Roster,
-    ) -> Result<(), SessionError> {
-        let origin = self.members.origin();
-        let body = self.members.verify(message, origin, roster)?;
-        group::check_frame(&body, &self.own, origin)?;
-        if body.gid == self.group.gid {
-            Ok(())
-        } else {
-            Err(SessionError::Second {
-                id: origin,
-                message: GroupKey::TYPE,
-            })
-        }
-    }
-
-    /// A Ready after the exchange, likewise; our own may come back to us.
-    pub(super) fn check_repeated_ready(
-        &self,
-        message: &Signed<Ready>,
-        roster: &Roster,
-    ) -> Result<(), SessionError> {
-        let from = claimed_sender(message, |body| body.id.0)?;
-        self.members.verify(message, from, roster)?;
-        if from == self.own.id {
-            return Ok(());
-        }
-        same_as_before(self.readies.get(&from).copied(), message, from)
-    }
-}
-
-fn same_as_before<T: Message>(
-    known: Option<T::Digest>,
-    message: &Signed<T>,
-    from: HospitalId,
-) -> Result<(), SessionError>
-where
-    T::Digest: PartialEq,
-{
-    if known == Some(message.digest()) {
-        Ok(())
-    } else {
-        Err(SessionError::Second {
-            id: from,
-            message: T::TYPE,
-        })
-    }
-}
 
 #[cfg(test)]
 mod tests {
-    use super::{exchange::Opening, *};
+    use crypto::{hash::SecretKey32, sealed_sum::HospitalId};
     use protocol::{
-        identity::SigningKey,
+        digests::{RoundNumber, SessionId},
+        identity::{Signed, SigningKey},
         roster::testing::{TestFederation, federation},
+        session::SessionError,
     };
     use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
+
+    use super::{exchange::Opening, *};
 
     const SESSION: SessionId = SessionId::from_bytes([9; 16]);
 

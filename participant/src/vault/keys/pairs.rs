@@ -17,10 +17,9 @@ use protocol::{
 use zeroize::Zeroizing;
 
 use super::{
-    KEYS_START_AT,
     members::{Member, Members},
     own::{OwnJoin, OwnSecrets},
-    ratchet::Ratchet,
+    ratchet::{KEYS_START_AT, Ratchet},
 };
 
 /// `K_ij` with one other vault.

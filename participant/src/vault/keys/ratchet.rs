@@ -3,6 +3,9 @@
 use crypto::hash::{SecretKey32, derive_key};
 use protocol::digests::RoundNumber;
 
+/// Round number at which a session's keys start: the first round is 1.
+pub(super) const KEYS_START_AT: RoundNumber = RoundNumber::new(0);
+
 /// `K[r]`: the key of one round; earlier ones cannot be had from it.
 pub struct Ratchet {
     key: SecretKey32,

@@ -14,8 +14,8 @@ use crate::vault::{
     aead,
     hospital::Hospital,
     input::InputKind,
-    phase::{Reaction, StepResult},
-    session::Session,
+    session_state::Session,
+    step::{Reaction, StepResult},
 };
 
 impl<W: RoundWork> Round<W> {

@@ -23,11 +23,12 @@ use super::{HeldShare, OpenRound, OwnContribution, Round};
 use crate::{
     journal::Journal,
     vault::{
-        VaultEvent, aead,
+        aead,
         error::StepError,
         hospital::Hospital,
-        phase::{Reaction, StepResult},
-        session::Session,
+        output::VaultEvent,
+        session_state::Session,
+        step::{Reaction, StepResult},
     },
 };
 

@@ -9,7 +9,7 @@ use protocol::{
 use super::OpenRound;
 use crate::{
     journal::Journal,
-    vault::{error::StepError, hospital::Hospital, session::Session},
+    vault::{error::StepError, hospital::Hospital, session_state::Session},
 };
 
 /// The ratchet steps through every number; a header that skips more than a long run has is not believed.

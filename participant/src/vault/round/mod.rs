@@ -11,7 +11,7 @@
 mod boxes;
 mod contribute;
 mod header;
-mod open;
+pub(super) mod open;
 mod unlock;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -25,11 +25,12 @@ use protocol::{
 };
 
 use super::{
-    VaultOutput,
-    error::{Refusal, StepError},
+    error::Refusal,
     hospital::Hospital,
     input::InputKind,
-    phase::{PhaseName, Reaction, StepResult},
+    output::VaultOutput,
+    phase_name::PhaseName,
+    step::{Reaction, StepResult},
 };
 
 /// The phases of a round. `W` is the work that the stage of the session asks for; each phase owns its data, and going on consumes it.
@@ -160,10 +161,7 @@ impl<W> Round<W> {
     where
         W: RoundWork,
     {
-        Err(StepError::Refused(Refusal::WrongPhase {
-            input: input.name(),
-            phase: self.name(),
-        }))
+        Err(Refusal::wrong_phase(input, self.name()).into())
     }
 
     pub(super) fn open_round(&self) -> Option<&OpenRound> {
@@ -205,7 +203,7 @@ impl<W> Round<W> {
     }
 
     /// U is fixed, and its sum is here: what we have not contributed by now is too late.
-    fn stop_working(self) -> Self {
+    pub(super) fn stop_working(self) -> Self {
         match self {
             Self::Working(open, _) => Self::NotContributing(open, WhyNot::TooLate),
             other => other,

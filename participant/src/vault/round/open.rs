@@ -9,7 +9,7 @@ use crypto::{
     },
 };
 use protocol::{
-    codec::{self, Id},
+    codec::Id,
     counters::StatsCounters,
     digests::{ContributorsHash, HeaderHash},
     identity::{Signed, SignedError},
@@ -26,21 +26,29 @@ use protocol::{
     },
 };
 
-use super::{Round, WhyNot, unlock::unlock_key};
+use super::unlock::unlock_key;
 use crate::{
     journal::Journal,
     vault::{
-        OpenedRound, VaultEvent, aead,
+        aead,
         error::StepError,
         hospital::Hospital,
-        phase::{Reaction, StepResult},
-        session::{Contents, InSession, Session, Stage, with_round},
+        output::{OpenedRound, VaultEvent},
+        session_state::Session,
         statistics::Statistics,
     },
 };
 
+/// What an opened sum says, by its purpose.
+pub(in crate::vault) enum Contents {
+    Statistics(Statistics),
+    /// The mean of the contributors' changes of the model.
+    Update(Arc<Vec<f64>>),
+    Evaluation,
+}
+
 /// An outcome whose header and request are in order.
-struct CheckedOutcome {
+pub(in crate::vault) struct CheckedOutcome {
     header: RoundOpen,
     /// hh.
     header_hash: HeaderHash,
@@ -51,62 +59,18 @@ struct CheckedOutcome {
     sum: Vec<u8>,
 }
 
-impl InSession {
-    /// An outcome has been downloaded: opens the sum, moves the common state and says so. One that does not open is reported to the
-    /// coordinator.
-    pub(in crate::vault) fn on_outcome<J: Journal>(
-        &mut self,
-        bytes: &[u8],
-        hospital: &mut Hospital<J>,
-    ) -> StepResult {
-        let outcome = self.check_outcome(bytes, hospital)?;
-        let group = self.session.keys.group_key();
-        let shares = outcome.read_shares(group, &self.session.keys.joined(), hospital.roster());
-        let shape = self
-            .session
-            .run
-            .manifest
-            .shape(outcome.header.purpose, self.session.keys.joined().len())
-            .map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
-        let opened = outcome.open(&shape, &shares, &self.session, hospital);
-        outcome.name_wrong_answers(&opened, hospital);
-        match opened {
-            Ok(opened) => self.close_round(&outcome, opened, &shape, hospital),
-            Err(error) => Err(outcome.report_failure(&error, hospital)),
-        }
-    }
-
-    /// "`Outcome`: RoundOpen, signed UnlockRequest ... A vault that had not seen the round checks the header by 3.3 and the request
-    /// by 3.6, point 2, before it opens."
-    fn check_outcome<J: Journal>(
-        &mut self,
-        bytes: &[u8],
-        hospital: &Hospital<J>,
-    ) -> Result<CheckedOutcome, StepError> {
-        let outcome: Outcome =
-            codec::decode(bytes).map_err(|error| RoundError::from(SignedError::from(error)))?;
-        let header_hash = outcome.header.digest();
-        let request: UnlockRequest = outcome
-            .request
-            .verify(hospital.roster().coordinator_key(), "the coordinator")
-            .map_err(RoundError::from)?;
-        let joined = self.session.keys.joined();
-        request.check(&header_hash, &joined, hospital.roster())?;
-        if self.is_in_round(&header_hash) {
-            with_round!(&mut self.stage, round => *round = std::mem::take(round).stop_working());
-        } else {
-            let known = self.stage.statistics_are_known();
-            let open = self
-                .session
-                .accept_header(&outcome.header, known, hospital)?;
-            with_round!(&mut self.stage, round => {
-                *round = Round::NotContributing(open, WhyNot::TooLate)
-            });
-        }
-        let header = outcome.header.read_unverified();
-        Ok(CheckedOutcome {
-            header: header.map_err(|error| RoundError::from(SignedError::from(error)))?,
-            header_hash,
+impl CheckedOutcome {
+    /// The header is the one that was accepted, and `request`, which came with it, names a U of this session.
+    pub(in crate::vault) fn new(
+        outcome: Outcome,
+        request: &UnlockRequest,
+    ) -> Result<Self, RoundError> {
+        Ok(Self {
+            header: outcome
+                .header
+                .read_unverified()
+                .map_err(SignedError::from)?,
+            header_hash: outcome.header.digest(),
             members: request.members(),
             contributors: request.hash(),
             shares: outcome.shares.0,
@@ -114,49 +78,67 @@ impl InSession {
         })
     }
 
-    /// Applies what was opened, spends the key on disk, and only then says so.
-    fn close_round<J: Journal>(
-        &mut self,
-        outcome: &CheckedOutcome,
+    /// Opens the sum, applies what it says, spends the key on disk, and only then says so: what it says, and our word on it. One that
+    /// does not open is reported to the coordinator.
+    pub(in crate::vault) fn settle<J: Journal>(
+        &self,
+        session: &mut Session,
+        hospital: &mut Hospital<J>,
+    ) -> Result<(Contents, Signed<RoundClosed>), StepError> {
+        let group = session.keys.group_key();
+        let shares = self.read_shares(group, &session.keys.joined(), hospital.roster());
+        let shape = session
+            .run
+            .manifest
+            .shape(self.header.purpose, session.keys.joined().len())
+            .map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
+        let opened = self.open(&shape, &shares, session, hospital);
+        self.name_wrong_answers(&opened, hospital);
+        match opened {
+            Ok(opened) => self.close(opened, &shape, session, hospital),
+            Err(error) => Err(self.report_failure(&error, hospital)),
+        }
+    }
+
+    fn close<J: Journal>(
+        &self,
         opened: OpenedSum,
         shape: &SumShape,
+        session: &mut Session,
         hospital: &mut Hospital<J>,
-    ) -> StepResult {
-        let header = &outcome.header;
-        let clips = self.session.chain.model.clips().to_vec();
-        let learning_round = self.session.chain.learning_round(header.purpose);
-        let contents = outcome.contents(&opened, shape, &self.session)?;
+    ) -> Result<(Contents, Signed<RoundClosed>), StepError> {
+        let header = &self.header;
+        let clips = session.chain.model.clips().to_vec();
+        let learning_round = session.chain.learning_round(header.purpose);
+        let contents = self.contents(&opened, shape, session)?;
         let mean = match &contents {
             Contents::Update(mean) => {
-                let contributors = outcome.members.len();
-                self.session.chain.apply_update(mean, contributors);
+                session.chain.apply_update(mean, self.members.len());
                 mean.clone()
             }
             Contents::Statistics(_) | Contents::Evaluation => Arc::default(),
         };
-        let sum_root = chunks_root(&outcome.sum);
-        self.session.chain.transcript = next_transcript(
+        let sum_root = chunks_root(&self.sum);
+        session.chain.transcript = next_transcript(
             &header.transcript,
-            &outcome.header_hash,
-            &outcome.contributors,
+            &self.header_hash,
+            &self.contributors,
             &sum_root,
-            &self.session.chain.model_hash,
+            &session.chain.model_hash,
         );
-        let closed = outcome.closed(&opened.counters, &self.session, hospital);
+        let closed = self.closed(&opened.counters, session, hospital);
 
         // "and erases seed, shares, blob and the round's keys."
-        hospital.journal.settle(&header.key(), &outcome.members)?;
-        self.session.keys.advance_to(header.round.next());
-        let before = std::mem::replace(&mut self.stage, Stage::BeforeStatistics(Box::default()));
-        self.stage = before.after_opening(contents, closed.clone(), &self.session.run);
+        hospital.journal.settle(&header.key(), &self.members)?;
+        session.keys.advance_to(header.round.next());
 
-        hospital.send(ToCoordinator::RoundClosed(closed));
-        let chain = &self.session.chain;
+        hospital.send(ToCoordinator::RoundClosed(closed.clone()));
+        let chain = &session.chain;
         hospital.event(VaultEvent::Opened(Box::new(OpenedRound {
             round: header.round,
             purpose: header.purpose,
             learning_round,
-            contributors: outcome.members.iter().copied().collect(),
+            contributors: self.members.iter().copied().collect(),
             sum: Arc::new(opened),
             mean,
             clips,
@@ -164,11 +146,9 @@ impl InSession {
             model_hash: chain.model_hash,
             transcript: chain.transcript,
         })));
-        Ok(Reaction::Handled)
+        Ok((contents, closed))
     }
-}
 
-impl CheckedOutcome {
     /// The answers that are their vaults', for this U, and open under the group key. One that is not is no reason to do without the
     /// others.
     fn read_shares(

@@ -22,12 +22,13 @@ use super::{OpenRound, Round, RoundWork};
 use crate::{
     journal::{Journal, RecordedAnswer},
     vault::{
-        VaultEvent, aead,
+        aead,
         error::{Refusal, StepError},
         hospital::Hospital,
         input::InputKind,
-        phase::{Reaction, StepResult},
-        session::Session,
+        output::VaultEvent,
+        session_state::Session,
+        step::{Reaction, StepResult},
     },
 };
 

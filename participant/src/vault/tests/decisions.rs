@@ -22,11 +22,8 @@ use protocol::{
 
 use super::*;
 use crate::vault::{
-    PhaseName, VaultError,
-    conditioning::tests::Server,
-    input::InputKind,
-    phase::Phase,
-    session::{InSession, Session},
+    PhaseName, VaultError, conditioning::tests::Server, input::InputKind, phase::Phase,
+    session::InSession, session_state::Session,
 };
 
 const OURS: u8 = 2;

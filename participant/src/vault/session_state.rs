@@ -1,0 +1,85 @@
+//! What a vault has of a session, whatever round it is in: the run, the keys, and how far the chain of opened rounds is.
+
+use protocol::{
+    common_model::CommonModel,
+    digests::{LearningRound, ModelHash, RoundNumber, Transcript},
+    manifest::{CheckedManifest, Purpose},
+    roster::Roster,
+    round::header::RoundContext,
+    session::first_transcript,
+};
+
+use super::{keys::SessionKeys, statistics::ClinicalRecords};
+
+/// The run as its manifest says, and this hospital's part in it.
+pub(super) struct Run {
+    pub(super) manifest: CheckedManifest,
+    pub(super) records: ClinicalRecords,
+}
+
+/// See the module.
+pub(super) struct Session {
+    pub(super) run: Run,
+    pub(super) keys: SessionKeys,
+    pub(super) chain: Chain,
+}
+
+/// Where the vault is in the session's chain of opened rounds.
+pub(super) struct Chain {
+    pub(super) model: CommonModel,
+    pub(super) model_hash: ModelHash,
+    /// T of the last round that was opened; `T_0` before.
+    pub(super) transcript: Transcript,
+    /// The largest number of a header that was accepted.
+    pub(super) last_round: RoundNumber,
+    /// That of the last update that was opened.
+    pub(super) updates: LearningRound,
+}
+
+impl Session {
+    /// A session whose keys have just been completed.
+    pub(super) fn begin(run: Run, keys: SessionKeys, roster: &Roster) -> Self {
+        let model = CommonModel::initial(&run.manifest);
+        let chain = Chain {
+            model_hash: model.hash(),
+            model,
+            transcript: first_transcript(roster, &keys.session(), &keys.joined_set()),
+            last_round: RoundNumber::default(),
+            updates: LearningRound::default(),
+        };
+        Self { run, keys, chain }
+    }
+
+    /// What a header must agree with.
+    pub(super) fn context<'a>(&'a self, roster: &'a Roster) -> RoundContext<'a> {
+        RoundContext {
+            roster,
+            manifest: &self.run.manifest,
+            run: self.run.manifest.run(),
+            session: self.keys.session(),
+            joined_set: self.keys.joined_set(),
+            joined: self.keys.joined().len(),
+            gid: self.keys.gid(),
+            transcript: self.chain.transcript,
+            model_hash: self.chain.model_hash,
+        }
+    }
+}
+
+impl Chain {
+    /// The learning round that a sum of this purpose belongs to.
+    pub(super) fn learning_round(&self, purpose: Purpose) -> LearningRound {
+        match purpose {
+            Purpose::Stats => LearningRound::default(),
+            Purpose::Update => self.updates.next(),
+            Purpose::Evaluation => self.updates,
+        }
+    }
+
+    /// The common model moves by the mean of an update.
+    pub(super) fn apply_update(&mut self, mean: &[f64], contributors: usize) {
+        self.model.apply_mean(mean, contributors);
+        self.updates = self.updates.next();
+        self.model_hash = self.model.hash();
+    }
+}
