@@ -5,6 +5,7 @@ use std::{
     process::{Command, Output},
 };
 
+use model_data::card::ModelCard;
 use report::links;
 use serde_json::Value;
 
@@ -226,6 +227,10 @@ fn files_are_whole(folder: &Path, hash: &str) {
 
     let card: Value = serde_json::from_str(&read("model.json")).expect("JSON");
     assert_eq!(card["model_hash"], hash);
+    let typed: ModelCard = serde_json::from_value(card.clone()).expect("a card");
+    assert_eq!(serde_json::to_value(&typed).expect("JSON"), card);
+    assert!(typed.run_complete && typed.validation.is_some());
+    assert_eq!((typed.learning_round.get(), typed.classes), (2, Some(2)));
     let weights = std::fs::read(folder.join("model.safetensors")).expect("there");
     assert_eq!(
         card["weights_sha256"],

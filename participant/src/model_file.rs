@@ -8,6 +8,7 @@ use std::{
 
 use model_data::{
     SplitKind,
+    card::{CARD_FILE, CardValidation, MODEL_FILE, ModelCard},
     weights::{WeightsError, write_safetensors},
 };
 use protocol::{
@@ -16,7 +17,6 @@ use protocol::{
     counters::EvaluationCounters,
     digests::{LearningRound, ModelHash, Transcript},
 };
-use serde_json::{Value, json};
 
 use crate::vault::OpenedRound;
 
@@ -66,56 +66,39 @@ impl LatestModel {
         split: SplitKind,
         complete: bool,
     ) -> Result<PathBuf, ModelFileError> {
-        let path = folder.join(MODEL);
+        let path = folder.join(MODEL_FILE);
         let layout = &self.model.layout().tensors;
         let hash = hex::encode(self.hash);
         let notes = BTreeMap::from([("model_hash".to_owned(), hash)]);
         write_safetensors(&path, layout, self.model.values(), &notes)?;
-        let card = folder.join(CARD);
-        let unfinished = folder.join(format!("{CARD}.unfinished"));
-        let text = format!("{:#}\n", self.card(split, complete));
+        let card = folder.join(CARD_FILE);
+        let unfinished = folder.join(format!("{CARD_FILE}.unfinished"));
+        let text = serde_json::to_string_pretty(&self.card(split, complete))
+            .expect("a card has text for keys")
+            + "\n";
         fs::write(&unfinished, text)
             .and_then(|()| fs::rename(&unfinished, &card))
             .map_err(|source| ModelFileError::Card { path: card, source })?;
         Ok(path)
     }
 
-    fn card(&self, split: SplitKind, complete: bool) -> Value {
+    fn card(&self, split: SplitKind, complete: bool) -> ModelCard {
         let validation = self.validation.as_ref().map(|validation| {
-            json!({
-                "slices": validation.slices(),
-                "accuracy": validation.accuracy(),
-                "loss": validation.validation_loss(),
-                "confusion": validation.confusion,
-                "note": match split {
-                    SplitKind::Patient => "slices of patients that were not trained on",
-                    SplitKind::Slice => "slices of patients of whom other slices were trained on: too good to be true for a new patient",
-                },
-            })
+            CardValidation::new(
+                validation.accuracy(),
+                validation.validation_loss(),
+                validation.confusion.clone(),
+                split,
+            )
         });
-        json!({
-            "schema": 1,
-            "model": MODEL,
-            "model_hash": hex::encode(self.hash),
-            "transcript": hex::encode(self.transcript),
-            "run_complete": complete,
-            "learning_round": self.learning_round,
-            "contributors": self.contributors.iter().map(|id| id.get()).collect::<Vec<_>>(),
-            "classes": self.classes(),
-            "input": "axial slices of brain MRI, 128 x 128, each scaled to mean 0 and variance 1",
-            "validation": validation,
-            "intended_use": "research on federated learning",
-            "not_for": "diagnosis, prognosis or any decision about a patient",
-            "made_by": concat!("myelin ", env!("CARGO_PKG_VERSION")),
-        })
-    }
-
-    fn classes(&self) -> Option<u32> {
-        let tensors = &self.model.layout().tensors;
-        let classifier = tensors
-            .iter()
-            .find(|tensor| tensor.name.0 == "classifier.bias")?;
-        classifier.shape.first().copied()
+        ModelCard {
+            learning_round: self.learning_round,
+            run_complete: complete,
+            transcript: Some(self.transcript),
+            contributors: Some(self.contributors.iter().map(|id| id.get()).collect()),
+            validation,
+            ..ModelCard::new(self.model.layout(), self.hash)
+        }
     }
 }
 
@@ -135,12 +118,10 @@ pub enum ModelFileError {
     },
 }
 
-const MODEL: &str = "model.safetensors";
-const CARD: &str = "model.json";
-
 #[cfg(test)]
 mod tests {
     use protocol::manifest::testing::manifest;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -170,11 +151,15 @@ mod tests {
         let layout = &latest.model.layout().tensors;
         let values = model_data::weights::read_safetensors(&path, layout).expect("readable");
         assert!(values == **latest.model.values());
-        let text = fs::read_to_string(folder.path().join(CARD)).expect("a card");
+        let text = fs::read_to_string(folder.path().join(CARD_FILE)).expect("a card");
         let card: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(card["model_hash"], hex::encode(latest.hash));
         assert_eq!(card["classes"], 2);
         assert_eq!(card["contributors"], json!([1, 3]));
         assert_eq!(card["validation"]["accuracy"], 0.85);
+        let read: ModelCard = serde_json::from_str(&text).expect("a card");
+        assert_eq!(read, latest.card(SplitKind::Slice, true));
+        assert!(read.run_complete && read.transcript == Some(latest.transcript));
+        assert_eq!((read.data, read.training, read.test), (None, None, None));
     }
 }

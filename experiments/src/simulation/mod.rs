@@ -31,6 +31,7 @@ mod test_metrics;
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use anyhow::{Context, bail};
+use model_data::card::{CARD_FILE, MODEL_FILE};
 use protocol::manifest::Manifest;
 
 pub use self::{
@@ -42,7 +43,7 @@ pub use self::{
     progress::{Progress, Stage},
     seconds::Seconds,
     seeds::phantom_seed,
-    summary::{Agreement, Bytes, ConditioningSummary, Scores, Sum, Summary, TestSummary},
+    summary::{Agreement, Bytes, ConditioningSummary, Sum, Summary},
     table::{leak_warning, sums_in_words},
     test_metrics::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, ShownSlice, TestResult},
 };
@@ -185,13 +186,13 @@ fn write_files(
     output.write_json_lines("metrics.jsonl", &summary::metrics_lines(run))?;
     output.write_json_lines("transcript.jsonl", &run.transcript)?;
     let hash = report::write_model(
-        &output.path("model.safetensors"),
+        &output.path(MODEL_FILE),
         manifest,
         run.model.values(),
         summary,
     )?;
-    let card = report::ModelCard::new(plan, manifest, summary, hash);
-    output.write_json("model.json", &card)?;
+    let card = report::model_card(plan, manifest, run.model.hash(), summary, hash);
+    output.write_json(CARD_FILE, &card)?;
     let classes = plan.run.task.class_names();
     let pictures = report::RunPictures::new(summary, classes, test)?;
     for picture in pictures.all() {

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use model::metrics::{Interval, Intervals, Metrics};
+use model::metrics::{Intervals, Metrics};
+use model_data::card::{Scores, TestSummary};
 use protocol::manifest::Manifest;
 use serde::Serialize;
 
@@ -118,38 +119,6 @@ pub struct Agreement {
     pub model_hash: String,
 }
 
-/// The test.
-#[derive(Clone, Debug, Serialize)]
-pub struct TestSummary {
-    /// Of slices.
-    pub slice: Scores,
-    /// Of patients, by the mean of their slices.
-    pub patient: Scores,
-}
-
-/// Scores of one set of predictions.
-#[derive(Clone, Debug, Serialize)]
-pub struct Scores {
-    /// Share seen right.
-    pub accuracy: f64,
-    /// Mean over the classes.
-    pub f1_macro: f64,
-    /// Null with a class that does not occur.
-    pub auroc: Option<f64>,
-    /// 95% interval of the accuracy, from bootstrap draws of patients.
-    pub accuracy_ci95: Option<Interval>,
-    /// The same of the macro F1.
-    pub f1_macro_ci95: Option<Interval>,
-    /// The same of the AUROC.
-    pub auroc_ci95: Option<Interval>,
-    /// Share of the largest class.
-    pub majority: f64,
-    /// How many.
-    pub count: u64,
-    /// `confusion[truth][prediction]`.
-    pub confusion: Vec<Vec<u64>>,
-}
-
 impl Summary {
     /// Gathers it.
     pub fn new(
@@ -222,8 +191,8 @@ impl Summary {
                 ..run.seconds.clone()
             },
             test: TestSummary {
-                slice: Scores::new(&test.slice, &test.slice_intervals, test.majority_slice),
-                patient: Scores::new(
+                slice: scores(&test.slice, &test.slice_intervals, test.majority_slice),
+                patient: scores(
                     &test.patient,
                     &test.patient_intervals,
                     test.majority_patient,
@@ -239,19 +208,17 @@ impl Summary {
     }
 }
 
-impl Scores {
-    fn new(metrics: &Metrics, intervals: &Intervals, majority: f64) -> Self {
-        Self {
-            accuracy: metrics.confusion.accuracy(),
-            f1_macro: metrics.confusion.macro_average().f1,
-            auroc: metrics.auroc,
-            accuracy_ci95: intervals.accuracy,
-            f1_macro_ci95: intervals.f1_macro,
-            auroc_ci95: intervals.auroc,
-            majority,
-            count: metrics.confusion.total(),
-            confusion: metrics.confusion.counts().to_vec(),
-        }
+fn scores(metrics: &Metrics, intervals: &Intervals, majority: f64) -> Scores {
+    Scores {
+        accuracy: metrics.confusion.accuracy(),
+        f1_macro: metrics.confusion.macro_average().f1,
+        auroc: metrics.auroc,
+        accuracy_ci95: intervals.accuracy,
+        f1_macro_ci95: intervals.f1_macro,
+        auroc_ci95: intervals.auroc,
+        majority,
+        count: metrics.confusion.total(),
+        confusion: metrics.confusion.counts().to_vec(),
     }
 }
 

@@ -2,10 +2,9 @@
 
 use std::fmt::Write as _;
 
-use super::{
-    seconds::Seconds,
-    summary::{Scores, Summary},
-};
+use model_data::card::Scores;
+
+use super::{seconds::Seconds, summary::Summary};
 
 /// What a person reads at the end. `out` is the folder with the files.
 pub fn table(summary: &Summary, out: &std::path::Path) -> String {

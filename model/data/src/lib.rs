@@ -1,7 +1,9 @@
-//! Scans and clinical rows in, normalised slices and labelled patients out; and a model as a file ([`weights`]). No libtorch.
+//! Scans and clinical rows in, normalised slices and labelled patients out; and a model as a file
+//! ([`weights`]) with its card ([`card`]). No libtorch.
 
 mod bids;
 mod cache;
+pub mod card;
 mod check;
 mod clinical_table;
 mod cohort;

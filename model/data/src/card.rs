@@ -1,0 +1,445 @@
+//! `model.json`, the card of a model: what it is, what it was trained on, how good it is and what it must not be used for.
+//!
+//! One schema for all writers. A participant writes what a hospital knows of the common model; a simulation, which sees the whole
+//! federation, writes the sections `data`, `training` and `test` too. Every key is in every card: what its writer does not know is
+//! null. A key may be added without another number.
+
+use protocol::{
+    digests::{LearningRound, ModelHash, Transcript},
+    labels::LabelScheme,
+    network::ModelLayout,
+    training_job::SplitKind,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::Contrast;
+
+/// See the module.
+///
+/// ```
+/// use model_data::card::ModelCard;
+/// use protocol::{digests::ModelHash, network::ModelLayout};
+///
+/// let card = ModelCard::new(&ModelLayout::hybrid_cnn(3), ModelHash::from_bytes([1; 32]));
+/// assert_eq!((card.classes, card.parameters), (Some(3), 4_202_446));
+/// ```
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelCard {
+    /// Of this layout.
+    pub schema: CardSchema,
+    /// The kind of network, for people.
+    pub name: String,
+    /// Name of the file with the weights, in the folder of the card.
+    pub model: String,
+    /// The same as `model`.
+    pub weights: String,
+    /// SHA-256 of that file, 64 hexadecimal digits.
+    pub weights_sha256: Option<String>,
+    /// Hash of the common model: tensors, clips and null steps (PROTOCOL.md 3.3). 64 hexadecimal digits.
+    pub model_hash: ModelHash,
+    /// Number of trainable values.
+    pub parameters: usize,
+    /// Number of outputs: 2 or 3.
+    pub classes: Option<u32>,
+    /// The learning round that the model comes from, from 1; 0 is the initial model.
+    pub learning_round: LearningRound,
+    /// Whether the run went to its end. If not, this is the model of the last sum that was opened.
+    pub run_complete: bool,
+    /// T: the hash chain over the opened sums (PROTOCOL.md 3.7). 64 hexadecimal digits.
+    pub transcript: Option<Transcript>,
+    /// Numbers of the hospitals in the last sum that was opened, 1 to 127.
+    pub contributors: Option<Vec<u8>>,
+    /// What goes in.
+    pub input: CardInput,
+    /// What it was trained on.
+    pub data: Option<CardData>,
+    /// How it was trained.
+    pub training: Option<CardTraining>,
+    /// The last evaluation of this very model on all hospitals' validation slices.
+    pub validation: Option<CardValidation>,
+    /// What it reaches on the pooled test sets, which only a simulation can pool.
+    pub test: Option<TestSummary>,
+    /// What it is meant for.
+    pub intended_use: String,
+    /// What it must not be used for.
+    pub not_for: String,
+    /// The same as a sentence, with what the model is not.
+    pub notice: String,
+    /// What the numbers do not say; of the validation, its `note` says it.
+    pub caveats: Vec<String>,
+    /// Name and version of the program that wrote the card.
+    pub made_by: String,
+    /// The version alone.
+    pub code_version: String,
+}
+
+impl ModelCard {
+    /// The card of a model of which nothing but this is known yet: the initial one of a run that is not complete.
+    pub fn new(layout: &ModelLayout, model_hash: ModelHash) -> Self {
+        let classifier = layout
+            .tensors
+            .iter()
+            .find(|tensor| tensor.name.0 == "classifier.bias");
+        Self {
+            schema: CardSchema,
+            name: "hybrid CNN, federated".into(),
+            model: MODEL_FILE.into(),
+            weights: MODEL_FILE.into(),
+            weights_sha256: None,
+            model_hash,
+            parameters: layout.parameters(),
+            classes: classifier.and_then(|bias| bias.shape.first().copied()),
+            learning_round: LearningRound::default(),
+            run_complete: false,
+            transcript: None,
+            contributors: None,
+            input: CardInput {
+                slices: SLICES.into(),
+                features: None,
+                feature_scaling: None,
+                example: "docs/load_model.py".into(),
+            },
+            data: None,
+            training: None,
+            validation: None,
+            test: None,
+            intended_use: INTENDED_USE.into(),
+            not_for: "diagnosis, prognosis or any decision about a patient".into(),
+            notice: NOTICE.into(),
+            caveats: Vec::new(),
+            made_by: concat!("myelin ", env!("CARGO_PKG_VERSION")).into(),
+            code_version: env!("CARGO_PKG_VERSION").into(),
+        }
+    }
+}
+
+/// The number of the schema, [`CardSchema::NUMBER`] in JSON. A card of another number is not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "u32", into = "u32")]
+pub struct CardSchema;
+
+impl CardSchema {
+    /// 1 was a participant's card, whose `input` was a text. A simulation's card had no number.
+    pub const NUMBER: u32 = 2;
+}
+
+impl From<CardSchema> for u32 {
+    fn from(_: CardSchema) -> Self {
+        CardSchema::NUMBER
+    }
+}
+
+impl TryFrom<u32> for CardSchema {
+    type Error = UnknownSchema;
+
+    fn try_from(found: u32) -> Result<Self, UnknownSchema> {
+        match found {
+            Self::NUMBER => Ok(Self),
+            _ => Err(UnknownSchema { found }),
+        }
+    }
+}
+
+/// A card of another schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a model card of schema {found}, not {}", CardSchema::NUMBER)]
+pub struct UnknownSchema {
+    /// Its number.
+    pub found: u32,
+}
+
+/// What the network takes, and where to read how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CardInput {
+    /// Type, shape and scale of the images.
+    pub slices: String,
+    /// Clinical features in their order. Null where none condition the network, or where `training` is null too and the writer does
+    /// not know.
+    pub features: Option<Vec<String>>,
+    /// How the features become numbers; null as `features` is.
+    pub feature_scaling: Option<String>,
+    /// How to load the file outside this project: a path in the repository.
+    pub example: String,
+}
+
+/// Data and labels.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CardData {
+    /// `phantom`, or the folder's name.
+    pub source: String,
+    /// Scans of each patient: `flair`, `t1`, `t2`.
+    pub contrasts: Vec<Contrast>,
+    /// Over all hospitals, those for validation and test included.
+    pub patients: usize,
+    /// Which hospital had which: `equal`, `zipf`, `dirichlet:ALPHA` or `scanner`.
+    pub partition: String,
+    /// What stayed on one side of the split into training, validation and test: `patient` or `slice`.
+    pub split: SplitKind,
+    /// The scheme by which EDSS becomes a class: `as-written` or `as-counted`.
+    pub labels: LabelScheme,
+    /// Names of the classes in the order of the outputs.
+    pub classes: Vec<String>,
+    /// Scores of the EDSS, 0 to 10, between one class and the next.
+    pub edss_cuts: Vec<f64>,
+}
+
+/// The settings of the run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CardTraining {
+    /// Number of hospitals.
+    pub hospitals: u8,
+    /// Learning rounds.
+    pub rounds: u32,
+    /// Passes over the local training set in a round.
+    pub local_epochs: u32,
+    /// Samples of a step.
+    pub batch_size: u32,
+    /// Learning rate of AdamW.
+    pub learning_rate: f64,
+    /// Weight decay of AdamW.
+    pub weight_decay: f64,
+    /// How far W follows its gradient in a round.
+    pub conditioning_rate: f64,
+    /// How filters were made: `encrypted`, `plain` or `none`.
+    pub conditioning: String,
+    /// `sealed`, or `plain`, which is insecure.
+    pub updates: String,
+    /// The seed of all randomness in the run.
+    pub seed: u64,
+}
+
+/// The model on the validation slices of all contributors.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CardValidation {
+    /// How many.
+    pub slices: u64,
+    /// Share that was classified rightly, 0 to 1; null without slices.
+    pub accuracy: Option<f64>,
+    /// Mean cross-entropy of a slice, in nats, classes unweighted; null without slices.
+    pub loss: Option<f64>,
+    /// `confusion[truth][prediction]`, in slices.
+    pub confusion: Vec<Vec<u64>>,
+    /// Whose slices these are, and what that means for the numbers.
+    pub note: String,
+}
+
+impl CardValidation {
+    /// Accuracy and loss may be NaN where there are no slices. `split` is how the writer's own validation slices were chosen.
+    pub fn new(accuracy: f64, loss: f64, confusion: Vec<Vec<u64>>, split: SplitKind) -> Self {
+        let defined = |score: f64| score.is_finite().then_some(score);
+        let note = match split {
+            SplitKind::Patient => "slices of patients that were not trained on",
+            SplitKind::Slice => {
+                "slices of patients of whom other slices were trained on: too good to be true for a new patient"
+            }
+        };
+        Self {
+            slices: confusion.iter().flatten().sum(),
+            accuracy: defined(accuracy),
+            loss: defined(loss),
+            confusion,
+            note: note.into(),
+        }
+    }
+}
+
+/// The test.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TestSummary {
+    /// Of slices.
+    pub slice: Scores,
+    /// Of patients, by the mean of their slices.
+    pub patient: Scores,
+}
+
+/// Scores of one set of predictions, each 0 to 1.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Scores {
+    /// Share that was classified rightly.
+    pub accuracy: f64,
+    /// Mean over the classes.
+    pub f1_macro: f64,
+    /// Null with a class that does not occur.
+    pub auroc: Option<f64>,
+    /// 95% interval of the accuracy, lower end first, from bootstrap draws of patients.
+    pub accuracy_ci95: Option<[f64; 2]>,
+    /// The same of the macro F1.
+    pub f1_macro_ci95: Option<[f64; 2]>,
+    /// The same of the AUROC.
+    pub auroc_ci95: Option<[f64; 2]>,
+    /// Share of the largest class.
+    pub majority: f64,
+    /// How many.
+    pub count: u64,
+    /// `confusion[truth][prediction]`.
+    pub confusion: Vec<Vec<u64>>,
+}
+
+/// Name of the file with the weights.
+pub const MODEL_FILE: &str = "model.safetensors";
+
+/// Name of the card, in the same folder.
+pub const CARD_FILE: &str = "model.json";
+
+/// What the model is not, for its card and for the header of its file.
+pub const NOTICE: &str =
+    "Not a medical device. Not for diagnosis, prognosis or treatment of anybody.";
+
+const INTENDED_USE: &str =
+    "research on federated learning with protected updates and protected clinical features";
+
+const SLICES: &str = "float32 [batch, 1, 128, 128]: axial slices of brain MRI, the front of the head first, the patient's right on \
+                      the left, each with zero mean and unit variance";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn bare() -> ModelCard {
+        ModelCard::new(
+            &ModelLayout::hybrid_cnn(2),
+            ModelHash::from_bytes([0xab; 32]),
+        )
+    }
+
+    fn full() -> ModelCard {
+        let scores = |auroc| Scores {
+            accuracy: 0.75,
+            f1_macro: 0.5,
+            auroc,
+            accuracy_ci95: Some([0.25, 1.0]),
+            f1_macro_ci95: None,
+            auroc_ci95: None,
+            majority: 0.625,
+            count: 8,
+            confusion: vec![vec![5, 0], vec![2, 1]],
+        };
+        ModelCard {
+            weights_sha256: Some("cd".repeat(32)),
+            learning_round: LearningRound::new(2),
+            run_complete: true,
+            transcript: Some([9; 32].into()),
+            contributors: Some(vec![1, 127]),
+            input: CardInput {
+                features: Some(vec!["sex".into()]),
+                feature_scaling: Some("to [0, 1]".into()),
+                ..bare().input
+            },
+            data: Some(CardData {
+                source: "phantom".into(),
+                contrasts: vec![Contrast::Flair, Contrast::T2],
+                patients: 12,
+                partition: "dirichlet:0.5".into(),
+                split: SplitKind::Slice,
+                labels: LabelScheme::AsCounted,
+                classes: vec!["lower".into(), "higher".into()],
+                edss_cuts: vec![4.0],
+            }),
+            training: Some(CardTraining {
+                hospitals: 3,
+                rounds: 2,
+                local_epochs: 1,
+                batch_size: 32,
+                learning_rate: 0.001,
+                weight_decay: 0.0625,
+                conditioning_rate: 0.5,
+                conditioning: "encrypted".into(),
+                updates: "sealed".into(),
+                seed: u64::MAX,
+            }),
+            validation: Some(CardValidation::new(
+                0.85,
+                0.5,
+                vec![vec![30, 10], vec![5, 55]],
+                SplitKind::Patient,
+            )),
+            test: Some(TestSummary {
+                slice: scores(Some(0.875)),
+                patient: scores(None),
+            }),
+            caveats: vec!["few patients".into()],
+            ..bare()
+        }
+    }
+
+    #[test]
+    fn a_card_is_read_as_it_was_written() {
+        let unseen = CardValidation::new(f64::NAN, f64::NAN, vec![vec![0; 2]; 2], SplitKind::Slice);
+        assert_eq!(
+            (unseen.slices, unseen.accuracy, unseen.loss),
+            (0, None, None)
+        );
+        let unseen = ModelCard {
+            validation: Some(unseen),
+            ..bare()
+        };
+        for card in [bare(), full(), unseen] {
+            let text = serde_json::to_string_pretty(&card).expect("text");
+            assert_eq!(
+                serde_json::from_str::<ModelCard>(&text).expect("a card"),
+                card
+            );
+        }
+    }
+
+    #[test]
+    fn a_card_of_another_schema_is_refused() {
+        for number in [0, 1, 3, u32::MAX] {
+            let mut card = serde_json::to_value(full()).expect("JSON");
+            assert_eq!(card["schema"], 2);
+            card["schema"] = number.into();
+            let error = serde_json::from_value::<ModelCard>(card).expect_err("another schema");
+            let text = format!("a model card of schema {number}, not 2");
+            assert!(error.to_string().contains(&text), "{error}");
+        }
+        let mut card = serde_json::to_value(full()).expect("JSON");
+        card.as_object_mut().expect("keys").remove("schema");
+        let error = serde_json::from_value::<ModelCard>(card).expect_err("no schema");
+        assert!(error.to_string().contains("`schema`"), "{error}");
+    }
+
+    /// Scripts read them: none is renamed or dropped without another schema number.
+    #[test]
+    fn every_card_has_every_key() {
+        fn keys(value: &Value) -> Vec<&str> {
+            let keys = value.as_object().expect("keys").keys();
+            keys.map(String::as_str).collect()
+        }
+        let card = serde_json::to_value(full()).expect("JSON");
+        for (section, expected) in [
+            (
+                "",
+                "caveats classes code_version contributors data input intended_use learning_round made_by model model_hash name \
+                 not_for notice parameters run_complete schema test training transcript validation weights weights_sha256",
+            ),
+            ("/input", "example feature_scaling features slices"),
+            (
+                "/data",
+                "classes contrasts edss_cuts labels partition patients source split",
+            ),
+            (
+                "/training",
+                "batch_size conditioning conditioning_rate hospitals learning_rate local_epochs rounds seed updates weight_decay",
+            ),
+            ("/validation", "accuracy confusion loss note slices"),
+            ("/test", "patient slice"),
+            (
+                "/test/slice",
+                "accuracy accuracy_ci95 auroc auroc_ci95 confusion count f1_macro f1_macro_ci95 majority",
+            ),
+        ] {
+            let mut found = keys(card.pointer(section).expect("there"));
+            found.sort_unstable();
+            assert_eq!(found.join(" "), expected, "{section}");
+        }
+        let bare = serde_json::to_value(bare()).expect("JSON");
+        assert_eq!(keys(&bare), keys(&card));
+        assert_eq!(bare["validation"], Value::Null);
+        assert_eq!(card["data"]["contrasts"], json!(["flair", "t2"]));
+        assert_eq!(card["data"]["labels"], "as-counted");
+        assert_eq!(card["data"]["split"], "slice");
+        assert_eq!(card["model_hash"], "ab".repeat(32));
+    }
+}
