@@ -8,7 +8,7 @@
 //! | [`mod@bench`] | how long a training step takes, beside PyTorch |
 //! | [`commands`] | the command line |
 //!
-//! What needs no libtorch is in crates of its own: [`phantom`](::phantom), the cohort and its MS60 trees; [`report`](::report),
+//! What needs no libtorch is in crates of its own: [`phantom`], the cohort and its MS60 trees; [`report`](::report),
 //! pictures and pages from plain numbers; [`bench_crypto`], the cryptography beside TenSEAL.
 //!
 //! The simulation runs the code that production runs and adds what only it can know: it sees every update, so it checks every
