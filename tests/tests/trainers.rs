@@ -22,7 +22,7 @@ fn complete_run(federation: &Federation, disturb: impl FnOnce(&Running)) -> (Str
     let (succeeded, summary) = coordinator.finish(PATIENCE);
     assert!(succeeded);
     let hash = text_field(&summary, "model_hash").expect("the last line names the model");
-    first.wait_for("the common model has moved", PATIENCE);
+    first.wait_for("the common model has been updated", PATIENCE);
     let said = first.said();
     for participant in [first, second] {
         let (succeeded, line) = participant.finish(PATIENCE);
