@@ -5,7 +5,7 @@
 //! end-point above still tries.
 //!
 //! ```no_run
-//! # use protocol::transport::{Dialer, TransportError, faults::Silenceable};
+//! # use transport::{Dialer, TransportError, faults::Silenceable};
 //! # async fn example(dialer: Dialer) -> Result<(), TransportError> {
 //! let (socket, silencer) = Silenceable::bind(([127, 0, 0, 1], 0).into())?;
 //! let link = dialer.connect_through(socket, |_| ()).await?;

@@ -206,7 +206,17 @@ async fn a_participant_waits_for_its_coordinator_and_says_so() -> TestResult {
         &federation.trusted(),
         keys,
     )?;
-    let mut listener = Listener::bind(address, &tls, &limits)?;
+    // Meanwhile another test's socket may have been given the port, for as long as that test runs.
+    let mut listener = loop {
+        match Listener::bind(address, &tls, &limits) {
+            Err(TransportError::Bind { source, .. })
+                if source.kind() == std::io::ErrorKind::AddrInUse =>
+            {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            bound => break bound?,
+        }
+    };
     let link = listener.accept().await.expect("open")?;
     assert_eq!(link.hospital(), hospital(1));
     early.await??;
