@@ -148,7 +148,7 @@ pub enum KeyFileError {
         setting: &'static str,
         /// The path.
         path: PathBuf,
-        /// Why.
+        /// The reason, for people.
         source: CertificateError,
     },
     /// The roster cannot be trusted.

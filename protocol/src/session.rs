@@ -105,7 +105,7 @@ pub struct SealedGroupKey {
 pub struct Ready {
     /// The session.
     pub session: SessionId,
-    /// Who.
+    /// The hospital concerned.
     pub id: Id,
     /// [`joined_set_hash`].
     pub joined_set: JoinedSet,
@@ -201,13 +201,13 @@ pub enum SessionError {
     /// A hospital that goes by another roster.
     #[error("hospital {id} has another roster: compare the roster files of all parties")]
     OtherRoster {
-        /// Who.
+        /// The hospital concerned.
         id: HospitalId,
     },
     /// A message of another session.
     #[error("hospital {id} sent a message of another session")]
     OtherSession {
-        /// Who.
+        /// The hospital concerned.
         id: HospitalId,
     },
     /// Two different messages where the protocol has one.
@@ -215,7 +215,7 @@ pub enum SessionError {
         "hospital {id} sent a second, different {message} in this session: is another participant running under the same number?"
     )]
     Second {
-        /// Who.
+        /// The hospital concerned.
         id: HospitalId,
         /// Of which type.
         message: &'static str,

@@ -46,7 +46,7 @@ pub enum MachineError {
         "hospital {from} sent {message} once more than there are such messages, before all had joined"
     )]
     TooManyEarly {
-        /// Who.
+        /// The hospital concerned.
         from: HospitalId,
         /// The one too many.
         message: InputKind,

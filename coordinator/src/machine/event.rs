@@ -14,7 +14,7 @@ use super::{InputKind, PhaseName, TranscriptEntry};
 pub enum Event {
     /// A hospital has joined the session.
     Joined {
-        /// Who.
+        /// The hospital concerned.
         hospital: HospitalId,
         /// So many are still missing.
         missing: usize,
@@ -39,7 +39,7 @@ pub enum Event {
     },
     /// A complete contribution.
     Contributed {
-        /// Whose.
+        /// The hospital concerned.
         hospital: HospitalId,
         /// To which round.
         round: RoundNumber,
@@ -93,20 +93,20 @@ pub enum Event {
     },
     /// An input changed nothing, as it should: a repeat, or a message that was overtaken.
     Ignored {
-        /// Whose.
+        /// The hospital concerned.
         hospital: HospitalId,
         /// What.
         message: InputKind,
         /// Where the run was.
         phase: PhaseName,
-        /// Why.
+        /// The reason, for people.
         reason: &'static str,
     },
     /// A message or upload was not accepted.
     Rejected {
-        /// Whose.
+        /// The hospital concerned.
         hospital: HospitalId,
-        /// Why.
+        /// The reason, for people.
         reason: String,
     },
     /// The last round is settled and every hospital that can be reached has it.

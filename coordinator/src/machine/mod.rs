@@ -173,7 +173,7 @@ impl<R: CryptoRng> Coordinator<R> {
         self.hear(from, now);
     }
 
-    /// Whether an upload of so many bytes may start: a round collects, and contributions to it have this length.
+    /// Whether an upload of this many bytes may start: a round collects, and contributions to it have this length.
     ///
     /// # Errors
     /// [`MachineError`] to be sent back as the refusal.

@@ -1,4 +1,4 @@
-//! Where the filters of a batch come from: CKKS products, or products in the clear, which are the plaintext reference.
+//! Where the filters of a batch come from: CKKS products, or products without encryption, which are the plaintext reference.
 //!
 //! Both release what a vault releases (PROTOCOL.md 5.4, step 6): the product, rounded to a multiple of 2^-12, then
 //! clipped. What is decrypted differs from the product in the clear by about 2^-36 (`hardened`) or 2^-30 (`study`), so that both

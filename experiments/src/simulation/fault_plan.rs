@@ -8,7 +8,7 @@ use participant::interruption::Moment;
 /// One `--drop`: a hospital vanishes at a moment of a learning round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PlannedDrop {
-    /// Who.
+    /// The hospital concerned.
     pub hospital: HospitalId,
     /// When in the round.
     pub moment: Moment,

@@ -85,14 +85,14 @@ pub enum VaultEvent {
     WrongAnswers {
         /// Of which round.
         round: RoundNumber,
-        /// Who.
+        /// The hospitals concerned, with their names.
         hospitals: Vec<(HospitalId, String)>,
     },
     /// A sum was opened and the common state moved on.
     Opened(Box<OpenedRound>),
     /// Something was refused; the run goes on.
     Refused {
-        /// Why.
+        /// The reason, for people.
         reason: String,
     },
     /// An input that there is nothing to do for, such as a message that is repeated on a new connection.
@@ -101,7 +101,7 @@ pub enum VaultEvent {
         input: &'static str,
         /// In which phase.
         phase: PhaseName,
-        /// Why.
+        /// The reason, for people.
         reason: &'static str,
     },
 }

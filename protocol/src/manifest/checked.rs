@@ -153,7 +153,7 @@ pub enum ManifestError {
          1, 2, 3, 4, 6, 8, 12, ..."
     )]
     Weight {
-        /// Whose.
+        /// The hospital concerned.
         id: HospitalId,
         /// What it is.
         weight: u32,
@@ -167,7 +167,7 @@ pub enum ManifestError {
     /// A weight of a hospital that the roster does not list.
     #[error("the run manifest gives a weight to hospital {id}, which is not on the roster")]
     WeightOfNonMember {
-        /// Whose.
+        /// The hospital concerned.
         id: HospitalId,
     },
     /// A sum that so many hospitals cannot make.

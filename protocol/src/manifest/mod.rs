@@ -21,7 +21,7 @@ pub use crate::vocabulary::{Conditioning, LabelScheme, Purpose, Task};
 /// A weight in the mean that differs from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct MemberWeight {
-    /// Whose.
+    /// The hospital concerned.
     pub id: Id,
     /// A whole number of at most two significant bits.
     pub weight: u32,

@@ -40,14 +40,14 @@ pub enum Finding {
     },
     /// A contribution is not summed.
     ContributorLeftOut {
-        /// Whose.
+        /// The hospital concerned.
         contributor: HospitalId,
         /// What the answers for it say.
         verdict: DealerVerdict,
     },
     /// A contribution is summed in spite of what the answers say: so many are doubtful that too few would remain.
     ContributorKept {
-        /// Whose.
+        /// The hospital concerned.
         contributor: HospitalId,
         /// What the answers for it say.
         verdict: DealerVerdict,

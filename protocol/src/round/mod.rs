@@ -67,7 +67,7 @@ pub enum RoundError {
     /// A contribution of the wrong length.
     #[error("the contribution of hospital {id} has {found} {part} instead of {expected}")]
     WrongLength {
-        /// Whose.
+        /// The hospital concerned.
         id: HospitalId,
         /// Of what.
         part: &'static str,
@@ -79,7 +79,7 @@ pub enum RoundError {
     /// Boxes or chunks that do not hash to the signed root.
     #[error("the {part} of hospital {id} do not fit their signed root")]
     WrongRoot {
-        /// Whose.
+        /// The hospital concerned.
         id: HospitalId,
         /// Of what.
         part: &'static str,
@@ -87,13 +87,13 @@ pub enum RoundError {
     /// A word that is not below q.
     #[error("the contribution of hospital {id} holds a word that is not below the modulus")]
     WordOutOfRange {
-        /// Whose.
+        /// The hospital concerned.
         id: HospitalId,
     },
     /// A second, different message of a kind that comes once a round.
     #[error("a second, different {message} of hospital {id} in one round")]
     Second {
-        /// Whose.
+        /// The hospital concerned.
         id: HospitalId,
         /// Of which type.
         message: &'static str,
@@ -101,13 +101,13 @@ pub enum RoundError {
     /// Answers of the dealer check that cannot be read.
     #[error("the acknowledgement of hospital {id} has no readable answers in order")]
     BadAnswers {
-        /// Whose.
+        /// The hospital concerned.
         id: HospitalId,
     },
     /// A box that does not open.
     #[error("the box of hospital {id} does not open")]
     BoxDoesNotOpen {
-        /// Whose.
+        /// The hospital concerned.
         id: HospitalId,
     },
     /// A set of contributors below `m_min`.
@@ -127,13 +127,13 @@ pub enum RoundError {
     /// A contributor whose box we do not hold.
     #[error("we hold no valid box of contributor {id}")]
     MissingBox {
-        /// Whose.
+        /// The hospital concerned.
         id: HospitalId,
     },
     /// A contributor that used another clip vector or model.
     #[error("contributor {id} committed to another model, round or clip")]
     OtherCommit {
-        /// Who.
+        /// The hospital concerned.
         id: HospitalId,
     },
     /// A second set of contributors.

@@ -33,7 +33,7 @@ pub fn outcome_name(header: &HeaderHash, contributors: &ContributorsHash) -> Out
 /// A vault has opened the round and moved on; signed.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct RoundClosed {
-    /// Who.
+    /// The hospital concerned.
     pub id: Id,
     /// hh.
     pub header: HeaderHash,
@@ -55,7 +55,7 @@ impl Message for RoundClosed {
 /// No t of the answers open the round; signed.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct RoundFailed {
-    /// Who.
+    /// The hospital concerned.
     pub id: Id,
     /// hh.
     pub header: HeaderHash,

@@ -32,7 +32,7 @@ impl Message for UnlockRequest {
 /// One contributor of U: its `D_i` and its own signature over it.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Contributor {
-    /// Who.
+    /// The hospital concerned.
     pub id: Id,
     /// `D_i`.
     pub digest: ContributionDigest,

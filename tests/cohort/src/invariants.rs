@@ -48,21 +48,21 @@ pub enum Violation {
     },
     /// A vault answered for two sets, or under two headers, for one purpose and model.
     SecondAnswer {
-        /// Who.
+        /// The hospital concerned.
         by: HospitalId,
         /// The purpose.
         purpose: Purpose,
     },
     /// A vault accepted a header that does not go on from where it stands, or whose sum it has answered for.
     WrongHeader {
-        /// Who.
+        /// The hospital concerned.
         by: HospitalId,
         /// What is wrong with it.
         what: &'static str,
     },
     /// A vault contributed, acknowledged or answered under another header than the last that it accepted.
     NotItsHeader {
-        /// Who.
+        /// The hospital concerned.
         by: HospitalId,
         /// What it did.
         what: &'static str,
@@ -81,7 +81,7 @@ pub enum Violation {
     Stopped {
         /// Which.
         by: HospitalId,
-        /// Why.
+        /// The reason, for people.
         reason: String,
     },
     /// The coordinator asks for the time again without any having passed.

@@ -38,14 +38,14 @@ pub enum Observation {
     },
     /// A vault takes a header for that of its round.
     HeaderAccepted {
-        /// Who.
+        /// The hospital concerned.
         by: HospitalId,
         /// hh.
         header: HeaderHash,
     },
     /// A vault has made its contribution, or offers it again.
     Contributed {
-        /// Who.
+        /// The hospital concerned.
         by: HospitalId,
         /// hh.
         header: HeaderHash,
@@ -54,14 +54,14 @@ pub enum Observation {
     },
     /// A vault acknowledges boxes.
     Acknowledged {
-        /// Who.
+        /// The hospital concerned.
         by: HospitalId,
         /// hh.
         header: HeaderHash,
     },
     /// A vault answers for a set of contributors.
     Answered {
-        /// Who.
+        /// The hospital concerned.
         by: HospitalId,
         /// hh.
         header: HeaderHash,
@@ -70,7 +70,7 @@ pub enum Observation {
     },
     /// A vault gets the result of a training.
     Trained {
-        /// Who.
+        /// The hospital concerned.
         by: HospitalId,
         /// The model that it was trained from.
         model: ModelHash,
@@ -81,7 +81,7 @@ pub enum Observation {
     },
     /// A vault has opened a sum.
     Opened {
-        /// Who.
+        /// The hospital concerned.
         by: HospitalId,
         /// What it opened.
         opened: Box<OpenedRound>,
@@ -93,9 +93,9 @@ pub enum Observation {
     },
     /// A vault cannot go on.
     Stopped {
-        /// Who.
+        /// The hospital concerned.
         by: HospitalId,
-        /// Why.
+        /// The reason, for people.
         reason: String,
     },
     /// The coordinator has been told the time and wants to know it at once again.

@@ -155,7 +155,7 @@ impl Phase {
         }
     }
 
-    /// Whether an upload of so many bytes may start.
+    /// Whether an upload of this many bytes may start.
     pub(super) fn check_upload(&self, envelope: Envelope, bytes: u64) -> Result<(), MachineError> {
         match self {
             Self::Collecting(phase) => phase.check_upload(envelope.from, bytes),

@@ -25,7 +25,7 @@ pub struct Round {
     samples: Vec<(Column, &'static str, Vec<f64>)>,
 }
 
-/// Whose.
+/// The hospital concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Column {
     Ours,

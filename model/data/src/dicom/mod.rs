@@ -92,7 +92,7 @@ pub enum SeriesError {
     File {
         /// Which.
         path: PathBuf,
-        /// Why.
+        /// The reason, for people.
         source: FileError,
     },
     /// Files that are not images of one stack.
