@@ -428,8 +428,7 @@ impl Shell {
                     }
                     Err(Disconnect::ByPeer { code: CloseCode::Application(ALREADY_CONNECTED), reason }) => return Ok(LinkEnd::Occupied(reason)),
                     Err(Disconnect::ByPeer { code: CloseCode::Application(_), reason }) => return Err(RunError::Ended(reason)),
-                    // Should it come back, it begins another session, which this vault could not join.
-                    Err(Disconnect::ByPeer { code: CloseCode::ShuttingDown, reason }) => return Err(RunError::Ended(reason)),
+                    // One that is stopped, too, may come back, and both go on where they were.
                     Err(Disconnect::ByPeer { code: CloseCode::Done, reason }) => return self.last_word(reason).await,
                     Err(disconnect) => return Ok(LinkEnd::Lost(disconnect.to_string())),
                 },

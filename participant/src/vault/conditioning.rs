@@ -117,7 +117,8 @@ impl Conditioner {
             None => ProductSource::Local,
             Some(profile) => ProductSource::Encrypted(Box::new(Encryption::new(
                 Context::new(profile),
-                0,
+                // A vault that was started again must not take the number of an earlier key: the coordinator would go on with that one.
+                rng.next_u32(),
                 &features,
                 rng,
             ))),
@@ -204,7 +205,7 @@ impl Conditioner {
             Err(_) => encryption.failures += 1,
         }
         if encryption.is_worn_out() {
-            let (context, number) = (encryption.context.clone(), encryption.key_number + 1);
+            let (context, number) = (encryption.context.clone(), encryption.key_number.wrapping_add(1));
             **encryption = Encryption::new(context, number, &self.features, rng);
         }
         released

@@ -19,15 +19,16 @@ use super::{
     conditioning::{Conditioner, Filter, ProductError, Released, weight_change},
     hospital::Hospital,
     input::InputKind,
+    kept::LearningRecord,
     output::{VaultEvent, VaultOutput},
-    round::{OpenRound, Round, Work, open::Contents},
+    round::{OpenRound, Round, Work, contribute::Material, open::Contents},
     session_state::Session,
     statistics::Statistics,
     step::{Reaction, StepResult},
 };
 use crate::journal::Journal;
 
-/// See the module.
+/// What the vault has besides the session once the statistics are known.
 pub(super) struct Learning {
     pub(super) statistics: Statistics,
     pub(super) filters: Filters,
@@ -86,6 +87,28 @@ impl Learning {
             last_training: (0.0, 0),
             closed,
             round: Round::Idle,
+        }
+    }
+
+    /// As it was kept: nothing of the present model is trained, and its filters are not known.
+    pub(super) fn restored(record: LearningRecord, manifest: &Manifest) -> Self {
+        let LearningRecord {
+            statistics,
+            last_training,
+            closed,
+        } = record;
+        Self {
+            last_training,
+            ..Self::new(statistics, closed, manifest)
+        }
+    }
+
+    /// What of it is kept.
+    pub(super) fn record(&self) -> LearningRecord {
+        LearningRecord {
+            statistics: self.statistics.clone(),
+            last_training: self.last_training,
+            closed: self.closed.clone(),
         }
     }
 
@@ -296,7 +319,12 @@ impl Learning {
         match std::mem::take(&mut self.round) {
             Round::Working(open, Work::Evaluating) if open.number() == number => {
                 let counters = counts.counters(self.last_training).write();
-                self.contribute(open, &[], &counters, session, hospital)
+                let material = Material {
+                    values: &[],
+                    counters: &counters,
+                    training: self.last_training,
+                };
+                self.contribute(open, &material, session, hospital)
             }
             other => {
                 self.round = other;
@@ -324,7 +352,12 @@ impl Learning {
                     contributions: 1,
                     saturated: 0,
                 };
-                self.contribute(open, &change, &counters.write(), session, hospital)
+                let material = Material {
+                    values: &change,
+                    counters: &counters.write(),
+                    training: self.last_training,
+                };
+                self.contribute(open, &material, session, hospital)
             }
             Err(error) => {
                 self.training = Training::NotStarted;
@@ -338,12 +371,11 @@ impl Learning {
     fn contribute<J: Journal>(
         &mut self,
         open: OpenRound,
-        values: &[f64],
-        counters: &[u64],
+        material: &Material<'_>,
         session: &Session,
         hospital: &mut Hospital<J>,
     ) -> StepResult {
-        let (round, result) = open.contribute(values, counters, session, hospital);
+        let (round, result) = open.contribute(material, session, hospital);
         if result.is_err() {
             // What cannot be summed now could not be later.
             self.training = Training::NotStarted;

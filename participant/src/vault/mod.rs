@@ -13,6 +13,9 @@
 //!                                   '---- nothing usable, or too late ---> NotContributing ----'
 //! ```
 //!
+//! A vault whose process was ended goes on where it was ([`Vault::resume`], `kept`): in a round whose work it had not finished it is
+//! Interrupted until the coordinator repeats the header. A coordinator that has begun another session is joined anew in any phase.
+//!
 //! Each phase is a type that owns its data, in a file of its own, and knows of the others only the one that follows it; `phase` holds
 //! them all. Each decides about every input that does not mean the same in all: it acts, or says why there is nothing to do
 //! ([`VaultEvent::Ignored`]), or refuses it with the phase and the input in the error ([`VaultEvent::Refused`]). The test `decisions`
@@ -25,6 +28,7 @@ mod finished;
 mod hospital;
 mod input;
 mod joining;
+mod kept;
 mod key_exchange;
 mod keys;
 mod learning;
@@ -58,7 +62,7 @@ pub use self::{
     error::{UnusableRecords, VaultError},
     hospital::{RecordSource, VaultIdentity},
     learning::training_seed,
-    output::{OpenedRound, VaultEvent, VaultOutput},
+    output::{OpenedRound, ResumedRun, VaultEvent, VaultOutput},
     phase_name::PhaseName,
 };
 use self::{
@@ -66,6 +70,7 @@ use self::{
     input::{Input, PhaseInput},
     phase::Phase,
     policy::Policy,
+    session::InSession,
     step::{Reaction, Step},
 };
 use crate::journal::Journal;
@@ -118,6 +123,20 @@ impl<J: Journal> Vault<J> {
             },
             phase: Phase::Unjoined,
         }
+    }
+
+    /// Goes on in the session that the journal has kept, if there is one: the process before this one was ended in it. To be called before
+    /// anything else. True when there is a session.
+    ///
+    /// # Errors
+    /// [`VaultError`] when what was kept cannot be used: it is damaged, or of another roster, or the policy or the data refuse its run now.
+    pub fn resume(&mut self) -> Result<bool, VaultError> {
+        let Some(kept) = self.hospital.journal.kept_session()? else {
+            return Ok(false);
+        };
+        let session = InSession::from_kept(&kept, &mut self.hospital)?;
+        self.phase = session.into();
+        Ok(true)
     }
 
     /// The next thing to do, until there is none.

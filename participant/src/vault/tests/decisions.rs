@@ -56,6 +56,9 @@ struct World {
     federation: TestFederation,
     manifest: Signed<Manifest>,
     ours: Vault<MemoryJournal>,
+    /// What outlives our vault's process.
+    disk: MemoryJournal,
+    ring: Arc<SumRing>,
     peers: BTreeMap<HospitalId, Vault<MemoryJournal>>,
     joins: Vec<Signed<protocol::session::Join>>,
     /// Messages of the set-up from the others to us, in the order they were sent.
@@ -82,6 +85,7 @@ fn new_vault(
     number: u8,
     federation: &TestFederation,
     source: Box<dyn RecordSource>,
+    journal: MemoryJournal,
     ring: &Arc<SumRing>,
 ) -> Vault<MemoryJournal> {
     let secret = federation.hospital_keys[usize::from(number) - 1].to_secret_bytes();
@@ -95,7 +99,7 @@ fn new_vault(
         identity,
         Policy::default(),
         source,
-        MemoryJournal::default(),
+        journal,
         ring.clone(),
         Box::new(rng),
     )
@@ -131,9 +135,12 @@ impl World {
         let federation = super::federation(3);
         let manifest = manifest(2, Conditioning::EncryptedHardened);
         let manifest = Signed::sign(&manifest, &federation.operator_key);
-        let ours = new_vault(OURS, &federation, source, ring);
+        let disk = MemoryJournal::default();
+        let ours = new_vault(OURS, &federation, source, disk.clone(), ring);
         let mut world = Self {
             ours,
+            disk,
+            ring: ring.clone(),
             peers: BTreeMap::new(),
             federation,
             manifest,
@@ -148,6 +155,7 @@ impl World {
                 number,
                 &world.federation,
                 Box::new(Records(id(number))),
+                MemoryJournal::default(),
                 ring,
             );
             peer.handle_message(ToVault::Welcome(world.welcome(SESSION)))
@@ -242,10 +250,16 @@ impl World {
                 self.go_to(PhaseName::Contributed);
                 self.answer_ourselves();
             }
-            PhaseName::Finished => {
-                self.go_to(PhaseName::Idle);
-                self.tell_us(ToVault::Finished);
+            PhaseName::StatisticsInterrupted => {
+                self.go_to(PhaseName::StatisticsIdle);
+                self.stop_us_after_the_header();
             }
+            PhaseName::Interrupted => {
+                self.go_to(PhaseName::Idle);
+                self.stop_us_after_the_header();
+            }
+            // As one that was away when the run ended.
+            PhaseName::Finished => self.tell_us(ToVault::Finished),
             PhaseName::Stopped => {
                 self.go_to(PhaseName::Joining);
                 let reason = "expelled".into();
@@ -253,6 +267,23 @@ impl World {
                 stopped.expect_err("fatal");
             }
         }
+    }
+
+    /// Our vault accepts the header; another process goes on from what it has kept by then.
+    fn stop_us_after_the_header(&mut self) {
+        self.disk.stop_after(1);
+        // Either it stops at its next write, or it waits for something.
+        let _ = self.ours.handle_message(self.header());
+        self.disk.go_on();
+        let source = Box::new(Records(id(OURS)));
+        self.ours = new_vault(
+            OURS,
+            &self.federation,
+            source,
+            self.disk.clone(),
+            &self.ring,
+        );
+        assert!(self.ours.resume().expect("its own words"));
     }
 
     fn welcome(&self, session: SessionId) -> Welcome {
@@ -843,6 +874,9 @@ fn described(
                 }
                 VaultEvent::ProductsRefused { reason } => format!("products refused: {reason}"),
                 VaultEvent::SessionReady => "(session ready)".into(),
+                VaultEvent::Resumed(_) => "(resumed)".into(),
+                VaultEvent::LeftSession { .. } => "(left the session)".into(),
+                VaultEvent::EndedBefore(_) => "(ended before)".into(),
                 VaultEvent::Conditioned { .. } => "(filters known)".into(),
                 VaultEvent::Sealed { .. } => "(sealed)".into(),
                 VaultEvent::WrongAnswers { .. } => "(wrong answers)".into(),
@@ -945,6 +979,8 @@ fn is_in_session(phase: PhaseName) -> bool {
         | PhaseName::Finished
         | PhaseName::Stopped => false,
         PhaseName::StatisticsIdle
+        | PhaseName::StatisticsInterrupted
+        | PhaseName::Interrupted
         | PhaseName::StatisticsContributed
         | PhaseName::StatisticsNotContributing
         | PhaseName::StatisticsAnswered
