@@ -5,7 +5,7 @@ use std::fmt;
 use crypto::sealed_sum::HospitalId;
 use protocol::{
     codec::{CodecError, Text},
-    digests::HeaderHash,
+    digests::{HeaderHash, SessionId},
     identity::Signed,
     message::{EncryptedFeatures, EvaluationKey, FilterRequest, Hello, ToCoordinator},
     round::{
@@ -160,6 +160,16 @@ impl SetUpMessage {
             Self::GroupKey(_) => InputKind::GroupKey,
             Self::Ready(_) => InputKind::Ready,
         }
+    }
+
+    /// The session that it belongs to, as it says itself.
+    pub(super) fn session(&self) -> Result<SessionId, CodecError> {
+        Ok(match self {
+            Self::Join(message) => message.read_unverified()?.session,
+            Self::Encapsulation(message) => message.read_unverified()?.session,
+            Self::GroupKey(message) => message.read_unverified()?.session,
+            Self::Ready(message) => message.read_unverified()?.session,
+        })
     }
 
     /// Who has signed it, as it says itself.

@@ -33,6 +33,7 @@ mod published;
 mod reaction;
 mod resume;
 mod session;
+mod set_up_check;
 #[cfg(test)]
 mod tests;
 mod transcript;
@@ -41,16 +42,15 @@ use std::sync::Arc;
 
 use crypto::sealed_sum::HospitalId;
 use protocol::{
-    digests::SessionId,
     identity::{Signed, SigningKey},
     manifest::{CheckedManifest, Manifest, ManifestCheck, ManifestError},
-    message::ToCoordinator,
+    message::{ToCoordinator, ToVault},
     roster::Roster,
 };
 use rand_core::CryptoRng;
 
 use self::{
-    context::{Context, Run},
+    context::{Context, Run, draw_session},
     input::{Envelope, Incoming},
     phase::{Over, Phase, Step},
     reaction::Reaction,
@@ -111,14 +111,9 @@ impl<R: CryptoRng> Coordinator<R> {
     }
 
     fn begin(roster: Arc<Roster>, key: SigningKey, run: Run, mut rng: R) -> Self {
-        let mut session = [0; 16];
-        rng.fill_bytes(&mut session);
-        let session = SessionId::from_bytes(session);
+        let session = draw_session(&mut rng);
         let mut context = Context::new(roster, key, run, session, rng);
-        context.persist(Fact::Begun {
-            manifest: context.run.manifest.signed().clone(),
-            session,
-        });
+        context.note_session();
         Self {
             context,
             phase: Phase::Gathering(Default::default()),
@@ -280,13 +275,17 @@ impl<R: CryptoRng> Coordinator<R> {
 
     fn deliver(&mut self) {
         let mut owed = Vec::new();
+        let welcomes = self.phase.welcomes();
         for (id, peer) in self.context.peers.iter_mut() {
             if peer.is_present() {
+                let is_news = welcomes && peer.sent.welcome();
+                owed.extend(is_news.then_some((id, None)));
                 let messages = self.phase.owed(id, peer);
-                owed.extend(messages.into_iter().map(|message| (id, message)));
+                owed.extend(messages.into_iter().map(|message| (id, Some(message))));
             }
         }
         for (to, message) in owed {
+            let message = message.unwrap_or_else(|| ToVault::Welcome(self.context.welcome()));
             self.context.send(to, message);
         }
     }

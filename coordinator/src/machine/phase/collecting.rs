@@ -31,7 +31,7 @@ use crate::machine::{
     input::{Envelope, RoundMessage},
     peer::Peer,
     plan::PlannedSum,
-    reaction::{OTHER_ROUND, REPEATED, Reaction},
+    reaction::{REPEATED, Reaction},
     session::Session,
 };
 
@@ -140,11 +140,13 @@ impl Collecting {
         message: RoundMessage,
     ) -> Result<Reaction, MachineError> {
         match message {
-            RoundMessage::HeaderRefused { header, reason } => {
-                Ok(self.on_header_refused(context, envelope.from, &header, &reason))
+            RoundMessage::HeaderRefused { header, reason } if header == self.round.hash => {
+                Ok(self.on_header_refused(context, envelope.from, &reason))
             }
-            RoundMessage::BoxAck(ack) => self.on_ack(context, envelope.from, &ack),
-            RoundMessage::UnlockShare(_) => self.session.on_late(envelope, &message),
+            RoundMessage::BoxAck(ack) if self.is_at_hand(&ack) => {
+                self.on_ack(context, envelope.from, &ack)
+            }
+            late => self.session.on_late(envelope, &late),
         }
     }
 
@@ -153,12 +155,8 @@ impl Collecting {
         &mut self,
         context: &mut Context<R>,
         from: HospitalId,
-        header: &HeaderHash,
         reason: &Text,
     ) -> Reaction {
-        if *header != self.round.hash {
-            return Reaction::Ignored(OTHER_ROUND);
-        }
         if !self.excused.insert(from) {
             return Reaction::Ignored(REPEATED);
         }
@@ -170,6 +168,11 @@ impl Collecting {
             reason: readable.take(MAX_REASON_CHARS).collect(),
         });
         Reaction::Handled
+    }
+
+    fn is_at_hand(&self, ack: &Signed<BoxAck>) -> bool {
+        ack.read_unverified()
+            .is_ok_and(|body| body.header == self.round.hash)
     }
 
     /// PROTOCOL.md 3.5: "BoxAck (vault -> coordinator, signed): hh, contributors whose box opened correctly, each with the answer of
@@ -184,7 +187,7 @@ impl Collecting {
         let body = ack
             .verify(key, format_args!("hospital {from}"))
             .map_err(MachineError::round(from))?;
-        if body.header != self.round.hash || body.id.0 != from {
+        if body.id.0 != from {
             return Err(MachineError::round(from)(RoundError::OtherRound {
                 message: "an acknowledgement",
             }));
@@ -216,6 +219,8 @@ impl Collecting {
         bytes: &[u8],
         now: Timestamp,
     ) -> Result<Reaction, MachineError> {
+        // Of another round, as an upload that this one was offered has the right length: it does not excuse its sender.
+        self.check_upload(from, bytes.len() as u64)?;
         let reaction = self.keep_upload(context, from, bytes, now);
         match &reaction {
             Ok(Reaction::Handled) => context.event(Event::Contributed {
@@ -244,7 +249,6 @@ impl Collecting {
         bytes: &[u8],
         now: Timestamp,
     ) -> Result<Reaction, MachineError> {
-        self.check_upload(from, bytes.len() as u64)?;
         let (contribution, manifest) = check_contribution(
             bytes,
             from,
@@ -363,8 +367,9 @@ impl Collecting {
 
     /// PROTOCOL.md 3.8: "too few uploads, nobody has answered: the next header on the same key replaces the round". An evaluation is
     /// left out instead. A sum that fails again and again ends the run.
-    fn give_up<R>(self, context: &mut Context<R>, found: usize, now: Timestamp) -> Phase {
+    fn give_up<R>(mut self, context: &mut Context<R>, found: usize, now: Timestamp) -> Phase {
         let round = self.round.header.round;
+        self.session.given_up.insert(self.round.hash);
         let min = context.roster.min_contributors();
         let reason = format!("{found} usable contributions where {min} are needed");
         let retry = if self.planned.purpose == Purpose::Evaluation {
@@ -390,21 +395,16 @@ impl Collecting {
         Phase::Waiting(Waiting::new(context, self.session, head, retry))
     }
 
-    /// A run is taken up again whose next header replaces this one: see [`give_up`](Self::give_up).
+    /// A run is taken up again: what was uploaded is lost, and a vault may hold boxes of a contribution that is not remembered here.
+    /// So this header gets no U, and the same sum is opened under another one. How often it was given up before is not known any more.
     pub(in crate::machine) fn replaced<R>(
-        self,
+        mut self,
         context: &Context<R>,
-        by: Purpose,
         now: Timestamp,
     ) -> Waiting {
-        let is_retry = by == self.planned.purpose;
-        let failures = if is_retry { self.failures + 1 } else { 0 };
-        let retry = Retry {
-            not_before: now,
-            failures,
-        };
+        self.session.given_up.insert(self.round.hash);
         let head = self.round.head();
-        Waiting::new(context, self.session, head, retry)
+        Waiting::new(context, self.session, head, Retry::at_once(now))
     }
 
     /// Fixes U. Its sum and the signed request are on disk before anybody is asked to open it: there is one U for each header. All
@@ -420,14 +420,10 @@ impl Collecting {
                 .map(|id| self.uploads[id].contributor.clone())
                 .collect(),
         };
-        let findings = choice.assessment.findings().iter();
         let record = FixedRecord {
             request: context.sign(&request),
             sum_root,
             ignored: self.vaults_that_deviate(choice),
-            suspicions: findings
-                .map(|finding| (finding.hospital(), finding.to_string()))
-                .collect(),
         };
         context.outputs.push_back(Output::Keep {
             name: self.round.hash,
@@ -479,6 +475,11 @@ impl Collecting {
     /// The round at hand.
     pub(in crate::machine) fn round(&self) -> &OpenRound {
         &self.round
+    }
+
+    /// What its sum is for.
+    pub(in crate::machine) fn purpose(&self) -> Purpose {
+        self.planned.purpose
     }
 }
 

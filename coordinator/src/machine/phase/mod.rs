@@ -3,9 +3,11 @@
 //! An input changes the data of the phase that it meets (`on_*`, `&mut self`). Then `advance` asks whether the phase is over: if it
 //! is, it is consumed, and the next phase is made of what it leaves.
 
+mod anew;
 mod collecting;
 mod finishing;
 mod gathering;
+mod hello;
 mod key_exchange;
 mod over;
 mod publishing;
@@ -13,18 +15,15 @@ mod unlocking;
 mod waiting;
 
 use crypto::sealed_sum::HospitalId;
-use protocol::{
-    digests::OutcomeName,
-    message::{Resume, ToVault},
-};
+use protocol::{digests::OutcomeName, message::ToVault};
 use rand_core::CryptoRng;
 
 use super::{
     MachineError, PhaseName, Timestamp,
-    context::{Context, Seat},
-    input::{Envelope, Incoming},
+    context::Context,
+    input::{Envelope, Incoming, SetUpMessage},
     peer::Peer,
-    reaction::{NO_MORE_ROUNDS, RUN_FAILED, Reaction},
+    reaction::{FORMER_SESSION, NO_MORE_ROUNDS, RUN_FAILED, Reaction},
     session::Session,
 };
 
@@ -74,7 +73,7 @@ impl Phase {
     }
 
     /// The decision for each pair of phase and message. A new message or phase does not compile before it has its decisions.
-    pub(super) fn on_message<R>(
+    pub(super) fn on_message<R: CryptoRng>(
         &mut self,
         context: &mut Context<R>,
         envelope: Envelope,
@@ -84,20 +83,21 @@ impl Phase {
         let from = envelope.from;
         match (self, message) {
             (_, Incoming::Heartbeat) => Ok(Reaction::Handled),
-            (Self::Over(Over::Failed { reason }), Incoming::Hello(_)) => {
-                context.refuse(from, reason.clone());
-                Ok(Reaction::Handled)
-            }
-            (phase, Incoming::Hello(hello)) => {
-                let seat = phase.seat_of(from, hello.resume.as_ref());
-                context.on_hello(from, &hello, &seat)
-            }
+            (phase, Incoming::Hello(hello)) => phase.on_hello(context, from, &hello, now),
 
+            (_, Incoming::SetUp(message)) if context.is_of_former_session(&message) => {
+                Ok(Reaction::Ignored(FORMER_SESSION))
+            }
+            (phase, Incoming::SetUp(SetUpMessage::Join(join)))
+                if phase.knows_another_join(from, &join) =>
+            {
+                phase.on_other_join(context, from, &join)
+            }
             (Self::Gathering(phase), Incoming::SetUp(message)) => {
                 phase.on_set_up(context, envelope, message)
             }
             (Self::KeyExchange(phase), Incoming::SetUp(message)) => {
-                phase.on_set_up(context, envelope, message)
+                phase.on_set_up(context, from, message)
             }
             (
                 Self::Gathering(_) | Self::KeyExchange(_),
@@ -265,15 +265,8 @@ impl Phase {
         Some(last.name())
     }
 
-    /// Where a hospital stands that says Hello.
-    fn seat_of(&self, id: HospitalId, resume: Option<&Resume>) -> Seat {
-        let joined = match self {
-            Self::Gathering(phase) => phase.has_joined(id),
-            _ => true,
-        };
-        let closed = self.session().zip(resume).map_or(0, |(session, resume)| {
-            session.chain.position_of(&resume.transcript)
-        });
-        Seat { joined, closed }
+    /// Whether a hospital that was accepted is told session and run: after a failure it is told that instead.
+    pub(super) fn welcomes(&self) -> bool {
+        !matches!(self, Self::Over(Over::Failed { .. }))
     }
 }

@@ -106,12 +106,20 @@ impl Unlocking {
                 Ok(Reaction::Ignored(FIXED))
             }
             RoundMessage::UnlockShare(share) => {
+                let is_late = share
+                    .read_unverified()
+                    .is_ok_and(|body| body.header != self.round.hash);
+                if is_late {
+                    return self
+                        .session
+                        .on_late(envelope, &RoundMessage::UnlockShare(share));
+                }
                 self.on_unlock_share(context, envelope.from, share, now)
             }
         }
     }
 
-    /// PROTOCOL.md 3.6: "Answer UnlockShare (8,338 B): hh, uh, j, AEAD(...), signature". What is sealed in it only vaults can read.
+    /// PROTOCOL.md 3.6: "Answer `UnlockShare` (8,345 B): hh, uh, j, AEAD(...), signature". What is sealed in it only vaults can read.
     fn on_unlock_share<R>(
         &mut self,
         context: &Context<R>,
