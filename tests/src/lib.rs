@@ -123,6 +123,14 @@ impl Running {
         }
     }
 
+    /// A process that does nothing, in the place of one that was killed.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn nothing() -> Self {
+        Self::start("nothing", &mut Command::new("true"))
+    }
+
     /// Waits until a line on stderr contains `words`.
     ///
     /// # Panics

@@ -40,7 +40,7 @@ struct Memory {
     evaluations: BTreeMap<RunId, Vec<BTreeSet<HospitalId>>>,
     /// The model before and the one that is staged.
     models: Vec<(ModelHash, Arc<Vec<f32>>)>,
-    ended: BTreeMap<RunId, EndedRun>,
+    ended: Vec<EndedRun>,
 }
 
 struct HeldBox {
@@ -136,8 +136,6 @@ impl Journal for MemoryJournal {
 
     fn begin_session(&mut self, session: &KeptSession) -> Result<(), JournalError> {
         let mut memory = self.write()?;
-        memory.erase_rounds(None);
-        memory.models.clear();
         memory.session = Some((session.set_up.clone(), session.position.clone()));
         Ok(())
     }
@@ -293,12 +291,17 @@ impl Journal for MemoryJournal {
         memory.erase_rounds(None);
         memory.models.clear();
         if let Some(ended) = ended {
-            memory.ended.insert(ended.run, ended.clone());
+            memory.ended.push(ended.clone());
         }
         Ok(())
     }
 
     fn ended_run(&self, run: &RunId) -> Result<Option<EndedRun>, JournalError> {
-        Ok(self.memory().ended.get(run).cloned())
+        let memory = self.memory();
+        Ok(memory.ended.iter().find(|ended| ended.run == *run).cloned())
+    }
+
+    fn last_ended_run(&self) -> Result<Option<EndedRun>, JournalError> {
+        Ok(self.memory().ended.last().cloned())
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! | | written | before |
 //! |---|---|---|
-//! | S | [`Journal::begin_session`] | anything of the first round |
+//! | S | [`Journal::begin_session`] | our Ready; anything of the first round |
 //! | A | [`Journal::keep_position`] | anything for a header |
 //! | B | [`Journal::record_seed`], [`Journal::record_contribution`] | the first byte of the contribution |
 //! | C | [`Journal::record_box`] | the box is acknowledged |
@@ -99,7 +99,7 @@ pub trait Journal: Send {
     /// The session that the vault was in when its process ended.
     fn kept_session(&self) -> Result<Option<KeptSession>, JournalError>;
 
-    /// A session has its keys. One that was kept before is gone.
+    /// A session has its keys, or more of its set-up. One that was left is ended first ([`Self::end_session`]).
     fn begin_session(&mut self, session: &KeptSession) -> Result<(), JournalError>;
 
     /// A header was accepted: keeps the position with it. Seeds, blobs and boxes of all other headers are erased.
@@ -187,6 +187,9 @@ pub trait Journal: Send {
     /// The vault leaves its session: everything of it is erased, and of a run that has ended well that is kept. What was answered and
     /// spent stays.
     fn end_session(&mut self, ended: Option<&EndedRun>) -> Result<(), JournalError>;
+
+    /// The run that has ended here last.
+    fn last_ended_run(&self) -> Result<Option<EndedRun>, JournalError>;
 
     /// Whether the vault has taken part in this run to its end.
     fn ended_run(&self, run: &RunId) -> Result<Option<EndedRun>, JournalError>;

@@ -179,6 +179,27 @@ impl SqliteJournal {
             .map_err(|reason| self.error(reason.into()))
     }
 
+    fn ended(
+        &self,
+        which: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Option<EndedRun>, JournalError> {
+        let columns = "run, session, transcript, model_hash, learning_round";
+        let found = self
+            .connection
+            .query_row(&format!("SELECT {columns} FROM ended {which}"), values, |row| {
+                Ok(EndedRun {
+                    run: RunId::from_bytes(row.get(0)?),
+                    session: SessionId::from_bytes(row.get(1)?),
+                    transcript: Transcript::from_bytes(row.get(2)?),
+                    model_hash: ModelHash::from_bytes(row.get(3)?),
+                    learning_round: LearningRound::new(row.get(4)?),
+                })
+            })
+            .optional();
+        self.ask(found)
+    }
+
     fn sealed_box(
         &self,
         header: &HeaderHash,
@@ -254,16 +275,17 @@ impl Journal for SqliteJournal {
     }
 
     fn begin_session(&mut self, session: &KeptSession) -> Result<(), JournalError> {
-        self.end_session(None)?;
-        let counter = self.counter()?;
-        let host = &self.host;
-        let cipher = self.on_keys(|keys| keys.create(host, counter))?;
-        self.session = Some((counter, cipher));
+        if self.session.is_none() {
+            let counter = self.counter()?;
+            let host = &self.host;
+            let cipher = self.on_keys(|keys| keys.create(host, counter))?;
+            self.session = Some((counter, cipher));
+        }
         let set_up = self.seal(SET_UP, &session.set_up)?;
         let position = self.seal(POSITION, &session.position)?;
         self.in_counted_transaction(|transaction| {
             let values = params![set_up, position];
-            transaction.execute("INSERT INTO session VALUES (1, ?1, ?2)", values)?;
+            transaction.execute("INSERT OR REPLACE INTO session VALUES (1, ?1, ?2)", values)?;
             Ok(())
         })
     }
@@ -489,23 +511,11 @@ impl Journal for SqliteJournal {
     }
 
     fn ended_run(&self, run: &RunId) -> Result<Option<EndedRun>, JournalError> {
-        let found = self
-            .connection
-            .query_row(
-                "SELECT session, transcript, model_hash, learning_round FROM ended WHERE run = ?1",
-                params![run.as_bytes()],
-                |row| {
-                    Ok(EndedRun {
-                        run: *run,
-                        session: SessionId::from_bytes(row.get(0)?),
-                        transcript: Transcript::from_bytes(row.get(1)?),
-                        model_hash: ModelHash::from_bytes(row.get(2)?),
-                        learning_round: LearningRound::new(row.get(3)?),
-                    })
-                },
-            )
-            .optional();
-        self.ask(found)
+        self.ended("WHERE run = ?1", params![run.as_bytes()])
+    }
+
+    fn last_ended_run(&self) -> Result<Option<EndedRun>, JournalError> {
+        self.ended("ORDER BY rowid DESC LIMIT 1", params![])
     }
 }
 
@@ -881,6 +891,7 @@ mod tests {
         };
         let open = || SqliteJournal::open(&path, &SecretKey32::from_bytes([7; 32])).expect("opens");
         open().end_session(Some(&ended)).expect("kept");
+        assert_eq!(open().last_ended_run().expect("readable"), Some(ended.clone()));
         let found = |run: [u8; 32]| open().ended_run(&run.into()).expect("readable");
         assert_eq!(found([1; 32]), Some(ended));
         assert_eq!(found([9; 32]), None);

@@ -170,17 +170,24 @@ impl Conditioner {
         }
     }
 
-    /// What is still unanswered, for a new connection: the identical messages.
-    pub fn repeat_request(&self) -> Vec<ToCoordinator> {
-        let ProductSource::Encrypted(encryption) = &self.source else {
+    /// What is still unanswered, for a new connection: the identical messages. The coordinator may have been started again, without the
+    /// key that it had: the next request announces it anew.
+    pub fn repeat_request(&mut self) -> Vec<ToCoordinator> {
+        let ProductSource::Encrypted(encryption) = &mut self.source else {
             return Vec::new();
         };
-        let RequestState::Asked(pending) = &encryption.request else {
-            return Vec::new();
-        };
-        let mut messages = encryption.announcement();
-        messages.push(ToCoordinator::FilterRequest(pending.request.clone()));
-        messages
+        match &encryption.request {
+            RequestState::Asked(pending) => {
+                let request = ToCoordinator::FilterRequest(pending.request.clone());
+                let mut messages = encryption.announcement();
+                messages.push(request);
+                messages
+            }
+            RequestState::Settled | RequestState::Unannounced => {
+                encryption.request = RequestState::Unannounced;
+                Vec::new()
+            }
+        }
     }
 
     /// Decrypts, checks every product and the empty slots, rounds and clips.

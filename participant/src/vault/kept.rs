@@ -2,28 +2,20 @@
 //! When each part is written stands in [`crate::journal`].
 //!
 //! A trained update is not kept: the same stream trains it again. Nor is a CKKS key: a new one is announced with the features under it.
-//! Before the session has its keys nothing is kept: such a vault joins anew.
+//! Before all keys are here nothing is kept: such a vault joins anew. From its Ready on, the others may open rounds with it.
 
-use crypto::{
-    hash::Digest,
-    sealed_sum::{HospitalId, Share},
-};
+use crypto::sealed_sum::{HospitalId, Share};
 use protocol::{
     codec::{self, CodecError, Decode, Id, List, Secret},
     common_model::CommonModel,
     counters::EvaluationCounters,
-    digests::{
-        EncapsulationDigest, GroupKeyId, HeaderHash, LearningRound, ModelHash, RoundNumber,
-        SessionId, Transcript,
-    },
+    digests::{HeaderHash, LearningRound, ModelHash, RoundNumber, Transcript},
     identity::Signed,
     labels::Labels,
     manifest::{Manifest, Purpose},
-    message::ToCoordinator,
     round::{
         contribution::Contribution, header::RoundOpen, outcome::RoundClosed, unlock::UnlockShare,
     },
-    session::Join,
 };
 use zeroize::Zeroizing;
 
@@ -31,67 +23,17 @@ use super::{
     error::VaultError,
     hospital::Hospital,
     joining::accepted_manifest,
-    keys::SessionKeys,
+    key_exchange::ExchangingKeys,
+    keys::{KeyExchange, KeyRecord, Progress, SessionKeys, SetUpRecord},
     learning::Learning,
     output::{ResumedRun, VaultEvent},
+    phase::Phase,
     round::{HeldShare, OpenRound, OwnContribution, Round},
     session::{BeforeStatistics, InSession, Stage},
     session_state::{Chain, Run, Session},
     statistics::Statistics,
 };
 use crate::journal::{Journal, KeptBox, KeptContribution, KeptSession};
-
-/// The set-up of a session: public, and the same to its end.
-pub(super) struct SetUpRecord {
-    pub(super) manifest: Signed<Manifest>,
-    pub(super) session: SessionId,
-    /// Of all vaults, sorted.
-    pub(super) joins: Vec<Signed<Join>>,
-    /// H of the Encapsulation with each other vault.
-    pub(super) encapsulations: Vec<(HospitalId, EncapsulationDigest)>,
-    pub(super) gid: GroupKeyId,
-    /// H of every other vault's Ready.
-    pub(super) readies: Vec<(HospitalId, Digest)>,
-    /// Our messages.
-    pub(super) sent: Vec<ToCoordinator>,
-}
-
-impl SetUpRecord {
-    fn to_bytes(&self) -> Vec<u8> {
-        codec::encode(&(
-            &self.manifest,
-            self.session,
-            List(self.joins.clone()),
-            numbered(&self.encapsulations),
-            self.gid,
-            numbered(&self.readies),
-            List(self.sent.clone()),
-        ))
-    }
-
-    fn from_bytes(bytes: &[u8]) -> Result<Self, CodecError> {
-        let (manifest, session, List(joins), encapsulations, gid, readies, List(sent)) =
-            codec::decode(bytes)?;
-        Ok(Self {
-            manifest,
-            session,
-            joins,
-            encapsulations: hospitals(encapsulations),
-            gid,
-            readies: hospitals(readies),
-            sent,
-        })
-    }
-}
-
-/// The keys of a session as they stand at a round.
-pub(super) struct KeyRecord {
-    /// The round they are of.
-    pub(super) round: RoundNumber,
-    /// With every other vault, by its number.
-    pub(super) pairs: List<(Id, Secret)>,
-    pub(super) group: Secret,
-}
 
 /// Where in the chain of opened rounds, and what the statistics stage has led to.
 struct ChainRecord {
@@ -133,19 +75,87 @@ type LearningForm = (
     Signed<RoundClosed>,
 );
 type HeaderForm = (RoundOpen, HeaderHash);
-type PositionForm = (
-    KeyForm,
-    ChainForm,
-    Option<LearningForm>,
-    Option<HeaderForm>,
-);
+type ProgressForm = (ChainForm, Option<LearningForm>, Option<HeaderForm>);
+
+/// The session while Readies are awaited, once all keys are here.
+pub(super) fn kept_exchange(
+    manifest: &Signed<Manifest>,
+    set_up: &SetUpRecord,
+    keys: KeyRecord,
+) -> KeptSession {
+    let position: (KeyForm, Option<ProgressForm>) = (key_form(keys), None);
+    KeptSession {
+        set_up: set_up_bytes(manifest, set_up),
+        position: codec::encode_secret(&position),
+    }
+}
+
+/// The phase of a vault that goes on in the session that was kept, in the round that was open.
+pub(super) fn phase_of_kept<J: Journal>(
+    kept: &KeptSession,
+    hospital: &mut Hospital<J>,
+) -> Result<Phase, VaultError> {
+    let (manifest, set_up) = set_up_of(&kept.set_up).map_err(damaged)?;
+    let (keys, progress): (KeyForm, Option<ProgressForm>) = decode(&kept.position)?;
+    let manifest = accepted_manifest(manifest, hospital)?;
+    let records = hospital.source.records(Labels::of(&manifest))?;
+    let run = Run { manifest, records };
+    let (round, pairs, group) = keys;
+    let keys = KeyRecord {
+        round,
+        pairs,
+        group,
+    };
+    let keys = KeyExchange::restored(set_up, keys, hospital.id(), hospital.roster())
+        .map_err(|error| VaultError::KeptSession(error.to_string()))?;
+    let keys = match keys.progress(&hospital.identity.key) {
+        Progress::Incomplete(keys) => return Ok(ExchangingKeys::restored(run, keys).into()),
+        Progress::Complete(keys) => keys,
+    };
+    let session = match progress {
+        None => InSession::begin(run, keys, hospital.roster()),
+        Some(progress) => InSession::restored(run, keys, progress, hospital)?,
+    };
+    hospital.event(VaultEvent::Resumed(Box::new(session.resumed_run())));
+    Ok(session.into())
+}
+
+fn set_up_bytes(manifest: &Signed<Manifest>, record: &SetUpRecord) -> Vec<u8> {
+    codec::encode(&(
+        manifest,
+        record.session,
+        List(record.joins.clone()),
+        numbered(&record.encapsulations),
+        record.gid,
+        numbered(&record.readies),
+        List(record.sent.clone()),
+    ))
+}
+
+fn set_up_of(bytes: &[u8]) -> Result<(Signed<Manifest>, SetUpRecord), CodecError> {
+    let (manifest, session, List(joins), encapsulations, gid, readies, List(sent)) =
+        codec::decode(bytes)?;
+    let record = SetUpRecord {
+        session,
+        joins,
+        encapsulations: hospitals(encapsulations),
+        gid,
+        readies: hospitals(readies),
+        sent,
+    };
+    Ok((manifest, record))
+}
+
+fn key_form(keys: KeyRecord) -> KeyForm {
+    (keys.round, keys.pairs, keys.group)
+}
 
 impl InSession {
     /// The whole session, before its first round.
     pub(super) fn to_kept(&self) -> KeptSession {
         let manifest = self.session.run.manifest.signed();
         KeptSession {
-            set_up: self.session.keys.record(manifest).to_bytes(),
+            set_up: set_up_bytes(manifest, &self.session.keys.set_up_record()),
             position: self.position(),
         }
     }
@@ -161,11 +171,6 @@ impl InSession {
     }
 
     fn position_with(&self, open: Option<&OpenRound>) -> Zeroizing<Vec<u8>> {
-        let KeyRecord {
-            round,
-            pairs,
-            group,
-        } = self.session.keys.key_record();
         let chain = &self.session.chain;
         let chain: ChainForm = (
             chain.transcript,
@@ -182,27 +187,17 @@ impl InSession {
             Stage::Learning(learning) => Some(learning_form(learning.record())),
         };
         let open = open.map(|open| (open.header.clone(), open.hash));
-        codec::encode_secret(&((round, pairs, group), chain, learning, open))
+        let progress: ProgressForm = (chain, learning, open);
+        codec::encode_secret(&(key_form(self.session.keys.key_record()), Some(progress)))
     }
 
-    /// The session that was kept, in the round that was open.
-    pub(super) fn from_kept<J: Journal>(
-        kept: &KeptSession,
-        hospital: &mut Hospital<J>,
+    /// The session as it was kept.
+    fn restored<J: Journal>(
+        run: Run,
+        keys: SessionKeys,
+        (chain, learning, open): ProgressForm,
+        hospital: &Hospital<J>,
     ) -> Result<Self, VaultError> {
-        let set_up = SetUpRecord::from_bytes(&kept.set_up).map_err(damaged)?;
-        let (keys, chain, learning, open): PositionForm = decode(&kept.position)?;
-        let manifest = accepted_manifest(set_up.manifest.clone(), hospital)?;
-        let records = hospital.source.records(Labels::of(&manifest))?;
-        let (round, pairs, group) = keys;
-        let keys = KeyRecord {
-            round,
-            pairs,
-            group,
-        };
-        let keys = SessionKeys::restored(set_up, keys, hospital.id(), hospital.roster())
-            .map_err(|error| VaultError::KeptSession(error.to_string()))?;
-        let run = Run { manifest, records };
         let chain = ChainRecord::read(chain).restored(&run, &hospital.journal)?;
         let session = Session { run, keys, chain };
         let open = match open {
@@ -229,9 +224,7 @@ impl InSession {
                 Stage::Learning(Box::new(learning))
             }
         };
-        let resumed = Self { session, stage };
-        hospital.event(VaultEvent::Resumed(Box::new(resumed.resumed_run())));
-        Ok(resumed)
+        Ok(Self { session, stage })
     }
 
     fn resumed_run(&self) -> ResumedRun {

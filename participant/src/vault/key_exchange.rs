@@ -12,6 +12,7 @@ use super::{
     error::{Refusal, VaultError},
     hospital::Hospital,
     input::PhaseInput,
+    kept::kept_exchange,
     keys::{KeyExchange, Progress},
     output::VaultEvent,
     phase_name::PhaseName,
@@ -70,6 +71,11 @@ impl ExchangingKeys {
         Ok(Step::refused(Next::Same(self), refusal))
     }
 
+    /// As it was kept.
+    pub(super) fn restored(run: Run, keys: KeyExchange) -> Self {
+        Self { run, keys }
+    }
+
     /// On a new connection: what we have sent so far, as the identical bytes.
     pub(super) fn repeat<J>(&self, hospital: &mut Hospital<J>) {
         hospital.send_all(self.keys.sent_so_far(&hospital.identity.key));
@@ -95,6 +101,11 @@ impl ExchangingKeys {
         hospital: &mut Hospital<J>,
     ) -> Result<Next<Self, InSession>, VaultError> {
         if !had_all_keys && let Some(ready) = self.keys.ready(&hospital.identity.key) {
+            // Once everybody is Ready rounds are opened: from here on this vault must not lose its keys.
+            if let Some((set_up, keys)) = self.keys.records() {
+                let kept = kept_exchange(self.run.manifest.signed(), &set_up, keys);
+                hospital.journal.begin_session(&kept)?;
+            }
             hospital.send(ToCoordinator::Ready(ready));
         }
         let Self { run, keys } = self;

@@ -123,9 +123,9 @@ impl Learning {
     }
 
     /// On a new connection, after the set-up.
-    pub(super) fn repeat_unanswered<J>(&self, hospital: &mut Hospital<J>) {
+    pub(super) fn repeat_unanswered<J>(&mut self, hospital: &mut Hospital<J>) {
         hospital.send(ToCoordinator::RoundClosed(self.closed.clone()));
-        if let Filters::Unknown(conditioner) | Filters::Known(conditioner, _) = &self.filters {
+        if let Filters::Unknown(conditioner) | Filters::Known(conditioner, _) = &mut self.filters {
             hospital.send_all(conditioner.repeat_request());
         }
         self.round.repeat(hospital);

@@ -68,9 +68,9 @@ pub use self::{
 use self::{
     hospital::Hospital,
     input::{Input, PhaseInput},
+    kept::phase_of_kept,
     phase::Phase,
     policy::Policy,
-    session::InSession,
     step::{Reaction, Step},
 };
 use crate::journal::Journal;
@@ -134,8 +134,7 @@ impl<J: Journal> Vault<J> {
         let Some(kept) = self.hospital.journal.kept_session()? else {
             return Ok(false);
         };
-        let session = InSession::from_kept(&kept, &mut self.hospital)?;
-        self.phase = session.into();
+        self.phase = phase_of_kept(&kept, &mut self.hospital)?;
         Ok(true)
     }
 
@@ -152,8 +151,12 @@ impl<J: Journal> Vault<J> {
     /// A connection to the coordinator was made: introduces itself. What was unanswered is sent again once the coordinator has
     /// welcomed it.
     pub fn handle_connected(&mut self) {
-        let result = self.handle(Input::Connected);
-        debug_assert!(result.is_ok(), "no phase stops for a connection");
+        if let Err(error) = self.handle(Input::Connected) {
+            // The journal cannot be read: the next input meets a vault that has stopped, and says so.
+            self.hospital.event(VaultEvent::Refused {
+                reason: error.to_string(),
+            });
+        }
     }
 
     /// A message of the coordinator. One that cannot be accepted is refused with an event; the run goes on.

@@ -18,7 +18,7 @@ use super::{
     session::InSession,
     step::{Next, Step},
 };
-use crate::journal::Journal;
+use crate::journal::{EndedRun, Journal};
 
 /// How far the vault is. Each phase owns what it needs, and going on consumes it.
 pub(super) enum Phase {
@@ -59,6 +59,12 @@ impl Phase {
             (Self::Stopped, input) => {
                 let refusal = Refusal::wrong_phase(input.kind(), PhaseName::Stopped);
                 Ok(Step::refused(Self::Stopped, refusal))
+            }
+            // One that was ended after its run had is known to the coordinator by its place in that run.
+            (Self::Unjoined, Input::Connected) => {
+                let ended = hospital.journal.last_ended_run()?;
+                hospital.introduce(ended.map(|ended| place_of(&ended)));
+                Ok(Step::handled(Self::Unjoined))
             }
             (phase, Input::Connected) => {
                 hospital.introduce(phase.place(hospital.roster()));
@@ -107,7 +113,7 @@ impl Phase {
                 exchange.repeat(hospital);
                 Ok(Step::handled(Self::KeyExchange(exchange)))
             }
-            Self::InSession(session) if ours == Some(welcome.session) => {
+            Self::InSession(mut session) if ours == Some(welcome.session) => {
                 session.repeat_unanswered(hospital);
                 Ok(Step::handled(Self::InSession(session)))
             }
@@ -129,10 +135,7 @@ impl Phase {
         let ended = hospital.journal.ended_run(&welcome.manifest.digest())?;
         match ended.filter(|ended| ended.session == welcome.session) {
             Some(ended) => {
-                let place = Some(Resume {
-                    session: ended.session,
-                    transcript: ended.transcript,
-                });
+                let place = Some(place_of(&ended));
                 hospital.event(VaultEvent::EndedBefore(ended));
                 hospital.outputs.push_back(VaultOutput::Finished);
                 Ok(Step::handled(Self::Finished(Finished { place })))
@@ -167,6 +170,13 @@ impl Phase {
             Self::InSession(session) => Some(session.place()),
             Self::Finished(finished) => finished.place.clone(),
         }
+    }
+}
+
+fn place_of(ended: &EndedRun) -> Resume {
+    Resume {
+        session: ended.session,
+        transcript: ended.transcript,
     }
 }
 

@@ -148,9 +148,9 @@ impl InSession {
     }
 
     /// On a new connection: everything that the coordinator may not have got, as the identical bytes.
-    pub(super) fn repeat_unanswered<J>(&self, hospital: &mut Hospital<J>) {
+    pub(super) fn repeat_unanswered<J>(&mut self, hospital: &mut Hospital<J>) {
         hospital.send_all(self.session.keys.sent().iter().cloned());
-        match &self.stage {
+        match &mut self.stage {
             Stage::BeforeStatistics(stage) => stage.round.repeat(hospital),
             Stage::Learning(stage) => stage.repeat_unanswered(hospital),
         }

@@ -338,6 +338,12 @@ impl<'a> Cohort<'a> {
         &mut self.hospitals.get_mut(&id).expect("a member").party.vault
     }
 
+    /// How much a hospital has done, and how often it has written to its journal.
+    pub fn effects_and_writes(&self, hospital: u8) -> (u32, u64) {
+        let hospital = &self.hospitals[&id(hospital)];
+        (hospital.effects, hospital.party.disk().writes())
+    }
+
     /// Takes the journal out of a hospital's reach: before it joins.
     pub fn make_forgetful(&mut self, id: HospitalId) {
         let size = u8::try_from(self.hospitals.len()).expect("at most 127");

@@ -294,6 +294,7 @@ impl Cohort<'_> {
                     hospital.life = Life::Running;
                     if std::mem::take(&mut hospital.restarts) {
                         hospital.party.restart(&mut *self.lie);
+                        self.note(Observation::Restarted { by: id });
                         self.agenda.plan(now, Happening::Dials { hospital: id });
                     }
                     self.carry_out_for_hospital(id);

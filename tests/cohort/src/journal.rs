@@ -79,6 +79,7 @@ impl Journal for CohortJournal {
         #[mutable]
         fn end_session(ended: Option<&EndedRun>) -> ();
         fn ended_run(run: &RunId) -> Option<EndedRun>;
+        fn last_ended_run() -> Option<EndedRun>;
     }
 
     fn answer(&self, key: &SumKey) -> Result<Option<RecordedAnswer>, JournalError> {

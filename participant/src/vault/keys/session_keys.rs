@@ -7,13 +7,11 @@ use crypto::{
     sealed_sum::HospitalId,
 };
 use protocol::{
-    codec::{Id, Secret},
     digests::{GroupKeyId, JoinedSet, RoundNumber, SessionId},
     identity::{Message, Signed},
-    manifest::Manifest,
     message::ToCoordinator,
     roster::Roster,
-    session::{Encapsulation, GroupKey, Join, Ready, SessionError},
+    session::{Encapsulation, GroupKey, Ready, SessionError},
 };
 
 use super::{
@@ -21,9 +19,7 @@ use super::{
     members::{Members, claimed_sender},
     own::OwnJoin,
     pairs::Pair,
-    ratchet::Ratchet,
 };
-use crate::vault::kept::{KeyRecord, SetUpRecord};
 
 /// The keys of a session, complete: every pair's, the group's, and every vault has confirmed them.
 pub(in crate::vault) struct SessionKeys {
@@ -38,88 +34,6 @@ pub(in crate::vault) struct SessionKeys {
 }
 
 impl SessionKeys {
-    /// What of the set-up is kept; `manifest` is that of the run.
-    pub(in crate::vault) fn record(&self, manifest: &Signed<Manifest>) -> SetUpRecord {
-        let encapsulations = self.pairs.iter();
-        let readies = self.readies.iter();
-        SetUpRecord {
-            manifest: manifest.clone(),
-            session: self.own.session,
-            joins: self.members.joins(),
-            encapsulations: encapsulations
-                .map(|(&id, pair)| (id, pair.encapsulation))
-                .collect(),
-            gid: self.group.gid,
-            readies: readies.map(|(&id, &digest)| (id, digest)).collect(),
-            sent: self.sent.clone(),
-        }
-    }
-
-    /// The keys as they stand. For what is sealed.
-    pub(in crate::vault) fn key_record(&self) -> KeyRecord {
-        let copy = |key: &SecretKey32| Secret(SecretKey32::from_bytes(*key.as_bytes()));
-        let pairs = self.pairs.iter();
-        KeyRecord {
-            round: self.round(),
-            pairs: pairs
-                .map(|(&id, pair)| (Id(id), copy(pair.ratchet.key())))
-                .collect(),
-            group: copy(self.group.ratchet.key()),
-        }
-    }
-
-    /// The keys as they were kept by hospital `id`.
-    ///
-    /// # Errors
-    /// [`SessionError`] when they are not of this roster, or not whole.
-    pub(in crate::vault) fn restored(
-        set_up: SetUpRecord,
-        keys: KeyRecord,
-        id: HospitalId,
-        roster: &Roster,
-    ) -> Result<Self, SessionError> {
-        let incomplete = || SessionError::Malformed("a key or message of the set-up is missing".into());
-        let sender = |join: &Signed<Join>| claimed_sender(join, |body| body.id.0);
-        let mut joins = set_up.joins.iter();
-        let join = joins.find(|join| sender(join) == Ok(id)).ok_or_else(incomplete)?;
-        let own = OwnJoin {
-            id,
-            session: set_up.session,
-            join: join.clone(),
-        };
-        let members = Members::check(&own, &set_up.joins, roster)?;
-        let encapsulations: BTreeMap<_, _> = set_up.encapsulations.into_iter().collect();
-        let mut pairs = BTreeMap::new();
-        for (Id(peer), Secret(key)) in keys.pairs.0 {
-            let encapsulation = *encapsulations.get(&peer).ok_or_else(incomplete)?;
-            let ratchet = Ratchet::new(key, keys.round);
-            pairs.insert(
-                peer,
-                Pair {
-                    ratchet,
-                    encapsulation,
-                },
-            );
-        }
-        let readies: BTreeMap<_, _> = set_up.readies.into_iter().collect();
-        let peers = || members.ids().into_iter().filter(|peer| *peer != id);
-        if !peers().eq(pairs.keys().copied()) || !peers().eq(readies.keys().copied()) {
-            return Err(incomplete());
-        }
-        let group = Group {
-            ratchet: Ratchet::new(keys.group.0, keys.round),
-            gid: set_up.gid,
-        };
-        Ok(Self {
-            own,
-            members,
-            pairs,
-            group,
-            readies,
-            sent: set_up.sent,
-        })
-    }
-
     pub(in crate::vault) fn session(&self) -> SessionId {
         self.own.session
     }
