@@ -254,6 +254,15 @@ impl Envelope {
 }
 
 impl RoundMessage {
+    /// What it is, in an error.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::HeaderRefused { .. } => "a refusal",
+            Self::BoxAck(_) => "an acknowledgement",
+            Self::UnlockShare(_) => "an unlock share",
+        }
+    }
+
     /// hh of the round that it belongs to, as it says itself.
     pub(super) fn header(&self) -> Result<HeaderHash, CodecError> {
         match self {

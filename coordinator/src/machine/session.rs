@@ -8,6 +8,7 @@ use protocol::{
     digests::{GroupKeyId, HeaderHash, JoinedSet, RoundNumber},
     identity::{Message, Signed, SignedError},
     message::ToVault,
+    round::RoundError,
     session::{Encapsulation, GroupKey, Join, Ready, SessionError},
 };
 
@@ -125,21 +126,22 @@ impl Session {
         }
     }
 
-    /// A message of a round that is not at hand, or while none of its kind is wanted: it may have been overtaken by the outcome of its
-    /// round, or by another header.
+    /// A message of a round that is not at hand: it may have been overtaken by the outcome of its round, or by another header.
     pub(super) fn on_late(
         &self,
-        envelope: Envelope,
+        from: HospitalId,
         message: &RoundMessage,
     ) -> Result<Reaction, MachineError> {
         let header = message.header().map_err(SignedError::from);
-        let header = header.map_err(MachineError::round(envelope.from))?;
+        let header = header.map_err(MachineError::round(from))?;
         if self.chain.knows(&header) {
             Ok(Reaction::Ignored(OVERTAKEN))
         } else if self.given_up.contains(&header) {
             Ok(Reaction::Ignored(OTHER_ROUND))
         } else {
-            Err(envelope.wrong_phase())
+            Err(MachineError::round(from)(RoundError::OtherRound {
+                message: message.name(),
+            }))
         }
     }
 

@@ -100,6 +100,11 @@ impl OpenRound {
         owed
     }
 
+    /// Whether a message belongs to this round, as it says itself.
+    pub(super) fn is_round_of(&self, message: &RoundMessage) -> bool {
+        message.header() == Ok(self.hash)
+    }
+
     /// Where the session stands while this round is open.
     fn head(&self) -> Head {
         Head {
@@ -139,14 +144,16 @@ impl Collecting {
         envelope: Envelope,
         message: RoundMessage,
     ) -> Result<Reaction, MachineError> {
+        let from = envelope.from;
+        if !self.round.is_round_of(&message) {
+            return self.session.on_late(from, &message);
+        }
         match message {
-            RoundMessage::HeaderRefused { header, reason } if header == self.round.hash => {
-                Ok(self.on_header_refused(context, envelope.from, &reason))
+            RoundMessage::HeaderRefused { reason, .. } => {
+                Ok(self.on_header_refused(context, from, &reason))
             }
-            RoundMessage::BoxAck(ack) if self.is_at_hand(&ack) => {
-                self.on_ack(context, envelope.from, &ack)
-            }
-            late => self.session.on_late(envelope, &late),
+            RoundMessage::BoxAck(ack) => self.on_ack(context, from, &ack),
+            RoundMessage::UnlockShare(_) => Err(envelope.wrong_phase()),
         }
     }
 
@@ -168,11 +175,6 @@ impl Collecting {
             reason: readable.take(MAX_REASON_CHARS).collect(),
         });
         Reaction::Handled
-    }
-
-    fn is_at_hand(&self, ack: &Signed<BoxAck>) -> bool {
-        ack.read_unverified()
-            .is_ok_and(|body| body.header == self.round.hash)
     }
 
     /// PROTOCOL.md 3.5: "BoxAck (vault -> coordinator, signed): hh, contributors whose box opened correctly, each with the answer of

@@ -135,7 +135,7 @@ impl Phase {
                 phase.on_round(context, envelope, message)
             }
             (Self::Unlocking(phase), Incoming::Round(message)) => {
-                phase.on_round(context, envelope, message, now)
+                phase.on_round(context, from, message, now)
             }
             (
                 Self::Waiting(Waiting { session, .. })
@@ -143,7 +143,7 @@ impl Phase {
                 | Self::Finishing(Finishing { session, .. })
                 | Self::Over(Over::Complete { session }),
                 Incoming::Round(message),
-            ) => session.on_late(envelope, &message),
+            ) => session.on_late(from, &message),
 
             (
                 Self::Over(Over::Failed { .. }),

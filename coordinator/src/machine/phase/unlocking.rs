@@ -22,7 +22,7 @@ use super::{OpenRound, Phase, Publishing, Step};
 use crate::machine::{
     Event, Fact, FixedRecord, MachineError, Output, Timestamp,
     context::Context,
-    input::{Envelope, RoundMessage},
+    input::RoundMessage,
     peer::Peer,
     plan::PlannedSum,
     published::PublishedRound,
@@ -97,25 +97,18 @@ impl Unlocking {
     pub(super) fn on_round<R>(
         &mut self,
         context: &Context<R>,
-        envelope: Envelope,
+        from: HospitalId,
         message: RoundMessage,
         now: Timestamp,
     ) -> Result<Reaction, MachineError> {
+        if !self.round.is_round_of(&message) {
+            return self.session.on_late(from, &message);
+        }
         match message {
             RoundMessage::HeaderRefused { .. } | RoundMessage::BoxAck(_) => {
                 Ok(Reaction::Ignored(FIXED))
             }
-            RoundMessage::UnlockShare(share) => {
-                let is_late = share
-                    .read_unverified()
-                    .is_ok_and(|body| body.header != self.round.hash);
-                if is_late {
-                    return self
-                        .session
-                        .on_late(envelope, &RoundMessage::UnlockShare(share));
-                }
-                self.on_unlock_share(context, envelope.from, share, now)
-            }
+            RoundMessage::UnlockShare(share) => self.on_unlock_share(context, from, share, now),
         }
     }
 
@@ -155,10 +148,7 @@ impl Unlocking {
     }
 
     fn check_share(&self, from: HospitalId, body: &UnlockShare) -> Result<(), RoundError> {
-        if body.header != self.round.hash
-            || body.contributors != self.contributors_hash
-            || body.id.0 != from
-        {
+        if body.contributors != self.contributors_hash || body.id.0 != from {
             return Err(RoundError::OtherRound {
                 message: "an unlock share",
             });

@@ -4,6 +4,7 @@ use protocol::message::{ToCoordinator, ToVault};
 
 use super::{
     cohort::{Cohort, connected, id, manifest},
+    hospital::Act,
     restart::{assert_ended_well, assert_nothing_signed_twice, cohort},
 };
 use crate::machine::{Event, Fact, FactKind, PhaseName, ResumeError};
@@ -85,6 +86,8 @@ fn a_hospital_that_restarts_while_keys_are_exchanged_makes_all_join_anew() {
                 break;
             }
             cohort.restart_hospital(id(number));
+            // Before the others have gone on to the first header without it.
+            cohort.act_for(id(number));
             cohort.run();
             let what = format!("hospital {number} restarted after {steps} steps");
             assert_ended_well(&cohort, &what);
@@ -249,4 +252,42 @@ fn messages_of_a_set_up_that_was_given_up_are_ignored() {
         .filter(|event| matches!(event, Event::Ignored { reason, .. } if *reason == given_up));
     assert!(ignored.count() >= 4);
     assert_ended_well(&cohort, "late messages");
+}
+
+/// All hospitals hold each other's keys, but two are gone, and no round can be opened.
+fn wait_for_the_first_header(cohort: &mut Cohort) {
+    let about_to_confirm = |cohort: &Cohort| {
+        let next = cohort.next_act(id(4));
+        matches!(next, Some(Act::Say(ToCoordinator::Ready(_))))
+    };
+    assert!(cohort.until(about_to_confirm));
+    let ready = cohort.next_act(id(4)).cloned().expect("just seen");
+    cohort.forget_act(id(4));
+    cohort.pump();
+    assert_eq!(cohort.phase(), PhaseName::KeyExchange);
+    for gone in [1, 2] {
+        cohort.disconnect(id(gone));
+    }
+    cohort.push_act(id(4), ready);
+    cohort.act_for(id(4));
+    cohort.pump();
+    assert_eq!(cohort.phase(), PhaseName::Waiting);
+}
+
+#[test]
+fn one_that_loses_its_keys_too_often_is_left_behind_where_the_others_have_theirs() {
+    let mut cohort = connected(4, 1);
+    for _ in 0..11 {
+        wait_for_the_first_header(&mut cohort);
+        cohort.restart_hospital(id(4));
+        cohort.pump();
+        for back in [1, 2] {
+            cohort.connect(id(back));
+        }
+    }
+    cohort.run();
+    assert_eq!(begun_anew(&cohort), [4; 10]);
+    assert!(cohort.rejected_with(id(4), "the others have joined anew 10 times"));
+    let (_, missing) = cohort.completed().expect("three are enough");
+    assert_eq!(missing, [id(4)]);
 }

@@ -3,7 +3,10 @@
 use protocol::{
     manifest::{Conditioning, Purpose},
     message::{Hello, ToCoordinator, ToVault},
-    round::{RoundError, outcome::RoundClosed},
+    round::{
+        RoundError,
+        outcome::{RoundClosed, RoundFailed},
+    },
 };
 
 use super::{
@@ -150,6 +153,22 @@ fn a_second_different_word_on_an_outcome_is_refused() {
 }
 
 #[test]
+fn a_failure_of_another_u_is_not_one_of_this_round() {
+    let mut cohort = connected(4, 1);
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 1));
+    let hospital = cohort.hospitals[&id(1)].clone();
+    let ToCoordinator::RoundFailed(right) = hospital.failed() else {
+        unreachable!("a failure");
+    };
+    let mut body: RoundFailed = right.read_unverified().expect("its own form");
+    body.contributors = [9; 32].into();
+    let message = ToCoordinator::RoundFailed(hospital.sign(&body));
+    cohort.machine.handle_message(id(1), message, cohort.now);
+    drain(&mut cohort);
+    assert!(cohort.rejected_with(id(1), "has no outcome here"));
+}
+
+#[test]
 fn a_key_or_features_under_a_number_that_is_known_are_repeats_or_refused() {
     let encrypted = protocol::manifest::Manifest {
         conditioning: Conditioning::EncryptedHardened,
@@ -268,7 +287,7 @@ fn an_outcome_is_served_until_every_hospital_has_signed_that_it_has_it() {
         found
     };
     assert!(cohort.phase() != PhaseName::Publishing, "it is settled");
-    // Hospital 4 has named no T that the coordinator knows, or it has: either way its signed word is missing.
+    // In its Hello hospital 4 has named the T that follows, but its signed word is missing.
     assert!(!retracts(&mut cohort));
     // The disk has what a coordinator that is started again serves.
     cohort.restart();
