@@ -39,7 +39,7 @@ use super::{data_set, diary::Diary};
 ///
 /// It starts the program `trainer`, which lies beside this one, and starts it again if it is lost. It may itself be started before
 /// the coordinator: it waits, and the log says so. Stop it with Ctrl-C or SIGTERM; the other hospitals
-/// continue without it. Flags override the settings file for this run. Relative paths given as flags start at the current
+/// continue without it. Started again, also after a crash or a power cut, it goes on in the run that it was in. Flags override the settings file for this run. Relative paths given as flags start at the current
 /// folder, those in the settings file at the folder of that file.
 #[derive(Args)]
 pub struct Run {

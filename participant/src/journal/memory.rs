@@ -84,6 +84,7 @@ impl MemoryJournal {
                 return Err(JournalError {
                     place: "in memory".into(),
                     reason: "it takes no more".into(),
+                    may_pass: true,
                 });
             }
             Some(left) => *left -= 1,
@@ -215,6 +216,7 @@ impl Journal for MemoryJournal {
             return Err(JournalError {
                 place: "in memory".into(),
                 reason: "a second answer for one sum".into(),
+                may_pass: false,
             });
         }
         memory.answers.insert(*key, answer.clone());

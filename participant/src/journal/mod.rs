@@ -15,6 +15,7 @@
 
 pub mod memory;
 mod model_files;
+pub mod patient;
 mod session_key;
 pub mod sqlite;
 
@@ -205,4 +206,6 @@ pub struct JournalError {
     pub place: String,
     /// What went wrong.
     pub reason: String,
+    /// Whether it may pass by itself, as a full disk does. Nothing was written then.
+    pub may_pass: bool,
 }

@@ -11,6 +11,7 @@ use crypto::{
     hash::SecretKey32,
     sealed_sum::{DealerAnswer, HospitalId, Seed},
 };
+use model_data::weights::WeightsError;
 use protocol::{
     codec,
     common_model::CommonModel,
@@ -22,7 +23,7 @@ use protocol::{
     network::ModelLayout,
     round::header::SumKey,
 };
-use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, params};
 
 use super::{
     EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
@@ -50,6 +51,7 @@ impl SqliteJournal {
         let place = |reason: rusqlite::Error| JournalError {
             place: path.display().to_string(),
             reason: reason.to_string(),
+            may_pass: false,
         };
         let connection = Connection::open(path).map_err(place)?;
         connection.execute_batch(PRAGMAS).map_err(place)?;
@@ -62,6 +64,7 @@ impl SqliteJournal {
                 reason: format!(
                     "it was written by a later release (version {version}, this one writes {VERSION}); use that release"
                 ),
+                may_pass: false,
             });
         }
         connection.execute_batch(SCHEMA).map_err(place)?;
@@ -125,12 +128,20 @@ impl SqliteJournal {
     }
 
     fn ask<T>(&self, result: rusqlite::Result<T>) -> Result<T, JournalError> {
-        result.map_err(|error| self.error(error.to_string()))
+        result.map_err(|error| JournalError {
+            may_pass: may_pass(&error),
+            ..self.error(error.to_string())
+        })
     }
 
-    fn on_keys<T>(&self, act: impl FnOnce(&SessionKeys) -> io::Result<T>) -> Result<T, JournalError> {
-        act(&self.session_keys)
-            .map_err(|error| self.error(format!("the key of its session: {error}")))
+    fn on_keys<T>(
+        &self,
+        act: impl FnOnce(&SessionKeys) -> io::Result<T>,
+    ) -> Result<T, JournalError> {
+        act(&self.session_keys).map_err(|error| JournalError {
+            may_pass: is_about_the_disk(&error),
+            ..self.error(format!("the key of its session: {error}"))
+        })
     }
 
     /// Everything that `write` does, synced, or nothing of it.
@@ -154,9 +165,13 @@ impl SqliteJournal {
             transaction.execute("UPDATE state SET counter = counter + 1", [])?;
             write(transaction)
         })?;
-        if let Some((counter, cipher)) = self.session.take() {
-            self.on_keys(|keys| keys.step(counter, counter + 1))?;
-            self.session = Some((counter + 1, cipher));
+        let counter = self.counter()?;
+        if let Some((in_name, _)) = &mut self.session {
+            match self.session_keys.step(*in_name, counter) {
+                Ok(()) => *in_name = counter,
+                // What was written counts. A name that lags behind is caught up with the next time.
+                Err(error) => tracing::warn!(%error, "cannot rename the key of the session"),
+            }
         }
         Ok(())
     }
@@ -165,6 +180,7 @@ impl SqliteJournal {
         JournalError {
             place: self.path.display().to_string(),
             reason,
+            may_pass: false,
         }
     }
 
@@ -451,7 +467,10 @@ impl Journal for SqliteJournal {
         hash: &ModelHash,
     ) -> Result<(), JournalError> {
         let staged = self.models.stage(run, model, hash);
-        staged.map_err(|error| self.error(error.to_string()))
+        staged.map_err(|error| JournalError {
+            may_pass: matches!(&error, WeightsError::Io { source, .. } if is_about_the_disk(source)),
+            ..self.error(error.to_string())
+        })
     }
 
     fn model(
@@ -485,7 +504,10 @@ impl Journal for SqliteJournal {
             put_position(transaction, position)
         })?;
         let published = self.models.publish();
-        published.map_err(|error| self.error(format!("the model of the run: {error}")))
+        published.map_err(|error| JournalError {
+            may_pass: is_about_the_disk(&error),
+            ..self.error(format!("the model of the run: {error}"))
+        })
     }
 
     fn end_session(&mut self, ended: Option<&EndedRun>) -> Result<(), JournalError> {
@@ -517,6 +539,31 @@ impl Journal for SqliteJournal {
     fn last_ended_run(&self) -> Result<Option<EndedRun>, JournalError> {
         self.ended("ORDER BY rowid DESC LIMIT 1", params![])
     }
+}
+
+/// A disk that is full, read-only or gone, in SQLite's words.
+fn may_pass(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::DatabaseBusy
+        )
+    )
+}
+
+/// The same in those of the operating system.
+fn is_about_the_disk(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::StaleNetworkFileHandle
+    )
 }
 
 /// That this vault knows of an evaluation over these contributors; once.
