@@ -7,9 +7,13 @@
 use bincode::{
     config::{Configuration, Fixint, Limit, LittleEndian},
     de::read::Reader,
-    enc::write::Writer,
+    enc::{
+        EncoderImpl,
+        write::{SizeWriter, Writer},
+    },
 };
 use crypto::sealed_sum::HospitalId;
+use zeroize::Zeroizing;
 
 pub use bincode::{
     BorrowDecode, Decode, Encode,
@@ -58,6 +62,17 @@ pub enum CodecError {
 pub fn encode<T: Encode>(message: &T) -> Vec<u8> {
     bincode::encode_to_vec(message, configuration())
         .expect("writing to memory does not fail, and no message has a list of 2^32 entries")
+}
+
+/// The canonical bytes of something secret, erased when dropped. The buffer is made once in its full length: growing would leave copies
+/// behind.
+pub fn encode_secret<T: Encode>(secret: &T) -> Zeroizing<Vec<u8>> {
+    let mut counter = EncoderImpl::new(SizeWriter::default(), configuration());
+    secret.encode(&mut counter).expect("counting does not fail");
+    let mut bytes = Zeroizing::new(vec![0; counter.into_writer().bytes_written]);
+    bincode::encode_into_slice(secret, &mut bytes, configuration())
+        .expect("the buffer has the length that was counted");
+    bytes
 }
 
 /// Reads one `T` that fills `bytes` to the last byte.

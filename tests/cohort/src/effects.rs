@@ -123,7 +123,7 @@ impl Cohort<'_> {
                     self.agenda.plan(at, Happening::OutcomeAsked { link, name });
                 }
             }
-            VaultOutput::Train(request) => self.train(id, &request),
+            VaultOutput::Train(model, request) => self.train(id, model, &request),
             VaultOutput::Evaluate(request) => self.evaluate(id, &request),
             VaultOutput::Event(event) => self.hear_of(id, event),
             VaultOutput::Finished => self.finish(id),
@@ -181,9 +181,9 @@ impl Cohort<'_> {
         true
     }
 
-    fn train(&mut self, id: HospitalId, request: &TrainRequest) {
+    fn train(&mut self, id: HospitalId, model: ModelHash, request: &TrainRequest) {
         self.trained += 1;
-        let mut update = self.training.train(id, request);
+        let mut update = self.training.train(id, &model, request);
         (self.spoil_update)(id, &mut update);
         let millis = self.timing.training();
         let hospital = self.hospitals.get_mut(&id).expect("a member");
@@ -200,7 +200,7 @@ impl Cohort<'_> {
             at,
             Happening::Trained {
                 hospital: id,
-                model: request.model_hash,
+                model,
                 update,
             },
         );
