@@ -194,6 +194,11 @@ impl Running {
         self.child.kill().expect("a child of ours");
     }
 
+    /// Its number in the operating system.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// All that it has said on stderr.
     pub fn said(&self) -> String {
         self.log

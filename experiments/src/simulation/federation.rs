@@ -23,6 +23,7 @@ use participant::{
     vault::{Vault, VaultIdentity, policy::Policy},
 };
 use protocol::{
+    codec::List,
     manifest::Purpose,
     training_job::{DataSet, LocalTrainer, PatientScans, SplitPlan},
 };
@@ -322,6 +323,8 @@ fn data_set(
         },
         device: plan.device.to_string().parse()?,
         confine: true,
+        // A simulation's folder holds nothing that its trainers must not know.
+        kept_out: List::default(),
     })
 }
 

@@ -83,7 +83,7 @@ impl Run {
         let settings =
             Settings::load(&self.config, environment(), &flags).map_err(Failure::settings)?;
         let (events, mut noted) = mpsc::unbounded_channel();
-        let (participant, state) = participant(&settings, events)?;
+        let (participant, state) = participant(&settings, &self.config, events)?;
         let runtime = tokio::runtime::Runtime::new()
             .context("cannot start the asynchronous runtime")
             .map_err(Failure::Run)?;
@@ -168,10 +168,11 @@ impl Run {
 /// A participant made of what the settings name. The state folder comes last: it is not made for one that cannot start.
 fn participant(
     settings: &Settings,
+    file: &Path,
     events: mpsc::UnboundedSender<ParticipantEvent>,
 ) -> Result<(Participant<SqliteJournal>, StateFolder), Failure> {
     let credentials = settings.credentials().map_err(Failure::settings)?;
-    let (table, trainer) = data_set::read(settings).map_err(unusable_data)?;
+    let (table, trainer) = data_set::read(settings, file).map_err(unusable_data)?;
     let state = StateFolder::open(&settings.state).map_err(Failure::settings)?;
     let journal = state.journal().map_err(Failure::settings)?;
     tracing::info!(hospital = %settings.hospital, device = %settings.training.device, "ready");

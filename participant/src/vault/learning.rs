@@ -11,7 +11,9 @@ use protocol::{
     message::{Products, ToCoordinator},
     network::CONDITIONED_WEIGHT,
     round::{RoundError, outcome::RoundClosed},
-    training_job::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate, TrainingPlan},
+    training_job::{
+        EvaluateRequest, EvaluatedCounts, PatientFilters, TrainRequest, TrainedUpdate, TrainingPlan,
+    },
 };
 use zeroize::Zeroizing;
 
@@ -145,7 +147,7 @@ impl Learning {
                 return Ok(Reaction::Handled);
             }
         };
-        let filters = filters.map(|filters| filters.as_ref().clone());
+        let filters = filters.map(|filters| filters.as_ref().clone().into());
         match open.header.purpose {
             Purpose::Update => self.begin_training(open, filters, session, hospital),
             Purpose::Evaluation => {
@@ -171,7 +173,7 @@ impl Learning {
     fn begin_training<J: Journal>(
         &mut self,
         open: OpenRound,
-        filters: Option<Vec<Filter>>,
+        filters: Option<PatientFilters>,
         session: &Session,
         hospital: &mut Hospital<J>,
     ) -> StepResult {
@@ -180,15 +182,16 @@ impl Learning {
             Training::Running => {}
             Training::NotStarted => {
                 let manifest = &session.run.manifest;
-                hospital.outputs.push_back(VaultOutput::Train(TrainRequest {
+                let request = TrainRequest {
                     round: open.number(),
-                    model_hash: session.chain.model_hash,
                     model: session.chain.model.for_trainer(manifest.conditioning),
                     filters,
                     class_weights: self.statistics.class_weights(),
                     seed: training_seed(manifest, hospital.id(), open.learning_round),
                     plan: TrainingPlan::of(manifest),
-                }));
+                };
+                let output = VaultOutput::Train(session.chain.model_hash, request);
+                hospital.outputs.push_back(output);
                 self.training = Training::Running;
             }
         }

@@ -40,8 +40,8 @@ pub enum VaultOutput {
         /// Its name.
         name: OutcomeName,
     },
-    /// Have the trainer train, then call [`Vault::handle_trained`].
-    Train(TrainRequest),
+    /// Have the trainer train the model of this hash, then call [`Vault::handle_trained`] with it.
+    Train(ModelHash, TrainRequest),
     /// Have the trainer evaluate, then call [`Vault::handle_evaluated`].
     Evaluate(EvaluateRequest),
     /// Something to log or record.

@@ -130,7 +130,7 @@ impl Cohort<'_> {
                     self.agenda.plan(at, Happening::OutcomeAsked { link, name });
                 }
             }
-            VaultOutput::Train(request) => self.train(id, &request),
+            VaultOutput::Train(model, request) => self.train(id, model, &request),
             VaultOutput::Evaluate(request) => self.evaluate(id, &request),
             VaultOutput::Event(event) => self.hear_of(id, event),
             VaultOutput::Finished => self.finish(id),
@@ -188,9 +188,9 @@ impl Cohort<'_> {
         true
     }
 
-    fn train(&mut self, id: HospitalId, request: &TrainRequest) {
+    fn train(&mut self, id: HospitalId, model: ModelHash, request: &TrainRequest) {
         self.trained += 1;
-        let mut update = self.training.train(id, request);
+        let mut update = self.training.train(id, &model, request);
         (self.spoil_update)(id, &mut update);
         let millis = self.timing.training();
         let hospital = self.hospitals.get_mut(&id).expect("a member");
@@ -209,7 +209,7 @@ impl Cohort<'_> {
             Happening::Trained {
                 hospital: id,
                 process,
-                model: request.model_hash,
+                model,
                 update,
             },
         );

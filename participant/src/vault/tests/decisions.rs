@@ -67,7 +67,7 @@ struct World {
     /// Filter requests of ours, with the key and the features they refer to.
     asked: Vec<ToCoordinator>,
     /// What our trainer was asked for last.
-    training: Option<TrainRequest>,
+    training: Option<(ModelHash, TrainRequest)>,
 }
 
 /// Records that no sum can take: counts of one class too many.
@@ -228,7 +228,7 @@ impl World {
             }
             PhaseName::NotContributing => {
                 self.go_to(PhaseName::Training);
-                let hash = self.training.as_ref().expect("asked for").model_hash;
+                let hash = self.training.as_ref().expect("asked for").0;
                 let empty = TrainedUpdate {
                     model: Vec::new(),
                     filter_gradients: Vec::new(),
@@ -332,7 +332,7 @@ impl World {
                     }
                     _ => {}
                 },
-                VaultOutput::Train(request) => self.training = Some(request),
+                VaultOutput::Train(hash, request) => self.training = Some((hash, request)),
                 _ => {}
             }
         }
@@ -759,7 +759,7 @@ impl World {
         if is_in_session {
             let hash = session(&self.ours).session.chain.model_hash;
             if self.ours.phase() == PhaseName::Training {
-                let request = self.training.as_ref().expect("asked for");
+                let (_, request) = self.training.as_ref().expect("asked for");
                 let update = train(id(OURS), request);
                 cases.push(case(", usable", hash, update));
             }
@@ -863,7 +863,7 @@ fn described(
             VaultOutput::Send(message) => format!("{} out", message_name(message)),
             VaultOutput::Upload { .. } => "upload".into(),
             VaultOutput::FetchOutcome { .. } => "fetch it".into(),
-            VaultOutput::Train(_) => "train".into(),
+            VaultOutput::Train(..) => "train".into(),
             VaultOutput::Evaluate(_) => "evaluate".into(),
             VaultOutput::Finished => "finished".into(),
             VaultOutput::Event(event) => match event {
