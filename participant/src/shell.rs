@@ -8,7 +8,11 @@
 //! ```
 
 use std::{
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -49,6 +53,8 @@ pub struct Participant<J> {
     pub events: channel::UnboundedSender<ParticipantEvent>,
     /// Where a simulation cuts the hospital off.
     pub interruptions: Arc<dyn Interruptions>,
+    /// Set once it is to end: a journal that waits for its disk gives up then.
+    pub stopping: Arc<AtomicBool>,
 }
 
 /// What happens at a hospital, for logs, progress bars and records.
@@ -171,6 +177,7 @@ impl<J: Journal + 'static> Participant<J> {
             result = shell.run() => result,
             () = stop => Err(RunError::Stopped),
         };
+        self.stopping.store(true, Ordering::Relaxed);
         // With the shell their channels have gone. A process that ended while libtorch computes, as a simulation's does, would crash on its way out.
         let _ = tokio::task::spawn_blocking(|| (trainer_thread.join(), vault_thread.join())).await;
         result

@@ -5,7 +5,7 @@ use std::{
     io,
     path::{self, Path, PathBuf},
     pin::pin,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use anyhow::Context as _;
@@ -20,7 +20,7 @@ use host::{
 use participant::{
     compute::ComputeSlots,
     interruption::NoInterruptions,
-    journal::{EndedRun, sqlite::SqliteJournal},
+    journal::{EndedRun, patient::PatientJournal, sqlite::SqliteJournal},
     model_file::ModelKeeper,
     settings::Settings,
     shell::{Participant, ParticipantEvent, RunCost, RunError},
@@ -170,7 +170,7 @@ fn participant(
     settings: &Settings,
     file: &Path,
     events: mpsc::UnboundedSender<ParticipantEvent>,
-) -> Result<(Participant<SqliteJournal>, StateFolder), Failure> {
+) -> Result<(Participant<PatientJournal<SqliteJournal>>, StateFolder), Failure> {
     let credentials = settings.credentials().map_err(Failure::settings)?;
     let (table, trainer) = data_set::read(settings, file).map_err(unusable_data)?;
     let state = StateFolder::open(&settings.state).map_err(Failure::settings)?;
@@ -178,6 +178,8 @@ fn participant(
     tracing::info!(hospital = %settings.hospital, device = %settings.training.device, "ready");
     let ring = Arc::new(SumRing::new());
     let policy = settings.policy.clone();
+    let stopping = Arc::new(AtomicBool::new(false));
+    let journal = PatientJournal::new(journal, stopping.clone());
     let mut vault = Vault::new(credentials.identity, policy, Box::new(table), journal, ring);
     vault.resume().map_err(Failure::settings)?;
     let participant = Participant {
@@ -187,6 +189,7 @@ fn participant(
         slots: ComputeSlots::new(1),
         events,
         interruptions: Arc::new(NoInterruptions),
+        stopping,
     };
     Ok((participant, state))
 }
