@@ -110,7 +110,11 @@ impl<R: CryptoRng> Coordinator<R> {
         context.peers.restart(now);
         context.outputs.clear();
         announce(&mut context, &phase);
-        Ok(Self { context, phase })
+        Ok(Self {
+            context,
+            phase,
+            since: now,
+        })
     }
 }
 

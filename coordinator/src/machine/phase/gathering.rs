@@ -16,6 +16,7 @@ use crate::machine::{
     input::{Envelope, SetUpMessage},
     reaction::{REPEATED, Reaction},
     session::repeats,
+    waiting_report::{Part, Wait},
 };
 
 #[derive(Default)]
@@ -62,6 +63,16 @@ impl Gathering {
             missing: context.roster.size() - self.joins.len(),
         });
         Ok(Reaction::Handled)
+    }
+
+    /// For every hospital of the roster that has not joined.
+    pub(super) fn wait<R>(&self, context: &Context<R>) -> Wait {
+        let ids = context.roster.members().map(|member| member.id);
+        let missing = ids.filter(|id| !self.has_joined(*id));
+        Wait {
+            parts: missing.map(|id| (id, Part::Join)).collect(),
+            ..Wait::default()
+        }
     }
 
     /// Over when all hospitals of the roster have joined.

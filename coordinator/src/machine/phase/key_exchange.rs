@@ -23,6 +23,7 @@ use crate::machine::{
     input::{Envelope, SetUpMessage},
     reaction::{REPEATED, Reaction},
     session::{Relays, Session, SetUp, repeats},
+    waiting_report::{Part, Wait},
 };
 
 /// All have joined.
@@ -186,6 +187,19 @@ impl KeyExchange {
             if let Err(error) = self.on_set_up(context, envelope, message) {
                 context.reject(envelope.from, &error);
             }
+        }
+    }
+
+    /// For every vault that has not confirmed the keys of all others.
+    pub(super) fn wait(&self) -> Wait {
+        let is_ready = |id: &HospitalId| match &self.group_key {
+            Agreement::Awaited { .. } => false,
+            Agreement::Confirming { readies, .. } => readies.contains_key(id),
+        };
+        let missing = self.joins.keys().copied().filter(|id| !is_ready(id));
+        Wait {
+            parts: missing.map(|id| (id, Part::ExchangeKeys)).collect(),
+            ..Wait::default()
         }
     }
 

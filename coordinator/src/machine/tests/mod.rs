@@ -5,3 +5,4 @@ mod hospital;
 mod restart;
 mod runs;
 mod table;
+mod waiting;
