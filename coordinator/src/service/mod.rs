@@ -226,16 +226,17 @@ impl Service {
                     stopping = true;
                     stop.send_replace(true);
                 }
-                Some(arrival) = self.listener.accept() => admission.admit(arrival),
+                // Told to dial on, hospitals would else be back before this process has ended, and the run would go on.
+                Some(arrival) = self.listener.accept(), if !stopping => admission.admit(arrival),
                 Some(_) = admission.links.join_next() => {}
             }
         };
         admission.links.shutdown().await;
-        let _ = timeout(
-            CLOSING,
-            self.listener.close(CloseCode::Done, "the run is over"),
-        )
-        .await;
+        let (code, reason) = match &ended {
+            Ok((Ending::Stopped, _)) => (CloseCode::ShuttingDown, STOPPED),
+            _ => (CloseCode::Done, "the run is over"),
+        };
+        let _ = timeout(CLOSING, self.listener.close(code, reason)).await;
         let (ending, spent) = match ended {
             Ok(ended) => ended,
             Err(failed) => std::panic::resume_unwind(failed.into_panic()),
@@ -366,5 +367,7 @@ pub enum ServiceError {
 }
 
 const WAITING_INPUTS: usize = 256;
+/// What hospitals are told with [`CloseCode::ShuttingDown`].
+const STOPPED: &str = "the coordinator was stopped";
 /// How long peers may take to hear that a connection is closed.
 const CLOSING: Duration = Duration::from_secs(3);

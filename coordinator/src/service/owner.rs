@@ -434,10 +434,7 @@ impl Owner {
                 }
                 (CloseCode::Done, "the run has failed".to_owned())
             }
-            _ => (
-                CloseCode::ShuttingDown,
-                "the coordinator was stopped".to_owned(),
-            ),
+            _ => (CloseCode::ShuttingDown, super::STOPPED.to_owned()),
         };
         for link in self.links.values() {
             let _ = link.try_send(Outbound::Close {
@@ -453,6 +450,16 @@ impl Owner {
         while !self.links.is_empty() && Instant::now() < end {
             match timeout_at(end.into(), queue.recv()).await {
                 Ok(None) | Err(_) => return,
+                Ok(Some(Input::Connected {
+                    hospital, outbound, ..
+                })) if matches!(self.ending, Some(Ending::Stopped)) => {
+                    // It came in at the last moment, and knows nothing yet.
+                    let _ = outbound.try_send(Outbound::Close {
+                        code: CloseCode::ShuttingDown,
+                        reason: super::STOPPED.to_owned(),
+                    });
+                    self.links.insert(hospital, outbound);
+                }
                 Ok(Some(Input::Disconnected { hospital, .. })) if self.standstill.is_some() => {
                     self.links.remove(&hospital);
                 }
