@@ -98,14 +98,8 @@ fn serve_names_what_is_wrong_and_starts_nothing() {
     assert!(!directory.join("coordinator/state").exists());
 }
 
-#[cfg(unix)]
 #[test]
-fn serve_ends_with_3_when_it_is_told_to_stop() {
-    use std::{
-        io::{BufRead as _, BufReader},
-        process::Stdio,
-    };
-
+fn serve_names_a_state_folder_that_cannot_be_written_at_once() {
     let folder = tempfile::tempdir().expect("a folder");
     let directory = folder.path().join("federation");
     assert!(
@@ -114,37 +108,152 @@ fn serve_ends_with_3_when_it_is_told_to_stop() {
             .success()
     );
     let settings = directory.join("coordinator/coordinator.toml");
-    let mut child = Command::new(env!("CARGO_BIN_EXE_coordinator"))
-        .args([
-            "serve",
-            "--config",
-            path(&settings),
-            "--listen",
-            "127.0.0.1:0",
-            "--log-format",
-            "json",
-        ])
-        .stderr(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it can be started");
-    let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
-    let waiting = |line: &String| line.contains("waiting for all hospitals");
-    let line = log
-        .by_ref()
-        .map_while(Result::ok)
-        .find(waiting)
-        .expect("it says that it waits");
+    let file = folder.path().join("state");
+    fs::write(&file, "a file").expect("written");
+    let said = refusal(&[
+        "serve",
+        "--config",
+        path(&settings),
+        "--listen",
+        "127.0.0.1:0",
+        "--state",
+        path(&file),
+    ]);
     assert!(
-        serde_json::from_str::<serde_json::Value>(&line).is_ok(),
-        "{line}"
+        said.contains(path(&file)) && said.contains("setting `state`"),
+        "{said}"
     );
-    let terminated = Command::new("kill")
-        .arg(child.id().to_string())
-        .status()
-        .expect("kill");
-    assert!(terminated.success());
-    assert_eq!(child.wait().expect("it ends").code(), Some(3));
-    let last = log.map_while(Result::ok).last().expect("a last word");
-    assert!(last.contains("stopped before the end"), "{last}");
+}
+
+#[cfg(unix)]
+mod signals {
+    use std::{
+        io::{BufRead as _, BufReader},
+        path::PathBuf,
+        process::{Child, ChildStderr, Stdio},
+        thread,
+        time::{Duration, Instant},
+    };
+
+    use tempfile::TempDir;
+
+    use super::*;
+
+    struct Serving {
+        _folder: TempDir,
+        settings: PathBuf,
+        child: Child,
+        log: BufReader<ChildStderr>,
+    }
+
+    impl Serving {
+        fn start() -> Self {
+            let folder = tempfile::tempdir().expect("a folder");
+            let directory = folder.path().join("federation");
+            let made = coordinator(&["init", "--demo", "2", path(&directory)]);
+            assert!(made.status.success());
+            let settings = directory.join("coordinator/coordinator.toml");
+            let (child, log) = Self::spawn(&settings);
+            Self {
+                _folder: folder,
+                settings,
+                child,
+                log,
+            }
+        }
+
+        fn spawn(settings: &Path) -> (Child, BufReader<ChildStderr>) {
+            let mut child = Command::new(env!("CARGO_BIN_EXE_coordinator"))
+                .args(["serve", "--config", path(settings)])
+                .args(["--listen", "127.0.0.1:0", "--log-format", "json"])
+                .stderr(Stdio::piped())
+                .stdout(Stdio::piped())
+                .spawn()
+                .expect("it can be started");
+            let log = BufReader::new(child.stderr.take().expect("piped"));
+            (child, log)
+        }
+
+        fn start_again(&mut self) {
+            (self.child, self.log) = Self::spawn(&self.settings);
+        }
+
+        /// The next line that contains these words.
+        fn line_with(&mut self, words: &str) -> String {
+            loop {
+                let mut line = String::new();
+                let bytes = self.log.read_line(&mut line).expect("text");
+                assert!(bytes > 0, "the log has ended without {words:?}");
+                if line.contains(words) {
+                    return line;
+                }
+            }
+        }
+
+        fn signal(&self, name: &str) {
+            let status = Command::new("kill")
+                .args([&format!("-{name}"), &self.child.id().to_string()])
+                .status();
+            assert!(status.expect("kill").success());
+        }
+
+        fn exit_code(&mut self) -> Option<i32> {
+            self.child.wait().expect("it ends").code()
+        }
+    }
+
+    impl Drop for Serving {
+        fn drop(&mut self) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+
+    #[test]
+    fn serve_ends_with_3_when_it_is_told_to_stop_and_goes_on_when_it_is_started_again() {
+        let mut serving = Serving::start();
+        let line = serving.line_with("waiting for all hospitals");
+        assert!(
+            serde_json::from_str::<serde_json::Value>(&line).is_ok(),
+            "{line}"
+        );
+        serving.signal("HUP");
+        serving.line_with("SIGHUP");
+        serving.signal("TERM");
+        serving.line_with("stopped before the end");
+        assert_eq!(serving.exit_code(), Some(3));
+
+        serving.start_again();
+        let line = serving.line_with("taking the unfinished run");
+        assert!(
+            line.contains("session") && line.contains("gathering"),
+            "{line}"
+        );
+        serving.line_with("waiting for the hospitals to come back");
+        serving.signal("INT");
+        assert_eq!(serving.exit_code(), Some(3));
+    }
+
+    #[test]
+    fn a_log_that_nobody_reads_any_more_ends_nothing() {
+        let mut serving = Serving::start();
+        serving.line_with("waiting for all hospitals");
+        // The reading end of the pipe is closed.
+        serving.log = {
+            let mut other = Command::new("true")
+                .stderr(Stdio::piped())
+                .spawn()
+                .expect("started");
+            let log = BufReader::new(other.stderr.take().expect("piped"));
+            other.wait().expect("it ends");
+            log
+        };
+        serving.signal("HUP");
+        thread::sleep(Duration::from_millis(300));
+        assert!(serving.child.try_wait().expect("ours").is_none());
+        let told = Instant::now();
+        serving.signal("TERM");
+        assert_eq!(serving.exit_code(), Some(3), "and no panic");
+        assert!(told.elapsed() < Duration::from_secs(10));
+    }
 }

@@ -1,6 +1,9 @@
 //! Why a program ends without having done what it was asked, and the exit code that says so.
 
-use std::process::ExitCode;
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
 
 /// The end of a program that has not done its work.
 #[derive(Debug)]
@@ -36,7 +39,8 @@ impl Failure {
             Self::Settings(error) => (error, 2),
             Self::Stopped(error) => (error, 3),
         };
-        eprintln!("error: {error:#}");
+        // Not `eprintln!`, which panics when stderr is a closed pipe or a full disk.
+        let _ = writeln!(io::stderr(), "error: {error:#}");
         ExitCode::from(code)
     }
 }

@@ -8,9 +8,9 @@
 //! | [`settings`] | defaults, file, environment and flags in layers, each naming only keys that exist |
 //! | [`participant_file`] | the teaching `participant.toml`: written for a demo, read as the list of keys and defaults |
 //! | [`key_files`] | rosters, keys and certificates from the files that settings name |
-//! | [`private_folder`] | folders that their owner alone can look into |
-//! | [`output`] | the log on stderr, data on stdout |
-//! | [`signals`] | ctrl-c and SIGTERM |
+//! | [`private_folder`] | folders and files that their owner alone can look into |
+//! | [`output`] | the log on stderr, data on stdout; a line that cannot be written is lost, and nothing else |
+//! | [`signals`] | Ctrl-C, SIGTERM, SIGHUP |
 //! | [`failure`] | why a program ends, and its exit code |
 //!
 //! ```

@@ -1,12 +1,26 @@
-//! What a program says: data on stdout, the log on stderr.
+//! What a program says: data on stdout, the log on stderr. Neither ever ends a program: a line that cannot be written is lost.
 
 use std::{
-    fmt::Display,
+    fmt::{self, Display},
     io::{self, IsTerminal as _, Write as _},
+    sync::OnceLock,
 };
 
 use clap::{Args, ValueEnum};
-use tracing_subscriber::EnvFilter;
+use serde_json::{Map, Value};
+use tracing::{
+    Event, Subscriber,
+    field::{Field, Visit},
+};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{
+        FmtContext, FormatEvent, FormatFields,
+        format::{self, Format, Writer},
+        time::{FormatTime as _, SystemTime},
+    },
+    registry::LookupSpan,
+};
 
 /// The flags about the log, alike in every program: `#[command(flatten)]` them.
 #[derive(Args)]
@@ -26,16 +40,22 @@ impl LogArguments {
     /// # Panics
     /// If the process has a log already.
     pub fn start(&self) {
+        // By default a line that cannot be written is told with `eprintln!`, which panics when stderr is what cannot be written.
         let log = tracing_subscriber::fmt()
             .with_env_filter(self.log_level.clone())
+            .log_internal_errors(false)
             .with_writer(io::stderr);
         match self.log_format {
             LogFormat::Text => log
                 .with_target(false)
                 .with_ansi(io::stderr().is_terminal())
                 .init(),
-            LogFormat::Json => log.json().init(),
+            LogFormat::Json => log
+                .json()
+                .map_event_format(|inner| JsonLines { inner })
+                .init(),
         }
+        let _ = FORMAT.set(self.log_format);
     }
 }
 
@@ -44,10 +64,123 @@ pub fn say(line: impl Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+/// Logs something at the level "info" that has a form of its own for programs: `text` in a log for people; in a log of JSON lines
+/// an object that begins with a time and a level and has `fields`, nested as they are, and `text` as its `message`.
+pub fn log_structured(text: impl Display, fields: Map<String, Value>) {
+    if FORMAT.get() == Some(&LogFormat::Json) {
+        let mut line = fields;
+        line.insert("message".to_owned(), text.to_string().into());
+        let line = Value::Object(line);
+        tracing::info!(whole_line = %line);
+    } else {
+        tracing::info!("{text}");
+    }
+}
+
+static FORMAT: OnceLock<LogFormat> = OnceLock::new();
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum LogFormat {
     /// Text, for people.
     Text,
     /// One JSON object per line, for programs.
     Json,
+}
+
+/// The usual JSON lines, but what comes from [`log_structured`] as it is.
+struct JsonLines {
+    inner: Format<format::Json>,
+}
+
+impl<S, N> FormatEvent<S, N> for JsonLines
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+    Format<format::Json>: FormatEvent<S, N>,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = WholeLine(None);
+        event.record(&mut line);
+        let Some(rest) = line.0.as_deref().and_then(|line| line.strip_prefix('{')) else {
+            return self.inner.format_event(context, writer, event);
+        };
+        writer.write_str("{\"timestamp\":\"")?;
+        SystemTime.format_time(&mut writer)?;
+        writeln!(
+            writer,
+            "\",\"level\":\"{}\",{rest}",
+            event.metadata().level()
+        )
+    }
+}
+
+/// The field `whole_line` of an event, if it has one.
+struct WholeLine(Option<String>);
+
+impl Visit for WholeLine {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        if field.name() == "whole_line" {
+            self.0 = Some(format!("{value:?}"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Lines {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_for_programs_keeps_its_form_and_others_are_as_ever() {
+        let lines = Lines::default();
+        let writer = lines.clone();
+        let log = tracing_subscriber::fmt()
+            .with_writer(move || writer.clone())
+            .json()
+            .map_event_format(|inner| JsonLines { inner })
+            .finish();
+        tracing::subscriber::with_default(log, || {
+            tracing::info!(whole_line = %json!({"event": "waiting", "for": [{"hospital": 3}]}));
+            tracing::warn!(hospital = 5, "an ordinary line");
+        });
+        let text = lines
+            .0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        let lines: Vec<Value> = String::from_utf8(text)
+            .expect("UTF-8")
+            .lines()
+            .map(|line| serde_json::from_str(line).expect("JSON"))
+            .collect();
+        assert_eq!(lines[0]["event"], "waiting");
+        assert_eq!(lines[0]["for"][0]["hospital"], 3);
+        assert_eq!(lines[0]["level"], "INFO");
+        assert!(lines[0]["timestamp"].is_string());
+        assert_eq!(lines[1]["fields"]["hospital"], 5);
+        assert_eq!(lines[1]["fields"]["message"], "an ordinary line");
+    }
 }

@@ -1,21 +1,87 @@
 //! The signals that ask a program to stop.
+//!
+//! They are waited for on a thread of their own, so that a second one is heard whatever the rest of the program is busy with.
 
-use std::io;
+use std::{io, process, sync::mpsc, thread};
+
+use tokio::{runtime, sync::oneshot};
 
 /// Listens from its creation on, so that no signal is lost between that and the wait.
+///
+/// The first Ctrl-C or SIGTERM is the program's to answer: it ends at a safe point. The second ends the process at once, with exit
+/// code 3. SIGHUP, which a terminal sends when its window is closed, is noted in the log and changes nothing.
 pub struct StopSignals {
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
+    first: oneshot::Receiver<()>,
 }
 
 impl StopSignals {
-    /// Begins to listen. To be called inside a tokio runtime.
+    /// Begins to listen.
     ///
     /// # Errors
     /// If the operating system does not let it.
     pub fn listen() -> io::Result<Self> {
+        let (tell, first) = oneshot::channel();
+        let (report, started) = mpsc::channel();
+        thread::Builder::new()
+            .name("signals".to_owned())
+            .spawn(move || watch(tell, &report))?;
+        started
+            .recv()
+            .unwrap_or_else(|_| Err(io::Error::other("the thread for signals has ended")))?;
+        Ok(Self { first })
+    }
+
+    /// Ends with the first of Ctrl-C and SIGTERM.
+    pub async fn first(self) {
+        if self.first.await.is_err() {
+            // Nobody listens any more: no signal will come.
+            std::future::pending().await
+        }
+    }
+}
+
+/// The thread: tells of the first signal, ends the process with the second.
+fn watch(tell: oneshot::Sender<()>, report: &mpsc::Sender<io::Result<()>>) {
+    let runtime = runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return drop(report.send(Err(error))),
+    };
+    runtime.block_on(async {
+        let mut signals = match Signals::register() {
+            Ok(signals) => signals,
+            Err(error) => return drop(report.send(Err(error))),
+        };
+        // Whoever asked waits for the answer.
+        let _ = report.send(Ok(()));
+        signals.stop().await;
+        // A program that does not listen any more is about to end by itself.
+        let _ = tell.send(());
+        signals.stop().await;
+        tracing::warn!("stopping at once: a second signal has come");
+        end_at_once();
+    });
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever signals twice wants the process to end whatever it does; its memory ends with it"
+)]
+fn end_at_once() {
+    process::exit(3);
+}
+
+struct Signals {
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+    #[cfg(unix)]
+    hangup: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn register() -> io::Result<Self> {
         #[cfg(unix)]
         use tokio::signal::unix::{SignalKind, signal};
         Ok(Self {
@@ -23,21 +89,30 @@ impl StopSignals {
             interrupt: signal(SignalKind::interrupt())?,
             #[cfg(unix)]
             terminate: signal(SignalKind::terminate())?,
+            #[cfg(unix)]
+            hangup: signal(SignalKind::hangup())?,
         })
     }
 
-    /// Ends with the first of ctrl-c and SIGTERM.
-    #[cfg_attr(
-        not(unix),
-        expect(unused_mut, reason = "only Unix signals are received by reference")
-    )]
-    pub async fn first(mut self) {
-        #[cfg(unix)]
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+    /// The next signal that asks the program to stop.
+    #[cfg(unix)]
+    async fn stop(&mut self) {
+        loop {
+            tokio::select! {
+                _ = self.interrupt.recv() => return,
+                _ = self.terminate.recv() => return,
+                _ = self.hangup.recv() => {
+                    tracing::info!("received SIGHUP, which changes nothing; SIGTERM or Ctrl-C ends the program");
+                }
+            }
         }
-        #[cfg(not(unix))]
-        let _ = tokio::signal::ctrl_c().await;
+    }
+
+    /// The next signal that asks the program to stop.
+    #[cfg(not(unix))]
+    async fn stop(&mut self) {
+        if tokio::signal::ctrl_c().await.is_err() {
+            std::future::pending().await
+        }
     }
 }

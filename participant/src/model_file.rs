@@ -139,8 +139,10 @@ impl ModelKeeper {
         }
         make_private_folder(&folder).map_err(at(&folder))?;
         let hash = hex::encode(latest.hash);
-        let is_there =
-            model.exists() && read_notes(&model)?.get(MODEL_HASH).is_some_and(|of| *of == hash);
+        let is_there = model.exists()
+            && read_notes(&model)?
+                .get(MODEL_HASH)
+                .is_some_and(|of| *of == hash);
         if !is_there {
             let notes = BTreeMap::from([(MODEL_HASH.to_owned(), hash)]);
             let layout = &latest.model.layout().tensors;
@@ -175,7 +177,11 @@ impl ModelKeeper {
 
 /// Whether the card's model did better on the validation slices than the best one so far. Of equals the earlier one stays.
 fn is_better(card: &ModelCard, best: &Path) -> bool {
-    let Some(loss) = card.validation.as_ref().and_then(|validation| validation.loss) else {
+    let Some(loss) = card
+        .validation
+        .as_ref()
+        .and_then(|validation| validation.loss)
+    else {
         return false;
     };
     let best: Option<ModelCard> = fs::read(best)
@@ -300,7 +306,10 @@ mod tests {
             card(&folder.path().join(CARD_FILE)),
             card(&folder.path().join(BEST_CARD_FILE)),
         );
-        assert_eq!((&last["learning_round"], &best["learning_round"]), (&json!(4), &json!(2)));
+        assert_eq!(
+            (&last["learning_round"], &best["learning_round"]),
+            (&json!(4), &json!(2))
+        );
         assert_eq!(best["model"], BEST_MODEL_FILE);
         let notes = read_notes(&folder.path().join(BEST_MODEL_FILE)).expect("a model");
         assert_eq!(notes[MODEL_HASH], hex::encode([2; 32]));

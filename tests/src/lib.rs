@@ -305,6 +305,7 @@ impl Federation {
             "run.local_epochs=1",
         ]);
         command.args(["--set", &format!("run.round_timeout_secs={silence_secs}")]);
+        command.args(["--set", &format!("serve_outcomes_secs={silence_secs}")]);
         command
     }
 

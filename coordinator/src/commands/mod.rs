@@ -45,6 +45,8 @@ Examples:
   run the programs, each in its own terminal
     coordinator serve --config federation/coordinator/coordinator.toml
     participant run --config federation/hospital-1/participant.toml
+  go on after a stop, a crash or a restart of the machine: the same command again; or begin another run instead
+    coordinator serve --config federation/coordinator/coordinator.toml --new-run
   change settings for one run, by flags or by environment variables
     coordinator serve --rounds 2 --set run.conditioning=plain
     MYELIN__RUN__SEED=7 coordinator serve --log-format json 2> run.log
@@ -52,8 +54,8 @@ Examples:
 Exit codes:
   0  the run is complete
   1  the run has failed
-  2  a flag, setting, key, certificate, roster or address is wrong; nothing was started
-  3  a signal stopped the program before the end of the run";
+  2  a flag, setting, key, certificate, roster, address or state folder is wrong; nothing was started
+  3  a signal stopped the program before the end of the run; started again, it goes on";
 
 #[cfg(test)]
 mod tests {

@@ -21,10 +21,13 @@ use host::{
 use serde_json::json;
 use tokio::sync::mpsc;
 
-/// Runs one training: waits until all hospitals have joined, then runs the rounds.
+/// Runs one training: waits until all hospitals have joined, then runs the rounds. A run that was stopped goes on.
 ///
-/// Flags override the settings file for this run. Stop the program with Ctrl-C or SIGTERM: it tells the hospitals, and they keep
-/// the model of the last complete round.
+/// Flags override the settings file for a run that begins. If the state folder keeps a run without a result, because the program was
+/// stopped or killed or the machine failed, that run goes on as it was signed, whatever the settings say; --new-run gives it up.
+///
+/// Stop the program with Ctrl-C or SIGTERM: it tells the hospitals, and they keep the model of the last complete round. A second
+/// signal ends it at once. If the disk is full, the run stands still until there is room.
 #[derive(Args)]
 pub struct Serve {
     /// The settings file.
@@ -47,6 +50,10 @@ pub struct Serve {
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
 
+    /// Give up the unfinished run that the state folder keeps, if there is one, and begin another one.
+    #[arg(long)]
+    new_run: bool,
+
     /// Set any key of the settings file, with its section, for example --set run.batch_size=16. May be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
@@ -58,7 +65,8 @@ impl Serve {
         let flags = self.flags().map_err(Failure::settings)?;
         let settings =
             Settings::load(&self.config, environment(), &flags).map_err(Failure::settings)?;
-        let config = settings.service_config().map_err(Failure::settings)?;
+        let mut config = settings.service_config().map_err(Failure::settings)?;
+        config.new_run = self.new_run;
         let runtime = tokio::runtime::Runtime::new()
             .context("cannot start the asynchronous runtime")
             .map_err(Failure::Run)?;
@@ -71,13 +79,21 @@ impl Serve {
             };
             let service = Service::bind(config).map_err(Failure::settings)?;
             let address = service.local_address();
-            tracing::info!(%address, hospitals, run = settings.run.name, "waiting for all hospitals to join");
+            let run = service.run_name();
+            if service.is_taken_up() {
+                tracing::info!(%address, hospitals, run, "waiting for the hospitals to come back");
+            } else {
+                tracing::info!(%address, hospitals, run, "waiting for all hospitals to join");
+            }
             // Events are logged by the service; here nobody else wants them.
             let (events, _) = mpsc::unbounded_channel();
-            service.run(events, shutdown).await.map_err(|error| match error {
-                ServiceError::Stopped => Failure::stopped(error),
-                _ => Failure::run(error),
-            })
+            service
+                .run(events, shutdown)
+                .await
+                .map_err(|error| match error {
+                    ServiceError::Stopped => Failure::stopped(error),
+                    _ => Failure::run(error),
+                })
         })?;
         say(summary(&report));
         Ok(())

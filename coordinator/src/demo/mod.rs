@@ -100,7 +100,8 @@ impl Demo {
         TrustedAuthority::from_pem(&self.ca_certificate_pem)
     }
 
-    /// A coordinator of this federation for one run, with its records in `state` if there is one.
+    /// A coordinator of this federation for one run, with its records in `state` if there is one. When all rounds are done, it waits
+    /// for hospitals that are away as long as in a round.
     ///
     /// # Errors
     /// [`CertificateError`], which certificates just made do not give.
@@ -117,6 +118,8 @@ impl Demo {
             manifest: run.signed_manifest(&self.operator_key),
             listen: self.place.listen,
             state,
+            new_run: false,
+            serve_outcomes_secs: run.round_timeout_secs,
             limits: Limits::default(),
         })
     }

@@ -42,6 +42,8 @@ pub(super) struct Context<R> {
     pub(super) plan: Plan,
     /// The latest time that has had its effect.
     pub(super) advanced_at: Timestamp,
+    /// How long hospitals that have not fetched the last outcome are waited for when all rounds are done.
+    pub(super) serve_outcomes_secs: u32,
     pub(super) outputs: VecDeque<Output>,
 }
 
@@ -81,6 +83,7 @@ impl<R> Context<R> {
                 run.manifest.silence_secs,
             ),
             plan: Plan::new(run.manifest.rounds),
+            serve_outcomes_secs: run.manifest.silence_secs,
             roster,
             key,
             rng,

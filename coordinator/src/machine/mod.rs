@@ -37,13 +37,15 @@ mod set_up_check;
 #[cfg(test)]
 mod tests;
 mod transcript;
+mod waiting_report;
 
 use std::sync::Arc;
 
 use crypto::sealed_sum::HospitalId;
 use protocol::{
+    digests::{LearningRound, RoundNumber, SessionId},
     identity::{Signed, SigningKey},
-    manifest::{CheckedManifest, Manifest, ManifestCheck, ManifestError},
+    manifest::{CheckedManifest, Manifest, ManifestCheck, ManifestError, Purpose},
     message::{ToCoordinator, ToVault},
     roster::Roster,
 };
@@ -63,6 +65,7 @@ pub use self::{
     input::{InputKind, PhaseName},
     output::Output,
     transcript::TranscriptEntry,
+    waiting_report::{Part, WaitState, WaitedFor, WaitingReport},
 };
 
 /// A moment, in milliseconds of any clock that does not go back.
@@ -79,6 +82,8 @@ impl Timestamp {
 pub struct Coordinator<R> {
     context: Context<R>,
     phase: Phase,
+    /// When this phase began.
+    since: Timestamp,
 }
 
 impl<R: CryptoRng> Coordinator<R> {
@@ -117,7 +122,16 @@ impl<R: CryptoRng> Coordinator<R> {
         Self {
             context,
             phase: Phase::Gathering(Default::default()),
+            since: Timestamp(0),
         }
+    }
+
+    /// Sets how long hospitals that have not fetched the last outcome are waited for when all rounds are done. Without it, as long
+    /// as a silent hospital is.
+    #[must_use]
+    pub fn serving_outcomes_for(mut self, seconds: u32) -> Self {
+        self.context.serve_outcomes_secs = seconds;
+        self
     }
 
     /// The next thing to do, until there is none.
@@ -128,6 +142,48 @@ impl<R: CryptoRng> Coordinator<R> {
     /// Where the run is.
     pub fn phase(&self) -> PhaseName {
         self.phase.name()
+    }
+
+    /// The run as its operator has signed it.
+    pub fn manifest(&self) -> &Manifest {
+        &self.context.run.manifest
+    }
+
+    /// The session's number.
+    pub fn session(&self) -> SessionId {
+        self.context.session
+    }
+
+    /// The largest number of a round so far; none before the first.
+    pub fn last_round(&self) -> Option<RoundNumber> {
+        let session = self.phase.session()?;
+        Some(session.last_round).filter(|round| *round > RoundNumber::default())
+    }
+
+    /// The round whose outcome is not out yet, what it is for, and its learning round.
+    pub fn open_round(&self) -> Option<(RoundNumber, Purpose, LearningRound)> {
+        let (round, planned) = self.phase.open_round()?;
+        Some((round, planned.purpose, planned.learning_round))
+    }
+
+    /// What the run waits for; none once it has ended.
+    pub fn waiting(&self, now: Timestamp) -> Option<WaitingReport> {
+        if self.is_over() {
+            return None;
+        }
+        let wait = self.phase.wait(&self.context, now);
+        let secs_until = |end: Timestamp| end.0.saturating_sub(now.0) / 1000;
+        let waited_for = |(hospital, part)| {
+            let contact = self.context.peers.contact(hospital);
+            WaitedFor::new(hospital, part, contact, now)
+        };
+        Some(WaitingReport {
+            phase: self.phase(),
+            round: wait.round,
+            waited_secs: now.0.saturating_sub(self.since.0) / 1000,
+            ends_in_secs: wait.ends.map(secs_until),
+            hospitals: wait.parts.into_iter().map(waited_for).collect(),
+        })
     }
 
     /// Whether the run has ended, well or not.
@@ -263,7 +319,10 @@ impl<R: CryptoRng> Coordinator<R> {
             let broken = Phase::Over(Over::broken());
             let phase = std::mem::replace(&mut self.phase, broken);
             match phase.advance(&mut self.context, now) {
-                Step::Go(next) => self.phase = next,
+                Step::Go(next) => {
+                    self.phase = next;
+                    self.since = now;
+                }
                 Step::Stay(same) => {
                     self.phase = same;
                     break;

@@ -32,6 +32,8 @@ pub enum Output {
     Publish {
         /// The outcome's name.
         name: OutcomeName,
+        /// The name under which its sum is kept: the outcome ends with the same bytes.
+        sum: HeaderHash,
         /// Its bytes.
         bytes: Arc<[u8]>,
     },

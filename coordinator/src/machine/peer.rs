@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crypto::sealed_sum::HospitalId;
 use protocol::digests::{HeaderHash, OutcomeName};
 
-use super::Timestamp;
+use super::{Timestamp, waiting_report::Contact};
 
 /// All members of the roster.
 pub(super) struct Peers {
@@ -127,6 +127,13 @@ impl Peers {
         self.by_id.values_mut().for_each(|peer| peer.hear(now));
     }
 
+    /// How a hospital was last heard of.
+    pub(super) fn contact(&self, id: HospitalId) -> Contact {
+        self.by_id
+            .get(&id)
+            .map_or(Contact::NeverSeen, Peer::contact)
+    }
+
     /// This coordinator was started again: nobody is connected.
     pub(super) fn restart(&mut self, now: Timestamp) {
         for peer in self.by_id.values_mut() {
@@ -199,6 +206,14 @@ impl Peer {
         if let Presence::Connected { last_heard, silent } = &mut self.presence {
             *last_heard = now;
             *silent = false;
+        }
+    }
+
+    fn contact(&self) -> Contact {
+        match self.presence {
+            Presence::NeverSeen => Contact::NeverSeen,
+            Presence::Connected { last_heard, .. } => Contact::Connected { last_heard },
+            Presence::Gone { since, .. } => Contact::Gone { since },
         }
     }
 

@@ -128,6 +128,11 @@ impl PublishedRound {
         self.failed.insert(from)
     }
 
+    /// Whether this vault has closed the round.
+    pub(super) fn closed_by(&self, id: HospitalId) -> bool {
+        self.closed.contains_key(&id)
+    }
+
     /// Whether this vault could not open the round and has not managed since.
     pub(super) fn failed_by(&self, id: HospitalId) -> bool {
         self.failed.contains(&id) && !self.closed.contains_key(&id)

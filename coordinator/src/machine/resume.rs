@@ -122,7 +122,11 @@ impl<R: CryptoRng> Coordinator<R> {
             Phase::Collecting(open) => Phase::Waiting(replace(&mut context, open, now)),
             other => other,
         };
-        Ok(Self { context, phase })
+        Ok(Self {
+            context,
+            phase,
+            since: now,
+        })
     }
 }
 

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use crypto::sealed_sum::HospitalId;
 use protocol::digests::ModelHash;
 
-use super::records::RecordsError;
 use crate::store::RunResult;
 
 /// How a run ended.
@@ -18,18 +17,17 @@ pub(super) enum Ending {
     Failed {
         reason: String,
     },
+    /// This process ends; the run does not, if it has a state folder.
     Stopped,
-    RecordsLost(RecordsError),
 }
 
 impl Ending {
-    /// What the store is told; none when nothing more can be written.
+    /// What the store is told; nothing of a run that can be taken up again.
     pub(super) fn result(&self) -> Option<RunResult<'_>> {
         match self {
             Self::Complete { model_hash, .. } => Some(RunResult::Complete { model_hash }),
             Self::Failed { reason } => Some(RunResult::Failed { reason }),
-            Self::Stopped => Some(RunResult::Stopped),
-            Self::RecordsLost(_) => None,
+            Self::Stopped => None,
         }
     }
 }

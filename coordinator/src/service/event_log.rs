@@ -1,9 +1,11 @@
 //! What an operator follows a run by, in the log. Nothing here is secret: the coordinator knows no secret.
 
 use crypto::sealed_sum::HospitalId;
+use host::output::log_structured;
+use serde_json::{Map, Value, json};
 use tracing::{debug, error, info, warn};
 
-use crate::machine::Event;
+use crate::machine::{Event, WaitingReport};
 
 /// Writes an event to the log, at the level of what it asks of people.
 pub(super) fn log(event: &Event) {
@@ -121,6 +123,76 @@ fn log_progress(event: &Event) {
     }
 }
 
+/// Writes what the run waits for: a line for people, or an object with the event "waiting".
+pub(super) fn log_waiting(report: &WaitingReport) {
+    log_structured(report, waiting_fields(report));
+}
+
+fn waiting_fields(report: &WaitingReport) -> Map<String, Value> {
+    let waited_for = report.hospitals.iter().map(|waited_for| {
+        json!({
+            "hospital": waited_for.hospital.get(),
+            "state": waited_for.state.name(),
+            "last_heard_secs": waited_for.last_heard_secs,
+        })
+    });
+    let fields = [
+        ("event", json!("waiting")),
+        ("round", json!(report.round)),
+        ("phase", json!(report.phase.to_string())),
+        ("for", waited_for.collect()),
+        ("waited_secs", json!(report.waited_secs)),
+        ("ends_in_secs", json!(report.ends_in_secs)),
+    ];
+    let fields = fields.into_iter();
+    fields.map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
 fn numbers(ids: &[HospitalId]) -> Vec<u8> {
     ids.iter().map(|id| id.get()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use protocol::digests::RoundNumber;
+
+    use super::*;
+    use crate::machine::{Part, PhaseName, WaitState, WaitedFor};
+
+    #[test]
+    fn a_wait_is_one_line_for_people_and_one_object_for_programs() {
+        let waited_for = |hospital, state, last_heard_secs| WaitedFor {
+            hospital: HospitalId::new(hospital).expect("in range"),
+            state,
+            last_heard_secs,
+        };
+        let report = WaitingReport {
+            phase: PhaseName::Collecting,
+            round: Some(RoundNumber::new(7)),
+            waited_secs: 45,
+            ends_in_secs: None,
+            hospitals: vec![
+                waited_for(3, WaitState::Busy(Part::Train), Some(2)),
+                waited_for(5, WaitState::Silent, Some(20)),
+            ],
+        };
+        assert_eq!(
+            report.to_string(),
+            "round 7 waits for hospital 3: training, last heard 2 s ago; hospital 5: silent 20 s (45 s so far)"
+        );
+        assert_eq!(
+            Value::Object(waiting_fields(&report)),
+            json!({
+                "event": "waiting",
+                "round": 7,
+                "phase": "collecting",
+                "for": [
+                    {"hospital": 3, "state": "training", "last_heard_secs": 2},
+                    {"hospital": 5, "state": "silent", "last_heard_secs": 20},
+                ],
+                "waited_secs": 45,
+                "ends_in_secs": null,
+            })
+        );
+    }
 }

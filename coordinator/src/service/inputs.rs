@@ -46,8 +46,6 @@ pub(super) enum Input {
         hospital: Option<HospitalId>,
         reason: String,
     },
-    /// Whoever runs this process wants it to end.
-    Stop,
 }
 
 /// What the owner tells a link's writer. The queue's end without a [`Outbound::Close`] means that the hospital does not read.

@@ -1,6 +1,8 @@
 //! One hospital's connection: frames to the owner and back, uploads, downloads.
 
 use std::{
+    io,
+    path::PathBuf,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -8,11 +10,12 @@ use std::{
 use crypto::sealed_sum::HospitalId;
 use protocol::{codec, round::RoundError};
 use tokio::{
+    fs::File,
     sync::{mpsc, oneshot},
     task::JoinSet,
 };
 use transport::{
-    CloseCode, Disconnect, DownloadRequest, FrameSender, HospitalLink, Incoming, Refusal,
+    BlobPart, CloseCode, Disconnect, DownloadRequest, FrameSender, HospitalLink, Incoming, Refusal,
     RefusalCode, TransportError, Upload, UploadRequest,
 };
 
@@ -20,7 +23,7 @@ use crate::machine::MachineError;
 
 use super::{
     inputs::{Input, Outbound},
-    outcomes::Outcomes,
+    outcomes::{Outcome, Outcomes},
     uploads::{Claim, HeldUpload, UploadName, UploadShelf},
 };
 
@@ -168,7 +171,10 @@ impl LinkTask {
         match self.outcomes.find(&request.name().into()) {
             Some(outcome) => {
                 self.show_life();
-                request.serve(outcome).await?;
+                match outcome {
+                    Outcome::InMemory(bytes) => request.serve(bytes).await?,
+                    Outcome::InFiles(paths) => serve_files(request, &paths).await?,
+                }
                 self.show_life();
                 Ok(())
             }
@@ -196,7 +202,7 @@ impl LinkTask {
             Ok(Err(error)) => Err(refusal(&error)),
             Err(_) => Err(Refusal {
                 code: RefusalCode::Unexpected,
-                reason: "the run is over".to_owned(),
+                reason: "the coordinator is about to end".to_owned(),
             }),
         }
     }
@@ -212,6 +218,33 @@ impl LinkTask {
             hospital: self.hospital,
         });
     }
+}
+
+/// Files that cannot be read abandon the transfer: the hospital asks again.
+async fn serve_files(request: DownloadRequest, paths: &[PathBuf]) -> Result<(), TransportError> {
+    let served = match open(paths).await {
+        Ok(parts) => request.serve_from(parts).await,
+        Err(error) => Err(TransportError::Unreadable(error)),
+    };
+    if let Err(TransportError::Unreadable(error)) = &served {
+        let file = paths.first().map(|path| path.display());
+        tracing::error!(
+            ?file,
+            %error,
+            "cannot read an outcome that a hospital asks for"
+        );
+    }
+    served
+}
+
+async fn open(paths: &[PathBuf]) -> io::Result<Vec<BlobPart<File>>> {
+    let mut parts = Vec::new();
+    for path in paths {
+        let reader = File::open(path).await?;
+        let bytes = reader.metadata().await?.len();
+        parts.push(BlobPart { reader, bytes });
+    }
+    Ok(parts)
 }
 
 /// Writes what the owner says, until told to close.

@@ -2,31 +2,37 @@
 //!
 //! One owner drives the machine, on a thread of its own because adding and multiplying take tens of milliseconds; nothing is
 //! locked. A task per hospital reads its link and feeds the owner; another writes what the owner says. Uploads that were cut
-//! are kept and go on where they stopped; outcomes are served from memory.
+//! are kept and go on where they stopped; outcomes are served from files, or from memory when there is no state folder.
 
 mod ending;
 mod event_log;
 mod inputs;
 mod link;
+mod lost;
 mod outcomes;
 mod owner;
 mod records;
 mod registry;
+mod start;
+mod transcript_file;
 mod uploads;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use crate::machine::{Coordinator, Event};
+use crate::machine::Event;
 use crypto::sealed_sum::HospitalId;
-use getrandom::{SysRng, rand_core::UnwrapErr};
 use protocol::{
-    digests::ModelHash,
+    digests::{ModelHash, SessionId},
     identity::{Signed, SigningKey},
     manifest::{Manifest, ManifestError},
     message::ALREADY_CONNECTED,
     roster::Roster,
 };
-use tokio::{sync::mpsc, task::JoinSet, time::timeout};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::timeout,
+};
 use tracing::Instrument as _;
 use transport::{
     CloseCode, HospitalLink, Limits, Listener, TrafficCounts, TransportError,
@@ -35,13 +41,21 @@ use transport::{
 };
 
 use self::{
-    ending::Ending, inputs::Input, link::LinkTask, outcomes::Outcomes, owner::Owner,
-    records::Records, uploads::UploadShelf,
+    ending::Ending,
+    inputs::Input,
+    link::LinkTask,
+    lost::Lost,
+    outcomes::Outcomes,
+    owner::Owner,
+    records::Records,
+    start::{Start, Started},
+    uploads::UploadShelf,
 };
 pub use self::{
     owner::{Machine, Spent},
     records::RecordsError,
     registry::{LiveHospital, Registry},
+    start::TakeUpError,
 };
 
 /// What a run needs.
@@ -54,12 +68,16 @@ pub struct ServiceConfig {
     pub identity: TlsIdentity,
     /// Whose certificates are believed.
     pub authority: TrustedAuthority,
-    /// The run, signed by the operator.
+    /// The run, signed by the operator. A run without result that the state folder keeps goes on instead.
     pub manifest: Signed<Manifest>,
     /// The UDP address to bind; port 0 takes any.
     pub listen: SocketAddr,
     /// The folder for records, made if it does not exist; none keeps no records.
     pub state: Option<PathBuf>,
+    /// Whether an unfinished run that the state folder keeps is abandoned, and another one begun.
+    pub new_run: bool,
+    /// How long the last outcomes are served to hospitals that have not fetched them, when all rounds are done.
+    pub serve_outcomes_secs: u32,
     /// How much hospitals may ask of this end-point.
     pub limits: Limits,
 }
@@ -67,7 +85,7 @@ pub struct ServiceConfig {
 /// A coordinator that listens and is ready to run.
 pub struct Service {
     listener: Listener,
-    machine: Machine,
+    started: Started,
     records: Option<Records>,
     registry: Arc<Registry>,
     address: SocketAddr,
@@ -89,8 +107,8 @@ pub struct RunReport {
 }
 
 impl Service {
-    /// Checks that the parts fit, binds the address and opens the records. To be called inside a tokio runtime; computes the
-    /// initial model's hash, which takes a moment.
+    /// Checks that the parts fit, binds the address, opens the records, and begins a run or takes the one up again that they keep
+    /// without a result. To be called inside a tokio runtime; computes the initial model's hash, which takes a moment.
     ///
     /// # Errors
     /// [`ServiceError`] names what does not fit.
@@ -112,14 +130,6 @@ impl Service {
             &config.authority,
             HospitalKeys::new(hospitals)?,
         )?;
-        let manifest = config.manifest.clone();
-        let machine = Coordinator::new(
-            roster,
-            config.signing_key,
-            config.manifest,
-            UnwrapErr(SysRng),
-        )
-        .map_err(ServiceError::Manifest)?;
         let listener = Listener::bind(config.listen, &tls, &config.limits).map_err(|source| {
             ServiceError::Listen {
                 address: config.listen,
@@ -132,13 +142,20 @@ impl Service {
                 address: config.listen,
                 source,
             })?;
-        let records = config
-            .state
-            .map(|folder| Records::open(&folder, &manifest))
-            .transpose()?;
+        let records = config.state.as_deref().map(Records::open).transpose()?;
+        let start = Start {
+            roster,
+            signing_key: config.signing_key,
+            manifest: config.manifest,
+            new_run: config.new_run,
+        };
+        let mut started = start.with(records.as_ref())?;
+        started.machine = started
+            .machine
+            .serving_outcomes_for(config.serve_outcomes_secs);
         Ok(Self {
             listener,
-            machine,
+            started,
             records,
             registry: Arc::default(),
             address,
@@ -150,6 +167,21 @@ impl Service {
         self.address
     }
 
+    /// Whether the run is one that began in an earlier process.
+    pub fn is_taken_up(&self) -> bool {
+        self.started.taken_up
+    }
+
+    /// The name of the run.
+    pub fn run_name(&self) -> &str {
+        &self.started.machine.manifest().name.0
+    }
+
+    /// The session's number. It stays when a run is taken up again.
+    pub fn session(&self) -> SessionId {
+        self.started.machine.session()
+    }
+
     /// Who is connected, and how many bytes each has moved; keeps counting while the run goes on.
     pub fn registry(&self) -> Arc<Registry> {
         Arc::clone(&self.registry)
@@ -159,7 +191,7 @@ impl Service {
     /// hospitals, when `shutdown` completes. Dropping the future ends all connections without a word.
     ///
     /// # Errors
-    /// [`ServiceError::RunFailed`], [`ServiceError::Stopped`] or [`ServiceError::Records`].
+    /// [`ServiceError::RunFailed`] or [`ServiceError::Stopped`].
     ///
     /// # Panics
     /// If the machine's own invariants break.
@@ -170,15 +202,19 @@ impl Service {
     ) -> Result<RunReport, ServiceError> {
         let (inputs, queue) = mpsc::channel(WAITING_INPUTS);
         let outcomes = Arc::new(Outcomes::default());
-        let owner = Owner::new(self.machine, Arc::clone(&outcomes), self.records, events);
+        let owner = Owner::new(self.started, Arc::clone(&outcomes), self.records, events);
         let runtime = tokio::runtime::Handle::current();
-        let mut owner = tokio::task::spawn_blocking(move || runtime.block_on(owner.drive(queue)));
+        // Apart from the inputs: an owner that cannot take any more still hears it.
+        let (stop, told_to_stop) = watch::channel(false);
+        let mut owner =
+            tokio::task::spawn_blocking(move || runtime.block_on(owner.drive(queue, told_to_stop)));
         let mut admission = Admission {
             registry: Arc::clone(&self.registry),
             outcomes,
             uploads: Arc::default(),
             inputs,
             links: JoinSet::new(),
+            lost: Lost::new("records of refused connections"),
         };
 
         let mut shutdown = std::pin::pin!(shutdown);
@@ -188,19 +224,19 @@ impl Service {
                 ended = &mut owner => break ended,
                 () = &mut shutdown, if !stopping => {
                     stopping = true;
-                    // Fails only if the owner has just ended by itself.
-                    let _ = admission.inputs.send(Input::Stop).await;
+                    stop.send_replace(true);
                 }
-                Some(arrival) = self.listener.accept() => admission.admit(arrival).await,
+                // Told to dial on, hospitals would else be back before this process has ended, and the run would go on.
+                Some(arrival) = self.listener.accept(), if !stopping => admission.admit(arrival),
                 Some(_) = admission.links.join_next() => {}
             }
         };
         admission.links.shutdown().await;
-        let _ = timeout(
-            CLOSING,
-            self.listener.close(CloseCode::Done, "the run is over"),
-        )
-        .await;
+        let (code, reason) = match &ended {
+            Ok((Ending::Stopped, _)) => (CloseCode::ShuttingDown, STOPPED),
+            _ => (CloseCode::Done, "the run is over"),
+        };
+        let _ = timeout(CLOSING, self.listener.close(code, reason)).await;
         let (ending, spent) = match ended {
             Ok(ended) => ended,
             Err(failed) => std::panic::resume_unwind(failed.into_panic()),
@@ -219,7 +255,6 @@ impl Service {
             }),
             Ending::Failed { reason } => Err(ServiceError::RunFailed { reason }),
             Ending::Stopped => Err(ServiceError::Stopped),
-            Ending::RecordsLost(error) => Err(error.into()),
         }
     }
 }
@@ -231,13 +266,14 @@ struct Admission {
     uploads: Arc<UploadShelf>,
     inputs: mpsc::Sender<Input>,
     links: JoinSet<()>,
+    lost: Lost,
 }
 
 impl Admission {
-    async fn admit(&mut self, arrival: Result<HospitalLink, TransportError>) {
+    fn admit(&mut self, arrival: Result<HospitalLink, TransportError>) {
         let link = match arrival {
             Ok(link) => link,
-            Err(error) => return self.record_refusal(None, error.to_string()).await,
+            Err(error) => return self.record_refusal(None, error.to_string()),
         };
         let (hospital, address) = (link.hospital(), link.remote_address());
         if !self.registry.enter(&link) {
@@ -250,12 +286,10 @@ impl Admission {
                     .close(CloseCode::Application(ALREADY_CONNECTED), reason)
                     .await;
             });
-            return self
-                .record_refusal(
-                    Some(hospital),
-                    format!("a second connection, from {address}"),
-                )
-                .await;
+            return self.record_refusal(
+                Some(hospital),
+                format!("a second connection, from {address}"),
+            );
         }
         let task = LinkTask {
             hospital,
@@ -272,12 +306,12 @@ impl Admission {
         self.links.spawn(serve.instrument(span));
     }
 
-    async fn record_refusal(&self, hospital: Option<HospitalId>, reason: String) {
-        // Fails only once the run is over.
-        let _ = self
-            .inputs
-            .send(Input::TurnedAway { hospital, reason })
-            .await;
+    /// Never waits: the owner may have more to do than it can, and nothing depends on this.
+    fn record_refusal(&mut self, hospital: Option<HospitalId>, reason: String) {
+        let refusal = Input::TurnedAway { hospital, reason };
+        if let Err(mpsc::error::TrySendError::Full(_)) = self.inputs.try_send(refusal) {
+            self.lost.one_more(&"the coordinator is busy");
+        }
     }
 }
 
@@ -308,9 +342,17 @@ pub enum ServiceError {
         /// Why the address cannot be bound.
         source: TransportError,
     },
-    /// The records cannot be kept: a run that leaves no transcript is not continued.
+    /// The records cannot be kept: a run that leaves no transcript is not begun.
     #[error(transparent)]
     Records(#[from] RecordsError),
+    /// The state folder keeps an unfinished run that cannot go on.
+    #[error("the unfinished run of the state folder {} cannot be taken up again: {source}; put roster, keys and folder back as they were, or give the run up and begin another one with --new-run", folder.display())]
+    TakeUp {
+        /// The state folder.
+        folder: PathBuf,
+        /// Why.
+        source: TakeUpError,
+    },
     /// The run has failed; the hospitals have been told.
     #[error("the run has failed: {reason}")]
     RunFailed {
@@ -319,11 +361,13 @@ pub enum ServiceError {
     },
     /// Stopped from outside; the hospitals have been told.
     #[error(
-        "stopped before the end of the run; the hospitals keep the model of the last complete round"
+        "stopped before the end of the run; the hospitals keep the model of the last complete round. Started again with the same state folder, the run goes on"
     )]
     Stopped,
 }
 
 const WAITING_INPUTS: usize = 256;
+/// What hospitals are told with [`CloseCode::ShuttingDown`].
+const STOPPED: &str = "the coordinator was stopped";
 /// How long peers may take to hear that a connection is closed.
 const CLOSING: Duration = Duration::from_secs(3);

@@ -1,7 +1,10 @@
 //! The one place that drives the machine: inputs and time in, messages, outcomes and records out.
+//!
+//! What cannot be written down has not happened. Then the run stands still: nothing more is done or heard, and the machine's clock
+//! stands still too, until the writing succeeds or somebody stops this process.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -14,15 +17,19 @@ use protocol::{
     digests::OutcomeName,
     message::{ToCoordinator, ToVault},
 };
-use tokio::{sync::mpsc, time::timeout_at};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{sleep_until, timeout, timeout_at},
+};
 use transport::CloseCode;
 
 use super::{
     ending::Ending,
     event_log,
     inputs::{Input, Outbound},
-    outcomes::Outcomes,
+    outcomes::{Outcome, Outcomes},
     records::{Records, RecordsError},
+    start::Started,
 };
 
 /// The coordinator's state machine with the operating system's randomness.
@@ -40,86 +47,117 @@ pub struct Spent {
 /// Owns the machine for the length of a run.
 pub(super) struct Owner {
     machine: Machine,
+    /// Taken out of the machine and not carried out yet.
+    outputs: VecDeque<Output>,
+    /// The first of `outputs` could not be written down.
+    standstill: Option<Standstill>,
     links: BTreeMap<HospitalId, mpsc::Sender<Outbound>>,
     outcomes: Arc<Outcomes>,
     records: Option<Records>,
     events: mpsc::UnboundedSender<Event>,
+    /// When the machine's clock was at zero; later by the time of every standstill.
     started: Instant,
+    next_report: Instant,
     spent: Spent,
     /// In how many sums the dealer check spoke against a hospital.
     suspected: BTreeMap<HospitalId, usize>,
     ending: Option<Ending>,
 }
 
+/// Nothing goes on, because something cannot be written.
+struct Standstill {
+    since: Instant,
+    told: Instant,
+}
+
 impl Owner {
     pub(super) fn new(
-        machine: Machine,
+        started: Started,
         outcomes: Arc<Outcomes>,
         records: Option<Records>,
         events: mpsc::UnboundedSender<Event>,
     ) -> Self {
+        let now = Instant::now();
         Self {
-            machine,
+            machine: started.machine,
+            outputs: started.outputs.into(),
+            standstill: None,
             links: BTreeMap::new(),
             outcomes,
             records,
             events,
-            started: Instant::now(),
+            started: now,
+            next_report: now + REPORT_EVERY,
             spent: Spent::default(),
             suspected: BTreeMap::new(),
             ending: None,
         }
     }
 
-    /// Drives the run to its end, then closes the connections to the hospitals.
-    pub(super) async fn drive(mut self, mut queue: mpsc::Receiver<Input>) -> (Ending, Spent) {
-        loop {
+    /// Drives the run to its end, or until it is told to stop, then closes the connections to the hospitals.
+    pub(super) async fn drive(
+        mut self,
+        mut queue: mpsc::Receiver<Input>,
+        mut stop: watch::Receiver<bool>,
+    ) -> (Ending, Spent) {
+        // A run that is taken up again may have to go on by itself.
+        self.carry_out();
+        let now = self.now();
+        self.timed(adding, |machine| machine.handle_timeout(now));
+        self.carry_out();
+        while self.ending.is_none() {
+            if self.standstill.is_some() {
+                self.try_again(&mut stop).await;
+                continue;
+            }
             // What has arrived counts before the time does: a sign of life that waited in the queue is one.
             for _ in 0..queue.len() {
-                if let Ok(input) = queue.try_recv() {
-                    self.handle_or_stop(input);
+                if self.goes_on()
+                    && let Ok(input) = queue.try_recv()
+                {
+                    self.handle(input);
                 }
             }
-            self.let_time_pass();
-            if self.ending.is_some() {
-                // Also time alone can end a run: nothing more may come then.
-                break;
+            if self.goes_on() {
+                self.let_time_pass();
+                self.report_waiting();
             }
-            if let Some(input) = self.next_input(&mut queue).await {
-                self.handle_or_stop(input);
+            // Also time alone can end a run: nothing more may come then.
+            if self.goes_on() {
+                self.next_input(&mut queue, &mut stop).await;
             }
         }
-        self.part(&mut queue).await;
-        let ending = self.ending.take().expect("the loop above ends with one");
-        let recorded = match (self.records.take(), ending.result()) {
-            (Some(records), Some(result)) => records.close(&result),
-            _ => Ok(()),
-        };
-        match (ending, recorded) {
-            (Ending::Complete { .. }, Err(error)) => (Ending::RecordsLost(error), self.spent),
-            (ending, _) => (ending, self.spent),
-        }
+        self.part(&mut queue, &mut stop).await;
+        let ending = self.record_ending(&mut stop).await;
+        (ending, self.spent)
     }
 
-    /// The next input, or none when the machine wants to know the time first.
-    async fn next_input(&mut self, queue: &mut mpsc::Receiver<Input>) -> Option<Input> {
-        // Every sender gone means that the future of the run was dropped.
-        let input = match self.machine.poll_timeout() {
-            Some(moment) => {
-                let moment = self.started + Duration::from_millis(moment.0);
-                timeout_at(moment.max(Instant::now() + MIN_SLEEP).into(), queue.recv())
-                    .await
-                    .ok()?
-            }
-            None => queue.recv().await,
-        };
-        Some(input.unwrap_or(Input::Stop))
+    fn goes_on(&self) -> bool {
+        self.ending.is_none() && self.standstill.is_none()
     }
 
-    fn handle_or_stop(&mut self, input: Input) {
+    /// Waits for the next input and handles it, until the machine wants to know the time.
+    async fn next_input(
+        &mut self,
+        queue: &mut mpsc::Receiver<Input>,
+        stop: &mut watch::Receiver<bool>,
+    ) {
+        let moment = self
+            .machine
+            .poll_timeout()
+            .map(|moment| self.started + Duration::from_millis(moment.0));
+        let moment = moment.map_or(self.next_report, |moment| moment.min(self.next_report));
+        let moment = moment.max(Instant::now() + MIN_SLEEP);
+        let input = tokio::select! {
+            biased;
+            () = told_to_stop(stop) => None,
+            input = queue.recv() => input,
+            () = sleep_until(moment.into()) => return,
+        };
         match input {
-            Input::Stop => self.end(Ending::Stopped),
-            input => self.handle(input),
+            Some(input) => self.handle(input),
+            // Also when every sender is gone: the future of the run was dropped.
+            None => self.end(Ending::Stopped),
         }
     }
 
@@ -135,6 +173,18 @@ impl Owner {
         }
     }
 
+    /// While the run waits, a line says so from time to time.
+    fn report_waiting(&mut self) {
+        if Instant::now() < self.next_report {
+            return;
+        }
+        self.next_report = Instant::now() + REPORT_EVERY;
+        let report = self.machine.waiting(self.now());
+        if let Some(report) = report.filter(|report| report.waited_secs >= WORTH_A_LINE_SECS) {
+            event_log::log_waiting(&report);
+        }
+    }
+
     fn handle(&mut self, input: Input) {
         let now = self.now();
         match input {
@@ -145,7 +195,7 @@ impl Owner {
             } => {
                 self.links.insert(hospital, outbound);
                 self.machine.handle_connected(hospital, now);
-                self.record(|records| records.connected(hospital, address));
+                self.note(|records| records.connected(hospital, address));
             }
             Input::Message { hospital, message } => {
                 let kind: fn(&mut Spent) -> &mut Duration = match *message {
@@ -184,51 +234,126 @@ impl Owner {
             } => {
                 self.links.remove(&hospital);
                 self.machine.handle_disconnected(hospital, now);
-                self.record(|records| records.disconnected(hospital, &disconnect, traffic));
+                self.note(|records| records.disconnected(hospital, &disconnect, traffic));
             }
             Input::TurnedAway { hospital, reason } => {
-                self.record(|records| records.refused(hospital, &reason));
+                self.note(|records| records.refused(hospital, &reason));
             }
-            Input::Stop => {}
         }
         self.carry_out();
     }
 
-    /// Does what the machine wants done, in order. What cannot be written down has not happened: nothing that follows it is done.
+    /// Does what the machine wants done, in order, up to what cannot be written down.
     fn carry_out(&mut self) {
-        while let Some(output) = self.machine.poll_output() {
-            if matches!(self.ending, Some(Ending::RecordsLost(_))) {
+        loop {
+            self.outputs
+                .extend(std::iter::from_fn(|| self.machine.poll_output()));
+            let Some(output) = self.outputs.pop_front() else {
                 return;
-            }
-            match output {
-                Output::Persist(fact) => self.record(|records| records.fact(&fact)),
-                Output::Keep { name, bytes } => {
-                    self.record(|records| records.keep(name.as_bytes(), &bytes))
+            };
+            match self.write_down(&output) {
+                Ok(()) => {
+                    self.go_on();
+                    self.act(output);
                 }
-                Output::Discard { name } => self.record(|records| records.discard(name.as_bytes())),
-                Output::Publish { name, bytes } => {
-                    self.record(|records| records.keep(name.as_bytes(), &bytes));
-                    self.outcomes.publish(name, bytes);
+                Err(error) => {
+                    self.outputs.push_front(output);
+                    return self.stand_still(error);
                 }
-                Output::Republish { name } => self.republish(name),
-                Output::Retract { name } => {
-                    self.outcomes.retract(&name);
-                    self.record(|records| records.discard(name.as_bytes()));
-                }
-                Output::Send { to, message } => self.send(to, &message),
-                Output::Event(event) => self.on_event(event),
             }
         }
     }
 
-    fn republish(&mut self, name: OutcomeName) {
-        let mut kept = None;
-        self.record(|records| {
-            kept = Some(records.load(name.as_bytes())?);
-            Ok(())
-        });
-        if let Some(bytes) = kept {
-            self.outcomes.publish(name, bytes.into());
+    /// What has to be on disk before the output has its effect. To be repeated until it succeeds.
+    fn write_down(&mut self, output: &Output) -> Result<(), RecordsError> {
+        let Some(records) = &mut self.records else {
+            return Ok(());
+        };
+        match output {
+            Output::Persist(fact) => records.fact(fact),
+            Output::Keep { name, bytes } => records.keep(name.as_bytes(), bytes),
+            Output::Publish { name, sum, bytes } => {
+                records.keep_outcome(name.as_bytes(), bytes, sum.as_bytes())
+            }
+            Output::Event(event) => records.event(event),
+            Output::Discard { .. }
+            | Output::Republish { .. }
+            | Output::Retract { .. }
+            | Output::Send { .. } => Ok(()),
+        }
+    }
+
+    fn act(&mut self, output: Output) {
+        match output {
+            Output::Persist(_) | Output::Keep { .. } => {}
+            Output::Discard { name } => self.note(|records| records.discard(name.as_bytes())),
+            Output::Publish { name, bytes, .. } => {
+                let in_memory = Outcome::InMemory(bytes);
+                let outcome = self.outcome_in_files(name).unwrap_or(in_memory);
+                self.outcomes.publish(name, outcome);
+            }
+            Output::Republish { name } => {
+                // That it is there was seen when the run was taken up.
+                if let Some(outcome) = self.outcome_in_files(name) {
+                    self.outcomes.publish(name, outcome);
+                }
+            }
+            Output::Retract { name } => {
+                self.outcomes.retract(&name);
+                self.note(|records| records.discard(name.as_bytes()));
+            }
+            Output::Send { to, message } => self.send(to, &message),
+            Output::Event(event) => self.on_event(event),
+        }
+    }
+
+    fn outcome_in_files(&self, name: OutcomeName) -> Option<Outcome> {
+        let files = self.records.as_ref()?.files_of(name.as_bytes())?;
+        Some(Outcome::InFiles(files))
+    }
+
+    fn stand_still(&mut self, error: RecordsError) {
+        let now = Instant::now();
+        match &mut self.standstill {
+            None => {
+                let error = anyhow::Error::from(error);
+                tracing::error!(
+                    "the run stands still until this can be written: {error:#}. Nothing is lost; it is tried again every {} s",
+                    RETRY_EVERY.as_secs()
+                );
+                self.standstill = Some(Standstill {
+                    since: now,
+                    told: now,
+                });
+            }
+            Some(standstill) if now.duration_since(standstill.told) >= REPORT_EVERY => {
+                standstill.told = now;
+                let secs = now.duration_since(standstill.since).as_secs();
+                let error = anyhow::Error::from(error);
+                tracing::error!(
+                    "the run has stood still for {secs} s and waits until this can be written: {error:#}"
+                );
+            }
+            Some(_) => {}
+        }
+    }
+
+    /// The time of a standstill counts against nobody.
+    fn go_on(&mut self) {
+        if let Some(standstill) = self.standstill.take() {
+            let pause = standstill.since.elapsed();
+            self.started += pause;
+            tracing::warn!(
+                "what could not be written is written: the run goes on after a standstill of {} s",
+                pause.as_secs()
+            );
+        }
+    }
+
+    async fn try_again(&mut self, stop: &mut watch::Receiver<bool>) {
+        match timeout(RETRY_EVERY, told_to_stop(stop)).await {
+            Ok(()) => self.end(Ending::Stopped),
+            Err(_) => self.carry_out(),
         }
     }
 
@@ -254,7 +379,6 @@ impl Owner {
 
     fn on_event(&mut self, event: Event) {
         event_log::log(&event);
-        self.record(|records| records.event(&event));
         match &event {
             Event::Complete {
                 model_hash,
@@ -283,21 +407,22 @@ impl Owner {
         self.ending.get_or_insert(ending);
     }
 
-    fn record(&mut self, write: impl FnOnce(&mut Records) -> Result<(), RecordsError>) {
-        if let Some(records) = &mut self.records
-            && let Err(error) = write(records)
-        {
-            tracing::error!(%error, "cannot write the records of the run");
-            self.end(Ending::RecordsLost(error));
+    /// For records without which the run goes on.
+    fn note(&mut self, write: impl FnOnce(&mut Records)) {
+        if let Some(records) = &mut self.records {
+            write(records);
         }
     }
 
     /// Tells the hospitals how the run ended, and waits a bounded time until the links are closed.
-    async fn part(&mut self, queue: &mut mpsc::Receiver<Input>) {
+    async fn part(&mut self, queue: &mut mpsc::Receiver<Input>, stop: &mut watch::Receiver<bool>) {
         let (code, reason) = match &self.ending {
             Some(Ending::Complete { .. }) => {
                 // Participants that have their last message close by themselves; one that comes late is still served.
-                self.wait_for_links(queue, GOODBYE).await;
+                tokio::select! {
+                    () = self.wait_for_links(queue, GOODBYE) => {}
+                    () = told_to_stop(stop) => {}
+                }
                 (CloseCode::Done, "the run is complete".to_owned())
             }
             Some(Ending::Failed { reason }) => {
@@ -309,10 +434,7 @@ impl Owner {
                 }
                 (CloseCode::Done, "the run has failed".to_owned())
             }
-            _ => (
-                CloseCode::ShuttingDown,
-                "the coordinator was stopped".to_owned(),
-            ),
+            _ => (CloseCode::ShuttingDown, super::STOPPED.to_owned()),
         };
         for link in self.links.values() {
             let _ = link.try_send(Outbound::Close {
@@ -324,13 +446,51 @@ impl Owner {
     }
 
     async fn wait_for_links(&mut self, queue: &mut mpsc::Receiver<Input>, patience: Duration) {
-        let end = tokio::time::Instant::now() + patience;
-        while !self.links.is_empty() {
-            match timeout_at(end, queue.recv()).await {
-                Ok(Some(Input::Stop) | None) | Err(_) => return,
+        let end = Instant::now() + patience;
+        while !self.links.is_empty() && Instant::now() < end {
+            match timeout_at(end.into(), queue.recv()).await {
+                Ok(None) | Err(_) => return,
+                Ok(Some(Input::Connected {
+                    hospital, outbound, ..
+                })) if matches!(self.ending, Some(Ending::Stopped)) => {
+                    // It came in at the last moment, and knows nothing yet.
+                    let _ = outbound.try_send(Outbound::Close {
+                        code: CloseCode::ShuttingDown,
+                        reason: super::STOPPED.to_owned(),
+                    });
+                    self.links.insert(hospital, outbound);
+                }
+                Ok(Some(Input::Disconnected { hospital, .. })) if self.standstill.is_some() => {
+                    self.links.remove(&hospital);
+                }
+                // Who asks something hears that nobody answers any more.
+                Ok(Some(_)) if self.standstill.is_some() => {}
                 Ok(Some(input)) => self.handle(input),
             }
         }
+    }
+
+    /// The last thing that is written. Until it is, the run can be taken up again, and ends at once.
+    async fn record_ending(&mut self, stop: &mut watch::Receiver<bool>) -> Ending {
+        let ending = self.ending.take().expect("the run is driven to one");
+        let (Some(records), Some(result)) = (&self.records, ending.result()) else {
+            return ending;
+        };
+        let mut told = false;
+        while let Err(error) = records.end_run(&result) {
+            if !told {
+                told = true;
+                let error = anyhow::Error::from(error);
+                tracing::error!(
+                    "the run is over, but that cannot be written yet: {error:#}. It is tried again every {} s",
+                    RETRY_EVERY.as_secs()
+                );
+            }
+            if timeout(RETRY_EVERY, told_to_stop(stop)).await.is_ok() {
+                return Ending::Stopped;
+            }
+        }
+        ending
     }
 
     fn timed<T>(
@@ -349,6 +509,11 @@ impl Owner {
     }
 }
 
+/// Also when nobody is left who could say so.
+async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
 fn adding(spent: &mut Spent) -> &mut Duration {
     &mut spent.adding
 }
@@ -361,3 +526,9 @@ fn conditioning(spent: &mut Spent) -> &mut Duration {
 const GOODBYE: Duration = Duration::from_secs(10);
 /// Whatever the machine says, never spin.
 const MIN_SLEEP: Duration = Duration::from_millis(5);
+/// What cannot be written is tried again this often.
+const RETRY_EVERY: Duration = Duration::from_secs(2);
+/// While a run waits or stands still, it says so this often.
+const REPORT_EVERY: Duration = Duration::from_secs(30);
+/// A phase that has just begun waits for nothing out of the ordinary.
+const WORTH_A_LINE_SECS: u64 = 10;

@@ -1,79 +1,153 @@
-//! What a run leaves behind: `transcript.jsonl`, for anybody with the roster, and the store, for the operator.
+//! What a run leaves behind, in one folder: `transcript.jsonl`, for anybody with the roster, and the store, for the operator and for
+//! the next start.
 //!
-//! The transcript is the signed hash chain, one line a settled round, on disk before the run goes on. The store also has the facts
-//! from which a run goes on after a crash; what they refer to, sums and outcomes, are files in the folder `blobs`.
+//! The store has the facts from which a run goes on after a crash; what they refer to, sums and outcomes, are files in the folder
+//! `blobs`. One coordinator at a time uses the folder: it holds the lock on the file `lock`.
 
 use std::{
-    fs::{self, File, OpenOptions},
-    io::{self, Write as _},
+    collections::BTreeSet,
+    fs::{File, TryLockError},
+    io,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
 
-use crate::machine::{Event, Fact, TranscriptEntry};
+use crate::machine::{Event, Fact};
 use crypto::{hash::Digest, sealed_sum::HospitalId};
-use protocol::{identity::Signed, manifest::Manifest};
+use host::private_folder::{make_private_folder, open_private_file};
+use protocol::{
+    digests::{LearningRound, RoundNumber},
+    identity::Signed,
+    manifest::{Manifest, Purpose},
+    roster::Roster,
+};
 use transport::{Disconnect, TrafficCounts};
 
-use crate::store::{Blobs, RunResult, Store, StoreError};
+use super::{lost::Lost, transcript_file::TranscriptFile};
+use crate::store::{Blobs, LastRun, RunResult, Store, StoreError};
 
 pub(super) struct Records {
-    transcript: File,
-    transcript_path: PathBuf,
+    folder: PathBuf,
+    transcript: TranscriptFile,
     store: Store,
     blobs: Blobs,
     /// Refusals left to record: a peer that is turned away again and again must not fill the disk.
     refusals_left: u32,
+    lost: Lost,
+    /// Last, so that the folder is free once everything else is closed.
+    _lock: File,
 }
 
 impl Records {
-    /// Opens or makes the records in `folder`, and begins a run.
-    pub(super) fn open(folder: &Path, manifest: &Signed<Manifest>) -> Result<Self, RecordsError> {
-        fs::create_dir_all(folder).map_err(at(folder))?;
-        let transcript_path = folder.join("transcript.jsonl");
-        let transcript = OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&transcript_path)
-            .map_err(at(&transcript_path))?;
+    /// Opens or makes the records in `folder`, and makes sure that they can be written.
+    pub(super) fn open(folder: &Path) -> Result<Self, RecordsError> {
+        make_private_folder(folder).map_err(RecordsError::at(folder))?;
+        let lock = lock(folder)?;
+        let transcript = TranscriptFile::open(&folder.join("transcript.jsonl"))?;
         let store = Store::open(&folder.join("coordinator.sqlite"))?;
-        store.begin_run(manifest)?;
         let blobs = Blobs::open(&folder.join("blobs"))?;
+        blobs.probe()?;
+        // Names of new files are on disk only with their folder.
+        File::open(folder)
+            .and_then(|folder| folder.sync_all())
+            .map_err(RecordsError::at(folder))?;
         Ok(Self {
+            folder: folder.to_owned(),
             transcript,
-            transcript_path,
             store,
             blobs,
             refusals_left: MAX_REFUSALS,
+            lost: Lost::new("records of connections and refusals"),
+            _lock: lock,
         })
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The run that was recorded last.
+    pub(super) fn last_run(&self) -> Result<Option<LastRun>, RecordsError> {
+        Ok(self.store.last_run()?)
+    }
+
+    /// The facts of the last run, in their order.
+    pub(super) fn facts(&self) -> Result<Vec<Fact>, RecordsError> {
+        Ok(self.store.facts()?)
+    }
+
+    /// A new run begins: nothing that is kept of others is needed.
+    pub(super) fn begin_run(
+        &self,
+        manifest: &Signed<Manifest>,
+        roster: &Roster,
+    ) -> Result<(), RecordsError> {
+        self.store.begin_run(manifest, &roster.hash())?;
+        Ok(self.blobs.retain(&BTreeSet::new())?)
+    }
+
+    /// The last run goes on; files that its facts do not name are left from what had not happened yet.
+    pub(super) fn take_up_run(&self, needed: &BTreeSet<Digest>) -> Result<(), RecordsError> {
+        self.store.take_up_run()?;
+        Ok(self.blobs.retain(needed)?)
+    }
+
+    /// A round is open.
+    pub(super) fn opened(
+        &self,
+        round: RoundNumber,
+        purpose: Purpose,
+        learning_round: LearningRound,
+    ) -> Result<(), RecordsError> {
+        Ok(self.store.opened(round, purpose, learning_round)?)
+    }
+
     /// Writes a fact down, synced.
-    pub(super) fn fact(&mut self, fact: &Fact) -> Result<(), RecordsError> {
+    pub(super) fn fact(&self, fact: &Fact) -> Result<(), RecordsError> {
         Ok(self.store.add_fact(fact)?)
     }
 
     /// Keeps bytes under a name, synced, until they are discarded.
-    pub(super) fn keep(&mut self, name: &Digest, bytes: &[u8]) -> Result<(), RecordsError> {
+    pub(super) fn keep(&self, name: &Digest, bytes: &[u8]) -> Result<(), RecordsError> {
         Ok(self.blobs.keep(name, bytes)?)
     }
 
+    /// The same for an outcome, which ends with a sum that is kept.
+    pub(super) fn keep_outcome(
+        &self,
+        name: &Digest,
+        bytes: &[u8],
+        sum: &Digest,
+    ) -> Result<(), RecordsError> {
+        Ok(self.blobs.keep_with_tail(name, bytes, sum)?)
+    }
+
+    /// The files of what is kept under a name; none if they are not there.
+    pub(super) fn files_of(&self, name: &Digest) -> Option<Vec<PathBuf>> {
+        self.blobs.files(name)
+    }
+
     /// The bytes kept under a name.
-    pub(super) fn load(&mut self, name: &Digest) -> Result<Vec<u8>, RecordsError> {
+    pub(super) fn load(&self, name: &Digest) -> Result<Vec<u8>, RecordsError> {
         Ok(self.blobs.load(name)?)
     }
 
-    /// Lets go of bytes, if there are any under this name.
-    pub(super) fn discard(&mut self, name: &Digest) -> Result<(), RecordsError> {
-        Ok(self.blobs.discard(name)?)
+    /// The file of the bytes under a name.
+    pub(super) fn path_of(&self, name: &Digest) -> PathBuf {
+        self.blobs.path(name)
     }
 
-    pub(super) fn connected(
-        &mut self,
-        hospital: HospitalId,
-        address: SocketAddr,
-    ) -> Result<(), RecordsError> {
-        Ok(self.store.connected(hospital, address)?)
+    /// Lets go of bytes, if there are any under this name. What cannot be removed now is removed at the next start.
+    pub(super) fn discard(&self, name: &Digest) {
+        if let Err(error) = self.blobs.discard(name) {
+            let error = anyhow::Error::from(error);
+            tracing::warn!("a file that is not needed any more stays for now: {error:#}");
+        }
+    }
+
+    pub(super) fn connected(&mut self, hospital: HospitalId, address: SocketAddr) {
+        let written = self.store.connected(hospital, address);
+        self.count_loss(written);
     }
 
     pub(super) fn disconnected(
@@ -81,47 +155,43 @@ impl Records {
         hospital: HospitalId,
         disconnect: &Disconnect,
         traffic: TrafficCounts,
-    ) -> Result<(), RecordsError> {
-        Ok(self
-            .store
-            .disconnected(hospital, &disconnect.to_string(), traffic)?)
+    ) {
+        let reason = disconnect.to_string();
+        let written = self.store.disconnected(hospital, &reason, traffic);
+        self.count_loss(written);
     }
 
     /// Somebody was turned away, or something was not accepted.
-    pub(super) fn refused(
-        &mut self,
-        hospital: Option<HospitalId>,
-        reason: &str,
-    ) -> Result<(), RecordsError> {
+    pub(super) fn refused(&mut self, hospital: Option<HospitalId>, reason: &str) {
         if self.refusals_left == 0 {
-            return Ok(());
+            return;
         }
         self.refusals_left -= 1;
-        Ok(self.store.refused(hospital, reason)?)
+        let written = self.store.refused(hospital, reason);
+        self.count_loss(written);
     }
 
+    /// Records an event. Doing so again after an error, or after a restart, changes nothing.
     pub(super) fn event(&mut self, event: &Event) -> Result<(), RecordsError> {
         match event {
             Event::Opened {
                 round,
                 purpose,
                 learning_round,
-            } => {
-                self.store.opened(*round, *purpose, *learning_round)?;
-            }
+            } => self.opened(*round, *purpose, *learning_round)?,
             Event::OutcomeOut {
                 round,
                 contributors,
                 ..
             } => self.store.outcome_out(*round, contributors)?,
             Event::Settled(entry) => {
-                self.append(entry)?;
+                self.transcript.append(entry)?;
                 self.store.settled(entry)?;
             }
             Event::Abandoned { round, reason, .. } => self.store.abandoned(*round, reason)?,
             Event::Suspected { round, finding } => {
                 let reason = format!("sum {round}: {finding}");
-                self.refused(Some(finding.hospital()), &reason)?;
+                self.refused(Some(finding.hospital()), &reason);
             }
             Event::Declined {
                 hospital,
@@ -129,27 +199,37 @@ impl Records {
                 reason,
             } => {
                 let reason = format!("does not contribute to round {round}: {reason}");
-                self.refused(Some(*hospital), &reason)?;
+                self.refused(Some(*hospital), &reason);
             }
-            Event::Rejected { hospital, reason } => self.refused(Some(*hospital), reason)?,
+            Event::Rejected { hospital, reason } => self.refused(Some(*hospital), reason),
             _ => {}
         }
         Ok(())
     }
 
-    pub(super) fn close(self, result: &RunResult<'_>) -> Result<(), RecordsError> {
+    /// The run has ended.
+    pub(super) fn end_run(&self, result: &RunResult<'_>) -> Result<(), RecordsError> {
         Ok(self.store.end_run(result)?)
     }
 
-    fn append(&mut self, entry: &TranscriptEntry) -> Result<(), RecordsError> {
-        let mut line =
-            serde_json::to_vec(entry).expect("an entry has no map with keys that are not text");
-        line.push(b'\n');
-        let written = self
-            .transcript
-            .write_all(&line)
-            .and_then(|()| self.transcript.sync_data());
-        written.map_err(at(&self.transcript_path))
+    /// Records that are only for people are not worth a pause of the run.
+    fn count_loss(&mut self, written: Result<(), StoreError>) {
+        if let Err(error) = written {
+            self.lost.one_more(&error);
+        }
+    }
+}
+
+/// The lock of the folder, for as long as the file is open.
+fn lock(folder: &Path) -> Result<File, RecordsError> {
+    let path = folder.join("lock");
+    let file = open_private_file(&path).map_err(RecordsError::at(&path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(RecordsError::InUse {
+            folder: folder.to_owned(),
+        }),
+        Err(TryLockError::Error(source)) => Err(RecordsError::Lock { path, source }),
     }
 }
 
@@ -164,14 +244,31 @@ pub enum RecordsError {
         /// What the operating system says.
         source: io::Error,
     },
-    /// The database cannot be used.
+    /// Another process has the folder.
+    #[error("another coordinator is running on the state folder {}; stop it, or give this one another folder with the setting `state` or with --state", folder.display())]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The file system has no locks.
+    #[error("cannot lock {}; the state folder (setting `state`) must be on a disk of this machine", path.display())]
+    Lock {
+        /// The lock's file.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// The database, or a file that it refers to, cannot be used.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-fn at(path: &Path) -> impl FnOnce(io::Error) -> RecordsError {
-    let path = path.to_owned();
-    move |source| RecordsError::File { path, source }
+impl RecordsError {
+    /// For `map_err`.
+    pub(super) fn at(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { path, source }
+    }
 }
 
 const MAX_REFUSALS: u32 = 10_000;

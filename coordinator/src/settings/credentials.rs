@@ -54,6 +54,8 @@ impl Settings {
             manifest: self.run.signed_manifest(&operator_key),
             listen: self.listen,
             state: Some(self.state.clone()),
+            new_run: false,
+            serve_outcomes_secs: self.serve_outcomes_secs,
             limits: Limits::default(),
         })
     }

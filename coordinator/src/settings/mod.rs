@@ -14,7 +14,7 @@ pub use host::settings::SettingsError;
 use host::settings::Template;
 use serde::Deserialize;
 
-use self::run::RawRun;
+use self::run::{RawRun, whole};
 pub use self::{credentials::CredentialsError, run::RunSettings};
 
 /// A coordinator's settings, checked.
@@ -26,6 +26,8 @@ pub struct Settings {
     pub roster: PathBuf,
     /// The folder of records.
     pub state: PathBuf,
+    /// How long the last outcomes are served when all rounds are done.
+    pub serve_outcomes_secs: u32,
     /// Where the keys are.
     pub keys: KeyPaths,
     /// What is to be trained.
@@ -68,6 +70,7 @@ impl Settings {
             })?,
             roster: folder.join(raw.roster),
             state: folder.join(raw.state),
+            serve_outcomes_secs: whole("serve_outcomes_secs", raw.serve_outcomes_secs)?,
             keys: KeyPaths {
                 signing_key: folder.join(raw.keys.signing_key),
                 operator_key: folder.join(raw.keys.operator_key),
@@ -93,6 +96,7 @@ struct Raw {
     listen: String,
     roster: PathBuf,
     state: PathBuf,
+    serve_outcomes_secs: i64,
     keys: RawKeys,
     run: RawRun,
 }

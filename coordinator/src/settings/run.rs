@@ -192,7 +192,7 @@ impl RawRun {
     }
 }
 
-fn whole(key: &'static str, value: i64) -> Result<u32, SettingsError> {
+pub(super) fn whole(key: &'static str, value: i64) -> Result<u32, SettingsError> {
     match u32::try_from(value) {
         Ok(number @ 1..=MAX_COUNT) => Ok(number),
         _ => Err(wrong(key, value, "a whole number from 1 to 1000000")),

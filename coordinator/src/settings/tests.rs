@@ -93,6 +93,7 @@ fn an_unknown_key_is_named_with_those_that_exist() {
 fn every_bad_value_is_named_with_what_belongs_there() {
     for (key, value) in [
         ("listen", "localhost"),
+        ("serve_outcomes_secs", "0"),
         ("run.name", ""),
         ("run.task", "ternary"),
         ("run.labels", "as-said"),

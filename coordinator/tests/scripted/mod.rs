@@ -29,6 +29,8 @@ pub struct Script {
     pub waits_for_uploads: usize,
     /// Says that no sum opens.
     pub fails: bool,
+    /// Dials on whatever happens to its connection: the coordinator is started again.
+    pub dials_on: bool,
 }
 
 /// What a hospital has seen when its run is over.
@@ -108,6 +110,10 @@ impl ScriptedHospital {
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 None
             }
+            Err(_) if self.script.dials_on => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                None
+            }
             Err(disconnect) => panic!("hospital {}: {disconnect}", self.id),
         }
     }
@@ -123,6 +129,7 @@ impl ScriptedHospital {
                         Ok(()) => {}
                         // Enough others have said so meanwhile that the run is over; the last word follows.
                         Err(TransportError::Closed(_)) if self.script.fails => return,
+                        Err(_) if self.script.dials_on => return,
                         Err(error) => panic!("hospital {}: {error}", self.id),
                     }
                     for act in self.fake.open(&bytes) {
@@ -156,6 +163,7 @@ impl ScriptedHospital {
             }
         });
         match result.await {
+            Ok(()) if self.script.dials_on => {}
             Ok(()) => {
                 if is_update {
                     self.uploads.send_modify(|uploaded| *uploaded += 1);
@@ -169,6 +177,7 @@ impl ScriptedHospital {
                 assert_eq!(link.traffic().counts().blob_bytes_sent, before);
             }
             Err(TransportError::Closed(_)) if cut_at.is_some() => self.cut = true,
+            Err(_) if self.script.dials_on => {}
             Err(error) => panic!("hospital {}: {error}", self.id),
         }
     }

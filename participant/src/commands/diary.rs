@@ -91,7 +91,10 @@ impl Diary {
             }
             VaultEvent::EndedBefore(ended) => {
                 let run = hex::encode(ended.run);
-                tracing::info!(run, "this hospital has taken part in this run to its end already");
+                tracing::info!(
+                    run,
+                    "this hospital has taken part in this run to its end already"
+                );
                 self.ended_before = Some(ended);
             }
             // The error of a decryption says something of the key: it is for simulations, not for logs.
@@ -185,7 +188,9 @@ impl Diary {
     fn keep(&mut self, latest: LatestModel) {
         if let Err(error) = self.models.keep(&latest, false) {
             let error = anyhow::Error::from(error);
-            tracing::error!("cannot keep the common model and its card: {error:#}; free disk space");
+            tracing::error!(
+                "cannot keep the common model and its card: {error:#}; free disk space"
+            );
         }
         self.latest = Some(latest);
     }

@@ -234,11 +234,7 @@ impl<'a> Outcome<'a> {
         }
     }
 
-    fn summary(
-        &self,
-        settings: &Settings,
-        wrong_answers: &BTreeMap<HospitalId, String>,
-    ) -> String {
+    fn summary(&self, settings: &Settings, wrong_answers: &BTreeMap<HospitalId, String>) -> String {
         let wrong_answers: Vec<_> = wrong_answers
             .iter()
             .map(|(hospital, name)| json!({"hospital": hospital.get(), "name": name}))

@@ -54,7 +54,9 @@ impl<J: Journal> PatientJournal<J> {
             if *since == now || *told + BETWEEN_WORDS <= now {
                 *told = now;
                 let seconds = since.elapsed().as_secs();
-                tracing::error!("{error}; waiting for it since {seconds} s, nothing is lost meanwhile");
+                tracing::error!(
+                    "{error}; waiting for it since {seconds} s, nothing is lost meanwhile"
+                );
             }
             let again = now + BEFORE_TRYING_AGAIN;
             while Instant::now() < again {

@@ -85,10 +85,7 @@ impl SessionKeys {
         let plain = host.open(WHAT, &sealed).map_err(io::Error::other)?;
         let key = <[u8; 32]>::try_from(plain.as_slice());
         let key = key.map_err(|_| io::Error::other("it has another length than a key"))?;
-        Ok(Some((
-            counter,
-            Cipher::new(&SecretKey32::from_bytes(key)),
-        )))
+        Ok(Some((counter, Cipher::new(&SecretKey32::from_bytes(key)))))
     }
 
     /// The journal's counter has stepped. It need not be on disk at once: a file that lags behind is no reason to distrust the journal.

@@ -190,9 +190,7 @@ impl SqliteJournal {
             return Ok(None);
         };
         let sealed = cipher.seal(what, secret);
-        sealed
-            .map(Some)
-            .map_err(|reason| self.error(reason.into()))
+        sealed.map(Some).map_err(|reason| self.error(reason.into()))
     }
 
     fn ended(
@@ -203,15 +201,19 @@ impl SqliteJournal {
         let columns = "run, session, transcript, model_hash, learning_round";
         let found = self
             .connection
-            .query_row(&format!("SELECT {columns} FROM ended {which}"), values, |row| {
-                Ok(EndedRun {
-                    run: RunId::from_bytes(row.get(0)?),
-                    session: SessionId::from_bytes(row.get(1)?),
-                    transcript: Transcript::from_bytes(row.get(2)?),
-                    model_hash: ModelHash::from_bytes(row.get(3)?),
-                    learning_round: LearningRound::new(row.get(4)?),
-                })
-            })
+            .query_row(
+                &format!("SELECT {columns} FROM ended {which}"),
+                values,
+                |row| {
+                    Ok(EndedRun {
+                        run: RunId::from_bytes(row.get(0)?),
+                        session: SessionId::from_bytes(row.get(1)?),
+                        transcript: Transcript::from_bytes(row.get(2)?),
+                        model_hash: ModelHash::from_bytes(row.get(3)?),
+                        learning_round: LearningRound::new(row.get(4)?),
+                    })
+                },
+            )
             .optional();
         self.ask(found)
     }
@@ -592,10 +594,7 @@ fn erase_rounds(transaction: &Transaction<'_>, but: Option<&HeaderHash>) -> rusq
     Ok(())
 }
 
-fn put_position(
-    transaction: &Transaction<'_>,
-    position: Option<Vec<u8>>,
-) -> rusqlite::Result<()> {
+fn put_position(transaction: &Transaction<'_>, position: Option<Vec<u8>>) -> rusqlite::Result<()> {
     if let Some(position) = position {
         transaction.execute("UPDATE session SET position = ?1", params![position])?;
     }
@@ -850,13 +849,9 @@ mod tests {
         let header = HeaderHash::from_bytes([3; 32]);
         let mut journal = open();
         journal.begin_session(&session()).expect("kept");
-        journal
-            .keep_position(&header, &PAIR_KEY)
-            .expect("kept");
+        journal.keep_position(&header, &PAIR_KEY).expect("kept");
         for from in [1, 2] {
-            journal
-                .record_box(&header, &kept_box(from))
-                .expect("kept");
+            journal.record_box(&header, &kept_box(from)).expect("kept");
         }
         let members = [HospitalId::new(1).expect("in range")].into();
         journal
@@ -865,11 +860,18 @@ mod tests {
         drop(journal);
         let journal = open();
         let kept = journal.kept_session().expect("readable").expect("kept");
-        assert_eq!((&*kept.set_up, &**kept.position), (&b"set-up"[..], &PAIR_KEY[..]));
+        assert_eq!(
+            (&*kept.set_up, &**kept.position),
+            (&b"set-up"[..], &PAIR_KEY[..])
+        );
         let boxes = journal.boxes(&header).expect("readable");
         let shares: Vec<_> = boxes.iter().map(|kept| kept.share.is_some()).collect();
         assert_eq!(shares, [true, false], "a share outside U is erased");
-        assert_eq!(boxes[1].answer.to_bytes(), [2; 16], "what was said of it stays");
+        assert_eq!(
+            boxes[1].answer.to_bytes(),
+            [2; 16],
+            "what was said of it stays"
+        );
         drop(journal);
         let bytes = std::fs::read(&path).expect("readable");
         for secret in [&SHARE[..], &PAIR_KEY[..]] {
@@ -938,7 +940,10 @@ mod tests {
         };
         let open = || SqliteJournal::open(&path, &SecretKey32::from_bytes([7; 32])).expect("opens");
         open().end_session(Some(&ended)).expect("kept");
-        assert_eq!(open().last_ended_run().expect("readable"), Some(ended.clone()));
+        assert_eq!(
+            open().last_ended_run().expect("readable"),
+            Some(ended.clone())
+        );
         let found = |run: [u8; 32]| open().ended_run(&run.into()).expect("readable");
         assert_eq!(found([1; 32]), Some(ended));
         assert_eq!(found([9; 32]), None);

@@ -212,7 +212,10 @@ impl Conditioner {
             Err(_) => encryption.failures += 1,
         }
         if encryption.is_worn_out() {
-            let (context, number) = (encryption.context.clone(), encryption.key_number.wrapping_add(1));
+            let (context, number) = (
+                encryption.context.clone(),
+                encryption.key_number.wrapping_add(1),
+            );
             **encryption = Encryption::new(context, number, &self.features, rng);
         }
         released

@@ -1,8 +1,8 @@
 //! Why a vault stops, and why it refuses an input and goes on; and which party is at fault.
 
 use protocol::{
-    culprit::Culprit, digests::ModelHash, manifest::ManifestError, round::RoundError, session::SessionError,
-    training_job::TrainerFailure,
+    culprit::Culprit, digests::ModelHash, manifest::ManifestError, round::RoundError,
+    session::SessionError, training_job::TrainerFailure,
 };
 
 use super::{

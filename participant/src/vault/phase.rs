@@ -140,7 +140,9 @@ impl Phase {
                 hospital.outputs.push_back(VaultOutput::Finished);
                 Ok(Step::handled(Self::Finished(Finished { place })))
             }
-            None => Ok(Step::handled(Joining::on_welcome(welcome, hospital)?.into())),
+            None => Ok(Step::handled(
+                Joining::on_welcome(welcome, hospital)?.into(),
+            )),
         }
     }
 

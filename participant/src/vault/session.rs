@@ -264,7 +264,9 @@ impl InSession {
     /// How many updates of the manifest were not opened; none when all were.
     pub(super) fn missing_updates(&self) -> Option<u32> {
         let (opened, planned) = (self.session.chain.updates, self.session.run.manifest.rounds);
-        planned.checked_sub(opened.get()).filter(|missing| *missing > 0)
+        planned
+            .checked_sub(opened.get())
+            .filter(|missing| *missing > 0)
     }
 
     /// The run, once it has ended here.

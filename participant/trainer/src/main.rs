@@ -21,6 +21,7 @@ fn main() -> ExitCode {
     // The level comes first in each line, for the participant to read.
     tracing_subscriber::fmt()
         .with_writer(io::stderr)
+        .log_internal_errors(false)
         .with_ansi(false)
         .with_target(false)
         .without_time()

@@ -1,8 +1,10 @@
 //! A blob from the coordinator to a hospital, resumable at any byte.
 
+use std::io;
 use std::sync::Arc;
 
 use crypto::sealed_sum::HospitalId;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncSeek, AsyncSeekExt as _};
 
 use super::errors::TransportError;
 use super::refusal::{Refusal, RefusalCode};
@@ -18,6 +20,14 @@ pub struct DownloadRequest {
     pub(super) offset: u64,
     pub(super) stream: Stream,
     pub(super) traffic: Arc<Traffic>,
+}
+
+/// A part of a blob, to be read from its beginning.
+pub struct BlobPart<R> {
+    /// Where it comes from.
+    pub reader: R,
+    /// Its length.
+    pub bytes: u64,
 }
 
 impl DownloadRequest {
@@ -36,26 +46,63 @@ impl DownloadRequest {
     /// # Errors
     /// [`TransportError::Closed`], [`TransportError::Abandoned`] or [`TransportError::Stalled`] if the hospital does not take
     /// them; it may ask again for the rest. [`TransportError::Violation`] if it claims more than the blob's length.
-    pub async fn serve(mut self, blob: Arc<[u8]>) -> Result<(), TransportError> {
-        let rest = usize::try_from(self.offset)
-            .ok()
-            .and_then(|offset| blob.get(offset..));
-        let Some(rest) = rest else {
-            let reason = format!("the blob has {} bytes", blob.len());
+    pub async fn serve(self, blob: Arc<[u8]>) -> Result<(), TransportError> {
+        let bytes = blob.len() as u64;
+        let reader = io::Cursor::new(blob);
+        self.serve_from(vec![BlobPart { reader, bytes }]).await
+    }
+
+    /// The same with a blob that is read in pieces while it is sent, such as a file or several, one behind the other: it is never in
+    /// memory as a whole.
+    ///
+    /// # Errors
+    /// As [`serve`](Self::serve); [`TransportError::Unreadable`] if a part cannot be read or is shorter than it should be. The
+    /// hospital then learns that its transfer was abandoned.
+    pub async fn serve_from<R: AsyncRead + AsyncSeek + Unpin>(
+        mut self,
+        parts: Vec<BlobPart<R>>,
+    ) -> Result<(), TransportError> {
+        let total_bytes: u64 = parts.iter().map(|part| part.bytes).sum();
+        if self.offset > total_bytes {
+            let reason = format!("the blob has {total_bytes} bytes");
             let code = RefusalCode::Invalid;
             self.stream.refuse(Refusal { code, reason }).await?;
             return Err(TransportError::Violation(
                 "a download beyond the blob's end",
             ));
-        };
-        self.stream
-            .write_reply(&Reply::Go(blob.len() as u64))
-            .await?;
-        for leaf in rest.chunks(LEAF_BYTES) {
-            self.stream.write(leaf).await?;
-            self.traffic.blob_sent(leaf.len());
+        }
+        self.stream.write_reply(&Reply::Go(total_bytes)).await?;
+        let mut skip = self.offset;
+        for part in parts {
+            let skipped = skip.min(part.bytes);
+            self.send_part(part, skipped).await?;
+            skip -= skipped;
         }
         self.stream.finish().await
+    }
+
+    async fn send_part<R: AsyncRead + AsyncSeek + Unpin>(
+        &mut self,
+        mut part: BlobPart<R>,
+        skipped: u64,
+    ) -> Result<(), TransportError> {
+        let begin = io::SeekFrom::Start(skipped);
+        let sought = part.reader.seek(begin).await;
+        sought.map_err(TransportError::Unreadable)?;
+        let mut rest = part.bytes - skipped;
+        let mut piece = vec![0; PIECE_BYTES];
+        while rest > 0 {
+            let length = usize::try_from(rest).map_or(PIECE_BYTES, |rest| rest.min(PIECE_BYTES));
+            let piece = &mut piece[..length];
+            let read = part.reader.read_exact(piece).await;
+            read.map_err(TransportError::Unreadable)?;
+            for leaf in piece.chunks(LEAF_BYTES) {
+                self.stream.write(leaf).await?;
+                self.traffic.blob_sent(leaf.len());
+            }
+            rest -= length as u64;
+        }
+        Ok(())
     }
 
     /// Does not give the blob, and says why.
@@ -102,3 +149,6 @@ pub(super) async fn fetch_blob(
     }
     stream.read_end().await
 }
+
+/// So much of a blob is read at a time.
+const PIECE_BYTES: usize = 4 * LEAF_BYTES;

@@ -112,6 +112,9 @@ pub enum TransportError {
     /// The peer let go of one stream; the connection stands.
     #[error("the peer abandoned the transfer")]
     Abandoned,
+    /// What was to be sent could not be read.
+    #[error("cannot read the blob that was asked for")]
+    Unreadable(#[source] io::Error),
     /// The connection is gone.
     #[error("connection lost: {0}")]
     Closed(Disconnect),

@@ -38,7 +38,7 @@ mod tests;
 
 pub use coordinator_side::{HospitalLink, Incoming, Listener};
 pub use disconnect::{CloseCode, Disconnect};
-pub use downloads::DownloadRequest;
+pub use downloads::{BlobPart, DownloadRequest};
 pub use errors::TransportError;
 pub use frames::FrameSender;
 pub use handshakes::CertificateProblem;

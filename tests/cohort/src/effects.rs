@@ -369,7 +369,7 @@ impl Cohort<'_> {
             self.coordinator_effects += 1;
             match output {
                 Output::Send { to, message } => self.send_to_vault(to, &message),
-                Output::Publish { name, bytes } => {
+                Output::Publish { name, bytes, .. } => {
                     let mut outcome: Outcome = codec::decode(&bytes).expect("its own form");
                     (self.spoil_outcome)(&mut outcome);
                     let bytes: Arc<[u8]> = codec::encode(&outcome).into();

@@ -86,14 +86,18 @@ fn a_coordinator_that_ends_after_any_of_its_effects_goes_on_from_its_disk() {
 }
 
 #[test]
-fn a_hospital_that_ends_after_any_of_its_effects_or_before_any_of_its_writes_goes_on_from_its_disk() {
+fn a_hospital_that_ends_after_any_of_its_effects_or_before_any_of_its_writes_goes_on_from_its_disk()
+{
     let scenario = small_scenario();
     let mut cohort = scenario.cohort();
     let undisturbed = scenario.play_with(&mut cohort);
     assert_eq!(undisturbed.ending, Ending::Complete, "{undisturbed:?}");
     for hospital in 1..=scenario.size {
         let (effects, writes) = cohort.effects_and_writes(hospital);
-        assert!(effects > 30 && writes > 15, "{effects} effects, {writes} writes");
+        assert!(
+            effects > 30 && writes > 15,
+            "{effects} effects, {writes} writes"
+        );
         for after_effect in 1..=effects {
             let restart = Operation::RestartHospital {
                 hospital,

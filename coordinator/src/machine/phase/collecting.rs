@@ -33,12 +33,13 @@ use crate::machine::{
     plan::PlannedSum,
     reaction::{REPEATED, Reaction},
     session::Session,
+    waiting_report::{Part, Wait},
 };
 
 pub(in crate::machine) struct Collecting {
     pub(super) session: Box<Session>,
-    round: Box<OpenRound>,
-    planned: PlannedSum,
+    pub(super) round: Box<OpenRound>,
+    pub(super) planned: PlannedSum,
     opened: Timestamp,
     /// How often this sum was tried before.
     failures: u32,
@@ -309,14 +310,22 @@ impl Collecting {
 
     /// Whether a hospital that may still contribute is waited for: until it has been silent for `silence_secs` of the header.
     fn contributions_are_awaited<R>(&self, context: &Context<R>, now: Timestamp) -> bool {
+        self.awaited_contributors(context, now).next().is_some()
+    }
+
+    fn awaited_contributors<R>(
+        &self,
+        context: &Context<R>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = HospitalId> {
         let patient = self.planned.purpose != Purpose::Update;
-        let may_contribute = |id: &HospitalId| {
+        let may_contribute = move |id: &HospitalId| {
             let next = self.session.chain.missed(context.peers.position(*id));
             let cannot_follow = next.is_some_and(|round| round.failed_by(*id));
             !self.uploads.contains_key(id) && !self.excused.contains(id) && !cannot_follow
         };
-        let mut joined = self.session.joined().into_iter().filter(may_contribute);
-        joined.any(|id| context.peers.is_waited_for(id, patient, now))
+        let joined = self.session.joined().into_iter().filter(may_contribute);
+        joined.filter(move |id| context.peers.is_waited_for(*id, patient, now))
     }
 
     /// Whether an acknowledgement that can make a difference may still come: of a vault that is here, or of any while the dealer
@@ -325,14 +334,48 @@ impl Collecting {
         if now >= self.acknowledgement_deadline(context.run.manifest.silence_secs) {
             return false;
         }
+        let present = context.peers.present();
+        !present.iter().all(|vault| self.has_acknowledged(*vault))
+            || self.acknowledgements_would_gain(context)
+    }
+
+    /// Whether a vault has acknowledged every upload so far.
+    fn has_acknowledged(&self, vault: HospitalId) -> bool {
+        let mut uploaded = self.uploads.keys();
+        uploaded.all(|&from| self.answers.has(vault, from))
+    }
+
+    fn acknowledgements_would_gain<R>(&self, context: &Context<R>) -> bool {
         let uploaded: BTreeSet<_> = self.uploads.keys().copied().collect();
-        let joined = self.session.joined();
-        let holds_all =
-            |vault: &HospitalId| uploaded.iter().all(|&from| self.answers.has(*vault, from));
-        !context.peers.present().iter().all(holds_all)
-            || self
-                .answers
-                .would_gain(&uploaded, &joined, context.roster.threshold())
+        let threshold = context.roster.threshold();
+        self.answers
+            .would_gain(&uploaded, &self.session.joined(), threshold)
+    }
+
+    /// For contributions; when there are none to wait for, for acknowledgements.
+    pub(super) fn wait<R>(&self, context: &Context<R>, now: Timestamp) -> Wait {
+        let published = self.session.chain.len();
+        let part = |id: HospitalId| match context.peers.position(id) < published {
+            true => Part::CatchUp,
+            false => Part::of(self.planned.purpose),
+        };
+        let contributors = self.awaited_contributors(context, now);
+        let mut parts: Vec<_> = contributors.map(|id| (id, part(id))).collect();
+        let mut ends = None;
+        if parts.is_empty() {
+            let everybody = self.acknowledgements_would_gain(context);
+            let present = context.peers.present();
+            let joined = self.session.joined().into_iter();
+            let missing = joined
+                .filter(|id| (everybody || present.contains(id)) && !self.has_acknowledged(*id));
+            parts = missing.map(|id| (id, Part::Acknowledge)).collect();
+            ends = Some(self.acknowledgement_deadline(context.run.manifest.silence_secs));
+        }
+        Wait {
+            round: Some(self.round.header.round),
+            ends,
+            parts,
+        }
     }
 
     /// Until when missing acknowledgements are waited for.

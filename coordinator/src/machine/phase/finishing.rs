@@ -1,36 +1,54 @@
-//! All sums are done and settled: hospitals that were away may fetch the last outcome, for as long as anybody is waited for.
+//! All sums are done and settled: hospitals that were away may fetch the last outcomes, until all have them or a limit has passed.
 //!
 //! A phase of its own, apart from publishing: it has a time of its own, and no round follows.
 
+use crypto::sealed_sum::HospitalId;
+
 use super::{Over, Phase, Step};
-use crate::machine::{Event, Timestamp, context::Context, head::Head, session::Session};
+use crate::machine::{
+    Event, Timestamp,
+    context::Context,
+    head::Head,
+    session::Session,
+    waiting_report::{Part, Wait},
+};
 
 pub(in crate::machine) struct Finishing {
     pub(super) session: Box<Session>,
     /// Where the run ends.
     head: Head,
-    since: Timestamp,
+    /// Who has not closed the last round by then does not have the last model.
+    pub(super) deadline: Timestamp,
 }
 
 impl Finishing {
-    pub(super) fn new(session: Box<Session>, head: Head, since: Timestamp) -> Self {
+    pub(super) fn new(session: Box<Session>, head: Head, deadline: Timestamp) -> Self {
         Self {
             session,
             head,
-            since,
+            deadline,
         }
     }
 
-    /// Who has not closed the last round by then does not have the last model.
-    pub(super) fn deadline(&self, silence_secs: u32) -> Timestamp {
-        self.since.after_secs(silence_secs)
+    fn missing<R>(&self, context: &Context<R>) -> Vec<HospitalId> {
+        let closed = self.session.chain.len();
+        context.peers.ids_where(|peer| peer.position < closed)
+    }
+
+    /// For every hospital of the roster that does not have the last outcome, also one whose connection is lost.
+    pub(super) fn wait<R>(&self, context: &Context<R>) -> Wait {
+        let missing = self.missing(context).into_iter();
+        Wait {
+            ends: Some(self.deadline),
+            parts: missing.map(|id| (id, Part::CatchUp)).collect(),
+            ..Wait::default()
+        }
     }
 
     /// Over when all hospitals have the last outcome, or the time for it has passed.
     pub(super) fn advance<R>(self, context: &mut Context<R>, now: Timestamp) -> Step {
-        let closed = self.session.chain.len();
-        let missing = context.peers.ids_where(|peer| peer.position < closed);
-        if !missing.is_empty() && now < self.deadline(context.run.manifest.silence_secs) {
+        let missing = self.missing(context);
+        if !missing.is_empty() && now < self.deadline {
             return Step::Stay(Phase::Finishing(self));
         }
         context.event(Event::Complete {

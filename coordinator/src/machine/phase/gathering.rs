@@ -19,6 +19,7 @@ use crate::machine::{
     input::{Envelope, SetUpMessage},
     reaction::{REPEATED, Reaction},
     set_up_check,
+    waiting_report::{Part, Wait},
 };
 
 #[derive(Default)]
@@ -81,6 +82,16 @@ impl Gathering {
             missing: context.roster.size() - self.joins.len(),
         });
         Ok(Reaction::Handled)
+    }
+
+    /// For every hospital of the roster that has not joined.
+    pub(super) fn wait<R>(&self, context: &Context<R>) -> Wait {
+        let ids = context.roster.members().map(|member| member.id);
+        let missing = ids.filter(|id| !self.joins.contains_key(id));
+        Wait {
+            parts: missing.map(|id| (id, Part::Join)).collect(),
+            ..Wait::default()
+        }
     }
 
     /// Over when all hospitals of the roster have joined. If one of them knows another list of Joins, a hospital has lost its keys

@@ -24,6 +24,7 @@ use crate::machine::{
     reaction::{REPEATED, Reaction},
     session::{Relays, Session, SetUp, repeats},
     set_up_check,
+    waiting_report::{Part, Wait},
 };
 
 /// All have joined.
@@ -228,6 +229,16 @@ impl KeyExchange {
     /// `T_0 = H('T0' || roster_hash || session_id || H(sorted Joins))`.
     fn origin<R>(&self, context: &Context<R>) -> Transcript {
         first_transcript(&context.roster, &context.session, &self.joined_set)
+    }
+
+    /// For every vault that has not confirmed the keys of all others.
+    pub(super) fn wait(&self) -> Wait {
+        let is_ready = |id: &HospitalId| self.readies.contains_key(id);
+        let missing = self.joins.keys().copied().filter(|id| !is_ready(id));
+        Wait {
+            parts: missing.map(|id| (id, Part::ExchangeKeys)).collect(),
+            ..Wait::default()
+        }
     }
 
     /// Over when every vault has confirmed the keys of all others.

@@ -15,7 +15,10 @@ mod unlocking;
 mod waiting;
 
 use crypto::sealed_sum::HospitalId;
-use protocol::{digests::OutcomeName, message::ToVault};
+use protocol::{
+    digests::{OutcomeName, RoundNumber},
+    message::ToVault,
+};
 use rand_core::CryptoRng;
 
 use super::{
@@ -23,8 +26,10 @@ use super::{
     context::Context,
     input::{Envelope, Incoming, SetUpMessage},
     peer::Peer,
+    plan::PlannedSum,
     reaction::{FORMER_SESSION, NO_MORE_ROUNDS, RUN_FAILED, Reaction},
     session::Session,
+    waiting_report::Wait,
 };
 
 pub(super) use self::{
@@ -209,8 +214,22 @@ impl Phase {
             Self::Waiting(phase) => Some(phase.retry.not_before),
             Self::Collecting(phase) => Some(phase.acknowledgement_deadline(silence_secs)),
             Self::Unlocking(phase) => phase.grace_ends(),
-            Self::Finishing(phase) => Some(phase.deadline(silence_secs)),
+            Self::Finishing(phase) => Some(phase.deadline),
             Self::Gathering(_) | Self::KeyExchange(_) | Self::Publishing(_) | Self::Over(_) => None,
+        }
+    }
+
+    /// What this phase waits for.
+    pub(super) fn wait<R>(&self, context: &Context<R>, now: Timestamp) -> Wait {
+        match self {
+            Self::Gathering(phase) => phase.wait(context),
+            Self::KeyExchange(phase) => phase.wait(),
+            Self::Waiting(phase) => phase.wait(context, now),
+            Self::Collecting(phase) => phase.wait(context, now),
+            Self::Unlocking(phase) => phase.wait(),
+            Self::Publishing(phase) => phase.wait(),
+            Self::Finishing(phase) => phase.wait(context),
+            Self::Over(_) => Wait::default(),
         }
     }
 
@@ -256,6 +275,15 @@ impl Phase {
             | Self::Publishing(Publishing { session })
             | Self::Finishing(Finishing { session, .. })
             | Self::Over(Over::Complete { session }) => Some(session),
+        }
+    }
+
+    /// The number of the round whose outcome is not out, and what it is for.
+    pub(super) fn open_round(&self) -> Option<(RoundNumber, PlannedSum)> {
+        match self {
+            Self::Collecting(phase) => Some((phase.round.header.round, phase.planned)),
+            Self::Unlocking(phase) => Some((phase.round.header.round, phase.planned)),
+            _ => None,
         }
     }
 

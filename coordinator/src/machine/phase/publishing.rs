@@ -1,9 +1,15 @@
 //! The outcome is published: t vaults that close the round alike settle it, too many that cannot open it end the run
 //! (PROTOCOL.md 3.7).
 
+use crypto::sealed_sum::HospitalId;
+
 use super::{Over, Phase, Retry, Step, Waiting};
 use crate::machine::{
-    Event, Timestamp, context::Context, published::PublishedRound, session::Session,
+    Event, Timestamp,
+    context::Context,
+    published::PublishedRound,
+    session::Session,
+    waiting_report::{Part, Wait},
 };
 
 pub(in crate::machine) struct Publishing {
@@ -37,6 +43,18 @@ impl Publishing {
             return Step::Go(Phase::Over(Over::fail(context, reason)));
         }
         Step::Stay(Phase::Publishing(self))
+    }
+
+    /// For every vault that has said nothing of the outcome.
+    pub(super) fn wait(&self) -> Wait {
+        let round = self.round();
+        let silent = |id: &HospitalId| !round.closed_by(*id) && !round.failed_by(*id);
+        let joined = self.session.joined().into_iter();
+        Wait {
+            round: Some(round.number()),
+            parts: joined.filter(silent).map(|id| (id, Part::Open)).collect(),
+            ..Wait::default()
+        }
     }
 
     fn failure(&self) -> String {

@@ -28,12 +28,13 @@ use crate::machine::{
     published::PublishedRound,
     reaction::{FIXED, REPEATED, Reaction},
     session::Session,
+    waiting_report::{Part, Wait},
 };
 
 pub(in crate::machine) struct Unlocking {
     pub(super) session: Box<Session>,
-    round: Box<OpenRound>,
-    planned: PlannedSum,
+    pub(super) round: Box<OpenRound>,
+    pub(super) planned: PlannedSum,
     request: UnlockRequest,
     /// uh.
     contributors_hash: ContributorsHash,
@@ -173,6 +174,21 @@ impl Unlocking {
         }
     }
 
+    /// For every vault whose answer is wanted and has not come.
+    pub(super) fn wait(&self) -> Wait {
+        let is_wanted =
+            |id: &HospitalId| !self.answers.shares().contains_key(id) && !self.ignored.contains(id);
+        let joined = self.session.joined().into_iter();
+        Wait {
+            round: Some(self.round.header.round),
+            ends: self.grace_ends(),
+            parts: joined
+                .filter(is_wanted)
+                .map(|id| (id, Part::Answer))
+                .collect(),
+        }
+    }
+
     /// Over once t have answered and either all vaults that are here have or a moment has passed: answers to spare let the vaults
     /// open the sum when one of them is wrong.
     pub(super) fn advance<R>(self, context: &mut Context<R>, now: Timestamp) -> Step {
@@ -190,20 +206,25 @@ impl Unlocking {
 
     /// PROTOCOL.md 3.7: "Outcome (coordinator -> all): RoundOpen, signed UnlockRequest, ... the summed chunks, at least t
     /// UnlockShares". It is on disk before its name is told; then the sum alone is not needed any more.
-    fn publish<R>(self, context: &mut Context<R>) -> Publishing {
+    fn publish<R>(mut self, context: &mut Context<R>) -> Publishing {
+        let sum = std::mem::take(&mut self.sum);
         let outcome = Outcome {
             header: self.round.signed.clone(),
             request: self.signed_request.clone(),
             shares: List(self.answers.shares().values().cloned().collect()),
-            sum: Bytes(self.sum.to_vec()),
+            sum: Bytes(sum.to_vec()),
         };
+        // It has 17 MB, and two more copies are made for a moment.
+        drop(sum);
         let bytes = codec::encode(&outcome).into();
         drop(outcome);
         let (sum, planned) = (self.round.hash, self.planned);
         let published = self.published(context);
         let round = published.round();
         let (name, number, contributors) = (round.name(), round.number(), round.contributors());
-        context.outputs.push_back(Output::Publish { name, bytes });
+        context
+            .outputs
+            .push_back(Output::Publish { name, sum, bytes });
         context.persist(Fact::Outcome { name });
         context.outputs.push_back(Output::Discard { name: sum });
         context.event(Event::OutcomeOut {

@@ -9,7 +9,12 @@ use rand_core::CryptoRng;
 
 use super::{Collecting, Finishing, OpenRound, Phase, Step};
 use crate::machine::{
-    Event, Fact, Timestamp, context::Context, head::Head, plan::PlannedSum, session::Session,
+    Event, Fact, Timestamp,
+    context::Context,
+    head::Head,
+    plan::PlannedSum,
+    session::Session,
+    waiting_report::{Part, Wait},
 };
 
 pub(in crate::machine) struct Waiting {
@@ -69,7 +74,8 @@ impl Waiting {
         now: Timestamp,
     ) -> Step {
         let Some(planned) = context.plan.next() else {
-            let finishing = Finishing::new(self.session, self.head, now);
+            let deadline = now.after_secs(context.serve_outcomes_secs);
+            let finishing = Finishing::new(self.session, self.head, deadline);
             return Step::Go(Phase::Finishing(finishing));
         };
         if planned.purpose == Purpose::Evaluation && self.evaluation_is_out_of_reach(context) {
@@ -96,6 +102,19 @@ impl Waiting {
             purpose: planned.purpose,
             reason: "hospitals of the first evaluation are missing, and another set would single them out".to_owned(),
         });
+    }
+
+    /// For hospitals that are not here, or have not opened the last outcome; or for the time of the next try.
+    pub(super) fn wait<R>(&self, context: &Context<R>, now: Timestamp) -> Wait {
+        let closed = self.session.chain.len();
+        let missing = context
+            .peers
+            .ids_where(|peer| !peer.is_present() || peer.position < closed);
+        Wait {
+            ends: Some(self.retry.not_before).filter(|end| *end > now),
+            parts: missing.into_iter().map(|id| (id, Part::CatchUp)).collect(),
+            ..Wait::default()
+        }
     }
 
     fn enough_are_present<R>(&mut self, context: &mut Context<R>) -> bool {

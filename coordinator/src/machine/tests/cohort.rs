@@ -322,7 +322,7 @@ impl Cohort {
             Output::Discard { name } => {
                 self.disk.blobs.remove(name.as_bytes());
             }
-            Output::Publish { name, bytes } => {
+            Output::Publish { name, bytes, .. } => {
                 self.disk.blobs.insert(name.into(), bytes.to_vec());
                 self.served.insert(name);
             }

@@ -8,3 +8,4 @@ mod restart;
 mod runs;
 mod set_up;
 mod table;
+mod waiting;

@@ -84,8 +84,7 @@ impl OpenRound {
             .manifest
             .shape(purpose, session.keys.joined().len())
             .map_err(not_summable)?;
-        let (message, saturated) =
-            quantised(purpose, &shape, material, session, hospital.id())?;
+        let (message, saturated) = quantised(purpose, &shape, material, session, hospital.id())?;
 
         // "The seed is on disk, synced, with hh before anything is computed from it"; "if the blob is lost, a new attempt takes a new
         // seed and the next attempt number": the process was ended between the two.
@@ -99,10 +98,7 @@ impl OpenRound {
             blob: codec::encode(&sealed.contribution),
             training: material.training,
         };
-        self.keep_share(
-            id,
-            HeldShare::new(digest, sealed.commit, sealed.own_share),
-        );
+        self.keep_share(id, HeldShare::new(digest, sealed.commit, sealed.own_share));
         // "**the whole blob is on disk, synced, before its first byte leaves**, and is kept until the round is settled."
         if let Some(own) = self.kept_box(id) {
             let journal = &mut hospital.journal;
@@ -228,8 +224,9 @@ fn quantised(
         own: manifest.weight(id),
         largest: manifest.largest_weight(),
     };
-    let packed =
-        |counters: &[u64]| pack(shape, material.values, &clips, weight, counters).map_err(not_summable);
+    let packed = |counters: &[u64]| {
+        pack(shape, material.values, &clips, weight, counters).map_err(not_summable)
+    };
     let (mut message, saturation) = packed(material.counters)?;
     if saturation.values > 0 {
         // The number of saturated values is itself a counter of the sum.

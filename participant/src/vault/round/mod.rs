@@ -302,11 +302,7 @@ impl<W> Round<W> {
 }
 
 impl OpenRound {
-    pub(super) fn new(
-        header: RoundOpen,
-        hash: HeaderHash,
-        learning_round: LearningRound,
-    ) -> Self {
+    pub(super) fn new(header: RoundOpen, hash: HeaderHash, learning_round: LearningRound) -> Self {
         Self {
             header,
             hash,

@@ -334,6 +334,48 @@ async fn a_cut_download_resumes_where_it_was() -> TestResult {
     Ok(())
 }
 
+#[tokio::test]
+async fn files_are_served_in_pieces_from_any_byte_on_and_a_short_one_is_abandoned() -> TestResult {
+    let (_listener, mut coordinator, participant) =
+        Federation::new("files").connected(&quick()).await?;
+    let blob = pattern(9 * LEAF_BYTES + 77);
+    let blobs = participant.blobs();
+    let (head, tail) = blob.split_at(LEAF_BYTES + 3);
+    let parts = |missing: u64| {
+        let part = |bytes: &[u8], missing: u64| BlobPart {
+            reader: std::io::Cursor::new(bytes.to_vec()),
+            bytes: bytes.len() as u64 + missing,
+        };
+        vec![part(head, 0), part(tail, missing)]
+    };
+    for held in [0, 1, head.len(), head.len() + 5, blob.len()] {
+        let mut fetched = blob[..held].to_vec();
+        let serving = async {
+            let request = download_request(&mut coordinator).await;
+            request.serve_from(parts(0)).await
+        };
+        let (fetching, served) = tokio::join!(blobs.download([4; 32], &mut fetched), serving);
+        fetching?;
+        served?;
+        assert_eq!(fetched, blob, "{held} bytes were there");
+    }
+    let mut fetched = Vec::new();
+    let serving = async {
+        let request = download_request(&mut coordinator).await;
+        request.serve_from(parts(1)).await
+    };
+    let (fetching, served) = tokio::join!(blobs.download([4; 32], &mut fetched), serving);
+    assert!(
+        matches!(served, Err(TransportError::Unreadable(_))),
+        "{served:?}"
+    );
+    assert!(
+        matches!(fetching, Err(TransportError::Abandoned)),
+        "{fetching:?}"
+    );
+    Ok(())
+}
+
 /// Prints what loopback gives, for a look; asserts only that everything arrives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_update_of_seventeen_megabytes_goes_up_and_down() -> TestResult {

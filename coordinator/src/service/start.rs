@@ -1,0 +1,281 @@
+//! Whether a run begins or goes on: decided from what the state folder keeps of the last one.
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use crypto::hash::Digest;
+use getrandom::{SysRng, rand_core::UnwrapErr};
+use protocol::{
+    digests::{HeaderHash, RoundNumber},
+    identity::{Signed, SigningKey},
+    manifest::{Manifest, ManifestError},
+    roster::Roster,
+};
+
+use super::{Machine, ServiceError, records::Records};
+use crate::{
+    machine::{Coordinator, Fact, Output, ResumeError, Timestamp},
+    store::RunResult,
+};
+
+/// What a run is begun or taken up with.
+pub(super) struct Start {
+    pub(super) roster: Arc<Roster>,
+    pub(super) signing_key: SigningKey,
+    /// Of the run to begin, if none is to be taken up.
+    pub(super) manifest: Signed<Manifest>,
+    /// Whether a run that could be taken up is abandoned.
+    pub(super) new_run: bool,
+}
+
+/// A machine that is ready, and what it has to do first.
+pub(super) struct Started {
+    pub(super) machine: Machine,
+    pub(super) outputs: Vec<Output>,
+    /// Whether its run began in an earlier process.
+    pub(super) taken_up: bool,
+}
+
+impl Start {
+    /// The run of the records goes on, if there is one without a result; else one begins.
+    pub(super) fn with(self, records: Option<&Records>) -> Result<Started, ServiceError> {
+        let Some(records) = records else {
+            return Ok(begun(self.new_machine()?));
+        };
+        let last = records.last_run()?;
+        match &last {
+            Some(last) if last.result.is_none() => {
+                if !self.new_run {
+                    let facts = records.facts()?;
+                    if !facts.is_empty() {
+                        return self.take_up(records, facts, last.roster.as_deref());
+                    }
+                }
+                // Only when the new one is known to be sound.
+                let machine = self.new_machine()?;
+                let reason = match self.new_run {
+                    true => "given up with --new-run",
+                    false => "no hospital had heard of it",
+                };
+                records.end_run(&RunResult::Abandoned { reason })?;
+                if self.new_run {
+                    tracing::warn!(run = last.name, "abandoned the unfinished run: --new-run");
+                }
+                self.begin(records, machine)
+            }
+            Some(last) => {
+                let result = last.result.as_deref().unwrap_or_default();
+                tracing::info!(
+                    run = last.name,
+                    result,
+                    "the last run of this state folder has ended; another one begins"
+                );
+                let machine = self.new_machine()?;
+                self.begin(records, machine)
+            }
+            None => {
+                let machine = self.new_machine()?;
+                self.begin(records, machine)
+            }
+        }
+    }
+
+    fn new_machine(&self) -> Result<Machine, ServiceError> {
+        let machine = Coordinator::new(
+            Arc::clone(&self.roster),
+            self.copy_key(),
+            self.manifest.clone(),
+            UnwrapErr(SysRng),
+        );
+        machine.map_err(ServiceError::Manifest)
+    }
+
+    fn begin(&self, records: &Records, machine: Machine) -> Result<Started, ServiceError> {
+        records.begin_run(&self.manifest, &self.roster)?;
+        Ok(begun(machine))
+    }
+
+    fn take_up(
+        &self,
+        records: &Records,
+        facts: Vec<Fact>,
+        roster: Option<&str>,
+    ) -> Result<Started, ServiceError> {
+        let folder = records.folder();
+        if roster.is_some_and(|roster| roster != hex::encode(self.roster.hash())) {
+            return Err(TakeUpError::OtherRoster.at(folder));
+        }
+        let needed = named_blobs(&facts);
+        let mut unreadable = None;
+        let load_sum = |name: &HeaderHash| match records.load(name.as_bytes()) {
+            Ok(bytes) => Some(bytes),
+            Err(error) => {
+                unreadable = Some(error);
+                None
+            }
+        };
+        let machine = Coordinator::resume(
+            Arc::clone(&self.roster),
+            self.copy_key(),
+            facts,
+            load_sum,
+            UnwrapErr(SysRng),
+            Timestamp(0),
+        );
+        let mut machine = machine.map_err(|error| {
+            let error = match error {
+                ResumeError::SumLost { round, name } => TakeUpError::SumLost {
+                    round,
+                    path: records.path_of(name.as_bytes()),
+                    unreadable: unreadable.is_some(),
+                },
+                // The manifest was sound when the run began: who signs manifests must have changed.
+                ResumeError::Start(error) => TakeUpError::Manifest(error),
+                error => TakeUpError::Facts(error),
+            };
+            error.at(folder)
+        })?;
+        let outputs: Vec<_> = std::iter::from_fn(|| machine.poll_output()).collect();
+        for output in &outputs {
+            if let Output::Republish { name } = output {
+                if records.files_of(name.as_bytes()).is_none() {
+                    let path = records.path_of(name.as_bytes());
+                    return Err(TakeUpError::OutcomeLost { path }.at(folder));
+                }
+            }
+        }
+        records.take_up_run(&needed)?;
+        if let Some((round, purpose, learning_round)) = machine.open_round() {
+            // The process before may have been stopped between the fact and its record.
+            records.opened(round, purpose, learning_round)?;
+        }
+        self.tell(&machine);
+        Ok(Started {
+            machine,
+            outputs,
+            taken_up: true,
+        })
+    }
+
+    /// What goes on, and that it is not what the settings ask for if it is not.
+    fn tell(&self, machine: &Machine) {
+        let kept = machine.manifest();
+        tracing::info!(
+            run = kept.name.0,
+            session = hex::encode(machine.session()),
+            round = machine.last_round().map_or(0, RoundNumber::get),
+            phase = %machine.phase(),
+            "taking the unfinished run of this state folder up again"
+        );
+        if let Ok(settings) = self.manifest.read_unverified() {
+            let differing = differing_keys(kept, &settings);
+            if !differing.is_empty() {
+                tracing::warn!(
+                    differing = differing.join(", "),
+                    "the settings ask for another run; the one that was begun goes on as it was signed. To give it up and begin the \
+                     one of the settings: --new-run"
+                );
+            }
+        }
+    }
+
+    fn copy_key(&self) -> SigningKey {
+        SigningKey::from_secret_bytes(&self.signing_key.to_secret_bytes())
+    }
+}
+
+fn begun(machine: Machine) -> Started {
+    Started {
+        machine,
+        outputs: Vec::new(),
+        taken_up: false,
+    }
+}
+
+/// The names of all sums and outcomes that facts tell of.
+fn named_blobs(facts: &[Fact]) -> BTreeSet<Digest> {
+    let name = |fact: &Fact| match fact {
+        Fact::Fixed(record) => {
+            let request = record.request.read_unverified().ok()?;
+            Some(request.header.into())
+        }
+        Fact::Outcome { name } => Some((*name).into()),
+        Fact::Begun { .. } | Fact::Ready(_) | Fact::Header(_) | Fact::Closed(_) => None,
+    };
+    facts.iter().filter_map(name).collect()
+}
+
+/// The keys of `[run]` in which two manifests differ; the nonce is no setting.
+fn differing_keys(kept: &Manifest, settings: &Manifest) -> Vec<&'static str> {
+    let pairs = [
+        ("name", kept.name == settings.name),
+        ("task", kept.task == settings.task),
+        ("labels", kept.label_scheme == settings.label_scheme),
+        (
+            "conditioning or profile",
+            kept.conditioning == settings.conditioning,
+        ),
+        ("seed", kept.init_seed == settings.init_seed),
+        ("rounds", kept.rounds == settings.rounds),
+        ("local_epochs", kept.local_epochs == settings.local_epochs),
+        ("batch_size", kept.batch_size == settings.batch_size),
+        (
+            "learning_rate",
+            kept.learning_rate == settings.learning_rate,
+        ),
+        ("weight_decay", kept.weight_decay == settings.weight_decay),
+        (
+            "conditioning_rate",
+            kept.conditioning_rate == settings.conditioning_rate,
+        ),
+        ("local_steps", kept.local_steps == settings.local_steps),
+        (
+            "round_timeout_secs",
+            kept.silence_secs == settings.silence_secs,
+        ),
+    ];
+    let differing = pairs.into_iter().filter(|(_, alike)| !alike);
+    differing.map(|(key, _)| key).collect()
+}
+
+/// Why an unfinished run cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum TakeUpError {
+    /// Hospitals or keys have changed.
+    #[error("it was begun with another roster or another key")]
+    OtherRoster,
+    /// The manifest is not valid with this roster.
+    #[error("it was begun with another roster or another key: {0}")]
+    Manifest(ManifestError),
+    /// A sum that hospitals may have begun to open.
+    #[error("{}, the sum of round {round}, {}", path.display(), if *unreadable { "cannot be read" } else { "was altered" })]
+    SumLost {
+        /// Its round.
+        round: RoundNumber,
+        /// Its file.
+        path: PathBuf,
+        /// Whether there is nothing to read.
+        unreadable: bool,
+    },
+    /// An outcome that some hospital has not opened.
+    #[error("{}, an outcome that a hospital has yet to fetch, is missing", path.display())]
+    OutcomeLost {
+        /// Its file.
+        path: PathBuf,
+    },
+    /// What the database holds is not the course of a run.
+    #[error(transparent)]
+    Facts(ResumeError),
+}
+
+impl TakeUpError {
+    fn at(self, folder: &Path) -> ServiceError {
+        ServiceError::TakeUp {
+            folder: folder.to_owned(),
+            source: self,
+        }
+    }
+}

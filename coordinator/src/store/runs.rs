@@ -1,0 +1,126 @@
+//! The runs of a store: one after the other, the last one is the one that is recorded.
+
+use protocol::{
+    codec,
+    digests::{ModelHash, RosterHash},
+    identity::Signed,
+    manifest::Manifest,
+};
+use rusqlite::{OptionalExtension as _, params};
+
+use super::{Store, StoreError, now_unix_ms};
+
+/// How a run ended. A run that was only stopped has no result: it can go on.
+#[derive(Clone, Copy, Debug)]
+pub enum RunResult<'a> {
+    /// Well, with this model.
+    Complete {
+        /// Hash of the common model.
+        model_hash: &'a ModelHash,
+    },
+    /// The run failed.
+    Failed {
+        /// Why it failed.
+        reason: &'a str,
+    },
+    /// It could have gone on, but another one was begun.
+    Abandoned {
+        /// Why.
+        reason: &'a str,
+    },
+}
+
+/// The run that was recorded last.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LastRun {
+    /// For people.
+    pub name: String,
+    /// How it ended, in one word; none if it can go on.
+    pub result: Option<String>,
+    /// Its roster's hash, in hexadecimal; none if an older release began it.
+    pub roster: Option<String>,
+}
+
+impl Store {
+    /// A run begins; what follows belongs to it.
+    ///
+    /// # Errors
+    /// [`StoreError`], here and below, if the database cannot be read or written.
+    pub fn begin_run(
+        &self,
+        manifest: &Signed<Manifest>,
+        roster: &RosterHash,
+    ) -> Result<(), StoreError> {
+        let name = manifest
+            .read_unverified()
+            .map(|manifest| manifest.name.0)
+            .unwrap_or_default();
+        self.execute(
+            "INSERT INTO runs (hash, name, manifest, begun_unix_ms, roster) VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                hex::encode(manifest.digest()),
+                name,
+                codec::encode(manifest),
+                now_unix_ms(),
+                hex::encode(roster)
+            ],
+        )
+    }
+
+    /// The last run, if there was one. Releases before 0.2 wrote "stopped" as the result of a run that can go on.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn last_run(&self) -> Result<Option<LastRun>, StoreError> {
+        let read = || {
+            let sql = "SELECT name, nullif(result, 'stopped'), roster FROM runs
+                       WHERE id = (SELECT max(id) FROM runs)";
+            let mut statement = self.connection.prepare(sql)?;
+            let run = statement.query_row([], |row| {
+                Ok(LastRun {
+                    name: row.get(0)?,
+                    result: row.get(1)?,
+                    roster: row.get(2)?,
+                })
+            });
+            run.optional()
+        };
+        read().map_err(|source| StoreError::Database {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
+    /// The last run goes on after a restart: the connections of the process before are over.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn take_up_run(&self) -> Result<(), StoreError> {
+        self.execute(
+            "UPDATE runs SET ended_unix_ms = NULL, result = NULL WHERE id = (SELECT max(id) FROM runs)",
+            [],
+        )?;
+        self.execute(
+            "UPDATE connections SET disconnected_unix_ms = ?1, reason = 'the coordinator was started again'
+             WHERE run = (SELECT max(id) FROM runs) AND disconnected_unix_ms IS NULL",
+            [now_unix_ms()],
+        )
+    }
+
+    /// The run has ended.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn end_run(&self, result: &RunResult<'_>) -> Result<(), StoreError> {
+        let (word, reason, model_hash) = match result {
+            RunResult::Complete { model_hash } => ("complete", None, Some(hex::encode(model_hash))),
+            RunResult::Failed { reason } => ("failed", Some(*reason), None),
+            RunResult::Abandoned { reason } => ("abandoned", Some(*reason), None),
+        };
+        self.execute(
+            "UPDATE runs SET ended_unix_ms = ?1, result = ?2, reason = ?3, model_hash = ?4
+             WHERE id = (SELECT max(id) FROM runs)",
+            params![now_unix_ms(), word, reason, model_hash],
+        )
+    }
+}
