@@ -9,6 +9,8 @@
 //!                                                       +-- t vaults closed it alike -- publishing <--------------------------+
 //! ```
 //!
+//! Before the first header, a hospital that has lost its keys takes the run back to gathering, in a new session (`phase::anew`).
+//!
 //! Each phase is a type of its own (`phase`); what all share is the `context`. What a phase makes of each message is decided in
 //! one place, `Phase::on_message`, and shown as a table in `tests/snapshots`.
 //!
