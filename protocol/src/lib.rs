@@ -39,6 +39,7 @@ pub mod roster;
 pub mod round;
 pub mod session;
 pub mod training_job;
+pub mod transcript;
 pub mod vocabulary;
 
 pub use crypto::sealed_sum::HospitalId;

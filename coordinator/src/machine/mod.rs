@@ -38,7 +38,6 @@ mod session;
 mod set_up_check;
 #[cfg(test)]
 mod tests;
-mod transcript;
 mod waiting_report;
 
 use std::sync::Arc;
@@ -60,13 +59,14 @@ use self::{
     reaction::Reaction,
 };
 
+pub use protocol::transcript::TranscriptEntry;
+
 pub use self::{
     error::{ClosingError, FactError, MachineError, ProductError, ResumeError},
     event::Event,
     fact::{Fact, FactKind, FixedRecord, SetUpRecord},
     input::{InputKind, PhaseName},
     output::Output,
-    transcript::TranscriptEntry,
     waiting_report::{Part, WaitState, WaitedFor, WaitingReport},
 };
 

@@ -169,7 +169,7 @@ impl PublishedRound {
     pub(super) fn transcript_entry(&self, before: &Head, after: &Head) -> TranscriptEntry {
         TranscriptEntry {
             round: self.header.round,
-            purpose: self.header.purpose.name(),
+            purpose: self.header.purpose.name().into(),
             contributors: self.contributors.iter().map(|id| id.get()).collect(),
             transcript_before: hex::encode(before.transcript),
             header_hash: hex::encode(self.header_hash),

@@ -8,7 +8,7 @@ mod progress;
 mod run;
 
 use clap::{Parser, Subcommand};
-use host::{failure::Failure, output::LogArguments};
+use host::{failure::Failure, output::LogArguments, transcript::TranscriptArguments};
 
 /// One hospital's program in a federation: it trains on the hospital's scans and takes part in the sealed sums. Scans, clinical
 /// records and keys stay on this machine.
@@ -30,6 +30,7 @@ pub enum Command {
     // Their help is the text at the structs, which is longer than a variant's could be.
     Run(run::Run),
     Data(data::Data),
+    Transcript(TranscriptArguments),
 }
 
 impl Command {
@@ -38,6 +39,7 @@ impl Command {
         match self {
             Self::Run(run) => run.execute(),
             Self::Data(data) => data.execute(),
+            Self::Transcript(transcript) => transcript.execute(),
         }
     }
 }
@@ -51,6 +53,8 @@ Examples:
     participant run --config federation/hospital-1/participant.toml
   check a data set before training on it
     participant data check federation/hospital-1/data
+  check the coordinator's signed record of a run, without the network
+    participant transcript verify --roster federation/hospital-1/roster.json transcript.jsonl
   change settings for one run, by flags or by environment variables
     participant run --data /srv/mri --split slice --set policy.max_rounds=20
     MYELIN__TRAINING__DEVICE=cpu participant run --log-format json 2> run.log
