@@ -26,6 +26,7 @@ mod event;
 mod fact;
 mod head;
 mod input;
+mod kept_sum;
 mod output;
 mod peer;
 mod phase;

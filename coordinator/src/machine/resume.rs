@@ -11,7 +11,6 @@ use protocol::{
     manifest::{CheckedManifest, Manifest, ManifestCheck},
     roster::Roster,
     round::{
-        contribution::chunks_root,
         header::RoundOpen,
         outcome::{RoundClosed, outcome_name},
         unlock::UnlockRequest,
@@ -24,6 +23,7 @@ use super::{
     Timestamp,
     context::{Context, Run},
     input::{ClosingMessage, Envelope, Incoming, SetUpMessage},
+    kept_sum::{self, KeptSum},
     phase::{Collecting, Over, Phase, Step, Waiting},
 };
 
@@ -288,13 +288,12 @@ impl<R: CryptoRng> Replay<'_, R> {
             let fixed = collecting.fixed(request, record, no_sum);
             return Ok(Phase::Publishing(fixed.published(&mut self.context)));
         }
-        let sum = (self.load_sum)(&hash).filter(|sum| chunks_root(sum) == record.sum_root);
-        let sum = sum.ok_or(ResumeError::SumLost { round, name: hash })?;
-        Ok(Phase::Unlocking(collecting.fixed(
-            request,
-            record,
-            sum.into(),
-        )))
+        let chunks = collecting.round().chunks;
+        let kept = (self.load_sum)(&hash)
+            .and_then(|bytes| kept_sum::from_bytes(&bytes, chunks, record.sum_root));
+        let KeptSum { sum, boxes } = kept.ok_or(ResumeError::SumLost { round, name: hash })?;
+        let collecting = collecting.with_boxes(boxes);
+        Ok(Phase::Unlocking(collecting.fixed(request, record, sum)))
     }
 
     fn on_closed(

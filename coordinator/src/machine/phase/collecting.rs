@@ -29,6 +29,7 @@ use crate::machine::{
     context::Context,
     head::Head,
     input::{Envelope, RoundMessage},
+    kept_sum::{self, AddressedBox},
     peer::Peer,
     plan::PlannedSum,
     reaction::{REPEATED, Reaction},
@@ -56,7 +57,7 @@ pub(in crate::machine) struct OpenRound {
     /// hh.
     pub(in crate::machine) hash: HeaderHash,
     /// Of each contribution, and of the sum.
-    pub(super) chunks: usize,
+    pub(in crate::machine) chunks: usize,
     /// The share boxes of all uploads, by contributor and recipient.
     boxes: BTreeMap<HospitalId, BTreeMap<HospitalId, BoxForward>>,
 }
@@ -472,7 +473,7 @@ impl Collecting {
         };
         context.outputs.push_back(Output::Keep {
             name: self.round.hash,
-            bytes: sum.clone(),
+            bytes: kept_sum::to_bytes(&sum, self.boxes_still_needed(&choice.contributors)),
         });
         context.persist(Fact::Fixed(record.clone()));
         context.event(Event::Unlocking {
@@ -480,6 +481,31 @@ impl Collecting {
             contributors: choice.contributors.iter().copied().collect(),
         });
         Phase::Unlocking(self.fixed(request, record, sum))
+    }
+
+    /// The boxes of U whose recipients have not said that they have them.
+    fn boxes_still_needed(&self, contributors: &BTreeSet<HospitalId>) -> Vec<AddressedBox> {
+        let mut needed = Vec::new();
+        for (&from, boxes) in &self.round.boxes {
+            for (&to, forward) in boxes {
+                if contributors.contains(&from) && !self.answers.has(to, from) {
+                    needed.push((Id(from), Id(to), forward.clone()));
+                }
+            }
+        }
+        needed
+    }
+
+    /// The same round with boxes that are to be forwarded still.
+    pub(in crate::machine) fn with_boxes(
+        mut self,
+        boxes: Vec<(HospitalId, HospitalId, BoxForward)>,
+    ) -> Self {
+        for (from, to, forward) in boxes {
+            let of_contributor = self.round.boxes.entry(from).or_default();
+            of_contributor.insert(to, forward);
+        }
+        self
     }
 
     /// PROTOCOL.md 3.5: "sum_j += b_ij mod q (only complete uploads of U enter the sum)".

@@ -420,6 +420,13 @@ impl FakeHospital {
             .any(|message| matches!(message, ToCoordinator::Ready(_)))
     }
 
+    /// Of how many contributors it has a box in the round at hand.
+    pub fn boxes(&self) -> usize {
+        let member = self.membership.as_ref();
+        let round = member.and_then(|member| member.round.as_ref());
+        round.map_or(0, |round| round.holds.len())
+    }
+
     /// Whether it has answered for the round at hand.
     pub fn has_answered(&self) -> bool {
         let member = self.membership.as_ref();

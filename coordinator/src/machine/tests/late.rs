@@ -313,3 +313,28 @@ fn a_run_that_has_failed_says_so_again_after_a_restart() {
         Some(ToVault::Refused { .. })
     ));
 }
+
+/// A vault that had not got a box when the coordinator was stopped gets it from the next one: its answer may be the one that is needed.
+#[test]
+fn boxes_that_were_not_acknowledged_are_forwarded_after_a_restart_too() {
+    let mut cohort = connected(4, 1);
+    let is_about_to_upload = |cohort: &Cohort| {
+        let header = cohort.hospitals[&id(4)].header();
+        header.is_some_and(|header| header.purpose == Purpose::Update)
+            && matches!(cohort.next_act(id(4)), Some(Act::Upload { .. }))
+    };
+    assert!(cohort.until(is_about_to_upload));
+    cohort.act_for(id(4));
+    drain(&mut cohort);
+    cohort.disconnect(id(4));
+    let held_before = cohort.hospitals[&id(4)].boxes();
+    assert!(cohort.until(|cohort| cohort.phase() == PhaseName::Unlocking));
+    drain(&mut cohort);
+    cohort.restart();
+    assert_eq!(cohort.phase(), PhaseName::Unlocking);
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(4)].has_answered()));
+    assert!(held_before < 4);
+    assert_eq!(cohort.hospitals[&id(4)].boxes(), 4, "its own included");
+    cohort.run();
+    assert!(cohort.completed().is_some());
+}
