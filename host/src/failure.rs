@@ -69,7 +69,10 @@ mod tests {
 
     #[test]
     fn what_another_party_says_cannot_write_over_the_terminal() {
-        assert_eq!(printable("gone\u{1b}[2J\r\nbut\tread"), "gone\\u{1b}[2J\\r\nbut\tread");
+        assert_eq!(
+            printable("gone\u{1b}[2J\r\nbut\tread"),
+            "gone\\u{1b}[2J\\r\nbut\tread"
+        );
         let long = printable(&"é".repeat(5_000));
         assert_eq!(long.chars().count(), MAX_SHOWN + 4);
     }

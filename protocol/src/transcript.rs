@@ -11,9 +11,7 @@ use crate::{
     digests::{ChunksRoot, HeaderHash, ModelHash, RoundNumber, RunId, SessionId, Transcript},
     identity::Signed,
     roster::Roster,
-    round::{
-        header::RoundOpen, next_transcript, outcome::RoundClosed, unlock::UnlockRequest,
-    },
+    round::{header::RoundOpen, next_transcript, outcome::RoundClosed, unlock::UnlockRequest},
     session::first_transcript,
 };
 
@@ -119,7 +117,10 @@ pub fn verify<E: fmt::Display>(
         let entry = entry.map_err(|error| broken(None, error.to_string()))?;
         let checked = check_line(&entry, before.as_ref(), roster);
         let (place, signatures) = checked.map_err(|reason| broken(Some(entry.round), reason))?;
-        if before.as_ref().is_none_or(|before| before.session != place.session) {
+        if before
+            .as_ref()
+            .is_none_or(|before| before.session != place.session)
+        {
             chain.sessions += 1;
         }
         chain.rounds += 1;
@@ -148,7 +149,10 @@ fn difference(left: &TranscriptEntry, right: &TranscriptEntry) -> Option<&'stati
     let fields = [
         ("the number of the round", left.round == right.round),
         ("the header", left.header_hash == right.header_hash),
-        ("the contributors", left.contributors_hash == right.contributors_hash),
+        (
+            "the contributors",
+            left.contributors_hash == right.contributors_hash,
+        ),
         ("the sum", left.sum_root == right.sum_root),
         ("the model", left.model_hash == right.model_hash),
         ("the transcript", left.transcript == right.transcript),
@@ -169,7 +173,11 @@ fn check_line(
         .map_err(|error| error.to_string())?;
     let header_hash = signed.digest();
     agree("header_hash", &entry.header_hash, header_hash)?;
-    agree("transcript_before", &entry.transcript_before, header.transcript)?;
+    agree(
+        "transcript_before",
+        &entry.transcript_before,
+        header.transcript,
+    )?;
     if header.round != entry.round || header.purpose.name() != entry.purpose {
         return Err("round or purpose is not that of its header".into());
     }
@@ -201,7 +209,11 @@ fn check_line(
     request
         .check(&header_hash, &everybody, roster)
         .map_err(|error| error.to_string())?;
-    agree("contributors_hash", &entry.contributors_hash, request.hash())?;
+    agree(
+        "contributors_hash",
+        &entry.contributors_hash,
+        request.hash(),
+    )?;
     let members = request.members().into_iter().map(HospitalId::get);
     if !members.eq(entry.contributors.iter().copied()) {
         return Err("contributors are not those of its request".into());
@@ -219,7 +231,14 @@ fn check_line(
     agree("transcript", &entry.transcript, transcript)?;
     let mut signatures = 0;
     for (&number, closed) in &entry.closed {
-        if is_closed_alike(number, closed, roster, &header_hash, &transcript, &model_hash)? {
+        if is_closed_alike(
+            number,
+            closed,
+            roster,
+            &header_hash,
+            &transcript,
+            &model_hash,
+        )? {
             signatures += 1;
         }
     }
@@ -255,7 +274,9 @@ fn is_closed_alike(
         .verify(&member.signing_key, format_args!("hospital {number}"))
         .map_err(|error| error.to_string())?;
     if closed.id.0 != member.id || closed.header != *header {
-        return Err(format!("what hospital {number} has signed is about another round"));
+        return Err(format!(
+            "what hospital {number} has signed is about another round"
+        ));
     }
     Ok(closed.transcript == *transcript && closed.model_hash == *model_hash)
 }
