@@ -6,7 +6,8 @@
 //! | `runs/RUN/model-best.safetensors`, `.json` | that of the round with the lowest validation loss |
 //! | `model.safetensors`, `model-best.safetensors`, with cards | the same of the run at hand, once it has opened an update |
 //!
-//! The journal writes the model itself, before it says that a round is settled. All hospitals know the same sums, so all choose the same
+//! The journal writes the model of a run itself, before it says that a round is settled, and needs it to go on: here it is never written
+//! over. All hospitals know the same sums, so all choose the same
 //! best round.
 
 use std::{
@@ -139,20 +140,29 @@ impl ModelKeeper {
         }
         make_private_folder(&folder).map_err(at(&folder))?;
         let hash = hex::encode(latest.hash);
-        let is_there = model.exists()
-            && read_notes(&model)?
-                .get(MODEL_HASH)
-                .is_some_and(|of| *of == hash);
-        if !is_there {
-            let notes = BTreeMap::from([(MODEL_HASH.to_owned(), hash)]);
+        let holds = |path: &Path| -> Result<bool, WeightsError> {
+            Ok(read_notes(path)?.get(MODEL_HASH) == Some(&hash))
+        };
+        if !model.exists() {
+            let notes = BTreeMap::from([(MODEL_HASH.to_owned(), hash.clone())]);
             let layout = &latest.model.layout().tensors;
             write_safetensors(&model, layout, latest.model.values(), &notes)?;
+        } else if !holds(&model)? {
+            // The journal is a round ahead of what we were told, and needs its file as it is.
+            return Ok(model);
         }
         let card = latest.card(self.split, complete);
         write_card(&folder.join(CARD_FILE), &card)?;
         self.put_forward(&folder, MODEL_FILE, CARD_FILE)?;
         if is_better(&card, &folder.join(BEST_CARD_FILE)) {
-            replace_by_link(&model, &folder.join(BEST_MODEL_FILE))?;
+            let candidate = folder.join(CANDIDATE);
+            replace_by_link(&model, &candidate)?;
+            if !holds(&candidate)? {
+                // The next round's model has taken the place of this one meanwhile.
+                return Ok(model);
+            }
+            let best = folder.join(BEST_MODEL_FILE);
+            fs::rename(&candidate, &best).map_err(at(&best))?;
             let best = ModelCard {
                 model: BEST_MODEL_FILE.into(),
                 weights: BEST_MODEL_FILE.into(),
@@ -237,6 +247,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> ModelFileError {
 }
 
 const MODEL_HASH: &str = "model_hash";
+const CANDIDATE: &str = "model-candidate.safetensors";
 const BEST_MODEL_FILE: &str = "model-best.safetensors";
 const BEST_CARD_FILE: &str = "model-best.json";
 
@@ -261,6 +272,27 @@ mod tests {
             contributors: [1, 3].into_iter().filter_map(HospitalId::new).collect(),
             validation: EvaluationCounters::read(&[2, 30, 10, 5, 55, loss, 0, 0]).ok(),
         }
+    }
+
+    fn write_as_the_journal(keeper: &ModelKeeper, latest: &LatestModel) {
+        let path = keeper.model_of(&latest.run);
+        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+        let notes = BTreeMap::from([(MODEL_HASH.to_owned(), hex::encode(latest.hash))]);
+        let layout = &latest.model.layout().tensors;
+        write_safetensors(&path, layout, latest.model.values(), &notes).expect("written");
+    }
+
+    #[test]
+    fn the_model_that_the_journal_has_written_meanwhile_is_not_written_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keeper = ModelKeeper::new(folder.path(), SplitKind::Slice);
+        let (told, ahead) = (latest(1, 50.0), latest(2, 30.0));
+        write_as_the_journal(&keeper, &told);
+        keeper.keep(&told, false).expect("written");
+        write_as_the_journal(&keeper, &ahead);
+        let path = keeper.keep(&told, false).expect("nothing to do");
+        let notes = read_notes(&path).expect("a model");
+        assert_eq!(notes[MODEL_HASH], hex::encode(ahead.hash));
     }
 
     fn card(path: &Path) -> Value {
@@ -300,7 +332,9 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let keeper = ModelKeeper::new(folder.path(), SplitKind::Slice);
         for (round, loss) in [(1, 50.0), (2, 30.0), (3, 30.0), (4, 40.0)] {
-            keeper.keep(&latest(round, loss), false).expect("written");
+            let latest = latest(round, loss);
+            write_as_the_journal(&keeper, &latest);
+            keeper.keep(&latest, false).expect("written");
         }
         let (last, best) = (
             card(&folder.path().join(CARD_FILE)),

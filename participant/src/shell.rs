@@ -8,11 +8,7 @@
 //! ```
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-        mpsc,
-    },
+    sync::{Arc, mpsc},
     time::{Duration, Instant},
 };
 
@@ -34,7 +30,7 @@ use transport::{
 use crate::{
     compute::ComputeSlots,
     interruption::{Interruptions, Moment},
-    journal::Journal,
+    journal::{Journal, patient::Patience},
     trainer_program::MAX_SILENCE,
     vault::{Vault, VaultError, VaultEvent, VaultOutput},
 };
@@ -53,8 +49,8 @@ pub struct Participant<J> {
     pub events: channel::UnboundedSender<ParticipantEvent>,
     /// Where a simulation cuts the hospital off.
     pub interruptions: Arc<dyn Interruptions>,
-    /// Set once it is to end: a journal that waits for its disk gives up then.
-    pub stopping: Arc<AtomicBool>,
+    /// What the journal waits for.
+    pub patience: Arc<Patience>,
 }
 
 /// What happens at a hospital, for logs, progress bars and records.
@@ -159,6 +155,7 @@ impl<J: Journal + 'static> Participant<J> {
             pulse: Pulse {
                 jobs: 0,
                 moved: None,
+                patience: self.patience.clone(),
             },
             link_number: 0,
             report,
@@ -177,7 +174,7 @@ impl<J: Journal + 'static> Participant<J> {
             result = shell.run() => result,
             () = stop => Err(RunError::Stopped),
         };
-        self.stopping.store(true, Ordering::Relaxed);
+        self.patience.stop();
         // With the shell their channels have gone. A process that ended while libtorch computes, as a simulation's does, would crash on its way out.
         let _ = tokio::task::spawn_blocking(|| (trainer_thread.join(), vault_thread.join())).await;
         result
@@ -323,14 +320,18 @@ struct Pulse {
     jobs: usize,
     /// When the running job last moved; none while it waits for its turn.
     moved: Option<Instant>,
+    /// What the journal waits for: the vault stands still meanwhile.
+    patience: Arc<Patience>,
 }
 
 impl Pulse {
     fn is_alive(&self) -> bool {
-        self.jobs == 0
+        let trainer_moves = self.jobs == 0
             || self
                 .moved
-                .is_none_or(|moved| moved.elapsed() < TRAINER_IS_STUCK_AFTER)
+                .is_none_or(|moved| moved.elapsed() < TRAINER_IS_STUCK_AFTER);
+        let disk = self.patience.waiting_for();
+        trainer_moves && disk.is_none_or(|waiting| waiting < DISK_IS_STUCK_AFTER)
     }
 }
 
@@ -395,6 +396,7 @@ enum Transfer {
 impl Shell {
     async fn run(mut self) -> Result<RunCost, RunError> {
         let mut occupied_since: Option<Instant> = None;
+        let mut was_let_in = false;
         loop {
             let link = self.connect().await?;
             let _ = self.events.send(ParticipantEvent::Connected);
@@ -410,12 +412,14 @@ impl Shell {
                     continue;
                 }
                 LinkEnd::Lost(reason) => {
-                    occupied_since = None;
+                    (was_let_in, occupied_since) = (true, None);
                     reason
                 }
+                // One that has been let in before knows whose ghost it is, however long a coordinator that stands still keeps it.
                 LinkEnd::Occupied(reason)
-                    if occupied_since.get_or_insert_with(Instant::now).elapsed()
-                        > PATIENCE_WITH_OWN_GHOST =>
+                    if !was_let_in
+                        && occupied_since.get_or_insert_with(Instant::now).elapsed()
+                            > PATIENCE_WITH_OWN_GHOST =>
                 {
                     return Err(RunError::Ended(reason));
                 }
@@ -795,6 +799,8 @@ const PATIENCE_WITH_REPLACED_UPLOAD: Duration = Duration::from_secs(30);
 const BEFORE_UPLOADING_AGAIN: Duration = Duration::from_millis(250);
 const BEFORE_RECONNECTING: Duration = Duration::from_millis(300);
 const PATIENCE_WITH_OWN_VAULT: Duration = Duration::from_secs(30);
+/// So long the others may wait for a disk. Then they go on without this hospital, which fetches later what it has missed.
+const DISK_IS_STUCK_AFTER: Duration = Duration::from_secs(20);
 const PATIENCE_WITH_OWN_GHOST: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
@@ -870,7 +876,13 @@ mod tests {
     fn a_hospital_falls_silent_only_after_its_trainer_was_given_up() {
         let standing = |jobs, secs| {
             let moved = Instant::now().checked_sub(Duration::from_secs(secs));
-            Pulse { jobs, moved }.is_alive()
+            let patience = Arc::default();
+            let pulse = Pulse {
+                jobs,
+                moved,
+                patience,
+            };
+            pulse.is_alive()
         };
         assert!(standing(1, MAX_SILENCE.as_secs() + 20));
         assert!(!standing(1, MAX_SILENCE.as_secs() + 31));

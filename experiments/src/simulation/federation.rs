@@ -296,7 +296,7 @@ impl Setting<'_> {
             slots: self.slots.clone(),
             events,
             interruptions,
-            stopping: Arc::default(),
+            patience: Arc::default(),
         })
     }
 }

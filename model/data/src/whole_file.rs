@@ -43,7 +43,8 @@ fn sync_folder_of(path: &Path) -> io::Result<()> {
 /// In the same folder, so that the rename stays on one file system.
 fn unfinished_name(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.unfinished", std::process::id()));
+    // The same each time: what a process that was killed has left is written over.
+    name.push(".unfinished");
     path.with_file_name(name)
 }
 

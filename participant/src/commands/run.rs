@@ -5,7 +5,7 @@ use std::{
     io,
     path::{self, Path, PathBuf},
     pin::pin,
-    sync::{Arc, atomic::AtomicBool},
+    sync::Arc,
 };
 
 use anyhow::Context as _;
@@ -20,7 +20,11 @@ use host::{
 use participant::{
     compute::ComputeSlots,
     interruption::NoInterruptions,
-    journal::{EndedRun, patient::PatientJournal, sqlite::SqliteJournal},
+    journal::{
+        EndedRun,
+        patient::{Patience, PatientJournal},
+        sqlite::SqliteJournal,
+    },
     model_file::ModelKeeper,
     settings::Settings,
     shell::{Participant, ParticipantEvent, RunCost, RunError},
@@ -178,8 +182,8 @@ fn participant(
     tracing::info!(hospital = %settings.hospital, device = %settings.training.device, "ready");
     let ring = Arc::new(SumRing::new());
     let policy = settings.policy.clone();
-    let stopping = Arc::new(AtomicBool::new(false));
-    let journal = PatientJournal::new(journal, stopping.clone());
+    let patience = Arc::new(Patience::default());
+    let journal = PatientJournal::new(journal, patience.clone());
     let mut vault = Vault::new(credentials.identity, policy, Box::new(table), journal, ring);
     vault.resume().map_err(Failure::settings)?;
     let participant = Participant {
@@ -189,7 +193,7 @@ fn participant(
         slots: ComputeSlots::new(1),
         events,
         interruptions: Arc::new(NoInterruptions),
-        stopping,
+        patience,
     };
     Ok((participant, state))
 }

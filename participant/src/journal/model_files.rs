@@ -63,13 +63,12 @@ impl ModelFiles {
 
     /// Puts the staged model, if any, in the place of the run's.
     pub(super) fn publish(&mut self) -> io::Result<()> {
-        match self.staged.take() {
-            Some(run) => {
-                let folder = run_folder(&self.folder, &run);
-                fs::rename(folder.join(STAGED), folder.join(MODEL_FILE))
-            }
-            None => Ok(()),
+        if let Some(run) = &self.staged {
+            let folder = run_folder(&self.folder, run);
+            fs::rename(folder.join(STAGED), folder.join(MODEL_FILE))?;
         }
+        self.staged = None;
+        Ok(())
     }
 
     /// The values of the run's model with this hash, whichever of the two places it is in; then it is in its own.

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeSet,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -25,34 +25,59 @@ use super::{
 /// See the module. Reads do not wait: they fail only when the file itself is broken.
 pub struct PatientJournal<J> {
     journal: J,
-    stopping: Arc<AtomicBool>,
+    patience: Arc<Patience>,
+}
+
+/// What a participant and its journal tell each other about a disk that is waited for.
+#[derive(Default)]
+pub struct Patience {
+    stopping: AtomicBool,
+    waiting_since: Mutex<Option<Instant>>,
+}
+
+impl Patience {
+    /// The participant is to end: the journal gives up waiting.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Relaxed);
+    }
+
+    /// How long the journal has been waiting for its disk; none while it does not.
+    pub fn waiting_for(&self) -> Option<Duration> {
+        let since = self.since();
+        since.map(|since| since.elapsed())
+    }
+
+    fn since(&self) -> MutexGuard<'_, Option<Instant>> {
+        let since = self.waiting_since.lock();
+        since.unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl<J: Journal> PatientJournal<J> {
-    /// Waits until `stopping` is set; then it gives up.
-    pub fn new(journal: J, stopping: Arc<AtomicBool>) -> Self {
-        Self { journal, stopping }
+    /// Waits until the disk can be written, or `patience` is over.
+    pub fn new(journal: J, patience: Arc<Patience>) -> Self {
+        Self { journal, patience }
     }
 
     fn patiently(
         &mut self,
         mut write: impl FnMut(&mut J) -> Result<(), JournalError>,
     ) -> Result<(), JournalError> {
-        let mut waiting: Option<(Instant, Instant)> = None;
+        let mut told: Option<Instant> = None;
         loop {
             let error = match write(&mut self.journal) {
                 Err(error) if error.may_pass => error,
                 result => {
-                    if waiting.is_some() && result.is_ok() {
+                    if self.patience.since().take().is_some() && result.is_ok() {
                         tracing::info!("the journal can be written again; going on");
                     }
                     return result;
                 }
             };
             let now = Instant::now();
-            let (since, told) = waiting.get_or_insert((now, now));
-            if *since == now || *told + BETWEEN_WORDS <= now {
-                *told = now;
+            let since = *self.patience.since().get_or_insert(now);
+            if told.is_none_or(|told| told + BETWEEN_WORDS <= now) {
+                told = Some(now);
                 let seconds = since.elapsed().as_secs();
                 tracing::error!(
                     "{error}; waiting for it since {seconds} s, nothing is lost meanwhile"
@@ -60,7 +85,7 @@ impl<J: Journal> PatientJournal<J> {
             }
             let again = now + BEFORE_TRYING_AGAIN;
             while Instant::now() < again {
-                if self.stopping.load(Ordering::Relaxed) {
+                if self.patience.stopping.load(Ordering::Relaxed) {
                     return Err(error);
                 }
                 thread::sleep(GLANCE);
@@ -201,22 +226,28 @@ mod tests {
     #[test]
     fn a_write_waits_until_it_succeeds() {
         let disk = MemoryJournal::default();
-        let mut journal = PatientJournal::new(disk.clone(), Arc::default());
+        let patience = Arc::new(Patience::default());
+        let mut journal = PatientJournal::new(disk.clone(), patience.clone());
         disk.stop_after(0);
         let writer = thread::spawn(move || journal.record_seed(&[2; 32].into(), 0, &seed()));
         while !disk.has_stopped() {
             thread::sleep(GLANCE);
         }
+        while patience.waiting_for().is_none() {
+            thread::sleep(GLANCE);
+        }
         disk.go_on();
         writer.join().expect("no panic").expect("written after all");
         assert_eq!(disk.next_attempt(&[2; 32].into()).expect("readable"), 1);
+        assert!(patience.waiting_for().is_none());
     }
 
     #[test]
     fn one_that_is_to_stop_gives_up_with_the_error() {
         let disk = MemoryJournal::default();
-        let stopping = Arc::new(AtomicBool::new(true));
-        let mut journal = PatientJournal::new(disk.clone(), stopping);
+        let patience = Arc::new(Patience::default());
+        patience.stop();
+        let mut journal = PatientJournal::new(disk.clone(), patience);
         disk.stop_after(0);
         let error = journal.record_seed(&[2; 32].into(), 0, &seed());
         assert!(error.is_err_and(|error| error.may_pass));

@@ -1,5 +1,6 @@
 //! The key that seals what is kept of a session. It lies in a file of its own, sealed under the host's key, and goes with the session:
-//! then nothing that a database or a disk keeps of freed pages can be opened.
+//! then what the database keeps of freed pages cannot be opened. (The file is removed, not overwritten: on a disk that keeps it, it can
+//! be opened with the host's key.)
 //!
 //! The file's name carries the journal's counter, which steps with every change that must not be forgotten. A journal with a smaller one
 //! is an older copy: with it the vault might answer twice.
@@ -71,14 +72,25 @@ impl SessionKeys {
         let mut key = Zeroizing::new([0; 32]);
         getrandom::fill(key.as_mut_slice()).map_err(|error| io::Error::other(error.to_string()))?;
         let sealed = host.seal(WHAT, key.as_slice()).map_err(io::Error::other)?;
-        write_private(&self.path(counter), &sealed)?;
+        let path = self.path(counter);
+        // What an attempt without room has left.
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        write_private(&path, &sealed)?;
         self.sync()?;
         Ok(Cipher::new(&SecretKey32::from_bytes(*key)))
     }
 
+    /// The largest counter of a key, if there is any.
+    pub(super) fn newest(&self) -> io::Result<Option<u64>> {
+        Ok(self.counters()?.into_iter().max())
+    }
+
     /// The key that is there and its counter; of several, which no journal leaves behind, the newest.
     pub(super) fn load(&self, host: &Cipher) -> io::Result<Option<(u64, Cipher)>> {
-        let Some(counter) = self.counters()?.into_iter().max() else {
+        let Some(counter) = self.newest()? else {
             return Ok(None);
         };
         let sealed = fs::read(self.path(counter))?;

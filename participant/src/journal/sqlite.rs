@@ -84,8 +84,17 @@ impl SqliteJournal {
         Ok(journal)
     }
 
-    /// The key of the session that is kept; without a session no key may stay.
+    /// The key of the session that is kept; without a session no key may stay. A key that has seen more than the journal shows that the
+    /// journal is an older copy, whatever is in it.
     fn load_session_key(&mut self) -> Result<(), JournalError> {
+        let counter = self.counter()?;
+        let newest = self.on_keys(SessionKeys::newest)?;
+        if let Some(in_name) = newest.filter(|in_name| counter < *in_name) {
+            let reason = format!(
+                "it is an older copy ({counter} changes, the key of its session has seen {in_name}): with it this hospital might answer twice. Put the newest copy back; only when that run is over at all hospitals, move the state folder away to take part in the next one"
+            );
+            return Err(self.error(reason));
+        }
         let kept: bool = self.ask(self.connection.query_row(
             "SELECT EXISTS (SELECT 1 FROM session)",
             [],
@@ -97,16 +106,9 @@ impl SqliteJournal {
         let host = &self.host;
         let loaded = self.on_keys(|keys| keys.load(host))?;
         let Some((in_name, cipher)) = loaded else {
-            let reason = "the key of its session (session-NUMBER.key in the same folder) is missing; put it back, or move the whole folder away to begin anew";
+            let reason = "the key of its session (session-NUMBER.key in the same folder) is missing; put it back. Only when that run is over at all hospitals, move the state folder away to take part in the next one";
             return Err(self.error(reason.into()));
         };
-        let counter = self.counter()?;
-        if counter < in_name {
-            let reason = format!(
-                "it is an older copy ({counter} changes, the key of its session has seen {in_name}): with it this hospital might answer twice. Put the newest copy back, or move the whole folder away to begin anew"
-            );
-            return Err(self.error(reason));
-        }
         if counter > in_name {
             self.on_keys(|keys| keys.step(in_name, counter))?;
         }
@@ -161,11 +163,13 @@ impl SqliteJournal {
         &mut self,
         write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
     ) -> Result<(), JournalError> {
+        let mut counter: i64 = 0;
         self.in_transaction(|transaction| {
-            transaction.execute("UPDATE state SET counter = counter + 1", [])?;
+            let step = "UPDATE state SET counter = counter + 1 RETURNING counter";
+            counter = transaction.query_row(step, [], |row| row.get(0))?;
             write(transaction)
         })?;
-        let counter = self.counter()?;
+        let counter = u64::try_from(counter).unwrap_or(0);
         if let Some((in_name, _)) = &mut self.session {
             match self.session_keys.step(*in_name, counter) {
                 Ok(()) => *in_name = counter,
@@ -330,8 +334,14 @@ impl Journal for SqliteJournal {
         attempt: u8,
         seed: &Seed,
     ) -> Result<(), JournalError> {
-        let sealed = self.host.seal(SEED, seed.as_bytes());
-        let sealed = sealed.map_err(|reason| self.error(reason.into()))?;
+        // Of a session, under its key: what is left of it on a disk cannot be opened when the session has ended.
+        let sealed = match self.seal(SEED, seed.as_bytes())? {
+            Some(sealed) => sealed,
+            None => self
+                .host
+                .seal(SEED, seed.as_bytes())
+                .map_err(|reason| self.error(reason.into()))?,
+        };
         self.run(self.connection.execute(
             "INSERT INTO seeds VALUES (?1, ?2, ?3)",
             params![header.as_bytes(), attempt, sealed],
@@ -413,9 +423,11 @@ impl Journal for SqliteJournal {
     ) -> Result<(), JournalError> {
         self.in_counted_transaction(|transaction| {
             keep_evaluation(transaction, key, members)?;
-            // The primary key refuses a second answer.
+            // The primary key refuses a second answer; the same one, written again after a disk's hiccup, is no second.
             transaction.execute(
-                "INSERT INTO answers VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+                "INSERT INTO answers VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+                 ON CONFLICT DO UPDATE SET share = excluded.share
+                 WHERE header = excluded.header AND contributors = excluded.contributors AND share = excluded.share",
                 params![
                     key.run.as_bytes(),
                     key.purpose.name(),
@@ -425,6 +437,9 @@ impl Journal for SqliteJournal {
                     answer.share
                 ],
             )?;
+            if transaction.changes() == 0 {
+                return Err(rusqlite::Error::StatementChangedRows(0));
+            }
             erase_shares_of_others(transaction, members)
         })
     }
@@ -496,6 +511,15 @@ impl Journal for SqliteJournal {
             keep_evaluation(transaction, key, members)?;
             transaction.execute(
                 "INSERT OR IGNORE INTO spent VALUES (?1, ?2, ?3)",
+                params![
+                    key.run.as_bytes(),
+                    key.purpose.name(),
+                    key.model_hash.as_bytes()
+                ],
+            )?;
+            // Nobody is answered any more; that it was answered stays.
+            transaction.execute(
+                "UPDATE answers SET share = x'' WHERE run = ?1 AND purpose = ?2 AND model_hash = ?3",
                 params![
                     key.run.as_bytes(),
                     key.purpose.name(),

@@ -26,12 +26,12 @@ pub enum VaultError {
     },
     /// The session that was kept cannot be used.
     #[error(
-        "the session kept in the journal cannot be used: {0}; use the roster and keys it was begun with, or move the state folder away to take part in the next run"
+        "the session kept in the journal cannot be used: {0}; use the roster, keys and release that it was begun with. Only when its run is over at all hospitals, move the state folder away to take part in the next one"
     )]
     KeptSession(String),
     /// The model of the session that was kept is not on disk.
     #[error(
-        "the session kept in the journal needs the common model {model}, which is not among the models in the state folder (runs/*/model.safetensors): put that file back, or move the state folder away to take part in the next run"
+        "the session kept in the journal needs the common model {model}, which is not among the models in the state folder (runs/*/model.safetensors): put that file back. Only when its run is over at all hospitals, move the state folder away to take part in the next one"
     )]
     KeptModelMissing {
         /// Its hash.

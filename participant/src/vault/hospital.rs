@@ -58,6 +58,10 @@ pub(super) struct Hospital<J> {
     pub(super) ring: Arc<SumRing>,
     pub(super) rng: Box<dyn CryptoRng + Send>,
     pub(super) outputs: VecDeque<VaultOutput>,
+    /// Jobs that the trainer was given and has not come back with.
+    pub(super) jobs: usize,
+    /// Of them, the first ones, those of a session that was left.
+    pub(super) stale_jobs: usize,
     pub(super) check_manifest: ManifestCheck,
 }
 
@@ -82,6 +86,19 @@ impl<J> Hospital<J> {
         for message in messages {
             self.send(message);
         }
+    }
+
+    /// The session is left: what the trainer still comes to is of no use.
+    pub(super) fn leave_jobs(&mut self) {
+        self.stale_jobs = self.jobs;
+    }
+
+    /// The trainer comes back with a job; false if it is of a session that was left.
+    pub(super) fn job_is_of_use(&mut self) -> bool {
+        self.jobs = self.jobs.saturating_sub(1);
+        let is_stale = self.stale_jobs > 0;
+        self.stale_jobs = self.stale_jobs.saturating_sub(1);
+        !is_stale
     }
 
     pub(super) fn event(&mut self, event: VaultEvent) {

@@ -9,7 +9,7 @@ use protocol::{
     codec::{self, CodecError, Decode, Id, List, Secret},
     common_model::CommonModel,
     counters::EvaluationCounters,
-    digests::{HeaderHash, LearningRound, ModelHash, RoundNumber, Transcript},
+    digests::{HeaderHash, LearningRound, ModelHash, RoundNumber, SessionId, Transcript},
     identity::Signed,
     labels::Labels,
     manifest::{Manifest, Purpose},
@@ -118,6 +118,11 @@ pub(super) fn phase_of_kept<J: Journal>(
     };
     hospital.event(VaultEvent::Resumed(Box::new(session.resumed_run())));
     Ok(session.into())
+}
+
+/// Whether this is what was kept of that session.
+pub(super) fn is_of_session(kept: &KeptSession, session: SessionId) -> bool {
+    set_up_of(&kept.set_up).is_ok_and(|(_, set_up)| set_up.session == session)
 }
 
 fn set_up_bytes(manifest: &Signed<Manifest>, record: &SetUpRecord) -> Vec<u8> {

@@ -104,6 +104,8 @@ impl ExchangingKeys {
             // Once everybody is Ready rounds are opened: from here on this vault must not lose its keys.
             if let Some((set_up, keys)) = self.keys.records() {
                 let kept = kept_exchange(self.run.manifest.signed(), &set_up, keys);
+                // An earlier session, if one was left for this, is over now.
+                hospital.journal.end_session(None)?;
                 hospital.journal.begin_session(&kept)?;
             }
             hospital.send(ToCoordinator::Ready(ready));

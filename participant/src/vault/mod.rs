@@ -67,7 +67,7 @@ pub use self::{
 };
 use self::{
     hospital::Hospital,
-    input::{Input, PhaseInput},
+    input::{Input, InputKind, PhaseInput},
     kept::phase_of_kept,
     phase::Phase,
     policy::Policy,
@@ -119,6 +119,8 @@ impl<J: Journal> Vault<J> {
                 ring,
                 rng,
                 outputs: VecDeque::new(),
+                jobs: 0,
+                stale_jobs: 0,
                 check_manifest: CheckedManifest::check,
             },
             phase: Phase::Unjoined,
@@ -140,7 +142,11 @@ impl<J: Journal> Vault<J> {
 
     /// The next thing to do, until there is none.
     pub fn poll_output(&mut self) -> Option<VaultOutput> {
-        self.hospital.outputs.pop_front()
+        let output = self.hospital.outputs.pop_front();
+        if let Some(VaultOutput::Train(..) | VaultOutput::Evaluate(_)) = &output {
+            self.hospital.jobs += 1;
+        }
+        output
     }
 
     /// The phase that the vault is in.
@@ -186,6 +192,9 @@ impl<J: Journal> Vault<J> {
         model_hash: ModelHash,
         update: TrainedUpdate,
     ) -> Result<(), VaultError> {
+        if !self.hospital.job_is_of_use() {
+            return self.ignore_stale_job(InputKind::Trained);
+        }
         self.handle(Input::ForPhase(PhaseInput::Trained(model_hash, update)))
     }
 
@@ -198,7 +207,20 @@ impl<J: Journal> Vault<J> {
         round: RoundNumber,
         counts: &EvaluatedCounts,
     ) -> Result<(), VaultError> {
+        if !self.hospital.job_is_of_use() {
+            return self.ignore_stale_job(InputKind::Evaluated);
+        }
         self.handle(Input::ForPhase(PhaseInput::Evaluated(round, counts)))
+    }
+
+    fn ignore_stale_job(&mut self, kind: InputKind) -> Result<(), VaultError> {
+        let phase = self.phase.name();
+        self.hospital.event(VaultEvent::Ignored {
+            input: kind.name(),
+            phase,
+            reason: "it was asked for in a session that was left",
+        });
+        Ok(())
     }
 
     /// Gives the input to the phase at hand and reports what it made of it. After an error the vault has stopped.

@@ -12,6 +12,7 @@ use super::{
     hospital::Hospital,
     input::Input,
     joining::{Joining, refused_before_joining},
+    kept::{is_of_session, phase_of_kept},
     key_exchange::ExchangingKeys,
     output::{VaultEvent, VaultOutput},
     phase_name::PhaseName,
@@ -94,8 +95,8 @@ impl Phase {
         }
     }
 
-    /// The coordinator goes by our session, or by another: then ours is over, and this vault joins the other one. It cannot answer twice
-    /// for it, as answers are kept by run and model, not by session.
+    /// The coordinator goes by our session, or by another: then this vault joins that one. It cannot answer twice for it, as answers are
+    /// kept by run and model, not by session. Ours stays on disk until the other one has its keys.
     fn on_welcome<J: Journal>(
         self,
         welcome: Welcome,
@@ -120,7 +121,7 @@ impl Phase {
             _ => {
                 if let Some(session) = ours {
                     hospital.event(VaultEvent::LeftSession { session });
-                    hospital.journal.end_session(None)?;
+                    hospital.leave_jobs();
                 }
                 Self::join(welcome, hospital)
             }
@@ -140,10 +141,34 @@ impl Phase {
                 hospital.outputs.push_back(VaultOutput::Finished);
                 Ok(Step::handled(Self::Finished(Finished { place })))
             }
-            None => Ok(Step::handled(
-                Joining::on_welcome(welcome, hospital)?.into(),
-            )),
+            None => {
+                let phase = match Self::kept(&welcome, hospital)? {
+                    Some(kept) => kept,
+                    None => Joining::on_welcome(welcome, hospital)?.into(),
+                };
+                Ok(Step::handled(phase))
+            }
         }
+    }
+
+    /// The session that the coordinator goes by, if it is the one on our disk: it was left for another that never got its keys.
+    fn kept<J: Journal>(
+        welcome: &Welcome,
+        hospital: &mut Hospital<J>,
+    ) -> Result<Option<Self>, VaultError> {
+        let Some(kept) = hospital.journal.kept_session()? else {
+            return Ok(None);
+        };
+        if !is_of_session(&kept, welcome.session) {
+            return Ok(None);
+        }
+        let mut phase = phase_of_kept(&kept, hospital)?;
+        match &mut phase {
+            Self::KeyExchange(exchange) => exchange.repeat(hospital),
+            Self::InSession(session) => session.repeat_unanswered(hospital),
+            Self::Unjoined | Self::Joining(_) | Self::Finished(_) | Self::Stopped => {}
+        }
+        Ok(Some(phase))
     }
 
     /// "Finished": believed by a vault that has opened every update of the run, or that has never been in its session.
@@ -156,8 +181,11 @@ impl Phase {
                 }
                 hospital.journal.end_session(Some(&session.ended_run()))?;
             }
-            Self::Joining(_) | Self::KeyExchange(_) => hospital.journal.end_session(None)?,
-            Self::Unjoined | Self::Finished(_) | Self::Stopped => {}
+            Self::Unjoined
+            | Self::Joining(_)
+            | Self::KeyExchange(_)
+            | Self::Finished(_)
+            | Self::Stopped => {}
         }
         hospital.outputs.push_back(VaultOutput::Finished);
         Ok(Step::handled(Self::Finished(Finished { place })))
