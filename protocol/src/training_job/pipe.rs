@@ -461,7 +461,7 @@ mod tests {
         let path = FilePath("/a/rather/long/path/".repeat(200).into());
         let files = std::iter::repeat_n(path, MAX_PATIENT_BYTES / 4000).collect();
         listed.patients.0[0].scans.0[1] = ScanPaths::Dicom(files);
-        let error = opening(listed).err().expect("refused").to_string();
+        let error = opening(listed).expect_err("refused").to_string();
         assert!(
             error.contains("patient 1") && error.contains("shorter path"),
             "{error}"
