@@ -140,11 +140,11 @@ impl Start {
         })?;
         let outputs: Vec<_> = std::iter::from_fn(|| machine.poll_output()).collect();
         for output in &outputs {
-            if let Output::Republish { name } = output {
-                if records.files_of(name.as_bytes()).is_none() {
-                    let path = records.path_of(name.as_bytes());
-                    return Err(TakeUpError::OutcomeLost { path }.at(folder));
-                }
+            if let Output::Republish { name } = output
+                && records.files_of(name.as_bytes()).is_none()
+            {
+                let path = records.path_of(name.as_bytes());
+                return Err(TakeUpError::OutcomeLost { path }.at(folder));
             }
         }
         records.take_up_run(&needed)?;
