@@ -11,6 +11,7 @@
 //! | [`private_folder`] | folders and files that their owner alone can look into |
 //! | [`output`] | the log on stderr, data on stdout; a line that cannot be written is lost, and nothing else |
 //! | [`signals`] | Ctrl-C, SIGTERM, SIGHUP |
+//! | [`transcript`] | the command that checks the record of a run |
 //! | [`failure`] | why a program ends, and its exit code |
 //!
 //! ```
@@ -39,3 +40,4 @@ pub mod participant_file;
 pub mod private_folder;
 pub mod settings;
 pub mod signals;
+pub mod transcript;

@@ -1,6 +1,6 @@
 //! Where the network computes.
 
-use std::fmt;
+use std::{fmt, sync::Once};
 
 use protocol::training_job::DeviceChoice;
 
@@ -12,6 +12,19 @@ impl Device {
     /// The CPU, which is always there.
     pub const CPU: Self = Self(tch::Device::Cpu);
 
+    /// Loads what libtorch needs for this choice, unless that has happened: for CUDA a library of its own, which libtorch finds by name.
+    /// [`Device::find`] does so itself; one that will not be able to open files any more does it before.
+    pub fn load_libraries(choice: DeviceChoice) {
+        static CUDA: Once = Once::new();
+        if choice != DeviceChoice::Cpu {
+            CUDA.call_once(|| {
+                if let Err(error) = torch_ffi::load_cuda() {
+                    tracing::warn!(%error, "the CUDA part of libtorch is there but cannot be loaded");
+                }
+            });
+        }
+    }
+
     /// Finds the device that a person asks for.
     ///
     /// # Errors
@@ -21,9 +34,7 @@ impl Device {
             return Ok(Self::CPU);
         }
         // Before libtorch is asked: it remembers what it had when it first was.
-        if let Err(error) = torch_ffi::load_cuda() {
-            tracing::warn!(%error, "the CUDA part of libtorch is there but cannot be loaded");
-        }
+        Self::load_libraries(choice);
         let found = usize::try_from(tch::Cuda::device_count()).unwrap_or(0);
         match choice {
             DeviceChoice::Auto if found > 0 => Ok(Self(tch::Device::Cuda(0))),

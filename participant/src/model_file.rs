@@ -1,4 +1,13 @@
-//! The common model on disk: `model.safetensors`, which opens in Python without this project, and `model.json`, its card.
+//! The common model on disk, which opens in Python without this project, and its card.
+//!
+//! | in the state folder | |
+//! |---|---|
+//! | `runs/RUN/model.safetensors`, `.json` | the model of each run as the last opened sum left it |
+//! | `runs/RUN/model-best.safetensors`, `.json` | that of the round with the lowest validation loss |
+//! | `model.safetensors`, `model-best.safetensors`, with cards | the same of the run at hand, once it has opened an update |
+//!
+//! The journal writes the model itself, before it says that a round is settled. All hospitals know the same sums, so all choose the same
+//! best round.
 
 use std::{
     collections::BTreeMap,
@@ -6,23 +15,29 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use host::private_folder::make_private_folder;
 use model_data::{
     SplitKind,
     card::{CARD_FILE, CardValidation, MODEL_FILE, ModelCard},
-    weights::{WeightsError, write_safetensors},
+    weights::{WeightsError, read_notes, write_safetensors},
+    whole_file::write_whole,
 };
 use protocol::{
     HospitalId,
     common_model::CommonModel,
     counters::EvaluationCounters,
-    digests::{LearningRound, ModelHash, Transcript},
+    digests::{LearningRound, ModelHash, RunId, Transcript},
 };
 
-use crate::vault::OpenedRound;
+use crate::{
+    journal::run_folder,
+    vault::{OpenedRound, ResumedRun},
+};
 
 /// The common model as the last opened sum left it.
 #[derive(Clone)]
 pub struct LatestModel {
+    run: RunId,
     model: CommonModel,
     hash: ModelHash,
     transcript: Transcript,
@@ -35,6 +50,7 @@ impl LatestModel {
     /// The model after this sum. `validation` is the last evaluation of this very model.
     pub fn after(opened: &OpenedRound, validation: Option<EvaluationCounters>) -> Self {
         Self {
+            run: opened.run,
             model: opened.model.clone(),
             hash: opened.model_hash,
             transcript: opened.transcript,
@@ -44,42 +60,27 @@ impl LatestModel {
         }
     }
 
+    /// The model of a session that was taken up again.
+    pub fn resumed(run: &ResumedRun) -> Self {
+        Self {
+            run: run.run,
+            model: run.model.clone(),
+            hash: run.model_hash,
+            transcript: run.transcript,
+            learning_round: run.learning_round,
+            contributors: run.contributors.clone(),
+            validation: run.validation.clone(),
+        }
+    }
+
     /// Its hash, the same at every hospital.
     pub fn hash(&self) -> &ModelHash {
         &self.hash
     }
 
-    /// The learning round it comes from, from 1.
+    /// The learning round it comes from, from 1; 0 is the initial model.
     pub fn learning_round(&self) -> LearningRound {
         self.learning_round
-    }
-
-    /// Writes model and card into `folder`, in the place of older ones; each file is whole or absent.
-    ///
-    /// `split` is how this hospital chose its validation slices; `complete` says whether the run went to its end.
-    ///
-    /// # Errors
-    /// [`ModelFileError`].
-    pub fn write(
-        &self,
-        folder: &Path,
-        split: SplitKind,
-        complete: bool,
-    ) -> Result<PathBuf, ModelFileError> {
-        let path = folder.join(MODEL_FILE);
-        let layout = &self.model.layout().tensors;
-        let hash = hex::encode(self.hash);
-        let notes = BTreeMap::from([("model_hash".to_owned(), hash)]);
-        write_safetensors(&path, layout, self.model.values(), &notes)?;
-        let card = folder.join(CARD_FILE);
-        let unfinished = folder.join(format!("{CARD_FILE}.unfinished"));
-        let text = serde_json::to_string_pretty(&self.card(split, complete))
-            .expect("a card has text for keys")
-            + "\n";
-        fs::write(&unfinished, text)
-            .and_then(|()| fs::rename(&unfinished, &card))
-            .map_err(|source| ModelFileError::Card { path: card, source })?;
-        Ok(path)
     }
 
     fn card(&self, split: SplitKind, complete: bool) -> ModelCard {
@@ -92,6 +93,7 @@ impl LatestModel {
             )
         });
         ModelCard {
+            run: Some(self.run),
             learning_round: self.learning_round,
             run_complete: complete,
             transcript: Some(self.transcript),
@@ -102,21 +104,141 @@ impl LatestModel {
     }
 }
 
+/// Keeps models and cards in a state folder.
+pub struct ModelKeeper {
+    state: PathBuf,
+    /// How this hospital has chosen its validation slices.
+    split: SplitKind,
+}
+
+impl ModelKeeper {
+    /// For this state folder.
+    pub fn new(state: &Path, split: SplitKind) -> Self {
+        Self {
+            state: state.to_owned(),
+            split,
+        }
+    }
+
+    /// Where the model of a run is.
+    pub fn model_of(&self, run: &RunId) -> PathBuf {
+        run_folder(&self.state, run).join(MODEL_FILE)
+    }
+
+    /// Keeps the model, and as the best one if it is; each file is whole or as it was. `complete` says whether the run went to its end.
+    /// The initial model is not kept: it follows from the manifest, and must not take the place of another run's. Gives the path in the
+    /// run's folder.
+    ///
+    /// # Errors
+    /// [`ModelFileError`].
+    pub fn keep(&self, latest: &LatestModel, complete: bool) -> Result<PathBuf, ModelFileError> {
+        let folder = run_folder(&self.state, &latest.run);
+        let model = folder.join(MODEL_FILE);
+        if latest.learning_round == LearningRound::default() {
+            return Ok(model);
+        }
+        make_private_folder(&folder).map_err(at(&folder))?;
+        let hash = hex::encode(latest.hash);
+        let is_there = model.exists()
+            && read_notes(&model)?
+                .get(MODEL_HASH)
+                .is_some_and(|of| *of == hash);
+        if !is_there {
+            let notes = BTreeMap::from([(MODEL_HASH.to_owned(), hash)]);
+            let layout = &latest.model.layout().tensors;
+            write_safetensors(&model, layout, latest.model.values(), &notes)?;
+        }
+        let card = latest.card(self.split, complete);
+        write_card(&folder.join(CARD_FILE), &card)?;
+        self.put_forward(&folder, MODEL_FILE, CARD_FILE)?;
+        if is_better(&card, &folder.join(BEST_CARD_FILE)) {
+            replace_by_link(&model, &folder.join(BEST_MODEL_FILE))?;
+            let best = ModelCard {
+                model: BEST_MODEL_FILE.into(),
+                weights: BEST_MODEL_FILE.into(),
+                ..card
+            };
+            write_card(&folder.join(BEST_CARD_FILE), &best)?;
+        }
+        if folder.join(BEST_CARD_FILE).exists() {
+            self.put_forward(&folder, BEST_MODEL_FILE, BEST_CARD_FILE)?;
+        }
+        Ok(model)
+    }
+
+    /// The same files in the state folder itself.
+    fn put_forward(&self, folder: &Path, model: &str, card: &str) -> Result<(), ModelFileError> {
+        for name in [model, card] {
+            replace_by_link(&folder.join(name), &self.state.join(name))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether the card's model did better on the validation slices than the best one so far. Of equals the earlier one stays.
+fn is_better(card: &ModelCard, best: &Path) -> bool {
+    let Some(loss) = card
+        .validation
+        .as_ref()
+        .and_then(|validation| validation.loss)
+    else {
+        return false;
+    };
+    let best: Option<ModelCard> = fs::read(best)
+        .ok()
+        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
+    let best = best.and_then(|card| card.validation?.loss);
+    best.is_none_or(|best| loss < best)
+}
+
+fn write_card(path: &Path, card: &ModelCard) -> Result<(), ModelFileError> {
+    let text = serde_json::to_string_pretty(card).expect("a card has text for keys") + "\n";
+    write_whole(path, text.as_bytes()).map_err(at(path))
+}
+
+/// Gives a file a second name, in the place of an older file; a copy where the file system knows no such links.
+fn replace_by_link(from: &Path, to: &Path) -> Result<(), ModelFileError> {
+    let beside = to.with_extension("unfinished");
+    let link = || {
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        fs::hard_link(from, &beside).or_else(|_| fs::copy(from, &beside).map(|_| ()))?;
+        fs::rename(&beside, to)?;
+        // Renaming one name of a file to another of the same file does nothing.
+        match fs::remove_file(&beside) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    };
+    link().map_err(at(to))
+}
+
 /// The model cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum ModelFileError {
     /// The tensors cannot be written.
     #[error(transparent)]
     Weights(#[from] WeightsError),
-    /// The card cannot be written.
+    /// A card or another file cannot be written.
     #[error("cannot write {}", path.display())]
-    Card {
-        /// The path of the card.
+    File {
+        /// Its path.
         path: PathBuf,
         /// What the operating system says.
         source: io::Error,
     },
 }
+
+fn at(path: &Path) -> impl FnOnce(io::Error) -> ModelFileError {
+    let path = path.to_owned();
+    move |source| ModelFileError::File { path, source }
+}
+
+const MODEL_HASH: &str = "model_hash";
+const BEST_MODEL_FILE: &str = "model-best.safetensors";
+const BEST_CARD_FILE: &str = "model-best.json";
 
 #[cfg(test)]
 mod tests {
@@ -125,41 +247,92 @@ mod tests {
 
     use super::*;
 
-    fn latest() -> LatestModel {
+    const RUN: [u8; 32] = [7; 32];
+
+    fn latest(round: u32, loss: f64) -> LatestModel {
         let model = CommonModel::initial(&manifest());
+        let loss = (loss * 65_536.0) as u64;
         LatestModel {
-            hash: model.hash(),
+            run: RUN.into(),
+            hash: [round as u8; 32].into(),
             model,
             transcript: [9; 32].into(),
-            learning_round: LearningRound::new(2),
+            learning_round: LearningRound::new(round),
             contributors: [1, 3].into_iter().filter_map(HospitalId::new).collect(),
-            validation: EvaluationCounters::read(&[2, 30, 10, 5, 55, 50 * 65_536, 0, 0]).ok(),
+            validation: EvaluationCounters::read(&[2, 30, 10, 5, 55, loss, 0, 0]).ok(),
         }
+    }
+
+    fn card(path: &Path) -> Value {
+        let text = fs::read_to_string(path).expect("a card");
+        serde_json::from_str(&text).expect("JSON")
     }
 
     #[test]
     fn every_tensor_can_be_read_back_and_the_card_names_the_model() {
         let folder = tempfile::tempdir().expect("a folder");
-        let latest = latest();
-        let path = latest
-            .write(folder.path(), SplitKind::Slice, true)
-            .expect("written");
-        latest
-            .write(folder.path(), SplitKind::Slice, true)
-            .expect("written over");
-        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 2);
+        let keeper = ModelKeeper::new(folder.path(), SplitKind::Slice);
+        let latest = latest(2, 50.0);
+        let path = keeper.keep(&latest, false).expect("written");
+        keeper.keep(&latest, true).expect("written over");
+        assert_eq!(path, keeper.model_of(&RUN.into()));
         let layout = &latest.model.layout().tensors;
-        let values = model_data::weights::read_safetensors(&path, layout).expect("readable");
-        assert!(values == **latest.model.values());
-        let text = fs::read_to_string(folder.path().join(CARD_FILE)).expect("a card");
-        let card: Value = serde_json::from_str(&text).expect("JSON");
+        for path in [path, folder.path().join(MODEL_FILE)] {
+            let values = model_data::weights::read_safetensors(&path, layout).expect("readable");
+            assert!(values == **latest.model.values());
+        }
+        let card = card(&folder.path().join(CARD_FILE));
         assert_eq!(card["model_hash"], hex::encode(latest.hash));
+        assert_eq!(card["run"], hex::encode(RUN));
         assert_eq!(card["classes"], 2);
         assert_eq!(card["contributors"], json!([1, 3]));
         assert_eq!(card["validation"]["accuracy"], 0.85);
-        let read: ModelCard = serde_json::from_str(&text).expect("a card");
+        let read: ModelCard = serde_json::from_value(card).expect("a card");
         assert_eq!(read, latest.card(SplitKind::Slice, true));
         assert!(read.run_complete && read.transcript == Some(latest.transcript));
         assert_eq!((read.data, read.training, read.test), (None, None, None));
+        // Model, best model, and their cards, each once in each of the two folders; and `runs`.
+        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 5);
+    }
+
+    #[test]
+    fn the_best_round_stays_when_later_ones_are_worse() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keeper = ModelKeeper::new(folder.path(), SplitKind::Slice);
+        for (round, loss) in [(1, 50.0), (2, 30.0), (3, 30.0), (4, 40.0)] {
+            keeper.keep(&latest(round, loss), false).expect("written");
+        }
+        let (last, best) = (
+            card(&folder.path().join(CARD_FILE)),
+            card(&folder.path().join(BEST_CARD_FILE)),
+        );
+        assert_eq!(
+            (&last["learning_round"], &best["learning_round"]),
+            (&json!(4), &json!(2))
+        );
+        assert_eq!(best["model"], BEST_MODEL_FILE);
+        let notes = read_notes(&folder.path().join(BEST_MODEL_FILE)).expect("a model");
+        assert_eq!(notes[MODEL_HASH], hex::encode([2; 32]));
+    }
+
+    #[test]
+    fn a_run_without_an_update_leaves_the_model_of_another_alone() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let keeper = ModelKeeper::new(folder.path(), SplitKind::Slice);
+        keeper.keep(&latest(3, 30.0), true).expect("written");
+        let second = LatestModel {
+            run: [8; 32].into(),
+            ..latest(0, 30.0)
+        };
+        keeper.keep(&second, false).expect("nothing to write");
+        let card = card(&folder.path().join(CARD_FILE));
+        assert_eq!(card["run_complete"], true);
+        let third = LatestModel {
+            run: [9; 32].into(),
+            ..latest(1, 60.0)
+        };
+        keeper.keep(&third, false).expect("written");
+        let first = read_notes(&keeper.model_of(&RUN.into())).expect("still there");
+        assert_eq!(first[MODEL_HASH], hex::encode([3; 32]));
     }
 }

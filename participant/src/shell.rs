@@ -8,8 +8,11 @@
 //! ```
 
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -19,16 +22,20 @@ use protocol::{
     manifest::Purpose,
     message::{ALREADY_CONNECTED, ToCoordinator, ToVault},
     training_job::{
-        EvaluateRequest, EvaluatedCounts, LocalTrainer, TrainRequest, TrainedUpdate, TrainerFailure,
+        EvaluateRequest, EvaluatedCounts, JobProgress, JobWatcher, LocalTrainer, TrainRequest,
+        TrainedUpdate, TrainerFailure,
     },
 };
-use tokio::sync::mpsc as channel;
-use transport::{CloseCode, CoordinatorLink, Dialer, Disconnect, TransportError, Waiting};
+use tokio::{sync::mpsc as channel, task::AbortHandle};
+use transport::{
+    Blobs, CloseCode, CoordinatorLink, Dialer, Disconnect, RefusalCode, TransportError, Waiting,
+};
 
 use crate::{
     compute::ComputeSlots,
     interruption::{Interruptions, Moment},
     journal::Journal,
+    trainer_program::MAX_SILENCE,
     vault::{Vault, VaultError, VaultEvent, VaultOutput},
 };
 
@@ -46,6 +53,8 @@ pub struct Participant<J> {
     pub events: channel::UnboundedSender<ParticipantEvent>,
     /// Where a simulation cuts the hospital off.
     pub interruptions: Arc<dyn Interruptions>,
+    /// Set once it is to end: a journal that waits for its disk gives up then.
+    pub stopping: Arc<AtomicBool>,
 }
 
 /// What happens at a hospital, for logs, progress bars and records.
@@ -118,12 +127,12 @@ pub enum RunError {
 
 impl<J: Journal + 'static> Participant<J> {
     /// Takes part until the run ends, reconnecting as often as it takes. `stop` ends it early. Returns when the threads of the vault
-    /// and of the trainer have ended: a training under way goes on to its next step.
+    /// and of the trainer have ended: a training in this process goes on to its next step, a trainer's program is ended.
     ///
     /// # Errors
     /// [`RunError`].
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<RunCost, RunError> {
-        let (inputs, vault_inputs) = mpsc::channel();
+        let (inputs, vault_inputs) = channel::channel(WAITING_INPUTS);
         let (vault_outputs, outputs) = channel::unbounded_channel();
         let (jobs, trainer_jobs) = mpsc::channel();
         let (results, steps) = (inputs.clone(), vault_outputs.clone());
@@ -134,7 +143,7 @@ impl<J: Journal + 'static> Participant<J> {
         let vault = self.vault;
         let (failure, failed) = tokio::sync::oneshot::channel();
         let vault_thread = std::thread::spawn(move || {
-            if let Err(error) = vault_thread(vault, &vault_inputs, &vault_outputs) {
+            if let Err(error) = vault_thread(vault, vault_inputs, &vault_outputs) {
                 let _ = failure.send(error);
             }
         });
@@ -154,9 +163,11 @@ impl<J: Journal + 'static> Participant<J> {
             link_number: 0,
             report,
             reports,
-            partial_downloads: BTreeMap::new(),
+            partial_download: None,
+            downloading: None,
+            next_download: None,
             contributed: (Purpose::Stats, LearningRound::default()),
-            uploading: false,
+            uploading: None,
             next_upload: None,
         };
         let result = tokio::select! {
@@ -166,6 +177,7 @@ impl<J: Journal + 'static> Participant<J> {
             result = shell.run() => result,
             () = stop => Err(RunError::Stopped),
         };
+        self.stopping.store(true, Ordering::Relaxed);
         // With the shell their channels have gone. A process that ended while libtorch computes, as a simulation's does, would crash on its way out.
         let _ = tokio::task::spawn_blocking(|| (trainer_thread.join(), vault_thread.join())).await;
         result
@@ -183,7 +195,7 @@ enum VaultInput {
 enum FromThreads {
     Output(VaultOutput),
     Spent(Phase, Duration),
-    Step { done: usize, total: usize },
+    Moved(JobProgress),
     TrainerStarted,
     TrainerDone,
 }
@@ -197,16 +209,16 @@ enum Phase {
 }
 
 enum TrainerJob {
-    Train(TrainRequest),
+    Train(ModelHash, TrainRequest),
     Evaluate(EvaluateRequest),
 }
 
 fn vault_thread<J: Journal>(
     mut vault: Vault<J>,
-    inputs: &mpsc::Receiver<VaultInput>,
+    mut inputs: channel::Receiver<VaultInput>,
     outputs: &channel::UnboundedSender<FromThreads>,
 ) -> Result<(), VaultError> {
-    while let Ok(input) = inputs.recv() {
+    while let Some(input) = inputs.blocking_recv() {
         let began = Instant::now();
         let (phase, result) = match input {
             VaultInput::Connected => {
@@ -250,39 +262,47 @@ fn trainer_thread(
     mut trainer: Box<dyn LocalTrainer>,
     slots: &ComputeSlots,
     jobs: &mpsc::Receiver<TrainerJob>,
-    results: &mpsc::Sender<VaultInput>,
-    steps: &channel::UnboundedSender<FromThreads>,
+    results: &channel::Sender<VaultInput>,
+    shell: &channel::UnboundedSender<FromThreads>,
 ) {
     while let Ok(job) = jobs.recv() {
         let result = slots.run(|| {
-            let _ = steps.send(FromThreads::TrainerStarted);
+            let _ = shell.send(FromThreads::TrainerStarted);
             let began = Instant::now();
+            let mut watcher = ShellWatches(shell);
             let result = match job {
-                TrainerJob::Train(request) => {
-                    let model_hash = request.model_hash;
-                    let mut progress = |done, total| {
-                        if steps.send(FromThreads::Step { done, total }).is_err() {
-                            // The shell has gone and nobody waits for this training: it ends here, between two steps.
-                            std::panic::resume_unwind(Box::new("no longer needed"));
-                        }
-                    };
-                    VaultInput::Trained(
-                        model_hash,
-                        unless_it_panics(|| trainer.train(request, &mut progress)),
-                    )
-                }
+                TrainerJob::Train(model_hash, request) => VaultInput::Trained(
+                    model_hash,
+                    unless_it_panics(|| trainer.train(request, &mut watcher)),
+                ),
                 TrainerJob::Evaluate(request) => VaultInput::Evaluated(
                     request.round,
-                    unless_it_panics(|| trainer.evaluate(request)),
+                    unless_it_panics(|| trainer.evaluate(request, &mut watcher)),
                 ),
             };
-            let _ = steps.send(FromThreads::Spent(Phase::Training, began.elapsed()));
+            let _ = shell.send(FromThreads::Spent(Phase::Training, began.elapsed()));
             result
         });
-        let _ = steps.send(FromThreads::TrainerDone);
-        if results.send(result).is_err() {
+        let _ = shell.send(FromThreads::TrainerDone);
+        if results.blocking_send(result).is_err() {
             return;
         }
+    }
+}
+
+/// The shell waits for a job, until it has gone.
+struct ShellWatches<'a>(&'a channel::UnboundedSender<FromThreads>);
+
+impl JobWatcher for ShellWatches<'_> {
+    fn moved(&mut self, progress: JobProgress) {
+        if self.0.send(FromThreads::Moved(progress)).is_err() {
+            // Nobody waits for this job: it ends here, between two steps.
+            std::panic::resume_unwind(Box::new("no longer needed"));
+        }
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.0.is_closed()
     }
 }
 
@@ -318,7 +338,7 @@ struct Shell {
     dialer: Dialer,
     events: channel::UnboundedSender<ParticipantEvent>,
     interruptions: Arc<dyn Interruptions>,
-    inputs: mpsc::Sender<VaultInput>,
+    inputs: channel::Sender<VaultInput>,
     jobs: mpsc::Sender<TrainerJob>,
     outputs: channel::UnboundedReceiver<FromThreads>,
     cost: RunCost,
@@ -327,13 +347,24 @@ struct Shell {
     link_number: u64,
     report: channel::UnboundedSender<(u64, Transfer)>,
     reports: channel::UnboundedReceiver<(u64, Transfer)>,
-    partial_downloads: BTreeMap<OutcomeName, Vec<u8>>,
+    /// The beginning of the outcome whose download broke off last.
+    partial_download: Option<(OutcomeName, Vec<u8>)>,
+    /// The outcome that is being downloaded over this connection.
+    downloading: Option<OutcomeName>,
+    /// The outcome to download after that one: the one offered last.
+    next_download: Option<OutcomeName>,
     /// Purpose and learning round of the last contribution.
     contributed: (Purpose, LearningRound),
-    /// Whether an upload of this connection has no answer yet.
-    uploading: bool,
-    /// The contribution to upload after that one.
+    /// The upload of this connection that has no answer yet.
+    uploading: Option<Uploading>,
+    /// The same contribution once more, after that one.
     next_upload: Option<(ContributionDigest, Arc<[u8]>)>,
+}
+
+/// An upload that has no answer yet.
+struct Uploading {
+    name: ContributionDigest,
+    task: AbortHandle,
 }
 
 /// How one connection ended.
@@ -348,15 +379,16 @@ enum LinkEnd {
 
 /// What a transfer reports to the shell.
 enum Transfer {
-    Uploaded(Duration),
-    Downloaded(OutcomeName, Vec<u8>, Duration),
+    Uploaded(ContributionDigest, Duration),
+    Downloaded(Vec<u8>, Duration),
     /// A download ended before its end; what is here already is not fetched twice.
     Interrupted(OutcomeName, Vec<u8>),
-    Refused(String),
+    /// The coordinator does not have an outcome that it has offered.
+    DownloadRefused(String),
     /// The coordinator does not take a contribution.
-    UploadRefused(String),
-    /// The connection does not carry an upload or download.
-    Failed(String),
+    UploadRefused(ContributionDigest, String),
+    /// The connection does not carry an upload.
+    UploadFailed(ContributionDigest, String),
     CutOff,
 }
 
@@ -409,14 +441,14 @@ impl Shell {
         let sender = link.sender();
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        self.link_number += 1;
-        (self.uploading, self.next_upload) = (false, None);
+        self.begin_transfers();
         let mut introduced = false;
-        self.tell_vault(VaultInput::Connected)?;
+        let inputs = self.inputs.clone();
+        tell(&inputs, VaultInput::Connected).await?;
         loop {
             tokio::select! {
-                frame = link.receive() => match frame {
-                    Ok(frame) => {
+                frame = next_frame(&inputs, &mut link) => match frame {
+                    Ok((room, frame)) => {
                         let message: ToVault = match codec::decode_frame(&frame) {
                             Ok(message) => message,
                             Err(error) => return Ok(LinkEnd::Lost(format!("the coordinator sent bytes that are no message: {error}"))),
@@ -424,12 +456,11 @@ impl Shell {
                         if matches!(message, ToVault::UnlockRequest(_)) && self.cut_off(Moment::BeforeUnlock, self.contributed) {
                             return Ok(LinkEnd::CutOff);
                         }
-                        self.tell_vault(VaultInput::Message(Box::new(message)))?;
+                        room.send(VaultInput::Message(Box::new(message)));
                     }
                     Err(Disconnect::ByPeer { code: CloseCode::Application(ALREADY_CONNECTED), reason }) => return Ok(LinkEnd::Occupied(reason)),
                     Err(Disconnect::ByPeer { code: CloseCode::Application(_), reason }) => return Err(RunError::Ended(reason)),
-                    // Should it come back, it begins another session, which this vault could not join.
-                    Err(Disconnect::ByPeer { code: CloseCode::ShuttingDown, reason }) => return Err(RunError::Ended(reason)),
+                    // One that is stopped, too, may come back, and both go on where they were.
                     Err(Disconnect::ByPeer { code: CloseCode::Done, reason }) => return self.last_word(reason).await,
                     Err(disconnect) => return Ok(LinkEnd::Lost(disconnect.to_string())),
                 },
@@ -453,50 +484,86 @@ impl Shell {
                     }
                     FromThreads::Spent(phase, time) => *self.seconds(phase) += time.as_secs_f64(),
                     FromThreads::TrainerStarted => self.pulse.moved = Some(Instant::now()),
-                    FromThreads::Step { done, total } => {
-                        self.pulse.moved = Some(Instant::now());
-                        let _ = self.events.send(ParticipantEvent::Training { done, total });
-                    }
+                    FromThreads::Moved(progress) => self.on_progress(progress),
                     FromThreads::TrainerDone => {
                         self.pulse.jobs -= 1;
                         self.pulse.moved = None;
                     }
                 },
-                Some((number, transfer)) = self.reports.recv() => match transfer {
-                    Transfer::Interrupted(name, held) => {
-                        self.partial_downloads.insert(name, held);
-                        if number == self.link_number {
-                            return Ok(LinkEnd::Lost("a download broke off".into()));
-                        }
+                Some((number, transfer)) = self.reports.recv() => {
+                    if let Some(end) = self.on_transfer(number == self.link_number, transfer, &link).await? {
+                        return Ok(end);
                     }
-                    _ if number != self.link_number => {}
-                    Transfer::Failed(reason) => return Ok(LinkEnd::Lost(reason)),
-                    Transfer::Uploaded(time) => {
-                        self.cost.transport_secs += time.as_secs_f64();
-                        if self.cut_off(Moment::AfterUpload, self.contributed) {
-                            return Ok(LinkEnd::CutOff);
-                        }
-                        self.upload_next(&link);
-                    }
-                    Transfer::UploadRefused(reason) => {
-                        let _ = self.events.send(ParticipantEvent::Vault(VaultEvent::Refused { reason }));
-                        self.upload_next(&link);
-                    }
-                    Transfer::Downloaded(name, bytes, time) => {
-                        self.cost.transport_secs += time.as_secs_f64();
-                        self.partial_downloads.remove(&name);
-                        self.tell_vault(VaultInput::Outcome(bytes))?;
-                    }
-                    Transfer::Refused(reason) => {
-                        let _ = self.events.send(ParticipantEvent::Vault(VaultEvent::Refused { reason }));
-                    }
-                    Transfer::CutOff => return Ok(LinkEnd::CutOff),
                 },
                 _ = heartbeat.tick(), if introduced && self.pulse.is_alive() => {
                     let _ = sender.send(codec::encode_frame(&ToCoordinator::Heartbeat)).await;
                 }
             }
         }
+    }
+
+    fn on_progress(&mut self, progress: JobProgress) {
+        self.pulse.moved = Some(Instant::now());
+        if let JobProgress::Training { done, total } = progress {
+            let _ = self.events.send(ParticipantEvent::Training { done, total });
+        }
+    }
+
+    /// A new connection: nothing is under way on it, and what the earlier one reports still is not about it.
+    fn begin_transfers(&mut self) {
+        self.link_number += 1;
+        (self.downloading, self.next_download) = (None, None);
+        (self.uploading, self.next_upload) = (None, None);
+    }
+
+    /// What has become of a transfer. Gives the end of the connection, if it is that.
+    async fn on_transfer(
+        &mut self,
+        is_of_this_link: bool,
+        transfer: Transfer,
+        link: &CoordinatorLink,
+    ) -> Result<Option<LinkEnd>, RunError> {
+        match transfer {
+            Transfer::Interrupted(name, held) => {
+                self.partial_download = Some((name, held));
+                if is_of_this_link {
+                    return Ok(Some(LinkEnd::Lost("a download broke off".into())));
+                }
+            }
+            _ if !is_of_this_link => {}
+            Transfer::Uploaded(name, time) if self.is_uploading(name) => {
+                self.cost.transport_secs += time.as_secs_f64();
+                if self.cut_off(Moment::AfterUpload, self.contributed) {
+                    return Ok(Some(LinkEnd::CutOff));
+                }
+                self.upload_next(link);
+            }
+            Transfer::UploadRefused(name, reason) if self.is_uploading(name) => {
+                self.note_refusal(reason);
+                self.upload_next(link);
+            }
+            Transfer::UploadFailed(name, reason) if self.is_uploading(name) => {
+                return Ok(Some(LinkEnd::Lost(reason)));
+            }
+            // Of an upload that another one has replaced.
+            Transfer::Uploaded(..) | Transfer::UploadRefused(..) | Transfer::UploadFailed(..) => {}
+            Transfer::Downloaded(bytes, time) => {
+                self.cost.transport_secs += time.as_secs_f64();
+                tell(&self.inputs, VaultInput::Outcome(bytes)).await?;
+                self.download_next(link);
+            }
+            Transfer::DownloadRefused(reason) => {
+                self.note_refusal(reason);
+                self.download_next(link);
+            }
+            Transfer::CutOff => return Ok(Some(LinkEnd::CutOff)),
+        }
+        Ok(None)
+    }
+
+    fn note_refusal(&self, reason: String) {
+        let refused = VaultEvent::Refused { reason };
+        let _ = self.events.send(ParticipantEvent::Vault(refused));
     }
 
     /// The coordinator is done. The vault may still be at work on the messages before: what it makes of them decides how we end.
@@ -539,7 +606,9 @@ impl Shell {
                 }
             }
             VaultOutput::FetchOutcome { name } => self.download(name, link),
-            VaultOutput::Train(request) => self.ask_trainer(TrainerJob::Train(request))?,
+            VaultOutput::Train(model_hash, request) => {
+                self.ask_trainer(TrainerJob::Train(model_hash, request))?;
+            }
             VaultOutput::Evaluate(request) => self.ask_trainer(TrainerJob::Evaluate(request))?,
             VaultOutput::Event(event) => {
                 let _ = self.events.send(ParticipantEvent::Vault(event));
@@ -550,13 +619,20 @@ impl Shell {
     }
 
     /// Uploads one contribution at a time: the coordinator refuses a second one of a hospital beside the first, and nothing would
-    /// bring it again. Of those that wait only the newest is of the round at hand.
+    /// bring it again. Only the newest is of the round at hand: it takes the place of an older one, and does not wait for it.
     fn upload(&mut self, name: ContributionDigest, bytes: Arc<[u8]>, link: &CoordinatorLink) {
-        if self.uploading {
-            self.next_upload = Some((name, bytes));
-            return;
-        }
-        self.uploading = true;
+        let patience = match &self.uploading {
+            Some(uploading) if uploading.name == name => {
+                self.next_upload = Some((name, bytes));
+                return;
+            }
+            Some(replaced) => {
+                replaced.task.abort();
+                PATIENCE_WITH_REPLACED_UPLOAD
+            }
+            None => Duration::ZERO,
+        };
+        self.next_upload = None;
         let (blobs, done, events, number) = (
             link.blobs(),
             self.report.clone(),
@@ -564,7 +640,7 @@ impl Shell {
             self.link_number,
         );
         let (interruptions, contributed) = (self.interruptions.clone(), self.contributed);
-        tokio::spawn(async move {
+        let task = tokio::spawn(async move {
             let began = Instant::now();
             let total = bytes.len() as u64;
             let cut = tokio::sync::Notify::new();
@@ -576,36 +652,53 @@ impl Shell {
                 }
             };
             let result = tokio::select! {
-                result = blobs.upload(name.into(), &bytes, progress) => match result {
-                    Ok(()) => Transfer::Uploaded(began.elapsed()),
-                    Err(TransportError::Refused(refusal)) => Transfer::UploadRefused(format!("the coordinator refused our contribution: {refusal}")),
+                result = upload_in_its_place(&blobs, name, &bytes, progress, patience) => match result {
+                    Ok(()) => Transfer::Uploaded(name, began.elapsed()),
+                    Err(TransportError::Refused(refusal)) => Transfer::UploadRefused(name, format!("the coordinator refused our contribution: {refusal}")),
                     // The vault uploads again on the next connection, from where this one stopped.
-                    Err(error) => Transfer::Failed(error.to_string()),
+                    Err(error) => Transfer::UploadFailed(name, error.to_string()),
                 },
                 () = cut.notified() => Transfer::CutOff,
             };
             let _ = done.send((number, result));
         });
+        let task = task.abort_handle();
+        self.uploading = Some(Uploading { name, task });
+    }
+
+    fn is_uploading(&self, name: ContributionDigest) -> bool {
+        let uploading = self.uploading.as_ref();
+        uploading.is_some_and(|uploading| uploading.name == name)
     }
 
     /// The upload before has its answer.
     fn upload_next(&mut self, link: &CoordinatorLink) {
-        self.uploading = false;
+        self.uploading = None;
         if let Some((name, bytes)) = self.next_upload.take() {
             self.upload(name, bytes, link);
         }
     }
 
+    /// Downloads one outcome at a time: the coordinator offers the next one when the vault has applied this one. One that offers many
+    /// is served the last.
     fn download(&mut self, name: OutcomeName, link: &CoordinatorLink) {
+        if let Some(under_way) = self.downloading {
+            self.next_download = (under_way != name).then_some(name);
+            return;
+        }
+        self.downloading = Some(name);
         let (blobs, done, number) = (link.blobs(), self.report.clone(), self.link_number);
-        let mut held = self.partial_downloads.remove(&name).unwrap_or_default();
+        let mut held = match self.partial_download.take() {
+            Some((begun, held)) if begun == name => held,
+            _ => Vec::new(),
+        };
         tokio::spawn(async move {
             let began = Instant::now();
             let result = match blobs.download(name.into(), &mut held).await {
-                Ok(()) => Transfer::Downloaded(name, held, began.elapsed()),
-                Err(TransportError::Refused(refusal)) => {
-                    Transfer::Refused(format!("the coordinator has no such outcome: {refusal}"))
-                }
+                Ok(()) => Transfer::Downloaded(held, began.elapsed()),
+                Err(TransportError::Refused(refusal)) => Transfer::DownloadRefused(format!(
+                    "the coordinator has no such outcome: {refusal}"
+                )),
                 // Offered again on the next connection.
                 Err(_) => Transfer::Interrupted(name, held),
             };
@@ -613,10 +706,12 @@ impl Shell {
         });
     }
 
-    fn tell_vault(&self, input: VaultInput) -> Result<(), RunError> {
-        self.inputs
-            .send(input)
-            .map_err(|_| RunError::ThreadDied("vault"))
+    /// The download before has ended.
+    fn download_next(&mut self, link: &CoordinatorLink) {
+        self.downloading = None;
+        if let Some(name) = self.next_download.take() {
+            self.download(name, link);
+        }
     }
 
     fn ask_trainer(&mut self, job: TrainerJob) -> Result<(), RunError> {
@@ -640,6 +735,46 @@ impl Shell {
     }
 }
 
+/// Waits for room at the vault, and only then takes a frame off the link: a coordinator that sends more than the vault gets done fills
+/// no memory here. Cancel-safe.
+async fn next_frame<'a>(
+    inputs: &'a channel::Sender<VaultInput>,
+    link: &mut CoordinatorLink,
+) -> Result<(channel::Permit<'a, VaultInput>, Vec<u8>), Disconnect> {
+    match inputs.reserve().await {
+        Ok(room) => Ok((room, link.receive().await?)),
+        // The vault has died, of which `Participant::run` hears.
+        Err(_) => std::future::pending().await,
+    }
+}
+
+async fn tell(inputs: &channel::Sender<VaultInput>, input: VaultInput) -> Result<(), RunError> {
+    let told = inputs.send(input).await;
+    told.map_err(|_| RunError::ThreadDied("vault"))
+}
+
+/// Uploads a contribution. The coordinator may refuse it while it has not noticed yet that an earlier one was broken off: then again,
+/// for as long as `patience` lasts.
+async fn upload_in_its_place(
+    blobs: &Blobs,
+    name: ContributionDigest,
+    bytes: &[u8],
+    mut progress: impl FnMut(u64),
+    patience: Duration,
+) -> Result<(), TransportError> {
+    let began = Instant::now();
+    loop {
+        match blobs.upload(name.into(), bytes, &mut progress).await {
+            Err(TransportError::Refused(refusal))
+                if refusal.code == RefusalCode::Unexpected && began.elapsed() < patience =>
+            {
+                tokio::time::sleep(BEFORE_UPLOADING_AGAIN).await;
+            }
+            result => return result,
+        }
+    }
+}
+
 /// Hospitals are cut off in updates only: those are the rounds that people count.
 fn interrupts(
     interruptions: &dyn Interruptions,
@@ -650,9 +785,14 @@ fn interrupts(
 }
 
 const HEARTBEAT: Duration = Duration::from_secs(2);
-/// A training step takes a second or two. A trainer program that says nothing for five minutes is started again and reads its scans
-/// once more, which is no reason to be taken for dead.
-const TRAINER_IS_STUCK_AFTER: Duration = Duration::from_secs(900);
+/// A trainer's program that stands still is ended and started again first, which is a movement: a hospital falls silent only when that
+/// does not help either.
+const TRAINER_IS_STUCK_AFTER: Duration = MAX_SILENCE.saturating_add(Duration::from_secs(30));
+/// Messages that the vault has not looked at yet, of at most 4 MiB each.
+const WAITING_INPUTS: usize = 16;
+/// What an upload that is broken off has under way may have to arrive first.
+const PATIENCE_WITH_REPLACED_UPLOAD: Duration = Duration::from_secs(30);
+const BEFORE_UPLOADING_AGAIN: Duration = Duration::from_millis(250);
 const BEFORE_RECONNECTING: Duration = Duration::from_millis(300);
 const PATIENCE_WITH_OWN_VAULT: Duration = Duration::from_secs(30);
 const PATIENCE_WITH_OWN_GHOST: Duration = Duration::from_secs(15);
@@ -672,16 +812,20 @@ mod tests {
         fn train(
             &mut self,
             _: TrainRequest,
-            progress: &mut dyn FnMut(usize, usize),
+            watcher: &mut dyn JobWatcher,
         ) -> Result<TrainedUpdate, TrainerFailure> {
-            for step in 1..=STEPS {
-                let _ = self.0.send(step);
-                progress(step, STEPS);
+            for done in 1..=STEPS {
+                let _ = self.0.send(done);
+                watcher.moved(JobProgress::Training { done, total: STEPS });
             }
             Err(TrainerFailure("it has run to its end".into()))
         }
 
-        fn evaluate(&mut self, _: EvaluateRequest) -> Result<EvaluatedCounts, TrainerFailure> {
+        fn evaluate(
+            &mut self,
+            _: EvaluateRequest,
+            _: &mut dyn JobWatcher,
+        ) -> Result<EvaluatedCounts, TrainerFailure> {
             Err(TrainerFailure("not asked".into()))
         }
     }
@@ -690,18 +834,17 @@ mod tests {
     fn a_training_that_nobody_waits_for_ends_at_its_next_step() {
         let (steps, taken) = mpsc::channel();
         let (jobs, trainer_jobs) = mpsc::channel();
-        let (results, _) = mpsc::channel();
+        let (results, _) = channel::channel(1);
         let (outputs, shell) = channel::unbounded_channel();
         let request = TrainRequest {
             round: RoundNumber::new(1),
-            model_hash: [1; 32].into(),
             model: Vec::new(),
             filters: None,
             class_weights: Vec::new(),
             seed: [2; 32],
             plan: TrainingPlan::of(&manifest()),
         };
-        jobs.send(TrainerJob::Train(request))
+        jobs.send(TrainerJob::Train([1; 32].into(), request))
             .expect("received below");
         drop(shell);
         trainer_thread(
@@ -712,5 +855,25 @@ mod tests {
             &outputs,
         );
         assert_eq!(taken.iter().collect::<Vec<_>>(), [1]);
+    }
+
+    #[test]
+    fn who_waits_for_a_job_is_the_shell_until_it_has_gone() {
+        let (outputs, shell) = channel::unbounded_channel();
+        let watcher = ShellWatches(&outputs);
+        assert!(!watcher.is_stopped());
+        drop(shell);
+        assert!(watcher.is_stopped());
+    }
+
+    #[test]
+    fn a_hospital_falls_silent_only_after_its_trainer_was_given_up() {
+        let standing = |jobs, secs| {
+            let moved = Instant::now().checked_sub(Duration::from_secs(secs));
+            Pulse { jobs, moved }.is_alive()
+        };
+        assert!(standing(1, MAX_SILENCE.as_secs() + 20));
+        assert!(!standing(1, MAX_SILENCE.as_secs() + 31));
+        assert!(standing(0, 10_000));
     }
 }

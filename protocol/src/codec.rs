@@ -7,9 +7,13 @@
 use bincode::{
     config::{Configuration, Fixint, Limit, LittleEndian},
     de::read::Reader,
-    enc::write::Writer,
+    enc::{
+        EncoderImpl,
+        write::{SizeWriter, Writer},
+    },
 };
-use crypto::sealed_sum::HospitalId;
+use crypto::{hash::SecretKey32, sealed_sum::HospitalId};
+use zeroize::Zeroizing;
 
 pub use bincode::{
     BorrowDecode, Decode, Encode,
@@ -58,6 +62,17 @@ pub enum CodecError {
 pub fn encode<T: Encode>(message: &T) -> Vec<u8> {
     bincode::encode_to_vec(message, configuration())
         .expect("writing to memory does not fail, and no message has a list of 2^32 entries")
+}
+
+/// The canonical bytes of something secret, erased when dropped. The buffer is made once in its full length: growing would leave copies
+/// behind.
+pub fn encode_secret<T: Encode>(secret: &T) -> Zeroizing<Vec<u8>> {
+    let mut counter = EncoderImpl::new(SizeWriter::default(), configuration());
+    secret.encode(&mut counter).expect("counting does not fail");
+    let mut bytes = Zeroizing::new(vec![0; counter.into_writer().bytes_written]);
+    bincode::encode_into_slice(secret, &mut bytes, configuration())
+        .expect("the buffer has the length that was counted");
+    bytes
 }
 
 /// Reads one `T` that fills `bytes` to the last byte.
@@ -157,6 +172,7 @@ decode_owned!(List<T>, T);
 decode_owned!(Bytes);
 decode_owned!(Text);
 decode_owned!(Id);
+decode_owned!(Secret);
 
 /// A list behind a `u32` count.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -230,6 +246,24 @@ impl<Context> Decode<Context> for Bytes {
         let mut bytes = vec![0; length];
         decoder.reader().read(&mut bytes)?;
         Ok(Self(bytes))
+    }
+}
+
+/// A key among what a party keeps for itself, as its 32 bytes. No message has one. For [`encode_secret`].
+pub struct Secret(pub SecretKey32);
+
+impl Encode for Secret {
+    fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
+        encoder.writer().write(self.0.as_bytes())
+    }
+}
+
+impl<Context> Decode<Context> for Secret {
+    fn decode<D: Decoder<Context = Context>>(decoder: &mut D) -> Result<Self, DecodeError> {
+        decoder.claim_bytes_read(32)?;
+        let mut bytes = Zeroizing::new([0; 32]);
+        decoder.reader().read(bytes.as_mut_slice())?;
+        Ok(Self(SecretKey32::from_bytes(*bytes)))
     }
 }
 

@@ -38,6 +38,30 @@ impl CommonModel {
         }
     }
 
+    /// The model of a run as it was kept: `values` in the order of the manifest's layout, and what its hash covers beside them. None
+    /// when a length is not the layout's.
+    pub fn restored(
+        manifest: &Manifest,
+        values: Vec<f32>,
+        clips: Vec<f64>,
+        null_steps: u32,
+    ) -> Option<Self> {
+        let layout = Arc::new(manifest.layout.clone());
+        let fits = values.len() == layout.values() && clips.len() == layout.tensors.len();
+        fits.then(|| Self {
+            layout,
+            values: Arc::new(values),
+            clips,
+            clips_adapt: manifest.clip_rule == ADAPTIVE_CLIPS,
+            null_steps,
+        })
+    }
+
+    /// How many rounds were settled without a step.
+    pub fn null_steps(&self) -> u32 {
+        self.null_steps
+    }
+
     /// The tensors' names and shapes.
     pub fn layout(&self) -> &Arc<ModelLayout> {
         &self.layout

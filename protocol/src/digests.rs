@@ -147,8 +147,7 @@ macro_rules! numbers {
 
             /// The one after this.
             ///
-            /// # Panics
-            /// After 2^32 - 1; a round takes longer than a second.
+            /// Nobody gets to the last one, 2^32 - 1: a round takes longer than a second.
             pub const fn next(self) -> Self {
                 Self(self.0 + 1)
             }

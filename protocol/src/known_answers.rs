@@ -1,5 +1,6 @@
-//! The literal bytes of everything that travels or is hashed, field by field: what another implementation has to write, and what
-//! this one must go on writing. A change here is another wire version.
+//! The literal bytes of everything that travels, field by field, of the roster and of a signature: what another implementation has to
+//! write, and what this one must go on writing. A change here is another wire version. Hashes over several parts (PROTOCOL.md 3.2 to
+//! 3.7) have no known answers yet.
 
 use std::fmt::Debug;
 

@@ -1,8 +1,9 @@
 //! What the hospitals and the coordinator say to each other: identities and roster, messages and their canonical form, and what both
 //! sides check of a round.
 //!
-//! This crate opens nothing and reads no clock: time and randomness are arguments. It knows no secret of a hospital beyond the
-//! signing key handed to it for a signature; the vault of the participant holds the rest. The coordinator's state machine is in
+//! This crate opens nothing and reads no clock: time and randomness are arguments. Of what a hospital keeps to itself it has types
+//! for the signing key, EDSS scores ([`labels`]) and the jobs of a trainer with their filters ([`training_job`]); all of it is handed
+//! in and stays on the hospital's side. The vault of the participant holds every other secret. The coordinator's state machine is in
 //! `coordinator::machine`, QUIC in the crate `transport`.
 //!
 //! | module | what |
@@ -38,6 +39,7 @@ pub mod roster;
 pub mod round;
 pub mod session;
 pub mod training_job;
+pub mod transcript;
 pub mod vocabulary;
 
 pub use crypto::sealed_sum::HospitalId;

@@ -23,7 +23,8 @@ pub const KEM_KEY_BYTES: usize = 1184;
 /// Bytes of an ML-KEM-768 ciphertext.
 pub const KEM_CIPHERTEXT_BYTES: usize = 1088;
 
-/// A vault's public keys of a session, sent to all. One per hospital and session; a second one is refused.
+/// A vault's public keys of a session, sent to all. The last one counts until all have joined; another one after that begins a new
+/// session, as long as no header is out.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Join {
     /// The roster that the vault goes by.

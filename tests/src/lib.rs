@@ -123,6 +123,14 @@ impl Running {
         }
     }
 
+    /// A process that does nothing, in the place of one that was killed.
+    ///
+    /// # Panics
+    /// If it cannot be started.
+    pub fn nothing() -> Self {
+        Self::start("nothing", &mut Command::new("true"))
+    }
+
     /// Waits until a line on stderr contains `words`.
     ///
     /// # Panics
@@ -184,6 +192,11 @@ impl Running {
     /// If it cannot be ended.
     pub fn kill(mut self) {
         self.child.kill().expect("a child of ours");
+    }
+
+    /// Its number in the operating system.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// All that it has said on stderr.

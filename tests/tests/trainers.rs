@@ -57,6 +57,30 @@ fn a_trainer_killed_in_mid_round_is_started_again_and_the_model_is_the_same() {
 }
 
 #[test]
+fn ctrl_c_ends_a_hospital_whose_trainer_answers_no_more() {
+    let federation = Federation::new(2).with_phantom(2, 16, 8);
+    let mut serve = federation.serve(1, 30);
+    serve.args(["--set", "run.local_epochs=100"]);
+    let _coordinator = Running::start("coordinator", &mut serve);
+    let [first, _second] = [1, 2].map(|number| {
+        Running::start(
+            format!("hospital {number}"),
+            &mut federation.participant(number),
+        )
+    });
+    first.wait_for("training: step 1 of", PATIENCE);
+    let trainer = process_of_trainer(&first.said());
+    for (signal, process) in [("-STOP", trainer.clone()), ("-INT", first.id().to_string())] {
+        let sent = run(Command::new("kill").args([signal, &process]));
+        assert!(sent.status.success(), "{}", stderr(&sent));
+    }
+    let (succeeded, _) = first.finish(Duration::from_secs(60));
+    assert!(!succeeded, "it was stopped before its run had ended");
+    let left = run(Command::new("kill").args(["-0", &trainer]));
+    assert!(!left.status.success(), "its trainer lives on");
+}
+
+#[test]
 fn a_simulation_gives_the_same_model_with_trainers_in_programs_of_their_own() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut phantom = program("experiments");

@@ -4,7 +4,7 @@ mod init;
 mod serve;
 
 use clap::{Parser, Subcommand};
-use host::{failure::Failure, output::LogArguments};
+use host::{failure::Failure, output::LogArguments, transcript::TranscriptArguments};
 
 /// The coordinator of a federation: starts the rounds, adds the hospitals' sealed updates and multiplies their encrypted
 /// features. It can read neither.
@@ -26,6 +26,7 @@ pub enum Command {
     // Their help is the text at the structs, which is longer than a variant's could be.
     Init(init::Init),
     Serve(serve::Serve),
+    Transcript(TranscriptArguments),
 }
 
 impl Command {
@@ -34,6 +35,7 @@ impl Command {
         match self {
             Self::Init(init) => init.execute(),
             Self::Serve(serve) => serve.execute(),
+            Self::Transcript(transcript) => transcript.execute(),
         }
     }
 }
@@ -47,6 +49,8 @@ Examples:
     participant run --config federation/hospital-1/participant.toml
   go on after a stop, a crash or a restart of the machine: the same command again; or begin another run instead
     coordinator serve --config federation/coordinator/coordinator.toml --new-run
+  check the signed record of a run, without the network
+    coordinator transcript verify --roster federation/coordinator/roster.json federation/coordinator/state/transcript.jsonl
   change settings for one run, by flags or by environment variables
     coordinator serve --rounds 2 --set run.conditioning=plain
     MYELIN__RUN__SEED=7 coordinator serve --log-format json 2> run.log

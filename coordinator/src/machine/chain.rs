@@ -117,7 +117,7 @@ impl Chain {
         let index = self
             .rounds
             .iter()
-            .position(|round| round.is_closed_by(&body))
+            .position(|round| round.is_of(&body.header, &body.contributors))
             .ok_or(ClosingError::UnknownRound)?;
         let before = self.head_of(index).ok_or(ClosingError::TooEarly {
             round: self.rounds[index].number(),
@@ -139,7 +139,7 @@ impl Chain {
         }
         let mut rounds = self.rounds.iter_mut();
         let round = rounds
-            .find(|round| round.header_is(&body.header))
+            .find(|round| round.is_of(&body.header, &body.contributors))
             .ok_or(ClosingError::UnknownRound)?;
         Ok(round.on_failed(from))
     }

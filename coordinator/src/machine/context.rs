@@ -1,6 +1,9 @@
 //! What all phases share.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::Arc,
+};
 
 use crypto::sealed_sum::{HospitalId, SumShape};
 use protocol::{
@@ -9,13 +12,18 @@ use protocol::{
     digests::{ModelHash, SessionId},
     identity::{Message, Signed, SigningKey},
     manifest::{CheckedManifest, Purpose},
-    message::{Hello, ToVault, Welcome},
+    message::{ToVault, Welcome},
     roster::{Member, Roster},
 };
+use rand_core::CryptoRng;
 
 use super::{
-    Event, Fact, MachineError, Output, Timestamp, input::ConditioningMessage, peer::Peers,
-    plan::Plan, products::ProductServer, reaction::Reaction,
+    Event, Fact, MachineError, Output, Timestamp,
+    input::{ConditioningMessage, SetUpMessage},
+    peer::Peers,
+    plan::Plan,
+    products::ProductServer,
+    reaction::Reaction,
 };
 
 /// The parties, the run, and what is to be done.
@@ -25,6 +33,10 @@ pub(super) struct Context<R> {
     pub(super) rng: R,
     pub(super) run: Run,
     pub(super) session: SessionId,
+    /// Those whose set-up was given up.
+    former_sessions: BTreeSet<SessionId>,
+    /// How often each hospital was the reason for it, since this process was started.
+    set_ups_begun_anew: BTreeMap<HospitalId, u32>,
     pub(super) peers: Peers,
     products: ProductServer,
     pub(super) plan: Plan,
@@ -39,14 +51,6 @@ pub(super) struct Context<R> {
 pub(super) struct Run {
     pub(super) manifest: CheckedManifest,
     pub(super) initial_model: ModelHash,
-}
-
-/// Where a hospital stands that says Hello.
-pub(super) struct Seat {
-    /// Whether it has joined the session.
-    pub(super) joined: bool,
-    /// Published rounds that it says it has closed.
-    pub(super) closed: usize,
 }
 
 impl Run {
@@ -85,6 +89,8 @@ impl<R> Context<R> {
             rng,
             run,
             session,
+            former_sessions: BTreeSet::new(),
+            set_ups_begun_anew: BTreeMap::new(),
             advanced_at: Timestamp(0),
             outputs: VecDeque::new(),
         }
@@ -122,36 +128,72 @@ impl<R> Context<R> {
         });
     }
 
-    /// Answers a Hello: the same session goes on, a new participant joins, and one without the keys of its hospital is sent away.
-    pub(super) fn on_hello(
+    /// Another session takes the place of this one, on account of a hospital that has lost its keys.
+    pub(super) fn begin_anew(&mut self, because_of: HospitalId) -> Result<(), MachineError>
+    where
+        R: CryptoRng,
+    {
+        let times = self.set_ups_begun_anew.entry(because_of).or_default();
+        if *times >= MAX_SET_UPS_BEGUN_ANEW {
+            return Err(MachineError::SetUpTooOften {
+                from: because_of,
+                times: *times,
+            });
+        }
+        *times += 1;
+        self.former_sessions.insert(self.session);
+        self.session = draw_session(&mut self.rng);
+        self.products.begin_session(self.session);
+        self.peers.begin_session();
+        self.note_session();
+        self.event(Event::SetUpAgain {
+            hospital: because_of,
+        });
+        Ok(())
+    }
+
+    /// What has to be on disk before the first Welcome of a session.
+    pub(super) fn note_session(&mut self) {
+        self.persist(Fact::Begun {
+            manifest: self.run.manifest.signed().clone(),
+            session: self.session,
+        });
+    }
+
+    /// A session whose set-up was given up before this process was started.
+    pub(super) fn note_former_session(&mut self, session: SessionId) {
+        self.former_sessions.insert(session);
+    }
+
+    /// Whether a message belongs to a set-up that was given up: it was on its way.
+    pub(super) fn is_of_former_session(&self, message: &SetUpMessage) -> bool {
+        if self.former_sessions.is_empty() {
+            return false;
+        }
+        let session = message.session();
+        session.is_ok_and(|session| self.former_sessions.contains(&session))
+    }
+
+    /// A hospital's Hello is accepted: it stands here, or where it is known to stand.
+    pub(super) fn greet(
         &mut self,
         from: HospitalId,
-        hello: &Hello,
-        seat: &Seat,
-    ) -> Result<Reaction, MachineError> {
-        let returns = hello
-            .resume
-            .as_ref()
-            .is_some_and(|resume| resume.session == self.session);
-        if !returns && seat.joined {
-            let error = MachineError::OtherParticipant { from };
-            self.refuse(from, error.to_string());
-            return Err(error);
-        }
-        let welcome = Welcome {
+        position: usize,
+        now: Timestamp,
+    ) -> Result<(), MachineError> {
+        let peer = self.peers.get_mut(from);
+        let peer = peer.ok_or(MachineError::NotOnRoster { from })?;
+        peer.greet(position, now);
+        Ok(())
+    }
+
+    /// Session and run, for a hospital whose Hello was accepted.
+    pub(super) fn welcome(&self) -> Welcome {
+        Welcome {
             session: self.session,
             roster_hash: self.roster.hash(),
             manifest: self.run.manifest.signed().clone(),
-        };
-        let peer = self.peers.get_mut(from);
-        let peer = peer.ok_or(MachineError::NotOnRoster { from })?;
-        peer.greet(if returns {
-            seat.closed.max(peer.position)
-        } else {
-            0
-        });
-        self.send(from, ToVault::Welcome(welcome));
-        Ok(Reaction::Handled)
+        }
     }
 
     /// Tells a hospital that the run does not go on with it.
@@ -173,18 +215,26 @@ impl<R> Context<R> {
         let rejected = MachineError::product(from);
         match message {
             ConditioningMessage::EvaluationKey(key) => {
-                self.products.on_key(from, &key).map_err(rejected)?;
+                self.products.on_key(from, &key).map_err(rejected)
             }
             ConditioningMessage::EncryptedFeatures(features) => {
-                self.products
-                    .on_features(from, features)
-                    .map_err(rejected)?;
+                self.products.on_features(from, features).map_err(rejected)
             }
             ConditioningMessage::FilterRequest(request) => {
                 let products = self.products.multiply(from, &request).map_err(rejected)?;
                 self.send(from, ToVault::Products(products));
+                Ok(Reaction::Handled)
             }
         }
-        Ok(Reaction::Handled)
     }
 }
+
+/// A session's number.
+pub(super) fn draw_session(rng: &mut impl CryptoRng) -> SessionId {
+    let mut session = [0; 16];
+    rng.fill_bytes(&mut session);
+    SessionId::from_bytes(session)
+}
+
+/// A hospital that loses its keys more often holds up the others without end.
+const MAX_SET_UPS_BEGUN_ANEW: u32 = 10;

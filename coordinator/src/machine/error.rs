@@ -34,22 +34,24 @@ pub enum MachineError {
     },
     /// A participant without the keys of the session that its hospital has joined.
     #[error(
-        "hospital {from} takes part in the running session already, with keys that this process does not have (it was restarted, or a \
-         second participant uses the same number): start a new run, or stop the other participant"
+        "hospital {from} takes part in the running session already, with keys that this process does not have: it was restarted, or a \
+         second participant uses the same number. If there is another participant, stop this one; if there is none, wait until the others \
+         have ended the run without it, and start it again for the next run"
     )]
     OtherParticipant {
         /// Which.
         from: HospitalId,
     },
-    /// More messages of the key exchange than a hospital has, before all have joined.
+    /// A hospital that loses its keys before the first round again and again.
     #[error(
-        "hospital {from} sent {message} once more than there are such messages, before all had joined"
+        "hospital {from} has lost its keys before the first round once more, after the others have joined anew {times} times because of it: \
+         find out from its participant's log why it stops, mend it, and start a new run"
     )]
-    TooManyEarly {
-        /// The hospital concerned.
+    SetUpTooOften {
+        /// Which.
         from: HospitalId,
-        /// The one too many.
-        message: InputKind,
+        /// So often all hospitals have joined anew.
+        times: u32,
     },
     /// A message of the set-up that is not valid.
     #[error("{fault}")]
@@ -90,9 +92,10 @@ impl MachineError {
     /// participant has lost its keys. Whatever else is wrong came over the hospital's own connection.
     pub fn culprit(&self) -> Culprit {
         match self {
-            Self::WrongPhase { .. } | Self::OtherParticipant { .. } => Culprit::Unknown,
+            Self::WrongPhase { .. }
+            | Self::OtherParticipant { .. }
+            | Self::SetUpTooOften { .. } => Culprit::Unknown,
             Self::NotOnRoster { from }
-            | Self::TooManyEarly { from, .. }
             | Self::Session { from, .. }
             | Self::Round { from, .. }
             | Self::Product { from, .. }
@@ -132,6 +135,22 @@ pub enum ProductError {
         /// Its number.
         key: u32,
     },
+    /// Another key under the number of one that is known.
+    #[error("a second, different CKKS key of number {key}: a new key has a new number")]
+    SecondKey {
+        /// Its number.
+        key: u32,
+    },
+    /// Other features than were announced for a block under the same key.
+    #[error(
+        "second, different features of block {block} under CKKS key {key}: features are encrypted once for each key"
+    )]
+    SecondFeatures {
+        /// The key.
+        key: u32,
+        /// The block's number, from 0.
+        block: u32,
+    },
     /// More blocks than products fit into one message.
     #[error("block {block} of patients where at most {max} are possible")]
     TooManyBlocks {
@@ -169,6 +188,12 @@ pub enum ClosingError {
     /// A round whose predecessor t vaults have not closed yet.
     #[error("it closes round {round} before the one before it is settled")]
     TooEarly {
+        /// The round.
+        round: RoundNumber,
+    },
+    /// Another one than this vault has sent before.
+    #[error("it closes round {round} in another way than it has before")]
+    Second {
         /// The round.
         round: RoundNumber,
     },

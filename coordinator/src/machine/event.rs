@@ -19,6 +19,11 @@ pub enum Event {
         /// So many are still missing.
         missing: usize,
     },
+    /// A hospital has lost its keys before the first round: all hospitals join a new session.
+    SetUpAgain {
+        /// The hospital concerned.
+        hospital: HospitalId,
+    },
     /// All vaults hold each other's keys.
     SessionReady,
     /// Too few hospitals are connected for the next sum.

@@ -3,7 +3,7 @@
 //!
 //! | fact | is written before | why |
 //! |---|---|---|
-//! | [`Fact::Begun`] | the first Welcome | vaults join this session and no other |
+//! | [`Fact::Begun`] | the first Welcome of a session | vaults join this session and no other; what was written before it is void |
 //! | [`Fact::Ready`] | the first RoundOpen | the set-up could be repeated only with every hospital back |
 //! | [`Fact::Header`] | its RoundOpen | one header for each round number |
 //! | [`Fact::Fixed`] | its UnlockRequest | one U for each header: two could be subtracted (PROTOCOL.md 3.6) |
@@ -16,7 +16,7 @@ use std::fmt;
 
 use crypto::sealed_sum::HospitalId;
 use protocol::{
-    codec::{self, Id, List, Text},
+    codec::{self, Id, List},
     digests::{ChunksRoot, OutcomeName, SessionId},
     identity::Signed,
     manifest::Manifest,
@@ -29,7 +29,7 @@ use super::FactError;
 /// One fact of a run. The order in which they were written is part of what they say.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fact {
-    /// The run and its session.
+    /// The run and its session. It is written again, before the first header, when the set-up begins anew.
     Begun {
         /// As signed by the operator.
         manifest: Signed<Manifest>,
@@ -64,7 +64,7 @@ pub struct SetUpRecord {
     pub readies: Vec<Signed<Ready>>,
 }
 
-/// U, and whom the dealer check spoke against.
+/// U, its sum, and whose answers are not wanted.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FixedRecord {
     /// As it goes to the vaults.
@@ -73,8 +73,6 @@ pub struct FixedRecord {
     pub sum_root: ChunksRoot,
     /// Vaults whose answers would be wrong.
     pub ignored: Vec<HospitalId>,
-    /// Who was suspected, and of what.
-    pub suspicions: Vec<(HospitalId, String)>,
 }
 
 /// The kinds of facts; the numbers are their first byte on disk.
@@ -121,12 +119,7 @@ impl Fact {
             Self::Header(header) => codec::encode(header),
             Self::Fixed(record) => {
                 let ignored: List<Id> = record.ignored.iter().copied().map(Id).collect();
-                let suspicions: List<(Id, Text)> = record
-                    .suspicions
-                    .iter()
-                    .map(|(hospital, finding)| (Id(*hospital), Text(finding.clone())))
-                    .collect();
-                codec::encode(&(&record.request, record.sum_root, ignored, suspicions))
+                codec::encode(&(&record.request, record.sum_root, ignored))
             }
             Self::Outcome { name } => codec::encode(name),
             Self::Closed(closed) => codec::encode(closed),
@@ -159,17 +152,11 @@ impl Fact {
             }
             FactKind::Header => Self::Header(codec::decode(body)?),
             FactKind::Fixed => {
-                let (request, sum_root, ignored, suspicions): (_, _, List<Id>, List<(Id, Text)>) =
-                    codec::decode(body)?;
+                let (request, sum_root, ignored): (_, _, List<Id>) = codec::decode(body)?;
                 Self::Fixed(FixedRecord {
                     request,
                     sum_root,
                     ignored: ignored.iter().map(|id| id.0).collect(),
-                    suspicions: suspicions
-                        .0
-                        .into_iter()
-                        .map(|(Id(hospital), Text(finding))| (hospital, finding))
-                        .collect(),
                 })
             }
             FactKind::Outcome => Self::Outcome {

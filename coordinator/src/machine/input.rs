@@ -5,7 +5,7 @@ use std::fmt;
 use crypto::sealed_sum::HospitalId;
 use protocol::{
     codec::{CodecError, Text},
-    digests::HeaderHash,
+    digests::{HeaderHash, SessionId},
     identity::Signed,
     message::{EncryptedFeatures, EvaluationKey, FilterRequest, Hello, ToCoordinator},
     round::{
@@ -162,6 +162,16 @@ impl SetUpMessage {
         }
     }
 
+    /// The session that it belongs to, as it says itself.
+    pub(super) fn session(&self) -> Result<SessionId, CodecError> {
+        Ok(match self {
+            Self::Join(message) => message.read_unverified()?.session,
+            Self::Encapsulation(message) => message.read_unverified()?.session,
+            Self::GroupKey(message) => message.read_unverified()?.session,
+            Self::Ready(message) => message.read_unverified()?.session,
+        })
+    }
+
     /// Who has signed it, as it says itself.
     pub(super) fn sender(&self) -> Result<HospitalId, CodecError> {
         Ok(match self {
@@ -244,6 +254,15 @@ impl Envelope {
 }
 
 impl RoundMessage {
+    /// What it is, in an error.
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Self::HeaderRefused { .. } => "a refusal",
+            Self::BoxAck(_) => "an acknowledgement",
+            Self::UnlockShare(_) => "an unlock share",
+        }
+    }
+
     /// hh of the round that it belongs to, as it says itself.
     pub(super) fn header(&self) -> Result<HeaderHash, CodecError> {
         match self {

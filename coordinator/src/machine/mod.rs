@@ -9,6 +9,8 @@
 //!                                                       +-- t vaults closed it alike -- publishing <--------------------------+
 //! ```
 //!
+//! Before the first header, a hospital that has lost its keys takes the run back to gathering, in a new session (`phase::anew`).
+//!
 //! Each phase is a type of its own (`phase`); what all share is the `context`. What a phase makes of each message is decided in
 //! one place, `Phase::on_message`, and shown as a table in `tests/snapshots`.
 //!
@@ -24,6 +26,7 @@ mod event;
 mod fact;
 mod head;
 mod input;
+mod kept_sum;
 mod output;
 mod peer;
 mod phase;
@@ -33,9 +36,9 @@ mod published;
 mod reaction;
 mod resume;
 mod session;
+mod set_up_check;
 #[cfg(test)]
 mod tests;
-mod transcript;
 mod waiting_report;
 
 use std::sync::Arc;
@@ -45,17 +48,19 @@ use protocol::{
     digests::{LearningRound, RoundNumber, SessionId},
     identity::{Signed, SigningKey},
     manifest::{CheckedManifest, Manifest, ManifestCheck, ManifestError, Purpose},
-    message::ToCoordinator,
+    message::{ToCoordinator, ToVault},
     roster::Roster,
 };
 use rand_core::CryptoRng;
 
 use self::{
-    context::{Context, Run},
+    context::{Context, Run, draw_session},
     input::{Envelope, Incoming},
     phase::{Over, Phase, Step},
     reaction::Reaction,
 };
+
+pub use protocol::transcript::TranscriptEntry;
 
 pub use self::{
     error::{ClosingError, FactError, MachineError, ProductError, ResumeError},
@@ -63,7 +68,6 @@ pub use self::{
     fact::{Fact, FactKind, FixedRecord, SetUpRecord},
     input::{InputKind, PhaseName},
     output::Output,
-    transcript::TranscriptEntry,
     waiting_report::{Part, WaitState, WaitedFor, WaitingReport},
 };
 
@@ -115,14 +119,9 @@ impl<R: CryptoRng> Coordinator<R> {
     }
 
     fn begin(roster: Arc<Roster>, key: SigningKey, run: Run, mut rng: R) -> Self {
-        let mut session = [0; 16];
-        rng.fill_bytes(&mut session);
-        let session = SessionId::from_bytes(session);
+        let session = draw_session(&mut rng);
         let mut context = Context::new(roster, key, run, session, rng);
-        context.persist(Fact::Begun {
-            manifest: context.run.manifest.signed().clone(),
-            session,
-        });
+        context.note_session();
         Self {
             context,
             phase: Phase::Gathering(Default::default()),
@@ -338,13 +337,17 @@ impl<R: CryptoRng> Coordinator<R> {
 
     fn deliver(&mut self) {
         let mut owed = Vec::new();
+        let welcomes = self.phase.welcomes();
         for (id, peer) in self.context.peers.iter_mut() {
             if peer.is_present() {
+                let is_news = welcomes && peer.sent.welcome();
+                owed.extend(is_news.then_some((id, None)));
                 let messages = self.phase.owed(id, peer);
-                owed.extend(messages.into_iter().map(|message| (id, message)));
+                owed.extend(messages.into_iter().map(|message| (id, Some(message))));
             }
         }
         for (to, message) in owed {
+            let message = message.unwrap_or_else(|| ToVault::Welcome(self.context.welcome()));
             self.context.send(to, message);
         }
     }

@@ -20,7 +20,7 @@ pub enum Output {
     Keep {
         /// hh of the round: there is one sum for each header.
         name: HeaderHash,
-        /// The sum.
+        /// The sum, and the boxes that are still needed to open it.
         bytes: Arc<[u8]>,
     },
     /// The bytes kept under this name are not needed any more. There may be none.

@@ -16,8 +16,10 @@ pub(super) struct Peers {
 
 #[derive(Default)]
 pub(super) struct Peer {
-    /// Published rounds that it has closed.
+    /// Published rounds that it has, as it says itself.
     pub(super) position: usize,
+    /// Published rounds that it has by its signed word, which is on disk.
+    closed: usize,
     presence: Presence,
     pub(super) sent: Sent,
 }
@@ -26,12 +28,9 @@ pub(super) struct Peer {
 enum Presence {
     #[default]
     NeverSeen,
-    /// Connected; `greeted` once its Hello was answered.
-    Connected {
-        greeted: bool,
-        last_heard: Timestamp,
-        silent: bool,
-    },
+    /// Connected, and its Hello was accepted. Before that a new connection changes nothing: one that is refused again and again would
+    /// be waited for without end.
+    Connected { last_heard: Timestamp, silent: bool },
     Gone {
         since: Timestamp,
         given_up: bool,
@@ -52,6 +51,7 @@ enum CutBy {
 /// nothing twice on one connection.
 #[derive(Default)]
 pub(super) struct Sent {
+    welcome: bool,
     /// So many messages of the set-up.
     pub(super) relays: usize,
     /// Outcomes, by name.
@@ -100,6 +100,12 @@ impl Peers {
         self.by_id.get(&id).map_or(0, |peer| peer.position)
     }
 
+    /// How many published rounds every hospital has by its signed word.
+    pub(super) fn closed_by_all(&self) -> usize {
+        let closed = self.by_id.values().map(|peer| peer.closed);
+        closed.min().unwrap_or(0)
+    }
+
     /// Connected and greeted. Silence does not matter here: who has nothing to do has nothing to say.
     pub(super) fn present(&self) -> Vec<HospitalId> {
         self.ids_where(Peer::is_present)
@@ -139,6 +145,15 @@ impl Peers {
         }
     }
 
+    /// Another session begins: nobody has anything of it.
+    pub(super) fn begin_session(&mut self) {
+        for peer in self.by_id.values_mut() {
+            peer.position = 0;
+            peer.closed = 0;
+            peer.sent = Sent::default();
+        }
+    }
+
     pub(super) fn note_silence(&mut self, now: Timestamp) {
         for peer in self.by_id.values_mut() {
             peer.note_silence(now, self.silence_secs);
@@ -155,12 +170,9 @@ impl Peers {
 }
 
 impl Peer {
+    /// A new connection, which takes the place of an earlier one.
     pub(super) fn connect(&mut self, now: Timestamp) {
-        self.presence = Presence::Connected {
-            greeted: false,
-            last_heard: now,
-            silent: false,
-        };
+        self.disconnect(now);
         self.sent = Sent::default();
     }
 
@@ -174,18 +186,24 @@ impl Peer {
         }
     }
 
-    pub(super) fn greet(&mut self, position: usize) {
-        self.position = position;
-        if let Presence::Connected { greeted, .. } = &mut self.presence {
-            *greeted = true;
-        }
+    /// Its Hello is accepted.
+    pub(super) fn greet(&mut self, position: usize, now: Timestamp) {
+        self.position = self.position.max(position);
+        self.sent.welcome = false;
+        self.presence = Presence::Connected {
+            last_heard: now,
+            silent: false,
+        };
+    }
+
+    /// Its signed word on the last of so many published rounds is accepted.
+    pub(super) fn close(&mut self, rounds: usize) {
+        self.closed = self.closed.max(rounds);
+        self.position = self.position.max(rounds);
     }
 
     pub(super) fn hear(&mut self, now: Timestamp) {
-        if let Presence::Connected {
-            last_heard, silent, ..
-        } = &mut self.presence
-        {
+        if let Presence::Connected { last_heard, silent } = &mut self.presence {
             *last_heard = now;
             *silent = false;
         }
@@ -200,14 +218,14 @@ impl Peer {
     }
 
     pub(super) fn is_present(&self) -> bool {
-        matches!(self.presence, Presence::Connected { greeted: true, .. })
+        matches!(self.presence, Presence::Connected { .. })
     }
 
     fn note_silence(&mut self, now: Timestamp, silence_secs: u32) {
         match &mut self.presence {
-            Presence::Connected {
-                last_heard, silent, ..
-            } => *silent = now >= last_heard.after_secs(silence_secs),
+            Presence::Connected { last_heard, silent } => {
+                *silent = now >= last_heard.after_secs(silence_secs)
+            }
             Presence::Gone {
                 since, given_up, ..
             } => *given_up = now >= since.after_secs(silence_secs),
@@ -221,7 +239,6 @@ impl Peer {
             Presence::Connected {
                 last_heard,
                 silent: false,
-                ..
             } => Some(last_heard.after_secs(silence_secs)),
             Presence::Gone {
                 since,
@@ -240,7 +257,7 @@ impl Peer {
     }
 
     /// An update does not wait for a hospital whose connection is lost; a sum that depends on a steady set of contributors is
-    /// `patient` (PROTOCOL.md, "What stands in the code today").
+    /// `patient` (PROTOCOL.md 3.3).
     fn is_waited_for(&self, patient: bool, now: Timestamp, silence_secs: u32) -> bool {
         match self.presence {
             Presence::NeverSeen => false,
@@ -253,6 +270,11 @@ impl Peer {
 }
 
 impl Sent {
+    /// Whether the Welcome to the session has yet to be sent; notes that it is.
+    pub(super) fn welcome(&mut self) -> bool {
+        !std::mem::replace(&mut self.welcome, true)
+    }
+
     /// Whether the name of this outcome has yet to be sent on this connection; notes that it is.
     pub(super) fn outcome(&mut self, name: OutcomeName) -> bool {
         self.outcomes.insert(name)

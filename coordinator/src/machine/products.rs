@@ -7,6 +7,7 @@ use crypto::{
     ckks::{
         Ciphertext, CkksError, Context, Evaluator, Profile, RelinearisationKey, SeededCiphertext,
     },
+    hash::{Digest, labelled_hash},
     sealed_sum::HospitalId,
 };
 
@@ -18,7 +19,10 @@ use protocol::{
     },
 };
 
-use super::ProductError;
+use super::{
+    ProductError,
+    reaction::{REPEATED, Reaction},
+};
 
 pub(super) struct ProductServer {
     encrypted: Option<(Profile, Evaluator)>,
@@ -28,6 +32,8 @@ pub(super) struct ProductServer {
 
 struct HospitalKeys {
     number: u32,
+    /// H of the key as it came: its number stands for these bytes only.
+    digest: Digest,
     relinearisation: RelinearisationKey,
     blocks: BTreeMap<u32, (FeaturesDigest, Ciphertext)>,
     /// The last answer: a request that comes again gets the identical bytes.
@@ -43,36 +49,44 @@ impl ProductServer {
         }
     }
 
+    /// Keys and features are bound to the session.
+    pub(super) fn begin_session(&mut self, session: SessionId) {
+        self.session = session;
+        self.hospitals.clear();
+    }
+
     /// A new key replaces the old one and the features under it.
     pub(super) fn on_key(
         &mut self,
         from: HospitalId,
         message: &EvaluationKey,
-    ) -> Result<(), ProductError> {
+    ) -> Result<Reaction, ProductError> {
         let (_, evaluator) = self.encrypted.as_ref().ok_or(ProductError::NotEncrypted)?;
-        let relinearisation =
-            RelinearisationKey::from_bytes(evaluator.context(), &message.bytes.0)?;
-        if self
-            .hospitals
-            .get(&from)
-            .is_none_or(|keys| keys.number != message.key)
-        {
-            let keys = HospitalKeys {
-                number: message.key,
-                relinearisation,
-                blocks: BTreeMap::new(),
-                last: None,
+        let digest = labelled_hash("evaluation-key", &[&message.bytes.0]);
+        let known = self.hospitals.get(&from);
+        if let Some(known) = known.filter(|known| known.number == message.key) {
+            return if known.digest == digest {
+                Ok(Reaction::Ignored(REPEATED))
+            } else {
+                Err(ProductError::SecondKey { key: message.key })
             };
-            self.hospitals.insert(from, keys);
         }
-        Ok(())
+        let keys = HospitalKeys {
+            number: message.key,
+            digest,
+            relinearisation: RelinearisationKey::from_bytes(evaluator.context(), &message.bytes.0)?,
+            blocks: BTreeMap::new(),
+            last: None,
+        };
+        self.hospitals.insert(from, keys);
+        Ok(Reaction::Handled)
     }
 
     pub(super) fn on_features(
         &mut self,
         from: HospitalId,
         message: EncryptedFeatures,
-    ) -> Result<(), ProductError> {
+    ) -> Result<Reaction, ProductError> {
         let (profile, evaluator) = self.encrypted.as_ref().ok_or(ProductError::NotEncrypted)?;
         let keys = self
             .hospitals
@@ -86,11 +100,21 @@ impl ProductServer {
                 max,
             });
         }
-        let ciphertext = SeededCiphertext::from_bytes(evaluator.context(), &message.bytes.0)?;
         let digest = features_digest(&message);
+        match keys.blocks.get(&message.block) {
+            Some((known, _)) if *known == digest => return Ok(Reaction::Ignored(REPEATED)),
+            Some(_) => {
+                return Err(ProductError::SecondFeatures {
+                    key: message.key,
+                    block: message.block,
+                });
+            }
+            None => {}
+        }
+        let ciphertext = SeededCiphertext::from_bytes(evaluator.context(), &message.bytes.0)?;
         keys.blocks
             .insert(message.block, (digest, ciphertext.expand()));
-        Ok(())
+        Ok(Reaction::Handled)
     }
 
     pub(super) fn multiply(

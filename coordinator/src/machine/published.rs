@@ -72,8 +72,9 @@ impl PublishedRound {
         self.contributors.iter().copied().collect()
     }
 
-    pub(super) fn is_closed_by(&self, closed: &RoundClosed) -> bool {
-        closed.header == self.header_hash && closed.contributors == self.contributors_hash
+    /// Whether these are its header and U.
+    pub(super) fn is_of(&self, header: &HeaderHash, contributors: &ContributorsHash) -> bool {
+        *header == self.header_hash && *contributors == self.contributors_hash
     }
 
     pub(super) fn header_is(&self, hash: &HeaderHash) -> bool {
@@ -87,7 +88,7 @@ impl PublishedRound {
     }
 
     /// Takes a vault's word. `T_r = H('T' || T_{r-1} || hh || uh || sum_root || model_hash_after)` must follow from what it says of
-    /// the model, and only an update moves the model. True when it is the first of this vault: the first one counts.
+    /// the model, and only an update moves the model. True when it is news; another one of the same vault is refused.
     pub(super) fn on_closed(
         &mut self,
         from: HospitalId,
@@ -112,11 +113,14 @@ impl PublishedRound {
         if self.header.purpose != Purpose::Update && body.model_hash != before.model_hash {
             return Err(ClosingError::ModelMoved { round });
         }
-        let is_first = !self.closed.contains_key(&from);
-        if is_first {
-            self.closed.insert(from, (body, signed));
+        match self.closed.get(&from) {
+            Some((_, known)) if *known == signed => Ok(false),
+            Some(_) => Err(ClosingError::Second { round }),
+            None => {
+                self.closed.insert(from, (body, signed));
+                Ok(true)
+            }
         }
-        Ok(is_first)
     }
 
     /// Notes a vault that could not open the round; true when that is news.
@@ -165,7 +169,7 @@ impl PublishedRound {
     pub(super) fn transcript_entry(&self, before: &Head, after: &Head) -> TranscriptEntry {
         TranscriptEntry {
             round: self.header.round,
-            purpose: self.header.purpose.name(),
+            purpose: self.header.purpose.name().into(),
             contributors: self.contributors.iter().map(|id| id.get()).collect(),
             transcript_before: hex::encode(before.transcript),
             header_hash: hex::encode(self.header_hash),

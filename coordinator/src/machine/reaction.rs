@@ -21,3 +21,5 @@ pub(super) const FIXED: &str = "the contributors are fixed already";
 pub(super) const NO_MORE_ROUNDS: &str = "no round follows";
 /// Nothing is expected of anybody.
 pub(super) const RUN_FAILED: &str = "the run has failed";
+/// The set-up was begun anew while this message was on its way.
+pub(super) const FORMER_SESSION: &str = "the set-up of its session was given up";

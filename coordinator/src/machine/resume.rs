@@ -11,7 +11,6 @@ use protocol::{
     manifest::{CheckedManifest, Manifest, ManifestCheck},
     roster::Roster,
     round::{
-        contribution::chunks_root,
         header::RoundOpen,
         outcome::{RoundClosed, outcome_name},
         unlock::UnlockRequest,
@@ -20,10 +19,12 @@ use protocol::{
 use rand_core::CryptoRng;
 
 use super::{
-    Coordinator, Event, Fact, FactKind, FixedRecord, Output, ResumeError, SetUpRecord, Timestamp,
+    Coordinator, Event, Fact, FactKind, FixedRecord, Output, PhaseName, ResumeError, SetUpRecord,
+    Timestamp,
     context::{Context, Run},
     input::{ClosingMessage, Envelope, Incoming, SetUpMessage},
-    phase::{Phase, Step},
+    kept_sum::{self, KeptSum},
+    phase::{Collecting, Over, Phase, Step, Waiting},
 };
 
 /// The facts on their way back into a phase.
@@ -36,8 +37,8 @@ struct Replay<'a, R> {
 }
 
 impl<R: CryptoRng> Coordinator<R> {
-    /// The coordinator of a run of which these facts were kept, in the order in which they were written. It goes on where it was:
-    /// an open round collects anew, as vaults upload and acknowledge again; for a U that was fixed answers come again. All
+    /// The coordinator of a run of which these facts were kept, in the order in which they were written. It goes on where it was: the
+    /// sum of a round that still collected is opened again under another header; for a U that was fixed answers come again. All
     /// hospitals are gone since `now` and waited for as long as silent ones.
     ///
     /// `load_sum` gives the bytes of [`Output::Keep`] by their name. It is asked at most once.
@@ -77,7 +78,7 @@ impl<R: CryptoRng> Coordinator<R> {
         now: Timestamp,
     ) -> Result<Self, ResumeError> {
         let facts: Vec<_> = facts.into_iter().collect();
-        let run = Run::of(check(begun(&facts)?.0, &roster)?);
+        let run = Run::of(check(manifest_of(&facts)?, &roster)?);
         Self::resume_run(roster, key, run, &facts, load_sum, rng, now)
     }
 
@@ -91,7 +92,11 @@ impl<R: CryptoRng> Coordinator<R> {
         rng: R,
         now: Timestamp,
     ) -> Result<Self, ResumeError> {
-        let (_, session) = begun(facts)?;
+        let Beginning {
+            session,
+            former,
+            facts,
+        } = last_beginning(&run, facts)?;
         let outcomes = facts.iter().filter_map(|fact| match fact {
             Fact::Outcome { name } => Some(*name),
             _ => None,
@@ -102,14 +107,21 @@ impl<R: CryptoRng> Coordinator<R> {
             published: outcomes.collect(),
             load_sum: &mut load_sum,
         };
+        for session in former {
+            replay.context.note_former_session(session);
+        }
         let mut phase = Phase::Gathering(Default::default());
-        for fact in &facts[1..] {
+        for fact in facts {
             phase = replay.on_fact(phase, fact.clone())?;
         }
         let mut context = replay.context;
         context.peers.restart(now);
         context.outputs.clear();
         announce(&mut context, &phase);
+        let phase = match phase {
+            Phase::Collecting(open) => Phase::Waiting(replace(&mut context, open, now)),
+            other => other,
+        };
         Ok(Self {
             context,
             phase,
@@ -118,12 +130,52 @@ impl<R: CryptoRng> Coordinator<R> {
     }
 }
 
-/// The beginning of a run.
-fn begun(facts: &[Fact]) -> Result<(Signed<Manifest>, SessionId), ResumeError> {
+/// The run, as its first fact names it.
+fn manifest_of(facts: &[Fact]) -> Result<Signed<Manifest>, ResumeError> {
     match facts.first() {
-        Some(Fact::Begun { manifest, session }) => Ok((manifest.clone(), *session)),
+        Some(Fact::Begun { manifest, .. }) => Ok(manifest.clone()),
         _ => Err(ResumeError::NoBeginning),
     }
+}
+
+/// The session that counts.
+struct Beginning<'a> {
+    session: SessionId,
+    /// Sessions whose set-up was given up.
+    former: Vec<SessionId>,
+    /// What was written since it began.
+    facts: &'a [Fact],
+}
+
+/// The last beginning: the facts before it are void. It comes before any header.
+fn last_beginning<'a>(run: &Run, facts: &'a [Fact]) -> Result<Beginning<'a>, ResumeError> {
+    let mut former = Vec::new();
+    let mut last = None;
+    for (place, fact) in facts.iter().enumerate() {
+        match fact {
+            Fact::Begun { manifest, session } => {
+                if manifest != run.manifest.signed() {
+                    return Err(invalid(FactKind::Begun, "it is of another run"));
+                }
+                let opens = |fact: &Fact| matches!(fact, Fact::Header(_));
+                if facts[..place].iter().any(opens) {
+                    return Err(ResumeError::OutOfOrder {
+                        fact: FactKind::Begun,
+                        phase: PhaseName::Collecting,
+                    });
+                }
+                former.extend(last.replace((*session, place)).map(|(session, _)| session));
+            }
+            _ if last.is_none() => return Err(ResumeError::NoBeginning),
+            _ => {}
+        }
+    }
+    let (session, place) = last.ok_or(ResumeError::NoBeginning)?;
+    Ok(Beginning {
+        session,
+        former,
+        facts: &facts[place + 1..],
+    })
 }
 
 impl<R: CryptoRng> Replay<'_, R> {
@@ -195,9 +247,7 @@ impl<R: CryptoRng> Replay<'_, R> {
         let header = self.own(FactKind::Header, &signed)?;
         let waiting = match phase {
             Phase::Waiting(waiting) => waiting,
-            Phase::Collecting(collecting) => {
-                collecting.replaced(&self.context, header.purpose, self.now)
-            }
+            Phase::Collecting(collecting) => collecting.replaced(&self.context, self.now),
             other => {
                 return Err(ResumeError::OutOfOrder {
                     fact: FactKind::Header,
@@ -238,13 +288,12 @@ impl<R: CryptoRng> Replay<'_, R> {
             let fixed = collecting.fixed(request, record, no_sum);
             return Ok(Phase::Publishing(fixed.published(&mut self.context)));
         }
-        let sum = (self.load_sum)(&hash).filter(|sum| chunks_root(sum) == record.sum_root);
-        let sum = sum.ok_or(ResumeError::SumLost { round, name: hash })?;
-        Ok(Phase::Unlocking(collecting.fixed(
-            request,
-            record,
-            sum.into(),
-        )))
+        let chunks = collecting.round().chunks;
+        let kept = (self.load_sum)(&hash)
+            .and_then(|bytes| kept_sum::from_bytes(&bytes, chunks, record.sum_root));
+        let KeptSum { sum, boxes } = kept.ok_or(ResumeError::SumLost { round, name: hash })?;
+        let collecting = collecting.with_boxes(boxes);
+        Ok(Phase::Unlocking(collecting.fixed(request, record, sum)))
     }
 
     fn on_closed(
@@ -276,8 +325,6 @@ impl<R: CryptoRng> Replay<'_, R> {
     fn step(&mut self, phase: Phase) -> Phase {
         match phase.advance(&mut self.context, self.now) {
             Step::Stay(phase) => phase,
-            // From gathering two steps are possible at once, when the key exchange was complete before the last Join was repeated.
-            Step::Go(phase @ Phase::KeyExchange(_)) => self.step(phase),
             Step::Go(phase) => phase,
         }
     }
@@ -291,19 +338,33 @@ impl<R: CryptoRng> Replay<'_, R> {
     }
 }
 
-/// What the shell has to do again, as it may have been stopped before it did: serve the outcomes that somebody may miss, let go of a
-/// sum, and record that the last round is settled.
+/// An open round without a U: its uploads are lost, and nobody has answered for it. The same sum follows under another header. If the
+/// process was stopped while U was being fixed, the sum was kept for nothing.
+fn replace<R>(context: &mut Context<R>, open: Collecting, now: Timestamp) -> Waiting {
+    let (round, name) = (open.round().header.round, open.round().hash);
+    context.outputs.push_back(Output::Discard { name });
+    context.event(Event::Abandoned {
+        round,
+        purpose: open.purpose(),
+        reason: "the coordinator was started again before the contributors were fixed".to_owned(),
+    });
+    open.replaced(context, now)
+}
+
+/// What the shell has to do again, as it may have been stopped before it did: tell that the run has failed, serve the outcomes that
+/// somebody may miss, let go of a sum, and record that the last round is settled.
 fn announce<R>(context: &mut Context<R>, phase: &Phase) {
+    if let Phase::Over(Over::Failed { reason }) = phase {
+        context.event(Event::Failed {
+            reason: reason.clone(),
+        });
+    }
     let Some(session) = phase.session() else {
         return;
     };
     for (index, round) in session.chain.iter().enumerate() {
         let name = round.name();
-        let everybody_has_it = context
-            .peers
-            .ids_where(|peer| peer.position <= index)
-            .is_empty();
-        context.outputs.push_back(if everybody_has_it {
+        context.outputs.push_back(if index < session.retracted {
             Output::Retract { name }
         } else {
             Output::Republish { name }

@@ -1,13 +1,14 @@
 //! A session that has its keys: who shares its sums, the set-up messages for those who have yet to get them, and the chain of its
 //! rounds. Every phase after the key exchange owns it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crypto::sealed_sum::HospitalId;
 use protocol::{
-    digests::{GroupKeyId, JoinedSet, RoundNumber},
+    digests::{GroupKeyId, HeaderHash, JoinedSet, RoundNumber},
     identity::{Message, Signed, SignedError},
     message::ToVault,
+    round::RoundError,
     session::{Encapsulation, GroupKey, Join, Ready, SessionError},
 };
 
@@ -17,7 +18,7 @@ use super::{
     context::Context,
     input::{ClosingMessage, Envelope, RoundMessage, SetUpMessage},
     peer::Peer,
-    reaction::{OVERTAKEN, REPEATED, Reaction},
+    reaction::{OTHER_ROUND, OVERTAKEN, REPEATED, Reaction},
 };
 
 pub(super) struct Session {
@@ -30,6 +31,10 @@ pub(super) struct Session {
     pub(super) chain: Chain,
     /// The largest number of a header.
     pub(super) last_round: RoundNumber,
+    /// Headers that were replaced before their U was fixed.
+    pub(super) given_up: BTreeSet<HeaderHash>,
+    /// So many outcomes, from the first on, are not served any more: everybody has them.
+    pub(super) retracted: usize,
 }
 
 /// The messages of the set-up by their senders.
@@ -88,6 +93,11 @@ impl Session {
         self.set_up.joins.keys().copied().collect()
     }
 
+    /// Whether a header was ever signed: from then on this session's keys may be in use.
+    pub(super) fn has_opened(&self) -> bool {
+        self.last_round > RoundNumber::default()
+    }
+
     pub(super) fn members(&self) -> usize {
         self.set_up.joins.len()
     }
@@ -116,18 +126,22 @@ impl Session {
         }
     }
 
-    /// A message of a round while none of its kind is wanted: it may have been overtaken by the outcome of its round.
+    /// A message of a round that is not at hand: it may have been overtaken by the outcome of its round, or by another header.
     pub(super) fn on_late(
         &self,
-        envelope: Envelope,
+        from: HospitalId,
         message: &RoundMessage,
     ) -> Result<Reaction, MachineError> {
         let header = message.header().map_err(SignedError::from);
-        let header = header.map_err(MachineError::round(envelope.from))?;
+        let header = header.map_err(MachineError::round(from))?;
         if self.chain.knows(&header) {
             Ok(Reaction::Ignored(OVERTAKEN))
+        } else if self.given_up.contains(&header) {
+            Ok(Reaction::Ignored(OTHER_ROUND))
         } else {
-            Err(envelope.wrong_phase())
+            Err(MachineError::round(from)(RoundError::OtherRound {
+                message: message.name(),
+            }))
         }
     }
 
@@ -144,14 +158,14 @@ impl Session {
             ClosingMessage::Closed(signed) => {
                 let closed = self.chain.on_closed(from, &key, signed.clone());
                 let Closed { index, is_first } = closed.map_err(rejected)?;
-                if let Some(peer) = context.peers.get_mut(from) {
-                    peer.position = peer.position.max(index + 1);
-                }
                 if !is_first {
                     return Ok(Reaction::Ignored(REPEATED));
                 }
                 context.persist(Fact::Closed(signed));
-                self.retract_if_all_have(context, index);
+                if let Some(peer) = context.peers.get_mut(from) {
+                    peer.close(index + 1);
+                }
+                self.retract_what_all_have(context);
             }
             ClosingMessage::Failed(signed) => {
                 let is_news = self.chain.on_failed(from, &key, &signed);
@@ -163,11 +177,16 @@ impl Session {
         Ok(Reaction::Handled)
     }
 
-    fn retract_if_all_have<R>(&self, context: &mut Context<R>, index: usize) {
-        let missing = context.peers.ids_where(|peer| peer.position <= index);
-        if let Some(round) = self.chain.missed(index).filter(|_| missing.is_empty()) {
+    /// Only a signed word counts here, which is on disk: a coordinator that is started again must come to the same end, as what is
+    /// retracted cannot be served again.
+    fn retract_what_all_have<R>(&mut self, context: &mut Context<R>) {
+        let closed_by_all = context.peers.closed_by_all();
+        while self.retracted < closed_by_all
+            && let Some(round) = self.chain.missed(self.retracted)
+        {
             let name = round.name();
             context.outputs.push_back(Output::Retract { name });
+            self.retracted += 1;
         }
     }
 

@@ -19,6 +19,9 @@ pub(super) fn log(event: &Event) {
         | Event::OutcomeOut { .. }
         | Event::Settled(_)
         | Event::Complete { .. } => log_progress(event),
+        Event::SetUpAgain { hospital } => {
+            warn!(%hospital, "a hospital has lost its keys before the first round: all hospitals join anew");
+        }
         Event::Declined {
             hospital,
             round,

@@ -117,7 +117,7 @@ mod tests {
     fn entry(round: u32) -> TranscriptEntry {
         TranscriptEntry {
             round: RoundNumber::new(round),
-            purpose: "update",
+            purpose: "update".into(),
             contributors: vec![1, 2],
             transcript_before: format!("T{}", round - 1),
             header_hash: String::new(),

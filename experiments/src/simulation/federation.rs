@@ -23,6 +23,7 @@ use participant::{
     vault::{Vault, VaultIdentity, policy::Policy},
 };
 use protocol::{
+    codec::List,
     manifest::Purpose,
     training_job::{DataSet, LocalTrainer, PatientScans, SplitPlan},
 };
@@ -295,6 +296,7 @@ impl Setting<'_> {
             slots: self.slots.clone(),
             events,
             interruptions,
+            stopping: Arc::default(),
         })
     }
 }
@@ -322,6 +324,8 @@ fn data_set(
         },
         device: plan.device.to_string().parse()?,
         confine: true,
+        // A simulation's folder holds nothing that its trainers must not know.
+        kept_out: List::default(),
     })
 }
 

@@ -123,6 +123,10 @@ impl Observer {
                         ));
                     }
                 }
+                // No hospital of a simulation is started again: what it forgets with its process is tried in the tests.
+                VaultEvent::Resumed(_)
+                | VaultEvent::LeftSession { .. }
+                | VaultEvent::EndedBefore(_) => {}
                 // Messages of a round that went on without a hospital that was away: said, and done with.
                 VaultEvent::Refused { reason } => {
                     tracing::info!(hospital = %id, reason, "refused a message of the coordinator")

@@ -18,7 +18,10 @@ use protocol::{
     counters::StatsCounters,
     digests::{LearningRound, RoundNumber},
     manifest::Manifest,
-    training_job::{EvaluateRequest, LocalTrainer, TrainRequest, TrainerFailure, TrainingPlan},
+    training_job::{
+        EvaluateRequest, JobProgress, LocalTrainer, TrainRequest, TrainerFailure, TrainingPlan,
+        Unwatched,
+    },
 };
 use trainer::{CnnTrainer, ImageSet};
 
@@ -145,15 +148,16 @@ impl PlainHospital {
         let request = TrainRequest {
             round: RoundNumber::new(round),
             model: model.for_trainer(manifest.conditioning),
-            filters: self.filters(manifest, model),
+            filters: self.filters(manifest, model).map(Into::into),
             class_weights: class_weights.to_vec(),
             seed: training_seed(manifest, self.id, LearningRound::new(round)),
-            model_hash: model.hash(),
             plan: TrainingPlan::of(manifest),
         };
         let id = self.id;
-        let update = self.trainer.train(request, &mut |done, total| {
-            progress.hospital(id, Phase::Training { done, total })
+        let update = self.trainer.train(request, &mut |at: JobProgress| {
+            if let JobProgress::Training { done, total } = at {
+                progress.hospital(id, Phase::Training { done, total });
+            }
         })?;
         progress.hospital(id, Phase::Waiting);
         self.training = (update.loss, update.batches);
@@ -177,10 +181,10 @@ impl PlainHospital {
         let request = EvaluateRequest {
             round: RoundNumber::default(),
             model: model.for_trainer(manifest.conditioning),
-            filters,
+            filters: filters.map(Into::into),
             plan: TrainingPlan::of(manifest),
         };
-        let counts = self.trainer.evaluate(request)?;
+        let counts = self.trainer.evaluate(request, &mut Unwatched)?;
         self.training_secs += began.elapsed().as_secs_f64();
         Ok(counts.counters(self.training).write())
     }

@@ -8,7 +8,8 @@ use std::{
 use crypto::sealed_sum::HospitalId;
 use protocol::digests::RoundNumber;
 use protocol::training_job::{
-    EvaluateRequest, EvaluatedCounts, LocalTrainer, TrainRequest, TrainedUpdate, TrainerFailure,
+    EvaluateRequest, EvaluatedCounts, JobWatcher, LocalTrainer, TrainRequest, TrainedUpdate,
+    TrainerFailure,
 };
 
 /// What all hospitals have trained and evaluated and nobody has checked yet. Clones share it.
@@ -95,19 +96,23 @@ impl LocalTrainer for RecordingTrainer {
     fn train(
         &mut self,
         request: TrainRequest,
-        progress: &mut dyn FnMut(usize, usize),
+        watcher: &mut dyn JobWatcher,
     ) -> Result<TrainedUpdate, TrainerFailure> {
         let seed = request.seed;
-        let update = self.trainer.train(request, progress)?;
+        let update = self.trainer.train(request, watcher)?;
         self.last_training = (update.loss, update.batches);
         self.recordings
             .keep_update(self.hospital, seed, update.clone());
         Ok(update)
     }
 
-    fn evaluate(&mut self, request: EvaluateRequest) -> Result<EvaluatedCounts, TrainerFailure> {
+    fn evaluate(
+        &mut self,
+        request: EvaluateRequest,
+        watcher: &mut dyn JobWatcher,
+    ) -> Result<EvaluatedCounts, TrainerFailure> {
         let round = request.round;
-        let counts = self.trainer.evaluate(request)?;
+        let counts = self.trainer.evaluate(request, watcher)?;
         let recorded = RecordedEvaluation {
             counts: counts.clone(),
             training: self.last_training,

@@ -314,6 +314,7 @@ mod tests {
             );
         }
         let opened = OpenedRound {
+            run: [0; 32].into(),
             round: RoundNumber::new(2),
             purpose: Purpose::Update,
             learning_round: LearningRound::new(1),

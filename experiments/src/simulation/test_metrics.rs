@@ -78,7 +78,8 @@ pub fn test(
             .conditioning
             .uses_filters()
             .then(|| filters(hospital, model, features));
-        let evaluation = trainer.evaluate(&set.dataset, &values, filters.as_deref())?;
+        let evaluation =
+            trainer.evaluate(&set.dataset, &values, filters.as_deref(), &mut |_, _| ())?;
         let own = set
             .dataset
             .patients()

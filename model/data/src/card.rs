@@ -5,7 +5,7 @@
 //! null. A key may be added without another number.
 
 use protocol::{
-    digests::{LearningRound, ModelHash, Transcript},
+    digests::{LearningRound, ModelHash, RunId, Transcript},
     labels::LabelScheme,
     network::ModelLayout,
     training_job::SplitKind,
@@ -37,6 +37,9 @@ pub struct ModelCard {
     pub weights_sha256: Option<String>,
     /// Hash of the common model: tensors, clips and null steps (PROTOCOL.md 3.3). 64 hexadecimal digits.
     pub model_hash: ModelHash,
+    /// Hash of the manifest of the run that it comes from. 64 hexadecimal digits.
+    #[serde(default)]
+    pub run: Option<RunId>,
     /// Number of trainable values.
     pub parameters: usize,
     /// Number of outputs: 2 or 3.
@@ -87,6 +90,7 @@ impl ModelCard {
             weights: MODEL_FILE.into(),
             weights_sha256: None,
             model_hash,
+            run: None,
             parameters: layout.parameters(),
             classes: classifier.and_then(|bias| bias.shape.first().copied()),
             learning_round: LearningRound::default(),

@@ -331,6 +331,16 @@ pub enum DataError {
         /// Patients read.
         read: usize,
     },
+    /// More slices than a machine could hold: what was read is not to be believed, or is too much for one hospital.
+    #[error(
+        "{claimed} slices are said to have been read, where at most {} can be used: if the data are that large, use fewer slices of \
+         each scan (setting `training.slices_per_patient`)",
+        crate::inventory::MAX_SLICES
+    )]
+    TooManySlices {
+        /// Slices of all patients.
+        claimed: u64,
+    },
     /// Something was left out and `strict` forbids it.
     #[error("{omission} (strict: nothing may be left out)")]
     Strict {

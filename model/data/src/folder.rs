@@ -6,14 +6,23 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use protocol::training_job::FilePath;
+
 use super::DataError;
 
 /// Entries of a folder with their names, sorted: the order of a folder is the disk's. What is hidden is left out.
+///
+/// # Errors
+/// The folder cannot be read, or holds a name that a trainer cannot be told of.
 pub(super) fn entries(folder: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
     let mut entries = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
+        if !FilePath::can_be_sent(&entry.path()) {
+            let reason = format!("the name {name:?} is not Unicode: rename it");
+            return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+        }
         if !name.starts_with('.') {
             entries.insert(name, entry.path());
         }

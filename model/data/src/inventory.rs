@@ -79,7 +79,7 @@ impl Inventory {
     /// `account` is of the scans of `entries`, in their order; `root` is the folder, for errors.
     ///
     /// # Errors
-    /// An account of another number of patients; nobody is left; with `strict`, whatever was left out first.
+    /// An account of another number of patients, or of more slices than a machine could hold; nobody is left; with `strict`, whatever was left out first.
     pub fn complete(
         self,
         account: ReadingAccount,
@@ -95,6 +95,12 @@ impl Inventory {
                 listed: entries.len(),
                 read: account.slices.len(),
             });
+        }
+        // The account may come from another program: what is made of it takes memory.
+        let slices = account.slices.iter().map(|&slices| u64::from(slices));
+        let claimed: u64 = slices.sum();
+        if claimed > MAX_SLICES {
+            return Err(DataError::TooManySlices { claimed });
         }
         let bad_files = account.unreadable.0.into_iter().map(|scan| BadFile {
             path: scan.path.0,
@@ -145,6 +151,9 @@ impl Inventory {
         });
     }
 }
+
+/// Slices of a hospital, 64 KiB each: 256 GiB of them.
+pub(super) const MAX_SLICES: u64 = 1 << 22;
 
 /// A patient whose scans are still files.
 #[derive(Clone, PartialEq)]
@@ -253,6 +262,41 @@ impl From<&ScanPaths> for ScanFiles {
             ScanPaths::Dicom(paths) => {
                 Self::Dicom(paths.iter().map(|path| path.0.clone()).collect())
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complete(slices: &[u32]) -> Result<usize, DataError> {
+        let entry = |id: usize| Entry {
+            id: id.to_string(),
+            edss: Edss::new(1.0).expect("on the scale"),
+            features: [None; FEATURES],
+            scans: vec![],
+        };
+        let inventory = Inventory {
+            entries: (0..slices.len()).map(entry).collect(),
+            report: LoadReport::default(),
+        };
+        let account = ReadingAccount {
+            slices: slices.iter().copied().collect(),
+            ..ReadingAccount::default()
+        };
+        let (patients, _) = inventory.complete(account, Path::new("/data"), false)?;
+        Ok(patients.len())
+    }
+
+    #[test]
+    fn more_slices_than_a_machine_could_hold_are_not_believed() {
+        let most = u32::try_from(MAX_SLICES).expect("a plain limit");
+        assert!(matches!(complete(&[most - 1, 1]), Ok(2)));
+        for counts in [[u32::MAX, u32::MAX], [most, 1]] {
+            let error = complete(&counts).expect_err("refused");
+            assert!(matches!(error, DataError::TooManySlices { .. }), "{error}");
+            assert!(error.to_string().contains("slices_per_patient"), "{error}");
         }
     }
 }

@@ -28,6 +28,7 @@ mod slices;
 mod split;
 mod volume;
 pub mod weights;
+pub mod whole_file;
 
 pub use cache::make_cache_folder;
 pub use check::{

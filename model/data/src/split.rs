@@ -1,6 +1,6 @@
 //! 70 / 15 / 15, stratified by class, by patient or by slice.
 
-use std::{cmp::Reverse, collections::BTreeMap};
+use std::{cmp::Reverse, collections::BTreeMap, ops::Range};
 
 use protocol::{
     labels::{Edss, Labels},
@@ -61,17 +61,24 @@ pub fn split_by_labels(
 /// # Errors
 /// Fewer than 4 patients, or by slice, fewer than 4 slices.
 pub fn split(patients: &[(usize, usize)], kind: SplitKind, seed: u64) -> Result<Split, SplitError> {
-    let slices_of =
-        |patient: usize| (0..patients[patient].1).map(move |slice| Sample { patient, slice });
-    let everyone = 0..patients.len();
-    let units: Vec<(usize, Vec<Sample>)> = match kind {
+    let everyone = patients.iter().enumerate();
+    let units: Vec<Unit> = match kind {
         SplitKind::Patient => everyone
-            .map(|patient| (patients[patient].0, slices_of(patient).collect()))
-            .filter(|(_, slices): &(_, Vec<_>)| !slices.is_empty())
+            .filter(|(_, (_, slices))| *slices > 0)
+            .map(|(patient, &(class, slices))| Unit {
+                class,
+                patient,
+                slices: 0..slices,
+            })
             .collect(),
         SplitKind::Slice => everyone
-            .flat_map(|patient| slices_of(patient).map(move |sample| (patient, sample)))
-            .map(|(patient, sample)| (patients[patient].0, vec![sample]))
+            .flat_map(|(patient, &(class, slices))| {
+                (0..slices).map(move |slice| Unit {
+                    class,
+                    patient,
+                    slices: slice..slice + 1,
+                })
+            })
             .collect(),
     };
     if units.len() < FEWEST {
@@ -81,8 +88,15 @@ pub fn split(patients: &[(usize, usize)], kind: SplitKind, seed: u64) -> Result<
         });
     }
     let mut parts = [vec![], vec![], vec![]];
-    for (unit, part) in units.iter().zip(deal(&units, seed)) {
-        parts[part].extend_from_slice(&unit.1);
+    let dealt = deal(&units, seed);
+    for (
+        Unit {
+            patient, slices, ..
+        },
+        part,
+    ) in units.into_iter().zip(dealt)
+    {
+        parts[part].extend(slices.map(|slice| Sample { patient, slice }));
     }
     let [train, validation, test] = parts;
     Ok(Split {
@@ -112,10 +126,17 @@ pub enum SplitError {
     },
 }
 
+/// What stays together.
+struct Unit {
+    class: usize,
+    patient: usize,
+    slices: Range<usize>,
+}
+
 /// The part (0 train, 1 validation, 2 test) of each unit.
-fn deal(units: &[(usize, Vec<Sample>)], seed: u64) -> Vec<usize> {
+fn deal(units: &[Unit], seed: u64) -> Vec<usize> {
     let mut classes: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-    for (unit, (class, _)) in units.iter().enumerate() {
+    for (unit, Unit { class, .. }) in units.iter().enumerate() {
         classes.entry(*class).or_default().push(unit);
     }
     let counts: Vec<usize> = classes.values().map(Vec::len).collect();

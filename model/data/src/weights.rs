@@ -10,12 +10,14 @@ use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
 
 use protocol::network::TensorSpec;
 
+use crate::whole_file::write_whole;
+
 /// Larger files hold no model of this network, which has 17 MB.
 const MAX_BYTES: u64 = 256 << 20;
 
 /// Writes the values of `flat`, in the order of `layout`, with notes for the header.
 ///
-/// The file is written beside `path` and then renamed, so that no half of a model is ever found.
+/// The file is whole or not there, and on disk when this returns.
 ///
 /// # Errors
 /// `flat` has another length than `layout`, or the file cannot be written.
@@ -45,14 +47,18 @@ pub fn write_safetensors(
     }
     let notes = (!metadata.is_empty()).then(|| metadata.clone().into_iter().collect());
     let file = safetensors::serialize(views, notes).map_err(|source| broken(path, source))?;
-    let unfinished = unfinished_name(path);
-    fs::write(&unfinished, file)
-        .and_then(|()| fs::rename(&unfinished, path))
-        .map_err(|source| {
-            // The first error counts, not one of tidying up after it.
-            let _ = fs::remove_file(&unfinished);
-            unusable(path, source)
-        })
+    write_whole(path, &file).map_err(|source| unusable(path, source))
+}
+
+/// The notes in the header of a safetensors file; none if it has none.
+///
+/// # Errors
+/// The file cannot be read, or is not safetensors.
+pub fn read_notes(path: &Path) -> Result<BTreeMap<String, String>, WeightsError> {
+    let bytes = read_bounded(path)?;
+    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|source| broken(path, source))?;
+    let notes = header.metadata().clone().unwrap_or_default();
+    Ok(notes.into_iter().collect())
 }
 
 /// Reads what [`write_safetensors`] wrote, flat, in the order of `layout`.
@@ -60,14 +66,7 @@ pub fn write_safetensors(
 /// # Errors
 /// The file cannot be read, is not safetensors, or lacks a tensor of the layout in its shape.
 pub fn read_safetensors(path: &Path, layout: &[TensorSpec]) -> Result<Vec<f32>, WeightsError> {
-    let length = fs::metadata(path)
-        .map_err(|source| unusable(path, source))?
-        .len();
-    if length > MAX_BYTES {
-        let path = path.to_owned();
-        return Err(WeightsError::TooLarge { path, length });
-    }
-    let bytes = fs::read(path).map_err(|source| unusable(path, source))?;
+    let bytes = read_bounded(path)?;
     let file = SafeTensors::deserialize(&bytes).map_err(|source| broken(path, source))?;
     let mut flat = Vec::with_capacity(layout.iter().map(TensorSpec::values).sum());
     for spec in layout {
@@ -131,6 +130,17 @@ pub enum WeightsError {
     },
 }
 
+fn read_bounded(path: &Path) -> Result<Vec<u8>, WeightsError> {
+    let length = fs::metadata(path)
+        .map_err(|source| unusable(path, source))?
+        .len();
+    if length > MAX_BYTES {
+        let path = path.to_owned();
+        return Err(WeightsError::TooLarge { path, length });
+    }
+    fs::read(path).map_err(|source| unusable(path, source))
+}
+
 fn unusable(path: &Path, source: io::Error) -> WeightsError {
     let path = path.to_owned();
     WeightsError::Io { path, source }
@@ -139,13 +149,6 @@ fn unusable(path: &Path, source: io::Error) -> WeightsError {
 fn broken(path: &Path, source: SafeTensorError) -> WeightsError {
     let path = path.to_owned();
     WeightsError::Format { path, source }
-}
-
-/// In the same folder, so that the rename stays on one file system.
-fn unfinished_name(path: &Path) -> PathBuf {
-    let mut name = path.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{}.unfinished", std::process::id()));
-    path.with_file_name(name)
 }
 
 #[cfg(test)]

@@ -121,7 +121,12 @@ fn a_few_epochs_learn_what_can_be_seen() {
         assert_eq!(seen, (1..=30).map(|done| (done, 30)).collect::<Vec<_>>());
         assert!(outcome.train_loss < 0.1, "loss {}", outcome.train_loss);
         let evaluation = trainer
-            .evaluate(&dataset(&[2, 3]), &outcome.model, filters.as_deref())
+            .evaluate(
+                &dataset(&[2, 3]),
+                &outcome.model,
+                filters.as_deref(),
+                &mut |_, _| (),
+            )
             .expect("evaluates");
         assert_eq!(evaluation.confusion, [[2, 0], [0, 2]]);
         assert_eq!((evaluation.count, evaluation.probabilities.len()), (4, 4));
@@ -306,16 +311,16 @@ fn an_evaluation_halves_its_batch_as_well() {
     let mut trainer = trainer(Conditioning::Filters);
     let start = model(trainer.architecture());
     let in_one = trainer
-        .evaluate(&data, &start, Some(&filters()))
+        .evaluate(&data, &start, Some(&filters()), &mut |_, _| ())
         .expect("evaluates");
     trainer.memory.room_for = Some(3);
     let in_two = trainer
-        .evaluate(&data, &start, Some(&filters()))
+        .evaluate(&data, &start, Some(&filters()), &mut |_, _| ())
         .expect("evaluates");
     assert_eq!(in_one.confusion, in_two.confusion);
     trainer.memory.room_for = Some(2);
     let error = trainer
-        .evaluate(&data, &start, Some(&filters()))
+        .evaluate(&data, &start, Some(&filters()), &mut |_, _| ())
         .expect_err("too small");
     let text = error.to_string();
     assert!(

@@ -113,6 +113,7 @@ impl Trainer {
     }
 
     /// Evaluates `model` on a data set, without dropout and with the running statistics.
+    /// `progress` is told (batches done, batches in all) after each batch.
     ///
     /// # Errors
     /// A model or filters that do not fit the architecture; a loss that is not finite; too little
@@ -122,6 +123,7 @@ impl Trainer {
         dataset: &Dataset,
         model: &[f32],
         filters: Option<&[Filter]>,
+        progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Evaluation, TrainError> {
         single_threaded();
         self.check(dataset, filters)?;
@@ -130,7 +132,7 @@ impl Trainer {
             .map(|filters| filter_table(filters, self.device))
             .transpose()?;
         self.in_memory(EVALUATION_BATCH.min(dataset.len()), |trainer, batch| {
-            trainer.evaluate_in_batches(dataset, filters.as_ref(), batch)
+            trainer.evaluate_in_batches(dataset, filters.as_ref(), batch, progress)
         })
     }
 
@@ -190,7 +192,7 @@ impl Trainer {
         dataset: &Dataset,
         filters: Option<&Tensor>,
     ) -> Result<Evaluation, TrainError> {
-        self.evaluate_in_batches(dataset, filters, self.evaluation_batch())
+        self.evaluate_in_batches(dataset, filters, self.evaluation_batch(), &mut |_, _| ())
     }
 
     /// Samples evaluated at a time.
@@ -203,10 +205,12 @@ impl Trainer {
         dataset: &Dataset,
         filters: Option<&Tensor>,
         batch: usize,
+        progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Evaluation, TrainError> {
         let classes = self.architecture().classes;
         let mut evaluation = Evaluation::empty(classes);
         let order: Vec<usize> = (0..dataset.len()).collect();
+        let batches = order.len().div_ceil(batch);
         for (batch, indices) in order.chunks(batch).enumerate() {
             let samples = dataset.batch(indices, self.device)?;
             let logits = tch::no_grad(|| self.logits(&samples, filters, &Mode::Evaluation))?;
@@ -222,6 +226,7 @@ impl Trainer {
                     batch: batch + 1,
                 });
             }
+            progress(batch + 1, batches);
         }
         Ok(evaluation)
     }

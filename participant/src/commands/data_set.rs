@@ -1,6 +1,8 @@
 //! Lists the hospital's data set, has the trainer read it, and says what was found and what was left out: counts and file names, no
 //! clinical value.
 
+use std::path::{self, Path, PathBuf};
+
 use anyhow::Context as _;
 use model_data::{
     FEATURES, FeatureColumns, Inventory, LabelScheme, Layout, LoadReport, ReadEntry, Task,
@@ -11,14 +13,15 @@ use participant::{
     trainer_program::{TrainerCommand, TrainerError, TrainerProgram},
 };
 use protocol::{
+    codec::List,
     labels::Labels,
     training_job::{DataSet, FilePath, PatientScans, ReadingAccount, SliceCacheFolder, SplitPlan},
 };
 
 use super::progress::ReadingProgress;
 
-/// The vault's half, and the trainer with its own.
-pub fn read(settings: &Settings) -> anyhow::Result<(ClinicalTable, TrainerProgram)> {
+/// The vault's half, and the trainer with its own. `file` is where the settings are from.
+pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<(ClinicalTable, TrainerProgram)> {
     let plan = SplitPlan {
         kind: settings.training.split,
         seed: settings.training.seed,
@@ -26,7 +29,7 @@ pub fn read(settings: &Settings) -> anyhow::Result<(ClinicalTable, TrainerProgra
     let inventory = list(settings)?;
     let command = TrainerCommand::beside_this_program(settings.trainer.command.clone())?;
     let progress = ReadingProgress::default();
-    let data_set = data_set(settings, &inventory, plan);
+    let data_set = data_set(settings, file, &inventory, plan)?;
     let opened = TrainerProgram::open(command, settings.trainer.restarts, data_set, |at| {
         progress.show(at);
     });
@@ -72,7 +75,12 @@ fn list(settings: &Settings) -> anyhow::Result<Inventory> {
 }
 
 /// What the trainer is told: files and scores, no name and no clinical feature.
-fn data_set(settings: &Settings, inventory: &Inventory, split: SplitPlan) -> DataSet {
+fn data_set(
+    settings: &Settings,
+    file: &Path,
+    inventory: &Inventory,
+    split: SplitPlan,
+) -> anyhow::Result<DataSet> {
     let options = settings.load_options();
     let patients = inventory.entries.iter().map(|entry| PatientScans {
         edss: entry.edss,
@@ -82,7 +90,7 @@ fn data_set(settings: &Settings, inventory: &Inventory, split: SplitPlan) -> Dat
             .map(|scan| (&scan.files).into())
             .collect(),
     });
-    DataSet {
+    Ok(DataSet {
         patients: patients.collect(),
         slices: options.slices,
         memory_limit_mib: options.memory_limit_mib,
@@ -93,7 +101,27 @@ fn data_set(settings: &Settings, inventory: &Inventory, split: SplitPlan) -> Dat
         split,
         device: settings.training.device,
         confine: settings.trainer.confine,
-    }
+        kept_out: kept_out(settings, file)?,
+    })
+}
+
+/// What the trainer's confinement must not open, wherever it lies.
+fn kept_out(settings: &Settings, file: &Path) -> anyhow::Result<List<FilePath>> {
+    let keys = &settings.keys;
+    let of_the_vault: [&PathBuf; 4] = [
+        &settings.state,
+        &keys.signing_key,
+        &keys.tls_key,
+        &keys.tls_certificate,
+    ];
+    let paths = of_the_vault.into_iter().map(PathBuf::as_path).chain([file]);
+    paths
+        .map(|path| {
+            let whole = path::absolute(path)
+                .with_context(|| format!("where is the current folder, for {}?", path.display()))?;
+            Ok(FilePath(whole))
+        })
+        .collect()
 }
 
 /// Names the setting to look at.

@@ -7,21 +7,34 @@ use std::{
 
 use crypto::sealed_sum::HospitalId;
 use participant::{
-    model_file::LatestModel,
+    journal::EndedRun,
+    model_file::{LatestModel, ModelKeeper},
     shell::ParticipantEvent,
-    vault::{OpenedRound, VaultEvent},
+    vault::{OpenedRound, ResumedRun, VaultEvent},
 };
 use protocol::{counters::EvaluationCounters, manifest::Purpose};
 
 /// The participant's events as lines of a log.
-#[derive(Default)]
 pub struct Diary {
+    models: ModelKeeper,
     latest: Option<LatestModel>,
+    ended_before: Option<EndedRun>,
     last_step: Option<Instant>,
     wrong_answers: BTreeMap<HospitalId, String>,
 }
 
 impl Diary {
+    /// Nothing has happened yet.
+    pub fn new(models: ModelKeeper) -> Self {
+        Self {
+            models,
+            latest: None,
+            ended_before: None,
+            last_step: None,
+            wrong_answers: BTreeMap::new(),
+        }
+    }
+
     /// Takes note of an event.
     pub fn note(&mut self, event: ParticipantEvent) {
         match event {
@@ -46,9 +59,14 @@ impl Diary {
         &self.wrong_answers
     }
 
-    /// The common model as the last opened sum left it.
-    pub fn into_latest_model(self) -> Option<LatestModel> {
-        self.latest
+    /// The common model as the last opened sum left it, and who keeps it.
+    pub fn into_latest_model(self) -> (ModelKeeper, Option<LatestModel>) {
+        (self.models, self.latest)
+    }
+
+    /// The run, if this hospital had taken part in it to its end before.
+    pub fn ended_before(&self) -> Option<&EndedRun> {
+        self.ended_before.as_ref()
     }
 
     fn note_step(&mut self, done: usize, total: usize) {
@@ -66,6 +84,18 @@ impl Diary {
         match event {
             VaultEvent::SessionReady => {
                 tracing::info!("all hospitals have joined and agreed on their keys");
+            }
+            VaultEvent::Resumed(run) => self.note_resumed(&run),
+            VaultEvent::LeftSession { session } => {
+                tracing::warn!(%session, "the coordinator has begun another session; leaving this one and joining that. Models of the run so far stay in the state folder");
+            }
+            VaultEvent::EndedBefore(ended) => {
+                let run = hex::encode(ended.run);
+                tracing::info!(
+                    run,
+                    "this hospital has taken part in this run to its end already"
+                );
+                self.ended_before = Some(ended);
             }
             // The error of a decryption says something of the key: it is for simulations, not for logs.
             VaultEvent::Conditioned { largest_error: _ } => {
@@ -141,7 +171,28 @@ impl Diary {
                 evaluation
             }
         };
-        self.latest = Some(LatestModel::after(opened, validation));
+        self.keep(LatestModel::after(opened, validation));
+    }
+
+    fn note_resumed(&mut self, run: &ResumedRun) {
+        tracing::info!(
+            run = hex::encode(run.run),
+            learning_round = run.learning_round.get(),
+            "going on in the run that this hospital was in when it was stopped, {}",
+            run.phase
+        );
+        self.keep(LatestModel::resumed(run));
+    }
+
+    /// The model is on disk after every opened sum. If it cannot be written now, the next round tries again.
+    fn keep(&mut self, latest: LatestModel) {
+        if let Err(error) = self.models.keep(&latest, false) {
+            let error = anyhow::Error::from(error);
+            tracing::error!(
+                "cannot keep the common model and its card: {error:#}; free disk space"
+            );
+        }
+        self.latest = Some(latest);
     }
 }
 
@@ -149,17 +200,20 @@ const BETWEEN_STEPS: Duration = Duration::from_secs(5);
 
 #[cfg(test)]
 mod tests {
+    use model_data::SplitKind;
+
     use super::*;
 
     #[test]
     fn of_many_steps_in_a_moment_the_first_and_the_last_are_told() {
-        let mut diary = Diary::default();
+        let nowhere = std::path::Path::new("");
+        let mut diary = Diary::new(ModelKeeper::new(nowhere, SplitKind::Slice));
         diary.note_step(1, 100);
         let first = diary.last_step;
         diary.note_step(2, 100);
         assert_eq!(diary.last_step, first);
         diary.note_step(100, 100);
         assert_ne!(diary.last_step, first);
-        assert!(diary.into_latest_model().is_none());
+        assert!(diary.into_latest_model().1.is_none());
     }
 }

@@ -8,7 +8,7 @@ mod progress;
 mod run;
 
 use clap::{Parser, Subcommand};
-use host::{failure::Failure, output::LogArguments};
+use host::{failure::Failure, output::LogArguments, transcript::TranscriptArguments};
 
 /// One hospital's program in a federation: it trains on the hospital's scans and takes part in the sealed sums. Scans, clinical
 /// records and keys stay on this machine.
@@ -30,6 +30,7 @@ pub enum Command {
     // Their help is the text at the structs, which is longer than a variant's could be.
     Run(run::Run),
     Data(data::Data),
+    Transcript(TranscriptArguments),
 }
 
 impl Command {
@@ -38,6 +39,7 @@ impl Command {
         match self {
             Self::Run(run) => run.execute(),
             Self::Data(data) => data.execute(),
+            Self::Transcript(transcript) => transcript.execute(),
         }
     }
 }
@@ -51,6 +53,8 @@ Examples:
     participant run --config federation/hospital-1/participant.toml
   check a data set before training on it
     participant data check federation/hospital-1/data
+  check the coordinator's signed record of a run, without the network
+    participant transcript verify --roster federation/hospital-1/roster.json transcript.jsonl
   change settings for one run, by flags or by environment variables
     participant run --data /srv/mri --split slice --set policy.max_rounds=20
     MYELIN__TRAINING__DEVICE=cpu participant run --log-format json 2> run.log
@@ -58,10 +62,13 @@ Examples:
 Output (STATE is the state folder):
   stdout                     one line at the end: a JSON object with the hash of the common model
   stderr                     the log
-  STATE/model.safetensors    the common model; model.json beside it is its card
+  STATE/model.safetensors    the common model after every opened update; model.json beside it is its card
+  STATE/model-best.safetensors  that of the round with the lowest validation loss, with its card model-best.json
+  STATE/runs                 the same files of every run, in a folder of its own: no run overwrites another's
   STATE/slices               prepared slices, which make the next start faster; they are images of patients, and safe to delete
-  STATE/journal.sqlite       what this hospital has already answered. Keep it and STATE/host.key: never delete them, and never
-                             restore them from a backup
+  STATE/journal.sqlite       what this hospital has already answered, and where it is in the run: stopped at any moment, it goes
+                             on there. Keep it and the *.key files beside it: never delete them, and never restore them from
+                             a backup
 
 Exit codes:
   0  the run is complete

@@ -5,7 +5,7 @@ use std::{
     io,
     path::{self, Path, PathBuf},
     pin::pin,
-    sync::Arc,
+    sync::{Arc, atomic::AtomicBool},
 };
 
 use anyhow::Context as _;
@@ -20,14 +20,15 @@ use host::{
 use participant::{
     compute::ComputeSlots,
     interruption::NoInterruptions,
-    journal::sqlite::SqliteJournal,
-    model_file::LatestModel,
+    journal::{EndedRun, patient::PatientJournal, sqlite::SqliteJournal},
+    model_file::ModelKeeper,
     settings::Settings,
     shell::{Participant, ParticipantEvent, RunCost, RunError},
     state_folder::StateFolder,
     trainer_program::TrainerError,
     vault::{Vault, VaultError},
 };
+use protocol::digests::{LearningRound, ModelHash};
 use serde_json::json;
 use tokio::sync::mpsc;
 use transport::TransportError;
@@ -38,7 +39,7 @@ use super::{data_set, diary::Diary};
 ///
 /// It starts the program `trainer`, which lies beside this one, and starts it again if it is lost. It may itself be started before
 /// the coordinator: it waits, and the log says so. Stop it with Ctrl-C or SIGTERM; the other hospitals
-/// continue without it. Flags override the settings file for this run. Relative paths given as flags start at the current
+/// continue without it. Started again, also after a crash or a power cut, it goes on in the run that it was in. Flags override the settings file for this run. Relative paths given as flags start at the current
 /// folder, those in the settings file at the folder of that file.
 #[derive(Args)]
 pub struct Run {
@@ -82,11 +83,11 @@ impl Run {
         let settings =
             Settings::load(&self.config, environment(), &flags).map_err(Failure::settings)?;
         let (events, mut noted) = mpsc::unbounded_channel();
-        let (participant, state) = participant(&settings, events)?;
+        let (participant, state) = participant(&settings, &self.config, events)?;
         let runtime = tokio::runtime::Runtime::new()
             .context("cannot start the asynchronous runtime")
             .map_err(Failure::Run)?;
-        let mut diary = Diary::default();
+        let mut diary = Diary::new(ModelKeeper::new(state.path(), settings.training.split));
         let result = runtime.block_on(async {
             let signals = StopSignals::listen().map_err(Failure::run)?;
             let stop = async {
@@ -107,18 +108,38 @@ impl Run {
             result.map_err(failure)
         });
         let wrong_answers = diary.wrong_answers().clone();
+        let ended_before = diary.ended_before().cloned();
+        let (models, latest) = diary.into_latest_model();
+        if let (Ok(cost), Some(ended)) = (&result, ended_before) {
+            let model = models.model_of(&ended.run);
+            let outcome = Outcome::of_ended_run(&ended, cost, &model);
+            say(outcome.summary(&settings, &wrong_answers));
+            return Ok(());
+        }
         // Also of a run that ended early: its last model is the common one of that round.
-        let latest = diary.into_latest_model();
         let written = latest
             .as_ref()
-            .map(|latest| latest.write(state.path(), settings.training.split, result.is_ok()));
-        let cost = result?;
+            .map(|latest| models.keep(latest, result.is_ok()));
+        let cost = match (result, &written) {
+            (Ok(cost), _) => cost,
+            (Err(failure), Some(Err(error))) => {
+                tracing::error!("the common model could not be written either: {error}");
+                return Err(failure);
+            }
+            (Err(failure), _) => return Err(failure),
+        };
         let (Some(latest), Some(written)) = (latest, written) else {
             let text = "the run has ended and no sum was opened here; the first refusal in the log above tells why";
             return Err(Failure::Run(anyhow::anyhow!(text)));
         };
         let path = written.map_err(Failure::run)?;
-        say(summary(&settings, &latest, &cost, &wrong_answers, &path));
+        let outcome = Outcome {
+            model_hash: latest.hash(),
+            learning_round: latest.learning_round(),
+            cost: &cost,
+            model: &path,
+        };
+        say(outcome.summary(&settings, &wrong_answers));
         Ok(())
     }
 
@@ -147,22 +168,28 @@ impl Run {
 /// A participant made of what the settings name. The state folder comes last: it is not made for one that cannot start.
 fn participant(
     settings: &Settings,
+    file: &Path,
     events: mpsc::UnboundedSender<ParticipantEvent>,
-) -> Result<(Participant<SqliteJournal>, StateFolder), Failure> {
+) -> Result<(Participant<PatientJournal<SqliteJournal>>, StateFolder), Failure> {
     let credentials = settings.credentials().map_err(Failure::settings)?;
-    let (table, trainer) = data_set::read(settings).map_err(unusable_data)?;
+    let (table, trainer) = data_set::read(settings, file).map_err(unusable_data)?;
     let state = StateFolder::open(&settings.state).map_err(Failure::settings)?;
     let journal = state.journal().map_err(Failure::settings)?;
     tracing::info!(hospital = %settings.hospital, device = %settings.training.device, "ready");
     let ring = Arc::new(SumRing::new());
     let policy = settings.policy.clone();
+    let stopping = Arc::new(AtomicBool::new(false));
+    let journal = PatientJournal::new(journal, stopping.clone());
+    let mut vault = Vault::new(credentials.identity, policy, Box::new(table), journal, ring);
+    vault.resume().map_err(Failure::settings)?;
     let participant = Participant {
-        vault: Vault::new(credentials.identity, policy, Box::new(table), journal, ring),
+        vault,
         trainer: Box::new(trainer),
         dialer: credentials.dialer,
         slots: ComputeSlots::new(1),
         events,
         interruptions: Arc::new(NoInterruptions),
+        stopping,
     };
     Ok((participant, state))
 }
@@ -189,32 +216,45 @@ fn failure(error: RunError) -> Failure {
     }
 }
 
-fn summary(
-    settings: &Settings,
-    latest: &LatestModel,
-    cost: &RunCost,
-    wrong_answers: &BTreeMap<HospitalId, String>,
-    model: &Path,
-) -> String {
-    let wrong_answers: Vec<_> = wrong_answers
-        .iter()
-        .map(|(hospital, name)| json!({"hospital": hospital.get(), "name": name}))
-        .collect();
-    json!({
-        "result": "complete",
-        "hospital": settings.hospital.get(),
-        "model_hash": hex::encode(latest.hash()),
-        "learning_round": latest.learning_round(),
-        "model": model,
-        "seconds": {
-            "training": cost.training_secs,
-            "sealing": cost.sealing_secs,
-            "opening": cost.opening_secs,
-            "conditioning": cost.conditioning_secs,
-            "transport": cost.transport_secs,
-        },
-        "bytes": {"up": cost.sent_bytes, "down": cost.received_bytes},
-        "wrong_answers": wrong_answers,
-    })
-    .to_string()
+/// What a run that ended well has led to.
+struct Outcome<'a> {
+    model_hash: &'a ModelHash,
+    learning_round: LearningRound,
+    cost: &'a RunCost,
+    model: &'a Path,
+}
+
+impl<'a> Outcome<'a> {
+    fn of_ended_run(ended: &'a EndedRun, cost: &'a RunCost, model: &'a Path) -> Self {
+        Self {
+            model_hash: &ended.model_hash,
+            learning_round: ended.learning_round,
+            cost,
+            model,
+        }
+    }
+
+    fn summary(&self, settings: &Settings, wrong_answers: &BTreeMap<HospitalId, String>) -> String {
+        let wrong_answers: Vec<_> = wrong_answers
+            .iter()
+            .map(|(hospital, name)| json!({"hospital": hospital.get(), "name": name}))
+            .collect();
+        json!({
+            "result": "complete",
+            "hospital": settings.hospital.get(),
+            "model_hash": hex::encode(self.model_hash),
+            "learning_round": self.learning_round,
+            "model": self.model,
+            "seconds": {
+                "training": self.cost.training_secs,
+                "sealing": self.cost.sealing_secs,
+                "opening": self.cost.opening_secs,
+                "conditioning": self.cost.conditioning_secs,
+                "transport": self.cost.transport_secs,
+            },
+            "bytes": {"up": self.cost.sent_bytes, "down": self.cost.received_bytes},
+            "wrong_answers": wrong_answers,
+        })
+        .to_string()
+    }
 }

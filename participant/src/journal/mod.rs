@@ -1,17 +1,39 @@
-//! What a vault must never forget: what it has answered for, and the seed behind every blob it has sent (PROTOCOL.md 3.5, 3.6).
+//! What a vault must never forget: what it has answered for, the seed behind every blob it has sent, and its session, so that it goes
+//! on after its process was ended at any moment (PROTOCOL.md 3.5 to 3.8).
 //!
-//! Everything here is on disk, synced, before what depends on it leaves the vault.
+//! Everything here is on disk, synced, before what depends on it leaves the vault:
+//!
+//! | | written | before |
+//! |---|---|---|
+//! | S | [`Journal::begin_session`] | our Ready; anything of the first round |
+//! | A | [`Journal::keep_position`] | anything for a header |
+//! | B | [`Journal::record_seed`], [`Journal::record_contribution`] | the first byte of the contribution |
+//! | C | [`Journal::record_box`] | the box is acknowledged |
+//! | D | [`Journal::record_answer`] | the answer |
+//! | E | [`Journal::stage_model`], [`Journal::settle`] | `RoundClosed` |
+//! | F | [`Journal::end_session`] | the participant ends |
 
 pub mod memory;
+mod model_files;
+pub mod patient;
+mod session_key;
 pub mod sqlite;
+
+pub use self::model_files::run_folder;
 
 use std::collections::BTreeSet;
 
-use crypto::sealed_sum::{HospitalId, Seed};
+use crypto::sealed_sum::{DealerAnswer, HospitalId, Seed};
 use protocol::{
-    digests::{ContributorsHash, HeaderHash, RunId},
+    common_model::CommonModel,
+    digests::{
+        ClipCommit, ContributionDigest, ContributorsHash, HeaderHash, LearningRound, ModelHash,
+        RunId, SessionId, Transcript,
+    },
+    network::ModelLayout,
     round::header::SumKey,
 };
+use zeroize::Zeroizing;
 
 /// The answer that a vault has given for a sum.
 #[derive(Clone, PartialEq, Eq)]
@@ -24,12 +46,70 @@ pub struct RecordedAnswer {
     pub share: Vec<u8>,
 }
 
+/// A session, in the vault's own form.
+pub struct KeptSession {
+    /// What does not change: the manifest and the messages of the set-up. Public.
+    pub set_up: Vec<u8>,
+    /// The keys as they stand, and how far the vault is.
+    pub position: Zeroizing<Vec<u8>>,
+}
+
+/// A contributor's box for this vault, opened.
+pub struct KeptBox {
+    /// Whose.
+    pub from: HospitalId,
+    /// `D_i` of the contribution it belongs to.
+    pub digest: ContributionDigest,
+    /// What the contributor said of its clips.
+    pub commit: ClipCommit,
+    /// Our answer of the dealer check: never another one.
+    pub answer: DealerAnswer,
+    /// The share. None once it was erased because its contributor is not in U.
+    pub share: Option<Zeroizing<Vec<u8>>>,
+}
+
+/// Our contribution to the round at hand.
+#[derive(Clone, Debug, PartialEq)]
+pub struct KeptContribution {
+    /// What is uploaded.
+    pub blob: Vec<u8>,
+    /// Loss and steps of the training behind it, for the next evaluation; zero where there was none.
+    pub training: (f64, u32),
+}
+
+/// A run that this vault has taken part in to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndedRun {
+    /// Which.
+    pub run: RunId,
+    /// In which session.
+    pub session: SessionId,
+    /// T of its last round.
+    pub transcript: Transcript,
+    /// The common model.
+    pub model_hash: ModelHash,
+    /// The learning round that it comes from.
+    pub learning_round: LearningRound,
+}
+
 /// The memory of a vault across headers, sessions and restarts.
+///
+/// # Errors
+/// Every function gives [`JournalError`] when the journal cannot be read or written: then nothing may be sent.
 pub trait Journal: Send {
+    /// The session that the vault was in when its process ended.
+    fn kept_session(&self) -> Result<Option<KeptSession>, JournalError>;
+
+    /// A session has its keys, or more of its set-up. One that was left is ended first ([`Self::end_session`]).
+    fn begin_session(&mut self, session: &KeptSession) -> Result<(), JournalError>;
+
+    /// A header was accepted: keeps the position with it. Seeds, blobs and boxes of all other headers are erased.
+    fn keep_position(&mut self, header: &HeaderHash, position: &[u8]) -> Result<(), JournalError>;
+
+    /// The number of the next attempt to contribute under a header: one more than the largest that a seed was kept for.
+    fn next_attempt(&self, header: &HeaderHash) -> Result<u8, JournalError>;
+
     /// Keeps the seed of a contribution before anything is computed from it.
-    ///
-    /// # Errors
-    /// [`JournalError`] when it cannot be written: then nothing may be sent.
     fn record_seed(
         &mut self,
         header: &HeaderHash,
@@ -37,23 +117,29 @@ pub trait Journal: Send {
         seed: &Seed,
     ) -> Result<(), JournalError>;
 
-    /// Keeps the whole contribution before its first byte leaves.
-    ///
-    /// # Errors
-    /// As above.
-    fn record_blob(&mut self, header: &HeaderHash, blob: &[u8]) -> Result<(), JournalError>;
+    /// Keeps the whole contribution, and our own share of it, before its first byte leaves.
+    fn record_contribution(
+        &mut self,
+        header: &HeaderHash,
+        contribution: &KeptContribution,
+        own: &KeptBox,
+    ) -> Result<(), JournalError>;
+
+    /// The contribution made under a header, if any.
+    fn contribution(&self, header: &HeaderHash) -> Result<Option<KeptContribution>, JournalError>;
+
+    /// Keeps an opened box before it is acknowledged.
+    fn record_box(&mut self, header: &HeaderHash, opened: &KeptBox) -> Result<(), JournalError>;
+
+    /// The boxes opened under a header, our own share included.
+    fn boxes(&self, header: &HeaderHash) -> Result<Vec<KeptBox>, JournalError>;
 
     /// The answer given for this key, if any.
-    ///
-    /// # Errors
-    /// As above.
     fn answer(&self, key: &SumKey) -> Result<Option<RecordedAnswer>, JournalError>;
 
-    /// Keeps an answer for the contributors `members` before it leaves; if the sum is an evaluation, also that it was over them. Both
-    /// or nothing.
-    ///
-    /// # Errors
-    /// As above; also when an answer for this key is there already: there is never a second.
+    /// Keeps an answer for the contributors `members` before it leaves; if the sum is an evaluation, also that it was over them; and
+    /// erases the shares of all others. All or nothing. An answer for this key that is there already is an error: there is never a
+    /// second.
     fn record_answer(
         &mut self,
         key: &SumKey,
@@ -62,33 +148,52 @@ pub trait Journal: Send {
     ) -> Result<(), JournalError>;
 
     /// Whether a sum of this key was opened: it is spent for good.
-    ///
-    /// # Errors
-    /// As above.
     fn is_spent(&self, key: &SumKey) -> Result<bool, JournalError>;
 
     /// The contributor sets of the run's evaluations that this vault answered for or saw opened.
-    ///
-    /// # Errors
-    /// As above.
     fn evaluations(&self, run: &RunId) -> Result<Vec<BTreeSet<HospitalId>>, JournalError>;
 
     /// A sum over these contributors did not open. If it is an evaluation, it counts as one over them.
-    ///
-    /// # Errors
-    /// As above.
     fn record_failed_opening(
         &mut self,
         key: &SumKey,
         members: &BTreeSet<HospitalId>,
     ) -> Result<(), JournalError>;
 
-    /// A sum over these contributors was opened: spends its key, keeps the set if it is an evaluation, and erases all seeds and blobs
-    /// up to now. All or nothing.
-    ///
-    /// # Errors
-    /// As above.
-    fn settle(&mut self, key: &SumKey, members: &BTreeSet<HospitalId>) -> Result<(), JournalError>;
+    /// Keeps the model that an update leads to, beside the one before, until [`Self::settle`] has made it the run's.
+    fn stage_model(
+        &mut self,
+        run: &RunId,
+        model: &CommonModel,
+        hash: &ModelHash,
+    ) -> Result<(), JournalError>;
+
+    /// The values of the run's model with this hash, if they were kept.
+    fn model(
+        &self,
+        run: &RunId,
+        layout: &ModelLayout,
+        hash: &ModelHash,
+    ) -> Result<Option<Vec<f32>>, JournalError>;
+
+    /// A sum over these contributors was opened: spends its key, keeps the set if it is an evaluation, keeps the position after it, and
+    /// erases all seeds, blobs and boxes up to now. All or nothing. Then the staged model, if any, is the run's.
+    fn settle(
+        &mut self,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
+        position: &[u8],
+    ) -> Result<(), JournalError>;
+
+    /// The vault leaves its session: everything of it is erased, and of a run that has ended well that is kept. What was answered and
+    /// spent stays.
+    fn end_session(&mut self, ended: Option<&EndedRun>) -> Result<(), JournalError>;
+
+    /// The run that has ended here last.
+    fn last_ended_run(&self) -> Result<Option<EndedRun>, JournalError>;
+
+    /// Whether the vault has taken part in this run to its end.
+    fn ended_run(&self, run: &RunId) -> Result<Option<EndedRun>, JournalError>;
 }
 
 /// The journal cannot be read or written.
@@ -101,4 +206,6 @@ pub struct JournalError {
     pub place: String,
     /// What went wrong.
     pub reason: String,
+    /// Whether it may pass by itself, as a full disk does. Nothing was written then.
+    pub may_pass: bool,
 }

@@ -1,53 +1,126 @@
-//! The journal in SQLite: synced at every write, deleted rows overwritten, seeds sealed under the host's key.
+//! The journal in SQLite: synced at every write, deleted rows overwritten. Seeds are sealed under the host's key, everything of a session
+//! under a key that goes with it ([`session_key`](super::session_key)); models are files beside it.
 
 use std::{
     collections::BTreeSet,
+    io,
     path::{Path, PathBuf},
 };
 
-use aws_lc_rs::aead::{Aad, CHACHA20_POLY1305, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use crypto::{
     hash::SecretKey32,
-    sealed_sum::{HospitalId, Seed},
+    sealed_sum::{DealerAnswer, HospitalId, Seed},
 };
+use model_data::weights::WeightsError;
 use protocol::{
-    digests::{ContributorsHash, HeaderHash, RunId},
+    codec,
+    common_model::CommonModel,
+    digests::{
+        ClipCommit, ContributionDigest, ContributorsHash, HeaderHash, LearningRound, ModelHash,
+        RunId, SessionId, Transcript,
+    },
     manifest::Purpose,
+    network::ModelLayout,
     round::header::SumKey,
 };
-use rusqlite::{Connection, OptionalExtension, Transaction, params};
-use zeroize::Zeroizing;
+use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, params};
 
-use super::{Journal, JournalError, RecordedAnswer};
+use super::{
+    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
+    model_files::ModelFiles,
+    session_key::{Cipher, SessionKeys},
+};
 
 /// See the module.
 pub struct SqliteJournal {
     connection: Connection,
-    cipher: LessSafeKey,
+    host: Cipher,
+    session_keys: SessionKeys,
+    /// The key of the session that is kept, with the counter in its file's name.
+    session: Option<(u64, Cipher)>,
+    models: ModelFiles,
     path: PathBuf,
 }
 
 impl SqliteJournal {
-    /// Opens the journal at `path`, or makes it. `host_key` seals the secrets in it.
+    /// Opens the journal at `path`, or makes it. `host_key` seals the secrets in it. Session keys and models lie in the same folder.
     ///
     /// # Errors
-    /// [`JournalError`] when the file cannot be opened or is no journal.
+    /// [`JournalError`] when the file cannot be opened or is no journal, or when it is an older copy than the key of its session.
     pub fn open(path: &Path, host_key: &SecretKey32) -> Result<Self, JournalError> {
         let place = |reason: rusqlite::Error| JournalError {
             place: path.display().to_string(),
             reason: reason.to_string(),
+            may_pass: false,
         };
         let connection = Connection::open(path).map_err(place)?;
+        connection.execute_batch(PRAGMAS).map_err(place)?;
+        let version: i64 = connection
+            .pragma_query_value(None, "user_version", |row| row.get(0))
+            .map_err(place)?;
+        if version > VERSION {
+            return Err(JournalError {
+                place: path.display().to_string(),
+                reason: format!(
+                    "it was written by a later release (version {version}, this one writes {VERSION}); use that release"
+                ),
+                may_pass: false,
+            });
+        }
         connection.execute_batch(SCHEMA).map_err(place)?;
-        let cipher = LessSafeKey::new(
-            UnboundKey::new(&CHACHA20_POLY1305, host_key.as_bytes())
-                .expect("the cipher's keys have 32 bytes"),
-        );
-        Ok(Self {
+        let folder = match path.parent() {
+            Some(folder) if !folder.as_os_str().is_empty() => folder,
+            _ => Path::new("."),
+        };
+        let mut journal = Self {
             connection,
-            cipher,
+            host: Cipher::new(host_key),
+            session_keys: SessionKeys::in_folder(folder),
+            session: None,
+            models: ModelFiles::in_folder(folder),
             path: path.to_owned(),
-        })
+        };
+        journal.load_session_key()?;
+        Ok(journal)
+    }
+
+    /// The key of the session that is kept; without a session no key may stay.
+    fn load_session_key(&mut self) -> Result<(), JournalError> {
+        let kept: bool = self.ask(self.connection.query_row(
+            "SELECT EXISTS (SELECT 1 FROM session)",
+            [],
+            |row| row.get(0),
+        ))?;
+        if !kept {
+            return self.on_keys(SessionKeys::remove);
+        }
+        let host = &self.host;
+        let loaded = self.on_keys(|keys| keys.load(host))?;
+        let Some((in_name, cipher)) = loaded else {
+            let reason = "the key of its session (session-NUMBER.key in the same folder) is missing; put it back, or move the whole folder away to begin anew";
+            return Err(self.error(reason.into()));
+        };
+        let counter = self.counter()?;
+        if counter < in_name {
+            let reason = format!(
+                "it is an older copy ({counter} changes, the key of its session has seen {in_name}): with it this hospital might answer twice. Put the newest copy back, or move the whole folder away to begin anew"
+            );
+            return Err(self.error(reason));
+        }
+        if counter > in_name {
+            self.on_keys(|keys| keys.step(in_name, counter))?;
+        }
+        self.session = Some((counter, cipher));
+        Ok(())
+    }
+
+    fn counter(&self) -> Result<u64, JournalError> {
+        let counter: i64 = self.ask(self.connection.query_row(
+            "SELECT counter FROM state",
+            [],
+            |row| row.get(0),
+        ))?;
+        Ok(u64::try_from(counter).unwrap_or(0))
     }
 
     fn run(&self, result: rusqlite::Result<usize>) -> Result<(), JournalError> {
@@ -55,7 +128,20 @@ impl SqliteJournal {
     }
 
     fn ask<T>(&self, result: rusqlite::Result<T>) -> Result<T, JournalError> {
-        result.map_err(|error| self.error(error.to_string()))
+        result.map_err(|error| JournalError {
+            may_pass: may_pass(&error),
+            ..self.error(error.to_string())
+        })
+    }
+
+    fn on_keys<T>(
+        &self,
+        act: impl FnOnce(&SessionKeys) -> io::Result<T>,
+    ) -> Result<T, JournalError> {
+        act(&self.session_keys).map_err(|error| JournalError {
+            may_pass: is_about_the_disk(&error),
+            ..self.error(format!("the key of its session: {error}"))
+        })
     }
 
     /// Everything that `write` does, synced, or nothing of it.
@@ -70,49 +156,237 @@ impl SqliteJournal {
         self.ask(written)
     }
 
+    /// The same for what must not be forgotten: the counter steps with it.
+    fn in_counted_transaction(
+        &mut self,
+        write: impl FnOnce(&Transaction<'_>) -> rusqlite::Result<()>,
+    ) -> Result<(), JournalError> {
+        self.in_transaction(|transaction| {
+            transaction.execute("UPDATE state SET counter = counter + 1", [])?;
+            write(transaction)
+        })?;
+        let counter = self.counter()?;
+        if let Some((in_name, _)) = &mut self.session {
+            match self.session_keys.step(*in_name, counter) {
+                Ok(()) => *in_name = counter,
+                // What was written counts. A name that lags behind is caught up with the next time.
+                Err(error) => tracing::warn!(%error, "cannot rename the key of the session"),
+            }
+        }
+        Ok(())
+    }
+
     fn error(&self, reason: String) -> JournalError {
         JournalError {
             place: self.path.display().to_string(),
             reason,
+            may_pass: false,
         }
     }
 
-    /// The host key seals many seeds: each under a random nonce, kept in front.
-    fn seal(&self, secret: &[u8; 32]) -> Result<Vec<u8>, JournalError> {
-        let mut nonce = [0; NONCE_LEN];
-        getrandom::fill(&mut nonce).map_err(|error| self.error(error.to_string()))?;
-        let mut plain = Zeroizing::new(secret.to_vec());
-        let tag = self
-            .cipher
-            .seal_in_place_separate_tag(
-                Nonce::assume_unique_for_key(nonce),
-                Aad::empty(),
-                &mut plain,
+    /// Seals under the session's key. Without a session nothing is kept of it.
+    fn seal(&self, what: &[u8], secret: &[u8]) -> Result<Option<Vec<u8>>, JournalError> {
+        let Some((_, cipher)) = &self.session else {
+            return Ok(None);
+        };
+        let sealed = cipher.seal(what, secret);
+        sealed.map(Some).map_err(|reason| self.error(reason.into()))
+    }
+
+    fn ended(
+        &self,
+        which: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Option<EndedRun>, JournalError> {
+        let columns = "run, session, transcript, model_hash, learning_round";
+        let found = self
+            .connection
+            .query_row(
+                &format!("SELECT {columns} FROM ended {which}"),
+                values,
+                |row| {
+                    Ok(EndedRun {
+                        run: RunId::from_bytes(row.get(0)?),
+                        session: SessionId::from_bytes(row.get(1)?),
+                        transcript: Transcript::from_bytes(row.get(2)?),
+                        model_hash: ModelHash::from_bytes(row.get(3)?),
+                        learning_round: LearningRound::new(row.get(4)?),
+                    })
+                },
             )
-            .map_err(|_| self.error("sealing failed".into()))?;
-        Ok([&nonce, plain.as_slice(), tag.as_ref()].concat())
+            .optional();
+        self.ask(found)
+    }
+
+    fn sealed_box(
+        &self,
+        header: &HeaderHash,
+        opened: &KeptBox,
+    ) -> Result<Option<Vec<u8>>, JournalError> {
+        match &opened.share {
+            Some(share) => self.seal(&box_name(header, opened.from), share),
+            None => Ok(None),
+        }
+    }
+
+    fn opened_box(&self, header: &HeaderHash, row: BoxRow) -> Result<KeptBox, JournalError> {
+        let damaged = || self.error("a kept box is damaged".into());
+        let from = HospitalId::new(row.hospital).ok_or_else(damaged)?;
+        let share = match (&self.session, row.share) {
+            (Some((_, cipher)), Some(sealed)) => Some(
+                cipher
+                    .open(&box_name(header, from), &sealed)
+                    .map_err(|reason| self.error(reason.into()))?,
+            ),
+            _ => None,
+        };
+        Ok(KeptBox {
+            from,
+            digest: ContributionDigest::from_bytes(row.digest),
+            commit: ClipCommit::from_bytes(row.commit),
+            answer: DealerAnswer::from_bytes(&row.answer).map_err(|_| damaged())?,
+            share,
+        })
+    }
+}
+
+/// A row of the table of boxes.
+struct BoxRow {
+    hospital: u8,
+    digest: [u8; 32],
+    commit: [u8; 32],
+    answer: Vec<u8>,
+    share: Option<Vec<u8>>,
+}
+
+impl BoxRow {
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            hospital: row.get(0)?,
+            digest: row.get(1)?,
+            commit: row.get(2)?,
+            answer: row.get(3)?,
+            share: row.get(4)?,
+        })
     }
 }
 
 impl Journal for SqliteJournal {
+    fn kept_session(&self) -> Result<Option<KeptSession>, JournalError> {
+        let row = self
+            .connection
+            .query_row("SELECT set_up, position FROM session", [], |row| {
+                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, Vec<u8>>(1)?))
+            })
+            .optional();
+        let (Some((set_up, position)), Some((_, cipher))) = (self.ask(row)?, &self.session) else {
+            return Ok(None);
+        };
+        let open = |what, sealed: &[u8]| {
+            let opened = cipher.open(what, sealed);
+            opened.map_err(|reason| self.error(format!("the kept session: {reason}")))
+        };
+        Ok(Some(KeptSession {
+            set_up: open(SET_UP, &set_up)?.to_vec(),
+            position: open(POSITION, &position)?,
+        }))
+    }
+
+    fn begin_session(&mut self, session: &KeptSession) -> Result<(), JournalError> {
+        if self.session.is_none() {
+            let counter = self.counter()?;
+            let host = &self.host;
+            let cipher = self.on_keys(|keys| keys.create(host, counter))?;
+            self.session = Some((counter, cipher));
+        }
+        let set_up = self.seal(SET_UP, &session.set_up)?;
+        let position = self.seal(POSITION, &session.position)?;
+        self.in_counted_transaction(|transaction| {
+            let values = params![set_up, position];
+            transaction.execute("INSERT OR REPLACE INTO session VALUES (1, ?1, ?2)", values)?;
+            Ok(())
+        })
+    }
+
+    fn keep_position(&mut self, header: &HeaderHash, position: &[u8]) -> Result<(), JournalError> {
+        let position = self.seal(POSITION, position)?;
+        self.in_counted_transaction(|transaction| {
+            erase_rounds(transaction, Some(header))?;
+            put_position(transaction, position)
+        })
+    }
+
+    fn next_attempt(&self, header: &HeaderHash) -> Result<u8, JournalError> {
+        self.ask(self.connection.query_row(
+            "SELECT coalesce(max(attempt) + 1, 0) FROM seeds WHERE header = ?1",
+            params![header.as_bytes()],
+            |row| row.get(0),
+        ))
+    }
+
     fn record_seed(
         &mut self,
         header: &HeaderHash,
         attempt: u8,
         seed: &Seed,
     ) -> Result<(), JournalError> {
-        let sealed = self.seal(seed.as_bytes())?;
+        let sealed = self.host.seal(SEED, seed.as_bytes());
+        let sealed = sealed.map_err(|reason| self.error(reason.into()))?;
         self.run(self.connection.execute(
             "INSERT INTO seeds VALUES (?1, ?2, ?3)",
             params![header.as_bytes(), attempt, sealed],
         ))
     }
 
-    fn record_blob(&mut self, header: &HeaderHash, blob: &[u8]) -> Result<(), JournalError> {
-        self.run(self.connection.execute(
-            "INSERT OR REPLACE INTO blobs VALUES (?1, ?2)",
-            params![header.as_bytes(), blob],
-        ))
+    fn record_contribution(
+        &mut self,
+        header: &HeaderHash,
+        contribution: &KeptContribution,
+        own: &KeptBox,
+    ) -> Result<(), JournalError> {
+        let share = self.sealed_box(header, own)?;
+        let (loss, steps) = contribution.training;
+        let training = self.seal(TRAINING, &codec::encode(&(loss, steps)))?;
+        self.in_counted_transaction(|transaction| {
+            transaction.execute(
+                "INSERT OR REPLACE INTO contributions VALUES (?1, ?2, ?3)",
+                params![header.as_bytes(), contribution.blob, training],
+            )?;
+            put_box(transaction, header, own, share)
+        })
+    }
+
+    fn contribution(&self, header: &HeaderHash) -> Result<Option<KeptContribution>, JournalError> {
+        let found = self
+            .connection
+            .query_row(
+                "SELECT blob, training FROM contributions WHERE header = ?1",
+                params![header.as_bytes()],
+                |row| Ok((row.get(0)?, row.get::<_, Option<Vec<u8>>>(1)?)),
+            )
+            .optional();
+        let (Some((blob, Some(training))), Some((_, cipher))) = (self.ask(found)?, &self.session)
+        else {
+            return Ok(None);
+        };
+        let opened = cipher.open(TRAINING, &training);
+        let opened = opened.map_err(|reason| self.error(reason.into()))?;
+        let training = codec::decode(&opened).map_err(|error| self.error(error.to_string()))?;
+        Ok(Some(KeptContribution { blob, training }))
+    }
+
+    fn record_box(&mut self, header: &HeaderHash, opened: &KeptBox) -> Result<(), JournalError> {
+        let share = self.sealed_box(header, opened)?;
+        self.in_transaction(|transaction| put_box(transaction, header, opened, share))
+    }
+
+    fn boxes(&self, header: &HeaderHash) -> Result<Vec<KeptBox>, JournalError> {
+        let mut statement = self.ask(self.connection.prepare(
+            "SELECT hospital, digest, clip_commit, answer, share FROM boxes WHERE header = ?1",
+        ))?;
+        let rows = self.ask(statement.query_map(params![header.as_bytes()], BoxRow::read))?;
+        rows.map(|row| self.opened_box(header, self.ask(row)?))
+            .collect()
     }
 
     fn answer(&self, key: &SumKey) -> Result<Option<RecordedAnswer>, JournalError> {
@@ -137,7 +411,7 @@ impl Journal for SqliteJournal {
         members: &BTreeSet<HospitalId>,
         answer: &RecordedAnswer,
     ) -> Result<(), JournalError> {
-        self.in_transaction(|transaction| {
+        self.in_counted_transaction(|transaction| {
             keep_evaluation(transaction, key, members)?;
             // The primary key refuses a second answer.
             transaction.execute(
@@ -151,7 +425,7 @@ impl Journal for SqliteJournal {
                     answer.share
                 ],
             )?;
-            Ok(())
+            erase_shares_of_others(transaction, members)
         })
     }
 
@@ -188,8 +462,37 @@ impl Journal for SqliteJournal {
         self.in_transaction(|transaction| keep_evaluation(transaction, key, members))
     }
 
-    fn settle(&mut self, key: &SumKey, members: &BTreeSet<HospitalId>) -> Result<(), JournalError> {
-        self.in_transaction(|transaction| {
+    fn stage_model(
+        &mut self,
+        run: &RunId,
+        model: &CommonModel,
+        hash: &ModelHash,
+    ) -> Result<(), JournalError> {
+        let staged = self.models.stage(run, model, hash);
+        staged.map_err(|error| JournalError {
+            may_pass: matches!(&error, WeightsError::Io { source, .. } if is_about_the_disk(source)),
+            ..self.error(error.to_string())
+        })
+    }
+
+    fn model(
+        &self,
+        run: &RunId,
+        layout: &ModelLayout,
+        hash: &ModelHash,
+    ) -> Result<Option<Vec<f32>>, JournalError> {
+        let loaded = self.models.load(run, layout, hash);
+        loaded.map_err(|error| self.error(error.to_string()))
+    }
+
+    fn settle(
+        &mut self,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
+        position: &[u8],
+    ) -> Result<(), JournalError> {
+        let position = self.seal(POSITION, position)?;
+        self.in_counted_transaction(|transaction| {
             keep_evaluation(transaction, key, members)?;
             transaction.execute(
                 "INSERT OR IGNORE INTO spent VALUES (?1, ?2, ?3)",
@@ -199,11 +502,70 @@ impl Journal for SqliteJournal {
                     key.model_hash.as_bytes()
                 ],
             )?;
-            transaction.execute("DELETE FROM seeds", [])?;
-            transaction.execute("DELETE FROM blobs", [])?;
-            Ok(())
+            erase_rounds(transaction, None)?;
+            put_position(transaction, position)
+        })?;
+        let published = self.models.publish();
+        published.map_err(|error| JournalError {
+            may_pass: is_about_the_disk(&error),
+            ..self.error(format!("the model of the run: {error}"))
         })
     }
+
+    fn end_session(&mut self, ended: Option<&EndedRun>) -> Result<(), JournalError> {
+        self.in_transaction(|transaction| {
+            transaction.execute("DELETE FROM session", [])?;
+            erase_rounds(transaction, None)?;
+            if let Some(ended) = ended {
+                transaction.execute(
+                    "INSERT OR REPLACE INTO ended VALUES (?1, ?2, ?3, ?4, ?5)",
+                    params![
+                        ended.run.as_bytes(),
+                        ended.session.as_bytes(),
+                        ended.transcript.as_bytes(),
+                        ended.model_hash.as_bytes(),
+                        ended.learning_round.get()
+                    ],
+                )?;
+            }
+            Ok(())
+        })?;
+        self.session = None;
+        self.on_keys(SessionKeys::remove)
+    }
+
+    fn ended_run(&self, run: &RunId) -> Result<Option<EndedRun>, JournalError> {
+        self.ended("WHERE run = ?1", params![run.as_bytes()])
+    }
+
+    fn last_ended_run(&self) -> Result<Option<EndedRun>, JournalError> {
+        self.ended("ORDER BY rowid DESC LIMIT 1", params![])
+    }
+}
+
+/// A disk that is full, read-only or gone, in SQLite's words.
+fn may_pass(error: &rusqlite::Error) -> bool {
+    matches!(
+        error.sqlite_error_code(),
+        Some(
+            ErrorCode::DiskFull
+                | ErrorCode::SystemIoFailure
+                | ErrorCode::ReadOnly
+                | ErrorCode::CannotOpen
+                | ErrorCode::DatabaseBusy
+        )
+    )
+}
+
+/// The same in those of the operating system.
+fn is_about_the_disk(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::StaleNetworkFileHandle
+    )
 }
 
 /// That this vault knows of an evaluation over these contributors; once.
@@ -222,23 +584,107 @@ fn keep_evaluation(
     Ok(())
 }
 
+/// Seeds, blobs and boxes of all headers but this one.
+fn erase_rounds(transaction: &Transaction<'_>, but: Option<&HeaderHash>) -> rusqlite::Result<()> {
+    let but = but.map(|header| header.as_bytes().as_slice());
+    for table in ["seeds", "contributions", "boxes"] {
+        let erase = format!("DELETE FROM {table} WHERE header IS NOT ?1");
+        transaction.execute(&erase, params![but])?;
+    }
+    Ok(())
+}
+
+fn put_position(transaction: &Transaction<'_>, position: Option<Vec<u8>>) -> rusqlite::Result<()> {
+    if let Some(position) = position {
+        transaction.execute("UPDATE session SET position = ?1", params![position])?;
+    }
+    Ok(())
+}
+
+fn put_box(
+    transaction: &Transaction<'_>,
+    header: &HeaderHash,
+    opened: &KeptBox,
+    share: Option<Vec<u8>>,
+) -> rusqlite::Result<()> {
+    transaction.execute(
+        "INSERT OR REPLACE INTO boxes VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        params![
+            header.as_bytes(),
+            opened.from.get(),
+            opened.digest.as_bytes(),
+            opened.commit.as_bytes(),
+            opened.answer.to_bytes(),
+            share
+        ],
+    )?;
+    Ok(())
+}
+
+/// "When U is fixed the vault erases the shares of contributors outside U" (PROTOCOL.md 3.6); what it has said of them stays.
+fn erase_shares_of_others(
+    transaction: &Transaction<'_>,
+    members: &BTreeSet<HospitalId>,
+) -> rusqlite::Result<()> {
+    let mut statement = transaction.prepare("SELECT DISTINCT hospital FROM boxes")?;
+    let kept: Vec<u8> = statement
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    for hospital in kept {
+        if HospitalId::new(hospital).is_none_or(|id| !members.contains(&id)) {
+            let values = params![hospital];
+            transaction.execute("UPDATE boxes SET share = NULL WHERE hospital = ?1", values)?;
+        }
+    }
+    Ok(())
+}
+
+/// A share is bound to its round and its contributor.
+fn box_name(header: &HeaderHash, from: HospitalId) -> Vec<u8> {
+    [b"share".as_slice(), header.as_bytes(), &[from.get()]].concat()
+}
+
+const SEED: &[u8] = b"seed";
+const TRAINING: &[u8] = b"training";
+const SET_UP: &[u8] = b"set-up";
+const POSITION: &[u8] = b"position";
+const VERSION: i64 = 1;
+
 /// `secure_delete` overwrites seeds and blobs of settled rounds; in rollback mode no second file keeps a copy.
-const SCHEMA: &str = "
+const PRAGMAS: &str = "
 PRAGMA journal_mode = TRUNCATE;
 PRAGMA synchronous = FULL;
 PRAGMA secure_delete = ON;
+";
+
+const SCHEMA: &str = "
+BEGIN;
 CREATE TABLE IF NOT EXISTS seeds (header BLOB NOT NULL, attempt INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (header, attempt)) STRICT;
-CREATE TABLE IF NOT EXISTS blobs (header BLOB PRIMARY KEY, blob BLOB NOT NULL) STRICT;
+DROP TABLE IF EXISTS blobs; -- of the first release, which could not go on from it
+CREATE TABLE IF NOT EXISTS contributions (header BLOB PRIMARY KEY, blob BLOB NOT NULL, training BLOB) STRICT;
 CREATE TABLE IF NOT EXISTS answers (
     run BLOB NOT NULL, purpose TEXT NOT NULL, model_hash BLOB NOT NULL,
     header BLOB NOT NULL, contributors BLOB NOT NULL, share BLOB NOT NULL,
     PRIMARY KEY (run, purpose, model_hash)) STRICT;
 CREATE TABLE IF NOT EXISTS spent (run BLOB NOT NULL, purpose TEXT NOT NULL, model_hash BLOB NOT NULL, PRIMARY KEY (run, purpose, model_hash)) STRICT;
 CREATE TABLE IF NOT EXISTS evaluations (run BLOB NOT NULL, contributors BLOB NOT NULL, PRIMARY KEY (run, contributors)) STRICT;
+CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), counter INTEGER NOT NULL) STRICT;
+INSERT OR IGNORE INTO state VALUES (1, 0);
+CREATE TABLE IF NOT EXISTS session (id INTEGER PRIMARY KEY CHECK (id = 1), set_up BLOB NOT NULL, position BLOB NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS boxes (
+    header BLOB NOT NULL, hospital INTEGER NOT NULL, digest BLOB NOT NULL, clip_commit BLOB NOT NULL,
+    answer BLOB NOT NULL, share BLOB, PRIMARY KEY (header, hospital)) STRICT;
+CREATE TABLE IF NOT EXISTS ended (
+    run BLOB PRIMARY KEY, session BLOB NOT NULL, transcript BLOB NOT NULL,
+    model_hash BLOB NOT NULL, learning_round INTEGER NOT NULL) STRICT;
+PRAGMA user_version = 1;
+COMMIT;
 ";
 
 #[cfg(test)]
 mod tests {
+    use zeroize::Zeroizing;
+
     use super::*;
 
     fn key(model: u8) -> SumKey {
@@ -253,6 +699,26 @@ mod tests {
         SumKey {
             purpose: Purpose::Evaluation,
             ..key(1)
+        }
+    }
+
+    const SHARE: [u8; 64] = [0xc9; 64];
+    const PAIR_KEY: [u8; 32] = [0xd7; 32];
+
+    fn session() -> KeptSession {
+        KeptSession {
+            set_up: b"set-up".to_vec(),
+            position: Zeroizing::new(PAIR_KEY.to_vec()),
+        }
+    }
+
+    fn kept_box(from: u8) -> KeptBox {
+        KeptBox {
+            from: HospitalId::new(from).expect("in range"),
+            digest: [from; 32].into(),
+            commit: [2; 32].into(),
+            answer: DealerAnswer::from_bytes(&[from; 16]).expect("numbers of the field"),
+            share: Some(Zeroizing::new(SHARE.to_vec())),
         }
     }
 
@@ -276,9 +742,20 @@ mod tests {
             journal
                 .record_seed(&[9; 32].into(), 0, &Seed::from_bytes(seed))
                 .expect("kept");
+            journal.begin_session(&session()).expect("kept");
+            let contribution = KeptContribution {
+                blob: vec![0x5c; 40_000],
+                training: (0.5, 7),
+            };
+            let header = [9; 32].into();
+            let own = kept_box(1);
             journal
-                .record_blob(&[9; 32].into(), &[0x5c; 40_000])
+                .record_contribution(&header, &contribution, &own)
                 .expect("kept");
+            assert_eq!(
+                journal.contribution(&header).expect("readable"),
+                Some(contribution)
+            );
             journal
                 .record_answer(&key(1), &members, &answer())
                 .expect("kept");
@@ -305,7 +782,9 @@ mod tests {
             std::slice::from_ref(&members)
         );
         assert!(!journal.is_spent(&key(1)).expect("readable"));
-        journal.settle(&key(1), &members).expect("settled");
+        journal
+            .settle(&key(1), &members, b"later")
+            .expect("settled");
         assert!(journal.is_spent(&key(1)).expect("readable"));
         drop(journal);
         let bytes = std::fs::read(&path).expect("readable");
@@ -351,5 +830,122 @@ mod tests {
             .err()
             .expect("refused");
         assert!(error.to_string().contains("notes.txt"));
+    }
+
+    fn key_files(folder: &Path) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(folder).expect("a folder");
+        let paths = entries.map(|entry| entry.expect("an entry").path());
+        paths
+            .filter(|path| path.extension().is_some_and(|extension| extension == "key"))
+            .collect()
+    }
+
+    #[test]
+    fn a_session_is_sealed_survives_a_restart_and_goes_with_its_key() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("j");
+        let host_key = SecretKey32::from_bytes([7; 32]);
+        let open = || SqliteJournal::open(&path, &host_key).expect("opens");
+        let header = HeaderHash::from_bytes([3; 32]);
+        let mut journal = open();
+        journal.begin_session(&session()).expect("kept");
+        journal.keep_position(&header, &PAIR_KEY).expect("kept");
+        for from in [1, 2] {
+            journal.record_box(&header, &kept_box(from)).expect("kept");
+        }
+        let members = [HospitalId::new(1).expect("in range")].into();
+        journal
+            .record_answer(&key(1), &members, &answer())
+            .expect("kept");
+        drop(journal);
+        let journal = open();
+        let kept = journal.kept_session().expect("readable").expect("kept");
+        assert_eq!(
+            (&*kept.set_up, &**kept.position),
+            (&b"set-up"[..], &PAIR_KEY[..])
+        );
+        let boxes = journal.boxes(&header).expect("readable");
+        let shares: Vec<_> = boxes.iter().map(|kept| kept.share.is_some()).collect();
+        assert_eq!(shares, [true, false], "a share outside U is erased");
+        assert_eq!(
+            boxes[1].answer.to_bytes(),
+            [2; 16],
+            "what was said of it stays"
+        );
+        drop(journal);
+        let bytes = std::fs::read(&path).expect("readable");
+        for secret in [&SHARE[..], &PAIR_KEY[..]] {
+            let found = bytes.windows(secret.len()).any(|window| window == secret);
+            assert!(!found, "a secret is in the file in the clear");
+        }
+        assert_eq!(key_files(folder.path()).len(), 1);
+        open().end_session(None).expect("ended");
+        assert!(key_files(folder.path()).is_empty());
+        assert!(open().kept_session().expect("readable").is_none());
+    }
+
+    #[test]
+    fn an_older_copy_of_the_journal_is_refused() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("j");
+        let host_key = SecretKey32::from_bytes([7; 32]);
+        let open = || SqliteJournal::open(&path, &host_key);
+        let mut journal = open().expect("opens");
+        journal.begin_session(&session()).expect("kept");
+        let older = std::fs::read(&path).expect("readable");
+        journal
+            .record_answer(&key(1), &BTreeSet::new(), &answer())
+            .expect("kept");
+        drop(journal);
+        let newest = std::fs::read(&path).expect("readable");
+        std::fs::write(&path, older).expect("put back");
+        let error = open().err().expect("refused");
+        assert!(error.to_string().contains("older copy"), "{error}");
+        std::fs::write(&path, newest).expect("put back");
+        open().expect("the newest copy is taken");
+        let name = key_files(folder.path()).pop().expect("a key");
+        std::fs::remove_file(name).expect("there");
+        let error = open().err().expect("refused");
+        assert!(error.to_string().contains("missing"), "{error}");
+    }
+
+    #[test]
+    fn a_lost_contribution_takes_the_next_attempt() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("j");
+        let mut journal =
+            SqliteJournal::open(&path, &SecretKey32::from_bytes([7; 32])).expect("opens");
+        let header = HeaderHash::from_bytes([3; 32]);
+        for attempt in 0..3 {
+            assert_eq!(journal.next_attempt(&header).expect("readable"), attempt);
+            let seed = Seed::from_bytes([attempt; 32]);
+            journal.record_seed(&header, attempt, &seed).expect("kept");
+        }
+        journal
+            .keep_position(&[4; 32].into(), b"")
+            .expect("the next header");
+        assert_eq!(journal.next_attempt(&header).expect("readable"), 0);
+    }
+
+    #[test]
+    fn a_run_that_ended_is_remembered() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("j");
+        let ended = EndedRun {
+            run: [1; 32].into(),
+            session: [2; 16].into(),
+            transcript: [3; 32].into(),
+            model_hash: [4; 32].into(),
+            learning_round: LearningRound::new(8),
+        };
+        let open = || SqliteJournal::open(&path, &SecretKey32::from_bytes([7; 32])).expect("opens");
+        open().end_session(Some(&ended)).expect("kept");
+        assert_eq!(
+            open().last_ended_run().expect("readable"),
+            Some(ended.clone())
+        );
+        let found = |run: [u8; 32]| open().ended_run(&run.into()).expect("readable");
+        assert_eq!(found([1; 32]), Some(ended));
+        assert_eq!(found([9; 32]), None);
     }
 }

@@ -1,4 +1,6 @@
-//! One running trainer: frames to and from it, and its last words.
+//! One running trainer: frames to and from it, its last words, its end.
+//!
+//! What it sends waits in its pipe until somebody asks for it: a trainer that floods fills no memory here.
 
 use std::{
     collections::VecDeque,
@@ -10,12 +12,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use protocol::training_job::pipe::{self, FromTrainer, PipeError};
+use protocol::training_job::{
+    JobWatcher,
+    pipe::{self, FromTrainer, PipeError},
+};
+use zeroize::Zeroizing;
 
 use super::{TrainerError, command::TrainerCommand};
 
-/// A frame, kept until its answer is there: it may have to be sent again.
-pub(super) type Frame = Arc<[u8]>;
+/// A frame, kept until its answer is there, as it may have to be sent again; then erased.
+pub(super) type Frame = Arc<Zeroizing<Vec<u8>>>;
 
 /// A trainer that is being spoken to. Ends with this value.
 pub(super) struct TrainerChild {
@@ -25,6 +31,16 @@ pub(super) struct TrainerChild {
     messages: mpsc::Receiver<Result<FromTrainer, PipeError>>,
     words: Arc<Mutex<VecDeque<String>>>,
     log: Option<JoinHandle<()>>,
+    /// How it ended, once it has.
+    ended: Option<ExitStatus>,
+}
+
+/// Why there is no message.
+pub(super) enum NoMessage {
+    /// The trainer answers no more.
+    Lost(Loss),
+    /// Nobody waits for it any more; it has been ended.
+    Stopped,
 }
 
 /// Why a trainer answers no more, with its last words.
@@ -57,7 +73,7 @@ impl TrainerChild {
             unreachable!("all three are piped")
         };
         let (frames, to_send) = mpsc::channel();
-        let (received, messages) = mpsc::channel();
+        let (received, messages) = mpsc::sync_channel(WAITING_MESSAGES);
         let words = Arc::default();
         let log = thread::spawn({
             let words = Arc::clone(&words);
@@ -71,6 +87,7 @@ impl TrainerChild {
             messages,
             words,
             log: Some(log),
+            ended: None,
         })
     }
 
@@ -86,30 +103,47 @@ impl TrainerChild {
         }
     }
 
-    /// The next message, for which it may take so long.
-    pub(super) fn receive(&mut self, patience: Duration) -> Result<FromTrainer, Loss> {
-        match self.messages.recv_timeout(patience) {
-            Ok(Ok(message)) => Ok(message),
-            Ok(Err(error)) => Err(self.lost(error.to_string())),
-            Err(mpsc::RecvTimeoutError::Timeout) => {
-                let reason = format!("it has said nothing for {} seconds", patience.as_secs());
-                Err(self.lost(reason))
+    /// The next message. The trainer is lost when it has not come in so long a time `since` then; it is ended when `watcher` says that
+    /// nobody waits.
+    pub(super) fn receive(
+        &mut self,
+        since: Instant,
+        patience: Duration,
+        watcher: &dyn JobWatcher,
+    ) -> Result<FromTrainer, NoMessage> {
+        loop {
+            if watcher.is_stopped() {
+                self.end();
+                return Err(NoMessage::Stopped);
             }
-            Err(mpsc::RecvTimeoutError::Disconnected) => {
-                let reason = match self.wait(TO_END_BY_ITSELF) {
-                    Some(status) => ending(status),
-                    None => "it has closed its pipe".to_owned(),
-                };
-                Err(self.lost(reason))
+            let left = patience.saturating_sub(since.elapsed());
+            match self.messages.recv_timeout(left.min(BETWEEN_QUESTIONS)) {
+                Ok(Ok(message)) => return Ok(message),
+                Ok(Err(error)) => return Err(NoMessage::Lost(self.lost(error.to_string()))),
+                Err(mpsc::RecvTimeoutError::Timeout) if left > BETWEEN_QUESTIONS => {}
+                Err(mpsc::RecvTimeoutError::Timeout) => {
+                    let reason = format!(
+                        "it has not moved for {} seconds (a single step that takes longer is taken for the same: then a smaller \
+                         batch, or a faster device, is needed)",
+                        patience.as_secs()
+                    );
+                    return Err(NoMessage::Lost(self.lost(reason)));
+                }
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    let by_itself = self.ends_within(TO_END_BY_ITSELF);
+                    let reason = match self.end().filter(|_| by_itself) {
+                        Some(status) => ending(status),
+                        None => "it has closed its pipe".to_owned(),
+                    };
+                    return Err(NoMessage::Lost(self.lost(reason)));
+                }
             }
         }
     }
 
     /// Ends it, and gathers what it said last.
     pub(super) fn lost(&mut self, reason: String) -> Loss {
-        self.frames = None;
-        let _ = self.process.kill();
-        let _ = self.wait(TO_BE_KILLED);
+        self.end();
         // Its log ends with it, unless a process of its own lives on.
         let waited = Instant::now();
         while self.log.as_ref().is_some_and(|log| !log.is_finished())
@@ -124,6 +158,68 @@ impl TrainerChild {
         }
     }
 
+    /// Ends it with every process of its group: of a launcher, the trainer behind it too. First by the signal that asks for it, which a
+    /// launcher may hand on to another machine, then by the one that cannot be refused.
+    fn end(&mut self) -> Option<ExitStatus> {
+        self.frames = None;
+        if self.ended.is_none() {
+            if !self.ends_within(Duration::ZERO) {
+                self.signal(Ending::Asked);
+                self.ends_within(TO_HEED_A_SIGNAL);
+            }
+            // Before it is waited for: until then nobody else has its number.
+            self.signal(Ending::Forced);
+            self.ended = self.wait(TO_BE_KILLED);
+        }
+        self.ended
+    }
+
+    #[cfg(unix)]
+    fn signal(&mut self, ending: Ending) {
+        let signal = match ending {
+            Ending::Asked => rustix::process::Signal::TERM,
+            Ending::Forced => rustix::process::Signal::KILL,
+        };
+        // It leads a group of its own, see `command`. None is left of it: there is nothing to do.
+        let _ = rustix::process::kill_process_group(self.group(), signal);
+    }
+
+    #[cfg(not(unix))]
+    fn signal(&mut self, ending: Ending) {
+        if let Ending::Forced = ending {
+            let _ = self.process.kill();
+        }
+    }
+
+    #[cfg(unix)]
+    fn group(&self) -> rustix::process::Pid {
+        rustix::process::Pid::from_child(&self.process)
+    }
+
+    /// Whether it has ended, or does so in this time. It keeps its number until it is waited for.
+    fn ends_within(&mut self, patience: Duration) -> bool {
+        let began = Instant::now();
+        while !self.has_ended() {
+            if began.elapsed() >= patience {
+                return false;
+            }
+            thread::sleep(BETWEEN_LOOKS);
+        }
+        true
+    }
+
+    #[cfg(unix)]
+    fn has_ended(&mut self) -> bool {
+        use rustix::process::{WaitId, WaitIdOptions, waitid};
+        let looking = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+        self.ended.is_some() || !matches!(waitid(WaitId::Pid(self.group()), looking), Ok(None))
+    }
+
+    #[cfg(not(unix))]
+    fn has_ended(&mut self) -> bool {
+        self.ended.is_some() || !matches!(self.process.try_wait(), Ok(None))
+    }
+
     fn wait(&mut self, patience: Duration) -> Option<ExitStatus> {
         let began = Instant::now();
         loop {
@@ -136,14 +232,20 @@ impl TrainerChild {
     }
 }
 
+/// How a process is told to end.
+enum Ending {
+    /// It may still put things in order.
+    Asked,
+    /// At once.
+    Forced,
+}
+
 /// The pipe closes, upon which a trainer ends by itself; one that does not is ended.
 impl Drop for TrainerChild {
     fn drop(&mut self) {
         self.frames = None;
-        if self.wait(TO_END_BY_ITSELF).is_none() {
-            let _ = self.process.kill();
-            let _ = self.wait(TO_BE_KILLED);
-        }
+        self.ends_within(TO_END_BY_ITSELF);
+        self.end();
     }
 }
 
@@ -157,7 +259,10 @@ fn send_frames(mut stdin: ChildStdin, frames: &mpsc::Receiver<Frame>) {
     }
 }
 
-fn receive_messages(stdout: ChildStdout, messages: &mpsc::Sender<Result<FromTrainer, PipeError>>) {
+fn receive_messages(
+    stdout: ChildStdout,
+    messages: &mpsc::SyncSender<Result<FromTrainer, PipeError>>,
+) {
     let mut reader = BufReader::new(stdout);
     while let Some(message) = pipe::read_message(&mut reader).transpose() {
         let failed = message.is_err();
@@ -218,9 +323,14 @@ fn ending(status: ExitStatus) -> String {
     }
 }
 
+/// Decoded and not yet asked for; the rest waits in the pipe.
+const WAITING_MESSAGES: usize = 1;
+/// How soon a trainer that nobody waits for any more is ended.
+const BETWEEN_QUESTIONS: Duration = Duration::from_millis(200);
 const MAX_LINE_BYTES: u64 = 4096;
 const LAST_WORDS: usize = 20;
 /// Longer than the second that a trainer at work gives itself.
 const TO_END_BY_ITSELF: Duration = Duration::from_secs(5);
+const TO_HEED_A_SIGNAL: Duration = Duration::from_millis(500);
 const TO_BE_KILLED: Duration = Duration::from_secs(2);
 const BETWEEN_LOOKS: Duration = Duration::from_millis(10);

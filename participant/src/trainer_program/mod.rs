@@ -2,31 +2,46 @@
 //!
 //! A job is a function of its request alone: its stream of random numbers comes from the seed in it. So a repeated job gives the
 //! bytes that the lost one would have given, and neither vault nor round notices more than the time.
+//!
+//! A trainer is not believed more than it must be: what it sends is taken only when it is asked for, its answers carry the number of
+//! their job, and its progress counts only where it rises.
 
 mod child;
 mod command;
+mod reports;
 #[cfg(all(test, unix))]
 mod tests;
 
-use std::{io, path::PathBuf, sync::Arc, thread, time::Duration};
+use std::{
+    io,
+    path::PathBuf,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use model_data::LoadProgress;
 use protocol::training_job::{
-    DataSet, EvaluateRequest, EvaluatedCounts, LocalTrainer, ReadingAccount, TrainRequest,
-    TrainedUpdate, TrainerFailure,
-    pipe::{self, FromTrainer, ToTrainer, Unusable},
+    DataSet, EvaluateRequest, EvaluatedCounts, JobProgress, JobWatcher, LocalTrainer,
+    ReadingAccount, TrainRequest, TrainedUpdate, TrainerFailure,
+    pipe::{self, FromTrainer, JobNumber, ToTrainer, Unusable},
 };
 
-use self::child::{Frame, TrainerChild};
 pub use self::{child::Loss, command::TrainerCommand};
+use self::{
+    child::{Frame, NoMessage, TrainerChild},
+    reports::Reports,
+};
 
 /// The trainer of a hospital, in a process of its own.
 pub struct TrainerProgram {
     command: TrainerCommand,
     restarts: u32,
-    opening: Frame,
+    opening: Vec<Frame>,
     account: ReadingAccount,
     child: Option<TrainerChild>,
+    /// The number of the last job.
+    job: JobNumber,
 }
 
 /// Why there is no trainer, or none any more.
@@ -61,6 +76,18 @@ pub enum TrainerError {
     /// The job itself failed, as it would a second time.
     #[error(transparent)]
     Failed(TrainerFailure),
+    /// Nobody waits for it any more.
+    #[error("the trainer has been ended, as nobody waits for its work any more")]
+    Stopped,
+}
+
+impl From<NoMessage> for TrainerError {
+    fn from(reason: NoMessage) -> Self {
+        match reason {
+            NoMessage::Lost(loss) => Self::Lost(loss),
+            NoMessage::Stopped => Self::Stopped,
+        }
+    }
 }
 
 impl TrainerProgram {
@@ -75,14 +102,22 @@ impl TrainerProgram {
         data_set: DataSet,
         progress: impl Fn(LoadProgress),
     ) -> Result<Self, TrainerError> {
+        let opening = pipe::opening(data_set)
+            .map_err(|error| TrainerError::Failed(TrainerFailure::from_error(error)))?;
         let mut program = Self {
             command,
             restarts,
-            opening: frame(&ToTrainer::Open(data_set))?,
+            opening: opening.into_iter().map(Arc::new).collect(),
             account: ReadingAccount::default(),
             child: None,
+            job: JobNumber::default(),
         };
-        let opened = program.repeated(|program| program.start(&progress))?;
+        let watcher = &mut |at: JobProgress| {
+            if let JobProgress::Reading { done, scans } = at {
+                progress(LoadProgress { done, scans });
+            }
+        };
+        let opened = program.repeated(watcher, |program, watcher| program.start(watcher))?;
         let (child, account) = opened;
         program.child = Some(child);
         program.account = account;
@@ -96,22 +131,32 @@ impl TrainerProgram {
 
     fn start(
         &self,
-        progress: &impl Fn(LoadProgress),
+        watcher: &mut dyn JobWatcher,
     ) -> Result<(TrainerChild, ReadingAccount), TrainerError> {
         let mut child = TrainerChild::start(&self.command)?;
-        let release = match child.receive(TO_START).map_err(TrainerError::Lost)? {
+        let release = match child.receive(Instant::now(), TO_START, watcher)? {
             FromTrainer::Hello { release } => release.0,
             other => return Err(out_of_order(&mut child, &other)),
         };
         tracing::info!(process = child.id(), release, "the trainer has started");
-        child.send(Arc::clone(&self.opening));
+        for frame in &self.opening {
+            child.send(Arc::clone(frame));
+        }
+        let reading = |(done, scans)| JobProgress::Reading { done, scans };
+        let mut reports = Reports::new();
         loop {
-            match child.receive(TO_FIND_SCANS).map_err(TrainerError::Lost)? {
-                FromTrainer::Reading { done, scans } => progress(LoadProgress {
-                    done: done as usize,
-                    scans: scans as usize,
-                }),
-                FromTrainer::Opened(account) => return Ok((child, account)),
+            match child.receive(reports.moved(), TO_FIND_SCANS, watcher)? {
+                FromTrainer::Reading { done, scans } => {
+                    if let Some(report) = reports.note(done, scans) {
+                        watcher.moved(reading(report));
+                    }
+                }
+                FromTrainer::Opened(account) => {
+                    if let Some(last) = reports.rest() {
+                        watcher.moved(reading(last));
+                    }
+                    return Ok((child, account));
+                }
                 FromTrainer::Unusable(reason) => return Err(reason.into()),
                 other => return Err(out_of_order(&mut child, &other)),
             }
@@ -119,11 +164,12 @@ impl TrainerProgram {
     }
 
     /// The running trainer; after a loss, a new one that has read the same scans.
-    fn running(&mut self) -> Result<&mut TrainerChild, TrainerError> {
+    fn running(&mut self, watcher: &mut dyn JobWatcher) -> Result<&mut TrainerChild, TrainerError> {
         let child = match self.child.take() {
             Some(child) => child,
             None => {
-                let (child, account) = self.start(&|_| ())?;
+                watcher.moved(JobProgress::Restarted);
+                let (child, account) = self.start(watcher)?;
                 if account.slices != self.account.slices {
                     return Err(TrainerError::OtherScans);
                 }
@@ -136,33 +182,50 @@ impl TrainerProgram {
     /// Sends a job and waits for what is not a step.
     fn ask(
         &mut self,
-        job: &Frame,
-        step: &mut dyn FnMut(usize, usize),
+        job: &Job,
+        watcher: &mut dyn JobWatcher,
     ) -> Result<FromTrainer, TrainerError> {
-        let child = self.running()?;
-        child.send(Arc::clone(job));
+        let child = self.running(watcher)?;
+        child.send(Arc::clone(&job.frame));
+        let mut reports = Reports::new();
         loop {
-            match child.receive(MAX_SILENCE).map_err(TrainerError::Lost)? {
-                FromTrainer::Step { done, total } => step(done as usize, total as usize),
-                FromTrainer::Failed(reason) => {
+            let message = child.receive(reports.moved(), MAX_SILENCE, watcher)?;
+            if message.job() != Some(job.number) {
+                return Err(out_of_order(child, &message));
+            }
+            match message {
+                FromTrainer::Step { done, total, .. } => {
+                    if let Some(report) = reports.note(done, total) {
+                        watcher.moved((job.progress)(report));
+                    }
+                }
+                FromTrainer::Failed(_, reason) => {
                     return Err(TrainerError::Failed(TrainerFailure(reason.0)));
                 }
-                answer @ (FromTrainer::Trained(_) | FromTrainer::Evaluated(_)) => {
+                answer => {
+                    if let Some(last) = reports.rest() {
+                        watcher.moved((job.progress)(last));
+                    }
                     return Ok(answer);
                 }
-                other => return Err(out_of_order(child, &other)),
             }
         }
+    }
+
+    fn next_job(&mut self) -> JobNumber {
+        self.job = self.job.next();
+        self.job
     }
 
     /// Does what needs a trainer, again when the trainer was lost over it.
     fn repeated<T>(
         &mut self,
-        mut work: impl FnMut(&mut Self) -> Result<T, TrainerError>,
+        watcher: &mut dyn JobWatcher,
+        mut work: impl FnMut(&mut Self, &mut dyn JobWatcher) -> Result<T, TrainerError>,
     ) -> Result<T, TrainerError> {
         let mut losses = 0;
         loop {
-            match work(self) {
+            match work(self, watcher) {
                 Err(TrainerError::Lost(loss)) if losses < self.restarts => {
                     losses += 1;
                     self.child = None;
@@ -171,9 +234,12 @@ impl TrainerProgram {
                         "the trainer is lost, restart {losses} of {restarts} follows: {loss}"
                     );
                     thread::sleep(BEFORE_A_RESTART);
+                    if watcher.is_stopped() {
+                        return Err(TrainerError::Stopped);
+                    }
                     tracing::warn!("the trainer is started again, and what was lost repeated");
                 }
-                Err(error @ TrainerError::Lost(_)) => {
+                Err(error @ (TrainerError::Lost(_) | TrainerError::Stopped)) => {
                     self.child = None;
                     return Err(error);
                 }
@@ -183,39 +249,65 @@ impl TrainerProgram {
     }
 }
 
+/// What is asked of a trainer.
+struct Job {
+    number: JobNumber,
+    frame: Frame,
+    /// What its steps are steps of.
+    progress: fn((usize, usize)) -> JobProgress,
+}
+
 impl LocalTrainer for TrainerProgram {
     fn train(
         &mut self,
         request: TrainRequest,
-        progress: &mut dyn FnMut(usize, usize),
+        watcher: &mut dyn JobWatcher,
     ) -> Result<TrainedUpdate, TrainerFailure> {
-        let message = ToTrainer::Train(request);
-        let trained = frame(&message).and_then(|job| {
-            self.repeated(|program| match (program.ask(&job, progress)?, &message) {
-                (FromTrainer::Trained(update), ToTrainer::Train(request))
-                    if update.fits(request) =>
-                {
-                    Ok(update)
+        let number = self.next_job();
+        let message = ToTrainer::Train(number, request);
+        let trained = frame(&message).and_then(|frame| {
+            let job = Job {
+                number,
+                frame,
+                progress: |(done, total)| JobProgress::Training { done, total },
+            };
+            self.repeated(watcher, |program, watcher| {
+                match (program.ask(&job, watcher)?, &message) {
+                    (FromTrainer::Trained(_, update), ToTrainer::Train(_, request))
+                        if update.fits(request) =>
+                    {
+                        Ok(update)
+                    }
+                    (other, _) => Err(program.out_of_order(&other)),
                 }
-                (other, _) => Err(program.out_of_order(&other)),
             })
         });
         trained.map_err(TrainerFailure::from_error)
     }
 
-    fn evaluate(&mut self, request: EvaluateRequest) -> Result<EvaluatedCounts, TrainerFailure> {
-        let message = ToTrainer::Evaluate(request);
-        let evaluated = frame(&message).and_then(|job| {
-            self.repeated(
-                |program| match (program.ask(&job, &mut |_, _| ())?, &message) {
-                    (FromTrainer::Evaluated(counts), ToTrainer::Evaluate(request))
+    fn evaluate(
+        &mut self,
+        request: EvaluateRequest,
+        watcher: &mut dyn JobWatcher,
+    ) -> Result<EvaluatedCounts, TrainerFailure> {
+        let number = self.next_job();
+        let message = ToTrainer::Evaluate(number, request);
+        let evaluated = frame(&message).and_then(|frame| {
+            let job = Job {
+                number,
+                frame,
+                progress: |(done, total)| JobProgress::Evaluating { done, total },
+            };
+            self.repeated(watcher, |program, watcher| {
+                match (program.ask(&job, watcher)?, &message) {
+                    (FromTrainer::Evaluated(_, counts), ToTrainer::Evaluate(_, request))
                         if counts.fits(request) =>
                     {
                         Ok(counts)
                     }
                     (other, _) => Err(program.out_of_order(&other)),
-                },
-            )
+                }
+            })
         });
         evaluated.map_err(TrainerFailure::from_error)
     }
@@ -233,7 +325,7 @@ impl TrainerProgram {
 fn frame(message: &ToTrainer) -> Result<Frame, TrainerError> {
     let frame = pipe::frame(message)
         .map_err(|error| TrainerError::Failed(TrainerFailure::from_error(error)))?;
-    Ok(frame.into())
+    Ok(Arc::new(frame))
 }
 
 /// A trainer that says what does not belong there is not to be believed any more.
@@ -242,16 +334,18 @@ fn out_of_order(child: &mut TrainerChild, message: &FromTrainer) -> TrainerError
 }
 
 fn unexpected(message: &FromTrainer) -> String {
-    format!(
-        "it sent {}, which does not belong there or has the wrong size",
-        message.name()
-    )
+    let name = message.name();
+    let name = match message.job() {
+        Some(job) => format!("{name} of job {job}"),
+        None => name.to_owned(),
+    };
+    format!("it sent {name}, which does not belong there or has the wrong size")
 }
 
 /// Of a program that has to load libtorch, perhaps from a network drive, perhaps on a machine that a launcher finds first.
 const TO_START: Duration = Duration::from_secs(300);
 /// Before the first scan is read, the headers of all are: of a hundred thousand files on a slow drive.
 const TO_FIND_SCANS: Duration = Duration::from_secs(1800);
-/// A step of training takes seconds.
-const MAX_SILENCE: Duration = Duration::from_secs(300);
+/// A step takes seconds. For so long a job may stand still.
+pub(crate) const MAX_SILENCE: Duration = Duration::from_secs(300);
 const BEFORE_A_RESTART: Duration = Duration::from_secs(1);

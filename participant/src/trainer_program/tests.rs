@@ -4,13 +4,12 @@ use std::{
     fs,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    time::Instant,
 };
 
 use protocol::{
     codec::{List, Text},
     manifest::testing::manifest,
-    training_job::{DeviceChoice, SliceChoice, SplitKind, SplitPlan, TrainingPlan},
+    training_job::{DeviceChoice, SliceChoice, SplitKind, SplitPlan, TrainingPlan, Unwatched},
 };
 use tempfile::TempDir;
 
@@ -37,18 +36,25 @@ impl Actor {
         let hello = FromTrainer::Hello {
             release: "test".into(),
         };
-        actor.says("opened", &[hello.clone(), FromTrainer::Opened(account(3))]);
+        let reading = FromTrainer::Reading { done: 1, scans: 2 };
+        actor.says(
+            "opened",
+            &[hello.clone(), reading, FromTrainer::Opened(account(3))],
+        );
         actor.says(
             "opened-otherwise",
             &[hello.clone(), FromTrainer::Opened(account(4))],
         );
         let device = Unusable::Device("no device cuda:7".into());
         actor.says("unusable", &[hello, FromTrainer::Unusable(device)]);
-        actor.says("trained", &[FromTrainer::Trained(update())]);
+        let [first, second] = jobs();
+        actor.says("trained", &[FromTrainer::Trained(first, update())]);
         actor.says(
-            "failed",
-            &[FromTrainer::Failed(Text("the loss is not finite".into()))],
+            "trained-second",
+            &[FromTrainer::Trained(second, other_update())],
         );
+        let reason = Text("the loss is not finite".into());
+        actor.says("failed", &[FromTrainer::Failed(first, reason)]);
         actor
     }
 
@@ -67,6 +73,14 @@ impl Actor {
             pipe::write_frame(&mut bytes, &frame).expect("memory");
         }
         fs::write(self.path().join(file), bytes).expect("written");
+    }
+
+    /// Its process, or one that it has named, once it has: whether that one is still there.
+    fn is_alive(&self, file: &str) -> bool {
+        let id = fs::read_to_string(self.path().join(file)).expect("it told");
+        let state = fs::read_to_string(Path::new("/proc").join(id.trim()).join("stat"));
+        // One that has ended and that nobody has waited for keeps its number.
+        state.is_ok_and(|state| !state.contains(") Z "))
     }
 
     fn starts(&self) -> usize {
@@ -92,13 +106,19 @@ fn data_set() -> DataSet {
         },
         device: DeviceChoice::Cpu,
         confine: true,
+        kept_out: List::default(),
     }
+}
+
+/// The numbers of the first two jobs.
+fn jobs() -> [JobNumber; 2] {
+    let first = JobNumber::default().next();
+    [first, first.next()]
 }
 
 fn request() -> TrainRequest {
     TrainRequest {
         round: 1.into(),
-        model_hash: [1; 32].into(),
         model: vec![1.0; 10],
         filters: None,
         class_weights: vec![1.0, 1.0],
@@ -116,8 +136,26 @@ fn update() -> TrainedUpdate {
     }
 }
 
+fn other_update() -> TrainedUpdate {
+    TrainedUpdate {
+        loss: 0.125,
+        ..update()
+    }
+}
+
 fn train(program: &mut TrainerProgram) -> Result<TrainedUpdate, TrainerFailure> {
-    program.train(request(), &mut |_, _| ())
+    program.train(request(), &mut Unwatched)
+}
+
+/// Whoever waits no longer than this.
+struct Impatient(Instant);
+
+impl JobWatcher for Impatient {
+    fn moved(&mut self, _: JobProgress) {}
+
+    fn is_stopped(&self) -> bool {
+        self.0.elapsed() > Duration::from_millis(500)
+    }
 }
 
 #[test]
@@ -169,8 +207,13 @@ fn a_job_lost_to_a_kill_is_done_by_the_next_one() {
     );
     let mut program = actor.open(1).expect("opened");
     assert_eq!(program.account().slices.0, [3, 2]);
-    assert!(train(&mut program) == Ok(update()));
+    let mut moves = Vec::new();
+    let trained = program.train(request(), &mut |at: JobProgress| moves.push(at));
+    assert!(trained == Ok(update()));
     assert_eq!(actor.starts(), 2);
+    // Who waits hears that the scans are read again.
+    let reading = JobProgress::Reading { done: 1, scans: 2 };
+    assert_eq!(moves, [JobProgress::Restarted, reading]);
 }
 
 #[test]
@@ -213,7 +256,7 @@ fn other_scans_at_a_restart_and_messages_out_of_order_are_refused() {
     let mut short = update();
     short.model.pop();
     let cheat = Actor::new("cat opened short; cat > /dev/null");
-    cheat.says("short", &[FromTrainer::Trained(short)]);
+    cheat.says("short", &[FromTrainer::Trained(jobs()[0], short)]);
     let mut program = cheat.open(0).expect("opened");
     let error = train(&mut program).err().expect("refused").to_string();
     assert!(error.contains("wrong size"), "{error}");
@@ -229,6 +272,96 @@ fn one_that_does_not_end_by_itself_is_ended() {
     let began = Instant::now();
     drop(program);
     assert!(began.elapsed() < Duration::from_secs(30));
-    let id = fs::read_to_string(actor.path().join("id")).expect("it told");
-    assert!(!Path::new("/proc").join(id.trim()).exists() || !cfg!(target_os = "linux"));
+    assert!(!actor.is_alive("id") || !cfg!(target_os = "linux"));
+}
+
+#[test]
+fn an_answer_that_comes_twice_is_none_to_the_next_job() {
+    let actor = Actor::new(
+        "cat opened; if [ $starts = 1 ]; then cat trained trained; else cat trained-second; fi; cat > /dev/null",
+    );
+    let mut program = actor.open(1).expect("opened");
+    assert!(train(&mut program) == Ok(update()));
+    assert!(train(&mut program) == Ok(other_update()));
+    assert_eq!(actor.starts(), 2);
+    let mut program = actor.open(0).expect("opened");
+    assert!(train(&mut program).is_err(), "it answers a job not asked");
+}
+
+#[test]
+fn what_nobody_asks_for_waits_in_the_pipe() {
+    let actor = Actor::new("cat opened flood; touch flooded; cat > /dev/null");
+    let step = |done| FromTrainer::Step {
+        job: jobs()[0],
+        done,
+        total: u64::MAX,
+    };
+    let flood: Vec<FromTrainer> = (1..50_000).map(step).collect();
+    actor.says("flood", &flood);
+    let mut program = actor.open(0).expect("opened");
+    thread::sleep(Duration::from_millis(500));
+    let flooded = actor.path().join("flooded");
+    assert!(!flooded.exists(), "a megabyte was taken in");
+    // Asked for, it comes; of so many steps in a moment few are passed on.
+    let mut moves = 0;
+    let began = Instant::now();
+    let watcher = &mut Counting(&mut moves, flooded);
+    let error = program.train(request(), watcher).err().expect("stopped");
+    assert!(error.to_string().contains("nobody waits"), "{error}");
+    assert!(moves <= 2 + began.elapsed().as_millis() / 100, "{moves}");
+}
+
+/// Counts moves, and stops once a file is there.
+struct Counting<'a>(&'a mut u128, PathBuf);
+
+impl JobWatcher for Counting<'_> {
+    fn moved(&mut self, _: JobProgress) {
+        *self.0 += 1;
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.1.exists()
+    }
+}
+
+#[test]
+fn one_that_nobody_waits_for_is_ended_and_not_started_again() {
+    let silent = Actor::new("cat opened; echo $$ > id; exec sleep 600");
+    let mut program = silent.open(3).expect("opened");
+    let began = Instant::now();
+    let error = program.train(request(), &mut Impatient(began));
+    let error = error.err().expect("stopped").to_string();
+    assert!(began.elapsed() < Duration::from_secs(10), "{error}");
+    assert!(error.contains("nobody waits"), "{error}");
+    assert!(!silent.is_alive("id") || !cfg!(target_os = "linux"));
+    let dying = Actor::new("cat opened; sleep 0.3; exit 1");
+    let mut program = dying.open(1000).expect("opened");
+    assert!(
+        program
+            .train(request(), &mut Impatient(Instant::now()))
+            .is_err()
+    );
+    assert!(dying.starts() <= 2, "{}", dying.starts());
+}
+
+#[test]
+fn with_a_launcher_the_trainer_behind_it_is_ended() {
+    let actor = Actor::new("cat opened; echo $$ > id; exec sleep 600 < /dev/null");
+    // It does not become the trainer: it waits for it.
+    let launcher = ["sh", "-c", "echo $$ > \"$0\"; \"$@\"; exit 0"];
+    let mut launcher: Vec<String> = launcher.map(str::to_owned).into();
+    launcher.push(actor.path().join("launcher").display().to_string());
+    let command = TrainerCommand::of(actor.program(), launcher).expect("it is there");
+    let mut program = TrainerProgram::open(command, 0, data_set(), |_| ()).expect("opened");
+    assert!(
+        program
+            .train(request(), &mut Impatient(Instant::now()))
+            .is_err()
+    );
+    for process in ["launcher", "id"] {
+        assert!(
+            !actor.is_alive(process) || !cfg!(target_os = "linux"),
+            "{process}"
+        );
+    }
 }

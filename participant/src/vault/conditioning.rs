@@ -117,7 +117,8 @@ impl Conditioner {
             None => ProductSource::Local,
             Some(profile) => ProductSource::Encrypted(Box::new(Encryption::new(
                 Context::new(profile),
-                0,
+                // A vault that was started again must not take the number of an earlier key: the coordinator would go on with that one.
+                rng.next_u32(),
                 &features,
                 rng,
             ))),
@@ -169,17 +170,24 @@ impl Conditioner {
         }
     }
 
-    /// What is still unanswered, for a new connection: the identical messages.
-    pub fn repeat_request(&self) -> Vec<ToCoordinator> {
-        let ProductSource::Encrypted(encryption) = &self.source else {
+    /// What is still unanswered, for a new connection: the identical messages. The coordinator may have been started again, without the
+    /// key that it had: the next request announces it anew.
+    pub fn repeat_request(&mut self) -> Vec<ToCoordinator> {
+        let ProductSource::Encrypted(encryption) = &mut self.source else {
             return Vec::new();
         };
-        let RequestState::Asked(pending) = &encryption.request else {
-            return Vec::new();
-        };
-        let mut messages = encryption.announcement();
-        messages.push(ToCoordinator::FilterRequest(pending.request.clone()));
-        messages
+        match &encryption.request {
+            RequestState::Asked(pending) => {
+                let request = ToCoordinator::FilterRequest(pending.request.clone());
+                let mut messages = encryption.announcement();
+                messages.push(request);
+                messages
+            }
+            RequestState::Settled | RequestState::Unannounced => {
+                encryption.request = RequestState::Unannounced;
+                Vec::new()
+            }
+        }
     }
 
     /// Decrypts, checks every product and the empty slots, rounds and clips.
@@ -204,7 +212,10 @@ impl Conditioner {
             Err(_) => encryption.failures += 1,
         }
         if encryption.is_worn_out() {
-            let (context, number) = (encryption.context.clone(), encryption.key_number + 1);
+            let (context, number) = (
+                encryption.context.clone(),
+                encryption.key_number.wrapping_add(1),
+            );
             **encryption = Encryption::new(context, number, &self.features, rng);
         }
         released
@@ -604,8 +615,9 @@ pub(super) mod tests {
         let local = plain
             .request(WEIGHTS, &mut pair.rng)
             .expect("no products are needed");
+        let first = pair.encryption().key_number;
         let (key, released) = pair.exchange();
-        assert_eq!(key, Some(0));
+        assert_eq!(key, Some(first));
         assert_eq!(released.filters.len(), patients);
         assert!(released.filters == local.filters);
         assert!(
@@ -646,10 +658,11 @@ pub(super) mod tests {
     #[test]
     fn three_failures_in_a_keys_life_make_a_new_key() {
         let mut pair = Pair::new(3);
+        let first = pair.encryption().key_number;
         for (attempt, good) in [false, true, false, true, false].into_iter().enumerate() {
             let messages = pair.ask(WEIGHTS);
-            assert_eq!(request(&messages).key, 0);
-            assert_eq!(announced_key(&messages), (attempt == 0).then_some(0));
+            assert_eq!(request(&messages).key, first);
+            assert_eq!(announced_key(&messages), (attempt == 0).then_some(first));
             let mut products = pair.server.answer(&messages);
             if !good {
                 products.blocks.0[0].0.pop();
@@ -658,7 +671,8 @@ pub(super) mod tests {
         }
         let old = pair.server.features.remove(0).key_id();
         let (key, released) = pair.exchange();
-        assert_eq!((key, released.filters.len()), (Some(1), 3));
+        let second = first.wrapping_add(1);
+        assert_eq!((key, released.filters.len()), (Some(second), 3));
         assert_ne!(pair.server.features[0].key_id(), old);
         assert_eq!(pair.exchange().0, None);
     }
@@ -666,13 +680,14 @@ pub(super) mod tests {
     #[test]
     fn a_key_releases_a_thousand_blocks() {
         let mut pair = Pair::new(PATIENTS_PER_BLOCK + 1);
-        assert_eq!(pair.exchange().0, Some(0));
+        let first = pair.encryption().key_number;
+        assert_eq!(pair.exchange().0, Some(first));
         assert_eq!(pair.encryption().releases, 2);
         pair.encryption().releases = 996;
         assert_eq!(pair.exchange().0, None);
         assert_eq!(pair.exchange().0, None);
         // Two blocks more would be 1002.
-        assert_eq!(pair.exchange().0, Some(1));
+        assert_eq!(pair.exchange().0, Some(first.wrapping_add(1)));
         assert_eq!(pair.encryption().releases, 2);
     }
 

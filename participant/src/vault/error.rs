@@ -1,8 +1,8 @@
 //! Why a vault stops, and why it refuses an input and goes on; and which party is at fault.
 
 use protocol::{
-    culprit::Culprit, manifest::ManifestError, round::RoundError, session::SessionError,
-    training_job::TrainerFailure,
+    culprit::Culprit, digests::ModelHash, manifest::ManifestError, round::RoundError,
+    session::SessionError, training_job::TrainerFailure,
 };
 
 use super::{
@@ -16,11 +16,27 @@ pub enum VaultError {
     /// The coordinator will not have it.
     #[error("the coordinator refuses this hospital: {0}")]
     RefusedByCoordinator(String),
-    /// The coordinator has forgotten the session that this vault takes part in.
+    /// The coordinator ends the run before its last round.
     #[error(
-        "the coordinator refuses this hospital: it has begun another session; start this participant again"
+        "the coordinator says that the run has ended, but {missing} of its updates are missing here; the model of the last round is in the state folder. Ask the coordinator's operator"
     )]
-    OtherSession,
+    EndedEarly {
+        /// Updates of the manifest that were not opened here.
+        missing: u32,
+    },
+    /// The session that was kept cannot be used.
+    #[error(
+        "the session kept in the journal cannot be used: {0}; use the roster and keys it was begun with, or move the state folder away to take part in the next run"
+    )]
+    KeptSession(String),
+    /// The model of the session that was kept is not on disk.
+    #[error(
+        "the session kept in the journal needs the common model {model}, which is not among the models in the state folder (runs/*/model.safetensors): put that file back, or move the state folder away to take part in the next run"
+    )]
+    KeptModelMissing {
+        /// Its hash.
+        model: ModelHash,
+    },
     /// The two sides go by different rosters.
     #[error(
         "the coordinator has another roster than this hospital: compare the roster files of all parties"
@@ -53,11 +69,14 @@ impl VaultError {
     pub fn culprit(&self) -> Culprit {
         match self {
             Self::RefusedByCoordinator(_) | Self::OtherRoster => Culprit::Unknown,
-            Self::OtherSession => Culprit::Coordinator,
             Self::Manifest(error) => error.culprit(),
-            Self::Policy(_) | Self::Data(_) | Self::Journal(_) | Self::Trainer(_) => {
-                Culprit::Ourselves
-            }
+            Self::EndedEarly { .. } => Culprit::Coordinator,
+            Self::KeptSession(_)
+            | Self::KeptModelMissing { .. }
+            | Self::Policy(_)
+            | Self::Data(_)
+            | Self::Journal(_)
+            | Self::Trainer(_) => Culprit::Ourselves,
             Self::Session(error) => error.culprit(),
         }
     }

@@ -10,6 +10,9 @@ use super::{
     step::{Reaction, StepResult},
 };
 
+/// Why nothing is done any more.
+pub(super) const RUN_HAS_ENDED: &str = "the run has ended";
+
 /// The run has ended well.
 pub(super) struct Finished {
     /// The session that the vault took part in and the T it had reached; none if the run was over before it had joined.
@@ -19,12 +22,11 @@ pub(super) struct Finished {
 impl Finished {
     pub(super) fn on_input(&self, input: &PhaseInput<'_>) -> StepResult {
         match input {
-            PhaseInput::Welcome(_)
-            | PhaseInput::Products(_)
+            PhaseInput::Products(_)
             | PhaseInput::OutcomeReady(_)
             | PhaseInput::Outcome(_)
             | PhaseInput::Trained(..)
-            | PhaseInput::Evaluated(..) => Ok(Reaction::Ignored("the run has ended")),
+            | PhaseInput::Evaluated(..) => Ok(Reaction::Ignored(RUN_HAS_ENDED)),
             PhaseInput::Joins(_)
             | PhaseInput::Encapsulation(_)
             | PhaseInput::GroupKey(_)

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use crypto::sealed_sum::{HospitalId, SumRing};
 use protocol::{
     codec::Text,
-    digests::{HeaderHash, SessionId},
+    digests::HeaderHash,
     identity::{Message, Signed, SigningKey},
     labels::Labels,
     manifest::ManifestCheck,
@@ -99,20 +99,6 @@ impl<J> Hospital<J> {
             Ok(())
         } else {
             Err(VaultError::OtherRoster)
-        }
-    }
-
-    /// A welcome on a new connection: the coordinator still goes by our session.
-    pub(super) fn check_same_session(
-        &self,
-        welcome: &Welcome,
-        session: SessionId,
-    ) -> Result<(), VaultError> {
-        self.check_roster(welcome)?;
-        if welcome.session == session {
-            Ok(())
-        } else {
-            Err(VaultError::OtherSession)
         }
     }
 

@@ -16,6 +16,8 @@ use protocol::{
 pub(super) enum Input<'a> {
     /// A connection to the coordinator was made.
     Connected,
+    /// The coordinator's first word on a connection: which run and session it goes by.
+    Welcome(Welcome),
     /// The coordinator will not go on with this hospital.
     Refused(Text),
     /// The run has ended well.
@@ -26,7 +28,6 @@ pub(super) enum Input<'a> {
 
 /// One input that each phase decides about by itself.
 pub(super) enum PhaseInput<'a> {
-    Welcome(Welcome),
     Joins(Joins),
     Encapsulation(Signed<Encapsulation>),
     GroupKey(Signed<GroupKey>),
@@ -92,6 +93,7 @@ impl Input<'_> {
     pub(super) fn kind(&self) -> InputKind {
         match self {
             Self::Connected => InputKind::Connected,
+            Self::Welcome(_) => InputKind::Welcome,
             Self::Refused(_) => InputKind::Refused,
             Self::Finished => InputKind::Finished,
             Self::ForPhase(input) => input.kind(),
@@ -102,7 +104,6 @@ impl Input<'_> {
 impl PhaseInput<'_> {
     pub(super) fn kind(&self) -> InputKind {
         match self {
-            Self::Welcome(_) => InputKind::Welcome,
             Self::Joins(_) => InputKind::Joins,
             Self::Encapsulation(_) => InputKind::Encapsulation,
             Self::GroupKey(_) => InputKind::GroupKey,
@@ -124,7 +125,7 @@ impl From<ToVault> for Input<'_> {
         Self::ForPhase(match message {
             ToVault::Finished => return Self::Finished,
             ToVault::Refused { reason } => return Self::Refused(reason),
-            ToVault::Welcome(welcome) => PhaseInput::Welcome(welcome),
+            ToVault::Welcome(welcome) => return Self::Welcome(welcome),
             ToVault::Joins(joins) => PhaseInput::Joins(joins),
             ToVault::Encapsulation(message) => PhaseInput::Encapsulation(message),
             ToVault::GroupKey(message) => PhaseInput::GroupKey(message),

@@ -1,4 +1,4 @@
-//! From nothing to a place in a session: a welcome is checked and answered with our Join, the Joins of all begin the key exchange.
+//! From a welcome to a place in a session: it is checked and answered with our Join, the Joins of all begin the key exchange.
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use protocol::{
@@ -21,9 +21,7 @@ use super::{
     session_state::Run,
     step::{Next, Step},
 };
-
-/// Nothing is known of a run.
-pub(super) struct Unjoined;
+use crate::journal::Journal;
 
 /// Our Join is sent.
 pub(super) struct Joining {
@@ -34,40 +32,12 @@ pub(super) struct Joining {
 /// After the Joins of all: the keys are exchanged, or are there at once where nobody else has joined.
 type AfterJoins = Next<ExchangingKeys, InSession>;
 
-impl Unjoined {
-    pub(super) fn on_input<J>(
-        self,
-        input: PhaseInput<'_>,
-        hospital: &mut Hospital<J>,
-    ) -> Result<Step<Next<Self, Joining>>, VaultError> {
-        const NAME: PhaseName = PhaseName::Unjoined;
-        let kind = input.kind();
-        let refusal = match input {
-            PhaseInput::Welcome(welcome) => {
-                let joining = Joining::on_welcome(welcome, hospital)?;
-                return Ok(Step::handled(Next::Following(joining)));
-            }
-            PhaseInput::RoundOpen(header) => hospital.refuse_header_early(header.digest(), NAME),
-            PhaseInput::Joins(_)
-            | PhaseInput::Encapsulation(_)
-            | PhaseInput::GroupKey(_)
-            | PhaseInput::Ready(_)
-            | PhaseInput::Products(_)
-            | PhaseInput::BoxForward(_)
-            | PhaseInput::UnlockRequest(_)
-            | PhaseInput::OutcomeReady(_)
-            | PhaseInput::Outcome(_)
-            | PhaseInput::Trained(..)
-            | PhaseInput::Evaluated(..) => Refusal::wrong_phase(kind, NAME),
-        };
-        Ok(Step::refused(Next::Same(self), refusal))
-    }
-}
-
 impl Joining {
     /// Accepts the run, or does not take part at all; then joins.
-    fn on_welcome<J>(welcome: Welcome, hospital: &mut Hospital<J>) -> Result<Self, VaultError> {
-        hospital.check_roster(&welcome)?;
+    pub(super) fn on_welcome<J>(
+        welcome: Welcome,
+        hospital: &mut Hospital<J>,
+    ) -> Result<Self, VaultError> {
         let manifest = accepted_manifest(welcome.manifest, hospital)?;
         let records = hospital.source.records(Labels::of(&manifest))?;
         let own = OwnKeys::generate(
@@ -82,39 +52,25 @@ impl Joining {
         Ok(Self { run, own })
     }
 
-    pub(super) fn on_input<J>(
+    pub(super) fn on_input<J: Journal>(
         self,
         input: PhaseInput<'_>,
         hospital: &mut Hospital<J>,
     ) -> Result<Step<Next<Self, AfterJoins>>, VaultError> {
-        const NAME: PhaseName = PhaseName::Joining;
-        let kind = input.kind();
-        let refusal = match input {
-            PhaseInput::Welcome(welcome) => {
-                hospital.check_same_session(&welcome, self.own.session())?;
-                hospital.send(ToCoordinator::Join(self.own.join().clone()));
-                return Ok(Step::handled(Next::Same(self)));
-            }
-            PhaseInput::Joins(joins) => {
-                let after = self.on_joins(&joins, hospital)?;
-                return Ok(Step::handled(Next::Following(after)));
-            }
-            PhaseInput::RoundOpen(header) => hospital.refuse_header_early(header.digest(), NAME),
-            PhaseInput::Encapsulation(_)
-            | PhaseInput::GroupKey(_)
-            | PhaseInput::Ready(_)
-            | PhaseInput::Products(_)
-            | PhaseInput::BoxForward(_)
-            | PhaseInput::UnlockRequest(_)
-            | PhaseInput::OutcomeReady(_)
-            | PhaseInput::Outcome(_)
-            | PhaseInput::Trained(..)
-            | PhaseInput::Evaluated(..) => Refusal::wrong_phase(kind, NAME),
-        };
+        if let PhaseInput::Joins(joins) = input {
+            let after = self.on_joins(&joins, hospital)?;
+            return Ok(Step::handled(Next::Following(after)));
+        }
+        let refusal = refused_before_joining(&input, PhaseName::Joining, hospital);
         Ok(Step::refused(Next::Same(self), refusal))
     }
 
-    fn on_joins<J>(
+    /// Our Join, as the identical bytes, on a new connection.
+    pub(super) fn repeat<J>(&self, hospital: &mut Hospital<J>) {
+        hospital.send(ToCoordinator::Join(self.own.join().clone()));
+    }
+
+    fn on_joins<J: Journal>(
         self,
         joins: &[Signed<Join>],
         hospital: &mut Hospital<J>,
@@ -128,7 +84,7 @@ impl Joining {
             &mut hospital.rng,
         )?;
         hospital.send_all(opening.messages());
-        Ok(ExchangingKeys::begin(self.run, keys, hospital))
+        ExchangingKeys::begin(self.run, keys, hospital)
     }
 
     /// T is zero before the Joins are known.
@@ -140,8 +96,30 @@ impl Joining {
     }
 }
 
+/// Before the Joins are known nothing else can be used. A header is refused aloud: the coordinator would wait for us.
+pub(super) fn refused_before_joining<J>(
+    input: &PhaseInput<'_>,
+    phase: PhaseName,
+    hospital: &mut Hospital<J>,
+) -> Refusal {
+    match input {
+        PhaseInput::RoundOpen(header) => hospital.refuse_header_early(header.digest(), phase),
+        PhaseInput::Joins(_)
+        | PhaseInput::Encapsulation(_)
+        | PhaseInput::GroupKey(_)
+        | PhaseInput::Ready(_)
+        | PhaseInput::Products(_)
+        | PhaseInput::BoxForward(_)
+        | PhaseInput::UnlockRequest(_)
+        | PhaseInput::OutcomeReady(_)
+        | PhaseInput::Outcome(_)
+        | PhaseInput::Trained(..)
+        | PhaseInput::Evaluated(..) => Refusal::wrong_phase(input.kind(), phase),
+    }
+}
+
 /// The run manifest is "signed by the operator's key, accepted by each hospital's policy by itself" (PROTOCOL.md 3.2).
-fn accepted_manifest<J>(
+pub(super) fn accepted_manifest<J>(
     signed: Signed<Manifest>,
     hospital: &Hospital<J>,
 ) -> Result<CheckedManifest, VaultError> {

@@ -12,6 +12,7 @@ use super::{
     error::{Refusal, VaultError},
     hospital::Hospital,
     input::PhaseInput,
+    kept::kept_exchange,
     keys::{KeyExchange, Progress},
     output::VaultEvent,
     phase_name::PhaseName,
@@ -19,6 +20,7 @@ use super::{
     session_state::Run,
     step::{Next, REPEATED, Reaction, Step},
 };
+use crate::journal::Journal;
 
 /// All Joins are known; keys are exchanged.
 pub(super) struct ExchangingKeys {
@@ -28,15 +30,15 @@ pub(super) struct ExchangingKeys {
 
 impl ExchangingKeys {
     /// After our own part of the exchange was sent.
-    pub(super) fn begin<J>(
+    pub(super) fn begin<J: Journal>(
         run: Run,
         keys: KeyExchange,
         hospital: &mut Hospital<J>,
-    ) -> Next<Self, InSession> {
+    ) -> Result<Next<Self, InSession>, VaultError> {
         Self { run, keys }.go_on(false, hospital)
     }
 
-    pub(super) fn on_input<J>(
+    pub(super) fn on_input<J: Journal>(
         self,
         input: PhaseInput<'_>,
         hospital: &mut Hospital<J>,
@@ -44,11 +46,6 @@ impl ExchangingKeys {
         const NAME: PhaseName = PhaseName::KeyExchange;
         let kind = input.kind();
         let refusal = match input {
-            PhaseInput::Welcome(welcome) => {
-                hospital.check_same_session(&welcome, self.keys.session())?;
-                hospital.send_all(self.keys.sent_so_far(&hospital.identity.key));
-                return Ok(Step::handled(Next::Same(self)));
-            }
             PhaseInput::Joins(_) => return Ok(Step::ignored(Next::Same(self), REPEATED)),
             PhaseInput::Encapsulation(message) => {
                 return self.on_message(hospital, |keys, roster| {
@@ -74,7 +71,17 @@ impl ExchangingKeys {
         Ok(Step::refused(Next::Same(self), refusal))
     }
 
-    fn on_message<J>(
+    /// As it was kept.
+    pub(super) fn restored(run: Run, keys: KeyExchange) -> Self {
+        Self { run, keys }
+    }
+
+    /// On a new connection: what we have sent so far, as the identical bytes.
+    pub(super) fn repeat<J>(&self, hospital: &mut Hospital<J>) {
+        hospital.send_all(self.keys.sent_so_far(&hospital.identity.key));
+    }
+
+    fn on_message<J: Journal>(
         mut self,
         hospital: &mut Hospital<J>,
         on: impl FnOnce(&mut KeyExchange, &Roster) -> Result<Reaction, SessionError>,
@@ -82,22 +89,33 @@ impl ExchangingKeys {
         let had_all_keys = self.keys.has_all_keys();
         let reaction = on(&mut self.keys, hospital.roster())?;
         Ok(Step {
-            phase: self.go_on(had_all_keys, hospital),
+            phase: self.go_on(had_all_keys, hospital)?,
             reaction: Ok(reaction),
         })
     }
 
-    /// Says Ready once all keys are here, and goes into the session once everybody has.
-    fn go_on<J>(self, had_all_keys: bool, hospital: &mut Hospital<J>) -> Next<Self, InSession> {
+    /// Says Ready once all keys are here, and goes into the session once everybody has: then it is on disk.
+    fn go_on<J: Journal>(
+        self,
+        had_all_keys: bool,
+        hospital: &mut Hospital<J>,
+    ) -> Result<Next<Self, InSession>, VaultError> {
         if !had_all_keys && let Some(ready) = self.keys.ready(&hospital.identity.key) {
+            // Once everybody is Ready rounds are opened: from here on this vault must not lose its keys.
+            if let Some((set_up, keys)) = self.keys.records() {
+                let kept = kept_exchange(self.run.manifest.signed(), &set_up, keys);
+                hospital.journal.begin_session(&kept)?;
+            }
             hospital.send(ToCoordinator::Ready(ready));
         }
         let Self { run, keys } = self;
         match keys.progress(&hospital.identity.key) {
-            Progress::Incomplete(keys) => Next::Same(Self { run, keys }),
+            Progress::Incomplete(keys) => Ok(Next::Same(Self { run, keys })),
             Progress::Complete(keys) => {
+                let session = InSession::begin(run, keys, hospital.roster());
+                hospital.journal.begin_session(&session.to_kept())?;
                 hospital.event(VaultEvent::SessionReady);
-                Next::Following(InSession::begin(run, keys, hospital.roster()))
+                Ok(Next::Following(session))
             }
         }
     }

@@ -11,7 +11,9 @@ use protocol::{
     message::{Products, ToCoordinator},
     network::CONDITIONED_WEIGHT,
     round::{RoundError, outcome::RoundClosed},
-    training_job::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate, TrainingPlan},
+    training_job::{
+        EvaluateRequest, EvaluatedCounts, PatientFilters, TrainRequest, TrainedUpdate, TrainingPlan,
+    },
 };
 use zeroize::Zeroizing;
 
@@ -19,15 +21,16 @@ use super::{
     conditioning::{Conditioner, Filter, ProductError, Released, weight_change},
     hospital::Hospital,
     input::InputKind,
+    kept::LearningRecord,
     output::{VaultEvent, VaultOutput},
-    round::{OpenRound, Round, Work, open::Contents},
+    round::{OpenRound, Round, Work, contribute::Material, open::Contents},
     session_state::Session,
     statistics::Statistics,
     step::{Reaction, StepResult},
 };
 use crate::journal::Journal;
 
-/// See the module.
+/// What the vault has besides the session once the statistics are known.
 pub(super) struct Learning {
     pub(super) statistics: Statistics,
     pub(super) filters: Filters,
@@ -89,6 +92,28 @@ impl Learning {
         }
     }
 
+    /// As it was kept: nothing of the present model is trained, and its filters are not known.
+    pub(super) fn restored(record: LearningRecord, manifest: &Manifest) -> Self {
+        let LearningRecord {
+            statistics,
+            last_training,
+            closed,
+        } = record;
+        Self {
+            last_training,
+            ..Self::new(statistics, closed, manifest)
+        }
+    }
+
+    /// What of it is kept.
+    pub(super) fn record(&self) -> LearningRecord {
+        LearningRecord {
+            statistics: self.statistics.clone(),
+            last_training: self.last_training,
+            closed: self.closed.clone(),
+        }
+    }
+
     /// A sum was opened. An update has moved the model: filters and training of the old one are of no use.
     pub(super) fn after_opening(&mut self, opened: &Contents, closed: Signed<RoundClosed>) {
         if let Contents::Update(_) = opened {
@@ -100,9 +125,9 @@ impl Learning {
     }
 
     /// On a new connection, after the set-up.
-    pub(super) fn repeat_unanswered<J>(&self, hospital: &mut Hospital<J>) {
+    pub(super) fn repeat_unanswered<J>(&mut self, hospital: &mut Hospital<J>) {
         hospital.send(ToCoordinator::RoundClosed(self.closed.clone()));
-        if let Filters::Unknown(conditioner) | Filters::Known(conditioner, _) = &self.filters {
+        if let Filters::Unknown(conditioner) | Filters::Known(conditioner, _) = &mut self.filters {
             hospital.send_all(conditioner.repeat_request());
         }
         self.round.repeat(hospital);
@@ -122,7 +147,7 @@ impl Learning {
                 return Ok(Reaction::Handled);
             }
         };
-        let filters = filters.map(|filters| filters.as_ref().clone());
+        let filters = filters.map(|filters| filters.as_ref().clone().into());
         match open.header.purpose {
             Purpose::Update => self.begin_training(open, filters, session, hospital),
             Purpose::Evaluation => {
@@ -148,7 +173,7 @@ impl Learning {
     fn begin_training<J: Journal>(
         &mut self,
         open: OpenRound,
-        filters: Option<Vec<Filter>>,
+        filters: Option<PatientFilters>,
         session: &Session,
         hospital: &mut Hospital<J>,
     ) -> StepResult {
@@ -157,15 +182,16 @@ impl Learning {
             Training::Running => {}
             Training::NotStarted => {
                 let manifest = &session.run.manifest;
-                hospital.outputs.push_back(VaultOutput::Train(TrainRequest {
+                let request = TrainRequest {
                     round: open.number(),
-                    model_hash: session.chain.model_hash,
                     model: session.chain.model.for_trainer(manifest.conditioning),
                     filters,
                     class_weights: self.statistics.class_weights(),
                     seed: training_seed(manifest, hospital.id(), open.learning_round),
                     plan: TrainingPlan::of(manifest),
-                }));
+                };
+                let output = VaultOutput::Train(session.chain.model_hash, request);
+                hospital.outputs.push_back(output);
                 self.training = Training::Running;
             }
         }
@@ -296,7 +322,12 @@ impl Learning {
         match std::mem::take(&mut self.round) {
             Round::Working(open, Work::Evaluating) if open.number() == number => {
                 let counters = counts.counters(self.last_training).write();
-                self.contribute(open, &[], &counters, session, hospital)
+                let material = Material {
+                    values: &[],
+                    counters: &counters,
+                    training: self.last_training,
+                };
+                self.contribute(open, &material, session, hospital)
             }
             other => {
                 self.round = other;
@@ -324,7 +355,12 @@ impl Learning {
                     contributions: 1,
                     saturated: 0,
                 };
-                self.contribute(open, &change, &counters.write(), session, hospital)
+                let material = Material {
+                    values: &change,
+                    counters: &counters.write(),
+                    training: self.last_training,
+                };
+                self.contribute(open, &material, session, hospital)
             }
             Err(error) => {
                 self.training = Training::NotStarted;
@@ -338,12 +374,11 @@ impl Learning {
     fn contribute<J: Journal>(
         &mut self,
         open: OpenRound,
-        values: &[f64],
-        counters: &[u64],
+        material: &Material<'_>,
         session: &Session,
         hospital: &mut Hospital<J>,
     ) -> StepResult {
-        let (round, result) = open.contribute(values, counters, session, hospital);
+        let (round, result) = open.contribute(material, session, hospital);
         if result.is_err() {
             // What cannot be summed now could not be later.
             self.training = Training::NotStarted;

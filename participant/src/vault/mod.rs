@@ -13,6 +13,9 @@
 //!                                   '---- nothing usable, or too late ---> NotContributing ----'
 //! ```
 //!
+//! A vault whose process was ended goes on where it was ([`Vault::resume`], `kept`): in a round whose work it had not finished it is
+//! Interrupted until the coordinator repeats the header. A coordinator that has begun another session is joined anew in any phase.
+//!
 //! Each phase is a type that owns its data, in a file of its own, and knows of the others only the one that follows it; `phase` holds
 //! them all. Each decides about every input that does not mean the same in all: it acts, or says why there is nothing to do
 //! ([`VaultEvent::Ignored`]), or refuses it with the phase and the input in the error ([`VaultEvent::Refused`]). The test `decisions`
@@ -25,6 +28,7 @@ mod finished;
 mod hospital;
 mod input;
 mod joining;
+mod kept;
 mod key_exchange;
 mod keys;
 mod learning;
@@ -58,12 +62,13 @@ pub use self::{
     error::{UnusableRecords, VaultError},
     hospital::{RecordSource, VaultIdentity},
     learning::training_seed,
-    output::{OpenedRound, VaultEvent, VaultOutput},
+    output::{OpenedRound, ResumedRun, VaultEvent, VaultOutput},
     phase_name::PhaseName,
 };
 use self::{
     hospital::Hospital,
     input::{Input, PhaseInput},
+    kept::phase_of_kept,
     phase::Phase,
     policy::Policy,
     step::{Reaction, Step},
@@ -120,6 +125,19 @@ impl<J: Journal> Vault<J> {
         }
     }
 
+    /// Goes on in the session that the journal has kept, if there is one: the process before this one was ended in it. To be called before
+    /// anything else. True when there is a session.
+    ///
+    /// # Errors
+    /// [`VaultError`] when what was kept cannot be used: it is damaged, or of another roster, or the policy or the data refuse its run now.
+    pub fn resume(&mut self) -> Result<bool, VaultError> {
+        let Some(kept) = self.hospital.journal.kept_session()? else {
+            return Ok(false);
+        };
+        self.phase = phase_of_kept(&kept, &mut self.hospital)?;
+        Ok(true)
+    }
+
     /// The next thing to do, until there is none.
     pub fn poll_output(&mut self) -> Option<VaultOutput> {
         self.hospital.outputs.pop_front()
@@ -133,8 +151,12 @@ impl<J: Journal> Vault<J> {
     /// A connection to the coordinator was made: introduces itself. What was unanswered is sent again once the coordinator has
     /// welcomed it.
     pub fn handle_connected(&mut self) {
-        let result = self.handle(Input::Connected);
-        debug_assert!(result.is_ok(), "no phase stops for a connection");
+        if let Err(error) = self.handle(Input::Connected) {
+            // The journal cannot be read: the next input meets a vault that has stopped, and says so.
+            self.hospital.event(VaultEvent::Refused {
+                reason: error.to_string(),
+            });
+        }
     }
 
     /// A message of the coordinator. One that cannot be accepted is refused with an event; the run goes on.

@@ -5,7 +5,11 @@ use std::sync::Arc;
 use crypto::sealed_sum::{HospitalId, OpenedSum};
 use protocol::{
     common_model::CommonModel,
-    digests::{ContributionDigest, LearningRound, ModelHash, OutcomeName, RoundNumber, Transcript},
+    counters::EvaluationCounters,
+    digests::{
+        ContributionDigest, LearningRound, ModelHash, OutcomeName, RoundNumber, RunId, SessionId,
+        Transcript,
+    },
     manifest::Purpose,
     message::ToCoordinator,
     training_job::{EvaluateRequest, TrainRequest},
@@ -14,6 +18,7 @@ use protocol::{
 #[cfg(doc)]
 use super::Vault;
 use super::phase_name::PhaseName;
+use crate::journal::EndedRun;
 
 /// What the shell around the vault has to do.
 pub enum VaultOutput {
@@ -35,8 +40,8 @@ pub enum VaultOutput {
         /// Its name.
         name: OutcomeName,
     },
-    /// Have the trainer train, then call [`Vault::handle_trained`].
-    Train(TrainRequest),
+    /// Have the trainer train the model of this hash, then call [`Vault::handle_trained`] with it.
+    Train(ModelHash, TrainRequest),
     /// Have the trainer evaluate, then call [`Vault::handle_evaluated`].
     Evaluate(EvaluateRequest),
     /// Something to log or record.
@@ -61,6 +66,15 @@ impl VaultOutput {
 pub enum VaultEvent {
     /// The session's keys are complete.
     SessionReady,
+    /// This process goes on in the session of one that was ended.
+    Resumed(Box<ResumedRun>),
+    /// The coordinator goes by another session: this one is left.
+    LeftSession {
+        /// The one that is left.
+        session: SessionId,
+    },
+    /// This hospital has taken part in the run to its end already.
+    EndedBefore(EndedRun),
     /// Products arrived and were found right.
     Conditioned {
         /// The largest difference from the local products, before rounding.
@@ -106,9 +120,34 @@ pub enum VaultEvent {
     },
 }
 
+/// Where a session was taken up again.
+#[derive(Clone)]
+pub struct ResumedRun {
+    /// The run.
+    pub run: RunId,
+    /// The session.
+    pub session: SessionId,
+    /// The phase that the vault is in.
+    pub phase: PhaseName,
+    /// The learning round that the common model comes from; 0 before the first.
+    pub learning_round: LearningRound,
+    /// U of that round.
+    pub contributors: Vec<HospitalId>,
+    /// The evaluation of this very model, if there was one.
+    pub validation: Option<EvaluationCounters>,
+    /// The common model.
+    pub model: CommonModel,
+    /// Its hash.
+    pub model_hash: ModelHash,
+    /// T.
+    pub transcript: Transcript,
+}
+
 /// A sum as every hospital opens it.
 #[derive(Clone)]
 pub struct OpenedRound {
+    /// The run.
+    pub run: RunId,
     /// Its number.
     pub round: RoundNumber,
     /// What it was for.

@@ -1,21 +1,24 @@
 //! The phases of a vault, and which follows which. No phase knows this file.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-use protocol::{message::Resume, roster::Roster};
+use protocol::{
+    message::{Resume, Welcome},
+    roster::Roster,
+};
 
 use super::{
     error::{Refusal, VaultError},
-    finished::Finished,
+    finished::{Finished, RUN_HAS_ENDED},
     hospital::Hospital,
     input::Input,
-    joining::{Joining, Unjoined},
+    joining::{Joining, refused_before_joining},
     key_exchange::ExchangingKeys,
-    output::VaultOutput,
+    output::{VaultEvent, VaultOutput},
     phase_name::PhaseName,
     session::InSession,
     step::{Next, Step},
 };
-use crate::journal::Journal;
+use crate::journal::{EndedRun, Journal};
 
 /// How far the vault is. Each phase owns what it needs, and going on consumes it.
 pub(super) enum Phase {
@@ -45,7 +48,8 @@ impl Phase {
         }
     }
 
-    /// A new connection, the coordinator's refusal and the end of the run mean the same in every phase; about the rest each decides.
+    /// A new connection, the coordinator's refusal, a welcome and the end of the run mean the same in every phase; about the rest each
+    /// decides.
     pub(super) fn on_input<J: Journal>(
         self,
         input: Input<'_>,
@@ -56,18 +60,22 @@ impl Phase {
                 let refusal = Refusal::wrong_phase(input.kind(), PhaseName::Stopped);
                 Ok(Step::refused(Self::Stopped, refusal))
             }
+            // One that was ended after its run had is known to the coordinator by its place in that run.
+            (Self::Unjoined, Input::Connected) => {
+                let ended = hospital.journal.last_ended_run()?;
+                hospital.introduce(ended.map(|ended| place_of(&ended)));
+                Ok(Step::handled(Self::Unjoined))
+            }
             (phase, Input::Connected) => {
                 hospital.introduce(phase.place(hospital.roster()));
                 Ok(Step::handled(phase))
             }
             (_, Input::Refused(reason)) => Err(VaultError::RefusedByCoordinator(reason.0)),
-            (phase, Input::Finished) => {
-                let place = phase.place(hospital.roster());
-                hospital.outputs.push_back(VaultOutput::Finished);
-                Ok(Step::handled(Self::Finished(Finished { place })))
-            }
+            (phase, Input::Finished) => phase.on_finished(hospital),
+            (phase, Input::Welcome(welcome)) => phase.on_welcome(welcome, hospital),
             (Self::Unjoined, Input::ForPhase(input)) => {
-                Unjoined.on_input(input, hospital).map(Step::into_phase)
+                let refusal = refused_before_joining(&input, PhaseName::Unjoined, hospital);
+                Ok(Step::refused(Self::Unjoined, refusal))
             }
             (Self::Joining(joining), Input::ForPhase(input)) => {
                 joining.on_input(input, hospital).map(Step::into_phase)
@@ -86,6 +94,75 @@ impl Phase {
         }
     }
 
+    /// The coordinator goes by our session, or by another: then ours is over, and this vault joins the other one. It cannot answer twice
+    /// for it, as answers are kept by run and model, not by session.
+    fn on_welcome<J: Journal>(
+        self,
+        welcome: Welcome,
+        hospital: &mut Hospital<J>,
+    ) -> Result<Step<Self>, VaultError> {
+        hospital.check_roster(&welcome)?;
+        let ours = self.place(hospital.roster()).map(|place| place.session);
+        match self {
+            Self::Finished(finished) => Ok(Step::ignored(Self::Finished(finished), RUN_HAS_ENDED)),
+            Self::Joining(joining) if ours == Some(welcome.session) => {
+                joining.repeat(hospital);
+                Ok(Step::handled(Self::Joining(joining)))
+            }
+            Self::KeyExchange(exchange) if ours == Some(welcome.session) => {
+                exchange.repeat(hospital);
+                Ok(Step::handled(Self::KeyExchange(exchange)))
+            }
+            Self::InSession(mut session) if ours == Some(welcome.session) => {
+                session.repeat_unanswered(hospital);
+                Ok(Step::handled(Self::InSession(session)))
+            }
+            _ => {
+                if let Some(session) = ours {
+                    hospital.event(VaultEvent::LeftSession { session });
+                    hospital.journal.end_session(None)?;
+                }
+                Self::join(welcome, hospital)
+            }
+        }
+    }
+
+    /// Takes part from the beginning, unless this vault has already taken part to the end.
+    fn join<J: Journal>(
+        welcome: Welcome,
+        hospital: &mut Hospital<J>,
+    ) -> Result<Step<Self>, VaultError> {
+        let ended = hospital.journal.ended_run(&welcome.manifest.digest())?;
+        match ended.filter(|ended| ended.session == welcome.session) {
+            Some(ended) => {
+                let place = Some(place_of(&ended));
+                hospital.event(VaultEvent::EndedBefore(ended));
+                hospital.outputs.push_back(VaultOutput::Finished);
+                Ok(Step::handled(Self::Finished(Finished { place })))
+            }
+            None => Ok(Step::handled(
+                Joining::on_welcome(welcome, hospital)?.into(),
+            )),
+        }
+    }
+
+    /// "Finished": believed by a vault that has opened every update of the run, or that has never been in its session.
+    fn on_finished<J: Journal>(self, hospital: &mut Hospital<J>) -> Result<Step<Self>, VaultError> {
+        let place = self.place(hospital.roster());
+        match &self {
+            Self::InSession(session) => {
+                if let Some(missing) = session.missing_updates() {
+                    return Err(VaultError::EndedEarly { missing });
+                }
+                hospital.journal.end_session(Some(&session.ended_run()))?;
+            }
+            Self::Joining(_) | Self::KeyExchange(_) => hospital.journal.end_session(None)?,
+            Self::Unjoined | Self::Finished(_) | Self::Stopped => {}
+        }
+        hospital.outputs.push_back(VaultOutput::Finished);
+        Ok(Step::handled(Self::Finished(Finished { place })))
+    }
+
     /// The session that the vault takes part in, and the T that it has reached.
     fn place(&self, roster: &Roster) -> Option<Resume> {
         match self {
@@ -98,9 +175,10 @@ impl Phase {
     }
 }
 
-impl From<Unjoined> for Phase {
-    fn from(_: Unjoined) -> Self {
-        Self::Unjoined
+fn place_of(ended: &EndedRun) -> Resume {
+    Resume {
+        session: ended.session,
+        transcript: ended.transcript,
     }
 }
 

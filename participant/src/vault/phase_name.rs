@@ -33,6 +33,8 @@ phase_names! {
     KeyExchange => "while keys are exchanged",
     /// Before the `stats` sum was opened: no round is open.
     StatisticsIdle => "between rounds, before the statistics are known",
+    /// Before the `stats` sum was opened: the process was started in the midst of a round.
+    StatisticsInterrupted => "after a restart in a round of statistics, before its header is repeated",
     /// Before the `stats` sum was opened: our statistics are uploaded.
     StatisticsContributed => "after contributing statistics",
     /// Before the `stats` sum was opened: this round goes on without our statistics.
@@ -41,6 +43,8 @@ phase_names! {
     StatisticsAnswered => "after answering for the sum of the statistics",
     /// No round is open.
     Idle => "between rounds",
+    /// The process was started in the midst of a round.
+    Interrupted => "after a restart in a round, before its header is repeated",
     /// The round's work needs filters, which were asked for.
     AwaitingFilters => "while filters are awaited",
     /// The trainer trains for the round.

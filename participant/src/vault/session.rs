@@ -5,7 +5,8 @@ use protocol::{
     codec,
     digests::HeaderHash,
     identity::{Signed, SignedError},
-    message::Resume,
+    manifest::Purpose,
+    message::{Resume, ToCoordinator},
     roster::Roster,
     round::{
         RoundError,
@@ -22,17 +23,18 @@ use super::{
     input::{InputKind, PhaseInput},
     keys::SessionKeys,
     learning::Learning,
-    output::VaultOutput,
+    output::{VaultEvent, VaultOutput},
     phase_name::PhaseName,
     round::{
         NoWork, OpenRound, Round, WhyNot,
+        contribute::Material,
         open::{CheckedOutcome, Contents},
     },
     session_state::{Run, Session},
     statistics::own_counters,
     step::{REPEATED, Reaction, StepResult},
 };
-use crate::journal::Journal;
+use crate::journal::{EndedRun, Journal};
 
 /// See the module.
 pub(super) struct InSession {
@@ -92,11 +94,6 @@ impl InSession {
         hospital: &mut Hospital<J>,
     ) -> StepResult {
         match input {
-            PhaseInput::Welcome(welcome) => {
-                hospital.check_same_session(&welcome, self.session.keys.session())?;
-                self.repeat_unanswered(hospital);
-                Ok(Reaction::Handled)
-            }
             PhaseInput::Joins(_) => Ok(Reaction::Ignored(REPEATED)),
             PhaseInput::Encapsulation(message) => {
                 let keys = &self.session.keys;
@@ -151,9 +148,9 @@ impl InSession {
     }
 
     /// On a new connection: everything that the coordinator may not have got, as the identical bytes.
-    fn repeat_unanswered<J>(&self, hospital: &mut Hospital<J>) {
+    pub(super) fn repeat_unanswered<J>(&mut self, hospital: &mut Hospital<J>) {
         hospital.send_all(self.session.keys.sent().iter().cloned());
-        match &self.stage {
+        match &mut self.stage {
             Stage::BeforeStatistics(stage) => stage.round.repeat(hospital),
             Stage::Learning(stage) => stage.repeat_unanswered(hospital),
         }
@@ -167,10 +164,9 @@ impl InSession {
     ) -> StepResult {
         let hash = signed.digest();
         if self.is_in_round(&hash) {
-            return with_round!(&mut self.stage, round => round.on_repeated_header(hospital));
+            return self.on_repeated_header(hospital);
         }
-        let known = self.stage.statistics_are_known();
-        let open = match self.session.accept_header(signed, known, hospital) {
+        let open = match self.accept_header(signed, hospital) {
             Err(StepError::Refused(refusal)) => {
                 // The coordinator would wait for us.
                 hospital.refuse_header(hash, refusal.to_string());
@@ -178,18 +174,63 @@ impl InSession {
             }
             accepted => accepted?,
         };
+        self.begin_round(open, hospital)
+    }
+
+    /// The same header on a new connection; a vault whose process was ended in the midst of its work takes it up again.
+    fn on_repeated_header<J: Journal>(&mut self, hospital: &mut Hospital<J>) -> StepResult {
+        let interrupted = with_round!(&mut self.stage, round => round.take_interrupted());
+        match interrupted {
+            Some(open) => {
+                open.acknowledge(hospital);
+                self.begin_round(open, hospital)
+            }
+            None => with_round!(&mut self.stage, round => round.on_repeated_header(hospital)),
+        }
+    }
+
+    fn begin_round<J: Journal>(
+        &mut self,
+        open: OpenRound,
+        hospital: &mut Hospital<J>,
+    ) -> StepResult {
         match &mut self.stage {
             Stage::BeforeStatistics(stage) => stage.begin_round(open, &self.session, hospital),
             Stage::Learning(stage) => stage.begin_round(open, &self.session, hospital),
         }
     }
 
+    /// Every check of a header; then where it leads is on disk, before anything for it leaves.
+    fn accept_header<J: Journal>(
+        &mut self,
+        signed: &Signed<RoundOpen>,
+        hospital: &mut Hospital<J>,
+    ) -> Result<OpenRound, StepError> {
+        let known = self.stage.statistics_are_known();
+        let open = self.session.accept_header(signed, known, hospital)?;
+        let (header, position) = (open.hash, self.position_in(&open));
+        hospital.journal.keep_position(&header, &position)?;
+        Ok(open)
+    }
+
     /// An outcome has been downloaded: opens the sum, moves the common state and says so.
     fn on_outcome<J: Journal>(&mut self, bytes: &[u8], hospital: &mut Hospital<J>) -> StepResult {
         let outcome = self.check_outcome(bytes, hospital)?;
-        let (contents, closed) = outcome.settle(&mut self.session, hospital)?;
+        let settled = outcome.open(&mut self.session, hospital)?;
         let before = std::mem::replace(&mut self.stage, Stage::BeforeStatistics(Box::default()));
-        self.stage = before.after_opening(contents, closed, &self.session.run);
+        let closed = settled.closed.clone();
+        self.stage = before.after_opening(settled.contents, closed, &self.session.run);
+
+        // "and erases seed, shares, blob and the round's keys."
+        if settled.opened.purpose == Purpose::Update {
+            let (run, chain) = (self.session.run.manifest.run(), &self.session.chain);
+            let journal = &mut hospital.journal;
+            journal.stage_model(&run, &chain.model, &chain.model_hash)?;
+        }
+        let (key, members) = outcome.key_and_members();
+        hospital.journal.settle(&key, members, &self.position())?;
+        hospital.send(ToCoordinator::RoundClosed(settled.closed));
+        hospital.event(VaultEvent::Opened(Box::new(settled.opened)));
         Ok(Reaction::Handled)
     }
 
@@ -198,7 +239,7 @@ impl InSession {
     fn check_outcome<J: Journal>(
         &mut self,
         bytes: &[u8],
-        hospital: &Hospital<J>,
+        hospital: &mut Hospital<J>,
     ) -> Result<CheckedOutcome, StepError> {
         let outcome: Outcome =
             codec::decode(bytes).map_err(|error| RoundError::from(SignedError::from(error)))?;
@@ -212,15 +253,32 @@ impl InSession {
         if self.is_in_round(&header_hash) {
             with_round!(&mut self.stage, round => *round = std::mem::take(round).stop_working());
         } else {
-            let known = self.stage.statistics_are_known();
-            let open = self
-                .session
-                .accept_header(&outcome.header, known, hospital)?;
+            let open = self.accept_header(&outcome.header, hospital)?;
             with_round!(&mut self.stage, round => {
                 *round = Round::NotContributing(open, WhyNot::TooLate)
             });
         }
         Ok(CheckedOutcome::new(outcome, &request)?)
+    }
+
+    /// How many updates of the manifest were not opened; none when all were.
+    pub(super) fn missing_updates(&self) -> Option<u32> {
+        let (opened, planned) = (self.session.chain.updates, self.session.run.manifest.rounds);
+        planned
+            .checked_sub(opened.get())
+            .filter(|missing| *missing > 0)
+    }
+
+    /// The run, once it has ended here.
+    pub(super) fn ended_run(&self) -> EndedRun {
+        let chain = &self.session.chain;
+        EndedRun {
+            run: self.session.run.manifest.run(),
+            session: self.session.keys.session(),
+            transcript: chain.transcript,
+            model_hash: chain.model_hash,
+            learning_round: chain.updates,
+        }
     }
 
     /// Whether this is the header of the round at hand.
@@ -252,7 +310,12 @@ impl BeforeStatistics {
         hospital: &mut Hospital<J>,
     ) -> StepResult {
         let counters = own_counters(&session.run.records).write();
-        let (round, result) = open.contribute(&[], &counters, session, hospital);
+        let material = Material {
+            values: &[],
+            counters: &counters,
+            training: (0.0, 0),
+        };
+        let (round, result) = open.contribute(&material, session, hospital);
         self.round = round;
         result
     }

@@ -1,5 +1,8 @@
 //! What a vault has of a session, whatever round it is in: the run, the keys, and how far the chain of opened rounds is.
 
+use std::collections::BTreeSet;
+
+use crypto::sealed_sum::HospitalId;
 use protocol::{
     common_model::CommonModel,
     digests::{LearningRound, ModelHash, RoundNumber, Transcript},
@@ -17,7 +20,7 @@ pub(super) struct Run {
     pub(super) records: ClinicalRecords,
 }
 
-/// See the module.
+/// The run, the keys, and where the vault is in it.
 pub(super) struct Session {
     pub(super) run: Run,
     pub(super) keys: SessionKeys,
@@ -34,6 +37,10 @@ pub(super) struct Chain {
     pub(super) last_round: RoundNumber,
     /// That of the last update that was opened.
     pub(super) updates: LearningRound,
+    /// U of that update.
+    pub(super) contributors: Vec<HospitalId>,
+    /// The counters of the last evaluation of the model as it is.
+    pub(super) validation: Option<Vec<u64>>,
 }
 
 impl Session {
@@ -46,6 +53,8 @@ impl Session {
             transcript: first_transcript(roster, &keys.session(), &keys.joined_set()),
             last_round: RoundNumber::default(),
             updates: LearningRound::default(),
+            contributors: Vec::new(),
+            validation: None,
         };
         Self { run, keys, chain }
     }
@@ -77,8 +86,10 @@ impl Chain {
     }
 
     /// The common model moves by the mean of an update.
-    pub(super) fn apply_update(&mut self, mean: &[f64], contributors: usize) {
-        self.model.apply_mean(mean, contributors);
+    pub(super) fn apply_update(&mut self, mean: &[f64], contributors: &BTreeSet<HospitalId>) {
+        self.model.apply_mean(mean, contributors.len());
+        self.contributors = contributors.iter().copied().collect();
+        self.validation = None;
         self.updates = self.updates.next();
         self.model_hash = self.model.hash();
     }

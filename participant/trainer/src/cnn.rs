@@ -6,8 +6,8 @@ use model::{
     train::{Dataset, Trainer, TrainingSettings},
 };
 use protocol::training_job::{
-    EvaluateRequest, EvaluatedCounts, LocalTrainer, TrainRequest, TrainedUpdate, TrainerFailure,
-    TrainingPlan,
+    EvaluateRequest, EvaluatedCounts, JobProgress, JobWatcher, LocalTrainer, TrainRequest,
+    TrainedUpdate, TrainerFailure, TrainingPlan,
 };
 
 use crate::image_set::ImageSet;
@@ -66,7 +66,7 @@ impl LocalTrainer for CnnTrainer {
     fn train(
         &mut self,
         request: TrainRequest,
-        progress: &mut dyn FnMut(usize, usize),
+        watcher: &mut dyn JobWatcher,
     ) -> Result<TrainedUpdate, TrainerFailure> {
         let plan = &request.plan;
         let prepared = self.prepared(plan)?;
@@ -81,7 +81,15 @@ impl LocalTrainer for CnnTrainer {
         let filters = request.filters.as_deref();
         let (trainer, training) = (&mut prepared.trainer, &prepared.training);
         let outcome = trainer
-            .train_round(training, &request.model, filters, &settings, progress)
+            .train_round(
+                training,
+                &request.model,
+                filters,
+                &settings,
+                &mut |done, total| {
+                    watcher.moved(JobProgress::Training { done, total });
+                },
+            )
             .map_err(TrainerFailure::from_error)?;
         Ok(TrainedUpdate {
             model: outcome.model,
@@ -91,12 +99,23 @@ impl LocalTrainer for CnnTrainer {
         })
     }
 
-    fn evaluate(&mut self, request: EvaluateRequest) -> Result<EvaluatedCounts, TrainerFailure> {
+    fn evaluate(
+        &mut self,
+        request: EvaluateRequest,
+        watcher: &mut dyn JobWatcher,
+    ) -> Result<EvaluatedCounts, TrainerFailure> {
         let prepared = self.prepared(&request.plan)?;
         let filters = request.filters.as_deref();
         let evaluation = prepared
             .trainer
-            .evaluate(&prepared.validation, &request.model, filters)
+            .evaluate(
+                &prepared.validation,
+                &request.model,
+                filters,
+                &mut |done, total| {
+                    watcher.moved(JobProgress::Evaluating { done, total });
+                },
+            )
             .map_err(TrainerFailure::from_error)?;
         Ok(EvaluatedCounts {
             confusion: evaluation.confusion,

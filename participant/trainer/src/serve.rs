@@ -14,12 +14,16 @@ use model_data::{CacheChoice, LoadProgress, ReadOptions, Reading, ScanFiles, rea
 use protocol::{
     codec::Text,
     training_job::{
-        DataSet, LocalTrainer, ReadingAccount,
-        pipe::{self, FromTrainer, PipeError, ToTrainer, Unusable},
+        DataSet, DeviceChoice, JobProgress, LocalTrainer, PatientScans, ReadingAccount,
+        pipe::{self, FromTrainer, JobNumber, PipeError, ToTrainer, Unusable},
     },
 };
 
-use crate::{cnn::CnnTrainer, confinement, image_set::ImageSet};
+use crate::{
+    cnn::CnnTrainer,
+    confinement::{self, Confinement},
+    image_set::ImageSet,
+};
 
 /// How serving ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -57,16 +61,17 @@ pub fn serve(
     output.send(&FromTrainer::Hello {
         release: env!("CARGO_PKG_VERSION").into(),
     })?;
-    let data_set = match pipe::read_message(&mut input)? {
-        None => return Ok(Ended::ByParent),
-        Some(ToTrainer::Open(data_set)) => data_set,
-        Some(_) => return Err(ServeError::OutOfOrder),
+    let Some(data_set) = data_set(&mut input)? else {
+        return Ok(Ended::ByParent);
     };
     if let Some(cache) = &data_set.cache {
         // A rule needs a folder that is there. One that cannot be made is told of when the scans are read.
         let _ = model_data::make_cache_folder(&cache.folder.0);
     }
-    tracing::info!("{}", confinement::confine(&data_set));
+    let confinement = once_loaded(data_set.device, Device::load_libraries, || {
+        confinement::confine(&data_set)
+    });
+    tell_of(&confinement, data_set.confine);
     let (jobs, waiting) = mpsc::channel();
     std::thread::spawn(move || {
         loop {
@@ -97,26 +102,62 @@ pub fn serve(
     while let Ok(message) = waiting.recv() {
         let answer = match message? {
             None => break,
-            Some(ToTrainer::Open(_)) => return Err(ServeError::OutOfOrder),
-            Some(ToTrainer::Train(request)) => {
-                let mut progress = |done: usize, total: usize| {
-                    // A pipe that is broken shows in the thread that reads it.
-                    let _ = output.send(&FromTrainer::Step {
-                        done: done as u64,
-                        total: total as u64,
-                    });
-                };
-                trainer
-                    .train(request, &mut progress)
-                    .map(FromTrainer::Trained)
+            Some(ToTrainer::Patients(_) | ToTrainer::Open(_)) => {
+                return Err(ServeError::OutOfOrder);
             }
-            Some(ToTrainer::Evaluate(request)) => {
-                trainer.evaluate(request).map(FromTrainer::Evaluated)
-            }
+            Some(ToTrainer::Train(job, request)) => trainer
+                .train(request, &mut |at: JobProgress| output.step(job, at))
+                .map(|update| FromTrainer::Trained(job, update))
+                .unwrap_or_else(|failure| FromTrainer::Failed(job, Text(failure.0))),
+            Some(ToTrainer::Evaluate(job, request)) => trainer
+                .evaluate(request, &mut |at: JobProgress| output.step(job, at))
+                .map(|counts| FromTrainer::Evaluated(job, counts))
+                .unwrap_or_else(|failure| FromTrainer::Failed(job, Text(failure.0))),
         };
-        output.send(&answer.unwrap_or_else(|failure| FromTrainer::Failed(Text(failure.0))))?;
+        output.send(&answer)?;
     }
     Ok(Ended::ByParent)
+}
+
+/// The data set, whose patients may come in several messages; none when the parent has closed the pipe.
+fn data_set(input: &mut impl Read) -> Result<Option<DataSet>, ServeError> {
+    let mut patients: Vec<PatientScans> = Vec::new();
+    loop {
+        match pipe::read_message(input)? {
+            None => return Ok(None),
+            Some(ToTrainer::Patients(some)) => patients.extend(some.0),
+            Some(ToTrainer::Open(mut data_set)) => {
+                patients.append(&mut data_set.patients.0);
+                data_set.patients.0 = patients;
+                return Ok(Some(data_set));
+            }
+            Some(ToTrainer::Train(..) | ToTrainer::Evaluate(..)) => {
+                return Err(ServeError::OutOfOrder);
+            }
+        }
+    }
+}
+
+/// Confines once the libraries of the device are loaded: they may lie where nothing can be opened any more.
+fn once_loaded<T>(
+    device: DeviceChoice,
+    load: impl FnOnce(DeviceChoice),
+    confine: impl FnOnce() -> T,
+) -> T {
+    load(device);
+    confine()
+}
+
+/// A confinement that was asked for and does not hold is worth a warning.
+fn tell_of(confinement: &Confinement, asked_for: bool) {
+    if asked_for && !confinement.covers_files() {
+        tracing::warn!(
+            "{confinement}: the trainer can open whatever its user can, and connect; give it a user of its own or a kernel with Landlock \
+             (Linux 5.13), or set trainer.confine = false where this is known"
+        );
+    } else {
+        tracing::info!("{confinement}");
+    }
 }
 
 /// Finds the device and reads the scans.
@@ -127,9 +168,7 @@ fn open<W: Write + Send>(
     let device =
         Device::find(data_set.device).map_err(|error| Unusable::Device(Text(error.to_string())))?;
     tracing::info!(%device, "ready to read");
-    let files = |patient: &protocol::training_job::PatientScans| {
-        patient.scans.iter().map(ScanFiles::from).collect()
-    };
+    let files = |patient: &PatientScans| patient.scans.iter().map(ScanFiles::from).collect();
     let listed: Vec<Vec<ScanFiles>> = data_set.patients.iter().map(files).collect();
     let progress = |LoadProgress { done, scans }| {
         let _ = output.send(&FromTrainer::Reading {
@@ -164,5 +203,39 @@ impl<W: Write> Output<W> {
     fn send(&self, message: &FromTrainer) -> Result<(), PipeError> {
         let mut writer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         pipe::write_frame(&mut *writer, &pipe::frame(message)?)
+    }
+
+    fn step(&self, job: JobNumber, progress: JobProgress) {
+        if let JobProgress::Training { done, total } | JobProgress::Evaluating { done, total } =
+            progress
+        {
+            // A pipe that is broken shows in the thread that reads it.
+            let _ = self.send(&FromTrainer::Step {
+                job,
+                done: done as u64,
+                total: total as u64,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+
+    use super::*;
+
+    #[test]
+    fn the_libraries_of_the_device_are_loaded_before_files_are_out_of_reach() {
+        let done = RefCell::new(Vec::new());
+        for device in [DeviceChoice::Auto, DeviceChoice::Cuda(1)] {
+            once_loaded(
+                device,
+                |asked| done.borrow_mut().push(format!("load for {asked}")),
+                || done.borrow_mut().push("confine".to_owned()),
+            );
+        }
+        let expected = ["load for auto", "confine", "load for cuda:1", "confine"];
+        assert_eq!(done.into_inner(), expected);
     }
 }

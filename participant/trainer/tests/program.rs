@@ -19,7 +19,8 @@ use protocol::{
     training_job::{
         DataSet, DeviceChoice, EvaluateRequest, FilePath, LocalTrainer as _, PatientScans,
         ScanPaths, SliceCacheFolder, SliceChoice, SplitKind, SplitPlan, TrainRequest, TrainingPlan,
-        pipe::{FromTrainer, ToTrainer, frame, read_message, write_frame},
+        Unwatched,
+        pipe::{FromTrainer, JobNumber, ToTrainer, frame, read_message, write_frame},
     },
 };
 use trainer::{CnnTrainer, ImageSet, confinement::confine};
@@ -105,6 +106,7 @@ impl Folder {
             },
             device: DeviceChoice::Cpu,
             confine: true,
+            kept_out: List::default(),
         }
     }
 }
@@ -124,7 +126,6 @@ fn plan(local_epochs: u32) -> TrainingPlan {
 fn request(local_epochs: u32) -> TrainRequest {
     TrainRequest {
         round: 1.into(),
-        model_hash: [1; 32].into(),
         model: ModelLayout::hybrid_cnn(2).initial_values(&[3; 32]),
         filters: None,
         class_weights: vec![1.0, 1.5],
@@ -214,14 +215,22 @@ fn the_program_gives_the_bytes_that_the_library_gives() {
     assert!(account.unreadable.is_empty(), "{account:?}");
     assert_eq!(account.slices.len(), PATIENTS);
     assert!(account.slices.iter().all(|slices| *slices > 0));
-    program.send(&ToTrainer::Train(request(2)));
-    let FromTrainer::Trained(update) = program.answer() else {
+    let first = JobNumber::default().next();
+    program.send(&ToTrainer::Train(first, request(2)));
+    let FromTrainer::Trained(job, update) = program.answer() else {
         panic!("it trains")
     };
-    program.send(&ToTrainer::Evaluate(evaluation()));
-    let FromTrainer::Evaluated(counts) = program.answer() else {
+    assert_eq!(job, first);
+    program.send(&ToTrainer::Evaluate(first.next(), evaluation()));
+    let step = program.receive();
+    assert!(
+        matches!(step, FromTrainer::Step { job, done: 1, .. } if job == first.next()),
+        "an evaluation tells of its steps"
+    );
+    let FromTrainer::Evaluated(job, counts) = program.answer() else {
         panic!("it evaluates")
     };
+    assert_eq!(job, first.next());
     let (_, log) = program.end();
     assert!(log.contains("confined: "), "{log}");
 
@@ -237,10 +246,27 @@ fn the_program_gives_the_bytes_that_the_library_gives() {
     let scores = data_set.patients.iter().map(|patient| patient.edss);
     let images = ImageSet::of_slices(scores.zip(reading.slices), data_set.split);
     let mut library = CnnTrainer::new(images, Device::CPU);
-    let steps = &mut |_, _| ();
-    assert!(library.train(request(2), steps).expect("trains") == update);
-    assert_eq!(library.evaluate(evaluation()).expect("evaluates"), counts);
+    let again = library.train(request(2), &mut Unwatched);
+    assert!(again.expect("trains") == update);
+    let again = library.evaluate(evaluation(), &mut Unwatched);
+    assert_eq!(again.expect("evaluates"), counts);
     assert!(fs::read_dir(folder.cache()).expect("made").count() >= PATIENTS);
+}
+
+#[test]
+fn patients_may_come_in_several_messages() {
+    let folder = Folder::new();
+    let mut data_set = folder.data_set();
+    let first = List(data_set.patients.0.drain(..3).collect());
+    let mut program = Program::start();
+    assert!(matches!(program.receive(), FromTrainer::Hello { .. }));
+    program.send(&ToTrainer::Patients(first));
+    program.send(&ToTrainer::Open(data_set));
+    let FromTrainer::Opened(account) = program.answer() else {
+        panic!("it opens the data set")
+    };
+    assert_eq!(account.slices.len(), PATIENTS);
+    program.end();
 }
 
 #[test]
@@ -250,7 +276,7 @@ fn it_ends_in_the_middle_of_a_training_when_its_parent_is_gone() {
     assert!(matches!(program.receive(), FromTrainer::Hello { .. }));
     program.send(&ToTrainer::Open(folder.data_set()));
     assert!(matches!(program.answer(), FromTrainer::Opened(_)));
-    program.send(&ToTrainer::Train(request(1_000_000)));
+    program.send(&ToTrainer::Train(JobNumber::default(), request(1_000_000)));
     assert!(matches!(
         program.receive(),
         FromTrainer::Step { done: 1, .. }
@@ -274,7 +300,7 @@ fn what_cannot_be_used_is_said_and_nonsense_ends_it() {
     program.end();
     let mut program = Program::start();
     assert!(matches!(program.receive(), FromTrainer::Hello { .. }));
-    program.send(&ToTrainer::Evaluate(evaluation()));
+    program.send(&ToTrainer::Evaluate(JobNumber::default(), evaluation()));
     let (_, log) = program.end();
     assert!(log.contains("before the data set"), "{log}");
 }
@@ -290,10 +316,15 @@ fn a_confined_trainer_reads_its_scans_and_nothing_else() {
     let address = listener.local_addr().expect("bound");
     // Only the thread is confined that asks for it, and those that it starts.
     let confined = thread::spawn(move || {
-        let confinement = confine(&data_set);
         let denied = |result: std::io::Result<()>| {
             result.is_err_and(|error| error.kind() == std::io::ErrorKind::PermissionDenied)
         };
+        let confinement = confine(&data_set);
+        // A program that can be read, as the system's folders of libraries can, still cannot be started.
+        let started = std::process::Command::new(env!("CARGO_BIN_EXE_trainer"))
+            .arg("--version")
+            .output();
+        assert_eq!(denied(started.map(|_| ())), confinement.covers_files());
         assert!(fs::read(&scan).is_ok(), "{confinement}");
         assert!(fs::write(cache.join("entry"), "x").is_ok(), "{confinement}");
         let other = denied(fs::read(&table).map(|_| ()));

@@ -138,7 +138,7 @@ impl Manifest {
         SumShape::new(self.values(purpose), &digits, FieldFormat::TwoBy24, joined)
     }
 
-    /// `layout_hash` of the round header: tensor names and shapes, counter names.
+    /// `layout_hash` of the round header: names, shapes and kinds of the tensors, names and digits of the counters.
     pub fn layout_hash(&self, purpose: Purpose) -> LayoutHash {
         let tensors = match purpose {
             Purpose::Update => codec::encode(&self.layout),

@@ -37,7 +37,7 @@ pub struct RoundOpen {
     pub gid: GroupKeyId,
     /// The common model.
     pub model_hash: ModelHash,
-    /// Tensor names and shapes, counter names.
+    /// Names, shapes and kinds of the tensors, names and digits of the counters.
     pub layout_hash: LayoutHash,
     /// d, the number of real values.
     pub values: u32,

@@ -1,7 +1,11 @@
-//! The scans a trainer is given: files, scores to cut labels from, and how they are read and split. No name of a patient and no
-//! clinical feature is among it.
+//! The scans a trainer is given: files, scores to cut labels from, and how they are read and split. No clinical feature is among it. No
+//! patient is named either, except where a path does: the folders of a data set are often called after the patients' IDs.
 
-use std::{fmt, path::PathBuf, str::FromStr};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -30,6 +34,8 @@ pub struct DataSet {
     pub device: DeviceChoice,
     /// Whether the trainer asks the kernel to keep it from everything else.
     pub confine: bool,
+    /// Settings, keys, state: absolute paths that the confinement must not open. A folder that holds one of them is not opened either.
+    pub kept_out: List<FilePath>,
 }
 
 /// The scans of one patient.
@@ -201,9 +207,17 @@ pub struct UnreadableScan {
     pub reason: Text,
 }
 
-/// A path: on Unix its bytes as they are, elsewhere as UTF-8.
+/// A path: on Unix its bytes as they are, elsewhere as UTF-8. It must be [one that can be sent](FilePath::can_be_sent) before it is
+/// encoded.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct FilePath(pub PathBuf);
+
+impl FilePath {
+    /// Whether the pipe can carry this path: every path on Unix, elsewhere those that are Unicode.
+    pub fn can_be_sent(path: &Path) -> bool {
+        cfg!(unix) || path.to_str().is_some()
+    }
+}
 
 impl Encode for FilePath {
     fn encode<E: Encoder>(&self, encoder: &mut E) -> Result<(), EncodeError> {
@@ -265,6 +279,7 @@ mod tests {
     fn a_path_that_is_not_unicode_arrives_as_it_was() {
         use std::os::unix::ffi::OsStringExt as _;
         let path = PathBuf::from(std::ffi::OsString::from_vec(vec![b'/', 0xff, b'a']));
+        assert!(FilePath::can_be_sent(&path));
         let bytes = crate::codec::encode(&FilePath(path.clone()));
         assert_eq!(crate::codec::decode(&bytes), Ok(FilePath(path)));
     }

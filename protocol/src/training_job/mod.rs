@@ -8,25 +8,26 @@
 //! ```
 
 mod data_set;
+mod filters;
 pub mod pipe;
+mod watcher;
 
-pub use self::data_set::{
-    DataSet, DeviceChoice, FilePath, PatientScans, ReadingAccount, ScanPaths, SliceCacheFolder,
-    SliceChoice, SplitKind, SplitPlan, UnknownDevice, UnreadableScan,
+pub use self::{
+    data_set::{
+        DataSet, DeviceChoice, FilePath, PatientScans, ReadingAccount, ScanPaths, SliceCacheFolder,
+        SliceChoice, SplitKind, SplitPlan, UnknownDevice, UnreadableScan,
+    },
+    filters::{Filter, PatientFilters},
+    watcher::{JobProgress, JobWatcher, Unwatched},
 };
 
 use crate::{
     codec::{Decode, Encode},
     counters::EvaluationCounters,
-    digests::{ModelHash, RoundNumber},
+    digests::RoundNumber,
     labels::Labels,
     manifest::{Conditioning, Manifest},
-    network::CONDITIONED_VALUES,
 };
-
-/// A finished filter of the conditioned convolution: 3x3, row by row, clipped to [-1, 1]. As confidential as the clinical features
-/// that it was made from.
-pub type Filter = [f32; CONDITIONED_VALUES];
 
 /// What a trainer needs to know of the run. Not the manifest: its `init_seed` gives the initial W, and with W the filters give the
 /// clinical features.
@@ -60,18 +61,17 @@ impl TrainingPlan {
     }
 }
 
-/// One round of local training. Holds no key, no clinical feature and, when filters are used, no W.
-#[derive(Clone, PartialEq, Encode, Decode)]
+/// One round of local training. Holds no key, no clinical feature and, when filters are used, no W; nor the hash of the model, which
+/// would say whether a guess of W is right.
+#[derive(PartialEq, Encode, Decode)]
 pub struct TrainRequest {
     /// Number of the round.
     pub round: RoundNumber,
-    /// Hash of the common model, to be handed back.
-    pub model_hash: ModelHash,
     /// The common model in the order of the layout, without W when `filters` are given:
     /// [`CommonModel::for_trainer`](crate::common_model::CommonModel::for_trainer).
     pub model: Vec<f32>,
     /// One filter a patient.
-    pub filters: Option<Vec<Filter>>,
+    pub filters: Option<PatientFilters>,
     /// Weight of each class in the loss.
     pub class_weights: Vec<f64>,
     /// Of shuffles and dropout.
@@ -81,14 +81,14 @@ pub struct TrainRequest {
 }
 
 /// One evaluation of the common model on the validation set.
-#[derive(Clone, PartialEq, Encode, Decode)]
+#[derive(PartialEq, Encode, Decode)]
 pub struct EvaluateRequest {
     /// Number of the round, to be handed back.
     pub round: RoundNumber,
     /// As in [`TrainRequest::model`].
     pub model: Vec<f32>,
     /// As in [`TrainRequest::filters`].
-    pub filters: Option<Vec<Filter>>,
+    pub filters: Option<PatientFilters>,
     /// The run.
     pub plan: TrainingPlan,
 }
@@ -109,13 +109,14 @@ pub struct TrainedUpdate {
 impl TrainedUpdate {
     /// Whether it can be the answer to a request: as many values, and a gradient for each filter.
     pub fn fits(&self, request: &TrainRequest) -> bool {
-        let filters = request.filters.as_ref().map_or(0, Vec::len);
+        let filters = request.filters.as_ref().map_or(0, |filters| filters.len());
         self.model.len() == request.model.len() && self.filter_gradients.len() == filters
     }
 }
 
-/// The counts of an evaluation.
-#[derive(Clone, Debug, PartialEq, Encode, Decode)]
+/// The counts of an evaluation: of one hospital, hence not for a log.
+#[derive(Clone, PartialEq, Encode, Decode)]
+#[cfg_attr(any(test, feature = "testing"), derive(Debug))]
 pub struct EvaluatedCounts {
     /// `confusion[truth][prediction]`, in slices.
     pub confusion: Vec<Vec<u64>>,
@@ -150,19 +151,23 @@ impl TrainerFailure {
 
 /// Whoever trains for a vault: in this process, or a program of its own.
 pub trait LocalTrainer: Send {
-    /// Trains one round; `progress` is told (steps done, steps in all).
+    /// Trains one round; `watcher` is told how far it is.
     ///
     /// # Errors
     /// [`TrainerFailure`].
     fn train(
         &mut self,
         request: TrainRequest,
-        progress: &mut dyn FnMut(usize, usize),
+        watcher: &mut dyn JobWatcher,
     ) -> Result<TrainedUpdate, TrainerFailure>;
 
-    /// Evaluates the common model on the validation set.
+    /// Evaluates the common model on the validation set; `watcher` is told how far it is.
     ///
     /// # Errors
     /// [`TrainerFailure`].
-    fn evaluate(&mut self, request: EvaluateRequest) -> Result<EvaluatedCounts, TrainerFailure>;
+    fn evaluate(
+        &mut self,
+        request: EvaluateRequest,
+        watcher: &mut dyn JobWatcher,
+    ) -> Result<EvaluatedCounts, TrainerFailure>;
 }

@@ -115,6 +115,12 @@ pub(crate) struct Hospital {
     pub(crate) upload: Option<(ContributionDigest, Arc<[u8]>)>,
     /// The one that is on its way, and on which connection.
     pub(crate) uploading: Option<(LinkId, ContributionDigest)>,
+    /// Counts its processes: what a trainer of an earlier one comes to is lost with it.
+    pub(crate) process: u32,
+    /// Its process has ended, and another starts when its suspension is over.
+    pub(crate) restarts: bool,
+    /// How long it is gone when a write was stopped.
+    pub(crate) back_after_stopped_write: u64,
 }
 
 /// Whether a party is there to react.
@@ -208,11 +214,13 @@ pub(crate) enum Happening {
     },
     Trained {
         hospital: HospitalId,
+        process: u32,
         model: ModelHash,
         update: TrainedUpdate,
     },
     Evaluated {
         hospital: HospitalId,
+        process: u32,
         round: RoundNumber,
         counts: EvaluatedCounts,
     },
@@ -328,6 +336,12 @@ impl<'a> Cohort<'a> {
     /// A hospital's vault. What a test makes it say is carried out with the next event.
     pub fn vault(&mut self, id: HospitalId) -> &mut CohortVault {
         &mut self.hospitals.get_mut(&id).expect("a member").party.vault
+    }
+
+    /// How much a hospital has done, and how often it has written to its journal.
+    pub fn effects_and_writes(&self, hospital: u8) -> (u32, u64) {
+        let hospital = &self.hospitals[&id(hospital)];
+        (hospital.effects, hospital.party.disk().writes())
     }
 
     /// Takes the journal out of a hospital's reach: before it joins.
@@ -476,6 +490,9 @@ impl Hospital {
             received: Vec::new(),
             upload: None,
             uploading: None,
+            process: 0,
+            restarts: false,
+            back_after_stopped_write: 0,
         }
     }
 }

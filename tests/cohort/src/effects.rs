@@ -44,6 +44,13 @@ impl Cohort<'_> {
         let hospital = self.hospitals.get_mut(&id).expect("a member");
         let undone = hospital.party.undone().count();
         let result = react(&mut hospital.party, &mut *self.lie);
+        if hospital.party.disk().has_stopped() {
+            // Its process has ended in the midst of this reaction, before anything of it left.
+            hospital.party.forget_beyond(undone);
+            let for_ms = hospital.back_after_stopped_write;
+            self.faults.count(Fault::StoppedWrite, 1);
+            return self.stop_party(Party::Hospital(id), Stop::Restart { for_ms });
+        }
         let fresh = || hospital.party.undone().skip(undone);
         let accepted = header.filter(|header| !fresh().any(|output| refuses(header, output)));
         let accepted = accepted.map(|header| Observation::HeaderAccepted { by: id, header });
@@ -123,7 +130,7 @@ impl Cohort<'_> {
                     self.agenda.plan(at, Happening::OutcomeAsked { link, name });
                 }
             }
-            VaultOutput::Train(request) => self.train(id, &request),
+            VaultOutput::Train(model, request) => self.train(id, model, &request),
             VaultOutput::Evaluate(request) => self.evaluate(id, &request),
             VaultOutput::Event(event) => self.hear_of(id, event),
             VaultOutput::Finished => self.finish(id),
@@ -181,9 +188,9 @@ impl Cohort<'_> {
         true
     }
 
-    fn train(&mut self, id: HospitalId, request: &TrainRequest) {
+    fn train(&mut self, id: HospitalId, model: ModelHash, request: &TrainRequest) {
         self.trained += 1;
-        let mut update = self.training.train(id, request);
+        let mut update = self.training.train(id, &model, request);
         (self.spoil_update)(id, &mut update);
         let millis = self.timing.training();
         let hospital = self.hospitals.get_mut(&id).expect("a member");
@@ -195,12 +202,14 @@ impl Cohort<'_> {
         let slower_by = std::mem::take(&mut hospital.slower_by);
         self.faults
             .count(Fault::SlowTraining, u64::from(slower_by > 0));
+        let process = hospital.process;
         let at = self.trainer_is_done(id, millis + slower_by);
         self.agenda.plan(
             at,
             Happening::Trained {
                 hospital: id,
-                model: request.model_hash,
+                process,
+                model,
                 update,
             },
         );
@@ -209,11 +218,13 @@ impl Cohort<'_> {
     fn evaluate(&mut self, id: HospitalId, request: &EvaluateRequest) {
         let counts = self.training.evaluate(id, request);
         let millis = self.timing.evaluation();
+        let process = self.hospitals[&id].process;
         let at = self.trainer_is_done(id, millis);
         self.agenda.plan(
             at,
             Happening::Evaluated {
                 hospital: id,
+                process,
                 round: request.round,
                 counts,
             },
@@ -261,6 +272,9 @@ impl Cohort<'_> {
                 }
             }
             VaultEvent::SessionReady
+            | VaultEvent::Resumed(_)
+            | VaultEvent::LeftSession { .. }
+            | VaultEvent::EndedBefore(_)
             | VaultEvent::Conditioned { .. }
             | VaultEvent::Sealed { .. }
             | VaultEvent::Ignored { .. } => {}
@@ -421,7 +435,8 @@ impl Cohort<'_> {
             (Stop::Crash, _) => Fault::Crash,
             (Stop::Suspend { .. }, Party::Hospital(_)) => Fault::SuspendedVault,
             (Stop::Suspend { .. }, Party::Coordinator) => Fault::SuspendedCoordinator,
-            (Stop::Restart { .. }, _) => Fault::RestartedCoordinator,
+            (Stop::Restart { .. }, Party::Hospital(_)) => Fault::RestartedVault,
+            (Stop::Restart { .. }, Party::Coordinator) => Fault::RestartedCoordinator,
         };
         self.faults.count(fault, 1);
         if let Stop::Suspend { for_ms, .. } | Stop::Restart { for_ms } = stop {
@@ -454,9 +469,25 @@ impl Cohort<'_> {
                 }
             }
         }
-        if let (Stop::Restart { .. }, Party::Coordinator) = (stop, party) {
-            self.coordinator_forgets();
+        match (stop, party) {
+            (Stop::Restart { .. }, Party::Coordinator) => self.coordinator_forgets(),
+            (Stop::Restart { .. }, Party::Hospital(id)) => self.hospital_forgets(id),
+            (Stop::Crash | Stop::Suspend { .. }, _) => {}
         }
+    }
+
+    /// What is not on the hospital's disk is gone: its vault and what that wanted done, its connection, its trainer's work.
+    fn hospital_forgets(&mut self, id: HospitalId) {
+        if let Some(link) = self.network.held(id, End::Hospital) {
+            self.network.let_go(link, End::Hospital);
+        }
+        let now = self.agenda.now();
+        let hospital = self.hospitals.get_mut(&id).expect("a member");
+        hospital.party.forget();
+        hospital.process += 1;
+        hospital.restarts = true;
+        hospital.trainer_is_free_at = now;
+        (hospital.upload, hospital.uploading) = (None, None);
     }
 
     /// What is not on the coordinator's disk is gone: its machine and what that wanted done, its connections, beginnings of uploads,

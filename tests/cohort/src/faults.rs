@@ -35,6 +35,10 @@ pub enum Fault {
     SuspendedCoordinator,
     /// The coordinator ended between two effects, and another process went on from its disk.
     RestartedCoordinator,
+    /// A participant ended between two effects, and another process went on from its disk.
+    RestartedVault,
+    /// A participant ended before a write, in the midst of something, and another process went on from its disk.
+    StoppedWrite,
     /// A participant ended between two effects.
     Crash,
     /// A training came to something that is no number.
@@ -47,7 +51,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 21] = [
         Self::LostConnection,
         Self::LostFrame,
         Self::BrokenUpload,
@@ -63,6 +67,8 @@ impl Fault {
         Self::SuspendedVault,
         Self::SuspendedCoordinator,
         Self::RestartedCoordinator,
+        Self::RestartedVault,
+        Self::StoppedWrite,
         Self::Crash,
         Self::Divergence,
         Self::SlowTraining,

@@ -156,15 +156,21 @@ impl Cohort<'_> {
             }
             Happening::Trained {
                 hospital,
+                process,
                 model,
                 update,
-            } => self.training_ends(hospital, model, update),
+            } => {
+                if self.hospitals[&hospital].process == process {
+                    self.training_ends(hospital, model, update);
+                }
+            }
             Happening::Evaluated {
                 hospital,
+                process,
                 round,
                 counts,
             } => {
-                if self.is_running(hospital) {
+                if self.is_running(hospital) && self.hospitals[&hospital].process == process {
                     self.vault_does(hospital, |party, lie| party.evaluated(round, &counts, lie));
                 }
             }
@@ -286,6 +292,11 @@ impl Cohort<'_> {
                 let hospital = self.hospitals.get_mut(&id).expect("a member");
                 if hospital.life == (Life::Suspended { until: now }) {
                     hospital.life = Life::Running;
+                    if std::mem::take(&mut hospital.restarts) {
+                        hospital.party.restart(&mut *self.lie);
+                        self.note(Observation::Restarted { by: id });
+                        self.agenda.plan(now, Happening::Dials { hospital: id });
+                    }
                     self.carry_out_for_hospital(id);
                 }
             }

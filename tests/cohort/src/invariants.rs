@@ -137,6 +137,8 @@ struct SeenVault {
     accepted: Option<HeaderHash>,
     answers: BTreeMap<SumKey, (HeaderHash, ContributorsHash)>,
     record: TrainingRecord,
+    /// The record as it is on disk.
+    kept_record: TrainingRecord,
 }
 
 /// What the first vault made of a round.
@@ -161,6 +163,7 @@ impl Checker {
             accepted: None,
             answers: BTreeMap::new(),
             record: TrainingRecord::default(),
+            kept_record: TrainingRecord::default(),
         };
         Self {
             reference: Reference::new(manifest, training),
@@ -245,6 +248,10 @@ impl Checker {
                     vault.record = record;
                 }
             }
+            Observation::Restarted { by } => {
+                let vault = self.vaults.get_mut(by).expect("a member");
+                vault.record = vault.kept_record;
+            }
             Observation::Opened { by, opened } => self.sum_opened(*by, opened),
             Observation::Blamed { what } => {
                 self.violate(Violation::HonestBlamed { what: what.clone() })
@@ -282,6 +289,7 @@ impl Checker {
         };
         vault.last_round = vault.last_round.max(header.round);
         vault.accepted = Some(hash);
+        vault.kept_record = vault.record;
         if let Some(what) = what {
             self.violate(Violation::WrongHeader { by, what });
         }
@@ -289,6 +297,7 @@ impl Checker {
 
     fn contributed(&mut self, by: HospitalId, hash: HeaderHash, digest: ContributionDigest) {
         self.check_header_at_hand(by, &hash, "contributed");
+        self.keep_record(by);
         if self.contributions.contains_key(&(hash, digest)) {
             return;
         }
@@ -299,6 +308,12 @@ impl Checker {
         if let Some(plaintext) = self.reference.plaintext(by, header, record) {
             self.contributions.insert((hash, digest), plaintext);
         }
+    }
+
+    /// What the vault has of its last training is on disk with this contribution.
+    fn keep_record(&mut self, by: HospitalId) {
+        let vault = self.vaults.get_mut(&by).expect("a member");
+        vault.kept_record = vault.record;
     }
 
     fn answered(&mut self, by: HospitalId, hash: HeaderHash, contributors: ContributorsHash) {
@@ -340,6 +355,7 @@ impl Checker {
         vault.transcript = Some(opened.transcript);
         vault.last_round = vault.last_round.max(round);
         vault.accepted = None;
+        vault.kept_record = vault.record;
         if !follows {
             self.violate(Violation::WrongHeader {
                 by,

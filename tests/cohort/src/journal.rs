@@ -1,43 +1,85 @@
-//! A journal in memory, and one that forgets: to see that the checks of the cohort see what the journal prevents.
+//! A journal in memory that survives its vault, and one that forgets: to see that the checks of the cohort see what the journal prevents.
 
 use std::collections::BTreeSet;
 
 use crypto::sealed_sum::{HospitalId, Seed};
-use participant::journal::{Journal, JournalError, RecordedAnswer, memory::MemoryJournal};
+use participant::journal::{
+    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
+    memory::MemoryJournal,
+};
 use protocol::{
-    digests::{HeaderHash, RunId},
+    common_model::CommonModel,
+    digests::{HeaderHash, ModelHash, RunId},
+    network::ModelLayout,
     round::header::SumKey,
 };
 
-/// See the module.
-#[derive(Default)]
+/// See the module. Its clones are one journal.
+#[derive(Clone, Default)]
 pub struct CohortJournal {
     kept: MemoryJournal,
     forgets: bool,
 }
 
 impl CohortJournal {
-    /// A journal that keeps everything and, asked for it, has nothing.
+    /// A journal that keeps everything and, asked for an answer, has none.
     pub fn forgetful() -> Self {
         Self {
             kept: MemoryJournal::default(),
             forgets: true,
         }
     }
+
+    /// The journal without its whims.
+    pub fn disk(&self) -> &MemoryJournal {
+        &self.kept
+    }
+}
+
+/// What is passed on as it is.
+macro_rules! pass_on {
+    ($($(#[$mutable:ident])? fn $name:ident($($argument:ident: $type:ty),*) -> $result:ty;)*) => {$(
+        pass_on!(@one $(#[$mutable])? $name ($($argument: $type),*) $result);
+    )*};
+    (@one #[mutable] $name:ident ($($argument:ident: $type:ty),*) $result:ty) => {
+        fn $name(&mut self, $($argument: $type),*) -> Result<$result, JournalError> {
+            self.kept.$name($($argument),*)
+        }
+    };
+    (@one $name:ident ($($argument:ident: $type:ty),*) $result:ty) => {
+        fn $name(&self, $($argument: $type),*) -> Result<$result, JournalError> {
+            self.kept.$name($($argument),*)
+        }
+    };
 }
 
 impl Journal for CohortJournal {
-    fn record_seed(
-        &mut self,
-        header: &HeaderHash,
-        attempt: u8,
-        seed: &Seed,
-    ) -> Result<(), JournalError> {
-        self.kept.record_seed(header, attempt, seed)
-    }
-
-    fn record_blob(&mut self, header: &HeaderHash, blob: &[u8]) -> Result<(), JournalError> {
-        self.kept.record_blob(header, blob)
+    pass_on! {
+        fn kept_session() -> Option<KeptSession>;
+        #[mutable]
+        fn begin_session(session: &KeptSession) -> ();
+        #[mutable]
+        fn keep_position(header: &HeaderHash, position: &[u8]) -> ();
+        fn next_attempt(header: &HeaderHash) -> u8;
+        #[mutable]
+        fn record_seed(header: &HeaderHash, attempt: u8, seed: &Seed) -> ();
+        #[mutable]
+        fn record_contribution(header: &HeaderHash, contribution: &KeptContribution, own: &KeptBox) -> ();
+        fn contribution(header: &HeaderHash) -> Option<KeptContribution>;
+        #[mutable]
+        fn record_box(header: &HeaderHash, opened: &KeptBox) -> ();
+        fn boxes(header: &HeaderHash) -> Vec<KeptBox>;
+        #[mutable]
+        fn record_failed_opening(key: &SumKey, members: &BTreeSet<HospitalId>) -> ();
+        #[mutable]
+        fn stage_model(run: &RunId, model: &CommonModel, hash: &ModelHash) -> ();
+        fn model(run: &RunId, layout: &ModelLayout, hash: &ModelHash) -> Option<Vec<f32>>;
+        #[mutable]
+        fn settle(key: &SumKey, members: &BTreeSet<HospitalId>, position: &[u8]) -> ();
+        #[mutable]
+        fn end_session(ended: Option<&EndedRun>) -> ();
+        fn ended_run(run: &RunId) -> Option<EndedRun>;
+        fn last_ended_run() -> Option<EndedRun>;
     }
 
     fn answer(&self, key: &SumKey) -> Result<Option<RecordedAnswer>, JournalError> {
@@ -68,17 +110,5 @@ impl Journal for CohortJournal {
             return Ok(Vec::new());
         }
         self.kept.evaluations(run)
-    }
-
-    fn record_failed_opening(
-        &mut self,
-        key: &SumKey,
-        members: &BTreeSet<HospitalId>,
-    ) -> Result<(), JournalError> {
-        self.kept.record_failed_opening(key, members)
-    }
-
-    fn settle(&mut self, key: &SumKey, members: &BTreeSet<HospitalId>) -> Result<(), JournalError> {
-        self.kept.settle(key, members)
     }
 }

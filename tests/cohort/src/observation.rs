@@ -79,6 +79,11 @@ pub enum Observation {
         /// Batches.
         batches: u32,
     },
+    /// A hospital's process has ended, and another goes on from its disk.
+    Restarted {
+        /// The hospital concerned.
+        by: HospitalId,
+    },
     /// A vault has opened a sum.
     Opened {
         /// The hospital concerned.

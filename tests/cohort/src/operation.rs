@@ -59,6 +59,19 @@ pub enum Operation {
         for_ms: u64,
         loses_connections: bool,
     },
+    /// The hospital's participant ends after so many effects; after a while another process goes on from what is on disk.
+    RestartHospital {
+        hospital: u8,
+        after_effect: u32,
+        for_ms: u64,
+    },
+    /// The hospital's participant ends in the midst of something, before its next write after so many; after a while another process
+    /// goes on from what is on disk.
+    RestartAtWrite {
+        hospital: u8,
+        after_write: u64,
+        for_ms: u64,
+    },
     /// The coordinator's process ends after so many effects; after a while another goes on from what is on disk.
     RestartCoordinator { after_effect: u32, for_ms: u64 },
     /// The hospital's participant ends after so many effects, for good.
@@ -84,6 +97,11 @@ impl Extent {
     fn effects(self) -> u64 {
         2 * u64::from(self.size) + self.sums * (u64::from(self.size) + 9)
     }
+
+    /// About how often one hospital writes in it.
+    fn writes(self) -> u64 {
+        1 + self.sums * (u64::from(self.size) + 5)
+    }
 }
 
 impl Operation {
@@ -104,6 +122,8 @@ impl Operation {
             | Self::Stranger { at, .. } => Some(*at),
             Self::SuspendHospital { .. }
             | Self::SuspendCoordinator { .. }
+            | Self::RestartHospital { .. }
+            | Self::RestartAtWrite { .. }
             | Self::RestartCoordinator { .. }
             | Self::Crash { .. } => None,
         }
@@ -116,7 +136,7 @@ impl Operation {
         let for_ms = draw.below(2 * extent.silence_ms);
         let permille = draw.below(1000);
         let back = draw.below(30);
-        match draw.below(31) {
+        match draw.below(37) {
             0..=3 => Self::Cut { hospital, at },
             4..=5 => {
                 let hospitals = (1..=extent.size).filter(|_| draw.below(2) == 0).collect();
@@ -164,6 +184,16 @@ impl Operation {
                 after_effect: draw.below(extent.effects()) as u32,
                 for_ms,
                 loses_connection: draw.below(2) == 0,
+            },
+            31..=33 => Self::RestartHospital {
+                hospital,
+                after_effect: draw.below(extent.effects()) as u32,
+                for_ms,
+            },
+            34..=36 => Self::RestartAtWrite {
+                hospital,
+                after_write: draw.below(extent.writes()),
+                for_ms,
             },
             27..=29 => Self::RestartCoordinator {
                 after_effect: draw.below(extent.effects() * u64::from(extent.size)) as u32,

@@ -8,7 +8,10 @@ use std::{
 
 use coordinator::machine::{self, Fact, MachineError, PhaseName};
 use crypto::sealed_sum::{HospitalId, SumRing};
-use participant::vault::{Vault, VaultIdentity, VaultOutput, policy::Policy, testing};
+use participant::{
+    journal::memory::MemoryJournal,
+    vault::{Vault, VaultIdentity, VaultOutput, policy::Policy, testing},
+};
 use protocol::{
     codec,
     digests::{HeaderHash, ModelHash, RoundNumber},
@@ -204,6 +207,13 @@ pub struct VaultParty {
     pub vault: CohortVault,
     id: HospitalId,
     undone: VecDeque<VaultOutput>,
+    /// What outlives its process.
+    journal: CohortJournal,
+    roster: Arc<Roster>,
+    key: SigningKey,
+    ring: Arc<SumRing>,
+    /// Processes that have ended.
+    ended: u8,
 }
 
 /// What a hospital makes of what its vault has to say, before it is said.
@@ -229,18 +239,43 @@ impl VaultParty {
         ring: Arc<SumRing>,
         journal: CohortJournal,
     ) -> Self {
-        let identity = VaultIdentity { id, key, roster };
-        let source = Box::new(Records(id));
-        // Key pairs apart, everything that a vault draws is the same in every run of a test.
-        let rng = Box::new(ChaCha20Rng::from_seed([id.get(); 32]));
-        let mut vault =
-            Vault::with_randomness(identity, Policy::default(), source, journal, ring, rng);
-        testing::check_manifest_with(&mut vault, CheckedManifest::check_all_but_layout);
+        let vault = new_vault(id, &key, &roster, &ring, &journal, 0);
         Self {
             vault,
             id,
             undone: VecDeque::new(),
+            journal,
+            roster,
+            key,
+            ring,
+            ended: 0,
         }
+    }
+
+    /// Its process has ended: what it wanted done is not done.
+    pub(crate) fn forget(&mut self) {
+        self.undone.clear();
+    }
+
+    /// What it has come to want beyond so many outputs is not done: its process ended before.
+    pub(crate) fn forget_beyond(&mut self, outputs: usize) {
+        self.undone.truncate(outputs);
+    }
+
+    /// Another process goes on from what is on disk.
+    pub(crate) fn restart(&mut self, lie: &mut Lie<'_>) {
+        self.forget();
+        self.ended = self.ended.wrapping_add(1);
+        self.journal.disk().go_on();
+        let (key, roster, ring) = (&self.key, &self.roster, &self.ring);
+        self.vault = new_vault(self.id, key, roster, ring, &self.journal, self.ended);
+        self.vault.resume().expect("its own words lead on");
+        self.collect(lie);
+    }
+
+    /// The journal's disk.
+    pub(crate) fn disk(&self) -> &MemoryJournal {
+        self.journal.disk()
     }
 
     pub(crate) fn connected(&mut self, lie: &mut Lie<'_>) {
@@ -299,6 +334,30 @@ impl VaultParty {
             self.undone.push_back(output);
         }
     }
+}
+
+fn new_vault(
+    id: HospitalId,
+    key: &SigningKey,
+    roster: &Arc<Roster>,
+    ring: &Arc<SumRing>,
+    journal: &CohortJournal,
+    process: u8,
+) -> CohortVault {
+    let identity = VaultIdentity {
+        id,
+        key: copy_of(key),
+        roster: roster.clone(),
+    };
+    let source = Box::new(Records(id));
+    // Key pairs apart, everything that a vault draws is the same in every run of a test, and another in each of its processes.
+    let mut seed = [id.get(); 32];
+    seed[31] = seed[31].wrapping_add(process);
+    let rng = Box::new(ChaCha20Rng::from_seed(seed));
+    let (policy, journal, ring) = (Policy::default(), journal.clone(), ring.clone());
+    let mut vault = Vault::with_randomness(identity, policy, source, journal, ring, rng);
+    testing::check_manifest_with(&mut vault, CheckedManifest::check_all_but_layout);
+    vault
 }
 
 fn copy_of(key: &SigningKey) -> SigningKey {

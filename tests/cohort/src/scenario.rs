@@ -309,6 +309,15 @@ impl Cohort<'_> {
                     loses_connection: loses_connections,
                 },
             }),
+            Operation::RestartHospital {
+                hospital,
+                after_effect,
+                for_ms,
+            } => Some(PlannedStop {
+                party: Party::Hospital(id(hospital)),
+                after_effect,
+                stop: Stop::Restart { for_ms },
+            }),
             Operation::RestartCoordinator {
                 after_effect,
                 for_ms,
@@ -328,6 +337,18 @@ impl Cohort<'_> {
             _ => None,
         });
         self.stops.extend(stops);
+        for operation in operations {
+            if let Operation::RestartAtWrite {
+                hospital,
+                after_write,
+                for_ms,
+            } = *operation
+            {
+                let hospital = self.hospitals.get_mut(&id(hospital)).expect("a member");
+                hospital.party.disk().stop_after(after_write);
+                hospital.back_after_stopped_write = for_ms;
+            }
+        }
     }
 
     fn plan_first_dials(&mut self) {
@@ -404,6 +425,8 @@ impl Cohort<'_> {
             Operation::Stranger { number, .. } => self.stranger_speaks(id(number)),
             Operation::SuspendHospital { .. }
             | Operation::SuspendCoordinator { .. }
+            | Operation::RestartHospital { .. }
+            | Operation::RestartAtWrite { .. }
             | Operation::RestartCoordinator { .. }
             | Operation::Crash { .. } => {}
         }

@@ -47,11 +47,14 @@ impl Training {
     }
 
     /// Answers a request for training.
-    pub(crate) fn train(self, hospital: HospitalId, request: &TrainRequest) -> TrainedUpdate {
-        let moved = |(index, value): (usize, &f32)| {
-            value + self.change(hospital, &request.model_hash, index)
-        };
-        let filters = request.filters.iter().flatten();
+    pub(crate) fn train(
+        self,
+        hospital: HospitalId,
+        model: &ModelHash,
+        request: &TrainRequest,
+    ) -> TrainedUpdate {
+        let moved = |(index, value): (usize, &f32)| value + self.change(hospital, model, index);
+        let filters = request.filters.iter().flat_map(|filters| filters.iter());
         TrainedUpdate {
             model: request.model.iter().enumerate().map(moved).collect(),
             filter_gradients: filters.map(filter_gradient).collect(),

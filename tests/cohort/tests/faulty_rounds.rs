@@ -46,10 +46,8 @@ fn two_thousand_faulty_rounds_keep_every_invariant() {
     assert!(tally.faults.faulty_rounds() >= FAULTY_ROUNDS, "{text}");
 }
 
-/// A run of three hospitals in which nothing else goes wrong, with real vaults and keys. What every invariant asks holds afterwards, and
-/// the run ends with all sums.
-#[test]
-fn a_coordinator_that_ends_after_any_of_its_effects_goes_on_from_its_disk() {
+/// A run of three hospitals and one learning round, with real vaults and keys, in which nothing goes wrong.
+fn small_scenario() -> Scenario {
     let mut scenarios = (0..).map(Scenario::of_seed);
     let mut scenario = scenarios
         .find(|scenario| {
@@ -60,23 +58,62 @@ fn a_coordinator_that_ends_after_any_of_its_effects_goes_on_from_its_disk() {
         })
         .expect("one of the next");
     scenario.operations.clear();
+    scenario
+}
+
+/// Plays it with one fault, which has its effect; what every invariant asks holds, and the run ends with all sums.
+fn ends_well_with(mut scenario: Scenario, operation: Operation, fault: Fault) {
+    scenario.operations = vec![operation.clone()];
+    let report = scenario.play();
+    assert_eq!(report.ending, Ending::Complete, "{operation:?}: {report:?}");
+    assert_eq!(report.faults.of(fault), 1, "{operation:?}");
+}
+
+#[test]
+fn a_coordinator_that_ends_after_any_of_its_effects_goes_on_from_its_disk() {
+    let scenario = small_scenario();
     let undisturbed = scenario.play();
     assert_eq!(undisturbed.ending, Ending::Complete, "{undisturbed:?}");
     let effects = undisturbed.coordinator_effects;
     assert!(effects > 100, "{effects} effects of a whole run");
     for after_effect in 1..=effects {
-        scenario.operations = vec![Operation::RestartCoordinator {
+        let restart = Operation::RestartCoordinator {
             after_effect,
             for_ms: 700,
-        }];
-        let report = scenario.play();
-        assert_eq!(
-            report.ending,
-            Ending::Complete,
-            "ended after effect {after_effect}: {report:?}"
+        };
+        ends_well_with(scenario.clone(), restart, Fault::RestartedCoordinator);
+    }
+}
+
+#[test]
+fn a_hospital_that_ends_after_any_of_its_effects_or_before_any_of_its_writes_goes_on_from_its_disk()
+{
+    let scenario = small_scenario();
+    let mut cohort = scenario.cohort();
+    let undisturbed = scenario.play_with(&mut cohort);
+    assert_eq!(undisturbed.ending, Ending::Complete, "{undisturbed:?}");
+    for hospital in 1..=scenario.size {
+        let (effects, writes) = cohort.effects_and_writes(hospital);
+        assert!(
+            effects > 30 && writes > 15,
+            "{effects} effects, {writes} writes"
         );
-        let restarts = report.faults.of(Fault::RestartedCoordinator);
-        assert_eq!(restarts, 1, "ended after effect {after_effect}");
+        for after_effect in 1..=effects {
+            let restart = Operation::RestartHospital {
+                hospital,
+                after_effect,
+                for_ms: 700,
+            };
+            ends_well_with(scenario.clone(), restart, Fault::RestartedVault);
+        }
+        for after_write in 0..writes {
+            let restart = Operation::RestartAtWrite {
+                hospital,
+                after_write,
+                for_ms: 700,
+            };
+            ends_well_with(scenario.clone(), restart, Fault::StoppedWrite);
+        }
     }
 }
 

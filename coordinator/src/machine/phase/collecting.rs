@@ -29,9 +29,10 @@ use crate::machine::{
     context::Context,
     head::Head,
     input::{Envelope, RoundMessage},
+    kept_sum::{self, AddressedBox},
     peer::Peer,
     plan::PlannedSum,
-    reaction::{OTHER_ROUND, REPEATED, Reaction},
+    reaction::{REPEATED, Reaction},
     session::Session,
     waiting_report::{Part, Wait},
 };
@@ -56,7 +57,7 @@ pub(in crate::machine) struct OpenRound {
     /// hh.
     pub(in crate::machine) hash: HeaderHash,
     /// Of each contribution, and of the sum.
-    pub(super) chunks: usize,
+    pub(in crate::machine) chunks: usize,
     /// The share boxes of all uploads, by contributor and recipient.
     boxes: BTreeMap<HospitalId, BTreeMap<HospitalId, BoxForward>>,
 }
@@ -101,6 +102,11 @@ impl OpenRound {
         owed
     }
 
+    /// Whether a message belongs to this round, as it says itself.
+    pub(super) fn is_round_of(&self, message: &RoundMessage) -> bool {
+        message.header() == Ok(self.hash)
+    }
+
     /// Where the session stands while this round is open.
     fn head(&self) -> Head {
         Head {
@@ -140,12 +146,16 @@ impl Collecting {
         envelope: Envelope,
         message: RoundMessage,
     ) -> Result<Reaction, MachineError> {
+        let from = envelope.from;
+        if !self.round.is_round_of(&message) {
+            return self.session.on_late(from, &message);
+        }
         match message {
-            RoundMessage::HeaderRefused { header, reason } => {
-                Ok(self.on_header_refused(context, envelope.from, &header, &reason))
+            RoundMessage::HeaderRefused { reason, .. } => {
+                Ok(self.on_header_refused(context, from, &reason))
             }
-            RoundMessage::BoxAck(ack) => self.on_ack(context, envelope.from, &ack),
-            RoundMessage::UnlockShare(_) => self.session.on_late(envelope, &message),
+            RoundMessage::BoxAck(ack) => self.on_ack(context, from, &ack),
+            RoundMessage::UnlockShare(_) => Err(envelope.wrong_phase()),
         }
     }
 
@@ -154,12 +164,8 @@ impl Collecting {
         &mut self,
         context: &mut Context<R>,
         from: HospitalId,
-        header: &HeaderHash,
         reason: &Text,
     ) -> Reaction {
-        if *header != self.round.hash {
-            return Reaction::Ignored(OTHER_ROUND);
-        }
         if !self.excused.insert(from) {
             return Reaction::Ignored(REPEATED);
         }
@@ -185,7 +191,7 @@ impl Collecting {
         let body = ack
             .verify(key, format_args!("hospital {from}"))
             .map_err(MachineError::round(from))?;
-        if body.header != self.round.hash || body.id.0 != from {
+        if body.id.0 != from {
             return Err(MachineError::round(from)(RoundError::OtherRound {
                 message: "an acknowledgement",
             }));
@@ -217,6 +223,8 @@ impl Collecting {
         bytes: &[u8],
         now: Timestamp,
     ) -> Result<Reaction, MachineError> {
+        // Of another round, as an upload that this one was offered has the right length: it does not excuse its sender.
+        self.check_upload(from, bytes.len() as u64)?;
         let reaction = self.keep_upload(context, from, bytes, now);
         match &reaction {
             Ok(Reaction::Handled) => context.event(Event::Contributed {
@@ -245,7 +253,6 @@ impl Collecting {
         bytes: &[u8],
         now: Timestamp,
     ) -> Result<Reaction, MachineError> {
-        self.check_upload(from, bytes.len() as u64)?;
         let (contribution, manifest) = check_contribution(
             bytes,
             from,
@@ -406,8 +413,9 @@ impl Collecting {
 
     /// PROTOCOL.md 3.8: "too few uploads, nobody has answered: the next header on the same key replaces the round". An evaluation is
     /// left out instead. A sum that fails again and again ends the run.
-    fn give_up<R>(self, context: &mut Context<R>, found: usize, now: Timestamp) -> Phase {
+    fn give_up<R>(mut self, context: &mut Context<R>, found: usize, now: Timestamp) -> Phase {
         let round = self.round.header.round;
+        self.session.given_up.insert(self.round.hash);
         let min = context.roster.min_contributors();
         let reason = format!("{found} usable contributions where {min} are needed");
         let retry = if self.planned.purpose == Purpose::Evaluation {
@@ -433,21 +441,16 @@ impl Collecting {
         Phase::Waiting(Waiting::new(context, self.session, head, retry))
     }
 
-    /// A run is taken up again whose next header replaces this one: see [`give_up`](Self::give_up).
+    /// A run is taken up again: what was uploaded is lost, and a vault may hold boxes of a contribution that is not remembered here.
+    /// So this header gets no U, and the same sum is opened under another one. How often it was given up before is not known any more.
     pub(in crate::machine) fn replaced<R>(
-        self,
+        mut self,
         context: &Context<R>,
-        by: Purpose,
         now: Timestamp,
     ) -> Waiting {
-        let is_retry = by == self.planned.purpose;
-        let failures = if is_retry { self.failures + 1 } else { 0 };
-        let retry = Retry {
-            not_before: now,
-            failures,
-        };
+        self.session.given_up.insert(self.round.hash);
         let head = self.round.head();
-        Waiting::new(context, self.session, head, retry)
+        Waiting::new(context, self.session, head, Retry::at_once(now))
     }
 
     /// Fixes U. Its sum and the signed request are on disk before anybody is asked to open it: there is one U for each header. All
@@ -463,18 +466,14 @@ impl Collecting {
                 .map(|id| self.uploads[id].contributor.clone())
                 .collect(),
         };
-        let findings = choice.assessment.findings().iter();
         let record = FixedRecord {
             request: context.sign(&request),
             sum_root,
             ignored: self.vaults_that_deviate(choice),
-            suspicions: findings
-                .map(|finding| (finding.hospital(), finding.to_string()))
-                .collect(),
         };
         context.outputs.push_back(Output::Keep {
             name: self.round.hash,
-            bytes: sum.clone(),
+            bytes: kept_sum::to_bytes(&sum, self.boxes_still_needed(&choice.contributors)),
         });
         context.persist(Fact::Fixed(record.clone()));
         context.event(Event::Unlocking {
@@ -482,6 +481,31 @@ impl Collecting {
             contributors: choice.contributors.iter().copied().collect(),
         });
         Phase::Unlocking(self.fixed(request, record, sum))
+    }
+
+    /// The boxes of U whose recipients have not said that they have them.
+    fn boxes_still_needed(&self, contributors: &BTreeSet<HospitalId>) -> Vec<AddressedBox> {
+        let mut needed = Vec::new();
+        for (&from, boxes) in &self.round.boxes {
+            for (&to, forward) in boxes {
+                if contributors.contains(&from) && !self.answers.has(to, from) {
+                    needed.push((Id(from), Id(to), forward.clone()));
+                }
+            }
+        }
+        needed
+    }
+
+    /// The same round with boxes that are to be forwarded still.
+    pub(in crate::machine) fn with_boxes(
+        mut self,
+        boxes: Vec<(HospitalId, HospitalId, BoxForward)>,
+    ) -> Self {
+        for (from, to, forward) in boxes {
+            let of_contributor = self.round.boxes.entry(from).or_default();
+            of_contributor.insert(to, forward);
+        }
+        self
     }
 
     /// PROTOCOL.md 3.5: "sum_j += b_ij mod q (only complete uploads of U enter the sum)".
@@ -522,6 +546,11 @@ impl Collecting {
     /// The round at hand.
     pub(in crate::machine) fn round(&self) -> &OpenRound {
         &self.round
+    }
+
+    /// What its sum is for.
+    pub(in crate::machine) fn purpose(&self) -> Purpose {
+        self.planned.purpose
     }
 }
 

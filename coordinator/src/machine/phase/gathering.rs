@@ -4,9 +4,12 @@ use std::collections::BTreeMap;
 
 use crypto::sealed_sum::HospitalId;
 use protocol::{
+    digests::Transcript,
     identity::Signed,
-    session::{Join, SessionError, check_join},
+    message::Resume,
+    session::{Join, first_transcript, joined_set_hash},
 };
+use rand_core::CryptoRng;
 
 use super::{KeyExchange, Phase, Step};
 use crate::machine::{
@@ -15,7 +18,7 @@ use crate::machine::{
     early::EarlyMessages,
     input::{Envelope, SetUpMessage},
     reaction::{REPEATED, Reaction},
-    session::repeats,
+    set_up_check,
     waiting_report::{Part, Wait},
 };
 
@@ -23,11 +26,24 @@ use crate::machine::{
 pub(in crate::machine) struct Gathering {
     joins: BTreeMap<HospitalId, Signed<Join>>,
     early: EarlyMessages,
+    /// `T_0` as hospitals name it that know the Joins of all already: this coordinator was started again since it relayed them.
+    known_origins: BTreeMap<HospitalId, Transcript>,
 }
 
 impl Gathering {
-    pub(super) fn has_joined(&self, id: HospitalId) -> bool {
-        self.joins.contains_key(&id)
+    /// A hospital without the keys of this session joins anew; one that has them says what it knows.
+    pub(super) fn on_hello(&mut self, from: HospitalId, returns: Option<&Resume>) {
+        self.known_origins.remove(&from);
+        match returns {
+            None => {
+                self.joins.remove(&from);
+                self.early.forget(from);
+            }
+            Some(resume) if resume.transcript != Transcript::BEFORE_JOINS => {
+                self.known_origins.insert(from, resume.transcript);
+            }
+            Some(_) => {}
+        }
     }
 
     pub(in crate::machine) fn on_set_up<R>(
@@ -36,26 +52,29 @@ impl Gathering {
         envelope: Envelope,
         message: SetUpMessage,
     ) -> Result<Reaction, MachineError> {
+        let (from, early) = (envelope.from, &mut self.early);
         match message {
-            SetUpMessage::Join(join) => self.on_join(context, envelope.from, join),
-            SetUpMessage::Encapsulation(_) | SetUpMessage::GroupKey(_) | SetUpMessage::Ready(_) => {
-                self.early.hold(envelope, message, &context.roster)
+            SetUpMessage::Join(join) => self.on_join(context, from, join),
+            SetUpMessage::Encapsulation(message) => {
+                early.hold_encapsulation(context, from, message)
             }
+            SetUpMessage::GroupKey(message) => early.hold_group_key(context, from, message),
+            SetUpMessage::Ready(message) => early.hold_ready(context, from, message),
         }
     }
 
-    /// PROTOCOL.md 3.2: "One Join per id per session; a second one is refused."
+    /// PROTOCOL.md 3.2: "until all have joined, the last Join of a hospital counts".
     fn on_join<R>(
         &mut self,
         context: &mut Context<R>,
         from: HospitalId,
         join: Signed<Join>,
     ) -> Result<Reaction, MachineError> {
-        let rejected = MachineError::session(from);
-        let body = check_join(&join, &context.roster, &context.session).map_err(&rejected)?;
-        own(from, body.id.0).map_err(&rejected)?;
-        if repeats(from, self.joins.get(&from), &join).map_err(&rejected)? {
-            return Ok(Reaction::Ignored(REPEATED));
+        set_up_check::join(context, from, &join)?;
+        match self.joins.get(&from) {
+            Some(known) if *known == join => return Ok(Reaction::Ignored(REPEATED)),
+            Some(_) => self.early.forget(from),
+            None => {}
         }
         self.joins.insert(from, join);
         context.event(Event::Joined {
@@ -68,31 +87,38 @@ impl Gathering {
     /// For every hospital of the roster that has not joined.
     pub(super) fn wait<R>(&self, context: &Context<R>) -> Wait {
         let ids = context.roster.members().map(|member| member.id);
-        let missing = ids.filter(|id| !self.has_joined(*id));
+        let missing = ids.filter(|id| !self.joins.contains_key(id));
         Wait {
             parts: missing.map(|id| (id, Part::Join)).collect(),
             ..Wait::default()
         }
     }
 
-    /// Over when all hospitals of the roster have joined.
-    pub(in crate::machine) fn advance<R>(self, context: &mut Context<R>) -> Step {
+    /// Over when all hospitals of the roster have joined. If one of them knows another list of Joins, a hospital has lost its keys
+    /// while this coordinator was away, and the keys of the two lists do not fit together.
+    pub(in crate::machine) fn advance<R: CryptoRng>(self, context: &mut Context<R>) -> Step {
         if self.joins.len() < context.roster.size() {
             return Step::Stay(Phase::Gathering(self));
+        }
+        if let Some(who) = self.knows_other_joins(context) {
+            let mut phase = Phase::Gathering(self);
+            if let Err(error) = phase.begin_anew(context, who) {
+                context.reject(who, &error);
+            }
+            return Step::Go(phase);
         }
         Step::Go(Phase::KeyExchange(KeyExchange::new(
             self.joins, self.early, context,
         )))
     }
-}
 
-/// A hospital speaks for itself only.
-pub(super) fn own(from: HospitalId, named: HospitalId) -> Result<(), SessionError> {
-    if named == from {
-        Ok(())
-    } else {
-        Err(SessionError::Malformed(format!(
-            "hospital {from} speaks for hospital {named}"
-        )))
+    fn knows_other_joins<R>(&self, context: &Context<R>) -> Option<HospitalId> {
+        let sorted: Vec<_> = self.joins.values().cloned().collect();
+        let joined_set = joined_set_hash(&sorted);
+        let origin = first_transcript(&context.roster, &context.session, &joined_set);
+        let mut known = self.known_origins.iter();
+        known
+            .find(|(_, known)| **known != origin)
+            .map(|(&id, _)| id)
     }
 }

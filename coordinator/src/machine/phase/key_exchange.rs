@@ -1,51 +1,60 @@
 //! The vaults exchange keys through the coordinator, which relays what it cannot open (PROTOCOL.md 3.2).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crypto::sealed_sum::HospitalId;
 use protocol::{
     codec::List,
-    digests::{GroupKeyId, JoinedSet, RoundNumber},
-    identity::{Message, Signed},
-    message::ToVault,
+    digests::{GroupKeyId, JoinedSet, RoundNumber, Transcript},
+    identity::Signed,
+    message::{Resume, ToVault},
     session::{
         Encapsulation, GroupKey, Join, Ready, SessionError, first_transcript, joined_set_hash,
     },
 };
 
-use super::{Phase, Retry, Step, Waiting, gathering::own};
+use super::{Phase, Retry, Step, Waiting};
 use crate::machine::{
     Event, Fact, MachineError, Timestamp,
     chain::Chain,
     context::Context,
     early::EarlyMessages,
     head::Head,
-    input::{Envelope, SetUpMessage},
+    input::SetUpMessage,
     reaction::{REPEATED, Reaction},
     session::{Relays, Session, SetUp, repeats},
+    set_up_check,
     waiting_report::{Part, Wait},
 };
 
 /// All have joined.
 pub(in crate::machine) struct KeyExchange {
-    joins: BTreeMap<HospitalId, Signed<Join>>,
+    pub(super) joins: BTreeMap<HospitalId, Signed<Join>>,
     /// H(sorted Joins).
     joined_set: JoinedSet,
+    /// By the pair, the smaller number first.
     encapsulations: BTreeMap<(HospitalId, HospitalId), Signed<Encapsulation>>,
     pub(super) relays: Relays,
-    group_key: Agreement,
+    group_key: Option<KnownGroupKey>,
+    /// Readies that name what is not known here yet: the coordinator was started again, and all vaults repeat what they have sent.
+    early_readies: BTreeMap<HospitalId, Signed<Ready>>,
+    /// Every vault says whether it has seen the same as all others.
+    readies: BTreeMap<HospitalId, Signed<Ready>>,
 }
 
-/// How far the vaults are with the group key.
+struct KnownGroupKey {
+    message: Signed<GroupKey>,
+    gid: GroupKeyId,
+}
+
+/// How a Ready compares with what was relayed.
 enum Agreement {
-    /// Nobody has drawn it yet.
-    Awaited { early: EarlyMessages },
-    /// It is known: every vault says whether it has seen the same as all others.
-    Confirming {
-        message: Signed<GroupKey>,
-        gid: GroupKeyId,
-        readies: BTreeMap<HospitalId, Signed<Ready>>,
-    },
+    /// It names what has yet to come.
+    Open,
+    /// All it names is what was relayed.
+    Alike,
+    /// This is another one.
+    Differs(&'static str),
 }
 
 impl KeyExchange {
@@ -62,50 +71,60 @@ impl KeyExchange {
             joined_set: joined_set_hash(&sorted),
             encapsulations: BTreeMap::new(),
             relays,
-            group_key: Agreement::Awaited {
-                early: EarlyMessages::default(),
-            },
+            group_key: None,
+            early_readies: BTreeMap::new(),
+            readies: BTreeMap::new(),
         };
-        exchange.replay(context, early);
+        for (from, message) in early.release() {
+            if let Err(error) = exchange.on_set_up(context, from, message) {
+                context.reject(from, &error);
+            }
+        }
         exchange
+    }
+
+    /// Whether a hospital that returns to this session can go on in it: it knows these Joins, or none yet.
+    pub(super) fn may_follow<R>(&self, context: &Context<R>, resume: &Resume) -> bool {
+        resume.transcript == Transcript::BEFORE_JOINS || resume.transcript == self.origin(context)
     }
 
     pub(in crate::machine) fn on_set_up<R>(
         &mut self,
         context: &mut Context<R>,
-        envelope: Envelope,
+        from: HospitalId,
         message: SetUpMessage,
     ) -> Result<Reaction, MachineError> {
-        let rejected = MachineError::session(envelope.from);
         match message {
             SetUpMessage::Join(join) => {
-                let known = self.joins.get(&envelope.from);
-                repeats(envelope.from, known, &join).map_err(rejected)?;
+                let known = self.joins.get(&from);
+                repeats(from, known, &join).map_err(MachineError::session(from))?;
                 Ok(Reaction::Ignored(REPEATED))
             }
-            SetUpMessage::Encapsulation(message) => {
-                self.on_encapsulation(context, envelope.from, message)
-            }
-            SetUpMessage::GroupKey(message) => self.on_group_key(context, envelope.from, message),
-            SetUpMessage::Ready(message) => self.on_ready(context, envelope, message),
+            SetUpMessage::Encapsulation(message) => self.on_encapsulation(context, from, message),
+            SetUpMessage::GroupKey(message) => self.on_group_key(context, from, message),
+            SetUpMessage::Ready(message) => self.on_ready(context, from, message),
         }
     }
 
     /// PROTOCOL.md 3.2: "Encapsulation (i -> j for i < j, relayed)".
     fn on_encapsulation<R>(
         &mut self,
-        context: &Context<R>,
+        context: &mut Context<R>,
         from: HospitalId,
         message: Signed<Encapsulation>,
     ) -> Result<Reaction, MachineError> {
         let rejected = MachineError::session(from);
-        let body = verify(context, from, &message)?;
-        own(from, body.from.0).map_err(&rejected)?;
+        let body = set_up_check::encapsulation(context, from, &message)?;
         let to = body.to.0;
-        if !self.joins.contains_key(&to) || to <= from {
-            return Err(rejected(SessionError::Malformed(format!(
-                "hospital {from} encapsulates for hospital {to}, which is not a member with a larger number"
-            ))));
+        let names = |id, digest| {
+            let known = self.joins.get(&id).map(Signed::digest);
+            known == Some(digest)
+        };
+        if !names(from, body.from_join) || !names(to, body.to_join) {
+            return Err(rejected(SessionError::Disagreement {
+                id: from,
+                what: "Join",
+            }));
         }
         let known = self.encapsulations.get(&(from, to));
         if repeats(from, known, &message).map_err(rejected)? {
@@ -114,88 +133,107 @@ impl KeyExchange {
         self.encapsulations.insert((from, to), message.clone());
         self.relays
             .push_for_one(to, ToVault::Encapsulation(message));
+        self.look_again(context, &[from, to]);
         Ok(Reaction::Handled)
     }
 
-    /// PROTOCOL.md 3.2: the group key is "drawn by the joined hospital o with the smallest id". Ready messages that came before it
-    /// are looked at now.
+    /// PROTOCOL.md 3.2: the group key is "drawn by the joined hospital o with the smallest id".
     fn on_group_key<R>(
         &mut self,
         context: &mut Context<R>,
         from: HospitalId,
         message: Signed<GroupKey>,
     ) -> Result<Reaction, MachineError> {
-        let rejected = MachineError::session(from);
-        let body = verify(context, from, &message)?;
-        own(from, body.origin.0).map_err(&rejected)?;
-        if self.joins.keys().next() != Some(&from) {
-            return Err(rejected(SessionError::TooEarly {
-                id: from,
-                message: GroupKey::TYPE,
-                missing: "it was its turn",
-            }));
-        }
-        if let Agreement::Confirming { message: known, .. } = &self.group_key {
-            repeats(from, Some(known), &message).map_err(rejected)?;
+        let body = set_up_check::group_key(context, from, &message)?;
+        let known = self.group_key.as_ref().map(|known| &known.message);
+        if repeats(from, known, &message).map_err(MachineError::session(from))? {
             return Ok(Reaction::Ignored(REPEATED));
         }
         self.relays.push_for_all(ToVault::GroupKey(message.clone()));
-        let confirming = Agreement::Confirming {
+        self.group_key = Some(KnownGroupKey {
             message,
             gid: body.gid,
-            readies: BTreeMap::new(),
-        };
-        if let Agreement::Awaited { early } = std::mem::replace(&mut self.group_key, confirming) {
-            self.replay(context, early);
-        }
+        });
+        let waiting: Vec<_> = self.early_readies.keys().copied().collect();
+        self.look_again(context, &waiting);
         Ok(Reaction::Handled)
     }
 
-    /// PROTOCOL.md 3.2: Ready is "signed {session, H(sorted Joins), gid, ...}": all must have seen the same.
+    /// PROTOCOL.md 3.2: Ready is "signed {session_id, id, H(sorted Joins), gid, ...}": all must have seen the same.
     fn on_ready<R>(
         &mut self,
         context: &Context<R>,
-        envelope: Envelope,
+        from: HospitalId,
         message: Signed<Ready>,
     ) -> Result<Reaction, MachineError> {
-        let from = envelope.from;
         let rejected = MachineError::session(from);
-        let (gid, readies) = match &mut self.group_key {
-            Agreement::Awaited { early } => {
-                return early.hold(envelope, SetUpMessage::Ready(message), &context.roster);
+        let body = set_up_check::ready(context, from, &message)?;
+        match self.compare(&body) {
+            Agreement::Alike => {}
+            Agreement::Differs(what) => {
+                return Err(rejected(SessionError::Disagreement { id: from, what }));
             }
-            Agreement::Confirming { gid, readies, .. } => (gid, readies),
-        };
-        let body = verify(context, from, &message)?;
-        own(from, body.id.0).map_err(&rejected)?;
-        if body.gid != *gid || body.joined_set != self.joined_set {
-            return Err(rejected(SessionError::Disagreement {
-                id: from,
-                what: "group key or set of members",
-            }));
+            Agreement::Open => {
+                let held = self.early_readies.insert(from, message.clone());
+                let is_repeated = held.is_some_and(|held| held == message);
+                return Ok(if is_repeated {
+                    Reaction::Ignored(REPEATED)
+                } else {
+                    Reaction::Handled
+                });
+            }
         }
-        if repeats(from, readies.get(&from), &message).map_err(rejected)? {
+        if repeats(from, self.readies.get(&from), &message).map_err(rejected)? {
             return Ok(Reaction::Ignored(REPEATED));
         }
-        readies.insert(from, message.clone());
+        self.readies.insert(from, message.clone());
         self.relays.push_for_all(ToVault::Ready(message));
         Ok(Reaction::Handled)
     }
 
-    fn replay<R>(&mut self, context: &mut Context<R>, early: EarlyMessages) {
-        for (envelope, message) in early.release() {
-            if let Err(error) = self.on_set_up(context, envelope, message) {
-                context.reject(envelope.from, &error);
+    fn compare(&self, ready: &Ready) -> Agreement {
+        if ready.joined_set != self.joined_set {
+            return Agreement::Differs("set of members");
+        }
+        let Some(group_key) = &self.group_key else {
+            return Agreement::Open;
+        };
+        if ready.gid != group_key.gid {
+            return Agreement::Differs("group key");
+        }
+        let own = ready.id.0;
+        let mut agreement = Agreement::Alike;
+        for seen in ready.encapsulations.iter() {
+            let peer = seen.peer.0;
+            let pair = (own.min(peer), own.max(peer));
+            match self.encapsulations.get(&pair).map(Signed::digest) {
+                Some(relayed) if relayed == seen.digest => {}
+                Some(_) => return Agreement::Differs("encapsulation"),
+                None => agreement = Agreement::Open,
+            }
+        }
+        agreement
+    }
+
+    /// Readies of these hospitals that came early may be complete now.
+    fn look_again<R>(&mut self, context: &mut Context<R>, hospitals: &[HospitalId]) {
+        for &from in hospitals {
+            if let Some(message) = self.early_readies.remove(&from)
+                && let Err(error) = self.on_ready(context, from, message)
+            {
+                context.reject(from, &error);
             }
         }
     }
 
+    /// `T_0 = H('T0' || roster_hash || session_id || H(sorted Joins))`.
+    fn origin<R>(&self, context: &Context<R>) -> Transcript {
+        first_transcript(&context.roster, &context.session, &self.joined_set)
+    }
+
     /// For every vault that has not confirmed the keys of all others.
     pub(super) fn wait(&self) -> Wait {
-        let is_ready = |id: &HospitalId| match &self.group_key {
-            Agreement::Awaited { .. } => false,
-            Agreement::Confirming { readies, .. } => readies.contains_key(id),
-        };
+        let is_ready = |id: &HospitalId| self.readies.contains_key(id);
         let missing = self.joins.keys().copied().filter(|id| !is_ready(id));
         Wait {
             parts: missing.map(|id| (id, Part::ExchangeKeys)).collect(),
@@ -203,32 +241,30 @@ impl KeyExchange {
         }
     }
 
-    /// Over when every vault has confirmed the keys of all others. `T_0 = H('T0' || roster_hash || session_id || H(sorted Joins))`.
+    /// Over when every vault has confirmed the keys of all others.
     pub(in crate::machine) fn advance<R>(self, context: &mut Context<R>, now: Timestamp) -> Step {
-        let (message, gid, readies) = match self.group_key {
-            Agreement::Confirming {
-                message,
-                gid,
-                readies,
-            } if readies.len() == self.joins.len() => (message, gid, readies),
-            group_key => return Step::Stay(Phase::KeyExchange(Self { group_key, ..self })),
-        };
         let origin = Head {
-            transcript: first_transcript(&context.roster, &context.session, &self.joined_set),
+            transcript: self.origin(context),
             model_hash: context.run.initial_model,
+        };
+        let group_key = match self.group_key {
+            Some(known) if self.readies.len() == self.joins.len() => known,
+            group_key => return Step::Stay(Phase::KeyExchange(Self { group_key, ..self })),
         };
         let session = Box::new(Session {
             joined_set: self.joined_set,
-            gid,
+            gid: group_key.gid,
             set_up: SetUp {
                 joins: self.joins,
                 encapsulations: self.encapsulations,
-                group_key: message,
-                readies,
+                group_key: group_key.message,
+                readies: self.readies,
             },
             relays: self.relays,
             chain: Chain::new(origin, context.roster.threshold()),
             last_round: RoundNumber::default(),
+            given_up: BTreeSet::new(),
+            retracted: 0,
         });
         context.persist(Fact::Ready(session.set_up.record()));
         context.event(Event::SessionReady);
@@ -239,14 +275,4 @@ impl KeyExchange {
             Retry::at_once(now),
         )))
     }
-}
-
-fn verify<T: Message, R>(
-    context: &Context<R>,
-    from: HospitalId,
-    message: &Signed<T>,
-) -> Result<T, MachineError> {
-    let key = &context.member(from)?.signing_key;
-    let body = message.verify(key, format_args!("hospital {from}"));
-    body.map_err(|error| MachineError::session(from)(SessionError::Malformed(error.to_string())))
 }

@@ -3,9 +3,11 @@
 //! An input changes the data of the phase that it meets (`on_*`, `&mut self`). Then `advance` asks whether the phase is over: if it
 //! is, it is consumed, and the next phase is made of what it leaves.
 
+mod anew;
 mod collecting;
 mod finishing;
 mod gathering;
+mod hello;
 mod key_exchange;
 mod over;
 mod publishing;
@@ -15,17 +17,17 @@ mod waiting;
 use crypto::sealed_sum::HospitalId;
 use protocol::{
     digests::{OutcomeName, RoundNumber},
-    message::{Resume, ToVault},
+    message::ToVault,
 };
 use rand_core::CryptoRng;
 
 use super::{
     MachineError, PhaseName, Timestamp,
-    context::{Context, Seat},
-    input::{Envelope, Incoming},
+    context::Context,
+    input::{Envelope, Incoming, SetUpMessage},
     peer::Peer,
     plan::PlannedSum,
-    reaction::{NO_MORE_ROUNDS, RUN_FAILED, Reaction},
+    reaction::{FORMER_SESSION, NO_MORE_ROUNDS, RUN_FAILED, Reaction},
     session::Session,
     waiting_report::Wait,
 };
@@ -76,7 +78,7 @@ impl Phase {
     }
 
     /// The decision for each pair of phase and message. A new message or phase does not compile before it has its decisions.
-    pub(super) fn on_message<R>(
+    pub(super) fn on_message<R: CryptoRng>(
         &mut self,
         context: &mut Context<R>,
         envelope: Envelope,
@@ -86,20 +88,21 @@ impl Phase {
         let from = envelope.from;
         match (self, message) {
             (_, Incoming::Heartbeat) => Ok(Reaction::Handled),
-            (Self::Over(Over::Failed { reason }), Incoming::Hello(_)) => {
-                context.refuse(from, reason.clone());
-                Ok(Reaction::Handled)
-            }
-            (phase, Incoming::Hello(hello)) => {
-                let seat = phase.seat_of(from, hello.resume.as_ref());
-                context.on_hello(from, &hello, &seat)
-            }
+            (phase, Incoming::Hello(hello)) => phase.on_hello(context, from, &hello, now),
 
+            (_, Incoming::SetUp(message)) if context.is_of_former_session(&message) => {
+                Ok(Reaction::Ignored(FORMER_SESSION))
+            }
+            (phase, Incoming::SetUp(SetUpMessage::Join(join)))
+                if phase.knows_another_join(from, &join) =>
+            {
+                phase.on_other_join(context, from, &join)
+            }
             (Self::Gathering(phase), Incoming::SetUp(message)) => {
                 phase.on_set_up(context, envelope, message)
             }
             (Self::KeyExchange(phase), Incoming::SetUp(message)) => {
-                phase.on_set_up(context, envelope, message)
+                phase.on_set_up(context, from, message)
             }
             (
                 Self::Gathering(_) | Self::KeyExchange(_),
@@ -137,7 +140,7 @@ impl Phase {
                 phase.on_round(context, envelope, message)
             }
             (Self::Unlocking(phase), Incoming::Round(message)) => {
-                phase.on_round(context, envelope, message, now)
+                phase.on_round(context, from, message, now)
             }
             (
                 Self::Waiting(Waiting { session, .. })
@@ -145,7 +148,7 @@ impl Phase {
                 | Self::Finishing(Finishing { session, .. })
                 | Self::Over(Over::Complete { session }),
                 Incoming::Round(message),
-            ) => session.on_late(envelope, &message),
+            ) => session.on_late(from, &message),
 
             (
                 Self::Over(Over::Failed { .. }),
@@ -290,15 +293,8 @@ impl Phase {
         Some(last.name())
     }
 
-    /// Where a hospital stands that says Hello.
-    fn seat_of(&self, id: HospitalId, resume: Option<&Resume>) -> Seat {
-        let joined = match self {
-            Self::Gathering(phase) => phase.has_joined(id),
-            _ => true,
-        };
-        let closed = self.session().zip(resume).map_or(0, |(session, resume)| {
-            session.chain.position_of(&resume.transcript)
-        });
-        Seat { joined, closed }
+    /// Whether a hospital that was accepted is told session and run: after a failure it is told that instead.
+    pub(super) fn welcomes(&self) -> bool {
+        !matches!(self, Self::Over(Over::Failed { .. }))
     }
 }

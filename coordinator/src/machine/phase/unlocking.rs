@@ -22,7 +22,7 @@ use super::{OpenRound, Phase, Publishing, Step};
 use crate::machine::{
     Event, Fact, FixedRecord, MachineError, Output, Timestamp,
     context::Context,
-    input::{Envelope, RoundMessage},
+    input::RoundMessage,
     peer::Peer,
     plan::PlannedSum,
     published::PublishedRound,
@@ -98,21 +98,22 @@ impl Unlocking {
     pub(super) fn on_round<R>(
         &mut self,
         context: &Context<R>,
-        envelope: Envelope,
+        from: HospitalId,
         message: RoundMessage,
         now: Timestamp,
     ) -> Result<Reaction, MachineError> {
+        if !self.round.is_round_of(&message) {
+            return self.session.on_late(from, &message);
+        }
         match message {
             RoundMessage::HeaderRefused { .. } | RoundMessage::BoxAck(_) => {
                 Ok(Reaction::Ignored(FIXED))
             }
-            RoundMessage::UnlockShare(share) => {
-                self.on_unlock_share(context, envelope.from, share, now)
-            }
+            RoundMessage::UnlockShare(share) => self.on_unlock_share(context, from, share, now),
         }
     }
 
-    /// PROTOCOL.md 3.6: "Answer UnlockShare (8,338 B): hh, uh, j, AEAD(...), signature". What is sealed in it only vaults can read.
+    /// PROTOCOL.md 3.6: "Answer `UnlockShare` (8,345 B): hh, uh, j, AEAD(...), signature". What is sealed in it only vaults can read.
     fn on_unlock_share<R>(
         &mut self,
         context: &Context<R>,
@@ -148,10 +149,7 @@ impl Unlocking {
     }
 
     fn check_share(&self, from: HospitalId, body: &UnlockShare) -> Result<(), RoundError> {
-        if body.header != self.round.hash
-            || body.contributors != self.contributors_hash
-            || body.id.0 != from
-        {
+        if body.contributors != self.contributors_hash || body.id.0 != from {
             return Err(RoundError::OtherRound {
                 message: "an unlock share",
             });

@@ -89,7 +89,7 @@ impl Waiting {
     }
 
     /// Whether a member of the first evaluation is gone for longer than anybody is waited for. PROTOCOL.md 3.3: each evaluation is
-    /// over the same U as the first, "or none: so the coordinator waits for those members until the deadline".
+    /// over the same U as the first, "or none: so the coordinator waits for those members as long as for a silent hospital".
     fn evaluation_is_out_of_reach<R>(&self, context: &Context<R>) -> bool {
         let first = self.session.chain.first_evaluation();
         first.is_some_and(|members| members.iter().any(|&id| context.peers.is_given_up(id)))

@@ -82,6 +82,13 @@ pub(super) fn manifest(rounds: u32) -> Manifest {
     }
 }
 
+/// So many hospitals that have just connected, in a run of so many rounds on a model of six values.
+pub(super) fn connected(size: u8, rounds: u32) -> Cohort {
+    let mut cohort = Cohort::new(size, &manifest(rounds));
+    cohort.connect_all();
+    cohort
+}
+
 impl Federation {
     fn begin(&self) -> Machine {
         let run = Run::of(CheckedManifest::of_any_layout(self.manifest.clone()));
@@ -177,6 +184,18 @@ impl Cohort {
         self.acts.retain(|(from, _)| *from != id);
     }
 
+    /// A participant is killed and started again. What the coordinator wanted to send is sent: a shell carries out all outputs before
+    /// the next input.
+    pub(super) fn restart_hospital(&mut self, id: HospitalId) {
+        while let Some(output) = self.machine.poll_output() {
+            self.carry_out(output);
+            self.effects += 1;
+        }
+        self.disconnect(id);
+        self.hospital(id).restart();
+        self.connect(id);
+    }
+
     pub(super) fn hospital(&mut self, id: HospitalId) -> &mut FakeHospital {
         self.hospitals.get_mut(&id).expect("a member")
     }
@@ -242,6 +261,11 @@ impl Cohort {
             let (from, act) = self.acts.remove(index).expect("just found");
             self.act(from, act);
         }
+    }
+
+    /// A hospital does this too, later.
+    pub(super) fn push_act(&mut self, id: HospitalId, act: Act) {
+        self.acts.push_back((id, act));
     }
 
     /// What a hospital would do next does not happen.
@@ -325,7 +349,7 @@ impl Cohort {
     }
 
     /// The process is killed: only the disk is left. Another one goes on, and the hospitals come back in another order.
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         let ids: Vec<_> = self.hospitals.keys().rev().copied().collect();
         for &id in &ids {
             self.lose_connection(id);

@@ -12,7 +12,8 @@ use crypto::sealed_sum::{CHUNK_BYTES, DealerAnswer, HospitalId, UNLOCK_BYTES};
 use protocol::{
     codec::{self, Bytes, Id, List},
     digests::{
-        ClipCommit, ContributorsHash, GroupKeyId, HeaderHash, OutcomeName, SessionId, Transcript,
+        ClipCommit, ContributorsHash, EncapsulationDigest, GroupKeyId, HeaderHash, JoinDigest,
+        OutcomeName, SessionId, Transcript,
     },
     identity::{Message, Signed, SigningKey},
     manifest::{Manifest, Purpose},
@@ -30,7 +31,7 @@ use protocol::{
     },
     session::{
         Encapsulation, GroupKey, Join, Joins, KEM_CIPHERTEXT_BYTES, KEM_KEY_BYTES, Ready,
-        joined_set_hash,
+        SealedGroupKey, SeenEncapsulation, joined_set_hash,
     },
 };
 
@@ -58,10 +59,14 @@ pub struct FakeHospital {
     pub fails: bool,
     /// It contributes nothing to updates.
     pub declines_updates: bool,
+    /// An update leads it to a model of its own.
+    pub sees_another_model: Option<u8>,
     /// What it has seen of each outcome, in order.
     pub seen: Vec<Seen>,
     /// Its last message from the coordinator that ends a run.
     pub ending: Option<ToVault>,
+    /// How often its process was started before: each has other keys.
+    lives: u8,
     membership: Option<Membership>,
 }
 
@@ -70,6 +75,9 @@ struct Membership {
     welcome: Welcome,
     manifest: Manifest,
     joins: Vec<Signed<Join>>,
+    /// The Encapsulations of hospitals with smaller numbers.
+    encapsulations: BTreeMap<HospitalId, EncapsulationDigest>,
+    has_group_key: bool,
     /// What it has said in the set-up, to be repeated on a new connection.
     set_up: Vec<ToCoordinator>,
     transcript: Transcript,
@@ -98,10 +106,20 @@ impl FakeHospital {
             roster,
             fails: false,
             declines_updates: false,
+            sees_another_model: None,
             seen: Vec::new(),
             ending: None,
+            lives: 0,
             membership: None,
         }
+    }
+
+    /// Its process is killed and started again: it has lost the keys of its session.
+    pub fn restart(&mut self) {
+        self.lives += 1;
+        self.membership = None;
+        self.seen.clear();
+        self.ending = None;
     }
 
     /// The first words on a new connection.
@@ -120,8 +138,14 @@ impl FakeHospital {
             ToVault::Joins(joins) => self.on_joins(&joins),
             ToVault::GroupKey(key) => {
                 assert_eq!(key.read_unverified().expect("a group key").gid, GID);
-                let ready = self.ready();
-                self.say_in_set_up(vec![ready])
+                self.member_mut().has_group_key = true;
+                self.say_ready()
+            }
+            ToVault::Encapsulation(message) => {
+                let from = message.read_unverified().expect("its own form").from.0;
+                let known = &mut self.member_mut().encapsulations;
+                known.insert(from, message.digest());
+                self.say_ready()
             }
             ToVault::RoundOpen(signed) => self.on_header(signed),
             ToVault::BoxForward(forward) => {
@@ -135,7 +159,7 @@ impl FakeHospital {
                 self.ending = Some(message);
                 Vec::new()
             }
-            ToVault::Encapsulation(_) | ToVault::Ready(_) | ToVault::Products(_) => Vec::new(),
+            ToVault::Ready(_) | ToVault::Products(_) => Vec::new(),
         }
     }
 
@@ -166,14 +190,17 @@ impl FakeHospital {
             return vec![Act::Say(self.failed())];
         }
         let sum_root = chunks_root(&outcome.sum.0);
-        let transcript =
-            next_transcript(&header.transcript, &hh, &uh, &sum_root, &header.model_hash);
+        let model_hash = match self.sees_another_model {
+            Some(model) if header.purpose == Purpose::Update => [model; 32].into(),
+            _ => header.model_hash,
+        };
+        let transcript = next_transcript(&header.transcript, &hh, &uh, &sum_root, &model_hash);
         let closed = self.sign(&RoundClosed {
             id: Id(self.id),
             header: hh,
             contributors: uh,
             transcript,
-            model_hash: header.model_hash,
+            model_hash,
             result_commit: [0; 32].into(),
         });
         let member = self.member_mut();
@@ -192,8 +219,9 @@ impl FakeHospital {
     /// A new session, or the same on a new connection: then everything that may not have arrived is said again.
     fn on_welcome(&mut self, welcome: Welcome) -> Vec<Act> {
         assert_eq!(welcome.roster_hash, self.roster.hash());
-        if let Some(member) = &self.membership {
-            assert_eq!(member.welcome.session, welcome.session, "one session a run");
+        if let Some(member) = &self.membership
+            && member.welcome.session == welcome.session
+        {
             let mut acts: Vec<_> = member.set_up.iter().cloned().map(Act::Say).collect();
             let closed = member.closed.iter().cloned();
             acts.extend(closed.map(ToCoordinator::RoundClosed).map(Act::Say));
@@ -204,6 +232,10 @@ impl FakeHospital {
             }
             return acts;
         }
+        assert!(
+            self.seen.is_empty(),
+            "a session is not given up once it has sums"
+        );
         let manifest = welcome
             .manifest
             .verify(self.roster.operator_key(), "the operator");
@@ -211,6 +243,8 @@ impl FakeHospital {
             manifest: manifest.expect("the operator's"),
             welcome,
             joins: Vec::new(),
+            encapsulations: BTreeMap::new(),
+            has_group_key: false,
             set_up: Vec::new(),
             transcript: Transcript::BEFORE_JOINS,
             round: None,
@@ -236,6 +270,17 @@ impl FakeHospital {
             messages.push(self.group_key());
         }
         self.say_in_set_up(messages)
+    }
+
+    /// Its Ready, once it has the keys of all.
+    fn say_ready(&mut self) -> Vec<Act> {
+        let member = self.member();
+        let smaller = self.members().filter(|&id| id < self.id);
+        if !member.has_group_key || !smaller.eq(member.encapsulations.keys().copied()) {
+            return Vec::new();
+        }
+        let ready = self.ready();
+        self.say_in_set_up(vec![ready])
     }
 
     /// What is new of these, and remembers it.
@@ -340,10 +385,13 @@ impl FakeHospital {
 
     /// That the last round that it knows does not open.
     pub fn failed(&self) -> ToCoordinator {
+        let round = self.last_round();
+        let share = round.and_then(|round| round.share.as_ref());
+        let contributors = share.map(|share| share.read_unverified().expect("ours").contributors);
         ToCoordinator::RoundFailed(self.sign(&RoundFailed {
             id: Id(self.id),
             header: self.last_header(),
-            contributors: [0; 32].into(),
+            contributors: contributors.unwrap_or([0; 32].into()),
         }))
     }
 
@@ -370,6 +418,13 @@ impl FakeHospital {
         let said = member.into_iter().flat_map(|member| &member.set_up);
         said.into_iter()
             .any(|message| matches!(message, ToCoordinator::Ready(_)))
+    }
+
+    /// Of how many contributors it has a box in the round at hand.
+    pub fn boxes(&self) -> usize {
+        let member = self.membership.as_ref();
+        let round = member.and_then(|member| member.round.as_ref());
+        round.map_or(0, |round| round.holds.len())
     }
 
     /// Whether it has answered for the round at hand.
@@ -440,7 +495,7 @@ impl FakeHospital {
             id: Id(self.id),
             x25519: [self.id.get(); 32],
             kem_key: [self.id.get(); KEM_KEY_BYTES],
-            nonce: [0; 32],
+            nonce: [self.lives; 32],
         }))
     }
 
@@ -450,34 +505,61 @@ impl FakeHospital {
             session: self.session(),
             from: Id(self.id),
             to: Id(to),
-            from_join: [0; 32].into(),
-            to_join: [0; 32].into(),
+            from_join: self.join_of(self.id),
+            to_join: self.join_of(to),
             roster_hash: self.roster.hash(),
             ciphertext: [0; KEM_CIPHERTEXT_BYTES],
         }))
     }
 
+    /// H of a hospital's Join, or of nothing.
+    fn join_of(&self, id: HospitalId) -> JoinDigest {
+        let mut joins = self.member().joins.iter();
+        let of = |join: &&Signed<Join>| join.read_unverified().is_ok_and(|body| body.id.0 == id);
+        joins.find(of).map_or([0; 32].into(), Signed::digest)
+    }
+
     /// The group key, as if it had drawn it.
     pub fn group_key(&self) -> ToCoordinator {
+        let others = self.members().filter(|&id| id != self.id);
+        let sealed = others.map(|to| SealedGroupKey {
+            to: Id(to),
+            sealed: [0; 48],
+        });
         ToCoordinator::GroupKey(self.sign(&GroupKey {
             session: self.session(),
             origin: Id(self.id),
             generation: 1,
             first_round: 1.into(),
             gid: GID,
-            sealed: List::default(),
+            sealed: List(sealed.collect()),
         }))
     }
 
     /// Its word on the keys of all.
     pub fn ready(&self) -> ToCoordinator {
+        let others = self.members().filter(|&id| id != self.id);
+        let seen = others.map(|peer| SeenEncapsulation {
+            peer: Id(peer),
+            digest: self.encapsulation_with(peer),
+        });
         ToCoordinator::Ready(self.sign(&Ready {
             session: self.session(),
             id: Id(self.id),
             joined_set: joined_set_hash(&self.member().joins),
             gid: GID,
-            encapsulations: List::default(),
+            encapsulations: List(seen.collect()),
         }))
+    }
+
+    fn encapsulation_with(&self, peer: HospitalId) -> EncapsulationDigest {
+        match self.encapsulation(peer) {
+            ToCoordinator::Encapsulation(own) if peer > self.id => own.digest(),
+            _ => {
+                let known = self.member().encapsulations.get(&peer);
+                known.copied().unwrap_or([0; 32].into())
+            }
+        }
     }
 
     /// Signs anything as this hospital.

@@ -1,8 +1,11 @@
 //! The machine with fake hospitals, without sockets, clocks or a disk.
 
+mod anew;
 mod cohort;
 mod hospital;
+mod late;
 mod restart;
 mod runs;
+mod set_up;
 mod table;
 mod waiting;

@@ -7,26 +7,15 @@ use protocol::{
     culprit::Culprit,
     manifest::Purpose,
     message::{Hello, ToCoordinator, ToVault},
-    round::RoundError,
 };
 
 use super::{
-    cohort::{Cohort, id, manifest},
+    cohort::{Cohort, connected, id},
     hospital::{Act, Seen},
 };
-use crate::machine::{
-    Event, InputKind, MachineError, Output, PhaseName, Timestamp,
-    early::EarlyMessages,
-    input::{Envelope, SetUpMessage},
-};
+use crate::machine::{Event, InputKind, MachineError, Output, PhaseName, Timestamp};
 
-fn connected(size: u8, rounds: u32) -> Cohort {
-    let mut cohort = Cohort::new(size, &manifest(rounds));
-    cohort.connect_all();
-    cohort
-}
-
-fn sum(purpose: Purpose, contributors: &[u8]) -> Seen {
+pub(super) fn sum(purpose: Purpose, contributors: &[u8]) -> Seen {
     let contributors: BTreeSet<u8> = contributors.iter().copied().collect();
     let word = contributors.iter().copied().map(u64::from).sum();
     (purpose, contributors, word)
@@ -226,11 +215,12 @@ fn operators_are_told_once_how_many_hospitals_are_missing() {
 #[test]
 fn a_participant_without_its_keys_is_sent_away_and_the_run_goes_on() {
     let mut cohort = connected(3, 1);
-    assert!(cohort.until(|cohort| cohort.phase() == PhaseName::KeyExchange));
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(2)].header().is_some()));
     let hello = ToCoordinator::Hello(Hello { resume: None });
     cohort.machine.handle_message(id(2), hello, cohort.now);
     assert!(cohort.until(|cohort| cohort.hospitals[&id(2)].ending.is_some()));
     assert!(cohort.rejected_with(id(2), "takes part in the running session already"));
+    assert!(cohort.rejected_with(id(2), "start it again for the next run"));
     cohort.pump();
     assert!(cohort.completed().is_some());
 }
@@ -273,62 +263,6 @@ fn errors_name_the_hospital_at_fault_where_one_is() {
         .handle_message(stranger, ToCoordinator::Heartbeat, cohort.now);
     cohort.pump();
     assert!(cohort.rejected_with(stranger, "not on the roster"));
-}
-
-#[test]
-fn an_upload_of_a_replaced_header_does_not_excuse_from_the_new_one() {
-    let mut cohort = connected(4, 1);
-    assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 1));
-    let of_the_last_round = cohort.hospitals[&id(1)].last_upload();
-    assert!(cohort.until(|cohort| {
-        let header = cohort.hospitals[&id(1)].header();
-        header.is_some_and(|header| header.purpose == Purpose::Evaluation)
-    }));
-    let late = cohort
-        .machine
-        .handle_upload(id(1), &of_the_last_round, cohort.now);
-    assert!(
-        matches!(
-            late,
-            Err(MachineError::Round {
-                fault: RoundError::OtherRound { .. },
-                ..
-            })
-        ),
-        "{late:?}"
-    );
-    cohort.pump();
-    assert_eq!(
-        cohort.hospitals[&id(1)].seen.last(),
-        Some(&sum(Purpose::Evaluation, &[1, 2, 3, 4]))
-    );
-}
-
-#[test]
-fn what_comes_early_is_held_within_bounds() {
-    let mut cohort = connected(3, 1);
-    assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].is_welcomed()));
-    let hospital = cohort.hospitals[&id(1)].clone();
-    let envelope = Envelope {
-        from: id(1),
-        kind: InputKind::Encapsulation,
-        phase: PhaseName::Gathering,
-    };
-    let roster = cohort.federation.roster.clone();
-    let mut early = EarlyMessages::default();
-    let mut hold = |recipient| {
-        let ToCoordinator::Encapsulation(message) = hospital.encapsulation(id(recipient)) else {
-            panic!("an encapsulation");
-        };
-        early.hold(envelope, SetUpMessage::Encapsulation(message), &roster)
-    };
-    for recipient in 1..=4 {
-        assert!(hold(recipient).is_ok());
-        assert!(hold(recipient).is_ok(), "a repeat");
-    }
-    let error = hold(5).expect_err("two others, a group key and a Ready are four");
-    assert_eq!(error.culprit(), Culprit::Hospital(id(1)));
-    assert_eq!(early.count_of(id(1)), 4);
 }
 
 #[test]

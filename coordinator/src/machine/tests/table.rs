@@ -203,12 +203,12 @@ fn announce(machine: &mut Machine, with_features: bool, now: Timestamp) {
     while machine.poll_output().is_some() {}
 }
 
-struct Encrypted {
-    key: EvaluationKey,
-    features: EncryptedFeatures,
+pub(super) struct Encrypted {
+    pub(super) key: EvaluationKey,
+    pub(super) features: EncryptedFeatures,
 }
 
-static ENCRYPTED: LazyLock<Encrypted> = LazyLock::new(|| {
+pub(super) static ENCRYPTED: LazyLock<Encrypted> = LazyLock::new(|| {
     let context = Context::new(Profile::Hardened);
     let mut rng = ChaCha20Rng::from_seed([1; 32]);
     let secret = SecretKey::generate(&context, &mut rng);

@@ -16,6 +16,7 @@ pub(super) struct Member {
     pub(super) join: Join,
     /// H(Join).
     pub(super) digest: JoinDigest,
+    signed: Signed<Join>,
 }
 
 /// All vaults of the session, sorted by number, our own included.
@@ -42,6 +43,7 @@ impl Members {
                     id: join.id.0,
                     join,
                     digest: signed.digest(),
+                    signed: signed.clone(),
                 })
             })
             .collect::<Result<Vec<_>, SessionError>>()?;
@@ -65,6 +67,12 @@ impl Members {
             joined_set: joined_set_hash(joins),
             roster_hash: roster.hash(),
         })
+    }
+
+    /// All Joins, sorted, as they were signed.
+    pub(super) fn joins(&self) -> Vec<Signed<Join>> {
+        let members = self.list.iter();
+        members.map(|member| member.signed.clone()).collect()
     }
 
     pub(super) fn get(&self, id: HospitalId) -> Result<&Member, SessionError> {

@@ -4,6 +4,8 @@
 //! OwnKeys --Joins of all--> KeyExchange --every Ready--> SessionKeys
 //!   own.rs    members.rs      exchange.rs, pairs.rs, group.rs   session_keys.rs, ratchet.rs
 //! ```
+//!
+//! What is kept of them on disk is in `records`.
 
 mod exchange;
 mod group;
@@ -11,11 +13,13 @@ mod members;
 mod own;
 mod pairs;
 pub mod ratchet;
+mod records;
 mod session_keys;
 
 pub(super) use self::{
     exchange::{KeyExchange, Progress},
     own::OwnKeys,
+    records::{KeyRecord, SetUpRecord},
     session_keys::SessionKeys,
 };
 

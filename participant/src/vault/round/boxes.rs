@@ -10,17 +10,20 @@ use protocol::{
 };
 
 use super::{HeldShare, OpenRound, Round, RoundWork, contribute::box_key};
-use crate::vault::{
-    aead,
-    hospital::Hospital,
-    input::InputKind,
-    session_state::Session,
-    step::{Reaction, StepResult},
+use crate::{
+    journal::Journal,
+    vault::{
+        aead,
+        hospital::Hospital,
+        input::InputKind,
+        session_state::Session,
+        step::{Reaction, StepResult},
+    },
 };
 
 impl<W: RoundWork> Round<W> {
     /// "A vault stores a box by (hh, i, `D_i`); the first valid one for (hh, i) wins. It opens it at once and keeps the share."
-    pub(in crate::vault) fn on_box_forward<J>(
+    pub(in crate::vault) fn on_box_forward<J: Journal>(
         &mut self,
         forward: &BoxForward,
         session: &Session,
@@ -53,12 +56,10 @@ impl<W: RoundWork> Round<W> {
             }
             None => {
                 let share = open.open_box(forward, &manifest, session, hospital.id())?;
-                let held = HeldShare {
-                    digest,
-                    commit: manifest.commit,
-                    share,
-                };
-                open.keep_share(from, held);
+                open.keep_share(from, HeldShare::new(digest, manifest.commit, share));
+                if let Some(kept) = open.kept_box(from) {
+                    hospital.journal.record_box(&open.hash, &kept)?;
+                }
             }
         }
         open.acknowledge(hospital);

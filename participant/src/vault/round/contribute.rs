@@ -1,7 +1,5 @@
 //! Our contribution: quantised, masked, shared out, sealed and signed (PROTOCOL.md 3.4, 3.5).
 
-use std::sync::Arc;
-
 use crypto::{
     hash::{SecretKey32, derive_key, hmac},
     sealed_sum::{
@@ -21,7 +19,7 @@ use protocol::{
 
 use super::{HeldShare, OpenRound, OwnContribution, Round};
 use crate::{
-    journal::Journal,
+    journal::{Journal, KeptContribution},
     vault::{
         aead,
         error::StepError,
@@ -32,8 +30,14 @@ use crate::{
     },
 };
 
-/// Counts up when a blob was lost and made anew; today a vault that has lost one has lost its session with it.
-const ATTEMPT: u8 = 0;
+/// What a contribution is made of.
+pub(in crate::vault) struct Material<'a> {
+    /// The model's change; empty where the sum has none.
+    pub(in crate::vault) values: &'a [f64],
+    pub(in crate::vault) counters: &'a [u64],
+    /// Loss and steps of the training behind it.
+    pub(in crate::vault) training: (f64, u32),
+}
 
 /// A contribution that is made, before it is kept.
 struct Sealed {
@@ -47,12 +51,11 @@ impl OpenRound {
     /// Contributes, or gives the round up when nothing can be summed.
     pub(in crate::vault) fn contribute<J: Journal, W>(
         mut self,
-        values: &[f64],
-        counters: &[u64],
+        material: &Material<'_>,
         session: &Session,
         hospital: &mut Hospital<J>,
     ) -> (Round<W>, StepResult) {
-        match self.make_contribution(values, counters, session, hospital) {
+        match self.make_contribution(material, session, hospital) {
             Ok((own, saturated)) => {
                 hospital.outputs.push_back(self.upload(&own));
                 hospital.event(VaultEvent::Sealed {
@@ -71,8 +74,7 @@ impl OpenRound {
     /// The contribution, on disk, and how many values the clip cut off.
     fn make_contribution<J: Journal>(
         &mut self,
-        values: &[f64],
-        counters: &[u64],
+        material: &Material<'_>,
         session: &Session,
         hospital: &mut Hospital<J>,
     ) -> Result<(OwnContribution, u64), StepError> {
@@ -82,27 +84,27 @@ impl OpenRound {
             .manifest
             .shape(purpose, session.keys.joined().len())
             .map_err(not_summable)?;
-        let (message, saturated) =
-            quantised(purpose, &shape, values, counters, session, hospital.id())?;
+        let (message, saturated) = quantised(purpose, &shape, material, session, hospital.id())?;
 
-        // "The seed is on disk, synced, with hh before anything is computed from it".
+        // "The seed is on disk, synced, with hh before anything is computed from it"; "if the blob is lost, a new attempt takes a new
+        // seed and the next attempt number": the process was ended between the two.
+        let attempt = hospital.journal.next_attempt(&self.hash)?;
         let seed = Seed::from_rng(&mut hospital.rng);
-        hospital.journal.record_seed(&self.hash, ATTEMPT, &seed)?;
-        let sealed = self.seal(seed, message, &shape, session, hospital)?;
+        hospital.journal.record_seed(&self.hash, attempt, &seed)?;
+        let sealed = self.seal(seed, attempt, message, &shape, session, hospital)?;
 
+        let (id, digest) = (hospital.id(), sealed.digest);
+        let contribution = KeptContribution {
+            blob: codec::encode(&sealed.contribution),
+            training: material.training,
+        };
+        self.keep_share(id, HeldShare::new(digest, sealed.commit, sealed.own_share));
         // "**the whole blob is on disk, synced, before its first byte leaves**, and is kept until the round is settled."
-        let blob: Arc<[u8]> = codec::encode(&sealed.contribution).into();
-        hospital.journal.record_blob(&self.hash, &blob)?;
-
-        let digest = sealed.digest;
-        self.keep_share(
-            hospital.id(),
-            HeldShare {
-                digest,
-                commit: sealed.commit,
-                share: sealed.own_share,
-            },
-        );
+        if let Some(own) = self.kept_box(id) {
+            let journal = &mut hospital.journal;
+            journal.record_contribution(&self.hash, &contribution, &own)?;
+        }
+        let blob = contribution.blob.into();
         Ok((OwnContribution { digest, blob }, saturated))
     }
 
@@ -111,6 +113,7 @@ impl OpenRound {
     fn seal<J>(
         &self,
         seed: Seed,
+        attempt: u8,
         message: PackedMessage,
         shape: &SumShape,
         session: &Session,
@@ -125,16 +128,16 @@ impl OpenRound {
             tag_key: &TagKey::derive(session.keys.group_key(), self.hash.as_bytes()),
         };
         let sealed =
-            sealed_sum::seal(&sum, &joined, id, ATTEMPT, &seed, &message).map_err(not_summable)?;
+            sealed_sum::seal(&sum, &joined, id, attempt, &seed, &message).map_err(not_summable)?;
         drop((seed, message));
 
         let chunks_root = chunks_root(&sealed.chunks);
-        let (boxes, own_share) = self.boxes(sealed.shares, &chunks_root, session, id)?;
+        let (boxes, own_share) = self.boxes(sealed.shares, attempt, &chunks_root, session, id)?;
         let commit = self.expected_commit(session);
         let manifest = ContributionManifest {
             header: self.hash,
             id: Id(id),
-            attempt: ATTEMPT,
+            attempt,
             chunks_root,
             boxes_root: boxes_root(&boxes),
             commit,
@@ -156,6 +159,7 @@ impl OpenRound {
     fn boxes(
         &self,
         shares: Vec<(HospitalId, Share)>,
+        attempt: u8,
         chunks_root: &ChunksRoot,
         session: &Session,
         own_id: HospitalId,
@@ -171,7 +175,7 @@ impl OpenRound {
                 .keys
                 .pair_key(to)
                 .ok_or(RoundError::NotJoined { id: to })?;
-            let key = box_key(pair, own_id, to, &self.hash, ATTEMPT, chunks_root);
+            let key = box_key(pair, own_id, to, &self.hash, attempt, chunks_root);
             boxes.push(ShareBox {
                 to: Id(to),
                 sealed: Bytes(aead::seal_once(key, share.to_bytes())),
@@ -207,8 +211,7 @@ impl OpenRound {
 fn quantised(
     purpose: Purpose,
     shape: &SumShape,
-    values: &[f64],
-    counters: &[u64],
+    material: &Material<'_>,
     session: &Session,
     id: HospitalId,
 ) -> Result<(PackedMessage, u64), RoundError> {
@@ -221,9 +224,10 @@ fn quantised(
         own: manifest.weight(id),
         largest: manifest.largest_weight(),
     };
-    let packed =
-        |counters: &[u64]| pack(shape, values, &clips, weight, counters).map_err(not_summable);
-    let (mut message, saturation) = packed(counters)?;
+    let packed = |counters: &[u64]| {
+        pack(shape, material.values, &clips, weight, counters).map_err(not_summable)
+    };
+    let (mut message, saturation) = packed(material.counters)?;
     if saturation.values > 0 {
         // The number of saturated values is itself a counter of the sum.
         let counters = UpdateCounters {

@@ -9,7 +9,7 @@
 //! | `open` | 3.7 | the outcome |
 
 mod boxes;
-mod contribute;
+pub(super) mod contribute;
 mod header;
 pub(super) mod open;
 mod unlock;
@@ -39,6 +39,8 @@ pub(super) enum Round<W> {
     /// No round is open.
     #[default]
     Idle,
+    /// Its header was accepted by a process that has ended since; its work begins when the header comes again.
+    Interrupted(OpenRound),
     /// Our contribution is not made yet.
     Working(OpenRound, W),
     /// It is made, and on disk.
@@ -66,6 +68,7 @@ pub(super) enum NoWork {}
 /// What the phases of a round are called in a stage of the session.
 pub(super) trait RoundWork {
     const IDLE: PhaseName;
+    const INTERRUPTED: PhaseName;
     const CONTRIBUTED: PhaseName;
     const NOT_CONTRIBUTING: PhaseName;
     const ANSWERED: PhaseName;
@@ -75,6 +78,7 @@ pub(super) trait RoundWork {
 
 impl RoundWork for NoWork {
     const IDLE: PhaseName = PhaseName::StatisticsIdle;
+    const INTERRUPTED: PhaseName = PhaseName::StatisticsInterrupted;
     const CONTRIBUTED: PhaseName = PhaseName::StatisticsContributed;
     const NOT_CONTRIBUTING: PhaseName = PhaseName::StatisticsNotContributing;
     const ANSWERED: PhaseName = PhaseName::StatisticsAnswered;
@@ -86,6 +90,7 @@ impl RoundWork for NoWork {
 
 impl RoundWork for Work {
     const IDLE: PhaseName = PhaseName::Idle;
+    const INTERRUPTED: PhaseName = PhaseName::Interrupted;
     const CONTRIBUTED: PhaseName = PhaseName::Contributed;
     const NOT_CONTRIBUTING: PhaseName = PhaseName::NotContributing;
     const ANSWERED: PhaseName = PhaseName::Answered;
@@ -138,8 +143,18 @@ pub(super) struct OwnContribution {
 pub(super) struct HeldShare {
     /// `D_i` of the contribution it belongs to.
     pub(super) digest: ContributionDigest,
-    commit: ClipCommit,
+    pub(super) commit: ClipCommit,
     pub(super) share: Share,
+}
+
+impl HeldShare {
+    pub(super) fn new(digest: ContributionDigest, commit: ClipCommit, share: Share) -> Self {
+        Self {
+            digest,
+            commit,
+            share,
+        }
+    }
 }
 
 impl<W> Round<W> {
@@ -149,6 +164,7 @@ impl<W> Round<W> {
     {
         match self {
             Self::Idle => W::IDLE,
+            Self::Interrupted(_) => W::INTERRUPTED,
             Self::Working(_, work) => work.name(),
             Self::Contributed(..) => W::CONTRIBUTED,
             Self::NotContributing(..) => W::NOT_CONTRIBUTING,
@@ -167,7 +183,8 @@ impl<W> Round<W> {
     pub(super) fn open_round(&self) -> Option<&OpenRound> {
         match self {
             Self::Idle => None,
-            Self::Working(open, _)
+            Self::Interrupted(open)
+            | Self::Working(open, _)
             | Self::Contributed(open, _)
             | Self::NotContributing(open, _)
             | Self::Answered(AnsweredRound { open, .. }) => Some(open),
@@ -177,7 +194,8 @@ impl<W> Round<W> {
     fn open_round_mut(&mut self) -> Option<&mut OpenRound> {
         match self {
             Self::Idle => None,
-            Self::Working(open, _)
+            Self::Interrupted(open)
+            | Self::Working(open, _)
             | Self::Contributed(open, _)
             | Self::NotContributing(open, _)
             | Self::Answered(AnsweredRound { open, .. }) => Some(open),
@@ -189,7 +207,11 @@ impl<W> Round<W> {
     pub(super) fn contributed_mut(&mut self) -> Option<(&mut OpenRound, &mut OwnContribution)> {
         match self {
             Self::Contributed(open, own) => Some((open, own)),
-            Self::Idle | Self::Working(..) | Self::NotContributing(..) | Self::Answered(_) => None,
+            Self::Idle
+            | Self::Interrupted(_)
+            | Self::Working(..)
+            | Self::NotContributing(..)
+            | Self::Answered(_) => None,
         }
     }
 
@@ -198,15 +220,43 @@ impl<W> Round<W> {
         match self {
             Self::Contributed(_, own) => Some(own),
             Self::Answered(answered) => answered.contribution.as_ref(),
-            Self::Idle | Self::Working(..) | Self::NotContributing(..) => None,
+            Self::Idle | Self::Interrupted(_) | Self::Working(..) | Self::NotContributing(..) => {
+                None
+            }
         }
     }
 
     /// U is fixed, and its sum is here: what we have not contributed by now is too late.
     pub(super) fn stop_working(self) -> Self {
         match self {
-            Self::Working(open, _) => Self::NotContributing(open, WhyNot::TooLate),
+            Self::Interrupted(open) | Self::Working(open, _) => {
+                Self::NotContributing(open, WhyNot::TooLate)
+            }
             other => other,
+        }
+    }
+
+    /// The one answer for this round was given before the process was started.
+    pub(super) fn answered_before(
+        open: OpenRound,
+        contribution: Option<OwnContribution>,
+        share: Signed<UnlockShare>,
+    ) -> Self {
+        Self::Answered(AnsweredRound {
+            open,
+            contribution,
+            share,
+        })
+    }
+
+    /// The round at hand, if its work was interrupted: it begins now.
+    pub(super) fn take_interrupted(&mut self) -> Option<OpenRound> {
+        match std::mem::take(self) {
+            Self::Interrupted(open) => Some(open),
+            other => {
+                *self = other;
+                None
+            }
         }
     }
 
@@ -221,7 +271,9 @@ impl<W> Round<W> {
         };
         match self {
             Self::Idle => Self::Idle,
-            Self::Working(open, _) | Self::NotContributing(open, _) => answered(open, None),
+            Self::Interrupted(open) | Self::Working(open, _) | Self::NotContributing(open, _) => {
+                answered(open, None)
+            }
             Self::Contributed(open, own) => answered(open, Some(own)),
             already @ Self::Answered(_) => already,
         }
@@ -250,7 +302,7 @@ impl<W> Round<W> {
 }
 
 impl OpenRound {
-    fn new(header: RoundOpen, hash: HeaderHash, learning_round: LearningRound) -> Self {
+    pub(super) fn new(header: RoundOpen, hash: HeaderHash, learning_round: LearningRound) -> Self {
         Self {
             header,
             hash,

@@ -19,7 +19,7 @@ use protocol::{
     round::{
         RoundError,
         contribution::chunks_root,
-        header::RoundOpen,
+        header::{RoundOpen, SumKey},
         next_transcript,
         outcome::{Outcome, RoundClosed, RoundFailed},
         unlock::{UnlockRequest, UnlockShare},
@@ -45,6 +45,15 @@ pub(in crate::vault) enum Contents {
     /// The mean of the contributors' changes of the model.
     Update(Arc<Vec<f64>>),
     Evaluation,
+}
+
+/// A sum that was opened, and what the vault says of it.
+pub(in crate::vault) struct Settled {
+    pub(in crate::vault) contents: Contents,
+    /// For the coordinator.
+    pub(in crate::vault) closed: Signed<RoundClosed>,
+    /// For the hospital.
+    pub(in crate::vault) opened: OpenedRound,
 }
 
 /// An outcome whose header and request are in order.
@@ -78,13 +87,13 @@ impl CheckedOutcome {
         })
     }
 
-    /// Opens the sum, applies what it says, spends the key on disk, and only then says so: what it says, and our word on it. One that
-    /// does not open is reported to the coordinator.
-    pub(in crate::vault) fn settle<J: Journal>(
+    /// Opens the sum and applies what it says. What comes of it is said once it is on disk. One that does not open is reported to the
+    /// coordinator.
+    pub(in crate::vault) fn open<J: Journal>(
         &self,
         session: &mut Session,
         hospital: &mut Hospital<J>,
-    ) -> Result<(Contents, Signed<RoundClosed>), StepError> {
+    ) -> Result<Settled, StepError> {
         let group = session.keys.group_key();
         let shares = self.read_shares(group, &session.keys.joined(), hospital.roster());
         let shape = session
@@ -92,31 +101,40 @@ impl CheckedOutcome {
             .manifest
             .shape(self.header.purpose, session.keys.joined().len())
             .map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
-        let opened = self.open(&shape, &shares, session, hospital);
+        let opened = self.open_sum(&shape, &shares, session, hospital);
         self.name_wrong_answers(&opened, hospital);
         match opened {
-            Ok(opened) => self.close(opened, &shape, session, hospital),
+            Ok(opened) => Ok(self.close(opened, &shape, session, hospital)?),
             Err(error) => Err(self.report_failure(&error, hospital)),
         }
     }
 
-    fn close<J: Journal>(
+    /// The key of the sum, and U.
+    pub(in crate::vault) fn key_and_members(&self) -> (SumKey, &BTreeSet<HospitalId>) {
+        (self.header.key(), &self.members)
+    }
+
+    fn close<J>(
         &self,
         opened: OpenedSum,
         shape: &SumShape,
         session: &mut Session,
-        hospital: &mut Hospital<J>,
-    ) -> Result<(Contents, Signed<RoundClosed>), StepError> {
+        hospital: &Hospital<J>,
+    ) -> Result<Settled, RoundError> {
         let header = &self.header;
         let clips = session.chain.model.clips().to_vec();
         let learning_round = session.chain.learning_round(header.purpose);
         let contents = self.contents(&opened, shape, session)?;
         let mean = match &contents {
             Contents::Update(mean) => {
-                session.chain.apply_update(mean, self.members.len());
+                session.chain.apply_update(mean, &self.members);
                 mean.clone()
             }
-            Contents::Statistics(_) | Contents::Evaluation => Arc::default(),
+            Contents::Evaluation => {
+                session.chain.validation = Some(opened.counters.clone());
+                Arc::default()
+            }
+            Contents::Statistics(_) => Arc::default(),
         };
         let sum_root = chunks_root(&self.sum);
         session.chain.transcript = next_transcript(
@@ -127,14 +145,10 @@ impl CheckedOutcome {
             &session.chain.model_hash,
         );
         let closed = self.closed(&opened.counters, session, hospital);
-
-        // "and erases seed, shares, blob and the round's keys."
-        hospital.journal.settle(&header.key(), &self.members)?;
         session.keys.advance_to(header.round.next());
-
-        hospital.send(ToCoordinator::RoundClosed(closed.clone()));
         let chain = &session.chain;
-        hospital.event(VaultEvent::Opened(Box::new(OpenedRound {
+        let opened = OpenedRound {
+            run: header.run,
             round: header.round,
             purpose: header.purpose,
             learning_round,
@@ -145,8 +159,12 @@ impl CheckedOutcome {
             model: chain.model.clone(),
             model_hash: chain.model_hash,
             transcript: chain.transcript,
-        })));
-        Ok((contents, closed))
+        };
+        Ok(Settled {
+            contents,
+            closed,
+            opened,
+        })
     }
 
     /// The answers that are their vaults', for this U, and open under the group key. One that is not is no reason to do without the
@@ -196,7 +214,7 @@ impl CheckedOutcome {
 
     /// "open >= t shares ... check every M < 2^48 and every |E| <= 32|U|; split M into fields; check every field ..., the tag": all in
     /// [`sealed_sum::open`], which tries "another t-subset if more shares are at hand".
-    fn open<J>(
+    fn open_sum<J>(
         &self,
         shape: &SumShape,
         shares: &[(HospitalId, UnlockVector)],

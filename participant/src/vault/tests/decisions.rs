@@ -56,6 +56,9 @@ struct World {
     federation: TestFederation,
     manifest: Signed<Manifest>,
     ours: Vault<MemoryJournal>,
+    /// What outlives our vault's process.
+    disk: MemoryJournal,
+    ring: Arc<SumRing>,
     peers: BTreeMap<HospitalId, Vault<MemoryJournal>>,
     joins: Vec<Signed<protocol::session::Join>>,
     /// Messages of the set-up from the others to us, in the order they were sent.
@@ -64,7 +67,7 @@ struct World {
     /// Filter requests of ours, with the key and the features they refer to.
     asked: Vec<ToCoordinator>,
     /// What our trainer was asked for last.
-    training: Option<TrainRequest>,
+    training: Option<(ModelHash, TrainRequest)>,
 }
 
 /// Records that no sum can take: counts of one class too many.
@@ -82,6 +85,7 @@ fn new_vault(
     number: u8,
     federation: &TestFederation,
     source: Box<dyn RecordSource>,
+    journal: MemoryJournal,
     ring: &Arc<SumRing>,
 ) -> Vault<MemoryJournal> {
     let secret = federation.hospital_keys[usize::from(number) - 1].to_secret_bytes();
@@ -95,7 +99,7 @@ fn new_vault(
         identity,
         Policy::default(),
         source,
-        MemoryJournal::default(),
+        journal,
         ring.clone(),
         Box::new(rng),
     )
@@ -131,9 +135,12 @@ impl World {
         let federation = super::federation(3);
         let manifest = manifest(2, Conditioning::EncryptedHardened);
         let manifest = Signed::sign(&manifest, &federation.operator_key);
-        let ours = new_vault(OURS, &federation, source, ring);
+        let disk = MemoryJournal::default();
+        let ours = new_vault(OURS, &federation, source, disk.clone(), ring);
         let mut world = Self {
             ours,
+            disk,
+            ring: ring.clone(),
             peers: BTreeMap::new(),
             federation,
             manifest,
@@ -148,6 +155,7 @@ impl World {
                 number,
                 &world.federation,
                 Box::new(Records(id(number))),
+                MemoryJournal::default(),
                 ring,
             );
             peer.handle_message(ToVault::Welcome(world.welcome(SESSION)))
@@ -220,7 +228,7 @@ impl World {
             }
             PhaseName::NotContributing => {
                 self.go_to(PhaseName::Training);
-                let hash = self.training.as_ref().expect("asked for").model_hash;
+                let hash = self.training.as_ref().expect("asked for").0;
                 let empty = TrainedUpdate {
                     model: Vec::new(),
                     filter_gradients: Vec::new(),
@@ -242,10 +250,16 @@ impl World {
                 self.go_to(PhaseName::Contributed);
                 self.answer_ourselves();
             }
-            PhaseName::Finished => {
-                self.go_to(PhaseName::Idle);
-                self.tell_us(ToVault::Finished);
+            PhaseName::StatisticsInterrupted => {
+                self.go_to(PhaseName::StatisticsIdle);
+                self.stop_us_after_the_header();
             }
+            PhaseName::Interrupted => {
+                self.go_to(PhaseName::Idle);
+                self.stop_us_after_the_header();
+            }
+            // As one that was away when the run ended.
+            PhaseName::Finished => self.tell_us(ToVault::Finished),
             PhaseName::Stopped => {
                 self.go_to(PhaseName::Joining);
                 let reason = "expelled".into();
@@ -253,6 +267,23 @@ impl World {
                 stopped.expect_err("fatal");
             }
         }
+    }
+
+    /// Our vault accepts the header; another process goes on from what it has kept by then.
+    fn stop_us_after_the_header(&mut self) {
+        self.disk.stop_after(1);
+        // Either it stops at its next write, or it waits for something.
+        let _ = self.ours.handle_message(self.header());
+        self.disk.go_on();
+        let source = Box::new(Records(id(OURS)));
+        self.ours = new_vault(
+            OURS,
+            &self.federation,
+            source,
+            self.disk.clone(),
+            &self.ring,
+        );
+        assert!(self.ours.resume().expect("its own words"));
     }
 
     fn welcome(&self, session: SessionId) -> Welcome {
@@ -301,7 +332,7 @@ impl World {
                     }
                     _ => {}
                 },
-                VaultOutput::Train(request) => self.training = Some(request),
+                VaultOutput::Train(hash, request) => self.training = Some((hash, request)),
                 _ => {}
             }
         }
@@ -728,7 +759,7 @@ impl World {
         if is_in_session {
             let hash = session(&self.ours).session.chain.model_hash;
             if self.ours.phase() == PhaseName::Training {
-                let request = self.training.as_ref().expect("asked for");
+                let (_, request) = self.training.as_ref().expect("asked for");
                 let update = train(id(OURS), request);
                 cases.push(case(", usable", hash, update));
             }
@@ -832,7 +863,7 @@ fn described(
             VaultOutput::Send(message) => format!("{} out", message_name(message)),
             VaultOutput::Upload { .. } => "upload".into(),
             VaultOutput::FetchOutcome { .. } => "fetch it".into(),
-            VaultOutput::Train(_) => "train".into(),
+            VaultOutput::Train(..) => "train".into(),
             VaultOutput::Evaluate(_) => "evaluate".into(),
             VaultOutput::Finished => "finished".into(),
             VaultOutput::Event(event) => match event {
@@ -843,6 +874,9 @@ fn described(
                 }
                 VaultEvent::ProductsRefused { reason } => format!("products refused: {reason}"),
                 VaultEvent::SessionReady => "(session ready)".into(),
+                VaultEvent::Resumed(_) => "(resumed)".into(),
+                VaultEvent::LeftSession { .. } => "(left the session)".into(),
+                VaultEvent::EndedBefore(_) => "(ended before)".into(),
                 VaultEvent::Conditioned { .. } => "(filters known)".into(),
                 VaultEvent::Sealed { .. } => "(sealed)".into(),
                 VaultEvent::WrongAnswers { .. } => "(wrong answers)".into(),
@@ -945,6 +979,8 @@ fn is_in_session(phase: PhaseName) -> bool {
         | PhaseName::Finished
         | PhaseName::Stopped => false,
         PhaseName::StatisticsIdle
+        | PhaseName::StatisticsInterrupted
+        | PhaseName::Interrupted
         | PhaseName::StatisticsContributed
         | PhaseName::StatisticsNotContributing
         | PhaseName::StatisticsAnswered

@@ -83,7 +83,7 @@ fn train(hospital: HospitalId, request: &TrainRequest) -> TrainedUpdate {
     let filter_gradients = request
         .filters
         .iter()
-        .flatten()
+        .flat_map(|filters| filters.iter())
         .map(|filter| filter.map(|value| value * 0.5))
         .collect();
     TrainedUpdate {

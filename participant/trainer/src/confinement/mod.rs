@@ -2,15 +2,20 @@
 //!
 //! | allowed | to |
 //! |---|---|
-//! | the listed scans (the folder of a DICOM series) | read |
-//! | system libraries, libtorch's folder, `/proc`, `/sys` | read |
+//! | the listed scans (a folder, where it holds nothing but files of DICOM series that are listed) | read |
+//! | the system's folders of libraries, `/proc`, `/sys` | read |
+//! | libraries beside those that are loaded, and in the absolute folders of `LD_LIBRARY_PATH` | read |
 //! | the cache of prepared slices | read and write |
 //! | `/dev/null` and its like, `/dev/shm`, `/dev/nvidia*` | read and write |
 //!
-//! Nothing else can be opened: neither the clinical table beside the scans nor the participant's keys. TCP can neither be bound nor
-//! connected. Landlock does not know UDP.
+//! Nothing else can be opened: neither the clinical table beside the scans nor the participant's settings, keys and state; a folder of
+//! the system in which one of these lies is left out. No program can be started. TCP can neither be bound nor connected. Landlock does
+//! not know UDP.
 //!
 //! A thread that exists before is not confined, so this comes before the first.
+
+#[cfg(target_os = "linux")]
+mod readable;
 
 use std::fmt;
 
@@ -83,35 +88,35 @@ pub fn confine(_: &DataSet) -> Confinement {
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use std::{
-        collections::BTreeSet,
-        env, fs,
-        path::{Path, PathBuf},
-    };
+    use std::{fs, path::PathBuf};
 
     use landlock::{
         ABI, Access, AccessFs, AccessNet, LandlockStatus, Ruleset, RulesetAttr, RulesetCreatedAttr,
         RulesetError, RulesetStatus, Scope, path_beneath_rules,
     };
-    use protocol::training_job::{DataSet, FilePath, ScanPaths};
+    use protocol::training_job::DataSet;
 
-    use super::Confinement;
+    use super::{Confinement, readable};
 
     /// The rights that are handled; a kernel that knows fewer enforces those.
     const WANTED: ABI = ABI::V6;
 
     pub(super) fn confine(data_set: &DataSet) -> Result<Confinement, RulesetError> {
-        let (read, all) = (AccessFs::from_read(WANTED), AccessFs::from_all(WANTED));
+        let every = AccessFs::from_all(WANTED);
+        // Handled, and given to nothing: no program is started.
+        let read = AccessFs::from_read(WANTED) & !AccessFs::Execute;
+        let change = every & !AccessFs::Execute;
         let cache = data_set.cache.iter().map(|cache| cache.folder.0.clone());
+        let libraries = readable::libraries(&data_set.kept_out);
         let status = Ruleset::default()
-            .handle_access(all)?
+            .handle_access(every)?
             .handle_access(AccessNet::from_all(WANTED))?
             .scope(Scope::from_all(WANTED))?
             .create()?
-            .add_rules(path_beneath_rules(scans(data_set), read))?
-            .add_rules(path_beneath_rules(libraries(), read))?
-            .add_rules(path_beneath_rules(cache, all))?
-            .add_rules(path_beneath_rules(devices(), all))?
+            .add_rules(path_beneath_rules(readable::scans(data_set), read))?
+            .add_rules(path_beneath_rules(libraries, read))?
+            .add_rules(path_beneath_rules(cache, change))?
+            .add_rules(path_beneath_rules(devices(), change))?
             .restrict_self()?;
         Ok(match (status.ruleset, status.landlock) {
             (RulesetStatus::NotEnforced, LandlockStatus::NotEnabled) => {
@@ -127,40 +132,6 @@ mod linux {
         })
     }
 
-    /// A NIfTI file by itself; of a DICOM series, which may have a thousand files, its folders.
-    fn scans(data_set: &DataSet) -> BTreeSet<PathBuf> {
-        let scans = data_set
-            .patients
-            .iter()
-            .flat_map(|patient| patient.scans.iter());
-        scans
-            .flat_map(|scan| match scan {
-                ScanPaths::Nifti(FilePath(path)) => vec![path.clone()],
-                ScanPaths::Dicom(paths) => {
-                    let folders = paths.iter().filter_map(|path| path.0.parent());
-                    folders.map(Path::to_owned).collect()
-                }
-            })
-            .collect()
-    }
-
-    /// Where libraries are that are loaded already, or may be later: libtorch loads its CUDA part by name.
-    fn libraries() -> BTreeSet<PathBuf> {
-        let mut paths: BTreeSet<PathBuf> = SYSTEM.iter().map(PathBuf::from).collect();
-        paths.extend(env::current_exe());
-        let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
-        let mapped = maps
-            .lines()
-            .filter_map(|line| line.find('/').map(|at| &line[at..]));
-        let folders = mapped.filter(|path| path.contains(".so")).map(Path::new);
-        paths.extend(folders.filter_map(Path::parent).map(Path::to_owned));
-        let named = env::var_os("LD_LIBRARY_PATH").unwrap_or_default();
-        let is_named =
-            |path: &PathBuf| !path.as_os_str().is_empty() && path.as_path() != Path::new("/");
-        paths.extend(env::split_paths(&named).filter(is_named));
-        paths
-    }
-
     fn devices() -> Vec<PathBuf> {
         let of_nvidia = fs::read_dir("/dev").into_iter().flatten().flatten();
         let of_nvidia = of_nvidia
@@ -169,24 +140,6 @@ mod linux {
         DEVICES.iter().map(PathBuf::from).chain(of_nvidia).collect()
     }
 
-    /// Of `/etc` single files alone: a federation's settings and keys may lie there too.
-    const SYSTEM: [&str; 15] = [
-        "/usr",
-        "/lib",
-        "/lib64",
-        "/nix/store",
-        "/run/opengl-driver",
-        "/proc",
-        "/sys",
-        "/etc/ld.so.cache",
-        "/etc/ld.so.conf",
-        "/etc/ld.so.conf.d",
-        "/etc/ld.so.preload",
-        "/etc/localtime",
-        "/etc/nsswitch.conf",
-        "/etc/passwd",
-        "/etc/nvidia",
-    ];
     const DEVICES: [&str; 6] = [
         "/dev/null",
         "/dev/zero",

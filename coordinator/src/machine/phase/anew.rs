@@ -1,0 +1,52 @@
+//! The set-up begins anew: a hospital has lost its key pairs after its Join was relayed, and no header is out yet. Nothing is lost by
+//! it: no sum was contributed to under the keys of the session that is given up (PROTOCOL.md 3.8).
+
+use crypto::sealed_sum::HospitalId;
+use protocol::{identity::Signed, session::Join};
+use rand_core::CryptoRng;
+
+use super::{Gathering, Over, Phase};
+use crate::machine::{MachineError, context::Context, reaction::Reaction, set_up_check};
+
+impl Phase {
+    /// Another session, which every hospital joins; those that are connected are owed its Welcome. A hospital that is the reason
+    /// again and again is refused; where nobody can go on without its keys, the run ends.
+    pub(super) fn begin_anew<R: CryptoRng>(
+        &mut self,
+        context: &mut Context<R>,
+        because_of: HospitalId,
+    ) -> Result<(), MachineError> {
+        let begun = context.begin_anew(because_of);
+        match (&begun, &self) {
+            (Ok(()), _) => *self = Self::Gathering(Gathering::default()),
+            (Err(error), Self::Gathering(_) | Self::KeyExchange(_)) => {
+                context.refuse(because_of, error.to_string());
+                *self = Self::Over(Over::fail(context, error.to_string()));
+            }
+            (Err(error), _) => context.refuse(because_of, error.to_string()),
+        }
+        begun
+    }
+
+    /// Whether the Joins were relayed, this is another one than that hospital's, and no header is out yet.
+    pub(super) fn knows_another_join(&self, from: HospitalId, join: &Signed<Join>) -> bool {
+        let joins = match self {
+            Self::KeyExchange(phase) => &phase.joins,
+            Self::Waiting(phase) if !phase.session.has_opened() => &phase.session.set_up.joins,
+            _ => return false,
+        };
+        joins.get(&from).is_some_and(|known| known != join)
+    }
+
+    /// A hospital joins with other keys than were relayed.
+    pub(super) fn on_other_join<R: CryptoRng>(
+        &mut self,
+        context: &mut Context<R>,
+        from: HospitalId,
+        join: &Signed<Join>,
+    ) -> Result<Reaction, MachineError> {
+        set_up_check::join(context, from, join)?;
+        self.begin_anew(context, from)?;
+        Ok(Reaction::Handled)
+    }
+}

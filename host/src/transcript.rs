@@ -1,0 +1,124 @@
+//! `transcript verify`, alike in every program: follows the signed hash chain of a file, and compares two.
+
+use std::{
+    fs::File,
+    io::{self, BufRead as _, BufReader},
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, anyhow};
+use clap::{Args, Subcommand};
+use protocol::{
+    roster::Roster,
+    transcript::{TranscriptEntry, VerifiedChain, first_difference, verify},
+};
+
+use crate::{failure::Failure, key_files::NamedFile, output::say};
+
+/// Checks the record of a run.
+#[derive(Args)]
+pub struct TranscriptArguments {
+    #[command(subcommand)]
+    command: TranscriptCommand,
+}
+
+#[derive(Subcommand)]
+enum TranscriptCommand {
+    Verify(Verify),
+}
+
+/// Follows the signed hash chain of a transcript from its beginning: every signature and hash, and that each round goes on from the
+/// one before. Needs the roster and no network.
+///
+/// With two files, such as those that two parties were given, it also names the first difference between them.
+#[derive(Args)]
+struct Verify {
+    /// The file `transcript.jsonl`.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+
+    /// Another one, to compare.
+    #[arg(value_name = "FILE")]
+    other: Option<PathBuf>,
+
+    /// The roster of the federation.
+    #[arg(long, value_name = "FILE", default_value = "roster.json")]
+    roster: PathBuf,
+}
+
+impl TranscriptArguments {
+    /// Runs the command: one line on stdout for each file.
+    ///
+    /// # Errors
+    /// [`Failure`]: a file that cannot be read, the first line that does not hold, or the first difference.
+    pub fn execute(self) -> Result<(), Failure> {
+        let TranscriptCommand::Verify(verify) = self.command;
+        verify.execute()
+    }
+}
+
+impl Verify {
+    fn execute(self) -> Result<(), Failure> {
+        let roster = NamedFile::new("--roster", &self.roster)
+            .roster()
+            .map_err(Failure::settings)?;
+        let first = verified(&self.file, &roster)?;
+        let Some(other) = self.other else {
+            return Ok(());
+        };
+        let second = verified(&other, &roster)?;
+        let (left, right) = (self.file.display(), other.display());
+        if let Some((line, what)) = first_difference(&first, &second) {
+            let text = format!("{left} and {right} differ in line {line}: {what} is another");
+            return Err(Failure::Run(anyhow!(text)));
+        }
+        say(match first.len().cmp(&second.len()) {
+            std::cmp::Ordering::Equal => "both files tell of the same rounds".to_owned(),
+            std::cmp::Ordering::Less => format!(
+                "{left} tells of the first {} of the {} rounds of {right}",
+                first.len(),
+                second.len()
+            ),
+            std::cmp::Ordering::Greater => format!(
+                "{right} tells of the first {} of the {} rounds of {left}",
+                second.len(),
+                first.len()
+            ),
+        });
+        Ok(())
+    }
+}
+
+/// The lines of a file whose chain holds.
+fn verified(path: &Path, roster: &Roster) -> Result<Vec<TranscriptEntry>, Failure> {
+    let file = File::open(path)
+        .with_context(|| format!("cannot read {}", path.display()))
+        .map_err(Failure::Settings)?;
+    let mut entries = Vec::new();
+    let lines = BufReader::new(file).lines().map(|line| {
+        let entry: TranscriptEntry = serde_json::from_str(&line?).map_err(io::Error::other)?;
+        entries.push(entry.clone());
+        io::Result::Ok(entry)
+    });
+    let chain = verify(lines, roster)
+        .with_context(|| format!("{} does not hold", path.display()))
+        .map_err(Failure::Run)?;
+    say(told(path, &chain));
+    Ok(entries)
+}
+
+fn told(path: &Path, chain: &VerifiedChain) -> String {
+    let path = path.display();
+    match &chain.last {
+        None => format!("{path}: no round"),
+        Some((run, transcript, model)) => format!(
+            "{path}: {} rounds in {} sessions hold, each signed by {} hospitals or more; the last is of run {}, T {}, model {}",
+            chain.rounds,
+            chain.sessions,
+            chain.fewest_signatures,
+            hex::encode(run),
+            hex::encode(transcript),
+            hex::encode(model)
+        ),
+    }
+}

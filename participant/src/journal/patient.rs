@@ -1,0 +1,224 @@
+//! A journal that waits while its disk is full, read-only or gone: nothing is lost, and the vault goes on when there is room.
+
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use crypto::sealed_sum::{HospitalId, Seed};
+use protocol::{
+    common_model::CommonModel,
+    digests::{HeaderHash, ModelHash, RunId},
+    network::ModelLayout,
+    round::header::SumKey,
+};
+
+use super::{
+    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
+};
+
+/// See the module. Reads do not wait: they fail only when the file itself is broken.
+pub struct PatientJournal<J> {
+    journal: J,
+    stopping: Arc<AtomicBool>,
+}
+
+impl<J: Journal> PatientJournal<J> {
+    /// Waits until `stopping` is set; then it gives up.
+    pub fn new(journal: J, stopping: Arc<AtomicBool>) -> Self {
+        Self { journal, stopping }
+    }
+
+    fn patiently(
+        &mut self,
+        mut write: impl FnMut(&mut J) -> Result<(), JournalError>,
+    ) -> Result<(), JournalError> {
+        let mut waiting: Option<(Instant, Instant)> = None;
+        loop {
+            let error = match write(&mut self.journal) {
+                Err(error) if error.may_pass => error,
+                result => {
+                    if waiting.is_some() && result.is_ok() {
+                        tracing::info!("the journal can be written again; going on");
+                    }
+                    return result;
+                }
+            };
+            let now = Instant::now();
+            let (since, told) = waiting.get_or_insert((now, now));
+            if *since == now || *told + BETWEEN_WORDS <= now {
+                *told = now;
+                let seconds = since.elapsed().as_secs();
+                tracing::error!(
+                    "{error}; waiting for it since {seconds} s, nothing is lost meanwhile"
+                );
+            }
+            let again = now + BEFORE_TRYING_AGAIN;
+            while Instant::now() < again {
+                if self.stopping.load(Ordering::Relaxed) {
+                    return Err(error);
+                }
+                thread::sleep(GLANCE);
+            }
+        }
+    }
+}
+
+impl<J: Journal> Journal for PatientJournal<J> {
+    fn kept_session(&self) -> Result<Option<KeptSession>, JournalError> {
+        self.journal.kept_session()
+    }
+
+    fn begin_session(&mut self, session: &KeptSession) -> Result<(), JournalError> {
+        self.patiently(|journal| journal.begin_session(session))
+    }
+
+    fn keep_position(&mut self, header: &HeaderHash, position: &[u8]) -> Result<(), JournalError> {
+        self.patiently(|journal| journal.keep_position(header, position))
+    }
+
+    fn next_attempt(&self, header: &HeaderHash) -> Result<u8, JournalError> {
+        self.journal.next_attempt(header)
+    }
+
+    fn record_seed(
+        &mut self,
+        header: &HeaderHash,
+        attempt: u8,
+        seed: &Seed,
+    ) -> Result<(), JournalError> {
+        self.patiently(|journal| journal.record_seed(header, attempt, seed))
+    }
+
+    fn record_contribution(
+        &mut self,
+        header: &HeaderHash,
+        contribution: &KeptContribution,
+        own: &KeptBox,
+    ) -> Result<(), JournalError> {
+        self.patiently(|journal| journal.record_contribution(header, contribution, own))
+    }
+
+    fn contribution(&self, header: &HeaderHash) -> Result<Option<KeptContribution>, JournalError> {
+        self.journal.contribution(header)
+    }
+
+    fn record_box(&mut self, header: &HeaderHash, opened: &KeptBox) -> Result<(), JournalError> {
+        self.patiently(|journal| journal.record_box(header, opened))
+    }
+
+    fn boxes(&self, header: &HeaderHash) -> Result<Vec<KeptBox>, JournalError> {
+        self.journal.boxes(header)
+    }
+
+    fn answer(&self, key: &SumKey) -> Result<Option<RecordedAnswer>, JournalError> {
+        self.journal.answer(key)
+    }
+
+    fn record_answer(
+        &mut self,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
+        answer: &RecordedAnswer,
+    ) -> Result<(), JournalError> {
+        self.patiently(|journal| journal.record_answer(key, members, answer))
+    }
+
+    fn is_spent(&self, key: &SumKey) -> Result<bool, JournalError> {
+        self.journal.is_spent(key)
+    }
+
+    fn evaluations(&self, run: &RunId) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
+        self.journal.evaluations(run)
+    }
+
+    fn record_failed_opening(
+        &mut self,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
+    ) -> Result<(), JournalError> {
+        self.patiently(|journal| journal.record_failed_opening(key, members))
+    }
+
+    fn stage_model(
+        &mut self,
+        run: &RunId,
+        model: &CommonModel,
+        hash: &ModelHash,
+    ) -> Result<(), JournalError> {
+        self.patiently(|journal| journal.stage_model(run, model, hash))
+    }
+
+    fn model(
+        &self,
+        run: &RunId,
+        layout: &ModelLayout,
+        hash: &ModelHash,
+    ) -> Result<Option<Vec<f32>>, JournalError> {
+        self.journal.model(run, layout, hash)
+    }
+
+    fn settle(
+        &mut self,
+        key: &SumKey,
+        members: &BTreeSet<HospitalId>,
+        position: &[u8],
+    ) -> Result<(), JournalError> {
+        self.patiently(|journal| journal.settle(key, members, position))
+    }
+
+    fn end_session(&mut self, ended: Option<&EndedRun>) -> Result<(), JournalError> {
+        self.patiently(|journal| journal.end_session(ended))
+    }
+
+    fn last_ended_run(&self) -> Result<Option<EndedRun>, JournalError> {
+        self.journal.last_ended_run()
+    }
+
+    fn ended_run(&self, run: &RunId) -> Result<Option<EndedRun>, JournalError> {
+        self.journal.ended_run(run)
+    }
+}
+
+const BEFORE_TRYING_AGAIN: Duration = Duration::from_secs(3);
+const GLANCE: Duration = Duration::from_millis(50);
+const BETWEEN_WORDS: Duration = Duration::from_secs(30);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::journal::memory::MemoryJournal;
+
+    fn seed() -> Seed {
+        Seed::from_bytes([1; 32])
+    }
+
+    #[test]
+    fn a_write_waits_until_it_succeeds() {
+        let disk = MemoryJournal::default();
+        let mut journal = PatientJournal::new(disk.clone(), Arc::default());
+        disk.stop_after(0);
+        let writer = thread::spawn(move || journal.record_seed(&[2; 32].into(), 0, &seed()));
+        while !disk.has_stopped() {
+            thread::sleep(GLANCE);
+        }
+        disk.go_on();
+        writer.join().expect("no panic").expect("written after all");
+        assert_eq!(disk.next_attempt(&[2; 32].into()).expect("readable"), 1);
+    }
+
+    #[test]
+    fn one_that_is_to_stop_gives_up_with_the_error() {
+        let disk = MemoryJournal::default();
+        let stopping = Arc::new(AtomicBool::new(true));
+        let mut journal = PatientJournal::new(disk.clone(), stopping);
+        disk.stop_after(0);
+        let error = journal.record_seed(&[2; 32].into(), 0, &seed());
+        assert!(error.is_err_and(|error| error.may_pass));
+    }
+}

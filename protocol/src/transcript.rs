@@ -1,0 +1,302 @@
+//! The signed hash chain of a run: a line of `transcript.jsonl` for each settled round, and the check that anybody with the roster can
+//! make of it, without the network and without any secret (PROTOCOL.md 3.7).
+
+use std::{borrow::Cow, collections::BTreeMap, fmt};
+
+use crypto::sealed_sum::HospitalId;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    codec::{self, Decode},
+    digests::{ChunksRoot, HeaderHash, ModelHash, RoundNumber, RunId, SessionId, Transcript},
+    identity::Signed,
+    roster::Roster,
+    round::{header::RoundOpen, next_transcript, outcome::RoundClosed, unlock::UnlockRequest},
+    session::first_transcript,
+};
+
+/// One line of `transcript.jsonl`: enough for anybody with the roster to follow the hash chain and check who signed it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TranscriptEntry {
+    /// Number of the sum in its session.
+    pub round: RoundNumber,
+    /// What it was for.
+    pub purpose: Cow<'static, str>,
+    /// U.
+    pub contributors: Vec<u8>,
+    /// T before the round, in hexadecimal like all digests and bytes below.
+    pub transcript_before: String,
+    /// hh.
+    pub header_hash: String,
+    /// uh.
+    pub contributors_hash: String,
+    /// Root over the summed chunks.
+    pub sum_root: String,
+    /// The common model's hash from now on.
+    pub model_hash: String,
+    /// `T_r`.
+    pub transcript: String,
+    /// The signed header, as sent.
+    pub header: String,
+    /// The signed unlock request, as sent.
+    pub request: String,
+    /// The signed `RoundClosed` of the vaults that closed it by the time it was settled.
+    pub closed: BTreeMap<u8, String>,
+}
+
+/// A chain that was followed to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VerifiedChain {
+    /// Settled rounds.
+    pub rounds: usize,
+    /// The sessions they are of, each with a new set of keys.
+    pub sessions: usize,
+    /// The least number of hospitals that signed a round's end alike.
+    pub fewest_signatures: usize,
+    /// The run and T of the last round; none of an empty chain.
+    pub last: Option<(RunId, Transcript, ModelHash)>,
+}
+
+/// Why a chain does not hold.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("line {line}{round}: {reason}")]
+pub struct BrokenChain {
+    /// Which line, from 1.
+    pub line: usize,
+    /// Its round, if it could be read.
+    pub round: InRound,
+    /// What is wrong.
+    pub reason: String,
+}
+
+/// The round of a line, in words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InRound(Option<RoundNumber>);
+
+impl fmt::Display for InRound {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(round) => write!(formatter, " (round {round})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What of a line the next one must follow from.
+struct Place {
+    run: RunId,
+    session: SessionId,
+    round: RoundNumber,
+    transcript: Transcript,
+    model_hash: ModelHash,
+}
+
+/// Follows a chain from its beginning: every signature, every hash, and that each round goes on from the one before. A line of another
+/// session begins a chain of its own.
+///
+/// # Errors
+/// [`BrokenChain`] names the first line that does not hold.
+pub fn verify<E: fmt::Display>(
+    entries: impl IntoIterator<Item = Result<TranscriptEntry, E>>,
+    roster: &Roster,
+) -> Result<VerifiedChain, BrokenChain> {
+    let mut chain = VerifiedChain {
+        rounds: 0,
+        sessions: 0,
+        fewest_signatures: usize::MAX,
+        last: None,
+    };
+    let mut before: Option<Place> = None;
+    for (index, entry) in entries.into_iter().enumerate() {
+        let line = index + 1;
+        let broken = |round, reason| BrokenChain {
+            line,
+            round: InRound(round),
+            reason,
+        };
+        let entry = entry.map_err(|error| broken(None, error.to_string()))?;
+        let checked = check_line(&entry, before.as_ref(), roster);
+        let (place, signatures) = checked.map_err(|reason| broken(Some(entry.round), reason))?;
+        if before
+            .as_ref()
+            .is_none_or(|before| before.session != place.session)
+        {
+            chain.sessions += 1;
+        }
+        chain.rounds += 1;
+        chain.fewest_signatures = chain.fewest_signatures.min(signatures);
+        chain.last = Some((place.run, place.transcript, place.model_hash));
+        before = Some(place);
+    }
+    if chain.rounds == 0 {
+        chain.fewest_signatures = 0;
+    }
+    Ok(chain)
+}
+
+/// The first line in which two chains differ, from 1, and in what. None when one is the beginning of the other, or both are alike.
+pub fn first_difference(
+    left: &[TranscriptEntry],
+    right: &[TranscriptEntry],
+) -> Option<(usize, &'static str)> {
+    let pairs = left.iter().zip(right).enumerate();
+    pairs
+        .filter_map(|(index, (left, right))| Some((index + 1, difference(left, right)?)))
+        .next()
+}
+
+fn difference(left: &TranscriptEntry, right: &TranscriptEntry) -> Option<&'static str> {
+    let fields = [
+        ("the number of the round", left.round == right.round),
+        ("the header", left.header_hash == right.header_hash),
+        (
+            "the contributors",
+            left.contributors_hash == right.contributors_hash,
+        ),
+        ("the sum", left.sum_root == right.sum_root),
+        ("the model", left.model_hash == right.model_hash),
+        ("the transcript", left.transcript == right.transcript),
+    ];
+    let differs = fields.into_iter().find(|(_, alike)| !alike);
+    differs.map(|(name, _)| name)
+}
+
+/// The place that a line leads to, and how many hospitals have signed it.
+fn check_line(
+    entry: &TranscriptEntry,
+    before: Option<&Place>,
+    roster: &Roster,
+) -> Result<(Place, usize), String> {
+    let signed: Signed<RoundOpen> = bytes_of("header", &entry.header)?;
+    let header = signed
+        .verify(roster.coordinator_key(), "the coordinator")
+        .map_err(|error| error.to_string())?;
+    let header_hash = signed.digest();
+    agree("header_hash", &entry.header_hash, header_hash)?;
+    agree(
+        "transcript_before",
+        &entry.transcript_before,
+        header.transcript,
+    )?;
+    if header.round != entry.round || header.purpose.name() != entry.purpose {
+        return Err("round or purpose is not that of its header".into());
+    }
+    let same_session = before.filter(|before| before.session == header.session);
+    match same_session {
+        Some(before) if header.round <= before.round => {
+            return Err("its number is not above that of the line before".into());
+        }
+        Some(before) if header.transcript != before.transcript => {
+            return Err("it does not follow from the line before: T is another".into());
+        }
+        Some(before) if header.model_hash != before.model_hash => {
+            return Err("it does not go on from the model of the line before".into());
+        }
+        Some(_) => {}
+        None => {
+            let origin = first_transcript(roster, &header.session, &header.joined_set);
+            if header.transcript != origin {
+                return Err("the first round of a session does not follow from its beginning: lines before it are missing".into());
+            }
+        }
+    }
+
+    let signed: Signed<UnlockRequest> = bytes_of("request", &entry.request)?;
+    let request = signed
+        .verify(roster.coordinator_key(), "the coordinator")
+        .map_err(|error| error.to_string())?;
+    let everybody: Vec<_> = roster.members().map(|member| member.id).collect();
+    request
+        .check(&header_hash, &everybody, roster)
+        .map_err(|error| error.to_string())?;
+    agree(
+        "contributors_hash",
+        &entry.contributors_hash,
+        request.hash(),
+    )?;
+    let members = request.members().into_iter().map(HospitalId::get);
+    if !members.eq(entry.contributors.iter().copied()) {
+        return Err("contributors are not those of its request".into());
+    }
+
+    let sum_root = ChunksRoot::from_bytes(array_of("sum_root", &entry.sum_root)?);
+    let model_hash = ModelHash::from_bytes(array_of("model_hash", &entry.model_hash)?);
+    let transcript = next_transcript(
+        &header.transcript,
+        &header_hash,
+        &request.hash(),
+        &sum_root,
+        &model_hash,
+    );
+    agree("transcript", &entry.transcript, transcript)?;
+    let mut signatures = 0;
+    for (&number, closed) in &entry.closed {
+        if is_closed_alike(
+            number,
+            closed,
+            roster,
+            &header_hash,
+            &transcript,
+            &model_hash,
+        )? {
+            signatures += 1;
+        }
+    }
+    if signatures < roster.threshold() {
+        return Err(format!(
+            "{signatures} hospitals have signed it where {} are needed",
+            roster.threshold()
+        ));
+    }
+    let place = Place {
+        run: header.run,
+        session: header.session,
+        round: header.round,
+        transcript,
+        model_hash,
+    };
+    Ok((place, signatures))
+}
+
+/// Whether this hospital has signed this very end of the round. A signature that is not its own is an error.
+fn is_closed_alike(
+    number: u8,
+    closed: &str,
+    roster: &Roster,
+    header: &HeaderHash,
+    transcript: &Transcript,
+    model_hash: &ModelHash,
+) -> Result<bool, String> {
+    let signed: Signed<RoundClosed> = bytes_of("closed", closed)?;
+    let member = HospitalId::new(number).and_then(|id| roster.member(id));
+    let member = member.ok_or_else(|| format!("hospital {number} is not on the roster"))?;
+    let closed = signed
+        .verify(&member.signing_key, format_args!("hospital {number}"))
+        .map_err(|error| error.to_string())?;
+    if closed.id.0 != member.id || closed.header != *header {
+        return Err(format!(
+            "what hospital {number} has signed is about another round"
+        ));
+    }
+    Ok(closed.transcript == *transcript && closed.model_hash == *model_hash)
+}
+
+fn bytes_of<T: Decode<()>>(field: &str, text: &str) -> Result<T, String> {
+    let bytes = hex::decode(text).map_err(|_| format!("{field} is not hexadecimal"))?;
+    codec::decode(&bytes).map_err(|error| format!("{field}: {error}"))
+}
+
+fn array_of(field: &str, text: &str) -> Result<[u8; 32], String> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(text, &mut bytes)
+        .map_err(|_| format!("{field} is not 64 hexadecimal digits"))?;
+    Ok(bytes)
+}
+
+fn agree(field: &str, text: &str, found: impl AsRef<[u8]>) -> Result<(), String> {
+    if text == hex::encode(found) {
+        Ok(())
+    } else {
+        Err(format!("{field} is not what its messages give"))
+    }
+}
