@@ -27,7 +27,8 @@ use tokio::sync::mpsc;
 /// stopped or killed or the machine failed, that run goes on as it was signed, whatever the settings say; --new-run gives it up.
 ///
 /// Stop the program with Ctrl-C or SIGTERM: it tells the hospitals, and they keep the model of the last complete round. A second
-/// signal ends it at once. If the disk is full, the run stands still until there is room.
+/// signal ends it at once. If the disk is full while it runs, the run stands still until there is
+/// room.
 #[derive(Args)]
 pub struct Serve {
     /// The settings file.

@@ -21,7 +21,7 @@ use super::{
     Event, Fact, MachineError, Output, Timestamp,
     input::{ConditioningMessage, SetUpMessage},
     peer::Peers,
-    plan::Plan,
+    plan::{Plan, PlannedSum},
     products::ProductServer,
     reaction::Reaction,
 };
@@ -126,6 +126,15 @@ impl<R> Context<R> {
             hospital,
             reason: error.to_string(),
         });
+    }
+
+    /// The run goes on without the evaluation that comes next. That is a fact: with it alone a coordinator that is started again does not
+    /// wait for hospitals that only this evaluation needs.
+    pub(super) fn leave_out(&mut self, planned: PlannedSum) {
+        self.persist(Fact::LeftOut {
+            learning_round: planned.learning_round,
+        });
+        self.plan.advance();
     }
 
     /// Another session takes the place of this one, on account of a hospital that has lost its keys.

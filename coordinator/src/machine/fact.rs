@@ -1,4 +1,4 @@
-//! What has to be on disk before the machine says something that depends on it: six facts, from which a run goes on after a crash.
+//! What has to be on disk before the machine says something that depends on it: seven facts, from which a run goes on after a crash.
 //! All else the vaults send again.
 //!
 //! | fact | is written before | why |
@@ -9,6 +9,7 @@
 //! | [`Fact::Fixed`] | its UnlockRequest | one U for each header: two could be subtracted (PROTOCOL.md 3.6) |
 //! | [`Fact::Outcome`] | its OutcomeReady | the round is not opened again |
 //! | [`Fact::Closed`] | the next RoundOpen | T and model hash of the next header |
+//! | [`Fact::LeftOut`] | the next RoundOpen, or Finished | no hospital is waited for that only an evaluation needed |
 //!
 //! The sum of a round and its outcome, 17 MB each, are not in a fact: the store keeps them under a name that the fact gives.
 
@@ -17,7 +18,7 @@ use std::fmt;
 use crypto::sealed_sum::HospitalId;
 use protocol::{
     codec::{self, Id, List},
-    digests::{ChunksRoot, OutcomeName, SessionId},
+    digests::{ChunksRoot, LearningRound, OutcomeName, SessionId},
     identity::Signed,
     manifest::Manifest,
     round::{header::RoundOpen, outcome::RoundClosed, unlock::UnlockRequest},
@@ -49,6 +50,11 @@ pub enum Fact {
     },
     /// A vault has closed a round.
     Closed(Signed<RoundClosed>),
+    /// The evaluation of a learning round is left out: the run goes on without it.
+    LeftOut {
+        /// Which one.
+        learning_round: LearningRound,
+    },
 }
 
 /// The messages of the set-up, each kind sorted by its sender.
@@ -91,6 +97,8 @@ pub enum FactKind {
     Outcome = 5,
     /// [`Fact::Closed`].
     Closed = 6,
+    /// [`Fact::LeftOut`].
+    LeftOut = 7,
 }
 
 impl Fact {
@@ -103,6 +111,7 @@ impl Fact {
             Self::Fixed(_) => FactKind::Fixed,
             Self::Outcome { .. } => FactKind::Outcome,
             Self::Closed(_) => FactKind::Closed,
+            Self::LeftOut { .. } => FactKind::LeftOut,
         }
     }
 
@@ -123,6 +132,7 @@ impl Fact {
             }
             Self::Outcome { name } => codec::encode(name),
             Self::Closed(closed) => codec::encode(closed),
+            Self::LeftOut { learning_round } => codec::encode(learning_round),
         };
         let mut bytes = vec![self.kind() as u8];
         bytes.extend(body);
@@ -163,19 +173,23 @@ impl Fact {
                 name: codec::decode(body)?,
             },
             FactKind::Closed => Self::Closed(codec::decode(body)?),
+            FactKind::LeftOut => Self::LeftOut {
+                learning_round: codec::decode(body)?,
+            },
         })
     }
 }
 
 impl FactKind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Begun,
         Self::Ready,
         Self::Header,
         Self::Fixed,
         Self::Outcome,
         Self::Closed,
+        Self::LeftOut,
     ];
 
     fn from_number(number: u8) -> Result<Self, FactError> {
@@ -195,6 +209,7 @@ impl fmt::Display for FactKind {
             Self::Fixed => "fixed",
             Self::Outcome => "outcome",
             Self::Closed => "closed",
+            Self::LeftOut => "left out",
         })
     }
 }

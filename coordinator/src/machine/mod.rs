@@ -45,9 +45,9 @@ use std::sync::Arc;
 
 use crypto::sealed_sum::HospitalId;
 use protocol::{
-    digests::{LearningRound, RoundNumber, SessionId},
+    digests::{RoundNumber, SessionId},
     identity::{Signed, SigningKey},
-    manifest::{CheckedManifest, Manifest, ManifestCheck, ManifestError, Purpose},
+    manifest::{CheckedManifest, Manifest, ManifestCheck, ManifestError},
     message::{ToCoordinator, ToVault},
     roster::Roster,
 };
@@ -161,12 +161,6 @@ impl<R: CryptoRng> Coordinator<R> {
     pub fn last_round(&self) -> Option<RoundNumber> {
         let session = self.phase.session()?;
         Some(session.last_round).filter(|round| *round > RoundNumber::default())
-    }
-
-    /// The round whose outcome is not out yet, what it is for, and its learning round.
-    pub fn open_round(&self) -> Option<(RoundNumber, Purpose, LearningRound)> {
-        let (round, planned) = self.phase.open_round()?;
-        Some((round, planned.purpose, planned.learning_round))
     }
 
     /// What the run waits for; none once it has ended.

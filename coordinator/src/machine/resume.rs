@@ -6,9 +6,9 @@
 use std::{collections::BTreeSet, iter, sync::Arc};
 
 use protocol::{
-    digests::{HeaderHash, OutcomeName, SessionId},
+    digests::{HeaderHash, LearningRound, OutcomeName, SessionId},
     identity::{Message, Signed, SigningKey},
-    manifest::{CheckedManifest, Manifest, ManifestCheck},
+    manifest::{CheckedManifest, Manifest, ManifestCheck, Purpose},
     roster::Roster,
     round::{
         header::RoundOpen,
@@ -196,6 +196,10 @@ impl<R: CryptoRng> Replay<'_, R> {
             {
                 Ok(phase)
             }
+            (
+                phase @ (Phase::Waiting(_) | Phase::Collecting(_)),
+                Fact::LeftOut { learning_round },
+            ) => self.on_left_out(phase, learning_round),
             (mut phase, Fact::Closed(signed)) => {
                 self.on_closed(&mut phase, signed)?;
                 Ok(self.settle(phase))
@@ -296,6 +300,29 @@ impl<R: CryptoRng> Replay<'_, R> {
         Ok(Phase::Unlocking(collecting.fixed(request, record, sum)))
     }
 
+    /// An evaluation that comes next, or whose round is open and was given up.
+    fn on_left_out(
+        &mut self,
+        phase: Phase,
+        learning_round: LearningRound,
+    ) -> Result<Phase, ResumeError> {
+        let next = self.context.plan.next().filter(|next| {
+            next.purpose == Purpose::Evaluation && next.learning_round == learning_round
+        });
+        let expected = match &phase {
+            Phase::Collecting(collecting) => next == Some(collecting.planned()),
+            _ => next.is_some(),
+        };
+        if !expected {
+            return Err(invalid(FactKind::LeftOut, "no such evaluation comes next"));
+        }
+        self.context.plan.advance();
+        Ok(match phase {
+            Phase::Collecting(open) => Phase::Waiting(open.replaced(&self.context, self.now)),
+            other => other,
+        })
+    }
+
     fn on_closed(
         &mut self,
         phase: &mut Phase,
@@ -341,11 +368,17 @@ impl<R: CryptoRng> Replay<'_, R> {
 /// An open round without a U: its uploads are lost, and nobody has answered for it. The same sum follows under another header. If the
 /// process was stopped while U was being fixed, the sum was kept for nothing.
 fn replace<R>(context: &mut Context<R>, open: Collecting, now: Timestamp) -> Waiting {
-    let (round, name) = (open.round().header.round, open.round().hash);
+    let (round, name, planned) = (open.round().header.round, open.round().hash, open.planned());
     context.outputs.push_back(Output::Discard { name });
+    // It may have been stopped, too, between the header's fact and its record.
+    context.event(Event::Opened {
+        round,
+        purpose: planned.purpose,
+        learning_round: planned.learning_round,
+    });
     context.event(Event::Abandoned {
         round,
-        purpose: open.purpose(),
+        purpose: planned.purpose,
         reason: "the coordinator was started again before the contributors were fixed".to_owned(),
     });
     open.replaced(context, now)

@@ -8,17 +8,31 @@ use protocol::message::ToCoordinator;
 use tokio::sync::{mpsc, oneshot};
 use transport::{CloseCode, Disconnect, TrafficCounts};
 
+/// Tells the connections of this process apart: of one hospital, the end of an old one may become known after the new one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct LinkNumber(u64);
+
+impl LinkNumber {
+    /// This number; the next one takes its place.
+    pub(super) fn take(&mut self) -> Self {
+        let next = Self(self.0 + 1);
+        std::mem::replace(self, next)
+    }
+}
+
 /// One thing that has happened.
 pub(super) enum Input {
     /// A hospital has come in.
     Connected {
         hospital: HospitalId,
+        link: LinkNumber,
         address: SocketAddr,
         outbound: mpsc::Sender<Outbound>,
     },
     /// It says something.
     Message {
         hospital: HospitalId,
+        link: LinkNumber,
         message: Box<ToCoordinator>,
     },
     /// It would like to upload so many bytes.
@@ -38,6 +52,7 @@ pub(super) enum Input {
     /// It is gone.
     Disconnected {
         hospital: HospitalId,
+        link: LinkNumber,
         disconnect: Disconnect,
         traffic: TrafficCounts,
     },

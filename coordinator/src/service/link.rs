@@ -1,6 +1,7 @@
 //! One hospital's connection: frames to the owner and back, uploads, downloads.
 
 use std::{
+    collections::VecDeque,
     io,
     path::PathBuf,
     sync::Arc,
@@ -8,7 +9,7 @@ use std::{
 };
 
 use crypto::sealed_sum::HospitalId;
-use protocol::{codec, round::RoundError};
+use protocol::{codec, message::ToCoordinator, round::RoundError};
 use tokio::{
     fs::File,
     sync::{mpsc, oneshot},
@@ -22,8 +23,9 @@ use transport::{
 use crate::machine::MachineError;
 
 use super::{
-    inputs::{Input, Outbound},
+    inputs::{Input, LinkNumber, Outbound},
     outcomes::{Outcome, Outcomes},
+    registry::Registry,
     uploads::{Claim, HeldUpload, UploadName, UploadShelf},
 };
 
@@ -31,61 +33,71 @@ use super::{
 #[derive(Clone)]
 pub(super) struct LinkTask {
     pub(super) hospital: HospitalId,
+    pub(super) number: LinkNumber,
+    pub(super) registry: Arc<Registry>,
     pub(super) inputs: mpsc::Sender<Input>,
     pub(super) uploads: Arc<UploadShelf>,
     pub(super) outcomes: Arc<Outcomes>,
 }
 
 impl LinkTask {
-    /// From the first frame until the hospital is gone and the owner knows.
+    /// From the first frame until the hospital is gone and the owner knows. The registry knows at once, also while the owner takes
+    /// nothing: the hospital is let in again then.
     pub(super) async fn serve(self, mut link: HospitalLink) {
         let (outbound, queue) = mpsc::channel(WAITING_OUTBOUND);
-        let address = link.remote_address();
-        self.tell(Input::Connected {
+        let mut untold = VecDeque::from([Input::Connected {
             hospital: self.hospital,
-            address,
+            link: self.number,
+            address: link.remote_address(),
             outbound,
-        })
-        .await;
+        }]);
         let mut tasks = JoinSet::new();
         tasks.spawn(write(link.sender(), queue));
-        let disconnect = self.read(&mut link, &mut tasks).await;
+        let disconnect = self.read(&mut link, &mut untold, &mut tasks).await;
         // Transfers under way put on the shelf what has come, before this hospital can be back.
         tasks.shutdown().await;
-        let traffic = link.traffic().counts();
-        self.tell(Input::Disconnected {
+        untold.push_back(Input::Disconnected {
             hospital: self.hospital,
+            link: self.number,
             disconnect,
-            traffic,
-        })
-        .await;
+            traffic: link.traffic().counts(),
+        });
+        // As a rule there is room, and the owner hears of this end before it hears of the next connection.
+        while let Ok(room) = self.inputs.try_reserve() {
+            match untold.pop_front() {
+                Some(input) => room.send(input),
+                None => break,
+            }
+        }
+        self.registry.leave(self.hospital);
+        for input in untold {
+            self.tell(input).await;
+        }
     }
 
-    async fn read(&self, link: &mut HospitalLink, tasks: &mut JoinSet<()>) -> Disconnect {
+    /// Hands on what comes, until the connection is closed. What the owner has no room for is left in `untold`: the end of a
+    /// connection is noticed also while the owner takes nothing.
+    async fn read(
+        &self,
+        link: &mut HospitalLink,
+        untold: &mut VecDeque<Input>,
+        tasks: &mut JoinSet<()>,
+    ) -> Disconnect {
         loop {
-            match link.next().await {
-                Incoming::Frame(frame) => match codec::decode_frame(&frame) {
-                    Ok(message) => {
-                        self.tell(Input::Message {
-                            hospital: self.hospital,
-                            message: Box::new(message),
-                        })
-                        .await;
+            let incoming = tokio::select! {
+                biased;
+                room = self.inputs.reserve(), if !untold.is_empty() => {
+                    match (room, untold.pop_front()) {
+                        (Ok(room), Some(input)) => room.send(input),
+                        // The owner ends with the run; then nobody wants to know.
+                        _ => untold.clear(),
                     }
-                    Err(error) => {
-                        let reason = error.to_string();
-                        tracing::warn!(
-                            reason,
-                            "received bytes that are not a message; closing the connection"
-                        );
-                        link.sender().abort(CloseCode::Violation, &reason);
-                        self.tell(Input::TurnedAway {
-                            hospital: Some(self.hospital),
-                            reason,
-                        })
-                        .await;
-                    }
-                },
+                    continue;
+                }
+                incoming = link.next() => incoming,
+            };
+            match incoming {
+                Incoming::Frame(frame) => untold.extend(self.on_frame(&frame, link)),
                 Incoming::Upload(request) => {
                     let task = self.clone();
                     tasks.spawn(async move { report("upload", task.serve_upload(request).await) });
@@ -98,7 +110,37 @@ impl LinkTask {
                 }
                 Incoming::Closed(disconnect) => return disconnect,
             }
+            if untold.len() > MAX_UNTOLD {
+                // It may come back, and says again what counts.
+                let reason = "the coordinator stands still, and cannot take any more messages";
+                link.sender().abort(CloseCode::Stalled, reason);
+            }
             while tasks.try_join_next().is_some() {}
+        }
+    }
+
+    /// What the owner is to be told of a frame.
+    fn on_frame(&self, frame: &[u8], link: &HospitalLink) -> Option<Input> {
+        match codec::decode_frame(frame) {
+            // A full queue delays it until the next time.
+            Ok(ToCoordinator::Heartbeat) if self.inputs.capacity() == 0 => None,
+            Ok(message) => Some(Input::Message {
+                hospital: self.hospital,
+                link: self.number,
+                message: Box::new(message),
+            }),
+            Err(error) => {
+                let reason = error.to_string();
+                tracing::warn!(
+                    reason,
+                    "received bytes that are not a message; closing the connection"
+                );
+                link.sender().abort(CloseCode::Violation, &reason);
+                Some(Input::TurnedAway {
+                    hospital: Some(self.hospital),
+                    reason,
+                })
+            }
         }
     }
 
@@ -294,4 +336,108 @@ fn report(transfer: &str, result: Result<(), TransportError>) {
 
 /// A hospital is owed at most three messages for each other member in a round, and as many in the set-up.
 const WAITING_OUTBOUND: usize = 1024;
+/// The same in the other direction. More than this a hospital has no reason to say before it is answered.
+const MAX_UNTOLD: usize = 1024;
 const SIGN_OF_LIFE: Duration = Duration::from_millis(500);
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use protocol::message::Hello;
+    use tokio::time::{sleep, timeout};
+    use transport::{
+        CoordinatorLink, Dialer, Limits, Listener,
+        certificates::KeyFingerprint,
+        tls::{CoordinatorTls, HospitalKeys, ParticipantTls},
+    };
+
+    use super::*;
+    use crate::demo::{Demo, Place};
+
+    /// A listener on loopback, and hospital 1 that dials it.
+    fn both_ends() -> (Listener, Dialer, HospitalId) {
+        let demo = Demo::generate(2, Place::default()).expect("two hospitals");
+        let hospital = HospitalId::new(1).expect("in range");
+        let authority = demo.trusted_authority().expect("a trust root");
+        let keys = demo
+            .roster
+            .members()
+            .map(|member| (member.id, KeyFingerprint::from(member.tls_fingerprint)));
+        let keys = HospitalKeys::new(keys).expect("distinct keys");
+        let identity = demo.coordinator.tls_identity().expect("a pair");
+        let tls = CoordinatorTls::new(&identity, &authority, keys).expect("a configuration");
+        let limits = Limits::default();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let listener = Listener::bind(any, &tls, &limits).expect("bound");
+        let address = listener.local_address().expect("an address").to_string();
+        let identity = demo.hospitals[&hospital].tls_identity().expect("a pair");
+        let coordinator = KeyFingerprint::from(demo.roster.coordinator_tls_fingerprint());
+        let tls = ParticipantTls::new(&identity, &authority, coordinator).expect("a configuration");
+        let dialer = Dialer::new(&address, "localhost", &tls, &limits).expect("a dialer");
+        (listener, dialer, hospital)
+    }
+
+    async fn say(link: &CoordinatorLink, message: ToCoordinator) {
+        let frame = codec::encode_frame(&message);
+        link.sender().send(frame).await.expect("the link stands");
+    }
+
+    async fn soon<T>(future: impl Future<Output = T>) -> T {
+        let patience = Duration::from_secs(30);
+        timeout(patience, future).await.expect("a test that hangs")
+    }
+
+    /// The owner stands still, and its queue is full.
+    #[tokio::test]
+    async fn a_cut_connection_is_noticed_while_the_owner_takes_nothing() {
+        let (mut listener, dialer, hospital) = both_ends();
+        let registry = Arc::new(Registry::default());
+        let (inputs, mut queue) = mpsc::channel(1);
+        let mut number = LinkNumber::default();
+        let mut serve_next = async || {
+            let (dialed, arrived) = tokio::join!(dialer.connect(|_| {}), listener.accept());
+            let arrived = arrived.expect("it listens").expect("it is let in");
+            assert!(registry.enter(&arrived), "the connection before is gone");
+            let task = LinkTask {
+                hospital,
+                number: number.take(),
+                registry: Arc::clone(&registry),
+                inputs: inputs.clone(),
+                uploads: Arc::default(),
+                outcomes: Arc::default(),
+            };
+            tokio::spawn(task.serve(arrived));
+            dialed.expect("it is let in")
+        };
+        for _ in 0..3 {
+            let link = serve_next().await;
+            for _ in 0..200 {
+                say(&link, ToCoordinator::Heartbeat).await;
+            }
+            say(&link, ToCoordinator::Hello(Hello { resume: None })).await;
+            link.close(CloseCode::Dropped, "cut").await;
+            soon(async {
+                while !registry.live().is_empty() {
+                    sleep(Duration::from_millis(10)).await;
+                }
+            })
+            .await;
+        }
+        // The owner goes on: of each connection it hears in order.
+        let mut heard = vec![Vec::new(); 3];
+        let mut place = LinkNumber::default();
+        let numbers = [(); 3].map(|()| place.take());
+        for _ in 0..9 {
+            let (link, what) = match soon(queue.recv()).await.expect("the tasks are there") {
+                Input::Connected { link, .. } => (link, "connected"),
+                Input::Message { link, .. } => (link, "message"),
+                Input::Disconnected { link, .. } => (link, "disconnected"),
+                _ => panic!("nobody uploads"),
+            };
+            let place = numbers.iter().position(|number| *number == link);
+            heard[place.expect("one of them")].push(what);
+        }
+        assert_eq!(heard, [["connected", "message", "disconnected"]; 3]);
+    }
+}

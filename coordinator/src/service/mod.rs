@@ -6,6 +6,7 @@
 
 mod ending;
 mod event_log;
+mod inbox;
 mod inputs;
 mod link;
 mod lost;
@@ -42,7 +43,8 @@ use transport::{
 
 use self::{
     ending::Ending,
-    inputs::Input,
+    inbox::Inbox,
+    inputs::{Input, LinkNumber},
     link::LinkTask,
     lost::Lost,
     outcomes::Outcomes,
@@ -201,19 +203,21 @@ impl Service {
         shutdown: impl Future<Output = ()>,
     ) -> Result<RunReport, ServiceError> {
         let (inputs, queue) = mpsc::channel(WAITING_INPUTS);
+        let inbox = Inbox::new(queue);
         let outcomes = Arc::new(Outcomes::default());
         let owner = Owner::new(self.started, Arc::clone(&outcomes), self.records, events);
         let runtime = tokio::runtime::Handle::current();
         // Apart from the inputs: an owner that cannot take any more still hears it.
         let (stop, told_to_stop) = watch::channel(false);
         let mut owner =
-            tokio::task::spawn_blocking(move || runtime.block_on(owner.drive(queue, told_to_stop)));
+            tokio::task::spawn_blocking(move || runtime.block_on(owner.drive(inbox, told_to_stop)));
         let mut admission = Admission {
             registry: Arc::clone(&self.registry),
             outcomes,
             uploads: Arc::default(),
             inputs,
             links: JoinSet::new(),
+            next_link: LinkNumber::default(),
             lost: Lost::new("records of refused connections"),
         };
 
@@ -232,10 +236,7 @@ impl Service {
             }
         };
         admission.links.shutdown().await;
-        let (code, reason) = match &ended {
-            Ok((Ending::Stopped, _)) => (CloseCode::ShuttingDown, STOPPED),
-            _ => (CloseCode::Done, "the run is over"),
-        };
+        let (code, reason) = farewell(ended.as_ref().ok().map(|(ending, _)| ending));
         let _ = timeout(CLOSING, self.listener.close(code, reason)).await;
         let (ending, spent) = match ended {
             Ok(ended) => ended,
@@ -259,6 +260,21 @@ impl Service {
     }
 }
 
+/// What hospitals are told when the end-point is closed; `ending` is none when the owner has panicked. Then the run has no result, and
+/// goes on when this program is started again: a hospital that was told that it is over would not come back.
+fn farewell(ending: Option<&Ending>) -> (CloseCode, &'static str) {
+    match ending {
+        Some(Ending::Complete { .. } | Ending::Failed { .. }) => {
+            (CloseCode::Done, "the run is over")
+        }
+        Some(Ending::Stopped) => (CloseCode::ShuttingDown, STOPPED),
+        None => (
+            CloseCode::ShuttingDown,
+            "the coordinator has met a fault of its own",
+        ),
+    }
+}
+
 /// Lets hospitals in, one connection each.
 struct Admission {
     registry: Arc<Registry>,
@@ -266,6 +282,7 @@ struct Admission {
     uploads: Arc<UploadShelf>,
     inputs: mpsc::Sender<Input>,
     links: JoinSet<()>,
+    next_link: LinkNumber,
     lost: Lost,
 }
 
@@ -293,17 +310,14 @@ impl Admission {
         }
         let task = LinkTask {
             hospital,
+            number: self.next_link.take(),
+            registry: Arc::clone(&self.registry),
             inputs: self.inputs.clone(),
             uploads: Arc::clone(&self.uploads),
             outcomes: Arc::clone(&self.outcomes),
         };
-        let registry = Arc::clone(&self.registry);
         let span = tracing::info_span!("link", %hospital);
-        let serve = async move {
-            task.serve(link).await;
-            registry.leave(hospital);
-        };
-        self.links.spawn(serve.instrument(span));
+        self.links.spawn(task.serve(link).instrument(span));
     }
 
     /// Never waits: the owner may have more to do than it can, and nothing depends on this.
@@ -371,3 +385,19 @@ const WAITING_INPUTS: usize = 256;
 const STOPPED: &str = "the coordinator was stopped";
 /// How long peers may take to hear that a connection is closed.
 const CLOSING: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_run_with_a_result_is_told_to_be_over() {
+        let failed = Ending::Failed {
+            reason: "it does not open".to_owned(),
+        };
+        assert_eq!(farewell(Some(&failed)).0, CloseCode::Done);
+        assert_eq!(farewell(Some(&Ending::Stopped)).0, CloseCode::ShuttingDown);
+        // The owner has panicked.
+        assert_eq!(farewell(None).0, CloseCode::ShuttingDown);
+    }
+}

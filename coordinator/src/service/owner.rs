@@ -19,14 +19,15 @@ use protocol::{
 };
 use tokio::{
     sync::{mpsc, watch},
-    time::{sleep_until, timeout, timeout_at},
+    time::{sleep, sleep_until, timeout_at},
 };
 use transport::CloseCode;
 
 use super::{
     ending::Ending,
     event_log,
-    inputs::{Input, Outbound},
+    inbox::Inbox,
+    inputs::{Input, LinkNumber, Outbound},
     outcomes::{Outcome, Outcomes},
     records::{Records, RecordsError},
     start::Started,
@@ -52,6 +53,8 @@ pub(super) struct Owner {
     /// The first of `outputs` could not be written down.
     standstill: Option<Standstill>,
     links: BTreeMap<HospitalId, mpsc::Sender<Outbound>>,
+    /// Of each hospital, the connection that was made last.
+    latest: BTreeMap<HospitalId, LinkNumber>,
     outcomes: Arc<Outcomes>,
     records: Option<Records>,
     events: mpsc::UnboundedSender<Event>,
@@ -83,6 +86,7 @@ impl Owner {
             outputs: started.outputs.into(),
             standstill: None,
             links: BTreeMap::new(),
+            latest: BTreeMap::new(),
             outcomes,
             records,
             events,
@@ -97,7 +101,7 @@ impl Owner {
     /// Drives the run to its end, or until it is told to stop, then closes the connections to the hospitals.
     pub(super) async fn drive(
         mut self,
-        mut queue: mpsc::Receiver<Input>,
+        mut inbox: Inbox,
         mut stop: watch::Receiver<bool>,
     ) -> (Ending, Spent) {
         // A run that is taken up again may have to go on by itself.
@@ -107,13 +111,13 @@ impl Owner {
         self.carry_out();
         while self.ending.is_none() {
             if self.standstill.is_some() {
-                self.try_again(&mut stop).await;
+                self.try_again(&mut inbox, &mut stop).await;
                 continue;
             }
             // What has arrived counts before the time does: a sign of life that waited in the queue is one.
-            for _ in 0..queue.len() {
+            for _ in 0..inbox.len() {
                 if self.goes_on()
-                    && let Ok(input) = queue.try_recv()
+                    && let Some(input) = inbox.try_next()
                 {
                     self.handle(input);
                 }
@@ -124,11 +128,18 @@ impl Owner {
             }
             // Also time alone can end a run: nothing more may come then.
             if self.goes_on() {
-                self.next_input(&mut queue, &mut stop).await;
+                self.next_input(&mut inbox, &mut stop).await;
             }
         }
-        self.part(&mut queue, &mut stop).await;
-        let ending = self.record_ending(&mut stop).await;
+        // A hospital that was told of a failure does not come back: if the run went on after a restart, it would lack that one.
+        if matches!(self.ending, Some(Ending::Failed { .. })) {
+            self.record_ending(&mut inbox, &mut stop).await;
+            self.part(&mut inbox, &mut stop).await;
+        } else {
+            self.part(&mut inbox, &mut stop).await;
+            self.record_ending(&mut inbox, &mut stop).await;
+        }
+        let ending = self.ending.expect("the run is driven to one");
         (ending, self.spent)
     }
 
@@ -137,11 +148,7 @@ impl Owner {
     }
 
     /// Waits for the next input and handles it, until the machine wants to know the time.
-    async fn next_input(
-        &mut self,
-        queue: &mut mpsc::Receiver<Input>,
-        stop: &mut watch::Receiver<bool>,
-    ) {
+    async fn next_input(&mut self, inbox: &mut Inbox, stop: &mut watch::Receiver<bool>) {
         let moment = self
             .machine
             .poll_timeout()
@@ -151,7 +158,7 @@ impl Owner {
         let input = tokio::select! {
             biased;
             () = told_to_stop(stop) => None,
-            input = queue.recv() => input,
+            input = inbox.next() => input,
             () = sleep_until(moment.into()) => return,
         };
         match input {
@@ -190,14 +197,20 @@ impl Owner {
         match input {
             Input::Connected {
                 hospital,
+                link,
                 address,
                 outbound,
             } => {
                 self.links.insert(hospital, outbound);
+                self.latest.insert(hospital, link);
                 self.machine.handle_connected(hospital, now);
                 self.note(|records| records.connected(hospital, address));
             }
-            Input::Message { hospital, message } => {
+            // The hospital is back, and says again what may not have arrived.
+            Input::Message { hospital, link, .. } if !self.is_latest(hospital, link) => {}
+            Input::Message {
+                hospital, message, ..
+            } => {
                 let kind: fn(&mut Spent) -> &mut Duration = match *message {
                     ToCoordinator::EvaluationKey(_)
                     | ToCoordinator::EncryptedFeatures(_)
@@ -227,10 +240,12 @@ impl Owner {
                 });
                 let _ = answer.send(verdict);
             }
+            Input::Disconnected { hospital, link, .. } if !self.is_latest(hospital, link) => {}
             Input::Disconnected {
                 hospital,
                 disconnect,
                 traffic,
+                ..
             } => {
                 self.links.remove(&hospital);
                 self.machine.handle_disconnected(hospital, now);
@@ -241,6 +256,10 @@ impl Owner {
             }
         }
         self.carry_out();
+    }
+
+    fn is_latest(&self, hospital: HospitalId, link: LinkNumber) -> bool {
+        self.latest.get(&hospital) == Some(&link)
     }
 
     /// Does what the machine wants done, in order, up to what cannot be written down.
@@ -350,10 +369,10 @@ impl Owner {
         }
     }
 
-    async fn try_again(&mut self, stop: &mut watch::Receiver<bool>) {
-        match timeout(RETRY_EVERY, told_to_stop(stop)).await {
-            Ok(()) => self.end(Ending::Stopped),
-            Err(_) => self.carry_out(),
+    async fn try_again(&mut self, inbox: &mut Inbox, stop: &mut watch::Receiver<bool>) {
+        match pause(inbox, stop).await {
+            Pause::Over => self.carry_out(),
+            Pause::Stopped => self.end(Ending::Stopped),
         }
     }
 
@@ -415,12 +434,12 @@ impl Owner {
     }
 
     /// Tells the hospitals how the run ended, and waits a bounded time until the links are closed.
-    async fn part(&mut self, queue: &mut mpsc::Receiver<Input>, stop: &mut watch::Receiver<bool>) {
+    async fn part(&mut self, inbox: &mut Inbox, stop: &mut watch::Receiver<bool>) {
         let (code, reason) = match &self.ending {
             Some(Ending::Complete { .. }) => {
                 // Participants that have their last message close by themselves; one that comes late is still served.
                 tokio::select! {
-                    () = self.wait_for_links(queue, GOODBYE) => {}
+                    () = self.wait_for_links(inbox, GOODBYE) => {}
                     () = told_to_stop(stop) => {}
                 }
                 (CloseCode::Done, "the run is complete".to_owned())
@@ -442,16 +461,19 @@ impl Owner {
                 reason: reason.clone(),
             });
         }
-        self.wait_for_links(queue, super::CLOSING).await;
+        self.wait_for_links(inbox, super::CLOSING).await;
     }
 
-    async fn wait_for_links(&mut self, queue: &mut mpsc::Receiver<Input>, patience: Duration) {
+    async fn wait_for_links(&mut self, inbox: &mut Inbox, patience: Duration) {
         let end = Instant::now() + patience;
         while !self.links.is_empty() && Instant::now() < end {
-            match timeout_at(end.into(), queue.recv()).await {
+            match timeout_at(end.into(), inbox.next()).await {
                 Ok(None) | Err(_) => return,
                 Ok(Some(Input::Connected {
-                    hospital, outbound, ..
+                    hospital,
+                    link,
+                    outbound,
+                    ..
                 })) if matches!(self.ending, Some(Ending::Stopped)) => {
                     // It came in at the last moment, and knows nothing yet.
                     let _ = outbound.try_send(Outbound::Close {
@@ -459,9 +481,14 @@ impl Owner {
                         reason: super::STOPPED.to_owned(),
                     });
                     self.links.insert(hospital, outbound);
+                    self.latest.insert(hospital, link);
                 }
-                Ok(Some(Input::Disconnected { hospital, .. })) if self.standstill.is_some() => {
-                    self.links.remove(&hospital);
+                Ok(Some(Input::Disconnected { hospital, link, .. }))
+                    if self.standstill.is_some() =>
+                {
+                    if self.is_latest(hospital, link) {
+                        self.links.remove(&hospital);
+                    }
                 }
                 // Who asks something hears that nobody answers any more.
                 Ok(Some(_)) if self.standstill.is_some() => {}
@@ -470,11 +497,12 @@ impl Owner {
         }
     }
 
-    /// The last thing that is written. Until it is, the run can be taken up again, and ends at once.
-    async fn record_ending(&mut self, stop: &mut watch::Receiver<bool>) -> Ending {
-        let ending = self.ending.take().expect("the run is driven to one");
-        let (Some(records), Some(result)) = (&self.records, ending.result()) else {
-            return ending;
+    /// The last thing that is written. Until it is, the run can be taken up again, and ends at once. If that is not possible before
+    /// this process is stopped, the run has no ending but that.
+    async fn record_ending(&mut self, inbox: &mut Inbox, stop: &mut watch::Receiver<bool>) {
+        let ending = self.ending.as_ref().and_then(Ending::result);
+        let (Some(records), Some(result)) = (&self.records, ending) else {
+            return;
         };
         let mut told = false;
         while let Err(error) = records.end_run(&result) {
@@ -486,11 +514,11 @@ impl Owner {
                     RETRY_EVERY.as_secs()
                 );
             }
-            if timeout(RETRY_EVERY, told_to_stop(stop)).await.is_ok() {
-                return Ending::Stopped;
+            if matches!(pause(inbox, stop).await, Pause::Stopped) {
+                self.ending = Some(Ending::Stopped);
+                return;
             }
         }
-        ending
     }
 
     fn timed<T>(
@@ -506,6 +534,25 @@ impl Owner {
 
     fn now(&self) -> Timestamp {
         Timestamp(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// What a pause has ended with.
+enum Pause {
+    /// It is time to try again.
+    Over,
+    /// This process has to end.
+    Stopped,
+}
+
+/// Waits for the time of the next try. What comes meanwhile is held.
+async fn pause(inbox: &mut Inbox, stop: &mut watch::Receiver<bool>) -> Pause {
+    tokio::select! {
+        biased;
+        () = told_to_stop(stop) => Pause::Stopped,
+        () = sleep(RETRY_EVERY) => Pause::Over,
+        // Nobody is left: the future of the run was dropped.
+        () = inbox.hold() => Pause::Stopped,
     }
 }
 

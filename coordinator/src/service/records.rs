@@ -9,18 +9,13 @@ use std::{
     fs::{File, TryLockError},
     io,
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::{self, Path, PathBuf},
 };
 
 use crate::machine::{Event, Fact};
 use crypto::{hash::Digest, sealed_sum::HospitalId};
 use host::private_folder::{make_private_folder, open_private_file};
-use protocol::{
-    digests::{LearningRound, RoundNumber},
-    identity::Signed,
-    manifest::{Manifest, Purpose},
-    roster::Roster,
-};
+use protocol::{identity::Signed, manifest::Manifest, roster::Roster};
 use transport::{Disconnect, TrafficCounts};
 
 use super::{lost::Lost, transcript_file::TranscriptFile};
@@ -41,7 +36,7 @@ pub(super) struct Records {
 impl Records {
     /// Opens or makes the records in `folder`, and makes sure that they can be written.
     pub(super) fn open(folder: &Path) -> Result<Self, RecordsError> {
-        make_private_folder(folder).map_err(RecordsError::at(folder))?;
+        make_folder(folder).map_err(RecordsError::at(folder))?;
         let lock = lock(folder)?;
         let transcript = TranscriptFile::open(&folder.join("transcript.jsonl"))?;
         let store = Store::open(&folder.join("coordinator.sqlite"))?;
@@ -90,16 +85,6 @@ impl Records {
     pub(super) fn take_up_run(&self, needed: &BTreeSet<Digest>) -> Result<(), RecordsError> {
         self.store.take_up_run()?;
         Ok(self.blobs.retain(needed)?)
-    }
-
-    /// A round is open.
-    pub(super) fn opened(
-        &self,
-        round: RoundNumber,
-        purpose: Purpose,
-        learning_round: LearningRound,
-    ) -> Result<(), RecordsError> {
-        Ok(self.store.opened(round, purpose, learning_round)?)
     }
 
     /// Writes a fact down, synced.
@@ -178,7 +163,7 @@ impl Records {
                 round,
                 purpose,
                 learning_round,
-            } => self.opened(*round, *purpose, *learning_round)?,
+            } => self.store.opened(*round, *purpose, *learning_round)?,
             Event::OutcomeOut {
                 round,
                 contributors,
@@ -218,6 +203,18 @@ impl Records {
             self.lost.one_more(&error);
         }
     }
+}
+
+/// Makes a folder and those above it, unless they are there. A name is on disk only with the folder that it is in.
+fn make_folder(folder: &Path) -> io::Result<()> {
+    let folder = path::absolute(folder)?;
+    let missing = folder.ancestors().take_while(|folder| !folder.is_dir());
+    let missing: Vec<_> = missing.collect();
+    make_private_folder(&folder)?;
+    for parent in missing.into_iter().filter_map(Path::parent) {
+        File::open(parent)?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// The lock of the folder, for as long as the file is open.

@@ -13,6 +13,7 @@ use protocol::{
     identity::{Signed, SigningKey},
     manifest::{Manifest, ManifestError},
     roster::Roster,
+    round::outcome::outcome_name,
 };
 
 use super::{Machine, ServiceError, records::Records};
@@ -56,9 +57,10 @@ impl Start {
                 }
                 // Only when the new one is known to be sound.
                 let machine = self.new_machine()?;
-                let reason = match self.new_run {
-                    true => "given up with --new-run",
-                    false => "no hospital had heard of it",
+                let reason = match &last.roster {
+                    _ if self.new_run => "given up with --new-run",
+                    Some(_) => "no hospital had heard of it",
+                    None => "it was begun by a release that could not go on",
                 };
                 records.end_run(&RunResult::Abandoned { reason })?;
                 if self.new_run {
@@ -140,18 +142,14 @@ impl Start {
         })?;
         let outputs: Vec<_> = std::iter::from_fn(|| machine.poll_output()).collect();
         for output in &outputs {
-            if let Output::Republish { name } = output {
-                if records.files_of(name.as_bytes()).is_none() {
-                    let path = records.path_of(name.as_bytes());
-                    return Err(TakeUpError::OutcomeLost { path }.at(folder));
-                }
+            if let Output::Republish { name } = output
+                && records.files_of(name.as_bytes()).is_none()
+            {
+                let path = records.path_of(name.as_bytes());
+                return Err(TakeUpError::OutcomeLost { path }.at(folder));
             }
         }
         records.take_up_run(&needed)?;
-        if let Some((round, purpose, learning_round)) = machine.open_round() {
-            // The process before may have been stopped between the fact and its record.
-            records.opened(round, purpose, learning_round)?;
-        }
         self.tell(&machine);
         Ok(Started {
             machine,
@@ -195,15 +193,27 @@ fn begun(machine: Machine) -> Started {
     }
 }
 
-/// The names of all sums and outcomes that facts tell of.
+/// The names of all outcomes that facts tell of, and of the sums whose outcomes are not among them.
 fn named_blobs(facts: &[Fact]) -> BTreeSet<Digest> {
+    let outcomes: BTreeSet<_> = facts
+        .iter()
+        .filter_map(|fact| match fact {
+            Fact::Outcome { name } => Some(*name),
+            _ => None,
+        })
+        .collect();
     let name = |fact: &Fact| match fact {
         Fact::Fixed(record) => {
             let request = record.request.read_unverified().ok()?;
-            Some(request.header.into())
+            let outcome = outcome_name(&request.header, &request.hash());
+            (!outcomes.contains(&outcome)).then(|| request.header.into())
         }
         Fact::Outcome { name } => Some((*name).into()),
-        Fact::Begun { .. } | Fact::Ready(_) | Fact::Header(_) | Fact::Closed(_) => None,
+        Fact::Begun { .. }
+        | Fact::Ready(_)
+        | Fact::Header(_)
+        | Fact::Closed(_)
+        | Fact::LeftOut { .. } => None,
     };
     facts.iter().filter_map(name).collect()
 }

@@ -102,10 +102,10 @@ impl Blobs {
     }
 
     /// Removes what a process that was stopped has left: unfinished files, and those whose names are not among `needed`. Files that
-    /// are no blob are left alone.
+    /// are no blob are left alone. One that cannot be removed stays, with a warning: it only takes room.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`] if the folder cannot be read.
     pub fn retain(&self, needed: &BTreeSet<Digest>) -> Result<(), StoreError> {
         for entry in fs::read_dir(&self.folder).map_err(at(&self.folder))? {
             let path = entry.map_err(at(&self.folder))?.path();
@@ -115,7 +115,13 @@ impl Blobs {
             let is_unfinished = path.extension().is_some_and(|end| end == "new");
             if is_blob && (is_unfinished || !needed.contains(&name)) {
                 tracing::debug!(file = %path.display(), "removing a file that nothing refers to");
-                fs::remove_file(&path).map_err(at(&path))?;
+                if let Err(error) = fs::remove_file(&path) {
+                    tracing::warn!(
+                        file = %path.display(),
+                        %error,
+                        "a file that is not needed any more stays for now"
+                    );
+                }
             }
         }
         Ok(())
@@ -210,7 +216,11 @@ mod tests {
         let unfinished = blobs.path(&[1; 32]).with_extension("new");
         fs::write(unfinished, "beginn").expect("written");
         fs::write(folder.path().join("README"), "ours").expect("written");
+        // What cannot be removed is in nobody's way.
+        let stubborn = blobs.path(&[3; 32]);
+        fs::create_dir(&stubborn).expect("made");
         blobs.retain(&BTreeSet::from([[1; 32]])).expect("removed");
+        fs::remove_dir(&stubborn).expect("it was left alone");
         let files = fs::read_dir(folder.path()).expect("a folder");
         let mut names: Vec<_> = files
             .map(|file| {

@@ -77,7 +77,7 @@ BEGIN;
 CREATE TABLE facts (
     id INTEGER PRIMARY KEY,        -- their order
     run INTEGER NOT NULL REFERENCES runs,
-    kind TEXT NOT NULL,            -- begun, ready, header, fixed, outcome, closed
+    kind TEXT NOT NULL,            -- begun, ready, header, fixed, outcome, closed, left out
     bytes BLOB NOT NULL            -- as coordinator::machine::Fact writes it
 ) STRICT;
 PRAGMA user_version = 2;

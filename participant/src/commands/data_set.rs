@@ -1,7 +1,10 @@
 //! Lists the hospital's data set, has the trainer read it, and says what was found and what was left out: counts and file names, no
 //! clinical value.
 
-use std::path::{self, Path, PathBuf};
+use std::{
+    fs, io,
+    path::{self, Path, PathBuf},
+};
 
 use anyhow::Context as _;
 use model_data::{
@@ -105,16 +108,23 @@ fn data_set(
     })
 }
 
-/// What the trainer's confinement must not open, wherever it lies.
+/// What the trainer's confinement must not open, wherever it lies. The scans of the data folder have rules of their own; the clinical
+/// table beside them is not for the trainer.
 fn kept_out(settings: &Settings, file: &Path) -> anyhow::Result<List<FilePath>> {
     let keys = &settings.keys;
-    let of_the_vault: [&PathBuf; 4] = [
+    let tables = tables(&settings.data).with_context(|| {
+        let folder = settings.data.display();
+        format!("cannot read the folder {folder} (setting `data`)")
+    })?;
+    let of_the_vault: [&PathBuf; 5] = [
+        &settings.data,
         &settings.state,
         &keys.signing_key,
         &keys.tls_key,
         &keys.tls_certificate,
     ];
-    let paths = of_the_vault.into_iter().map(PathBuf::as_path).chain([file]);
+    let paths = of_the_vault.into_iter().chain(&tables);
+    let paths = paths.map(PathBuf::as_path).chain([file]);
     paths
         .map(|path| {
             let whole = path::absolute(path)
@@ -122,6 +132,20 @@ fn kept_out(settings: &Settings, file: &Path) -> anyhow::Result<List<FilePath>> 
             Ok(FilePath(whole))
         })
         .collect()
+}
+
+/// The tables of the data folder: each may be a link to a file that lies elsewhere.
+fn tables(data: &Path) -> io::Result<Vec<PathBuf>> {
+    let is_table = |path: &PathBuf| {
+        let end = path.extension().and_then(|end| end.to_str());
+        end.is_some_and(|end| {
+            let known = ["xlsx", "csv", "tsv"];
+            known.iter().any(|known| end.eq_ignore_ascii_case(known))
+        })
+    };
+    let paths = fs::read_dir(data)?.map(|entry| entry.map(|entry| entry.path()));
+    let paths: Vec<_> = paths.collect::<io::Result<_>>()?;
+    Ok(paths.into_iter().filter(is_table).collect())
 }
 
 /// Names the setting to look at.

@@ -1,7 +1,7 @@
 //! What of a trainer's reports on its progress is believed and passed on.
 //!
-//! Only what rises: one that reports the same step for ever does not get on. And not more often than somebody can look: a flood must not
-//! fill the memory of those who are told.
+//! Only what rises, up to a bound: one that reports the same step for ever does not get on, nor does one that finds more and more to do.
+//! And not more often than somebody can look: a flood must not fill the memory of those who are told.
 
 use std::time::{Duration, Instant};
 
@@ -9,6 +9,8 @@ use std::time::{Duration, Instant};
 pub(super) struct Reports {
     /// Total before done: where memory was short, the work begins again in smaller batches, of which there are more.
     highest: (u64, u64),
+    /// How many totals were believed.
+    totals: u32,
     /// When it last rose.
     moved: Instant,
     /// When one was last passed on.
@@ -22,6 +24,7 @@ impl Reports {
     pub(super) fn new() -> Self {
         Self {
             highest: (0, 0),
+            totals: 0,
             moved: Instant::now(),
             passed: None,
             held: None,
@@ -35,8 +38,14 @@ impl Reports {
 
     /// Takes note of a report, (done, total); gives it back if it is to be passed on.
     pub(super) fn note(&mut self, done: u64, total: u64) -> Option<(usize, usize)> {
-        if done > total || (total, done) <= self.highest {
+        if done > total || total > MAX_TOTAL || (total, done) <= self.highest {
             return None;
+        }
+        if total > self.highest.0 {
+            if self.totals == MAX_TOTALS {
+                return None;
+            }
+            self.totals += 1;
         }
         self.highest = (total, done);
         self.moved = Instant::now();
@@ -59,6 +68,10 @@ impl Reports {
 }
 
 const BETWEEN_REPORTS: Duration = Duration::from_millis(100);
+/// The first one, and one for each time that the work begins again in batches of half the size.
+const MAX_TOTALS: u32 = 16;
+/// Scans of a reading, steps of a job: far more than any has.
+const MAX_TOTAL: u64 = 100_000_000;
 
 #[cfg(test)]
 mod tests {
@@ -87,6 +100,35 @@ mod tests {
         assert_eq!(reports.moved(), moved);
         assert_eq!(reports.note(4, 8), Some((4, 8)));
         assert!(reports.moved() > moved);
+    }
+
+    #[test]
+    fn a_total_that_grows_with_every_report_soon_is_no_movement() {
+        let mut reports = Reports::new();
+        for step in 1..=u64::from(MAX_TOTALS) {
+            reports.note(1, step);
+        }
+        let moved = reports.moved();
+        std::thread::sleep(BETWEEN_REPORTS);
+        let beyond = u64::from(MAX_TOTALS) + 1;
+        for step in beyond..10 * beyond {
+            assert_eq!(reports.note(1, step), None, "1 of {step}");
+            assert_eq!(reports.note(step, step), None, "{step} of {step}");
+        }
+        assert_eq!(reports.moved(), moved);
+        // The last total that was believed can still be reached.
+        let last = u64::from(MAX_TOTALS);
+        assert!(reports.note(last, last).is_some());
+        assert!(reports.moved() > moved);
+    }
+
+    #[test]
+    fn more_than_there_can_be_to_do_is_no_movement() {
+        let mut reports = Reports::new();
+        for (done, total) in [(1, u64::MAX), (u64::MAX, u64::MAX), (1, MAX_TOTAL + 1)] {
+            assert_eq!(reports.note(done, total), None, "{done} of {total}");
+        }
+        assert_eq!(reports.note(1, MAX_TOTAL), Some((1, 100_000_000)));
     }
 
     #[test]

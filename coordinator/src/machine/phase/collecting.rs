@@ -419,7 +419,7 @@ impl Collecting {
         let min = context.roster.min_contributors();
         let reason = format!("{found} usable contributions where {min} are needed");
         let retry = if self.planned.purpose == Purpose::Evaluation {
-            context.plan.advance();
+            context.leave_out(self.planned);
             Retry::at_once(now)
         } else {
             let failures = self.failures + 1;
@@ -548,9 +548,9 @@ impl Collecting {
         &self.round
     }
 
-    /// What its sum is for.
-    pub(in crate::machine) fn purpose(&self) -> Purpose {
-        self.planned.purpose
+    /// The sum that it is for.
+    pub(in crate::machine) fn planned(&self) -> PlannedSum {
+        self.planned
     }
 }
 

@@ -26,7 +26,8 @@ use crate::machine::{
 pub(in crate::machine) struct Gathering {
     joins: BTreeMap<HospitalId, Signed<Join>>,
     early: EarlyMessages,
-    /// `T_0` as hospitals name it that know the Joins of all already: this coordinator was started again since it relayed them.
+    /// What hospitals name that still have their keys of this session: `T_0` where they know the Joins of all already, because this
+    /// coordinator was started again since it relayed them.
     known_origins: BTreeMap<HospitalId, Transcript>,
 }
 
@@ -39,10 +40,9 @@ impl Gathering {
                 self.joins.remove(&from);
                 self.early.forget(from);
             }
-            Some(resume) if resume.transcript != Transcript::BEFORE_JOINS => {
+            Some(resume) => {
                 self.known_origins.insert(from, resume.transcript);
             }
-            Some(_) => {}
         }
     }
 
@@ -100,7 +100,7 @@ impl Gathering {
         if self.joins.len() < context.roster.size() {
             return Step::Stay(Phase::Gathering(self));
         }
-        if let Some(who) = self.knows_other_joins(context) {
+        if let Some(who) = self.lost_its_keys(context) {
             let mut phase = Phase::Gathering(self);
             if let Err(error) = phase.begin_anew(context, who) {
                 context.reject(who, &error);
@@ -112,13 +112,17 @@ impl Gathering {
         )))
     }
 
-    fn knows_other_joins<R>(&self, context: &Context<R>) -> Option<HospitalId> {
+    /// If a hospital knows other Joins than these: the one whose Join is new, because it has come without the keys of the session.
+    fn lost_its_keys<R>(&self, context: &Context<R>) -> Option<HospitalId> {
         let sorted: Vec<_> = self.joins.values().cloned().collect();
         let joined_set = joined_set_hash(&sorted);
         let origin = first_transcript(&context.roster, &context.session, &joined_set);
         let mut known = self.known_origins.iter();
-        known
-            .find(|(_, known)| **known != origin)
-            .map(|(&id, _)| id)
+        let (&other, _) =
+            known.find(|(_, known)| **known != Transcript::BEFORE_JOINS && **known != origin)?;
+        let mut joined = self.joins.keys().copied();
+        let without_keys = joined.find(|id| !self.known_origins.contains_key(id));
+        // Where all have kept theirs, it is the one that differs.
+        Some(without_keys.unwrap_or(other))
     }
 }

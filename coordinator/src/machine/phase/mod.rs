@@ -15,10 +15,7 @@ mod unlocking;
 mod waiting;
 
 use crypto::sealed_sum::HospitalId;
-use protocol::{
-    digests::{OutcomeName, RoundNumber},
-    message::ToVault,
-};
+use protocol::{digests::OutcomeName, message::ToVault};
 use rand_core::CryptoRng;
 
 use super::{
@@ -26,7 +23,6 @@ use super::{
     context::Context,
     input::{Envelope, Incoming, SetUpMessage},
     peer::Peer,
-    plan::PlannedSum,
     reaction::{FORMER_SESSION, NO_MORE_ROUNDS, RUN_FAILED, Reaction},
     session::Session,
     waiting_report::Wait,
@@ -275,15 +271,6 @@ impl Phase {
             | Self::Publishing(Publishing { session })
             | Self::Finishing(Finishing { session, .. })
             | Self::Over(Over::Complete { session }) => Some(session),
-        }
-    }
-
-    /// The number of the round whose outcome is not out, and what it is for.
-    pub(super) fn open_round(&self) -> Option<(RoundNumber, PlannedSum)> {
-        match self {
-            Self::Collecting(phase) => Some((phase.round.header.round, phase.planned)),
-            Self::Unlocking(phase) => Some((phase.round.header.round, phase.planned)),
-            _ => None,
         }
     }
 

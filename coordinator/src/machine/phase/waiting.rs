@@ -96,7 +96,7 @@ impl Waiting {
     }
 
     fn leave_out<R>(&self, context: &mut Context<R>, planned: PlannedSum) {
-        context.plan.advance();
+        context.leave_out(planned);
         context.event(Event::Abandoned {
             round: self.session.last_round,
             purpose: planned.purpose,
