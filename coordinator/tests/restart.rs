@@ -381,6 +381,20 @@ async fn a_new_run_abandons_the_unfinished_one_only_when_it_is_asked_for() {
 }
 
 #[tokio::test]
+async fn a_run_of_a_release_that_kept_no_facts_is_abandoned_with_that_reason() {
+    let federation = Federation::new();
+    let running = federation.start();
+    let address = running.address;
+    running.stop().await;
+    let old = "DELETE FROM facts; UPDATE runs SET roster = NULL";
+    federation.database().execute_batch(old).expect("written");
+    let new = federation.bind(address, false).expect("bound");
+    assert!(!new.is_taken_up());
+    let reason = federation.text("SELECT reason FROM runs WHERE id = 1");
+    assert_eq!(reason, "it was begun by a release that could not go on");
+}
+
+#[tokio::test]
 async fn what_does_not_fit_the_kept_run_is_named_with_the_way_out() {
     let federation = Federation::new();
     let running = federation.start();
