@@ -19,15 +19,16 @@ use coordinator::{
 use protocol::{
     digests::SessionId,
     manifest::{Conditioning, Purpose},
-    message::ToVault,
+    message::{Hello, ToCoordinator, ToVault},
 };
-use scripted::{Script, ScriptedHospital, Seen};
+use scripted::{Script, ScriptedHospital, Seen, connect, dialer, hear, hospital, say};
 use tempfile::TempDir;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
     time::{sleep, timeout},
 };
+use transport::CloseCode;
 
 /// A federation whose coordinator has a state folder and a fixed address.
 struct Federation {
@@ -299,6 +300,43 @@ async fn a_folder_that_cannot_be_written_stops_the_run_only_until_it_can() {
     federation.assert_one_chain();
 }
 
+/// It says more than the queue of the owner has places for, who cannot write down the run's first fact.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_hospital_whose_connection_is_cut_in_a_standstill_is_let_in_again() {
+    let federation = Federation::new();
+    let any = SocketAddr::from(([127, 0, 0, 1], 0));
+    let service = federation.bind(any, false).expect("bound");
+    let registry = service.registry();
+    let database = federation.database();
+    database.execute_batch("BEGIN IMMEDIATE").expect("locked");
+    let running = Running::of(service);
+    let address = running.address.to_string();
+    let dialer = dialer(&federation.demo, hospital(1), &address);
+    let hello = || ToCoordinator::Hello(Hello { resume: None });
+    for _ in 0..3 {
+        let link = connect(&dialer).await;
+        say(&link, hello()).await;
+        for _ in 0..400 {
+            say(&link, ToCoordinator::Heartbeat).await;
+        }
+        link.close(CloseCode::Dropped, "cut").await;
+        soon(async {
+            while !registry.live().is_empty() {
+                sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
+    }
+    let mut link = connect(&dialer).await;
+    say(&link, hello()).await;
+    let unheard = timeout(Duration::from_secs(1), hear(&mut link)).await;
+    assert!(unheard.is_err(), "its session is not on disk: {unheard:?}");
+    database.execute_batch("ROLLBACK").expect("unlocked");
+    let heard = soon(hear(&mut link)).await;
+    assert!(matches!(heard, Ok(ToVault::Welcome(_))), "{heard:?}");
+    running.stop().await;
+}
+
 #[tokio::test]
 async fn a_folder_is_for_one_coordinator_and_its_owner() {
     let federation = Federation::new();
@@ -340,6 +378,20 @@ async fn a_new_run_abandons_the_unfinished_one_only_when_it_is_asked_for() {
         federation.text("SELECT group_concat(coalesce(result || ': ' || reason, '-')) FROM runs"),
         "abandoned: given up with --new-run,-"
     );
+}
+
+#[tokio::test]
+async fn a_run_of_a_release_that_kept_no_facts_is_abandoned_with_that_reason() {
+    let federation = Federation::new();
+    let running = federation.start();
+    let address = running.address;
+    running.stop().await;
+    let old = "DELETE FROM facts; UPDATE runs SET roster = NULL";
+    federation.database().execute_batch(old).expect("written");
+    let new = federation.bind(address, false).expect("bound");
+    assert!(!new.is_taken_up());
+    let reason = federation.text("SELECT reason FROM runs WHERE id = 1");
+    assert_eq!(reason, "it was begun by a release that could not go on");
 }
 
 #[tokio::test]

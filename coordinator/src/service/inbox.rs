@@ -2,18 +2,24 @@
 //!
 //! While nothing can be handled the queue must not fill up with signs of life: a link that cannot hand over its messages would slow
 //! its hospital down. So it is emptied all the same, and what matters later is held, in its order.
+//!
+//! Where there is no room, the tasks of two connections of one hospital wait side by side: what an old one has to say may come after the
+//! new one. It is dropped then.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
+use crypto::sealed_sum::HospitalId;
 use protocol::message::ToCoordinator;
 use tokio::sync::mpsc;
 
-use super::inputs::Input;
+use super::inputs::{Input, LinkNumber};
 
 pub(super) struct Inbox {
     queue: mpsc::Receiver<Input>,
     /// Taken from the queue and not handled.
     held: VecDeque<Input>,
+    /// Of each hospital, the last connection that was handed on.
+    latest: BTreeMap<HospitalId, LinkNumber>,
 }
 
 impl Inbox {
@@ -21,6 +27,7 @@ impl Inbox {
         Self {
             queue,
             held: VecDeque::new(),
+            latest: BTreeMap::new(),
         }
     }
 
@@ -31,16 +38,45 @@ impl Inbox {
 
     /// The next input; none when nobody is left who could say anything. Cancel-safe.
     pub(super) async fn next(&mut self) -> Option<Input> {
-        match self.held.pop_front() {
-            Some(input) => Some(input),
-            None => self.queue.recv().await,
+        loop {
+            let input = match self.held.pop_front() {
+                Some(input) => input,
+                None => self.queue.recv().await?,
+            };
+            if self.is_up_to_date(&input) {
+                return Some(input);
+            }
         }
     }
 
     /// The next input that is there already.
     pub(super) fn try_next(&mut self) -> Option<Input> {
-        let held = self.held.pop_front();
-        held.or_else(|| self.queue.try_recv().ok())
+        loop {
+            let held = self.held.pop_front();
+            let input = held.or_else(|| self.queue.try_recv().ok())?;
+            if self.is_up_to_date(&input) {
+                return Some(input);
+            }
+        }
+    }
+
+    /// Whether an input does not come from a connection that another one has followed: a hospital that is back says again what may not
+    /// have arrived. Notes which connection is the last one.
+    fn is_up_to_date(&mut self, input: &Input) -> bool {
+        match input {
+            Input::Connected { hospital, link, .. } => {
+                let latest = self.latest.entry(*hospital).or_insert(*link);
+                let is_newer = *link >= *latest;
+                *latest = (*latest).max(*link);
+                is_newer
+            }
+            Input::Message { hospital, link, .. } | Input::Disconnected { hospital, link, .. } => {
+                self.latest.get(hospital) == Some(link)
+            }
+            // Their tasks end before the next connection is let in, and what they have handed over comes before it.
+            Input::OfferUpload { .. } | Input::Progress { .. } | Input::Upload { .. } => true,
+            Input::TurnedAway { .. } => true,
+        }
     }
 
     /// Takes in what comes while nothing can be handled, and ends only when nobody is left who could say anything. Once so much is
@@ -76,24 +112,49 @@ const MAX_HELD: usize = 2048;
 mod tests {
     use std::time::Duration;
 
-    use crypto::sealed_sum::HospitalId;
     use protocol::message::Hello;
     use tokio::time::timeout;
+    use transport::{Disconnect, TrafficCounts};
 
     use super::*;
-    use crate::service::inputs::LinkNumber;
+
+    fn hospital() -> HospitalId {
+        HospitalId::new(1).expect("in range")
+    }
+
+    fn connects(link: LinkNumber) -> Input {
+        Input::Connected {
+            hospital: hospital(),
+            link,
+            address: ([127, 0, 0, 1], 1).into(),
+            outbound: mpsc::channel(1).0,
+        }
+    }
+
+    fn says_on(link: LinkNumber, message: ToCoordinator) -> Input {
+        Input::Message {
+            hospital: hospital(),
+            link,
+            message: Box::new(message),
+        }
+    }
 
     fn says(message: ToCoordinator) -> Input {
-        Input::Message {
-            hospital: HospitalId::new(1).expect("in range"),
-            link: LinkNumber::default(),
-            message: Box::new(message),
+        says_on(LinkNumber::default(), message)
+    }
+
+    fn is_gone(link: LinkNumber) -> Input {
+        Input::Disconnected {
+            hospital: hospital(),
+            link,
+            disconnect: Disconnect::ByUs,
+            traffic: TrafficCounts::default(),
         }
     }
 
     fn asks(bytes: u64) -> Input {
         Input::OfferUpload {
-            hospital: HospitalId::new(1).expect("in range"),
+            hospital: hospital(),
             bytes,
             answer: tokio::sync::oneshot::channel().0,
         }
@@ -132,6 +193,7 @@ mod tests {
     async fn what_is_held_is_bounded_and_comes_before_the_queue() {
         let (inputs, queue) = mpsc::channel(2);
         let mut inbox = Inbox::new(queue);
+        inbox.latest.insert(hospital(), LinkNumber::default());
         let feed = async {
             for _ in 0..MAX_HELD {
                 let hello = ToCoordinator::Hello(Hello { resume: None });
@@ -153,5 +215,45 @@ mod tests {
             inbox.next().await,
             Some(Input::OfferUpload { bytes: 0, .. })
         ));
+    }
+
+    #[tokio::test]
+    async fn what_comes_of_an_old_connection_after_the_new_one_changes_nothing() {
+        let (inputs, queue) = mpsc::channel(16);
+        let mut inbox = Inbox::new(queue);
+        let mut number = LinkNumber::default();
+        let [first, second, third] = [(); 3].map(|()| number.take());
+        for input in [
+            connects(first),
+            says_on(first, ToCoordinator::Heartbeat),
+            connects(third),
+            // All of the second and the end of the first had to wait for room.
+            connects(second),
+            says_on(second, ToCoordinator::Heartbeat),
+            is_gone(first),
+            says_on(third, ToCoordinator::Heartbeat),
+            is_gone(second),
+            is_gone(third),
+        ] {
+            inputs.send(input).await.expect("the inbox is there");
+        }
+        drop(inputs);
+        let mut seen = Vec::new();
+        while let Some(input) = inbox.next().await {
+            seen.push(match input {
+                Input::Connected { link, .. } => (link, "connected"),
+                Input::Message { link, .. } => (link, "message"),
+                Input::Disconnected { link, .. } => (link, "disconnected"),
+                _ => panic!("nothing else was said"),
+            });
+        }
+        let expected = [
+            (first, "connected"),
+            (first, "message"),
+            (third, "connected"),
+            (third, "message"),
+            (third, "disconnected"),
+        ];
+        assert_eq!(seen, expected);
     }
 }

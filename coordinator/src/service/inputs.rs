@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use transport::{CloseCode, Disconnect, TrafficCounts};
 
 /// Tells the connections of this process apart: of one hospital, the end of an old one may become known after the new one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct LinkNumber(u64);
 
 impl LinkNumber {

@@ -27,7 +27,7 @@ use super::{
     ending::Ending,
     event_log,
     inbox::Inbox,
-    inputs::{Input, LinkNumber, Outbound},
+    inputs::{Input, Outbound},
     outcomes::{Outcome, Outcomes},
     records::{Records, RecordsError},
     start::Started,
@@ -53,8 +53,6 @@ pub(super) struct Owner {
     /// The first of `outputs` could not be written down.
     standstill: Option<Standstill>,
     links: BTreeMap<HospitalId, mpsc::Sender<Outbound>>,
-    /// Of each hospital, the connection that was made last.
-    latest: BTreeMap<HospitalId, LinkNumber>,
     outcomes: Arc<Outcomes>,
     records: Option<Records>,
     events: mpsc::UnboundedSender<Event>,
@@ -86,7 +84,6 @@ impl Owner {
             outputs: started.outputs.into(),
             standstill: None,
             links: BTreeMap::new(),
-            latest: BTreeMap::new(),
             outcomes,
             records,
             events,
@@ -197,17 +194,14 @@ impl Owner {
         match input {
             Input::Connected {
                 hospital,
-                link,
                 address,
                 outbound,
+                ..
             } => {
                 self.links.insert(hospital, outbound);
-                self.latest.insert(hospital, link);
                 self.machine.handle_connected(hospital, now);
                 self.note(|records| records.connected(hospital, address));
             }
-            // The hospital is back, and says again what may not have arrived.
-            Input::Message { hospital, link, .. } if !self.is_latest(hospital, link) => {}
             Input::Message {
                 hospital, message, ..
             } => {
@@ -240,7 +234,6 @@ impl Owner {
                 });
                 let _ = answer.send(verdict);
             }
-            Input::Disconnected { hospital, link, .. } if !self.is_latest(hospital, link) => {}
             Input::Disconnected {
                 hospital,
                 disconnect,
@@ -256,10 +249,6 @@ impl Owner {
             }
         }
         self.carry_out();
-    }
-
-    fn is_latest(&self, hospital: HospitalId, link: LinkNumber) -> bool {
-        self.latest.get(&hospital) == Some(&link)
     }
 
     /// Does what the machine wants done, in order, up to what cannot be written down.
@@ -470,10 +459,7 @@ impl Owner {
             match timeout_at(end.into(), inbox.next()).await {
                 Ok(None) | Err(_) => return,
                 Ok(Some(Input::Connected {
-                    hospital,
-                    link,
-                    outbound,
-                    ..
+                    hospital, outbound, ..
                 })) if matches!(self.ending, Some(Ending::Stopped)) => {
                     // It came in at the last moment, and knows nothing yet.
                     let _ = outbound.try_send(Outbound::Close {
@@ -481,14 +467,9 @@ impl Owner {
                         reason: super::STOPPED.to_owned(),
                     });
                     self.links.insert(hospital, outbound);
-                    self.latest.insert(hospital, link);
                 }
-                Ok(Some(Input::Disconnected { hospital, link, .. }))
-                    if self.standstill.is_some() =>
-                {
-                    if self.is_latest(hospital, link) {
-                        self.links.remove(&hospital);
-                    }
+                Ok(Some(Input::Disconnected { hospital, .. })) if self.standstill.is_some() => {
+                    self.links.remove(&hospital);
                 }
                 // Who asks something hears that nobody answers any more.
                 Ok(Some(_)) if self.standstill.is_some() => {}
