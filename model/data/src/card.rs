@@ -416,7 +416,7 @@ mod tests {
             (
                 "",
                 "caveats classes code_version contributors data input intended_use learning_round made_by model model_hash name \
-                 not_for notice parameters run_complete schema test training transcript validation weights weights_sha256",
+                 not_for notice parameters run run_complete schema test training transcript validation weights weights_sha256",
             ),
             ("/input", "example feature_scaling features slices"),
             (
