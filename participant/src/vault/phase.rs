@@ -118,7 +118,11 @@ impl Phase {
                 session.repeat_unanswered(hospital);
                 Ok(Step::handled(Self::InSession(session)))
             }
-            _ => {
+            Self::Unjoined
+            | Self::Joining(_)
+            | Self::KeyExchange(_)
+            | Self::InSession(_)
+            | Self::Stopped => {
                 if let Some(session) = ours {
                     hospital.event(VaultEvent::LeftSession { session });
                     hospital.leave_jobs();
