@@ -1,5 +1,5 @@
 //! The journal in SQLite: synced at every write, deleted rows overwritten. Seeds are sealed under the host's key, everything of a session
-//! under a key that goes with it ([`session_key`](super::session_key)); models are files beside it.
+//! under a key that goes with it (`session_key`); models are files beside it.
 
 use std::{
     collections::BTreeSet,
