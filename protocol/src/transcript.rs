@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     codec::{self, Decode},
-    digests::{ChunksRoot, HeaderHash, ModelHash, RoundNumber, RunId, SessionId, Transcript},
+    digests::{
+        ChunksRoot, ContributorsHash, HeaderHash, ModelHash, RoundNumber, RunId, SessionId,
+        Transcript,
+    },
     identity::Signed,
     roster::Roster,
     round::{header::RoundOpen, next_transcript, outcome::RoundClosed, unlock::UnlockRequest},
@@ -167,64 +170,15 @@ fn check_line(
     before: Option<&Place>,
     roster: &Roster,
 ) -> Result<(Place, usize), String> {
-    let signed: Signed<RoundOpen> = bytes_of("header", &entry.header)?;
-    let header = signed
-        .verify(roster.coordinator_key(), "the coordinator")
-        .map_err(|error| error.to_string())?;
-    let header_hash = signed.digest();
-    agree("header_hash", &entry.header_hash, header_hash)?;
-    agree(
-        "transcript_before",
-        &entry.transcript_before,
-        header.transcript,
-    )?;
-    if header.round != entry.round || header.purpose.name() != entry.purpose {
-        return Err("round or purpose is not that of its header".into());
-    }
-    let same_session = before.filter(|before| before.session == header.session);
-    match same_session {
-        Some(before) if header.round <= before.round => {
-            return Err("its number is not above that of the line before".into());
-        }
-        Some(before) if header.transcript != before.transcript => {
-            return Err("it does not follow from the line before: T is another".into());
-        }
-        Some(before) if header.model_hash != before.model_hash => {
-            return Err("it does not go on from the model of the line before".into());
-        }
-        Some(_) => {}
-        None => {
-            let origin = first_transcript(roster, &header.session, &header.joined_set);
-            if header.transcript != origin {
-                return Err("the first round of a session does not follow from its beginning: lines before it are missing".into());
-            }
-        }
-    }
-
-    let signed: Signed<UnlockRequest> = bytes_of("request", &entry.request)?;
-    let request = signed
-        .verify(roster.coordinator_key(), "the coordinator")
-        .map_err(|error| error.to_string())?;
-    let everybody: Vec<_> = roster.members().map(|member| member.id).collect();
-    request
-        .check(&header_hash, &everybody, roster)
-        .map_err(|error| error.to_string())?;
-    agree(
-        "contributors_hash",
-        &entry.contributors_hash,
-        request.hash(),
-    )?;
-    let members = request.members().into_iter().map(HospitalId::get);
-    if !members.eq(entry.contributors.iter().copied()) {
-        return Err("contributors are not those of its request".into());
-    }
-
+    let (header, header_hash) = check_header(entry, roster)?;
+    check_order(&header, before, roster)?;
+    let contributors = check_request(entry, &header_hash, roster)?;
     let sum_root = ChunksRoot::from_bytes(array_of("sum_root", &entry.sum_root)?);
     let model_hash = ModelHash::from_bytes(array_of("model_hash", &entry.model_hash)?);
     let transcript = next_transcript(
         &header.transcript,
         &header_hash,
-        &request.hash(),
+        &contributors,
         &sum_root,
         &model_hash,
     );
@@ -256,6 +210,79 @@ fn check_line(
         model_hash,
     };
     Ok((place, signatures))
+}
+
+/// The header, and that the line says of it what it says.
+fn check_header(
+    entry: &TranscriptEntry,
+    roster: &Roster,
+) -> Result<(RoundOpen, HeaderHash), String> {
+    let signed: Signed<RoundOpen> = bytes_of("header", &entry.header)?;
+    let header = signed
+        .verify(roster.coordinator_key(), "the coordinator")
+        .map_err(|error| error.to_string())?;
+    let header_hash = signed.digest();
+    agree("header_hash", &entry.header_hash, header_hash)?;
+    agree(
+        "transcript_before",
+        &entry.transcript_before,
+        header.transcript,
+    )?;
+    if header.round != entry.round || header.purpose.name() != entry.purpose {
+        return Err("round or purpose is not that of its header".into());
+    }
+    Ok((header, header_hash))
+}
+
+/// That a round goes on from the one before, or begins a session.
+fn check_order(header: &RoundOpen, before: Option<&Place>, roster: &Roster) -> Result<(), String> {
+    let wrong = match before.filter(|before| before.session == header.session) {
+        Some(before) if header.round <= before.round => {
+            "its number is not above that of the line before"
+        }
+        Some(before) if header.transcript != before.transcript => {
+            "it does not follow from the line before: T is another"
+        }
+        Some(before) if header.model_hash != before.model_hash => {
+            "it does not go on from the model of the line before"
+        }
+        Some(_) => return Ok(()),
+        None if header.transcript
+            == first_transcript(roster, &header.session, &header.joined_set) =>
+        {
+            return Ok(());
+        }
+        None => {
+            "the first round of a session does not follow from its beginning: lines before it are missing"
+        }
+    };
+    Err(wrong.into())
+}
+
+/// uh, and that the line says of U what the request says.
+fn check_request(
+    entry: &TranscriptEntry,
+    header_hash: &HeaderHash,
+    roster: &Roster,
+) -> Result<ContributorsHash, String> {
+    let signed: Signed<UnlockRequest> = bytes_of("request", &entry.request)?;
+    let request = signed
+        .verify(roster.coordinator_key(), "the coordinator")
+        .map_err(|error| error.to_string())?;
+    let everybody: Vec<_> = roster.members().map(|member| member.id).collect();
+    request
+        .check(header_hash, &everybody, roster)
+        .map_err(|error| error.to_string())?;
+    agree(
+        "contributors_hash",
+        &entry.contributors_hash,
+        request.hash(),
+    )?;
+    let members = request.members().into_iter().map(HospitalId::get);
+    if !members.eq(entry.contributors.iter().copied()) {
+        return Err("contributors are not those of its request".into());
+    }
+    Ok(request.hash())
 }
 
 /// Whether this hospital has signed this very end of the round. A signature that is not its own is an error.

@@ -85,7 +85,6 @@ impl Phase {
         match (self, message) {
             (_, Incoming::Heartbeat) => Ok(Reaction::Handled),
             (phase, Incoming::Hello(hello)) => phase.on_hello(context, from, &hello, now),
-
             (_, Incoming::SetUp(message)) if context.is_of_former_session(&message) => {
                 Ok(Reaction::Ignored(FORMER_SESSION))
             }
