@@ -13,6 +13,7 @@ mod lost;
 mod outcomes;
 mod owner;
 mod records;
+mod records_error;
 mod registry;
 mod start;
 mod transcript_file;
@@ -55,7 +56,7 @@ use self::{
 };
 pub use self::{
     owner::{Machine, Spent},
-    records::RecordsError,
+    records_error::RecordsError,
     registry::{LiveHospital, Registry},
     start::TakeUpError,
 };

@@ -29,7 +29,8 @@ use super::{
     inbox::Inbox,
     inputs::{Input, Outbound},
     outcomes::{Outcome, Outcomes},
-    records::{Records, RecordsError},
+    records::Records,
+    records_error::RecordsError,
     start::Started,
 };
 

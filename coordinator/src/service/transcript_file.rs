@@ -12,7 +12,7 @@ use std::{
 use host::private_folder::open_private_file;
 use serde::Deserialize;
 
-use super::records::RecordsError;
+use super::records_error::RecordsError;
 use crate::machine::TranscriptEntry;
 
 pub(super) struct TranscriptFile {

@@ -65,6 +65,11 @@ pub enum VaultError {
 }
 
 impl VaultError {
+    /// What was kept cannot be read.
+    pub(super) fn damaged(reason: impl ToString) -> Self {
+        Self::KeptSession(reason.to_string())
+    }
+
     /// Who is at fault, as far as the error shows it.
     pub fn culprit(&self) -> Culprit {
         match self {

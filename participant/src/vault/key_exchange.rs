@@ -12,7 +12,7 @@ use super::{
     error::{Refusal, VaultError},
     hospital::Hospital,
     input::PhaseInput,
-    kept::kept_exchange,
+    kept::SessionRecord,
     keys::{KeyExchange, Progress},
     output::VaultEvent,
     phase_name::PhaseName,
@@ -103,10 +103,15 @@ impl ExchangingKeys {
         if !had_all_keys && let Some(ready) = self.keys.ready(&hospital.identity.key) {
             // Once everybody is Ready rounds are opened: from here on this vault must not lose its keys.
             if let Some((set_up, keys)) = self.keys.records() {
-                let kept = kept_exchange(self.run.manifest.signed(), &set_up, keys);
+                let record = SessionRecord {
+                    manifest: self.run.manifest.signed().clone(),
+                    set_up,
+                    keys,
+                    progress: None,
+                };
                 // An earlier session, if one was left for this, is over now.
                 hospital.journal.end_session(None)?;
-                hospital.journal.begin_session(&kept)?;
+                hospital.journal.begin_session(&record.into_kept())?;
             }
             hospital.send(ToCoordinator::Ready(ready));
         }

@@ -68,7 +68,6 @@ pub use self::{
 use self::{
     hospital::Hospital,
     input::{Input, InputKind, PhaseInput},
-    kept::phase_of_kept,
     phase::Phase,
     policy::Policy,
     step::{Reaction, Step},
@@ -136,7 +135,7 @@ impl<J: Journal> Vault<J> {
         let Some(kept) = self.hospital.journal.kept_session()? else {
             return Ok(false);
         };
-        self.phase = phase_of_kept(&kept, &mut self.hospital)?;
+        self.phase = Phase::of_kept(&kept, &mut self.hospital)?;
         Ok(true)
     }
 

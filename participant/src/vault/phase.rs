@@ -2,6 +2,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use protocol::{
+    labels::Labels,
     message::{Resume, Welcome},
     roster::Roster,
 };
@@ -11,15 +12,17 @@ use super::{
     finished::{Finished, RUN_HAS_ENDED},
     hospital::Hospital,
     input::Input,
-    joining::{Joining, refused_before_joining},
-    kept::{is_of_session, phase_of_kept},
+    joining::{Joining, accepted_manifest, refused_before_joining},
+    kept::{SessionRecord, is_of_session},
     key_exchange::ExchangingKeys,
+    keys::{KeyExchange, Progress},
     output::{VaultEvent, VaultOutput},
     phase_name::PhaseName,
     session::InSession,
+    session_state::Run,
     step::{Next, Step},
 };
-use crate::journal::{EndedRun, Journal};
+use crate::journal::{EndedRun, Journal, KeptSession};
 
 /// How far the vault is. Each phase owns what it needs, and going on consumes it.
 pub(super) enum Phase {
@@ -38,6 +41,30 @@ pub(super) enum Phase {
 }
 
 impl Phase {
+    /// That of a vault that goes on in the session that was kept, in the round that was open.
+    pub(super) fn of_kept<J: Journal>(
+        kept: &KeptSession,
+        hospital: &mut Hospital<J>,
+    ) -> Result<Self, VaultError> {
+        let record = SessionRecord::from_kept(kept).map_err(VaultError::damaged)?;
+        let manifest = accepted_manifest(record.manifest, hospital)?;
+        let records = hospital.source.records(Labels::of(&manifest))?;
+        let run = Run { manifest, records };
+        let (id, roster) = (hospital.id(), hospital.roster());
+        let keys = KeyExchange::restored(record.set_up, record.keys, id, roster)
+            .map_err(VaultError::damaged)?;
+        let keys = match keys.progress(&hospital.identity.key) {
+            Progress::Incomplete(keys) => return Ok(ExchangingKeys::restored(run, keys).into()),
+            Progress::Complete(keys) => keys,
+        };
+        let session = match record.progress {
+            None => InSession::begin(run, keys, hospital.roster()),
+            Some(progress) => InSession::restored(run, keys, progress, hospital)?,
+        };
+        hospital.event(VaultEvent::Resumed(Box::new(session.resumed_run())));
+        Ok(session.into())
+    }
+
     pub(super) fn name(&self) -> PhaseName {
         match self {
             Self::Unjoined => PhaseName::Unjoined,
@@ -166,7 +193,7 @@ impl Phase {
         if !is_of_session(&kept, welcome.session) {
             return Ok(None);
         }
-        let mut phase = phase_of_kept(&kept, hospital)?;
+        let mut phase = Self::of_kept(&kept, hospital)?;
         match &mut phase {
             Self::KeyExchange(exchange) => exchange.repeat(hospital),
             Self::InSession(session) => session.repeat_unanswered(hospital),

@@ -3,6 +3,7 @@
 
 use protocol::{
     codec,
+    counters::EvaluationCounters,
     digests::HeaderHash,
     identity::{Signed, SignedError},
     manifest::Purpose,
@@ -16,25 +17,27 @@ use protocol::{
     },
     session::SessionError,
 };
+use zeroize::Zeroizing;
 
 use super::{
-    error::StepError,
+    error::{StepError, VaultError},
     hospital::Hospital,
     input::{InputKind, PhaseInput},
+    kept::{ProgressRecord, SessionRecord, position},
     keys::SessionKeys,
     learning::Learning,
-    output::{VaultEvent, VaultOutput},
+    output::{ResumedRun, VaultEvent, VaultOutput},
     phase_name::PhaseName,
     round::{
         NoWork, OpenRound, Round, WhyNot,
         contribute::Material,
         open::{CheckedOutcome, Contents},
     },
-    session_state::{Run, Session},
+    session_state::{Chain, Run, Session},
     statistics::own_counters,
     step::{REPEATED, Reaction, StepResult},
 };
-use crate::journal::{EndedRun, Journal};
+use crate::journal::{EndedRun, Journal, KeptSession};
 
 /// See the module.
 pub(super) struct InSession {
@@ -78,6 +81,91 @@ impl InSession {
         Self {
             session: Session::begin(run, keys, roster),
             stage: Stage::BeforeStatistics(Box::default()),
+        }
+    }
+
+    /// The whole session, before its first round.
+    pub(super) fn to_kept(&self) -> KeptSession {
+        let record = SessionRecord {
+            manifest: self.session.run.manifest.signed().clone(),
+            set_up: self.session.keys.set_up_record(),
+            keys: self.session.keys.key_record(),
+            progress: Some(self.progress(None)),
+        };
+        record.into_kept()
+    }
+
+    /// What changes from round to round; `open` is a header that was just accepted.
+    fn position(&self, open: Option<&OpenRound>) -> Zeroizing<Vec<u8>> {
+        position(self.session.keys.key_record(), Some(self.progress(open)))
+    }
+
+    fn progress(&self, open: Option<&OpenRound>) -> ProgressRecord {
+        let learning = match &self.stage {
+            Stage::BeforeStatistics(_) => None,
+            Stage::Learning(learning) => Some(learning.record()),
+        };
+        ProgressRecord {
+            chain: self.session.chain.record(),
+            learning,
+            open: open.map(|open| (open.header.clone(), open.hash)),
+        }
+    }
+
+    /// The session as it was kept.
+    pub(super) fn restored<J: Journal>(
+        run: Run,
+        keys: SessionKeys,
+        progress: ProgressRecord,
+        hospital: &Hospital<J>,
+    ) -> Result<Self, VaultError> {
+        let chain = Chain::restored(progress.chain, &run.manifest, &hospital.journal)?;
+        let open = match progress.open {
+            Some((header, hash)) => {
+                let learning_round = chain.learning_round(header.purpose);
+                Some(OpenRound::restored(header, hash, learning_round, hospital)?)
+            }
+            None => None,
+        };
+        let contribution = match &open {
+            Some(open) => hospital.journal.contribution(&open.hash)?,
+            None => None,
+        };
+        let stage = match progress.learning {
+            None => Stage::BeforeStatistics(Box::new(BeforeStatistics {
+                round: Round::restored(open, contribution, hospital)?,
+            })),
+            Some(mut record) => {
+                if let (Some(open), Some(contribution)) = (&open, &contribution)
+                    && open.header.purpose == Purpose::Update
+                {
+                    record.last_training = contribution.training;
+                }
+                let mut learning = Learning::restored(record, &run.manifest);
+                learning.round = Round::restored(open, contribution, hospital)?;
+                Stage::Learning(Box::new(learning))
+            }
+        };
+        let session = Session { run, keys, chain };
+        Ok(Self { session, stage })
+    }
+
+    /// Where it was taken up again, for logs and records.
+    pub(super) fn resumed_run(&self) -> ResumedRun {
+        let chain = &self.session.chain;
+        ResumedRun {
+            run: self.session.run.manifest.run(),
+            session: self.session.keys.session(),
+            phase: self.name(),
+            learning_round: chain.updates,
+            contributors: chain.contributors.clone(),
+            validation: chain
+                .validation
+                .as_ref()
+                .and_then(|counters| EvaluationCounters::read(counters).ok()),
+            model: chain.model.clone(),
+            model_hash: chain.model_hash,
+            transcript: chain.transcript,
         }
     }
 
@@ -208,7 +296,7 @@ impl InSession {
     ) -> Result<OpenRound, StepError> {
         let known = self.stage.statistics_are_known();
         let open = self.session.accept_header(signed, known, hospital)?;
-        let (header, position) = (open.hash, self.position_in(&open));
+        let (header, position) = (open.hash, self.position(Some(&open)));
         hospital.journal.keep_position(&header, &position)?;
         Ok(open)
     }
@@ -228,7 +316,9 @@ impl InSession {
             journal.stage_model(&run, &chain.model, &chain.model_hash)?;
         }
         let (key, members) = outcome.key_and_members();
-        hospital.journal.settle(&key, members, &self.position())?;
+        hospital
+            .journal
+            .settle(&key, members, &self.position(None))?;
         hospital.send(ToCoordinator::RoundClosed(settled.closed));
         hospital.event(VaultEvent::Opened(Box::new(settled.opened)));
         Ok(Reaction::Handled)

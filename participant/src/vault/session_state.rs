@@ -12,7 +12,8 @@ use protocol::{
     session::first_transcript,
 };
 
-use super::{keys::SessionKeys, statistics::ClinicalRecords};
+use super::{error::VaultError, kept::ChainRecord, keys::SessionKeys, statistics::ClinicalRecords};
+use crate::journal::Journal;
 
 /// The run as its manifest says, and this hospital's part in it.
 pub(super) struct Run {
@@ -76,6 +77,52 @@ impl Session {
 }
 
 impl Chain {
+    /// What is kept of it.
+    pub(super) fn record(&self) -> ChainRecord {
+        ChainRecord {
+            transcript: self.transcript,
+            last_round: self.last_round,
+            updates: self.updates,
+            model_hash: self.model_hash,
+            clips: self.model.clips().to_vec(),
+            null_steps: self.model.null_steps(),
+            contributors: self.contributors.clone(),
+            validation: self.validation.clone(),
+        }
+    }
+
+    /// As it was kept, with the model that it names, which must be the one on disk.
+    pub(super) fn restored(
+        record: ChainRecord,
+        manifest: &CheckedManifest,
+        journal: &impl Journal,
+    ) -> Result<Self, VaultError> {
+        let missing = VaultError::KeptModelMissing {
+            model: record.model_hash,
+        };
+        let initial = CommonModel::initial(manifest);
+        let model = if initial.hash() == record.model_hash {
+            initial
+        } else {
+            let values = journal.model(&manifest.run(), &manifest.layout, &record.model_hash)?;
+            values
+                .and_then(|values| {
+                    CommonModel::restored(manifest, values, record.clips, record.null_steps)
+                })
+                .filter(|model| model.hash() == record.model_hash)
+                .ok_or(missing)?
+        };
+        Ok(Self {
+            model,
+            model_hash: record.model_hash,
+            transcript: record.transcript,
+            last_round: record.last_round,
+            updates: record.updates,
+            contributors: record.contributors,
+            validation: record.validation,
+        })
+    }
+
     /// The learning round that a sum of this purpose belongs to.
     pub(super) fn learning_round(&self, purpose: Purpose) -> LearningRound {
         match purpose {

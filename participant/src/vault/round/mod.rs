@@ -7,10 +7,12 @@
 //! | `boxes` | 3.5 | the others' shares for us |
 //! | `unlock` | 3.6 | the one answer |
 //! | `open` | 3.7 | the outcome |
+//! | `kept` | 3.8 | the way back after a restart |
 
 mod boxes;
 pub(super) mod contribute;
 mod header;
+mod kept;
 pub(super) mod open;
 mod unlock;
 
