@@ -175,11 +175,11 @@ impl fmt::Display for WaitingReport {
             (None, PhaseName::KeyExchange) => write!(formatter, "the key exchange waits")?,
             _ => write!(formatter, "the run waits")?,
         }
-        for (place, waited_for) in self.hospitals.iter().take(MOST_NAMED).enumerate() {
+        for (place, waited_for) in self.hospitals.iter().take(MAX_NAMED_HOSPITALS).enumerate() {
             let before = if place == 0 { " for " } else { "; " };
             write!(formatter, "{before}{waited_for}")?;
         }
-        match self.hospitals.len().saturating_sub(MOST_NAMED) {
+        match self.hospitals.len().saturating_sub(MAX_NAMED_HOSPITALS) {
             0 => {}
             more => write!(formatter, "; and {more} more")?,
         }
@@ -194,4 +194,4 @@ impl fmt::Display for WaitingReport {
 /// A participant that is there says so every two seconds.
 const SILENT_SECS: u64 = 10;
 /// A line is for people.
-const MOST_NAMED: usize = 12;
+const MAX_NAMED_HOSPITALS: usize = 12;

@@ -365,7 +365,7 @@ pub enum ServiceError {
     TakeUp {
         /// The state folder.
         folder: PathBuf,
-        /// Why.
+        /// What of the run does not fit this coordinator, or is missing.
         source: TakeUpError,
     },
     /// The run has failed; the hospitals have been told.

@@ -25,7 +25,7 @@ pub enum RunResult<'a> {
     },
     /// It could have gone on, but another one was begun.
     Abandoned {
-        /// Why.
+        /// Why it was given up, for the operator.
         reason: &'a str,
     },
 }

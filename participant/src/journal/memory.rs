@@ -20,7 +20,7 @@ use super::{
     EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
 };
 
-/// See the module.
+/// A journal in memory, with a limit on its writes for tests.
 #[derive(Clone, Default)]
 pub struct MemoryJournal(Arc<Mutex<Memory>>);
 

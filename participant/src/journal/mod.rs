@@ -56,7 +56,7 @@ pub struct KeptSession {
 
 /// A contributor's box for this vault, opened.
 pub struct KeptBox {
-    /// Whose.
+    /// The contributor.
     pub from: HospitalId,
     /// `D_i` of the contribution it belongs to.
     pub digest: ContributionDigest,

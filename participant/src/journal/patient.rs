@@ -22,7 +22,7 @@ use super::{
     EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
 };
 
-/// See the module. Reads do not wait: they fail only when the file itself is broken.
+/// A journal whose writes wait for the disk. Reads do not wait: they fail only when the file itself is broken.
 pub struct PatientJournal<J> {
     journal: J,
     patience: Arc<Patience>,

@@ -31,7 +31,7 @@ use super::{
     session_key::{Cipher, SessionKeys},
 };
 
-/// See the module.
+/// The journal in the state folder, with the files beside it.
 pub struct SqliteJournal {
     connection: Connection,
     host: Cipher,
@@ -797,7 +797,7 @@ mod tests {
         let bytes = std::fs::read(&path).expect("readable");
         assert!(
             !bytes.windows(32).any(|window| window == seed),
-            "the seed is in the file in the clear"
+            "the seed is unencrypted in the file"
         );
         let mut journal = SqliteJournal::open(&path, &host_key).expect("opens again");
         assert!(journal.answer(&key(1)).expect("readable") == Some(answer()));
@@ -901,7 +901,7 @@ mod tests {
         let bytes = std::fs::read(&path).expect("readable");
         for secret in [&SHARE[..], &PAIR_KEY[..]] {
             let found = bytes.windows(secret.len()).any(|window| window == secret);
-            assert!(!found, "a secret is in the file in the clear");
+            assert!(!found, "a secret is unencrypted in the file");
         }
         assert_eq!(key_files(folder.path()).len(), 1);
         open().end_session(None).expect("ended");

@@ -49,7 +49,7 @@ pub struct VaultIdentity {
     pub roster: Arc<Roster>,
 }
 
-/// See the module.
+/// The hospital as every phase of its vault needs it.
 pub(super) struct Hospital<J> {
     pub(super) identity: VaultIdentity,
     pub(super) policy: Policy,

@@ -39,7 +39,7 @@ use super::{
 };
 use crate::journal::{EndedRun, Journal, KeptSession};
 
-/// See the module.
+/// The phase in which sums are made: the session, and what its rounds are for.
 pub(super) struct InSession {
     pub(super) session: Session,
     pub(super) stage: Stage,
@@ -267,7 +267,7 @@ impl InSession {
 
     /// The same header on a new connection; a vault whose process was ended in the midst of its work takes it up again.
     fn on_repeated_header<J: Journal>(&mut self, hospital: &mut Hospital<J>) -> StepResult {
-        let interrupted = with_round!(&mut self.stage, round => round.take_interrupted());
+        let interrupted = with_round!(&mut self.stage, round => round.restart_interrupted());
         match interrupted {
             Some(open) => {
                 open.acknowledge(hospital);

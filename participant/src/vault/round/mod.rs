@@ -252,7 +252,7 @@ impl<W> Round<W> {
     }
 
     /// The round at hand, if its work was interrupted: it begins now.
-    pub(super) fn take_interrupted(&mut self) -> Option<OpenRound> {
+    pub(super) fn restart_interrupted(&mut self) -> Option<OpenRound> {
         match std::mem::take(self) {
             Self::Interrupted(open) => Some(open),
             other => {
