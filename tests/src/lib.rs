@@ -14,46 +14,42 @@ use std::{
 
 use tempfile::TempDir;
 
-/// A program of the workspace, built once a test run in the profile of the tests.
+/// A program of the workspace, from the folder that `MYELIN_PROGRAMS` names, or else built once a test run in the profile of the tests.
 ///
 /// # Panics
 /// If it does not build.
 pub fn program(name: &str) -> Command {
     static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-        // target/PROFILE/deps/this-test: the programs lie two levels up.
-        let test = env::current_exe().expect("a test has a path");
-        let folder = test
-            .parent()
-            .and_then(Path::parent)
-            .expect("tests lie in target/PROFILE/deps")
-            .to_owned();
-        let mut build = Command::new(env!("CARGO"));
-        build.args([
-            "build",
-            "--quiet",
-            "--bins",
-            "--package",
-            "coordinator",
-            "--package",
-            "participant",
-            "--package",
-            "trainer",
-            "--package",
-            "experiments",
-        ]);
-        if folder.ends_with("release") {
-            build.arg("--release");
-        }
-        build
-            .arg("--target-dir")
-            .arg(folder.parent().expect("target"));
-        assert!(
-            build.status().expect("cargo runs").success(),
-            "the programs must build"
-        );
-        folder
+        env::var_os("MYELIN_PROGRAMS").map_or_else(build_programs, PathBuf::from)
     });
     Command::new(FOLDER.join(name))
+}
+
+/// The folder in which they are then.
+fn build_programs() -> PathBuf {
+    // target/PROFILE/deps/this-test: the programs lie two levels up.
+    let test = env::current_exe().expect("a test has a path");
+    let folder = test
+        .parent()
+        .and_then(Path::parent)
+        .expect("tests lie in target/PROFILE/deps")
+        .to_owned();
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--bins"]);
+    for package in ["coordinator", "participant", "trainer", "experiments"] {
+        build.args(["--package", package]);
+    }
+    if folder.ends_with("release") {
+        build.arg("--release");
+    }
+    build
+        .arg("--target-dir")
+        .arg(folder.parent().expect("target"));
+    assert!(
+        build.status().expect("cargo runs").success(),
+        "the programs must build"
+    );
+    folder
 }
 
 /// Runs a program to its end.

@@ -69,8 +69,8 @@ pub fn bench_training(libtorch: &Libtorch, arguments: &[OsString]) -> Result<Exi
     run(cargo(libtorch, fixed, arguments))
 }
 
-/// Runs every test of the workspace, also after one has failed; the last line is the test runner's own. Those that exchange files with TenSEAL find it in
-/// `python`, if there is one.
+/// Runs every test of the workspace, also after one has failed; the last line is the test runner's own. Those that exchange files
+/// with TenSEAL find it in `python`, if there is one.
 ///
 /// # Errors
 ///
@@ -83,6 +83,15 @@ pub fn test(
     // A failure keeps none of the others from being run and reported.
     let fixed = ["test", "--workspace", "--no-fail-fast"].map(OsStr::new);
     let mut command = cargo(libtorch, fixed, arguments);
+    if arguments.is_empty() {
+        // With the features that the tests have: by themselves the programs would be built once more, and much below them too.
+        let programs = ["build", "--workspace", "--bins", "--tests"].map(OsStr::new);
+        let code = run(cargo(libtorch, programs, &[]))?;
+        if code != ExitCode::SUCCESS {
+            return Ok(code);
+        }
+        command.env("MYELIN_PROGRAMS", target_folder().join("debug"));
+    }
     if let Some(python) = python {
         command.env("MYELIN_TENSEAL_PYTHON", python);
     }

@@ -423,6 +423,12 @@ impl Owner {
         }
     }
 
+    /// Whether the run still takes in what comes. One that is stopped goes on another time: that its hospitals leave now must not look
+    /// as if they were gone, or it would go on without them.
+    fn machine_hears(&self) -> bool {
+        self.standstill.is_none() && !matches!(self.ending, Some(Ending::Stopped))
+    }
+
     /// Tells the hospitals how the run ended, and waits a bounded time until the links are closed.
     async fn part(&mut self, inbox: &mut Inbox, stop: &mut watch::Receiver<bool>) {
         let (code, reason) = match &self.ending {
@@ -469,11 +475,17 @@ impl Owner {
                     });
                     self.links.insert(hospital, outbound);
                 }
-                Ok(Some(Input::Disconnected { hospital, .. })) if self.standstill.is_some() => {
+                Ok(Some(Input::Disconnected {
+                    hospital,
+                    disconnect,
+                    traffic,
+                    ..
+                })) if !self.machine_hears() => {
                     self.links.remove(&hospital);
+                    self.note(|records| records.disconnected(hospital, &disconnect, traffic));
                 }
                 // Who asks something hears that nobody answers any more.
-                Ok(Some(_)) if self.standstill.is_some() => {}
+                Ok(Some(_)) if !self.machine_hears() => {}
                 Ok(Some(input)) => self.handle(input),
             }
         }

@@ -329,8 +329,8 @@ impl Collecting {
         joined.filter(move |id| context.peers.is_waited_for(*id, patient, now))
     }
 
-    /// Whether an acknowledgement that can make a difference may still come: of a vault that is here, or of any while the dealer
-    /// check cannot tell who is wrong (PROTOCOL.md, "Whom the dealer check leaves out").
+    /// Whether an acknowledgement that can make a difference may still come: of a vault that is here, or of any while that of an
+    /// absent one would gain something.
     fn acknowledgements_are_awaited<R>(&self, context: &Context<R>, now: Timestamp) -> bool {
         if now >= self.acknowledgement_deadline(context.run.manifest.silence_secs) {
             return false;
@@ -346,11 +346,17 @@ impl Collecting {
         uploaded.all(|&from| self.answers.has(vault, from))
     }
 
+    /// Whether an absent vault's acknowledgement would gain something: while fewer than t vaults hold every upload, a complete one
+    /// would be left out of U, as when all are cut off at once; and while the dealer check cannot tell who is wrong (PROTOCOL.md 3.6,
+    /// and 3.10, "Whom the dealer check leaves out").
     fn acknowledgements_would_gain<R>(&self, context: &Context<R>) -> bool {
-        let uploaded: BTreeSet<_> = self.uploads.keys().copied().collect();
         let threshold = context.roster.threshold();
-        self.answers
-            .would_gain(&uploaded, &self.session.joined(), threshold)
+        let joined = self.session.joined();
+        let complete = joined.iter().filter(|vault| self.has_acknowledged(**vault));
+        let one_is_left_out = complete.count() < threshold
+            && self.uploads.len() >= context.roster.min_contributors();
+        let uploaded: BTreeSet<_> = self.uploads.keys().copied().collect();
+        one_is_left_out || self.answers.would_gain(&uploaded, &joined, threshold)
     }
 
     /// For contributions; when there are none to wait for, for acknowledgements.

@@ -65,6 +65,25 @@ fn an_upload_of_a_replaced_header_does_not_excuse_from_the_new_one() {
 }
 
 #[test]
+fn a_contribution_is_not_left_out_because_all_are_cut_off_before_they_acknowledge_it() {
+    for purpose in [Purpose::Stats, Purpose::Update, Purpose::Evaluation] {
+        let mut cohort = connected(4, 1);
+        let uploads_next = |cohort: &Cohort| {
+            (1..=4).all(|number| matches!(cohort.next_act(id(number)), Some(Act::Upload { .. })))
+        };
+        assert!(cohort.until(|cohort| is_at(purpose)(cohort) && uploads_next(cohort)));
+        (1..=4).for_each(|number| cohort.act_for(id(number)));
+        (1..=4).for_each(|number| cohort.disconnect(id(number)));
+        assert_eq!(cohort.phase(), PhaseName::Collecting, "{purpose:?}");
+        cohort.connect_all();
+        cohort.run();
+        let mut seen = cohort.hospitals[&id(4)].seen.iter();
+        let all = sum(purpose, &[1, 2, 3, 4]);
+        assert!(seen.any(|seen| *seen == all), "{purpose:?}");
+    }
+}
+
+#[test]
 fn an_evaluation_that_ends_late_does_not_excuse_from_the_next_update() {
     let mut cohort = Cohort::new(4, &large(2));
     cohort.connect_all();
