@@ -11,10 +11,10 @@ use coordinator::{
     settings::RunSettings,
 };
 use protocol::{
-    codec::WIRE_VERSION,
+    codec::{Bytes, Id, List, WIRE_VERSION},
     common_model::CommonModel,
     manifest::{Conditioning, Purpose},
-    message::{ALREADY_CONNECTED, Hello, ToCoordinator, ToVault},
+    message::{ALREADY_CONNECTED, FilterRequest, Hello, ToCoordinator, ToVault},
 };
 use scripted::{Script, ScriptedHospital, Seen, connect, dialer, hear, hospital, say};
 use tokio::{
@@ -303,6 +303,62 @@ async fn bytes_that_are_no_message_end_the_link_and_nothing_else() {
         })
         .await;
     }
+    say(&other, ToCoordinator::Hello(Hello { resume: None })).await;
+    assert!(matches!(
+        soon(hear(&mut other)).await,
+        Ok(ToVault::Welcome(_))
+    ));
+}
+
+#[tokio::test]
+async fn a_hospital_whose_messages_are_not_accepted_is_shut_out_for_a_while_and_nobody_else() {
+    let running = Running::start(None);
+    let mut link = running.connect(1).await;
+    say(&link, ToCoordinator::Hello(Hello { resume: None })).await;
+    // Of no run and no key, and this run encrypts nothing.
+    let request = ToCoordinator::FilterRequest(FilterRequest {
+        session: [0; 16].into(),
+        id: Id(hospital(1)),
+        key: 0,
+        version: 0,
+        features: List::default(),
+        bytes: Bytes(vec![0; 1000]),
+    });
+    for _ in 0..200 {
+        say(&link, request.clone()).await;
+    }
+    let told = soon(async {
+        loop {
+            match link.receive().await {
+                Ok(_) => {}
+                Err(Disconnect::ByPeer { code, reason }) => return (code, reason),
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+    })
+    .await;
+    assert_eq!(told.0, CloseCode::Violation);
+    assert!(
+        told.1.contains("has not accepted 100 messages"),
+        "{}",
+        told.1
+    );
+    soon(async {
+        while !running.registry.live().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+
+    let mut again = running.connect(1).await;
+    match soon(again.receive()).await {
+        Err(Disconnect::ByPeer {
+            code: CloseCode::Violation,
+            reason,
+        }) => assert!(reason.contains("within a minute"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    let mut other = running.connect(2).await;
     say(&other, ToCoordinator::Hello(Hello { resume: None })).await;
     assert!(matches!(
         soon(hear(&mut other)).await,

@@ -8,7 +8,11 @@
 //! ```
 
 use std::{
-    sync::{Arc, mpsc},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     time::{Duration, Instant},
 };
 
@@ -133,8 +137,17 @@ impl<J: Journal + 'static> Participant<J> {
         let (jobs, trainer_jobs) = mpsc::channel();
         let (results, steps) = (inputs.clone(), vault_outputs.clone());
         let (trainer, slots) = (self.trainer, self.slots);
+        let left = Arc::new(AtomicUsize::new(0));
+        let (jobs, left_jobs) = (
+            JobQueue {
+                jobs,
+                asked: 0,
+                left: left.clone(),
+            },
+            left,
+        );
         let trainer_thread = std::thread::spawn(move || {
-            trainer_thread(trainer, &slots, &trainer_jobs, &results, &steps)
+            trainer_thread(trainer, &slots, &trainer_jobs, &left_jobs, &results, &steps)
         });
         let vault = self.vault;
         let (failure, failed) = tokio::sync::oneshot::channel();
@@ -218,6 +231,9 @@ fn vault_thread<J: Journal>(
     while let Some(input) = inputs.blocking_recv() {
         let began = Instant::now();
         let (phase, result) = match input {
+            VaultInput::Trained(_, Err(failure)) | VaultInput::Evaluated(_, Err(failure)) => {
+                (None, vault.handle_job_failed(failure))
+            }
             VaultInput::Connected => {
                 vault.handle_connected();
                 (None, Ok(()))
@@ -231,18 +247,13 @@ fn vault_thread<J: Journal>(
                 (phase, vault.handle_message(*message))
             }
             VaultInput::Outcome(bytes) => (Some(Phase::Opening), vault.handle_outcome(&bytes)),
-            VaultInput::Trained(model_hash, update) => (
+            VaultInput::Trained(model_hash, Ok(update)) => (
                 Some(Phase::Sealing),
-                update
-                    .map_err(VaultError::Trainer)
-                    .and_then(|update| vault.handle_trained(model_hash, update)),
+                vault.handle_trained(model_hash, update),
             ),
-            VaultInput::Evaluated(round, counts) => (
-                Some(Phase::Sealing),
-                counts
-                    .map_err(VaultError::Trainer)
-                    .and_then(|counts| vault.handle_evaluated(round, &counts)),
-            ),
+            VaultInput::Evaluated(round, Ok(counts)) => {
+                (Some(Phase::Sealing), vault.handle_evaluated(round, &counts))
+            }
         };
         if let Some(phase) = phase {
             let _ = outputs.send(FromThreads::Spent(phase, began.elapsed()));
@@ -255,19 +266,53 @@ fn vault_thread<J: Journal>(
     Ok(())
 }
 
+/// The trainer's jobs, on their way to its thread.
+struct JobQueue {
+    jobs: mpsc::Sender<TrainerJob>,
+    /// So many went.
+    asked: usize,
+    /// Nobody waits for so many of the first any more.
+    left: Arc<AtomicUsize>,
+}
+
+impl JobQueue {
+    fn ask(&mut self, job: TrainerJob) -> Result<(), RunError> {
+        self.asked += 1;
+        self.jobs
+            .send(job)
+            .map_err(|_| RunError::ThreadDied("trainer"))
+    }
+
+    fn leave_all(&self) {
+        self.left.store(self.asked, Ordering::Relaxed);
+    }
+}
+
+/// Every job is answered, in its order; one that was left meanwhile, without a result.
 fn trainer_thread(
     mut trainer: Box<dyn LocalTrainer>,
     slots: &ComputeSlots,
     jobs: &mpsc::Receiver<TrainerJob>,
+    left: &AtomicUsize,
     results: &channel::Sender<VaultInput>,
     shell: &channel::UnboundedSender<FromThreads>,
 ) {
-    while let Ok(job) = jobs.recv() {
+    for (before, job) in jobs.iter().enumerate() {
         let result = slots.run(|| {
             let _ = shell.send(FromThreads::TrainerStarted);
             let began = Instant::now();
-            let mut watcher = ShellWatches(shell);
+            let mut watcher = ShellWatches {
+                shell,
+                before,
+                left,
+            };
             let result = match job {
+                TrainerJob::Train(model_hash, _) if watcher.is_stopped() => {
+                    VaultInput::Trained(model_hash, Err(job_was_left()))
+                }
+                TrainerJob::Evaluate(request) if watcher.is_stopped() => {
+                    VaultInput::Evaluated(request.round, Err(job_was_left()))
+                }
                 TrainerJob::Train(model_hash, request) => VaultInput::Trained(
                     model_hash,
                     unless_it_panics(|| trainer.train(request, &mut watcher)),
@@ -287,19 +332,29 @@ fn trainer_thread(
     }
 }
 
-/// The shell waits for a job, until it has gone.
-struct ShellWatches<'a>(&'a channel::UnboundedSender<FromThreads>);
+fn job_was_left() -> TrainerFailure {
+    TrainerFailure("nobody waits for this any more".into())
+}
+
+/// The shell waits for a job, until it has gone or the job is left.
+struct ShellWatches<'a> {
+    shell: &'a channel::UnboundedSender<FromThreads>,
+    /// So many jobs came before this one.
+    before: usize,
+    /// So many of the first are left.
+    left: &'a AtomicUsize,
+}
 
 impl JobWatcher for ShellWatches<'_> {
     fn moved(&mut self, progress: JobProgress) {
-        if self.0.send(FromThreads::Moved(progress)).is_err() {
+        if self.shell.send(FromThreads::Moved(progress)).is_err() {
             // Nobody waits for this job: it ends here, between two steps.
             std::panic::resume_unwind(Box::new("no longer needed"));
         }
     }
 
     fn is_stopped(&self) -> bool {
-        self.0.is_closed()
+        self.shell.is_closed() || self.before < self.left.load(Ordering::Relaxed)
     }
 }
 
@@ -340,7 +395,7 @@ struct Shell {
     events: channel::UnboundedSender<ParticipantEvent>,
     interruptions: Arc<dyn Interruptions>,
     inputs: channel::Sender<VaultInput>,
-    jobs: mpsc::Sender<TrainerJob>,
+    jobs: JobQueue,
     outputs: channel::UnboundedReceiver<FromThreads>,
     cost: RunCost,
     pulse: Pulse,
@@ -614,6 +669,7 @@ impl Shell {
                 self.ask_trainer(TrainerJob::Train(model_hash, request))?;
             }
             VaultOutput::Evaluate(request) => self.ask_trainer(TrainerJob::Evaluate(request))?,
+            VaultOutput::LeaveJobs => self.jobs.leave_all(),
             VaultOutput::Event(event) => {
                 let _ = self.events.send(ParticipantEvent::Vault(event));
             }
@@ -720,9 +776,7 @@ impl Shell {
 
     fn ask_trainer(&mut self, job: TrainerJob) -> Result<(), RunError> {
         self.pulse.jobs += 1;
-        self.jobs
-            .send(job)
-            .map_err(|_| RunError::ThreadDied("trainer"))
+        self.jobs.ask(job)
     }
 
     fn cut_off(&self, moment: Moment, contribution: (Purpose, LearningRound)) -> bool {
@@ -836,27 +890,31 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_training_that_nobody_waits_for_ends_at_its_next_step() {
-        let (steps, taken) = mpsc::channel();
-        let (jobs, trainer_jobs) = mpsc::channel();
-        let (results, _) = channel::channel(1);
-        let (outputs, shell) = channel::unbounded_channel();
-        let request = TrainRequest {
+    fn request() -> TrainRequest {
+        TrainRequest {
             round: RoundNumber::new(1),
             model: Vec::new(),
             filters: None,
             class_weights: Vec::new(),
             seed: [2; 32],
             plan: TrainingPlan::of(&manifest()),
-        };
-        jobs.send(TrainerJob::Train([1; 32].into(), request))
+        }
+    }
+
+    #[test]
+    fn a_training_that_nobody_waits_for_ends_at_its_next_step() {
+        let (steps, taken) = mpsc::channel();
+        let (jobs, trainer_jobs) = mpsc::channel();
+        let (results, _) = channel::channel(1);
+        let (outputs, shell) = channel::unbounded_channel();
+        jobs.send(TrainerJob::Train([1; 32].into(), request()))
             .expect("received below");
         drop(shell);
         trainer_thread(
             Box::new(Counting(steps)),
             &ComputeSlots::new(1),
             &trainer_jobs,
+            &AtomicUsize::new(0),
             &results,
             &outputs,
         );
@@ -864,12 +922,80 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_for_a_job_is_the_shell_until_it_has_gone() {
+    fn who_waits_for_a_job_is_the_shell_until_it_has_gone_or_leaves_the_job() {
         let (outputs, shell) = channel::unbounded_channel();
-        let watcher = ShellWatches(&outputs);
-        assert!(!watcher.is_stopped());
+        let left = AtomicUsize::new(1);
+        let watches = |before| ShellWatches {
+            shell: &outputs,
+            before,
+            left: &left,
+        };
+        assert!(watches(0).is_stopped());
+        assert!(!watches(1).is_stopped());
         drop(shell);
-        assert!(watcher.is_stopped());
+        assert!(watches(1).is_stopped());
+    }
+
+    /// Trains until nobody waits.
+    struct Endless;
+
+    impl LocalTrainer for Endless {
+        fn train(
+            &mut self,
+            _: TrainRequest,
+            watcher: &mut dyn JobWatcher,
+        ) -> Result<TrainedUpdate, TrainerFailure> {
+            while !watcher.is_stopped() {
+                watcher.moved(JobProgress::Training { done: 1, total: 2 });
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            Err(TrainerFailure("stopped".into()))
+        }
+
+        fn evaluate(
+            &mut self,
+            _: EvaluateRequest,
+            _: &mut dyn JobWatcher,
+        ) -> Result<EvaluatedCounts, TrainerFailure> {
+            unreachable!("nobody asks it to")
+        }
+    }
+
+    #[test]
+    fn jobs_that_are_left_are_answered_in_their_order_without_a_result() {
+        let (jobs, trainer_jobs) = mpsc::channel();
+        let (results, mut answers) = channel::channel(4);
+        let (outputs, _shell) = channel::unbounded_channel();
+        let left = Arc::new(AtomicUsize::new(0));
+        let mut queue = JobQueue {
+            jobs,
+            asked: 0,
+            left: left.clone(),
+        };
+        let thread = std::thread::spawn(move || {
+            let slots = ComputeSlots::new(1);
+            trainer_thread(
+                Box::new(Endless),
+                &slots,
+                &trainer_jobs,
+                &left,
+                &results,
+                &outputs,
+            );
+        });
+        for model in 1..=3 {
+            let job = TrainerJob::Train([model; 32].into(), request());
+            queue.ask(job).expect("the thread lives");
+        }
+        queue.leave_all();
+        for model in 1..=3 {
+            match answers.blocking_recv() {
+                Some(VaultInput::Trained(hash, Err(_))) => assert_eq!(hash, [model; 32].into()),
+                _ => panic!("job {model} is not answered"),
+            }
+        }
+        drop(queue);
+        thread.join().expect("no panic");
     }
 
     #[test]

@@ -14,8 +14,8 @@ use crate::{
     identity::Signed,
     manifest::{Manifest, MemberWeight},
     message::{
-        EncryptedFeatures, EvaluationKey, FilterRequest, Hello, Products, Resume, ToCoordinator,
-        ToVault, Welcome,
+        EncryptedFeatures, EvaluationKey, FilterRequest, Hello, Products, RefusedPart, Resume,
+        ToCoordinator, ToVault, Welcome,
     },
     network::{ModelLayout, TensorKind, TensorSpec},
     roster::testing::federation,
@@ -188,6 +188,8 @@ fn manifest() {
         conditioning_rate: 2.0,
         local_steps: 9,
         silence_secs: 10,
+        straggler_floor_secs: 13,
+        straggler_factor: 1.5,
         weights: List(vec![MemberWeight {
             id: id(11),
             weight: 12,
@@ -218,6 +220,8 @@ fn manifest() {
             &[0, 0, 0, 0, 0, 0, 0x00, 0x40], // conditioning_rate
             &[9, 0, 0, 0],                   // local_steps
             &[10, 0, 0, 0],                  // silence_secs
+            &[13, 0, 0, 0],                  // straggler_floor_secs
+            &[0, 0, 0, 0, 0, 0, 0xf8, 0x3f], // straggler_factor
             &[1, 0, 0, 0],                   // weights: how many
             &[11],                           // weights[0].id
             &[12, 0, 0, 0],                  // weights[0].weight
@@ -588,13 +592,14 @@ fn to_coordinator() -> Vec<(ToCoordinator, Vec<u8>)> {
             request.concat(),
         ),
         (ToCoordinator::Heartbeat, vec![]),
-        // header; reason: how many bytes; reason
+        // header; part; reason: how many bytes; reason
         (
             ToCoordinator::HeaderRefused {
                 header: digest(1),
+                part: RefusedPart::Answer,
                 reason: "no".into(),
             },
-            [&[1; 32][..], &[2, 0, 0, 0], b"no"].concat(),
+            [&[1; 32][..], &[2], &[2, 0, 0, 0], b"no"].concat(),
         ),
         (ToCoordinator::BoxAck(signed()), SIGNED.to_vec()),
         (ToCoordinator::UnlockShare(signed()), SIGNED.to_vec()),

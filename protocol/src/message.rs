@@ -3,7 +3,7 @@
 use crypto::{ckks::Profile, hash::labelled_hash};
 
 use crate::{
-    codec::{Bytes, Decode, Encode, Id, List, Text},
+    codec::{Bytes, Decode, Encode, Id, List, Text, one_byte},
     digests::{
         FeaturesDigest, FilterRequestDigest, HeaderHash, OutcomeName, RosterHash, SessionId,
         Transcript,
@@ -44,10 +44,12 @@ pub enum ToCoordinator {
     FilterRequest(FilterRequest),
     /// A sign of life, while there is nothing else to say. It tells nothing of the training it may stand for.
     Heartbeat,
-    /// A header that this vault does not accept.
+    /// A vault does not do its part in a round.
     HeaderRefused {
         /// hh.
         header: HeaderHash,
+        /// What it does not do.
+        part: RefusedPart,
         /// Why, for the operator.
         reason: Text,
     },
@@ -60,6 +62,23 @@ pub enum ToCoordinator {
     /// See [`RoundFailed`].
     RoundFailed(Signed<RoundFailed>),
 }
+
+/// What a vault does not do in a round.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedPart {
+    /// Anything: it does not accept the header.
+    Header,
+    /// Contribute: it has nothing that can be summed. It helps to open the sum.
+    Contribution,
+    /// Help to open the sum over this U.
+    Answer,
+}
+
+one_byte!(RefusedPart {
+    Header = 0,
+    Contribution = 1,
+    Answer = 2
+});
 
 /// From the coordinator to a hospital.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]

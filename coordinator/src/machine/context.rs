@@ -38,7 +38,7 @@ pub(super) struct Context<R> {
     /// How often each hospital was the reason for it, since this process was started.
     set_ups_begun_anew: BTreeMap<HospitalId, u32>,
     pub(super) peers: Peers,
-    products: ProductServer,
+    pub(super) products: ProductServer,
     pub(super) plan: Plan,
     /// The latest time that has had its effect.
     pub(super) advanced_at: Timestamp,

@@ -165,6 +165,12 @@ pub enum ProductError {
     /// A request that names other features than were announced.
     #[error("a filter request for other features than were announced")]
     OtherFeatures,
+    /// More keys and requests than a round can need.
+    #[error("more than {max} new CKKS keys and filter requests in one round")]
+    TooManyInRound {
+        /// So many are taken.
+        max: u32,
+    },
     /// Bytes that are not a key or a ciphertext.
     #[error(transparent)]
     Ckks(#[from] CkksError),

@@ -60,6 +60,15 @@ pub enum Event {
         /// Why, in its words.
         reason: String,
     },
+    /// A hospital is alive, and has not contributed within the time that the slowest is given: the round goes on without it.
+    TooSlow {
+        /// Which hospital.
+        hospital: HospitalId,
+        /// Which round.
+        round: RoundNumber,
+        /// So long after the header.
+        waited_secs: u64,
+    },
     /// The dealer check has found shares, or answers for them, that do not belong together.
     Suspected {
         /// Which round.

@@ -7,7 +7,7 @@ use protocol::{
     codec::{CodecError, Text},
     digests::{HeaderHash, SessionId},
     identity::Signed,
-    message::{EncryptedFeatures, EvaluationKey, FilterRequest, Hello, ToCoordinator},
+    message::{EncryptedFeatures, EvaluationKey, FilterRequest, Hello, RefusedPart, ToCoordinator},
     round::{
         contribution::BoxAck,
         outcome::{RoundClosed, RoundFailed},
@@ -192,7 +192,11 @@ pub(super) enum ConditioningMessage {
 
 /// What belongs to one open round (PROTOCOL.md 3.3, 3.5, 3.6).
 pub(super) enum RoundMessage {
-    HeaderRefused { header: HeaderHash, reason: Text },
+    HeaderRefused {
+        header: HeaderHash,
+        part: RefusedPart,
+        reason: Text,
+    },
     BoxAck(Signed<BoxAck>),
     UnlockShare(Signed<UnlockShare>),
 }
@@ -223,9 +227,15 @@ impl From<ToCoordinator> for Incoming {
             ToCoordinator::FilterRequest(request) => {
                 Self::Conditioning(ConditioningMessage::FilterRequest(request))
             }
-            ToCoordinator::HeaderRefused { header, reason } => {
-                Self::Round(RoundMessage::HeaderRefused { header, reason })
-            }
+            ToCoordinator::HeaderRefused {
+                header,
+                part,
+                reason,
+            } => Self::Round(RoundMessage::HeaderRefused {
+                header,
+                part,
+                reason,
+            }),
             ToCoordinator::BoxAck(ack) => Self::Round(RoundMessage::BoxAck(ack)),
             ToCoordinator::UnlockShare(share) => Self::Round(RoundMessage::UnlockShare(share)),
             ToCoordinator::RoundClosed(closed) => Self::Closing(ClosingMessage::Closed(closed)),

@@ -257,11 +257,10 @@ impl<R: CryptoRng> Coordinator<R> {
         if self.is_over() {
             return None;
         }
-        let silence_secs = self.context.run.manifest.silence_secs;
-        // Silence is noted when it begins and then no longer listed; a phase's deadline stays, and has had its effect once the machine
-        // has advanced beyond it. Listed again it would keep the shell from sleeping while hospitals train.
-        let deadline = self.phase.deadline(silence_secs);
-        let once = deadline.filter(|moment| *moment > self.context.advanced_at);
+        // Silence is noted when it begins and then no longer listed; a phase's deadlines stay, and have had their effect once the machine
+        // has advanced beyond them. Listed again they would keep the shell from sleeping while hospitals train.
+        let deadlines = self.phase.deadlines(&self.context).into_iter().flatten();
+        let once = deadlines.filter(|moment| *moment > self.context.advanced_at);
         let silence = self.context.peers.patience_ends();
         silence.into_iter().chain(once).min()
     }

@@ -13,7 +13,7 @@ use crypto::{
 
 use protocol::{
     codec::{Bytes, List},
-    digests::{FeaturesDigest, SessionId},
+    digests::{FeaturesDigest, FilterRequestDigest, SessionId},
     message::{
         EncryptedFeatures, EvaluationKey, FilterRequest, Products, features_digest, most_blocks,
     },
@@ -28,6 +28,8 @@ pub(super) struct ProductServer {
     encrypted: Option<(Profile, Evaluator)>,
     session: SessionId,
     hospitals: BTreeMap<HospitalId, HospitalKeys>,
+    /// New keys and requests of this round, which are work: nobody's may keep the others waiting.
+    taken: BTreeMap<HospitalId, u32>,
 }
 
 struct HospitalKeys {
@@ -46,7 +48,22 @@ impl ProductServer {
             encrypted: profile.map(|profile| (profile, Evaluator::new(&Context::new(profile)))),
             session,
             hospitals: BTreeMap::new(),
+            taken: BTreeMap::new(),
         }
+    }
+
+    /// Another round is opened.
+    pub(super) fn begin_round(&mut self) {
+        self.taken.clear();
+    }
+
+    fn take(&mut self, from: HospitalId) -> Result<(), ProductError> {
+        let taken = self.taken.entry(from).or_default();
+        if *taken >= MAX_IN_ROUND {
+            return Err(ProductError::TooManyInRound { max: MAX_IN_ROUND });
+        }
+        *taken += 1;
+        Ok(())
     }
 
     /// Keys and features are bound to the session.
@@ -71,10 +88,13 @@ impl ProductServer {
                 Err(ProductError::SecondKey { key: message.key })
             };
         }
+        let relinearisation =
+            RelinearisationKey::from_bytes(evaluator.context(), &message.bytes.0)?;
+        self.take(from)?;
         let keys = HospitalKeys {
             number: message.key,
             digest,
-            relinearisation: RelinearisationKey::from_bytes(evaluator.context(), &message.bytes.0)?,
+            relinearisation,
             blocks: BTreeMap::new(),
             last: None,
         };
@@ -122,16 +142,18 @@ impl ProductServer {
         from: HospitalId,
         request: &FilterRequest,
     ) -> Result<Products, ProductError> {
-        let (_, evaluator) = self.encrypted.as_mut().ok_or(ProductError::NotEncrypted)?;
+        if self.encrypted.is_none() {
+            return Err(ProductError::NotEncrypted);
+        }
+        let digest = request.digest();
         let keys = self
             .hospitals
-            .get_mut(&from)
+            .get(&from)
             .filter(|keys| keys.number == request.key)
             .ok_or(ProductError::UnknownKey { key: request.key })?;
         if request.session != self.session || request.id.0 != from {
             return Err(ProductError::OtherRequester);
         }
-        let digest = request.digest();
         if let Some(last) = keys.last.as_ref().filter(|last| last.request == digest) {
             return Ok(last.clone());
         }
@@ -143,6 +165,19 @@ impl ProductServer {
         {
             return Err(ProductError::OtherFeatures);
         }
+        self.take(from)?;
+        self.multiply_anew(from, request, digest)
+    }
+
+    fn multiply_anew(
+        &mut self,
+        from: HospitalId,
+        request: &FilterRequest,
+        digest: FilterRequestDigest,
+    ) -> Result<Products, ProductError> {
+        let (_, evaluator) = self.encrypted.as_mut().ok_or(ProductError::NotEncrypted)?;
+        let keys = self.hospitals.get_mut(&from);
+        let keys = keys.ok_or(ProductError::UnknownKey { key: request.key })?;
         let filter = SeededCiphertext::from_bytes(evaluator.context(), &request.bytes.0)?.expand();
         let blocks = keys
             .blocks
@@ -164,3 +199,6 @@ impl ProductServer {
         Ok(products)
     }
 }
+
+/// A vault asks once, and again with a fresh encryption if a product was wrong; after three wrong ones under another key.
+const MAX_IN_ROUND: u32 = 16;

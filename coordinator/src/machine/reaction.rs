@@ -1,5 +1,7 @@
 //! What an accepted input has done, and the common reasons for which one is ignored.
 
+use protocol::codec::Text;
+
 /// What an input that is not an error has done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reaction {
@@ -8,6 +10,14 @@ pub(super) enum Reaction {
     /// Nothing, for this reason.
     Ignored(&'static str),
 }
+
+/// A hospital's reason, as it may stand in a log: not at any length.
+pub(super) fn readable(reason: &Text) -> String {
+    let printed = reason.0.chars().filter(|sign| !sign.is_control());
+    printed.take(MAX_REASON_CHARS).collect()
+}
+
+const MAX_REASON_CHARS: usize = 500;
 
 /// A vault that is not sure what has arrived sends it again.
 pub(super) const REPEATED: &str = "it repeats what is known";

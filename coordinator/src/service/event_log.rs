@@ -30,6 +30,14 @@ pub(super) fn log(event: &Event) {
             let round = round.get();
             warn!(%hospital, round, reason, "a hospital does not contribute to this round");
         }
+        Event::TooSlow {
+            hospital,
+            round,
+            waited_secs,
+        } => {
+            let round = round.get();
+            warn!(%hospital, round, waited_secs, "this round goes on without a hospital that is too slow; see run.straggler_floor_secs and run.straggler_factor");
+        }
         Event::Suspected { round, finding } => {
             warn!(round = round.get(), hospital = %finding.hospital(), "{finding}");
         }

@@ -84,12 +84,25 @@ impl Inbox {
     pub(super) async fn hold(&mut self) {
         while self.held.len() < MAX_HELD {
             match self.queue.recv().await {
-                Some(input) if matters_later(&input) => self.held.push_back(input),
+                Some(input) if matters_later(&input) => {
+                    if let Input::Connected { hospital, .. } = &input {
+                        self.forget_words_of(*hospital);
+                    }
+                    self.held.push_back(input);
+                }
                 Some(_) => {}
                 None => return,
             }
         }
         std::future::pending().await
+    }
+}
+
+impl Inbox {
+    /// A hospital that is back says again what counts; what it said before must not take its room.
+    fn forget_words_of(&mut self, back: HospitalId) {
+        self.held
+            .retain(|input| !matches!(input, Input::Message { hospital, .. } if *hospital == back));
     }
 }
 
@@ -117,6 +130,7 @@ mod tests {
     use transport::{Disconnect, TrafficCounts};
 
     use super::*;
+    use crate::service::{byte_budget::ByteBudget, inputs::Outbox};
 
     fn hospital() -> HospitalId {
         HospitalId::new(1).expect("in range")
@@ -127,7 +141,7 @@ mod tests {
             hospital: hospital(),
             link,
             address: ([127, 0, 0, 1], 1).into(),
-            outbound: mpsc::channel(1).0,
+            outbox: Outbox::new().0,
         }
     }
 
@@ -136,6 +150,7 @@ mod tests {
             hospital: hospital(),
             link,
             message: Box::new(message),
+            room: ByteBudget::new(1).reserve(1).expect("all is free"),
         }
     }
 
@@ -215,6 +230,27 @@ mod tests {
             inbox.next().await,
             Some(Input::OfferUpload { bytes: 0, .. })
         ));
+    }
+
+    #[tokio::test]
+    async fn a_hospital_that_is_back_in_a_standstill_has_its_room_back() {
+        let (inputs, queue) = mpsc::channel(8);
+        let mut inbox = Inbox::new(queue);
+        let budget = ByteBudget::new(5);
+        let mut number = LinkNumber::default();
+        let [first, second] = [(); 2].map(|()| number.take());
+        inputs.send(connects(first)).await.expect("room");
+        let mut message = says_on(first, ToCoordinator::Hello(Hello { resume: None }));
+        if let Input::Message { room, .. } = &mut message {
+            *room = budget.reserve(5).expect("all is free");
+        }
+        inputs.send(message).await.expect("room");
+        inputs.send(is_gone(first)).await.expect("room");
+        inputs.send(connects(second)).await.expect("room");
+        let held = timeout(Duration::from_millis(300), inbox.hold()).await;
+        assert!(held.is_err(), "the senders are there");
+        assert!(budget.reserve(5).is_some());
+        assert_eq!(inbox.len(), 3);
     }
 
     #[tokio::test]

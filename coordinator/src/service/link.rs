@@ -23,7 +23,8 @@ use transport::{
 use crate::machine::MachineError;
 
 use super::{
-    inputs::{Input, LinkNumber, Outbound},
+    byte_budget::ByteBudget,
+    inputs::{Input, LinkNumber, Outbound, Outbox},
     outcomes::{Outcome, Outcomes},
     registry::Registry,
     uploads::{Claim, HeldUpload, UploadName, UploadShelf},
@@ -36,6 +37,8 @@ pub(super) struct LinkTask {
     pub(super) number: LinkNumber,
     pub(super) registry: Arc<Registry>,
     pub(super) inputs: mpsc::Sender<Input>,
+    /// For what this hospital has said, over whichever link, and the owner has yet to handle.
+    pub(super) unheard: ByteBudget,
     pub(super) uploads: Arc<UploadShelf>,
     pub(super) outcomes: Arc<Outcomes>,
 }
@@ -44,12 +47,12 @@ impl LinkTask {
     /// From the first frame until the hospital is gone and the owner knows. The registry knows at once, also while the owner takes
     /// nothing: the hospital is let in again then.
     pub(super) async fn serve(self, mut link: HospitalLink) {
-        let (outbound, queue) = mpsc::channel(WAITING_OUTBOUND);
+        let (outbox, queue) = Outbox::new();
         let mut untold = VecDeque::from([Input::Connected {
             hospital: self.hospital,
             link: self.number,
             address: link.remote_address(),
-            outbound,
+            outbox,
         }]);
         let mut tasks = JoinSet::new();
         tasks.spawn(write(link.sender(), queue));
@@ -124,11 +127,20 @@ impl LinkTask {
         match codec::decode_frame(frame) {
             // A full queue delays it until the next time.
             Ok(ToCoordinator::Heartbeat) if self.inputs.capacity() == 0 => None,
-            Ok(message) => Some(Input::Message {
-                hospital: self.hospital,
-                link: self.number,
-                message: Box::new(message),
-            }),
+            Ok(message) => match self.unheard.reserve(frame.len()) {
+                Some(room) => Some(Input::Message {
+                    hospital: self.hospital,
+                    link: self.number,
+                    message: Box::new(message),
+                    room,
+                }),
+                None => {
+                    // It may come back, and says again what counts.
+                    let reason = "the coordinator cannot take any more messages before it has handled those that came";
+                    link.sender().abort(CloseCode::Stalled, reason);
+                    None
+                }
+            },
             Err(error) => {
                 let reason = error.to_string();
                 tracing::warn!(
@@ -293,7 +305,7 @@ async fn open(paths: &[PathBuf]) -> io::Result<Vec<BlobPart<File>>> {
 async fn write(sender: FrameSender, mut queue: mpsc::Receiver<Outbound>) {
     while let Some(outbound) = queue.recv().await {
         match outbound {
-            Outbound::Frame(frame) => match sender.send(frame).await {
+            Outbound::Frame(frame, _room) => match sender.send(frame).await {
                 Ok(()) => {}
                 Err(error @ TransportError::FrameTooLarge { .. }) => {
                     tracing::error!(%error, "a message is too large for a frame");
@@ -334,9 +346,7 @@ fn report(transfer: &str, result: Result<(), TransportError>) {
     }
 }
 
-/// A hospital is owed at most three messages for each other member in a round, and as many in the set-up.
-const WAITING_OUTBOUND: usize = 1024;
-/// The same in the other direction. More than this a hospital has no reason to say before it is answered.
+/// More than this a hospital has no reason to say before it is answered.
 const MAX_UNTOLD: usize = 1024;
 const SIGN_OF_LIFE: Duration = Duration::from_millis(500);
 
@@ -404,6 +414,7 @@ mod tests {
                 number: number.take(),
                 registry: Arc::clone(&registry),
                 inputs: inputs.clone(),
+                unheard: ByteBudget::new(1 << 20),
                 uploads: Arc::default(),
                 outcomes: Arc::default(),
             };

@@ -4,6 +4,7 @@
 //! locked. A task per hospital reads its link and feeds the owner; another writes what the owner says. Uploads that were cut
 //! are kept and go on where they stopped; outcomes are served from files, or from memory when there is no state folder.
 
+mod byte_budget;
 mod ending;
 mod event_log;
 mod inbox;
@@ -19,7 +20,13 @@ mod start;
 mod transcript_file;
 mod uploads;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::PathBuf,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use crate::machine::Event;
 use crypto::sealed_sum::HospitalId;
@@ -43,6 +50,7 @@ use transport::{
 };
 
 use self::{
+    byte_budget::ByteBudget,
     ending::Ending,
     inbox::Inbox,
     inputs::{Input, LinkNumber},
@@ -206,7 +214,13 @@ impl Service {
         let (inputs, queue) = mpsc::channel(WAITING_INPUTS);
         let inbox = Inbox::new(queue);
         let outcomes = Arc::new(Outcomes::default());
-        let owner = Owner::new(self.started, Arc::clone(&outcomes), self.records, events);
+        let owner = Owner::new(
+            self.started,
+            Arc::clone(&outcomes),
+            Arc::clone(&self.registry),
+            self.records,
+            events,
+        );
         let runtime = tokio::runtime::Handle::current();
         // Apart from the inputs: an owner that cannot take any more still hears it.
         let (stop, told_to_stop) = watch::channel(false);
@@ -217,6 +231,7 @@ impl Service {
             outcomes,
             uploads: Arc::default(),
             inputs,
+            unheard: BTreeMap::new(),
             links: JoinSet::new(),
             next_link: LinkNumber::default(),
             lost: Lost::new("records of refused connections"),
@@ -282,6 +297,8 @@ struct Admission {
     outcomes: Arc<Outcomes>,
     uploads: Arc<UploadShelf>,
     inputs: mpsc::Sender<Input>,
+    /// For what each hospital has said and the owner has yet to handle.
+    unheard: BTreeMap<HospitalId, ByteBudget>,
     links: JoinSet<()>,
     next_link: LinkNumber,
     lost: Lost,
@@ -294,16 +311,16 @@ impl Admission {
             Err(error) => return self.record_refusal(None, error.to_string()),
         };
         let (hospital, address) = (link.hospital(), link.remote_address());
+        if self.registry.is_shut_out(hospital, Instant::now()) {
+            let reason = "too many messages of this hospital were not accepted: it is let in again within a minute";
+            return self.turn_away(link, CloseCode::Violation, reason);
+        }
         if !self.registry.enter(&link) {
             // A hospital whose link was cut comes back before we know: it tries again until the old link is known to be lost. A
             // second participant under the same number never gets in.
             let reason = "this hospital is connected already: stop the other participant, or wait a few seconds if its connection was lost";
             tracing::warn!(%hospital, %address, "refused a second connection: this hospital is already connected");
-            self.links.spawn(async move {
-                link.sender()
-                    .close(CloseCode::Application(ALREADY_CONNECTED), reason)
-                    .await;
-            });
+            self.turn_away(link, CloseCode::Application(ALREADY_CONNECTED), reason);
             return self.record_refusal(
                 Some(hospital),
                 format!("a second connection, from {address}"),
@@ -314,11 +331,21 @@ impl Admission {
             number: self.next_link.take(),
             registry: Arc::clone(&self.registry),
             inputs: self.inputs.clone(),
+            unheard: self
+                .unheard
+                .entry(hospital)
+                .or_insert_with(|| ByteBudget::new(UNHEARD_BYTES))
+                .clone(),
             uploads: Arc::clone(&self.uploads),
             outcomes: Arc::clone(&self.outcomes),
         };
         let span = tracing::info_span!("link", %hospital);
         self.links.spawn(task.serve(link).instrument(span));
+    }
+
+    fn turn_away(&mut self, link: HospitalLink, code: CloseCode, reason: &'static str) {
+        self.links
+            .spawn(async move { link.sender().close(code, reason).await });
     }
 
     /// Never waits: the owner may have more to do than it can, and nothing depends on this.
@@ -382,6 +409,8 @@ pub enum ServiceError {
 }
 
 const WAITING_INPUTS: usize = 256;
+/// A hospital announces a CKKS key and its features at once, less than 5 MB, and in the set-up less than 1.
+const UNHEARD_BYTES: u32 = 12 << 20;
 /// What hospitals are told with [`CloseCode::ShuttingDown`].
 const STOPPED: &str = "the coordinator was stopped";
 /// How long peers may take to hear that a connection is closed.

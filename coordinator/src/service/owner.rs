@@ -27,10 +27,11 @@ use super::{
     ending::Ending,
     event_log,
     inbox::Inbox,
-    inputs::{Input, Outbound},
+    inputs::{Input, Outbox, QueueFull},
     outcomes::{Outcome, Outcomes},
     records::Records,
     records_error::RecordsError,
+    registry::Registry,
     start::Started,
 };
 
@@ -53,7 +54,8 @@ pub(super) struct Owner {
     outputs: VecDeque<Output>,
     /// The first of `outputs` could not be written down.
     standstill: Option<Standstill>,
-    links: BTreeMap<HospitalId, mpsc::Sender<Outbound>>,
+    links: BTreeMap<HospitalId, Link>,
+    registry: Arc<Registry>,
     outcomes: Arc<Outcomes>,
     records: Option<Records>,
     events: mpsc::UnboundedSender<Event>,
@@ -66,6 +68,13 @@ pub(super) struct Owner {
     ending: Option<Ending>,
 }
 
+/// The way to a hospital that is connected.
+struct Link {
+    outbox: Outbox,
+    /// So many of its messages were not accepted.
+    rejected: u32,
+}
+
 /// Nothing goes on, because something cannot be written.
 struct Standstill {
     since: Instant,
@@ -76,6 +85,7 @@ impl Owner {
     pub(super) fn new(
         started: Started,
         outcomes: Arc<Outcomes>,
+        registry: Arc<Registry>,
         records: Option<Records>,
         events: mpsc::UnboundedSender<Event>,
     ) -> Self {
@@ -85,6 +95,7 @@ impl Owner {
             outputs: started.outputs.into(),
             standstill: None,
             links: BTreeMap::new(),
+            registry,
             outcomes,
             records,
             events,
@@ -196,15 +207,19 @@ impl Owner {
             Input::Connected {
                 hospital,
                 address,
-                outbound,
+                outbox,
                 ..
             } => {
-                self.links.insert(hospital, outbound);
+                let rejected = 0;
+                self.links.insert(hospital, Link { outbox, rejected });
                 self.machine.handle_connected(hospital, now);
                 self.note(|records| records.connected(hospital, address));
             }
             Input::Message {
-                hospital, message, ..
+                hospital,
+                message,
+                room: _room,
+                ..
             } => {
                 let kind: fn(&mut Spent) -> &mut Duration = match *message {
                     ToCoordinator::EvaluationKey(_)
@@ -370,17 +385,11 @@ impl Owner {
         let Some(link) = self.links.get(&to) else {
             return;
         };
-        let mut outbound = vec![Outbound::Frame(codec::encode_frame(message))];
-        if let ToVault::Refused { reason } = message {
-            outbound.push(Outbound::Close {
-                code: CloseCode::Done,
-                reason: reason.0.clone(),
-            });
+        let mut sent = link.outbox.send(codec::encode_frame(message));
+        if let (Ok(()), ToVault::Refused { reason }) = (&sent, message) {
+            sent = link.outbox.close(CloseCode::Done, reason.0.clone());
         }
-        if outbound
-            .into_iter()
-            .any(|item| link.try_send(item).is_err())
-        {
+        if let Err(QueueFull) = sent {
             // It does not read. Without this handle its writer closes the link.
             self.links.remove(&to);
         }
@@ -402,6 +411,7 @@ impl Owner {
             Event::Suspected { finding, .. } => {
                 *self.suspected.entry(finding.hospital()).or_default() += 1;
             }
+            Event::Rejected { hospital, .. } => self.note_rejected(*hospital),
             Event::Failed { reason } => self.end(Ending::Failed {
                 reason: reason.clone(),
             }),
@@ -409,6 +419,29 @@ impl Owner {
         }
         // Whoever started the run may not want to hear.
         let _ = self.events.send(event);
+    }
+
+    /// One whose messages are not accepted again and again costs work and fills the log: it is shut out for a while.
+    fn note_rejected(&mut self, hospital: HospitalId) {
+        let Some(link) = self.links.get_mut(&hospital) else {
+            return;
+        };
+        link.rejected += 1;
+        if link.rejected < MAX_REJECTED {
+            return;
+        }
+        let secs = SHUT_OUT_FOR.as_secs();
+        tracing::warn!(
+            %hospital,
+            "{MAX_REJECTED} messages of this hospital were not accepted over one connection: it is shut out for {secs} s"
+        );
+        let reason = format!(
+            "the coordinator has not accepted {MAX_REJECTED} messages of this hospital, and lets it in again in {secs} s; its log says why"
+        );
+        let _ = link.outbox.close(CloseCode::Violation, reason);
+        self.registry
+            .shut_out(hospital, Instant::now() + SHUT_OUT_FOR);
+        self.links.remove(&hospital);
     }
 
     /// The first ending is the one that counts.
@@ -445,17 +478,14 @@ impl Owner {
                     reason: Text(reason.clone()),
                 });
                 for link in self.links.values() {
-                    let _ = link.try_send(Outbound::Frame(refused.clone()));
+                    let _ = link.outbox.send(refused.clone());
                 }
                 (CloseCode::Done, "the run has failed".to_owned())
             }
             _ => (CloseCode::ShuttingDown, super::STOPPED.to_owned()),
         };
         for link in self.links.values() {
-            let _ = link.try_send(Outbound::Close {
-                code,
-                reason: reason.clone(),
-            });
+            let _ = link.outbox.close(code, reason.clone());
         }
         self.wait_for_links(inbox, super::CLOSING).await;
     }
@@ -466,14 +496,12 @@ impl Owner {
             match timeout_at(end.into(), inbox.next()).await {
                 Ok(None) | Err(_) => return,
                 Ok(Some(Input::Connected {
-                    hospital, outbound, ..
+                    hospital, outbox, ..
                 })) if matches!(self.ending, Some(Ending::Stopped)) => {
                     // It came in at the last moment, and knows nothing yet.
-                    let _ = outbound.try_send(Outbound::Close {
-                        code: CloseCode::ShuttingDown,
-                        reason: super::STOPPED.to_owned(),
-                    });
-                    self.links.insert(hospital, outbound);
+                    let _ = outbox.close(CloseCode::ShuttingDown, super::STOPPED.to_owned());
+                    let rejected = 0;
+                    self.links.insert(hospital, Link { outbox, rejected });
                 }
                 Ok(Some(Input::Disconnected {
                     hospital,
@@ -571,5 +599,8 @@ const MIN_SLEEP: Duration = Duration::from_millis(5);
 const RETRY_EVERY: Duration = Duration::from_secs(2);
 /// While a run waits or stands still, it says so this often.
 const REPORT_EVERY: Duration = Duration::from_secs(30);
+/// A hospital that follows the protocol is never told this often over one connection that it does not.
+const MAX_REJECTED: u32 = 100;
+const SHUT_OUT_FOR: Duration = Duration::from_secs(60);
 /// A phase that has just begun waits for nothing out of the ordinary.
 const WORTH_A_LINE_SECS: u64 = 10;

@@ -5,7 +5,7 @@
 //! `blobs`. One coordinator at a time uses the folder: it holds the lock on the file `lock`.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fs::{File, TryLockError},
     io,
     net::SocketAddr,
@@ -26,8 +26,7 @@ pub(super) struct Records {
     transcript: TranscriptFile,
     store: Store,
     blobs: Blobs,
-    /// Refusals left to record: a peer that is turned away again and again must not fill the disk.
-    refusals_left: u32,
+    refusals: RefusalBudget,
     lost: Lost,
     /// Last, so that the folder is free once everything else is closed.
     _lock: File,
@@ -51,7 +50,7 @@ impl Records {
             transcript,
             store,
             blobs,
-            refusals_left: MAX_REFUSALS,
+            refusals: RefusalBudget::default(),
             lost: Lost::new("records of connections and refusals"),
             _lock: lock,
         })
@@ -148,12 +147,10 @@ impl Records {
 
     /// Somebody was turned away, or something was not accepted.
     pub(super) fn refused(&mut self, hospital: Option<HospitalId>, reason: &str) {
-        if self.refusals_left == 0 {
-            return;
+        if self.refusals.take_of(hospital) {
+            let written = self.store.refused(hospital, reason);
+            self.count_loss(written);
         }
-        self.refusals_left -= 1;
-        let written = self.store.refused(hospital, reason);
-        self.count_loss(written);
     }
 
     /// Records an event. Doing so again after an error, or after a restart, changes nothing.
@@ -176,7 +173,10 @@ impl Records {
             Event::Abandoned { round, reason, .. } => self.store.abandoned(*round, reason)?,
             Event::Suspected { round, finding } => {
                 let reason = format!("sum {round}: {finding}");
-                self.refused(Some(finding.hospital()), &reason);
+                if self.refusals.take_for_finding() {
+                    let written = self.store.refused(Some(finding.hospital()), &reason);
+                    self.count_loss(written);
+                }
             }
             Event::Declined {
                 hospital,
@@ -184,6 +184,14 @@ impl Records {
                 reason,
             } => {
                 let reason = format!("does not contribute to round {round}: {reason}");
+                self.refused(Some(*hospital), &reason);
+            }
+            Event::TooSlow {
+                hospital,
+                round,
+                waited_secs,
+            } => {
+                let reason = format!("too slow for round {round}: given {waited_secs} s");
                 self.refused(Some(*hospital), &reason);
             }
             Event::Rejected { hospital, reason } => self.refused(Some(*hospital), reason),
@@ -203,6 +211,31 @@ impl Records {
             self.lost.one_more(&error);
         }
     }
+}
+
+/// Of refusals, so many are recorded for strangers together, for each hospital, and for findings: a peer that is turned away again and
+/// again must neither fill the disk nor keep others from being recorded.
+#[derive(Default)]
+struct RefusalBudget {
+    by_hospital: BTreeMap<Option<HospitalId>, u32>,
+    findings: u32,
+}
+
+impl RefusalBudget {
+    /// None stands for all strangers.
+    fn take_of(&mut self, hospital: Option<HospitalId>) -> bool {
+        take_one(self.by_hospital.entry(hospital).or_default())
+    }
+
+    fn take_for_finding(&mut self) -> bool {
+        take_one(&mut self.findings)
+    }
+}
+
+fn take_one(taken: &mut u32) -> bool {
+    let is_left = *taken < MAX_REFUSALS;
+    *taken += u32::from(is_left);
+    is_left
 }
 
 /// Makes a folder and those above it, unless they are there. A name is on disk only with the folder that it is in.
@@ -230,4 +263,5 @@ fn lock(folder: &Path) -> Result<File, RecordsError> {
     }
 }
 
-const MAX_REFUSALS: u32 = 10_000;
+/// Of one kind, in one process.
+const MAX_REFUSALS: u32 = 1000;

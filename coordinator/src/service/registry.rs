@@ -1,6 +1,6 @@
 //! Who is connected, and what every hospital has moved.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc};
+use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
 
 use crypto::sealed_sum::HospitalId;
 use dashmap::{DashMap, Entry};
@@ -12,6 +12,8 @@ pub struct Registry {
     live: DashMap<HospitalId, Live>,
     /// Of connections that have ended.
     past: DashMap<HospitalId, TrafficCounts>,
+    /// Hospitals that are not let in before this moment.
+    shut_out: DashMap<HospitalId, Instant>,
 }
 
 /// A hospital that is connected.
@@ -64,6 +66,17 @@ impl Registry {
                 true
             }
         }
+    }
+
+    /// A hospital is not let in again before `until`.
+    pub(super) fn shut_out(&self, hospital: HospitalId, until: Instant) {
+        self.shut_out.insert(hospital, until);
+    }
+
+    /// Whether a hospital has to wait before it is let in.
+    pub(super) fn is_shut_out(&self, hospital: HospitalId, now: Instant) -> bool {
+        let until = self.shut_out.get(&hospital);
+        until.is_some_and(|until| now < *until)
     }
 
     /// The hospital's link is gone.

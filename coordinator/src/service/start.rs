@@ -246,6 +246,14 @@ fn differing_keys(kept: &Manifest, settings: &Manifest) -> Vec<&'static str> {
             "round_timeout_secs",
             kept.silence_secs == settings.silence_secs,
         ),
+        (
+            "straggler_floor_secs",
+            kept.straggler_floor_secs == settings.straggler_floor_secs,
+        ),
+        (
+            "straggler_factor",
+            kept.straggler_factor == settings.straggler_factor,
+        ),
     ];
     let differing = pairs.into_iter().filter(|(_, alike)| !alike);
     differing.map(|(key, _)| key).collect()

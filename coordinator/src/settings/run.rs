@@ -6,7 +6,7 @@ use crypto::hash::labelled_hash;
 use protocol::{
     codec::{List, Text},
     identity::{Signed, SigningKey},
-    manifest::{Conditioning, FIXED_CLIPS, LabelScheme, Manifest, Task},
+    manifest::{Conditioning, FIXED_CLIPS, LabelScheme, MAX_STRAGGLER_FACTOR, Manifest, Task},
     network::ModelLayout,
 };
 use serde::Deserialize;
@@ -42,6 +42,10 @@ pub struct RunSettings {
     pub seed: u64,
     /// A hospital silent for so long is no longer waited for.
     pub round_timeout_secs: u32,
+    /// The slowest hospital is given so long in any case, once enough others have contributed.
+    pub straggler_floor_secs: u32,
+    /// It is given at least so many times the median time of those that have.
+    pub straggler_factor: f64,
 }
 
 impl RunSettings {
@@ -71,6 +75,8 @@ impl RunSettings {
             conditioning_rate: self.conditioning_rate,
             local_steps: self.local_steps,
             silence_secs: self.round_timeout_secs,
+            straggler_floor_secs: self.straggler_floor_secs,
+            straggler_factor: self.straggler_factor,
             weights: List::default(),
             clip_rule: FIXED_CLIPS,
         }
@@ -102,6 +108,8 @@ impl Default for RunSettings {
             local_steps: 200,
             seed: 1,
             round_timeout_secs: 30,
+            straggler_floor_secs: 600,
+            straggler_factor: 10.0,
         }
     }
 }
@@ -123,6 +131,8 @@ pub(super) struct RawRun {
     local_steps: i64,
     seed: i64,
     round_timeout_secs: i64,
+    straggler_floor_secs: i64,
+    straggler_factor: f64,
 }
 
 impl RawRun {
@@ -173,6 +183,13 @@ impl RawRun {
             seed: u64::try_from(self.seed)
                 .map_err(|_| wrong("run.seed", self.seed, "a whole number of at least 0"))?,
             round_timeout_secs: whole("run.round_timeout_secs", self.round_timeout_secs)?,
+            straggler_floor_secs: whole("run.straggler_floor_secs", self.straggler_floor_secs)?,
+            straggler_factor: real(
+                "run.straggler_factor",
+                self.straggler_factor,
+                1.0..=MAX_STRAGGLER_FACTOR,
+                "a number from 1 to 1000",
+            )?,
             name: self.name,
         })
     }

@@ -110,6 +110,9 @@ fn every_bad_value_is_named_with_what_belongs_there() {
         ("run.local_steps", "0"),
         ("run.seed", "-1"),
         ("run.round_timeout_secs", "0"),
+        ("run.straggler_floor_secs", "0"),
+        ("run.straggler_factor", "0.5"),
+        ("run.straggler_factor", "1e9"),
     ] {
         match load("", &[], &[(key, value)]) {
             Err(SettingsError::Value { key: named, .. }) => assert_eq!(named, key),

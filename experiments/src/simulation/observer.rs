@@ -127,6 +127,12 @@ impl Observer {
                 VaultEvent::Resumed(_)
                 | VaultEvent::LeftSession { .. }
                 | VaultEvent::EndedBefore(_) => {}
+                VaultEvent::Overtaken { round, purpose } => {
+                    let purpose = purpose.name();
+                    progress.line(format!(
+                        "hospital {id} is too slow for round {round} ({purpose}), which goes on without it"
+                    ));
+                }
                 // Messages of a round that went on without a hospital that was away: said, and done with.
                 VaultEvent::Refused { reason } => {
                     tracing::info!(hospital = %id, reason, "refused a message of the coordinator")

@@ -89,6 +89,16 @@ impl Diary {
             VaultEvent::LeftSession { session } => {
                 tracing::warn!(%session, "the coordinator has begun another session; leaving this one and joining that. Models of the run so far stay in the state folder");
             }
+            VaultEvent::Overtaken { round, purpose } => {
+                let (round, purpose) = (round.get(), purpose.name());
+                tracing::warn!(
+                    round,
+                    purpose,
+                    "the others did not wait for what this hospital is training: that is stopped, and the next round is taken up. If it \
+                     happens again and again, train on a faster device, or ask the operator for more time (run.straggler_floor_secs and \
+                     run.straggler_factor)"
+                );
+            }
             VaultEvent::EndedBefore(ended) => {
                 let run = hex::encode(ended.run);
                 tracing::info!(

@@ -18,6 +18,7 @@ use zeroize::Zeroizing;
 
 use super::{
     EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
+    SumOver, SumSubject,
 };
 
 /// A journal in memory, with a limit on its writes for tests.
@@ -37,7 +38,7 @@ struct Memory {
     boxes: BTreeMap<(HeaderHash, HospitalId), HeldBox>,
     answers: BTreeMap<SumKey, RecordedAnswer>,
     spent: BTreeSet<SumKey>,
-    evaluations: BTreeMap<RunId, Vec<BTreeSet<HospitalId>>>,
+    sums: Vec<SumOver>,
     /// The model before and the one that is staged.
     models: Vec<(ModelHash, Arc<Vec<f32>>)>,
     ended: Vec<EndedRun>,
@@ -96,13 +97,9 @@ impl MemoryJournal {
 }
 
 impl Memory {
-    fn keep_evaluation(&mut self, key: &SumKey, members: &BTreeSet<HospitalId>) {
-        if key.purpose != Purpose::Evaluation {
-            return;
-        }
-        let known = self.evaluations.entry(key.run).or_default();
-        if !known.contains(members) {
-            known.push(members.clone());
+    fn keep_sum(&mut self, sum: &SumOver) {
+        if !self.sums.contains(sum) {
+            self.sums.push(sum.clone());
         }
     }
 
@@ -123,6 +120,10 @@ impl Memory {
         self.blobs.retain(|header, _| !is_other(header));
         self.boxes.retain(|(header, _), _| !is_other(header));
     }
+}
+
+fn members_of<'a>(sums: impl Iterator<Item = &'a SumOver>) -> Vec<BTreeSet<HospitalId>> {
+    sums.map(|sum| sum.members.clone()).collect()
 }
 
 impl Journal for MemoryJournal {
@@ -207,25 +208,24 @@ impl Journal for MemoryJournal {
 
     fn record_answer(
         &mut self,
-        key: &SumKey,
-        members: &BTreeSet<HospitalId>,
+        sum: &SumOver,
         answer: &RecordedAnswer,
     ) -> Result<(), JournalError> {
         let mut memory = self.write()?;
-        if memory.answers.contains_key(key) {
+        if memory.answers.contains_key(&sum.key) {
             return Err(JournalError {
                 place: "in memory".into(),
                 reason: "a second answer for one sum".into(),
                 may_pass: false,
             });
         }
-        memory.answers.insert(*key, answer.clone());
+        memory.answers.insert(sum.key, answer.clone());
         for ((_, from), held) in &mut memory.boxes {
-            if !members.contains(from) {
+            if !sum.members.contains(from) {
                 held.share = None;
             }
         }
-        memory.keep_evaluation(key, members);
+        memory.keep_sum(sum);
         Ok(())
     }
 
@@ -235,15 +235,25 @@ impl Journal for MemoryJournal {
 
     fn evaluations(&self, run: &RunId) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
         let memory = self.memory();
-        Ok(memory.evaluations.get(run).cloned().unwrap_or_default())
+        let is_evaluation =
+            |sum: &&SumOver| sum.key.run == *run && sum.key.purpose == Purpose::Evaluation;
+        Ok(members_of(memory.sums.iter().filter(is_evaluation)))
     }
 
-    fn record_failed_opening(
-        &mut self,
+    fn same_sums_of_other_runs(
+        &self,
         key: &SumKey,
-        members: &BTreeSet<HospitalId>,
-    ) -> Result<(), JournalError> {
-        self.write()?.keep_evaluation(key, members);
+        subject: &SumSubject,
+    ) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
+        let memory = self.memory();
+        let is_same = |sum: &&SumOver| {
+            sum.key.run != key.run && sum.key.purpose == key.purpose && sum.subject == *subject
+        };
+        Ok(members_of(memory.sums.iter().filter(is_same)))
+    }
+
+    fn record_failed_opening(&mut self, sum: &SumOver) -> Result<(), JournalError> {
+        self.write()?.keep_sum(sum);
         Ok(())
     }
 
@@ -271,15 +281,10 @@ impl Journal for MemoryJournal {
         Ok(kept.map(|(_, values)| values.to_vec()))
     }
 
-    fn settle(
-        &mut self,
-        key: &SumKey,
-        members: &BTreeSet<HospitalId>,
-        position: &[u8],
-    ) -> Result<(), JournalError> {
+    fn settle(&mut self, sum: &SumOver, position: &[u8]) -> Result<(), JournalError> {
         let mut memory = self.write()?;
-        memory.keep_evaluation(key, members);
-        memory.spent.insert(*key);
+        memory.keep_sum(sum);
+        memory.spent.insert(sum.key);
         memory.erase_rounds(None);
         if let Some((_, kept)) = &mut memory.session {
             *kept = Zeroizing::new(position.to_vec());

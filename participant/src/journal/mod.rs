@@ -46,6 +46,22 @@ pub struct RecordedAnswer {
     pub share: Vec<u8>,
 }
 
+/// What a sum is about, in whatever run: the models and data behind it. Two sums about the same over two sets of hospitals can be
+/// subtracted (PROTOCOL.md 3.6).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SumSubject(pub [u8; 32]);
+
+/// A sum over a set of hospitals.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SumOver {
+    /// Which sum of its run.
+    pub key: SumKey,
+    /// What it is about.
+    pub subject: SumSubject,
+    /// U.
+    pub members: BTreeSet<HospitalId>,
+}
+
 /// A session, in the vault's own form.
 pub struct KeptSession {
     /// What does not change: the manifest and the messages of the set-up. Public.
@@ -137,15 +153,10 @@ pub trait Journal: Send {
     /// The answer given for this key, if any.
     fn answer(&self, key: &SumKey) -> Result<Option<RecordedAnswer>, JournalError>;
 
-    /// Keeps an answer for the contributors `members` before it leaves; if the sum is an evaluation, also that it was over them; and
-    /// erases the shares of all others. All or nothing. An answer for this key that is there already is an error: there is never a
-    /// second.
-    fn record_answer(
-        &mut self,
-        key: &SumKey,
-        members: &BTreeSet<HospitalId>,
-        answer: &RecordedAnswer,
-    ) -> Result<(), JournalError>;
+    /// Keeps an answer for a sum before it leaves, and that the sum was over its members; and erases the shares of all others. All or
+    /// nothing. An answer for its key that is there already is an error: there is never a second.
+    fn record_answer(&mut self, sum: &SumOver, answer: &RecordedAnswer)
+    -> Result<(), JournalError>;
 
     /// Whether a sum of this key was opened: it is spent for good.
     fn is_spent(&self, key: &SumKey) -> Result<bool, JournalError>;
@@ -153,12 +164,16 @@ pub trait Journal: Send {
     /// The contributor sets of the run's evaluations that this vault answered for or saw opened.
     fn evaluations(&self, run: &RunId) -> Result<Vec<BTreeSet<HospitalId>>, JournalError>;
 
-    /// A sum over these contributors did not open. If it is an evaluation, it counts as one over them.
-    fn record_failed_opening(
-        &mut self,
+    /// The contributor sets of all sums of the same purpose and subject, in other runs than this one, that this vault answered for or
+    /// saw opened.
+    fn same_sums_of_other_runs(
+        &self,
         key: &SumKey,
-        members: &BTreeSet<HospitalId>,
-    ) -> Result<(), JournalError>;
+        subject: &SumSubject,
+    ) -> Result<Vec<BTreeSet<HospitalId>>, JournalError>;
+
+    /// A sum did not open. It counts as one over its members all the same.
+    fn record_failed_opening(&mut self, sum: &SumOver) -> Result<(), JournalError>;
 
     /// Keeps the model that an update leads to, beside the one before, until [`Self::settle`] has made it the run's.
     fn stage_model(
@@ -176,14 +191,9 @@ pub trait Journal: Send {
         hash: &ModelHash,
     ) -> Result<Option<Vec<f32>>, JournalError>;
 
-    /// A sum over these contributors was opened: spends its key, keeps the set if it is an evaluation, keeps the position after it, and
-    /// erases all seeds, blobs and boxes up to now. All or nothing. Then the staged model, if any, is the run's.
-    fn settle(
-        &mut self,
-        key: &SumKey,
-        members: &BTreeSet<HospitalId>,
-        position: &[u8],
-    ) -> Result<(), JournalError>;
+    /// A sum was opened: spends its key, keeps that it was over its members, keeps the position after it, and erases all seeds, blobs and
+    /// boxes up to now. All or nothing. Then the staged model, if any, is the run's.
+    fn settle(&mut self, sum: &SumOver, position: &[u8]) -> Result<(), JournalError>;
 
     /// The vault leaves its session: everything of it is erased, and of a run that has ended well that is kept. What was answered and
     /// spent stays.

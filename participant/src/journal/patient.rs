@@ -20,6 +20,7 @@ use protocol::{
 
 use super::{
     EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
+    SumOver, SumSubject,
 };
 
 /// A journal whose writes wait for the disk. Reads do not wait: they fail only when the file itself is broken.
@@ -147,11 +148,10 @@ impl<J: Journal> Journal for PatientJournal<J> {
 
     fn record_answer(
         &mut self,
-        key: &SumKey,
-        members: &BTreeSet<HospitalId>,
+        sum: &SumOver,
         answer: &RecordedAnswer,
     ) -> Result<(), JournalError> {
-        self.patiently(|journal| journal.record_answer(key, members, answer))
+        self.patiently(|journal| journal.record_answer(sum, answer))
     }
 
     fn is_spent(&self, key: &SumKey) -> Result<bool, JournalError> {
@@ -162,12 +162,16 @@ impl<J: Journal> Journal for PatientJournal<J> {
         self.journal.evaluations(run)
     }
 
-    fn record_failed_opening(
-        &mut self,
+    fn same_sums_of_other_runs(
+        &self,
         key: &SumKey,
-        members: &BTreeSet<HospitalId>,
-    ) -> Result<(), JournalError> {
-        self.patiently(|journal| journal.record_failed_opening(key, members))
+        subject: &SumSubject,
+    ) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
+        self.journal.same_sums_of_other_runs(key, subject)
+    }
+
+    fn record_failed_opening(&mut self, sum: &SumOver) -> Result<(), JournalError> {
+        self.patiently(|journal| journal.record_failed_opening(sum))
     }
 
     fn stage_model(
@@ -188,13 +192,8 @@ impl<J: Journal> Journal for PatientJournal<J> {
         self.journal.model(run, layout, hash)
     }
 
-    fn settle(
-        &mut self,
-        key: &SumKey,
-        members: &BTreeSet<HospitalId>,
-        position: &[u8],
-    ) -> Result<(), JournalError> {
-        self.patiently(|journal| journal.settle(key, members, position))
+    fn settle(&mut self, sum: &SumOver, position: &[u8]) -> Result<(), JournalError> {
+        self.patiently(|journal| journal.settle(sum, position))
     }
 
     fn end_session(&mut self, ended: Option<&EndedRun>) -> Result<(), JournalError> {

@@ -27,6 +27,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, param
 
 use super::{
     EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
+    SumOver, SumSubject,
     model_files::ModelFiles,
     session_key::{Cipher, SessionKeys},
 };
@@ -186,6 +187,21 @@ impl SqliteJournal {
             reason,
             may_pass: false,
         }
+    }
+
+    fn contributor_sets(
+        &self,
+        which: &str,
+        values: impl rusqlite::Params,
+    ) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
+        let query = format!("SELECT contributors FROM sums WHERE {which}");
+        let mut statement = self.ask(self.connection.prepare(&query))?;
+        let rows = self.ask(statement.query_map(values, |row| row.get::<_, Vec<u8>>(0)))?;
+        rows.map(|row| {
+            let members = self.ask(row)?.into_iter();
+            Ok(members.filter_map(HospitalId::new).collect())
+        })
+        .collect()
     }
 
     /// Seals under the session's key. Without a session nothing is kept of it.
@@ -417,18 +433,16 @@ impl Journal for SqliteJournal {
 
     fn record_answer(
         &mut self,
-        key: &SumKey,
-        members: &BTreeSet<HospitalId>,
+        sum: &SumOver,
         answer: &RecordedAnswer,
     ) -> Result<(), JournalError> {
+        let key = &sum.key;
         // The same one again, after a write whose success was not seen, is no second.
-        let is_kept =
-            key.purpose != Purpose::Evaluation || self.evaluations(&key.run)?.contains(members);
-        if is_kept && self.answer(key)?.as_ref() == Some(answer) {
-            return Ok(());
+        if self.answer(key)?.as_ref() == Some(answer) {
+            return self.in_transaction(|transaction| keep_sum(transaction, sum));
         }
         self.in_counted_transaction(|transaction| {
-            keep_evaluation(transaction, key, members)?;
+            keep_sum(transaction, sum)?;
             // The primary key refuses a second answer.
             transaction.execute(
                 "INSERT INTO answers VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
@@ -441,7 +455,7 @@ impl Journal for SqliteJournal {
                     answer.share
                 ],
             )?;
-            erase_shares_of_others(transaction, members)
+            erase_shares_of_others(transaction, &sum.members)
         })
     }
 
@@ -454,28 +468,25 @@ impl Journal for SqliteJournal {
     }
 
     fn evaluations(&self, run: &RunId) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
-        let mut statement = self.ask(
-            self.connection
-                .prepare("SELECT contributors FROM evaluations WHERE run = ?1"),
-        )?;
-        let rows =
-            self.ask(statement.query_map(params![run.as_bytes()], |row| row.get::<_, Vec<u8>>(0)))?;
-        rows.map(|row| {
-            Ok(self
-                .ask(row)?
-                .into_iter()
-                .filter_map(HospitalId::new)
-                .collect())
-        })
-        .collect()
+        self.contributor_sets(
+            "run = ?1 AND purpose = ?2",
+            params![run.as_bytes(), Purpose::Evaluation.name()],
+        )
     }
 
-    fn record_failed_opening(
-        &mut self,
+    fn same_sums_of_other_runs(
+        &self,
         key: &SumKey,
-        members: &BTreeSet<HospitalId>,
-    ) -> Result<(), JournalError> {
-        self.in_transaction(|transaction| keep_evaluation(transaction, key, members))
+        subject: &SumSubject,
+    ) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
+        self.contributor_sets(
+            "run <> ?1 AND purpose = ?2 AND subject = ?3",
+            params![key.run.as_bytes(), key.purpose.name(), subject.0],
+        )
+    }
+
+    fn record_failed_opening(&mut self, sum: &SumOver) -> Result<(), JournalError> {
+        self.in_transaction(|transaction| keep_sum(transaction, sum))
     }
 
     fn stage_model(
@@ -501,15 +512,11 @@ impl Journal for SqliteJournal {
         loaded.map_err(|error| self.error(error.to_string()))
     }
 
-    fn settle(
-        &mut self,
-        key: &SumKey,
-        members: &BTreeSet<HospitalId>,
-        position: &[u8],
-    ) -> Result<(), JournalError> {
+    fn settle(&mut self, sum: &SumOver, position: &[u8]) -> Result<(), JournalError> {
+        let key = &sum.key;
         let position = self.seal(POSITION, position)?;
         self.in_counted_transaction(|transaction| {
-            keep_evaluation(transaction, key, members)?;
+            keep_sum(transaction, sum)?;
             transaction.execute(
                 "INSERT OR IGNORE INTO spent VALUES (?1, ?2, ?3)",
                 params![
@@ -593,19 +600,19 @@ fn is_about_the_disk(error: &io::Error) -> bool {
     )
 }
 
-/// That this vault knows of an evaluation over these contributors; once.
-fn keep_evaluation(
-    transaction: &Transaction<'_>,
-    key: &SumKey,
-    members: &BTreeSet<HospitalId>,
-) -> rusqlite::Result<()> {
-    if key.purpose == Purpose::Evaluation {
-        let members: Vec<u8> = members.iter().map(|id| id.get()).collect();
-        transaction.execute(
-            "INSERT OR IGNORE INTO evaluations VALUES (?1, ?2)",
-            params![key.run.as_bytes(), members],
-        )?;
-    }
+/// That this vault knows of a sum over these contributors; once.
+fn keep_sum(transaction: &Transaction<'_>, sum: &SumOver) -> rusqlite::Result<()> {
+    let members: Vec<u8> = sum.members.iter().map(|id| id.get()).collect();
+    let key = &sum.key;
+    transaction.execute(
+        "INSERT OR IGNORE INTO sums VALUES (?1, ?2, ?3, ?4)",
+        params![
+            key.run.as_bytes(),
+            key.purpose.name(),
+            sum.subject.0,
+            members
+        ],
+    )?;
     Ok(())
 }
 
@@ -673,7 +680,7 @@ const SEED: &[u8] = b"seed";
 const TRAINING: &[u8] = b"training";
 const SET_UP: &[u8] = b"set-up";
 const POSITION: &[u8] = b"position";
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// `secure_delete` overwrites seeds and blobs of settled rounds; in rollback mode no second file keeps a copy.
 const PRAGMAS: &str = "
@@ -692,7 +699,12 @@ CREATE TABLE IF NOT EXISTS answers (
     header BLOB NOT NULL, contributors BLOB NOT NULL, share BLOB NOT NULL,
     PRIMARY KEY (run, purpose, model_hash)) STRICT;
 CREATE TABLE IF NOT EXISTS spent (run BLOB NOT NULL, purpose TEXT NOT NULL, model_hash BLOB NOT NULL, PRIMARY KEY (run, purpose, model_hash)) STRICT;
+CREATE TABLE IF NOT EXISTS sums (
+    run BLOB NOT NULL, purpose TEXT NOT NULL, subject BLOB NOT NULL, contributors BLOB NOT NULL,
+    PRIMARY KEY (run, purpose, subject, contributors)) STRICT;
 CREATE TABLE IF NOT EXISTS evaluations (run BLOB NOT NULL, contributors BLOB NOT NULL, PRIMARY KEY (run, contributors)) STRICT;
+INSERT OR IGNORE INTO sums SELECT run, 'evaluation', x'', contributors FROM evaluations; -- of version 1, which kept no others
+DROP TABLE evaluations;
 CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), counter INTEGER NOT NULL) STRICT;
 INSERT OR IGNORE INTO state VALUES (1, 0);
 CREATE TABLE IF NOT EXISTS session (id INTEGER PRIMARY KEY CHECK (id = 1), set_up BLOB NOT NULL, position BLOB NOT NULL) STRICT;
@@ -702,7 +714,7 @@ CREATE TABLE IF NOT EXISTS boxes (
 CREATE TABLE IF NOT EXISTS ended (
     run BLOB PRIMARY KEY, session BLOB NOT NULL, transcript BLOB NOT NULL,
     model_hash BLOB NOT NULL, learning_round INTEGER NOT NULL) STRICT;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 COMMIT;
 ";
 
@@ -747,6 +759,14 @@ mod tests {
         }
     }
 
+    fn over(key: SumKey, members: &BTreeSet<HospitalId>) -> SumOver {
+        SumOver {
+            key,
+            subject: SumSubject([8; 32]),
+            members: members.clone(),
+        }
+    }
+
     fn answer() -> RecordedAnswer {
         RecordedAnswer {
             header: [2; 32].into(),
@@ -782,17 +802,17 @@ mod tests {
                 Some(contribution)
             );
             journal
-                .record_answer(&key(1), &members, &answer())
+                .record_answer(&over(key(1), &members), &answer())
                 .expect("kept");
             journal
-                .record_answer(&evaluation(), &members, &answer())
+                .record_answer(&over(evaluation(), &members), &answer())
                 .expect("kept");
             journal
-                .record_failed_opening(&evaluation(), &members)
+                .record_failed_opening(&over(evaluation(), &members))
                 .expect("kept once");
             journal
-                .record_failed_opening(&key(1), &members)
-                .expect("only evaluations are kept");
+                .record_failed_opening(&over(key(1), &members))
+                .expect("kept once");
         }
         let bytes = std::fs::read(&path).expect("readable");
         assert!(
@@ -808,7 +828,7 @@ mod tests {
         );
         assert!(!journal.is_spent(&key(1)).expect("readable"));
         journal
-            .settle(&key(1), &members, b"later")
+            .settle(&over(key(1), &members), b"later")
             .expect("settled");
         assert!(journal.is_spent(&key(1)).expect("readable"));
         drop(journal);
@@ -820,6 +840,61 @@ mod tests {
     }
 
     #[test]
+    fn sums_about_the_same_are_found_in_other_runs_only() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut journals: [Box<dyn Journal>; 2] = [
+            Box::new(
+                SqliteJournal::open(&folder.path().join("j"), &SecretKey32::from_bytes([7; 32]))
+                    .expect("opens"),
+            ),
+            Box::<super::super::memory::MemoryJournal>::default(),
+        ];
+        let members: BTreeSet<_> = [1, 5].into_iter().filter_map(HospitalId::new).collect();
+        let other = |change: fn(&mut SumOver)| {
+            let mut sum = over(key(1), &members);
+            change(&mut sum);
+            sum
+        };
+        for journal in &mut journals {
+            let sums = [
+                over(key(1), &members),
+                other(|sum| sum.key.run = [2; 32].into()),
+                other(|sum| sum.key.purpose = Purpose::Evaluation),
+                other(|sum| sum.subject = SumSubject([9; 32])),
+            ];
+            for sum in &sums {
+                journal.record_failed_opening(sum).expect("kept");
+            }
+            let found = |run: [u8; 32]| {
+                let key = SumKey {
+                    run: run.into(),
+                    ..key(7)
+                };
+                let same = journal.same_sums_of_other_runs(&key, &SumSubject([8; 32]));
+                same.expect("readable").len()
+            };
+            assert_eq!([found([1; 32]), found([2; 32]), found([3; 32])], [1, 1, 2]);
+        }
+    }
+
+    #[test]
+    fn evaluations_of_version_1_are_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("j");
+        let older = Connection::open(&path).expect("opens");
+        let text = "CREATE TABLE evaluations (run BLOB NOT NULL, contributors BLOB NOT NULL, PRIMARY KEY (run, contributors)) STRICT;
+            INSERT INTO evaluations VALUES (zeroblob(32), x'0105'); PRAGMA user_version = 1;";
+        older.execute_batch(text).expect("written");
+        drop(older);
+        let members: BTreeSet<_> = [1, 5].into_iter().filter_map(HospitalId::new).collect();
+        for _ in 0..2 {
+            let journal = SqliteJournal::open(&path, &SecretKey32::from_bytes([7; 32]));
+            let found = journal.expect("opens").evaluations(&[0; 32].into());
+            assert_eq!(found.expect("readable"), std::slice::from_ref(&members));
+        }
+    }
+
+    #[test]
     fn a_second_answer_for_one_sum_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let mut journal =
@@ -827,12 +902,12 @@ mod tests {
                 .expect("opens");
         let members: BTreeSet<_> = [1, 5].into_iter().filter_map(HospitalId::new).collect();
         journal
-            .record_answer(&evaluation(), &members, &answer())
+            .record_answer(&over(evaluation(), &members), &answer())
             .expect("kept");
         let others: BTreeSet<_> = HospitalId::new(2).into_iter().collect();
         assert!(
             journal
-                .record_answer(&evaluation(), &others, &answer())
+                .record_answer(&over(evaluation(), &others), &answer())
                 .is_err()
         );
         assert_eq!(
@@ -880,7 +955,7 @@ mod tests {
         }
         let members = [HospitalId::new(1).expect("in range")].into();
         journal
-            .record_answer(&key(1), &members, &answer())
+            .record_answer(&over(key(1), &members), &answer())
             .expect("kept");
         drop(journal);
         let journal = open();
@@ -919,7 +994,7 @@ mod tests {
         journal.begin_session(&session()).expect("kept");
         let older = std::fs::read(&path).expect("readable");
         journal
-            .record_answer(&key(1), &BTreeSet::new(), &answer())
+            .record_answer(&over(key(1), &BTreeSet::new()), &answer())
             .expect("kept");
         drop(journal);
         let newest = std::fs::read(&path).expect("readable");

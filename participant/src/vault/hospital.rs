@@ -2,19 +2,23 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use crypto::sealed_sum::{HospitalId, SumRing};
+use crypto::{
+    ckks::Profile,
+    sealed_sum::{HospitalId, SumRing},
+};
 use protocol::{
     codec::Text,
     digests::HeaderHash,
     identity::{Message, Signed, SigningKey},
     labels::Labels,
-    manifest::ManifestCheck,
-    message::{Hello, Resume, ToCoordinator, Welcome},
+    manifest::{Manifest, ManifestCheck},
+    message::{Hello, RefusedPart, Resume, ToCoordinator, Welcome, most_blocks},
     roster::Roster,
 };
 use rand_core::CryptoRng;
 
 use super::{
+    conditioning::PATIENTS_PER_BLOCK,
     error::{Refusal, UnusableRecords, VaultError},
     input::InputKind,
     output::{VaultEvent, VaultOutput},
@@ -60,7 +64,7 @@ pub(super) struct Hospital<J> {
     pub(super) outputs: VecDeque<VaultOutput>,
     /// Jobs that the trainer was given and has not come back with.
     pub(super) jobs: usize,
-    /// Of them, the first ones, those of a session that was left.
+    /// Of them, the first ones, those whose results are of no use any more.
     pub(super) stale_jobs: usize,
     pub(super) check_manifest: ManifestCheck,
 }
@@ -88,12 +92,17 @@ impl<J> Hospital<J> {
         }
     }
 
-    /// The session is left: what the trainer still comes to is of no use.
-    pub(super) fn leave_jobs(&mut self) {
+    /// The session is left, or the model has moved on: what the trainer still comes to is of no use. True if it is at something.
+    pub(super) fn leave_jobs(&mut self) -> bool {
+        let are_there = self.jobs > self.stale_jobs;
         self.stale_jobs = self.jobs;
+        if are_there {
+            self.outputs.push_back(VaultOutput::LeaveJobs);
+        }
+        are_there
     }
 
-    /// The trainer comes back with a job; false if it is of a session that was left.
+    /// The trainer comes back with a job; false if that was left.
     pub(super) fn job_is_of_use(&mut self) -> bool {
         self.jobs = self.jobs.saturating_sub(1);
         let is_stale = self.stale_jobs > 0;
@@ -110,6 +119,19 @@ impl<J> Hospital<J> {
         self.send(ToCoordinator::Hello(Hello { resume }));
     }
 
+    /// This hospital's records, for a run that can take them all.
+    pub(super) fn records_for(
+        &self,
+        manifest: &Manifest,
+    ) -> Result<ClinicalRecords, UnusableRecords> {
+        let records = self.source.records(Labels::of(manifest))?;
+        if let Some(profile) = manifest.conditioning.profile() {
+            // The coordinator would refuse what is beyond, and the round would wait for it.
+            check_patients(records.features.len(), profile)?;
+        }
+        Ok(records)
+    }
+
     /// Both sides go by one roster.
     pub(super) fn check_roster(&self, welcome: &Welcome) -> Result<(), VaultError> {
         if welcome.roster_hash == self.roster().hash() {
@@ -122,15 +144,44 @@ impl<J> Hospital<J> {
     /// Refuses a header that came before the session's keys were complete. The coordinator would wait for us: it is told too.
     pub(super) fn refuse_header_early(&mut self, header: HeaderHash, phase: PhaseName) -> Refusal {
         let refusal = Refusal::wrong_phase(InputKind::RoundOpen, phase);
-        self.refuse_header(header, refusal.to_string());
+        self.refuse_part(header, RefusedPart::Header, refusal.to_string());
         refusal
     }
 
-    /// Tells the coordinator, and not the other hospitals, that this round goes on without us.
-    pub(super) fn refuse_header(&mut self, header: HeaderHash, reason: String) {
+    /// Tells the coordinator, and not the other hospitals, what this round has to go on without: it would wait for us.
+    pub(super) fn refuse_part(&mut self, header: HeaderHash, part: RefusedPart, reason: String) {
         self.send(ToCoordinator::HeaderRefused {
             header,
+            part,
             reason: Text(reason),
         });
+    }
+}
+
+fn check_patients(patients: usize, profile: Profile) -> Result<(), UnusableRecords> {
+    let most = PATIENTS_PER_BLOCK * most_blocks(profile) as usize;
+    if patients <= most {
+        return Ok(());
+    }
+    Err(UnusableRecords(format!(
+        "its {patients} patients are more than the {most} whose features can be encrypted with the CKKS parameters `{profile}`; leave some \
+         out of the clinical table, or ask the operator for a run with other parameters or with plain conditioning"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_patients_than_the_coordinator_takes_are_refused_with_the_number() {
+        for (profile, most) in [(Profile::Hardened, 14_105), (Profile::Study, 6_825)] {
+            assert_eq!(check_patients(most, profile), Ok(()));
+            let error = check_patients(most + 1, profile).expect_err("too many");
+            assert!(
+                error.0.contains(&format!("more than the {most} whose")),
+                "{error}"
+            );
+        }
     }
 }

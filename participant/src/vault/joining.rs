@@ -4,7 +4,6 @@
 use protocol::{
     digests::Transcript,
     identity::Signed,
-    labels::Labels,
     manifest::{CheckedManifest, Manifest},
     message::{Resume, ToCoordinator, Welcome},
     session::Join,
@@ -39,7 +38,7 @@ impl Joining {
         hospital: &mut Hospital<J>,
     ) -> Result<Self, VaultError> {
         let manifest = accepted_manifest(welcome.manifest, hospital)?;
-        let records = hospital.source.records(Labels::of(&manifest))?;
+        let records = hospital.records_for(&manifest)?;
         let own = OwnKeys::generate(
             hospital.identity.id,
             welcome.session,

@@ -54,7 +54,7 @@ use protocol::{
     digests::{ModelHash, RoundNumber},
     manifest::CheckedManifest,
     message::ToVault,
-    training_job::{EvaluatedCounts, TrainedUpdate},
+    training_job::{EvaluatedCounts, TrainedUpdate, TrainerFailure},
 };
 use rand_core::{CryptoRng, UnwrapErr};
 
@@ -212,12 +212,24 @@ impl<J: Journal> Vault<J> {
         self.handle(Input::ForPhase(PhaseInput::Evaluated(round, counts)))
     }
 
+    /// The trainer comes back without a result.
+    ///
+    /// # Errors
+    /// [`VaultError::Trainer`], if one was needed: the vault cannot go on without its trainer.
+    pub fn handle_job_failed(&mut self, failure: TrainerFailure) -> Result<(), VaultError> {
+        if self.hospital.job_is_of_use() {
+            self.phase = Phase::Stopped;
+            return Err(VaultError::Trainer(failure));
+        }
+        Ok(())
+    }
+
     fn ignore_stale_job(&mut self, kind: InputKind) -> Result<(), VaultError> {
         let phase = self.phase.name();
         self.hospital.event(VaultEvent::Ignored {
             input: kind.name(),
             phase,
-            reason: "it was asked for in a session that was left",
+            reason: "the session, or the round, went on without it",
         });
         Ok(())
     }

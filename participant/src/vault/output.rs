@@ -44,6 +44,9 @@ pub enum VaultOutput {
     Train(ModelHash, TrainRequest),
     /// Have the trainer evaluate, then call [`Vault::handle_evaluated`].
     Evaluate(EvaluateRequest),
+    /// Let the trainer drop what it was asked until now: its results are of no use any more. It may come back with them all the same,
+    /// or with [`Vault::handle_job_failed`].
+    LeaveJobs,
     /// Something to log or record.
     Event(VaultEvent),
     /// The run has ended well.
@@ -75,6 +78,13 @@ pub enum VaultEvent {
     },
     /// This hospital has taken part in the run to its end already.
     EndedBefore(EndedRun),
+    /// The others did not wait for what the trainer is at.
+    Overtaken {
+        /// The round that went on without this hospital.
+        round: RoundNumber,
+        /// Its purpose.
+        purpose: Purpose,
+    },
     /// Products arrived and were found right.
     Conditioned {
         /// The largest difference from the local products, before rounding.

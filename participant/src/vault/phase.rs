@@ -2,7 +2,6 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use protocol::{
-    labels::Labels,
     message::{Resume, Welcome},
     roster::Roster,
 };
@@ -48,7 +47,7 @@ impl Phase {
     ) -> Result<Self, VaultError> {
         let record = SessionRecord::from_kept(kept).map_err(VaultError::damaged)?;
         let manifest = accepted_manifest(record.manifest, hospital)?;
-        let records = hospital.source.records(Labels::of(&manifest))?;
+        let records = hospital.records_for(&manifest)?;
         let run = Run { manifest, records };
         let (id, roster) = (hospital.id(), hospital.roster());
         let keys = KeyExchange::restored(record.set_up, record.keys, id, roster)

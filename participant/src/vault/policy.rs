@@ -18,6 +18,18 @@ pub struct Policy {
     pub max_weight: u32,
     /// The largest first clip of a weight: bounds what one hospital can move in the first round.
     pub max_first_clip: f64,
+    /// Whether this hospital helps to open a sum that, subtracted from one of another run, would show what a few hospitals gave.
+    pub repeated_sums: RepeatedSums,
+}
+
+/// What to do about a sum that is about the same as one of another run, over almost the same hospitals.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum RepeatedSums {
+    /// It is not answered for.
+    Refuse,
+    /// It is answered for: somebody has decided that the hospitals concerned agree.
+    Allow,
 }
 
 impl Default for Policy {
@@ -28,6 +40,7 @@ impl Default for Policy {
             max_learning_rate: 0.1,
             max_weight: 16,
             max_first_clip: 100.0,
+            repeated_sums: RepeatedSums::Refuse,
         }
     }
 }

@@ -7,7 +7,7 @@ use protocol::{
     digests::HeaderHash,
     identity::{Signed, SignedError},
     manifest::Purpose,
-    message::{Resume, ToCoordinator},
+    message::{RefusedPart, Resume, ToCoordinator},
     roster::Roster,
     round::{
         RoundError,
@@ -256,8 +256,7 @@ impl InSession {
         }
         let open = match self.accept_header(signed, hospital) {
             Err(StepError::Refused(refusal)) => {
-                // The coordinator would wait for us.
-                hospital.refuse_header(hash, refusal.to_string());
+                hospital.refuse_part(hash, RefusedPart::Header, refusal.to_string());
                 return Err(refusal.into());
             }
             accepted => accepted?,
@@ -304,6 +303,8 @@ impl InSession {
     /// An outcome has been downloaded: opens the sum, moves the common state and says so.
     fn on_outcome<J: Journal>(&mut self, bytes: &[u8], hospital: &mut Hospital<J>) -> StepResult {
         let outcome = self.check_outcome(bytes, hospital)?;
+        let (key, members) = outcome.key_and_members();
+        let sum = self.session.sum_over(key, members);
         let settled = outcome.open(&mut self.session, hospital)?;
         let before = std::mem::replace(&mut self.stage, Stage::BeforeStatistics(Box::default()));
         let closed = settled.closed.clone();
@@ -315,11 +316,15 @@ impl InSession {
             let journal = &mut hospital.journal;
             journal.stage_model(&run, &chain.model, &chain.model_hash)?;
         }
-        let (key, members) = outcome.key_and_members();
-        hospital
-            .journal
-            .settle(&key, members, &self.position(None))?;
+        hospital.journal.settle(&sum, &self.position(None))?;
         hospital.send(ToCoordinator::RoundClosed(settled.closed));
+        // All that a trainer is asked is for the sum that comes next.
+        if hospital.leave_jobs() {
+            hospital.event(VaultEvent::Overtaken {
+                round: settled.opened.round,
+                purpose: settled.opened.purpose,
+            });
+        }
         hospital.event(VaultEvent::Opened(Box::new(settled.opened)));
         Ok(Reaction::Handled)
     }

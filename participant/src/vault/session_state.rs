@@ -8,12 +8,12 @@ use protocol::{
     digests::{LearningRound, ModelHash, RoundNumber, Transcript},
     manifest::{CheckedManifest, Purpose},
     roster::Roster,
-    round::header::RoundContext,
+    round::header::{RoundContext, SumKey},
     session::first_transcript,
 };
 
 use super::{error::VaultError, kept::ChainRecord, keys::SessionKeys, statistics::ClinicalRecords};
-use crate::journal::Journal;
+use crate::journal::{Journal, SumOver, SumSubject};
 
 /// The run as its manifest says, and this hospital's part in it.
 pub(super) struct Run {
@@ -58,6 +58,20 @@ impl Session {
             validation: None,
         };
         Self { run, keys, chain }
+    }
+
+    /// A sum of this session over so many hospitals.
+    pub(super) fn sum_over(&self, key: SumKey, members: &BTreeSet<HospitalId>) -> SumOver {
+        let subject = match key.purpose {
+            Purpose::Stats => self.run.records.digest(),
+            // What a hospital makes of a model follows from it and from data that rarely change.
+            Purpose::Update | Purpose::Evaluation => *key.model_hash.as_bytes(),
+        };
+        SumOver {
+            key,
+            subject: SumSubject(subject),
+            members: members.clone(),
+        }
     }
 
     /// What a header must agree with.

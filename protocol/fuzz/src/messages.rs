@@ -6,8 +6,8 @@ use protocol::manifest::{
     Conditioning, FIXED_CLIPS, LabelScheme, Manifest, MemberWeight, Purpose, Task,
 };
 use protocol::message::{
-    EncryptedFeatures, EvaluationKey, FilterRequest, Hello, Products, Resume, ToCoordinator,
-    ToVault, Welcome,
+    EncryptedFeatures, EvaluationKey, FilterRequest, Hello, Products, RefusedPart, Resume,
+    ToCoordinator, ToVault, Welcome,
 };
 use protocol::network::ModelLayout;
 use protocol::round::contribution::{
@@ -121,6 +121,7 @@ fn to_coordinator() -> Vec<ToCoordinator> {
         ToCoordinator::Heartbeat,
         ToCoordinator::HeaderRefused {
             header: digest(3),
+            part: RefusedPart::Contribution,
             reason: "another model".into(),
         },
         ToCoordinator::BoxAck(signed(&box_ack())),

@@ -147,6 +147,14 @@ pub enum ManifestError {
         /// Its number.
         found: u8,
     },
+    /// A deadline before half of the hospitals that were in time, or none at all.
+    #[error(
+        "the run manifest's straggler_factor is {found}, not a number from 1 to {MAX_STRAGGLER_FACTOR}"
+    )]
+    StragglerFactor {
+        /// What it is.
+        found: f64,
+    },
     /// A weight that sums cannot take.
     #[error(
         "the run manifest gives hospital {id} the weight {weight}: each is a whole number of at most two significant bits: \
@@ -190,6 +198,7 @@ impl ManifestError {
             | Self::Zero { .. }
             | Self::OutOfRange { .. }
             | Self::LearnsNothing
+            | Self::StragglerFactor { .. }
             | Self::ClipRule { .. }
             | Self::Weight { .. }
             | Self::WeightsUnsorted { .. }
@@ -219,6 +228,7 @@ impl Manifest {
             ("batch_size", self.batch_size),
             ("local_steps", self.local_steps),
             ("silence_secs", self.silence_secs),
+            ("straggler_floor_secs", self.straggler_floor_secs),
         ];
         if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return Err(ManifestError::Zero { field });
@@ -232,6 +242,10 @@ impl Manifest {
             if !(0.0..=max).contains(&found) {
                 return Err(ManifestError::OutOfRange { field, found, max });
             }
+        }
+        if !(1.0..=MAX_STRAGGLER_FACTOR).contains(&self.straggler_factor) {
+            let found = self.straggler_factor;
+            return Err(ManifestError::StragglerFactor { found });
         }
         if self.learning_rate == 0.0 {
             return Err(ManifestError::LearnsNothing);
@@ -254,6 +268,9 @@ impl Manifest {
         Ok(())
     }
 }
+
+/// A hospital that takes so many times longer than the others is of no use to a round.
+pub const MAX_STRAGGLER_FACTOR: f64 = 1000.0;
 
 #[cfg(test)]
 mod tests {
@@ -281,12 +298,21 @@ mod tests {
         assert_eq!(*checked.manifest(), manifest());
         assert_eq!(checked.run(), checked.signed().digest());
         type Fault = (&'static str, fn(&mut Manifest));
-        let faults: [Fault; 12] = [
+        let faults: [Fault; 15] = [
             ("layout", |manifest| {
                 manifest.layout = ModelLayout::hybrid_cnn(3)
             }),
             ("batch_size", |manifest| manifest.batch_size = 0),
             ("silence_secs", |manifest| manifest.silence_secs = 0),
+            ("straggler_floor_secs", |manifest| {
+                manifest.straggler_floor_secs = 0
+            }),
+            ("straggler_factor", |manifest| {
+                manifest.straggler_factor = 0.9
+            }),
+            ("straggler_factor", |manifest| {
+                manifest.straggler_factor = f64::NAN
+            }),
             ("learning_rate", |manifest| {
                 manifest.learning_rate = f64::NAN
             }),

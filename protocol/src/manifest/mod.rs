@@ -15,7 +15,7 @@ use crate::{
     network::{ModelLayout, TensorKind},
 };
 
-pub use self::checked::{CheckedManifest, ManifestCheck, ManifestError};
+pub use self::checked::{CheckedManifest, MAX_STRAGGLER_FACTOR, ManifestCheck, ManifestError};
 pub use crate::vocabulary::{Conditioning, LabelScheme, Purpose, Task};
 
 /// A weight in the mean that differs from 1.
@@ -60,6 +60,10 @@ pub struct Manifest {
     pub local_steps: u32,
     /// Seconds of silence after which a hospital is no longer waited for.
     pub silence_secs: u32,
+    /// Seconds that the slowest hospital is given in any case, once enough others have contributed.
+    pub straggler_floor_secs: u32,
+    /// It is given at least so many times the median time of those that have.
+    pub straggler_factor: f64,
     /// Weights of the mean; a hospital that is not listed has 1.
     pub weights: List<MemberWeight>,
     /// [`ADAPTIVE_CLIPS`] or [`FIXED_CLIPS`].
@@ -178,6 +182,8 @@ pub mod testing {
             conditioning_rate: 0.1,
             local_steps: 10,
             silence_secs: 30,
+            straggler_floor_secs: 600,
+            straggler_factor: 10.0,
             weights: List::default(),
             clip_rule: FIXED_CLIPS,
         }

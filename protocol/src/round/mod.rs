@@ -147,6 +147,16 @@ pub enum RoundError {
         /// `m_min`.
         least: usize,
     },
+    /// A sum that could be subtracted from one of another run.
+    #[error(
+        "another run has summed the same over other hospitals by fewer than {least}: the difference would show what those gave. Have all \
+         hospitals of that run take part, begin a run with another seed unless this is the sum of the statistics, or, if those hospitals \
+         agree, set policy.repeated_sums = \"allow\" at every hospital"
+    )]
+    SameSumInAnotherRun {
+        /// `m_min`.
+        least: usize,
+    },
     /// Fewer answers than open a sum.
     #[error("{found} unlock shares where {needed} are needed")]
     TooFewShares {
@@ -189,7 +199,8 @@ impl RoundError {
             | Self::OwnContributionAltered
             | Self::MissingBox { .. }
             | Self::SecondSet
-            | Self::EvaluationDifference { .. } => Culprit::Coordinator,
+            | Self::EvaluationDifference { .. }
+            | Self::SameSumInAnotherRun { .. } => Culprit::Coordinator,
             Self::NotSummable(_) => Culprit::Ourselves,
             // Whose signature or whose message it is is said by who handed it over; a sum that does not open shows nobody.
             Self::Signed(_)

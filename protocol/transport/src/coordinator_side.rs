@@ -6,13 +6,14 @@
 //! ```
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
 use crypto::sealed_sum::HospitalId;
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Connection, Endpoint, ServerConfig};
 use rustls_pki_types::CertificateDer;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -24,6 +25,7 @@ use super::frames::{FrameReceiver, FrameSender, disconnect, violation};
 use super::handshakes::HandshakeFailure;
 use super::limits::Limits;
 use super::refusal::{Refusal, RefusalCode};
+use super::strangers::{Handshakes, Line, LineBudget, Verdict};
 use super::streams::Stream;
 use super::tls::{CoordinatorTls, HospitalKeys};
 use super::traffic::Traffic;
@@ -166,25 +168,36 @@ impl Doorkeeper {
         endpoint: Endpoint,
         arrived: mpsc::Sender<Result<HospitalLink, TransportError>>,
     ) {
-        let handshakes = Arc::new(Semaphore::new(CONCURRENT_HANDSHAKES));
+        let handshakes = Handshakes::default();
+        let lines = Arc::new(Mutex::new(LineBudget::new(Instant::now())));
         while let Some(incoming) = endpoint.accept().await {
-            let Ok(permit) = Arc::clone(&handshakes).try_acquire_owned() else {
-                incoming.refuse();
-                continue;
+            let address = incoming.remote_address();
+            let is_proven = incoming.remote_address_validated();
+            let handshake = match handshakes.judge(address.ip(), is_proven) {
+                Verdict::GoOn(handshake) => handshake,
+                Verdict::AskForProof => {
+                    // It can be asked: its address is not proven.
+                    let _ = incoming.retry();
+                    continue;
+                }
+                Verdict::TurnAway => {
+                    incoming.refuse();
+                    continue;
+                }
             };
             let (doorkeeper, arrived) = (self.clone(), arrived.clone());
+            let lines = Arc::clone(&lines);
             tokio::spawn(async move {
-                let address = incoming.remote_address();
                 let patience = doorkeeper.limits.handshake_timeout;
                 let arrival = timeout(patience, doorkeeper.answer(incoming, address))
                     .await
                     .unwrap_or(Err(TransportError::Stalled { waited: patience }));
-                drop(permit);
                 if let Err(error) = &arrival {
-                    tracing::warn!(%address, %error, "turned a peer away");
+                    log_turned_away(&lines, address, error);
                 }
                 // A listener that is being dropped takes no more arrivals.
                 let _ = arrived.send(arrival).await;
+                drop(handshake);
             });
         }
     }
@@ -366,6 +379,21 @@ impl LinkReader {
     }
 }
 
+fn log_turned_away(lines: &Mutex<LineBudget>, address: SocketAddr, error: &TransportError) {
+    let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
+    let line = lines.take(Instant::now());
+    drop(lines);
+    if let Line::WriteAfter { left_out } = line {
+        tracing::warn!(
+            left_out,
+            "more peers were turned away than the log has lines for"
+        );
+    }
+    if line != Line::LeaveOut {
+        tracing::warn!(%address, %error, "turned a peer away");
+    }
+}
+
 fn handshake_error(address: SocketAddr, error: quinn::ConnectionError) -> TransportError {
     let disconnect = Disconnect::from(error.clone());
     match HandshakeFailure::from(error) {
@@ -383,7 +411,5 @@ fn handshake_error(address: SocketAddr, error: quinn::ConnectionError) -> Transp
     }
 }
 
-/// Twice the hard limit of hospitals, so that all may come back at once.
-const CONCURRENT_HANDSHAKES: usize = 254;
 const WAITING_ARRIVALS: usize = 16;
 const WAITING_INCOMING: usize = 16;

@@ -27,6 +27,7 @@ mod limits;
 mod participant_side;
 mod printable;
 mod refusal;
+mod strangers;
 mod streams;
 pub mod tls;
 mod traffic;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crypto::sealed_sum::{HospitalId, SumRing};
-use participant::vault::OpenedRound;
+use participant::vault::{OpenedRound, policy::Policy};
 use protocol::{
     digests::{ContributionDigest, LearningRound, ModelHash, OutcomeName, RoundNumber},
     identity::Signed,
@@ -55,7 +55,7 @@ pub struct Cohort<'a> {
     pub lose: Box<Loss<'a>>,
     /// Participants upload a contribution while an earlier one is on its way. The coordinator's service refuses that.
     pub uploads_side_by_side: bool,
-    /// Hospitals that vanish when they are to upload their update of this learning round.
+    /// Hospitals that vanish when they are to upload their update of this learning round, or, of round 0, their statistics.
     pub drop_before_upload: Vec<(HospitalId, LearningRound)>,
     /// What the coordinator has told of.
     pub events: Vec<Event>,
@@ -301,6 +301,16 @@ impl<'a> Cohort<'a> {
             moves: 0,
             moved_at: now,
         }
+    }
+
+    /// The next run of the same hospitals: each goes on with the journal that it has, by this policy.
+    #[must_use]
+    pub fn after(mut self, earlier: &Self, policy: &Policy) -> Self {
+        for (id, hospital) in &mut self.hospitals {
+            let before = &earlier.hospitals[id].party;
+            hospital.party.begin_on(before, policy);
+        }
+        self
     }
 
     /// Checks from now on what must hold whatever goes wrong.

@@ -8,7 +8,7 @@ use protocol::{
     codec,
     digests::{HeaderHash, ModelHash},
     manifest::Purpose,
-    message::{ToCoordinator, ToVault},
+    message::{RefusedPart, ToCoordinator, ToVault},
     round::{contribution::Contribution, outcome::Outcome},
     training_job::{EvaluateRequest, TrainRequest, TrainedUpdate},
 };
@@ -112,7 +112,7 @@ impl Cohort<'_> {
                 purpose,
                 learning_round,
                 ..
-            } if purpose == Purpose::Update
+            } if purpose != Purpose::Evaluation
                 && self.drop_before_upload.contains(&(id, learning_round)) =>
             {
                 self.drop_before_upload
@@ -132,6 +132,8 @@ impl Cohort<'_> {
             }
             VaultOutput::Train(model, request) => self.train(id, model, &request),
             VaultOutput::Evaluate(request) => self.evaluate(id, &request),
+            // This trainer goes on to its end: the vault has to know that the result is of no use.
+            VaultOutput::LeaveJobs => {}
             VaultOutput::Event(event) => self.hear_of(id, event),
             VaultOutput::Finished => self.finish(id),
         }
@@ -275,6 +277,7 @@ impl Cohort<'_> {
             | VaultEvent::Resumed(_)
             | VaultEvent::LeftSession { .. }
             | VaultEvent::EndedBefore(_)
+            | VaultEvent::Overtaken { .. }
             | VaultEvent::Conditioned { .. }
             | VaultEvent::Sealed { .. }
             | VaultEvent::Ignored { .. } => {}
@@ -505,13 +508,13 @@ impl Cohort<'_> {
     }
 }
 
-/// Whether the vault does not accept this header. One that has nothing to contribute has accepted it.
+/// Whether the vault does not accept this header.
 fn refuses(refused: &HeaderHash, output: &VaultOutput) -> bool {
     match output {
         VaultOutput::Send(message) => matches!(
             message.as_ref(),
-            ToCoordinator::HeaderRefused { header, reason }
-                if header == refused && reason.0 != "no usable contribution"
+            ToCoordinator::HeaderRefused { header, part: RefusedPart::Header, .. }
+                if header == refused
         ),
         _ => false,
     }

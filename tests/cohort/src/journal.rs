@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crypto::sealed_sum::{HospitalId, Seed};
 use participant::journal::{
     EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
-    memory::MemoryJournal,
+    SumOver, SumSubject, memory::MemoryJournal,
 };
 use protocol::{
     common_model::CommonModel,
@@ -70,12 +70,13 @@ impl Journal for CohortJournal {
         fn record_box(header: &HeaderHash, opened: &KeptBox) -> ();
         fn boxes(header: &HeaderHash) -> Vec<KeptBox>;
         #[mutable]
-        fn record_failed_opening(key: &SumKey, members: &BTreeSet<HospitalId>) -> ();
+        fn record_failed_opening(sum: &SumOver) -> ();
         #[mutable]
         fn stage_model(run: &RunId, model: &CommonModel, hash: &ModelHash) -> ();
         fn model(run: &RunId, layout: &ModelLayout, hash: &ModelHash) -> Option<Vec<f32>>;
         #[mutable]
-        fn settle(key: &SumKey, members: &BTreeSet<HospitalId>, position: &[u8]) -> ();
+        fn settle(sum: &SumOver, position: &[u8]) -> ();
+        fn same_sums_of_other_runs(key: &SumKey, subject: &SumSubject) -> Vec<BTreeSet<HospitalId>>;
         #[mutable]
         fn end_session(ended: Option<&EndedRun>) -> ();
         fn ended_run(run: &RunId) -> Option<EndedRun>;
@@ -91,14 +92,13 @@ impl Journal for CohortJournal {
 
     fn record_answer(
         &mut self,
-        key: &SumKey,
-        members: &BTreeSet<HospitalId>,
+        sum: &SumOver,
         answer: &RecordedAnswer,
     ) -> Result<(), JournalError> {
         if self.forgets {
             return Ok(());
         }
-        self.kept.record_answer(key, members, answer)
+        self.kept.record_answer(sum, answer)
     }
 
     fn is_spent(&self, key: &SumKey) -> Result<bool, JournalError> {

@@ -209,6 +209,7 @@ pub struct VaultParty {
     undone: VecDeque<VaultOutput>,
     /// What outlives its process.
     journal: CohortJournal,
+    policy: Policy,
     roster: Arc<Roster>,
     key: SigningKey,
     ring: Arc<SumRing>,
@@ -239,9 +240,11 @@ impl VaultParty {
         ring: Arc<SumRing>,
         journal: CohortJournal,
     ) -> Self {
-        let vault = new_vault(id, &key, &roster, &ring, &journal, 0);
+        let policy = Policy::default();
+        let vault = new_vault(id, &key, &roster, &ring, &journal, &policy, 0);
         Self {
             vault,
+            policy,
             id,
             undone: VecDeque::new(),
             journal,
@@ -250,6 +253,14 @@ impl VaultParty {
             ring,
             ended: 0,
         }
+    }
+
+    /// Begins on the journal of another, with this policy.
+    pub(crate) fn begin_on(&mut self, earlier: &Self, policy: &Policy) {
+        self.journal = earlier.journal.clone();
+        self.policy = policy.clone();
+        let (key, roster, ring) = (&self.key, &self.roster, &self.ring);
+        self.vault = new_vault(self.id, key, roster, ring, &self.journal, policy, 0);
     }
 
     /// Its process has ended: what it wanted done is not done.
@@ -268,7 +279,8 @@ impl VaultParty {
         self.ended = self.ended.wrapping_add(1);
         self.journal.disk().go_on();
         let (key, roster, ring) = (&self.key, &self.roster, &self.ring);
-        self.vault = new_vault(self.id, key, roster, ring, &self.journal, self.ended);
+        let (journal, policy) = (&self.journal, &self.policy);
+        self.vault = new_vault(self.id, key, roster, ring, journal, policy, self.ended);
         self.vault.resume().expect("its own words lead on");
         self.collect(lie);
     }
@@ -342,6 +354,7 @@ fn new_vault(
     roster: &Arc<Roster>,
     ring: &Arc<SumRing>,
     journal: &CohortJournal,
+    policy: &Policy,
     process: u8,
 ) -> CohortVault {
     let identity = VaultIdentity {
@@ -354,7 +367,7 @@ fn new_vault(
     let mut seed = [id.get(); 32];
     seed[31] = seed[31].wrapping_add(process);
     let rng = Box::new(ChaCha20Rng::from_seed(seed));
-    let (policy, journal, ring) = (Policy::default(), journal.clone(), ring.clone());
+    let (policy, journal, ring) = (policy.clone(), journal.clone(), ring.clone());
     let mut vault = Vault::with_randomness(identity, policy, source, journal, ring, rng);
     testing::check_manifest_with(&mut vault, CheckedManifest::check_all_but_layout);
     vault

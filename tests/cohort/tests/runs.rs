@@ -10,12 +10,15 @@ use std::{
 use cohort::{Cohort, CohortVault, Event, id, small_change};
 use crypto::sealed_sum::HospitalId;
 use fixtures::manifest;
-use participant::vault::{VaultEvent, VaultOutput};
+use participant::vault::{
+    VaultEvent, VaultOutput,
+    policy::{Policy, RepeatedSums},
+};
 use protocol::{
     codec::{self, Bytes},
     digests::LearningRound,
     identity::{Signed, SigningKey},
-    manifest::{Conditioning, Purpose},
+    manifest::{Conditioning, Manifest, Purpose},
     message::{ToCoordinator, ToVault},
     roster::testing::federation,
     round::{header::RoundOpen, unlock::UnlockRequest},
@@ -93,6 +96,88 @@ fn a_hospital_that_vanishes_before_its_upload_is_left_out_and_catches_up() {
         vec![vec![1, 2, 3, 4]; 2]
     );
     assert_eq!(run.opened[&id(2)].len(), 5);
+}
+
+/// What the coordinator tells people when a run has failed.
+fn failure<'a>(run: &'a Cohort<'_>) -> Option<&'a str> {
+    run.events.iter().find_map(|event| match event {
+        Event::Failed { reason } => Some(reason.as_str()),
+        _ => None,
+    })
+}
+
+#[test]
+fn a_sum_that_could_be_subtracted_from_one_of_another_run_is_not_opened_unless_the_policy_says_so()
+{
+    let first = manifest(1, Conditioning::None);
+    let mut before = Cohort::immediate(4, &first);
+    before
+        .drop_before_upload
+        .push((id(2), LearningRound::new(1)));
+    before.connect_all();
+    before.connect(id(2));
+    before.completed().expect("the first run completes");
+    assert_eq!(before.contributors(Purpose::Update), [vec![1, 3, 4]]);
+
+    // The same statistics over the same hospitals can be had again; the first update, now with hospital 2, would show what it gave.
+    let again = Manifest {
+        nonce: [9; 32],
+        ..first.clone()
+    };
+    let mut refused = Cohort::immediate(4, &again).after(&before, &Policy::default());
+    refused.connect_all();
+    assert_eq!(refused.contributors(Purpose::Stats), [vec![1, 2, 3, 4]]);
+    assert!(refused.contributors(Purpose::Update).is_empty());
+    let reason = failure(&refused).expect("the run ends");
+    for words in [
+        "round 2 cannot be opened",
+        "hospital 1: another run has summed the same",
+    ] {
+        assert!(reason.contains(words), "{reason}");
+    }
+
+    let other_seed = Manifest {
+        init_seed: [8; 32],
+        ..again.clone()
+    };
+    let mut run = Cohort::immediate(4, &other_seed).after(&before, &Policy::default());
+    run.connect_all();
+    assert!(run.completed().is_some(), "another model is no danger");
+
+    let allowing = Policy {
+        repeated_sums: RepeatedSums::Allow,
+        ..Policy::default()
+    };
+    let third = Manifest {
+        nonce: [10; 32],
+        ..again
+    };
+    let mut run = Cohort::immediate(4, &third).after(&before, &allowing);
+    run.connect_all();
+    assert!(run.completed().is_some(), "{:?}", failure(&run));
+}
+
+#[test]
+fn a_run_without_one_of_the_hospitals_before_does_not_show_its_statistics() {
+    let first = manifest(1, Conditioning::None);
+    let mut before = Cohort::immediate(4, &first);
+    before.connect_all();
+    before.completed().expect("the first run completes");
+    let again = Manifest {
+        nonce: [9; 32],
+        init_seed: [8; 32],
+        ..first
+    };
+    let mut run = Cohort::immediate(4, &again).after(&before, &Policy::default());
+    run.drop_before_upload
+        .push((id(4), LearningRound::default()));
+    run.connect_all();
+    for _ in 0..5 {
+        run.wait();
+    }
+    let reason = failure(&run).expect("the run ends");
+    assert!(reason.contains("round 1 cannot be opened"), "{reason}");
+    assert!(run.opened.values().all(Vec::is_empty));
 }
 
 #[test]

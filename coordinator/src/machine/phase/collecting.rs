@@ -11,7 +11,7 @@ use protocol::{
     digests::{ClipCommit, HeaderHash},
     identity::Signed,
     manifest::Purpose,
-    message::ToVault,
+    message::{RefusedPart, ToVault},
     round::{
         RoundError,
         contribution::{
@@ -32,7 +32,7 @@ use crate::machine::{
     kept_sum::{self, AddressedBox},
     peer::Peer,
     plan::PlannedSum,
-    reaction::{REPEATED, Reaction},
+    reaction::{REPEATED, Reaction, readable},
     session::Session,
     waiting_report::{Part, Wait},
 };
@@ -151,11 +151,17 @@ impl Collecting {
             return self.session.on_late(from, &message);
         }
         match message {
-            RoundMessage::HeaderRefused { reason, .. } => {
-                Ok(self.on_header_refused(context, from, &reason))
-            }
+            RoundMessage::HeaderRefused {
+                part: RefusedPart::Header | RefusedPart::Contribution,
+                reason,
+                ..
+            } => Ok(self.on_header_refused(context, from, &reason)),
             RoundMessage::BoxAck(ack) => self.on_ack(context, from, &ack),
-            RoundMessage::UnlockShare(_) => Err(envelope.wrong_phase()),
+            RoundMessage::UnlockShare(_)
+            | RoundMessage::HeaderRefused {
+                part: RefusedPart::Answer,
+                ..
+            } => Err(envelope.wrong_phase()),
         }
     }
 
@@ -169,12 +175,10 @@ impl Collecting {
         if !self.excused.insert(from) {
             return Reaction::Ignored(REPEATED);
         }
-        // Not at any length: it goes into logs.
-        let readable = reason.0.chars().filter(|sign| !sign.is_control());
         context.event(Event::Declined {
             hospital: from,
             round: self.round.header.round,
-            reason: readable.take(MAX_REASON_CHARS).collect(),
+            reason: readable(reason),
         });
         Reaction::Handled
     }
@@ -296,6 +300,16 @@ impl Collecting {
         {
             return Step::Stay(Phase::Collecting(self));
         }
+        let too_slow: Vec<_> = self
+            .contributors_without_contribution(context, now)
+            .collect();
+        for hospital in too_slow {
+            context.event(Event::TooSlow {
+                hospital,
+                round: self.round.header.round,
+                waited_secs: now.0.saturating_sub(self.opened.0) / 1000,
+            });
+        }
         let choice = self.choose(context);
         for finding in choice.assessment.findings() {
             context.event(Event::Suspected {
@@ -309,12 +323,45 @@ impl Collecting {
         Step::Go(self.fix(context, &choice))
     }
 
-    /// Whether a hospital that may still contribute is waited for: until it has been silent for `silence_secs` of the header.
+    /// Whether a hospital that may still contribute is waited for: until it has been silent for `silence_secs` of the header, and not
+    /// beyond the deadline for the slowest.
     fn contributions_are_awaited<R>(&self, context: &Context<R>, now: Timestamp) -> bool {
-        self.awaited_contributors(context, now).next().is_some()
+        let late = self.straggler_deadline(context);
+        late.is_none_or(|late| now < late)
+            && self
+                .contributors_without_contribution(context, now)
+                .next()
+                .is_some()
     }
 
-    fn awaited_contributors<R>(
+    /// PROTOCOL.md 3.3: once m_min hospitals have contributed, the others are given max(floor, factor x the median time of those), since
+    /// the header; the larger one of the two in the middle.
+    fn straggler_deadline<R>(&self, context: &Context<R>) -> Option<Timestamp> {
+        if self.uploads.len() < context.roster.min_contributors() {
+            return None;
+        }
+        let manifest = &context.run.manifest;
+        let uploads = self.uploads.values();
+        let mut millis: Vec<_> = uploads
+            .map(|upload| upload.arrived.0.saturating_sub(self.opened.0))
+            .collect();
+        millis.sort_unstable();
+        let median = millis[millis.len() / 2];
+        // A cast of a float ends at the largest number.
+        let by_factor = (manifest.straggler_factor * median as f64) as u64;
+        let floor = u64::from(manifest.straggler_floor_secs) * 1000;
+        Some(Timestamp(
+            self.opened.0.saturating_add(by_factor.max(floor)),
+        ))
+    }
+
+    pub(super) fn deadlines<R>(&self, context: &Context<R>) -> [Option<Timestamp>; 2] {
+        let acknowledgements = self.acknowledgement_deadline(context.run.manifest.silence_secs);
+        [Some(acknowledgements), self.straggler_deadline(context)]
+    }
+
+    /// Hospitals that are there, as far as is known, and may still contribute.
+    fn contributors_without_contribution<R>(
         &self,
         context: &Context<R>,
         now: Timestamp,
@@ -353,8 +400,8 @@ impl Collecting {
         let threshold = context.roster.threshold();
         let joined = self.session.joined();
         let complete = joined.iter().filter(|vault| self.has_acknowledged(**vault));
-        let one_is_left_out = complete.count() < threshold
-            && self.uploads.len() >= context.roster.min_contributors();
+        let one_is_left_out =
+            complete.count() < threshold && self.uploads.len() >= context.roster.min_contributors();
         let uploaded: BTreeSet<_> = self.uploads.keys().copied().collect();
         one_is_left_out || self.answers.would_gain(&uploaded, &joined, threshold)
     }
@@ -366,10 +413,10 @@ impl Collecting {
             true => Part::CatchUp,
             false => Part::of(self.planned.purpose),
         };
-        let contributors = self.awaited_contributors(context, now);
+        let contributors = self.contributors_without_contribution(context, now);
         let mut parts: Vec<_> = contributors.map(|id| (id, part(id))).collect();
-        let mut ends = None;
-        if parts.is_empty() {
+        let mut ends = self.straggler_deadline(context);
+        if parts.is_empty() || ends.is_some_and(|late| now >= late) {
             let everybody = self.acknowledgements_would_gain(context);
             let present = context.peers.present();
             let joined = self.session.joined().into_iter();
@@ -562,6 +609,3 @@ impl Collecting {
 
 /// A sum that was given up so often in a row will not succeed.
 const MAX_FAILED_ATTEMPTS: u32 = 8;
-
-/// Of a hospital's reason not to contribute.
-const MAX_REASON_CHARS: usize = 200;

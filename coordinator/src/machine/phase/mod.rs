@@ -203,14 +203,16 @@ impl Phase {
         }
     }
 
-    /// When this phase may be over although nobody says anything. Whom it waits for and for how long is known to the peers.
-    pub(super) fn deadline(&self, silence_secs: u32) -> Option<Timestamp> {
+    /// When something is over in this phase although nobody says anything. Whom it waits for and for how long is known to the peers.
+    pub(super) fn deadlines<R>(&self, context: &Context<R>) -> [Option<Timestamp>; 2] {
         match self {
-            Self::Waiting(phase) => Some(phase.retry.not_before),
-            Self::Collecting(phase) => Some(phase.acknowledgement_deadline(silence_secs)),
-            Self::Unlocking(phase) => phase.grace_ends(),
-            Self::Finishing(phase) => Some(phase.deadline),
-            Self::Gathering(_) | Self::KeyExchange(_) | Self::Publishing(_) | Self::Over(_) => None,
+            Self::Waiting(phase) => [Some(phase.retry.not_before), None],
+            Self::Collecting(phase) => phase.deadlines(context),
+            Self::Unlocking(phase) => [phase.grace_ends(), None],
+            Self::Finishing(phase) => [Some(phase.deadline), None],
+            Self::Gathering(_) | Self::KeyExchange(_) | Self::Publishing(_) | Self::Over(_) => {
+                [None, None]
+            }
         }
     }
 

@@ -7,10 +7,10 @@ use std::{
 
 use crypto::sealed_sum::{HospitalId, UNLOCK_BYTES};
 use protocol::{
-    codec::{self, Bytes, List},
+    codec::{self, Bytes, List, Text},
     digests::{ChunksRoot, ContributorsHash},
     identity::Signed,
-    message::ToVault,
+    message::{RefusedPart, ToVault},
     round::{
         RoundError,
         outcome::Outcome,
@@ -18,7 +18,7 @@ use protocol::{
     },
 };
 
-use super::{OpenRound, Phase, Publishing, Step};
+use super::{OpenRound, Over, Phase, Publishing, Step};
 use crate::machine::{
     Event, Fact, FixedRecord, MachineError, Output, Timestamp,
     context::Context,
@@ -26,7 +26,7 @@ use crate::machine::{
     peer::Peer,
     plan::PlannedSum,
     published::PublishedRound,
-    reaction::{FIXED, REPEATED, Reaction},
+    reaction::{FIXED, REPEATED, Reaction, readable},
     session::Session,
     waiting_report::{Part, Wait},
 };
@@ -44,6 +44,8 @@ pub(in crate::machine) struct Unlocking {
     /// Vaults whose answers would be wrong.
     ignored: BTreeSet<HospitalId>,
     answers: Answers,
+    /// Vaults that will not answer, with their reasons.
+    refusals: BTreeMap<HospitalId, String>,
 }
 
 /// The answers so far.
@@ -84,6 +86,7 @@ impl Unlocking {
             sum,
             ignored: record.ignored.into_iter().collect(),
             answers: Answers::TooFew(Shares::new()),
+            refusals: BTreeMap::new(),
         }
     }
 
@@ -97,7 +100,7 @@ impl Unlocking {
 
     pub(super) fn on_round<R>(
         &mut self,
-        context: &Context<R>,
+        context: &mut Context<R>,
         from: HospitalId,
         message: RoundMessage,
         now: Timestamp,
@@ -106,11 +109,62 @@ impl Unlocking {
             return self.session.on_late(from, &message);
         }
         match message {
-            RoundMessage::HeaderRefused { .. } | RoundMessage::BoxAck(_) => {
-                Ok(Reaction::Ignored(FIXED))
-            }
+            RoundMessage::BoxAck(_)
+            | RoundMessage::HeaderRefused {
+                part: RefusedPart::Header | RefusedPart::Contribution,
+                ..
+            } => Ok(Reaction::Ignored(FIXED)),
+            RoundMessage::HeaderRefused {
+                part: RefusedPart::Answer,
+                reason,
+                ..
+            } => Ok(self.on_refusal(context, from, &reason)),
             RoundMessage::UnlockShare(share) => self.on_unlock_share(context, from, share, now),
         }
+    }
+
+    /// A vault that does not answer for this U.
+    fn on_refusal<R>(
+        &mut self,
+        context: &mut Context<R>,
+        from: HospitalId,
+        reason: &Text,
+    ) -> Reaction {
+        if self.refusals.contains_key(&from) || self.answers.shares().contains_key(&from) {
+            return Reaction::Ignored(REPEATED);
+        }
+        let reason = readable(reason);
+        self.refusals.insert(from, reason.clone());
+        context.event(Event::Declined {
+            hospital: from,
+            round: self.round.header.round,
+            reason,
+        });
+        Reaction::Handled
+    }
+
+    /// Why this sum will never be opened; none while enough vaults may still answer.
+    fn never_opens<R>(&self, context: &Context<R>) -> Option<String> {
+        let joined = self.session.joined();
+        let may_answer = |id: &&HospitalId| {
+            self.answers.shares().contains_key(id)
+                || !self.refusals.contains_key(id) && !self.ignored.contains(id)
+        };
+        let left = joined.iter().filter(may_answer).count();
+        let needed = context.roster.threshold();
+        if left >= needed || self.refusals.is_empty() {
+            return None;
+        }
+        let refusals: Vec<_> = self
+            .refusals
+            .iter()
+            .map(|(id, reason)| format!("hospital {id}: {reason}"))
+            .collect();
+        Some(format!(
+            "the sum of round {} cannot be opened: {needed} hospitals have to help, and too many refuse. {}",
+            self.round.header.round,
+            refusals.join("; ")
+        ))
     }
 
     /// PROTOCOL.md 3.6: "Answer `UnlockShare` (8,345 B): hh, uh, j, AEAD(...), signature". What is sealed in it only vaults can read.
@@ -176,8 +230,7 @@ impl Unlocking {
 
     /// For every vault whose answer is wanted and has not come.
     pub(super) fn wait(&self) -> Wait {
-        let is_wanted =
-            |id: &HospitalId| !self.answers.shares().contains_key(id) && !self.ignored.contains(id);
+        let is_wanted = |id: &HospitalId| !self.has_said(*id);
         let joined = self.session.joined().into_iter();
         Wait {
             round: Some(self.round.header.round),
@@ -189,14 +242,23 @@ impl Unlocking {
         }
     }
 
+    /// Whether nothing is wanted of a vault any more.
+    fn has_said(&self, id: HospitalId) -> bool {
+        self.answers.shares().contains_key(&id)
+            || self.refusals.contains_key(&id)
+            || self.ignored.contains(&id)
+    }
+
     /// Over once t have answered and either all vaults that are here have or a moment has passed: answers to spare let the vaults
     /// open the sum when one of them is wrong.
     pub(super) fn advance<R>(self, context: &mut Context<R>, now: Timestamp) -> Step {
-        let has_answered =
-            |id: &HospitalId| self.answers.shares().contains_key(id) || self.ignored.contains(id);
+        if let Some(reason) = self.never_opens(context) {
+            return Step::Go(Phase::Over(Over::fail(context, reason)));
+        }
+        let has_said = |id: &HospitalId| self.has_said(*id);
         let is_over = self
             .grace_ends()
-            .is_some_and(|end| now >= end || context.peers.present().iter().all(has_answered));
+            .is_some_and(|end| now >= end || context.peers.present().iter().all(has_said));
         if is_over {
             Step::Go(Phase::Publishing(self.publish(context)))
         } else {

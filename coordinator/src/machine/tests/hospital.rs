@@ -17,7 +17,7 @@ use protocol::{
     },
     identity::{Message, Signed, SigningKey},
     manifest::{Manifest, Purpose},
-    message::{Hello, Resume, ToCoordinator, ToVault, Welcome},
+    message::{Hello, RefusedPart, Resume, ToCoordinator, ToVault, Welcome},
     roster::Roster,
     round::{
         contribution::{
@@ -319,6 +319,7 @@ impl FakeHospital {
         if purpose == Purpose::Update && self.declines_updates {
             return vec![Act::Say(ToCoordinator::HeaderRefused {
                 header: hash,
+                part: RefusedPart::Contribution,
                 reason: "nothing to contribute".into(),
             })];
         }
@@ -356,6 +357,7 @@ impl FakeHospital {
     pub fn refusal(&self) -> ToCoordinator {
         ToCoordinator::HeaderRefused {
             header: self.last_header(),
+            part: RefusedPart::Contribution,
             reason: "nothing to contribute".into(),
         }
     }

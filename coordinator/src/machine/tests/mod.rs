@@ -7,5 +7,6 @@ mod late;
 mod restart;
 mod runs;
 mod set_up;
+mod stragglers;
 mod table;
 mod waiting;

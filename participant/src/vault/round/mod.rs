@@ -22,7 +22,7 @@ use crypto::sealed_sum::{DealerAnswer, HospitalId, Share};
 use protocol::{
     digests::{ClipCommit, ContributionDigest, HeaderHash, LearningRound, RoundNumber},
     identity::Signed,
-    message::ToCoordinator,
+    message::{RefusedPart, ToCoordinator},
     round::{header::RoundOpen, unlock::UnlockShare},
 };
 
@@ -341,6 +341,7 @@ impl OpenRound {
     }
 
     fn say_nothing_is_usable<J>(&self, hospital: &mut Hospital<J>) {
-        hospital.refuse_header(self.hash, "no usable contribution".into());
+        let reason = "no usable contribution".into();
+        hospital.refuse_part(self.hash, RefusedPart::Contribution, reason);
     }
 }

@@ -28,7 +28,7 @@ use protocol::{
 
 use super::unlock::unlock_key;
 use crate::{
-    journal::Journal,
+    journal::{Journal, SumOver},
     vault::{
         aead,
         error::StepError,
@@ -105,7 +105,10 @@ impl CheckedOutcome {
         self.name_wrong_answers(&opened, hospital);
         match opened {
             Ok(opened) => Ok(self.close(opened, &shape, session, hospital)?),
-            Err(error) => Err(self.report_failure(&error, hospital)),
+            Err(error) => {
+                let sum = session.sum_over(self.header.key(), &self.members);
+                Err(self.report_failure(&error, &sum, hospital))
+            }
         }
     }
 
@@ -260,10 +263,10 @@ impl CheckedOutcome {
     fn report_failure<J: Journal>(
         &self,
         error: &OpenError,
+        sum: &SumOver,
         hospital: &mut Hospital<J>,
     ) -> StepError {
-        let key = self.header.key();
-        if let Err(error) = hospital.journal.record_failed_opening(&key, &self.members) {
+        if let Err(error) = hospital.journal.record_failed_opening(sum) {
             return error.into();
         }
         let failed = hospital.sign(&RoundFailed {

@@ -1,7 +1,5 @@
 //! The one answer of a round: the sum of the shares of U, sealed for vaults only (PROTOCOL.md 3.6).
 
-use std::collections::BTreeSet;
-
 use crypto::{
     hash::{SecretKey32, constant_time_eq, derive_key},
     sealed_sum::{HospitalId, add_shares},
@@ -11,7 +9,7 @@ use protocol::{
     digests::{ContributionDigest, ContributorsHash, HeaderHash, Transcript},
     identity::{Signed, SignedError},
     manifest::Purpose,
-    message::ToCoordinator,
+    message::{RefusedPart, ToCoordinator},
     round::{
         RoundError,
         unlock::{UnlockRequest, UnlockShare, evaluation_allowed},
@@ -20,13 +18,14 @@ use protocol::{
 
 use super::{OpenRound, Round, RoundWork};
 use crate::{
-    journal::{Journal, RecordedAnswer},
+    journal::{Journal, RecordedAnswer, SumOver},
     vault::{
         aead,
         error::{Refusal, StepError},
         hospital::Hospital,
         input::InputKind,
         output::VaultEvent,
+        policy::RepeatedSums,
         session_state::Session,
         step::{Reaction, StepResult},
     },
@@ -42,7 +41,7 @@ enum OwnEntry {
 }
 
 impl<W: RoundWork> Round<W> {
-    /// Answers for U if all five conditions of PROTOCOL.md 3.6 hold; the whole answer is in the journal before it leaves.
+    /// Answers for U if all six conditions of PROTOCOL.md 3.6 hold; the whole answer is in the journal before it leaves.
     pub(in crate::vault) fn on_unlock_request<J: Journal>(
         &mut self,
         signed: &Signed<UnlockRequest>,
@@ -72,10 +71,17 @@ impl<W: RoundWork> Round<W> {
             return Ok(Reaction::Handled);
         }
         // "... for an evaluation, the rule of 3.3."
-        let members = request.members();
-        open.check_evaluation_rule(&members, hospital)?;
+        let sum = session.sum_over(open.header.key(), &request.members());
+        check_evaluation_rule(&sum, hospital)?;
+        // "6. no other run has summed the same over other hospitals by fewer than m_min"
+        if let Err(refused) = check_other_runs(&sum, hospital) {
+            if let StepError::Refused(reason) = &refused {
+                hospital.refuse_part(open.hash, RefusedPart::Answer, reason.to_string());
+            }
+            return Err(refused);
+        }
 
-        let share = open.answer(&request, &members, session, hospital)?;
+        let share = open.answer(&request, &sum, session, hospital)?;
         hospital.send(ToCoordinator::UnlockShare(share.clone()));
         if own_entry == OwnEntry::LeftOut {
             hospital.event(VaultEvent::Refused {
@@ -132,34 +138,17 @@ impl OpenRound {
         Ok(Some(share))
     }
 
-    fn check_evaluation_rule<J: Journal>(
-        &self,
-        members: &BTreeSet<HospitalId>,
-        hospital: &Hospital<J>,
-    ) -> Result<(), StepError> {
-        let key = self.header.key();
-        if key.purpose != Purpose::Evaluation {
-            return Ok(());
-        }
-        let earlier = hospital.journal.evaluations(&key.run)?;
-        let least = hospital.roster().min_contributors();
-        if !evaluation_allowed(members, &earlier, least) {
-            return Err(RoundError::EvaluationDifference { least }.into());
-        }
-        Ok(())
-    }
-
     /// "Answer `UnlockShare`: hh, uh, j, AEAD(key, nonce 0, `V_j`), signature ... The journal holds the **whole UnlockShare** with
     /// (key, hh -> uh), synced, before anything is sent".
     fn answer<J: Journal>(
         &mut self,
         request: &UnlockRequest,
-        members: &BTreeSet<HospitalId>,
+        sum: &SumOver,
         session: &Session,
         hospital: &mut Hospital<J>,
     ) -> Result<Signed<UnlockShare>, StepError> {
         // "When U is fixed the vault erases the shares of contributors outside U."
-        self.shares.retain(|from, _| members.contains(from));
+        self.shares.retain(|from, _| sum.members.contains(from));
         let vector = add_shares(self.shares.values().map(|held| &held.share));
         let contributors = request.hash();
         let key = unlock_key(
@@ -180,11 +169,38 @@ impl OpenRound {
             contributors,
             share: codec::encode(&share),
         };
-        hospital
-            .journal
-            .record_answer(&self.header.key(), members, &answer)?;
+        hospital.journal.record_answer(sum, &answer)?;
         Ok(share)
     }
+}
+
+fn check_evaluation_rule<J: Journal>(
+    sum: &SumOver,
+    hospital: &Hospital<J>,
+) -> Result<(), StepError> {
+    if sum.key.purpose != Purpose::Evaluation {
+        return Ok(());
+    }
+    let earlier = hospital.journal.evaluations(&sum.key.run)?;
+    let least = hospital.roster().min_contributors();
+    if !evaluation_allowed(&sum.members, &earlier, least) {
+        return Err(RoundError::EvaluationDifference { least }.into());
+    }
+    Ok(())
+}
+
+/// The rule of evaluations, across runs: the nonce of a manifest makes every run another one, but not what is summed in it.
+fn check_other_runs<J: Journal>(sum: &SumOver, hospital: &Hospital<J>) -> Result<(), StepError> {
+    if hospital.policy.repeated_sums == RepeatedSums::Allow {
+        return Ok(());
+    }
+    let journal = &hospital.journal;
+    let earlier = journal.same_sums_of_other_runs(&sum.key, &sum.subject)?;
+    let least = hospital.roster().min_contributors();
+    if !evaluation_allowed(&sum.members, &earlier, least) {
+        return Err(RoundError::SameSumInAnotherRun { least }.into());
+    }
+    Ok(())
 }
 
 fn check_own_entry(

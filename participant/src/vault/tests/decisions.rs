@@ -865,6 +865,7 @@ fn described(
             VaultOutput::FetchOutcome { .. } => "fetch it".into(),
             VaultOutput::Train(..) => "train".into(),
             VaultOutput::Evaluate(_) => "evaluate".into(),
+            VaultOutput::LeaveJobs => "leave jobs".into(),
             VaultOutput::Finished => "finished".into(),
             VaultOutput::Event(event) => match event {
                 VaultEvent::Refused { reason } => format!("refused: {reason}"),
@@ -877,6 +878,7 @@ fn described(
                 VaultEvent::Resumed(_) => "(resumed)".into(),
                 VaultEvent::LeftSession { .. } => "(left the session)".into(),
                 VaultEvent::EndedBefore(_) => "(ended before)".into(),
+                VaultEvent::Overtaken { .. } => "(overtaken)".into(),
                 VaultEvent::Conditioned { .. } => "(filters known)".into(),
                 VaultEvent::Sealed { .. } => "(sealed)".into(),
                 VaultEvent::WrongAnswers { .. } => "(wrong answers)".into(),
