@@ -178,6 +178,8 @@ fn manifest() -> Manifest {
         conditioning_rate: 1e-2,
         local_steps: 30,
         silence_secs: 30,
+        straggler_floor_secs: 600,
+        straggler_factor: 10.0,
         weights: List(vec![MemberWeight {
             id: id(1),
             weight: 3,
