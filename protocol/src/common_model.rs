@@ -6,6 +6,7 @@ use aws_lc_rs::digest;
 use crypto::sealed_sum::{ClippedTensor, next_clip};
 
 use crate::{
+    codec,
     digests::ModelHash,
     manifest::{ADAPTIVE_CLIPS, Conditioning, Manifest},
     network::{CONDITIONED_VALUES, CONDITIONED_WEIGHT, ModelLayout, TensorKind},
@@ -113,27 +114,35 @@ impl CommonModel {
     /// `model_hash`: H('model' || tensors || server-optimiser state || clips || null steps). Federated averaging has no optimiser
     /// state.
     pub fn hash(&self) -> ModelHash {
-        // The digest runs over 17 MB; it is fed tensor by tensor, in little-endian words, without a second copy of the model.
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(b"sealed-sum/S1/model\0");
         context.update(&(self.values.len() as u64).to_le_bytes());
+        self.feed_values(&mut context);
+        context.update(&(self.clips.len() as u64).to_le_bytes());
+        for clip in &self.clips {
+            context.update(&clip.to_le_bytes());
+        }
+        context.update(&self.null_steps.to_le_bytes());
+        ModelHash::from_bytes(digest_bytes(context))
+    }
+
+    /// A digest of layout and values alone: the start of a training, whatever the run makes of it.
+    pub fn start_hash(&self) -> [u8; 32] {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(b"sealed-sum/S1/start\0");
+        context.update(&codec::encode(self.layout.as_ref()));
+        self.feed_values(&mut context);
+        digest_bytes(context)
+    }
+
+    /// Little-endian words, without a second copy of 17 MB.
+    fn feed_values(&self, context: &mut digest::Context) {
         let mut buffer = Vec::with_capacity(4 * 4096);
         for block in self.values.chunks(4096) {
             buffer.clear();
             buffer.extend(block.iter().flat_map(|value| value.to_le_bytes()));
             context.update(&buffer);
         }
-        context.update(&(self.clips.len() as u64).to_le_bytes());
-        for clip in &self.clips {
-            context.update(&clip.to_le_bytes());
-        }
-        context.update(&self.null_steps.to_le_bytes());
-        let hash: [u8; 32] = context
-            .finish()
-            .as_ref()
-            .try_into()
-            .expect("SHA-256 has 32 bytes");
-        ModelHash::from_bytes(hash)
     }
 
     /// Federated averaging: adds the mean of the contributors' changes, keeps variances and W within their bounds, and moves the
@@ -168,6 +177,11 @@ impl CommonModel {
 
 const LEAST_VARIANCE: f32 = 1e-5;
 const LARGEST_CONDITIONED: f32 = 16.0;
+
+fn digest_bytes(context: digest::Context) -> [u8; 32] {
+    let bytes = context.finish();
+    bytes.as_ref().try_into().expect("SHA-256 has 32 bytes")
+}
 
 #[cfg(test)]
 mod tests {

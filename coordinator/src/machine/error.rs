@@ -165,9 +165,9 @@ pub enum ProductError {
     /// A request that names other features than were announced.
     #[error("a filter request for other features than were announced")]
     OtherFeatures,
-    /// More keys and requests than a round can need.
-    #[error("more than {max} new CKKS keys and filter requests in one round")]
-    TooManyInRound {
+    /// More keys and requests than a hospital can need.
+    #[error("more than {max} new CKKS keys and filter requests in one minute")]
+    TooManyInMinute {
         /// So many are taken.
         max: u32,
     },

@@ -4,6 +4,7 @@ use crypto::sealed_sum::HospitalId;
 use protocol::{
     digests::{LearningRound, ModelHash, RoundNumber},
     manifest::Purpose,
+    message::RefusedPart,
     round::dealer_check::Finding,
 };
 
@@ -51,12 +52,14 @@ pub enum Event {
         /// So many bytes.
         bytes: usize,
     },
-    /// A hospital does not contribute to a round, and says so: the others need not wait for it.
+    /// A hospital does not do its part in a round, and says so: the others need not wait for it.
     Declined {
         /// Which hospital.
         hospital: HospitalId,
         /// Which round.
         round: RoundNumber,
+        /// What it does not do.
+        part: RefusedPart,
         /// Why, in its words.
         reason: String,
     },

@@ -310,6 +310,7 @@ impl<R: CryptoRng> Coordinator<R> {
     fn advance(&mut self, now: Timestamp) {
         self.context.advanced_at = self.context.advanced_at.max(now);
         self.context.peers.note_silence(now);
+        self.context.products.note_time(now);
         loop {
             // What stands here if the step panics.
             let broken = Phase::Over(Over::broken());

@@ -20,7 +20,7 @@ use protocol::{
 };
 
 use super::{
-    ProductError,
+    ProductError, Timestamp,
     reaction::{REPEATED, Reaction},
 };
 
@@ -28,8 +28,9 @@ pub(super) struct ProductServer {
     encrypted: Option<(Profile, Evaluator)>,
     session: SessionId,
     hospitals: BTreeMap<HospitalId, HospitalKeys>,
-    /// New keys and requests of this round, which are work: nobody's may keep the others waiting.
+    /// New keys and requests of this minute, which are work: nobody's may keep the others waiting.
     taken: BTreeMap<HospitalId, u32>,
+    minute_began: Timestamp,
 }
 
 struct HospitalKeys {
@@ -49,18 +50,22 @@ impl ProductServer {
             session,
             hospitals: BTreeMap::new(),
             taken: BTreeMap::new(),
+            minute_began: Timestamp(0),
         }
     }
 
-    /// Another round is opened.
-    pub(super) fn begin_round(&mut self) {
-        self.taken.clear();
+    /// It is this late.
+    pub(super) fn note_time(&mut self, now: Timestamp) {
+        if now >= self.minute_began.after_secs(60) {
+            self.minute_began = now;
+            self.taken.clear();
+        }
     }
 
     fn take(&mut self, from: HospitalId) -> Result<(), ProductError> {
         let taken = self.taken.entry(from).or_default();
-        if *taken >= MAX_IN_ROUND {
-            return Err(ProductError::TooManyInRound { max: MAX_IN_ROUND });
+        if *taken >= MAX_IN_MINUTE {
+            return Err(ProductError::TooManyInMinute { max: MAX_IN_MINUTE });
         }
         *taken += 1;
         Ok(())
@@ -200,5 +205,6 @@ impl ProductServer {
     }
 }
 
-/// A vault asks once, and again with a fresh encryption if a product was wrong; after three wrong ones under another key.
-const MAX_IN_ROUND: u32 = 16;
+/// A vault announces a key and asks once a round, and again if a product was wrong or its process was started anew. A request takes 16 ms
+/// at the most.
+const MAX_IN_MINUTE: u32 = 64;

@@ -33,6 +33,8 @@ struct Replay<'a, R> {
     now: Timestamp,
     /// The names of all outcomes that were published: sums behind them are not needed any more.
     published: BTreeSet<OutcomeName>,
+    /// Evaluations that were left out although U was fixed: nor are theirs.
+    left_out: BTreeSet<HeaderHash>,
     load_sum: &'a mut dyn FnMut(&HeaderHash) -> Option<Vec<u8>>,
 }
 
@@ -105,6 +107,7 @@ impl<R: CryptoRng> Coordinator<R> {
             context: Context::new(roster, key, run, session, rng),
             now,
             published: outcomes.collect(),
+            left_out: left_out_when_fixed(facts),
             load_sum: &mut load_sum,
         };
         for session in former {
@@ -128,6 +131,19 @@ impl<R: CryptoRng> Coordinator<R> {
             since: now,
         })
     }
+}
+
+/// The headers of rounds that were left out after U was fixed.
+fn left_out_when_fixed(facts: &[Fact]) -> BTreeSet<HeaderHash> {
+    let pairs = facts.windows(2);
+    let headers = pairs.filter_map(|pair| match pair {
+        [Fact::Fixed(record), Fact::LeftOut { .. }] => {
+            let request = record.request.read_unverified().ok()?;
+            Some(request.header)
+        }
+        _ => None,
+    });
+    headers.collect()
 }
 
 /// The run, as its first fact names it.
@@ -197,7 +213,7 @@ impl<R: CryptoRng> Replay<'_, R> {
                 Ok(phase)
             }
             (
-                phase @ (Phase::Waiting(_) | Phase::Collecting(_)),
+                phase @ (Phase::Waiting(_) | Phase::Collecting(_) | Phase::Unlocking(_)),
                 Fact::LeftOut { learning_round },
             ) => self.on_left_out(phase, learning_round),
             (mut phase, Fact::Closed(signed)) => {
@@ -292,6 +308,10 @@ impl<R: CryptoRng> Replay<'_, R> {
             let fixed = collecting.fixed(request, record, no_sum);
             return Ok(Phase::Publishing(fixed.published(&mut self.context)));
         }
+        if self.left_out.contains(&hash) {
+            let no_sum: Arc<[u8]> = Arc::default();
+            return Ok(Phase::Unlocking(collecting.fixed(request, record, no_sum)));
+        }
         let chunks = collecting.round().chunks;
         let kept = (self.load_sum)(&hash)
             .and_then(|bytes| kept_sum::from_bytes(&bytes, chunks, record.sum_root));
@@ -311,6 +331,10 @@ impl<R: CryptoRng> Replay<'_, R> {
         });
         let expected = match &phase {
             Phase::Collecting(collecting) => next == Some(collecting.planned()),
+            Phase::Unlocking(unlocking) => {
+                next == Some(unlocking.planned())
+                    && self.left_out.contains(&unlocking.header_hash())
+            }
             _ => next.is_some(),
         };
         if !expected {
@@ -319,6 +343,7 @@ impl<R: CryptoRng> Replay<'_, R> {
         self.context.plan.advance();
         Ok(match phase {
             Phase::Collecting(open) => Phase::Waiting(open.replaced(&self.context, self.now)),
+            Phase::Unlocking(fixed) => Phase::Waiting(fixed.left_out(&self.context, self.now)),
             other => other,
         })
     }

@@ -2,6 +2,7 @@
 
 use crypto::sealed_sum::HospitalId;
 use host::output::log_structured;
+use protocol::message::RefusedPart;
 use serde_json::{Map, Value, json};
 use tracing::{debug, error, info, warn};
 
@@ -25,10 +26,11 @@ pub(super) fn log(event: &Event) {
         Event::Declined {
             hospital,
             round,
+            part,
             reason,
         } => {
-            let round = round.get();
-            warn!(%hospital, round, reason, "a hospital does not contribute to this round");
+            let (round, part) = (round.get(), declined(*part));
+            warn!(%hospital, round, reason, "a hospital {part} this round");
         }
         Event::TooSlow {
             hospital,
@@ -61,6 +63,14 @@ pub(super) fn log(event: &Event) {
             warn!(%hospital, reason, "rejected a message");
         }
         Event::Failed { reason } => error!(reason, "the run has failed"),
+    }
+}
+
+/// What a hospital does not do, before the words "this round".
+pub(super) fn declined(part: RefusedPart) -> &'static str {
+    match part {
+        RefusedPart::Header | RefusedPart::Contribution => "does not contribute to",
+        RefusedPart::Answer => "does not help to open the sum of",
     }
 }
 

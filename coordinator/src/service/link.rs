@@ -124,6 +124,11 @@ impl LinkTask {
 
     /// What the owner is to be told of a frame.
     fn on_frame(&self, frame: &[u8], link: &HospitalLink) -> Option<Input> {
+        if self.registry.is_shut_out(self.hospital, Instant::now()) {
+            // It was told to close, and goes on.
+            link.sender().abort(CloseCode::Violation, SHUT_OUT);
+            return None;
+        }
         match codec::decode_frame(frame) {
             // A full queue delays it until the next time.
             Ok(ToCoordinator::Heartbeat) if self.inputs.capacity() == 0 => None,
@@ -348,6 +353,9 @@ fn report(transfer: &str, result: Result<(), TransportError>) {
 
 /// More than this a hospital has no reason to say before it is answered.
 const MAX_UNTOLD: usize = 1024;
+/// What a hospital is told whose messages were not accepted again and again.
+pub(super) const SHUT_OUT: &str =
+    "too many messages of this hospital were not accepted: it is let in again within a minute";
 const SIGN_OF_LIFE: Duration = Duration::from_millis(500);
 
 #[cfg(test)]

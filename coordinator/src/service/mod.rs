@@ -38,13 +38,13 @@ use protocol::{
     roster::Roster,
 };
 use tokio::{
-    sync::{mpsc, watch},
+    sync::{Semaphore, mpsc, watch},
     task::JoinSet,
     time::timeout,
 };
 use tracing::Instrument as _;
 use transport::{
-    CloseCode, HospitalLink, Limits, Listener, TrafficCounts, TransportError,
+    CloseCode, HospitalLink, Incoming, Limits, Listener, TrafficCounts, TransportError,
     certificates::{CertificateError, KeyFingerprint},
     tls::{CoordinatorTls, HospitalKeys, TlsIdentity, TrustedAuthority},
 };
@@ -54,7 +54,7 @@ use self::{
     ending::Ending,
     inbox::Inbox,
     inputs::{Input, LinkNumber},
-    link::LinkTask,
+    link::{LinkTask, SHUT_OUT},
     lost::Lost,
     outcomes::Outcomes,
     owner::Owner,
@@ -232,6 +232,7 @@ impl Service {
             uploads: Arc::default(),
             inputs,
             unheard: BTreeMap::new(),
+            turned_away: Arc::new(Semaphore::new(MAX_TURNED_AWAY)),
             links: JoinSet::new(),
             next_link: LinkNumber::default(),
             lost: Lost::new("records of refused connections"),
@@ -299,6 +300,8 @@ struct Admission {
     inputs: mpsc::Sender<Input>,
     /// For what each hospital has said and the owner has yet to handle.
     unheard: BTreeMap<HospitalId, ByteBudget>,
+    /// Places for links that are told why they are closed.
+    turned_away: Arc<Semaphore>,
     links: JoinSet<()>,
     next_link: LinkNumber,
     lost: Lost,
@@ -312,8 +315,7 @@ impl Admission {
         };
         let (hospital, address) = (link.hospital(), link.remote_address());
         if self.registry.is_shut_out(hospital, Instant::now()) {
-            let reason = "too many messages of this hospital were not accepted: it is let in again within a minute";
-            return self.turn_away(link, CloseCode::Violation, reason);
+            return self.turn_away(link, CloseCode::Violation, SHUT_OUT);
         }
         if !self.registry.enter(&link) {
             // A hospital whose link was cut comes back before we know: it tries again until the old link is known to be lost. A
@@ -343,9 +345,17 @@ impl Admission {
         self.links.spawn(task.serve(link).instrument(span));
     }
 
-    fn turn_away(&mut self, link: HospitalLink, code: CloseCode, reason: &'static str) {
-        self.links
-            .spawn(async move { link.sender().close(code, reason).await });
+    /// Tells why, for as long as there are few to tell: what they say meanwhile is not kept.
+    fn turn_away(&mut self, mut link: HospitalLink, code: CloseCode, reason: &'static str) {
+        let sender = link.sender();
+        let Ok(place) = Arc::clone(&self.turned_away).try_acquire_owned() else {
+            return sender.abort(code, reason);
+        };
+        self.links.spawn(async move {
+            let unread = async { while !matches!(link.next().await, Incoming::Closed(_)) {} };
+            tokio::join!(sender.close(code, reason), unread);
+            drop(place);
+        });
     }
 
     /// Never waits: the owner may have more to do than it can, and nothing depends on this.
@@ -409,6 +419,8 @@ pub enum ServiceError {
 }
 
 const WAITING_INPUTS: usize = 256;
+/// Beyond these a link is closed without waiting until its hospital has heard why.
+const MAX_TURNED_AWAY: usize = 32;
 /// A hospital announces a CKKS key and its features at once, less than 5 MB, and in the set-up less than 1.
 const UNHEARD_BYTES: u32 = 12 << 20;
 /// What hospitals are told with [`CloseCode::ShuttingDown`].

@@ -18,7 +18,9 @@ use host::private_folder::{make_private_folder, open_private_file};
 use protocol::{identity::Signed, manifest::Manifest, roster::Roster};
 use transport::{Disconnect, TrafficCounts};
 
-use super::{lost::Lost, records_error::RecordsError, transcript_file::TranscriptFile};
+use super::{
+    event_log::declined, lost::Lost, records_error::RecordsError, transcript_file::TranscriptFile,
+};
 use crate::store::{Blobs, LastRun, RunResult, Store, StoreError};
 
 pub(super) struct Records {
@@ -181,9 +183,10 @@ impl Records {
             Event::Declined {
                 hospital,
                 round,
+                part,
                 reason,
             } => {
-                let reason = format!("does not contribute to round {round}: {reason}");
+                let reason = format!("{} round {round}: {reason}", declined(*part));
                 self.refused(Some(*hospital), &reason);
             }
             Event::TooSlow {

@@ -12,7 +12,7 @@ use protocol::{
     digests::{ClipCommit, ContributionDigest, HeaderHash, ModelHash, RunId},
     manifest::Purpose,
     network::ModelLayout,
-    round::header::SumKey,
+    round::{header::SumKey, unlock::WeightedMembers},
 };
 use zeroize::Zeroizing;
 
@@ -120,10 +120,6 @@ impl Memory {
         self.blobs.retain(|header, _| !is_other(header));
         self.boxes.retain(|(header, _), _| !is_other(header));
     }
-}
-
-fn members_of<'a>(sums: impl Iterator<Item = &'a SumOver>) -> Vec<BTreeSet<HospitalId>> {
-    sums.map(|sum| sum.members.clone()).collect()
 }
 
 impl Journal for MemoryJournal {
@@ -237,19 +233,24 @@ impl Journal for MemoryJournal {
         let memory = self.memory();
         let is_evaluation =
             |sum: &&SumOver| sum.key.run == *run && sum.key.purpose == Purpose::Evaluation;
-        Ok(members_of(memory.sums.iter().filter(is_evaluation)))
+        let evaluations = memory.sums.iter().filter(is_evaluation);
+        Ok(evaluations.map(|sum| sum.members.clone()).collect())
     }
 
     fn same_sums_of_other_runs(
         &self,
         key: &SumKey,
-        subject: &SumSubject,
-    ) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
+        subjects: &[SumSubject],
+    ) -> Result<Vec<WeightedMembers>, JournalError> {
         let memory = self.memory();
         let is_same = |sum: &&SumOver| {
-            sum.key.run != key.run && sum.key.purpose == key.purpose && sum.subject == *subject
+            let mut known = sum.subjects.iter();
+            sum.key.run != key.run
+                && sum.key.purpose == key.purpose
+                && known.any(|subject| subjects.contains(subject))
         };
-        Ok(members_of(memory.sums.iter().filter(is_same)))
+        let same = memory.sums.iter().filter(is_same);
+        Ok(same.map(|sum| sum.weighted.clone()).collect())
     }
 
     fn record_failed_opening(&mut self, sum: &SumOver) -> Result<(), JournalError> {

@@ -31,7 +31,7 @@ use protocol::{
         RunId, SessionId, Transcript,
     },
     network::ModelLayout,
-    round::header::SumKey,
+    round::{header::SumKey, unlock::WeightedMembers},
 };
 use zeroize::Zeroizing;
 
@@ -56,10 +56,12 @@ pub struct SumSubject(pub [u8; 32]);
 pub struct SumOver {
     /// Which sum of its run.
     pub key: SumKey,
-    /// What it is about.
-    pub subject: SumSubject,
+    /// What it is about: each of these may be found again in another run by itself.
+    pub subjects: Vec<SumSubject>,
     /// U.
     pub members: BTreeSet<HospitalId>,
+    /// U as it can be compared with that of another run.
+    pub weighted: WeightedMembers,
 }
 
 /// A session, in the vault's own form.
@@ -164,13 +166,13 @@ pub trait Journal: Send {
     /// The contributor sets of the run's evaluations that this vault answered for or saw opened.
     fn evaluations(&self, run: &RunId) -> Result<Vec<BTreeSet<HospitalId>>, JournalError>;
 
-    /// The contributor sets of all sums of the same purpose and subject, in other runs than this one, that this vault answered for or
-    /// saw opened.
+    /// The contributors of all sums of the same purpose about one of these subjects, in other runs than this one, that this vault
+    /// answered for or saw opened.
     fn same_sums_of_other_runs(
         &self,
         key: &SumKey,
-        subject: &SumSubject,
-    ) -> Result<Vec<BTreeSet<HospitalId>>, JournalError>;
+        subjects: &[SumSubject],
+    ) -> Result<Vec<WeightedMembers>, JournalError>;
 
     /// A sum did not open. It counts as one over its members all the same.
     fn record_failed_opening(&mut self, sum: &SumOver) -> Result<(), JournalError>;

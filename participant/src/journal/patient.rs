@@ -15,7 +15,7 @@ use protocol::{
     common_model::CommonModel,
     digests::{HeaderHash, ModelHash, RunId},
     network::ModelLayout,
-    round::header::SumKey,
+    round::{header::SumKey, unlock::WeightedMembers},
 };
 
 use super::{
@@ -165,9 +165,9 @@ impl<J: Journal> Journal for PatientJournal<J> {
     fn same_sums_of_other_runs(
         &self,
         key: &SumKey,
-        subject: &SumSubject,
-    ) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
-        self.journal.same_sums_of_other_runs(key, subject)
+        subjects: &[SumSubject],
+    ) -> Result<Vec<WeightedMembers>, JournalError> {
+        self.journal.same_sums_of_other_runs(key, subjects)
     }
 
     fn record_failed_opening(&mut self, sum: &SumOver) -> Result<(), JournalError> {

@@ -19,9 +19,10 @@ use protocol::{
         ClipCommit, ContributionDigest, ContributorsHash, HeaderHash, LearningRound, ModelHash,
         RunId, SessionId, Transcript,
     },
+    identity::PublicKey,
     manifest::Purpose,
     network::ModelLayout,
-    round::header::SumKey,
+    round::{header::SumKey, unlock::WeightedMembers},
 };
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, params};
 
@@ -187,21 +188,6 @@ impl SqliteJournal {
             reason,
             may_pass: false,
         }
-    }
-
-    fn contributor_sets(
-        &self,
-        which: &str,
-        values: impl rusqlite::Params,
-    ) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
-        let query = format!("SELECT contributors FROM sums WHERE {which}");
-        let mut statement = self.ask(self.connection.prepare(&query))?;
-        let rows = self.ask(statement.query_map(values, |row| row.get::<_, Vec<u8>>(0)))?;
-        rows.map(|row| {
-            let members = self.ask(row)?.into_iter();
-            Ok(members.filter_map(HospitalId::new).collect())
-        })
-        .collect()
     }
 
     /// Seals under the session's key. Without a session nothing is kept of it.
@@ -468,21 +454,37 @@ impl Journal for SqliteJournal {
     }
 
     fn evaluations(&self, run: &RunId) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
-        self.contributor_sets(
-            "run = ?1 AND purpose = ?2",
-            params![run.as_bytes(), Purpose::Evaluation.name()],
-        )
+        let mut statement = self
+            .ask(self.connection.prepare(
+                "SELECT DISTINCT contributors FROM sums WHERE run = ?1 AND purpose = ?2",
+            ))?;
+        let values = params![run.as_bytes(), Purpose::Evaluation.name()];
+        let rows = self.ask(statement.query_map(values, |row| row.get::<_, Vec<u8>>(0)))?;
+        rows.map(|row| {
+            let members = self.ask(row)?.into_iter();
+            Ok(members.filter_map(HospitalId::new).collect())
+        })
+        .collect()
     }
 
     fn same_sums_of_other_runs(
         &self,
         key: &SumKey,
-        subject: &SumSubject,
-    ) -> Result<Vec<BTreeSet<HospitalId>>, JournalError> {
-        self.contributor_sets(
-            "run <> ?1 AND purpose = ?2 AND subject = ?3",
-            params![key.run.as_bytes(), key.purpose.name(), subject.0],
-        )
+        subjects: &[SumSubject],
+    ) -> Result<Vec<WeightedMembers>, JournalError> {
+        let mut statement = self.ask(self.connection.prepare(
+            "SELECT DISTINCT weighted FROM sums WHERE run <> ?1 AND purpose = ?2 AND subject = ?3",
+        ))?;
+        let mut found = Vec::new();
+        for subject in subjects {
+            let values = params![key.run.as_bytes(), key.purpose.name(), subject.0];
+            let rows = self.ask(statement.query_map(values, |row| row.get::<_, Vec<u8>>(0)))?;
+            for row in rows {
+                let members = weighted_from_bytes(&self.ask(row)?);
+                found.push(members.ok_or_else(|| self.error("a kept sum is damaged".into()))?);
+            }
+        }
+        Ok(found)
     }
 
     fn record_failed_opening(&mut self, sum: &SumOver) -> Result<(), JournalError> {
@@ -603,17 +605,37 @@ fn is_about_the_disk(error: &io::Error) -> bool {
 /// That this vault knows of a sum over these contributors; once.
 fn keep_sum(transaction: &Transaction<'_>, sum: &SumOver) -> rusqlite::Result<()> {
     let members: Vec<u8> = sum.members.iter().map(|id| id.get()).collect();
-    let key = &sum.key;
-    transaction.execute(
-        "INSERT OR IGNORE INTO sums VALUES (?1, ?2, ?3, ?4)",
-        params![
-            key.run.as_bytes(),
-            key.purpose.name(),
-            sum.subject.0,
-            members
-        ],
-    )?;
+    let (key, weighted) = (&sum.key, weighted_to_bytes(&sum.weighted));
+    for subject in &sum.subjects {
+        transaction.execute(
+            "INSERT OR IGNORE INTO sums VALUES (?1, ?2, ?3, ?4, ?5)",
+            params![
+                key.run.as_bytes(),
+                key.purpose.name(),
+                subject.0,
+                members,
+                weighted
+            ],
+        )?;
+    }
     Ok(())
+}
+
+/// 36 bytes a member: its signing key, its weight as u32.
+fn weighted_to_bytes(members: &WeightedMembers) -> Vec<u8> {
+    let entry = |(key, weight): (&PublicKey, &u32)| [&key.0[..], &weight.to_le_bytes()].concat();
+    members.iter().flat_map(entry).collect()
+}
+
+fn weighted_from_bytes(bytes: &[u8]) -> Option<WeightedMembers> {
+    let (entries, rest) = bytes.as_chunks::<36>();
+    let entry = |entry: &[u8; 36]| {
+        let (key, weight) = entry.split_first_chunk::<32>()?;
+        Some((PublicKey(*key), u32::from_le_bytes(weight.try_into().ok()?)))
+    };
+    rest.is_empty()
+        .then(|| entries.iter().map(entry).collect())
+        .flatten()
 }
 
 /// Seeds, blobs and boxes of all headers but this one.
@@ -700,10 +722,10 @@ CREATE TABLE IF NOT EXISTS answers (
     PRIMARY KEY (run, purpose, model_hash)) STRICT;
 CREATE TABLE IF NOT EXISTS spent (run BLOB NOT NULL, purpose TEXT NOT NULL, model_hash BLOB NOT NULL, PRIMARY KEY (run, purpose, model_hash)) STRICT;
 CREATE TABLE IF NOT EXISTS sums (
-    run BLOB NOT NULL, purpose TEXT NOT NULL, subject BLOB NOT NULL, contributors BLOB NOT NULL,
+    run BLOB NOT NULL, purpose TEXT NOT NULL, subject BLOB NOT NULL, contributors BLOB NOT NULL, weighted BLOB NOT NULL,
     PRIMARY KEY (run, purpose, subject, contributors)) STRICT;
 CREATE TABLE IF NOT EXISTS evaluations (run BLOB NOT NULL, contributors BLOB NOT NULL, PRIMARY KEY (run, contributors)) STRICT;
-INSERT OR IGNORE INTO sums SELECT run, 'evaluation', x'', contributors FROM evaluations; -- of version 1, which kept no others
+INSERT OR IGNORE INTO sums SELECT run, 'evaluation', x'', contributors, x'' FROM evaluations; -- of version 1, which kept no others
 DROP TABLE evaluations;
 CREATE TABLE IF NOT EXISTS state (id INTEGER PRIMARY KEY CHECK (id = 1), counter INTEGER NOT NULL) STRICT;
 INSERT OR IGNORE INTO state VALUES (1, 0);
@@ -762,8 +784,12 @@ mod tests {
     fn over(key: SumKey, members: &BTreeSet<HospitalId>) -> SumOver {
         SumOver {
             key,
-            subject: SumSubject([8; 32]),
+            subjects: vec![SumSubject([7; 32]), SumSubject([8; 32])],
             members: members.clone(),
+            weighted: members
+                .iter()
+                .map(|id| (PublicKey([id.get(); 32]), 3))
+                .collect(),
         }
     }
 
@@ -860,7 +886,7 @@ mod tests {
                 over(key(1), &members),
                 other(|sum| sum.key.run = [2; 32].into()),
                 other(|sum| sum.key.purpose = Purpose::Evaluation),
-                other(|sum| sum.subject = SumSubject([9; 32])),
+                other(|sum| sum.subjects = vec![SumSubject([9; 32])]),
             ];
             for sum in &sums {
                 journal.record_failed_opening(sum).expect("kept");
@@ -870,8 +896,10 @@ mod tests {
                     run: run.into(),
                     ..key(7)
                 };
-                let same = journal.same_sums_of_other_runs(&key, &SumSubject([8; 32]));
-                same.expect("readable").len()
+                let same = journal.same_sums_of_other_runs(&key, &[SumSubject([8; 32])]);
+                let same = same.expect("readable");
+                assert!(same.iter().all(|members| *members == sums[0].weighted));
+                same.len()
             };
             assert_eq!([found([1; 32]), found([2; 32]), found([3; 32])], [1, 1, 2]);
         }

@@ -124,6 +124,13 @@ impl Learning {
         self.round = Round::Idle;
     }
 
+    /// The trainer drops what it was at: a training of the present model, if any, has to be asked for again.
+    pub(super) fn training_was_left(&mut self) {
+        if let Training::Running = self.training {
+            self.training = Training::NotStarted;
+        }
+    }
+
     /// On a new connection, after the set-up.
     pub(super) fn repeat_unanswered<J>(&mut self, hospital: &mut Hospital<J>) {
         hospital.send(ToCoordinator::RoundClosed(self.closed.clone()));
@@ -190,6 +197,8 @@ impl Learning {
                     seed: training_seed(manifest, hospital.id(), open.learning_round),
                     plan: TrainingPlan::of(manifest),
                 };
+                // Only an evaluation that was left out can be under way: it must not keep this one waiting.
+                hospital.leave_jobs();
                 let output = VaultOutput::Train(session.chain.model_hash, request);
                 hospital.outputs.push_back(output);
                 self.training = Training::Running;

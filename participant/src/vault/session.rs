@@ -304,7 +304,7 @@ impl InSession {
     fn on_outcome<J: Journal>(&mut self, bytes: &[u8], hospital: &mut Hospital<J>) -> StepResult {
         let outcome = self.check_outcome(bytes, hospital)?;
         let (key, members) = outcome.key_and_members();
-        let sum = self.session.sum_over(key, members);
+        let sum = self.session.sum_over(key, members, hospital.roster());
         let settled = outcome.open(&mut self.session, hospital)?;
         let before = std::mem::replace(&mut self.stage, Stage::BeforeStatistics(Box::default()));
         let closed = settled.closed.clone();
@@ -320,6 +320,9 @@ impl InSession {
         hospital.send(ToCoordinator::RoundClosed(settled.closed));
         // All that a trainer is asked is for the sum that comes next.
         if hospital.leave_jobs() {
+            if let Stage::Learning(learning) = &mut self.stage {
+                learning.training_was_left();
+            }
             hospital.event(VaultEvent::Overtaken {
                 round: settled.opened.round,
                 purpose: settled.opened.purpose,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crypto::sealed_sum::HospitalId;
+use crypto::{hash::labelled_hash, sealed_sum::HospitalId};
 use protocol::{
     common_model::CommonModel,
     digests::{LearningRound, ModelHash, RoundNumber, Transcript},
@@ -12,7 +12,14 @@ use protocol::{
     session::first_transcript,
 };
 
-use super::{error::VaultError, kept::ChainRecord, keys::SessionKeys, statistics::ClinicalRecords};
+use zeroize::Zeroizing;
+
+use super::{
+    error::VaultError,
+    kept::ChainRecord,
+    keys::SessionKeys,
+    statistics::{ClinicalRecords, own_counters},
+};
 use crate::journal::{Journal, SumOver, SumSubject};
 
 /// The run as its manifest says, and this hospital's part in it.
@@ -60,16 +67,30 @@ impl Session {
         Self { run, keys, chain }
     }
 
-    /// A sum of this session over so many hospitals.
-    pub(super) fn sum_over(&self, key: SumKey, members: &BTreeSet<HospitalId>) -> SumOver {
-        let subject = match key.purpose {
-            Purpose::Stats => self.run.records.digest(),
-            // What a hospital makes of a model follows from it and from data that rarely change.
-            Purpose::Update | Purpose::Evaluation => *key.model_hash.as_bytes(),
+    /// A sum of this session over these hospitals. Before the sum is opened: the model is that of its header.
+    pub(super) fn sum_over(
+        &self,
+        key: SumKey,
+        members: &BTreeSet<HospitalId>,
+        roster: &Roster,
+    ) -> SumOver {
+        let subjects = match key.purpose {
+            // An evaluation shows how many patients and slices there are, whatever the model.
+            Purpose::Stats | Purpose::Evaluation => own_subjects(&self.run.records).to_vec(),
+            // What a hospital makes of a model follows from its values, and from data that rarely change.
+            Purpose::Update => vec![SumSubject(self.chain.model.start_hash())],
         };
+        let weighted = members.iter().filter_map(|&id| {
+            let weight = match key.purpose {
+                Purpose::Update => self.run.manifest.weight(id),
+                Purpose::Stats | Purpose::Evaluation => 1,
+            };
+            Some((roster.member(id)?.signing_key, weight))
+        });
         SumOver {
             key,
-            subject: SumSubject(subject),
+            subjects,
+            weighted: weighted.collect(),
             members: members.clone(),
         }
     }
@@ -88,6 +109,18 @@ impl Session {
             model_hash: self.chain.model_hash,
         }
     }
+}
+
+/// Digests of what this hospital gives to sums of its own data: features, and slices by class. Either may stay the same when the other
+/// has changed.
+fn own_subjects(records: &ClinicalRecords) -> [SumSubject; 2] {
+    let counters = Zeroizing::new(own_counters(records).write());
+    let (classes, features) = counters.split_at(1 + records.class_counts.len());
+    [("own-classes", classes), ("own-features", features)].map(|(label, counters)| {
+        let bytes = counters.iter().flat_map(|counter| counter.to_le_bytes());
+        let bytes = Zeroizing::new(bytes.collect::<Vec<u8>>());
+        SumSubject(labelled_hash(label, &[&bytes]))
+    })
 }
 
 impl Chain {

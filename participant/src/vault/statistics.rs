@@ -1,12 +1,10 @@
 //! What the `stats` sum tells every hospital: class counts for the weights of the loss, means and deviations of the features.
 
-use crypto::hash::labelled_hash;
 use model_data::{FEATURES, FeatureRanges, FeatureScaling, impute_and_scale};
 use protocol::{
     counters::{FeatureSums, StatsCounters},
     labels::class_weights,
 };
-use zeroize::Zeroizing;
 
 /// What a hospital knows of its own patients, as far as the vault needs it.
 pub struct ClinicalRecords {
@@ -30,23 +28,6 @@ impl ClinicalRecords {
             .iter()
             .map(|features| impute_and_scale(features, &statistics.means, scaling))
             .collect()
-    }
-
-    /// A digest of all that the statistics are made of: the same as long as the data are the same.
-    pub(super) fn digest(&self) -> [u8; 32] {
-        let values = self.features.as_flattened();
-        let mut features = Zeroizing::new(Vec::with_capacity(9 * values.len()));
-        for value in values {
-            features.push(u8::from(value.is_some()));
-            features.extend(value.unwrap_or_default().to_le_bytes());
-        }
-        let in_training: Vec<u8> = self.in_training.iter().copied().map(u8::from).collect();
-        let counts = self
-            .class_counts
-            .iter()
-            .flat_map(|count| count.to_le_bytes());
-        let counts = Zeroizing::new(counts.collect::<Vec<u8>>());
-        labelled_hash("own-records", &[&features, &in_training, &counts])
     }
 }
 

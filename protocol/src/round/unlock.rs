@@ -11,7 +11,7 @@ use super::{RoundError, contribution::ContributionManifest};
 use crate::{
     codec::{Bytes, Decode, Encode, Id, List},
     digests::{ClipCommit, ContributionDigest, ContributorsHash, HeaderHash},
-    identity::{Message, SignedError, verify_digest},
+    identity::{Message, PublicKey, SignedError, verify_digest},
     roster::Roster,
 };
 
@@ -168,6 +168,25 @@ pub fn choose_contributors(
     set
 }
 
+/// Who is in a sum, by signing key, and with which weight: numbers may be given to others, and weights set anew, in another run.
+pub type WeightedMembers = BTreeMap<PublicKey, u32>;
+
+/// Whether a sum over these members may be opened, when one about the same data was over `earlier`: over exactly the same, with the same
+/// weights, or over sets that differ in at least `m_min` members. Other weights of common members would show what those gave.
+pub fn may_be_opened_too(
+    members: &WeightedMembers,
+    earlier: &WeightedMembers,
+    min_contributors: usize,
+) -> bool {
+    let in_both = members.iter().filter_map(|(key, weight)| {
+        let before = earlier.get(key)?;
+        Some(weight == before)
+    });
+    let in_both: Vec<bool> = in_both.collect();
+    let difference = members.len() + earlier.len() - 2 * in_both.len();
+    in_both.into_iter().all(|same| same) && (difference == 0 || difference >= min_contributors)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -205,6 +224,35 @@ mod tests {
         UnlockRequest {
             header: [1; 32].into(),
             contributors: contributors.collect(),
+        }
+    }
+
+    #[test]
+    fn sums_of_two_runs_are_opened_over_the_same_members_and_weights_or_over_quite_others() {
+        let members = |weights: &[(u8, u32)]| -> WeightedMembers {
+            let entries = weights.iter();
+            entries
+                .map(|&(key, weight)| (PublicKey([key; 32]), weight))
+                .collect()
+        };
+        let first = members(&[(1, 1), (2, 1), (3, 1), (4, 1)]);
+        for (other, allowed) in [
+            (members(&[(1, 1), (2, 1), (3, 1), (4, 1)]), true),
+            // One is missing, one has come, one has another key.
+            (members(&[(1, 1), (2, 1), (3, 1)]), false),
+            (members(&[(1, 1), (2, 1), (3, 1), (4, 1), (5, 1)]), false),
+            (members(&[(1, 1), (2, 1), (3, 1), (5, 1)]), false),
+            // Three more.
+            (
+                members(&[(1, 1), (2, 1), (3, 1), (4, 1), (5, 1), (6, 1), (7, 1)]),
+                true,
+            ),
+            (members(&[(5, 1), (6, 1), (7, 1)]), true),
+            // Other weights: five times this less four times the first is what hospital 1 gave.
+            (members(&[(1, 2), (2, 1), (3, 1), (4, 1)]), false),
+        ] {
+            assert_eq!(may_be_opened_too(&other, &first, 3), allowed, "{other:?}");
+            assert_eq!(may_be_opened_too(&first, &other, 3), allowed, "{other:?}");
         }
     }
 

@@ -39,12 +39,17 @@ pub(super) struct Handshake {
 impl Handshakes {
     /// Judges a first packet; `is_proven` when the peer has shown that the address is its own.
     pub(super) fn judge(&self, address: IpAddr, is_proven: bool) -> Verdict {
+        let address = network(address);
         let mut under_way = self.lock();
         if !is_proven && under_way.all >= BELIEVED_HANDSHAKES {
             return Verdict::AskForProof;
         }
         let of_address = under_way.by_address.get(&address).copied().unwrap_or(0);
-        if under_way.all >= MAX_HANDSHAKES || of_address >= MAX_HANDSHAKES_OF_AN_ADDRESS {
+        let most = match under_way.all {
+            0..HALF => HALF,
+            _ => MAX_OF_AN_ADDRESS_WHEN_HALF_FULL,
+        };
+        if under_way.all >= MAX_HANDSHAKES || of_address >= most {
             return Verdict::TurnAway;
         }
         under_way.all += 1;
@@ -57,6 +62,17 @@ impl Handshakes {
 
     fn lock(&self) -> MutexGuard<'_, UnderWay> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Who has one IPv6 address has all of its /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(address) => {
+            let prefix = u128::from(address) & !u128::from(u64::MAX);
+            IpAddr::V6(prefix.into())
+        }
     }
 }
 
@@ -119,8 +135,10 @@ impl LineBudget {
 
 /// Twice the hard limit of hospitals, so that all may come back at once.
 const MAX_HANDSHAKES: usize = 254;
-/// So many the hard limit of hospitals is, should all of them dial from behind one address.
-const MAX_HANDSHAKES_OF_AN_ADDRESS: usize = 127;
+/// The hard limit of hospitals, should all of them dial from behind one address.
+const HALF: usize = 127;
+/// So that a few addresses do not take all places.
+const MAX_OF_AN_ADDRESS_WHEN_HALF_FULL: usize = 32;
 const BELIEVED_HANDSHAKES: usize = 32;
 const LINES_A_MINUTE: u32 = 30;
 const MINUTE: Duration = Duration::from_secs(60);
@@ -157,22 +175,28 @@ mod tests {
     }
 
     #[test]
-    fn one_address_does_not_take_all_the_room_and_gives_it_back() {
+    fn few_addresses_do_not_take_all_the_room_and_give_it_back() {
         let handshakes = Handshakes::default();
-        let greedy = || let_in(&handshakes, address(1), true);
-        let under_way: Vec<_> = (0..MAX_HANDSHAKES_OF_AN_ADDRESS)
-            .map(|_| greedy())
-            .collect();
-        let verdict = handshakes.judge(address(1), true);
-        assert!(matches!(verdict, Verdict::TurnAway));
-        let other = || let_in(&handshakes, address(2), true);
-        let others: Vec<_> = (0..MAX_HANDSHAKES_OF_AN_ADDRESS).map(|_| other()).collect();
-        assert_eq!(under_way.len() + others.len(), MAX_HANDSHAKES);
-        let verdict = handshakes.judge(address(3), true);
-        assert!(matches!(verdict, Verdict::TurnAway));
-        drop((under_way, others));
+        let mut under_way = Vec::new();
+        let mut take_all_of = |address: IpAddr| {
+            let before = under_way.len();
+            while let Verdict::GoOn(handshake) = handshakes.judge(address, true) {
+                under_way.push(handshake);
+            }
+            under_way.len() - before
+        };
+        assert_eq!(take_all_of(address(1)), HALF);
+        let prefix = 0x2001_0db8_0000_0007_u128 << 64;
+        assert_eq!(take_all_of(IpAddr::V6(prefix.into())), 32);
+        let same_network = IpAddr::V6((prefix + 12_345).into());
+        assert_eq!(take_all_of(same_network), 0);
+        assert_eq!(
+            [2, 3, 4, 5].map(|last| take_all_of(address(last))),
+            [32, 32, 31, 0]
+        );
+        drop(under_way);
         assert!(handshakes.lock().by_address.is_empty());
-        greedy();
+        let_in(&handshakes, address(1), true);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use protocol::{
     common_model::CommonModel,
     digests::{HeaderHash, ModelHash, RunId},
     network::ModelLayout,
-    round::header::SumKey,
+    round::{header::SumKey, unlock::WeightedMembers},
 };
 
 /// See the module. Its clones are one journal.
@@ -76,7 +76,7 @@ impl Journal for CohortJournal {
         fn model(run: &RunId, layout: &ModelLayout, hash: &ModelHash) -> Option<Vec<f32>>;
         #[mutable]
         fn settle(sum: &SumOver, position: &[u8]) -> ();
-        fn same_sums_of_other_runs(key: &SumKey, subject: &SumSubject) -> Vec<BTreeSet<HospitalId>>;
+        fn same_sums_of_other_runs(key: &SumKey, subjects: &[SumSubject]) -> Vec<WeightedMembers>;
         #[mutable]
         fn end_session(ended: Option<&EndedRun>) -> ();
         fn ended_run(run: &RunId) -> Option<EndedRun>;

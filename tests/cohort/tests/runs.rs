@@ -142,7 +142,8 @@ fn a_sum_that_could_be_subtracted_from_one_of_another_run_is_not_opened_unless_t
     };
     let mut run = Cohort::immediate(4, &other_seed).after(&before, &Policy::default());
     run.connect_all();
-    assert!(run.completed().is_some(), "another model is no danger");
+    let why = (failure(&run), &run.refusals);
+    assert!(run.completed().is_some(), "another model: {why:?}");
 
     let allowing = Policy {
         repeated_sums: RepeatedSums::Allow,

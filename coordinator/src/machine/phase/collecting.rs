@@ -108,7 +108,7 @@ impl OpenRound {
     }
 
     /// Where the session stands while this round is open.
-    fn head(&self) -> Head {
+    pub(super) fn head(&self) -> Head {
         Head {
             transcript: self.header.transcript,
             model_hash: self.header.model_hash,
@@ -152,10 +152,10 @@ impl Collecting {
         }
         match message {
             RoundMessage::HeaderRefused {
-                part: RefusedPart::Header | RefusedPart::Contribution,
+                part: part @ (RefusedPart::Header | RefusedPart::Contribution),
                 reason,
                 ..
-            } => Ok(self.on_header_refused(context, from, &reason)),
+            } => Ok(self.on_header_refused(context, from, part, &reason)),
             RoundMessage::BoxAck(ack) => self.on_ack(context, from, &ack),
             RoundMessage::UnlockShare(_)
             | RoundMessage::HeaderRefused {
@@ -170,6 +170,7 @@ impl Collecting {
         &mut self,
         context: &mut Context<R>,
         from: HospitalId,
+        part: RefusedPart,
         reason: &Text,
     ) -> Reaction {
         if !self.excused.insert(from) {
@@ -178,6 +179,7 @@ impl Collecting {
         context.event(Event::Declined {
             hospital: from,
             round: self.round.header.round,
+            part,
             reason: readable(reason),
         });
         Reaction::Handled

@@ -8,8 +8,9 @@ use std::{
 use crypto::sealed_sum::{HospitalId, UNLOCK_BYTES};
 use protocol::{
     codec::{self, Bytes, List, Text},
-    digests::{ChunksRoot, ContributorsHash},
+    digests::{ChunksRoot, ContributorsHash, HeaderHash},
     identity::Signed,
+    manifest::Purpose,
     message::{RefusedPart, ToVault},
     round::{
         RoundError,
@@ -18,7 +19,7 @@ use protocol::{
     },
 };
 
-use super::{OpenRound, Over, Phase, Publishing, Step};
+use super::{OpenRound, Over, Phase, Publishing, Retry, Step, Waiting};
 use crate::machine::{
     Event, Fact, FixedRecord, MachineError, Output, Timestamp,
     context::Context,
@@ -138,6 +139,7 @@ impl Unlocking {
         context.event(Event::Declined {
             hospital: from,
             round: self.round.header.round,
+            part: RefusedPart::Answer,
             reason,
         });
         Reaction::Handled
@@ -242,6 +244,43 @@ impl Unlocking {
         }
     }
 
+    /// An evaluation is left out; without another sum the run cannot go on.
+    fn go_on_without<R>(self, context: &mut Context<R>, reason: String, now: Timestamp) -> Phase {
+        if self.planned.purpose != Purpose::Evaluation {
+            return Phase::Over(Over::fail(context, reason));
+        }
+        context.leave_out(self.planned);
+        context.event(Event::Abandoned {
+            round: self.round.header.round,
+            purpose: self.planned.purpose,
+            reason,
+        });
+        let name = self.round.hash;
+        context.outputs.push_back(Output::Discard { name });
+        Phase::Waiting(self.left_out(context, now))
+    }
+
+    /// The round is over without an outcome.
+    pub(in crate::machine) fn left_out<R>(
+        mut self,
+        context: &Context<R>,
+        now: Timestamp,
+    ) -> Waiting {
+        self.session.given_up.insert(self.round.hash);
+        let head = self.round.head();
+        Waiting::new(context, self.session, head, Retry::at_once(now))
+    }
+
+    /// hh.
+    pub(in crate::machine) fn header_hash(&self) -> HeaderHash {
+        self.round.hash
+    }
+
+    /// The sum that the round is for.
+    pub(in crate::machine) fn planned(&self) -> PlannedSum {
+        self.planned
+    }
+
     /// Whether nothing is wanted of a vault any more.
     fn has_said(&self, id: HospitalId) -> bool {
         self.answers.shares().contains_key(&id)
@@ -253,7 +292,7 @@ impl Unlocking {
     /// open the sum when one of them is wrong.
     pub(super) fn advance<R>(self, context: &mut Context<R>, now: Timestamp) -> Step {
         if let Some(reason) = self.never_opens(context) {
-            return Step::Go(Phase::Over(Over::fail(context, reason)));
+            return Step::Go(self.go_on_without(context, reason, now));
         }
         let has_said = |id: &HospitalId| self.has_said(*id);
         let is_over = self

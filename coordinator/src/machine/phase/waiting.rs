@@ -148,7 +148,6 @@ impl Waiting {
             learning_round: planned.learning_round,
         });
         context.peers.start_round(now);
-        context.products.begin_round();
         Phase::Collecting(self.opened(context, planned, signed, header, now))
     }
 

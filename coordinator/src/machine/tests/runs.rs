@@ -71,7 +71,7 @@ fn a_hospital_that_declines_is_not_waited_for_and_its_reason_is_told() {
     );
     assert!(cohort.events.iter().any(|event| matches!(
         event,
-        Event::Declined { hospital, round, reason } if *hospital == id(3) && round.get() == 2 && reason == "nothing to contribute"
+        Event::Declined { hospital, round, reason, .. } if *hospital == id(3) && round.get() == 2 && reason == "nothing to contribute"
     )));
 }
 

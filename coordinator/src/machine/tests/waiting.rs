@@ -115,7 +115,7 @@ fn collecting_waits_for_contributions_then_for_acknowledgements() {
     assert_eq!(states(&found), [(3, WaitState::Silent)]);
     assert_eq!(
         found.to_string(),
-        "round 1 waits for hospital 3: silent 12 s (12 s so far)"
+        "round 1 waits for hospital 3: silent 12 s (12 s so far, 588 s more at the most)"
     );
     cohort.disconnect(id(3));
     // A sum of statistics waits for a lost connection, too.

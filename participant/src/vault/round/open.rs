@@ -106,7 +106,7 @@ impl CheckedOutcome {
         match opened {
             Ok(opened) => Ok(self.close(opened, &shape, session, hospital)?),
             Err(error) => {
-                let sum = session.sum_over(self.header.key(), &self.members);
+                let sum = session.sum_over(self.header.key(), &self.members, hospital.roster());
                 Err(self.report_failure(&error, &sum, hospital))
             }
         }

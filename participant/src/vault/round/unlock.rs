@@ -12,7 +12,7 @@ use protocol::{
     message::{RefusedPart, ToCoordinator},
     round::{
         RoundError,
-        unlock::{UnlockRequest, UnlockShare, evaluation_allowed},
+        unlock::{UnlockRequest, UnlockShare, evaluation_allowed, may_be_opened_too},
     },
 };
 
@@ -71,7 +71,7 @@ impl<W: RoundWork> Round<W> {
             return Ok(Reaction::Handled);
         }
         // "... for an evaluation, the rule of 3.3."
-        let sum = session.sum_over(open.header.key(), &request.members());
+        let sum = session.sum_over(open.header.key(), &request.members(), hospital.roster());
         check_evaluation_rule(&sum, hospital)?;
         // "6. no other run has summed the same over other hospitals by fewer than m_min"
         if let Err(refused) = check_other_runs(&sum, hospital) {
@@ -195,12 +195,14 @@ fn check_other_runs<J: Journal>(sum: &SumOver, hospital: &Hospital<J>) -> Result
         return Ok(());
     }
     let journal = &hospital.journal;
-    let earlier = journal.same_sums_of_other_runs(&sum.key, &sum.subject)?;
+    let earlier = journal.same_sums_of_other_runs(&sum.key, &sum.subjects)?;
     let least = hospital.roster().min_contributors();
-    if !evaluation_allowed(&sum.members, &earlier, least) {
-        return Err(RoundError::SameSumInAnotherRun { least }.into());
+    let is_allowed = |earlier| may_be_opened_too(&sum.weighted, earlier, least);
+    if earlier.iter().all(is_allowed) {
+        Ok(())
+    } else {
+        Err(RoundError::SameSumInAnotherRun { least }.into())
     }
-    Ok(())
 }
 
 fn check_own_entry(
