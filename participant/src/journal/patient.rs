@@ -14,12 +14,13 @@ use crypto::sealed_sum::{HospitalId, Seed};
 use protocol::{
     common_model::CommonModel,
     digests::{HeaderHash, ModelHash, RunId},
-    network::ModelLayout,
+    manifest::Manifest,
     round::header::SumKey,
 };
 
 use super::{
-    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
+    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptModel, KeptSession,
+    RecordedAnswer,
 };
 
 /// A journal whose writes wait for the disk. Reads do not wait: they fail only when the file itself is broken.
@@ -182,10 +183,10 @@ impl<J: Journal> Journal for PatientJournal<J> {
     fn model(
         &self,
         run: &RunId,
-        layout: &ModelLayout,
+        manifest: &Manifest,
         hash: &ModelHash,
-    ) -> Result<Option<Vec<f32>>, JournalError> {
-        self.journal.model(run, layout, hash)
+    ) -> Result<Option<KeptModel>, JournalError> {
+        self.journal.model(run, manifest, hash)
     }
 
     fn settle(

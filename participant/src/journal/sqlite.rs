@@ -19,14 +19,14 @@ use protocol::{
         ClipCommit, ContributionDigest, ContributorsHash, HeaderHash, LearningRound, ModelHash,
         RunId, SessionId, Transcript,
     },
-    manifest::Purpose,
-    network::ModelLayout,
+    manifest::{Manifest, Purpose},
     round::header::SumKey,
 };
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, params};
 
 use super::{
-    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
+    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptModel, KeptSession,
+    RecordedAnswer,
     model_files::ModelFiles,
     session_key::{Cipher, SessionKeys},
 };
@@ -494,10 +494,10 @@ impl Journal for SqliteJournal {
     fn model(
         &self,
         run: &RunId,
-        layout: &ModelLayout,
+        manifest: &Manifest,
         hash: &ModelHash,
-    ) -> Result<Option<Vec<f32>>, JournalError> {
-        let loaded = self.models.load(run, layout, hash);
+    ) -> Result<Option<KeptModel>, JournalError> {
+        let loaded = self.models.load(run, manifest, hash);
         loaded.map_err(|error| self.error(error.to_string()))
     }
 
@@ -556,7 +556,11 @@ impl Journal for SqliteJournal {
             Ok(())
         })?;
         self.session = None;
-        self.on_keys(SessionKeys::remove)
+        self.on_keys(SessionKeys::remove)?;
+        if let Some(ended) = ended {
+            self.models.remove_moments(&ended.run);
+        }
+        Ok(())
     }
 
     fn ended_run(&self, run: &RunId) -> Result<Option<EndedRun>, JournalError> {

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use crypto::sealed_sum::{HospitalId, Seed};
 use participant::journal::{
-    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
-    memory::MemoryJournal,
+    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptModel, KeptSession,
+    RecordedAnswer, memory::MemoryJournal,
 };
 use protocol::{
     common_model::CommonModel,
     digests::{HeaderHash, ModelHash, RunId},
-    network::ModelLayout,
+    manifest::Manifest,
     round::header::SumKey,
 };
 
@@ -73,7 +73,7 @@ impl Journal for CohortJournal {
         fn record_failed_opening(key: &SumKey, members: &BTreeSet<HospitalId>) -> ();
         #[mutable]
         fn stage_model(run: &RunId, model: &CommonModel, hash: &ModelHash) -> ();
-        fn model(run: &RunId, layout: &ModelLayout, hash: &ModelHash) -> Option<Vec<f32>>;
+        fn model(run: &RunId, manifest: &Manifest, hash: &ModelHash) -> Option<KeptModel>;
         #[mutable]
         fn settle(key: &SumKey, members: &BTreeSet<HospitalId>, position: &[u8]) -> ();
         #[mutable]
