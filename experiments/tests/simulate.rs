@@ -1,6 +1,7 @@
 //! Small whole simulations, run as a person runs them: options in, files and an exit code out.
 
 use std::{
+    collections::BTreeSet,
     path::Path,
     process::{Command, Output},
 };
@@ -120,6 +121,29 @@ fn the_protection_changes_nothing_and_neither_do_threads() {
     );
     assert_ne!(hash(&none), hash(&summary));
     assert!(none["conditioning"]["max_abs_error"].is_null());
+}
+
+#[test]
+fn every_strategy_leads_all_hospitals_to_one_model_and_fedprox_without_mu_to_that_of_fedavg() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let of = |strategy: &str| {
+        let out = folder.path().join(strategy.replace(':', "-"));
+        let arguments = ["--conditioning", "none", "--strategy", strategy];
+        let (summary, printed) = simulate(&out, &arguments);
+        assert_eq!(summary["strategy"], strategy);
+        assert_eq!(summary["agreement"]["model_hashes_equal"], true);
+        assert_eq!(summary["sum"]["integers_exact"], true);
+        assert!(printed.contains(strategy), "{printed}");
+        let card = std::fs::read_to_string(out.join("model.json")).expect("a card");
+        let card: ModelCard = serde_json::from_str(&card).expect("a card");
+        assert_eq!(card.strategy.as_deref(), Some(strategy));
+        hash(&summary).to_owned()
+    };
+    let average = of("fedavg");
+    assert_eq!(of("fedprox:0"), average);
+    let others = ["fedprox:1", "fedavgm", "fedadam", "fedyogi"].map(of);
+    let different: BTreeSet<_> = others.iter().chain([&average]).collect();
+    assert_eq!(different.len(), 5);
 }
 
 #[test]

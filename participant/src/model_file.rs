@@ -99,6 +99,7 @@ impl LatestModel {
             run_complete: complete,
             transcript: Some(self.transcript),
             contributors: Some(self.contributors.iter().map(|id| id.get()).collect()),
+            strategy: Some(self.model.strategy().to_string()),
             validation,
             ..ModelCard::new(self.model.layout(), self.hash)
         }
@@ -318,6 +319,7 @@ mod tests {
         assert_eq!(card["run"], hex::encode(RUN));
         assert_eq!(card["classes"], 2);
         assert_eq!(card["contributors"], json!([1, 3]));
+        assert_eq!(card["strategy"], "fedavg");
         assert_eq!(card["validation"]["accuracy"], 0.85);
         let read: ModelCard = serde_json::from_value(card).expect("a card");
         assert_eq!(read, latest.card(SplitKind::Slice, true));

@@ -26,7 +26,8 @@ pub use bincode::{
 /// not.
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
-/// Version of the envelope around every control frame, and of every header. Since 2, a field that is one of a few words is one byte.
+/// Version of the envelope around every control frame, and of every header. Since 2, a field that is one of a few words is one byte;
+/// since 3, the manifest has more fields.
 pub const WIRE_VERSION: u8 = 3;
 
 /// Bytes that are not a message.

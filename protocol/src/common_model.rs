@@ -1,4 +1,5 @@
-//! The state that every hospital holds alike (PROTOCOL.md 3.3, 3.7): tensors, clips and the count of null steps, under one hash.
+//! The state that every hospital holds alike (PROTOCOL.md 3.3, 3.7): tensors, moments of the server's optimiser, clips and the count of
+//! null steps, under one hash.
 
 use std::sync::Arc;
 
@@ -10,6 +11,8 @@ use crate::{
     digests::ModelHash,
     manifest::{ADAPTIVE_CLIPS, Conditioning, Manifest},
     network::{CONDITIONED_VALUES, CONDITIONED_WEIGHT, ModelLayout, TensorKind},
+    server_optimiser::{ServerOptimiser, plain},
+    strategy::Strategy,
 };
 
 /// The common model. Every hospital applies the same means in the same order of operations, so the hash agrees bit for bit.
@@ -17,6 +20,8 @@ use crate::{
 pub struct CommonModel {
     layout: Arc<ModelLayout>,
     values: Arc<Vec<f32>>,
+    strategy: Strategy,
+    optimiser: ServerOptimiser,
     clips: Vec<f64>,
     clips_adapt: bool,
     null_steps: u32,
@@ -28,6 +33,8 @@ impl CommonModel {
         Self {
             layout: Arc::new(manifest.layout.clone()),
             values: Arc::new(manifest.layout.initial_values(&manifest.init_seed)),
+            strategy: manifest.strategy,
+            optimiser: ServerOptimiser::initial(manifest.strategy, manifest.layout.values()),
             clips: manifest
                 .layout
                 .tensors
@@ -40,18 +47,23 @@ impl CommonModel {
     }
 
     /// The model of a run as it was kept: `values` in the order of the manifest's layout, and what its hash covers beside them. None
-    /// when a length is not the layout's.
+    /// when a length is not the layout's, or the moments are not those of the manifest's strategy.
     pub fn restored(
         manifest: &Manifest,
         values: Vec<f32>,
+        moments: Vec<Vec<f32>>,
         clips: Vec<f64>,
         null_steps: u32,
     ) -> Option<Self> {
         let layout = Arc::new(manifest.layout.clone());
+        let strategy = manifest.strategy;
+        let optimiser = ServerOptimiser::restored(strategy, layout.values(), moments)?;
         let fits = values.len() == layout.values() && clips.len() == layout.tensors.len();
         fits.then(|| Self {
             layout,
             values: Arc::new(values),
+            strategy,
+            optimiser,
             clips,
             clips_adapt: manifest.clip_rule == ADAPTIVE_CLIPS,
             null_steps,
@@ -71,6 +83,17 @@ impl CommonModel {
     /// All values, flat, in the order of the layout.
     pub fn values(&self) -> &Arc<Vec<f32>> {
         &self.values
+    }
+
+    /// How the mean of the updates moves it.
+    pub fn strategy(&self) -> Strategy {
+        self.strategy
+    }
+
+    /// The moments of the server's optimiser, in the order of [`Strategy::moments`]: each as long as [`Self::values`], and in the same
+    /// order.
+    pub fn moments(&self) -> Vec<&[f32]> {
+        self.optimiser.moments()
     }
 
     /// What a trainer gets of the model: all of it or, when filters are used, all but W. With W the filters would give the clinical
@@ -111,13 +134,14 @@ impl CommonModel {
             .collect()
     }
 
-    /// `model_hash`: H('model' || tensors || server-optimiser state || clips || null steps). Federated averaging has no optimiser
-    /// state.
+    /// `model_hash`: H('model' || tensors || moments || clips || null steps). Strategies without moments add nothing for them.
     pub fn hash(&self) -> ModelHash {
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(b"sealed-sum/S1/model\0");
-        context.update(&(self.values.len() as u64).to_le_bytes());
-        self.feed_values(&mut context);
+        update_with(&mut context, &self.values);
+        for moment in self.moments() {
+            update_with(&mut context, moment);
+        }
         context.update(&(self.clips.len() as u64).to_le_bytes());
         for clip in &self.clips {
             context.update(&clip.to_le_bytes());
@@ -131,22 +155,15 @@ impl CommonModel {
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(b"sealed-sum/S1/start\0");
         context.update(&codec::encode(self.layout.as_ref()));
-        self.feed_values(&mut context);
+        update_with(&mut context, &self.values);
         digest_bytes(context)
     }
 
-    /// Little-endian words, without a second copy of 17 MB.
-    fn feed_values(&self, context: &mut digest::Context) {
-        let mut buffer = Vec::with_capacity(4 * 4096);
-        for block in self.values.chunks(4096) {
-            buffer.clear();
-            buffer.extend(block.iter().flat_map(|value| value.to_le_bytes()));
-            context.update(&buffer);
-        }
-    }
-
-    /// Federated averaging: adds the mean of the contributors' changes, keeps variances and W within their bounds, and moves the
-    /// clips by the manifest's rule.
+    /// Moves the weights by the mean of the contributors' changes as the strategy says, and by the mean itself what is no weight; keeps
+    /// variances and W within their bounds, and moves the clips by the manifest's rule.
+    ///
+    /// A running statistic of a batch norm is an average: a momentum of it would be the statistic of no data. W follows its plain
+    /// gradient at a rate of its own.
     ///
     /// # Panics
     /// If `mean` has another length than the model: both come from one layout.
@@ -158,20 +175,40 @@ impl CommonModel {
             let range = start..start + tensor.values();
             start = range.end;
             let mean = &mean[range.clone()];
-            for (value, change) in values[range].iter_mut().zip(mean) {
-                let moved = (f64::from(*value) + change) as f32;
-                *value = match tensor.kind {
-                    TensorKind::RunningVariance => moved.max(LEAST_VARIANCE),
-                    TensorKind::Conditioned => {
-                        moved.clamp(-LARGEST_CONDITIONED, LARGEST_CONDITIONED)
-                    }
-                    TensorKind::Weight | TensorKind::RunningMean => moved,
-                };
+            let values = &mut values[range.clone()];
+            match tensor.kind {
+                TensorKind::Weight => self.optimiser.step(range, values, mean),
+                TensorKind::Conditioned => move_by(values, mean, |moved| {
+                    moved.clamp(-LARGEST_CONDITIONED, LARGEST_CONDITIONED)
+                }),
+                TensorKind::RunningMean => move_by(values, mean, |moved| moved),
+                TensorKind::RunningVariance => {
+                    move_by(values, mean, |moved| moved.max(LEAST_VARIANCE))
+                }
             }
             if self.clips_adapt {
                 *clip = next_clip(*clip, contributors, mean);
             }
         }
+    }
+}
+
+/// The mean, and then the bounds of such values.
+fn move_by(values: &mut [f32], mean: &[f64], bound: impl Fn(f32) -> f32) {
+    for (value, &change) in values.iter_mut().zip(mean) {
+        *value = bound(plain(*value, change));
+    }
+}
+
+/// Their number, then the values as little-endian words. The digest runs over 17 MB: it is fed in blocks, without a second copy of the
+/// model.
+fn update_with(context: &mut digest::Context, values: &[f32]) {
+    context.update(&(values.len() as u64).to_le_bytes());
+    let mut buffer = Vec::with_capacity(4 * 4096);
+    for block in values.chunks(4096) {
+        buffer.clear();
+        buffer.extend(block.iter().flat_map(|value| value.to_le_bytes()));
+        context.update(&buffer);
     }
 }
 
@@ -186,7 +223,11 @@ fn digest_bytes(context: digest::Context) -> [u8; 32] {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::manifest::{FIXED_CLIPS, testing::manifest};
+    use crate::{
+        manifest::{FIXED_CLIPS, testing::manifest},
+        network::testing::miniature,
+        strategy::testing::EACH,
+    };
 
     #[test]
     fn the_hash_covers_values_clips_and_null_steps() {
@@ -220,6 +261,101 @@ mod tests {
         assert_eq!(model.values()[conditioned.start], 16.0);
         assert_eq!(model.values()[bias.start], before[bias.start] + 0.25);
         assert_eq!(model.values()[bias.start + 1], before[bias.start + 1]);
+    }
+
+    fn of_strategy(strategy: Strategy) -> Manifest {
+        Manifest {
+            strategy,
+            layout: miniature(2, 16),
+            ..manifest()
+        }
+    }
+
+    /// A mean that differs from value to value.
+    fn mean(model: &CommonModel) -> Vec<f64> {
+        let values = model.values().len();
+        (0..values)
+            .map(|index| index as f64 * 1e-4 - 2e-3)
+            .collect()
+    }
+
+    #[test]
+    fn statistics_and_w_move_by_the_mean_whatever_the_strategy() {
+        let mut average = CommonModel::initial(&of_strategy(Strategy::FedAvg));
+        let mean = mean(&average);
+        average.apply_mean(&mean, 3);
+        for strategy in EACH {
+            let mut model = CommonModel::initial(&of_strategy(strategy));
+            model.apply_mean(&mean, 3);
+            let has_moments = !strategy.moments().is_empty();
+            let mut start = 0;
+            for tensor in model.layout().tensors.iter() {
+                let range = start..start + tensor.values();
+                start = range.end;
+                let alike = model.values()[range.clone()] == average.values()[range.clone()];
+                let moved = tensor.kind == TensorKind::Weight && has_moments;
+                assert_eq!(alike, !moved, "{strategy}: {:?}", tensor.name);
+                if tensor.kind != TensorKind::Weight {
+                    let began = CommonModel::initial(&of_strategy(strategy));
+                    let moments = model.moments().into_iter().zip(began.moments());
+                    for (moment, began) in moments {
+                        assert_eq!(moment[range.clone()], began[range.clone()]);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_hash_covers_every_moment_and_without_any_is_that_of_federated_averaging() {
+        let hash = |strategy| CommonModel::initial(&of_strategy(strategy)).hash();
+        assert_eq!(hash(Strategy::FedAvg), hash(Strategy::FedProx { mu: 0.5 }));
+        assert_ne!(hash(Strategy::FedAvg), hash(Strategy::FEDAVGM));
+        for strategy in EACH {
+            let manifest = of_strategy(strategy);
+            let mut model = CommonModel::initial(&manifest);
+            model.apply_mean(&mean(&model), 3);
+            let restored = |moments: Vec<Vec<f32>>| {
+                let values = model.values().to_vec();
+                CommonModel::restored(&manifest, values, moments, model.clips().to_vec(), 0)
+            };
+            let kept: Vec<Vec<f32>> = model.moments().into_iter().map(<[f32]>::to_vec).collect();
+            let same = restored(kept.clone()).expect("its own moments");
+            assert_eq!(same.hash(), model.hash());
+            for place in 0..kept.len() {
+                let mut altered = kept.clone();
+                altered[place][7] += 1e-3;
+                assert_ne!(restored(altered).expect("as many").hash(), model.hash());
+                assert!(restored(kept[..place].to_vec()).is_none());
+            }
+        }
+    }
+
+    #[test]
+    fn a_model_that_was_kept_between_rounds_goes_on_as_one_that_was_not() {
+        for strategy in EACH {
+            let manifest = of_strategy(strategy);
+            let mut undisturbed = CommonModel::initial(&manifest);
+            let mut restarted = undisturbed.clone();
+            for round in 1..=4 {
+                let mean: Vec<f64> = mean(&undisturbed)
+                    .iter()
+                    .map(|change| change / f64::from(round))
+                    .collect();
+                undisturbed.apply_mean(&mean, 3);
+                restarted.apply_mean(&mean, 3);
+                let moments = restarted.moments().into_iter().map(<[f32]>::to_vec);
+                restarted = CommonModel::restored(
+                    &manifest,
+                    restarted.values().to_vec(),
+                    moments.collect(),
+                    restarted.clips().to_vec(),
+                    restarted.null_steps(),
+                )
+                .expect("its own");
+                assert_eq!(undisturbed.hash(), restarted.hash(), "{strategy}");
+            }
+        }
     }
 
     #[test]

@@ -28,6 +28,7 @@ use crate::{
         unlock::{Contributor, UnlockRequest, UnlockShare},
     },
     session::{Encapsulation, GroupKey, Join, Ready, SealedGroupKey, SeenEncapsulation},
+    strategy::{Adaptive, Strategy},
     vocabulary::{Conditioning, LabelScheme, Purpose, Task},
 };
 
@@ -186,6 +187,12 @@ fn manifest() {
         learning_rate: 1.0,
         weight_decay: 0.5,
         conditioning_rate: 2.0,
+        strategy: Strategy::FedAdam(Adaptive {
+            rate: 0.5,
+            beta1: 1.0,
+            beta2: 2.0,
+            tau: 0.25,
+        }),
         local_steps: 9,
         silence_secs: 10,
         straggler_floor_secs: 13,
@@ -218,6 +225,11 @@ fn manifest() {
             &[0, 0, 0, 0, 0, 0, 0xf0, 0x3f], // learning_rate
             &[0, 0, 0, 0, 0, 0, 0xe0, 0x3f], // weight_decay
             &[0, 0, 0, 0, 0, 0, 0x00, 0x40], // conditioning_rate
+            &[2, 0, 0, 0],                   // strategy: its number
+            &[0, 0, 0, 0, 0, 0, 0xe0, 0x3f], // strategy.rate
+            &[0, 0, 0, 0, 0, 0, 0xf0, 0x3f], // strategy.beta1
+            &[0, 0, 0, 0, 0, 0, 0x00, 0x40], // strategy.beta2
+            &[0, 0, 0, 0, 0, 0, 0xd0, 0x3f], // strategy.tau
             &[9, 0, 0, 0],                   // local_steps
             &[10, 0, 0, 0],                  // silence_secs
             &[13, 0, 0, 0],                  // straggler_floor_secs
@@ -276,7 +288,7 @@ fn header() {
     check(
         &header,
         &[
-            &[2],                      // version
+            &[3],                      // version
             &[1, 0],                   // suite
             &[0x5e; 16],               // session
             &[1; 32],                  // run
@@ -700,13 +712,13 @@ fn check_frames<T: Encode + Decode<()> + PartialEq + Debug>(
     let mut kinds = std::collections::BTreeSet::new();
     for (message, fields) in messages {
         kinds.insert(number(message));
-        let frame = [&[2][..], &number(message).to_le_bytes(), fields].concat();
+        let frame = [&[3][..], &number(message).to_le_bytes(), fields].concat();
         assert_eq!(codec::encode_frame(message), frame, "{message:?}");
         assert_eq!(codec::decode_frame::<T>(&frame).as_ref(), Ok(message));
     }
     let count = kinds.len() as u32;
     assert!(kinds.into_iter().eq(0..count), "a kind has no bytes here");
-    let next = [&[2][..], &count.to_le_bytes(), &[0; 2000]].concat();
+    let next = [&[3][..], &count.to_le_bytes(), &[0; 2000]].concat();
     let error = codec::decode_frame::<T>(&next).expect_err("no such kind");
     assert!(error.to_string().contains(&count.to_string()), "{error}");
 }

@@ -14,6 +14,7 @@
 //! | [`roster`] | who is in the federation |
 //! | [`vocabulary`] | purposes, tasks, label schemes, conditioning |
 //! | [`manifest`], [`network`], [`common_model`] | what is trained, and the state that all hold alike |
+//! | [`strategy`] | how the mean of the updates moves it |
 //! | [`counters`] | what each sum counts: written and read |
 //! | [`session`] | the set-up of keys |
 //! | [`round`] | one sealed sum: messages and checks |
@@ -37,7 +38,9 @@ pub mod message;
 pub mod network;
 pub mod roster;
 pub mod round;
+mod server_optimiser;
 pub mod session;
+pub mod strategy;
 pub mod training_job;
 pub mod transcript;
 pub mod vocabulary;

@@ -241,6 +241,7 @@ fn differing_keys(kept: &Manifest, settings: &Manifest) -> Vec<&'static str> {
             "conditioning_rate",
             kept.conditioning_rate == settings.conditioning_rate,
         ),
+        ("strategy", kept.strategy == settings.strategy),
         ("local_steps", kept.local_steps == settings.local_steps),
         (
             "round_timeout_secs",

@@ -8,6 +8,7 @@ use protocol::{
     identity::{Signed, SigningKey},
     manifest::{Conditioning, FIXED_CLIPS, LabelScheme, MAX_STRAGGLER_FACTOR, Manifest, Task},
     network::ModelLayout,
+    strategy::Strategy,
 };
 use serde::Deserialize;
 
@@ -36,6 +37,8 @@ pub struct RunSettings {
     pub weight_decay: f64,
     /// How far W follows its gradient in a round.
     pub conditioning_rate: f64,
+    /// How the mean of the updates moves the common model.
+    pub strategy: Strategy,
     /// Training steps of a round at the largest hospital: bounds the first update.
     pub local_steps: u32,
     /// Of the initial model.
@@ -73,6 +76,7 @@ impl RunSettings {
             learning_rate: self.learning_rate,
             weight_decay: self.weight_decay,
             conditioning_rate: self.conditioning_rate,
+            strategy: self.strategy,
             local_steps: self.local_steps,
             silence_secs: self.round_timeout_secs,
             straggler_floor_secs: self.straggler_floor_secs,
@@ -105,6 +109,7 @@ impl Default for RunSettings {
             learning_rate: 1e-3,
             weight_decay: 1e-2,
             conditioning_rate: 0.1,
+            strategy: Strategy::FedAvg,
             local_steps: 200,
             seed: 1,
             round_timeout_secs: 30,
@@ -128,6 +133,7 @@ pub(super) struct RawRun {
     learning_rate: f64,
     weight_decay: f64,
     conditioning_rate: f64,
+    strategy: String,
     local_steps: i64,
     seed: i64,
     round_timeout_secs: i64,
@@ -179,6 +185,11 @@ impl RawRun {
                 0.0..=100.0,
                 "a number from 0 to 100",
             )?,
+            strategy: self.strategy.parse().map_err(|_| {
+                let expected =
+                    "fedavg, fedavgm, fedadam, fedyogi or fedprox:MU with a MU from 0 to 100";
+                wrong("run.strategy", &self.strategy, expected)
+            })?,
             local_steps: whole("run.local_steps", self.local_steps)?,
             seed: u64::try_from(self.seed)
                 .map_err(|_| wrong("run.seed", self.seed, "a whole number of at least 0"))?,

@@ -2,7 +2,10 @@
 
 use std::fs;
 
-use protocol::manifest::{Conditioning, LabelScheme, Task};
+use protocol::{
+    manifest::{Conditioning, LabelScheme, Task},
+    strategy::Strategy,
+};
 use tempfile::TempDir;
 
 use super::*;
@@ -107,6 +110,9 @@ fn every_bad_value_is_named_with_what_belongs_there() {
         ("run.learning_rate", "NaN"),
         ("run.weight_decay", "1.5"),
         ("run.conditioning_rate", "-0.1"),
+        ("run.strategy", "fedsgd"),
+        ("run.strategy", "fedprox"),
+        ("run.strategy", "fedprox:-1"),
         ("run.local_steps", "0"),
         ("run.seed", "-1"),
         ("run.round_timeout_secs", "0"),
@@ -146,6 +152,10 @@ fn words_choose_the_manifests_variants() {
         run(&[("run.conditioning", "none")]).conditioning,
         Conditioning::None
     );
+    let strategy = |name| run(&[("run.strategy", name)]).manifest().strategy;
+    assert_eq!(run(&[]).strategy, Strategy::FedAvg);
+    assert_eq!(strategy("fedadam"), Strategy::FEDADAM);
+    assert_eq!(strategy("fedprox:0.5"), Strategy::FedProx { mu: 0.5 });
     assert_eq!(
         run(&[("run.task", "multiclass")]).manifest().check(),
         Ok(())

@@ -7,6 +7,7 @@ use crypto::ckks::Profile;
 use model_data::LoadOptions;
 use protocol::{
     labels::{LabelScheme, Task},
+    strategy::Strategy,
     training_job::{DeviceChoice, SplitKind},
 };
 use serde::{Deserialize, Serialize};
@@ -71,6 +72,10 @@ pub struct SimulateOptions {
     /// The CKKS parameters
     #[arg(long, value_enum, default_value_t)]
     pub profile: ProfileName,
+    /// How the updates become the next common model. fedavg: their mean moves it; fedavgm, fedadam, fedyogi: the mean goes through a
+    /// momentum, Adam or Yogi first; fedprox:MU: as fedavg, and training stays near the common model, the closer the larger MU (0 to 100)
+    #[arg(long, value_name = "STRATEGY", default_value_t)]
+    pub strategy: Strategy,
     /// How the updates are added
     #[arg(long, value_enum, default_value_t)]
     pub updates: UpdatesName,

@@ -41,6 +41,7 @@ pub fn model_card(
         learning_round: last.map_or(0, |round| round.round).into(),
         run_complete: true,
         data: Some(data(plan, manifest, summary)),
+        strategy: Some(summary.strategy.clone()),
         training: Some(CardTraining {
             hospitals: summary.hospitals,
             rounds: summary.rounds,

@@ -47,7 +47,7 @@ fn headline(summary: &Summary) -> String {
         ""
     };
     format!(
-        "<h1>Federated training of the hybrid CNN</h1><p>{} hospitals, {} rounds, task {}, labels {}, data {}, partition {}, seed {}.</p>{insecure}{leak}\
+        "<h1>Federated training of the hybrid CNN</h1><p>{} hospitals, {} rounds, task {}, labels {}, data {}, partition {}, strategy {}, seed {}.</p>{insecure}{leak}\
          <p class=\"warning\">For research. Not a medical device, not for diagnosis.</p>",
         summary.hospitals,
         summary.rounds,
@@ -55,6 +55,7 @@ fn headline(summary: &Summary) -> String {
         summary.labels,
         escape(&summary.data),
         summary.partition,
+        summary.strategy,
         summary.seed
     )
 }

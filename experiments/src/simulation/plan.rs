@@ -133,6 +133,7 @@ impl Plan {
                 conditioning: conditioning(options.conditioning, options.profile),
                 rounds: options.rounds,
                 local_epochs: options.local_epochs,
+                strategy: options.strategy,
                 seed: options.seed,
                 round_timeout_secs: options.round_timeout_secs,
                 ..RunSettings::default()
@@ -374,6 +375,7 @@ const MAX_LOCAL_EPOCHS: u32 = 100;
 mod tests {
     use super::*;
     use clap::Parser;
+    use protocol::strategy::Strategy;
 
     #[derive(Parser)]
     struct Line {
@@ -465,8 +467,23 @@ mod tests {
     }
 
     #[test]
-    fn flags_that_do_not_exist_yet_do_not_parse() {
-        assert!(Line::try_parse_from(["simulate", "--strategy", "fedavg"]).is_err());
+    fn strategies_are_read_and_others_refused() {
+        assert_eq!(options(&[]).strategy, Strategy::FedAvg);
+        for (name, strategy) in [
+            ("fedadam", Strategy::FEDADAM),
+            ("fedprox:0.5", Strategy::FedProx { mu: 0.5 }),
+        ] {
+            let plan = Plan::new(&options(&["--strategy", name])).expect("playable");
+            assert_eq!(plan.run.manifest().strategy, strategy);
+        }
+        for name in ["fedsgd", "fedprox", "fedprox:-1", "fedprox:1e3"] {
+            let error = Line::try_parse_from(["simulate", "--strategy", name]);
+            let error = error.err().expect("refused").to_string();
+            assert!(
+                error.contains("--strategy") && error.contains("fedprox:0.01"),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -43,6 +43,8 @@ pub struct Summary {
     pub partition: String,
     /// Patients of each hospital by class: `[hospital][class]`.
     pub patients_by_hospital: Vec<Vec<usize>>,
+    /// `--strategy`.
+    pub strategy: String,
     /// `sealed`, or `plain`, which is insecure.
     pub updates: String,
     /// To the coordinator.
@@ -161,6 +163,7 @@ impl Summary {
             split: plan.split_name(),
             partition: plan.partition.to_string(),
             patients_by_hospital: cohorts.counts.clone(),
+            strategy: manifest.strategy.to_string(),
             updates: plan.updates.to_string(),
             upload: bytes(run.sent_bytes),
             download: bytes(run.received_bytes),

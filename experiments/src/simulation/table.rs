@@ -37,6 +37,7 @@ pub fn table(summary: &Summary, out: &std::path::Path) -> String {
             leak_warning(summary)
         ),
     );
+    row("strategy", summary.strategy.clone());
     row("parameters", summary.parameters.to_string());
     for (name, scores) in [
         ("test, by patient", &summary.test.patient),

@@ -56,6 +56,10 @@ pub struct ModelCard {
     pub input: CardInput,
     /// What it was trained on.
     pub data: Option<CardData>,
+    /// How the updates became the common model: `fedavg`, `fedavgm`, `fedadam`, `fedyogi` or `fedprox:MU`. Null in a card of an earlier
+    /// release, which knew `fedavg` alone.
+    #[serde(default)]
+    pub strategy: Option<String>,
     /// How it was trained.
     pub training: Option<CardTraining>,
     /// The last evaluation of this very model on all hospitals' validation slices.
@@ -104,6 +108,7 @@ impl ModelCard {
                 example: "docs/load_model.py".into(),
             },
             data: None,
+            strategy: None,
             training: None,
             validation: None,
             test: None,
@@ -341,6 +346,7 @@ mod tests {
                 classes: vec!["lower".into(), "higher".into()],
                 edss_cuts: vec![4.0],
             }),
+            strategy: Some("fedprox:0.01".into()),
             training: Some(CardTraining {
                 hospitals: 3,
                 rounds: 2,
@@ -416,7 +422,7 @@ mod tests {
             (
                 "",
                 "caveats classes code_version contributors data input intended_use learning_round made_by model model_hash name \
-                 not_for notice parameters run run_complete schema test training transcript validation weights weights_sha256",
+                 not_for notice parameters run run_complete schema strategy test training transcript validation weights weights_sha256",
             ),
             ("/input", "example feature_scaling features slices"),
             (

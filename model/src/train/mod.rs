@@ -7,6 +7,7 @@ mod evaluation;
 mod memory;
 mod optimiser;
 mod plateau;
+mod proximal;
 #[cfg(test)]
 mod pytorch_reference;
 mod settings;

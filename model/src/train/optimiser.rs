@@ -3,6 +3,7 @@
 use tch::{TchError, Tensor};
 use torch_ffi::{AdamWError, AdamWSettings, FusedAdamW};
 
+use super::proximal::Proximal;
 use crate::network::Network;
 
 /// AdamW over the weights of one network.
@@ -12,6 +13,7 @@ use crate::network::Network;
 pub(super) struct Optimiser {
     adamw: FusedAdamW,
     weights: Vec<Tensor>,
+    proximal: Option<Proximal>,
 }
 
 /// What a backward pass finds.
@@ -23,15 +25,17 @@ pub(super) struct Gradients {
 }
 
 impl Optimiser {
-    /// Moments of zero for the network's weights, which it moves in place.
+    /// Moments of zero for the network's weights, which it moves in place; `mu` is of the proximal term around the weights as they are.
     ///
     /// # Errors
     /// No memory for the moments.
-    pub fn new(network: &Network, settings: AdamWSettings) -> Result<Self, AdamWError> {
+    pub fn new(network: &Network, settings: AdamWSettings, mu: f64) -> Result<Self, AdamWError> {
         let shared = || network.weights().map(|(_, weight)| weight.shallow_clone());
+        let weights: Vec<_> = shared().collect();
         Ok(Self {
             adamw: FusedAdamW::new(shared(), settings)?,
-            weights: shared().collect(),
+            proximal: Proximal::around(mu, &weights)?,
+            weights,
         })
     }
 
@@ -59,6 +63,12 @@ impl Optimiser {
     /// # Errors
     /// What libtorch refuses.
     pub fn step(&mut self, gradients: &Gradients) -> Result<(), AdamWError> {
-        self.adamw.step(&gradients.weights)
+        match &self.proximal {
+            None => self.adamw.step(&gradients.weights),
+            Some(proximal) => {
+                let gradients = proximal.add_to(&gradients.weights, &self.weights)?;
+                self.adamw.step(&gradients)
+            }
+        }
     }
 }

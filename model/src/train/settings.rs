@@ -13,6 +13,8 @@ pub struct TrainingSettings {
     pub learning_rate: f64,
     /// Decoupled weight decay.
     pub weight_decay: f64,
+    /// mu of the proximal term of the loss, mu/2 |w - w_0|^2 with w_0 what training begins from (Li et al. 2020); 0 for none.
+    pub proximal: f64,
     /// Samples a batch.
     pub batch: usize,
     /// Passes over the data.
@@ -29,6 +31,7 @@ impl TrainingSettings {
         Self {
             learning_rate: 1e-3,
             weight_decay: 1e-2,
+            proximal: 0.0,
             batch: 32,
             local_epochs: 2,
             class_weights,
@@ -43,7 +46,7 @@ impl TrainingSettings {
             weight_decay: self.weight_decay,
             ..AdamWSettings::default()
         };
-        Ok(Optimiser::new(network, settings)?)
+        Ok(Optimiser::new(network, settings, self.proximal)?)
     }
 
     /// `[classes]`, float.
@@ -64,6 +67,7 @@ impl TrainingSettings {
                 "weight_decay",
                 self.weight_decay == 0.0 || positive(self.weight_decay),
             ),
+            ("proximal", self.proximal == 0.0 || positive(self.proximal)),
             ("batch", self.batch > 0),
             ("local_epochs", self.local_epochs > 0),
             (

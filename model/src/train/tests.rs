@@ -164,6 +164,24 @@ fn the_same_seed_gives_the_same_model_whatever_else_the_process_trains() {
 }
 
 #[test]
+fn the_proximal_term_keeps_training_near_its_start() {
+    let start = model(trainer(Conditioning::Filters).architecture());
+    let distance = |proximal: f64| {
+        let settings = TrainingSettings {
+            proximal,
+            local_epochs: 6,
+            ..settings()
+        };
+        let trained = train(&dataset(&[0, 1]), &settings).expect("trains").model;
+        let away = trained.iter().zip(&start);
+        away.map(|(after, before)| f64::from(after - before).powi(2))
+            .sum::<f64>()
+    };
+    let (free, held) = (distance(0.0), distance(10.0));
+    assert!(held < free / 2.0, "{held} with the term, {free} without");
+}
+
+#[test]
 fn clipped_taps_and_absent_patients_have_no_gradient() {
     let outcome = train(&dataset(&[0, 2]), &settings()).expect("trains");
     let [present, absent, also_present, also_absent] = outcome.filter_gradients[..] else {
@@ -238,6 +256,13 @@ fn what_does_not_fit_is_refused() {
             "weight_decay",
             TrainingSettings {
                 weight_decay: -1.0,
+                ..settings()
+            },
+        ),
+        (
+            "proximal",
+            TrainingSettings {
+                proximal: -0.5,
                 ..settings()
             },
         ),

@@ -160,9 +160,11 @@ impl Diary {
             }
             Purpose::Update => {
                 let model_hash = hex::encode(opened.model_hash);
+                let strategy = opened.model.strategy();
                 tracing::info!(
                     contributors,
                     model_hash,
+                    %strategy,
                     "round {learning_round}: the common model has been updated"
                 );
                 None

@@ -10,15 +10,14 @@ use crypto::sealed_sum::{DealerAnswer, HospitalId, Seed};
 use protocol::{
     common_model::CommonModel,
     digests::{ClipCommit, ContributionDigest, HeaderHash, ModelHash, RunId},
-    manifest::Purpose,
-    network::ModelLayout,
+    manifest::{Manifest, Purpose},
     round::{header::SumKey, unlock::WeightedMembers},
 };
 use zeroize::Zeroizing;
 
 use super::{
-    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
-    SumOver, SumSubject,
+    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptModel, KeptSession,
+    RecordedAnswer, SumOver, SumSubject,
 };
 
 /// A journal in memory, with a limit on its writes for tests.
@@ -40,7 +39,7 @@ struct Memory {
     spent: BTreeSet<SumKey>,
     sums: Vec<SumOver>,
     /// The model before and the one that is staged.
-    models: Vec<(ModelHash, Arc<Vec<f32>>)>,
+    models: Vec<(ModelHash, CommonModel)>,
     ended: Vec<EndedRun>,
 }
 
@@ -265,7 +264,7 @@ impl Journal for MemoryJournal {
         hash: &ModelHash,
     ) -> Result<(), JournalError> {
         let mut memory = self.write()?;
-        memory.models.push((*hash, model.values().clone()));
+        memory.models.push((*hash, model.clone()));
         let older = memory.models.len().saturating_sub(2);
         memory.models.drain(..older);
         Ok(())
@@ -274,12 +273,16 @@ impl Journal for MemoryJournal {
     fn model(
         &self,
         _: &RunId,
-        _: &ModelLayout,
+        _: &Manifest,
         hash: &ModelHash,
-    ) -> Result<Option<Vec<f32>>, JournalError> {
+    ) -> Result<Option<KeptModel>, JournalError> {
         let memory = self.memory();
         let kept = memory.models.iter().find(|(kept, _)| kept == hash);
-        Ok(kept.map(|(_, values)| values.to_vec()))
+        let kept = kept.map(|(_, model)| KeptModel {
+            values: model.values().to_vec(),
+            moments: model.moments().into_iter().map(<[f32]>::to_vec).collect(),
+        });
+        Ok(kept)
     }
 
     fn settle(&mut self, sum: &SumOver, position: &[u8]) -> Result<(), JournalError> {

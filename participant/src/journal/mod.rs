@@ -30,7 +30,7 @@ use protocol::{
         ClipCommit, ContributionDigest, ContributorsHash, HeaderHash, LearningRound, ModelHash,
         RunId, SessionId, Transcript,
     },
-    network::ModelLayout,
+    manifest::Manifest,
     round::{header::SumKey, unlock::WeightedMembers},
 };
 use zeroize::Zeroizing;
@@ -93,6 +93,14 @@ pub struct KeptContribution {
     pub blob: Vec<u8>,
     /// Loss and steps of the training behind it, for the next evaluation; zero where there was none.
     pub training: (f64, u32),
+}
+
+/// A common model, as far as it is not part of the position.
+pub struct KeptModel {
+    /// In the order of the manifest's layout.
+    pub values: Vec<f32>,
+    /// Of the server's optimiser, in the order of the strategy: each as long as `values`.
+    pub moments: Vec<Vec<f32>>,
 }
 
 /// A run that this vault has taken part in to its end.
@@ -185,13 +193,13 @@ pub trait Journal: Send {
         hash: &ModelHash,
     ) -> Result<(), JournalError>;
 
-    /// The values of the run's model with this hash, if they were kept.
+    /// The run's model with this hash, if all of it was kept.
     fn model(
         &self,
         run: &RunId,
-        layout: &ModelLayout,
+        manifest: &Manifest,
         hash: &ModelHash,
-    ) -> Result<Option<Vec<f32>>, JournalError>;
+    ) -> Result<Option<KeptModel>, JournalError>;
 
     /// A sum was opened: spends its key, keeps that it was over its members, keeps the position after it, and erases all seeds, blobs and
     /// boxes up to now. All or nothing. Then the staged model, if any, is the run's.

@@ -1,7 +1,9 @@
-//! The models of runs: a folder for each run, so that no run overwrites the result of another.
+//! The models of runs: a folder for each run, so that no run overwrites the result of another. The moments of the server's optimiser, if
+//! the run's strategy keeps any, are a file beside the model: nobody needs them outside, and not after the run.
 //!
-//! The model that an update leads to is first written beside the one before. Only when the journal says that the round is settled does it
-//! take its place: whenever the process ends, the model that the journal speaks of is on disk.
+//! What an update leads to is first written beside what was before. Only when the journal says that the round is settled does it
+//! take its place: whenever the process ends, the model that the journal speaks of is on disk. Each file names in its header the hash of
+//! the common model, which covers both: one that is missing, or of another round, is never taken for the right one.
 
 use std::{
     collections::BTreeMap,
@@ -17,14 +19,18 @@ use model_data::{
 use protocol::{
     common_model::CommonModel,
     digests::{ModelHash, RunId},
-    network::ModelLayout,
+    manifest::Manifest,
+    network::{ModelLayout, TensorSpec},
+    strategy::Strategy,
 };
+
+use super::KeptModel;
 
 /// The folder that holds a folder for each run.
 pub(super) struct ModelFiles {
     folder: PathBuf,
-    /// The run whose model was staged and is not yet in its place.
-    staged: Option<RunId>,
+    /// The run whose model was staged and is not yet in its place, and its strategy.
+    staged: Option<(RunId, Strategy)>,
 }
 
 /// Where a run's model and card are kept, in the state folder.
@@ -56,45 +62,98 @@ impl ModelFiles {
         })?;
         let notes = BTreeMap::from([(MODEL_HASH.to_owned(), hex::encode(hash))]);
         let layout = &model.layout().tensors;
-        write_safetensors(&folder.join(STAGED), layout, model.values(), &notes)?;
-        self.staged = Some(*run);
+        write_safetensors(&folder.join(MODEL.staged), layout, model.values(), &notes)?;
+        let strategy = model.strategy();
+        if has_moments(strategy) {
+            let layout = layout_of_moments(strategy, model.layout());
+            let moments = model.moments().concat();
+            write_safetensors(&folder.join(MOMENTS.staged), &layout, &moments, &notes)?;
+        }
+        self.staged = Some((*run, strategy));
         Ok(())
     }
 
     /// Puts the staged model, if any, in the place of the run's.
     pub(super) fn publish(&mut self) -> io::Result<()> {
-        if let Some(run) = &self.staged {
+        if let Some((run, strategy)) = &self.staged {
             let folder = run_folder(&self.folder, run);
-            fs::rename(folder.join(STAGED), folder.join(MODEL_FILE))?;
+            MODEL.publish(&folder)?;
+            if has_moments(*strategy) {
+                MOMENTS.publish(&folder)?;
+            }
         }
         self.staged = None;
         Ok(())
     }
 
-    /// The values of the run's model with this hash, whichever of the two places it is in; then it is in its own.
+    /// The run's model with this hash, whichever of the two places its files are in; then they are in their own.
     pub(super) fn load(
         &self,
         run: &RunId,
-        layout: &ModelLayout,
+        manifest: &Manifest,
         hash: &ModelHash,
-    ) -> Result<Option<Vec<f32>>, WeightsError> {
+    ) -> Result<Option<KeptModel>, WeightsError> {
         let folder = run_folder(&self.folder, run);
-        let (staged, model) = (folder.join(STAGED), folder.join(MODEL_FILE));
-        if is_model(&staged, hash)? {
-            fs::rename(&staged, &model).map_err(|source| WeightsError::Io {
-                path: staged.clone(),
-                source,
-            })?;
+        let (layout, strategy) = (&manifest.layout, manifest.strategy);
+        let Some(model) = MODEL.find(&folder, hash)? else {
+            return Ok(None);
+        };
+        let values = read_safetensors(&model, &layout.tensors)?;
+        if !has_moments(strategy) {
+            let moments = Vec::new();
+            return Ok(Some(KeptModel { values, moments }));
         }
-        if is_model(&model, hash)? {
-            return read_safetensors(&model, &layout.tensors).map(Some);
+        let Some(moments) = MOMENTS.find(&folder, hash)? else {
+            return Ok(None);
+        };
+        let flat = read_safetensors(&moments, &layout_of_moments(strategy, layout))?;
+        let moments = flat.chunks(layout.values()).map(<[f32]>::to_vec).collect();
+        Ok(Some(KeptModel { values, moments }))
+    }
+
+    /// The run has ended: its moments are of no use any more. What cannot be removed does no harm.
+    pub(super) fn remove_moments(&self, run: &RunId) {
+        let folder = run_folder(&self.folder, run);
+        for name in [MOMENTS.staged, MOMENTS.settled] {
+            let _ = fs::remove_file(folder.join(name));
         }
-        Ok(None)
     }
 }
 
-/// Whether the file is there and says that it holds this model.
-fn is_model(path: &Path, hash: &ModelHash) -> Result<bool, WeightsError> {
+/// The two names of a file in a run's folder.
+struct Names {
+    /// Until the round is settled.
+    staged: &'static str,
+    /// From then on.
+    settled: &'static str,
+}
+
+impl Names {
+    /// Puts the staged file in its place. Once more does no harm: after the first of two files the disk may refuse the second.
+    fn publish(&self, folder: &Path) -> io::Result<()> {
+        match fs::rename(folder.join(self.staged), folder.join(self.settled)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            done => done,
+        }
+    }
+
+    /// The file of the model with this hash, once it is in its place.
+    fn find(&self, folder: &Path, hash: &ModelHash) -> Result<Option<PathBuf>, WeightsError> {
+        let staged = folder.join(self.staged);
+        if is_of_model(&staged, hash)? {
+            let published = self.publish(folder);
+            published.map_err(|source| WeightsError::Io {
+                path: staged,
+                source,
+            })?;
+        }
+        let settled = folder.join(self.settled);
+        Ok(is_of_model(&settled, hash)?.then_some(settled))
+    }
+}
+
+/// Whether the file is there and says that it is of this model.
+fn is_of_model(path: &Path, hash: &ModelHash) -> Result<bool, WeightsError> {
     if !path.exists() {
         return Ok(false);
     }
@@ -102,6 +161,30 @@ fn is_model(path: &Path, hash: &ModelHash) -> Result<bool, WeightsError> {
     Ok(notes.get(MODEL_HASH) == Some(&hex::encode(hash)))
 }
 
+fn has_moments(strategy: Strategy) -> bool {
+    !strategy.moments().is_empty()
+}
+
+/// The tensors of the model once for each moment: `m.dense.weight`.
+fn layout_of_moments(strategy: Strategy, layout: &ModelLayout) -> Vec<TensorSpec> {
+    let moments = strategy.moments().iter();
+    let of_moment = |moment: &&'static str| {
+        let moment = *moment;
+        layout.tensors.iter().map(move |tensor| TensorSpec {
+            name: format!("{moment}.{}", tensor.name.0).as_str().into(),
+            ..tensor.clone()
+        })
+    };
+    moments.flat_map(of_moment).collect()
+}
+
 const RUNS: &str = "runs";
-const STAGED: &str = "model.staged.safetensors";
+const MODEL: Names = Names {
+    staged: "model.staged.safetensors",
+    settled: MODEL_FILE,
+};
+const MOMENTS: Names = Names {
+    staged: "optimiser.staged.safetensors",
+    settled: "optimiser.safetensors",
+};
 const MODEL_HASH: &str = "model_hash";

@@ -14,13 +14,13 @@ use crypto::sealed_sum::{HospitalId, Seed};
 use protocol::{
     common_model::CommonModel,
     digests::{HeaderHash, ModelHash, RunId},
-    network::ModelLayout,
+    manifest::Manifest,
     round::{header::SumKey, unlock::WeightedMembers},
 };
 
 use super::{
-    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
-    SumOver, SumSubject,
+    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptModel, KeptSession,
+    RecordedAnswer, SumOver, SumSubject,
 };
 
 /// A journal whose writes wait for the disk. Reads do not wait: they fail only when the file itself is broken.
@@ -186,10 +186,10 @@ impl<J: Journal> Journal for PatientJournal<J> {
     fn model(
         &self,
         run: &RunId,
-        layout: &ModelLayout,
+        manifest: &Manifest,
         hash: &ModelHash,
-    ) -> Result<Option<Vec<f32>>, JournalError> {
-        self.journal.model(run, layout, hash)
+    ) -> Result<Option<KeptModel>, JournalError> {
+        self.journal.model(run, manifest, hash)
     }
 
     fn settle(&mut self, sum: &SumOver, position: &[u8]) -> Result<(), JournalError> {

@@ -20,15 +20,14 @@ use protocol::{
         RunId, SessionId, Transcript,
     },
     identity::PublicKey,
-    manifest::Purpose,
-    network::ModelLayout,
+    manifest::{Manifest, Purpose},
     round::{header::SumKey, unlock::WeightedMembers},
 };
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, params};
 
 use super::{
-    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
-    SumOver, SumSubject,
+    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptModel, KeptSession,
+    RecordedAnswer, SumOver, SumSubject,
     model_files::ModelFiles,
     session_key::{Cipher, SessionKeys},
 };
@@ -507,10 +506,10 @@ impl Journal for SqliteJournal {
     fn model(
         &self,
         run: &RunId,
-        layout: &ModelLayout,
+        manifest: &Manifest,
         hash: &ModelHash,
-    ) -> Result<Option<Vec<f32>>, JournalError> {
-        let loaded = self.models.load(run, layout, hash);
+    ) -> Result<Option<KeptModel>, JournalError> {
+        let loaded = self.models.load(run, manifest, hash);
         loaded.map_err(|error| self.error(error.to_string()))
     }
 
@@ -565,7 +564,11 @@ impl Journal for SqliteJournal {
             Ok(())
         })?;
         self.session = None;
-        self.on_keys(SessionKeys::remove)
+        self.on_keys(SessionKeys::remove)?;
+        if let Some(ended) = ended {
+            self.models.remove_moments(&ended.run);
+        }
+        Ok(())
     }
 
     fn ended_run(&self, run: &RunId) -> Result<Option<EndedRun>, JournalError> {

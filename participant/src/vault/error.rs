@@ -31,7 +31,7 @@ pub enum VaultError {
     KeptSession(String),
     /// The model of the session that was kept is not on disk.
     #[error(
-        "the session kept in the journal needs the common model {model}, which is not among the models in the state folder (runs/*/model.safetensors): put that file back. Only when its run is over at all hospitals, move the state folder away to take part in the next one"
+        "the session kept in the journal needs the common model {model}, which is not whole among the models in the state folder (runs/*/model.safetensors and, where the run's strategy keeps moments, optimiser.safetensors beside it): put the files back as they were. Only when its run is over at all hospitals, move the state folder away to take part in the next one"
     )]
     KeptModelMissing {
         /// Its hash.

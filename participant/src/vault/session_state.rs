@@ -20,7 +20,7 @@ use super::{
     keys::SessionKeys,
     statistics::{ClinicalRecords, own_counters},
 };
-use crate::journal::{Journal, SumOver, SumSubject};
+use crate::journal::{Journal, KeptModel, SumOver, SumSubject};
 
 /// The run as its manifest says, and this hospital's part in it.
 pub(super) struct Run {
@@ -151,13 +151,13 @@ impl Chain {
         let model = if initial.hash() == record.model_hash {
             initial
         } else {
-            let values = journal.model(&manifest.run(), &manifest.layout, &record.model_hash)?;
-            values
-                .and_then(|values| {
-                    CommonModel::restored(manifest, values, record.clips, record.null_steps)
-                })
-                .filter(|model| model.hash() == record.model_hash)
-                .ok_or(missing)?
+            let kept = journal.model(&manifest.run(), manifest, &record.model_hash)?;
+            kept.and_then(|KeptModel { values, moments }| {
+                let (clips, null_steps) = (record.clips, record.null_steps);
+                CommonModel::restored(manifest, values, moments, clips, null_steps)
+            })
+            .filter(|model| model.hash() == record.model_hash)
+            .ok_or(missing)?
         };
         Ok(Self {
             model,

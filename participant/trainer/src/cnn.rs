@@ -73,6 +73,7 @@ impl LocalTrainer for CnnTrainer {
         let settings = TrainingSettings {
             learning_rate: plan.learning_rate,
             weight_decay: plan.weight_decay,
+            proximal: plan.proximal,
             batch: plan.batch_size as usize,
             local_epochs: plan.local_epochs as usize,
             class_weights: request.class_weights,

@@ -20,6 +20,7 @@ use protocol::session::{
     Encapsulation, GroupKey, Join, KEM_CIPHERTEXT_BYTES, KEM_KEY_BYTES, Ready, SealedGroupKey,
     SeenEncapsulation,
 };
+use protocol::strategy::Strategy;
 
 use super::decoder::{Decoder, Forms};
 
@@ -176,6 +177,7 @@ fn manifest() -> Manifest {
         learning_rate: 1e-3,
         weight_decay: 1e-4,
         conditioning_rate: 1e-2,
+        strategy: Strategy::FEDYOGI,
         local_steps: 30,
         silence_secs: 30,
         straggler_floor_secs: 600,

@@ -11,6 +11,7 @@ use crate::{
     identity::{Signed, SignedError},
     network::ModelLayout,
     roster::Roster,
+    strategy::StrategyOutOfRange,
     vocabulary::Purpose,
 };
 
@@ -141,6 +142,9 @@ pub enum ManifestError {
     /// Steps of no length.
     #[error("the run manifest's learning_rate is 0, which learns nothing")]
     LearnsNothing,
+    /// A number of the strategy beyond its bounds, or none.
+    #[error("the run manifest's strategy: {0}")]
+    Strategy(#[from] StrategyOutOfRange),
     /// A rule for clips that this release does not know.
     #[error("the run manifest's clip_rule is {found}: only rules 1 and 2 exist")]
     ClipRule {
@@ -199,6 +203,7 @@ impl ManifestError {
             | Self::OutOfRange { .. }
             | Self::LearnsNothing
             | Self::StragglerFactor { .. }
+            | Self::Strategy(_)
             | Self::ClipRule { .. }
             | Self::Weight { .. }
             | Self::WeightsUnsorted { .. }
@@ -250,6 +255,7 @@ impl Manifest {
         if self.learning_rate == 0.0 {
             return Err(ManifestError::LearnsNothing);
         }
+        self.strategy.check()?;
         if ![ADAPTIVE_CLIPS, FIXED_CLIPS].contains(&self.clip_rule) {
             let found = self.clip_rule;
             return Err(ManifestError::ClipRule { found });
@@ -280,6 +286,7 @@ mod tests {
         manifest::{MemberWeight, testing::manifest},
         network::testing::miniature,
         roster::testing::federation,
+        strategy::{Momentum, Strategy},
     };
 
     fn weight(id: u8, weight: u32) -> MemberWeight {
@@ -298,7 +305,7 @@ mod tests {
         assert_eq!(*checked.manifest(), manifest());
         assert_eq!(checked.run(), checked.signed().digest());
         type Fault = (&'static str, fn(&mut Manifest));
-        let faults: [Fault; 15] = [
+        let faults: [Fault; 17] = [
             ("layout", |manifest| {
                 manifest.layout = ModelLayout::hybrid_cnn(3)
             }),
@@ -320,6 +327,13 @@ mod tests {
             ("weight_decay", |manifest| manifest.weight_decay = 1.5),
             ("conditioning_rate", |manifest| {
                 manifest.conditioning_rate = -1.0
+            }),
+            ("strategy: mu is -1", |manifest| {
+                manifest.strategy = Strategy::FedProx { mu: -1.0 }
+            }),
+            ("strategy: beta is NaN", |manifest| {
+                let (rate, beta) = (1.0, f64::NAN);
+                manifest.strategy = Strategy::FedAvgM(Momentum { rate, beta })
             }),
             ("weight 5", |manifest| manifest.weights.0.push(weight(1, 5))),
             ("weight 0", |manifest| manifest.weights.0.push(weight(1, 0))),

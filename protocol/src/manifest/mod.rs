@@ -13,6 +13,7 @@ use crate::{
     digests::{LayoutHash, RunId},
     identity::Message,
     network::{ModelLayout, TensorKind},
+    strategy::Strategy,
 };
 
 pub use self::checked::{CheckedManifest, MAX_STRAGGLER_FACTOR, ManifestCheck, ManifestError};
@@ -56,6 +57,8 @@ pub struct Manifest {
     pub weight_decay: f64,
     /// `eta_W`: how far W follows its gradient in a round.
     pub conditioning_rate: f64,
+    /// How the mean of the updates moves the common model.
+    pub strategy: Strategy,
     /// Optimiser steps of a round at the largest hospital, for the first clip.
     pub local_steps: u32,
     /// Seconds of silence after which a hospital is no longer waited for.
@@ -180,6 +183,7 @@ pub mod testing {
             learning_rate: 1e-3,
             weight_decay: 1e-2,
             conditioning_rate: 0.1,
+            strategy: Strategy::FedAvg,
             local_steps: 10,
             silence_secs: 30,
             straggler_floor_secs: 600,

@@ -45,6 +45,8 @@ pub struct TrainingPlan {
     pub learning_rate: f64,
     /// Of AdamW.
     pub weight_decay: f64,
+    /// mu of the proximal term in the loss, mu/2 |w - w_round|^2; 0 for none.
+    pub proximal: f64,
 }
 
 impl TrainingPlan {
@@ -57,6 +59,7 @@ impl TrainingPlan {
             batch_size: manifest.batch_size,
             learning_rate: manifest.learning_rate,
             weight_decay: manifest.weight_decay,
+            proximal: manifest.strategy.proximal(),
         }
     }
 }

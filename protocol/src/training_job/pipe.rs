@@ -36,7 +36,7 @@ use super::{
 use crate::codec::{self, CodecError, Decode, Encode, List, MAX_MESSAGE_BYTES, Text};
 
 /// Both ends of the pipe are of one release; another version says that they are not.
-pub const PIPE_VERSION: u8 = 2;
+pub const PIPE_VERSION: u8 = 3;
 
 /// Tells the jobs of one participant apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use crypto::sealed_sum::{HospitalId, Seed};
 use participant::journal::{
-    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
-    SumOver, SumSubject, memory::MemoryJournal,
+    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptModel, KeptSession,
+    RecordedAnswer, SumOver, SumSubject, memory::MemoryJournal,
 };
 use protocol::{
     common_model::CommonModel,
     digests::{HeaderHash, ModelHash, RunId},
-    network::ModelLayout,
+    manifest::Manifest,
     round::{header::SumKey, unlock::WeightedMembers},
 };
 
@@ -73,7 +73,7 @@ impl Journal for CohortJournal {
         fn record_failed_opening(sum: &SumOver) -> ();
         #[mutable]
         fn stage_model(run: &RunId, model: &CommonModel, hash: &ModelHash) -> ();
-        fn model(run: &RunId, layout: &ModelLayout, hash: &ModelHash) -> Option<Vec<f32>>;
+        fn model(run: &RunId, manifest: &Manifest, hash: &ModelHash) -> Option<KeptModel>;
         #[mutable]
         fn settle(sum: &SumOver, position: &[u8]) -> ();
         fn same_sums_of_other_runs(key: &SumKey, subjects: &[SumSubject]) -> Vec<WeightedMembers>;

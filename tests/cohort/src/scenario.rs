@@ -8,6 +8,7 @@ use protocol::{
     manifest::{ADAPTIVE_CLIPS, Conditioning, FIXED_CLIPS, Manifest, MemberWeight, Purpose, Task},
     message::{Hello, ToCoordinator},
     network::testing::miniature,
+    strategy::testing::EACH,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
@@ -79,7 +80,10 @@ impl Scenario {
         } else {
             draw.one_of(&[2, 3, 3, 4, 4, 4, 5, 5, 6, 7, 8])
         };
-        let manifest = manifest(&mut draw, size);
+        let manifest = Manifest {
+            strategy: EACH[(seed % EACH.len() as u64) as usize],
+            ..manifest(&mut draw, size)
+        };
         let extent = Extent {
             size,
             sums: 1 + 2 * u64::from(manifest.rounds),

@@ -6,7 +6,10 @@ use cohort::{
     Ending, Fault, Operation, Scenario, Violation,
     campaign::{Outcome, play, play_seeds, scenario_of_environment, seeds_of_environment},
 };
-use protocol::manifest::Conditioning;
+use protocol::{
+    manifest::{Conditioning, Purpose},
+    strategy::Strategy,
+};
 
 const SEEDS: u64 = 640;
 const FAULTY_ROUNDS: u64 = 2_000;
@@ -114,6 +117,54 @@ fn a_hospital_that_ends_after_any_of_its_effects_or_before_any_of_its_writes_goe
             };
             ends_well_with(scenario.clone(), restart, Fault::StoppedWrite);
         }
+    }
+}
+
+/// The reference of the cohort goes through all rounds in the clear, and never stops: it is compared with at every opening, too.
+#[test]
+fn a_hospital_that_ends_at_any_time_goes_on_with_the_moments_of_the_servers_optimiser() {
+    for strategy in [Strategy::FEDAVGM, Strategy::FEDADAM, Strategy::FEDYOGI] {
+        let mut scenario = small_scenario();
+        scenario.manifest.strategy = strategy;
+        scenario.manifest.rounds = 3;
+        let play = |operations: Vec<Operation>| {
+            let scenario = Scenario {
+                operations,
+                ..scenario.clone()
+            };
+            let mut cohort = scenario.cohort();
+            let report = scenario.play_with(&mut cohort);
+            assert_eq!(report.ending, Ending::Complete, "{strategy}: {report:?}");
+            let contributors = cohort.contributors(Purpose::Update);
+            let model = cohort.completed().expect("nobody is missing");
+            (contributors, model, cohort.effects_and_writes(2))
+        };
+        let (all, model, (effects, writes)) = play(vec![]);
+        assert_eq!(all, vec![vec![1, 2, 3]; 3]);
+        let (hospital, for_ms) = (2, 700);
+        let ends = (1..=effects)
+            .step_by(3)
+            .map(|after_effect| Operation::RestartHospital {
+                hospital,
+                after_effect,
+                for_ms,
+            });
+        let stops = (0..writes)
+            .step_by(2)
+            .map(|after_write| Operation::RestartAtWrite {
+                hospital,
+                after_write,
+                for_ms,
+            });
+        let mut alike = 0;
+        for operation in ends.chain(stops) {
+            let (contributors, restarted, _) = play(vec![operation.clone()]);
+            if contributors == all {
+                assert_eq!(restarted, model, "{strategy}: {operation:?}");
+                alike += 1;
+            }
+        }
+        assert!(alike > 20, "{alike} runs with the same contributors");
     }
 }
 

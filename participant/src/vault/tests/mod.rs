@@ -1,6 +1,7 @@
 //! A vault by itself, for tests of single steps. Whole runs, and hospitals that lie, are in the package `cohort`.
 
 mod decisions;
+mod moments;
 
 use std::{
     collections::{BTreeMap, VecDeque},
