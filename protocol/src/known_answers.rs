@@ -276,7 +276,7 @@ fn header() {
     check(
         &header,
         &[
-            &[2],                      // version
+            &[3],                      // version
             &[1, 0],                   // suite
             &[0x5e; 16],               // session
             &[1; 32],                  // run
