@@ -137,6 +137,7 @@ fn a_sum_that_could_be_subtracted_from_one_of_another_run_is_not_opened_unless_t
     }
 
     let other_seed = Manifest {
+        nonce: [11; 32],
         init_seed: [8; 32],
         ..again.clone()
     };

@@ -67,6 +67,7 @@ fn a_hospital_that_only_says_that_it_is_alive_holds_no_round_up_beyond_the_floor
     assert_eq!(too_slow(&cohort), [(4, 600)]);
     // It is expected in the next round, and in time there: on a new connection it uploads what was lost above.
     cohort.connect(id(4));
+    cohort.pump();
     pass(&mut cohort, 100, &[]);
     let update = sum(Purpose::Update, &[1, 2, 3, 4]);
     assert_eq!(cohort.hospitals[&id(1)].seen[1], update);
