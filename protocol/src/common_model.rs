@@ -166,8 +166,8 @@ impl CommonModel {
     }
 }
 
-const LEAST_VARIANCE: f32 = 1e-5;
-const LARGEST_CONDITIONED: f32 = 16.0;
+pub(crate) const LEAST_VARIANCE: f32 = 1e-5;
+pub(crate) const LARGEST_CONDITIONED: f32 = 16.0;
 
 #[cfg(test)]
 mod tests {

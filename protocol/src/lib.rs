@@ -14,6 +14,7 @@
 //! | [`roster`] | who is in the federation |
 //! | [`vocabulary`] | purposes, tasks, label schemes, conditioning |
 //! | [`manifest`], [`network`], [`common_model`] | what is trained, and the state that all hold alike |
+//! | [`keeping`], [`kept_model`] | which model is kept, when a run ends early, and how a run starts from a kept model |
 //! | [`counters`] | what each sum counts: written and read |
 //! | [`session`] | the set-up of keys |
 //! | [`round`] | one sealed sum: messages and checks |
@@ -29,6 +30,8 @@ pub mod counters;
 pub mod culprit;
 pub mod digests;
 pub mod identity;
+pub mod keeping;
+pub mod kept_model;
 #[cfg(test)]
 mod known_answers;
 pub mod labels;

@@ -19,9 +19,8 @@ use tempfile::TempDir;
 /// # Panics
 /// If it does not build.
 pub fn program(name: &str) -> Command {
-    static FOLDER: LazyLock<PathBuf> = LazyLock::new(|| {
-        env::var_os("MYELIN_PROGRAMS").map_or_else(build_programs, PathBuf::from)
-    });
+    static FOLDER: LazyLock<PathBuf> =
+        LazyLock::new(|| env::var_os("MYELIN_PROGRAMS").map_or_else(build_programs, PathBuf::from));
     Command::new(FOLDER.join(name))
 }
 

@@ -1,17 +1,18 @@
 //! The settings of one training, and the manifest they make.
 
-use std::{fmt::Display, ops::RangeInclusive};
+use std::{fmt::Display, num::NonZeroU32, ops::RangeInclusive, path::Path};
 
 use crypto::hash::labelled_hash;
 use protocol::{
     codec::{List, Text},
+    digests::WeightsHash,
     identity::{Signed, SigningKey},
-    manifest::{Conditioning, FIXED_CLIPS, LabelScheme, Manifest, Task},
+    manifest::{Conditioning, FIXED_CLIPS, Keep, LabelScheme, Manifest, Task},
     network::ModelLayout,
 };
 use serde::Deserialize;
 
-use super::SettingsError;
+use super::{SettingsError, initial_model};
 
 /// One training, as an operator describes it. The field's meanings are those of the manifest's.
 #[derive(Clone, Debug, PartialEq)]
@@ -42,6 +43,12 @@ pub struct RunSettings {
     pub seed: u64,
     /// A hospital silent for so long is no longer waited for.
     pub round_timeout_secs: u32,
+    /// Which model every hospital keeps as the best.
+    pub keep: Keep,
+    /// The run ends after so many evaluations without gain; none: not before its last round.
+    pub early_stop: Option<NonZeroU32>,
+    /// The kept model that the run starts from, in the place of one of `seed`.
+    pub initial_model: Option<WeightsHash>,
 }
 
 impl RunSettings {
@@ -73,6 +80,9 @@ impl RunSettings {
             silence_secs: self.round_timeout_secs,
             weights: List::default(),
             clip_rule: FIXED_CLIPS,
+            keep: self.keep,
+            early_stop: self.early_stop,
+            initial_model: self.initial_model,
         }
     }
 
@@ -102,6 +112,9 @@ impl Default for RunSettings {
             local_steps: 200,
             seed: 1,
             round_timeout_secs: 30,
+            keep: Keep::BestLoss,
+            early_stop: None,
+            initial_model: None,
         }
     }
 }
@@ -123,10 +136,14 @@ pub(super) struct RawRun {
     local_steps: i64,
     seed: i64,
     round_timeout_secs: i64,
+    keep: String,
+    early_stop: i64,
+    initial_model: String,
 }
 
 impl RawRun {
-    pub(super) fn check(self) -> Result<RunSettings, SettingsError> {
+    /// Relative paths start at `folder`.
+    pub(super) fn check(self, folder: &Path) -> Result<RunSettings, SettingsError> {
         if self.name.trim().is_empty() || self.name.chars().count() > MAX_NAME_CHARS {
             return Err(wrong(
                 "run.name",
@@ -134,7 +151,11 @@ impl RawRun {
                 "a name of 1 to 200 characters",
             ));
         }
-        Ok(RunSettings {
+        let keep = self
+            .keep
+            .parse()
+            .map_err(|_| wrong("run.keep", &self.keep, "best-loss, best-accuracy or last"))?;
+        let settings = RunSettings {
             task: self
                 .task
                 .parse()
@@ -173,7 +194,15 @@ impl RawRun {
             seed: u64::try_from(self.seed)
                 .map_err(|_| wrong("run.seed", self.seed, "a whole number of at least 0"))?,
             round_timeout_secs: whole("run.round_timeout_secs", self.round_timeout_secs)?,
+            keep,
+            early_stop: early_stop(self.early_stop, keep)?,
+            initial_model: None,
             name: self.name,
+        };
+        let manifest = settings.manifest();
+        Ok(RunSettings {
+            initial_model: initial_model::read(&self.initial_model, &manifest, folder)?,
+            ..settings
         })
     }
 
@@ -189,6 +218,22 @@ impl RawRun {
             "none" => Ok(Conditioning::None),
             other => Err(wrong("run.conditioning", other, "encrypted, plain or none")),
         }
+    }
+}
+
+/// None for 0.
+fn early_stop(value: i64, keep: Keep) -> Result<Option<NonZeroU32>, SettingsError> {
+    const KEY: &str = "run.early_stop";
+    if value == 0 {
+        return Ok(None);
+    }
+    if keep == Keep::Last {
+        let expected = "0 with run.keep = \"last\", which has no best round to wait for";
+        return Err(wrong(KEY, value, expected));
+    }
+    match whole(KEY, value) {
+        Ok(rounds) => Ok(NonZeroU32::new(rounds)),
+        Err(_) => Err(wrong(KEY, value, "0 or a whole number up to 1000000")),
     }
 }
 

@@ -42,6 +42,11 @@ impl ModelFiles {
         }
     }
 
+    /// The state folder.
+    pub(super) fn state(&self) -> &Path {
+        &self.folder
+    }
+
     /// Writes a model beside the run's, synced.
     pub(super) fn stage(
         &mut self,
@@ -102,6 +107,6 @@ fn is_model(path: &Path, hash: &ModelHash) -> Result<bool, WeightsError> {
     Ok(notes.get(MODEL_HASH) == Some(&hex::encode(hash)))
 }
 
-const RUNS: &str = "runs";
+pub(super) const RUNS: &str = "runs";
 const STAGED: &str = "model.staged.safetensors";
 const MODEL_HASH: &str = "model_hash";

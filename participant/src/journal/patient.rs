@@ -13,13 +13,14 @@ use std::{
 use crypto::sealed_sum::{HospitalId, Seed};
 use protocol::{
     common_model::CommonModel,
-    digests::{HeaderHash, ModelHash, RunId},
+    digests::{HeaderHash, ModelHash, RunId, WeightsHash},
     network::ModelLayout,
     round::header::SumKey,
 };
 
 use super::{
-    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
+    EndedRun, InitialModelMissing, Journal, JournalError, KeptBox, KeptContribution, KeptSession,
+    RecordedAnswer,
 };
 
 /// A journal whose writes wait for the disk. Reads do not wait: they fail only when the file itself is broken.
@@ -186,6 +187,14 @@ impl<J: Journal> Journal for PatientJournal<J> {
         hash: &ModelHash,
     ) -> Result<Option<Vec<f32>>, JournalError> {
         self.journal.model(run, layout, hash)
+    }
+
+    fn initial_model(
+        &self,
+        layout: &ModelLayout,
+        weights: &WeightsHash,
+    ) -> Result<Vec<f32>, InitialModelMissing> {
+        self.journal.initial_model(layout, weights)
     }
 
     fn settle(

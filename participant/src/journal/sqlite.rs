@@ -17,7 +17,7 @@ use protocol::{
     common_model::CommonModel,
     digests::{
         ClipCommit, ContributionDigest, ContributorsHash, HeaderHash, LearningRound, ModelHash,
-        RunId, SessionId, Transcript,
+        RunId, SessionId, Transcript, WeightsHash,
     },
     manifest::Purpose,
     network::ModelLayout,
@@ -26,7 +26,8 @@ use protocol::{
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, params};
 
 use super::{
-    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptSession, RecordedAnswer,
+    EndedRun, InitialModelMissing, Journal, JournalError, KeptBox, KeptContribution, KeptSession,
+    RecordedAnswer, initial_models,
     model_files::ModelFiles,
     session_key::{Cipher, SessionKeys},
 };
@@ -499,6 +500,14 @@ impl Journal for SqliteJournal {
     ) -> Result<Option<Vec<f32>>, JournalError> {
         let loaded = self.models.load(run, layout, hash);
         loaded.map_err(|error| self.error(error.to_string()))
+    }
+
+    fn initial_model(
+        &self,
+        layout: &ModelLayout,
+        weights: &WeightsHash,
+    ) -> Result<Vec<f32>, InitialModelMissing> {
+        initial_models::find(self.models.state(), layout, weights)
     }
 
     fn settle(
