@@ -140,8 +140,8 @@ impl<R> Context<R> {
     /// The hospitals have ended the run: no further sum is planned.
     pub(super) fn end_early(&mut self) {
         if let Some(next) = self.plan.next() {
-            let rounds = self.run.manifest.rounds + 1;
-            let rounds_left = rounds.saturating_sub(next.learning_round.get());
+            let rounds_done = next.learning_round.get().saturating_sub(1);
+            let rounds_left = self.run.manifest.rounds.saturating_sub(rounds_done);
             self.event(Event::EndedEarly { rounds_left });
         }
         self.plan.stop();
