@@ -95,6 +95,8 @@ fn the_protection_changes_nothing_and_neither_do_threads() {
     );
     assert!(summary["history"][1]["validation"]["loss"].is_f64());
     the_sum_is_that_of_the_hospitals(&summary["history"][1]);
+    assert_eq!(summary["best"]["by"], "best-loss");
+    assert_eq!(summary["best"]["round"], summary["kept_round"]);
     assert_eq!(summary["partition"], "equal");
     assert_eq!(
         summary["patients_by_hospital"].as_array().map(Vec::len),
@@ -323,6 +325,53 @@ fn hospitals_that_vanish_come_back_to_the_same_model() {
     );
     assert_eq!(summary["sum"]["integers_exact"], true);
     assert_eq!(summary["agreement"]["model_hashes_equal"], true);
+}
+
+#[test]
+fn a_run_ends_after_the_first_round_that_is_no_better_and_names_the_kept_one() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = [
+        "--rounds",
+        "6",
+        "--conditioning",
+        "none",
+        "--keep",
+        "best-accuracy",
+        "--early-stop",
+        "1",
+    ];
+    for updates in ["sealed", "plain"] {
+        let out = folder.path().join(updates);
+        let (summary, printed) = simulate(&out, &[&options[..], &["--updates", updates]].concat());
+        let history = summary["history"].as_array().expect("rounds");
+        let accuracies: Vec<_> = history
+            .iter()
+            .map(|round| round["validation"]["accuracy"].as_f64().expect("evaluated"))
+            .collect();
+        let mut best = 0;
+        for round in 1..accuracies.len() {
+            assert_eq!(
+                best,
+                round - 1,
+                "it goes on after a gain only: {accuracies:?}"
+            );
+            if accuracies[round] > accuracies[best] {
+                best = round;
+            }
+        }
+        let ended_early = history.len() < 6;
+        assert!(ended_early || best >= 4, "{accuracies:?}");
+        assert_eq!(summary["rounds"], 6);
+        assert_eq!(summary["kept_round"], best + 1);
+        assert_eq!(
+            summary["best"],
+            serde_json::json!({"round": best + 1, "by": "best-accuracy", "value": accuracies[best]})
+        );
+        assert!(printed.contains("kept as the best"));
+        assert_eq!(printed.contains("ended early"), ended_early);
+        let report = std::fs::read_to_string(out.join("report.html")).expect("there");
+        assert!(report.contains("keeps as the best model that of round"));
+    }
 }
 
 #[test]

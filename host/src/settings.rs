@@ -140,6 +140,16 @@ pub enum SettingsError {
     /// A value of another type.
     #[error("a setting has the wrong type")]
     Type(#[source] Box<config::ConfigError>),
+    /// A file that a key names does not do.
+    #[error("the file that `{key}` names cannot be used; it must be {expected}")]
+    NamedFile {
+        /// The key, with its section.
+        key: &'static str,
+        /// What would be right.
+        expected: &'static str,
+        /// What is wrong with it.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// A value that is not allowed.
     #[error("`{key}` is {found:?}, but must be {expected}")]
     Value {

@@ -3,7 +3,7 @@
 //! | in the state folder | |
 //! |---|---|
 //! | `runs/RUN/model.safetensors`, `.json` | the model of each run as the last opened sum left it |
-//! | `runs/RUN/model-best.safetensors`, `.json` | that of the round with the lowest validation loss |
+//! | `runs/RUN/model-best.safetensors`, `.json` | that of the round that the manifest's `keep` names: by default the lowest validation loss |
 //! | `model.safetensors`, `model-best.safetensors`, with cards | the same of the run at hand, once it has opened an update |
 //!
 //! The journal writes the model of a run itself, before it says that a round is settled, and needs it to go on: here it is never written
@@ -28,6 +28,7 @@ use protocol::{
     common_model::CommonModel,
     counters::EvaluationCounters,
     digests::{LearningRound, ModelHash, RunId, Transcript},
+    kept_model::weights_hash,
 };
 
 use crate::{
@@ -45,6 +46,8 @@ pub struct LatestModel {
     learning_round: LearningRound,
     contributors: Vec<HospitalId>,
     validation: Option<EvaluationCounters>,
+    /// The learning round whose model is the best of the run so far.
+    kept_round: Option<LearningRound>,
 }
 
 impl LatestModel {
@@ -58,6 +61,7 @@ impl LatestModel {
             learning_round: opened.learning_round,
             contributors: opened.contributors.clone(),
             validation,
+            kept_round: opened.kept_round,
         }
     }
 
@@ -71,6 +75,7 @@ impl LatestModel {
             learning_round: run.learning_round,
             contributors: run.contributors.clone(),
             validation: run.validation.clone(),
+            kept_round: run.kept_round,
         }
     }
 
@@ -100,6 +105,7 @@ impl LatestModel {
             transcript: Some(self.transcript),
             contributors: Some(self.contributors.iter().map(|id| id.get()).collect()),
             strategy: Some(self.model.strategy().to_string()),
+            weights_hash: Some(weights_hash(self.model.layout(), self.model.values())),
             validation,
             ..ModelCard::new(self.model.layout(), self.hash)
         }
@@ -127,7 +133,7 @@ impl ModelKeeper {
         run_folder(&self.state, run).join(MODEL_FILE)
     }
 
-    /// Keeps the model, and as the best one if it is; each file is whole or as it was. `complete` says whether the run went to its end.
+    /// Keeps the model, and as the best one if the evaluations say that it is; each file is whole or as it was. `complete` says whether the run went to its end.
     /// The initial model is not kept: it follows from the manifest, and must not take the place of another run's. Gives the path in the
     /// run's folder.
     ///
@@ -155,7 +161,7 @@ impl ModelKeeper {
         let card = latest.card(self.split, complete);
         write_card(&folder.join(CARD_FILE), &card)?;
         self.put_forward(&folder, MODEL_FILE, CARD_FILE)?;
-        if is_better(&card, &folder.join(BEST_CARD_FILE)) {
+        if latest.kept_round == Some(latest.learning_round) {
             let candidate = folder.join(CANDIDATE);
             replace_by_link(&model, &candidate)?;
             if !holds(&candidate)? {
@@ -184,22 +190,6 @@ impl ModelKeeper {
         }
         Ok(())
     }
-}
-
-/// Whether the card's model did better on the validation slices than the best one so far. Of equals the earlier one stays.
-fn is_better(card: &ModelCard, best: &Path) -> bool {
-    let Some(loss) = card
-        .validation
-        .as_ref()
-        .and_then(|validation| validation.loss)
-    else {
-        return false;
-    };
-    let best: Option<ModelCard> = fs::read(best)
-        .ok()
-        .and_then(|bytes| serde_json::from_slice(&bytes).ok());
-    let best = best.and_then(|card| card.validation?.loss);
-    best.is_none_or(|best| loss < best)
 }
 
 fn write_card(path: &Path, card: &ModelCard) -> Result<(), ModelFileError> {
@@ -261,6 +251,7 @@ mod tests {
 
     const RUN: [u8; 32] = [7; 32];
 
+    /// A model that is the best one so far.
     fn latest(round: u32, loss: f64) -> LatestModel {
         let model = CommonModel::initial(&manifest());
         let loss = (loss * 65_536.0) as u64;
@@ -272,6 +263,7 @@ mod tests {
             learning_round: LearningRound::new(round),
             contributors: [1, 3].into_iter().filter_map(HospitalId::new).collect(),
             validation: EvaluationCounters::read(&[2, 30, 10, 5, 55, loss, 0, 0]).ok(),
+            kept_round: Some(LearningRound::new(round)),
         }
     }
 
@@ -330,12 +322,22 @@ mod tests {
     }
 
     #[test]
-    fn the_best_round_stays_when_later_ones_are_worse() {
+    fn the_round_that_the_vault_names_is_kept_as_the_best_and_stays_when_others_follow() {
         let folder = tempfile::tempdir().expect("a folder");
         let keeper = ModelKeeper::new(folder.path(), SplitKind::Slice);
-        for (round, loss) in [(1, 50.0), (2, 30.0), (3, 30.0), (4, 40.0)] {
-            let latest = latest(round, loss);
+        for (round, kept_round) in [(1, 1), (2, 2), (3, 2), (4, 2)] {
+            let latest = LatestModel {
+                kept_round: Some(LearningRound::new(kept_round)),
+                ..latest(round, 50.0)
+            };
             write_as_the_journal(&keeper, &latest);
+            // Before its evaluation nobody knows; then the vault says which.
+            let before = LatestModel {
+                kept_round: (round > 1).then(|| LearningRound::new(kept_round.min(round - 1))),
+                validation: None,
+                ..latest.clone()
+            };
+            keeper.keep(&before, false).expect("written");
             keeper.keep(&latest, false).expect("written");
         }
         let (last, best) = (

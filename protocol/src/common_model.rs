@@ -212,8 +212,8 @@ fn update_with(context: &mut digest::Context, values: &[f32]) {
     }
 }
 
-const LEAST_VARIANCE: f32 = 1e-5;
-const LARGEST_CONDITIONED: f32 = 16.0;
+pub(crate) const LEAST_VARIANCE: f32 = 1e-5;
+pub(crate) const LARGEST_CONDITIONED: f32 = 16.0;
 
 fn digest_bytes(context: digest::Context) -> [u8; 32] {
     let bytes = context.finish();

@@ -83,6 +83,8 @@ byte_names! {
     GroupKeyId: 32;
     /// `model_hash`: the state that all vaults hold alike.
     ModelHash: 32;
+    /// H of a model's values, of nothing that depends on a run.
+    WeightsHash: 32;
     /// `layout_hash`: names and shapes of a sum's tensors, names of its counters.
     LayoutHash: 32;
     /// `T_r`: the hash chain over the opened sums of a session.

@@ -2,7 +2,7 @@
 //! write, and what this one must go on writing. A change here is another wire version. Hashes over several parts (PROTOCOL.md 3.2 to
 //! 3.7) have no known answers yet.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, num::NonZeroU32};
 
 use crypto::hash::labelled_hash;
 
@@ -12,6 +12,7 @@ use crate::{
     counters::CounterSpec,
     digests::{RoundNumber, SessionId},
     identity::Signed,
+    keeping::Verdict,
     manifest::{Manifest, MemberWeight},
     message::{
         EncryptedFeatures, EvaluationKey, FilterRequest, Hello, Products, RefusedPart, Resume,
@@ -29,7 +30,7 @@ use crate::{
     },
     session::{Encapsulation, GroupKey, Join, Ready, SealedGroupKey, SeenEncapsulation},
     strategy::{Adaptive, Strategy},
-    vocabulary::{Conditioning, LabelScheme, Purpose, Task},
+    vocabulary::{Conditioning, Keep, LabelScheme, Purpose, Task},
 };
 
 /// Encodes to these bytes and is read from them.
@@ -202,6 +203,9 @@ fn manifest() {
             weight: 12,
         }]),
         clip_rule: 2,
+        keep: Keep::BestAccuracy,
+        early_stop: NonZeroU32::new(13),
+        initial_model: Some(digest(14)),
     };
     check(
         &manifest,
@@ -238,8 +242,23 @@ fn manifest() {
             &[11],                           // weights[0].id
             &[12, 0, 0, 0],                  // weights[0].weight
             &[2],                            // clip_rule
+            &[1],                            // keep
+            &[1, 13, 0, 0, 0],               // early_stop: there is one, and which
+            &[1],                            // initial_model: there is one
+            &[14; 32],                       // initial_model
         ],
     );
+    let plain = Manifest {
+        early_stop: None,
+        initial_model: None,
+        ..manifest
+    };
+    assert!(codec::encode(&plain).ends_with(&[2, 1, 0, 0]));
+    // An early stop after no evaluation at all is no number that can be read.
+    let mut bytes = codec::encode(&plain);
+    bytes.truncate(bytes.len() - 2);
+    bytes.extend([1, 0, 0, 0, 0, 0]);
+    assert!(codec::decode::<Manifest>(&bytes).is_err());
 }
 
 #[test]
@@ -461,6 +480,7 @@ fn outcome() {
         transcript: digest(4),
         model_hash: digest(5),
         result_commit: digest(6),
+        verdict: Verdict::Stop,
     };
     check(
         &closed,
@@ -471,6 +491,7 @@ fn outcome() {
             &[4; 32], // transcript
             &[5; 32], // model_hash
             &[6; 32], // result_commit
+            &[1],     // verdict
         ],
     );
     let failed = RoundFailed {

@@ -15,6 +15,7 @@
 //! | [`vocabulary`] | purposes, tasks, label schemes, conditioning |
 //! | [`manifest`], [`network`], [`common_model`] | what is trained, and the state that all hold alike |
 //! | [`strategy`] | how the mean of the updates moves it |
+//! | [`keeping`], [`kept_model`] | which model is kept, when a run ends early, and how a run starts from a kept model |
 //! | [`counters`] | what each sum counts: written and read |
 //! | [`session`] | the set-up of keys |
 //! | [`round`] | one sealed sum: messages and checks |
@@ -30,6 +31,8 @@ pub mod counters;
 pub mod culprit;
 pub mod digests;
 pub mod identity;
+pub mod keeping;
+pub mod kept_model;
 #[cfg(test)]
 mod known_answers;
 pub mod labels;

@@ -13,6 +13,7 @@ use crate::{
         Transcript,
     },
     identity::Signed,
+    keeping::Verdict,
     roster::Roster,
     round::{header::RoundOpen, next_transcript, outcome::RoundClosed, unlock::UnlockRequest},
     session::first_transcript,
@@ -92,6 +93,7 @@ struct Place {
     round: RoundNumber,
     transcript: Transcript,
     model_hash: ModelHash,
+    verdict: Verdict,
 }
 
 /// Follows a chain from its beginning: every signature, every hash, and that each round goes on from the one before. A line of another
@@ -183,19 +185,15 @@ fn check_line(
         &model_hash,
     );
     agree("transcript", &entry.transcript, transcript)?;
-    let mut signatures = 0;
+    let mut words = BTreeMap::<Verdict, usize>::new();
     for (&number, closed) in &entry.closed {
-        if is_closed_alike(
-            number,
-            closed,
-            roster,
-            &header_hash,
-            &transcript,
-            &model_hash,
-        )? {
-            signatures += 1;
+        let closed = closing_of(number, closed, roster, &header_hash)?;
+        if closed.transcript == transcript && closed.model_hash == model_hash {
+            *words.entry(closed.verdict).or_default() += 1;
         }
     }
+    let most = words.into_iter().max_by_key(|(_, signatures)| *signatures);
+    let (verdict, signatures) = most.unwrap_or_default();
     if signatures < roster.threshold() {
         return Err(format!(
             "{signatures} hospitals have signed it where {} are needed",
@@ -208,6 +206,7 @@ fn check_line(
         round: header.round,
         transcript,
         model_hash,
+        verdict,
     };
     Ok((place, signatures))
 }
@@ -239,6 +238,9 @@ fn check_order(header: &RoundOpen, before: Option<&Place>, roster: &Roster) -> R
     let wrong = match before.filter(|before| before.session == header.session) {
         Some(before) if header.round <= before.round => {
             "its number is not above that of the line before"
+        }
+        Some(before) if before.verdict == Verdict::Stop => {
+            "the hospitals ended the run with the line before"
         }
         Some(before) if header.transcript != before.transcript => {
             "it does not follow from the line before: T is another"
@@ -285,15 +287,13 @@ fn check_request(
     Ok(request.hash())
 }
 
-/// Whether this hospital has signed this very end of the round. A signature that is not its own is an error.
-fn is_closed_alike(
+/// What this hospital has signed of the round's end. A signature that is not its own is an error.
+fn closing_of(
     number: u8,
     closed: &str,
     roster: &Roster,
     header: &HeaderHash,
-    transcript: &Transcript,
-    model_hash: &ModelHash,
-) -> Result<bool, String> {
+) -> Result<RoundClosed, String> {
     let signed: Signed<RoundClosed> = bytes_of("closed", closed)?;
     let member = HospitalId::new(number).and_then(|id| roster.member(id));
     let member = member.ok_or_else(|| format!("hospital {number} is not on the roster"))?;
@@ -305,7 +305,7 @@ fn is_closed_alike(
             "what hospital {number} has signed is about another round"
         ));
     }
-    Ok(closed.transcript == *transcript && closed.model_hash == *model_hash)
+    Ok(closed)
 }
 
 fn bytes_of<T: Decode<()>>(field: &str, text: &str) -> Result<T, String> {

@@ -1,4 +1,5 @@
-//! The words of a run that are one of a few: what a sum is for, what the labels are cut into and where, what the filters come from.
+//! The words of a run that are one of a few: what a sum is for, what the labels are cut into and where, what the filters come from,
+//! which model is kept.
 //!
 //! Each is one byte on the wire, and one name in settings, records and on the command line.
 
@@ -63,10 +64,27 @@ pub enum Conditioning {
     None,
 }
 
+/// Which model of a run is kept as its best one.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+pub enum Keep {
+    /// That of the round with the lowest validation loss.
+    #[default]
+    BestLoss,
+    /// That of the round with the highest validation accuracy.
+    BestAccuracy,
+    /// That of the last round.
+    Last,
+}
+
 one_byte!(Purpose { Stats = 0, Update = 1, Evaluation = 2 });
 one_byte!(Task { Binary = 0, Multiclass = 1 });
 one_byte!(LabelScheme { AsWritten = 0, AsCounted = 1 });
 one_byte!(Conditioning { EncryptedHardened = 0, EncryptedStudy = 1, Plain = 2, None = 3 });
+one_byte!(Keep { BestLoss = 0, BestAccuracy = 1, Last = 2 });
 
 /// Not one of the names.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -136,6 +154,12 @@ named!(Conditioning, "conditioning", "encrypted-hardened, encrypted-study, plain
     EncryptedStudy = "encrypted-study",
     Plain = "plain",
     None = "none",
+});
+
+named!(Keep, "model to keep", "best-loss, best-accuracy or last", {
+    BestLoss = "best-loss",
+    BestAccuracy = "best-accuracy",
+    Last = "last",
 });
 
 impl Purpose {
@@ -221,6 +245,7 @@ mod tests {
         check(Task::ALL);
         check(LabelScheme::ALL);
         check(Conditioning::ALL);
+        check(Keep::ALL);
         assert_eq!(
             "smal".parse::<Task>().map_err(|error| error.to_string()),
             Err("unknown task \"smal\": use binary or multiclass".into())
@@ -240,6 +265,9 @@ mod tests {
         }
         for scheme in LabelScheme::ALL {
             assert_eq!(name(scheme), scheme.as_str());
+        }
+        for keep in Keep::ALL {
+            assert_eq!(name(keep), keep.as_str());
         }
     }
 

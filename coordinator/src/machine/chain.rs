@@ -6,6 +6,7 @@ use crypto::sealed_sum::HospitalId;
 use protocol::{
     digests::{HeaderHash, Transcript},
     identity::{PublicKey, Signed},
+    keeping::Verdict,
     round::{
         outcome::{RoundClosed, RoundFailed},
         unlock::evaluation_allowed,
@@ -73,9 +74,19 @@ impl Chain {
     /// The same after the first `length` rounds.
     fn head_of(&self, length: usize) -> Option<Head> {
         match length.checked_sub(1) {
-            Some(last) => self.rounds.get(last)?.consensus(self.threshold),
+            Some(last) => {
+                let (head, _) = self.rounds.get(last)?.consensus(self.threshold)?;
+                Some(head)
+            }
             None => Some(self.origin),
         }
+    }
+
+    /// Whether t vaults have ended the run with the last round.
+    pub(super) fn is_stopped(&self) -> bool {
+        let last = self.rounds.last();
+        let word = last.and_then(|round| round.consensus(self.threshold));
+        word.is_some_and(|(_, verdict)| verdict == Verdict::Stop)
     }
 
     /// How many rounds a hospital has closed that names this T: of a round, or where the session starts. A vault that does not know

@@ -8,9 +8,9 @@ use std::{
 use crypto::sealed_sum::{HospitalId, SumShape};
 use protocol::{
     codec::Text,
-    common_model::CommonModel,
     digests::{ModelHash, SessionId},
     identity::{Message, Signed, SigningKey},
+    kept_model::initial_model_hash,
     manifest::{CheckedManifest, Purpose},
     message::{ToVault, Welcome},
     roster::{Member, Roster},
@@ -56,7 +56,7 @@ pub(super) struct Run {
 impl Run {
     pub(super) fn of(manifest: CheckedManifest) -> Self {
         Self {
-            initial_model: CommonModel::initial(&manifest).hash(),
+            initial_model: initial_model_hash(&manifest),
             manifest,
         }
     }
@@ -135,6 +135,16 @@ impl<R> Context<R> {
             learning_round: planned.learning_round,
         });
         self.plan.advance();
+    }
+
+    /// The hospitals have ended the run: no further sum is planned.
+    pub(super) fn end_early(&mut self) {
+        if let Some(next) = self.plan.next() {
+            let rounds_done = next.learning_round.get().saturating_sub(1);
+            let rounds_left = self.run.manifest.rounds.saturating_sub(rounds_done);
+            self.event(Event::EndedEarly { rounds_left });
+        }
+        self.plan.stop();
     }
 
     /// Another session takes the place of this one, on account of a hospital that has lost its keys.

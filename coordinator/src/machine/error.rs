@@ -215,6 +215,12 @@ pub enum ClosingError {
         /// The round.
         round: RoundNumber,
     },
+    /// Only evaluations show that there is no gain.
+    #[error("it ends the run with round {round}, which is no evaluation")]
+    StopWithoutEvaluation {
+        /// The round.
+        round: RoundNumber,
+    },
 }
 
 /// Why a run cannot be taken up again from the facts that were kept of it.

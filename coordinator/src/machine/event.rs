@@ -126,6 +126,11 @@ pub enum Event {
         /// The reason, for people.
         reason: String,
     },
+    /// t vaults have closed an evaluation with the word that the run has to stop: no further round follows.
+    EndedEarly {
+        /// How many rounds of the manifest are left out.
+        rounds_left: u32,
+    },
     /// The last round is settled and every hospital that can be reached has it.
     Complete {
         /// The common model's hash.

@@ -16,6 +16,8 @@ pub(super) struct Plan {
     learning_rounds: u32,
     /// Sums that are done with: opened, or an evaluation that was left out.
     done: u32,
+    /// Whether the hospitals have ended the run before its last round.
+    is_stopped: bool,
 }
 
 impl Plan {
@@ -23,6 +25,7 @@ impl Plan {
         Self {
             learning_rounds,
             done: 0,
+            is_stopped: false,
         }
     }
 
@@ -34,7 +37,8 @@ impl Plan {
             done if done % 2 == 1 => Purpose::Update,
             _ => Purpose::Evaluation,
         };
-        (learning_round <= self.learning_rounds).then_some(PlannedSum {
+        let is_due = learning_round <= self.learning_rounds && !self.is_stopped;
+        is_due.then_some(PlannedSum {
             purpose,
             learning_round: LearningRound::new(learning_round),
         })
@@ -43,6 +47,11 @@ impl Plan {
     /// The next sum is done with.
     pub(super) fn advance(&mut self) {
         self.done = self.done.saturating_add(1);
+    }
+
+    /// The hospitals have ended the run: nothing follows.
+    pub(super) fn stop(&mut self) {
+        self.is_stopped = true;
     }
 
     /// Goes on to the next sum of this purpose: a header of a run that is taken up again tells which evaluations were left out. False
@@ -84,6 +93,15 @@ mod tests {
         ];
         assert_eq!(all(Plan::new(2)), expected);
         assert_eq!(all(Plan::new(1)), expected[..3]);
+    }
+
+    #[test]
+    fn nothing_follows_once_the_hospitals_have_ended_the_run() {
+        let mut plan = Plan::new(2);
+        (0..3).for_each(|_| plan.advance());
+        plan.stop();
+        assert_eq!(plan.next(), None);
+        assert!(!plan.skip_to(Purpose::Update));
     }
 
     #[test]

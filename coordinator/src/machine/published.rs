@@ -7,6 +7,7 @@ use protocol::{
     codec,
     digests::{ChunksRoot, ContributorsHash, HeaderHash, OutcomeName, RoundNumber, Transcript},
     identity::Signed,
+    keeping::Verdict,
     manifest::Purpose,
     round::{
         header::RoundOpen,
@@ -113,6 +114,9 @@ impl PublishedRound {
         if self.header.purpose != Purpose::Update && body.model_hash != before.model_hash {
             return Err(ClosingError::ModelMoved { round });
         }
+        if self.header.purpose != Purpose::Evaluation && body.verdict != Verdict::GoOn {
+            return Err(ClosingError::StopWithoutEvaluation { round });
+        }
         match self.closed.get(&from) {
             Some((_, known)) if *known == signed => Ok(false),
             Some(_) => Err(ClosingError::Second { round }),
@@ -145,22 +149,22 @@ impl PublishedRound {
         self.votes().into_values().max().unwrap_or(0) + undecided < threshold
     }
 
-    /// The T and model hash that `threshold` vaults have signed alike.
-    pub(super) fn consensus(&self, threshold: usize) -> Option<Head> {
+    /// The T, model hash and verdict that `threshold` vaults have signed alike.
+    pub(super) fn consensus(&self, threshold: usize) -> Option<(Head, Verdict)> {
         let mut votes = self.votes().into_iter();
-        let (head, _) = votes.find(|(_, count)| *count >= threshold)?;
-        Some(head)
+        let (word, _) = votes.find(|(_, count)| *count >= threshold)?;
+        Some(word)
     }
 
-    /// How many vaults closed with each T and model hash.
-    fn votes(&self) -> BTreeMap<Head, usize> {
+    /// How many vaults closed with each T, model hash and verdict.
+    fn votes(&self) -> BTreeMap<(Head, Verdict), usize> {
         let mut votes = BTreeMap::new();
         for (closed, _) in self.closed.values() {
             let head = Head {
                 transcript: closed.transcript,
                 model_hash: closed.model_hash,
             };
-            *votes.entry(head).or_default() += 1;
+            *votes.entry((head, closed.verdict)).or_default() += 1;
         }
         votes
     }

@@ -19,6 +19,7 @@ pub(super) fn log(event: &Event) {
         | Event::Unlocking { .. }
         | Event::OutcomeOut { .. }
         | Event::Settled(_)
+        | Event::EndedEarly { .. }
         | Event::Complete { .. } => log_progress(event),
         Event::SetUpAgain { hospital } => {
             warn!(%hospital, "a hospital has lost its keys before the first round: all hospitals join anew");
@@ -128,6 +129,12 @@ fn log_progress(event: &Event) {
                 round = entry.round.get(),
                 model_hash = entry.model_hash,
                 "the round is settled: enough hospitals report the same model"
+            );
+        }
+        Event::EndedEarly { rounds_left } => {
+            info!(
+                rounds_left,
+                "the hospitals end the run: their evaluations bring no gain any more, and no further round follows"
             );
         }
         Event::Complete {

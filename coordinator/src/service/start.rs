@@ -97,6 +97,13 @@ impl Start {
 
     fn begin(&self, records: &Records, machine: Machine) -> Result<Started, ServiceError> {
         records.begin_run(&self.manifest, &self.roster)?;
+        if let Some(weights) = &machine.manifest().initial_model {
+            let weights_hash = hex::encode(weights);
+            tracing::info!(
+                weights_hash,
+                "the run starts from a kept model, which each hospital needs in its state folder"
+            );
+        }
         Ok(begun(machine))
     }
 
@@ -254,6 +261,12 @@ fn differing_keys(kept: &Manifest, settings: &Manifest) -> Vec<&'static str> {
         (
             "straggler_factor",
             kept.straggler_factor == settings.straggler_factor,
+        ),
+        ("keep", kept.keep == settings.keep),
+        ("early_stop", kept.early_stop == settings.early_stop),
+        (
+            "initial_model",
+            kept.initial_model == settings.initial_model,
         ),
     ];
     let differing = pairs.into_iter().filter(|(_, alike)| !alike);

@@ -3,6 +3,7 @@
 //! The teaching file that `init` writes is also the list of keys and their defaults, so the three cannot drift apart.
 
 mod credentials;
+mod initial_model;
 mod run;
 
 use std::{
@@ -78,7 +79,7 @@ impl Settings {
                 tls_key: folder.join(raw.keys.tls_key),
                 ca_certificate: folder.join(raw.keys.ca_certificate),
             },
-            run: raw.run.check()?,
+            run: raw.run.check(folder)?,
         })
     }
 }

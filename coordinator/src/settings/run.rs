@@ -1,18 +1,19 @@
 //! The settings of one training, and the manifest they make.
 
-use std::{fmt::Display, ops::RangeInclusive};
+use std::{fmt::Display, num::NonZeroU32, ops::RangeInclusive, path::Path};
 
 use crypto::hash::labelled_hash;
 use protocol::{
     codec::{List, Text},
+    digests::WeightsHash,
     identity::{Signed, SigningKey},
-    manifest::{Conditioning, FIXED_CLIPS, LabelScheme, MAX_STRAGGLER_FACTOR, Manifest, Task},
+    manifest::{Conditioning, FIXED_CLIPS, Keep, LabelScheme, MAX_STRAGGLER_FACTOR, Manifest, Task},
     network::ModelLayout,
     strategy::Strategy,
 };
 use serde::Deserialize;
 
-use super::SettingsError;
+use super::{SettingsError, initial_model};
 
 /// One training, as an operator describes it. The field's meanings are those of the manifest's.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +50,12 @@ pub struct RunSettings {
     pub straggler_floor_secs: u32,
     /// It is given at least so many times the median time of those that have.
     pub straggler_factor: f64,
+    /// Which model every hospital keeps as the best.
+    pub keep: Keep,
+    /// The run ends after so many evaluations without gain; none: not before its last round.
+    pub early_stop: Option<NonZeroU32>,
+    /// The kept model that the run starts from, in the place of one of `seed`.
+    pub initial_model: Option<WeightsHash>,
 }
 
 impl RunSettings {
@@ -83,6 +90,9 @@ impl RunSettings {
             straggler_factor: self.straggler_factor,
             weights: List::default(),
             clip_rule: FIXED_CLIPS,
+            keep: self.keep,
+            early_stop: self.early_stop,
+            initial_model: self.initial_model,
         }
     }
 
@@ -115,6 +125,9 @@ impl Default for RunSettings {
             round_timeout_secs: 30,
             straggler_floor_secs: 600,
             straggler_factor: 10.0,
+            keep: Keep::BestLoss,
+            early_stop: None,
+            initial_model: None,
         }
     }
 }
@@ -139,10 +152,14 @@ pub(super) struct RawRun {
     round_timeout_secs: i64,
     straggler_floor_secs: i64,
     straggler_factor: f64,
+    keep: String,
+    early_stop: i64,
+    initial_model: String,
 }
 
 impl RawRun {
-    pub(super) fn check(self) -> Result<RunSettings, SettingsError> {
+    /// Relative paths start at `folder`.
+    pub(super) fn check(self, folder: &Path) -> Result<RunSettings, SettingsError> {
         if self.name.trim().is_empty() || self.name.chars().count() > MAX_NAME_CHARS {
             return Err(wrong(
                 "run.name",
@@ -150,7 +167,11 @@ impl RawRun {
                 "a name of 1 to 200 characters",
             ));
         }
-        Ok(RunSettings {
+        let keep = self
+            .keep
+            .parse()
+            .map_err(|_| wrong("run.keep", &self.keep, "best-loss, best-accuracy or last"))?;
+        let settings = RunSettings {
             task: self
                 .task
                 .parse()
@@ -201,7 +222,15 @@ impl RawRun {
                 1.0..=MAX_STRAGGLER_FACTOR,
                 "a number from 1 to 1000",
             )?,
+            keep,
+            early_stop: early_stop(self.early_stop, keep)?,
+            initial_model: None,
             name: self.name,
+        };
+        let manifest = settings.manifest();
+        Ok(RunSettings {
+            initial_model: initial_model::read(&self.initial_model, &manifest, folder)?,
+            ..settings
         })
     }
 
@@ -217,6 +246,22 @@ impl RawRun {
             "none" => Ok(Conditioning::None),
             other => Err(wrong("run.conditioning", other, "encrypted, plain or none")),
         }
+    }
+}
+
+/// None for 0.
+fn early_stop(value: i64, keep: Keep) -> Result<Option<NonZeroU32>, SettingsError> {
+    const KEY: &str = "run.early_stop";
+    if value == 0 {
+        return Ok(None);
+    }
+    if keep == Keep::Last {
+        let expected = "0 with run.keep = \"last\", which has no best round to wait for";
+        return Err(wrong(KEY, value, expected));
+    }
+    match whole(KEY, value) {
+        Ok(rounds) => Ok(NonZeroU32::new(rounds)),
+        Err(_) => Err(wrong(KEY, value, "0 or a whole number up to 1000000")),
     }
 }
 

@@ -1,9 +1,12 @@
 //! Each layer, each bad value, as far as they are the coordinator's own.
 
-use std::fs;
+use std::{collections::BTreeMap, fs, num::NonZeroU32};
 
+use model_data::weights::write_safetensors;
 use protocol::{
-    manifest::{Conditioning, LabelScheme, Task},
+    kept_model::weights_hash,
+    manifest::{Conditioning, Keep, LabelScheme, Task},
+    network::ModelLayout,
     strategy::Strategy,
 };
 use tempfile::TempDir;
@@ -119,6 +122,9 @@ fn every_bad_value_is_named_with_what_belongs_there() {
         ("run.straggler_floor_secs", "0"),
         ("run.straggler_factor", "0.5"),
         ("run.straggler_factor", "1e9"),
+        ("run.keep", "best"),
+        ("run.early_stop", "-1"),
+        ("run.early_stop", "1000001"),
     ] {
         match load("", &[], &[(key, value)]) {
             Err(SettingsError::Value { key: named, .. }) => assert_eq!(named, key),
@@ -180,4 +186,63 @@ fn two_runs_with_the_same_settings_are_two_runs() {
     let key = protocol::identity::SigningKey::from_secret_bytes(&[3; 32]);
     let manifest = || RunSettings::default().signed_manifest(&key);
     assert_ne!(manifest().digest(), manifest().digest());
+}
+
+#[test]
+fn what_is_kept_and_when_a_run_ends_reach_the_manifest() {
+    let manifest = |flags: &[(&str, &str)]| load("", &[], flags).expect("sound").run.manifest();
+    let defaults = manifest(&[]);
+    assert_eq!((defaults.keep, defaults.early_stop), (Keep::BestLoss, None));
+    let set = manifest(&[("run.keep", "best-accuracy"), ("run.early_stop", "3")]);
+    assert_eq!(
+        (set.keep, set.early_stop.map(NonZeroU32::get)),
+        (Keep::BestAccuracy, Some(3))
+    );
+    assert_eq!(manifest(&[("run.keep", "last")]).keep, Keep::Last);
+    let both = load("", &[], &[("run.keep", "last"), ("run.early_stop", "3")]);
+    let error = both.expect_err("never early").to_string();
+    assert!(
+        error.contains("`run.early_stop`") && error.contains("last"),
+        "{error}"
+    );
+}
+
+#[test]
+fn the_model_that_a_run_starts_from_is_named_by_its_hash_or_its_file() {
+    let hash = |value: &str| {
+        let settings = load("", &[], &[("run.initial_model", value)]);
+        settings.map(|settings| settings.run.manifest().initial_model)
+    };
+    assert_eq!(hash("").expect("none"), None);
+    let digits = "0f".repeat(32);
+    assert_eq!(hash(&digits).expect("a hash"), Some([0x0f; 32].into()));
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("kept.safetensors");
+    let write = |classes: u32, spoil: fn(&mut Vec<f32>)| {
+        let layout = ModelLayout::hybrid_cnn(classes);
+        let mut values = layout.initial_values(&[7; 32]);
+        spoil(&mut values);
+        let notes = BTreeMap::new();
+        write_safetensors(&path, &layout.tensors, &values, &notes).expect("written");
+        weights_hash(&layout, &values)
+    };
+    let name = path.display().to_string();
+    let weights = write(2, |_| ());
+    assert_eq!(hash(&name).expect("a model"), Some(weights));
+    let refused = |why: &str| {
+        let error = hash(&name).expect_err(why);
+        assert!(
+            matches!(&error, SettingsError::NamedFile { key: "run.initial_model", source, .. } if source.to_string().contains(why)),
+            "{why}: {error:?}"
+        );
+    };
+    write(3, |_| ());
+    refused("classifier.bias");
+    write(2, |values| values[0] = f32::NAN);
+    refused("not finite");
+    fs::write(&path, "no model").expect("written");
+    refused("not a usable safetensors file");
+    fs::remove_file(&path).expect("removed");
+    refused("cannot read");
 }

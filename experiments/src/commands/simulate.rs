@@ -7,6 +7,7 @@ use crypto::ckks::Profile;
 use model_data::LoadOptions;
 use protocol::{
     labels::{LabelScheme, Task},
+    manifest::Keep,
     strategy::Strategy,
     training_job::{DeviceChoice, SplitKind},
 };
@@ -79,6 +80,12 @@ pub struct SimulateOptions {
     /// How the updates are added
     #[arg(long, value_enum, default_value_t)]
     pub updates: UpdatesName,
+    /// Which model is kept as the best: that of the round with the lowest validation loss or the highest accuracy, or the last
+    #[arg(long, value_enum, default_value_t)]
+    pub keep: Keep,
+    /// End the run after N rounds without a better evaluation, by what --keep names; 0: never before the last round
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub early_stop: u32,
     /// Hospital H disconnects in round ROUND at PHASE (before-upload, mid-upload, after-upload, before-unlock) and returns when
     /// the round is over. May be given several times
     #[arg(long, value_name = "H@PHASE:ROUND")]

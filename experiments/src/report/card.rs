@@ -10,7 +10,8 @@ use model_data::{
     weights::write_safetensors,
 };
 use protocol::{
-    digests::ModelHash,
+    common_model::CommonModel,
+    kept_model::weights_hash,
     manifest::{Manifest, Task},
     network::CONDITIONED_WEIGHT,
 };
@@ -21,12 +22,12 @@ use crate::simulation::{Plan, Summary};
 pub fn model_card(
     plan: &Plan,
     manifest: &Manifest,
-    model_hash: ModelHash,
+    model: &CommonModel,
     summary: &Summary,
     weights_sha256: Digest,
 ) -> ModelCard {
     let conditioned = manifest.conditioning.uses_filters();
-    let mut card = ModelCard::new(&manifest.layout, model_hash);
+    let mut card = ModelCard::new(&manifest.layout, model.hash());
     if conditioned {
         let names = Feature::ALL.map(|feature| feature.name().to_owned());
         card.input.features = Some(names.to_vec());
@@ -38,6 +39,7 @@ pub fn model_card(
     let validation = last.and_then(|round| round.validation.clone());
     ModelCard {
         weights_sha256: Some(hex::encode(weights_sha256)),
+        weights_hash: Some(weights_hash(&manifest.layout, model.values())),
         learning_round: last.map_or(0, |round| round.round).into(),
         run_complete: true,
         data: Some(data(plan, manifest, summary)),

@@ -117,7 +117,23 @@ fn curves(summary: &Summary, pictures: &[Picture]) -> Result<String, PictureErro
             leak_warning(summary)
         );
     }
-    Ok(section + "</table>")
+    section += "</table>";
+    if let Some(best) = &summary.best {
+        let _ = write!(
+            section,
+            "<p>Each hospital keeps as the best model that of {}. The numbers above are of the last one.</p>",
+            best.in_words()
+        );
+    }
+    if summary.ended_early() {
+        let _ = write!(
+            section,
+            "<p>The run ended after round {} of {}: its evaluations brought no gain any more.</p>",
+            summary.history.len(),
+            summary.rounds
+        );
+    }
+    Ok(section)
 }
 
 fn slices(picture: &Picture) -> Result<String, PictureError> {

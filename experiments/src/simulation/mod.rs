@@ -167,7 +167,7 @@ fn train(
                 .collect();
             let finished = plain_updates::run(plan, manifest, images, &records, progress);
             progress.clear();
-            RunResult::of_plain(finished?)
+            RunResult::of_plain(finished?, manifest.keep)
         }
     };
     Ok((run, tests))
@@ -191,7 +191,7 @@ fn write_files(
         run.model.values(),
         summary,
     )?;
-    let card = report::model_card(plan, manifest, run.model.hash(), summary, hash);
+    let card = report::model_card(plan, manifest, &run.model, summary, hash);
     output.write_json(CARD_FILE, &card)?;
     let classes = plan.run.task.class_names();
     let pictures = report::RunPictures::new(summary, classes, test)?;

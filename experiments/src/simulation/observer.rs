@@ -10,7 +10,8 @@ use participant::{
 };
 use protocol::{
     common_model::CommonModel,
-    digests::{ModelHash, RoundNumber},
+    digests::{LearningRound, ModelHash, RoundNumber},
+    keeping::{BestRound, Verdict},
     manifest::{Manifest, Purpose},
 };
 
@@ -46,6 +47,10 @@ pub struct Observer {
     pub largest_product_error: Option<f64>,
     /// Products that vaults refused.
     pub products_refused: usize,
+    /// The learning round whose model all hospitals keep as the best.
+    pub kept_round: Option<LearningRound>,
+    /// Its evaluation, where that decides.
+    pub best: Option<BestRound>,
 }
 
 impl Observer {
@@ -62,6 +67,8 @@ impl Observer {
             models: BTreeMap::new(),
             largest_product_error: None,
             products_refused: 0,
+            kept_round: None,
+            best: None,
         }
     }
 
@@ -157,6 +164,7 @@ impl Observer {
             Purpose::Update if self.history.round(round).is_none() => {
                 let contributors = opened.contributors.iter().map(|id| id.get()).collect();
                 self.history.updated(round, contributors, seconds);
+                (self.kept_round, self.best) = (opened.kept_round, opened.best);
             }
             Purpose::Evaluation
                 if self
@@ -171,7 +179,13 @@ impl Observer {
                     &self.sums.evaluations(opened),
                     seconds,
                 );
+                (self.kept_round, self.best) = (opened.kept_round, opened.best);
                 self.tell_round(round);
+                if opened.verdict == Verdict::Stop && round < self.manifest.rounds {
+                    let line =
+                        format!("no better evaluation any more: the run ends after round {round}");
+                    self.progress.line(line);
+                }
             }
             Purpose::Update | Purpose::Evaluation => {}
         }

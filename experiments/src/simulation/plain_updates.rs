@@ -15,8 +15,9 @@ use participant::{
 };
 use protocol::{
     common_model::CommonModel,
-    counters::StatsCounters,
+    counters::{EvaluationCounters, StatsCounters},
     digests::{LearningRound, RoundNumber},
+    keeping::{Standing, Verdict},
     manifest::Manifest,
     training_job::{
         EvaluateRequest, JobProgress, LocalTrainer, TrainRequest, TrainerFailure, TrainingPlan,
@@ -40,6 +41,8 @@ pub struct PlainRun {
     pub model: CommonModel,
     /// The learning rounds.
     pub history: History,
+    /// Which of them is the best.
+    pub standing: Standing,
     /// The scaled features of each hospital.
     pub features: BTreeMap<HospitalId, Vec<ConditionedWeights>>,
     /// Wall seconds of training and evaluation, summed over hospitals.
@@ -89,6 +92,7 @@ pub fn run(
         .collect();
     let mut model = CommonModel::initial(manifest);
     let mut history = History::default();
+    let mut standing = Standing::default();
     let slots = ComputeSlots::new(plan.threads);
     for round in 1..=manifest.rounds {
         let class_weights = statistics.class_weights();
@@ -109,21 +113,28 @@ pub fn run(
             hospital.evaluate(manifest, &model)
         })?;
         let lists = counters.iter().map(|(_, counters)| Some(counters.clone()));
-        let sum = expected_sums::add_counters(lists);
+        let sum = expected_sums::add_counters(lists).unwrap_or_default();
         history.evaluated(
             round,
             manifest.task,
-            &sum.unwrap_or_default(),
+            &sum,
             &counters,
             began.elapsed().as_secs_f64(),
         );
         if let Some(record) = history.round(round) {
             progress.line(round_line(record, manifest.rounds));
         }
+        if let Ok(evaluation) = EvaluationCounters::read(&sum) {
+            standing.take(manifest.keep, LearningRound::new(round), &evaluation);
+        }
+        if standing.verdict(manifest.early_stop) == Verdict::Stop {
+            break;
+        }
     }
     Ok(PlainRun {
         model,
         history,
+        standing,
         training_secs: hospitals
             .iter()
             .map(|hospital| hospital.training_secs)

@@ -1,6 +1,7 @@
 //! The options of a simulation, checked, as typed values.
 
 use std::{
+    num::NonZeroU32,
     path::{Path, PathBuf},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -9,7 +10,11 @@ use coordinator::settings::RunSettings;
 use model::device::{Device, DeviceError};
 use model_data::{Contrast, ContrastError, LoadOptions};
 use phantom::PhantomSettings;
-use protocol::{labels::Labels, manifest::Conditioning, training_job::SplitKind};
+use protocol::{
+    labels::Labels,
+    manifest::{Conditioning, Keep},
+    training_job::SplitKind,
+};
 
 use super::{
     fault_plan::{FaultPlan, FaultPlanError},
@@ -136,6 +141,8 @@ impl Plan {
                 strategy: options.strategy,
                 seed: options.seed,
                 round_timeout_secs: options.round_timeout_secs,
+                keep: options.keep,
+                early_stop: early_stop(options)?,
                 ..RunSettings::default()
             },
             hospitals: options.hospitals,
@@ -187,6 +194,23 @@ fn conditioning(name: ConditioningName, profile: ProfileName) -> Conditioning {
         (ConditioningName::Encrypted, ProfileName::Study) => Conditioning::EncryptedStudy,
         (ConditioningName::Plain, _) => Conditioning::Plain,
         (ConditioningName::None, _) => Conditioning::None,
+    }
+}
+
+/// None for 0.
+fn early_stop(options: &SimulateOptions) -> Result<Option<NonZeroU32>, PlanError> {
+    if options.early_stop > MAX_ROUNDS {
+        return Err(PlanError::OutOfRange {
+            option: "--early-stop",
+            found: options.early_stop.into(),
+            least: 0,
+            most: MAX_ROUNDS.into(),
+        });
+    }
+    let limit = NonZeroU32::new(options.early_stop);
+    match (options.keep, limit) {
+        (Keep::Last, Some(_)) => Err(PlanError::EarlyStopWithoutBest),
+        _ => Ok(limit),
     }
 }
 
@@ -330,6 +354,11 @@ pub enum PlanError {
         /// The largest allowed.
         most: u64,
     },
+    /// The last model is always a gain on the one before.
+    #[error(
+        "--early-stop waits for a better round, and --keep last knows none: choose best-loss or best-accuracy"
+    )]
+    EarlyStopWithoutBest,
     /// Drops that leave too few hospitals, or do not exist.
     #[error(transparent)]
     Faults(#[from] FaultPlanError),
@@ -436,6 +465,11 @@ mod tests {
             (&["--hospitals", "1"][..], &["--hospitals", "2 to 100"][..]),
             (&["--hospitals", "101"], &["--hospitals", "2 to 100"]),
             (&["--rounds", "0"], &["--rounds", "from 1"]),
+            (&["--early-stop", "1001"], &["--early-stop", "from 0"]),
+            (
+                &["--keep", "last", "--early-stop", "2"],
+                &["--early-stop", "best-loss"],
+            ),
             (&["--patients", "2"], &["--patients", "from 3"]),
             (&["--slices", "0"], &["--slices"]),
             (&["--threads", "0"], &["--threads"]),

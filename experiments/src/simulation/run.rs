@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use coordinator::machine::TranscriptEntry;
 use crypto::sealed_sum::HospitalId;
 use participant::vault::conditioning::ConditionedWeights;
-use protocol::common_model::CommonModel;
+use protocol::{
+    common_model::CommonModel, digests::LearningRound, keeping::BestRound, manifest::Keep,
+};
 
 use super::{
     expected_sums::MeanError, federation::Finished, history::RoundRecord, plain_updates::PlainRun,
@@ -18,6 +20,10 @@ pub struct RunResult {
     pub model: CommonModel,
     /// The learning rounds.
     pub history: Vec<RoundRecord>,
+    /// The one whose model is kept as the best.
+    pub kept_round: Option<LearningRound>,
+    /// Its evaluation, where that decides.
+    pub best: Option<BestRound>,
     /// The scaled features of each hospital.
     pub features: BTreeMap<HospitalId, Vec<ConditionedWeights>>,
     /// The signed hash chain.
@@ -82,6 +88,8 @@ impl RunResult {
             largest_product_error: observer.largest_product_error,
             faults: sums.faults().to_vec(),
             features: sums.features().clone(),
+            kept_round: observer.kept_round,
+            best: observer.best,
             history: observer.history.into_rounds(),
             transcript: observer.transcript,
             model,
@@ -89,10 +97,14 @@ impl RunResult {
     }
 
     /// Of a run in the clear.
-    pub fn of_plain(run: PlainRun) -> Self {
+    pub fn of_plain(run: PlainRun, keep: Keep) -> Self {
+        let history = run.history.into_rounds();
+        let last = history.last().map_or(0, |round| round.round);
         Self {
             model: run.model,
-            history: run.history.into_rounds(),
+            kept_round: run.standing.kept_round(keep, last.into()),
+            best: run.standing.best(),
+            history,
             features: run.features,
             transcript: Vec::new(),
             seconds: Seconds {

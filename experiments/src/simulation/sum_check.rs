@@ -241,7 +241,7 @@ mod tests {
     use super::*;
     use crypto::sealed_sum::OpenedSum;
     use protocol::training_job::TrainedUpdate;
-    use protocol::{manifest::Conditioning, network::ModelLayout};
+    use protocol::{keeping::Verdict, manifest::Conditioning, network::ModelLayout};
 
     const HOSPITALS: u8 = 3;
 
@@ -328,6 +328,9 @@ mod tests {
             }),
             mean: Arc::new(mean),
             clips: model.clips().to_vec(),
+            kept_round: None,
+            best: None,
+            verdict: Verdict::GoOn,
             model_hash: model.hash(),
             model,
             transcript: [0; 32].into(),

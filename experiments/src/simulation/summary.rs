@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use model::metrics::{Intervals, Metrics};
 use model_data::card::{Scores, TestSummary};
-use protocol::manifest::Manifest;
+use protocol::{
+    digests::LearningRound,
+    manifest::{Keep, Manifest},
+};
 use serde::Serialize;
 
 use super::{
@@ -63,6 +66,10 @@ pub struct Summary {
     pub test: TestSummary,
     /// The learning rounds.
     pub history: Vec<RoundRecord>,
+    /// The one whose model each hospital keeps as the best; null before any.
+    pub kept_round: Option<u32>,
+    /// Why that one; null where `kept_round` is.
+    pub best: Option<Best>,
     /// The most memory that the process had.
     pub peak_rss_bytes: Option<u64>,
     /// Rows of a clinical table that have no images.
@@ -73,6 +80,17 @@ pub struct Summary {
     pub threads: usize,
     /// Of this program.
     pub code_version: &'static str,
+}
+
+/// The best learning round.
+#[derive(Clone, Debug, Serialize)]
+pub struct Best {
+    /// Its number, from 1.
+    pub round: u32,
+    /// `--keep`.
+    pub by: Keep,
+    /// Its mean validation loss of a slice in nats, or its validation accuracy; null with `last`.
+    pub value: Option<f64>,
 }
 
 /// Message bytes.
@@ -132,7 +150,7 @@ impl Summary {
         cohorts: &Cohorts,
     ) -> Self {
         let parameters = manifest.layout.parameters();
-        let hospital_rounds = f64::from(plan.hospitals) * f64::from(manifest.rounds);
+        let hospital_rounds = f64::from(plan.hospitals) * run.history.len().max(1) as f64;
         let bytes = |bytes: Option<u64>| {
             let each = bytes.map(|bytes| bytes as f64 / hospital_rounds);
             Bytes {
@@ -202,12 +220,38 @@ impl Summary {
                 ),
             },
             history: run.history.clone(),
+            kept_round: run.kept_round.map(LearningRound::get),
+            best: run.kept_round.map(|round| Best {
+                round: round.get(),
+                by: manifest.keep,
+                value: run.best.map(|best| best.value),
+            }),
             peak_rss_bytes: peak_rss_bytes(),
             rows_without_images: cohorts.rows_without_images,
             device: plan.device.to_string(),
             threads: plan.threads,
             code_version: env!("CARGO_PKG_VERSION"),
         }
+    }
+}
+
+impl Summary {
+    /// Whether the evaluations have ended the run before its last round.
+    pub fn ended_early(&self) -> bool {
+        self.history.len() < self.rounds as usize
+    }
+}
+
+impl Best {
+    /// "round 3, the lowest validation loss, 0.502".
+    pub fn in_words(&self) -> String {
+        let why = match self.by {
+            Keep::BestLoss => ", the lowest validation loss",
+            Keep::BestAccuracy => ", the highest validation accuracy",
+            Keep::Last => ", the last",
+        };
+        let value = self.value.map(|value| format!(", {value:.3}"));
+        format!("round {}{why}{}", self.round, value.unwrap_or_default())
     }
 }
 

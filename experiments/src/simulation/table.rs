@@ -22,6 +22,18 @@ pub fn table(summary: &Summary, out: &std::path::Path) -> String {
         "hospitals, rounds",
         format!("{}, {}", summary.hospitals, summary.rounds),
     );
+    if summary.ended_early() {
+        row(
+            "ended early",
+            format!(
+                "after round {}: no better evaluation any more",
+                summary.history.len()
+            ),
+        );
+    }
+    if let Some(best) = &summary.best {
+        row("kept as the best", best.in_words());
+    }
     row(
         "data, task, split",
         format!(

@@ -5,7 +5,7 @@
 //! null. A key may be added without another number.
 
 use protocol::{
-    digests::{LearningRound, ModelHash, RunId, Transcript},
+    digests::{LearningRound, ModelHash, RunId, Transcript, WeightsHash},
     labels::LabelScheme,
     network::ModelLayout,
     training_job::SplitKind,
@@ -37,6 +37,9 @@ pub struct ModelCard {
     pub weights_sha256: Option<String>,
     /// Hash of the common model: tensors, clips and null steps (PROTOCOL.md 3.3). 64 hexadecimal digits.
     pub model_hash: ModelHash,
+    /// Hash of the values alone, by which another run can start from them (`run.initial_model`, PROTOCOL.md 3.2). 64 hexadecimal digits.
+    #[serde(default)]
+    pub weights_hash: Option<WeightsHash>,
     /// Hash of the manifest of the run that it comes from. 64 hexadecimal digits.
     #[serde(default)]
     pub run: Option<RunId>,
@@ -94,6 +97,7 @@ impl ModelCard {
             weights: MODEL_FILE.into(),
             weights_sha256: None,
             model_hash,
+            weights_hash: None,
             run: None,
             parameters: layout.parameters(),
             classes: classifier.and_then(|bias| bias.shape.first().copied()),
@@ -327,6 +331,7 @@ mod tests {
         };
         ModelCard {
             weights_sha256: Some("cd".repeat(32)),
+            weights_hash: Some([0xef; 32].into()),
             learning_round: LearningRound::new(2),
             run_complete: true,
             transcript: Some([9; 32].into()),
@@ -422,7 +427,7 @@ mod tests {
             (
                 "",
                 "caveats classes code_version contributors data input intended_use learning_round made_by model model_hash name \
-                 not_for notice parameters run run_complete schema strategy test training transcript validation weights weights_sha256",
+                 not_for notice parameters run run_complete schema strategy test training transcript validation weights weights_hash weights_sha256",
             ),
             ("/input", "example feature_scaling features slices"),
             (

@@ -12,7 +12,9 @@ use participant::{
     shell::ParticipantEvent,
     vault::{OpenedRound, ResumedRun, VaultEvent},
 };
-use protocol::{counters::EvaluationCounters, manifest::Purpose};
+use protocol::{
+    counters::EvaluationCounters, digests::LearningRound, keeping::Verdict, manifest::Purpose,
+};
 
 /// The participant's events as lines of a log.
 pub struct Diary {
@@ -178,6 +180,12 @@ impl Diary {
                         "round {learning_round}: validation accuracy {:.4}, loss {:.4}",
                         evaluation.accuracy(),
                         evaluation.validation_loss(),
+                    );
+                }
+                if opened.verdict == Verdict::Stop {
+                    tracing::info!(
+                        kept_round = opened.kept_round.map(LearningRound::get),
+                        "the evaluations bring no gain any more: the run ends here, as its manifest says"
                     );
                 }
                 evaluation

@@ -63,8 +63,9 @@ Output (STATE is the state folder):
   stdout                     one line at the end: a JSON object with the hash of the common model
   stderr                     the log
   STATE/model.safetensors    the common model after every opened update; model.json beside it is its card
-  STATE/model-best.safetensors  that of the round with the lowest validation loss, with its card model-best.json
+  STATE/model-best.safetensors  that of the best round, as the run says, with its card model-best.json
   STATE/runs                 the same files of every run, in a folder of its own: no run overwrites another's
+  STATE/initial              models from elsewhere, put here by hand for a run that starts from one
   STATE/slices               prepared slices, which make the next start faster; they are images of patients, and safe to delete
   STATE/journal.sqlite       what this hospital has already answered, and where it is in the run: stopped at any moment, it goes
                              on there. Keep it and the *.key files beside it: never delete them, and never restore them from

@@ -210,7 +210,12 @@ fn unusable_data(error: anyhow::Error) -> Failure {
 fn failure(error: RunError) -> Failure {
     match &error {
         RunError::Stopped => Failure::stopped(error),
-        RunError::Vault(VaultError::OtherRoster | VaultError::Policy(_) | VaultError::Data(_))
+        RunError::Vault(
+            VaultError::OtherRoster
+            | VaultError::Policy(_)
+            | VaultError::Data(_)
+            | VaultError::InitialModelMissing(_),
+        )
         | RunError::Transport(
             TransportError::UntrustedCoordinator { .. }
             | TransportError::RefusedByCoordinator { .. }

@@ -9,15 +9,17 @@ use std::{
 use crypto::sealed_sum::{DealerAnswer, HospitalId, Seed};
 use protocol::{
     common_model::CommonModel,
-    digests::{ClipCommit, ContributionDigest, HeaderHash, ModelHash, RunId},
+    digests::{ClipCommit, ContributionDigest, HeaderHash, ModelHash, RunId, WeightsHash},
+    kept_model::weights_hash,
     manifest::{Manifest, Purpose},
+    network::ModelLayout,
     round::{header::SumKey, unlock::WeightedMembers},
 };
 use zeroize::Zeroizing;
 
 use super::{
-    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptModel, KeptSession,
-    RecordedAnswer, SumOver, SumSubject,
+    EndedRun, InitialModelMissing, Journal, JournalError, KeptBox, KeptContribution, KeptModel,
+    KeptSession, RecordedAnswer, SumOver, SumSubject,
 };
 
 /// A journal in memory, with a limit on its writes for tests.
@@ -41,6 +43,7 @@ struct Memory {
     /// The model before and the one that is staged.
     models: Vec<(ModelHash, CommonModel)>,
     ended: Vec<EndedRun>,
+    of_other_runs: Vec<Vec<f32>>,
 }
 
 struct HeldBox {
@@ -65,6 +68,11 @@ impl MemoryJournal {
     pub fn go_on(&self) {
         let mut memory = self.memory();
         (memory.writes_left, memory.has_stopped) = (None, false);
+    }
+
+    /// Keeps a model of another run, for one that starts from it.
+    pub fn give_model(&self, values: Vec<f32>) {
+        self.memory().of_other_runs.push(values);
     }
 
     /// How often something was written.
@@ -283,6 +291,22 @@ impl Journal for MemoryJournal {
             moments: model.moments().into_iter().map(<[f32]>::to_vec).collect(),
         });
         Ok(kept)
+    }
+
+    fn initial_model(
+        &self,
+        layout: &ModelLayout,
+        weights: &WeightsHash,
+    ) -> Result<Vec<f32>, InitialModelMissing> {
+        let memory = self.memory();
+        let mut of_others = memory.of_other_runs.iter();
+        let found = of_others.find(|values| weights_hash(layout, values) == *weights);
+        found.cloned().ok_or_else(|| InitialModelMissing {
+            weights: *weights,
+            folder: "memory".into(),
+            models: memory.of_other_runs.len(),
+            unusable: Vec::new(),
+        })
     }
 
     fn settle(&mut self, sum: &SumOver, position: &[u8]) -> Result<(), JournalError> {

@@ -13,13 +13,14 @@
 //! | E | [`Journal::stage_model`], [`Journal::settle`] | `RoundClosed` |
 //! | F | [`Journal::end_session`] | the participant ends |
 
+mod initial_models;
 pub mod memory;
 mod model_files;
 pub mod patient;
 mod session_key;
 pub mod sqlite;
 
-pub use self::model_files::run_folder;
+pub use self::{initial_models::InitialModelMissing, model_files::run_folder};
 
 use std::collections::BTreeSet;
 
@@ -28,7 +29,7 @@ use protocol::{
     common_model::CommonModel,
     digests::{
         ClipCommit, ContributionDigest, ContributorsHash, HeaderHash, LearningRound, ModelHash,
-        RunId, SessionId, Transcript,
+        RunId, SessionId, Transcript, WeightsHash,
     },
     manifest::Manifest,
     round::{header::SumKey, unlock::WeightedMembers},
@@ -121,7 +122,7 @@ pub struct EndedRun {
 /// The memory of a vault across headers, sessions and restarts.
 ///
 /// # Errors
-/// Every function gives [`JournalError`] when the journal cannot be read or written: then nothing may be sent.
+/// Every function but one gives [`JournalError`] when the journal cannot be read or written: then nothing may be sent.
 pub trait Journal: Send {
     /// The session that the vault was in when its process ended.
     fn kept_session(&self) -> Result<Option<KeptSession>, JournalError>;
@@ -208,6 +209,17 @@ pub trait Journal: Send {
     /// The vault leaves its session: everything of it is erased, and of a run that has ended well that is kept. What was answered and
     /// spent stays.
     fn end_session(&mut self, ended: Option<&EndedRun>) -> Result<(), JournalError>;
+
+    /// The values of a model that an earlier run has left here, or that was put here by hand: those of this hash, in the order of the
+    /// layout.
+    ///
+    /// # Errors
+    /// [`InitialModelMissing`].
+    fn initial_model(
+        &self,
+        layout: &ModelLayout,
+        weights: &WeightsHash,
+    ) -> Result<Vec<f32>, InitialModelMissing>;
 
     /// The run that has ended here last.
     fn last_ended_run(&self) -> Result<Option<EndedRun>, JournalError>;

@@ -48,6 +48,11 @@ impl ModelFiles {
         }
     }
 
+    /// The state folder.
+    pub(super) fn state(&self) -> &Path {
+        &self.folder
+    }
+
     /// Writes a model beside the run's, synced.
     pub(super) fn stage(
         &mut self,
@@ -178,7 +183,7 @@ fn layout_of_moments(strategy: Strategy, layout: &ModelLayout) -> Vec<TensorSpec
     moments.flat_map(of_moment).collect()
 }
 
-const RUNS: &str = "runs";
+pub(super) const RUNS: &str = "runs";
 const MODEL: Names = Names {
     staged: "model.staged.safetensors",
     settled: MODEL_FILE,

@@ -13,14 +13,15 @@ use std::{
 use crypto::sealed_sum::{HospitalId, Seed};
 use protocol::{
     common_model::CommonModel,
-    digests::{HeaderHash, ModelHash, RunId},
+    digests::{HeaderHash, ModelHash, RunId, WeightsHash},
     manifest::Manifest,
+    network::ModelLayout,
     round::{header::SumKey, unlock::WeightedMembers},
 };
 
 use super::{
-    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptModel, KeptSession,
-    RecordedAnswer, SumOver, SumSubject,
+    EndedRun, InitialModelMissing, Journal, JournalError, KeptBox, KeptContribution, KeptModel,
+    KeptSession, RecordedAnswer, SumOver, SumSubject,
 };
 
 /// A journal whose writes wait for the disk. Reads do not wait: they fail only when the file itself is broken.
@@ -190,6 +191,14 @@ impl<J: Journal> Journal for PatientJournal<J> {
         hash: &ModelHash,
     ) -> Result<Option<KeptModel>, JournalError> {
         self.journal.model(run, manifest, hash)
+    }
+
+    fn initial_model(
+        &self,
+        layout: &ModelLayout,
+        weights: &WeightsHash,
+    ) -> Result<Vec<f32>, InitialModelMissing> {
+        self.journal.initial_model(layout, weights)
     }
 
     fn settle(&mut self, sum: &SumOver, position: &[u8]) -> Result<(), JournalError> {

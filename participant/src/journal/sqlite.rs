@@ -17,17 +17,19 @@ use protocol::{
     common_model::CommonModel,
     digests::{
         ClipCommit, ContributionDigest, ContributorsHash, HeaderHash, LearningRound, ModelHash,
-        RunId, SessionId, Transcript,
+        RunId, SessionId, Transcript, WeightsHash,
     },
     identity::PublicKey,
     manifest::{Manifest, Purpose},
+    network::ModelLayout,
     round::{header::SumKey, unlock::WeightedMembers},
 };
 use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, params};
 
 use super::{
-    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptModel, KeptSession,
-    RecordedAnswer, SumOver, SumSubject,
+    EndedRun, InitialModelMissing, Journal, JournalError, KeptBox, KeptContribution, KeptModel,
+    KeptSession, RecordedAnswer, SumOver, SumSubject,
+    initial_models,
     model_files::ModelFiles,
     session_key::{Cipher, SessionKeys},
 };
@@ -525,6 +527,14 @@ impl Journal for SqliteJournal {
     ) -> Result<Option<KeptModel>, JournalError> {
         let loaded = self.models.load(run, manifest, hash);
         loaded.map_err(|error| self.error(error.to_string()))
+    }
+
+    fn initial_model(
+        &self,
+        layout: &ModelLayout,
+        weights: &WeightsHash,
+    ) -> Result<Vec<f32>, InitialModelMissing> {
+        initial_models::find(self.models.state(), layout, weights)
     }
 
     fn settle(&mut self, sum: &SumOver, position: &[u8]) -> Result<(), JournalError> {

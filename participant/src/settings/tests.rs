@@ -114,6 +114,7 @@ fn flags_environment_and_file_reach_their_settings() {
         ("training.slices_per_patient", "12"),
         ("policy.max_weight", "4"),
         ("policy.max_first_clip", "2.5"),
+        ("policy.allow_initial_model", "false"),
     ];
     let settings = Settings::load(&path, pairs(&environment), &pairs(&flags)).expect("sound");
     assert_eq!(settings.data, PathBuf::from("/srv/mri"));
@@ -125,6 +126,7 @@ fn flags_environment_and_file_reach_their_settings() {
         max_rounds: 5,
         max_weight: 4,
         max_first_clip: 2.5,
+        allow_initial_model: false,
         ..Policy::default()
     };
     assert_eq!(settings.policy, policy);

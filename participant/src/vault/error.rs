@@ -1,14 +1,14 @@
 //! Why a vault stops, and why it refuses an input and goes on; and which party is at fault.
 
 use protocol::{
-    culprit::Culprit, digests::ModelHash, manifest::ManifestError, round::RoundError,
-    session::SessionError, training_job::TrainerFailure,
+    culprit::Culprit, digests::ModelHash, kept_model::UnusableValues, manifest::ManifestError,
+    round::RoundError, session::SessionError, training_job::TrainerFailure,
 };
 
 use super::{
     conditioning::ProductError, input::InputKind, phase_name::PhaseName, policy::PolicyViolation,
 };
-use crate::journal::JournalError;
+use crate::journal::{InitialModelMissing, JournalError};
 
 /// Why a vault cannot go on at all.
 #[derive(Debug, thiserror::Error)]
@@ -16,7 +16,7 @@ pub enum VaultError {
     /// The coordinator will not have it.
     #[error("the coordinator refuses this hospital: {0}")]
     RefusedByCoordinator(String),
-    /// The coordinator ends the run before its last round.
+    /// The coordinator ends the run before its last round, and the evaluations give no reason for it.
     #[error(
         "the coordinator says that the run has ended, but {missing} of its updates are missing here; the model of the last round is in the state folder. Ask the coordinator's operator"
     )]
@@ -37,6 +37,14 @@ pub enum VaultError {
         /// Its hash.
         model: ModelHash,
     },
+    /// The model that the run starts from is not here.
+    #[error(transparent)]
+    InitialModelMissing(#[from] InitialModelMissing),
+    /// The model that the operator has chosen cannot be trained on.
+    #[error(
+        "the model that the run starts from cannot be used: {0}; ask the operator to choose another one"
+    )]
+    InitialModelUnusable(#[from] UnusableValues),
     /// The two sides go by different rosters.
     #[error(
         "the coordinator has another roster than this hospital: compare the roster files of all parties"
@@ -76,8 +84,10 @@ impl VaultError {
             Self::RefusedByCoordinator(_) | Self::OtherRoster => Culprit::Unknown,
             Self::Manifest(error) => error.culprit(),
             Self::EndedEarly { .. } => Culprit::Coordinator,
+            Self::InitialModelUnusable(_) => Culprit::Operator,
             Self::KeptSession(_)
             | Self::KeptModelMissing { .. }
+            | Self::InitialModelMissing(_)
             | Self::Policy(_)
             | Self::Data(_)
             | Self::Journal(_)

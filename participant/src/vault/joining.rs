@@ -12,6 +12,7 @@ use protocol::{
 use super::{
     error::{Refusal, VaultError},
     hospital::Hospital,
+    initial_model::initial_model,
     input::PhaseInput,
     key_exchange::ExchangingKeys,
     keys::{KeyExchange, OwnKeys},
@@ -33,11 +34,15 @@ type AfterJoins = Next<ExchangingKeys, InSession>;
 
 impl Joining {
     /// Accepts the run, or does not take part at all; then joins.
-    pub(super) fn on_welcome<J>(
+    pub(super) fn on_welcome<J: Journal>(
         welcome: Welcome,
         hospital: &mut Hospital<J>,
     ) -> Result<Self, VaultError> {
         let manifest = accepted_manifest(welcome.manifest, hospital)?;
+        if manifest.initial_model.is_some() {
+            // Before it joins: once the keys stand all others would have to do without this hospital.
+            initial_model(&manifest, &hospital.journal)?;
+        }
         let records = hospital.records_for(&manifest)?;
         let own = OwnKeys::generate(
             hospital.identity.id,

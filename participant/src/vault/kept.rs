@@ -9,6 +9,7 @@ use protocol::{
     codec::{self, CodecError, Id, List, Secret},
     digests::{HeaderHash, LearningRound, ModelHash, RoundNumber, SessionId, Transcript},
     identity::Signed,
+    keeping::Standing,
     manifest::Manifest,
     round::{header::RoundOpen, outcome::RoundClosed},
 };
@@ -48,6 +49,7 @@ pub(super) struct ChainRecord {
     pub(super) null_steps: u32,
     pub(super) contributors: Vec<HospitalId>,
     pub(super) validation: Option<Vec<u64>>,
+    pub(super) standing: Standing,
 }
 
 /// What the vault knows once the statistics are opened.
@@ -68,6 +70,7 @@ type ChainForm = (
     u32,
     List<Id>,
     Option<List<u64>>,
+    Standing,
 );
 type LearningForm = (
     List<u64>,
@@ -159,13 +162,23 @@ impl ProgressRecord {
             chain.null_steps,
             chain.contributors.into_iter().map(Id).collect(),
             chain.validation.map(List),
+            chain.standing,
         );
         (chain, self.learning.map(learning_form), self.open)
     }
 
     fn read((chain, learning, open): ProgressForm) -> Result<Self, CodecError> {
-        let (transcript, last_round, updates, model_hash, clips, null_steps, ids, validation) =
-            chain;
+        let (
+            transcript,
+            last_round,
+            updates,
+            model_hash,
+            clips,
+            null_steps,
+            ids,
+            validation,
+            standing,
+        ) = chain;
         let chain = ChainRecord {
             transcript,
             last_round,
@@ -175,6 +188,7 @@ impl ProgressRecord {
             null_steps,
             contributors: ids.iter().map(|id| id.0).collect(),
             validation: validation.map(|counters| counters.0),
+            standing,
         };
         Ok(Self {
             chain,

@@ -119,7 +119,7 @@ impl ExchangingKeys {
         match keys.progress(&hospital.identity.key) {
             Progress::Incomplete(keys) => Ok(Next::Same(Self { run, keys })),
             Progress::Complete(keys) => {
-                let session = InSession::begin(run, keys, hospital.roster());
+                let session = InSession::begin(run, keys, hospital)?;
                 hospital.journal.begin_session(&session.to_kept())?;
                 hospital.event(VaultEvent::SessionReady);
                 Ok(Next::Following(session))

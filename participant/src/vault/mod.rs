@@ -26,6 +26,7 @@ pub mod conditioning;
 pub mod error;
 mod finished;
 mod hospital;
+mod initial_model;
 mod input;
 mod joining;
 mod kept;

@@ -10,6 +10,7 @@ use protocol::{
         ContributionDigest, LearningRound, ModelHash, OutcomeName, RoundNumber, RunId, SessionId,
         Transcript,
     },
+    keeping::{BestRound, Verdict},
     manifest::Purpose,
     message::ToCoordinator,
     training_job::{EvaluateRequest, TrainRequest},
@@ -145,6 +146,8 @@ pub struct ResumedRun {
     pub contributors: Vec<HospitalId>,
     /// The evaluation of this very model, if there was one.
     pub validation: Option<EvaluationCounters>,
+    /// The learning round whose model is kept as the best; none before there is one.
+    pub kept_round: Option<LearningRound>,
     /// The common model.
     pub model: CommonModel,
     /// Its hash.
@@ -172,6 +175,12 @@ pub struct OpenedRound {
     pub mean: Arc<Vec<f64>>,
     /// The clips it was quantised with.
     pub clips: Vec<f64>,
+    /// The learning round whose model is kept as the best; none before there is one.
+    pub kept_round: Option<LearningRound>,
+    /// The best evaluation so far; none before the first, and where the last model is kept.
+    pub best: Option<BestRound>,
+    /// Whether the run has to go on.
+    pub verdict: Verdict,
     /// The common model from now on.
     pub model: CommonModel,
     /// Its hash.

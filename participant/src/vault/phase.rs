@@ -57,7 +57,7 @@ impl Phase {
             Progress::Complete(keys) => keys,
         };
         let session = match record.progress {
-            None => InSession::begin(run, keys, hospital.roster()),
+            None => InSession::begin(run, keys, hospital)?,
             Some(progress) => InSession::restored(run, keys, progress, hospital)?,
         };
         hospital.event(VaultEvent::Resumed(Box::new(session.resumed_run())));
@@ -201,7 +201,8 @@ impl Phase {
         Ok(Some(phase))
     }
 
-    /// "Finished": believed by a vault that has opened every update of the run, or that has never been in its session.
+    /// "Finished": believed by a vault that has opened every update of the run or knows from its evaluations that the run has to end, or
+    /// that has never been in its session.
     fn on_finished<J: Journal>(self, hospital: &mut Hospital<J>) -> Result<Step<Self>, VaultError> {
         let place = self.place(hospital.roster());
         match &self {

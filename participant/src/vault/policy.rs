@@ -20,6 +20,8 @@ pub struct Policy {
     pub max_first_clip: f64,
     /// Whether this hospital helps to open a sum that, subtracted from one of another run, would show what a few hospitals gave.
     pub repeated_sums: RepeatedSums,
+    /// Whether a run may start from a model of an earlier one (THREATS.md 6).
+    pub allow_initial_model: bool,
 }
 
 /// What to do about a sum that is about the same as one of another run, over almost the same hospitals.
@@ -41,6 +43,7 @@ impl Default for Policy {
             max_weight: 16,
             max_first_clip: 100.0,
             repeated_sums: RepeatedSums::Refuse,
+            allow_initial_model: true,
         }
     }
 }
@@ -79,11 +82,14 @@ impl Policy {
             ),
         ];
         match asked.into_iter().find(|(_, bound, asked)| asked > bound) {
-            Some((setting, bound, asked)) => Err(PolicyViolation {
+            Some((setting, bound, asked)) => Err(PolicyViolation::Bound {
                 setting,
                 bound,
                 asked,
             }),
+            None if manifest.initial_model.is_some() && !self.allow_initial_model => {
+                Err(PolicyViolation::InitialModel)
+            }
             None => Ok(()),
         }
     }
@@ -91,14 +97,20 @@ impl Policy {
 
 /// A run that asks for more than this hospital's policy allows.
 #[derive(Debug, thiserror::Error, PartialEq)]
-#[error("{setting} is {bound}, the run asks for {asked}")]
-pub struct PolicyViolation {
-    /// The setting in `[policy]`.
-    pub setting: &'static str,
-    /// What it allows at most.
-    pub bound: f64,
-    /// What the manifest asks for.
-    pub asked: f64,
+pub enum PolicyViolation {
+    /// More than a bound.
+    #[error("{setting} is {bound}, the run asks for {asked}")]
+    Bound {
+        /// The setting in `[policy]`.
+        setting: &'static str,
+        /// What it allows at most.
+        bound: f64,
+        /// What the manifest asks for.
+        asked: f64,
+    },
+    /// It starts from a kept model.
+    #[error("allow_initial_model is false, the run starts from a model of an earlier one")]
+    InitialModel,
 }
 
 #[cfg(test)]
@@ -115,5 +127,21 @@ mod tests {
         };
         let violation = strict.check(&manifest()).expect_err("one round too many");
         assert_eq!(violation.to_string(), "max_rounds is 1, the run asks for 2");
+    }
+
+    #[test]
+    fn a_run_from_a_kept_model_is_accepted_unless_the_hospital_forbids_it() {
+        let from_kept = Manifest {
+            initial_model: Some([1; 32].into()),
+            ..manifest()
+        };
+        assert_eq!(Policy::default().check(&from_kept), Ok(()));
+        let strict = Policy {
+            allow_initial_model: false,
+            ..Policy::default()
+        };
+        assert_eq!(strict.check(&manifest()), Ok(()));
+        let violation = strict.check(&from_kept).expect_err("a kept model");
+        assert!(violation.to_string().contains("allow_initial_model"));
     }
 }

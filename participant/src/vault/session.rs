@@ -6,9 +6,9 @@ use protocol::{
     counters::EvaluationCounters,
     digests::HeaderHash,
     identity::{Signed, SignedError},
+    keeping::Verdict,
     manifest::Purpose,
     message::{RefusedPart, Resume, ToCoordinator},
-    roster::Roster,
     round::{
         RoundError,
         header::RoundOpen,
@@ -77,11 +77,15 @@ macro_rules! with_round {
 
 impl InSession {
     /// A session whose keys have just been completed.
-    pub(super) fn begin(run: Run, keys: SessionKeys, roster: &Roster) -> Self {
-        Self {
-            session: Session::begin(run, keys, roster),
+    pub(super) fn begin<J: Journal>(
+        run: Run,
+        keys: SessionKeys,
+        hospital: &Hospital<J>,
+    ) -> Result<Self, VaultError> {
+        Ok(Self {
+            session: Session::begin(run, keys, hospital)?,
             stage: Stage::BeforeStatistics(Box::default()),
-        }
+        })
     }
 
     /// The whole session, before its first round.
@@ -163,6 +167,7 @@ impl InSession {
                 .validation
                 .as_ref()
                 .and_then(|counters| EvaluationCounters::read(counters).ok()),
+            kept_round: self.session.kept_round(),
             model: chain.model.clone(),
             model_hash: chain.model_hash,
             transcript: chain.transcript,
@@ -359,8 +364,11 @@ impl InSession {
         Ok(CheckedOutcome::new(outcome, &request)?)
     }
 
-    /// How many updates of the manifest were not opened; none when all were.
+    /// How many updates of the manifest were not opened; none when all were, or when the evaluations say that no more follow.
     pub(super) fn missing_updates(&self) -> Option<u32> {
+        if self.session.verdict() == Verdict::Stop {
+            return None;
+        }
         let (opened, planned) = (self.session.chain.updates, self.session.run.manifest.rounds);
         planned
             .checked_sub(opened.get())
@@ -443,7 +451,7 @@ impl Stage {
                 Self::Learning(learning)
             }
             // Their headers are accepted only once the statistics are known.
-            (before @ Self::BeforeStatistics(_), Contents::Update(_) | Contents::Evaluation) => {
+            (before @ Self::BeforeStatistics(_), Contents::Update(_) | Contents::Evaluation(_)) => {
                 before
             }
         }

@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use crypto::{hash::labelled_hash, sealed_sum::HospitalId};
 use protocol::{
     common_model::CommonModel,
+    counters::EvaluationCounters,
     digests::{LearningRound, ModelHash, RoundNumber, Transcript},
+    keeping::{Standing, Verdict},
+    kept_model::initial_model_hash,
     manifest::{CheckedManifest, Purpose},
     roster::Roster,
     round::header::{RoundContext, SumKey},
@@ -16,6 +19,8 @@ use zeroize::Zeroizing;
 
 use super::{
     error::VaultError,
+    hospital::Hospital,
+    initial_model::initial_model,
     kept::ChainRecord,
     keys::SessionKeys,
     statistics::{ClinicalRecords, own_counters},
@@ -49,22 +54,50 @@ pub(super) struct Chain {
     pub(super) contributors: Vec<HospitalId>,
     /// The counters of the last evaluation of the model as it is.
     pub(super) validation: Option<Vec<u64>>,
+    /// What the evaluations of the run have come to.
+    pub(super) standing: Standing,
 }
 
 impl Session {
     /// A session whose keys have just been completed.
-    pub(super) fn begin(run: Run, keys: SessionKeys, roster: &Roster) -> Self {
-        let model = CommonModel::initial(&run.manifest);
+    pub(super) fn begin<J: Journal>(
+        run: Run,
+        keys: SessionKeys,
+        hospital: &Hospital<J>,
+    ) -> Result<Self, VaultError> {
+        let roster = hospital.roster();
         let chain = Chain {
-            model_hash: model.hash(),
-            model,
+            model_hash: initial_model_hash(&run.manifest),
+            model: initial_model(&run.manifest, &hospital.journal)?,
             transcript: first_transcript(roster, &keys.session(), &keys.joined_set()),
             last_round: RoundNumber::default(),
             updates: LearningRound::default(),
             contributors: Vec::new(),
             validation: None,
+            standing: Standing::default(),
         };
-        Self { run, keys, chain }
+        Ok(Self { run, keys, chain })
+    }
+
+    /// Whether the run has to go on. What once was to stop stays so: no further header is accepted.
+    pub(super) fn verdict(&self) -> Verdict {
+        self.chain.standing.verdict(self.run.manifest.early_stop)
+    }
+
+    /// The learning round whose model is kept as the best.
+    pub(super) fn kept_round(&self) -> Option<LearningRound> {
+        let chain = &self.chain;
+        chain
+            .standing
+            .kept_round(self.run.manifest.keep, chain.updates)
+    }
+
+    /// An evaluation of the model as it is was opened.
+    pub(super) fn take_evaluation(&mut self, evaluation: &EvaluationCounters) {
+        let chain = &mut self.chain;
+        let keep = self.run.manifest.keep;
+        chain.standing.take(keep, chain.updates, evaluation);
+        chain.validation = Some(evaluation.write());
     }
 
     /// A sum of this session over these hospitals. Before the sum is opened: the model is that of its header.
@@ -135,6 +168,7 @@ impl Chain {
             null_steps: self.model.null_steps(),
             contributors: self.contributors.clone(),
             validation: self.validation.clone(),
+            standing: self.standing.clone(),
         }
     }
 
@@ -147,9 +181,11 @@ impl Chain {
         let missing = VaultError::KeptModelMissing {
             model: record.model_hash,
         };
-        let initial = CommonModel::initial(manifest);
-        let model = if initial.hash() == record.model_hash {
-            initial
+        let model = if record.updates == LearningRound::default() {
+            if record.model_hash != initial_model_hash(manifest) {
+                return Err(missing);
+            }
+            initial_model(manifest, journal)?
         } else {
             let kept = journal.model(&manifest.run(), manifest, &record.model_hash)?;
             kept.and_then(|KeptModel { values, moments }| {
@@ -167,6 +203,7 @@ impl Chain {
             updates: record.updates,
             contributors: record.contributors,
             validation: record.validation,
+            standing: record.standing,
         })
     }
 

@@ -1,9 +1,12 @@
+use std::num::NonZeroU32;
+
 use protocol::HospitalId;
 use protocol::codec::{self, Bytes, Decode, Encode, Id, List};
 use protocol::digests::{RoundNumber, SessionId};
 use protocol::identity::{Message, Signed, SigningKey};
+use protocol::keeping::Verdict;
 use protocol::manifest::{
-    Conditioning, FIXED_CLIPS, LabelScheme, Manifest, MemberWeight, Purpose, Task,
+    Conditioning, FIXED_CLIPS, Keep, LabelScheme, Manifest, MemberWeight, Purpose, Task,
 };
 use protocol::message::{
     EncryptedFeatures, EvaluationKey, FilterRequest, Hello, Products, RefusedPart, Resume,
@@ -187,6 +190,9 @@ fn manifest() -> Manifest {
             weight: 3,
         }]),
         clip_rule: FIXED_CLIPS,
+        keep: Keep::BestLoss,
+        early_stop: NonZeroU32::new(3),
+        initial_model: Some(digest(3)),
     }
 }
 
@@ -341,6 +347,7 @@ fn round_closed() -> RoundClosed {
         transcript: digest(3),
         model_hash: digest(4),
         result_commit: digest(5),
+        verdict: Verdict::Stop,
     }
 }
 

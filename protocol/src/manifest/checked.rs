@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use crypto::sealed_sum::{HospitalId, SumError};
 
-use super::{ADAPTIVE_CLIPS, FIXED_CLIPS, Manifest};
+use super::{ADAPTIVE_CLIPS, FIXED_CLIPS, Keep, Manifest};
 use crate::{
     culprit::Culprit,
     digests::RunId,
@@ -159,6 +159,12 @@ pub enum ManifestError {
         /// What it is.
         found: f64,
     },
+    /// The last model is always a gain on the one before: such a run never ends early.
+    #[error(
+        "the run manifest has early_stop with keep \"last\", which has no best round to wait for: choose best-loss or best-accuracy, or \
+         leave early_stop out"
+    )]
+    EarlyStopWithoutBest,
     /// A weight that sums cannot take.
     #[error(
         "the run manifest gives hospital {id} the weight {weight}: each is a whole number of at most two significant bits: \
@@ -205,6 +211,7 @@ impl ManifestError {
             | Self::StragglerFactor { .. }
             | Self::Strategy(_)
             | Self::ClipRule { .. }
+            | Self::EarlyStopWithoutBest
             | Self::Weight { .. }
             | Self::WeightsUnsorted { .. }
             | Self::WeightOfNonMember { .. }
@@ -260,6 +267,9 @@ impl Manifest {
             let found = self.clip_rule;
             return Err(ManifestError::ClipRule { found });
         }
+        if self.early_stop.is_some() && self.keep == Keep::Last {
+            return Err(ManifestError::EarlyStopWithoutBest);
+        }
         let significant_bits = |weight: u32| 32 - weight.leading_zeros() - weight.trailing_zeros();
         for entry in self.weights.iter() {
             if entry.weight == 0 || significant_bits(entry.weight) > 2 {
@@ -280,6 +290,8 @@ pub const MAX_STRAGGLER_FACTOR: f64 = 1000.0;
 
 #[cfg(test)]
 mod tests {
+    use std::num::NonZeroU32;
+
     use super::*;
     use crate::{
         codec::Id,
@@ -305,7 +317,7 @@ mod tests {
         assert_eq!(*checked.manifest(), manifest());
         assert_eq!(checked.run(), checked.signed().digest());
         type Fault = (&'static str, fn(&mut Manifest));
-        let faults: [Fault; 17] = [
+        let faults: [Fault; 18] = [
             ("layout", |manifest| {
                 manifest.layout = ModelLayout::hybrid_cnn(3)
             }),
@@ -344,6 +356,9 @@ mod tests {
                 manifest.weights.0.push(weight(4, 2))
             }),
             ("clip_rule", |manifest| manifest.clip_rule = 3),
+            ("early_stop", |manifest| {
+                (manifest.keep, manifest.early_stop) = (Keep::Last, NonZeroU32::new(1))
+            }),
         ];
         for (named, spoil) in faults {
             let mut manifest = manifest();

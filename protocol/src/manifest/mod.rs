@@ -2,6 +2,8 @@
 
 mod checked;
 
+use std::num::NonZeroU32;
+
 use crypto::{
     hash::labelled_hash,
     sealed_sum::{FieldFormat, HospitalId, SumError, SumShape},
@@ -10,14 +12,14 @@ use crypto::{
 use crate::{
     codec::{self, Decode, Encode, Id, List, Text},
     counters::{self, CounterSpec},
-    digests::{LayoutHash, RunId},
+    digests::{LayoutHash, RunId, WeightsHash},
     identity::Message,
     network::{ModelLayout, TensorKind},
     strategy::Strategy,
 };
 
 pub use self::checked::{CheckedManifest, MAX_STRAGGLER_FACTOR, ManifestCheck, ManifestError};
-pub use crate::vocabulary::{Conditioning, LabelScheme, Purpose, Task};
+pub use crate::vocabulary::{Conditioning, Keep, LabelScheme, Purpose, Task};
 
 /// A weight in the mean that differs from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -43,7 +45,7 @@ pub struct Manifest {
     pub layout: ModelLayout,
     /// Makes every run unlike any other, also one of the same settings.
     pub nonce: [u8; 32],
-    /// Where the initial model comes from. Public: whoever has the manifest knows the initial model, W among it.
+    /// Where the initial model comes from, unless `initial_model` names one. Public: whoever has the manifest knows the initial model, W among it.
     pub init_seed: [u8; 32],
     /// Learning steps: an update and an evaluation each.
     pub rounds: u32,
@@ -71,6 +73,12 @@ pub struct Manifest {
     pub weights: List<MemberWeight>,
     /// [`ADAPTIVE_CLIPS`] or [`FIXED_CLIPS`].
     pub clip_rule: u8,
+    /// Which model every hospital keeps as the best.
+    pub keep: Keep,
+    /// The run ends after so many evaluations in a row without gain of what `keep` names; none: never before its last round.
+    pub early_stop: Option<NonZeroU32>,
+    /// The values that the run starts from, which each hospital has from an earlier run; none: those of `init_seed`.
+    pub initial_model: Option<WeightsHash>,
 }
 
 /// Clip rule 1 (PROTOCOL.md 3.4): each tensor's clip follows the size of its last mean.
@@ -190,6 +198,9 @@ pub mod testing {
             straggler_factor: 10.0,
             weights: List::default(),
             clip_rule: FIXED_CLIPS,
+            keep: Keep::BestLoss,
+            early_stop: None,
+            initial_model: None,
         }
     }
 }

@@ -64,6 +64,11 @@ pub enum RoundError {
         /// Of which type.
         message: &'static str,
     },
+    /// A round of a run that has to end.
+    #[error(
+        "the run has ended: the evaluations have brought no gain for as many rounds as the manifest allows, and no further round follows"
+    )]
+    RunStopped,
     /// A contribution of the wrong length.
     #[error("the contribution of hospital {id} has {found} {part} instead of {expected}")]
     WrongLength {
@@ -193,6 +198,7 @@ impl RoundError {
             | Self::OtherCommit { id } => Culprit::Hospital(*id),
             Self::HeaderMismatch { .. }
             | Self::OldRound { .. }
+            | Self::RunStopped
             | Self::KeySpent { .. }
             | Self::TooFewContributors { .. }
             | Self::Unsorted

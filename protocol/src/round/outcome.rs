@@ -10,6 +10,7 @@ use crate::{
     codec::{Bytes, Decode, Encode, Id, List},
     digests::{ContributorsHash, HeaderHash, ModelHash, OutcomeName, ResultCommit, Transcript},
     identity::{Message, Signed},
+    keeping::Verdict,
 };
 
 /// All that a vault needs to open a round, also one that it has missed.
@@ -45,6 +46,8 @@ pub struct RoundClosed {
     pub model_hash: ModelHash,
     /// HMAC(HKDF(G, 'result'), counters as opened): shows that all opened the same, without showing what.
     pub result_commit: ResultCommit,
+    /// Whether the run has to go on after this round; only an evaluation can end it.
+    pub verdict: Verdict,
 }
 
 impl Message for RoundClosed {

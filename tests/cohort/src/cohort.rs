@@ -354,6 +354,11 @@ impl<'a> Cohort<'a> {
         (hospital.effects, hospital.party.disk().writes())
     }
 
+    /// Puts a model of another run into a hospital's state folder.
+    pub fn give_model(&self, id: HospitalId, values: Vec<f32>) {
+        self.hospitals[&id].party.disk().give_model(values);
+    }
+
     /// Takes the journal out of a hospital's reach: before it joins.
     pub fn make_forgetful(&mut self, id: HospitalId) {
         let size = u8::try_from(self.hospitals.len()).expect("at most 127");

@@ -155,7 +155,7 @@ impl Checker {
         training: Training,
         members: BTreeSet<HospitalId>,
     ) -> Self {
-        let initial = protocol::common_model::CommonModel::initial(&manifest).hash();
+        let initial = protocol::kept_model::initial_model_hash(&manifest);
         let vault = || SeenVault {
             model: initial,
             transcript: None,
@@ -193,6 +193,11 @@ impl Checker {
             .keys()
             .filter(|key| key.purpose == purpose)
             .count()
+    }
+
+    /// Whether the evaluations that were opened end the run.
+    pub(crate) fn has_to_stop(&self) -> bool {
+        self.reference.has_to_stop()
     }
 
     /// Checks one note.
@@ -391,6 +396,12 @@ impl Checker {
         header: &RoundOpen,
     ) {
         let round = opened.round;
+        if self.reference.has_to_stop() {
+            self.violate(Violation::WrongHeader {
+                by,
+                what: "a round was opened after the evaluations had ended the run",
+            });
+        }
         let found = Plaintext {
             values: opened.sum.values.clone(),
             counters: opened.sum.counters.clone(),

@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use crypto::sealed_sum::{HospitalId, Seed};
 use participant::journal::{
-    EndedRun, Journal, JournalError, KeptBox, KeptContribution, KeptModel, KeptSession,
-    RecordedAnswer, SumOver, SumSubject, memory::MemoryJournal,
+    EndedRun, InitialModelMissing, Journal, JournalError, KeptBox, KeptContribution, KeptModel,
+    KeptSession, RecordedAnswer, SumOver, SumSubject, memory::MemoryJournal,
 };
 use protocol::{
     common_model::CommonModel,
-    digests::{HeaderHash, ModelHash, RunId},
+    digests::{HeaderHash, ModelHash, RunId, WeightsHash},
     manifest::Manifest,
+    network::ModelLayout,
     round::{header::SumKey, unlock::WeightedMembers},
 };
 
@@ -54,6 +55,14 @@ macro_rules! pass_on {
 }
 
 impl Journal for CohortJournal {
+    fn initial_model(
+        &self,
+        layout: &ModelLayout,
+        weights: &WeightsHash,
+    ) -> Result<Vec<f32>, InitialModelMissing> {
+        self.kept.initial_model(layout, weights)
+    }
+
     pass_on! {
         fn kept_session() -> Option<KeptSession>;
         #[mutable]

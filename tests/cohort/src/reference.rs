@@ -12,7 +12,7 @@ use protocol::{
     common_model::CommonModel,
     counters::StatsCounters,
     digests::ModelHash,
-    manifest::{Manifest, Purpose},
+    manifest::{Keep, Manifest, Purpose},
     network::CONDITIONED_WEIGHT,
     round::header::RoundOpen,
 };
@@ -45,6 +45,8 @@ pub(crate) struct Reference {
     /// Every common model of the run so far.
     models: BTreeMap<ModelHash, CommonModel>,
     statistics: Option<Statistics>,
+    /// The counters of every evaluation so far, in order.
+    evaluations: Vec<Vec<u64>>,
 }
 
 impl Reference {
@@ -55,6 +57,7 @@ impl Reference {
             manifest,
             training,
             statistics: None,
+            evaluations: Vec::new(),
         }
     }
 
@@ -117,9 +120,38 @@ impl Reference {
                 self.models.insert(hash, model);
                 return Some(hash);
             }
-            Purpose::Evaluation => {}
+            Purpose::Evaluation => self.evaluations.push(sum.counters.clone()),
         }
         Some(header.model_hash)
+    }
+
+    /// Whether the last `early_stop` evaluations were all no better than the best one before them.
+    pub(crate) fn has_to_stop(&self) -> bool {
+        let Some(limit) = self.manifest.early_stop else {
+            return false;
+        };
+        let scores: Vec<_> = self
+            .evaluations
+            .iter()
+            .map(|counters| self.score(counters))
+            .collect();
+        let best = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+        let first = scores.iter().position(|score| *score == best);
+        first.is_some_and(|first| scores.len() - 1 - first >= limit.get() as usize)
+    }
+
+    /// How good an evaluation is, by what the manifest keeps: the larger, the better.
+    fn score(&self, counters: &[u64]) -> f64 {
+        let classes = self.manifest.task.classes();
+        let cells = &counters[1..=classes * classes];
+        let slices = cells.iter().sum::<u64>() as f64;
+        match self.manifest.keep {
+            Keep::BestAccuracy => {
+                let right = cells.iter().step_by(classes + 1).sum::<u64>();
+                right as f64 / slices
+            }
+            Keep::BestLoss | Keep::Last => -(counters[1 + classes * classes] as f64) / slices,
+        }
     }
 
     /// What the hospital's training moves each value by; W by its gradient, where filters are used.

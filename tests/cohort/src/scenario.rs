@@ -40,7 +40,7 @@ pub struct Scenario {
 /// How a run ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// All planned sums were opened.
+    /// All planned sums were opened, or the evaluations have ended the run.
     Complete,
     /// The coordinator gave up, as it must after so many rounds with too few contributions.
     GaveUp,
@@ -189,7 +189,8 @@ impl Scenario {
             return cohort.violated(Violation::Failed { reason });
         }
         let updates = cohort.opened_sums(Purpose::Update);
-        if updates != self.manifest.rounds as usize {
+        let checker = cohort.checker.as_ref().expect("a scenario is checked");
+        if updates != self.manifest.rounds as usize && !checker.has_to_stop() {
             let what = format!("complete after {updates} updates");
             return cohort.violated(Violation::Unexplained { what });
         }

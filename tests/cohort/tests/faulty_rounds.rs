@@ -1,13 +1,13 @@
 //! Thousands of rounds in which connections are lost, messages come twice, parties stand still or vanish: what must hold, holds.
 
-use std::time::Instant;
+use std::{num::NonZeroU32, time::Instant};
 
 use cohort::{
     Ending, Fault, Operation, Scenario, Violation,
     campaign::{Outcome, play, play_seeds, scenario_of_environment, seeds_of_environment},
 };
 use protocol::{
-    manifest::{Conditioning, Purpose},
+    manifest::{Conditioning, Keep, Purpose},
     strategy::Strategy,
 };
 
@@ -64,6 +64,20 @@ fn small_scenario() -> Scenario {
     scenario
 }
 
+/// The same of a run that its evaluations end before its last round: the second of them is no better than the first.
+fn scenario_that_ends_early() -> Scenario {
+    let mut scenario = small_scenario();
+    scenario.manifest.rounds = 8;
+    scenario.manifest.early_stop = NonZeroU32::new(1);
+    let keeps = [Keep::BestLoss, Keep::BestAccuracy].into_iter();
+    let shortest = keeps.min_by_key(|keep| {
+        scenario.manifest.keep = *keep;
+        scenario.play().coordinator_effects
+    });
+    scenario.manifest.keep = shortest.expect("one of two");
+    scenario
+}
+
 /// Plays it with one fault, which has its effect; what every invariant asks holds, and the run ends with all sums.
 fn ends_well_with(mut scenario: Scenario, operation: Operation, fault: Fault) {
     scenario.operations = vec![operation.clone()];
@@ -85,6 +99,42 @@ fn a_coordinator_that_ends_after_any_of_its_effects_goes_on_from_its_disk() {
             for_ms: 700,
         };
         ends_well_with(scenario.clone(), restart, Fault::RestartedCoordinator);
+    }
+}
+
+#[test]
+fn a_run_that_ends_early_ends_alike_whoever_is_started_again_in_it() {
+    let scenario = scenario_that_ends_early();
+    let mut cohort = scenario.cohort();
+    let undisturbed = scenario.play_with(&mut cohort);
+    assert_eq!(undisturbed.ending, Ending::Complete, "{undisturbed:?}");
+    let updates = cohort.contributors(Purpose::Update).len();
+    assert!((2..8).contains(&updates), "{updates} updates");
+    for after_effect in 1..=undisturbed.coordinator_effects {
+        let restart = Operation::RestartCoordinator {
+            after_effect,
+            for_ms: 700,
+        };
+        ends_well_with(scenario.clone(), restart, Fault::RestartedCoordinator);
+    }
+    for hospital in 1..=scenario.size {
+        let (effects, writes) = cohort.effects_and_writes(hospital);
+        for after_effect in 1..=effects {
+            let restart = Operation::RestartHospital {
+                hospital,
+                after_effect,
+                for_ms: 700,
+            };
+            ends_well_with(scenario.clone(), restart, Fault::RestartedVault);
+        }
+        for after_write in 0..writes {
+            let restart = Operation::RestartAtWrite {
+                hospital,
+                after_write,
+                for_ms: 700,
+            };
+            ends_well_with(scenario.clone(), restart, Fault::StoppedWrite);
+        }
     }
 }
 

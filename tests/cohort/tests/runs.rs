@@ -4,10 +4,11 @@ mod fixtures;
 
 use std::{
     cell::{Cell, RefCell},
+    num::NonZeroU32,
     rc::Rc,
 };
 
-use cohort::{Cohort, CohortVault, Event, id, small_change};
+use cohort::{Cohort, CohortVault, Event, Violation, id, small_change};
 use crypto::sealed_sum::HospitalId;
 use fixtures::manifest;
 use participant::vault::{
@@ -18,7 +19,9 @@ use protocol::{
     codec::{self, Bytes},
     digests::LearningRound,
     identity::{Signed, SigningKey},
-    manifest::{Conditioning, Manifest, Purpose},
+    keeping::Verdict,
+    kept_model::{initial_model_hash, weights_hash},
+    manifest::{Conditioning, Keep, Manifest, Purpose},
     message::{ToCoordinator, ToVault},
     roster::testing::federation,
     round::{header::RoundOpen, unlock::UnlockRequest},
@@ -557,5 +560,207 @@ fn a_run_whose_hospitals_all_diverge_fails_instead_of_trying_for_ever() {
             .any(|event| matches!(event, Event::Failed { .. })),
         "{:?}",
         run.events
+    );
+}
+
+/// A run whose evaluations are all alike: the first is the best, and one without gain is enough.
+fn without_gain(rounds: u32) -> Manifest {
+    Manifest {
+        early_stop: NonZeroU32::new(1),
+        ..manifest(rounds, Conditioning::None)
+    }
+}
+
+#[test]
+fn a_run_without_gain_ends_early_and_all_keep_the_model_of_the_same_round() {
+    for keep in [Keep::BestLoss, Keep::BestAccuracy] {
+        let manifest = Manifest {
+            keep,
+            ..without_gain(5)
+        };
+        let mut run = Cohort::immediate(3, &manifest);
+        run.connect_all();
+        assert!(run.completed().is_some(), "{:?}", run.events);
+        assert!(run.refusals.is_empty(), "{:?}", run.refusals);
+        assert_eq!(run.contributors(Purpose::Update).len(), 2);
+        assert_eq!(run.contributors(Purpose::Evaluation).len(), 2);
+        assert_eq!(run.finished.len(), 3);
+        for opened in run.opened.values() {
+            let last = opened.last().expect("rounds were opened");
+            assert_eq!(last.verdict, Verdict::Stop);
+            assert_eq!(last.kept_round, Some(LearningRound::new(1)));
+            let best = last.best.expect("an evaluation");
+            assert_eq!(best.round, LearningRound::new(1));
+            // 1.5 for each hospital, over 8 + 9 + 10 slices; of them 4 + i are seen right.
+            let expected = match keep {
+                Keep::BestAccuracy => 18.0 / 27.0,
+                _ => 4.5 / 27.0,
+            };
+            assert!((best.value - expected).abs() < 1e-4, "{best:?}");
+        }
+    }
+}
+
+#[test]
+fn of_a_run_that_keeps_the_last_model_each_round_is_the_kept_one() {
+    let manifest = Manifest {
+        keep: Keep::Last,
+        ..manifest(2, Conditioning::None)
+    };
+    let mut run = Cohort::immediate(2, &manifest);
+    run.connect_all();
+    assert!(run.completed().is_some());
+    for opened in run.opened[&id(1)].iter().skip(1) {
+        assert_eq!(opened.kept_round, Some(opened.learning_round));
+        assert_eq!(opened.best, None);
+    }
+}
+
+#[test]
+fn a_hospital_that_was_away_when_the_run_ended_early_learns_it_from_the_outcome() {
+    let mut run = Cohort::immediate(4, &without_gain(5));
+    run.drop_before_upload.push((id(4), LearningRound::new(2)));
+    run.connect_all();
+    run.connect(id(4));
+    for _ in 0..5 {
+        run.wait();
+    }
+    assert!(run.completed().is_some(), "{:?}", run.events);
+    assert_eq!(run.contributors(Purpose::Update).len(), 2);
+    assert_eq!(run.finished.len(), 4);
+}
+
+/// Says "go on" in the place of a vault that has computed that the run has to stop.
+fn says_go_on(who: HospitalId, output: VaultOutput) -> VaultOutput {
+    let VaultOutput::Send(message) = &output else {
+        return output;
+    };
+    let ToCoordinator::RoundClosed(closed) = message.as_ref() else {
+        return output;
+    };
+    let mut body = closed.read_unverified().expect("our own");
+    body.verdict = Verdict::GoOn;
+    let keys = federation(3).hospital_keys;
+    let key = keys.into_iter().nth(usize::from(who.get()) - 1);
+    let signed = Signed::sign(&body, &key.expect("one for each"));
+    VaultOutput::Send(Box::new(ToCoordinator::RoundClosed(signed)))
+}
+
+#[test]
+fn a_coordinator_that_goes_on_after_the_end_gets_no_contribution() {
+    let mut run = Cohort::immediate(3, &without_gain(5));
+    run.lie = Box::new(|who, _, output| says_go_on(who, output));
+    run.connect_all();
+    for _ in 0..30 {
+        run.wait();
+    }
+    assert!(run.completed().is_none());
+    assert_eq!(run.contributors(Purpose::Update).len(), 2);
+    for hospital in 1..=3 {
+        let refused = run.refusals.iter().any(|(who, reason)| {
+            *who == id(hospital) && reason.contains("no further round follows")
+        });
+        assert!(refused, "{hospital}: {:?}", run.refusals);
+    }
+}
+
+#[test]
+fn t_vaults_must_agree_that_the_run_stops() {
+    let mut run = Cohort::immediate(3, &without_gain(5));
+    // t = 2 of 3: one that says otherwise changes nothing.
+    run.lie = Box::new(|who, _, output| {
+        if who == id(3) {
+            says_go_on(who, output)
+        } else {
+            output
+        }
+    });
+    run.connect_all();
+    assert!(run.completed().is_some(), "{:?}", run.events);
+    assert_eq!(run.contributors(Purpose::Update).len(), 2);
+}
+
+#[test]
+fn an_end_without_a_reason_is_not_believed() {
+    for manifest in [
+        manifest(3, Conditioning::None),
+        Manifest {
+            early_stop: NonZeroU32::new(3),
+            ..without_gain(3)
+        },
+    ] {
+        let mut run = Cohort::immediate(3, &manifest);
+        run.check_invariants(&manifest);
+        let mut headers = 0;
+        run.interference = Box::new(move |who, message| {
+            let is_header = who == id(2) && matches!(message, ToVault::RoundOpen(_));
+            headers += u32::from(is_header);
+            // In the place of the header of the second update.
+            Some(if is_header && headers == 4 {
+                ToVault::Finished
+            } else {
+                message
+            })
+        });
+        run.connect_all();
+        let is_missing = |violation: &Violation| matches!(violation, Violation::Stopped { by, reason } if *by == id(2) && reason.contains("2 of its updates are missing"));
+        assert!(
+            run.violations().iter().any(is_missing),
+            "{:?}",
+            run.violations()
+        );
+    }
+}
+
+/// A run that starts from a kept model, and the values of that model.
+fn from_a_kept_model() -> (Manifest, Vec<f32>) {
+    let manifest = manifest(1, Conditioning::None);
+    let values = manifest.layout.initial_values(&[77; 32]);
+    let weights = weights_hash(&manifest.layout, &values);
+    let manifest = Manifest {
+        initial_model: Some(weights),
+        ..manifest
+    };
+    (manifest, values)
+}
+
+#[test]
+fn a_run_starts_from_the_model_that_all_hospitals_have_kept() {
+    let (manifest, values) = from_a_kept_model();
+    let mut run = Cohort::immediate(3, &manifest);
+    for number in 1..=3 {
+        run.give_model(id(number), vec![0.0; values.len()]);
+        run.give_model(id(number), values.clone());
+    }
+    run.connect_all();
+    assert!(run.completed().is_some(), "{:?}", run.events);
+    assert!(run.refusals.is_empty(), "{:?}", run.refusals);
+    let opened = &run.opened[&id(1)];
+    assert_eq!(opened[0].model_hash, initial_model_hash(&manifest));
+    assert_eq!(**opened[0].model.values(), values);
+    let update = &opened[1];
+    // The first value of all is a weight: it has moved by the mean from where the kept model had it.
+    let moved = f64::from(values[0]) + update.mean[0];
+    assert_eq!(update.model.values()[0], moved as f32);
+    assert_eq!(update.model_hash, update.model.hash());
+}
+
+#[test]
+fn a_hospital_without_the_kept_model_says_which_and_does_not_join() {
+    let (manifest, values) = from_a_kept_model();
+    let mut run = Cohort::immediate(3, &manifest);
+    run.check_invariants(&manifest);
+    for number in 1..=2 {
+        run.give_model(id(number), values.clone());
+    }
+    run.connect_all();
+    assert!(run.opened.is_empty());
+    // Its first digits.
+    let weights = manifest.initial_model.expect("one").to_string();
+    let is_named = |violation: &Violation| matches!(violation, Violation::Stopped { by, reason } if *by == id(3) && reason.contains(&weights) && reason.contains("Copy"));
+    assert!(
+        run.violations().iter().any(is_named),
+        "{:?}",
+        run.violations()
     );
 }

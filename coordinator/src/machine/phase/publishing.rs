@@ -29,11 +29,15 @@ impl Publishing {
         last.expect("this phase begins with a round in the chain")
     }
 
-    /// Over when t vaults "signed alike" T and model hash, or when no t of them can any more.
+    /// Over when t vaults "signed alike" T, model hash and verdict, or when no t of them can any more. When their verdict is to stop, no
+    /// further sum is planned: the coordinator sees no loss, and could not tell by itself.
     pub(in crate::machine) fn advance<R>(self, context: &mut Context<R>, now: Timestamp) -> Step {
         if let Some(head) = self.session.chain.head() {
             if let Some(entry) = self.session.chain.last_settled_entry() {
                 context.event(Event::Settled(Box::new(entry)));
+            }
+            if self.session.chain.is_stopped() {
+                context.end_early();
             }
             let waiting = Waiting::new(context, self.session, head, Retry::at_once(now));
             return Step::Go(Phase::Waiting(waiting));

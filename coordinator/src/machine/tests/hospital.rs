@@ -16,6 +16,7 @@ use protocol::{
         OutcomeName, SessionId, Transcript,
     },
     identity::{Message, Signed, SigningKey},
+    keeping::Verdict,
     manifest::{Manifest, Purpose},
     message::{Hello, RefusedPart, Resume, ToCoordinator, ToVault, Welcome},
     roster::Roster,
@@ -61,6 +62,8 @@ pub struct FakeHospital {
     pub declines_updates: bool,
     /// An update leads it to a model of its own.
     pub sees_another_model: Option<u8>,
+    /// The evaluation, from 1, after which it says that the run has to stop.
+    pub stops_after: Option<usize>,
     /// What it has seen of each outcome, in order.
     pub seen: Vec<Seen>,
     /// Its last message from the coordinator that ends a run.
@@ -107,6 +110,7 @@ impl FakeHospital {
             fails: false,
             declines_updates: false,
             sees_another_model: None,
+            stops_after: None,
             seen: Vec::new(),
             ending: None,
             lives: 0,
@@ -202,12 +206,25 @@ impl FakeHospital {
             transcript,
             model_hash,
             result_commit: [0; 32].into(),
+            verdict: self.verdict(header.purpose),
         });
         let member = self.member_mut();
         member.transcript = transcript;
         member.closed = Some(closed.clone());
         member.past = member.round.take();
         vec![Act::Say(ToCoordinator::RoundClosed(closed))]
+    }
+
+    /// What it says of a sum that it has just seen.
+    fn verdict(&self, purpose: Purpose) -> Verdict {
+        let seen = self.seen.iter();
+        let evaluations = seen.filter(|(purpose, ..)| *purpose == Purpose::Evaluation);
+        match self.stops_after {
+            Some(last) if purpose == Purpose::Evaluation && evaluations.count() >= last => {
+                Verdict::Stop
+            }
+            _ => Verdict::GoOn,
+        }
     }
 
     /// The header of the round at hand.
@@ -381,6 +398,7 @@ impl FakeHospital {
             transcript: [0; 32].into(),
             model_hash: [0; 32].into(),
             result_commit: [0; 32].into(),
+            verdict: Verdict::GoOn,
         };
         ToCoordinator::RoundClosed(known.unwrap_or_else(|| self.sign(&of_nothing)))
     }

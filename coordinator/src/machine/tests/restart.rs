@@ -111,6 +111,28 @@ fn a_run_stopped_after_any_effect_goes_on_and_ends_alike() {
 }
 
 #[test]
+fn a_run_that_its_hospitals_end_ends_alike_after_a_stop_at_any_effect() {
+    let ending_early = || {
+        let mut cohort = connected(HOSPITALS, 5);
+        for number in 1..=HOSPITALS {
+            cohort.hospital(id(number)).stops_after = Some(ROUNDS as usize);
+        }
+        cohort
+    };
+    let mut undisturbed = ending_early();
+    undisturbed.run();
+    assert_ended_well(&undisturbed, "undisturbed");
+    for crash in (1..=undisturbed.effects).step_by(3) {
+        let mut cohort = ending_early();
+        cohort.crash_after = vec![crash];
+        cohort.run();
+        let what = format!("stopped after effect {crash}");
+        assert_ended_well(&cohort, &what);
+        assert_nothing_signed_twice(&cohort, &what);
+    }
+}
+
+#[test]
 fn a_run_stopped_again_and_again_goes_on_and_ends_alike() {
     for (first, between) in (1..60).flat_map(|first| [(3 * first, 1), (3 * first, 7)]) {
         let mut cohort = cohort();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use protocol::{
     codec,
     culprit::Culprit,
+    keeping::Verdict,
     manifest::Purpose,
     message::{Hello, ToCoordinator, ToVault},
 };
@@ -307,4 +308,68 @@ fn the_largest_set_up_is_a_fact_that_can_be_read_back() {
     // 5 Joins, 10 Encapsulations, 5 Readies and a group key of about 1.2 KB each at most.
     assert!(bytes < 32 << 10, "{bytes}");
     assert!(bytes < codec::MAX_MESSAGE_BYTES);
+}
+
+#[test]
+fn the_run_ends_when_enough_hospitals_say_so_after_an_evaluation() {
+    let mut cohort = connected(4, 5);
+    for number in 1..=3 {
+        cohort.hospital(id(number)).stops_after = Some(2);
+    }
+    cohort.run();
+    let (_, missing) = cohort.completed().expect("t of the hospitals agree");
+    let mut events = cohort.events.iter();
+    assert!(events.any(|event| matches!(event, Event::EndedEarly { rounds_left: 3 })));
+    assert!(missing.is_empty());
+    for hospital in cohort.hospitals.values() {
+        let updates = hospital
+            .seen
+            .iter()
+            .filter(|seen| seen.0 == Purpose::Update);
+        assert_eq!(updates.count(), 2);
+        assert_eq!(hospital.ending, Some(ToVault::Finished));
+    }
+}
+
+#[test]
+fn fewer_than_t_do_not_end_a_run_and_no_t_alike_end_it_as_a_failure() {
+    let mut cohort = connected(4, 2);
+    cohort.hospital(id(1)).stops_after = Some(1);
+    cohort.run();
+    assert!(cohort.completed().is_some());
+    assert_eq!(cohort.hospitals[&id(1)].seen.len(), 5);
+
+    let mut cohort = connected(4, 2);
+    for number in 1..=2 {
+        cohort.hospital(id(number)).stops_after = Some(1);
+    }
+    cohort.run();
+    assert!(cohort.completed().is_none());
+    assert!(
+        cohort
+            .events
+            .iter()
+            .any(|event| matches!(event, Event::Failed { .. })),
+        "two of four against two: {:?}",
+        cohort.events
+    );
+}
+
+#[test]
+fn only_an_evaluation_ends_a_run() {
+    let mut cohort = connected(4, 1);
+    assert!(cohort.until(|cohort| {
+        let next = cohort.next_act(id(1));
+        matches!(next, Some(Act::Say(ToCoordinator::RoundClosed(_))))
+    }));
+    let ToCoordinator::RoundClosed(word) = cohort.hospitals[&id(1)].last_closed() else {
+        unreachable!("it has opened the statistics");
+    };
+    let mut body = word.read_unverified().expect("its own form");
+    body.verdict = Verdict::Stop;
+    let stop = ToCoordinator::RoundClosed(cohort.hospitals[&id(1)].sign(&body));
+    cohort.machine.handle_message(id(1), stop, cohort.now);
+    cohort.pump();
+    assert!(cohort.rejected_with(id(1), "ends the run with round 1, which is no evaluation"));
+    assert!(cohort.completed().is_some());
 }

@@ -2,6 +2,7 @@
 
 use protocol::{
     identity::Signed,
+    keeping::Verdict,
     manifest::Purpose,
     round::{RoundError, header::RoundOpen},
 };
@@ -34,6 +35,9 @@ impl Session {
             .verify(roster.coordinator_key(), "the coordinator")
             .map_err(RoundError::from)?;
         self.context(roster).check(&header, self.chain.last_round)?;
+        if self.verdict() == Verdict::Stop {
+            return Err(RoundError::RunStopped.into());
+        }
         self.check_number(&header)?;
         // "... the journal of 3.6 allows the key (run, purpose, model_hash)."
         check_key_is_free(&header, &hospital.journal)?;

@@ -10,7 +10,7 @@ use crypto::{
 };
 use protocol::{
     codec::Id,
-    counters::StatsCounters,
+    counters::{EvaluationCounters, StatsCounters},
     digests::{ContributorsHash, HeaderHash},
     identity::{Signed, SignedError},
     manifest::Purpose,
@@ -44,7 +44,7 @@ pub(in crate::vault) enum Contents {
     Statistics(Statistics),
     /// The mean of the contributors' changes of the model.
     Update(Arc<Vec<f64>>),
-    Evaluation,
+    Evaluation(EvaluationCounters),
 }
 
 /// A sum that was opened, and what the vault says of it.
@@ -133,8 +133,8 @@ impl CheckedOutcome {
                 session.chain.apply_update(mean, &self.members);
                 mean.clone()
             }
-            Contents::Evaluation => {
-                session.chain.validation = Some(opened.counters.clone());
+            Contents::Evaluation(evaluation) => {
+                session.take_evaluation(evaluation);
                 Arc::default()
             }
             Contents::Statistics(_) => Arc::default(),
@@ -159,6 +159,9 @@ impl CheckedOutcome {
             sum: Arc::new(opened),
             mean,
             clips,
+            kept_round: session.kept_round(),
+            best: chain.standing.best(),
+            verdict: session.verdict(),
             model: chain.model.clone(),
             model_hash: chain.model_hash,
             transcript: chain.transcript,
@@ -297,7 +300,9 @@ impl CheckedOutcome {
                     .map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
                 Ok(Contents::Statistics(Statistics::from(&sums)))
             }
-            Purpose::Evaluation => Ok(Contents::Evaluation),
+            Purpose::Evaluation => EvaluationCounters::read(&opened.counters)
+                .map(Contents::Evaluation)
+                .map_err(|error| RoundError::DoesNotOpen(error.to_string())),
             Purpose::Update => {
                 let weights = self
                     .members
@@ -314,7 +319,7 @@ impl CheckedOutcome {
     }
 
     /// "It sends signed `RoundClosed` {hh, uh, `T_r`, `model_hash_after`, result_commit = HMAC(HKDF(G, 'result'), counters as
-    /// opened)}".
+    /// opened), verdict}".
     fn closed<J>(
         &self,
         counters: &[u64],
@@ -333,6 +338,7 @@ impl CheckedOutcome {
             transcript: session.chain.transcript,
             model_hash: session.chain.model_hash,
             result_commit: hmac(&result_key, &[&counters]).into(),
+            verdict: session.verdict(),
         })
     }
 }
