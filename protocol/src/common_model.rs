@@ -30,9 +30,25 @@ pub struct CommonModel {
 impl CommonModel {
     /// The initial model of a run.
     pub fn initial(manifest: &Manifest) -> Self {
+        Self::beginning_with(
+            manifest,
+            manifest.layout.initial_values(&manifest.init_seed),
+        )
+    }
+
+    /// A model of these values that no round has moved: first clips, moments as they begin.
+    ///
+    /// # Panics
+    /// If there are not as many values as the layout has.
+    pub(crate) fn beginning_with(manifest: &Manifest, values: Vec<f32>) -> Self {
+        assert_eq!(
+            values.len(),
+            manifest.layout.values(),
+            "values of another layout"
+        );
         Self {
             layout: Arc::new(manifest.layout.clone()),
-            values: Arc::new(manifest.layout.initial_values(&manifest.init_seed)),
+            values: Arc::new(values),
             strategy: manifest.strategy,
             optimiser: ServerOptimiser::initial(manifest.strategy, manifest.layout.values()),
             clips: manifest
@@ -163,7 +179,7 @@ impl CommonModel {
     /// variances and W within their bounds, and moves the clips by the manifest's rule.
     ///
     /// A running statistic of a batch norm is an average: a momentum of it would be the statistic of no data. W follows its plain
-    /// gradient at a rate of its own.
+    /// gradient at a rate of its own; without conditioning it moves like them.
     ///
     /// # Panics
     /// If `mean` has another length than the model: both come from one layout.

@@ -56,8 +56,7 @@ pub fn starting_from(manifest: &Manifest, values: Vec<f32>) -> Result<CommonMode
             return Err(UnusableValues::OutOfRange { tensor });
         }
     }
-    let model = CommonModel::restored(manifest, values, first_clips(manifest), 0);
-    Ok(model.expect("values and clips have the layout's lengths"))
+    Ok(CommonModel::beginning_with(manifest, values))
 }
 
 fn first_clips(manifest: &Manifest) -> Vec<f64> {

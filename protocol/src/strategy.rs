@@ -44,7 +44,7 @@ pub struct Adaptive {
     pub beta1: f64,
     /// Decay of the second moment, from 0 to below 1.
     pub beta2: f64,
-    /// Means of this size and below are not enlarged any more; v begins at its square. From 1e-9 to 1.
+    /// Where sqrt(v) is far below it, the step is no longer normalised: rate/tau times m. v begins at its square. From 1e-9 to 1.
     pub tau: f64,
 }
 

@@ -7,7 +7,9 @@ use protocol::{
     codec::{List, Text},
     digests::WeightsHash,
     identity::{Signed, SigningKey},
-    manifest::{Conditioning, FIXED_CLIPS, Keep, LabelScheme, MAX_STRAGGLER_FACTOR, Manifest, Task},
+    manifest::{
+        Conditioning, FIXED_CLIPS, Keep, LabelScheme, MAX_STRAGGLER_FACTOR, Manifest, Task,
+    },
     network::ModelLayout,
     strategy::Strategy,
 };

@@ -204,7 +204,8 @@ impl Diary {
         self.keep(LatestModel::resumed(run));
     }
 
-    /// The model is on disk after every opened sum. If it cannot be written now, the next round tries again.
+    /// The model is on disk after every opened sum. What cannot be written now is written with the next one; but a round that was the best
+    /// then is not: only its model beside the journal is there, until the next update.
     fn keep(&mut self, latest: LatestModel) {
         if let Err(error) = self.models.keep(&latest, false) {
             let error = anyhow::Error::from(error);

@@ -214,7 +214,8 @@ fn failure(error: RunError) -> Failure {
             VaultError::OtherRoster
             | VaultError::Policy(_)
             | VaultError::Data(_)
-            | VaultError::InitialModelMissing(_),
+            | VaultError::InitialModelMissing(_)
+            | VaultError::InitialModelUnusable(_),
         )
         | RunError::Transport(
             TransportError::UntrustedCoordinator { .. }

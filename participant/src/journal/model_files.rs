@@ -116,11 +116,13 @@ impl ModelFiles {
         Ok(Some(KeptModel { values, moments }))
     }
 
-    /// The run has ended: its moments are of no use any more. What cannot be removed does no harm.
-    pub(super) fn remove_moments(&self, run: &RunId) {
-        let folder = run_folder(&self.folder, run);
-        for name in [MOMENTS.staged, MOMENTS.settled] {
-            let _ = fs::remove_file(folder.join(name));
+    /// No session is kept: the moments of all runs are of no use any more. What cannot be removed does no harm.
+    pub(super) fn remove_moments(&self) {
+        let runs = fs::read_dir(self.folder.join(RUNS));
+        for run in runs.into_iter().flatten().flatten() {
+            for name in [MOMENTS.staged, MOMENTS.settled] {
+                let _ = fs::remove_file(run.path().join(name));
+            }
         }
     }
 }

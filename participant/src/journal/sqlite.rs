@@ -28,8 +28,7 @@ use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, param
 
 use super::{
     EndedRun, InitialModelMissing, Journal, JournalError, KeptBox, KeptContribution, KeptModel,
-    KeptSession, RecordedAnswer, SumOver, SumSubject,
-    initial_models,
+    KeptSession, RecordedAnswer, SumOver, SumSubject, initial_models,
     model_files::ModelFiles,
     session_key::{Cipher, SessionKeys},
 };
@@ -104,6 +103,7 @@ impl SqliteJournal {
             |row| row.get(0),
         ))?;
         if !kept {
+            self.models.remove_moments();
             return self.on_keys(SessionKeys::remove);
         }
         let host = &self.host;
@@ -589,9 +589,7 @@ impl Journal for SqliteJournal {
         })?;
         self.session = None;
         self.on_keys(SessionKeys::remove)?;
-        if let Some(ended) = ended {
-            self.models.remove_moments(&ended.run);
-        }
+        self.models.remove_moments();
         Ok(())
     }
 

@@ -65,8 +65,9 @@ impl Publishing {
         let round = self.round();
         let contributors: Vec<_> = round.contributors().iter().map(|id| id.get()).collect();
         format!(
-            "round {} does not open: a contribution or a share in it is wrong. The model is unchanged; start a new run from it, and ask \
-             the contributors {contributors:?} to check their participants",
+            "round {} does not open alike at enough hospitals: a contribution or a share in it is wrong, or hospitals disagree about the \
+             model or the end of the run. The model is unchanged; start a new run from it, and ask the contributors {contributors:?} to \
+             check their participants",
             round.number(),
         )
     }

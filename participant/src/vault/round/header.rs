@@ -1,6 +1,7 @@
 //! Which headers a vault accepts (PROTOCOL.md 3.3).
 
 use protocol::{
+    digests::LearningRound,
     identity::Signed,
     keeping::Verdict,
     manifest::Purpose,
@@ -72,7 +73,10 @@ impl Session {
             Purpose::Update => {
                 statistics_are_known && self.chain.updates.get() < self.run.manifest.rounds
             }
-            Purpose::Evaluation => statistics_are_known,
+            // Of a model that some update has led to: that of the start is nobody's work.
+            Purpose::Evaluation => {
+                statistics_are_known && self.chain.updates > LearningRound::default()
+            }
         };
         if is_due {
             Ok(())
