@@ -32,6 +32,7 @@ use protocol::{
         RunId, SessionId, Transcript, WeightsHash,
     },
     manifest::Manifest,
+    network::ModelLayout,
     round::{header::SumKey, unlock::WeightedMembers},
 };
 use zeroize::Zeroizing;

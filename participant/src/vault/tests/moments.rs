@@ -11,16 +11,19 @@ use protocol::{
     common_model::CommonModel,
     digests::{LearningRound, RoundNumber},
     identity::{Signed, SigningKey},
+    keeping::Standing,
     manifest::{CheckedManifest, Manifest, Purpose, testing::manifest},
     network::testing::miniature,
-    round::header::SumKey,
+    round::{header::SumKey, unlock::WeightedMembers},
     strategy::{Strategy, testing::EACH},
 };
 use zeroize::Zeroizing;
 
 use super::id;
 use crate::{
-    journal::{Journal, KeptSession, memory::MemoryJournal, run_folder, sqlite::SqliteJournal},
+    journal::{
+        Journal, KeptSession, SumOver, memory::MemoryJournal, run_folder, sqlite::SqliteJournal,
+    },
     vault::{error::VaultError, session_state::Chain},
 };
 
@@ -44,6 +47,7 @@ fn beginning(manifest: &CheckedManifest) -> Chain {
         updates: LearningRound::default(),
         contributors: Vec::new(),
         validation: None,
+        standing: Standing::default(),
     }
 }
 
@@ -72,7 +76,13 @@ fn keep(chain: &Chain, manifest: &CheckedManifest, journal: &mut impl Journal) {
         purpose: Purpose::Update,
         model_hash: chain.model_hash,
     };
-    journal.settle(&key, &members(), b"after").expect("settled");
+    let sum = SumOver {
+        key,
+        subjects: Vec::new(),
+        members: members(),
+        weighted: WeightedMembers::new(),
+    };
+    journal.settle(&sum, b"after").expect("settled");
 }
 
 fn session() -> KeptSession {
