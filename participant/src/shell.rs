@@ -307,10 +307,10 @@ fn trainer_thread(
                 left,
             };
             let result = match job {
-                TrainerJob::Train(model_hash, _) if watcher.is_stopped() => {
+                TrainerJob::Train(model_hash, _) if watcher.is_left() => {
                     VaultInput::Trained(model_hash, Err(job_was_left()))
                 }
-                TrainerJob::Evaluate(request) if watcher.is_stopped() => {
+                TrainerJob::Evaluate(request) if watcher.is_left() => {
                     VaultInput::Evaluated(request.round, Err(job_was_left()))
                 }
                 TrainerJob::Train(model_hash, request) => VaultInput::Trained(
@@ -345,6 +345,12 @@ struct ShellWatches<'a> {
     left: &'a AtomicUsize,
 }
 
+impl ShellWatches<'_> {
+    fn is_left(&self) -> bool {
+        self.before < self.left.load(Ordering::Relaxed)
+    }
+}
+
 impl JobWatcher for ShellWatches<'_> {
     fn moved(&mut self, progress: JobProgress) {
         if self.shell.send(FromThreads::Moved(progress)).is_err() {
@@ -354,7 +360,7 @@ impl JobWatcher for ShellWatches<'_> {
     }
 
     fn is_stopped(&self) -> bool {
-        self.shell.is_closed() || self.before < self.left.load(Ordering::Relaxed)
+        self.shell.is_closed() || self.is_left()
     }
 }
 

@@ -186,7 +186,10 @@ fn cargo_gets_the_cached_libtorch_and_its_exit_code_is_ours() -> Outcome {
             &["reproduce", "--", "--seeds", "2"],
             "run --release --package experiments --bin experiments -- reproduce --seeds 2",
         ),
-        (&["test"], "test --workspace --no-fail-fast"),
+        (
+            &["test", "--", "--lib"],
+            "test --workspace --no-fail-fast --lib",
+        ),
         (
             &["bench", "training", "--", "--batch", "8"],
             "run --release --package experiments --bin experiments -- bench training --json TARGET/bench-training.json --batch 8",
@@ -289,8 +292,10 @@ fn the_tests_get_tenseal_if_python_can_have_it() -> Outcome {
         assert_eq!(
             String::from_utf8(output.stdout.clone())?,
             format!(
-                "LIBTORCH={} {}test --workspace --no-fail-fast\n",
+                "LIBTORCH={0} build --workspace --bins --tests\n\
+                 LIBTORCH={0} MYELIN_PROGRAMS={1}/debug {2}test --workspace --no-fail-fast\n",
                 libtorch.display(),
+                target.display(),
                 if has_tenseal { &python } else { "" },
             ),
             "{}",

@@ -96,7 +96,10 @@ impl Session {
     pub(super) fn take_evaluation(&mut self, evaluation: &EvaluationCounters) {
         let chain = &mut self.chain;
         let keep = self.run.manifest.keep;
-        chain.standing.take(keep, chain.updates, evaluation);
+        // That of the model of the start is nobody's gain.
+        if chain.updates > LearningRound::default() {
+            chain.standing.take(keep, chain.updates, evaluation);
+        }
         chain.validation = Some(evaluation.write());
     }
 

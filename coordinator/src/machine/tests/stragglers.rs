@@ -58,10 +58,11 @@ fn a_hospital_that_only_says_that_it_is_alive_holds_no_round_up_beyond_the_floor
     assert!(cohort.hospitals[&id(1)].seen.is_empty());
     pass(&mut cohort, 1, &[4]);
     let of_the_others = sum(Purpose::Stats, &[1, 2, 3]);
-    assert_eq!(cohort.hospitals[&id(1)].seen, [of_the_others.clone()]);
+    let of_the_others = std::slice::from_ref(&of_the_others);
+    assert_eq!(cohort.hospitals[&id(1)].seen, of_the_others);
     assert_eq!(
         cohort.hospitals[&id(4)].seen,
-        [of_the_others],
+        of_the_others,
         "it can go on with the others"
     );
     assert_eq!(too_slow(&cohort), [(4, 600)]);

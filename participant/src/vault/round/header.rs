@@ -1,7 +1,6 @@
 //! Which headers a vault accepts (PROTOCOL.md 3.3).
 
 use protocol::{
-    digests::LearningRound,
     identity::Signed,
     keeping::Verdict,
     manifest::Purpose,
@@ -73,10 +72,7 @@ impl Session {
             Purpose::Update => {
                 statistics_are_known && self.chain.updates.get() < self.run.manifest.rounds
             }
-            // Of a model that some update has led to: that of the start is nobody's work.
-            Purpose::Evaluation => {
-                statistics_are_known && self.chain.updates > LearningRound::default()
-            }
+            Purpose::Evaluation => statistics_are_known,
         };
         if is_due {
             Ok(())
