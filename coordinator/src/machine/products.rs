@@ -83,7 +83,9 @@ impl ProductServer {
         from: HospitalId,
         message: &EvaluationKey,
     ) -> Result<Reaction, ProductError> {
-        let (_, evaluator) = self.encrypted.as_ref().ok_or(ProductError::NotEncrypted)?;
+        if self.encrypted.is_none() {
+            return Err(ProductError::NotEncrypted);
+        }
         let digest = labelled_hash("evaluation-key", &[&message.bytes.0]);
         let known = self.hospitals.get(&from);
         if let Some(known) = known.filter(|known| known.number == message.key) {
@@ -93,9 +95,10 @@ impl ProductServer {
                 Err(ProductError::SecondKey { key: message.key })
             };
         }
+        self.take(from)?;
+        let (_, evaluator) = self.encrypted.as_ref().ok_or(ProductError::NotEncrypted)?;
         let relinearisation =
             RelinearisationKey::from_bytes(evaluator.context(), &message.bytes.0)?;
-        self.take(from)?;
         let keys = HospitalKeys {
             number: message.key,
             digest,

@@ -117,9 +117,12 @@ impl<R: CryptoRng> Coordinator<R> {
         for fact in facts {
             phase = replay.on_fact(phase, fact.clone())?;
         }
+        let left_out = replay.left_out;
         let mut context = replay.context;
         context.peers.restart(now);
         context.outputs.clear();
+        let sums = left_out.into_iter().map(|name| Output::Discard { name });
+        context.outputs.extend(sums);
         announce(&mut context, &phase);
         let phase = match phase {
             Phase::Collecting(open) => Phase::Waiting(replace(&mut context, open, now)),
@@ -133,17 +136,21 @@ impl<R: CryptoRng> Coordinator<R> {
     }
 }
 
-/// The headers of rounds that were left out after U was fixed.
+/// The headers of rounds that were left out after U was fixed. Late words on an earlier round may stand between the two facts.
 fn left_out_when_fixed(facts: &[Fact]) -> BTreeSet<HeaderHash> {
-    let pairs = facts.windows(2);
-    let headers = pairs.filter_map(|pair| match pair {
-        [Fact::Fixed(record), Fact::LeftOut { .. }] => {
-            let request = record.request.read_unverified().ok()?;
-            Some(request.header)
+    let (mut fixed, mut left_out) = (None, BTreeSet::new());
+    for fact in facts {
+        match fact {
+            Fact::Fixed(record) => {
+                let request = record.request.read_unverified();
+                fixed = request.ok().map(|request| request.header);
+            }
+            Fact::LeftOut { .. } => left_out.extend(fixed.take()),
+            Fact::Header(_) | Fact::Outcome { .. } => fixed = None,
+            Fact::Begun { .. } | Fact::Ready(_) | Fact::Closed(_) => {}
         }
-        _ => None,
-    });
-    headers.collect()
+    }
+    left_out
 }
 
 /// The run, as its first fact names it.

@@ -215,6 +215,9 @@ impl Journal for MemoryJournal {
         answer: &RecordedAnswer,
     ) -> Result<(), JournalError> {
         let mut memory = self.write()?;
+        if memory.answers.get(&sum.key) == Some(answer) && memory.sums.contains(sum) {
+            return Ok(());
+        }
         if memory.answers.contains_key(&sum.key) {
             return Err(JournalError {
                 place: "in memory".into(),

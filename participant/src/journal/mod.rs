@@ -166,7 +166,8 @@ pub trait Journal: Send {
     fn answer(&self, key: &SumKey) -> Result<Option<RecordedAnswer>, JournalError>;
 
     /// Keeps an answer for a sum before it leaves, and that the sum was over its members; and erases the shares of all others. All or
-    /// nothing. An answer for its key that is there already is an error: there is never a second.
+    /// nothing. Another answer for its key than the one that is there is an error: there is never a
+    /// second.
     fn record_answer(&mut self, sum: &SumOver, answer: &RecordedAnswer)
     -> Result<(), JournalError>;
 

@@ -2,13 +2,16 @@
 
 use std::{collections::BTreeSet, thread};
 
-use protocol::{manifest::Purpose, message::ToVault};
+use protocol::{
+    manifest::Purpose,
+    message::{RefusedPart, ToCoordinator, ToVault},
+};
 
 use super::{
     cohort::{Cohort, connected, id},
     hospital::Seen,
 };
-use crate::machine::{Event, Fact, FactKind, PhaseName, ResumeError};
+use crate::machine::{Event, Fact, FactKind, Output, PhaseName, ResumeError};
 
 const HOSPITALS: u8 = 4;
 const ROUNDS: u32 = 2;
@@ -268,6 +271,75 @@ fn an_evaluation_that_was_left_out_is_not_waited_for_after_a_restart() {
             ),
             "{spoilt:?}"
         );
+    }
+}
+
+/// A late word on the update may come between the two facts, and the process may end before the sum is discarded.
+#[test]
+fn an_evaluation_that_vaults_refuse_to_open_is_left_out_also_after_a_restart() {
+    let mut cohort = cohort();
+    let is_fixed = |cohort: &Cohort| {
+        let header = cohort.hospitals[&id(1)].header();
+        header.is_some_and(|header| header.purpose == Purpose::Evaluation)
+            && cohort.phase() == PhaseName::Unlocking
+    };
+    assert!(cohort.until(is_fixed));
+    let ToCoordinator::HeaderRefused {
+        header: evaluation, ..
+    } = cohort.hospitals[&id(1)].refusal()
+    else {
+        panic!("a refusal");
+    };
+    for number in [1, 2] {
+        let refusal = ToCoordinator::HeaderRefused {
+            header: evaluation,
+            part: RefusedPart::Answer,
+            reason: "another run has summed the same".into(),
+        };
+        cohort
+            .machine
+            .handle_message(id(number), refusal, cohort.now);
+    }
+    assert_eq!(cohort.phase(), PhaseName::Collecting, "the next update");
+    let mut with_sum = None;
+    while let Some(output) = cohort.machine.poll_output() {
+        match output {
+            Output::Send { .. } => {}
+            Output::Discard { .. } => {
+                with_sum = Some(cohort.disk.clone());
+                cohort.carry_out(output);
+            }
+            other => cohort.carry_out(other),
+        }
+    }
+    let with_sum = with_sum.expect("the sum is discarded");
+    let kind = |bytes: &Vec<u8>| Fact::from_bytes(bytes).expect("ours").kind();
+    for disk in [with_sum, cohort.disk.clone()] {
+        let facts = disk.facts.iter();
+        let place = facts
+            .clone()
+            .position(|bytes| kind(bytes) == FactKind::LeftOut);
+        let place = place.expect("it is left out");
+        assert_eq!(kind(&disk.facts[place - 1]), FactKind::Fixed);
+        let late = facts
+            .take(place)
+            .rposition(|bytes| kind(bytes) == FactKind::Closed);
+        let mut with_late_word = disk.clone();
+        let word = with_late_word
+            .facts
+            .remove(late.expect("the update was closed"));
+        with_late_word.facts.insert(place - 1, word);
+        for disk in [disk, with_late_word] {
+            let resumed = cohort.federation.resume(&disk, cohort.now, 9);
+            let mut resumed = resumed.expect("it goes on");
+            assert_eq!(resumed.phase(), PhaseName::Waiting);
+            let mut outputs = std::iter::from_fn(|| resumed.poll_output());
+            assert!(
+                outputs
+                    .any(|output| matches!(output, Output::Discard { name } if name == evaluation)),
+                "the sum is let go of"
+            );
+        }
     }
 }
 
