@@ -71,23 +71,17 @@ pub fn run(
 ) -> anyhow::Result<PlainRun> {
     let began = Instant::now();
     let statistics = statistics(manifest, records)?;
-    let scaled = |id: &HospitalId| {
-        records
-            .get(id)
-            .map(|records| records.scaled(&statistics))
-            .unwrap_or_default()
-    };
     let mut hospitals: Vec<PlainHospital> = images
         .into_iter()
-        .map(|(id, images)| {
-            let trainer = CnnTrainer::new(images, plan.device);
-            PlainHospital {
-                id,
-                trainer,
-                features: scaled(&id),
-                training: (0.0, 0),
-                training_secs: 0.0,
-            }
+        .map(|(id, images)| PlainHospital {
+            id,
+            trainer: CnnTrainer::new(images, plan.device),
+            features: records
+                .get(&id)
+                .map(|records| records.scaled(&statistics))
+                .unwrap_or_default(),
+            training: (0.0, 0),
+            training_secs: 0.0,
         })
         .collect();
     let mut model = CommonModel::initial(manifest);

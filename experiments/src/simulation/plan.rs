@@ -106,18 +106,7 @@ impl Plan {
             }
         }
         let faults = FaultPlan::new(options.drop.clone(), options.hospitals, options.rounds)?;
-        let threads = match options.threads {
-            None => std::thread::available_parallelism().map_or(1, usize::from),
-            Some(threads @ 1..=1024) => threads,
-            Some(found) => {
-                return Err(PlanError::OutOfRange {
-                    option: "--threads",
-                    found: found as u64,
-                    least: 1,
-                    most: 1024,
-                });
-            }
-        };
+        let threads = threads(options)?;
         let (source, remarks) = source(options)?;
         if options.trainer_program.is_some() && !matches!(source, DataSource::Folder(_)) {
             return Err(PlanError::TrainerWithoutFiles);
@@ -194,6 +183,19 @@ fn conditioning(name: ConditioningName, profile: ProfileName) -> Conditioning {
         (ConditioningName::Encrypted, ProfileName::Study) => Conditioning::EncryptedStudy,
         (ConditioningName::Plain, _) => Conditioning::Plain,
         (ConditioningName::None, _) => Conditioning::None,
+    }
+}
+
+fn threads(options: &SimulateOptions) -> Result<usize, PlanError> {
+    match options.threads {
+        None => Ok(std::thread::available_parallelism().map_or(1, usize::from)),
+        Some(threads @ 1..=1024) => Ok(threads),
+        Some(found) => Err(PlanError::OutOfRange {
+            option: "--threads",
+            found: found as u64,
+            least: 1,
+            most: 1024,
+        }),
     }
 }
 

@@ -34,21 +34,7 @@ pub fn table(summary: &Summary, out: &std::path::Path) -> String {
     if let Some(best) = &summary.best {
         row("kept as the best", best.in_words());
     }
-    row(
-        "data, task, split",
-        format!(
-            "{}, {}{}, by {}{}",
-            summary.data,
-            summary.task,
-            if summary.labels == "as-written" {
-                String::new()
-            } else {
-                format!(" {}", summary.labels)
-            },
-            summary.split,
-            leak_warning(summary)
-        ),
-    );
+    row("data, task, split", data_in_words(summary));
     row("strategy", summary.strategy.clone());
     row("parameters", summary.parameters.to_string());
     for (name, scores) in [
@@ -99,6 +85,20 @@ pub fn table(summary: &Summary, out: &std::path::Path) -> String {
         format!("{} (start with report.html)", out.display()),
     );
     text
+}
+
+fn data_in_words(summary: &Summary) -> String {
+    let labels = match summary.labels {
+        "as-written" => String::new(),
+        other => format!(" {other}"),
+    };
+    format!(
+        "{}, {}{labels}, by {}{}",
+        summary.data,
+        summary.task,
+        summary.split,
+        leak_warning(summary)
+    )
 }
 
 /// Said beside every number of a split that leaks.
