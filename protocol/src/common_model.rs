@@ -195,11 +195,11 @@ impl CommonModel {
             match tensor.kind {
                 TensorKind::Weight => self.optimiser.step(range, values, mean),
                 TensorKind::Conditioned => move_by(values, mean, |moved| {
-                    moved.clamp(-LARGEST_CONDITIONED, LARGEST_CONDITIONED)
+                    moved.clamp(-MAX_CONDITIONED_WEIGHT, MAX_CONDITIONED_WEIGHT)
                 }),
                 TensorKind::RunningMean => move_by(values, mean, |moved| moved),
                 TensorKind::RunningVariance => {
-                    move_by(values, mean, |moved| moved.max(LEAST_VARIANCE))
+                    move_by(values, mean, |moved| moved.max(MIN_RUNNING_VARIANCE))
                 }
             }
             if self.clips_adapt {
@@ -228,8 +228,10 @@ fn update_with(context: &mut digest::Context, values: &[f32]) {
     }
 }
 
-pub(crate) const LEAST_VARIANCE: f32 = 1e-5;
-pub(crate) const LARGEST_CONDITIONED: f32 = 16.0;
+/// The smallest running variance of a batch norm: its root divides.
+pub(crate) const MIN_RUNNING_VARIANCE: f32 = 1e-5;
+/// The largest magnitude of an entry of W.
+pub(crate) const MAX_CONDITIONED_WEIGHT: f32 = 16.0;
 
 fn digest_bytes(context: digest::Context) -> [u8; 32] {
     let bytes = context.finish();

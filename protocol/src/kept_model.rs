@@ -7,7 +7,7 @@ use crypto::hash::labelled_hash;
 
 use crate::{
     codec,
-    common_model::{CommonModel, LARGEST_CONDITIONED, LEAST_VARIANCE},
+    common_model::{CommonModel, MAX_CONDITIONED_WEIGHT, MIN_RUNNING_VARIANCE},
     digests::{ModelHash, WeightsHash},
     manifest::Manifest,
     network::{ModelLayout, TensorKind},
@@ -69,8 +69,8 @@ fn first_clips(manifest: &Manifest) -> Vec<f64> {
 fn is_usable(kind: TensorKind, value: f32) -> bool {
     value.is_finite()
         && match kind {
-            TensorKind::RunningVariance => value >= LEAST_VARIANCE,
-            TensorKind::Conditioned => value.abs() <= LARGEST_CONDITIONED,
+            TensorKind::RunningVariance => value >= MIN_RUNNING_VARIANCE,
+            TensorKind::Conditioned => value.abs() <= MAX_CONDITIONED_WEIGHT,
             TensorKind::Weight | TensorKind::RunningMean => true,
         }
 }

@@ -18,7 +18,7 @@ impl ByteBudget {
         Self(Arc::new(Semaphore::new(bytes as usize)))
     }
 
-    /// Room for so many bytes; none while too many are queued.
+    /// Reserves so many bytes of the budget; none if they exceed what is left.
     pub(super) fn reserve(&self, bytes: usize) -> Option<Room> {
         let bytes = u32::try_from(bytes).ok()?;
         let permits = Arc::clone(&self.0).try_acquire_many_owned(bytes);

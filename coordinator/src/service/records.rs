@@ -149,7 +149,7 @@ impl Records {
 
     /// Somebody was turned away, or something was not accepted.
     pub(super) fn refused(&mut self, hospital: Option<HospitalId>, reason: &str) {
-        if self.refusals.take_of(hospital) {
+        if self.refusals.allows(hospital) {
             let written = self.store.refused(hospital, reason);
             self.count_loss(written);
         }
@@ -175,7 +175,7 @@ impl Records {
             Event::Abandoned { round, reason, .. } => self.store.abandoned(*round, reason)?,
             Event::Suspected { round, finding } => {
                 let reason = format!("sum {round}: {finding}");
-                if self.refusals.take_for_finding() {
+                if self.refusals.allows_finding() {
                     let written = self.store.refused(Some(finding.hospital()), &reason);
                     self.count_loss(written);
                 }
@@ -225,17 +225,17 @@ struct RefusalBudget {
 }
 
 impl RefusalBudget {
-    /// None stands for all strangers.
-    fn take_of(&mut self, hospital: Option<HospitalId>) -> bool {
-        take_one(self.by_hospital.entry(hospital).or_default())
+    /// Whether one more refusal of a hospital may be recorded, and counts it; none stands for all strangers.
+    fn allows(&mut self, hospital: Option<HospitalId>) -> bool {
+        count_one(self.by_hospital.entry(hospital).or_default())
     }
 
-    fn take_for_finding(&mut self) -> bool {
-        take_one(&mut self.findings)
+    fn allows_finding(&mut self) -> bool {
+        count_one(&mut self.findings)
     }
 }
 
-fn take_one(taken: &mut u32) -> bool {
+fn count_one(taken: &mut u32) -> bool {
     let is_left = *taken < MAX_REFUSALS;
     *taken += u32::from(is_left);
     is_left

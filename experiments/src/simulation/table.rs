@@ -32,7 +32,11 @@ pub fn table(summary: &Summary, out: &std::path::Path) -> String {
         );
     }
     if let Some(best) = &summary.best {
-        row("kept as the best", best.in_words());
+        let words = best.in_words();
+        row(
+            "kept as the best",
+            format!("{words}; hospitals keep that model, this folder has the last one"),
+        );
     }
     row("data, task, split", data_in_words(summary));
     row("strategy", summary.strategy.clone());

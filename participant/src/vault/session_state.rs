@@ -93,7 +93,7 @@ impl Session {
     }
 
     /// An evaluation of the model as it is was opened.
-    pub(super) fn take_evaluation(&mut self, evaluation: &EvaluationCounters) {
+    pub(super) fn record_evaluation(&mut self, evaluation: &EvaluationCounters) {
         let chain = &mut self.chain;
         let keep = self.run.manifest.keep;
         // That of the model of the start is nobody's gain.

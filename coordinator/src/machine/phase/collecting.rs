@@ -468,9 +468,8 @@ impl Collecting {
 
     /// PROTOCOL.md 3.8: "too few uploads, nobody has answered: the next header on the same key replaces the round". An evaluation is
     /// left out instead. A sum that fails again and again ends the run.
-    fn give_up<R>(mut self, context: &mut Context<R>, found: usize, now: Timestamp) -> Phase {
+    fn give_up<R>(self, context: &mut Context<R>, found: usize, now: Timestamp) -> Phase {
         let round = self.round.header.round;
-        self.session.given_up.insert(self.round.hash);
         let min = context.roster.min_contributors();
         let reason = format!("{found} usable contributions where {min} are needed");
         let retry = if self.planned.purpose == Purpose::Evaluation {
@@ -492,20 +491,18 @@ impl Collecting {
             purpose: self.planned.purpose,
             reason,
         });
-        let head = self.round.head();
-        Phase::Waiting(Waiting::new(context, self.session, head, retry))
+        Phase::Waiting(Waiting::after_abandoned(
+            context,
+            self.session,
+            &self.round,
+            retry,
+        ))
     }
 
     /// A run is taken up again: what was uploaded is lost, and a vault may hold boxes of a contribution that is not remembered here.
     /// So this header gets no U, and the same sum is opened under another one. How often it was given up before is not known any more.
-    pub(in crate::machine) fn replaced<R>(
-        mut self,
-        context: &Context<R>,
-        now: Timestamp,
-    ) -> Waiting {
-        self.session.given_up.insert(self.round.hash);
-        let head = self.round.head();
-        Waiting::new(context, self.session, head, Retry::at_once(now))
+    pub(in crate::machine) fn replaced<R>(self, context: &Context<R>, now: Timestamp) -> Waiting {
+        Waiting::after_abandoned(context, self.session, &self.round, Retry::at_once(now))
     }
 
     /// Fixes U. Its sum and the signed request are on disk before anybody is asked to open it: there is one U for each header. All

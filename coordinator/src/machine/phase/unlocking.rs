@@ -261,14 +261,8 @@ impl Unlocking {
     }
 
     /// The round is over without an outcome.
-    pub(in crate::machine) fn left_out<R>(
-        mut self,
-        context: &Context<R>,
-        now: Timestamp,
-    ) -> Waiting {
-        self.session.given_up.insert(self.round.hash);
-        let head = self.round.head();
-        Waiting::new(context, self.session, head, Retry::at_once(now))
+    pub(in crate::machine) fn left_out<R>(self, context: &Context<R>, now: Timestamp) -> Waiting {
+        Waiting::after_abandoned(context, self.session, &self.round, Retry::at_once(now))
     }
 
     /// hh.

@@ -67,6 +67,17 @@ impl Waiting {
         }
     }
 
+    /// After a round that gets no outcome.
+    pub(super) fn after_abandoned<R>(
+        context: &Context<R>,
+        mut session: Box<Session>,
+        round: &OpenRound,
+        retry: Retry,
+    ) -> Self {
+        session.given_up.insert(round.hash);
+        Self::new(context, session, round.head(), retry)
+    }
+
     /// Over when the next sum is opened, or when there is none.
     pub(super) fn advance<R: CryptoRng>(
         mut self,

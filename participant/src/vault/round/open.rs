@@ -134,7 +134,7 @@ impl CheckedOutcome {
                 mean.clone()
             }
             Contents::Evaluation(evaluation) => {
-                session.take_evaluation(evaluation);
+                session.record_evaluation(evaluation);
                 Arc::default()
             }
             Contents::Statistics(_) => Arc::default(),
