@@ -18,7 +18,7 @@ use std::{
 
 use protocol::{
     codec,
-    digests::{ContributionDigest, LearningRound, ModelHash, OutcomeName, RoundNumber},
+    digests::{LearningRound, ModelHash, OutcomeName, RoundNumber},
     manifest::Purpose,
     message::{ALREADY_CONNECTED, ToCoordinator, ToVault},
     training_job::{
@@ -28,7 +28,8 @@ use protocol::{
 };
 use tokio::{sync::mpsc as channel, task::AbortHandle};
 use transport::{
-    Blobs, CloseCode, CoordinatorLink, Dialer, Disconnect, RefusalCode, TransportError, Waiting,
+    BlobName, Blobs, CloseCode, CoordinatorLink, Dialer, Disconnect, RefusalCode, TransportError,
+    Waiting,
 };
 
 use crate::{
@@ -420,12 +421,12 @@ struct Shell {
     /// The upload of this connection that has no answer yet.
     uploading: Option<Uploading>,
     /// The same contribution once more, after that one.
-    next_upload: Option<(ContributionDigest, Arc<[u8]>)>,
+    next_upload: Option<(BlobName, Arc<[u8]>)>,
 }
 
 /// An upload that has no answer yet.
 struct Uploading {
-    name: ContributionDigest,
+    name: BlobName,
     task: AbortHandle,
 }
 
@@ -441,16 +442,16 @@ enum LinkEnd {
 
 /// What a transfer reports to the shell.
 enum Transfer {
-    Uploaded(ContributionDigest, Duration),
+    Uploaded(BlobName, Duration),
     Downloaded(Vec<u8>, Duration),
     /// A download ended before its end; what is here already is not fetched twice.
     Interrupted(OutcomeName, Vec<u8>),
     /// The coordinator does not have an outcome that it has offered.
     DownloadRefused(String),
-    /// The coordinator does not take a contribution.
-    UploadRefused(ContributionDigest, String),
+    /// The coordinator does not take an upload.
+    UploadRefused(BlobName, String),
     /// The connection does not carry an upload.
-    UploadFailed(ContributionDigest, String),
+    UploadFailed(BlobName, String),
     CutOff,
 }
 
@@ -667,9 +668,10 @@ impl Shell {
             } => {
                 self.contributed = (purpose, learning_round);
                 if !self.cut_off(Moment::BeforeUpload, self.contributed) {
-                    self.upload(name, bytes, link);
+                    self.upload(name.into(), bytes, link);
                 }
             }
+            VaultOutput::UploadState { name, bytes } => self.upload(name.into(), bytes, link),
             VaultOutput::FetchOutcome { name } => self.download(name, link),
             VaultOutput::Train(model_hash, request) => {
                 self.ask_trainer(TrainerJob::Train(model_hash, request))?;
@@ -684,9 +686,9 @@ impl Shell {
         Ok(None)
     }
 
-    /// Uploads one contribution at a time: the coordinator refuses a second one of a hospital beside the first, and nothing would
+    /// Uploads one blob at a time, a contribution or a state: the coordinator refuses a second one of a hospital beside the first, and nothing would
     /// bring it again. Only the newest is of the round at hand: it takes the place of an older one, and does not wait for it.
-    fn upload(&mut self, name: ContributionDigest, bytes: Arc<[u8]>, link: &CoordinatorLink) {
+    fn upload(&mut self, name: BlobName, bytes: Arc<[u8]>, link: &CoordinatorLink) {
         let patience = match &self.uploading {
             Some(uploading) if uploading.name == name => {
                 self.next_upload = Some((name, bytes));
@@ -720,7 +722,7 @@ impl Shell {
             let result = tokio::select! {
                 result = upload_in_its_place(&blobs, name, &bytes, progress, patience) => match result {
                     Ok(()) => Transfer::Uploaded(name, began.elapsed()),
-                    Err(TransportError::Refused(refusal)) => Transfer::UploadRefused(name, format!("the coordinator refused our contribution: {refusal}")),
+                    Err(TransportError::Refused(refusal)) => Transfer::UploadRefused(name, format!("the coordinator refused our upload: {refusal}")),
                     // The vault uploads again on the next connection, from where this one stopped.
                     Err(error) => Transfer::UploadFailed(name, error.to_string()),
                 },
@@ -732,7 +734,7 @@ impl Shell {
         self.uploading = Some(Uploading { name, task });
     }
 
-    fn is_uploading(&self, name: ContributionDigest) -> bool {
+    fn is_uploading(&self, name: BlobName) -> bool {
         let uploading = self.uploading.as_ref();
         uploading.is_some_and(|uploading| uploading.name == name)
     }
@@ -821,14 +823,14 @@ async fn tell(inputs: &channel::Sender<VaultInput>, input: VaultInput) -> Result
 /// for as long as `patience` lasts.
 async fn upload_in_its_place(
     blobs: &Blobs,
-    name: ContributionDigest,
+    name: BlobName,
     bytes: &[u8],
     mut progress: impl FnMut(u64),
     patience: Duration,
 ) -> Result<(), TransportError> {
     let began = Instant::now();
     loop {
-        match blobs.upload(name.into(), bytes, &mut progress).await {
+        match blobs.upload(name, bytes, &mut progress).await {
             Err(TransportError::Refused(refusal))
                 if refusal.code == RefusalCode::Unexpected && began.elapsed() < patience =>
             {

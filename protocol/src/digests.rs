@@ -87,8 +87,10 @@ byte_names! {
     WeightsHash: 32;
     /// `layout_hash`: names and shapes of a sum's tensors, names of its counters.
     LayoutHash: 32;
-    /// `T_r`: the hash chain over the opened sums of a session.
+    /// `T_r`: the hash chain over the opened sums of a run.
     Transcript: 32;
+    /// Shows that two vaults have the same common state, without showing it.
+    StateCommit: 32;
     /// `hh`: H of a round's header.
     HeaderHash: 32;
     /// H of the closure certificate that frees a sum's key.
@@ -103,7 +105,7 @@ byte_names! {
     ClipCommit: 32;
     /// `uh`: H of the contributors whose sum is opened.
     ContributorsHash: 32;
-    /// Under which an outcome is served.
+    /// Under which an outcome is served, or a common state.
     OutcomeName: 32;
     /// Shows that two vaults opened the same counters, without showing them.
     ResultCommit: 32;
@@ -170,7 +172,7 @@ macro_rules! numbers {
 }
 
 numbers! {
-    /// Number of a sum within its session, whatever its purpose. The first is 1; 0 stands before it.
+    /// Number of a sum within its run, whatever its purpose and session. The first is 1; 0 stands before it.
     RoundNumber;
     /// Number of a learning step within its run: an update and an evaluation each. 0 is the initial model, before the first update.
     LearningRound;

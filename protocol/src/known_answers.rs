@@ -151,6 +151,7 @@ fn ready() {
             peer: id(4),
             digest: digest(5),
         }]),
+        state: Some(digest(6)),
     };
     check(
         &ready,
@@ -162,6 +163,8 @@ fn ready() {
             &[1, 0, 0, 0], // encapsulations: how many
             &[4],          // encapsulations[0].peer
             &[5; 32],      // encapsulations[0].digest
+            &[1],          // state: there is one
+            &[6; 32],      // state
         ],
     );
 }
@@ -206,6 +209,7 @@ fn manifest() {
         keep: Keep::BestAccuracy,
         early_stop: NonZeroU32::new(13),
         initial_model: Some(digest(14)),
+        start_with: NonZeroU32::new(15),
     };
     check(
         &manifest,
@@ -246,18 +250,20 @@ fn manifest() {
             &[1, 13, 0, 0, 0],               // early_stop: there is one, and which
             &[1],                            // initial_model: there is one
             &[14; 32],                       // initial_model
+            &[1, 15, 0, 0, 0],               // start_with: there is one, and which
         ],
     );
     let plain = Manifest {
         early_stop: None,
         initial_model: None,
+        start_with: None,
         ..manifest
     };
-    assert!(codec::encode(&plain).ends_with(&[2, 1, 0, 0]));
+    assert!(codec::encode(&plain).ends_with(&[2, 1, 0, 0, 0]));
     // An early stop after no evaluation at all is no number that can be read.
     let mut bytes = codec::encode(&plain);
-    bytes.truncate(bytes.len() - 2);
-    bytes.extend([1, 0, 0, 0, 0, 0]);
+    bytes.truncate(bytes.len() - 3);
+    bytes.extend([1, 0, 0, 0, 0, 0, 0]);
     assert!(codec::decode::<Manifest>(&bytes).is_err());
 }
 
@@ -307,7 +313,7 @@ fn header() {
     check(
         &header,
         &[
-            &[3],                      // version
+            &[4],                      // version
             &[1, 0],                   // suite
             &[0x5e; 16],               // session
             &[1; 32],                  // run
@@ -638,6 +644,10 @@ fn to_coordinator() -> Vec<(ToCoordinator, Vec<u8>)> {
         (ToCoordinator::UnlockShare(signed()), SIGNED.to_vec()),
         (ToCoordinator::RoundClosed(signed()), SIGNED.to_vec()),
         (ToCoordinator::RoundFailed(signed()), SIGNED.to_vec()),
+        (
+            ToCoordinator::StateTaken { session: SESSION },
+            vec![0x5e; 16],
+        ),
     ]
 }
 
@@ -658,6 +668,7 @@ fn number_to_coordinator(message: &ToCoordinator) -> u32 {
         ToCoordinator::UnlockShare(_) => 11,
         ToCoordinator::RoundClosed(_) => 12,
         ToCoordinator::RoundFailed(_) => 13,
+        ToCoordinator::StateTaken { .. } => 14,
     }
 }
 
@@ -665,14 +676,15 @@ fn number_to_coordinator(message: &ToCoordinator) -> u32 {
 fn to_vault() -> Vec<(ToVault, Vec<u8>)> {
     let (forward, forward_bytes) = box_forward();
     vec![
-        // session, roster_hash, manifest
+        // session, roster_hash, manifest; after: there is one, T
         (
             ToVault::Welcome(Welcome {
                 session: SESSION,
                 roster_hash: digest(1),
                 manifest: signed(),
+                after: Some(digest(2)),
             }),
-            [&[0x5e; 16][..], &[1; 32], SIGNED].concat(),
+            [&[0x5e; 16][..], &[1; 32], SIGNED, &[1], &[2; 32]].concat(),
         ),
         // how many; Joins
         (
@@ -703,6 +715,14 @@ fn to_vault() -> Vec<(ToVault, Vec<u8>)> {
             },
             vec![2, 0, 0, 0, b'n', b'o'],
         ),
+        (
+            ToVault::NotYet {
+                reason: "no".into(),
+            },
+            vec![2, 0, 0, 0, b'n', b'o'],
+        ),
+        (ToVault::StateWanted { session: SESSION }, vec![0x5e; 16]),
+        (ToVault::StateReady { name: digest(1) }, vec![1; 32]),
     ]
 }
 
@@ -721,6 +741,9 @@ fn number_to_vault(message: &ToVault) -> u32 {
         ToVault::OutcomeReady { .. } => 9,
         ToVault::Finished => 10,
         ToVault::Refused { .. } => 11,
+        ToVault::NotYet { .. } => 12,
+        ToVault::StateWanted { .. } => 13,
+        ToVault::StateReady { .. } => 14,
     }
 }
 
@@ -733,13 +756,13 @@ fn check_frames<T: Encode + Decode<()> + PartialEq + Debug>(
     let mut kinds = std::collections::BTreeSet::new();
     for (message, fields) in messages {
         kinds.insert(number(message));
-        let frame = [&[3][..], &number(message).to_le_bytes(), fields].concat();
+        let frame = [&[4][..], &number(message).to_le_bytes(), fields].concat();
         assert_eq!(codec::encode_frame(message), frame, "{message:?}");
         assert_eq!(codec::decode_frame::<T>(&frame).as_ref(), Ok(message));
     }
     let count = kinds.len() as u32;
     assert!(kinds.into_iter().eq(0..count), "a kind has no bytes here");
-    let next = [&[3][..], &count.to_le_bytes(), &[0; 2000]].concat();
+    let next = [&[4][..], &count.to_le_bytes(), &[0; 2000]].concat();
     let error = codec::decode_frame::<T>(&next).expect_err("no such kind");
     assert!(error.to_string().contains(&count.to_string()), "{error}");
 }

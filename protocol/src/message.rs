@@ -61,6 +61,11 @@ pub enum ToCoordinator {
     RoundClosed(Signed<RoundClosed>),
     /// See [`RoundFailed`].
     RoundFailed(Signed<RoundFailed>),
+    /// This vault has taken over the state that the session goes on from.
+    StateTaken {
+        /// The session.
+        session: SessionId,
+    },
 }
 
 /// What a vault does not do in a round.
@@ -113,6 +118,21 @@ pub enum ToVault {
         /// Why, and what to do.
         reason: Text,
     },
+    /// A run is under way without this hospital: it takes part from one of the next rounds on.
+    NotYet {
+        /// What is waited for, for people.
+        reason: Text,
+    },
+    /// This vault is asked to upload the state that the session goes on from, sealed for those that do not have it.
+    StateWanted {
+        /// The session.
+        session: SessionId,
+    },
+    /// The sealed state waits under this name.
+    StateReady {
+        /// See [`crate::session::state_name`].
+        name: OutcomeName,
+    },
 }
 
 /// How a hospital introduces itself on a new connection.
@@ -140,6 +160,8 @@ pub struct Welcome {
     pub roster_hash: RosterHash,
     /// The run, signed by the operator.
     pub manifest: Signed<Manifest>,
+    /// T of the round that the session goes on after; none in the first session of a run.
+    pub after: Option<Transcript>,
 }
 
 /// A hospital's relinearisation key (PROTOCOL.md 5.4).

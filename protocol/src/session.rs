@@ -1,6 +1,8 @@
 //! How a session's keys come about (PROTOCOL.md 3.2): the messages that vaults exchange through the coordinator. The secrets behind
 //! them live in the vault.
 
+use std::collections::BTreeMap;
+
 use crypto::{
     hash::{Digest, labelled_hash},
     sealed_sum::HospitalId,
@@ -10,8 +12,8 @@ use crate::{
     codec::{Decode, Encode, Id, List},
     culprit::Culprit,
     digests::{
-        EncapsulationDigest, GroupKeyId, JoinDigest, JoinedSet, RosterHash, RoundNumber, SessionId,
-        Transcript,
+        EncapsulationDigest, GroupKeyId, JoinDigest, JoinedSet, OutcomeName, RosterHash,
+        RoundNumber, SessionId, StateCommit, Transcript,
     },
     identity::{Message, Signed},
     roster::Roster,
@@ -23,7 +25,7 @@ pub const KEM_KEY_BYTES: usize = 1184;
 /// Bytes of an ML-KEM-768 ciphertext.
 pub const KEM_CIPHERTEXT_BYTES: usize = 1088;
 
-/// A vault's public keys of a session, sent to all. The last one counts until all have joined; another one after that begins a new
+/// A vault's public keys of a session, sent to all. The last one counts until they are relayed; another one after that begins a new
 /// session, as long as no header is out.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Join {
@@ -114,6 +116,8 @@ pub struct Ready {
     pub gid: GroupKeyId,
     /// For every other vault, H of the Encapsulation with it.
     pub encapsulations: List<SeenEncapsulation>,
+    /// What this vault brings of the run into the session; none before it has opened the statistics.
+    pub state: Option<StateCommit>,
 }
 
 impl Message for Ready {
@@ -140,19 +144,48 @@ pub fn joined_set_hash(joins: &[Signed<Join>]) -> JoinedSet {
     labelled_hash("joined", &parts).into()
 }
 
-/// `T_0`, where the transcript of a session starts.
+/// `T_0`, where the transcript of a session starts: of the first one of a run, or of one that goes on `after` the T of another.
 pub fn first_transcript(
     roster: &Roster,
     session: &SessionId,
     joined_set: &JoinedSet,
+    after: Option<&Transcript>,
 ) -> Transcript {
     let roster_hash = roster.hash();
-    let parts: [&[u8]; 3] = [
+    let mut parts: Vec<&[u8]> = vec![
         roster_hash.as_bytes(),
         session.as_bytes(),
         joined_set.as_bytes(),
     ];
+    parts.extend(after.map(|transcript| &transcript.as_bytes()[..]));
     labelled_hash("T0", &parts).into()
+}
+
+/// The state that a session goes on from: the one that at least t of its vaults bring alike. None where nobody brings one.
+///
+/// # Errors
+/// [`SessionError::NoCommonState`] when some bring one, and fewer than t the same.
+pub fn common_state(
+    brought: impl IntoIterator<Item = Option<StateCommit>>,
+    roster: &Roster,
+) -> Result<Option<StateCommit>, SessionError> {
+    let mut alike = BTreeMap::<StateCommit, usize>::new();
+    for state in brought.into_iter().flatten() {
+        *alike.entry(state).or_default() += 1;
+    }
+    let Some((state, vaults)) = alike.into_iter().max_by_key(|(_, vaults)| *vaults) else {
+        return Ok(None);
+    };
+    let needed = roster.threshold();
+    if vaults < needed {
+        return Err(SessionError::NoCommonState { vaults, needed });
+    }
+    Ok(Some(state))
+}
+
+/// Under which the sealed state of a session is served.
+pub fn state_name(session: &SessionId) -> OutcomeName {
+    labelled_hash("state-name", &[session.as_bytes()]).into()
 }
 
 /// gid = H('gid' || G).
@@ -231,6 +264,16 @@ pub enum SessionError {
         /// About what.
         what: &'static str,
     },
+    /// Nobody can say where the run goes on.
+    #[error(
+        "{vaults} hospitals have reached the same point of the run where {needed} are needed: start a new run from a kept model (run.initial_model)"
+    )]
+    NoCommonState {
+        /// So many are alike.
+        vaults: usize,
+        /// t.
+        needed: usize,
+    },
     /// A message before its time.
     #[error("{message} of hospital {id} came before {missing}")]
     TooEarly {
@@ -253,7 +296,9 @@ impl SessionError {
             | Self::Second { id, .. }
             | Self::TooEarly { id, .. } => Culprit::Hospital(*id),
             // The two hospitals, or somebody between them.
-            Self::Disagreement { .. } | Self::Malformed(_) => Culprit::Unknown,
+            Self::Disagreement { .. } | Self::Malformed(_) | Self::NoCommonState { .. } => {
+                Culprit::Unknown
+            }
         }
     }
 }

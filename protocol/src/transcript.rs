@@ -96,8 +96,8 @@ struct Place {
     verdict: Verdict,
 }
 
-/// Follows a chain from its beginning: every signature, every hash, and that each round goes on from the one before. A line of another
-/// session begins a chain of its own.
+/// Follows a chain from its beginning: every signature, every hash, and that each round goes on from the one before, also where the
+/// hospitals have gone on in another session. A line of another run begins a chain of its own.
 ///
 /// # Errors
 /// [`BrokenChain`] names the first line that does not hold.
@@ -233,27 +233,34 @@ fn check_header(
     Ok((header, header_hash))
 }
 
-/// That a round goes on from the one before, or begins a session.
+/// That a round goes on from the one before, in its session or in another one that follows it, or begins a run.
 fn check_order(header: &RoundOpen, before: Option<&Place>, roster: &Roster) -> Result<(), String> {
-    let wrong = match before.filter(|before| before.session == header.session) {
+    let begins_after = |transcript: Option<&Transcript>| {
+        let first = first_transcript(roster, &header.session, &header.joined_set, transcript);
+        header.transcript == first
+    };
+    let wrong = match before.filter(|before| before.run == header.run) {
         Some(before) if header.round <= before.round => {
             "its number is not above that of the line before"
         }
         Some(before) if before.verdict == Verdict::Stop => {
             "the hospitals ended the run with the line before"
         }
-        Some(before) if header.transcript != before.transcript => {
+        Some(before)
+            if before.session != header.session && !begins_after(Some(&before.transcript)) =>
+        {
+            "the session that it begins does not follow from the line before"
+        }
+        Some(before)
+            if before.session == header.session && header.transcript != before.transcript =>
+        {
             "it does not follow from the line before: T is another"
         }
         Some(before) if header.model_hash != before.model_hash => {
             "it does not go on from the model of the line before"
         }
         Some(_) => return Ok(()),
-        None if header.transcript
-            == first_transcript(roster, &header.session, &header.joined_set) =>
-        {
-            return Ok(());
-        }
+        None if begins_after(None) => return Ok(()),
         None => {
             "the first round of a session does not follow from its beginning: lines before it are missing"
         }

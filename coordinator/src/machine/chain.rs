@@ -15,12 +15,12 @@ use protocol::{
 
 use super::{ClosingError, TranscriptEntry, head::Head, published::PublishedRound};
 
-/// All published rounds, in order. Each but the last is settled: t vaults have closed it alike.
+/// All published rounds of the session, in order. Each but the last is settled: t vaults have closed it alike.
 pub(super) struct Chain {
-    /// `T_0` and the initial model.
+    /// `T_0` and the model that the session begins with.
     origin: Head,
     rounds: Vec<PublishedRound>,
-    /// U of every evaluation whose U was fixed.
+    /// U of every evaluation of the run whose U was fixed.
     evaluations: Vec<BTreeSet<HospitalId>>,
     /// t.
     threshold: usize,
@@ -35,11 +35,15 @@ pub(super) struct Closed {
 }
 
 impl Chain {
-    pub(super) fn new(origin: Head, threshold: usize) -> Self {
+    pub(super) fn new(
+        origin: Head,
+        evaluations: Vec<BTreeSet<HospitalId>>,
+        threshold: usize,
+    ) -> Self {
         Self {
             origin,
             rounds: Vec::new(),
-            evaluations: Vec::new(),
+            evaluations,
             threshold,
         }
     }
@@ -158,6 +162,11 @@ impl Chain {
     /// U of the first evaluation: all later ones must be over the same contributors.
     pub(super) fn first_evaluation(&self) -> Option<&BTreeSet<HospitalId>> {
         self.evaluations.first()
+    }
+
+    /// U of every evaluation of the run.
+    pub(super) fn evaluations(&self) -> &[BTreeSet<HospitalId>] {
+        &self.evaluations
     }
 
     pub(super) fn note_evaluation(&mut self, contributors: BTreeSet<HospitalId>) {

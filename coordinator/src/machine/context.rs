@@ -19,11 +19,12 @@ use rand_core::CryptoRng;
 
 use super::{
     Event, Fact, MachineError, Output, Timestamp,
+    beginning::Beginning,
     input::{ConditioningMessage, SetUpMessage},
-    peer::Peers,
+    peer::{Peers, Role},
     plan::{Plan, PlannedSum},
     products::ProductServer,
-    reaction::Reaction,
+    reaction::{FORMER_SESSION, REPEATED, Reaction},
 };
 
 /// The parties, the run, and what is to be done.
@@ -33,10 +34,14 @@ pub(super) struct Context<R> {
     pub(super) rng: R,
     pub(super) run: Run,
     pub(super) session: SessionId,
-    /// Those whose set-up was given up.
+    /// Where the run was when it began.
+    pub(super) beginning: Beginning,
+    /// Those that were given up, or that it follows.
     former_sessions: BTreeSet<SessionId>,
     /// How often each hospital was the reason for it, since this process was started.
     set_ups_begun_anew: BTreeMap<HospitalId, u32>,
+    /// Those that were the reason too often. The run goes on without them until this process is started again.
+    shut_out: BTreeSet<HospitalId>,
     pub(super) peers: Peers,
     pub(super) products: ProductServer,
     pub(super) plan: Plan,
@@ -89,8 +94,10 @@ impl<R> Context<R> {
             rng,
             run,
             session,
+            beginning: Beginning::default(),
             former_sessions: BTreeSet::new(),
             set_ups_begun_anew: BTreeMap::new(),
+            shut_out: BTreeSet::new(),
             advanced_at: Timestamp(0),
             outputs: VecDeque::new(),
         }
@@ -147,7 +154,37 @@ impl<R> Context<R> {
         self.plan.stop();
     }
 
-    /// Another session takes the place of this one, on account of a hospital that has lost its keys.
+    /// So many hospitals have to join before the keys are exchanged.
+    pub(super) fn quorum(&self) -> usize {
+        let members = self.roster.size();
+        match (self.beginning.after, self.run.manifest.start_with) {
+            (Some(_), _) => self.needed(),
+            (None, Some(start_with)) => start_with.get() as usize,
+            (None, None) => members,
+        }
+    }
+
+    /// t answers open a sum, and it has at least `m_min` contributors.
+    pub(super) fn needed(&self) -> usize {
+        let roster = &self.roster;
+        roster.threshold().max(roster.min_contributors())
+    }
+
+    /// Goes on without a hospital that was the reason for new sessions too often, if that is possible.
+    pub(super) fn shut_out(&mut self, id: HospitalId) -> bool {
+        let others = self.roster.size() - self.shut_out.len() - usize::from(!self.is_shut_out(id));
+        let possible = others >= self.quorum();
+        if possible {
+            self.shut_out.insert(id);
+        }
+        possible
+    }
+
+    pub(super) fn is_shut_out(&self, id: HospitalId) -> bool {
+        self.shut_out.contains(&id)
+    }
+
+    /// Another session takes the place of this one, on account of a hospital that has no keys of it, or has lost them.
     pub(super) fn begin_anew(&mut self, because_of: HospitalId) -> Result<(), MachineError>
     where
         R: CryptoRng,
@@ -160,15 +197,26 @@ impl<R> Context<R> {
             });
         }
         *times += 1;
-        self.former_sessions.insert(self.session);
-        self.session = draw_session(&mut self.rng);
-        self.products.begin_session(self.session);
-        self.peers.begin_session();
-        self.note_session();
-        self.event(Event::SetUpAgain {
-            hospital: because_of,
-        });
+        self.renew_session();
         Ok(())
+    }
+
+    /// Another session, which nobody has joined.
+    pub(super) fn renew_session(&mut self)
+    where
+        R: CryptoRng,
+    {
+        let session = draw_session(&mut self.rng);
+        self.enter_session(session);
+        self.note_session();
+    }
+
+    /// This session is the one at hand; what still comes of the one before is void.
+    pub(super) fn enter_session(&mut self, session: SessionId) {
+        self.former_sessions.insert(self.session);
+        self.session = session;
+        self.products.begin_session(session);
+        self.peers.begin_session();
     }
 
     /// What has to be on disk before the first Welcome of a session.
@@ -179,12 +227,7 @@ impl<R> Context<R> {
         });
     }
 
-    /// A session whose set-up was given up before this process was started.
-    pub(super) fn note_former_session(&mut self, session: SessionId) {
-        self.former_sessions.insert(session);
-    }
-
-    /// Whether a message belongs to a set-up that was given up: it was on its way.
+    /// Whether a message belongs to the set-up of a session before this one: it was on its way.
     pub(super) fn is_of_former_session(&self, message: &SetUpMessage) -> bool {
         if self.former_sessions.is_empty() {
             return false;
@@ -212,6 +255,21 @@ impl<R> Context<R> {
             session: self.session,
             roster_hash: self.roster.hash(),
             manifest: self.run.manifest.signed().clone(),
+            after: self.beginning.transcript(),
+        }
+    }
+
+    /// A hospital says that it has the state which the session goes on from.
+    pub(super) fn on_state_taken(&mut self, from: HospitalId, session: SessionId) -> Reaction {
+        if session != self.session {
+            return Reaction::Ignored(FORMER_SESSION);
+        }
+        match self.peers.get_mut(from) {
+            Some(peer) if peer.role == Role::AwaitsState => {
+                peer.role = Role::Member;
+                Reaction::Handled
+            }
+            _ => Reaction::Ignored(REPEATED),
         }
     }
 
@@ -256,4 +314,4 @@ pub(super) fn draw_session(rng: &mut impl CryptoRng) -> SessionId {
 }
 
 /// A hospital that loses its keys more often holds up the others without end.
-const MAX_SET_UPS_BEGUN_ANEW: u32 = 10;
+pub(super) const MAX_SET_UPS_BEGUN_ANEW: u32 = 10;

@@ -44,7 +44,7 @@ impl EarlyMessages {
         from: HospitalId,
         message: Signed<GroupKey>,
     ) -> Result<Reaction, MachineError> {
-        set_up_check::group_key(context, from, &message)?;
+        set_up_check::group_key(context, from, &message, None)?;
         Ok(hold(&mut self.group_keys, from, message))
     }
 
@@ -54,7 +54,7 @@ impl EarlyMessages {
         from: HospitalId,
         message: Signed<Ready>,
     ) -> Result<Reaction, MachineError> {
-        set_up_check::ready(context, from, &message)?;
+        set_up_check::ready(context, from, &message, None)?;
         Ok(hold(&mut self.readies, from, message))
     }
 

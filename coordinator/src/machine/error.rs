@@ -32,20 +32,37 @@ pub enum MachineError {
         /// From whom.
         from: HospitalId,
     },
-    /// A participant without the keys of the session that its hospital has joined.
+    /// A hospital that has no part in the session.
+    #[error("hospital {from} sent {message}, and takes no part in this session")]
+    NotInSession {
+        /// Which.
+        from: HospitalId,
+        /// What came.
+        message: InputKind,
+    },
+    /// A hospital that comes when no round follows.
     #[error(
-        "hospital {from} takes part in the running session already, with keys that this process does not have: it was restarted, or a \
-         second participant uses the same number. If there is another participant, stop this one; if there is none, wait until the others \
-         have ended the run without it, and start it again for the next run"
+        "all rounds of the run are done, and hospital {from} was not among those that ended it: it takes part in the next run. Another \
+         hospital can give it the model"
     )]
-    OtherParticipant {
+    TooLate {
         /// Which.
         from: HospitalId,
     },
-    /// A hospital that loses its keys before the first round again and again.
+    /// A state that is longer than that of this run.
+    #[error("hospital {from} offers a state of {found} bytes, where {most} are the most")]
+    StateTooLong {
+        /// Which.
+        from: HospitalId,
+        /// So many bytes.
+        found: u64,
+        /// At most.
+        most: u64,
+    },
+    /// A hospital that loses its keys again and again.
     #[error(
-        "hospital {from} has lost its keys before the first round once more, after the others have joined anew {times} times because of it: \
-         find out from its participant's log why it stops, mend it, and start a new run"
+        "hospital {from} has lost its keys once more, after the others have joined anew {times} times because of it: find out from its \
+         participant's log why it stops, mend it, and start a new run"
     )]
     SetUpTooOften {
         /// Which.
@@ -93,9 +110,11 @@ impl MachineError {
     pub fn culprit(&self) -> Culprit {
         match self {
             Self::WrongPhase { .. }
-            | Self::OtherParticipant { .. }
+            | Self::NotInSession { .. }
+            | Self::TooLate { .. }
             | Self::SetUpTooOften { .. } => Culprit::Unknown,
             Self::NotOnRoster { from }
+            | Self::StateTooLong { from, .. }
             | Self::Session { from, .. }
             | Self::Round { from, .. }
             | Self::Product { from, .. }

@@ -20,9 +20,24 @@ pub enum Event {
         /// So many are still missing.
         missing: usize,
     },
-    /// A hospital has lost its keys before the first round: all hospitals join a new session.
+    /// A hospital has lost its keys before the first round, or is gone while keys are exchanged: all hospitals join a new session.
     SetUpAgain {
         /// The hospital concerned.
+        hospital: HospitalId,
+    },
+    /// A hospital that has come while the run is under way takes part from here on: all join a session that follows the present one.
+    SessionFollows {
+        /// The hospitals that have come.
+        hospitals: Vec<HospitalId>,
+    },
+    /// A hospital has come while the run is under way: it takes part from a later round on.
+    Outside {
+        /// The hospital concerned.
+        hospital: HospitalId,
+    },
+    /// A hospital has handed over the state of the run, sealed for those that do not have it.
+    StateHandedOver {
+        /// Which.
         hospital: HospitalId,
     },
     /// All vaults hold each other's keys.

@@ -1,10 +1,11 @@
-//! What has to be on disk before the machine says something that depends on it: seven facts, from which a run goes on after a crash.
+//! What has to be on disk before the machine says something that depends on it: eight facts, from which a run goes on after a crash.
 //! All else the vaults send again.
 //!
 //! | fact | is written before | why |
 //! |---|---|---|
-//! | [`Fact::Begun`] | the first Welcome of a session | vaults join this session and no other; what was written before it is void |
+//! | [`Fact::Begun`] | the first Welcome of a session | vaults join this session and no other; it goes on from the rounds before it |
 //! | [`Fact::Ready`] | the first RoundOpen | the set-up could be repeated only with every hospital back |
+//! | [`Fact::StateKept`] | its StateReady, the first RoundOpen | the state of the session's beginning cannot be had later |
 //! | [`Fact::Header`] | its RoundOpen | one header for each round number |
 //! | [`Fact::Fixed`] | its UnlockRequest | one U for each header: two could be subtracted (PROTOCOL.md 3.6) |
 //! | [`Fact::Outcome`] | its OutcomeReady | the round is not opened again |
@@ -30,7 +31,7 @@ use super::FactError;
 /// One fact of a run. The order in which they were written is part of what they say.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Fact {
-    /// The run and its session. It is written again, before the first header, when the set-up begins anew.
+    /// The run and its session. It is written again when the set-up begins anew, and when another session follows.
     Begun {
         /// As signed by the operator.
         manifest: Signed<Manifest>,
@@ -54,6 +55,11 @@ pub enum Fact {
     LeftOut {
         /// Which one.
         learning_round: LearningRound,
+    },
+    /// The sealed state that the session goes on from can be fetched.
+    StateKept {
+        /// Its name.
+        name: OutcomeName,
     },
 }
 
@@ -99,6 +105,8 @@ pub enum FactKind {
     Closed = 6,
     /// [`Fact::LeftOut`].
     LeftOut = 7,
+    /// [`Fact::StateKept`].
+    StateKept = 8,
 }
 
 impl Fact {
@@ -112,6 +120,7 @@ impl Fact {
             Self::Outcome { .. } => FactKind::Outcome,
             Self::Closed(_) => FactKind::Closed,
             Self::LeftOut { .. } => FactKind::LeftOut,
+            Self::StateKept { .. } => FactKind::StateKept,
         }
     }
 
@@ -130,7 +139,7 @@ impl Fact {
                 let ignored: List<Id> = record.ignored.iter().copied().map(Id).collect();
                 codec::encode(&(&record.request, record.sum_root, ignored))
             }
-            Self::Outcome { name } => codec::encode(name),
+            Self::Outcome { name } | Self::StateKept { name } => codec::encode(name),
             Self::Closed(closed) => codec::encode(closed),
             Self::LeftOut { learning_round } => codec::encode(learning_round),
         };
@@ -176,13 +185,16 @@ impl Fact {
             FactKind::LeftOut => Self::LeftOut {
                 learning_round: codec::decode(body)?,
             },
+            FactKind::StateKept => Self::StateKept {
+                name: codec::decode(body)?,
+            },
         })
     }
 }
 
 impl FactKind {
     /// All kinds.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Begun,
         Self::Ready,
         Self::Header,
@@ -190,6 +202,7 @@ impl FactKind {
         Self::Outcome,
         Self::Closed,
         Self::LeftOut,
+        Self::StateKept,
     ];
 
     fn from_number(number: u8) -> Result<Self, FactError> {
@@ -210,6 +223,7 @@ impl fmt::Display for FactKind {
             Self::Outcome => "outcome",
             Self::Closed => "closed",
             Self::LeftOut => "left out",
+            Self::StateKept => "state kept",
         })
     }
 }

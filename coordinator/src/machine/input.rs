@@ -50,6 +50,8 @@ names! {
         Gathering = "gathering",
         /// The vaults exchange keys through the coordinator, until each has confirmed those of all others.
         KeyExchange = "key exchange",
+        /// The state of the run is sealed for hospitals that do not have it.
+        HandingOver = "handing over",
         /// Between two sums: for enough hospitals, or for the time of the next try.
         Waiting = "waiting",
         /// A round is open: contributions and acknowledgements come in.
@@ -108,6 +110,8 @@ names! {
         RoundClosed = "RoundClosed",
         /// [`ToCoordinator::RoundFailed`].
         RoundFailed = "RoundFailed",
+        /// [`ToCoordinator::StateTaken`].
+        StateTaken = "StateTaken",
     }
 }
 
@@ -129,6 +133,7 @@ impl InputKind {
             ToCoordinator::UnlockShare(_) => Self::UnlockShare,
             ToCoordinator::RoundClosed(_) => Self::RoundClosed,
             ToCoordinator::RoundFailed(_) => Self::RoundFailed,
+            ToCoordinator::StateTaken { .. } => Self::StateTaken,
         }
     }
 }
@@ -141,6 +146,7 @@ pub(super) enum Incoming {
     Conditioning(ConditioningMessage),
     Round(RoundMessage),
     Closing(ClosingMessage),
+    StateTaken(SessionId),
 }
 
 /// What the vaults say to each other through the coordinator before the first round (PROTOCOL.md 3.2).
@@ -240,6 +246,7 @@ impl From<ToCoordinator> for Incoming {
             ToCoordinator::UnlockShare(share) => Self::Round(RoundMessage::UnlockShare(share)),
             ToCoordinator::RoundClosed(closed) => Self::Closing(ClosingMessage::Closed(closed)),
             ToCoordinator::RoundFailed(failed) => Self::Closing(ClosingMessage::Failed(failed)),
+            ToCoordinator::StateTaken { session } => Self::StateTaken(session),
         }
     }
 }

@@ -9,7 +9,9 @@
 //!                                                       +-- t vaults closed it alike -- publishing <--------------------------+
 //! ```
 //!
-//! Before the first header, a hospital that has lost its keys takes the run back to gathering, in a new session (`phase::anew`).
+//! Before the first header of a session, a hospital that has lost its keys takes the run back to gathering, in a new session
+//! (`phase::anew`). Between two learning rounds a hospital that has come late does: the new session goes on from what was reached, and
+//! where some do not have that, one that has it seals it for them (`handing over`, before waiting).
 //!
 //! Each phase is a type of its own (`phase`); what all share is the `context`. What a phase makes of each message is decided in
 //! one place, `Phase::on_message`, and shown as a table in `tests/snapshots`.
@@ -18,6 +20,7 @@
 //! process may be stopped at any moment: what must not be forgotten leaves as [`Output::Persist`] before the message that depends
 //! on it, and [`Coordinator::resume`] goes on from it. The coordinator holds no secret of a hospital and names no type that could.
 
+mod beginning;
 mod chain;
 mod context;
 mod early;
@@ -221,14 +224,15 @@ impl<R: CryptoRng> Coordinator<R> {
         self.hear(from, now);
     }
 
-    /// Whether an upload of this many bytes may start: a round collects, and contributions to it have this length.
+    /// Whether an upload of this many bytes may start: a round collects, and contributions to it have this length, or a state is awaited
+    /// of this hospital.
     ///
     /// # Errors
     /// [`MachineError`] to be sent back as the refusal.
     pub fn check_upload(&self, from: HospitalId, bytes: u64) -> Result<(), MachineError> {
         self.check_member(from)?;
         let envelope = self.envelope(from, InputKind::UploadOffer);
-        self.phase.check_upload(envelope, bytes)
+        self.phase.check_upload(&self.context, envelope, bytes)
     }
 
     /// A complete upload.
@@ -331,13 +335,18 @@ impl<R: CryptoRng> Coordinator<R> {
 
     fn deliver(&mut self) {
         let mut owed = Vec::new();
-        let welcomes = self.phase.welcomes();
         for (id, peer) in self.context.peers.iter_mut() {
-            if peer.is_present() {
-                let is_news = welcomes && peer.sent.welcome();
+            if !peer.is_connected() {
+                continue;
+            }
+            if self.phase.welcomes(id) {
+                let is_news = peer.sent.welcome();
                 owed.extend(is_news.then_some((id, None)));
                 let messages = self.phase.owed(id, peer);
                 owed.extend(messages.into_iter().map(|message| (id, Some(message))));
+            } else if peer.sent.not_yet() {
+                let reason = NOT_YET.into();
+                owed.push((id, Some(ToVault::NotYet { reason })));
             }
         }
         for (to, message) in owed {
@@ -346,3 +355,7 @@ impl<R: CryptoRng> Coordinator<R> {
         }
     }
 }
+
+/// What a hospital reads that comes while rounds are under way.
+const NOT_YET: &str =
+    "the rounds of the run have begun; this hospital takes part once the round at hand is settled";

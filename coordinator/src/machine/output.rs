@@ -30,10 +30,10 @@ pub enum Output {
     },
     /// Keep these bytes, synced, and serve them to any member that asks for this name.
     Publish {
-        /// The outcome's name.
+        /// The name of the outcome, or of a session's state.
         name: OutcomeName,
-        /// The name under which its sum is kept: the outcome ends with the same bytes.
-        sum: HeaderHash,
+        /// The name under which an outcome's sum is kept: it ends with the same bytes.
+        sum: Option<HeaderHash>,
         /// Its bytes.
         bytes: Arc<[u8]>,
     },

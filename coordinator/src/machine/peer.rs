@@ -20,8 +20,20 @@ pub(super) struct Peer {
     pub(super) position: usize,
     /// Published rounds that it has by its signed word, which is on disk.
     closed: usize,
+    pub(super) role: Role,
     presence: Presence,
     pub(super) sent: Sent,
+}
+
+/// What a hospital is to the session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Role {
+    /// It has no keys of it, and may take part in a later one.
+    #[default]
+    Outsider,
+    /// It has its keys, and not the state of the run that the session goes on from.
+    AwaitsState,
+    Member,
 }
 
 #[derive(Default, Clone, Copy)]
@@ -59,6 +71,9 @@ pub(super) struct Sent {
     /// Of the last round that it carried anything of.
     round: SentOfRound,
     finished: bool,
+    not_yet: bool,
+    state_wanted: bool,
+    state_ready: bool,
 }
 
 #[derive(Default)]
@@ -100,20 +115,56 @@ impl Peers {
         self.by_id.get(&id).map_or(0, |peer| peer.position)
     }
 
-    /// How many published rounds every hospital has by its signed word.
+    /// How many published rounds every hospital of the session has by its signed word.
     pub(super) fn closed_by_all(&self) -> usize {
-        let closed = self.by_id.values().map(|peer| peer.closed);
-        closed.min().unwrap_or(0)
+        let in_session = self.by_id.values().filter(|peer| peer.is_in_session());
+        in_session.map(|peer| peer.closed).min().unwrap_or(0)
     }
 
-    /// Connected and greeted. Silence does not matter here: who has nothing to do has nothing to say.
+    /// Connected and greeted members of the session that have what it goes on from. Silence does not matter here: who has nothing to do
+    /// has nothing to say.
     pub(super) fn present(&self) -> Vec<HospitalId> {
         self.ids_where(Peer::is_present)
     }
 
-    /// Gone for longer than anybody is waited for.
+    /// Whether one of them is, and has been heard of.
+    pub(super) fn is_present_and_heard(&self, id: HospitalId) -> bool {
+        let peer = self.by_id.get(&id);
+        peer.is_some_and(|peer| peer.is_present() && !peer.is_out_of_touch())
+    }
+
+    /// Whether a hospital of the session is here and has yet to get its state.
+    pub(super) fn some_get_the_state(&self) -> bool {
+        let mut peers = self.by_id.values();
+        peers.any(|peer| {
+            peer.role == Role::AwaitsState && peer.is_connected() && !peer.is_out_of_touch()
+        })
+    }
+
+    /// Not in the session, or gone for longer than anybody is waited for.
     pub(super) fn is_given_up(&self, id: HospitalId) -> bool {
-        self.by_id.get(&id).is_none_or(Peer::is_given_up)
+        let peer = self.by_id.get(&id);
+        peer.is_none_or(|peer| !peer.is_in_session() || peer.is_given_up())
+    }
+
+    /// Connected, and silent for too long, or gone for too long.
+    pub(super) fn is_out_of_touch(&self, id: HospitalId) -> bool {
+        self.by_id.get(&id).is_some_and(Peer::is_out_of_touch)
+    }
+
+    /// Whether a hospital that has been here is waited for, whatever its role: silent or gone, and not for too long.
+    pub(super) fn may_come_yet(&self, id: HospitalId) -> bool {
+        let peer = self.by_id.get(&id);
+        peer.is_some_and(|peer| {
+            !matches!(peer.presence, Presence::NeverSeen) && !peer.is_out_of_touch()
+        })
+    }
+
+    /// These are the session's; some of them await its state.
+    pub(super) fn set_roles(&mut self, role: impl Fn(HospitalId) -> Role) {
+        for (&id, peer) in &mut self.by_id {
+            peer.role = role(id);
+        }
     }
 
     /// Whether a round waits for a hospital's contribution: see [`Peer::is_waited_for`].
@@ -150,6 +201,7 @@ impl Peers {
         for peer in self.by_id.values_mut() {
             peer.position = 0;
             peer.closed = 0;
+            peer.role = Role::Outsider;
             peer.sent = Sent::default();
         }
     }
@@ -186,9 +238,12 @@ impl Peer {
         }
     }
 
-    /// Its Hello is accepted.
+    /// Its Hello is accepted. Whoever has closed a round has the state of the session's beginning.
     pub(super) fn greet(&mut self, position: usize, now: Timestamp) {
         self.position = self.position.max(position);
+        if position > 0 {
+            self.role = Role::Member;
+        }
         self.sent.welcome = false;
         self.presence = Presence::Connected {
             last_heard: now,
@@ -200,6 +255,7 @@ impl Peer {
     pub(super) fn close(&mut self, rounds: usize) {
         self.closed = self.closed.max(rounds);
         self.position = self.position.max(rounds);
+        self.role = Role::Member;
     }
 
     pub(super) fn hear(&mut self, now: Timestamp) {
@@ -217,8 +273,32 @@ impl Peer {
         }
     }
 
-    pub(super) fn is_present(&self) -> bool {
+    /// Connected and greeted.
+    pub(super) fn is_connected(&self) -> bool {
         matches!(self.presence, Presence::Connected { .. })
+    }
+
+    /// The same of a member that has what the session goes on from.
+    pub(super) fn is_present(&self) -> bool {
+        self.is_connected() && self.role == Role::Member
+    }
+
+    pub(super) fn is_in_session(&self) -> bool {
+        self.role != Role::Outsider
+    }
+
+    /// In the session, and not gone for too long, it is away, behind or without the state.
+    pub(super) fn lags_behind(&self, published: usize) -> bool {
+        let is_up_to_date = self.is_present() && self.position == published;
+        self.is_in_session() && !is_up_to_date && !self.is_given_up()
+    }
+
+    fn is_out_of_touch(&self) -> bool {
+        match self.presence {
+            Presence::NeverSeen => false,
+            Presence::Connected { silent, .. } => silent,
+            Presence::Gone { given_up, .. } => given_up,
+        }
     }
 
     fn note_silence(&mut self, now: Timestamp, silence_secs: u32) {
@@ -259,6 +339,9 @@ impl Peer {
     /// An update does not wait for a hospital whose connection is lost; a sum that depends on a steady set of contributors is
     /// `patient` (PROTOCOL.md 3.3).
     fn is_waited_for(&self, patient: bool, now: Timestamp, silence_secs: u32) -> bool {
+        if self.role != Role::Member {
+            return false;
+        }
         match self.presence {
             Presence::NeverSeen => false,
             Presence::Connected { last_heard, .. } => now < last_heard.after_secs(silence_secs),
@@ -300,6 +383,21 @@ impl Sent {
     /// Whether the unlock request has yet to be sent; notes that it is.
     pub(super) fn request(&mut self) -> bool {
         !std::mem::replace(&mut self.round.request, true)
+    }
+
+    /// Whether an outsider has yet to be told that it takes part later; notes that it is.
+    pub(super) fn not_yet(&mut self) -> bool {
+        !std::mem::replace(&mut self.not_yet, true)
+    }
+
+    /// Whether the request for the state has yet to be sent; notes that it is.
+    pub(super) fn state_wanted(&mut self) -> bool {
+        !std::mem::replace(&mut self.state_wanted, true)
+    }
+
+    /// Whether the name of the state has yet to be sent; notes that it is.
+    pub(super) fn state_ready(&mut self) -> bool {
+        !std::mem::replace(&mut self.state_ready, true)
     }
 
     /// Whether the last message of the run has yet to be sent; notes that it is.

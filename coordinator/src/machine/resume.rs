@@ -19,8 +19,7 @@ use protocol::{
 use rand_core::CryptoRng;
 
 use super::{
-    Coordinator, Event, Fact, FactKind, FixedRecord, Output, PhaseName, ResumeError, SetUpRecord,
-    Timestamp,
+    Coordinator, Event, Fact, FactKind, FixedRecord, Output, ResumeError, SetUpRecord, Timestamp,
     context::{Context, Run},
     input::{ClosingMessage, Envelope, Incoming, SetUpMessage},
     kept_sum::{self, KeptSum},
@@ -94,33 +93,30 @@ impl<R: CryptoRng> Coordinator<R> {
         rng: R,
         now: Timestamp,
     ) -> Result<Self, ResumeError> {
-        let Beginning {
-            session,
-            former,
-            facts,
-        } = last_beginning(&run, facts)?;
+        let Some((Fact::Begun { session, .. }, later)) = facts.split_first() else {
+            return Err(ResumeError::NoBeginning);
+        };
         let outcomes = facts.iter().filter_map(|fact| match fact {
             Fact::Outcome { name } => Some(*name),
             _ => None,
         });
         let mut replay = Replay {
-            context: Context::new(roster, key, run, session, rng),
+            context: Context::new(roster, key, run, *session, rng),
             now,
             published: outcomes.collect(),
             left_out: left_out_when_fixed(facts),
             load_sum: &mut load_sum,
         };
-        for session in former {
-            replay.context.note_former_session(session);
-        }
         let mut phase = Phase::Gathering(Default::default());
-        for fact in facts {
+        for fact in later {
             phase = replay.on_fact(phase, fact.clone())?;
         }
         let left_out = replay.left_out;
         let mut context = replay.context;
         context.peers.restart(now);
-        context.outputs.clear();
+        // Of these, what is served no more may not have been removed before the process was stopped.
+        let retracts = |output: &Output| matches!(output, Output::Retract { .. });
+        context.outputs.retain(retracts);
         let sums = left_out.into_iter().map(|name| Output::Discard { name });
         context.outputs.extend(sums);
         announce(&mut context, &phase);
@@ -147,7 +143,7 @@ fn left_out_when_fixed(facts: &[Fact]) -> BTreeSet<HeaderHash> {
             }
             Fact::LeftOut { .. } => left_out.extend(fixed.take()),
             Fact::Header(_) | Fact::Outcome { .. } => fixed = None,
-            Fact::Begun { .. } | Fact::Ready(_) | Fact::Closed(_) => {}
+            Fact::Begun { .. } | Fact::Ready(_) | Fact::StateKept { .. } | Fact::Closed(_) => {}
         }
     }
     left_out
@@ -161,46 +157,6 @@ fn manifest_of(facts: &[Fact]) -> Result<Signed<Manifest>, ResumeError> {
     }
 }
 
-/// The session that counts.
-struct Beginning<'a> {
-    session: SessionId,
-    /// Sessions whose set-up was given up.
-    former: Vec<SessionId>,
-    /// What was written since it began.
-    facts: &'a [Fact],
-}
-
-/// The last beginning: the facts before it are void. It comes before any header.
-fn last_beginning<'a>(run: &Run, facts: &'a [Fact]) -> Result<Beginning<'a>, ResumeError> {
-    let mut former = Vec::new();
-    let mut last = None;
-    for (place, fact) in facts.iter().enumerate() {
-        match fact {
-            Fact::Begun { manifest, session } => {
-                if manifest != run.manifest.signed() {
-                    return Err(invalid(FactKind::Begun, "it is of another run"));
-                }
-                let opens = |fact: &Fact| matches!(fact, Fact::Header(_));
-                if facts[..place].iter().any(opens) {
-                    return Err(ResumeError::OutOfOrder {
-                        fact: FactKind::Begun,
-                        phase: PhaseName::Collecting,
-                    });
-                }
-                former.extend(last.replace((*session, place)).map(|(session, _)| session));
-            }
-            _ if last.is_none() => return Err(ResumeError::NoBeginning),
-            _ => {}
-        }
-    }
-    let (session, place) = last.ok_or(ResumeError::NoBeginning)?;
-    Ok(Beginning {
-        session,
-        former,
-        facts: &facts[place + 1..],
-    })
-}
-
 impl<R: CryptoRng> Replay<'_, R> {
     fn on_fact(&mut self, phase: Phase, fact: Fact) -> Result<Phase, ResumeError> {
         let kind = fact.kind();
@@ -209,7 +165,17 @@ impl<R: CryptoRng> Replay<'_, R> {
             phase: phase.name(),
         };
         match (phase, fact) {
+            (phase, Fact::Begun { manifest, session }) => {
+                if manifest != *self.context.run.manifest.signed() {
+                    return Err(invalid(FactKind::Begun, "it is of another run"));
+                }
+                self.on_begun(phase, session)
+            }
             (phase @ Phase::Gathering(_), Fact::Ready(record)) => self.on_ready(phase, record),
+            (Phase::HandingOver(handing_over), Fact::StateKept { name }) => {
+                let waiting = handing_over.with_state(&self.context, name, self.now);
+                Ok(Phase::Waiting(waiting))
+            }
             (phase @ (Phase::Waiting(_) | Phase::Collecting(_)), Fact::Header(signed)) => {
                 self.on_header(phase, signed)
             }
@@ -231,42 +197,74 @@ impl<R: CryptoRng> Replay<'_, R> {
         }
     }
 
+    /// The set-up began anew, or another session follows.
+    fn on_begun(&mut self, phase: Phase, session: SessionId) -> Result<Phase, ResumeError> {
+        let phase = match phase {
+            Phase::Collecting(open) => Phase::Waiting(open.replaced(&self.context, self.now)),
+            other => other,
+        };
+        match &phase {
+            Phase::Waiting(waiting) if waiting.is_reached(&self.context) => {
+                self.context.beginning = waiting.end();
+            }
+            Phase::Waiting(waiting) if !waiting.session.has_opened() => {}
+            Phase::Gathering(_) | Phase::HandingOver(_) => {}
+            other => {
+                return Err(ResumeError::OutOfOrder {
+                    fact: FactKind::Begun,
+                    phase: other.name(),
+                });
+            }
+        }
+        if let Some(session) = phase.session() {
+            session.retract_all(&mut self.context);
+        }
+        self.context.enter_session(session);
+        Ok(Phase::Gathering(Default::default()))
+    }
+
     /// All messages of the set-up, as if each hospital sent its own again.
     fn on_ready(&mut self, mut phase: Phase, record: SetUpRecord) -> Result<Phase, ResumeError> {
-        let joins = record.joins.into_iter().map(SetUpMessage::Join);
+        let joins: Vec<_> = record.joins.into_iter().map(SetUpMessage::Join).collect();
         let exchange = record
             .encapsulations
             .into_iter()
             .map(SetUpMessage::Encapsulation)
             .chain(iter::once(SetUpMessage::GroupKey(record.group_key)))
             .chain(record.readies.into_iter().map(SetUpMessage::Ready));
-        for message in joins.chain(exchange) {
-            let from = message
-                .sender()
-                .map_err(|error| invalid(FactKind::Ready, error))?;
-            let envelope = Envelope {
-                from,
-                kind: message.kind(),
-                phase: phase.name(),
-            };
-            phase
-                .on_message(
-                    &mut self.context,
-                    envelope,
-                    Incoming::SetUp(message),
-                    self.now,
-                )
-                .map_err(|error| invalid(FactKind::Ready, error))?;
+        // All that had joined, whoever else was awaited; then the exchange among them.
+        for message in joins {
+            phase = self.on_set_up(phase, message)?;
+        }
+        phase = self.step(phase);
+        for message in exchange {
+            phase = self.on_set_up(phase, message)?;
             phase = match phase {
                 // The first sum is not opened here: its header would be a fact.
-                Phase::Gathering(_) | Phase::KeyExchange(_) => self.step(phase),
+                Phase::KeyExchange(_) => self.step(phase),
                 other => other,
             };
         }
         match phase {
-            Phase::Waiting(_) => Ok(phase),
+            Phase::Waiting(_) | Phase::HandingOver(_) => Ok(phase),
             _ => Err(invalid(FactKind::Ready, "it is not complete")),
         }
+    }
+
+    fn on_set_up(&mut self, mut phase: Phase, message: SetUpMessage) -> Result<Phase, ResumeError> {
+        let from = message
+            .sender()
+            .map_err(|error| invalid(FactKind::Ready, error))?;
+        let envelope = Envelope {
+            from,
+            kind: message.kind(),
+            phase: phase.name(),
+        };
+        let message = Incoming::SetUp(message);
+        phase
+            .on_message(&mut self.context, envelope, message, self.now)
+            .map_err(|error| invalid(FactKind::Ready, error))?;
+        Ok(phase)
     }
 
     /// PROTOCOL.md 3.8: "the next header on the same key replaces the round".
@@ -427,6 +425,9 @@ fn announce<R>(context: &mut Context<R>, phase: &Phase) {
     let Some(session) = phase.session() else {
         return;
     };
+    if let Some(name) = session.state {
+        context.outputs.push_back(Output::Republish { name });
+    }
     for (index, round) in session.chain.iter().enumerate() {
         let name = round.name();
         context.outputs.push_back(if index < session.retracted {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crypto::sealed_sum::HospitalId;
 use protocol::{
-    digests::{GroupKeyId, HeaderHash, JoinedSet, RoundNumber},
+    digests::{GroupKeyId, HeaderHash, JoinedSet, OutcomeName, RoundNumber},
     identity::{Message, Signed, SignedError},
     message::ToVault,
     round::RoundError,
@@ -14,10 +14,13 @@ use protocol::{
 
 use super::{
     Fact, MachineError, Output, SetUpRecord,
+    beginning::Beginning,
     chain::{Chain, Closed},
     context::Context,
+    head::Head,
     input::{ClosingMessage, Envelope, RoundMessage, SetUpMessage},
-    peer::Peer,
+    peer::{Peer, Role},
+    published::PublishedRound,
     reaction::{OTHER_ROUND, OVERTAKEN, REPEATED, Reaction},
 };
 
@@ -29,8 +32,14 @@ pub(super) struct Session {
     pub(super) set_up: SetUp,
     pub(super) relays: Relays,
     pub(super) chain: Chain,
-    /// The largest number of a header.
+    /// The largest number of a header of the run.
     pub(super) last_round: RoundNumber,
+    /// The same when the session began.
+    pub(super) began_after: RoundNumber,
+    /// Under which the state that the session goes on from is served to those that do not have it.
+    pub(super) state: Option<OutcomeName>,
+    /// Members that have come back without their keys.
+    pub(super) lost: BTreeSet<HospitalId>,
     /// Headers that were replaced before their U was fixed.
     pub(super) given_up: BTreeSet<HeaderHash>,
     /// So many outcomes, from the first on, are not served any more: everybody has them.
@@ -93,9 +102,30 @@ impl Session {
         self.set_up.joins.keys().copied().collect()
     }
 
-    /// Whether a header was ever signed: from then on this session's keys may be in use.
+    /// Whether a header of this session was signed: from then on its keys may be in use.
     pub(super) fn has_opened(&self) -> bool {
-        self.last_round > RoundNumber::default()
+        self.last_round > self.began_after
+    }
+
+    pub(super) fn has_member(&self, id: HospitalId) -> bool {
+        self.set_up.joins.contains_key(&id)
+    }
+
+    /// What a session that follows this one goes on from, if the round before the sum at hand is settled at `head`.
+    pub(super) fn end(&self, head: Head) -> Beginning {
+        Beginning {
+            after: Some(head),
+            last_round: self.last_round,
+            evaluations: self.chain.evaluations().to_vec(),
+        }
+    }
+
+    /// Nothing of this session is served any more: another follows it.
+    pub(super) fn retract_all<R>(&self, context: &mut Context<R>) {
+        let rounds = self.chain.iter().skip(self.retracted);
+        let names = rounds.map(PublishedRound::name).chain(self.state);
+        let retract = names.map(|name| Output::Retract { name });
+        context.outputs.extend(retract);
     }
 
     pub(super) fn members(&self) -> usize {
@@ -181,6 +211,11 @@ impl Session {
     /// retracted cannot be served again.
     fn retract_what_all_have<R>(&mut self, context: &mut Context<R>) {
         let closed_by_all = context.peers.closed_by_all();
+        if closed_by_all > 0
+            && let Some(name) = self.state.take()
+        {
+            context.outputs.push_back(Output::Retract { name });
+        }
         while self.retracted < closed_by_all
             && let Some(round) = self.chain.missed(self.retracted)
         {
@@ -190,7 +225,7 @@ impl Session {
         }
     }
 
-    /// What a connected hospital is owed: the set-up, then the first outcome that it misses, and only then what the phase has for
+    /// What a connected hospital of the session is owed: the set-up, the state that it goes on from, then the first outcome that it misses, and only then what the phase has for
     /// those that are up to date.
     pub(super) fn owed(
         &self,
@@ -199,6 +234,11 @@ impl Session {
         present: impl FnOnce(&mut Peer) -> Vec<ToVault>,
     ) -> Vec<ToVault> {
         let mut owed = self.relays.owed(to, &mut peer.sent.relays);
+        if peer.role == Role::AwaitsState {
+            let news = self.state.filter(|_| peer.sent.state_ready());
+            owed.extend(news.map(|name| ToVault::StateReady { name }));
+            return owed;
+        }
         match self.chain.missed(peer.position) {
             Some(missed) => {
                 let name = missed.name();

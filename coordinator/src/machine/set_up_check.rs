@@ -46,18 +46,19 @@ pub(super) fn encapsulation<R>(
     Ok(body)
 }
 
-/// The group key, which the hospital with the smallest number draws for all others.
+/// The group key, which the hospital with the smallest number draws for all others. Before it is known who has joined, whether all are
+/// named, and whose turn it is, is not looked at; nor below.
 pub(super) fn group_key<R>(
     context: &Context<R>,
     from: HospitalId,
     message: &Signed<GroupKey>,
+    joined: Option<&BTreeSet<HospitalId>>,
 ) -> Result<GroupKey, MachineError> {
     let rejected = MachineError::session(from);
     let body = verify(context, from, message)?;
     own(from, body.origin.0).map_err(&rejected)?;
     of_this_session(context, from, body.session).map_err(&rejected)?;
-    let first = context.roster.members().map(|member| member.id).next();
-    if first != Some(from) {
+    if joined.is_some_and(|joined| joined.first() != Some(&from)) {
         return Err(rejected(SessionError::TooEarly {
             id: from,
             message: GroupKey::TYPE,
@@ -72,7 +73,7 @@ pub(super) fn group_key<R>(
         ))));
     }
     let recipients = body.sealed.iter().map(|sealed| sealed.to.0);
-    names_all_others(context, from, recipients, GroupKey::TYPE).map_err(rejected)?;
+    names_others_once(context, from, recipients, joined, GroupKey::TYPE).map_err(rejected)?;
     Ok(body)
 }
 
@@ -81,13 +82,14 @@ pub(super) fn ready<R>(
     context: &Context<R>,
     from: HospitalId,
     message: &Signed<Ready>,
+    joined: Option<&BTreeSet<HospitalId>>,
 ) -> Result<Ready, MachineError> {
     let rejected = MachineError::session(from);
     let body = verify(context, from, message)?;
     own(from, body.id.0).map_err(&rejected)?;
     of_this_session(context, from, body.session).map_err(&rejected)?;
     let peers = body.encapsulations.iter().map(|seen| seen.peer.0);
-    names_all_others(context, from, peers, Ready::TYPE).map_err(rejected)?;
+    names_others_once(context, from, peers, joined, Ready::TYPE).map_err(rejected)?;
     Ok(body)
 }
 
@@ -124,18 +126,28 @@ fn of_this_session<R>(
     }
 }
 
-/// Each other member of the roster once, as all of it takes part.
-fn names_all_others<R>(
+/// Each other hospital that has joined once; before it is known who has, members of the roster.
+fn names_others_once<R>(
     context: &Context<R>,
     from: HospitalId,
     named: impl ExactSizeIterator<Item = HospitalId>,
+    joined: Option<&BTreeSet<HospitalId>>,
     message: &str,
 ) -> Result<(), SessionError> {
     let count = named.len();
     let named: BTreeSet<_> = named.collect();
-    let members = context.roster.members().map(|member| member.id);
-    let others: BTreeSet<_> = members.filter(|&id| id != from).collect();
-    if count == others.len() && named == others {
+    let others: BTreeSet<_> = match joined {
+        Some(joined) => joined.iter().copied().filter(|&id| id != from).collect(),
+        None => {
+            let members = context.roster.members().map(|member| member.id);
+            members.filter(|&id| id != from).collect()
+        }
+    };
+    let names_them = match joined {
+        Some(_) => named == others,
+        None => named.is_subset(&others),
+    };
+    if count == named.len() && names_them {
         return Ok(());
     }
     Err(SessionError::Malformed(format!(

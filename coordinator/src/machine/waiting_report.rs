@@ -55,6 +55,8 @@ pub enum Part {
     Join,
     /// To send its messages of the key exchange.
     ExchangeKeys,
+    /// To seal the state of the run for hospitals that do not have it.
+    HandOver,
     /// To fetch and open the outcomes that it has missed.
     CatchUp,
     /// To count its data, for the first sum.
@@ -126,6 +128,7 @@ impl WaitState {
             Self::Silent => "silent",
             Self::Busy(Part::Join) => "joining",
             Self::Busy(Part::ExchangeKeys) => "exchanging-keys",
+            Self::Busy(Part::HandOver) => "handing-over",
             Self::Busy(Part::CatchUp) => "catching-up",
             Self::Busy(Part::Count) => "counting",
             Self::Busy(Part::Train) => "training",
@@ -149,6 +152,7 @@ impl fmt::Display for WaitedFor {
                 let doing = match part {
                     Part::Join => "joining",
                     Part::ExchangeKeys => "exchanging keys",
+                    Part::HandOver => "handing over the state of the run",
                     Part::CatchUp => "fetching what it has missed",
                     Part::Count => "counting its data",
                     Part::Train => "training",

@@ -22,7 +22,20 @@ pub(super) fn log(event: &Event) {
         | Event::EndedEarly { .. }
         | Event::Complete { .. } => log_progress(event),
         Event::SetUpAgain { hospital } => {
-            warn!(%hospital, "a hospital has lost its keys before the first round: all hospitals join anew");
+            warn!(%hospital, "a hospital has lost its keys, or is gone, before a round was opened with them: all hospitals join anew");
+        }
+        Event::SessionFollows { hospitals } => {
+            let hospitals = numbers(hospitals);
+            info!(
+                ?hospitals,
+                "hospitals that have come late take part from here on: all hospitals exchange keys again"
+            );
+        }
+        Event::Outside { hospital } => {
+            info!(%hospital, "a hospital has come while rounds are under way: it takes part once the round at hand is settled");
+        }
+        Event::StateHandedOver { hospital } => {
+            info!(%hospital, "the state of the run has been handed over, sealed for the hospitals that do not have it");
         }
         Event::Declined {
             hospital,

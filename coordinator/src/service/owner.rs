@@ -296,9 +296,16 @@ impl Owner {
         match output {
             Output::Persist(fact) => records.fact(fact),
             Output::Keep { name, bytes } => records.keep(name.as_bytes(), bytes),
-            Output::Publish { name, sum, bytes } => {
-                records.keep_outcome(name.as_bytes(), bytes, sum.as_bytes())
-            }
+            Output::Publish {
+                name,
+                sum: Some(sum),
+                bytes,
+            } => records.keep_outcome(name.as_bytes(), bytes, sum.as_bytes()),
+            Output::Publish {
+                name,
+                sum: None,
+                bytes,
+            } => records.keep(name.as_bytes(), bytes),
             Output::Event(event) => records.event(event),
             Output::Discard { .. }
             | Output::Republish { .. }

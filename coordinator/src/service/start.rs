@@ -215,7 +215,7 @@ fn named_blobs(facts: &[Fact]) -> BTreeSet<Digest> {
             let outcome = outcome_name(&request.header, &request.hash());
             (!outcomes.contains(&outcome)).then(|| request.header.into())
         }
-        Fact::Outcome { name } => Some((*name).into()),
+        Fact::Outcome { name } | Fact::StateKept { name } => Some((*name).into()),
         Fact::Begun { .. }
         | Fact::Ready(_)
         | Fact::Header(_)
@@ -264,6 +264,7 @@ fn differing_keys(kept: &Manifest, settings: &Manifest) -> Vec<&'static str> {
         ),
         ("keep", kept.keep == settings.keep),
         ("early_stop", kept.early_stop == settings.early_stop),
+        ("start_with", kept.start_with == settings.start_with),
         (
             "initial_model",
             kept.initial_model == settings.initial_model,

@@ -58,6 +58,8 @@ pub struct RunSettings {
     pub early_stop: Option<NonZeroU32>,
     /// The kept model that the run starts from, in the place of one of `seed`.
     pub initial_model: Option<WeightsHash>,
+    /// The run begins once so many hospitals have joined; none: once all have.
+    pub start_with: Option<NonZeroU32>,
 }
 
 impl RunSettings {
@@ -95,6 +97,7 @@ impl RunSettings {
             keep: self.keep,
             early_stop: self.early_stop,
             initial_model: self.initial_model,
+            start_with: self.start_with,
         }
     }
 
@@ -130,6 +133,7 @@ impl Default for RunSettings {
             keep: Keep::BestLoss,
             early_stop: None,
             initial_model: None,
+            start_with: None,
         }
     }
 }
@@ -157,6 +161,7 @@ pub(super) struct RawRun {
     keep: String,
     early_stop: i64,
     initial_model: String,
+    start_with: i64,
 }
 
 impl RawRun {
@@ -227,6 +232,10 @@ impl RawRun {
             keep,
             early_stop: early_stop(self.early_stop, keep)?,
             initial_model: None,
+            start_with: match self.start_with {
+                0 => None,
+                number => NonZeroU32::new(whole("run.start_with", number)?),
+            },
             name: self.name,
         };
         let manifest = settings.manifest();

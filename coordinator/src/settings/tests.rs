@@ -125,6 +125,7 @@ fn every_bad_value_is_named_with_what_belongs_there() {
         ("run.keep", "best"),
         ("run.early_stop", "-1"),
         ("run.early_stop", "1000001"),
+        ("run.start_with", "-1"),
     ] {
         match load("", &[], &[(key, value)]) {
             Err(SettingsError::Value { key: named, .. }) => assert_eq!(named, key),
@@ -199,6 +200,9 @@ fn what_is_kept_and_when_a_run_ends_reach_the_manifest() {
         (Keep::BestAccuracy, Some(3))
     );
     assert_eq!(manifest(&[("run.keep", "last")]).keep, Keep::Last);
+    assert_eq!(manifest(&[("run.start_with", "0")]).start_with, None);
+    let quorum = manifest(&[("run.start_with", "4")]).start_with;
+    assert_eq!(quorum.map(NonZeroU32::get), Some(4));
     let both = load("", &[], &[("run.keep", "last"), ("run.early_stop", "3")]);
     let error = both.expect_err("never early").to_string();
     assert!(

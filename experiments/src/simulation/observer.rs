@@ -132,6 +132,8 @@ impl Observer {
                 }
                 // No hospital of a simulation is started again: what it forgets with its process is tried in the tests.
                 VaultEvent::Resumed(_)
+                | VaultEvent::NotYet { .. }
+                | VaultEvent::StateTaken(_)
                 | VaultEvent::LeftSession { .. }
                 | VaultEvent::EndedBefore(_) => {}
                 VaultEvent::Overtaken { round, purpose } => {

@@ -87,9 +87,22 @@ impl Diary {
             VaultEvent::SessionReady => {
                 tracing::info!("all hospitals have joined and agreed on their keys");
             }
+            VaultEvent::NotYet { reason } => {
+                tracing::info!(
+                    reason,
+                    "the run is under way: this hospital takes part later"
+                );
+            }
+            VaultEvent::StateTaken(run) => {
+                tracing::info!(
+                    learning_round = run.learning_round.get(),
+                    "another hospital has handed over the common model and the federation's statistics"
+                );
+                self.keep(LatestModel::resumed(&run));
+            }
             VaultEvent::Resumed(run) => self.note_resumed(&run),
             VaultEvent::LeftSession { session } => {
-                tracing::warn!(%session, "the coordinator has begun another session; leaving this one and joining that. Models of the run so far stay in the state folder");
+                tracing::warn!(%session, "the coordinator has begun another session: the hospitals exchange keys again. Models of the run so far stay in the state folder");
             }
             VaultEvent::Overtaken { round, purpose } => {
                 let (round, purpose) = (round.get(), purpose.name());

@@ -142,6 +142,7 @@ impl Journal for MemoryJournal {
     fn begin_session(&mut self, session: &KeptSession) -> Result<(), JournalError> {
         let mut memory = self.write()?;
         memory.session = Some((session.set_up.clone(), session.position.clone()));
+        memory.erase_rounds(None);
         Ok(())
     }
 

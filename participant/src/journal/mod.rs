@@ -128,7 +128,8 @@ pub trait Journal: Send {
     /// The session that the vault was in when its process ended.
     fn kept_session(&self) -> Result<Option<KeptSession>, JournalError>;
 
-    /// A session has its keys, or more of its set-up. One that was left is ended first ([`Self::end_session`]).
+    /// A session has its keys, or more of its set-up, or follows another of its run: what was kept of a round is erased. One of another
+    /// run is ended first ([`Self::end_session`]). The staged model, if any, is the run's then.
     fn begin_session(&mut self, session: &KeptSession) -> Result<(), JournalError>;
 
     /// A header was accepted: keeps the position with it. Seeds, blobs and boxes of all other headers are erased.

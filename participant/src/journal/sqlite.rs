@@ -183,6 +183,15 @@ impl SqliteJournal {
         Ok(())
     }
 
+    /// What the journal speaks of now takes its place.
+    fn publish_model(&mut self) -> Result<(), JournalError> {
+        let published = self.models.publish();
+        published.map_err(|error| JournalError {
+            may_pass: is_about_the_disk(&error),
+            ..self.error(format!("the model of the run: {error}"))
+        })
+    }
+
     fn error(&self, reason: String) -> JournalError {
         JournalError {
             place: self.path.display().to_string(),
@@ -325,8 +334,9 @@ impl Journal for SqliteJournal {
         self.in_counted_transaction(|transaction| {
             let values = params![set_up, position];
             transaction.execute("INSERT OR REPLACE INTO session VALUES (1, ?1, ?2)", values)?;
-            Ok(())
-        })
+            erase_rounds(transaction, None)
+        })?;
+        self.publish_model()
     }
 
     fn keep_position(&mut self, header: &HeaderHash, position: &[u8]) -> Result<(), JournalError> {
@@ -562,11 +572,7 @@ impl Journal for SqliteJournal {
             erase_rounds(transaction, None)?;
             put_position(transaction, position)
         })?;
-        let published = self.models.publish();
-        published.map_err(|error| JournalError {
-            may_pass: is_about_the_disk(&error),
-            ..self.error(format!("the model of the run: {error}"))
-        })
+        self.publish_model()
     }
 
     fn end_session(&mut self, ended: Option<&EndedRun>) -> Result<(), JournalError> {

@@ -6,7 +6,8 @@ use protocol::{
 };
 
 use super::{
-    conditioning::ProductError, input::InputKind, phase_name::PhaseName, policy::PolicyViolation,
+    common_state::StateError, conditioning::ProductError, input::InputKind, phase_name::PhaseName,
+    policy::PolicyViolation,
 };
 use crate::journal::{InitialModelMissing, JournalError};
 
@@ -50,6 +51,21 @@ pub enum VaultError {
         "the coordinator has another roster than this hospital: compare the roster files of all parties"
     )]
     OtherRoster,
+    /// The vaults of a session would go on from another point of the run.
+    #[error(
+        "the coordinator goes on from another point of the run than this hospital has reached: compare the transcripts (transcript verify), and ask the coordinator's operator"
+    )]
+    OtherTranscript,
+    /// t vaults go on from a model that this one has left behind.
+    #[error(
+        "the other hospitals go on from learning round {theirs}, and this hospital has reached {ours}: their state folders are older copies, or the run was split. Ask the coordinator's operator"
+    )]
+    StateBehind {
+        /// Updates that theirs comes from.
+        theirs: u32,
+        /// Ours.
+        ours: u32,
+    },
     /// The manifest is not the operator's, or not sound.
     #[error("the run manifest is refused: {0}")]
     Manifest(#[from] ManifestError),
@@ -81,7 +97,10 @@ impl VaultError {
     /// Who is at fault, as far as the error shows it.
     pub fn culprit(&self) -> Culprit {
         match self {
-            Self::RefusedByCoordinator(_) | Self::OtherRoster => Culprit::Unknown,
+            Self::RefusedByCoordinator(_)
+            | Self::OtherRoster
+            | Self::OtherTranscript
+            | Self::StateBehind { .. } => Culprit::Unknown,
             Self::Manifest(error) => error.culprit(),
             Self::EndedEarly { .. } => Culprit::Coordinator,
             Self::InitialModelUnusable(_) => Culprit::Operator,
@@ -119,6 +138,9 @@ pub enum Refusal {
     /// A message of the set-up that is not as it should be.
     #[error(transparent)]
     Session(#[from] SessionError),
+    /// A common state that another hospital has sent.
+    #[error(transparent)]
+    State(#[from] StateError),
     /// Products that are not released.
     #[error(transparent)]
     Products(#[from] ProductError),
@@ -141,6 +163,8 @@ impl Refusal {
             Self::WrongPhase { .. } | Self::Products(_) => Culprit::Coordinator,
             Self::Round(error) => error.culprit(),
             Self::Session(error) => error.culprit(),
+            Self::State(StateError::OtherState { sealer }) => Culprit::Hospital(*sealer),
+            Self::State(StateError::Malformed | StateError::DoesNotOpen) => Culprit::Unknown,
             // The dealer check may have left us out for a lie about our shares: nobody can tell whose.
             Self::LeftOut => Culprit::Unknown,
         }

@@ -25,6 +25,8 @@ impl Finished {
             PhaseInput::Products(_)
             | PhaseInput::OutcomeReady(_)
             | PhaseInput::Outcome(_)
+            | PhaseInput::StateWanted(_)
+            | PhaseInput::StateReady(_)
             | PhaseInput::Trained(..)
             | PhaseInput::Evaluated(..) => Ok(Reaction::Ignored(RUN_HAS_ENDED)),
             PhaseInput::Joins(_)

@@ -4,7 +4,7 @@
 
 use protocol::{
     codec::Text,
-    digests::{ModelHash, OutcomeName, RoundNumber},
+    digests::{ModelHash, OutcomeName, RoundNumber, SessionId},
     identity::Signed,
     message::{Products, ToVault, Welcome},
     round::{contribution::BoxForward, header::RoundOpen, unlock::UnlockRequest},
@@ -20,6 +20,8 @@ pub(super) enum Input<'a> {
     Welcome(Welcome),
     /// The coordinator will not go on with this hospital.
     Refused(Text),
+    /// The run is under way, and this hospital takes part later.
+    NotYet(Text),
     /// The run has ended well.
     Finished,
     /// What each phase decides about by itself.
@@ -38,8 +40,12 @@ pub(super) enum PhaseInput<'a> {
     UnlockRequest(Signed<UnlockRequest>),
     /// An outcome can be downloaded under this name.
     OutcomeReady(OutcomeName),
-    /// The bytes of a downloaded outcome.
+    /// The bytes of a downloaded outcome, or of a state.
     Outcome(&'a [u8]),
+    /// The state that the session goes on from is to be sealed and uploaded.
+    StateWanted(SessionId),
+    /// It can be downloaded under this name.
+    StateReady(OutcomeName),
     /// The trainer has trained from the model with this hash.
     Trained(ModelHash, TrainedUpdate),
     /// The trainer has evaluated for the round with this number.
@@ -74,6 +80,7 @@ input_kinds! {
     Connected => "a new connection",
     Welcome => "a welcome",
     Refused => "a refusal of this hospital",
+    NotYet => "a word that this hospital takes part later",
     Joins => "the list of Joins",
     Encapsulation => "an encapsulation",
     GroupKey => "a group key",
@@ -85,6 +92,8 @@ input_kinds! {
     OutcomeReady => "an announced outcome",
     Finished => "the end of the run",
     Outcome => "an outcome",
+    StateWanted => "a request for the common state",
+    StateReady => "an announced common state",
     Trained => "a trained update",
     Evaluated => "an evaluation",
 }
@@ -95,6 +104,7 @@ impl Input<'_> {
             Self::Connected => InputKind::Connected,
             Self::Welcome(_) => InputKind::Welcome,
             Self::Refused(_) => InputKind::Refused,
+            Self::NotYet(_) => InputKind::NotYet,
             Self::Finished => InputKind::Finished,
             Self::ForPhase(input) => input.kind(),
         }
@@ -114,6 +124,8 @@ impl PhaseInput<'_> {
             Self::UnlockRequest(_) => InputKind::UnlockRequest,
             Self::OutcomeReady(_) => InputKind::OutcomeReady,
             Self::Outcome(_) => InputKind::Outcome,
+            Self::StateWanted(_) => InputKind::StateWanted,
+            Self::StateReady(_) => InputKind::StateReady,
             Self::Trained(..) => InputKind::Trained,
             Self::Evaluated(..) => InputKind::Evaluated,
         }
@@ -125,6 +137,7 @@ impl From<ToVault> for Input<'_> {
         Self::ForPhase(match message {
             ToVault::Finished => return Self::Finished,
             ToVault::Refused { reason } => return Self::Refused(reason),
+            ToVault::NotYet { reason } => return Self::NotYet(reason),
             ToVault::Welcome(welcome) => return Self::Welcome(welcome),
             ToVault::Joins(joins) => PhaseInput::Joins(joins),
             ToVault::Encapsulation(message) => PhaseInput::Encapsulation(message),
@@ -135,6 +148,8 @@ impl From<ToVault> for Input<'_> {
             ToVault::BoxForward(forward) => PhaseInput::BoxForward(forward),
             ToVault::UnlockRequest(request) => PhaseInput::UnlockRequest(request),
             ToVault::OutcomeReady { name } => PhaseInput::OutcomeReady(name),
+            ToVault::StateWanted { session } => PhaseInput::StateWanted(session),
+            ToVault::StateReady { name } => PhaseInput::StateReady(name),
         })
     }
 }

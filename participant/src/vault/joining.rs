@@ -2,7 +2,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use protocol::{
-    digests::Transcript,
+    digests::{RunId, Transcript},
     identity::Signed,
     manifest::{CheckedManifest, Manifest},
     message::{Resume, ToCoordinator, Welcome},
@@ -10,14 +10,14 @@ use protocol::{
 };
 
 use super::{
+    common_state::Carried,
     error::{Refusal, VaultError},
     hospital::Hospital,
     initial_model::initial_model,
     input::PhaseInput,
-    key_exchange::ExchangingKeys,
+    key_exchange::{AfterKeys, ExchangingKeys},
     keys::{KeyExchange, OwnKeys},
     phase_name::PhaseName,
-    session::InSession,
     session_state::Run,
     step::{Next, Step},
 };
@@ -27,19 +27,24 @@ use crate::journal::Journal;
 pub(super) struct Joining {
     run: Run,
     own: OwnKeys,
+    /// T of the round that the session goes on after.
+    after: Option<Transcript>,
+    /// What this vault brings of the run.
+    carried: Option<Box<Carried>>,
 }
 
 /// After the Joins of all: the keys are exchanged, or are there at once where nobody else has joined.
-type AfterJoins = Next<ExchangingKeys, InSession>;
+type AfterJoins = Next<ExchangingKeys, AfterKeys>;
 
 impl Joining {
-    /// Accepts the run, or does not take part at all; then joins.
+    /// Accepts the run, or does not take part at all; then joins, with what it has of the run from another session.
     pub(super) fn on_welcome<J: Journal>(
         welcome: Welcome,
+        carried: Option<Box<Carried>>,
         hospital: &mut Hospital<J>,
     ) -> Result<Self, VaultError> {
         let manifest = accepted_manifest(welcome.manifest, hospital)?;
-        if manifest.initial_model.is_some() {
+        if manifest.initial_model.is_some() && carried.is_none() {
             // Before it joins: once the keys stand all others would have to do without this hospital.
             initial_model(&manifest, &hospital.journal)?;
         }
@@ -53,7 +58,17 @@ impl Joining {
         );
         hospital.send(ToCoordinator::Join(own.join().clone()));
         let run = Run { manifest, records };
-        Ok(Self { run, own })
+        Ok(Self {
+            run,
+            own,
+            after: welcome.after,
+            carried,
+        })
+    }
+
+    /// What this vault brings of its run, for another session.
+    pub(super) fn into_carried(self) -> (RunId, Option<Box<Carried>>) {
+        (self.run.manifest.run(), self.carried)
     }
 
     pub(super) fn on_input<J: Journal>(
@@ -88,7 +103,7 @@ impl Joining {
             &mut hospital.rng,
         )?;
         hospital.send_all(opening.messages());
-        ExchangingKeys::begin(self.run, keys, hospital)
+        ExchangingKeys::begin(self.run, keys, self.after, self.carried, hospital)
     }
 
     /// T is zero before the Joins are known.
@@ -117,6 +132,8 @@ pub(super) fn refused_before_joining<J>(
         | PhaseInput::UnlockRequest(_)
         | PhaseInput::OutcomeReady(_)
         | PhaseInput::Outcome(_)
+        | PhaseInput::StateWanted(_)
+        | PhaseInput::StateReady(_)
         | PhaseInput::Trained(..)
         | PhaseInput::Evaluated(..) => Refusal::wrong_phase(input.kind(), phase),
     }

@@ -4,19 +4,26 @@
 //! A trained update is not kept: the same stream trains it again. Nor is a CKKS key: a new one is announced with the features under it.
 //! Before all keys are here nothing is kept: such a vault joins anew. From its Ready on, the others may open rounds with it.
 
-use crypto::sealed_sum::HospitalId;
+use std::collections::BTreeSet;
+
+use crypto::{hash::Digest, sealed_sum::HospitalId};
 use protocol::{
     codec::{self, CodecError, Id, List, Secret},
-    digests::{HeaderHash, LearningRound, ModelHash, RoundNumber, SessionId, Transcript},
+    digests::{
+        EncapsulationDigest, GroupKeyId, HeaderHash, LearningRound, ModelHash, RoundNumber,
+        SessionId, StateCommit, Transcript,
+    },
     identity::Signed,
     keeping::Standing,
     manifest::Manifest,
+    message::ToCoordinator,
     round::{header::RoundOpen, outcome::RoundClosed},
+    session::Join,
 };
 use zeroize::Zeroizing;
 
 use super::{
-    keys::{KeyRecord, SetUpRecord},
+    keys::{Confirmed, KeyRecord, SetUpRecord},
     statistics::Statistics,
 };
 use crate::journal::KeptSession;
@@ -26,7 +33,11 @@ pub(super) struct SessionRecord {
     pub(super) manifest: Signed<Manifest>,
     pub(super) set_up: SetUpRecord,
     pub(super) keys: KeyRecord,
-    /// None while Readies are awaited.
+    /// T of the round that the session goes on after; none in the first session of a run.
+    pub(super) after: Option<Transcript>,
+    /// Whether the session's rounds may begin here. Before, Readies or the common state are awaited.
+    pub(super) has_begun: bool,
+    /// Of the session; before it has begun, what this vault brings of the run.
     pub(super) progress: Option<ProgressRecord>,
 }
 
@@ -50,6 +61,8 @@ pub(super) struct ChainRecord {
     pub(super) contributors: Vec<HospitalId>,
     pub(super) validation: Option<Vec<u64>>,
     pub(super) standing: Standing,
+    pub(super) evaluated: Vec<BTreeSet<HospitalId>>,
+    pub(super) given: Option<ModelHash>,
 }
 
 /// What the vault knows once the statistics are opened.
@@ -57,7 +70,8 @@ pub(super) struct LearningRecord {
     pub(super) statistics: Statistics,
     /// Loss and steps of the last training.
     pub(super) last_training: (f64, u32),
-    pub(super) closed: Signed<RoundClosed>,
+    /// None before a round of this session was opened.
+    pub(super) closed: Option<Signed<RoundClosed>>,
 }
 
 type KeyForm = (RoundNumber, List<(Id, Secret)>, Secret);
@@ -71,15 +85,12 @@ type ChainForm = (
     List<Id>,
     Option<List<u64>>,
     Standing,
+    List<List<Id>>,
+    Option<ModelHash>,
 );
-type LearningForm = (
-    List<u64>,
-    List<f64>,
-    List<f64>,
-    f64,
-    u32,
-    Signed<RoundClosed>,
-);
+/// Class counts, means, deviations.
+pub(super) type StatisticsForm = (List<u64>, List<f64>, List<f64>);
+type LearningForm = (StatisticsForm, f64, u32, Option<Signed<RoundClosed>>);
 type ProgressForm = (
     ChainForm,
     Option<LearningForm>,
@@ -90,19 +101,22 @@ impl SessionRecord {
     /// The bytes to keep.
     pub(super) fn into_kept(self) -> KeptSession {
         KeptSession {
-            set_up: set_up_bytes(&self.manifest, &self.set_up),
-            position: position(self.keys, self.progress),
+            set_up: set_up_bytes(&self.manifest, &self.set_up, self.after),
+            position: position(self.keys, self.has_begun, self.progress),
         }
     }
 
     /// Reads what was kept.
     pub(super) fn from_kept(kept: &KeptSession) -> Result<Self, CodecError> {
-        let (manifest, set_up) = set_up_of(&kept.set_up)?;
-        let (keys, progress): (KeyForm, Option<ProgressForm>) = codec::decode(&kept.position)?;
+        let (manifest, set_up, after) = set_up_of(&kept.set_up)?;
+        let (keys, has_begun, progress): (KeyForm, bool, Option<ProgressForm>) =
+            codec::decode(&kept.position)?;
         let (round, pairs, group) = keys;
         Ok(Self {
             manifest,
             set_up,
+            after,
+            has_begun,
             keys: KeyRecord {
                 round,
                 pairs,
@@ -114,40 +128,73 @@ impl SessionRecord {
 }
 
 /// The part that changes from round to round.
-pub(super) fn position(keys: KeyRecord, progress: Option<ProgressRecord>) -> Zeroizing<Vec<u8>> {
+pub(super) fn position(
+    keys: KeyRecord,
+    has_begun: bool,
+    progress: Option<ProgressRecord>,
+) -> Zeroizing<Vec<u8>> {
     let keys: KeyForm = (keys.round, keys.pairs, keys.group);
-    codec::encode_secret(&(keys, progress.map(ProgressRecord::form)))
+    codec::encode_secret(&(keys, has_begun, progress.map(ProgressRecord::form)))
 }
 
 /// Whether this is what was kept of that session.
 pub(super) fn is_of_session(kept: &KeptSession, session: SessionId) -> bool {
-    set_up_of(&kept.set_up).is_ok_and(|(_, set_up)| set_up.session == session)
+    set_up_of(&kept.set_up).is_ok_and(|(_, set_up, _)| set_up.session == session)
 }
 
-fn set_up_bytes(manifest: &Signed<Manifest>, record: &SetUpRecord) -> Vec<u8> {
+fn set_up_bytes(
+    manifest: &Signed<Manifest>,
+    record: &SetUpRecord,
+    after: Option<Transcript>,
+) -> Vec<u8> {
+    let readies = record.readies.iter();
+    let readies: List<(Id, Digest, Option<StateCommit>)> = readies
+        .map(|(id, ready)| (Id(*id), ready.digest, ready.state))
+        .collect();
     codec::encode(&(
         manifest,
         record.session,
         List(record.joins.clone()),
         numbered(&record.encapsulations),
         record.gid,
-        numbered(&record.readies),
+        readies,
+        record.own_state,
         List(record.sent.clone()),
+        after,
     ))
 }
 
-fn set_up_of(bytes: &[u8]) -> Result<(Signed<Manifest>, SetUpRecord), CodecError> {
-    let (manifest, session, List(joins), encapsulations, gid, readies, List(sent)) =
-        codec::decode(bytes)?;
+type SetUpForm = (
+    Signed<Manifest>,
+    SessionId,
+    List<Signed<Join>>,
+    List<(Id, EncapsulationDigest)>,
+    GroupKeyId,
+    List<(Id, Digest, Option<StateCommit>)>,
+    Option<StateCommit>,
+    List<ToCoordinator>,
+    Option<Transcript>,
+);
+
+fn set_up_of(
+    bytes: &[u8],
+) -> Result<(Signed<Manifest>, SetUpRecord, Option<Transcript>), CodecError> {
+    let form: SetUpForm = codec::decode(bytes)?;
+    let (manifest, session, joins, encapsulations, gid, readies, own_state, sent, after) = form;
+    let encapsulations = encapsulations.0.into_iter();
+    let readies = readies.0.into_iter();
     let record = SetUpRecord {
         session,
-        joins,
-        encapsulations: hospitals(encapsulations),
+        joins: joins.0,
+        encapsulations: encapsulations.map(|(id, digest)| (id.0, digest)).collect(),
         gid,
-        readies: hospitals(readies),
-        sent,
+        readies: readies
+            .map(|(id, digest, state)| (id.0, Confirmed { digest, state }))
+            .collect(),
+        own_state,
+        sent: sent.0,
     };
-    Ok((manifest, record))
+    Ok((manifest, record, after))
 }
 
 impl ProgressRecord {
@@ -163,6 +210,8 @@ impl ProgressRecord {
             chain.contributors.into_iter().map(Id).collect(),
             chain.validation.map(List),
             chain.standing,
+            listed_sets(&chain.evaluated),
+            chain.given,
         );
         (chain, self.learning.map(learning_form), self.open)
     }
@@ -178,6 +227,8 @@ impl ProgressRecord {
             ids,
             validation,
             standing,
+            evaluated,
+            given,
         ) = chain;
         let chain = ChainRecord {
             transcript,
@@ -189,6 +240,8 @@ impl ProgressRecord {
             contributors: ids.iter().map(|id| id.0).collect(),
             validation: validation.map(|counters| counters.0),
             standing,
+            evaluated: sets_of(&evaluated),
+            given,
         };
         Ok(Self {
             chain,
@@ -199,16 +252,9 @@ impl ProgressRecord {
 }
 
 fn learning_form(record: LearningRecord) -> LearningForm {
-    let Statistics {
-        class_counts,
-        means,
-        deviations,
-    } = record.statistics;
     let (loss, steps) = record.last_training;
     (
-        List(class_counts),
-        List(means.to_vec()),
-        List(deviations.to_vec()),
+        statistics_form(record.statistics),
         loss,
         steps,
         record.closed,
@@ -216,7 +262,29 @@ fn learning_form(record: LearningRecord) -> LearningForm {
 }
 
 fn learning_record(form: LearningForm) -> Result<LearningRecord, CodecError> {
-    let (class_counts, means, deviations, loss, steps, closed) = form;
+    let (form, loss, steps, closed) = form;
+    Ok(LearningRecord {
+        statistics: statistics(form)?,
+        last_training: (loss, steps),
+        closed,
+    })
+}
+
+pub(super) fn statistics_form(statistics: Statistics) -> StatisticsForm {
+    let Statistics {
+        class_counts,
+        means,
+        deviations,
+    } = statistics;
+    (
+        List(class_counts),
+        List(means.to_vec()),
+        List(deviations.to_vec()),
+    )
+}
+
+pub(super) fn statistics(form: StatisticsForm) -> Result<Statistics, CodecError> {
+    let (class_counts, means, deviations) = form;
     let features = |values: List<f64>| {
         let number = values.len();
         values.0.try_into().map_err(|_| CodecError::Malformed {
@@ -224,15 +292,21 @@ fn learning_record(form: LearningForm) -> Result<LearningRecord, CodecError> {
             reason: format!("{number} features"),
         })
     };
-    Ok(LearningRecord {
-        statistics: Statistics {
-            class_counts: class_counts.0,
-            means: features(means)?,
-            deviations: features(deviations)?,
-        },
-        last_training: (loss, steps),
-        closed,
+    Ok(Statistics {
+        class_counts: class_counts.0,
+        means: features(means)?,
+        deviations: features(deviations)?,
     })
+}
+
+pub(super) fn listed_sets(sets: &[BTreeSet<HospitalId>]) -> List<List<Id>> {
+    let list = |set: &BTreeSet<HospitalId>| set.iter().copied().map(Id).collect();
+    sets.iter().map(list).collect()
+}
+
+pub(super) fn sets_of(lists: &[List<Id>]) -> Vec<BTreeSet<HospitalId>> {
+    let set = |list: &List<Id>| list.iter().map(|id| id.0).collect();
+    lists.iter().map(set).collect()
 }
 
 fn numbered<T: Clone>(pairs: &[(HospitalId, T)]) -> List<(Id, T)> {
@@ -240,9 +314,4 @@ fn numbered<T: Clone>(pairs: &[(HospitalId, T)]) -> List<(Id, T)> {
         .iter()
         .map(|(id, value)| (Id(*id), value.clone()))
         .collect()
-}
-
-fn hospitals<T>(list: List<(Id, T)>) -> Vec<(HospitalId, T)> {
-    let pairs = list.0.into_iter();
-    pairs.map(|(id, value)| (id.0, value)).collect()
 }

@@ -3,29 +3,44 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use protocol::{
+    digests::{RunId, Transcript},
     message::{Resume, ToCoordinator},
     roster::Roster,
     session::{SessionError, first_transcript},
 };
 
 use super::{
+    awaiting_state::AwaitingState,
+    common_state::Carried,
     error::{Refusal, VaultError},
     hospital::Hospital,
     input::PhaseInput,
     kept::SessionRecord,
-    keys::{KeyExchange, Progress},
+    keys::{KeyExchange, Progress, SessionKeys},
     output::VaultEvent,
     phase_name::PhaseName,
     session::InSession,
     session_state::Run,
     step::{Next, REPEATED, Reaction, Step},
 };
-use crate::journal::Journal;
+use crate::journal::{Journal, KeptSession};
 
 /// All Joins are known; keys are exchanged.
 pub(super) struct ExchangingKeys {
     run: Run,
     keys: KeyExchange,
+    /// T of the round that the session goes on after.
+    after: Option<Transcript>,
+    /// What this vault brings of the run.
+    carried: Option<Box<Carried>>,
+}
+
+/// Where a vault is once the keys are complete.
+pub(super) enum AfterKeys {
+    /// It has what the session goes on from.
+    InSession(InSession),
+    /// It has to get it.
+    AwaitingState(AwaitingState),
 }
 
 impl ExchangingKeys {
@@ -33,16 +48,24 @@ impl ExchangingKeys {
     pub(super) fn begin<J: Journal>(
         run: Run,
         keys: KeyExchange,
+        after: Option<Transcript>,
+        carried: Option<Box<Carried>>,
         hospital: &mut Hospital<J>,
-    ) -> Result<Next<Self, InSession>, VaultError> {
-        Self { run, keys }.go_on(false, hospital)
+    ) -> Result<Next<Self, AfterKeys>, VaultError> {
+        let exchange = Self {
+            run,
+            keys,
+            after,
+            carried,
+        };
+        exchange.go_on(false, hospital)
     }
 
     pub(super) fn on_input<J: Journal>(
         self,
         input: PhaseInput<'_>,
         hospital: &mut Hospital<J>,
-    ) -> Result<Step<Next<Self, InSession>>, VaultError> {
+    ) -> Result<Step<Next<Self, AfterKeys>>, VaultError> {
         const NAME: PhaseName = PhaseName::KeyExchange;
         let kind = input.kind();
         let refusal = match input {
@@ -65,6 +88,8 @@ impl ExchangingKeys {
             | PhaseInput::UnlockRequest(_)
             | PhaseInput::OutcomeReady(_)
             | PhaseInput::Outcome(_)
+            | PhaseInput::StateWanted(_)
+            | PhaseInput::StateReady(_)
             | PhaseInput::Trained(..)
             | PhaseInput::Evaluated(..) => Refusal::wrong_phase(kind, NAME),
         };
@@ -72,8 +97,23 @@ impl ExchangingKeys {
     }
 
     /// As it was kept.
-    pub(super) fn restored(run: Run, keys: KeyExchange) -> Self {
-        Self { run, keys }
+    pub(super) fn restored(
+        run: Run,
+        keys: KeyExchange,
+        after: Option<Transcript>,
+        carried: Option<Box<Carried>>,
+    ) -> Self {
+        Self {
+            run,
+            keys,
+            after,
+            carried,
+        }
+    }
+
+    /// What this vault brings of its run, for another session.
+    pub(super) fn into_carried(self) -> (RunId, Option<Box<Carried>>) {
+        (self.run.manifest.run(), self.carried)
     }
 
     /// On a new connection: what we have sent so far, as the identical bytes.
@@ -85,7 +125,7 @@ impl ExchangingKeys {
         mut self,
         hospital: &mut Hospital<J>,
         on: impl FnOnce(&mut KeyExchange, &Roster) -> Result<Reaction, SessionError>,
-    ) -> Result<Step<Next<Self, InSession>>, VaultError> {
+    ) -> Result<Step<Next<Self, AfterKeys>>, VaultError> {
         let had_all_keys = self.keys.has_all_keys();
         let reaction = on(&mut self.keys, hospital.roster())?;
         Ok(Step {
@@ -96,10 +136,16 @@ impl ExchangingKeys {
 
     /// Says Ready once all keys are here, and goes into the session once everybody has: then it is on disk.
     fn go_on<J: Journal>(
-        self,
+        mut self,
         had_all_keys: bool,
         hospital: &mut Hospital<J>,
-    ) -> Result<Next<Self, InSession>, VaultError> {
+    ) -> Result<Next<Self, AfterKeys>, VaultError> {
+        if let Some(carried) = &self.carried
+            && let Some(group) = self.keys.group_key()
+        {
+            let state = carried.commit(group);
+            self.keys.bring(state);
+        }
         if !had_all_keys && let Some(ready) = self.keys.ready(&hospital.identity.key) {
             // Once everybody is Ready rounds are opened: from here on this vault must not lose its keys.
             if let Some((set_up, keys)) = self.keys.records() {
@@ -107,32 +153,94 @@ impl ExchangingKeys {
                     manifest: self.run.manifest.signed().clone(),
                     set_up,
                     keys,
-                    progress: None,
+                    after: self.after,
+                    has_begun: false,
+                    progress: self.carried.as_ref().map(|carried| carried.record()),
                 };
-                // An earlier session, if one was left for this, is over now.
-                hospital.journal.end_session(None)?;
+                // An earlier session, if one was left for this, is over now. Of the same run its model is still needed.
+                if self.carried.is_none() {
+                    hospital.journal.end_session(None)?;
+                }
                 hospital.journal.begin_session(&record.into_kept())?;
             }
             hospital.send(ToCoordinator::Ready(ready));
         }
-        let Self { run, keys } = self;
+        let Self {
+            run,
+            keys,
+            after,
+            carried,
+        } = self;
         match keys.progress(&hospital.identity.key) {
-            Progress::Incomplete(keys) => Ok(Next::Same(Self { run, keys })),
+            Progress::Incomplete(keys) => Ok(Next::Same(Self {
+                run,
+                keys,
+                after,
+                carried,
+            })),
             Progress::Complete(keys) => {
-                let session = InSession::begin(run, keys, hospital)?;
-                hospital.journal.begin_session(&session.to_kept())?;
+                let next = AfterKeys::of(run, keys, after, carried, hospital)?;
+                hospital.journal.begin_session(&next.to_kept())?;
                 hospital.event(VaultEvent::SessionReady);
-                Ok(Next::Following(session))
+                if let AfterKeys::InSession(session) = &next
+                    && after.is_some()
+                {
+                    session.say_state_taken(hospital);
+                }
+                Ok(Next::Following(next))
             }
         }
     }
 
     /// T is `T_0` until a round is opened.
     pub(super) fn place(&self, roster: &Roster) -> Resume {
-        let session = self.keys.session();
+        let (session, joined_set) = (self.keys.session(), self.keys.joined_set());
         Resume {
             session,
-            transcript: first_transcript(roster, &session, &self.keys.joined_set()),
+            transcript: first_transcript(roster, &session, &joined_set, self.after.as_ref()),
+        }
+    }
+}
+
+impl AfterKeys {
+    /// Every vault has said in its Ready what it brings of the run: the session goes on from what t bring alike, or begins the run where
+    /// nobody brings anything.
+    pub(super) fn of<J: Journal>(
+        run: Run,
+        keys: SessionKeys,
+        after: Option<Transcript>,
+        carried: Option<Box<Carried>>,
+        hospital: &Hospital<J>,
+    ) -> Result<Self, VaultError> {
+        let roster = hospital.roster();
+        let agreed = keys.common_state(roster)?;
+        let (agreed, after) = match (agreed, after) {
+            (None, None) => return Ok(Self::InSession(InSession::begin(run, keys, hospital)?)),
+            (Some(agreed), Some(after)) => (agreed, after),
+            (Some(_), None) | (None, Some(_)) => return Err(VaultError::OtherTranscript),
+        };
+        match carried {
+            Some(carried) if keys.own_state() == Some(agreed) => {
+                if carried.chain.transcript != after {
+                    return Err(VaultError::OtherTranscript);
+                }
+                let session = InSession::following(run, keys, after, *carried, roster);
+                Ok(Self::InSession(session))
+            }
+            carried => Ok(Self::AwaitingState(AwaitingState {
+                run,
+                keys,
+                after,
+                agreed,
+                carried,
+            })),
+        }
+    }
+
+    fn to_kept(&self) -> KeptSession {
+        match self {
+            Self::InSession(session) => session.to_kept(),
+            Self::AwaitingState(awaiting) => awaiting.to_kept(),
         }
     }
 }

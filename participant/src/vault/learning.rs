@@ -37,8 +37,8 @@ pub(super) struct Learning {
     training: Training,
     /// Loss and steps of the last training, for the next evaluation.
     last_training: (f64, u32),
-    /// Our word on the last opened round, which a coordinator that lost it must get again.
-    closed: Signed<RoundClosed>,
+    /// Our word on the last opened round of this session, which a coordinator that lost it must get again.
+    closed: Option<Signed<RoundClosed>>,
     pub(super) round: Round<Work>,
 }
 
@@ -75,7 +75,7 @@ enum Supply {
 impl Learning {
     pub(super) fn new(
         statistics: Statistics,
-        closed: Signed<RoundClosed>,
+        closed: Option<Signed<RoundClosed>>,
         manifest: &Manifest,
     ) -> Self {
         Self {
@@ -105,6 +105,23 @@ impl Learning {
         }
     }
 
+    /// In a session that follows another: nothing was asked of the trainer, and nothing opened.
+    pub(super) fn following(
+        statistics: Statistics,
+        last_training: (f64, u32),
+        manifest: &Manifest,
+    ) -> Self {
+        Self {
+            last_training,
+            ..Self::new(statistics, None, manifest)
+        }
+    }
+
+    /// Statistics, loss and steps of the last training, for another session.
+    pub(super) fn into_carried(self) -> (Statistics, (f64, u32)) {
+        (self.statistics, self.last_training)
+    }
+
     /// What of it is kept.
     pub(super) fn record(&self) -> LearningRecord {
         LearningRecord {
@@ -120,7 +137,7 @@ impl Learning {
             self.training = Training::NotStarted;
             self.filters = std::mem::replace(&mut self.filters, Filters::NotUsed).of_moved_model();
         }
-        self.closed = closed;
+        self.closed = Some(closed);
         self.round = Round::Idle;
     }
 
@@ -133,7 +150,9 @@ impl Learning {
 
     /// On a new connection, after the set-up.
     pub(super) fn repeat_unanswered<J>(&mut self, hospital: &mut Hospital<J>) {
-        hospital.send(ToCoordinator::RoundClosed(self.closed.clone()));
+        if let Some(closed) = &self.closed {
+            hospital.send(ToCoordinator::RoundClosed(closed.clone()));
+        }
         if let Filters::Unknown(conditioner) | Filters::Known(conditioner, _) = &mut self.filters {
             hospital.send_all(conditioner.repeat_request());
         }

@@ -6,6 +6,8 @@
 //!
 //! ```text
 //! Unjoined --Welcome--> Joining --Joins--> KeyExchange --Ready of all--> InSession --Finished--> Finished
+//!                                                        '--> AwaitingState --^  in a session that goes on from what this vault
+//!                                                                                does not have
 //!
 //! InSession, before the statistics are known and then while learning, one round after another:
 //!
@@ -22,6 +24,8 @@
 //! lists all pairs.
 
 pub mod aead;
+mod awaiting_state;
+mod common_state;
 pub mod conditioning;
 pub mod error;
 mod finished;
@@ -173,7 +177,7 @@ impl<J: Journal> Vault<J> {
         self.handle(message.into())
     }
 
-    /// An outcome has been downloaded.
+    /// An outcome, or the sealed state of the session, has been downloaded.
     ///
     /// # Errors
     /// [`VaultError`] when the vault cannot go on; an outcome that cannot be accepted is refused with an event, one that does not open

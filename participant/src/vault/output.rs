@@ -36,7 +36,14 @@ pub enum VaultOutput {
         /// The learning round, from 1; 0 for `stats`.
         learning_round: LearningRound,
     },
-    /// Download an outcome and hand it to [`Vault::handle_outcome`].
+    /// Upload the sealed state that the session goes on from under this name.
+    UploadState {
+        /// See [`protocol::session::state_name`].
+        name: OutcomeName,
+        /// The blob.
+        bytes: Arc<[u8]>,
+    },
+    /// Download an outcome, or a sealed state, and hand it to [`Vault::handle_outcome`].
     FetchOutcome {
         /// Its name.
         name: OutcomeName,
@@ -59,7 +66,10 @@ impl VaultOutput {
     pub fn needs_connection(&self) -> bool {
         matches!(
             self,
-            Self::Send(_) | Self::Upload { .. } | Self::FetchOutcome { .. }
+            Self::Send(_)
+                | Self::Upload { .. }
+                | Self::UploadState { .. }
+                | Self::FetchOutcome { .. }
         )
     }
 }
@@ -68,8 +78,15 @@ impl VaultOutput {
 /// hospitals open alike.
 #[derive(Clone)]
 pub enum VaultEvent {
+    /// The run is under way, and this hospital takes part later.
+    NotYet {
+        /// What is waited for, in the coordinator's words.
+        reason: String,
+    },
     /// The session's keys are complete.
     SessionReady,
+    /// Another hospital has handed over the state that the session goes on from.
+    StateTaken(Box<ResumedRun>),
     /// This process goes on in the session of one that was ended.
     Resumed(Box<ResumedRun>),
     /// The coordinator goes by another session: this one is left.

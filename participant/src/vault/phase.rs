@@ -2,18 +2,21 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use protocol::{
+    digests::RunId,
     message::{Resume, Welcome},
     roster::Roster,
 };
 
 use super::{
+    awaiting_state::AwaitingState,
+    common_state::Carried,
     error::{Refusal, VaultError},
     finished::{Finished, RUN_HAS_ENDED},
     hospital::Hospital,
     input::Input,
     joining::{Joining, accepted_manifest, refused_before_joining},
     kept::{SessionRecord, is_of_session},
-    key_exchange::ExchangingKeys,
+    key_exchange::{AfterKeys, ExchangingKeys},
     keys::{KeyExchange, Progress},
     output::{VaultEvent, VaultOutput},
     phase_name::PhaseName,
@@ -31,6 +34,8 @@ pub(super) enum Phase {
     Joining(Box<Joining>),
     /// All Joins are known; the vaults exchange keys.
     KeyExchange(Box<ExchangingKeys>),
+    /// All keys are here; what the session goes on from is awaited.
+    AwaitingState(Box<AwaitingState>),
     /// All keys are here: rounds are opened, one sum each.
     InSession(Box<InSession>),
     /// The run has ended well; all keys of the session are gone.
@@ -52,13 +57,35 @@ impl Phase {
         let (id, roster) = (hospital.id(), hospital.roster());
         let keys = KeyExchange::restored(record.set_up, record.keys, id, roster)
             .map_err(VaultError::damaged)?;
-        let keys = match keys.progress(&hospital.identity.key) {
-            Progress::Incomplete(keys) => return Ok(ExchangingKeys::restored(run, keys).into()),
-            Progress::Complete(keys) => keys,
-        };
-        let session = match record.progress {
-            None => InSession::begin(run, keys, hospital)?,
-            Some(progress) => InSession::restored(run, keys, progress, hospital)?,
+        let (after, progress) = (record.after, record.progress);
+        let session = if record.has_begun {
+            let incomplete = || VaultError::damaged("a Ready or the place in the run is missing");
+            let progress = progress.ok_or_else(incomplete)?;
+            match keys.progress(&hospital.identity.key) {
+                Progress::Incomplete(_) => return Err(incomplete()),
+                Progress::Complete(keys) => {
+                    InSession::restored(run, keys, after, progress, hospital)?
+                }
+            }
+        } else {
+            let carried = match progress {
+                Some(progress) => {
+                    let carried = Carried::restored(progress, &run.manifest, &hospital.journal)?;
+                    Some(Box::new(carried))
+                }
+                None => None,
+            };
+            match keys.progress(&hospital.identity.key) {
+                Progress::Incomplete(keys) => {
+                    return Ok(ExchangingKeys::restored(run, keys, after, carried).into());
+                }
+                Progress::Complete(keys) => {
+                    match AfterKeys::of(run, keys, after, carried, hospital)? {
+                        AfterKeys::InSession(session) => session,
+                        AfterKeys::AwaitingState(awaiting) => return Ok(awaiting.into()),
+                    }
+                }
+            }
         };
         hospital.event(VaultEvent::Resumed(Box::new(session.resumed_run())));
         Ok(session.into())
@@ -69,6 +96,7 @@ impl Phase {
             Self::Unjoined => PhaseName::Unjoined,
             Self::Joining(_) => PhaseName::Joining,
             Self::KeyExchange(_) => PhaseName::KeyExchange,
+            Self::AwaitingState(_) => PhaseName::AwaitingState,
             Self::InSession(session) => session.name(),
             Self::Finished(_) => PhaseName::Finished,
             Self::Stopped => PhaseName::Stopped,
@@ -98,6 +126,10 @@ impl Phase {
                 Ok(Step::handled(phase))
             }
             (_, Input::Refused(reason)) => Err(VaultError::RefusedByCoordinator(reason.0)),
+            (phase, Input::NotYet(reason)) => {
+                hospital.event(VaultEvent::NotYet { reason: reason.0 });
+                Ok(Step::handled(phase))
+            }
             (phase, Input::Finished) => phase.on_finished(hospital),
             (phase, Input::Welcome(welcome)) => phase.on_welcome(welcome, hospital),
             (Self::Unjoined, Input::ForPhase(input)) => {
@@ -110,6 +142,9 @@ impl Phase {
             (Self::KeyExchange(exchange), Input::ForPhase(input)) => {
                 exchange.on_input(input, hospital).map(Step::into_phase)
             }
+            (Self::AwaitingState(awaiting), Input::ForPhase(input)) => {
+                awaiting.on_input(input, hospital).map(Step::into_phase)
+            }
             (Self::InSession(mut session), Input::ForPhase(input)) => {
                 let result = session.on_input(input, hospital);
                 Step::staying(Self::InSession(session), result)
@@ -121,8 +156,8 @@ impl Phase {
         }
     }
 
-    /// The coordinator goes by our session, or by another: then this vault joins that one. It cannot answer twice for it, as answers are
-    /// kept by run and model, not by session. Ours stays on disk until the other one has its keys.
+    /// The coordinator goes by our session, or by another: then this vault joins that one, with what it has of the run. It cannot answer
+    /// twice for it, as answers are kept by run and model, not by session. Ours stays on disk until the other one has its keys.
     fn on_welcome<J: Journal>(
         self,
         welcome: Welcome,
@@ -140,6 +175,10 @@ impl Phase {
                 exchange.repeat(hospital);
                 Ok(Step::handled(Self::KeyExchange(exchange)))
             }
+            Self::AwaitingState(awaiting) if ours == Some(welcome.session) => {
+                awaiting.repeat(hospital);
+                Ok(Step::handled(Self::AwaitingState(awaiting)))
+            }
             Self::InSession(mut session) if ours == Some(welcome.session) => {
                 session.repeat_unanswered(hospital);
                 Ok(Step::handled(Self::InSession(session)))
@@ -147,20 +186,35 @@ impl Phase {
             Self::Unjoined
             | Self::Joining(_)
             | Self::KeyExchange(_)
+            | Self::AwaitingState(_)
             | Self::InSession(_)
             | Self::Stopped => {
                 if let Some(session) = ours {
                     hospital.event(VaultEvent::LeftSession { session });
                     hospital.leave_jobs();
                 }
-                Self::join(welcome, hospital)
+                let carried = self.into_carried(&welcome.manifest.digest());
+                Self::join(welcome, carried, hospital)
             }
         }
     }
 
-    /// Takes part from the beginning, unless this vault has already taken part to the end.
+    /// What this vault has of this run, for another of its sessions.
+    fn into_carried(self, of: &RunId) -> Option<Box<Carried>> {
+        let (run, carried) = match self {
+            Self::Unjoined | Self::Finished(_) | Self::Stopped => return None,
+            Self::Joining(joining) => joining.into_carried(),
+            Self::KeyExchange(exchange) => exchange.into_carried(),
+            Self::AwaitingState(awaiting) => awaiting.into_carried(),
+            Self::InSession(session) => session.into_carried(),
+        };
+        carried.filter(|_| run == *of)
+    }
+
+    /// Takes part from where the run is, unless this vault has already taken part to the end.
     fn join<J: Journal>(
         welcome: Welcome,
+        carried: Option<Box<Carried>>,
         hospital: &mut Hospital<J>,
     ) -> Result<Step<Self>, VaultError> {
         let ended = hospital.journal.ended_run(&welcome.manifest.digest())?;
@@ -174,7 +228,7 @@ impl Phase {
             None => {
                 let phase = match Self::kept(&welcome, hospital)? {
                     Some(kept) => kept,
-                    None => Joining::on_welcome(welcome, hospital)?.into(),
+                    None => Joining::on_welcome(welcome, carried, hospital)?.into(),
                 };
                 Ok(Step::handled(phase))
             }
@@ -195,6 +249,7 @@ impl Phase {
         let mut phase = Self::of_kept(&kept, hospital)?;
         match &mut phase {
             Self::KeyExchange(exchange) => exchange.repeat(hospital),
+            Self::AwaitingState(awaiting) => awaiting.repeat(hospital),
             Self::InSession(session) => session.repeat_unanswered(hospital),
             Self::Unjoined | Self::Joining(_) | Self::Finished(_) | Self::Stopped => {}
         }
@@ -212,6 +267,10 @@ impl Phase {
                 }
                 hospital.journal.end_session(Some(&session.ended_run()))?;
             }
+            Self::AwaitingState(awaiting) => {
+                let missing = awaiting.run.manifest.rounds;
+                return Err(VaultError::EndedEarly { missing });
+            }
             Self::Unjoined
             | Self::Joining(_)
             | Self::KeyExchange(_)
@@ -228,6 +287,7 @@ impl Phase {
             Self::Unjoined | Self::Stopped => None,
             Self::Joining(joining) => Some(joining.place()),
             Self::KeyExchange(exchange) => Some(exchange.place(roster)),
+            Self::AwaitingState(awaiting) => Some(awaiting.place()),
             Self::InSession(session) => Some(session.place()),
             Self::Finished(finished) => finished.place.clone(),
         }
@@ -250,6 +310,21 @@ impl From<Joining> for Phase {
 impl From<ExchangingKeys> for Phase {
     fn from(exchange: ExchangingKeys) -> Self {
         Self::KeyExchange(Box::new(exchange))
+    }
+}
+
+impl From<AwaitingState> for Phase {
+    fn from(awaiting: AwaitingState) -> Self {
+        Self::AwaitingState(Box::new(awaiting))
+    }
+}
+
+impl From<AfterKeys> for Phase {
+    fn from(next: AfterKeys) -> Self {
+        match next {
+            AfterKeys::InSession(session) => session.into(),
+            AfterKeys::AwaitingState(awaiting) => awaiting.into(),
+        }
     }
 }
 

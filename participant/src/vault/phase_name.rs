@@ -31,6 +31,8 @@ phase_names! {
     Joining => "while hospitals are joining",
     /// Keys are exchanged.
     KeyExchange => "while keys are exchanged",
+    /// The session goes on from a state that this vault has to get from another.
+    AwaitingState => "while the common state of the run is awaited",
     /// Before the `stats` sum was opened: no round is open.
     StatisticsIdle => "between rounds, before the statistics are known",
     /// Before the `stats` sum was opened: the process was started in the midst of a round.

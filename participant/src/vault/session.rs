@@ -4,22 +4,24 @@
 use protocol::{
     codec,
     counters::EvaluationCounters,
-    digests::HeaderHash,
+    digests::{HeaderHash, RunId, SessionId, Transcript},
     identity::{Signed, SignedError},
     keeping::Verdict,
     manifest::Purpose,
     message::{RefusedPart, Resume, ToCoordinator},
+    roster::Roster,
     round::{
         RoundError,
         header::RoundOpen,
         outcome::{Outcome, RoundClosed},
         unlock::UnlockRequest,
     },
-    session::SessionError,
+    session::{SessionError, state_name},
 };
 use zeroize::Zeroizing;
 
 use super::{
+    common_state::{self, Carried},
     error::{StepError, VaultError},
     hospital::Hospital,
     input::{InputKind, PhaseInput},
@@ -76,7 +78,7 @@ macro_rules! with_round {
 }
 
 impl InSession {
-    /// A session whose keys have just been completed.
+    /// The run's first session, whose keys have just been completed.
     pub(super) fn begin<J: Journal>(
         run: Run,
         keys: SessionKeys,
@@ -88,9 +90,48 @@ impl InSession {
         })
     }
 
+    /// A session that goes on from what was reached in another.
+    pub(super) fn following(
+        run: Run,
+        keys: SessionKeys,
+        after: Transcript,
+        carried: Carried,
+        roster: &Roster,
+    ) -> Self {
+        let Carried {
+            chain,
+            statistics,
+            last_training,
+        } = carried;
+        let learning = Learning::following(statistics, last_training, &run.manifest);
+        Self {
+            session: Session::following(run, keys, after, chain, roster),
+            stage: Stage::Learning(Box::new(learning)),
+        }
+    }
+
+    /// What this vault brings of its run into another session; nothing before the statistics are known.
+    pub(super) fn into_carried(self) -> (RunId, Option<Box<Carried>>) {
+        let Session { run, chain, .. } = self.session;
+        let carried = match self.stage {
+            Stage::BeforeStatistics(_) => None,
+            Stage::Learning(learning) => {
+                let (statistics, last_training) = learning.into_carried();
+                Some(Box::new(Carried {
+                    chain,
+                    statistics,
+                    last_training,
+                }))
+            }
+        };
+        (run.manifest.run(), carried)
+    }
+
     /// The whole session, before its first round.
     pub(super) fn to_kept(&self) -> KeptSession {
         let record = SessionRecord {
+            after: self.session.after,
+            has_begun: true,
             manifest: self.session.run.manifest.signed().clone(),
             set_up: self.session.keys.set_up_record(),
             keys: self.session.keys.key_record(),
@@ -101,7 +142,8 @@ impl InSession {
 
     /// What changes from round to round; `open` is a header that was just accepted.
     fn position(&self, open: Option<&OpenRound>) -> Zeroizing<Vec<u8>> {
-        position(self.session.keys.key_record(), Some(self.progress(open)))
+        let progress = self.progress(open);
+        position(self.session.keys.key_record(), true, Some(progress))
     }
 
     fn progress(&self, open: Option<&OpenRound>) -> ProgressRecord {
@@ -120,6 +162,7 @@ impl InSession {
     pub(super) fn restored<J: Journal>(
         run: Run,
         keys: SessionKeys,
+        after: Option<Transcript>,
         progress: ProgressRecord,
         hospital: &Hospital<J>,
     ) -> Result<Self, VaultError> {
@@ -150,7 +193,12 @@ impl InSession {
                 Stage::Learning(Box::new(learning))
             }
         };
-        let session = Session { run, keys, chain };
+        let session = Session {
+            run,
+            keys,
+            after,
+            chain,
+        };
         Ok(Self { session, stage })
     }
 
@@ -214,6 +262,8 @@ impl InSession {
                 Ok(Reaction::Handled)
             }
             PhaseInput::Outcome(bytes) => self.on_outcome(bytes, hospital),
+            PhaseInput::StateWanted(session) => self.on_state_wanted(session, hospital),
+            PhaseInput::StateReady(_) => Ok(Reaction::Ignored(STATE_IS_KNOWN)),
             PhaseInput::Products(products) => match &mut self.stage {
                 Stage::BeforeStatistics(stage) => stage.round.wrong_phase(InputKind::Products),
                 Stage::Learning(stage) => stage.on_products(&products, &self.session, hospital),
@@ -243,9 +293,45 @@ impl InSession {
     /// On a new connection: everything that the coordinator may not have got, as the identical bytes.
     pub(super) fn repeat_unanswered<J>(&mut self, hospital: &mut Hospital<J>) {
         hospital.send_all(self.session.keys.sent().iter().cloned());
+        if self.session.after.is_some() && self.session.is_at_its_beginning() {
+            self.say_state_taken(hospital);
+        }
         match &mut self.stage {
             Stage::BeforeStatistics(stage) => stage.round.repeat(hospital),
             Stage::Learning(stage) => stage.repeat_unanswered(hospital),
+        }
+    }
+
+    /// The coordinator may open rounds with this vault: it has the state that the session goes on from.
+    pub(super) fn say_state_taken<J>(&self, hospital: &mut Hospital<J>) {
+        let session = self.session.keys.session();
+        hospital.send(ToCoordinator::StateTaken { session });
+    }
+
+    /// Another vault of the session does not have the state that it goes on from.
+    fn on_state_wanted<J: Journal>(
+        &self,
+        wanted: SessionId,
+        hospital: &mut Hospital<J>,
+    ) -> StepResult {
+        let session = &self.session;
+        let keys = &session.keys;
+        match &self.stage {
+            Stage::Learning(learning)
+                if keys.session() == wanted
+                    && session.after.is_some()
+                    && session.is_at_its_beginning() =>
+            {
+                let sealed = common_state::seal(keys, &session.chain, &learning.statistics);
+                hospital.outputs.push_back(VaultOutput::UploadState {
+                    name: state_name(&wanted),
+                    bytes: sealed.into(),
+                });
+                Ok(Reaction::Handled)
+            }
+            Stage::BeforeStatistics(_) | Stage::Learning(_) => Ok(Reaction::Ignored(
+                "the session has gone on from its beginning",
+            )),
         }
     }
 
@@ -401,8 +487,11 @@ impl InSession {
     }
 }
 
+/// Why a state that is announced is not fetched.
+const STATE_IS_KNOWN: &str = "this vault has the common state";
+
 /// A message of the set-up after the set-up.
-fn repeated(checked: Result<(), SessionError>) -> StepResult {
+pub(super) fn repeated(checked: Result<(), SessionError>) -> StepResult {
     checked?;
     Ok(Reaction::Ignored(REPEATED))
 }
@@ -443,9 +532,9 @@ impl Stage {
         run: &Run,
     ) -> Self {
         match (self, opened) {
-            (Self::BeforeStatistics(_), Contents::Statistics(statistics)) => {
-                Self::Learning(Box::new(Learning::new(statistics, closed, &run.manifest)))
-            }
+            (Self::BeforeStatistics(_), Contents::Statistics(statistics)) => Self::Learning(
+                Box::new(Learning::new(statistics, Some(closed), &run.manifest)),
+            ),
             (Self::Learning(mut learning), opened) => {
                 learning.after_opening(&opened, closed);
                 Self::Learning(learning)

@@ -37,6 +37,8 @@ pub(super) struct Run {
 pub(super) struct Session {
     pub(super) run: Run,
     pub(super) keys: SessionKeys,
+    /// T of the round that the session goes on after; none in the first session of the run.
+    pub(super) after: Option<Transcript>,
     pub(super) chain: Chain,
 }
 
@@ -56,10 +58,15 @@ pub(super) struct Chain {
     pub(super) validation: Option<Vec<u64>>,
     /// What the evaluations of the run have come to.
     pub(super) standing: Standing,
+    /// U of all evaluations of the run that were opened, each once.
+    pub(super) evaluated: Vec<BTreeSet<HospitalId>>,
+    /// The model that another hospital has handed over to this one, which came without anything of the run. It may have answered for a
+    /// sum on that model and have forgotten it.
+    pub(super) given: Option<ModelHash>,
 }
 
 impl Session {
-    /// A session whose keys have just been completed.
+    /// The run's first session, whose keys have just been completed.
     pub(super) fn begin<J: Journal>(
         run: Run,
         keys: SessionKeys,
@@ -69,14 +76,47 @@ impl Session {
         let chain = Chain {
             model_hash: initial_model_hash(&run.manifest),
             model: initial_model(&run.manifest, &hospital.journal)?,
-            transcript: first_transcript(roster, &keys.session(), &keys.joined_set()),
+            transcript: first_transcript(roster, &keys.session(), &keys.joined_set(), None),
             last_round: RoundNumber::default(),
             updates: LearningRound::default(),
             contributors: Vec::new(),
             validation: None,
             standing: Standing::default(),
+            evaluated: Vec::new(),
+            given: None,
         };
-        Ok(Self { run, keys, chain })
+        Ok(Self {
+            run,
+            keys,
+            after: None,
+            chain,
+        })
+    }
+
+    /// A session that goes on from what was reached in another.
+    pub(super) fn following(
+        run: Run,
+        keys: SessionKeys,
+        after: Transcript,
+        chain: Chain,
+        roster: &Roster,
+    ) -> Self {
+        let (session, joined_set) = (keys.session(), keys.joined_set());
+        let chain = Chain {
+            transcript: first_transcript(roster, &session, &joined_set, Some(&after)),
+            ..chain
+        };
+        Self {
+            run,
+            keys,
+            after: Some(after),
+            chain,
+        }
+    }
+
+    /// Whether no round of the session was accepted yet: the common state is the one that it began with.
+    pub(super) fn is_at_its_beginning(&self) -> bool {
+        self.keys.round() == RoundNumber::default()
     }
 
     /// Whether the run has to go on. What once was to stop stays so: no further header is accepted.
@@ -93,8 +133,15 @@ impl Session {
     }
 
     /// An evaluation of the model as it is was opened.
-    pub(super) fn record_evaluation(&mut self, evaluation: &EvaluationCounters) {
+    pub(super) fn record_evaluation(
+        &mut self,
+        evaluation: &EvaluationCounters,
+        members: &BTreeSet<HospitalId>,
+    ) {
         let chain = &mut self.chain;
+        if !chain.evaluated.contains(members) {
+            chain.evaluated.push(members.clone());
+        }
         let keep = self.run.manifest.keep;
         // That of the model of the start is nobody's gain.
         if chain.updates > LearningRound::default() {
@@ -172,6 +219,8 @@ impl Chain {
             contributors: self.contributors.clone(),
             validation: self.validation.clone(),
             standing: self.standing.clone(),
+            evaluated: self.evaluated.clone(),
+            given: self.given,
         }
     }
 
@@ -207,6 +256,8 @@ impl Chain {
             contributors: record.contributors,
             validation: record.validation,
             standing: record.standing,
+            evaluated: record.evaluated,
+            given: record.given,
         })
     }
 

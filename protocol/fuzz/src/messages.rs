@@ -132,6 +132,7 @@ fn to_coordinator() -> Vec<ToCoordinator> {
         ToCoordinator::UnlockShare(signed(&unlock_share())),
         ToCoordinator::RoundClosed(signed(&round_closed())),
         ToCoordinator::RoundFailed(signed(&round_failed())),
+        ToCoordinator::StateTaken { session: SESSION },
     ]
 }
 
@@ -141,6 +142,7 @@ fn to_vault() -> Vec<ToVault> {
             session: SESSION,
             roster_hash: digest(1),
             manifest: signed(&manifest()),
+            after: Some(digest(8)),
         }),
         ToVault::Joins(List(vec![signed(&join()), signed(&join())])),
         ToVault::Encapsulation(signed(&encapsulation())),
@@ -162,6 +164,11 @@ fn to_vault() -> Vec<ToVault> {
         ToVault::Refused {
             reason: "the session is full".into(),
         },
+        ToVault::NotYet {
+            reason: "a round is open".into(),
+        },
+        ToVault::StateWanted { session: SESSION },
+        ToVault::StateReady { name: digest(7) },
     ]
 }
 
@@ -193,6 +200,7 @@ fn manifest() -> Manifest {
         keep: Keep::BestLoss,
         early_stop: NonZeroU32::new(3),
         initial_model: Some(digest(3)),
+        start_with: NonZeroU32::new(2),
     }
 }
 
@@ -243,6 +251,7 @@ fn ready() -> Ready {
             peer: id(1),
             digest: digest(3),
         }]),
+        state: Some(digest(4)),
     }
 }
 

@@ -61,6 +61,17 @@ impl CheckedManifest {
             // The largest weight must be one that contributes.
             return Err(ManifestError::WeightOfNonMember { id: entry.id.0 });
         }
+        if let Some(start_with) = manifest.start_with {
+            let fewest = roster.threshold().max(roster.min_contributors());
+            let (found, members) = (start_with.get(), roster.size());
+            if !(fewest..=members).contains(&(found as usize)) {
+                return Err(ManifestError::StartWith {
+                    found,
+                    fewest,
+                    members,
+                });
+            }
+        }
         for &purpose in Purpose::ALL {
             manifest
                 .shape(purpose, roster.size())
@@ -165,6 +176,18 @@ pub enum ManifestError {
          leave early_stop out"
     )]
     EarlyStopWithoutBest,
+    /// Fewer hospitals than a sum needs, or more than there are.
+    #[error(
+        "the run manifest's start_with is {found}: this federation of {members} hospitals can start with {fewest} to {members}"
+    )]
+    StartWith {
+        /// What it is.
+        found: u32,
+        /// The larger of t and `m_min`.
+        fewest: usize,
+        /// Members of the roster.
+        members: usize,
+    },
     /// A weight that sums cannot take.
     #[error(
         "the run manifest gives hospital {id} the weight {weight}: each is a whole number of at most two significant bits: \
@@ -212,6 +235,7 @@ impl ManifestError {
             | Self::Strategy(_)
             | Self::ClipRule { .. }
             | Self::EarlyStopWithoutBest
+            | Self::StartWith { .. }
             | Self::Weight { .. }
             | Self::WeightsUnsorted { .. }
             | Self::WeightOfNonMember { .. }
@@ -317,7 +341,7 @@ mod tests {
         assert_eq!(*checked.manifest(), manifest());
         assert_eq!(checked.run(), checked.signed().digest());
         type Fault = (&'static str, fn(&mut Manifest));
-        let faults: [Fault; 18] = [
+        let faults: [Fault; 20] = [
             ("layout", |manifest| {
                 manifest.layout = ModelLayout::hybrid_cnn(3)
             }),
@@ -356,6 +380,12 @@ mod tests {
                 manifest.weights.0.push(weight(4, 2))
             }),
             ("clip_rule", |manifest| manifest.clip_rule = 3),
+            ("start_with is 1", |manifest| {
+                manifest.start_with = NonZeroU32::new(1)
+            }),
+            ("start_with is 4", |manifest| {
+                manifest.start_with = NonZeroU32::new(4)
+            }),
             ("early_stop", |manifest| {
                 (manifest.keep, manifest.early_stop) = (Keep::Last, NonZeroU32::new(1))
             }),

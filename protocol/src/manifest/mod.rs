@@ -79,6 +79,8 @@ pub struct Manifest {
     pub early_stop: Option<NonZeroU32>,
     /// The values that the run starts from, which each hospital has from an earlier run; none: those of `init_seed`.
     pub initial_model: Option<WeightsHash>,
+    /// The run begins once so many hospitals have joined; the others take part from a later round on. None: once all have.
+    pub start_with: Option<NonZeroU32>,
 }
 
 /// Clip rule 1 (PROTOCOL.md 3.4): each tensor's clip follows the size of its last mean.
@@ -201,6 +203,7 @@ pub mod testing {
             keep: Keep::BestLoss,
             early_stop: None,
             initial_model: None,
+            start_with: None,
         }
     }
 }

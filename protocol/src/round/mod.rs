@@ -162,6 +162,11 @@ pub enum RoundError {
         /// `m_min`.
         least: usize,
     },
+    /// A vault that was given the model, and may have answered for it before.
+    #[error(
+        "this hospital was given the model when it came into the session, and helps to open sums from the next model on"
+    )]
+    ModelWasHandedOver,
     /// Fewer answers than open a sum.
     #[error("{found} unlock shares where {needed} are needed")]
     TooFewShares {
@@ -207,7 +212,7 @@ impl RoundError {
             | Self::SecondSet
             | Self::EvaluationDifference { .. }
             | Self::SameSumInAnotherRun { .. } => Culprit::Coordinator,
-            Self::NotSummable(_) => Culprit::Ourselves,
+            Self::NotSummable(_) | Self::ModelWasHandedOver => Culprit::Ourselves,
             // Whose signature or whose message it is is said by who handed it over; a sum that does not open shows nobody.
             Self::Signed(_)
             | Self::OtherRound { .. }

@@ -8,7 +8,7 @@ use std::{
 use crypto::sealed_sum::{HospitalId, SumRing};
 use participant::vault::{OpenedRound, policy::Policy};
 use protocol::{
-    digests::{ContributionDigest, LearningRound, ModelHash, OutcomeName, RoundNumber},
+    digests::{LearningRound, ModelHash, OutcomeName, RoundNumber},
     identity::Signed,
     manifest::{Manifest, Purpose},
     message::{ToCoordinator, ToVault},
@@ -27,7 +27,7 @@ use crate::{
     parties::{CohortVault, CoordinatorParty, Event, Lie, Timestamp, VaultParty, frame_to_vault},
     timing::Timing,
     training::Training,
-    transfers::Transfers,
+    transfers::{Transfers, UploadName},
 };
 
 /// What the network does with a message to a vault: pass it on, change it, or lose it.
@@ -112,9 +112,9 @@ pub(crate) struct Hospital {
     /// Frames that it was sent.
     pub(crate) received: Vec<Vec<u8>>,
     /// Its last contribution.
-    pub(crate) upload: Option<(ContributionDigest, Arc<[u8]>)>,
+    pub(crate) upload: Option<(UploadName, Arc<[u8]>)>,
     /// The one that is on its way, and on which connection.
-    pub(crate) uploading: Option<(LinkId, ContributionDigest)>,
+    pub(crate) uploading: Option<(LinkId, UploadName)>,
     /// Counts its processes: what a trainer of an earlier one comes to is lost with it.
     pub(crate) process: u32,
     /// Its process has ended, and another starts when its suspension is over.
@@ -187,7 +187,7 @@ pub(crate) enum Happening {
     },
     UploadOffered {
         link: LinkId,
-        name: ContributionDigest,
+        name: UploadName,
         bytes: Arc<[u8]>,
         sent_before: u64,
     },
@@ -201,7 +201,7 @@ pub(crate) enum Happening {
     },
     UploadAnswered {
         link: LinkId,
-        name: ContributionDigest,
+        name: UploadName,
     },
     OutcomeAsked {
         link: LinkId,

@@ -121,7 +121,12 @@ impl Cohort<'_> {
             }
             VaultOutput::Upload { name, bytes, .. } => {
                 let hospital = self.hospitals.get_mut(&id).expect("a member");
-                hospital.upload = Some((name, bytes));
+                hospital.upload = Some((name.into(), bytes));
+                self.offer_upload(id);
+            }
+            VaultOutput::UploadState { name, bytes } => {
+                let hospital = self.hospitals.get_mut(&id).expect("a member");
+                hospital.upload = Some((name.into(), bytes));
                 self.offer_upload(id);
             }
             VaultOutput::FetchOutcome { name } => {
@@ -274,6 +279,8 @@ impl Cohort<'_> {
                 }
             }
             VaultEvent::SessionReady
+            | VaultEvent::NotYet { .. }
+            | VaultEvent::StateTaken(_)
             | VaultEvent::Resumed(_)
             | VaultEvent::LeftSession { .. }
             | VaultEvent::EndedBefore(_)

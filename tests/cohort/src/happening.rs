@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use crypto::sealed_sum::HospitalId;
-use protocol::{
-    digests::{ContributionDigest, OutcomeName},
-    message::ToCoordinator,
-};
+use protocol::{digests::OutcomeName, message::ToCoordinator};
 
 use crate::{
     agenda::{Place, later},
@@ -15,6 +12,7 @@ use crate::{
     network::{End, LinkId},
     observation::Observation,
     parties::{Timestamp, frame_to_coordinator},
+    transfers::UploadName,
 };
 
 impl Cohort<'_> {
@@ -324,7 +322,7 @@ impl Cohort<'_> {
     fn upload_offered(
         &mut self,
         link: LinkId,
-        name: ContributionDigest,
+        name: UploadName,
         bytes: Arc<[u8]>,
         sent_before: u64,
     ) {
@@ -380,7 +378,7 @@ impl Cohort<'_> {
         self.coordinator_has_spoken();
     }
 
-    fn answer_upload(&mut self, link: LinkId, name: ContributionDigest) {
+    fn answer_upload(&mut self, link: LinkId, name: UploadName) {
         if self.uploads_side_by_side {
             return;
         }
@@ -390,7 +388,7 @@ impl Cohort<'_> {
     }
 
     /// An upload has its answer. A newer one was waiting for that: a participant uploads one contribution at a time.
-    fn upload_answered(&mut self, link: LinkId, name: ContributionDigest) {
+    fn upload_answered(&mut self, link: LinkId, name: UploadName) {
         if !self.network.passes(link) || !self.network.holds(link, End::Hospital) {
             return;
         }

@@ -4,7 +4,10 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crypto::sealed_sum::HospitalId;
-use protocol::digests::{ContributionDigest, OutcomeName};
+use protocol::digests::OutcomeName;
+
+/// The name of a blob that a hospital uploads.
+pub(crate) type UploadName = [u8; 32];
 
 use crate::{network::LinkId, parties::Timestamp};
 
@@ -41,19 +44,14 @@ impl<N> Moving<N> {
 
 /// What the coordinator has of a hospital's last upload that is not under way.
 enum Shelved {
-    Beginning {
-        name: ContributionDigest,
-        bytes: Vec<u8>,
-    },
-    Taken {
-        name: ContributionDigest,
-    },
+    Beginning { name: UploadName, bytes: Vec<u8> },
+    Taken { name: UploadName },
 }
 
 /// See the module.
 #[derive(Default)]
 pub(crate) struct Transfers {
-    uploads: BTreeMap<HospitalId, Moving<ContributionDigest>>,
+    uploads: BTreeMap<HospitalId, Moving<UploadName>>,
     shelf: BTreeMap<HospitalId, Shelved>,
     downloads: BTreeMap<(HospitalId, OutcomeName), Moving<OutcomeName>>,
     beginnings: BTreeMap<(HospitalId, OutcomeName), Vec<u8>>,
@@ -69,7 +67,7 @@ pub(crate) struct Broken {
 
 impl Transfers {
     /// Whether this upload was accepted before.
-    pub(crate) fn was_taken(&self, hospital: HospitalId, upload: &ContributionDigest) -> bool {
+    pub(crate) fn was_taken(&self, hospital: HospitalId, upload: &UploadName) -> bool {
         matches!(self.shelf.get(&hospital), Some(Shelved::Taken { name }) if name == upload)
     }
 
@@ -79,11 +77,7 @@ impl Transfers {
     }
 
     /// The bytes of this upload that are here from an earlier connection, out of the shelf.
-    pub(crate) fn take_beginning(
-        &mut self,
-        hospital: HospitalId,
-        upload: &ContributionDigest,
-    ) -> Vec<u8> {
+    pub(crate) fn take_beginning(&mut self, hospital: HospitalId, upload: &UploadName) -> Vec<u8> {
         match self.shelf.remove(&hospital) {
             Some(Shelved::Beginning { name, bytes }) if name == *upload => bytes,
             _ => Vec::new(),
@@ -95,7 +89,7 @@ impl Transfers {
         &mut self,
         hospital: HospitalId,
         link: LinkId,
-        (name, held, bytes): (ContributionDigest, Vec<u8>, Arc<[u8]>),
+        (name, held, bytes): (UploadName, Vec<u8>, Arc<[u8]>),
         (began, ends): (Timestamp, Timestamp),
     ) -> u64 {
         let number = self.number();
@@ -117,7 +111,7 @@ impl Transfers {
         &mut self,
         hospital: HospitalId,
         number: u64,
-    ) -> Option<(ContributionDigest, Vec<u8>)> {
+    ) -> Option<(UploadName, Vec<u8>)> {
         let upload = self.uploads.get(&hospital)?;
         if upload.number != number {
             return None;
@@ -127,7 +121,7 @@ impl Transfers {
     }
 
     /// The upload was accepted: offered again, it is known.
-    pub(crate) fn mark_taken(&mut self, hospital: HospitalId, name: ContributionDigest) {
+    pub(crate) fn mark_taken(&mut self, hospital: HospitalId, name: UploadName) {
         self.shelf.insert(hospital, Shelved::Taken { name });
     }
 

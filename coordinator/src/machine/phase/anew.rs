@@ -1,16 +1,16 @@
-//! The set-up begins anew: a hospital has lost its key pairs after its Join was relayed, and no header is out yet. Nothing is lost by
-//! it: no sum was contributed to under the keys of the session that is given up (PROTOCOL.md 3.8).
+//! The set-up begins anew: a hospital has lost its key pairs after its Join was relayed, has come too late for it, or is gone, and no
+//! header of the session is out yet. Nothing is lost by it: no sum was contributed to under the keys that are given up (PROTOCOL.md 3.8).
 
 use crypto::sealed_sum::HospitalId;
 use protocol::{identity::Signed, session::Join};
 use rand_core::CryptoRng;
 
 use super::{Gathering, Over, Phase};
-use crate::machine::{MachineError, context::Context, reaction::Reaction, set_up_check};
+use crate::machine::{Event, MachineError, context::Context, reaction::Reaction, set_up_check};
 
 impl Phase {
     /// Another session, which every hospital joins; those that are connected are owed its Welcome. A hospital that is the reason
-    /// again and again is refused; where nobody can go on without its keys, the run ends.
+    /// again and again is refused; where nobody can go on without it, the run ends.
     pub(super) fn begin_anew<R: CryptoRng>(
         &mut self,
         context: &mut Context<R>,
@@ -18,10 +18,20 @@ impl Phase {
     ) -> Result<(), MachineError> {
         let begun = context.begin_anew(because_of);
         match (&begun, &self) {
-            (Ok(()), _) => *self = Self::Gathering(Gathering::default()),
+            (Ok(()), _) => {
+                context.event(Event::SetUpAgain {
+                    hospital: because_of,
+                });
+                *self = Self::Gathering(Gathering::default());
+            }
             (Err(error), Self::Gathering(_) | Self::KeyExchange(_)) => {
                 context.refuse(because_of, error.to_string());
-                *self = Self::Over(Over::fail(context, error.to_string()));
+                *self = if context.shut_out(because_of) {
+                    context.renew_session();
+                    Self::Gathering(Gathering::default())
+                } else {
+                    Self::Over(Over::fail(context, error.to_string()))
+                };
             }
             (Err(error), _) => context.refuse(because_of, error.to_string()),
         }

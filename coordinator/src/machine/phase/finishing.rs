@@ -9,6 +9,7 @@ use crate::machine::{
     Event, Timestamp,
     context::Context,
     head::Head,
+    peer::{Peer, Role},
     session::Session,
     waiting_report::{Part, Wait},
 };
@@ -32,10 +33,13 @@ impl Finishing {
 
     fn missing<R>(&self, context: &Context<R>) -> Vec<HospitalId> {
         let closed = self.session.chain.len();
-        context.peers.ids_where(|peer| peer.position < closed)
+        let lacks = |peer: &Peer| peer.role == Role::AwaitsState || peer.position < closed;
+        context
+            .peers
+            .ids_where(|peer| peer.is_in_session() && lacks(peer))
     }
 
-    /// For every hospital of the roster that does not have the last outcome, also one whose connection is lost.
+    /// For every hospital of the session that does not have the last outcome, also one whose connection is lost.
     pub(super) fn wait<R>(&self, context: &Context<R>) -> Wait {
         let missing = self.missing(context).into_iter();
         Wait {
@@ -51,9 +55,10 @@ impl Finishing {
         if !missing.is_empty() && now < self.deadline {
             return Step::Stay(Phase::Finishing(self));
         }
+        let outside = context.peers.ids_where(|peer| !peer.is_in_session());
         context.event(Event::Complete {
             model_hash: self.head.model_hash,
-            missing,
+            missing: missing.into_iter().chain(outside).collect(),
         });
         Step::Go(Phase::Over(Over::Complete {
             session: self.session,

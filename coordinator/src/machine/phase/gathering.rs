@@ -1,4 +1,4 @@
-//! Hospitals join, until all of the roster have.
+//! Hospitals join, until all of the roster have, or enough of them and nobody else is awaited.
 
 use std::collections::BTreeMap;
 
@@ -79,7 +79,7 @@ impl Gathering {
         self.joins.insert(from, join);
         context.event(Event::Joined {
             hospital: from,
-            missing: context.roster.size() - self.joins.len(),
+            missing: context.quorum().saturating_sub(self.joins.len()),
         });
         Ok(Reaction::Handled)
     }
@@ -94,10 +94,22 @@ impl Gathering {
         }
     }
 
-    /// Over when all hospitals of the roster have joined. If one of them knows another list of Joins, a hospital has lost its keys
+    /// Whether the keys can be exchanged: enough hospitals have joined, and none is on its way that was here.
+    fn is_complete<R>(&self, context: &Context<R>) -> bool {
+        let mut ids = context.roster.members().map(|member| member.id);
+        let may_join = |id: HospitalId| {
+            !self.joins.contains_key(&id)
+                && !context.is_shut_out(id)
+                && context.peers.may_come_yet(id)
+        };
+        self.joins.len() == context.roster.size()
+            || (self.joins.len() >= context.quorum() && !ids.any(may_join))
+    }
+
+    /// Over when all hospitals of the roster have joined, or enough and nobody else is awaited. If one of them knows another list of Joins, a hospital has lost its keys
     /// while this coordinator was away, and the keys of the two lists do not fit together.
     pub(in crate::machine) fn advance<R: CryptoRng>(self, context: &mut Context<R>) -> Step {
-        if self.joins.len() < context.roster.size() {
+        if !self.is_complete(context) {
             return Step::Stay(Phase::Gathering(self));
         }
         if let Some(who) = self.lost_its_keys(context) {
@@ -116,7 +128,9 @@ impl Gathering {
     fn lost_its_keys<R>(&self, context: &Context<R>) -> Option<HospitalId> {
         let sorted: Vec<_> = self.joins.values().cloned().collect();
         let joined_set = joined_set_hash(&sorted);
-        let origin = first_transcript(&context.roster, &context.session, &joined_set);
+        let after = context.beginning.transcript();
+        let (roster, session) = (&context.roster, &context.session);
+        let origin = first_transcript(roster, session, &joined_set, after.as_ref());
         let mut known = self.known_origins.iter();
         let (&other, _) =
             known.find(|(_, known)| **known != Transcript::BEFORE_JOINS && **known != origin)?;

@@ -5,15 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use crypto::sealed_sum::HospitalId;
 use protocol::{
     codec::List,
-    digests::{GroupKeyId, JoinedSet, RoundNumber, Transcript},
+    digests::{GroupKeyId, JoinedSet, Transcript},
     identity::Signed,
     message::{Resume, ToVault},
     session::{
-        Encapsulation, GroupKey, Join, Ready, SessionError, first_transcript, joined_set_hash,
+        Encapsulation, GroupKey, Join, Ready, SessionError, common_state, first_transcript,
+        joined_set_hash,
     },
 };
+use rand_core::CryptoRng;
 
-use super::{Phase, Retry, Step, Waiting};
+use super::{HandingOver, Over, Phase, Retry, Step, Waiting};
 use crate::machine::{
     Event, Fact, MachineError, Timestamp,
     chain::Chain,
@@ -21,6 +23,7 @@ use crate::machine::{
     early::EarlyMessages,
     head::Head,
     input::SetUpMessage,
+    peer::Role,
     reaction::{REPEATED, Reaction},
     session::{Relays, Session, SetUp, repeats},
     set_up_check,
@@ -144,7 +147,7 @@ impl KeyExchange {
         from: HospitalId,
         message: Signed<GroupKey>,
     ) -> Result<Reaction, MachineError> {
-        let body = set_up_check::group_key(context, from, &message)?;
+        let body = set_up_check::group_key(context, from, &message, Some(&self.ids()))?;
         let known = self.group_key.as_ref().map(|known| &known.message);
         if repeats(from, known, &message).map_err(MachineError::session(from))? {
             return Ok(Reaction::Ignored(REPEATED));
@@ -167,7 +170,7 @@ impl KeyExchange {
         message: Signed<Ready>,
     ) -> Result<Reaction, MachineError> {
         let rejected = MachineError::session(from);
-        let body = set_up_check::ready(context, from, &message)?;
+        let body = set_up_check::ready(context, from, &message, Some(&self.ids()))?;
         match self.compare(&body) {
             Agreement::Alike => {}
             Agreement::Differs(what) => {
@@ -226,9 +229,54 @@ impl KeyExchange {
         }
     }
 
-    /// `T_0 = H('T0' || roster_hash || session_id || H(sorted Joins))`.
+    /// `T_0 = H('T0' || roster_hash || session_id || H(sorted Joins) || T that the session goes on after)`.
     fn origin<R>(&self, context: &Context<R>) -> Transcript {
-        first_transcript(&context.roster, &context.session, &self.joined_set)
+        let after = context.beginning.transcript();
+        let (roster, session) = (&context.roster, &context.session);
+        first_transcript(roster, session, &self.joined_set, after.as_ref())
+    }
+
+    fn ids(&self) -> BTreeSet<HospitalId> {
+        self.joins.keys().copied().collect()
+    }
+
+    /// One whose part is missing, and which is gone or silent for longer than anybody is waited for, if the others are enough.
+    fn absent<R>(&self, context: &Context<R>) -> Option<HospitalId> {
+        if self.joins.len() <= context.quorum() {
+            return None;
+        }
+        let mut missing = self
+            .joins
+            .keys()
+            .filter(|id| !self.readies.contains_key(id));
+        missing
+            .find(|id| context.peers.is_out_of_touch(**id))
+            .copied()
+    }
+
+    /// What the session goes on from, and what each hospital brings of it.
+    fn roles<R>(&self, context: &Context<R>) -> Result<BTreeMap<HospitalId, Role>, SessionError> {
+        let mut brought = BTreeMap::new();
+        for (&id, ready) in &self.readies {
+            let ready = ready.read_unverified();
+            let state = ready
+                .map_err(|error| SessionError::Malformed(error.to_string()))?
+                .state;
+            brought.insert(id, state);
+        }
+        let agreed = common_state(brought.values().copied(), &context.roster)?;
+        if agreed.is_some() != context.beginning.after.is_some() {
+            let needed = context.roster.threshold();
+            return Err(SessionError::NoCommonState { vaults: 0, needed });
+        }
+        let role = |state| match state == agreed {
+            true => Role::Member,
+            false => Role::AwaitsState,
+        };
+        Ok(brought
+            .into_iter()
+            .map(|(id, state)| (id, role(state)))
+            .collect())
     }
 
     /// For every vault that has not confirmed the keys of all others.
@@ -241,16 +289,39 @@ impl KeyExchange {
         }
     }
 
-    /// Over when every vault has confirmed the keys of all others.
-    pub(in crate::machine) fn advance<R>(self, context: &mut Context<R>, now: Timestamp) -> Step {
+    /// Over when every vault has confirmed the keys of all others. Without one that is gone the set-up begins anew, if it can.
+    pub(in crate::machine) fn advance<R: CryptoRng>(
+        self,
+        context: &mut Context<R>,
+        now: Timestamp,
+    ) -> Step {
+        if let Some(absent) = self.absent(context) {
+            let mut phase = Phase::KeyExchange(self);
+            if let Err(error) = phase.begin_anew(context, absent) {
+                context.reject(absent, &error);
+            }
+            return Step::Go(phase);
+        }
+        let after = context.beginning.after;
         let origin = Head {
             transcript: self.origin(context),
-            model_hash: context.run.initial_model,
+            model_hash: after.map_or(context.run.initial_model, |head| head.model_hash),
         };
-        let group_key = match self.group_key {
-            Some(known) if self.readies.len() == self.joins.len() => known,
-            group_key => return Step::Stay(Phase::KeyExchange(Self { group_key, ..self })),
+        if self.group_key.is_none() || self.readies.len() < self.joins.len() {
+            return Step::Stay(Phase::KeyExchange(self));
+        }
+        let roles = match self.roles(context) {
+            Ok(roles) => roles,
+            Err(error) => return Step::Go(Phase::Over(Over::fail(context, error.to_string()))),
         };
+        context
+            .peers
+            .set_roles(|id| roles.get(&id).copied().unwrap_or_default());
+        let Some(group_key) = self.group_key else {
+            return Step::Stay(Phase::KeyExchange(self));
+        };
+        let last_round = context.beginning.last_round;
+        let evaluations = context.beginning.evaluations.clone();
         let session = Box::new(Session {
             joined_set: self.joined_set,
             gid: group_key.gid,
@@ -261,13 +332,20 @@ impl KeyExchange {
                 readies: self.readies,
             },
             relays: self.relays,
-            chain: Chain::new(origin, context.roster.threshold()),
-            last_round: RoundNumber::default(),
+            chain: Chain::new(origin, evaluations, context.roster.threshold()),
+            last_round,
+            began_after: last_round,
+            state: None,
+            lost: BTreeSet::new(),
             given_up: BTreeSet::new(),
             retracted: 0,
         });
         context.persist(Fact::Ready(session.set_up.record()));
         context.event(Event::SessionReady);
+        if roles.values().any(|role| *role == Role::AwaitsState) {
+            let handing_over = HandingOver::new(context, session, origin);
+            return Step::Go(Phase::HandingOver(handing_over));
+        }
         Step::Go(Phase::Waiting(Waiting::new(
             context,
             session,

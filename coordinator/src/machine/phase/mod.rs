@@ -7,6 +7,7 @@ mod anew;
 mod collecting;
 mod finishing;
 mod gathering;
+mod handing_over;
 mod hello;
 mod key_exchange;
 mod over;
@@ -32,6 +33,7 @@ pub(super) use self::{
     collecting::{Collecting, OpenRound},
     finishing::Finishing,
     gathering::Gathering,
+    handing_over::HandingOver,
     key_exchange::KeyExchange,
     over::Over,
     publishing::Publishing,
@@ -43,6 +45,7 @@ pub(super) use self::{
 pub(super) enum Phase {
     Gathering(Gathering),
     KeyExchange(KeyExchange),
+    HandingOver(HandingOver),
     Waiting(Waiting),
     Collecting(Collecting),
     Unlocking(Unlocking),
@@ -64,6 +67,7 @@ impl Phase {
         match self {
             Self::Gathering(_) => PhaseName::Gathering,
             Self::KeyExchange(_) => PhaseName::KeyExchange,
+            Self::HandingOver(_) => PhaseName::HandingOver,
             Self::Waiting(_) => PhaseName::Waiting,
             Self::Collecting(_) => PhaseName::Collecting,
             Self::Unlocking(_) => PhaseName::Unlocking,
@@ -88,6 +92,10 @@ impl Phase {
             (_, Incoming::SetUp(message)) if context.is_of_former_session(&message) => {
                 Ok(Reaction::Ignored(FORMER_SESSION))
             }
+            (phase, _) if !phase.takes_part(from) => Err(MachineError::NotInSession {
+                from,
+                message: envelope.kind,
+            }),
             (phase, Incoming::SetUp(SetUpMessage::Join(join)))
                 if phase.knows_another_join(from, &join) =>
             {
@@ -101,11 +109,19 @@ impl Phase {
             }
             (
                 Self::Gathering(_) | Self::KeyExchange(_),
-                Incoming::Conditioning(_) | Incoming::Round(_) | Incoming::Closing(_),
+                Incoming::Conditioning(_)
+                | Incoming::Round(_)
+                | Incoming::Closing(_)
+                | Incoming::StateTaken(_),
             ) => Err(envelope.wrong_phase()),
+            // The features of a hospital that has the state may come while another one gets it.
+            (Self::HandingOver(_), Incoming::Conditioning(message)) => {
+                context.on_conditioning(from, message)
+            }
 
             (
-                Self::Waiting(Waiting { session, .. })
+                Self::HandingOver(HandingOver { session, .. })
+                | Self::Waiting(Waiting { session, .. })
                 | Self::Collecting(Collecting { session, .. })
                 | Self::Unlocking(Unlocking { session, .. })
                 | Self::Publishing(Publishing { session })
@@ -114,7 +130,18 @@ impl Phase {
                 Incoming::SetUp(message),
             ) => session.on_set_up(envelope, &message),
             (
-                Self::Waiting(Waiting { session, .. })
+                Self::HandingOver(_)
+                | Self::Waiting(_)
+                | Self::Collecting(_)
+                | Self::Unlocking(_)
+                | Self::Publishing(_)
+                | Self::Finishing(_)
+                | Self::Over(Over::Complete { .. }),
+                Incoming::StateTaken(session),
+            ) => Ok(context.on_state_taken(from, session)),
+            (
+                Self::HandingOver(HandingOver { session, .. })
+                | Self::Waiting(Waiting { session, .. })
                 | Self::Collecting(Collecting { session, .. })
                 | Self::Unlocking(Unlocking { session, .. })
                 | Self::Publishing(Publishing { session })
@@ -138,7 +165,8 @@ impl Phase {
                 phase.on_round(context, from, message, now)
             }
             (
-                Self::Waiting(Waiting { session, .. })
+                Self::HandingOver(HandingOver { session, .. })
+                | Self::Waiting(Waiting { session, .. })
                 | Self::Publishing(Publishing { session })
                 | Self::Finishing(Finishing { session, .. })
                 | Self::Over(Over::Complete { session }),
@@ -150,15 +178,23 @@ impl Phase {
                 Incoming::SetUp(_)
                 | Incoming::Conditioning(_)
                 | Incoming::Round(_)
-                | Incoming::Closing(_),
+                | Incoming::Closing(_)
+                | Incoming::StateTaken(_),
             ) => Ok(Reaction::Ignored(RUN_FAILED)),
         }
     }
 
     /// Whether an upload of this many bytes may start.
-    pub(super) fn check_upload(&self, envelope: Envelope, bytes: u64) -> Result<(), MachineError> {
+    pub(super) fn check_upload<R>(
+        &self,
+        context: &Context<R>,
+        envelope: Envelope,
+        bytes: u64,
+    ) -> Result<(), MachineError> {
+        self.check_takes_part(envelope)?;
         match self {
             Self::Collecting(phase) => phase.check_upload(envelope.from, bytes),
+            Self::HandingOver(phase) => phase.check_upload(context, envelope, bytes),
             Self::Gathering(_)
             | Self::KeyExchange(_)
             | Self::Waiting(_)
@@ -177,8 +213,10 @@ impl Phase {
         bytes: &[u8],
         now: Timestamp,
     ) -> Result<Reaction, MachineError> {
+        self.check_takes_part(envelope)?;
         match self {
             Self::Collecting(phase) => phase.on_upload(context, envelope.from, bytes, now),
+            Self::HandingOver(phase) => phase.on_upload(context, envelope, bytes),
             Self::Gathering(_)
             | Self::KeyExchange(_)
             | Self::Waiting(_)
@@ -194,6 +232,7 @@ impl Phase {
         match self {
             Self::Gathering(phase) => phase.advance(context),
             Self::KeyExchange(phase) => phase.advance(context, now),
+            Self::HandingOver(phase) => phase.advance(context, now),
             Self::Waiting(phase) => phase.advance(context, now),
             Self::Collecting(phase) => phase.advance(context, now),
             Self::Unlocking(phase) => phase.advance(context, now),
@@ -206,13 +245,15 @@ impl Phase {
     /// When something is over in this phase although nobody says anything. Whom it waits for and for how long is known to the peers.
     pub(super) fn deadlines<R>(&self, context: &Context<R>) -> [Option<Timestamp>; 2] {
         match self {
-            Self::Waiting(phase) => [Some(phase.retry.not_before), None],
+            Self::Waiting(phase) => [Some(phase.retry.not_before), Some(phase.let_in_until)],
             Self::Collecting(phase) => phase.deadlines(context),
             Self::Unlocking(phase) => [phase.grace_ends(), None],
             Self::Finishing(phase) => [Some(phase.deadline), None],
-            Self::Gathering(_) | Self::KeyExchange(_) | Self::Publishing(_) | Self::Over(_) => {
-                [None, None]
-            }
+            Self::Gathering(_)
+            | Self::KeyExchange(_)
+            | Self::HandingOver(_)
+            | Self::Publishing(_)
+            | Self::Over(_) => [None, None],
         }
     }
 
@@ -221,6 +262,7 @@ impl Phase {
         match self {
             Self::Gathering(phase) => phase.wait(context),
             Self::KeyExchange(phase) => phase.wait(),
+            Self::HandingOver(phase) => phase.wait(),
             Self::Waiting(phase) => phase.wait(context, now),
             Self::Collecting(phase) => phase.wait(context, now),
             Self::Unlocking(phase) => phase.wait(),
@@ -235,6 +277,7 @@ impl Phase {
         match self {
             Self::Gathering(_) | Self::Over(Over::Failed { .. }) => Vec::new(),
             Self::KeyExchange(phase) => phase.relays.owed(to, &mut peer.sent.relays),
+            Self::HandingOver(phase) => phase.owed(to, peer),
             Self::Waiting(Waiting { session, .. }) | Self::Publishing(Publishing { session }) => {
                 session.owed(to, peer, |_| Vec::new())
             }
@@ -253,7 +296,8 @@ impl Phase {
     pub(super) fn session(&self) -> Option<&Session> {
         match self {
             Self::Gathering(_) | Self::KeyExchange(_) | Self::Over(Over::Failed { .. }) => None,
-            Self::Waiting(Waiting { session, .. })
+            Self::HandingOver(HandingOver { session, .. })
+            | Self::Waiting(Waiting { session, .. })
             | Self::Collecting(Collecting { session, .. })
             | Self::Unlocking(Unlocking { session, .. })
             | Self::Publishing(Publishing { session })
@@ -266,7 +310,8 @@ impl Phase {
     pub(super) fn session_mut(&mut self) -> Option<&mut Session> {
         match self {
             Self::Gathering(_) | Self::KeyExchange(_) | Self::Over(Over::Failed { .. }) => None,
-            Self::Waiting(Waiting { session, .. })
+            Self::HandingOver(HandingOver { session, .. })
+            | Self::Waiting(Waiting { session, .. })
             | Self::Collecting(Collecting { session, .. })
             | Self::Unlocking(Unlocking { session, .. })
             | Self::Publishing(Publishing { session })
@@ -281,8 +326,31 @@ impl Phase {
         Some(last.name())
     }
 
-    /// Whether a hospital that was accepted is told session and run: after a failure it is told that instead.
-    pub(super) fn welcomes(&self) -> bool {
-        !matches!(self, Self::Over(Over::Failed { .. }))
+    /// Whether a hospital that was accepted is told session and run: after a failure it is told that instead, and once keys are exchanged
+    /// those that take no part in it are told nothing of the session.
+    pub(super) fn welcomes(&self, id: HospitalId) -> bool {
+        !matches!(self, Self::Over(Over::Failed { .. })) && self.takes_part(id)
+    }
+
+    /// Whether a hospital is one of those that have joined, or may still join.
+    fn takes_part(&self, id: HospitalId) -> bool {
+        match self {
+            Self::Gathering(_) | Self::Over(Over::Failed { .. }) => true,
+            Self::KeyExchange(phase) => phase.joins.contains_key(&id),
+            other => other
+                .session()
+                .is_some_and(|session| session.has_member(id) && !session.lost.contains(&id)),
+        }
+    }
+
+    fn check_takes_part(&self, envelope: Envelope) -> Result<(), MachineError> {
+        if self.takes_part(envelope.from) {
+            Ok(())
+        } else {
+            Err(MachineError::NotInSession {
+                from: envelope.from,
+                message: envelope.kind,
+            })
+        }
     }
 }

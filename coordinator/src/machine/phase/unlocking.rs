@@ -317,9 +317,11 @@ impl Unlocking {
         let published = self.published(context);
         let round = published.round();
         let (name, number, contributors) = (round.name(), round.number(), round.contributors());
-        context
-            .outputs
-            .push_back(Output::Publish { name, sum, bytes });
+        context.outputs.push_back(Output::Publish {
+            name,
+            sum: Some(sum),
+            bytes,
+        });
         context.persist(Fact::Outcome { name });
         context.outputs.push_back(Output::Discard { name: sum });
         context.event(Event::OutcomeOut {

@@ -1,5 +1,7 @@
-//! Between two sums: for enough hospitals, or for the time of the next try.
+//! Between two sums: for enough hospitals, or for the time of the next try. Before an update, and at the end, hospitals that have come
+//! late are let in: another session follows.
 
+use crypto::sealed_sum::HospitalId;
 use protocol::{
     identity::Signed,
     manifest::Purpose,
@@ -7,9 +9,10 @@ use protocol::{
 };
 use rand_core::CryptoRng;
 
-use super::{Collecting, Finishing, OpenRound, Phase, Step};
+use super::{Collecting, Finishing, Gathering, OpenRound, Phase, Step};
 use crate::machine::{
     Event, Fact, Timestamp,
+    beginning::Beginning,
     context::Context,
     head::Head,
     plan::PlannedSum,
@@ -18,10 +21,12 @@ use crate::machine::{
 };
 
 pub(in crate::machine) struct Waiting {
-    pub(super) session: Box<Session>,
+    pub(in crate::machine) session: Box<Session>,
     /// What t vaults have signed alike for the last round.
     head: Head,
     pub(super) retry: Retry,
+    /// So long hospitals that get the state of the session's beginning are given to take part in its first round.
+    pub(super) let_in_until: Timestamp,
     /// How many hospitals were present when operators were last told; at the start as many as are needed, of which nothing is told.
     present_told: usize,
 }
@@ -63,7 +68,8 @@ impl Waiting {
             session,
             head,
             retry,
-            present_told: needed(context),
+            let_in_until: Timestamp(0),
+            present_told: context.needed(),
         }
     }
 
@@ -84,6 +90,11 @@ impl Waiting {
         context: &mut Context<R>,
         now: Timestamp,
     ) -> Step {
+        match self.session_ends(context) {
+            SessionEnds::Now => return Step::Go(self.follow(context)),
+            SessionEnds::Soon => return Step::Stay(Phase::Waiting(self)),
+            SessionEnds::NotYet => {}
+        }
         let Some(planned) = context.plan.next() else {
             let deadline = now.after_secs(context.serve_outcomes_secs);
             let finishing = Finishing::new(self.session, self.head, deadline);
@@ -93,10 +104,69 @@ impl Waiting {
             self.leave_out(context, planned);
             return Step::Go(Phase::Waiting(self));
         }
-        if now < self.retry.not_before || !self.enough_are_present(context) {
+        let lets_in = now < self.let_in_until && context.peers.some_get_the_state();
+        if lets_in || now < self.retry.not_before || !self.enough_are_present(context) {
             return Step::Stay(Phase::Waiting(self));
         }
         Step::Go(self.open(context, planned, now))
+    }
+
+    /// Whether hospitals have come that a following session would let in, and it can begin: the last round is settled, an update or the end
+    /// comes next, enough members are here to hand on what was reached, and none of the others is on its way. At the end they are waited
+    /// for: there is no later chance.
+    fn session_ends<R>(&self, context: &Context<R>) -> SessionEnds {
+        let planned = context.plan.next();
+        let is_border = planned.is_none_or(|planned| planned.purpose == Purpose::Update);
+        if !is_border || !self.is_reached(context) || outsiders(context).is_empty() {
+            return SessionEnds::NotYet;
+        }
+        let closed = self.session.chain.len();
+        let lagging = context.peers.ids_where(|peer| peer.lags_behind(closed));
+        let enough = self.up_to_date(context) >= context.needed();
+        match (enough && lagging.is_empty(), planned) {
+            (true, _) => SessionEnds::Now,
+            (false, None) if self.up_to_date(context) + lagging.len() >= context.needed() => {
+                SessionEnds::Soon
+            }
+            (false, _) => SessionEnds::NotYet,
+        }
+    }
+
+    /// Whether a round of the run is settled, which another session can go on after.
+    pub(in crate::machine) fn is_reached<R>(&self, context: &Context<R>) -> bool {
+        self.session.chain.len() > 0 || context.beginning.after.is_some()
+    }
+
+    /// All hospitals that are here join a session that goes on from what is reached.
+    fn follow<R: CryptoRng>(self, context: &mut Context<R>) -> Phase {
+        let hospitals = outsiders(context);
+        let mut phase = Phase::Waiting(self);
+        for &because_of in &hospitals {
+            let Phase::Waiting(waiting) = &phase else {
+                break;
+            };
+            let (session, beginning) = (&waiting.session, waiting.end());
+            let before = std::mem::replace(&mut context.beginning, beginning);
+            match context.begin_anew(because_of) {
+                Ok(()) => {
+                    session.retract_all(context);
+                    phase = Phase::Gathering(Gathering::default());
+                }
+                Err(error) => {
+                    // It is let in no more; the session goes on without it.
+                    context.beginning = before;
+                    context.refuse(because_of, error.to_string());
+                    context.shut_out(because_of);
+                    if let Some(peer) = context.peers.get_mut(because_of) {
+                        peer.disconnect(Timestamp(0));
+                    }
+                }
+            }
+        }
+        if let Phase::Gathering(_) = phase {
+            context.event(Event::SessionFollows { hospitals });
+        }
+        phase
     }
 
     /// Whether a member of the first evaluation is gone for longer than anybody is waited for. PROTOCOL.md 3.3: each evaluation is
@@ -118,9 +188,9 @@ impl Waiting {
     /// For hospitals that are not here, or have not opened the last outcome; or for the time of the next try.
     pub(super) fn wait<R>(&self, context: &Context<R>, now: Timestamp) -> Wait {
         let closed = self.session.chain.len();
-        let missing = context
-            .peers
-            .ids_where(|peer| !peer.is_present() || peer.position < closed);
+        let missing = context.peers.ids_where(|peer| {
+            peer.is_in_session() && (!peer.is_present() || peer.position < closed)
+        });
         Wait {
             ends: Some(self.retry.not_before).filter(|end| *end > now),
             parts: missing.into_iter().map(|id| (id, Part::CatchUp)).collect(),
@@ -129,16 +199,20 @@ impl Waiting {
     }
 
     fn enough_are_present<R>(&mut self, context: &mut Context<R>) -> bool {
-        let (needed, closed) = (needed(context), self.session.chain.len());
-        let present = context
-            .peers
-            .ids_where(|peer| peer.is_present() && peer.position == closed)
-            .len();
+        let (needed, present) = (context.needed(), self.up_to_date(context));
         if present < needed && present != self.present_told {
             self.present_told = present;
             context.event(Event::Waiting { present, needed });
         }
         present >= needed
+    }
+
+    /// So many hospitals can take part in the next sum.
+    fn up_to_date<R>(&self, context: &Context<R>) -> usize {
+        let closed = self.session.chain.len();
+        let peers = &context.peers;
+        let ready = peers.ids_where(|peer| peer.is_present() && peer.position == closed);
+        ready.len()
     }
 
     /// PROTOCOL.md 3.3: "RoundOpen (coordinator -> all, signed)". The header is on disk before it leaves: one for each number.
@@ -194,6 +268,11 @@ impl Waiting {
         Collecting::new(session, round, planned, self.retry.failures, now)
     }
 
+    /// What a session that follows this one goes on from.
+    pub(in crate::machine) fn end(&self) -> Beginning {
+        self.session.end(self.head)
+    }
+
     /// Whether a header that was kept can be the next one.
     pub(in crate::machine) fn may_open(&self, header: &RoundOpen) -> bool {
         header.round > self.session.last_round
@@ -202,8 +281,16 @@ impl Waiting {
     }
 }
 
-/// t answers open a sum, and it has at least `m_min` contributors.
-fn needed<R>(context: &Context<R>) -> usize {
-    let roster = &context.roster;
-    roster.threshold().max(roster.min_contributors())
+/// Whether the session comes to its end so that others can be let in.
+enum SessionEnds {
+    NotYet,
+    /// Once members that are on their way are here.
+    Soon,
+    Now,
+}
+
+/// Hospitals that are here and take no part in the session.
+fn outsiders<R>(context: &Context<R>) -> Vec<HospitalId> {
+    let peers = &context.peers;
+    peers.ids_where(|peer| peer.is_connected() && !peer.is_in_session())
 }

@@ -32,7 +32,7 @@ use protocol::{
     },
     session::{
         Encapsulation, GroupKey, Join, Joins, KEM_CIPHERTEXT_BYTES, KEM_KEY_BYTES, Ready,
-        SealedGroupKey, SeenEncapsulation, joined_set_hash,
+        SealedGroupKey, SeenEncapsulation, first_transcript, joined_set_hash, state_name,
     },
 };
 
@@ -68,6 +68,8 @@ pub struct FakeHospital {
     pub seen: Vec<Seen>,
     /// Its last message from the coordinator that ends a run.
     pub ending: Option<ToVault>,
+    /// It was told that it takes part later.
+    pub waits_outside: bool,
     /// How often its process was started before: each has other keys.
     lives: u8,
     membership: Option<Membership>,
@@ -84,6 +86,8 @@ struct Membership {
     /// What it has said in the set-up, to be repeated on a new connection.
     set_up: Vec<ToCoordinator>,
     transcript: Transcript,
+    /// What it brings of the run: the T that it had reached in another session.
+    brings: Option<Transcript>,
     round: Option<FakeRound>,
     /// The last round that it has closed.
     past: Option<FakeRound>,
@@ -113,6 +117,7 @@ impl FakeHospital {
             stops_after: None,
             seen: Vec::new(),
             ending: None,
+            waits_outside: false,
             lives: 0,
             membership: None,
         }
@@ -159,6 +164,17 @@ impl FakeHospital {
             }
             ToVault::UnlockRequest(request) => self.on_request(&request),
             ToVault::OutcomeReady { name } => vec![Act::Fetch { name }],
+            ToVault::NotYet { .. } => {
+                self.waits_outside = true;
+                Vec::new()
+            }
+            ToVault::StateWanted { session } => {
+                assert_eq!(session, self.session());
+                let bytes = [STATE, &self.brings().expect("it has one").as_bytes()[..]].concat();
+                let name = state_name(&session).into();
+                vec![upload((name, bytes.into()))]
+            }
+            ToVault::StateReady { name } => vec![Act::Fetch { name }],
             ToVault::Finished | ToVault::Refused { .. } => {
                 self.ending = Some(message);
                 Vec::new()
@@ -169,6 +185,12 @@ impl FakeHospital {
 
     /// Opens an outcome: all words of its sum are alike.
     pub fn open(&mut self, bytes: &[u8]) -> Vec<Act> {
+        if bytes.starts_with(STATE) {
+            let after = self.member().welcome.after;
+            assert!(after.is_some_and(|after| bytes.ends_with(after.as_bytes())));
+            self.member_mut().transcript = self.origin();
+            return vec![self.state_taken()];
+        }
         let outcome: Outcome = codec::decode(bytes).expect("an outcome");
         let header = outcome.header.read_unverified().expect("a header");
         let request = outcome.request.read_unverified().expect("a request");
@@ -249,9 +271,12 @@ impl FakeHospital {
             }
             return acts;
         }
+        let before = self.membership.as_ref();
+        let same_run = before.filter(|before| before.welcome.manifest == welcome.manifest);
+        let brings = same_run.and_then(Membership::reached);
         assert!(
-            self.seen.is_empty(),
-            "a session is not given up once it has sums"
+            self.seen.is_empty() || welcome.after.is_some(),
+            "a session is not given up once it has sums, unless another follows it"
         );
         let manifest = welcome
             .manifest
@@ -264,6 +289,7 @@ impl FakeHospital {
             has_group_key: false,
             set_up: Vec::new(),
             transcript: Transcript::BEFORE_JOINS,
+            brings,
             round: None,
             past: None,
             closed: None,
@@ -277,10 +303,10 @@ impl FakeHospital {
             return Vec::new();
         }
         self.member_mut().joins.clone_from(&joins.0);
-        let (roster, session) = (&self.roster, &self.member().welcome.session);
-        let joined_set = joined_set_hash(&joins.0);
-        let origin = protocol::session::first_transcript(roster, session, &joined_set);
-        self.member_mut().transcript = origin;
+        let origin = self.origin();
+        if self.has_state() {
+            self.member_mut().transcript = origin;
+        }
         let larger = self.members().filter(|&to| to > self.id);
         let mut messages: Vec<_> = larger.map(|to| self.encapsulation(to)).collect();
         if self.members().next() == Some(self.id) {
@@ -297,7 +323,33 @@ impl FakeHospital {
             return Vec::new();
         }
         let ready = self.ready();
-        self.say_in_set_up(vec![ready])
+        let mut acts = self.say_in_set_up(vec![ready]);
+        if self.member().welcome.after.is_some() && self.has_state() {
+            acts.push(self.state_taken());
+        }
+        acts
+    }
+
+    fn state_taken(&self) -> Act {
+        let session = self.session();
+        Act::Say(ToCoordinator::StateTaken { session })
+    }
+
+    fn brings(&self) -> Option<Transcript> {
+        self.member().brings
+    }
+
+    /// Whether it has what the session goes on from.
+    fn has_state(&self) -> bool {
+        self.brings() == self.member().welcome.after
+    }
+
+    /// `T_0`.
+    fn origin(&self) -> Transcript {
+        let member = self.member();
+        let joined_set = joined_set_hash(&member.joins);
+        let (session, after) = (&member.welcome.session, member.welcome.after.as_ref());
+        first_transcript(&self.roster, session, &joined_set, after)
     }
 
     /// What is new of these, and remembers it.
@@ -569,6 +621,7 @@ impl FakeHospital {
             joined_set: joined_set_hash(&self.member().joins),
             gid: GID,
             encapsulations: List(seen.collect()),
+            state: self.brings().map(|reached| (*reached.as_bytes()).into()),
         }))
     }
 
@@ -592,8 +645,14 @@ impl FakeHospital {
         self.member().welcome.session
     }
 
+    /// Those that have joined; before they are known, the roster.
     fn members(&self) -> impl Iterator<Item = HospitalId> + '_ {
-        self.roster.members().map(|member| member.id)
+        let joins = self.membership.iter().flat_map(|member| &member.joins);
+        let joined: BTreeSet<_> = joins
+            .map(|join| join.read_unverified().expect("a Join").id.0)
+            .collect();
+        let roster = self.roster.members().map(|member| member.id);
+        roster.filter(move |id| joined.is_empty() || joined.contains(id))
     }
 
     fn member(&self) -> &Membership {
@@ -609,6 +668,18 @@ impl FakeHospital {
         round.expect("a round is open")
     }
 }
+
+impl Membership {
+    /// T of the last round that it has closed, in whichever session.
+    fn reached(&self) -> Option<Transcript> {
+        let closed = self.closed.as_ref();
+        let here = closed.map(|closed| closed.read_unverified().expect("its own").transcript);
+        here.or(self.brings)
+    }
+}
+
+/// How a state of this hospital's begins.
+const STATE: &[u8] = b"state";
 
 const GID: GroupKeyId = GroupKeyId::from_bytes([7; 32]);
 

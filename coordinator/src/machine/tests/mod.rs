@@ -2,6 +2,7 @@
 
 mod anew;
 mod cohort;
+mod following;
 mod hospital;
 mod late;
 mod restart;

@@ -7,7 +7,7 @@ use protocol::{
     culprit::Culprit,
     keeping::Verdict,
     manifest::Purpose,
-    message::{Hello, ToCoordinator, ToVault},
+    message::{ToCoordinator, ToVault},
 };
 
 use super::{
@@ -211,19 +211,6 @@ fn operators_are_told_once_how_many_hospitals_are_missing() {
         _ => None,
     });
     assert_eq!(told.collect::<Vec<_>>(), [(1, 3), (2, 3)]);
-}
-
-#[test]
-fn a_participant_without_its_keys_is_sent_away_and_the_run_goes_on() {
-    let mut cohort = connected(3, 1);
-    assert!(cohort.until(|cohort| cohort.hospitals[&id(2)].header().is_some()));
-    let hello = ToCoordinator::Hello(Hello { resume: None });
-    cohort.machine.handle_message(id(2), hello, cohort.now);
-    assert!(cohort.until(|cohort| cohort.hospitals[&id(2)].ending.is_some()));
-    assert!(cohort.rejected_with(id(2), "takes part in the running session already"));
-    assert!(cohort.rejected_with(id(2), "start it again for the next run"));
-    cohort.pump();
-    assert!(cohort.completed().is_some());
 }
 
 #[test]

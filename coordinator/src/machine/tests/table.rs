@@ -1,17 +1,21 @@
 //! The decision for every pair of phase and input, as the machine makes it: brought into each phase by real messages, then offered
 //! one input of each kind by hospital 1, as that hospital would send it at that time.
 
-use std::{collections::BTreeSet, fmt::Write as _, sync::LazyLock};
+use std::{collections::BTreeSet, fmt::Write as _, num::NonZeroU32, sync::LazyLock};
 
 use crypto::ckks::{Context, Profile, RelinearisationKey, SecretKey, encrypt_symmetric};
 use protocol::{
     codec::{Bytes, Id, List},
     manifest::Conditioning,
     message::{EncryptedFeatures, EvaluationKey, FilterRequest, ToCoordinator, features_digest},
+    session::state_name,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
-use super::cohort::{Cohort, Machine, id, manifest};
+use super::{
+    cohort::{Cohort, Machine, id, manifest},
+    hospital::Act,
+};
 use crate::machine::{Event, InputKind, Output, PhaseName, Timestamp};
 
 /// A phase, and how a run gets there. Some phases have two rows, where what they own makes a difference.
@@ -21,7 +25,7 @@ struct Row {
     reach: fn() -> Cohort,
 }
 
-const ROWS: [Row; 10] = [
+const ROWS: [Row; 11] = [
     Row {
         phase: PhaseName::Gathering,
         detail: "",
@@ -36,6 +40,11 @@ const ROWS: [Row; 10] = [
         phase: PhaseName::KeyExchange,
         detail: ", group key known",
         reach: confirming,
+    },
+    Row {
+        phase: PhaseName::HandingOver,
+        detail: "",
+        reach: handing_over,
     },
     Row {
         phase: PhaseName::Waiting,
@@ -183,6 +192,9 @@ fn message(cohort: &mut Cohort, kind: InputKind) -> ToCoordinator {
         InputKind::UnlockShare => hospital.last_share(),
         InputKind::RoundClosed => hospital.last_closed(),
         InputKind::RoundFailed => hospital.failed(),
+        InputKind::StateTaken => ToCoordinator::StateTaken {
+            session: hospital.session(),
+        },
         InputKind::Connected
         | InputKind::Disconnected
         | InputKind::Timeout
@@ -292,6 +304,31 @@ fn key_exchange() -> Cohort {
 /// Hospital 1 has the group key, and is about to confirm it.
 fn confirming() -> Cohort {
     reach(|cohort| cohort.hospitals[&id(1)].knows_group_key())
+}
+
+/// Hospital 4 comes after the first update, and hospital 1 is asked for the state.
+fn handing_over() -> Cohort {
+    let mut cohort = late(4);
+    cohort.connect(id(4));
+    assert!(cohort.until(|cohort| cohort.phase() == PhaseName::HandingOver));
+    assert!(cohort.until(|cohort| matches!(
+        cohort.next_act(id(1)),
+        Some(Act::Upload { name, .. }) if *name == <[u8; 32]>::from(state_name(&cohort.machine.session()))
+    )));
+    cohort
+}
+
+/// A run of four hospitals that starts with three and is in the first update; the last one has yet to come.
+fn late(size: u8) -> Cohort {
+    let manifest = protocol::manifest::Manifest {
+        conditioning: Conditioning::EncryptedHardened,
+        start_with: NonZeroU32::new(u32::from(size) - 1),
+        ..manifest(2)
+    };
+    let mut cohort = Cohort::new(size, &manifest);
+    (1..size).for_each(|number| cohort.connect(id(number)));
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 1));
+    cohort
 }
 
 /// Hospital 1 is about to contribute to the first sum.

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crypto::{hash::Digest, sealed_sum::HospitalId};
+use crypto::{
+    hash::{Digest, SecretKey32},
+    sealed_sum::HospitalId,
+};
 use protocol::{
     codec::{Id, List},
-    digests::{JoinedSet, RosterHash, SessionId},
+    digests::{JoinedSet, RosterHash, SessionId, StateCommit},
     identity::{Message, Signed, SigningKey},
     message::ToCoordinator,
     roster::Roster,
@@ -28,10 +31,21 @@ pub(in crate::vault) struct KeyExchange {
     pub(super) members: Members,
     pub(super) pairs: Pairs,
     pub(super) group: GroupState,
-    /// H of the Ready of every vault that has confirmed.
-    pub(super) readies: BTreeMap<HospitalId, Digest>,
+    /// Of every other vault that has confirmed.
+    pub(super) readies: BTreeMap<HospitalId, Confirmed>,
+    /// What this vault brings of the run; none before it has anything.
+    pub(super) own_state: Option<StateCommit>,
     /// What we have sent of the set-up, for a new connection.
     pub(super) sent: Vec<ToCoordinator>,
+}
+
+/// What is kept of a Ready.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::vault) struct Confirmed {
+    /// H of it.
+    pub(in crate::vault) digest: Digest,
+    /// What its vault brings of the run.
+    pub(in crate::vault) state: Option<StateCommit>,
 }
 
 /// How far the exchange is after a message.
@@ -65,6 +79,7 @@ impl KeyExchange {
             pairs: Pairs::new(own.secrets),
             group: GroupState::Awaited,
             readies: BTreeMap::new(),
+            own_state: None,
             sent: Vec::new(),
         };
         let encapsulations = exchange.encapsulate_to_larger_numbers(key)?;
@@ -235,8 +250,11 @@ impl KeyExchange {
         if ours.is_none_or(|entry| entry.digest != pair.encapsulation) {
             return disagreement("encapsulation");
         }
-        let digest = message.digest();
-        if self.readies.insert(id, digest) == Some(digest) {
+        let confirmed = Confirmed {
+            digest: message.digest(),
+            state: body.state,
+        };
+        if self.readies.insert(id, confirmed) == Some(confirmed) {
             return Ok(Reaction::Ignored(REPEATED));
         }
         Ok(Reaction::Handled)
@@ -248,6 +266,19 @@ impl KeyExchange {
             (&self.group, &self.pairs),
             (GroupState::Known(_), Pairs::Complete(_))
         )
+    }
+
+    /// G, once it is known.
+    pub(in crate::vault) fn group_key(&self) -> Option<&SecretKey32> {
+        match &self.group {
+            GroupState::Known(group) => Some(group.ratchet.key()),
+            GroupState::Awaited => None,
+        }
+    }
+
+    /// What our Ready says of the run. To be called before it is made.
+    pub(in crate::vault) fn bring(&mut self, state: StateCommit) {
+        self.own_state = Some(state);
     }
 
     /// Our word on what we have seen, once all keys are here.
@@ -265,6 +296,7 @@ impl KeyExchange {
             joined_set: self.members.joined_set,
             gid: group.gid,
             encapsulations: List(seen.collect()),
+            state: self.own_state,
         };
         Some(Signed::sign(&ready, key))
     }
@@ -282,8 +314,10 @@ impl KeyExchange {
                 pairs: Pairs::Complete(pairs),
                 group: GroupState::Known(group),
                 readies,
+                own_state,
                 ..
             } => Progress::Complete(SessionKeys {
+                own_state,
                 own,
                 members,
                 pairs,

@@ -17,7 +17,7 @@ mod records;
 mod session_keys;
 
 pub(super) use self::{
-    exchange::{KeyExchange, Progress},
+    exchange::{Confirmed, KeyExchange, Progress},
     own::OwnKeys,
     records::{KeyRecord, SetUpRecord},
     session_keys::SessionKeys,

@@ -3,13 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use crypto::{
-    hash::{Digest, SecretKey32},
-    sealed_sum::HospitalId,
-};
+use crypto::{hash::SecretKey32, sealed_sum::HospitalId};
 use protocol::{
     codec::{Id, List, Secret},
-    digests::{EncapsulationDigest, GroupKeyId, RoundNumber, SessionId},
+    digests::{EncapsulationDigest, GroupKeyId, RoundNumber, SessionId, StateCommit},
     identity::Signed,
     message::ToCoordinator,
     roster::Roster,
@@ -17,7 +14,7 @@ use protocol::{
 };
 
 use super::{
-    exchange::KeyExchange,
+    exchange::{Confirmed, KeyExchange},
     group::{Group, GroupState},
     members::{Members, claimed_sender},
     own::OwnJoin,
@@ -34,8 +31,10 @@ pub(in crate::vault) struct SetUpRecord {
     /// H of the Encapsulation with each other vault.
     pub(in crate::vault) encapsulations: Vec<(HospitalId, EncapsulationDigest)>,
     pub(in crate::vault) gid: GroupKeyId,
-    /// H of the Ready of every vault that has confirmed.
-    pub(in crate::vault) readies: Vec<(HospitalId, Digest)>,
+    /// Of every other vault that has confirmed.
+    pub(in crate::vault) readies: Vec<(HospitalId, Confirmed)>,
+    /// What this vault brings of the run.
+    pub(in crate::vault) own_state: Option<StateCommit>,
     /// Our messages between Join and Ready.
     pub(in crate::vault) sent: Vec<ToCoordinator>,
 }
@@ -61,6 +60,7 @@ impl KeyExchange {
             encapsulations: encapsulations(pairs),
             gid: group.gid,
             readies: listed(&self.readies),
+            own_state: self.own_state,
             sent: self.sent.clone(),
         };
         Some((set_up, key_record(pairs, group)))
@@ -116,6 +116,7 @@ impl KeyExchange {
             pairs: Pairs::Complete(pairs),
             group: GroupState::Known(group),
             readies: set_up.readies.into_iter().collect(),
+            own_state: set_up.own_state,
             sent: set_up.sent,
         })
     }
@@ -133,6 +134,7 @@ impl SessionKeys {
             encapsulations: encapsulations(&self.pairs),
             gid: self.group.gid,
             readies: listed(&self.readies),
+            own_state: self.own_state,
             sent: self.sent.iter().filter(is_between).cloned().collect(),
         }
     }
@@ -160,6 +162,6 @@ fn encapsulations(pairs: &BTreeMap<HospitalId, Pair>) -> Vec<(HospitalId, Encaps
     pairs.map(|(&id, pair)| (id, pair.encapsulation)).collect()
 }
 
-fn listed(digests: &BTreeMap<HospitalId, Digest>) -> Vec<(HospitalId, Digest)> {
-    digests.iter().map(|(&id, &digest)| (id, digest)).collect()
+fn listed(readies: &BTreeMap<HospitalId, Confirmed>) -> Vec<(HospitalId, Confirmed)> {
+    readies.iter().map(|(&id, &ready)| (id, ready)).collect()
 }

@@ -2,19 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use crypto::{
-    hash::{Digest, SecretKey32},
-    sealed_sum::HospitalId,
-};
+use crypto::{hash::SecretKey32, sealed_sum::HospitalId};
 use protocol::{
-    digests::{GroupKeyId, JoinedSet, RoundNumber, SessionId},
+    digests::{GroupKeyId, JoinedSet, RoundNumber, SessionId, StateCommit},
     identity::{Message, Signed},
     message::ToCoordinator,
     roster::Roster,
-    session::{Encapsulation, GroupKey, Ready, SessionError},
+    session::{Encapsulation, GroupKey, Ready, SessionError, common_state},
 };
 
 use super::{
+    exchange::Confirmed,
     group::{self, Group},
     members::{Members, claimed_sender},
     own::OwnJoin,
@@ -27,8 +25,10 @@ pub(in crate::vault) struct SessionKeys {
     pub(super) members: Members,
     pub(super) pairs: BTreeMap<HospitalId, Pair>,
     pub(super) group: Group,
-    /// H of every other vault's Ready.
-    pub(super) readies: BTreeMap<HospitalId, Digest>,
+    /// Of every other vault.
+    pub(super) readies: BTreeMap<HospitalId, Confirmed>,
+    /// What this vault has brought of the run.
+    pub(super) own_state: Option<StateCommit>,
     /// Our messages of the set-up.
     pub(super) sent: Vec<ToCoordinator>,
 }
@@ -36,6 +36,24 @@ pub(in crate::vault) struct SessionKeys {
 impl SessionKeys {
     pub(in crate::vault) fn session(&self) -> SessionId {
         self.own.session
+    }
+
+    pub(in crate::vault) fn own_id(&self) -> HospitalId {
+        self.own.id
+    }
+
+    /// What this vault has brought of the run.
+    pub(in crate::vault) fn own_state(&self) -> Option<StateCommit> {
+        self.own_state
+    }
+
+    /// The state that the session goes on from; none where nobody brings one.
+    pub(in crate::vault) fn common_state(
+        &self,
+        roster: &Roster,
+    ) -> Result<Option<StateCommit>, SessionError> {
+        let others = self.readies.values().map(|ready| ready.state);
+        common_state(others.chain([self.own_state]), roster)
     }
 
     /// Our messages of the set-up, as the identical bytes, for a coordinator that may not have got them.
@@ -122,7 +140,8 @@ impl SessionKeys {
         if from == self.own.id {
             return Ok(());
         }
-        same_as_before(self.readies.get(&from).copied(), message, from)
+        let known = self.readies.get(&from).map(|ready| ready.digest);
+        same_as_before(known, message, from)
     }
 }
 

@@ -134,7 +134,7 @@ impl CheckedOutcome {
                 mean.clone()
             }
             Contents::Evaluation(evaluation) => {
-                session.record_evaluation(evaluation);
+                session.record_evaluation(evaluation, &self.members);
                 Arc::default()
             }
             Contents::Statistics(_) => Arc::default(),

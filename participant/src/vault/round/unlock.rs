@@ -41,7 +41,7 @@ enum OwnEntry {
 }
 
 impl<W: RoundWork> Round<W> {
-    /// Answers for U if all six conditions of PROTOCOL.md 3.6 hold; the whole answer is in the journal before it leaves.
+    /// Answers for U if all seven conditions of PROTOCOL.md 3.6 hold; the whole answer is in the journal before it leaves.
     pub(in crate::vault) fn on_unlock_request<J: Journal>(
         &mut self,
         signed: &Signed<UnlockRequest>,
@@ -72,9 +72,11 @@ impl<W: RoundWork> Round<W> {
         }
         // "... for an evaluation, the rule of 3.3."
         let sum = session.sum_over(open.header.key(), &request.members(), hospital.roster());
-        check_evaluation_rule(&sum, hospital)?;
-        // "6. no other run has summed the same over other hospitals by fewer than m_min"
-        if let Err(refused) = check_other_runs(&sum, hospital) {
+        check_evaluation_rule(&sum, session, hospital)?;
+        // "6. no other run has summed the same over other hospitals by fewer than m_min"; "7. the model was not handed over to it"
+        let checked =
+            check_not_given(&sum, session).and_then(|()| check_other_runs(&sum, hospital));
+        if let Err(refused) = checked {
             if let StepError::Refused(reason) = &refused {
                 hospital.refuse_part(open.hash, RefusedPart::Answer, reason.to_string());
             }
@@ -176,15 +178,27 @@ impl OpenRound {
 
 fn check_evaluation_rule<J: Journal>(
     sum: &SumOver,
+    session: &Session,
     hospital: &Hospital<J>,
 ) -> Result<(), StepError> {
     if sum.key.purpose != Purpose::Evaluation {
         return Ok(());
     }
-    let earlier = hospital.journal.evaluations(&sum.key.run)?;
+    let mut earlier = hospital.journal.evaluations(&sum.key.run)?;
+    // Those before this hospital took part are in the state that was handed over to it.
+    earlier.extend(session.chain.evaluated.iter().cloned());
     let least = hospital.roster().min_contributors();
     if !evaluation_allowed(&sum.members, &earlier, least) {
         return Err(RoundError::EvaluationDifference { least }.into());
+    }
+    Ok(())
+}
+
+/// A vault that came without anything of the run may have answered for a sum on the model that it was given, and have lost its journal
+/// since: a second answer would be one too many.
+fn check_not_given(sum: &SumOver, session: &Session) -> Result<(), StepError> {
+    if session.chain.given == Some(sum.key.model_hash) {
+        return Err(RoundError::ModelWasHandedOver.into());
     }
     Ok(())
 }

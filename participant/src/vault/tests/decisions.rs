@@ -9,7 +9,7 @@ use std::fmt::Write;
 use crypto::{ckks::Profile, sealed_sum::RunningSum};
 use protocol::{
     codec::{Id, List},
-    digests::{ModelHash, RoundNumber, SessionId},
+    digests::{ModelHash, RoundNumber, SessionId, Transcript},
     message::{Products, Welcome},
     round::{
         contribution::{BoxForward, Contribution, ContributionManifest, forwards},
@@ -17,7 +17,7 @@ use protocol::{
         outcome::{Outcome, outcome_name},
         unlock::{Contributor, UnlockShare},
     },
-    session::{Encapsulation, GroupKey, Joins, KEM_CIPHERTEXT_BYTES, Ready},
+    session::{Encapsulation, GroupKey, Joins, KEM_CIPHERTEXT_BYTES, Ready, state_name},
 };
 
 use super::*;
@@ -28,6 +28,9 @@ use crate::vault::{
 
 const OURS: u8 = 2;
 const SESSION: SessionId = SessionId::from_bytes([7; 16]);
+
+/// The one that follows it.
+const FOLLOWING: SessionId = SessionId::from_bytes([6; 16]);
 
 /// Something that can happen to our vault.
 enum Offer {
@@ -68,6 +71,8 @@ struct World {
     asked: Vec<ToCoordinator>,
     /// What our trainer was asked for last.
     training: Option<(ModelHash, TrainRequest)>,
+    /// T that the session goes on after, if it follows another.
+    after: Option<Transcript>,
 }
 
 /// Records that no sum can take: counts of one class too many.
@@ -149,6 +154,7 @@ impl World {
             round: None,
             asked: Vec::new(),
             training: None,
+            after: None,
         };
         for number in [1, 3] {
             let mut peer = new_vault(
@@ -187,6 +193,13 @@ impl World {
             PhaseName::KeyExchange => {
                 self.go_to(PhaseName::Joining);
                 self.exchange_with_peers();
+            }
+            PhaseName::AwaitingState => {
+                self.go_to(PhaseName::Idle);
+                self.lose_us_and_follow();
+                for message in std::mem::take(&mut self.set_up) {
+                    self.tell_us(message);
+                }
             }
             PhaseName::StatisticsIdle => {
                 self.go_to(PhaseName::KeyExchange);
@@ -286,11 +299,53 @@ impl World {
         assert!(self.ours.resume().expect("its own words"));
     }
 
+    /// Our vault has lost everything, and all join a session that follows.
+    fn lose_us_and_follow(&mut self) {
+        let reached = session(&self.peers[&id(1)]).session.chain.transcript;
+        self.after = Some(reached);
+        self.disk = MemoryJournal::default();
+        let source = Box::new(Records(id(OURS)));
+        let (federation, ring) = (&self.federation, &self.ring);
+        self.ours = new_vault(OURS, federation, source, self.disk.clone(), ring);
+        self.joins.clear();
+        self.set_up.clear();
+        let welcome = self.welcome(FOLLOWING);
+        let mut said = Vec::new();
+        for peer in self.peers.values_mut() {
+            peer.handle_message(ToVault::Welcome(welcome.clone()))
+                .expect("welcome");
+            said.extend(outputs(peer));
+        }
+        self.keep_joins(&said);
+        self.tell_us(ToVault::Welcome(welcome));
+        self.exchange_with_peers();
+    }
+
+    /// The state that the following session goes on from, sealed by hospital 1.
+    fn sealed_state(&mut self) -> Option<Vec<u8>> {
+        let peer = self.peers.get_mut(&id(1))?;
+        let wanted = ToVault::StateWanted { session: FOLLOWING };
+        peer.handle_message(wanted).expect("nothing fatal");
+        outputs(peer).into_iter().find_map(|output| match output {
+            VaultOutput::UploadState { bytes, .. } => Some(bytes.to_vec()),
+            _ => None,
+        })
+    }
+
     fn welcome(&self, session: SessionId) -> Welcome {
         Welcome {
             session,
             roster_hash: self.federation.roster.hash(),
             manifest: self.manifest.clone(),
+            after: self.after,
+        }
+    }
+
+    /// The session that the coordinator goes by.
+    fn session(&self) -> SessionId {
+        match self.after {
+            None => SESSION,
+            Some(_) => FOLLOWING,
         }
     }
 
@@ -537,7 +592,7 @@ impl World {
                 offer: Offer::Connected,
             }],
             InputKind::Welcome => vec![
-                message("", ToVault::Welcome(self.welcome(SESSION))),
+                message("", ToVault::Welcome(self.welcome(self.session()))),
                 message(
                     ", of another session",
                     ToVault::Welcome(self.welcome([8; 16].into())),
@@ -549,6 +604,26 @@ impl World {
                     reason: "expelled".into(),
                 },
             )],
+            InputKind::NotYet => vec![message(
+                "",
+                ToVault::NotYet {
+                    reason: "a round is open".into(),
+                },
+            )],
+            InputKind::StateWanted => vec![message(
+                "",
+                ToVault::StateWanted {
+                    session: self.session(),
+                },
+            )],
+            InputKind::StateReady => [self.session(), [8; 16].into()]
+                .into_iter()
+                .zip(["", ", of another session"])
+                .map(|(session, words)| {
+                    let name = state_name(&session);
+                    message(words, ToVault::StateReady { name })
+                })
+                .collect(),
             InputKind::Joins => vec![message("", ToVault::Joins(self.joins()))],
             InputKind::Encapsulation | InputKind::GroupKey | InputKind::Ready => {
                 self.set_up_cases(kind)
@@ -619,6 +694,7 @@ impl World {
                     joined_set: [0; 32].into(),
                     gid: [0; 32].into(),
                     encapsulations: List(Vec::new()),
+                    state: None,
                 },
                 key,
             )),
@@ -739,6 +815,13 @@ impl World {
             spoilt.sum.0[1] ^= 0x10;
             cases.push(case(", that does not open", codec::encode(&spoilt)));
             cases.push(case("", outcome));
+        }
+        if self.ours.phase() == PhaseName::AwaitingState {
+            let state = self.sealed_state().expect("hospital 1 has it");
+            let mut spoilt = state.clone();
+            *spoilt.last_mut().expect("not empty") ^= 1;
+            cases.push(case(", the state with a bit changed", spoilt));
+            cases.push(case(", the state", state));
         }
         cases
     }
@@ -862,6 +945,7 @@ fn described(
         words.push(match output {
             VaultOutput::Send(message) => format!("{} out", message_name(message)),
             VaultOutput::Upload { .. } => "upload".into(),
+            VaultOutput::UploadState { .. } => "upload the state".into(),
             VaultOutput::FetchOutcome { .. } => "fetch it".into(),
             VaultOutput::Train(..) => "train".into(),
             VaultOutput::Evaluate(_) => "evaluate".into(),
@@ -874,6 +958,8 @@ fn described(
                     format!("ignored: {reason}")
                 }
                 VaultEvent::ProductsRefused { reason } => format!("products refused: {reason}"),
+                VaultEvent::NotYet { .. } => "(takes part later)".into(),
+                VaultEvent::StateTaken(_) => "(state taken)".into(),
                 VaultEvent::SessionReady => "(session ready)".into(),
                 VaultEvent::Resumed(_) => "(resumed)".into(),
                 VaultEvent::LeftSession { .. } => "(left the session)".into(),
@@ -912,6 +998,7 @@ fn message_name(message: &ToCoordinator) -> &'static str {
         ToCoordinator::UnlockShare(_) => "UnlockShare",
         ToCoordinator::RoundClosed(_) => "RoundClosed",
         ToCoordinator::RoundFailed(_) => "RoundFailed",
+        ToCoordinator::StateTaken { .. } => "StateTaken",
     }
 }
 
@@ -967,7 +1054,11 @@ fn leaves_all_as_it_was(kind: InputKind, result: &str) -> bool {
     result.starts_with("refused") || result.starts_with("ignored") || {
         matches!(
             kind,
-            InputKind::Connected | InputKind::Welcome | InputKind::OutcomeReady
+            InputKind::Connected
+                | InputKind::Welcome
+                | InputKind::OutcomeReady
+                | InputKind::NotYet
+                | InputKind::StateReady
         )
     }
 }
@@ -978,6 +1069,7 @@ fn is_in_session(phase: PhaseName) -> bool {
         PhaseName::Unjoined
         | PhaseName::Joining
         | PhaseName::KeyExchange
+        | PhaseName::AwaitingState
         | PhaseName::Finished
         | PhaseName::Stopped => false,
         PhaseName::StatisticsIdle

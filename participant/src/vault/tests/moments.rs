@@ -48,6 +48,8 @@ fn beginning(manifest: &CheckedManifest) -> Chain {
         contributors: Vec::new(),
         validation: None,
         standing: Standing::default(),
+        evaluated: Vec::new(),
+        given: None,
     }
 }
 

@@ -1,0 +1,26 @@
+//! Where the run is when a session begins.
+
+use std::collections::BTreeSet;
+
+use crypto::sealed_sum::HospitalId;
+use protocol::digests::{RoundNumber, Transcript};
+
+use super::head::Head;
+
+/// Nothing, in the first session of a run; what was reached in the one before, in any other.
+#[derive(Clone, Default)]
+pub(super) struct Beginning {
+    /// Where the session goes on.
+    pub(super) after: Option<Head>,
+    /// The largest number of a header.
+    pub(super) last_round: RoundNumber,
+    /// U of every evaluation whose U was fixed.
+    pub(super) evaluations: Vec<BTreeSet<HospitalId>>,
+}
+
+impl Beginning {
+    /// T that the session goes on after.
+    pub(super) fn transcript(&self) -> Option<Transcript> {
+        self.after.map(|head| head.transcript)
+    }
+}

@@ -1,0 +1,137 @@
+//! A session that goes on from a state of the run which some of its hospitals do not have: one that has it seals it for them. No round
+//! is opened before it is here, as the state is that of the session's beginning (PROTOCOL.md 3.7).
+
+use crypto::sealed_sum::HospitalId;
+use protocol::{
+    digests::{OutcomeName, SessionId},
+    message::ToVault,
+    session::state_name,
+};
+
+use super::{Phase, Retry, Step, Waiting};
+use crate::machine::{
+    Event, Fact, MachineError, Output, Timestamp,
+    context::Context,
+    head::Head,
+    input::Envelope,
+    peer::Peer,
+    reaction::Reaction,
+    session::Session,
+    waiting_report::{Part, Wait},
+};
+
+pub(in crate::machine) struct HandingOver {
+    pub(super) session: Box<Session>,
+    id: SessionId,
+    head: Head,
+    /// Who is asked for the state.
+    asked: Option<HospitalId>,
+}
+
+impl HandingOver {
+    pub(super) fn new<R>(context: &Context<R>, session: Box<Session>, head: Head) -> Self {
+        Self {
+            session,
+            id: context.session,
+            head,
+            asked: None,
+        }
+    }
+
+    pub(super) fn check_upload<R>(
+        &self,
+        context: &Context<R>,
+        envelope: Envelope,
+        bytes: u64,
+    ) -> Result<(), MachineError> {
+        if self.asked != Some(envelope.from) {
+            return Err(envelope.wrong_phase());
+        }
+        let most = max_state_bytes(context);
+        if bytes > most {
+            return Err(MachineError::StateTooLong {
+                from: envelope.from,
+                found: bytes,
+                most,
+            });
+        }
+        Ok(())
+    }
+
+    /// What is in it only vaults can read; they know it by what t of them have signed.
+    pub(super) fn on_upload<R>(
+        &mut self,
+        context: &mut Context<R>,
+        envelope: Envelope,
+        bytes: &[u8],
+    ) -> Result<Reaction, MachineError> {
+        self.check_upload(context, envelope, bytes.len() as u64)?;
+        let name = state_name(&context.session);
+        context.outputs.push_back(Output::Publish {
+            name,
+            sum: None,
+            bytes: bytes.into(),
+        });
+        context.persist(Fact::StateKept { name });
+        context.event(Event::StateHandedOver {
+            hospital: envelope.from,
+        });
+        self.session.state = Some(name);
+        Ok(Reaction::Handled)
+    }
+
+    /// As it was kept.
+    pub(in crate::machine) fn with_state<R>(
+        mut self,
+        context: &Context<R>,
+        name: OutcomeName,
+        now: Timestamp,
+    ) -> Waiting {
+        self.session.state = Some(name);
+        let mut waiting = Waiting::new(context, self.session, self.head, Retry::at_once(now));
+        waiting.let_in_until = now.after_secs(context.run.manifest.silence_secs);
+        waiting
+    }
+
+    /// Over once the state is here. Whoever is asked for it and falls silent is replaced.
+    pub(super) fn advance<R>(mut self, context: &mut Context<R>, now: Timestamp) -> Step {
+        if let Some(name) = self.session.state {
+            return Step::Go(Phase::Waiting(self.with_state(context, name, now)));
+        }
+        let is_there = |id: &HospitalId| context.peers.is_present_and_heard(*id);
+        if self.asked.as_ref().is_none_or(|asked| !is_there(asked)) {
+            let mut candidates = context.peers.present().into_iter().filter(is_there);
+            self.asked = candidates.next();
+        }
+        Step::Stay(Phase::HandingOver(self))
+    }
+
+    pub(super) fn wait(&self) -> Wait {
+        Wait {
+            parts: self
+                .asked
+                .map(|id| (id, Part::HandOver))
+                .into_iter()
+                .collect(),
+            ..Wait::default()
+        }
+    }
+
+    pub(super) fn owed(&self, to: HospitalId, peer: &mut Peer) -> Vec<ToVault> {
+        self.session.owed(to, peer, |peer| {
+            let is_news = self.asked == Some(to) && peer.sent.state_wanted();
+            let wanted = ToVault::StateWanted { session: self.id };
+            is_news.then_some(wanted).into_iter().collect()
+        })
+    }
+}
+
+/// Values and moments of the model, and room for what else is common.
+fn max_state_bytes<R>(context: &Context<R>) -> u64 {
+    let manifest = &context.run.manifest;
+    let floats = manifest.layout.values() * (1 + manifest.strategy.moments().len());
+    4 * floats as u64 + MAX_COMMON_BYTES
+}
+
+/// Clips, statistics and the contributors of evaluations have a few hundred bytes to a few kilobytes.
+const MAX_COMMON_BYTES: u64 = 1 << 20;

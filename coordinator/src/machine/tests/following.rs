@@ -1,0 +1,249 @@
+//! Sessions that follow one another: a run that starts without all hospitals, those that come late or without their keys, and a
+//! coordinator that is stopped meanwhile.
+
+use std::num::NonZeroU32;
+
+use protocol::{manifest::Manifest, manifest::Purpose, message::ToCoordinator, message::ToVault};
+
+use super::{
+    cohort::{Cohort, id, manifest},
+    hospital::Act,
+};
+use crate::machine::{Event, PhaseName};
+
+/// A run of four that starts with three, and has opened its statistics; hospital 4 has yet to come.
+fn without_the_last(rounds: u32) -> Cohort {
+    let manifest = Manifest {
+        start_with: NonZeroU32::new(3),
+        ..manifest(rounds)
+    };
+    let mut cohort = Cohort::new(4, &manifest);
+    (1..4).for_each(|number| cohort.connect(id(number)));
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 1));
+    cohort
+}
+
+/// The contributors of each sum of a purpose, as hospital 1 has seen them.
+fn seen(cohort: &Cohort, purpose: Purpose) -> Vec<Vec<u8>> {
+    let seen = cohort.hospitals[&id(1)].seen.iter();
+    let of_purpose = seen.filter(|(found, ..)| *found == purpose);
+    let members = of_purpose.map(|(_, members, _)| members.iter().copied().collect());
+    members.collect()
+}
+
+fn sessions_that_followed(cohort: &Cohort) -> Vec<Vec<u8>> {
+    let events = cohort.events.iter();
+    let followed = events.filter_map(|event| match event {
+        Event::SessionFollows { hospitals } => Some(hospitals.iter().map(|id| id.get()).collect()),
+        _ => None,
+    });
+    followed.collect()
+}
+
+fn assert_complete_for_all(cohort: &Cohort, what: &str) {
+    let (_, missing) = cohort.completed().unwrap_or_else(|| panic!("{what}"));
+    assert!(missing.is_empty(), "{what}: {missing:?} are missing");
+    for hospital in cohort.hospitals.values() {
+        assert_eq!(hospital.ending, Some(ToVault::Finished), "{what}");
+    }
+}
+
+#[test]
+fn a_hospital_that_comes_late_takes_part_from_the_next_update_on() {
+    let mut cohort = without_the_last(3);
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 2));
+    cohort.connect(id(4));
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(4)].waits_outside));
+    cohort.run();
+    assert_complete_for_all(&cohort, "late");
+    assert_eq!(sessions_that_followed(&cohort), [[4]]);
+    assert_eq!(seen(&cohort, Purpose::Stats), [[1, 2, 3]]);
+    let updates: [&[u8]; 3] = [&[1, 2, 3], &[1, 2, 3, 4], &[1, 2, 3, 4]];
+    assert_eq!(seen(&cohort, Purpose::Update), updates);
+    // Another set would single hospital 4 out.
+    assert_eq!(seen(&cohort, Purpose::Evaluation), vec![[1, 2, 3]; 3]);
+    // It has the state, and what was opened after it.
+    assert_eq!(cohort.hospitals[&id(4)].seen.len(), 4);
+}
+
+/// Two of four hold nothing up that needs three, and there is no update to wait for: the state is handed over at the end.
+#[test]
+fn one_that_comes_in_the_last_round_gets_the_model() {
+    let mut cohort = without_the_last(1);
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 3));
+    assert_eq!(cohort.phase(), PhaseName::Publishing);
+    cohort.connect(id(4));
+    cohort.run();
+    assert_complete_for_all(&cohort, "at the end");
+    assert!(cohort.hospitals[&id(4)].seen.is_empty());
+}
+
+#[test]
+fn one_that_comes_after_the_end_is_told_so() {
+    let mut cohort = without_the_last(1);
+    cohort.run();
+    let (_, missing) = cohort.completed().expect("three are enough");
+    assert_eq!(missing, [id(4)]);
+    cohort.connect(id(4));
+    cohort.pump();
+    let ending = &cohort.hospitals[&id(4)].ending;
+    assert!(
+        matches!(ending, Some(ToVault::Refused { reason }) if reason.0.contains("takes part in the next run")),
+        "{ending:?}"
+    );
+}
+
+#[test]
+fn one_that_has_lost_its_keys_comes_back_with_the_next_session() {
+    let mut cohort = super::cohort::connected(4, 3);
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 2));
+    cohort.restart_hospital(id(3));
+    cohort.run();
+    assert_complete_for_all(&cohort, "without its keys");
+    assert_eq!(sessions_that_followed(&cohort), [[3]]);
+    let updates = seen(&cohort, Purpose::Update);
+    assert_eq!(updates.last().map(Vec::as_slice), Some(&[1, 2, 3, 4][..]));
+}
+
+/// One of two is not enough to say where the run goes on.
+#[test]
+fn a_run_ends_when_too_few_have_their_keys() {
+    let mut cohort = super::cohort::connected(2, 2);
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 2));
+    cohort.restart_hospital(id(2));
+    cohort.run();
+    assert!(cohort.failed_with("the hospitals [2] have come back without their keys"));
+    assert!(cohort.failed_with("run.initial_model"));
+}
+
+#[test]
+fn a_member_that_is_away_is_not_left_behind_as_long_as_it_is_waited_for() {
+    let mut cohort = super::cohort::connected(5, 2);
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 2));
+    cohort.restart_hospital(id(3));
+    cohort.disconnect(id(2));
+    cohort.pump();
+    cohort.connect(id(2));
+    cohort.run();
+    assert_complete_for_all(&cohort, "two away");
+    for (number, hospital) in &cohort.hospitals {
+        let saw_the_last = hospital
+            .seen
+            .iter()
+            .any(|(purpose, ..)| *purpose == Purpose::Update);
+        assert!(saw_the_last, "hospital {number}");
+    }
+}
+
+#[test]
+fn the_coordinator_may_be_stopped_at_any_moment_of_it() {
+    let disturbed = |crash: Option<usize>| {
+        let mut cohort = without_the_last(2);
+        let before = cohort.effects;
+        cohort.connect(id(4));
+        cohort.crash_after = crash.map(|crash| before + crash).into_iter().collect();
+        cohort.run();
+        (before, cohort)
+    };
+    let (before, undisturbed) = disturbed(None);
+    assert_complete_for_all(&undisturbed, "not stopped");
+    for crash in 1..=undisturbed.effects - before {
+        let (_, cohort) = disturbed(Some(crash));
+        let what = format!("stopped after effect {crash}");
+        assert_complete_for_all(&cohort, &what);
+        super::restart::assert_nothing_signed_twice(&cohort, &what);
+    }
+}
+
+#[test]
+fn one_that_is_gone_while_keys_are_exchanged_is_not_waited_for_without_end() {
+    let manifest = Manifest {
+        start_with: NonZeroU32::new(3),
+        ..manifest(1)
+    };
+    let mut cohort = Cohort::new(4, &manifest);
+    cohort.connect_all();
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(2)].knows_joins()));
+    cohort.disconnect(id(2));
+    cohort.run();
+    let (_, missing) = cohort.completed().expect("three are enough");
+    assert_eq!(missing, [id(2)]);
+}
+
+/// It is away when another is asked for.
+#[test]
+fn the_state_comes_from_another_hospital_if_one_is_gone() {
+    let mut cohort = without_the_last(2);
+    cohort.connect(id(4));
+    let is_asked = |cohort: &Cohort| {
+        cohort.phase() == PhaseName::HandingOver
+            && matches!(cohort.next_act(id(1)), Some(Act::Upload { .. }))
+    };
+    assert!(cohort.until(is_asked));
+    cohort.disconnect(id(1));
+    assert!(cohort.until(|cohort| cohort.phase() != PhaseName::HandingOver));
+    cohort.connect(id(1));
+    cohort.run();
+    assert_complete_for_all(&cohort, "another seals it");
+    let mut events = cohort.events.iter();
+    assert!(
+        events.any(
+            |event| matches!(event, Event::StateHandedOver { hospital } if *hospital == id(2))
+        )
+    );
+}
+
+#[test]
+fn what_one_outside_the_session_says_is_refused() {
+    let mut cohort = without_the_last(2);
+    let insider = cohort.hospitals[&id(1)].clone();
+    cohort.connect(id(4));
+    cohort.act_for(id(4));
+    for message in [insider.join(), insider.ack(), insider.last_closed()] {
+        let kind = crate::machine::InputKind::of(&message);
+        cohort.machine.handle_message(id(4), message, cohort.now);
+        while let Some(output) = cohort.machine.poll_output() {
+            cohort.carry_out(output);
+        }
+        let words = format!("hospital 4 sent {kind}, and takes no part in this session");
+        assert!(cohort.rejected_with(id(4), &words), "{words}");
+    }
+    let bytes = insider.last_upload();
+    assert!(
+        cohort
+            .machine
+            .check_upload(id(4), bytes.len() as u64)
+            .is_err()
+    );
+    assert!(
+        cohort
+            .machine
+            .handle_upload(id(4), &bytes, cohort.now)
+            .is_err()
+    );
+    let heartbeat = ToCoordinator::Heartbeat;
+    cohort.machine.handle_message(id(4), heartbeat, cohort.now);
+    cohort.run();
+    assert_complete_for_all(&cohort, "after words of an outsider");
+}
+
+/// It comes and goes: each time all others exchange keys again, but not without end.
+#[test]
+fn one_that_loses_its_keys_again_and_again_is_let_in_ten_times() {
+    let mut cohort = super::cohort::connected(4, 30);
+    for _ in 0..12 {
+        let seen = cohort.hospitals[&id(1)].seen.len();
+        if !cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() > seen + 1) {
+            break;
+        }
+        cohort.restart_hospital(id(4));
+    }
+    cohort.run();
+    assert_eq!(sessions_that_followed(&cohort), vec![[4]; 10]);
+    let (_, missing) = cohort.completed().expect("three are enough");
+    assert_eq!(missing, [id(4)]);
+    assert!(matches!(
+        &cohort.hospitals[&id(4)].ending,
+        Some(ToVault::Refused { reason }) if reason.0.contains("joined anew 10 times")
+    ));
+}

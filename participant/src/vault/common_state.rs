@@ -1,0 +1,227 @@
+//! What the vaults of a run have in common between two rounds, apart from the keys of a session: a session that follows another goes
+//! on from it, and a vault that does not have it gets it from one that does (PROTOCOL.md 3.2, 3.7).
+
+use crypto::{
+    hash::{SecretKey32, constant_time_eq, derive_key, hmac, sha256},
+    sealed_sum::HospitalId,
+};
+use protocol::{
+    codec::{self, Bytes, Id, List},
+    common_model::CommonModel,
+    digests::{LearningRound, ModelHash, RoundNumber, SessionId, StateCommit, Transcript},
+    keeping::Standing,
+    manifest::CheckedManifest,
+};
+
+use super::{
+    aead,
+    error::VaultError,
+    kept::{self, LearningRecord, ProgressRecord, StatisticsForm},
+    keys::SessionKeys,
+    session_state::Chain,
+    statistics::Statistics,
+};
+use crate::journal::Journal;
+
+/// What a vault brings of its run into another session.
+pub(super) struct Carried {
+    pub(super) chain: Chain,
+    pub(super) statistics: Statistics,
+    /// Loss and steps of its own last training.
+    pub(super) last_training: (f64, u32),
+}
+
+/// What [`commit`] covers: all that is common but T, which the session's `T_0` covers, and the values behind the model's hash.
+type CommonForm = (
+    LearningRound,
+    ModelHash,
+    List<f64>,
+    u32,
+    List<Id>,
+    Option<List<u64>>,
+    Standing,
+    List<List<Id>>,
+    StatisticsForm,
+);
+
+/// A state on its way from one vault to others: the session, who has sealed it, H of what is sealed (so that each content has a key of its
+/// own), and what is sealed.
+type SealedForm = (SessionId, Id, [u8; 32], Bytes);
+
+/// Why a state that was handed over is not taken.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum StateError {
+    /// Not the bytes of one.
+    #[error("the common state that another hospital has sent is malformed")]
+    Malformed,
+    /// It is sealed for others, or was altered.
+    #[error("the common state that another hospital has sent does not open in this session")]
+    DoesNotOpen,
+    /// It is not the one that t vaults have signed.
+    #[error(
+        "the common state that hospital {sealer} has sent is not the one that the hospitals of this session have signed"
+    )]
+    OtherState {
+        /// Who has sealed it.
+        sealer: HospitalId,
+    },
+}
+
+impl Carried {
+    /// What is kept of it.
+    pub(super) fn record(&self) -> ProgressRecord {
+        ProgressRecord {
+            chain: self.chain.record(),
+            learning: Some(LearningRecord {
+                statistics: self.statistics.clone(),
+                last_training: self.last_training,
+                closed: None,
+            }),
+            open: None,
+        }
+    }
+
+    /// As it was kept, with the model that it names.
+    pub(super) fn restored(
+        record: ProgressRecord,
+        manifest: &CheckedManifest,
+        journal: &impl Journal,
+    ) -> Result<Self, VaultError> {
+        let learning = record.learning.ok_or_else(|| {
+            VaultError::damaged("what was reached in the session before has no statistics")
+        })?;
+        Ok(Self {
+            chain: Chain::restored(record.chain, manifest, journal)?,
+            statistics: learning.statistics,
+            last_training: learning.last_training,
+        })
+    }
+
+    /// See [`commit`].
+    pub(super) fn commit(&self, group: &SecretKey32) -> StateCommit {
+        commit(group, &common_bytes(&self.chain, &self.statistics))
+    }
+}
+
+/// A vault's word on the common state, which only vaults of the session can compare with theirs: `HMAC(HKDF(G, 'state-commit'), state)`.
+fn commit(group: &SecretKey32, common: &[u8]) -> StateCommit {
+    let key = derive_key(group.as_bytes(), "state-commit", &[]);
+    hmac(&key, &[common]).into()
+}
+
+fn common_bytes(chain: &Chain, statistics: &Statistics) -> Vec<u8> {
+    let record = chain.record();
+    let form: CommonForm = (
+        record.updates,
+        record.model_hash,
+        List(record.clips),
+        record.null_steps,
+        record.contributors.into_iter().map(Id).collect(),
+        record.validation.map(List),
+        record.standing,
+        kept::listed_sets(&record.evaluated),
+        kept::statistics_form(statistics.clone()),
+    );
+    codec::encode(&form)
+}
+
+/// The state as it is at the beginning of a session, for its vaults: `AEAD(HKDF(G, 'state' || session || sealer || H(state)), state)`.
+/// The same state of the same vault gives the same bytes, so that an upload that was cut goes on.
+pub(super) fn seal(keys: &SessionKeys, chain: &Chain, statistics: &Statistics) -> Vec<u8> {
+    let model = &chain.model;
+    let mut values = Vec::with_capacity(4 * model.values().len());
+    let moments = model.moments();
+    let parts = std::iter::once(model.values().as_slice()).chain(moments.iter().copied());
+    for value in parts.flatten() {
+        values.extend_from_slice(&value.to_le_bytes());
+    }
+    let plain = codec::encode_secret(&(Bytes(common_bytes(chain, statistics)), Bytes(values)));
+    let (session, sealer, digest) = (keys.session(), keys.own_id(), sha256(&plain));
+    let key = state_key(keys.group_key(), &session, sealer, &digest);
+    let form: SealedForm = (
+        session,
+        Id(sealer),
+        digest,
+        Bytes(aead::seal_once(key, plain)),
+    );
+    codec::encode(&form)
+}
+
+/// Opens what [`seal`] has made, if it is the state that t vaults have signed. The chain goes on `after` that T.
+pub(super) fn open(
+    bytes: &[u8],
+    keys: &SessionKeys,
+    agreed: &StateCommit,
+    after: Transcript,
+    manifest: &CheckedManifest,
+) -> Result<Carried, StateError> {
+    let form: SealedForm = codec::decode(bytes).map_err(|_| StateError::Malformed)?;
+    let (session, Id(sealer), digest, Bytes(sealed)) = form;
+    if session != keys.session() {
+        return Err(StateError::DoesNotOpen);
+    }
+    let key = state_key(keys.group_key(), &session, sealer, &digest);
+    let plain = aead::open(&key, &sealed).map_err(|_| StateError::DoesNotOpen)?;
+    let (Bytes(common), Bytes(values)) =
+        codec::decode(&plain).map_err(|_| StateError::Malformed)?;
+    let other = StateError::OtherState { sealer };
+    let found = commit(keys.group_key(), &common);
+    if !constant_time_eq(found.as_bytes(), agreed.as_bytes()) {
+        return Err(other);
+    }
+    let form: CommonForm = codec::decode(&common).map_err(|_| StateError::Malformed)?;
+    let (
+        updates,
+        model_hash,
+        clips,
+        null_steps,
+        contributors,
+        validation,
+        standing,
+        evaluated,
+        statistics,
+    ) = form;
+    let mut parts = parts_of(&values, manifest.layout.values()).into_iter();
+    let model = parts.next().and_then(|values| {
+        CommonModel::restored(manifest, values, parts.collect(), clips.0, null_steps)
+    });
+    let model = model
+        .filter(|model| model.hash() == model_hash)
+        .ok_or(other)?;
+    Ok(Carried {
+        chain: Chain {
+            model,
+            model_hash,
+            transcript: after,
+            last_round: RoundNumber::default(),
+            updates,
+            contributors: contributors.iter().map(|id| id.0).collect(),
+            validation: validation.map(|counters| counters.0),
+            standing,
+            evaluated: kept::sets_of(&evaluated),
+            given: None,
+        },
+        statistics: kept::statistics(statistics).map_err(|_| StateError::Malformed)?,
+        last_training: (0.0, 0),
+    })
+}
+
+/// Values, then moments, each of so many numbers. What is left over stays a part, which fits nothing.
+fn parts_of(bytes: &[u8], length: usize) -> Vec<Vec<f32>> {
+    let (words, rest) = bytes.as_chunks::<4>();
+    if !rest.is_empty() {
+        return Vec::new();
+    }
+    let numbers = |part: &[[u8; 4]]| part.iter().map(|word| f32::from_le_bytes(*word)).collect();
+    words.chunks(length.max(1)).map(numbers).collect()
+}
+
+fn state_key(
+    group: &SecretKey32,
+    session: &SessionId,
+    sealer: HospitalId,
+    digest: &[u8; 32],
+) -> SecretKey32 {
+    let parts: [&[u8]; 3] = [session.as_bytes(), &[sealer.get()], digest];
+    derive_key(group.as_bytes(), "state", &parts)
+}
