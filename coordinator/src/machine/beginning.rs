@@ -16,6 +16,10 @@ pub(super) struct Beginning {
     pub(super) last_round: RoundNumber,
     /// U of every evaluation whose U was fixed.
     pub(super) evaluations: Vec<BTreeSet<HospitalId>>,
+    /// Hospitals that have reached it, by their signed words. t of them have to be in the session: it goes on from what they bring alike.
+    pub(super) reached_by: BTreeSet<HospitalId>,
+    /// Those that another hospital has handed it over to, and which help to open no sum on its model.
+    pub(super) given_to: BTreeSet<HospitalId>,
 }
 
 impl Beginning {

@@ -61,6 +61,7 @@ use self::{
     input::{Envelope, Incoming},
     phase::{Over, Phase, Step},
     reaction::Reaction,
+    session::Session,
 };
 
 pub use protocol::transcript::TranscriptEntry;
@@ -158,6 +159,26 @@ impl<R: CryptoRng> Coordinator<R> {
     /// The session's number.
     pub fn session(&self) -> SessionId {
         self.context.session
+    }
+
+    /// The hospitals of the session that have their keys, once these stand.
+    pub fn members(&self) -> Option<Vec<HospitalId>> {
+        let session = self.phase.session()?;
+        let joined = session.joined().into_iter();
+        Some(joined.filter(|id| !session.lost.contains(id)).collect())
+    }
+
+    /// The hospitals that have reached what the next session goes on from, while it is set up.
+    pub fn bring_the_state(&self) -> Option<Vec<HospitalId>> {
+        let beginning = &self.context.beginning;
+        let is_set_up = self.phase.session().is_none() && beginning.after.is_some();
+        is_set_up.then(|| beginning.reached_by.iter().copied().collect())
+    }
+
+    /// Members that do not help to open a sum on the present model, which another hospital has handed over to them.
+    pub fn do_not_answer(&self) -> Vec<HospitalId> {
+        let session = self.phase.session();
+        session.map_or_else(Vec::new, Session::do_not_answer)
     }
 
     /// The largest number of a round so far; none before the first.

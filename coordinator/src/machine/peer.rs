@@ -31,7 +31,7 @@ pub(super) enum Role {
     /// It has no keys of it, and may take part in a later one.
     #[default]
     Outsider,
-    /// It has its keys, and not the state of the run that the session goes on from.
+    /// It has its keys, and has not said that it has the state of the run that the session goes on from.
     AwaitsState,
     Member,
 }
@@ -115,10 +115,20 @@ impl Peers {
         self.by_id.get(&id).map_or(0, |peer| peer.position)
     }
 
-    /// How many published rounds every hospital of the session has by its signed word.
-    pub(super) fn closed_by_all(&self) -> usize {
-        let in_session = self.by_id.values().filter(|peer| peer.is_in_session());
-        in_session.map(|peer| peer.closed).min().unwrap_or(0)
+    /// How many published rounds each of these hospitals has by its signed word.
+    pub(super) fn closed_by_all(&self, ids: impl Iterator<Item = HospitalId>) -> usize {
+        let closed = ids.map(|id| self.by_id.get(&id).map_or(0, |peer| peer.closed));
+        closed.min().unwrap_or(0)
+    }
+
+    /// Those of these hospitals that have closed so many rounds by their signed word.
+    pub(super) fn that_have_closed(
+        &self,
+        rounds: usize,
+        ids: impl Iterator<Item = HospitalId>,
+    ) -> BTreeSet<HospitalId> {
+        let have = |id: &HospitalId| self.by_id.get(id).is_some_and(|peer| peer.closed >= rounds);
+        ids.filter(have).collect()
     }
 
     /// Connected and greeted members of the session that have what it goes on from. Silence does not matter here: who has nothing to do
@@ -293,7 +303,8 @@ impl Peer {
         self.is_in_session() && !is_up_to_date && !self.is_given_up()
     }
 
-    fn is_out_of_touch(&self) -> bool {
+    /// Connected and silent for too long, or gone for too long.
+    pub(super) fn is_out_of_touch(&self) -> bool {
         match self.presence {
             Presence::NeverSeen => false,
             Presence::Connected { silent, .. } => silent,

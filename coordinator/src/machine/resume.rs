@@ -205,10 +205,13 @@ impl<R: CryptoRng> Replay<'_, R> {
         };
         match &phase {
             Phase::Waiting(waiting) if waiting.is_reached(&self.context) => {
-                self.context.beginning = waiting.end();
+                self.context.beginning = waiting.end(&self.context);
             }
-            Phase::Waiting(waiting) if !waiting.session.has_opened() => {}
-            Phase::Gathering(_) | Phase::HandingOver(_) => {}
+            Phase::Waiting(waiting) if !waiting.session.has_opened() => {
+                phase.note_newcomers(&mut self.context);
+            }
+            Phase::HandingOver(_) => phase.note_newcomers(&mut self.context),
+            Phase::Gathering(_) => {}
             other => {
                 return Err(ResumeError::OutOfOrder {
                     fact: FactKind::Begun,

@@ -40,6 +40,9 @@ pub(super) struct Session {
     pub(super) state: Option<OutcomeName>,
     /// Members that have come back without their keys.
     pub(super) lost: BTreeSet<HospitalId>,
+    /// Members that did not have the state that it goes on from, now or when the run was last at this point. They help to open no sum on
+    /// its model.
+    pub(super) newcomers: BTreeSet<HospitalId>,
     /// Headers that were replaced before their U was fixed.
     pub(super) given_up: BTreeSet<HeaderHash>,
     /// So many outcomes, from the first on, are not served any more: everybody has them.
@@ -107,16 +110,38 @@ impl Session {
         self.last_round > self.began_after
     }
 
+    /// Members that help to open no sum on the present model.
+    pub(super) fn do_not_answer(&self) -> Vec<HospitalId> {
+        match self.chain.len() {
+            0 => self.newcomers.iter().copied().collect(),
+            _ => Vec::new(),
+        }
+    }
+
     pub(super) fn has_member(&self, id: HospitalId) -> bool {
         self.set_up.joins.contains_key(&id)
     }
 
     /// What a session that follows this one goes on from, if the round before the sum at hand is settled at `head`.
-    pub(super) fn end(&self, head: Head) -> Beginning {
+    pub(super) fn end<R>(&self, context: &Context<R>, head: Head) -> Beginning {
+        let members = self.set_up.joins.keys().copied();
         Beginning {
-            after: Some(head),
+            // Before a round of this session, it is where this one began.
+            after: match self.chain.len() {
+                0 => context.beginning.after,
+                _ => Some(head),
+            },
             last_round: self.last_round,
             evaluations: self.chain.evaluations().to_vec(),
+            given_to: match self.chain.len() {
+                0 => self.newcomers.clone(),
+                // An update comes first in every session that follows another.
+                _ => BTreeSet::new(),
+            },
+            reached_by: match self.chain.len() {
+                0 => context.beginning.reached_by.clone(),
+                rounds => context.peers.that_have_closed(rounds, members),
+            },
         }
     }
 
@@ -207,10 +232,11 @@ impl Session {
         Ok(Reaction::Handled)
     }
 
-    /// Only a signed word counts here, which is on disk: a coordinator that is started again must come to the same end, as what is
-    /// retracted cannot be served again.
+    /// Only a signed word counts here, which is on disk, of every member, also of one that has lost its keys: a coordinator that is started
+    /// again must come to the same end, as what is retracted cannot be served again.
     fn retract_what_all_have<R>(&mut self, context: &mut Context<R>) {
-        let closed_by_all = context.peers.closed_by_all();
+        let members = self.set_up.joins.keys().copied();
+        let closed_by_all = context.peers.closed_by_all(members);
         if closed_by_all > 0
             && let Some(name) = self.state.take()
         {
@@ -235,7 +261,10 @@ impl Session {
     ) -> Vec<ToVault> {
         let mut owed = self.relays.owed(to, &mut peer.sent.relays);
         if peer.role == Role::AwaitsState {
-            let news = self.state.filter(|_| peer.sent.state_ready());
+            let is_newcomer = self.newcomers.contains(&to);
+            let news = self
+                .state
+                .filter(|_| is_newcomer && peer.sent.state_ready());
             owed.extend(news.map(|name| ToVault::StateReady { name }));
             return owed;
         }

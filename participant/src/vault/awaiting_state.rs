@@ -12,7 +12,7 @@ use super::{
     common_state::{self, Carried},
     error::{Refusal, VaultError},
     hospital::Hospital,
-    input::PhaseInput,
+    input::{InputKind, PhaseInput},
     kept::SessionRecord,
     keys::SessionKeys,
     output::{VaultEvent, VaultOutput},
@@ -29,8 +29,8 @@ pub(super) struct AwaitingState {
     pub(super) keys: SessionKeys,
     /// T of the round that the session goes on after.
     pub(super) after: Transcript,
-    /// What t vaults bring alike.
-    pub(super) agreed: StateCommit,
+    /// What t vaults bring alike; where there is no such state, another session is awaited.
+    pub(super) agreed: Option<StateCommit>,
     /// What this vault has itself: an earlier state, or nothing.
     pub(super) carried: Option<Box<Carried>>,
 }
@@ -65,7 +65,9 @@ impl AwaitingState {
                 repeated(keys.check_repeated_group_key(&message, roster))
             }
             PhaseInput::Ready(message) => repeated(keys.check_repeated_ready(&message, roster)),
-            PhaseInput::StateReady(name) if name == state_name(&keys.session()) => {
+            PhaseInput::StateReady(name)
+                if self.agreed.is_some() && name == state_name(&keys.session()) =>
+            {
                 let fetch = VaultOutput::FetchOutcome { name };
                 hospital.outputs.push_back(fetch);
                 Ok(Reaction::Handled)
@@ -93,7 +95,11 @@ impl AwaitingState {
         hospital: &mut Hospital<J>,
     ) -> Result<Step<Next<Self, InSession>>, VaultError> {
         let manifest = &self.run.manifest;
-        let opened = common_state::open(bytes, &self.keys, &self.agreed, self.after, manifest);
+        let Some(agreed) = &self.agreed else {
+            let refusal = Refusal::wrong_phase(InputKind::Outcome, PhaseName::AwaitingState);
+            return Ok(Step::refused(Next::Same(self), refusal));
+        };
+        let opened = common_state::open(bytes, &self.keys, agreed, self.after, manifest);
         let mut state = match opened {
             Ok(state) => state,
             Err(error) => return Ok(Step::refused(Next::Same(self), error.into())),

@@ -1,12 +1,13 @@
 //! From a welcome to a place in a session: it is checked and answered with our Join, the Joins of all begin the key exchange.
 #![deny(clippy::wildcard_enum_match_arm)]
 
+use crypto::sealed_sum::HospitalId;
 use protocol::{
     digests::{RunId, Transcript},
     identity::Signed,
     manifest::{CheckedManifest, Manifest},
     message::{Resume, ToCoordinator, Welcome},
-    session::Join,
+    session::{Join, SessionError},
 };
 
 use super::{
@@ -77,11 +78,22 @@ impl Joining {
         hospital: &mut Hospital<J>,
     ) -> Result<Step<Next<Self, AfterJoins>>, VaultError> {
         if let PhaseInput::Joins(joins) = input {
+            if let Some(id) = self.of_another_session(&joins) {
+                let refusal = SessionError::OtherSession { id }.into();
+                return Ok(Step::refused(Next::Same(self), refusal));
+            }
             let after = self.on_joins(&joins, hospital)?;
             return Ok(Step::handled(Next::Following(after)));
         }
         let refusal = refused_before_joining(&input, PhaseName::Joining, hospital);
         Ok(Step::refused(Next::Same(self), refusal))
+    }
+
+    /// Whose Join is of another session, if any is: the list was on its way, or is said again.
+    fn of_another_session(&self, joins: &[Signed<Join>]) -> Option<HospitalId> {
+        let bodies = joins.iter().filter_map(|join| join.read_unverified().ok());
+        let mut others = bodies.filter(|join| join.session != self.own.session());
+        others.next().map(|join| join.id.0)
     }
 
     /// Our Join, as the identical bytes, on a new connection.

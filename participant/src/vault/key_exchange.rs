@@ -127,7 +127,13 @@ impl ExchangingKeys {
         on: impl FnOnce(&mut KeyExchange, &Roster) -> Result<Reaction, SessionError>,
     ) -> Result<Step<Next<Self, AfterKeys>>, VaultError> {
         let had_all_keys = self.keys.has_all_keys();
-        let reaction = on(&mut self.keys, hospital.roster())?;
+        let reaction = match on(&mut self.keys, hospital.roster()) {
+            // Nothing is lost by it: what has to come first comes, and this again.
+            Err(error @ (SessionError::TooEarly { .. } | SessionError::OtherSession { .. })) => {
+                return Ok(Step::refused(Next::Same(self), error.into()));
+            }
+            reaction => reaction?,
+        };
         Ok(Step {
             phase: self.go_on(had_all_keys, hospital)?,
             reaction: Ok(reaction),
@@ -213,14 +219,17 @@ impl AfterKeys {
         hospital: &Hospital<J>,
     ) -> Result<Self, VaultError> {
         let roster = hospital.roster();
-        let agreed = keys.common_state(roster)?;
-        let (agreed, after) = match (agreed, after) {
-            (None, None) => return Ok(Self::InSession(InSession::begin(run, keys, hospital)?)),
-            (Some(agreed), Some(after)) => (agreed, after),
-            (Some(_), None) | (None, Some(_)) => return Err(VaultError::OtherTranscript),
+        // Where no t bring the same, the coordinator has to begin another session.
+        let agreed = keys.common_state(roster).unwrap_or_default();
+        let brings_any = keys.brings_any_state();
+        let Some(after) = after else {
+            if brings_any {
+                return Err(VaultError::OtherTranscript);
+            }
+            return Ok(Self::InSession(InSession::begin(run, keys, hospital)?));
         };
         match carried {
-            Some(carried) if keys.own_state() == Some(agreed) => {
+            Some(carried) if agreed.is_some() && keys.own_state() == agreed => {
                 if carried.chain.transcript != after {
                     return Err(VaultError::OtherTranscript);
                 }

@@ -193,20 +193,21 @@ impl Phase {
                     hospital.event(VaultEvent::LeftSession { session });
                     hospital.leave_jobs();
                 }
-                let carried = self.into_carried(&welcome.manifest.digest());
+                let run = welcome.manifest.digest();
+                let carried = self.into_carried(&run, hospital.roster());
                 Self::join(welcome, carried, hospital)
             }
         }
     }
 
     /// What this vault has of this run, for another of its sessions.
-    fn into_carried(self, of: &RunId) -> Option<Box<Carried>> {
+    fn into_carried(self, of: &RunId, roster: &Roster) -> Option<Box<Carried>> {
         let (run, carried) = match self {
             Self::Unjoined | Self::Finished(_) | Self::Stopped => return None,
             Self::Joining(joining) => joining.into_carried(),
             Self::KeyExchange(exchange) => exchange.into_carried(),
             Self::AwaitingState(awaiting) => awaiting.into_carried(),
-            Self::InSession(session) => session.into_carried(),
+            Self::InSession(session) => session.into_carried(roster),
         };
         carried.filter(|_| run == *of)
     }

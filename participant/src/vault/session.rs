@@ -111,8 +111,18 @@ impl InSession {
     }
 
     /// What this vault brings of its run into another session; nothing before the statistics are known.
-    pub(super) fn into_carried(self) -> (RunId, Option<Box<Carried>>) {
-        let Session { run, chain, .. } = self.session;
+    pub(super) fn into_carried(self, roster: &Roster) -> (RunId, Option<Box<Carried>>) {
+        let opened_nothing = self.session.has_opened_nothing(roster);
+        let Session {
+            run,
+            mut chain,
+            after,
+            ..
+        } = self.session;
+        if let (true, Some(after)) = (opened_nothing, after) {
+            // `T_0` is of this session alone.
+            chain.transcript = after;
+        }
         let carried = match self.stage {
             Stage::BeforeStatistics(_) => None,
             Stage::Learning(learning) => {
@@ -293,7 +303,7 @@ impl InSession {
     /// On a new connection: everything that the coordinator may not have got, as the identical bytes.
     pub(super) fn repeat_unanswered<J>(&mut self, hospital: &mut Hospital<J>) {
         hospital.send_all(self.session.keys.sent().iter().cloned());
-        if self.session.after.is_some() && self.session.is_at_its_beginning() {
+        if self.session.after.is_some() && self.session.has_opened_nothing(hospital.roster()) {
             self.say_state_taken(hospital);
         }
         match &mut self.stage {

@@ -114,6 +114,13 @@ impl Session {
         }
     }
 
+    /// Whether no round of the session was opened yet.
+    pub(super) fn has_opened_nothing(&self, roster: &Roster) -> bool {
+        let (session, joined_set) = (self.keys.session(), self.keys.joined_set());
+        let origin = first_transcript(roster, &session, &joined_set, self.after.as_ref());
+        self.chain.transcript == origin
+    }
+
     /// Whether no round of the session was accepted yet: the common state is the one that it began with.
     pub(super) fn is_at_its_beginning(&self) -> bool {
         self.keys.round() == RoundNumber::default()

@@ -101,6 +101,7 @@ pub(crate) struct Hospital {
     pub(crate) party: VaultParty,
     pub(crate) life: Life,
     pub(crate) effects: u32,
+    pub(crate) has_lost_state: bool,
     pub(crate) trainer_is_free_at: Timestamp,
     pub(crate) silent_until: Timestamp,
     /// So many of the next trainings come to no number.
@@ -162,6 +163,8 @@ pub(crate) enum Stop {
     Suspend { for_ms: u64, loses_connection: bool },
     /// The process ends, and after a while another goes on from what is on disk.
     Restart { for_ms: u64 },
+    /// The same from an empty disk.
+    LoseState { for_ms: u64 },
 }
 
 /// The connection breaks in the midst of this hospital's next upload or download.
@@ -497,6 +500,7 @@ impl Hospital {
             party,
             life: Life::Running,
             effects: 0,
+            has_lost_state: false,
             trainer_is_free_at: now,
             silent_until: now,
             diverging: 0,

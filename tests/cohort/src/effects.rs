@@ -77,7 +77,9 @@ impl Cohort<'_> {
         if hospital.life != Life::Running {
             return;
         }
-        hospital.received.push(bytes.to_vec());
+        if !matches!(message, ToVault::Welcome(_)) {
+            hospital.received.push(bytes.to_vec());
+        }
         let Some(message) = (self.interference)(id, message) else {
             return;
         };
@@ -278,8 +280,8 @@ impl Cohort<'_> {
                     self.wrong_answers.entry(hospital).or_default().push(id);
                 }
             }
-            VaultEvent::SessionReady
-            | VaultEvent::NotYet { .. }
+            VaultEvent::NotYet { .. }
+            | VaultEvent::SessionReady
             | VaultEvent::StateTaken(_)
             | VaultEvent::Resumed(_)
             | VaultEvent::LeftSession { .. }
@@ -379,6 +381,15 @@ impl Cohort<'_> {
             self.coordinator_effects += 1;
             match output {
                 Output::Send { to, message } => self.send_to_vault(to, &message),
+                // The state of a session.
+                Output::Publish {
+                    name,
+                    sum: None,
+                    bytes,
+                } => {
+                    self.outcomes_on_disk.insert(name, bytes.clone());
+                    self.published.insert(name, bytes);
+                }
                 Output::Publish { name, bytes, .. } => {
                     let mut outcome: Outcome = codec::decode(&bytes).expect("its own form");
                     (self.spoil_outcome)(&mut outcome);
@@ -437,7 +448,9 @@ impl Cohort<'_> {
         let now = self.agenda.now();
         let life = match stop {
             Stop::Crash => Life::Gone,
-            Stop::Suspend { for_ms, .. } | Stop::Restart { for_ms } => Life::Suspended {
+            Stop::Suspend { for_ms, .. }
+            | Stop::Restart { for_ms }
+            | Stop::LoseState { for_ms } => Life::Suspended {
                 until: later(now, for_ms),
             },
         };
@@ -447,9 +460,13 @@ impl Cohort<'_> {
             (Stop::Suspend { .. }, Party::Coordinator) => Fault::SuspendedCoordinator,
             (Stop::Restart { .. }, Party::Hospital(_)) => Fault::RestartedVault,
             (Stop::Restart { .. }, Party::Coordinator) => Fault::RestartedCoordinator,
+            (Stop::LoseState { .. }, _) => Fault::LostState,
         };
         self.faults.count(fault, 1);
-        if let Stop::Suspend { for_ms, .. } | Stop::Restart { for_ms } = stop {
+        if let Stop::Suspend { for_ms, .. }
+        | Stop::Restart { for_ms }
+        | Stop::LoseState { for_ms } = stop
+        {
             let until = later(now, for_ms);
             self.disturbed_until = self.disturbed_until.max(until);
             self.agenda
@@ -482,6 +499,13 @@ impl Cohort<'_> {
         match (stop, party) {
             (Stop::Restart { .. }, Party::Coordinator) => self.coordinator_forgets(),
             (Stop::Restart { .. }, Party::Hospital(id)) => self.hospital_forgets(id),
+            (Stop::LoseState { .. }, Party::Hospital(id)) => {
+                self.hospital_forgets(id);
+                let hospital = self.hospitals.get_mut(&id).expect("a member");
+                hospital.party.lose_disk();
+                hospital.has_lost_state = true;
+            }
+            (Stop::LoseState { .. }, Party::Coordinator) => unreachable!("of hospitals only"),
             (Stop::Crash | Stop::Suspend { .. }, _) => {}
         }
     }
@@ -557,6 +581,12 @@ fn seen_of(by: HospitalId, output: &VaultOutput) -> Option<Observation> {
                 digest: contribution.manifest.digest(),
             })
         }
+        VaultOutput::Event(VaultEvent::SessionReady) => Some(Observation::InSession { by }),
+        VaultOutput::Event(VaultEvent::StateTaken(run)) => Some(Observation::StateTaken {
+            by,
+            model: run.model_hash,
+            transcript: run.transcript,
+        }),
         VaultOutput::Event(VaultEvent::Opened(opened)) => Some(Observation::Opened {
             by,
             opened: opened.clone(),

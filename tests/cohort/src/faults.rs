@@ -39,6 +39,8 @@ pub enum Fault {
     RestartedVault,
     /// A participant ended before a write, in the midst of something, and another process went on from its disk.
     StoppedWrite,
+    /// A participant ended between two effects, and another began without its state folder.
+    LostState,
     /// A participant ended between two effects.
     Crash,
     /// A training came to something that is no number.
@@ -51,7 +53,7 @@ pub enum Fault {
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::LostConnection,
         Self::LostFrame,
         Self::BrokenUpload,
@@ -69,6 +71,7 @@ impl Fault {
         Self::RestartedCoordinator,
         Self::RestartedVault,
         Self::StoppedWrite,
+        Self::LostState,
         Self::Crash,
         Self::Divergence,
         Self::SlowTraining,

@@ -257,10 +257,23 @@ impl Checker {
                 let vault = self.vaults.get_mut(by).expect("a member");
                 vault.record = vault.kept_record;
             }
+            Observation::InSession { by } => {
+                let vault = self.vaults.get_mut(by).expect("a member");
+                // That of the first session, or of one that follows: the model stays.
+                vault.transcript = None;
+                vault.accepted = None;
+            }
+            Observation::StateTaken {
+                by,
+                model,
+                transcript,
+            } => self.state_taken(*by, *model, *transcript),
             Observation::Opened { by, opened } => self.sum_opened(*by, opened),
             Observation::Blamed { what } => {
                 self.violate(Violation::HonestBlamed { what: what.clone() })
             }
+            // As one should that comes after the end, or whose run cannot go on.
+            Observation::Stopped { reason, .. } if is_refused(reason) => {}
             Observation::Stopped { by, reason } => self.violate(Violation::Stopped {
                 by: *by,
                 reason: reason.clone(),
@@ -313,6 +326,22 @@ impl Checker {
         if let Some(plaintext) = self.reference.plaintext(by, header, record) {
             self.contributions.insert((hash, digest), plaintext);
         }
+    }
+
+    /// A vault is given what the others had reached when the session began.
+    fn state_taken(&mut self, by: HospitalId, model: ModelHash, transcript: Transcript) {
+        // Others may have gone on from it meanwhile.
+        if !self.rounds.values().any(|round| round.model == model) {
+            self.violate(Violation::WrongHeader {
+                by,
+                what: "it was given a model that was never the common one",
+            });
+        }
+        let vault = self.vaults.get_mut(&by).expect("a member");
+        vault.model = model;
+        vault.transcript = Some(transcript);
+        vault.record = TrainingRecord::default();
+        vault.kept_record = TrainingRecord::default();
     }
 
     /// What the vault has of its last training is on disk with this contribution.
@@ -469,7 +498,7 @@ impl Checker {
             .vaults
             .iter()
             .filter(|(id, _)| !missing.contains(id))
-            .map(|(_, vault)| vault.transcript)
+            .filter_map(|(_, vault)| vault.transcript)
             .collect();
         if transcripts.len() > 1 {
             let (&round, _) = self.rounds.last_key_value().expect("rounds were opened");
@@ -477,6 +506,17 @@ impl Checker {
             self.violate(Violation::Disagreement { round, by });
         }
     }
+}
+
+/// The coordinator's words to a hospital that comes when nothing can be done any more.
+fn is_refused(reason: &str) -> bool {
+    let words = [
+        "takes part in the next run",
+        "without their keys",
+        "have reached the same point of the run",
+        "were given the model",
+    ];
+    words.iter().any(|words| reason.contains(words))
 }
 
 /// The violations that the checks find in the notes of an onlooker.

@@ -6,13 +6,27 @@ use std::collections::BTreeSet;
 use crypto::sealed_sum::HospitalId;
 use participant::vault::OpenedRound;
 use protocol::{
-    digests::{ContributionDigest, ContributorsHash, HeaderHash, ModelHash},
+    digests::{ContributionDigest, ContributorsHash, HeaderHash, ModelHash, Transcript},
     round::header::RoundOpen,
 };
 
 /// One note.
 #[derive(Clone)]
 pub enum Observation {
+    /// A vault's session has its keys: it may follow another.
+    InSession {
+        /// Which.
+        by: HospitalId,
+    },
+    /// A vault has the state that its session goes on from from another one.
+    StateTaken {
+        /// Which.
+        by: HospitalId,
+        /// The common model.
+        model: ModelHash,
+        /// `T_0` of the session.
+        transcript: Transcript,
+    },
     /// The coordinator says something to a hospital.
     Said {
         /// To whom.

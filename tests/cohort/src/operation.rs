@@ -74,6 +74,12 @@ pub enum Operation {
     },
     /// The coordinator's process ends after so many effects; after a while another goes on from what is on disk.
     RestartCoordinator { after_effect: u32, for_ms: u64 },
+    /// The hospital's participant ends after so many effects; after a while another process begins without anything on disk.
+    LoseState {
+        hospital: u8,
+        after_effect: u32,
+        for_ms: u64,
+    },
     /// The hospital's participant ends after so many effects, for good.
     Crash { hospital: u8, after_effect: u32 },
 }
@@ -125,6 +131,7 @@ impl Operation {
             | Self::RestartHospital { .. }
             | Self::RestartAtWrite { .. }
             | Self::RestartCoordinator { .. }
+            | Self::LoseState { .. }
             | Self::Crash { .. } => None,
         }
     }
@@ -204,6 +211,26 @@ impl Operation {
                 for_ms,
                 loses_connections: draw.below(2) == 0,
             },
+        }
+    }
+
+    /// Of one hospital: what more could be lost at a time a run does not bear.
+    pub(crate) fn draw_loss(draw: &mut Draw, extent: Extent) -> Self {
+        Self::LoseState {
+            hospital: draw.from(1, u64::from(extent.size)) as u8,
+            after_effect: draw.below(extent.effects()) as u32,
+            for_ms: draw.below(2 * extent.silence_ms),
+        }
+    }
+
+    /// Hospitals that come after the others.
+    pub(crate) fn draw_late(draw: &mut Draw, extent: Extent, start_with: u32) -> Self {
+        let count = u64::from(extent.size) - u64::from(start_with);
+        let first = draw.from(1, u64::from(extent.size) - count) as u8;
+        Self::Partition {
+            hospitals: (first..).take(count as usize).collect(),
+            at: 0,
+            for_ms: draw.below(3 * extent.silence_ms),
         }
     }
 

@@ -116,6 +116,21 @@ impl CoordinatorParty {
         self.collect();
     }
 
+    /// The hospitals of the session.
+    pub(crate) fn members(&self) -> Option<Vec<HospitalId>> {
+        self.machine.members()
+    }
+
+    /// Those that have reached what the next session goes on from, while it is set up.
+    pub(crate) fn bring_the_state(&self) -> Option<Vec<HospitalId>> {
+        self.machine.bring_the_state()
+    }
+
+    /// Those of them that help to open no sum on the present model.
+    pub(crate) fn do_not_answer(&self) -> Vec<HospitalId> {
+        self.machine.do_not_answer()
+    }
+
     /// Whether hospitals join or exchange keys.
     pub(crate) fn is_before_first_sum(&self) -> bool {
         matches!(
@@ -283,6 +298,11 @@ impl VaultParty {
         self.vault = new_vault(self.id, key, roster, ring, journal, policy, self.ended);
         self.vault.resume().expect("its own words lead on");
         self.collect(lie);
+    }
+
+    /// Its process has ended, and nothing is on its disk any more.
+    pub(crate) fn lose_disk(&mut self) {
+        self.journal = CohortJournal::default();
     }
 
     /// The journal's disk.

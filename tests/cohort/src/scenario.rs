@@ -1,8 +1,8 @@
 //! A run with faults: what it is about, what goes wrong in it, and how it is played to its end.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, num::NonZeroU32};
 
-use crypto::sealed_sum::HospitalId;
+use crypto::sealed_sum::{HospitalId, min_contributors, threshold};
 use protocol::{
     codec::{Id, List},
     manifest::{ADAPTIVE_CLIPS, Conditioning, FIXED_CLIPS, Manifest, MemberWeight, Purpose, Task},
@@ -82,6 +82,7 @@ impl Scenario {
         };
         let manifest = Manifest {
             strategy: EACH[(seed % EACH.len() as u64) as usize],
+            start_with: start_with(&mut draw, size),
             ..manifest(&mut draw, size)
         };
         let extent = Extent {
@@ -93,6 +94,15 @@ impl Scenario {
         let mut operations: Vec<_> = (0..count)
             .map(|_| Operation::draw(&mut draw, extent))
             .collect();
+        if let Some(number) = manifest
+            .start_with
+            .filter(|number| number.get() < size.into())
+        {
+            operations.push(Operation::draw_late(&mut draw, extent, number.get()));
+        }
+        if draw.below(5) == 0 {
+            operations.push(Operation::draw_loss(&mut draw, extent));
+        }
         if draw.below(4) == 0 {
             let crashes = draw.from(1, u64::from(size / 3).max(1));
             operations.extend((0..crashes).map(|_| Operation::draw_crash(&mut draw, extent)));
@@ -186,6 +196,16 @@ impl Scenario {
                 return Ending::GaveUp;
             }
             let reason = reason.to_owned();
+            // As it must where so few are left that hold the keys, or know where the run is.
+            let without_keys = [
+                "without their keys",
+                "have reached the same point of the run",
+                "given the model",
+            ];
+            let is_explained = without_keys.iter().any(|words| reason.contains(words));
+            if is_explained && cohort.faults.of(Fault::LostState) > 0 {
+                return Ending::GaveUp;
+            }
             return cohort.violated(Violation::Failed { reason });
         }
         let updates = cohort.opened_sums(Purpose::Update);
@@ -199,13 +219,27 @@ impl Scenario {
 
     /// Nothing happens any more, and the run has not ended: only hospitals that are gone may be the reason.
     fn waits(&self, cohort: &mut Cohort<'_>) -> Ending {
-        let live = cohort.live();
+        // Whoever is outside the session does not help it on.
+        let live = match cohort.coordinator.members() {
+            Some(members) => cohort.live(&members),
+            None => cohort.live(&cohort.ids()),
+        };
         let roster = protocol::roster::testing::federation(self.size).roster;
         let needed = roster.threshold().max(roster.min_contributors());
-        if cohort.coordinator.is_before_first_sum() && live < usize::from(self.size) {
+        let start_with = self
+            .manifest
+            .start_with
+            .map_or(usize::from(self.size), |number| number.get() as usize);
+        let has_begun = cohort.opened_sums(Purpose::Stats) > 0;
+        if !has_begun && cohort.coordinator.is_before_first_sum() && live < start_with {
             return Ending::WaitsForJoins;
         }
-        if live < needed {
+        // Whoever was given the model does not help to open the sum at hand, and only who has reached it can hand it on.
+        let helpers = match cohort.coordinator.bring_the_state() {
+            Some(bring_it) => cohort.live(&bring_it) - cohort.lost_state_among(&bring_it),
+            None => live.saturating_sub(cohort.coordinator.do_not_answer().len()),
+        };
+        if live < needed || helpers < roster.threshold() {
             return Ending::WaitsForHospitals;
         }
         let last: Vec<_> = cohort.events.iter().rev().take(3).collect();
@@ -215,6 +249,14 @@ impl Scenario {
         );
         cohort.violated(Violation::Unexplained { what })
     }
+}
+
+/// In every third run fewer than all.
+fn start_with(draw: &mut Draw, size: u8) -> Option<NonZeroU32> {
+    let members = usize::from(size);
+    let fewest = threshold(members).max(min_contributors(members)) as u64;
+    let number = draw.from(fewest, size.into()) as u32;
+    NonZeroU32::new(number).filter(|_| draw.below(3) == 0)
 }
 
 fn manifest(draw: &mut Draw, size: u8) -> Manifest {
@@ -275,10 +317,16 @@ impl Cohort<'_> {
         checker.opened_sums(purpose)
     }
 
-    /// Hospitals that have not ended without a word.
-    fn live(&self) -> usize {
-        let is_there = |hospital: &&crate::cohort::Hospital| hospital.life != Life::Gone;
-        self.hospitals.values().filter(is_there).count()
+    /// Those of these hospitals that have lost their state.
+    fn lost_state_among(&self, ids: &[HospitalId]) -> usize {
+        let lost = |id: &&HospitalId| self.hospitals[id].has_lost_state;
+        ids.iter().filter(lost).count()
+    }
+
+    /// Those of these hospitals that have not ended without a word.
+    fn live(&self, ids: &[HospitalId]) -> usize {
+        let is_there = |id: &&HospitalId| self.hospitals[id].life != Life::Gone;
+        ids.iter().filter(is_there).count()
     }
 
     /// When a run in which nothing more happens must have ended: everybody's patience is over several times.
@@ -330,6 +378,15 @@ impl Cohort<'_> {
                 party: Party::Coordinator,
                 after_effect,
                 stop: Stop::Restart { for_ms },
+            }),
+            Operation::LoseState {
+                hospital,
+                after_effect,
+                for_ms,
+            } => Some(PlannedStop {
+                party: Party::Hospital(id(hospital)),
+                after_effect,
+                stop: Stop::LoseState { for_ms },
             }),
             Operation::Crash {
                 hospital,
@@ -433,6 +490,7 @@ impl Cohort<'_> {
             | Operation::RestartHospital { .. }
             | Operation::RestartAtWrite { .. }
             | Operation::RestartCoordinator { .. }
+            | Operation::LoseState { .. }
             | Operation::Crash { .. } => {}
         }
     }
@@ -456,8 +514,8 @@ impl Cohort<'_> {
         });
     }
 
-    /// Sends a frame again that was sent before, on whichever connection. A Hello is not among them: it is the first word of its own
-    /// connection.
+    /// Sends a frame again that was sent before, on whichever connection. Hello and Welcome are not among them: they are the first words of
+    /// their own connection, or session.
     fn repeat(&mut self, hospital: HospitalId, to: End, back: u64) {
         let from_is_running = match to {
             End::Coordinator => self.is_running(hospital),

@@ -3,7 +3,7 @@
 use std::{num::NonZeroU32, time::Instant};
 
 use cohort::{
-    Ending, Fault, Operation, Scenario, Violation,
+    Ending, Event, Fault, Operation, Scenario, Violation,
     campaign::{Outcome, play, play_seeds, scenario_of_environment, seeds_of_environment},
 };
 use protocol::{
@@ -61,6 +61,22 @@ fn small_scenario() -> Scenario {
         })
         .expect("one of the next");
     scenario.operations.clear();
+    scenario.manifest.start_with = None;
+    scenario
+}
+
+/// Four hospitals of which one comes when the others are in their first update.
+fn scenario_with_a_latecomer() -> Scenario {
+    let mut scenario = small_scenario();
+    scenario.size = 4;
+    scenario.manifest.start_with = NonZeroU32::new(3);
+    scenario.manifest.rounds = 2;
+    scenario.manifest.weights.0.clear();
+    scenario.operations = vec![Operation::Partition {
+        hospitals: vec![2],
+        at: 0,
+        for_ms: 12_000,
+    }];
     scenario
 }
 
@@ -76,6 +92,67 @@ fn scenario_that_ends_early() -> Scenario {
     });
     scenario.manifest.keep = shortest.expect("one of two");
     scenario
+}
+
+#[test]
+fn a_session_that_follows_another_survives_whoever_is_started_again_in_it() {
+    let scenario = scenario_with_a_latecomer();
+    let mut cohort = scenario.cohort();
+    let undisturbed = scenario.play_with(&mut cohort);
+    assert_eq!(undisturbed.ending, Ending::Complete, "{undisturbed:?}");
+    let follows = |event: &Event| matches!(event, Event::SessionFollows { .. });
+    assert!(cohort.events.iter().any(follows), "hospital 2 comes late");
+    let updates = [vec![1, 3, 4], vec![1, 2, 3, 4]];
+    assert_eq!(cohort.contributors(Purpose::Update), updates);
+
+    let mut restarts: Vec<_> = (1..=undisturbed.coordinator_effects)
+        .map(|after_effect| Operation::RestartCoordinator {
+            after_effect,
+            for_ms: 700,
+        })
+        .collect();
+    // One that hands the state over, the one that gets it, and one that only goes on.
+    for hospital in [1, 2, 3] {
+        let (_, writes) = cohort.effects_and_writes(hospital);
+        restarts.extend((0..writes).map(|after_write| Operation::RestartAtWrite {
+            hospital,
+            after_write,
+            for_ms: 700,
+        }));
+    }
+    for restart in restarts {
+        let mut scenario = scenario.clone();
+        scenario.operations.push(restart.clone());
+        let report = scenario.play();
+        assert_eq!(report.ending, Ending::Complete, "{restart:?}: {report:?}");
+    }
+}
+
+/// Whatever a hospital forgets, nobody answers twice for the same sum, and all come to one model.
+#[test]
+fn a_hospital_that_loses_its_state_folder_at_any_moment_comes_back() {
+    let mut scenario = small_scenario();
+    scenario.size = 5;
+    scenario.manifest.rounds = 2;
+    scenario.manifest.weights.0.clear();
+    let mut cohort = scenario.cohort();
+    let undisturbed = scenario.play_with(&mut cohort);
+    assert_eq!(undisturbed.ending, Ending::Complete, "{undisturbed:?}");
+    let (effects, _) = cohort.effects_and_writes(2);
+    for after_effect in 1..effects {
+        let mut scenario = scenario.clone();
+        scenario.operations = vec![Operation::LoseState {
+            hospital: 2,
+            after_effect,
+            for_ms: 700,
+        }];
+        let report = scenario.play();
+        assert_eq!(
+            report.ending,
+            Ending::Complete,
+            "after effect {after_effect}: {report:?}"
+        );
+    }
 }
 
 /// Plays it with one fault, which has its effect; what every invariant asks holds, and the run ends with all sums.

@@ -6,7 +6,9 @@ use protocol::{identity::Signed, session::Join};
 use rand_core::CryptoRng;
 
 use super::{Gathering, Over, Phase};
-use crate::machine::{Event, MachineError, context::Context, reaction::Reaction, set_up_check};
+use crate::machine::{
+    Event, MachineError, context::Context, reaction::Reaction, session::Session, set_up_check,
+};
 
 impl Phase {
     /// Another session, which every hospital joins; those that are connected are owed its Welcome. A hospital that is the reason
@@ -16,6 +18,7 @@ impl Phase {
         context: &mut Context<R>,
         because_of: HospitalId,
     ) -> Result<(), MachineError> {
+        self.note_newcomers(context);
         let begun = context.begin_anew(because_of);
         match (&begun, &self) {
             (Ok(()), _) => {
@@ -36,6 +39,12 @@ impl Phase {
             (Err(error), _) => context.refuse(because_of, error.to_string()),
         }
         begun
+    }
+
+    /// They may have the state of this session by now, and go with it into the next.
+    pub(in crate::machine) fn note_newcomers<R>(&self, context: &mut Context<R>) {
+        let newcomers = self.session().into_iter().flat_map(Session::do_not_answer);
+        context.beginning.given_to.extend(newcomers);
     }
 
     /// Whether the Joins were relayed, this is another one than that hospital's, and no header is out yet.

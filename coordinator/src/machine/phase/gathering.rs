@@ -14,6 +14,7 @@ use rand_core::CryptoRng;
 use super::{KeyExchange, Phase, Step};
 use crate::machine::{
     Event, MachineError,
+    beginning::Beginning,
     context::Context,
     early::EarlyMessages,
     input::{Envelope, SetUpMessage},
@@ -87,7 +88,9 @@ impl Gathering {
     /// For every hospital of the roster that has not joined.
     pub(super) fn wait<R>(&self, context: &Context<R>) -> Wait {
         let ids = context.roster.members().map(|member| member.id);
-        let missing = ids.filter(|id| !self.joins.contains_key(id));
+        let is_awaited =
+            |id: &HospitalId| !self.joins.contains_key(id) && !context.is_shut_out(*id);
+        let missing = ids.filter(is_awaited);
         Wait {
             parts: missing.map(|id| (id, Part::Join)).collect(),
             ..Wait::default()
@@ -102,8 +105,17 @@ impl Gathering {
                 && !context.is_shut_out(id)
                 && context.peers.may_come_yet(id)
         };
-        self.joins.len() == context.roster.size()
-            || (self.joins.len() >= context.quorum() && !ids.any(may_join))
+        let is_enough = self.joins.len() >= context.quorum() && self.brings_enough(context);
+        is_enough && (self.joins.len() == context.roster.size() || !ids.any(may_join))
+    }
+
+    /// Whether t of those that have joined have reached what the session goes on from.
+    fn brings_enough<R>(&self, context: &Context<R>) -> bool {
+        let Beginning {
+            after, reached_by, ..
+        } = &context.beginning;
+        let have_joined = self.joins.keys().filter(|id| reached_by.contains(id));
+        after.is_none() || have_joined.count() >= context.roster.threshold()
     }
 
     /// Over when all hospitals of the roster have joined, or enough and nobody else is awaited. If one of them knows another list of Joins, a hospital has lost its keys

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crypto::sealed_sum::HospitalId;
 use protocol::{
     codec::List,
-    digests::{GroupKeyId, JoinedSet, Transcript},
+    digests::{GroupKeyId, JoinedSet, StateCommit, Transcript},
     identity::Signed,
     message::{Resume, ToVault},
     session::{
@@ -254,31 +254,6 @@ impl KeyExchange {
             .copied()
     }
 
-    /// What the session goes on from, and what each hospital brings of it.
-    fn roles<R>(&self, context: &Context<R>) -> Result<BTreeMap<HospitalId, Role>, SessionError> {
-        let mut brought = BTreeMap::new();
-        for (&id, ready) in &self.readies {
-            let ready = ready.read_unverified();
-            let state = ready
-                .map_err(|error| SessionError::Malformed(error.to_string()))?
-                .state;
-            brought.insert(id, state);
-        }
-        let agreed = common_state(brought.values().copied(), &context.roster)?;
-        if agreed.is_some() != context.beginning.after.is_some() {
-            let needed = context.roster.threshold();
-            return Err(SessionError::NoCommonState { vaults: 0, needed });
-        }
-        let role = |state| match state == agreed {
-            true => Role::Member,
-            false => Role::AwaitsState,
-        };
-        Ok(brought
-            .into_iter()
-            .map(|(id, state)| (id, role(state)))
-            .collect())
-    }
-
     /// For every vault that has not confirmed the keys of all others.
     pub(super) fn wait(&self) -> Wait {
         let is_ready = |id: &HospitalId| self.readies.contains_key(id);
@@ -287,6 +262,52 @@ impl KeyExchange {
             parts: missing.map(|id| (id, Part::ExchangeKeys)).collect(),
             ..Wait::default()
         }
+    }
+
+    /// Members that do not bring what the session goes on from.
+    fn newcomers<R>(&self, context: &Context<R>) -> Result<BTreeSet<HospitalId>, SessionError> {
+        let brought = self.brought();
+        let agreed = common_state(brought.values().copied(), &context.roster)?;
+        if agreed.is_some() != context.beginning.after.is_some() {
+            let needed = context.roster.threshold();
+            return Err(SessionError::NoCommonState { vaults: 0, needed });
+        }
+        let others = brought.into_iter().filter(|(_, state)| *state != agreed);
+        Ok(others.map(|(id, _)| id).collect())
+    }
+
+    /// What each hospital brings of the run.
+    fn brought(&self) -> BTreeMap<HospitalId, Option<StateCommit>> {
+        let readies = self.readies.iter();
+        let state = |ready: &Signed<Ready>| ready.read_unverified().ok()?.state;
+        readies.map(|(&id, ready)| (id, state(ready))).collect()
+    }
+
+    /// Fewer than t bring the same, although so many have reached it: some have lost it since, and others may come back that have not.
+    fn bring_too_little<R: CryptoRng>(
+        self,
+        context: &mut Context<R>,
+        error: &SessionError,
+    ) -> Step {
+        let brought = self.brought();
+        let reached_by = &mut context.beginning.reached_by;
+        let without: Vec<_> = brought
+            .iter()
+            .filter(|(id, state)| state.is_none() && reached_by.contains(id))
+            .map(|(id, _)| *id)
+            .collect();
+        reached_by.retain(|id| !without.contains(id));
+        let Some(&because_of) = without.first() else {
+            return Step::Go(Phase::Over(Over::fail(context, error.to_string())));
+        };
+        if reached_by.len() < context.roster.threshold() {
+            return Step::Go(Phase::Over(Over::fail(context, error.to_string())));
+        }
+        let mut phase = Phase::KeyExchange(self);
+        if let Err(error) = phase.begin_anew(context, because_of) {
+            context.reject(because_of, &error);
+        }
+        Step::Go(phase)
     }
 
     /// Over when every vault has confirmed the keys of all others. Without one that is gone the set-up begins anew, if it can.
@@ -310,13 +331,27 @@ impl KeyExchange {
         if self.group_key.is_none() || self.readies.len() < self.joins.len() {
             return Step::Stay(Phase::KeyExchange(self));
         }
-        let roles = match self.roles(context) {
-            Ok(roles) => roles,
-            Err(error) => return Step::Go(Phase::Over(Over::fail(context, error.to_string()))),
+        let newcomers = match self.newcomers(context) {
+            Ok(newcomers) => newcomers,
+            Err(error) => return self.bring_too_little(context, &error),
         };
-        context
-            .peers
-            .set_roles(|id| roles.get(&id).copied().unwrap_or_default());
+        // Where rounds went before, each says when it has what they have led to.
+        let role = match after {
+            Some(_) => Role::AwaitsState,
+            None => Role::Member,
+        };
+        let joins = &self.joins;
+        context.peers.set_roles(|id| match joins.contains_key(&id) {
+            true => role,
+            false => Role::Outsider,
+        });
+        let hands_over = !newcomers.is_empty();
+        let given_to = context
+            .beginning
+            .given_to
+            .iter()
+            .filter(|id| joins.contains_key(id));
+        let newcomers: BTreeSet<_> = newcomers.into_iter().chain(given_to.copied()).collect();
         let Some(group_key) = self.group_key else {
             return Step::Stay(Phase::KeyExchange(self));
         };
@@ -337,12 +372,13 @@ impl KeyExchange {
             began_after: last_round,
             state: None,
             lost: BTreeSet::new(),
+            newcomers,
             given_up: BTreeSet::new(),
             retracted: 0,
         });
         context.persist(Fact::Ready(session.set_up.record()));
         context.event(Event::SessionReady);
-        if roles.values().any(|role| *role == Role::AwaitsState) {
+        if hands_over {
             let handing_over = HandingOver::new(context, session, origin);
             return Step::Go(Phase::HandingOver(handing_over));
         }

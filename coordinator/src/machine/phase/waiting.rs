@@ -9,7 +9,7 @@ use protocol::{
 };
 use rand_core::CryptoRng;
 
-use super::{Collecting, Finishing, Gathering, OpenRound, Phase, Step};
+use super::{Collecting, Finishing, Gathering, OpenRound, Over, Phase, Step};
 use crate::machine::{
     Event, Fact, Timestamp,
     beginning::Beginning,
@@ -90,6 +90,9 @@ impl Waiting {
         context: &mut Context<R>,
         now: Timestamp,
     ) -> Step {
+        if let Some(reason) = self.nobody_opens(context) {
+            return Step::Go(Phase::Over(Over::fail(context, reason)));
+        }
         match self.session_ends(context) {
             SessionEnds::Now => return Step::Go(self.follow(context)),
             SessionEnds::Soon => return Step::Stay(Phase::Waiting(self)),
@@ -145,7 +148,7 @@ impl Waiting {
             let Phase::Waiting(waiting) = &phase else {
                 break;
             };
-            let (session, beginning) = (&waiting.session, waiting.end());
+            let (session, beginning) = (&waiting.session, waiting.end(context));
             let before = std::mem::replace(&mut context.beginning, beginning);
             match context.begin_anew(because_of) {
                 Ok(()) => {
@@ -199,12 +202,38 @@ impl Waiting {
     }
 
     fn enough_are_present<R>(&mut self, context: &mut Context<R>) -> bool {
-        let (needed, present) = (context.needed(), self.up_to_date(context));
+        let needed = context.needed();
+        let present = match self.session.chain.len() {
+            // For as many as newcomers do not help, others have to be here.
+            0 if self.can_answer(context) < context.roster.threshold() => self.can_answer(context),
+            _ => self.up_to_date(context),
+        };
         if present < needed && present != self.present_told {
             self.present_told = present;
             context.event(Event::Waiting { present, needed });
         }
         present >= needed
+    }
+
+    /// Why no sum on the model that the session began with can be opened, if too few of its members help with it.
+    fn nobody_opens<R>(&self, context: &Context<R>) -> Option<String> {
+        let (without, needed) = (self.session.do_not_answer(), context.roster.threshold());
+        let left = self.session.members() - without.len();
+        (left < needed && context.plan.next().is_some()).then(|| {
+            let without: Vec<_> = without.iter().map(|id| id.get()).collect();
+            format!(
+                "the hospitals {without:?} were given the model and may have helped before to open a sum on it, so that {left} are left \
+                 where {needed} are needed: start a new run from it (run.initial_model)"
+            )
+        })
+    }
+
+    /// So many hospitals that are here help to open a sum on the model that the session began with.
+    fn can_answer<R>(&self, context: &Context<R>) -> usize {
+        let present = context.peers.present().into_iter();
+        present
+            .filter(|id| !self.session.newcomers.contains(id))
+            .count()
     }
 
     /// So many hospitals can take part in the next sum.
@@ -269,8 +298,8 @@ impl Waiting {
     }
 
     /// What a session that follows this one goes on from.
-    pub(in crate::machine) fn end(&self) -> Beginning {
-        self.session.end(self.head)
+    pub(in crate::machine) fn end<R>(&self, context: &Context<R>) -> Beginning {
+        self.session.end(context, self.head)
     }
 
     /// Whether a header that was kept can be the next one.
@@ -289,8 +318,8 @@ enum SessionEnds {
     Now,
 }
 
-/// Hospitals that are here and take no part in the session.
+/// Hospitals that are here, have been heard of, and take no part in the session.
 fn outsiders<R>(context: &Context<R>) -> Vec<HospitalId> {
     let peers = &context.peers;
-    peers.ids_where(|peer| peer.is_connected() && !peer.is_in_session())
+    peers.ids_where(|peer| peer.is_connected() && !peer.is_out_of_touch() && !peer.is_in_session())
 }

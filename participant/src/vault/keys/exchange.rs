@@ -155,6 +155,7 @@ impl KeyExchange {
     ) -> Result<Reaction, SessionError> {
         let from = claimed_sender(message, |body| body.from.0)?;
         let body = self.members.verify(message, from, roster)?;
+        self.check_session(from, body.session)?;
         let peer = self.members.get(from)?;
         check_encapsulation(&body, peer, &self.own, &self.members.roster_hash)?;
         let digest = message.digest();
@@ -197,6 +198,7 @@ impl KeyExchange {
     ) -> Result<Reaction, SessionError> {
         let origin = self.members.origin();
         let body = self.members.verify(message, origin, roster)?;
+        self.check_session(origin, body.session)?;
         group::check_frame(&body, &self.own, origin)?;
         match &self.group {
             GroupState::Known(group) if group.gid == body.gid => Ok(Reaction::Ignored(REPEATED)),
@@ -224,6 +226,7 @@ impl KeyExchange {
         if id == self.own.id {
             return Ok(Reaction::Ignored(REPEATED));
         }
+        self.check_session(id, body.session)?;
         let GroupState::Known(group) = &self.group else {
             return Err(SessionError::TooEarly {
                 id,
@@ -237,8 +240,8 @@ impl KeyExchange {
             missing: "its encapsulation",
         })?;
         let disagreement = |what| Err(SessionError::Disagreement { id, what });
-        if body.session != self.own.session || body.joined_set != self.members.joined_set {
-            return disagreement("session or set of members");
+        if body.joined_set != self.members.joined_set {
+            return disagreement("set of members");
         }
         if body.gid != group.gid {
             return disagreement("group key");
@@ -258,6 +261,15 @@ impl KeyExchange {
             return Ok(Reaction::Ignored(REPEATED));
         }
         Ok(Reaction::Handled)
+    }
+
+    /// A message of another session was on its way, or is said again: nobody is at fault.
+    fn check_session(&self, id: HospitalId, session: SessionId) -> Result<(), SessionError> {
+        if session == self.own.session {
+            Ok(())
+        } else {
+            Err(SessionError::OtherSession { id })
+        }
     }
 
     /// Whether every pair has its key and G is known.
