@@ -83,6 +83,8 @@ struct Membership {
     /// The Encapsulations of hospitals with smaller numbers.
     encapsulations: BTreeMap<HospitalId, EncapsulationDigest>,
     has_group_key: bool,
+    /// Who has confirmed the keys.
+    readies: BTreeSet<HospitalId>,
     /// What it has said in the set-up, to be repeated on a new connection.
     set_up: Vec<ToCoordinator>,
     transcript: Transcript,
@@ -179,7 +181,12 @@ impl FakeHospital {
                 self.ending = Some(message);
                 Vec::new()
             }
-            ToVault::Ready(_) | ToVault::Products(_) => Vec::new(),
+            ToVault::Ready(ready) => {
+                let from = ready.read_unverified().expect("its own form").id.0;
+                self.member_mut().readies.insert(from);
+                self.say_state_taken()
+            }
+            ToVault::Products(_) => Vec::new(),
         }
     }
 
@@ -269,6 +276,9 @@ impl FakeHospital {
                 acts.extend(shares.map(ToCoordinator::UnlockShare).map(Act::Say));
                 acts.extend(round.upload.iter().cloned().map(upload));
             }
+            if !member.joins.is_empty() {
+                acts.extend(self.say_state_taken());
+            }
             return acts;
         }
         let before = self.membership.as_ref();
@@ -287,6 +297,7 @@ impl FakeHospital {
             joins: Vec::new(),
             encapsulations: BTreeMap::new(),
             has_group_key: false,
+            readies: BTreeSet::new(),
             set_up: Vec::new(),
             transcript: Transcript::BEFORE_JOINS,
             brings,
@@ -323,11 +334,16 @@ impl FakeHospital {
             return Vec::new();
         }
         let ready = self.ready();
-        let mut acts = self.say_in_set_up(vec![ready]);
-        if self.member().welcome.after.is_some() && self.has_state() {
-            acts.push(self.state_taken());
-        }
-        acts
+        self.say_in_set_up(vec![ready])
+    }
+
+    /// In a session that follows, once its keys stand and nothing is opened in it.
+    fn say_state_taken(&self) -> Vec<Act> {
+        let member = self.member();
+        let all_are_ready = self.members().all(|id| member.readies.contains(&id));
+        let is_at_origin = member.transcript == self.origin();
+        let says_it = member.welcome.after.is_some() && all_are_ready && is_at_origin;
+        says_it.then(|| self.state_taken()).into_iter().collect()
     }
 
     fn state_taken(&self) -> Act {
