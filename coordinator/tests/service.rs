@@ -312,7 +312,7 @@ async fn bytes_that_are_no_message_end_the_link_and_nothing_else() {
 
 #[tokio::test]
 async fn a_hospital_whose_messages_are_not_accepted_is_shut_out_for_a_while_and_nobody_else() {
-    let running = Running::start(None);
+    let mut running = Running::start(None);
     let mut link = running.connect(1).await;
     say(&link, ToCoordinator::Hello(Hello { resume: None })).await;
     // Of no run and no key, and this run encrypts nothing.
@@ -351,6 +351,11 @@ async fn a_hospital_whose_messages_are_not_accepted_is_shut_out_for_a_while_and_
         }
     })
     .await;
+
+    // What it had said before it was shut out is not looked at.
+    let events = std::iter::from_fn(|| running.events.try_recv().ok());
+    let rejected = events.filter(|event| matches!(event, Event::Rejected { .. }));
+    assert_eq!(rejected.count(), 100);
 
     let mut again = running.connect(1).await;
     match soon(again.receive()).await {

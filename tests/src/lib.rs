@@ -1,18 +1,26 @@
 //! What whole-system tests need: the programs as they are built, processes that end with the test, and a federation in a folder.
 #![forbid(unsafe_code)]
 
+mod parties;
+#[cfg(target_os = "linux")]
+pub mod small_disk;
+pub mod udp_relay;
+
 use std::{
     env, fs,
     io::{BufRead, BufReader},
-    net::UdpSocket,
+    net::{SocketAddr, UdpSocket},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, ExitStatus, Output, Stdio},
     sync::{Arc, Condvar, LazyLock, Mutex, PoisonError},
     thread,
     time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
+
+pub use self::parties::Parties;
+use self::udp_relay::UdpRelay;
 
 /// A program of the workspace, from the folder that `MYELIN_PROGRAMS` names, or else built once a test run in the profile of the tests.
 ///
@@ -146,15 +154,15 @@ impl Running {
         );
     }
 
-    /// Waits for the end; gives success and the last line on stdout.
+    /// Waits until it has ended.
     ///
     /// # Panics
-    /// When it has not ended in time; shows what it said.
-    pub fn finish(mut self, patience: Duration) -> (bool, String) {
+    /// When it has not in time; shows what it said.
+    pub fn exit_status(&mut self, patience: Duration) -> ExitStatus {
         let deadline = Instant::now() + patience;
-        let status = loop {
+        loop {
             if let Some(status) = self.child.try_wait().expect("a child of ours") {
-                break status;
+                return status;
             }
             assert!(
                 Instant::now() < deadline,
@@ -163,7 +171,15 @@ impl Running {
                 self.said()
             );
             thread::sleep(Duration::from_millis(50));
-        };
+        }
+    }
+
+    /// Waits for the end; gives success and the last line on stdout.
+    ///
+    /// # Panics
+    /// When it has not ended in time; shows what it said.
+    pub fn finish(mut self, patience: Duration) -> (bool, String) {
+        let status = self.exit_status(patience);
         // The readers end with the pipes.
         thread::sleep(Duration::from_millis(100));
         let last = self
@@ -187,6 +203,15 @@ impl Running {
     /// If it cannot be ended.
     pub fn kill(mut self) {
         self.child.kill().expect("a child of ours");
+    }
+
+    /// Sends it a signal: TERM, HUP, STOP, ...
+    ///
+    /// # Panics
+    /// If that fails.
+    pub fn signal(&self, name: &str) {
+        let sent = run(Command::new("kill").args([&format!("-{name}"), &self.id().to_string()]));
+        assert!(sent.status.success(), "{}", stderr(&sent));
     }
 
     /// Its number in the operating system.
@@ -215,6 +240,7 @@ impl Drop for Running {
 /// A demo federation in a folder of its own, as `coordinator init --demo` makes it.
 pub struct Federation {
     folder: TempDir,
+    address: SocketAddr,
 }
 
 impl Federation {
@@ -224,22 +250,21 @@ impl Federation {
     /// If `init` fails.
     pub fn new(hospitals: u8) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
-        let port = UdpSocket::bind("127.0.0.1:0")
+        let address = UdpSocket::bind("127.0.0.1:0")
             .and_then(|socket| socket.local_addr())
-            .expect("a free port")
-            .port();
+            .expect("a free port");
         let mut init = program("coordinator");
         init.args([
             "init",
             "--demo",
             &hospitals.to_string(),
             "--listen",
-            &format!("127.0.0.1:{port}"),
+            &address.to_string(),
         ])
         .arg(folder.path().join("demo"));
         let output = run(&mut init);
         assert!(output.status.success(), "{}", stderr(&output));
-        Self { folder }
+        Self { folder, address }
     }
 
     /// Gives every hospital its part of a phantom cohort.
@@ -260,6 +285,11 @@ impl Federation {
         let output = run(&mut phantom);
         assert!(output.status.success(), "{}", stderr(&output));
         self
+    }
+
+    /// Where its coordinator listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// The federation's folder.
@@ -311,6 +341,14 @@ impl Federation {
             .arg("run")
             .arg("--config")
             .arg(self.hospital(number).join("participant.toml"));
+        command
+    }
+
+    /// A hospital's program that finds its coordinator behind a relay.
+    pub fn participant_behind(&self, relay: &UdpRelay, number: u8) -> Command {
+        let mut command = self.participant(number);
+        let address = relay.address();
+        command.args(["--set", &format!("coordinator.address={address}")]);
         command
     }
 }

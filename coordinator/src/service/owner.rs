@@ -221,6 +221,11 @@ impl Owner {
                 room: _room,
                 ..
             } => {
+                let is_shut_out = self.registry.is_shut_out(hospital, Instant::now());
+                if is_shut_out || !self.links.contains_key(&hospital) {
+                    // Said before it heard that its connection is closed. Each may cost a line of the log.
+                    return;
+                }
                 let kind: fn(&mut Spent) -> &mut Duration = match *message {
                     ToCoordinator::EvaluationKey(_)
                     | ToCoordinator::EncryptedFeatures(_)

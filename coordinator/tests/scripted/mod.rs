@@ -12,7 +12,7 @@ use protocol::{
     manifest::Purpose,
     message::{ALREADY_CONNECTED, ToCoordinator, ToVault},
 };
-use tokio::sync::watch;
+use tokio::sync::{Barrier, watch};
 use transport::{
     CloseCode, CoordinatorLink, Dialer, Disconnect, Limits, TransportError,
     certificates::KeyFingerprint, tls::ParticipantTls,
@@ -51,6 +51,8 @@ pub struct ScriptedHospital {
     dialer: Dialer,
     script: Script,
     uploads: Arc<watch::Sender<usize>>,
+    /// Where it waits for the others before it uploads its first update.
+    pub starting_line: Option<Arc<Barrier>>,
     cut: bool,
 }
 
@@ -73,6 +75,7 @@ impl ScriptedHospital {
             dialer: dialer(demo, id, address),
             script,
             uploads,
+            starting_line: None,
             cut: false,
         }
     }
@@ -147,6 +150,9 @@ impl ScriptedHospital {
         let header = self.fake.header().expect("a round is open");
         let is_update = header.purpose == Purpose::Update;
         if is_update {
+            if let Some(others) = self.starting_line.take() {
+                others.wait().await;
+            }
             let mut uploads = self.uploads.subscribe();
             let needed = self.script.waits_for_uploads;
             uploads

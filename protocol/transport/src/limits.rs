@@ -77,4 +77,4 @@ impl Limits {
 
 /// Bytes under way on one stream: 10 Gbit/s over 3 ms, 1 Gbit/s over 33 ms. More would only be memory, and would let an
 /// upload that is cut run further ahead of what has arrived.
-const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+pub(super) const STREAM_WINDOW_BYTES: u32 = 4 << 20;

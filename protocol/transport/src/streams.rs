@@ -6,6 +6,7 @@ use quinn::{ReadError, ReadExactError, RecvStream, SendStream, WriteError};
 use tokio::time::timeout;
 
 use super::TransportError;
+use super::limits::STREAM_WINDOW_BYTES;
 use super::printable::printable;
 use super::refusal::Refusal;
 use super::wire::{Reply, ReplyHead, StreamOpening};
@@ -88,6 +89,19 @@ impl Stream {
         flush(&mut self.send, self.stall_timeout).await
     }
 
+    /// Waits until the peer's end-point has the last of so many bytes, or does not want them. They move unseen from here on: a slow
+    /// line takes longer for all that may be under way than a peer may take for one step.
+    pub(super) async fn wait_for_delivery(&self, bytes: usize) -> Result<(), TransportError> {
+        let under_way = bytes.min(STREAM_WINDOW_BYTES as usize) as u64;
+        let waited =
+            self.stall_timeout + Duration::from_secs(under_way / SLOWEST_LINE_BYTES_PER_SEC);
+        match timeout(waited, self.send.stopped()).await {
+            // What became of it, the answer tells.
+            Ok(_) => Ok(()),
+            Err(_) => Err(TransportError::Stalled { waited }),
+        }
+    }
+
     fn stalled(&self) -> TransportError {
         TransportError::Stalled {
             waited: self.stall_timeout,
@@ -124,6 +138,9 @@ pub(super) async fn flush(
         }),
     }
 }
+
+/// A quarter of what a line with 5% of loss and 200 ms to the other side and back was seen to carry.
+const SLOWEST_LINE_BYTES_PER_SEC: u64 = 8 << 10;
 
 impl From<ReadError> for TransportError {
     fn from(error: ReadError) -> Self {

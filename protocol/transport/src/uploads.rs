@@ -152,7 +152,8 @@ pub(super) async fn send_blob(
             "an upload that resumes inside a leaf",
         ));
     }
-    let mut handed_over = usize::try_from(held_bytes).expect("at most the blob's length");
+    let begun = usize::try_from(held_bytes).expect("at most the blob's length");
+    let mut handed_over = begun;
     for leaf in blob[handed_over..].chunks(LEAF_BYTES) {
         match stream.write(leaf).await {
             Ok(()) => {}
@@ -166,6 +167,7 @@ pub(super) async fn send_blob(
     }
     // Fails only if the coordinator has stopped listening: same answer.
     let _ = stream.send.finish();
+    stream.wait_for_delivery(handed_over - begun).await?;
     match stream.read_reply().await? {
         taken if taken == total_bytes && handed_over == blob.len() => Ok(()),
         _ => Err(TransportError::Violation("a verdict on another blob")),
