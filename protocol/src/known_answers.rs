@@ -28,7 +28,9 @@ use crate::{
         outcome::{Outcome, RoundClosed, RoundFailed},
         unlock::{Contributor, UnlockRequest, UnlockShare},
     },
-    session::{Encapsulation, GroupKey, Join, Ready, SealedGroupKey, SeenEncapsulation},
+    session::{
+        Encapsulation, GroupKey, Join, Ready, SealedGroupKey, SealedState, SeenEncapsulation,
+    },
     strategy::{Adaptive, Strategy},
     vocabulary::{Conditioning, Keep, LabelScheme, Purpose, Task},
 };
@@ -165,6 +167,26 @@ fn ready() {
             &[5; 32],      // encapsulations[0].digest
             &[1],          // state: there is one
             &[6; 32],      // state
+        ],
+    );
+}
+
+#[test]
+fn sealed_state() {
+    let state = SealedState {
+        session: SESSION,
+        sealer: id(1),
+        digest: [2; 32],
+        sealed: Bytes(vec![3]),
+    };
+    check(
+        &state,
+        &[
+            &[0x5e; 16],   // session
+            &[1],          // sealer
+            &[2; 32],      // digest
+            &[1, 0, 0, 0], // sealed: how many bytes
+            &[3],          // sealed
         ],
     );
 }
@@ -648,6 +670,10 @@ fn to_coordinator() -> Vec<(ToCoordinator, Vec<u8>)> {
             ToCoordinator::StateTaken { session: SESSION },
             vec![0x5e; 16],
         ),
+        (
+            ToCoordinator::StateRefused { session: SESSION },
+            vec![0x5e; 16],
+        ),
     ]
 }
 
@@ -669,6 +695,7 @@ fn number_to_coordinator(message: &ToCoordinator) -> u32 {
         ToCoordinator::RoundClosed(_) => 12,
         ToCoordinator::RoundFailed(_) => 13,
         ToCoordinator::StateTaken { .. } => 14,
+        ToCoordinator::StateRefused { .. } => 15,
     }
 }
 

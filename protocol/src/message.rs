@@ -61,8 +61,13 @@ pub enum ToCoordinator {
     RoundClosed(Signed<RoundClosed>),
     /// See [`RoundFailed`].
     RoundFailed(Signed<RoundFailed>),
-    /// This vault has taken over the state that the session goes on from.
+    /// This vault has the state that the session goes on from.
     StateTaken {
+        /// The session.
+        session: SessionId,
+    },
+    /// The state that was handed over to this vault is not the one that the session goes on from.
+    StateRefused {
         /// The session.
         session: SessionId,
     },

@@ -3,13 +3,14 @@
 
 use std::collections::BTreeMap;
 
+use aws_lc_rs::kem;
 use crypto::{
     hash::{Digest, labelled_hash},
     sealed_sum::HospitalId,
 };
 
 use crate::{
-    codec::{Decode, Encode, Id, List},
+    codec::{Bytes, Decode, Encode, Id, List},
     culprit::Culprit,
     digests::{
         EncapsulationDigest, GroupKeyId, JoinDigest, JoinedSet, OutcomeName, RosterHash,
@@ -183,9 +184,22 @@ pub fn common_state(
     Ok(Some(state))
 }
 
-/// Under which the sealed state of a session is served.
-pub fn state_name(session: &SessionId) -> OutcomeName {
-    labelled_hash("state-name", &[session.as_bytes()]).into()
+/// The state that a session goes on from, on its way from one vault to others: the coordinator sees from whom.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct SealedState {
+    /// The session.
+    pub session: SessionId,
+    /// Who has sealed it.
+    pub sealer: Id,
+    /// A keyed hash of what is sealed: each content has a key of its own.
+    pub digest: [u8; 32],
+    /// AEAD of the state.
+    pub sealed: Bytes,
+}
+
+/// Under which the state of a session is served that this vault has sealed.
+pub fn state_name(session: &SessionId, sealer: HospitalId) -> OutcomeName {
+    labelled_hash("state-name", &[session.as_bytes(), &[sealer.get()]]).into()
 }
 
 /// gid = H('gid' || G).
@@ -217,8 +231,35 @@ pub fn check_join(
     if body.session != *session {
         return Err(SessionError::OtherSession { id });
     }
+    check_public_keys(&body)?;
     Ok(body)
 }
+
+/// Keys that nobody can agree on a secret with would end the exchange for others than their sender.
+fn check_public_keys(join: &Join) -> Result<(), SessionError> {
+    let mut point = join.x25519;
+    // X25519 does not look at the highest bit.
+    point[31] &= 0x7f;
+    let kem = kem::EncapsulationKey::new(&kem::ML_KEM_768, &join.kem_key);
+    if kem.is_err() || LOW_ORDER_POINTS.contains(&hex::encode(point).as_str()) {
+        let id = join.id.0;
+        return Err(SessionError::Malformed(format!(
+            "the public keys in the join of hospital {id} are not usable"
+        )));
+    }
+    Ok(())
+}
+
+/// The points of Curve25519 that give the same secret with every key: of order 1, 2, 4 and 8, and their encodings beyond the prime.
+const LOW_ORDER_POINTS: [&str; 7] = [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "e0eb7a7c3b41b8ae1656e3faf19fc46ada098deb9c32b1fd866205165f49b800",
+    "5f9c95bca3508c24b1d0b1559c83ef5b04445cc4581c8e86d8224eddd09f1157",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+];
 
 /// What is wrong with a message of the set-up.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -300,5 +341,64 @@ impl SessionError {
                 Culprit::Unknown
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::roster::testing::federation;
+
+    fn join(x25519: [u8; 32], kem_key: [u8; KEM_KEY_BYTES]) -> Join {
+        Join {
+            roster_hash: federation(2).roster.hash(),
+            session: [1; 16].into(),
+            id: Id(HospitalId::new(1).expect("in range")),
+            x25519,
+            kem_key,
+            nonce: [2; 32],
+        }
+    }
+
+    #[test]
+    fn keys_that_nobody_can_agree_with_are_refused() {
+        let federation = federation(2);
+        let check = |join: &Join| {
+            let signed = Signed::sign(join, &federation.hospital_keys[0]);
+            check_join(&signed, &federation.roster, &join.session)
+        };
+        let base_point = {
+            let mut point = [0; 32];
+            point[0] = 9;
+            point
+        };
+        assert!(check(&join(base_point, [4; KEM_KEY_BYTES])).is_ok());
+        for point in LOW_ORDER_POINTS {
+            let mut bytes = [0; 32];
+            hex::decode_to_slice(point, &mut bytes).expect("hexadecimal");
+            for top_bit in [0, 0x80] {
+                bytes[31] = (bytes[31] & 0x7f) | top_bit;
+                assert!(check(&join(bytes, [4; KEM_KEY_BYTES])).is_err(), "{point}");
+            }
+        }
+        // Its coefficients are not below the prime.
+        let error = check(&join(base_point, [0xff; KEM_KEY_BYTES])).expect_err("no key");
+        assert!(error.to_string().contains("hospital 1"), "{error}");
+    }
+
+    #[test]
+    fn a_session_goes_on_from_what_t_vaults_bring_alike() {
+        let roster = federation(4).roster;
+        let state = |byte: u8| Some(StateCommit::from_bytes([byte; 32]));
+        assert_eq!(common_state([None, None], &roster), Ok(None));
+        let three = [state(1), None, state(1), state(2), state(1)];
+        assert_eq!(common_state(three, &roster), Ok(state(1)));
+        assert_eq!(
+            common_state([state(1), state(1), state(2)], &roster),
+            Err(SessionError::NoCommonState {
+                vaults: 2,
+                needed: 3
+            })
+        );
     }
 }

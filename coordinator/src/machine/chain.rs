@@ -101,13 +101,18 @@ impl Chain {
         index.map_or(0, |index| index + 1)
     }
 
+    /// Whether this is the T of a round, or the one that the session starts from.
+    pub(super) fn has_reached(&self, transcript: &Transcript) -> bool {
+        self.origin.transcript == *transcript || self.position_of(transcript) > 0
+    }
+
     /// Whether a message names a round that has its outcome: it was overtaken.
     pub(super) fn knows(&self, header: &HeaderHash) -> bool {
         self.rounds.iter().any(|round| round.header_is(header))
     }
 
-    /// Whether the last round can no longer be settled.
-    pub(super) fn is_stuck(&self, members: usize) -> bool {
+    /// Whether the last round can no longer be settled, by these vaults.
+    pub(super) fn is_stuck(&self, members: &[HospitalId]) -> bool {
         let last = self.rounds.last();
         last.is_some_and(|round| round.is_stuck(members, self.threshold))
     }

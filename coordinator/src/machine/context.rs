@@ -21,10 +21,10 @@ use super::{
     Event, Fact, MachineError, Output, Timestamp,
     beginning::Beginning,
     input::{ConditioningMessage, SetUpMessage},
-    peer::{Peers, Role},
+    peer::Peers,
     plan::{Plan, PlannedSum},
     products::ProductServer,
-    reaction::{FORMER_SESSION, REPEATED, Reaction},
+    reaction::Reaction,
 };
 
 /// The parties, the run, and what is to be done.
@@ -36,12 +36,16 @@ pub(super) struct Context<R> {
     pub(super) session: SessionId,
     /// Where the run was when it began.
     pub(super) beginning: Beginning,
+    /// When it did, if this process was there.
+    begun_at: Timestamp,
     /// Those that were given up, or that it follows.
     former_sessions: BTreeSet<SessionId>,
     /// How often each hospital was the reason for it, since this process was started.
     set_ups_begun_anew: BTreeMap<HospitalId, u32>,
     /// Those that were the reason too often. The run goes on without them until this process is started again.
     shut_out: BTreeSet<HospitalId>,
+    /// Hospitals that have handed over a state which others have refused: they are asked last.
+    pub(super) distrusted: BTreeSet<HospitalId>,
     pub(super) peers: Peers,
     pub(super) products: ProductServer,
     pub(super) plan: Plan,
@@ -95,9 +99,11 @@ impl<R> Context<R> {
             run,
             session,
             beginning: Beginning::default(),
+            begun_at: Timestamp(0),
             former_sessions: BTreeSet::new(),
             set_ups_begun_anew: BTreeMap::new(),
             shut_out: BTreeSet::new(),
+            distrusted: BTreeSet::new(),
             advanced_at: Timestamp(0),
             outputs: VecDeque::new(),
         }
@@ -154,6 +160,12 @@ impl<R> Context<R> {
         self.plan.stop();
     }
 
+    /// When a run whose rounds are all done ends although the session that was to hand the model on does not come about.
+    pub(super) fn ends_without_session(&self) -> Option<Timestamp> {
+        let all_done = self.plan.next().is_none() && self.beginning.after.is_some();
+        all_done.then(|| self.begun_at.after_secs(self.serve_outcomes_secs))
+    }
+
     /// So many hospitals have to join before the keys are exchanged.
     pub(super) fn quorum(&self) -> usize {
         let members = self.roster.size();
@@ -173,7 +185,14 @@ impl<R> Context<R> {
     /// Goes on without a hospital that was the reason for new sessions too often, if that is possible.
     pub(super) fn shut_out(&mut self, id: HospitalId) -> bool {
         let others = self.roster.size() - self.shut_out.len() - usize::from(!self.is_shut_out(id));
-        let possible = others >= self.quorum();
+        let Beginning {
+            after, reached_by, ..
+        } = &self.beginning;
+        let bring_it = reached_by
+            .iter()
+            .filter(|other| **other != id && !self.is_shut_out(**other));
+        let brings_enough = after.is_none() || bring_it.count() >= self.roster.threshold();
+        let possible = others >= self.quorum() && brings_enough;
         if possible {
             self.shut_out.insert(id);
         }
@@ -215,6 +234,7 @@ impl<R> Context<R> {
     pub(super) fn enter_session(&mut self, session: SessionId) {
         self.former_sessions.insert(self.session);
         self.session = session;
+        self.begun_at = self.advanced_at;
         self.products.begin_session(session);
         self.peers.begin_session();
     }
@@ -225,6 +245,11 @@ impl<R> Context<R> {
             manifest: self.run.manifest.signed().clone(),
             session: self.session,
         });
+    }
+
+    /// Whether sessions went before this one, so that messages of theirs may be on their way.
+    pub(super) fn has_former_session(&self) -> bool {
+        !self.former_sessions.is_empty()
     }
 
     /// Whether a message belongs to the set-up of a session before this one: it was on its way.
@@ -256,20 +281,6 @@ impl<R> Context<R> {
             roster_hash: self.roster.hash(),
             manifest: self.run.manifest.signed().clone(),
             after: self.beginning.transcript(),
-        }
-    }
-
-    /// A hospital says that it has the state which the session goes on from.
-    pub(super) fn on_state_taken(&mut self, from: HospitalId, session: SessionId) -> Reaction {
-        if session != self.session {
-            return Reaction::Ignored(FORMER_SESSION);
-        }
-        match self.peers.get_mut(from) {
-            Some(peer) if peer.role == Role::AwaitsState => {
-                peer.role = Role::Member;
-                Reaction::Handled
-            }
-            _ => Reaction::Ignored(REPEATED),
         }
     }
 

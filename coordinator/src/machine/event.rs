@@ -35,6 +35,11 @@ pub enum Event {
         /// The hospital concerned.
         hospital: HospitalId,
     },
+    /// A hospital cannot use the state that was handed over to it.
+    StateRefused {
+        /// Which.
+        hospital: HospitalId,
+    },
     /// A hospital has handed over the state of the run, sealed for those that do not have it.
     StateHandedOver {
         /// Which.

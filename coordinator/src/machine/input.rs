@@ -112,6 +112,8 @@ names! {
         RoundFailed = "RoundFailed",
         /// [`ToCoordinator::StateTaken`].
         StateTaken = "StateTaken",
+        /// [`ToCoordinator::StateRefused`].
+        StateRefused = "StateRefused",
     }
 }
 
@@ -134,6 +136,7 @@ impl InputKind {
             ToCoordinator::RoundClosed(_) => Self::RoundClosed,
             ToCoordinator::RoundFailed(_) => Self::RoundFailed,
             ToCoordinator::StateTaken { .. } => Self::StateTaken,
+            ToCoordinator::StateRefused { .. } => Self::StateRefused,
         }
     }
 }
@@ -146,7 +149,13 @@ pub(super) enum Incoming {
     Conditioning(ConditioningMessage),
     Round(RoundMessage),
     Closing(ClosingMessage),
-    StateTaken(SessionId),
+    State(StateMessage),
+}
+
+/// What a vault says of the state that a session goes on from.
+pub(super) enum StateMessage {
+    Taken(SessionId),
+    Refused(SessionId),
 }
 
 /// What the vaults say to each other through the coordinator before the first round (PROTOCOL.md 3.2).
@@ -246,7 +255,8 @@ impl From<ToCoordinator> for Incoming {
             ToCoordinator::UnlockShare(share) => Self::Round(RoundMessage::UnlockShare(share)),
             ToCoordinator::RoundClosed(closed) => Self::Closing(ClosingMessage::Closed(closed)),
             ToCoordinator::RoundFailed(failed) => Self::Closing(ClosingMessage::Failed(failed)),
-            ToCoordinator::StateTaken { session } => Self::StateTaken(session),
+            ToCoordinator::StateTaken { session } => Self::State(StateMessage::Taken(session)),
+            ToCoordinator::StateRefused { session } => Self::State(StateMessage::Refused(session)),
         }
     }
 }

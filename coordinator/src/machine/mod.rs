@@ -163,9 +163,7 @@ impl<R: CryptoRng> Coordinator<R> {
 
     /// The hospitals of the session that have their keys, once these stand.
     pub fn members(&self) -> Option<Vec<HospitalId>> {
-        let session = self.phase.session()?;
-        let joined = session.joined().into_iter();
-        Some(joined.filter(|id| !session.lost.contains(id)).collect())
+        self.phase.session().map(Session::with_keys)
     }
 
     /// The hospitals that have reached what the next session goes on from, while it is set up.

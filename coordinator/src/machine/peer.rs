@@ -72,7 +72,8 @@ pub(super) struct Sent {
     round: SentOfRound,
     finished: bool,
     not_yet: bool,
-    state_wanted: bool,
+    /// Which of the requests for the state, from 1.
+    state_wanted: u32,
     state_ready: bool,
 }
 
@@ -251,7 +252,7 @@ impl Peer {
     /// Its Hello is accepted. Whoever has closed a round has the state of the session's beginning.
     pub(super) fn greet(&mut self, position: usize, now: Timestamp) {
         self.position = self.position.max(position);
-        if position > 0 {
+        if position > 0 && self.role == Role::AwaitsState {
             self.role = Role::Member;
         }
         self.sent.welcome = false;
@@ -265,7 +266,9 @@ impl Peer {
     pub(super) fn close(&mut self, rounds: usize) {
         self.closed = self.closed.max(rounds);
         self.position = self.position.max(rounds);
-        self.role = Role::Member;
+        if self.role == Role::AwaitsState {
+            self.role = Role::Member;
+        }
     }
 
     pub(super) fn hear(&mut self, now: Timestamp) {
@@ -297,10 +300,14 @@ impl Peer {
         self.role != Role::Outsider
     }
 
-    /// In the session, and not gone for too long, it is away, behind or without the state.
-    pub(super) fn lags_behind(&self, published: usize) -> bool {
-        let is_up_to_date = self.is_present() && self.position == published;
-        self.is_in_session() && !is_up_to_date && !self.is_given_up()
+    /// In the session, and gone, but not for too long.
+    pub(super) fn may_be_back(&self) -> bool {
+        self.is_in_session() && !self.is_connected() && !self.is_given_up()
+    }
+
+    /// Here, with so many published rounds closed by its signed word.
+    pub(super) fn has_signed(&self, published: usize) -> bool {
+        self.is_present() && self.closed >= published
     }
 
     /// Connected and silent for too long, or gone for too long.
@@ -401,9 +408,9 @@ impl Sent {
         !std::mem::replace(&mut self.not_yet, true)
     }
 
-    /// Whether the request for the state has yet to be sent; notes that it is.
-    pub(super) fn state_wanted(&mut self) -> bool {
-        !std::mem::replace(&mut self.state_wanted, true)
+    /// Whether this request for the state has yet to be sent; notes that it is.
+    pub(super) fn state_wanted(&mut self, request: u32) -> bool {
+        std::mem::replace(&mut self.state_wanted, request) != request
     }
 
     /// Whether the name of the state has yet to be sent; notes that it is.

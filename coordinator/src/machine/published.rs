@@ -142,10 +142,10 @@ impl PublishedRound {
         self.failed.contains(&id) && !self.closed.contains_key(&id)
     }
 
-    /// Whether `threshold` of `members` vaults can no longer close the round alike, whatever the others will say.
-    pub(super) fn is_stuck(&self, members: usize, threshold: usize) -> bool {
+    /// Whether `threshold` vaults can no longer close the round alike, whatever those of these will say that have said nothing.
+    pub(super) fn is_stuck(&self, members: &[HospitalId], threshold: usize) -> bool {
         let decided: BTreeSet<_> = self.closed.keys().chain(&self.failed).collect();
-        let undecided = members.saturating_sub(decided.len());
+        let undecided = members.iter().filter(|id| !decided.contains(id)).count();
         self.votes().into_values().max().unwrap_or(0) + undecided < threshold
     }
 

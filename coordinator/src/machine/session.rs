@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crypto::sealed_sum::HospitalId;
 use protocol::{
-    digests::{GroupKeyId, HeaderHash, JoinedSet, OutcomeName, RoundNumber},
+    digests::{GroupKeyId, HeaderHash, JoinedSet, OutcomeName, RoundNumber, SessionId},
     identity::{Message, Signed, SignedError},
     message::ToVault,
     round::RoundError,
@@ -13,7 +13,7 @@ use protocol::{
 };
 
 use super::{
-    Fact, MachineError, Output, SetUpRecord,
+    Event, Fact, MachineError, Output, SetUpRecord, Timestamp,
     beginning::Beginning,
     chain::{Chain, Closed},
     context::Context,
@@ -21,7 +21,7 @@ use super::{
     input::{ClosingMessage, Envelope, RoundMessage, SetUpMessage},
     peer::{Peer, Role},
     published::PublishedRound,
-    reaction::{OTHER_ROUND, OVERTAKEN, REPEATED, Reaction},
+    reaction::{FORMER_SESSION, GIVEN_NO_STATE, OTHER_ROUND, OVERTAKEN, REPEATED, Reaction},
 };
 
 pub(super) struct Session {
@@ -38,8 +38,12 @@ pub(super) struct Session {
     pub(super) began_after: RoundNumber,
     /// Under which the state that the session goes on from is served to those that do not have it.
     pub(super) state: Option<OutcomeName>,
+    /// Who has sealed it.
+    pub(super) sealed_by: Option<HospitalId>,
     /// Members that have come back without their keys.
     pub(super) lost: BTreeSet<HospitalId>,
+    /// When the last of them did.
+    pub(super) lost_at: Timestamp,
     /// Members that did not have the state that it goes on from, now or when the run was last at this point. They help to open no sum on
     /// its model.
     pub(super) newcomers: BTreeSet<HospitalId>,
@@ -105,9 +109,99 @@ impl Session {
         self.set_up.joins.keys().copied().collect()
     }
 
+    /// Those that have not come back without their keys.
+    pub(super) fn with_keys(&self) -> Vec<HospitalId> {
+        let joined = self.joined().into_iter();
+        joined.filter(|id| !self.lost.contains(id)).collect()
+    }
+
     /// Whether a header of this session was signed: from then on its keys may be in use.
     pub(super) fn has_opened(&self) -> bool {
         self.last_round > self.began_after
+    }
+
+    /// A member says that it has the state which the session goes on from.
+    pub(super) fn on_state_taken<R>(
+        &self,
+        context: &mut Context<R>,
+        envelope: Envelope,
+        session: SessionId,
+    ) -> Result<Reaction, MachineError> {
+        if session != context.session {
+            return Ok(Reaction::Ignored(FORMER_SESSION));
+        }
+        let (from, is_given) = (envelope.from, self.state.is_some() || self.chain.len() > 0);
+        match context.peers.get_mut(from) {
+            Some(peer) if peer.role == Role::AwaitsState => {
+                let brings_it = !self.newcomers.contains(&from);
+                if !brings_it && !is_given {
+                    return Err(envelope.wrong_phase());
+                }
+                peer.role = Role::Member;
+                Ok(Reaction::Handled)
+            }
+            _ => Ok(Reaction::Ignored(REPEATED)),
+        }
+    }
+
+    /// A newcomer cannot use what was handed over to it: it is let into the next session, and another hospital is asked for the state.
+    pub(super) fn on_state_refused<R>(
+        &mut self,
+        context: &mut Context<R>,
+        from: HospitalId,
+        session: SessionId,
+    ) -> Reaction {
+        let awaits_it = |peer: &mut Peer| peer.role == Role::AwaitsState;
+        let is_its_turn =
+            self.newcomers.contains(&from) && context.peers.get_mut(from).is_some_and(awaits_it);
+        if session != context.session || !is_its_turn {
+            return Reaction::Ignored(GIVEN_NO_STATE);
+        }
+        context.distrusted.extend(self.sealed_by);
+        self.lose(context, from);
+        context.event(Event::StateRefused { hospital: from });
+        Reaction::Handled
+    }
+
+    /// A member has no use of its keys any more.
+    pub(super) fn lose<R>(&mut self, context: &mut Context<R>, id: HospitalId) {
+        self.lost.insert(id);
+        self.lost_at = context.advanced_at;
+        if let Some(peer) = context.peers.get_mut(id) {
+            peer.role = Role::Outsider;
+        }
+    }
+
+    /// When members that have come back without their keys count as lost for good: until then they may have found them again.
+    pub(super) fn loss_counts_at<R>(&self, context: &Context<R>) -> Option<Timestamp> {
+        let counts_at = self.lost_at.after_secs(context.run.manifest.silence_secs);
+        (!self.lost.is_empty()).then_some(counts_at)
+    }
+
+    /// Members whose keys will not come back.
+    pub(super) fn lost_for_good<R>(
+        &self,
+        context: &Context<R>,
+        now: Timestamp,
+    ) -> BTreeSet<HospitalId> {
+        match self.loss_counts_at(context) {
+            Some(counts_at) if now >= counts_at => self.lost.clone(),
+            _ => BTreeSet::new(),
+        }
+    }
+
+    /// Why the run cannot go on, when too few members still have their keys.
+    pub(super) fn too_few_keys<R>(&self, context: &Context<R>, now: Timestamp) -> Option<String> {
+        let (lost, needed) = (self.lost_for_good(context, now), context.roster.threshold());
+        let left = self.members() - lost.len();
+        (left < needed).then(|| {
+            let lost: Vec<_> = lost.iter().map(|id| id.get()).collect();
+            format!(
+                "the hospitals {lost:?} have come back without their keys, so that {left} are left where {needed} are needed to go on: find \
+                 out from their participants' logs what became of their state folders, and start a new run from a kept model \
+                 (run.initial_model)"
+            )
+        })
     }
 
     /// Members that help to open no sum on the present model.
@@ -134,7 +228,7 @@ impl Session {
             last_round: self.last_round,
             evaluations: self.chain.evaluations().to_vec(),
             given_to: match self.chain.len() {
-                0 => self.newcomers.clone(),
+                0 => &context.beginning.given_to | &self.newcomers,
                 // An update comes first in every session that follows another.
                 _ => BTreeSet::new(),
             },

@@ -88,6 +88,11 @@ pub(super) fn ready<R>(
     let body = verify(context, from, message)?;
     own(from, body.id.0).map_err(&rejected)?;
     of_this_session(context, from, body.session).map_err(&rejected)?;
+    if body.state.is_some() && context.beginning.after.is_none() {
+        return Err(rejected(SessionError::Malformed(format!(
+            "hospital {from} brings something of the run into its first session"
+        ))));
+    }
     let peers = body.encapsulations.iter().map(|seen| seen.peer.0);
     names_others_once(context, from, peers, joined, Ready::TYPE).map_err(rejected)?;
     Ok(body)

@@ -34,6 +34,9 @@ pub(super) fn log(event: &Event) {
         Event::Outside { hospital } => {
             info!(%hospital, "a hospital has come while rounds are under way: it takes part once the round at hand is settled");
         }
+        Event::StateRefused { hospital } => {
+            warn!(%hospital, "a hospital cannot use the state of the run that another has handed over: it gets it from another one, in the next session");
+        }
         Event::StateHandedOver { hospital } => {
             info!(%hospital, "the state of the run has been handed over, sealed for the hospitals that do not have it");
         }

@@ -233,9 +233,7 @@ pub trait Journal: Send {
 
 /// The journal cannot be read or written.
 #[derive(Debug, thiserror::Error)]
-#[error(
-    "cannot use the vault's journal {place}: {reason}; free disk space or repair the file, then start again"
-)]
+#[error("cannot use the vault's journal {place}: {reason}; free disk space or repair the file")]
 pub struct JournalError {
     /// Which journal.
     pub place: String,

@@ -3,9 +3,9 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use protocol::{
-    digests::{RunId, StateCommit, Transcript},
-    message::Resume,
-    session::state_name,
+    digests::{RunId, SessionId, StateCommit, Transcript},
+    manifest::CheckedManifest,
+    message::{Resume, ToCoordinator},
 };
 
 use super::{
@@ -65,9 +65,7 @@ impl AwaitingState {
                 repeated(keys.check_repeated_group_key(&message, roster))
             }
             PhaseInput::Ready(message) => repeated(keys.check_repeated_ready(&message, roster)),
-            PhaseInput::StateReady(name)
-                if self.agreed.is_some() && name == state_name(&keys.session()) =>
-            {
+            PhaseInput::StateReady(name) if self.agreed.is_some() => {
                 let fetch = VaultOutput::FetchOutcome { name };
                 hospital.outputs.push_back(fetch);
                 Ok(Reaction::Handled)
@@ -102,7 +100,12 @@ impl AwaitingState {
         let opened = common_state::open(bytes, &self.keys, agreed, self.after, manifest);
         let mut state = match opened {
             Ok(state) => state,
-            Err(error) => return Ok(Step::refused(Next::Same(self), error.into())),
+            Err(error) => {
+                // It is let into another session, and gets the state from another hospital.
+                let session = self.keys.session();
+                hospital.send(ToCoordinator::StateRefused { session });
+                return Ok(Step::refused(Next::Same(self), error.into()));
+            }
         };
         match &self.carried {
             Some(own) => {
@@ -112,6 +115,9 @@ impl AwaitingState {
                         theirs: theirs.get(),
                         ours: ours.get(),
                     });
+                }
+                if own.is_contradicted_by(&state, manifest) {
+                    return Err(VaultError::OtherTranscript);
                 }
                 state.chain.given = own.chain.given;
             }
@@ -130,6 +136,11 @@ impl AwaitingState {
         let taken = Box::new(session.resumed_run());
         hospital.event(VaultEvent::StateTaken(taken));
         Ok(Step::handled(Next::Following(session)))
+    }
+
+    pub(super) fn carried(&self) -> Option<(&CheckedManifest, SessionId, &Carried)> {
+        let carried = self.carried.as_deref()?;
+        Some((&self.run.manifest, self.keys.session(), carried))
     }
 
     /// On a new connection.

@@ -2,16 +2,19 @@
 //! on from it, and a vault that does not have it gets it from one that does (PROTOCOL.md 3.2, 3.7).
 
 use crypto::{
-    hash::{SecretKey32, constant_time_eq, derive_key, hmac, sha256},
+    hash::{SecretKey32, constant_time_eq, derive_key, hmac},
     sealed_sum::HospitalId,
 };
 use protocol::{
     codec::{self, Bytes, Id, List},
     common_model::CommonModel,
     digests::{LearningRound, ModelHash, RoundNumber, SessionId, StateCommit, Transcript},
-    keeping::Standing,
+    keeping::{Standing, Verdict},
+    kept_model::{initial_model_hash, starting_from, weights_hash},
     manifest::CheckedManifest,
+    session::SealedState,
 };
+use zeroize::Zeroizing;
 
 use super::{
     aead,
@@ -44,10 +47,6 @@ type CommonForm = (
     StatisticsForm,
 );
 
-/// A state on its way from one vault to others: the session, who has sealed it, H of what is sealed (so that each content has a key of its
-/// own), and what is sealed.
-type SealedForm = (SessionId, Id, [u8; 32], Bytes);
-
 /// Why a state that was handed over is not taken.
 #[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum StateError {
@@ -59,10 +58,10 @@ pub enum StateError {
     DoesNotOpen,
     /// It is not the one that t vaults have signed.
     #[error(
-        "the common state that hospital {sealer} has sent is not the one that the hospitals of this session have signed"
+        "the common state that came in the name of hospital {sealer} is not the one that the hospitals of this session have signed"
     )]
     OtherState {
-        /// Who has sealed it.
+        /// In whose name. Every vault of the session could have sealed it.
         sealer: HospitalId,
     },
 }
@@ -97,6 +96,24 @@ impl Carried {
         })
     }
 
+    /// How many updates of the manifest were not opened; none when all were, or when the evaluations say that no more follow.
+    pub(super) fn missing_updates(&self, manifest: &CheckedManifest) -> Option<u32> {
+        self.chain.missing_updates(manifest)
+    }
+
+    /// Whether this vault cannot go on from what t others bring: it would leave behind what it knows.
+    pub(super) fn is_contradicted_by(&self, theirs: &Self, manifest: &CheckedManifest) -> bool {
+        let (ours, theirs) = (&self.chain, &theirs.chain);
+        let verdict = |chain: &Chain| chain.standing.verdict(manifest.early_stop);
+        let forgets = ours
+            .evaluated
+            .iter()
+            .any(|members| !theirs.evaluated.contains(members));
+        let splits = ours.updates == theirs.updates && ours.model_hash != theirs.model_hash;
+        let revives = verdict(ours) == Verdict::Stop && verdict(theirs) == Verdict::GoOn;
+        forgets || splits || revives
+    }
+
     /// See [`commit`].
     pub(super) fn commit(&self, group: &SecretKey32) -> StateCommit {
         commit(group, &common_bytes(&self.chain, &self.statistics))
@@ -109,7 +126,7 @@ fn commit(group: &SecretKey32, common: &[u8]) -> StateCommit {
     hmac(&key, &[common]).into()
 }
 
-fn common_bytes(chain: &Chain, statistics: &Statistics) -> Vec<u8> {
+fn common_bytes(chain: &Chain, statistics: &Statistics) -> Zeroizing<Vec<u8>> {
     let record = chain.record();
     let form: CommonForm = (
         record.updates,
@@ -122,29 +139,52 @@ fn common_bytes(chain: &Chain, statistics: &Statistics) -> Vec<u8> {
         kept::listed_sets(&record.evaluated),
         kept::statistics_form(statistics.clone()),
     );
-    codec::encode(&form)
+    codec::encode_secret(&form)
 }
 
-/// The state as it is at the beginning of a session, for its vaults: `AEAD(HKDF(G, 'state' || session || sealer || H(state)), state)`.
-/// The same state of the same vault gives the same bytes, so that an upload that was cut goes on.
+/// The state as it is at the beginning of a session, for its vaults: `AEAD(HKDF(G, 'state' || session || sealer || digest), state)`, the
+/// digest being a keyed hash of the state. The same state of the same vault gives the same bytes, so that an upload that was cut goes on.
 pub(super) fn seal(keys: &SessionKeys, chain: &Chain, statistics: &Statistics) -> Vec<u8> {
     let model = &chain.model;
-    let mut values = Vec::with_capacity(4 * model.values().len());
     let moments = model.moments();
     let parts = std::iter::once(model.values().as_slice()).chain(moments.iter().copied());
+    let mut values = Zeroizing::new(Vec::with_capacity(
+        4 * model.values().len() * (1 + moments.len()),
+    ));
     for value in parts.flatten() {
         values.extend_from_slice(&value.to_le_bytes());
     }
-    let plain = codec::encode_secret(&(Bytes(common_bytes(chain, statistics)), Bytes(values)));
-    let (session, sealer, digest) = (keys.session(), keys.own_id(), sha256(&plain));
+    let common = common_bytes(chain, statistics);
+    let plain = concatenated(&common, &values);
+    drop(values);
+    let (session, sealer) = (keys.session(), keys.own_id());
+    let digest = hmac(&digest_key(keys.group_key()), &[&plain]);
     let key = state_key(keys.group_key(), &session, sealer, &digest);
-    let form: SealedForm = (
+    codec::encode(&SealedState {
         session,
-        Id(sealer),
+        sealer: Id(sealer),
         digest,
-        Bytes(aead::seal_once(key, plain)),
-    );
-    codec::encode(&form)
+        sealed: Bytes(aead::seal_once(key, plain)),
+    })
+}
+
+/// The length of the common part, that part, and the values.
+fn concatenated(common: &[u8], values: &[u8]) -> Zeroizing<Vec<u8>> {
+    let length = u32::try_from(common.len()).expect("a few kilobytes");
+    let mut plain = Zeroizing::new(Vec::with_capacity(4 + common.len() + values.len()));
+    plain.extend_from_slice(&length.to_le_bytes());
+    plain.extend_from_slice(common);
+    plain.extend_from_slice(values);
+    plain
+}
+
+fn parted(plain: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = plain.split_first_chunk()?;
+    rest.split_at_checked(u32::from_le_bytes(*length) as usize)
+}
+
+fn digest_key(group: &SecretKey32) -> SecretKey32 {
+    derive_key(group.as_bytes(), "state-digest", &[])
 }
 
 /// Opens what [`seal`] has made, if it is the state that t vaults have signed. The chain goes on `after` that T.
@@ -155,21 +195,20 @@ pub(super) fn open(
     after: Transcript,
     manifest: &CheckedManifest,
 ) -> Result<Carried, StateError> {
-    let form: SealedForm = codec::decode(bytes).map_err(|_| StateError::Malformed)?;
-    let (session, Id(sealer), digest, Bytes(sealed)) = form;
-    if session != keys.session() {
+    let state: SealedState = codec::decode(bytes).map_err(|_| StateError::Malformed)?;
+    let sealer = state.sealer.0;
+    if state.session != keys.session() {
         return Err(StateError::DoesNotOpen);
     }
-    let key = state_key(keys.group_key(), &session, sealer, &digest);
-    let plain = aead::open(&key, &sealed).map_err(|_| StateError::DoesNotOpen)?;
-    let (Bytes(common), Bytes(values)) =
-        codec::decode(&plain).map_err(|_| StateError::Malformed)?;
+    let key = state_key(keys.group_key(), &state.session, sealer, &state.digest);
+    let plain = aead::open(&key, &state.sealed.0).map_err(|_| StateError::DoesNotOpen)?;
+    let (common, values) = parted(&plain).ok_or(StateError::Malformed)?;
     let other = StateError::OtherState { sealer };
-    let found = commit(keys.group_key(), &common);
+    let found = commit(keys.group_key(), common);
     if !constant_time_eq(found.as_bytes(), agreed.as_bytes()) {
         return Err(other);
     }
-    let form: CommonForm = codec::decode(&common).map_err(|_| StateError::Malformed)?;
+    let form: CommonForm = codec::decode(common).map_err(|_| StateError::Malformed)?;
     let (
         updates,
         model_hash,
@@ -181,13 +220,12 @@ pub(super) fn open(
         evaluated,
         statistics,
     ) = form;
-    let mut parts = parts_of(&values, manifest.layout.values()).into_iter();
+    let mut parts = parts_of(values, manifest.layout.values()).into_iter();
     let model = parts.next().and_then(|values| {
         CommonModel::restored(manifest, values, parts.collect(), clips.0, null_steps)
     });
-    let model = model
-        .filter(|model| model.hash() == model_hash)
-        .ok_or(other)?;
+    let is_right = |model: &CommonModel| is_common_model(model, &model_hash, updates, manifest);
+    let model = model.filter(is_right).ok_or(other)?;
     Ok(Carried {
         chain: Chain {
             model,
@@ -204,6 +242,28 @@ pub(super) fn open(
         statistics: kept::statistics(statistics).map_err(|_| StateError::Malformed)?,
         last_training: (0.0, 0),
     })
+}
+
+/// Whether a model has this hash, which before the first update is that of the run's beginning.
+fn is_common_model(
+    model: &CommonModel,
+    hash: &ModelHash,
+    updates: LearningRound,
+    manifest: &CheckedManifest,
+) -> bool {
+    if updates > LearningRound::default() {
+        return model.hash() == *hash;
+    }
+    let begins = match &manifest.initial_model {
+        None => Some(CommonModel::initial(manifest)),
+        Some(weights) => {
+            let values = model.values().to_vec();
+            let is_kept_one = weights_hash(&manifest.layout, &values) == *weights;
+            starting_from(manifest, values).ok().filter(|_| is_kept_one)
+        }
+    };
+    let is_beginning = begins.is_some_and(|begins| begins.hash() == model.hash());
+    is_beginning && *hash == initial_model_hash(manifest)
 }
 
 /// Values, then moments, each of so many numbers. What is left over stays a part, which fits nothing.

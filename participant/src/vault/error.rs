@@ -163,8 +163,7 @@ impl Refusal {
             Self::WrongPhase { .. } | Self::Products(_) => Culprit::Coordinator,
             Self::Round(error) => error.culprit(),
             Self::Session(error) => error.culprit(),
-            Self::State(StateError::OtherState { sealer }) => Culprit::Hospital(*sealer),
-            Self::State(StateError::Malformed | StateError::DoesNotOpen) => Culprit::Unknown,
+            Self::State(_) => Culprit::Unknown,
             // The dealer check may have left us out for a lie about our shares: nobody can tell whose.
             Self::LeftOut => Culprit::Unknown,
         }

@@ -3,7 +3,7 @@
 
 use crypto::sealed_sum::HospitalId;
 use protocol::{
-    digests::{RunId, Transcript},
+    digests::{RunId, SessionId, Transcript},
     identity::Signed,
     manifest::{CheckedManifest, Manifest},
     message::{Resume, ToCoordinator, Welcome},
@@ -45,7 +45,7 @@ impl Joining {
         hospital: &mut Hospital<J>,
     ) -> Result<Self, VaultError> {
         let manifest = accepted_manifest(welcome.manifest, hospital)?;
-        if manifest.initial_model.is_some() && carried.is_none() {
+        if manifest.initial_model.is_some() && welcome.after.is_none() {
             // Before it joins: once the keys stand all others would have to do without this hospital.
             initial_model(&manifest, &hospital.journal)?;
         }
@@ -65,6 +65,12 @@ impl Joining {
             after: welcome.after,
             carried,
         })
+    }
+
+    /// What this vault brings of its run, with that and the session's number.
+    pub(super) fn carried(&self) -> Option<(&CheckedManifest, SessionId, &Carried)> {
+        let carried = self.carried.as_deref()?;
+        Some((&self.run.manifest, self.own.session(), carried))
     }
 
     /// What this vault brings of its run, for another session.

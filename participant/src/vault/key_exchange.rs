@@ -3,7 +3,8 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use protocol::{
-    digests::{RunId, Transcript},
+    digests::{RunId, SessionId, Transcript},
+    manifest::CheckedManifest,
     message::{Resume, ToCoordinator},
     roster::Roster,
     session::{SessionError, first_transcript},
@@ -38,9 +39,9 @@ pub(super) struct ExchangingKeys {
 /// Where a vault is once the keys are complete.
 pub(super) enum AfterKeys {
     /// It has what the session goes on from.
-    InSession(InSession),
+    InSession(Box<InSession>),
     /// It has to get it.
-    AwaitingState(AwaitingState),
+    AwaitingState(Box<AwaitingState>),
 }
 
 impl ExchangingKeys {
@@ -109,6 +110,12 @@ impl ExchangingKeys {
             after,
             carried,
         }
+    }
+
+    /// What this vault brings of its run, with that and the session's number.
+    pub(super) fn carried(&self) -> Option<(&CheckedManifest, SessionId, &Carried)> {
+        let carried = self.carried.as_deref()?;
+        Some((&self.run.manifest, self.keys.session(), carried))
     }
 
     /// What this vault brings of its run, for another session.
@@ -221,12 +228,12 @@ impl AfterKeys {
         let roster = hospital.roster();
         // Where no t bring the same, the coordinator has to begin another session.
         let agreed = keys.common_state(roster).unwrap_or_default();
-        let brings_any = keys.brings_any_state();
         let Some(after) = after else {
-            if brings_any {
+            if keys.own_state().is_some() {
                 return Err(VaultError::OtherTranscript);
             }
-            return Ok(Self::InSession(InSession::begin(run, keys, hospital)?));
+            let session = InSession::begin(run, keys, hospital)?;
+            return Ok(Self::InSession(Box::new(session)));
         };
         match carried {
             Some(carried) if agreed.is_some() && keys.own_state() == agreed => {
@@ -234,15 +241,18 @@ impl AfterKeys {
                     return Err(VaultError::OtherTranscript);
                 }
                 let session = InSession::following(run, keys, after, *carried, roster);
-                Ok(Self::InSession(session))
+                Ok(Self::InSession(Box::new(session)))
             }
-            carried => Ok(Self::AwaitingState(AwaitingState {
-                run,
-                keys,
-                after,
-                agreed,
-                carried,
-            })),
+            carried => {
+                let awaiting = AwaitingState {
+                    run,
+                    keys,
+                    after,
+                    agreed,
+                    carried,
+                };
+                Ok(Self::AwaitingState(Box::new(awaiting)))
+            }
         }
     }
 

@@ -2,7 +2,8 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use protocol::{
-    digests::RunId,
+    digests::{RunId, SessionId},
+    manifest::CheckedManifest,
     message::{Resume, Welcome},
     roster::Roster,
 };
@@ -81,8 +82,10 @@ impl Phase {
                 }
                 Progress::Complete(keys) => {
                     match AfterKeys::of(run, keys, after, carried, hospital)? {
-                        AfterKeys::InSession(session) => session,
-                        AfterKeys::AwaitingState(awaiting) => return Ok(awaiting.into()),
+                        AfterKeys::InSession(session) => *session,
+                        AfterKeys::AwaitingState(awaiting) => {
+                            return Ok(Self::AwaitingState(awaiting));
+                        }
                     }
                 }
             }
@@ -194,7 +197,10 @@ impl Phase {
                     hospital.leave_jobs();
                 }
                 let run = welcome.manifest.digest();
-                let carried = self.into_carried(&run, hospital.roster());
+                let carried = match self.into_carried(&run, hospital.roster()) {
+                    None => Self::carried_on_disk(&run, hospital)?,
+                    carried => carried,
+                };
                 Self::join(welcome, carried, hospital)
             }
         }
@@ -210,6 +216,23 @@ impl Phase {
             Self::InSession(session) => session.into_carried(roster),
         };
         carried.filter(|_| run == *of)
+    }
+
+    /// The same of a session on our disk that was left for one of another run.
+    fn carried_on_disk<J: Journal>(
+        of: &RunId,
+        hospital: &mut Hospital<J>,
+    ) -> Result<Option<Box<Carried>>, VaultError> {
+        let Some(kept) = hospital.journal.kept_session()? else {
+            return Ok(None);
+        };
+        let record = SessionRecord::from_kept(&kept).map_err(VaultError::damaged)?;
+        let learning = record.progress.as_ref().map(|progress| &progress.learning);
+        if record.manifest.digest() != *of || !matches!(learning, Some(Some(_))) {
+            return Ok(None);
+        }
+        let phase = Self::of_kept(&kept, hospital)?;
+        Ok(phase.into_carried(of, hospital.roster()))
     }
 
     /// Takes part from where the run is, unless this vault has already taken part to the end.
@@ -268,15 +291,16 @@ impl Phase {
                 }
                 hospital.journal.end_session(Some(&session.ended_run()))?;
             }
-            Self::AwaitingState(awaiting) => {
-                let missing = awaiting.run.manifest.rounds;
-                return Err(VaultError::EndedEarly { missing });
-            }
-            Self::Unjoined
-            | Self::Joining(_)
-            | Self::KeyExchange(_)
-            | Self::Finished(_)
-            | Self::Stopped => {}
+            Self::Joining(joining) => end_with(joining.carried(), hospital)?,
+            Self::KeyExchange(exchange) => end_with(exchange.carried(), hospital)?,
+            Self::AwaitingState(awaiting) => match awaiting.carried() {
+                None => {
+                    let missing = awaiting.run.manifest.rounds;
+                    return Err(VaultError::EndedEarly { missing });
+                }
+                carried => end_with(carried, hospital)?,
+            },
+            Self::Unjoined | Self::Finished(_) | Self::Stopped => {}
         }
         hospital.outputs.push_back(VaultOutput::Finished);
         Ok(Step::handled(Self::Finished(Finished { place })))
@@ -293,6 +317,22 @@ impl Phase {
             Self::Finished(finished) => finished.place.clone(),
         }
     }
+}
+
+/// The run has ended for a vault that was about to go on with it in another session.
+fn end_with<J: Journal>(
+    carried: Option<(&CheckedManifest, SessionId, &Carried)>,
+    hospital: &mut Hospital<J>,
+) -> Result<(), VaultError> {
+    let Some((manifest, session, carried)) = carried else {
+        return Ok(());
+    };
+    if let Some(missing) = carried.missing_updates(manifest) {
+        return Err(VaultError::EndedEarly { missing });
+    }
+    let ended = carried.chain.ended_run(manifest.run(), session);
+    hospital.journal.end_session(Some(&ended))?;
+    Ok(())
 }
 
 fn place_of(ended: &EndedRun) -> Resume {
@@ -323,8 +363,8 @@ impl From<AwaitingState> for Phase {
 impl From<AfterKeys> for Phase {
     fn from(next: AfterKeys) -> Self {
         match next {
-            AfterKeys::InSession(session) => session.into(),
-            AfterKeys::AwaitingState(awaiting) => awaiting.into(),
+            AfterKeys::InSession(session) => Self::InSession(session),
+            AfterKeys::AwaitingState(awaiting) => Self::AwaitingState(awaiting),
         }
     }
 }

@@ -6,7 +6,6 @@ use protocol::{
     counters::EvaluationCounters,
     digests::{HeaderHash, RunId, SessionId, Transcript},
     identity::{Signed, SignedError},
-    keeping::Verdict,
     manifest::Purpose,
     message::{RefusedPart, Resume, ToCoordinator},
     roster::Roster,
@@ -334,7 +333,7 @@ impl InSession {
             {
                 let sealed = common_state::seal(keys, &session.chain, &learning.statistics);
                 hospital.outputs.push_back(VaultOutput::UploadState {
-                    name: state_name(&wanted),
+                    name: state_name(&wanted, keys.own_id()),
                     bytes: sealed.into(),
                 });
                 Ok(Reaction::Handled)
@@ -460,27 +459,18 @@ impl InSession {
         Ok(CheckedOutcome::new(outcome, &request)?)
     }
 
-    /// How many updates of the manifest were not opened; none when all were, or when the evaluations say that no more follow.
+    /// How many updates of the manifest were not opened; none when the run has all it needs.
     pub(super) fn missing_updates(&self) -> Option<u32> {
-        if self.session.verdict() == Verdict::Stop {
-            return None;
-        }
-        let (opened, planned) = (self.session.chain.updates, self.session.run.manifest.rounds);
-        planned
-            .checked_sub(opened.get())
-            .filter(|missing| *missing > 0)
+        self.session
+            .chain
+            .missing_updates(&self.session.run.manifest)
     }
 
     /// The run, once it has ended here.
     pub(super) fn ended_run(&self) -> EndedRun {
-        let chain = &self.session.chain;
-        EndedRun {
-            run: self.session.run.manifest.run(),
-            session: self.session.keys.session(),
-            transcript: chain.transcript,
-            model_hash: chain.model_hash,
-            learning_round: chain.updates,
-        }
+        let session = &self.session;
+        let (run, number) = (session.run.manifest.run(), session.keys.session());
+        session.chain.ended_run(run, number)
     }
 
     /// Whether this is the header of the round at hand.

@@ -6,7 +6,7 @@ use crypto::{hash::labelled_hash, sealed_sum::HospitalId};
 use protocol::{
     common_model::CommonModel,
     counters::EvaluationCounters,
-    digests::{LearningRound, ModelHash, RoundNumber, Transcript},
+    digests::{LearningRound, ModelHash, RoundNumber, RunId, SessionId, Transcript},
     keeping::{Standing, Verdict},
     kept_model::initial_model_hash,
     manifest::{CheckedManifest, Purpose},
@@ -25,7 +25,7 @@ use super::{
     keys::SessionKeys,
     statistics::{ClinicalRecords, own_counters},
 };
-use crate::journal::{Journal, KeptModel, SumOver, SumSubject};
+use crate::journal::{EndedRun, Journal, KeptModel, SumOver, SumSubject};
 
 /// The run as its manifest says, and this hospital's part in it.
 pub(super) struct Run {
@@ -266,6 +266,26 @@ impl Chain {
             evaluated: record.evaluated,
             given: record.given,
         })
+    }
+
+    /// How many updates of the manifest were not opened; none when all were, or when the evaluations say that no more follow.
+    pub(super) fn missing_updates(&self, manifest: &CheckedManifest) -> Option<u32> {
+        if self.standing.verdict(manifest.early_stop) == Verdict::Stop {
+            return None;
+        }
+        let missing = manifest.rounds.checked_sub(self.updates.get());
+        missing.filter(|missing| *missing > 0)
+    }
+
+    /// The run, once it has ended here.
+    pub(super) fn ended_run(&self, run: RunId, session: SessionId) -> EndedRun {
+        EndedRun {
+            run,
+            session,
+            transcript: self.transcript,
+            model_hash: self.model_hash,
+            learning_round: self.updates,
+        }
     }
 
     /// The learning round that a sum of this purpose belongs to.

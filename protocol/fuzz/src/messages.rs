@@ -133,6 +133,7 @@ fn to_coordinator() -> Vec<ToCoordinator> {
         ToCoordinator::RoundClosed(signed(&round_closed())),
         ToCoordinator::RoundFailed(signed(&round_failed())),
         ToCoordinator::StateTaken { session: SESSION },
+        ToCoordinator::StateRefused { session: SESSION },
     ]
 }
 

@@ -22,6 +22,9 @@ impl Phase {
         let begun = context.begin_anew(because_of);
         match (&begun, &self) {
             (Ok(()), _) => {
+                if let Some(session) = self.session() {
+                    session.retract_all(context);
+                }
                 context.event(Event::SetUpAgain {
                     hospital: because_of,
                 });

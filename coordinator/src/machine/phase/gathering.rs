@@ -11,9 +11,9 @@ use protocol::{
 };
 use rand_core::CryptoRng;
 
-use super::{KeyExchange, Phase, Step};
+use super::{KeyExchange, Over, Phase, Step};
 use crate::machine::{
-    Event, MachineError,
+    Event, MachineError, Timestamp,
     beginning::Beginning,
     context::Context,
     early::EarlyMessages,
@@ -30,6 +30,8 @@ pub(in crate::machine) struct Gathering {
     /// What hospitals name that still have their keys of this session: `T_0` where they know the Joins of all already, because this
     /// coordinator was started again since it relayed them.
     known_origins: BTreeMap<HospitalId, Transcript>,
+    /// Since when enough have joined.
+    enough_since: Option<Timestamp>,
 }
 
 impl Gathering {
@@ -97,19 +99,29 @@ impl Gathering {
         }
     }
 
-    /// Whether the keys can be exchanged: enough hospitals have joined, and none is on its way that was here.
-    fn is_complete<R>(&self, context: &Context<R>) -> bool {
+    /// Whether the keys can be exchanged among those that have joined.
+    fn is_enough<R>(&self, context: &Context<R>) -> bool {
+        self.joins.len() >= context.quorum() && self.brings_enough(context)
+    }
+
+    /// Whether one is on its way that was here. It is given its time, and no more.
+    fn awaits_others<R>(&self, context: &Context<R>, now: Timestamp) -> bool {
         let mut ids = context.roster.members().map(|member| member.id);
         let may_join = |id: HospitalId| {
             !self.joins.contains_key(&id)
                 && !context.is_shut_out(id)
                 && context.peers.may_come_yet(id)
         };
-        let is_enough = self.joins.len() >= context.quorum() && self.brings_enough(context);
-        is_enough && (self.joins.len() == context.roster.size() || !ids.any(may_join))
+        let is_in_time = self.waits_until(context).is_none_or(|end| now < end);
+        is_in_time && ids.any(may_join)
     }
 
-    /// Whether t of those that have joined have reached what the session goes on from.
+    fn waits_until<R>(&self, context: &Context<R>) -> Option<Timestamp> {
+        let since = self.enough_since?;
+        Some(since.after_secs(context.run.manifest.silence_secs))
+    }
+
+    /// Whether t of those that have joined have reached what the session goes on from, as far as it is known.
     fn brings_enough<R>(&self, context: &Context<R>) -> bool {
         let Beginning {
             after, reached_by, ..
@@ -118,10 +130,27 @@ impl Gathering {
         after.is_none() || have_joined.count() >= context.roster.threshold()
     }
 
-    /// Over when all hospitals of the roster have joined, or enough and nobody else is awaited. If one of them knows another list of Joins, a hospital has lost its keys
-    /// while this coordinator was away, and the keys of the two lists do not fit together.
-    pub(in crate::machine) fn advance<R: CryptoRng>(self, context: &mut Context<R>) -> Step {
-        if !self.is_complete(context) {
+    /// When nobody is waited for any more, of enough; and when a run whose rounds are done ends in any case.
+    pub(super) fn deadlines<R>(&self, context: &Context<R>) -> [Option<Timestamp>; 2] {
+        [self.waits_until(context), context.ends_without_session()]
+    }
+
+    /// Over when all hospitals of the roster have joined, or enough and nobody else is awaited. If one of them knows another list of
+    /// Joins, a hospital has lost its keys while this coordinator was away, and the keys of the two lists do not fit together.
+    pub(in crate::machine) fn advance<R: CryptoRng>(
+        mut self,
+        context: &mut Context<R>,
+        now: Timestamp,
+    ) -> Step {
+        if context.ends_without_session().is_some_and(|end| now >= end) {
+            return Step::Go(Phase::Over(Over::done(context)));
+        }
+        if !self.is_enough(context) {
+            self.enough_since = None;
+            return Step::Stay(Phase::Gathering(self));
+        }
+        self.enough_since.get_or_insert(now);
+        if self.awaits_others(context, now) {
             return Step::Stay(Phase::Gathering(self));
         }
         if let Some(who) = self.lost_its_keys(context) {
@@ -131,9 +160,8 @@ impl Gathering {
             }
             return Step::Go(phase);
         }
-        Step::Go(Phase::KeyExchange(KeyExchange::new(
-            self.joins, self.early, context,
-        )))
+        let exchange = KeyExchange::new(self.joins, self.early, context, now);
+        Step::Go(Phase::KeyExchange(exchange))
     }
 
     /// If a hospital knows other Joins than these: the one whose Join is new, because it has come without the keys of the session.

@@ -1,11 +1,14 @@
 //! A session that goes on from a state of the run which some of its hospitals do not have: one that has it seals it for them. No round
 //! is opened before it is here, as the state is that of the session's beginning (PROTOCOL.md 3.7).
 
+use std::collections::BTreeSet;
+
 use crypto::sealed_sum::HospitalId;
 use protocol::{
+    codec,
     digests::{OutcomeName, SessionId},
     message::ToVault,
-    session::state_name,
+    session::{SealedState, state_name},
 };
 
 use super::{Phase, Retry, Step, Waiting};
@@ -24,8 +27,12 @@ pub(in crate::machine) struct HandingOver {
     pub(super) session: Box<Session>,
     id: SessionId,
     head: Head,
-    /// Who is asked for the state.
-    asked: Option<HospitalId>,
+    /// Who is asked for the state, and until when.
+    asked: Option<(HospitalId, Timestamp)>,
+    /// How often somebody was.
+    requests: u32,
+    /// Those that were, and did not give it.
+    tried: BTreeSet<HospitalId>,
 }
 
 impl HandingOver {
@@ -35,7 +42,17 @@ impl HandingOver {
             id: context.session,
             head,
             asked: None,
+            requests: 0,
+            tried: BTreeSet::new(),
         }
+    }
+
+    fn is_asked(&self, id: HospitalId) -> bool {
+        self.asked.is_some_and(|(asked, _)| asked == id)
+    }
+
+    pub(super) fn asked_until(&self) -> Option<Timestamp> {
+        self.asked.map(|(_, until)| until)
     }
 
     pub(super) fn check_upload<R>(
@@ -44,7 +61,7 @@ impl HandingOver {
         envelope: Envelope,
         bytes: u64,
     ) -> Result<(), MachineError> {
-        if self.asked != Some(envelope.from) {
+        if !self.is_asked(envelope.from) {
             return Err(envelope.wrong_phase());
         }
         let most = max_state_bytes(context);
@@ -66,17 +83,23 @@ impl HandingOver {
         bytes: &[u8],
     ) -> Result<Reaction, MachineError> {
         self.check_upload(context, envelope, bytes.len() as u64)?;
-        let name = state_name(&context.session);
+        let from = envelope.from;
+        let state: Result<SealedState, _> = codec::decode(bytes);
+        let is_right = |state: &SealedState| state.session == self.id && state.sealer.0 == from;
+        if !state.is_ok_and(|state| is_right(&state)) {
+            // A contribution that was still under way, for instance.
+            return Err(envelope.wrong_phase());
+        }
+        let name = state_name(&self.id, from);
         context.outputs.push_back(Output::Publish {
             name,
             sum: None,
             bytes: bytes.into(),
         });
         context.persist(Fact::StateKept { name });
-        context.event(Event::StateHandedOver {
-            hospital: envelope.from,
-        });
+        context.event(Event::StateHandedOver { hospital: from });
         self.session.state = Some(name);
+        self.session.sealed_by = Some(from);
         Ok(Reaction::Handled)
     }
 
@@ -93,33 +116,58 @@ impl HandingOver {
         waiting
     }
 
-    /// Over once the state is here. Whoever is asked for it and falls silent is replaced.
+    /// Over once the state is here. Whoever is asked for it and falls silent, or does not give it in time, is replaced.
     pub(super) fn advance<R>(mut self, context: &mut Context<R>, now: Timestamp) -> Step {
         if let Some(name) = self.session.state {
             return Step::Go(Phase::Waiting(self.with_state(context, name, now)));
         }
         let is_there = |id: &HospitalId| context.peers.is_present_and_heard(*id);
-        if self.asked.as_ref().is_none_or(|asked| !is_there(asked)) {
-            let mut candidates = context.peers.present().into_iter().filter(is_there);
-            self.asked = candidates.next();
+        if self
+            .asked
+            .is_none_or(|(asked, until)| now >= until || !is_there(&asked))
+        {
+            self.tried.extend(self.asked.map(|(asked, _)| asked));
+            let candidates = context.peers.present().into_iter();
+            let newcomers = &self.session.newcomers;
+            let mut candidates: Vec<_> = candidates
+                .filter(|id| is_there(id) && !newcomers.contains(id))
+                .collect();
+            // Those first that have not been asked, and have given nothing that was refused: others may be about to say that they have it.
+            let others = self
+                .session
+                .joined()
+                .into_iter()
+                .filter(|id| !newcomers.contains(id) && !context.distrusted.contains(id));
+            let mut others = others.filter(|id| !self.tried.contains(id));
+            if others.any(|id| context.peers.may_come_yet(id)) {
+                candidates.retain(|id| !context.distrusted.contains(id));
+            }
+            candidates.sort_by_key(|id| {
+                (
+                    self.tried.contains(id),
+                    context.distrusted.contains(id),
+                    *id,
+                )
+            });
+            let manifest = &context.run.manifest;
+            let secs = manifest.silence_secs.max(manifest.straggler_floor_secs);
+            self.asked = candidates.first().map(|id| (*id, now.after_secs(secs)));
+            self.requests += u32::from(self.asked.is_some());
         }
         Step::Stay(Phase::HandingOver(self))
     }
 
     pub(super) fn wait(&self) -> Wait {
+        let asked = self.asked.map(|(id, _)| (id, Part::HandOver));
         Wait {
-            parts: self
-                .asked
-                .map(|id| (id, Part::HandOver))
-                .into_iter()
-                .collect(),
+            parts: asked.into_iter().collect(),
             ..Wait::default()
         }
     }
 
     pub(super) fn owed(&self, to: HospitalId, peer: &mut Peer) -> Vec<ToVault> {
         self.session.owed(to, peer, |peer| {
-            let is_news = self.asked == Some(to) && peer.sent.state_wanted();
+            let is_news = self.is_asked(to) && peer.sent.state_wanted(self.requests);
             let wanted = ToVault::StateWanted { session: self.id };
             is_news.then_some(wanted).into_iter().collect()
         })

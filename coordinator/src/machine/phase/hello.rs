@@ -2,7 +2,7 @@
 //! the session that follows (PROTOCOL.md 3.2, "Connections").
 
 use crypto::sealed_sum::HospitalId;
-use protocol::message::Hello;
+use protocol::message::{Hello, Resume};
 use rand_core::CryptoRng;
 
 use super::{Over, Phase};
@@ -32,6 +32,8 @@ impl Phase {
             context.refuse(from, error.to_string());
             return Err(error);
         }
+        let finds_its_keys =
+            returns.is_some_and(|resume| self.finds_its_keys(context, from, resume));
         match (&mut *self, returns) {
             (Self::Over(Over::Failed { reason }), _) => {
                 let reason = reason.clone();
@@ -45,17 +47,17 @@ impl Phase {
             (Self::Waiting(phase), None) if !phase.session.has_opened() => {
                 self.begin_anew(context, from)?;
             }
-            (Self::Finishing(_) | Self::Over(_), None) => {
+            (_, Some(_)) if finds_its_keys => {}
+            (Self::Finishing(_) | Self::Over(_), _) => {
                 let error = MachineError::TooLate { from };
                 context.refuse(from, error.to_string());
                 return Err(error);
             }
-            (phase, None) => {
+            (phase, _) => {
                 context.greet(from, 0, now)?;
                 phase.let_wait_outside(context, from);
                 return Ok(Reaction::Handled);
             }
-            (_, Some(_)) => {}
         }
         let closed = self.session().zip(returns).map_or(0, |(session, resume)| {
             session.chain.position_of(&resume.transcript)
@@ -64,34 +66,44 @@ impl Phase {
         Ok(Reaction::Handled)
     }
 
-    /// A hospital has no keys of the session, or none any more, and its rounds have begun.
-    fn let_wait_outside<R>(&mut self, context: &mut Context<R>, from: HospitalId) {
-        if let Some(session) = self.session_mut()
-            && session.has_member(from)
-        {
-            session.lost.insert(from);
+    /// A hospital names a T of the session: it is a member, perhaps one that had come without its keys before.
+    fn finds_its_keys<R>(
+        &mut self,
+        context: &mut Context<R>,
+        from: HospitalId,
+        resume: &Resume,
+    ) -> bool {
+        let Some(session) = self
+            .session_mut()
+            .filter(|session| session.has_member(from))
+        else {
+            return false;
+        };
+        if session.lost.contains(&from) {
+            if !session.chain.has_reached(&resume.transcript) {
+                return false;
+            }
+            session.lost.remove(&from);
+            if let Some(peer) = context.peers.get_mut(from) {
+                peer.role = match context.beginning.after {
+                    Some(_) => Role::AwaitsState,
+                    None => Role::Member,
+                };
+            }
         }
-        if let Some(peer) = context.peers.get_mut(from) {
-            peer.role = Role::Outsider;
-        }
-        context.event(Event::Outside { hospital: from });
-        if let Some(reason) = self.too_few_keys(context) {
-            *self = Self::Over(Over::fail(context, reason));
-        }
+        true
     }
 
-    /// Why the run cannot go on, when too few members still have their keys.
-    fn too_few_keys<R>(&self, context: &Context<R>) -> Option<String> {
-        let session = self.session()?;
-        let (lost, needed) = (&session.lost, context.needed());
-        let left = session.members() - lost.len();
-        (left < needed).then(|| {
-            let lost: Vec<_> = lost.iter().map(|id| id.get()).collect();
-            format!(
-                "the hospitals {lost:?} have come back without their keys, so that {left} are left where {needed} are needed to go on: find \
-                 out from their participants' logs what became of their state folders, and start a new run from a kept model \
-                 (run.initial_model)"
-            )
-        })
+    /// A hospital has no keys of the session, or none any more, and its rounds have begun.
+    fn let_wait_outside<R>(&mut self, context: &mut Context<R>, from: HospitalId) {
+        match self.session_mut() {
+            Some(session) if session.has_member(from) => session.lose(context, from),
+            _ => {
+                if let Some(peer) = context.peers.get_mut(from) {
+                    peer.role = Role::Outsider;
+                }
+            }
+        }
+        context.event(Event::Outside { hospital: from });
     }
 }

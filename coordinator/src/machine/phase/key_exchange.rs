@@ -43,6 +43,8 @@ pub(in crate::machine) struct KeyExchange {
     early_readies: BTreeMap<HospitalId, Signed<Ready>>,
     /// Every vault says whether it has seen the same as all others.
     readies: BTreeMap<HospitalId, Signed<Ready>>,
+    /// When something was last new.
+    moved_at: Timestamp,
 }
 
 struct KnownGroupKey {
@@ -65,6 +67,7 @@ impl KeyExchange {
         joins: BTreeMap<HospitalId, Signed<Join>>,
         early: EarlyMessages,
         context: &mut Context<R>,
+        now: Timestamp,
     ) -> Self {
         let sorted: Vec<_> = joins.values().cloned().collect();
         let mut relays = Relays::default();
@@ -77,6 +80,7 @@ impl KeyExchange {
             group_key: None,
             early_readies: BTreeMap::new(),
             readies: BTreeMap::new(),
+            moved_at: now,
         };
         for (from, message) in early.release() {
             if let Err(error) = exchange.on_set_up(context, from, message) {
@@ -92,6 +96,19 @@ impl KeyExchange {
     }
 
     pub(in crate::machine) fn on_set_up<R>(
+        &mut self,
+        context: &mut Context<R>,
+        from: HospitalId,
+        message: SetUpMessage,
+    ) -> Result<Reaction, MachineError> {
+        let reaction = self.take(context, from, message)?;
+        if reaction == Reaction::Handled {
+            self.moved_at = self.moved_at.max(context.advanced_at);
+        }
+        Ok(reaction)
+    }
+
+    fn take<R>(
         &mut self,
         context: &mut Context<R>,
         from: HospitalId,
@@ -240,18 +257,47 @@ impl KeyExchange {
         self.joins.keys().copied().collect()
     }
 
-    /// One whose part is missing, and which is gone or silent for longer than anybody is waited for, if the others are enough.
-    fn absent<R>(&self, context: &Context<R>) -> Option<HospitalId> {
-        if self.joins.len() <= context.quorum() {
-            return None;
-        }
-        let mut missing = self
-            .joins
-            .keys()
-            .filter(|id| !self.readies.contains_key(id));
-        missing
-            .find(|id| context.peers.is_out_of_touch(**id))
-            .copied()
+    /// One whose part is missing, and which is gone or says nothing for longer than anybody is waited for, if there are enough others.
+    fn absent<R>(&self, context: &Context<R>, now: Timestamp) -> Option<HospitalId> {
+        let missing = || {
+            self.joins
+                .keys()
+                .filter(|id| !self.readies.contains_key(id))
+        };
+        let peers = &context.peers;
+        let gone = missing().find(|id| peers.is_out_of_touch(**id)).copied();
+        let is_late = now >= self.waits_until(context);
+        let absent = gone.or_else(|| self.who_is_late().filter(|_| is_late))?;
+        let ids = context.roster.members().map(|member| member.id);
+        let others = ids.filter(|&id| {
+            let is_here = self.joins.contains_key(&id) || peers.may_come_yet(id);
+            id != absent && is_here && !peers.is_out_of_touch(id) && !context.is_shut_out(id)
+        });
+        (others.count() >= context.quorum()).then_some(absent)
+    }
+
+    /// Whose message the others wait for: the group key's, an Encapsulation's, or else a Ready's.
+    fn who_is_late(&self) -> Option<HospitalId> {
+        let ids = || self.joins.keys().copied();
+        let without_key = ids().next().filter(|_| self.group_key.is_none());
+        let mut pairs = ids().flat_map(|from| ids().map(move |to| (from, to)));
+        let not_encapsulated =
+            pairs.find(|(from, to)| from < to && !self.encapsulations.contains_key(&(*from, *to)));
+        let not_ready = ids().find(|id| !self.readies.contains_key(id));
+        let not_encapsulated = not_encapsulated.map(|(from, _)| from);
+        without_key.or(not_encapsulated).or(not_ready)
+    }
+
+    fn waits_until<R>(&self, context: &Context<R>) -> Timestamp {
+        self.moved_at.after_secs(context.run.manifest.silence_secs)
+    }
+
+    /// When the one that is late is not waited for any more, and when a run whose rounds are done ends in any case.
+    pub(super) fn deadlines<R>(&self, context: &Context<R>) -> [Option<Timestamp>; 2] {
+        [
+            Some(self.waits_until(context)),
+            context.ends_without_session(),
+        ]
     }
 
     /// For every vault that has not confirmed the keys of all others.
@@ -290,24 +336,31 @@ impl KeyExchange {
         error: &SessionError,
     ) -> Step {
         let brought = self.brought();
-        let reached_by = &mut context.beginning.reached_by;
-        let without: Vec<_> = brought
-            .iter()
-            .filter(|(id, state)| state.is_none() && reached_by.contains(id))
+        let most = brought.values().flatten().max_by_key(|state| {
+            let alike = brought.values().filter(|other| **other == Some(**state));
+            alike.count()
+        });
+        let reached_by = &context.beginning.reached_by;
+        let others = brought.iter().filter(|(_, state)| state.as_ref() != most);
+        let without: Vec<_> = others
             .map(|(id, _)| *id)
+            .filter(|id| reached_by.contains(id))
             .collect();
-        reached_by.retain(|id| !without.contains(id));
-        let Some(&because_of) = without.first() else {
-            return Step::Go(Phase::Over(Over::fail(context, error.to_string())));
-        };
-        if reached_by.len() < context.roster.threshold() {
-            return Step::Go(Phase::Over(Over::fail(context, error.to_string())));
+        context
+            .beginning
+            .reached_by
+            .retain(|id| !without.contains(id));
+        let left = context.beginning.reached_by.len();
+        match without.first() {
+            Some(&because_of) if left >= context.roster.threshold() => {
+                let mut phase = Phase::KeyExchange(self);
+                if let Err(error) = phase.begin_anew(context, because_of) {
+                    context.reject(because_of, &error);
+                }
+                Step::Go(phase)
+            }
+            _ => Step::Go(Phase::Over(Over::fail(context, error.to_string()))),
         }
-        let mut phase = Phase::KeyExchange(self);
-        if let Err(error) = phase.begin_anew(context, because_of) {
-            context.reject(because_of, &error);
-        }
-        Step::Go(phase)
     }
 
     /// Over when every vault has confirmed the keys of all others. Without one that is gone the set-up begins anew, if it can.
@@ -316,7 +369,10 @@ impl KeyExchange {
         context: &mut Context<R>,
         now: Timestamp,
     ) -> Step {
-        if let Some(absent) = self.absent(context) {
+        if context.ends_without_session().is_some_and(|end| now >= end) {
+            return Step::Go(Phase::Over(Over::done(context)));
+        }
+        if let Some(absent) = self.absent(context, now) {
             let mut phase = Phase::KeyExchange(self);
             if let Err(error) = phase.begin_anew(context, absent) {
                 context.reject(absent, &error);
@@ -371,7 +427,9 @@ impl KeyExchange {
             last_round,
             began_after: last_round,
             state: None,
+            sealed_by: None,
             lost: BTreeSet::new(),
+            lost_at: now,
             newcomers,
             given_up: BTreeSet::new(),
             retracted: 0,

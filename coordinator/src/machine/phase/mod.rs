@@ -22,7 +22,7 @@ use rand_core::CryptoRng;
 use super::{
     MachineError, PhaseName, Timestamp,
     context::Context,
-    input::{Envelope, Incoming, SetUpMessage},
+    input::{Envelope, Incoming, SetUpMessage, StateMessage},
     peer::Peer,
     reaction::{FORMER_SESSION, NO_MORE_ROUNDS, RUN_FAILED, Reaction},
     session::Session,
@@ -112,7 +112,14 @@ impl Phase {
                 Incoming::Conditioning(_)
                 | Incoming::Round(_)
                 | Incoming::Closing(_)
-                | Incoming::StateTaken(_),
+                | Incoming::State(_),
+            ) if context.has_former_session() => Ok(Reaction::Ignored(FORMER_SESSION)),
+            (
+                Self::Gathering(_) | Self::KeyExchange(_),
+                Incoming::Conditioning(_)
+                | Incoming::Round(_)
+                | Incoming::Closing(_)
+                | Incoming::State(_),
             ) => Err(envelope.wrong_phase()),
             // The features of a hospital that has the state may come while another one gets it.
             (Self::HandingOver(_), Incoming::Conditioning(message)) => {
@@ -130,15 +137,18 @@ impl Phase {
                 Incoming::SetUp(message),
             ) => session.on_set_up(envelope, &message),
             (
-                Self::HandingOver(_)
-                | Self::Waiting(_)
-                | Self::Collecting(_)
-                | Self::Unlocking(_)
-                | Self::Publishing(_)
-                | Self::Finishing(_)
-                | Self::Over(Over::Complete { .. }),
-                Incoming::StateTaken(session),
-            ) => Ok(context.on_state_taken(from, session)),
+                Self::HandingOver(HandingOver { session, .. })
+                | Self::Waiting(Waiting { session, .. })
+                | Self::Collecting(Collecting { session, .. })
+                | Self::Unlocking(Unlocking { session, .. })
+                | Self::Publishing(Publishing { session })
+                | Self::Finishing(Finishing { session, .. })
+                | Self::Over(Over::Complete { session }),
+                Incoming::State(message),
+            ) => match message {
+                StateMessage::Taken(which) => session.on_state_taken(context, envelope, which),
+                StateMessage::Refused(which) => Ok(session.on_state_refused(context, from, which)),
+            },
             (
                 Self::HandingOver(HandingOver { session, .. })
                 | Self::Waiting(Waiting { session, .. })
@@ -179,8 +189,16 @@ impl Phase {
                 | Incoming::Conditioning(_)
                 | Incoming::Round(_)
                 | Incoming::Closing(_)
-                | Incoming::StateTaken(_),
+                | Incoming::State(_),
             ) => Ok(Reaction::Ignored(RUN_FAILED)),
+            (
+                Self::Over(Over::Done),
+                Incoming::SetUp(_)
+                | Incoming::Conditioning(_)
+                | Incoming::Round(_)
+                | Incoming::Closing(_)
+                | Incoming::State(_),
+            ) => Ok(Reaction::Ignored(NO_MORE_ROUNDS)),
         }
     }
 
@@ -229,8 +247,15 @@ impl Phase {
 
     /// Goes on to the next phase if this one is over.
     pub(super) fn advance<R: CryptoRng>(self, context: &mut Context<R>, now: Timestamp) -> Step {
+        if !matches!(self, Self::Finishing(_) | Self::Over(_))
+            && let Some(reason) = self
+                .session()
+                .and_then(|session| session.too_few_keys(context, now))
+        {
+            return Step::Go(Self::Over(Over::fail(context, reason)));
+        }
         match self {
-            Self::Gathering(phase) => phase.advance(context),
+            Self::Gathering(phase) => phase.advance(context, now),
             Self::KeyExchange(phase) => phase.advance(context, now),
             Self::HandingOver(phase) => phase.advance(context, now),
             Self::Waiting(phase) => phase.advance(context, now),
@@ -243,18 +268,21 @@ impl Phase {
     }
 
     /// When something is over in this phase although nobody says anything. Whom it waits for and for how long is known to the peers.
-    pub(super) fn deadlines<R>(&self, context: &Context<R>) -> [Option<Timestamp>; 2] {
-        match self {
+    pub(super) fn deadlines<R>(&self, context: &Context<R>) -> [Option<Timestamp>; 3] {
+        let loss = self
+            .session()
+            .and_then(|session| session.loss_counts_at(context));
+        let [first, second] = match self {
+            Self::Gathering(phase) => phase.deadlines(context),
+            Self::KeyExchange(phase) => phase.deadlines(context),
+            Self::HandingOver(phase) => [phase.asked_until(), None],
             Self::Waiting(phase) => [Some(phase.retry.not_before), Some(phase.let_in_until)],
             Self::Collecting(phase) => phase.deadlines(context),
             Self::Unlocking(phase) => [phase.grace_ends(), None],
             Self::Finishing(phase) => [Some(phase.deadline), None],
-            Self::Gathering(_)
-            | Self::KeyExchange(_)
-            | Self::HandingOver(_)
-            | Self::Publishing(_)
-            | Self::Over(_) => [None, None],
-        }
+            Self::Publishing(_) | Self::Over(_) => [None, None],
+        };
+        [first, second, loss]
     }
 
     /// What this phase waits for.
@@ -275,7 +303,7 @@ impl Phase {
     /// What a connected hospital is owed and has not been sent on this connection. Derived from where it stands.
     pub(super) fn owed(&self, to: HospitalId, peer: &mut Peer) -> Vec<ToVault> {
         match self {
-            Self::Gathering(_) | Self::Over(Over::Failed { .. }) => Vec::new(),
+            Self::Gathering(_) | Self::Over(Over::Failed { .. } | Over::Done) => Vec::new(),
             Self::KeyExchange(phase) => phase.relays.owed(to, &mut peer.sent.relays),
             Self::HandingOver(phase) => phase.owed(to, peer),
             Self::Waiting(Waiting { session, .. }) | Self::Publishing(Publishing { session }) => {
@@ -295,7 +323,9 @@ impl Phase {
     /// The session, once it has its keys.
     pub(super) fn session(&self) -> Option<&Session> {
         match self {
-            Self::Gathering(_) | Self::KeyExchange(_) | Self::Over(Over::Failed { .. }) => None,
+            Self::Gathering(_)
+            | Self::KeyExchange(_)
+            | Self::Over(Over::Failed { .. } | Over::Done) => None,
             Self::HandingOver(HandingOver { session, .. })
             | Self::Waiting(Waiting { session, .. })
             | Self::Collecting(Collecting { session, .. })
@@ -309,7 +339,9 @@ impl Phase {
     /// The same, for what a vault says of an outcome.
     pub(super) fn session_mut(&mut self) -> Option<&mut Session> {
         match self {
-            Self::Gathering(_) | Self::KeyExchange(_) | Self::Over(Over::Failed { .. }) => None,
+            Self::Gathering(_)
+            | Self::KeyExchange(_)
+            | Self::Over(Over::Failed { .. } | Over::Done) => None,
             Self::HandingOver(HandingOver { session, .. })
             | Self::Waiting(Waiting { session, .. })
             | Self::Collecting(Collecting { session, .. })
@@ -329,13 +361,13 @@ impl Phase {
     /// Whether a hospital that was accepted is told session and run: after a failure it is told that instead, and once keys are exchanged
     /// those that take no part in it are told nothing of the session.
     pub(super) fn welcomes(&self, id: HospitalId) -> bool {
-        !matches!(self, Self::Over(Over::Failed { .. })) && self.takes_part(id)
+        !matches!(self, Self::Over(Over::Failed { .. } | Over::Done)) && self.takes_part(id)
     }
 
     /// Whether a hospital is one of those that have joined, or may still join.
-    fn takes_part(&self, id: HospitalId) -> bool {
+    pub(super) fn takes_part(&self, id: HospitalId) -> bool {
         match self {
-            Self::Gathering(_) | Self::Over(Over::Failed { .. }) => true,
+            Self::Gathering(_) | Self::Over(Over::Failed { .. } | Over::Done) => true,
             Self::KeyExchange(phase) => phase.joins.contains_key(&id),
             other => other
                 .session()

@@ -5,6 +5,8 @@ use crate::machine::{Event, context::Context, session::Session};
 pub(in crate::machine) enum Over {
     /// Well. A hospital that comes late still gets what it has missed, for as long as somebody drives the machine.
     Complete { session: Box<Session> },
+    /// Well, but the session that was to hand the model on to late hospitals was never set up.
+    Done,
     /// Not well: whoever comes is told why.
     Failed { reason: String },
 }
@@ -15,6 +17,22 @@ impl Over {
             reason: reason.clone(),
         });
         Self::Failed { reason }
+    }
+
+    /// All rounds are done, and those that have come last could not be given the model in time.
+    pub(super) fn done<R>(context: &mut Context<R>) -> Self {
+        let model_hash = context
+            .beginning
+            .after
+            .map_or(context.run.initial_model, |head| head.model_hash);
+        let reached_by = &context.beginning.reached_by;
+        let ids = context.roster.members().map(|member| member.id);
+        let missing = ids.filter(|id| !reached_by.contains(id)).collect();
+        context.event(Event::Complete {
+            model_hash,
+            missing,
+        });
+        Self::Done
     }
 
     /// What a machine is whose step has panicked.

@@ -1,6 +1,8 @@
 //! The outcome is published: t vaults that close the round alike settle it, too many that cannot open it end the run
 //! (PROTOCOL.md 3.7).
 
+use std::collections::BTreeSet;
+
 use crypto::sealed_sum::HospitalId;
 
 use super::{Over, Phase, Retry, Step, Waiting};
@@ -42,8 +44,15 @@ impl Publishing {
             let waiting = Waiting::new(context, self.session, head, Retry::at_once(now));
             return Step::Go(Phase::Waiting(waiting));
         }
-        if self.session.chain.is_stuck(self.session.members()) {
+        let lost = self.session.lost_for_good(context, now);
+        let mut members = self.session.joined();
+        if self.session.chain.is_stuck(&members) {
             let reason = self.failure();
+            return Step::Go(Phase::Over(Over::fail(context, reason)));
+        }
+        members.retain(|id| !lost.contains(id));
+        if self.session.chain.is_stuck(&members) {
+            let reason = self.failure_of(&lost);
             return Step::Go(Phase::Over(Over::fail(context, reason)));
         }
         Step::Stay(Phase::Publishing(self))
@@ -59,6 +68,15 @@ impl Publishing {
             parts: joined.filter(silent).map(|id| (id, Part::Open)).collect(),
             ..Wait::default()
         }
+    }
+
+    fn failure_of(&self, lost: &BTreeSet<HospitalId>) -> String {
+        let lost: Vec<_> = lost.iter().map(|id| id.get()).collect();
+        format!(
+            "the hospitals {lost:?} have come back without their keys before they had closed round {}, and too few others have: start a new \
+             run from the model that these have kept (run.initial_model)",
+            self.round().number(),
+        )
     }
 
     fn failure(&self) -> String {

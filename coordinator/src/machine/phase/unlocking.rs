@@ -146,11 +146,12 @@ impl Unlocking {
     }
 
     /// Why this sum will never be opened; none while enough vaults may still answer.
-    fn never_opens<R>(&self, context: &Context<R>) -> Option<String> {
+    fn never_opens<R>(&self, context: &Context<R>, now: Timestamp) -> Option<String> {
         let joined = self.session.joined();
+        let lost = self.session.lost_for_good(context, now);
         let may_answer = |id: &&HospitalId| {
-            self.answers.shares().contains_key(id)
-                || !self.refusals.contains_key(id) && !self.ignored.contains(id)
+            let has_spoken_against = self.refusals.contains_key(id) || self.ignored.contains(id);
+            self.answers.shares().contains_key(id) || !has_spoken_against && !lost.contains(id)
         };
         let left = joined.iter().filter(may_answer).count();
         let needed = context.roster.threshold();
@@ -285,7 +286,7 @@ impl Unlocking {
     /// Over once t have answered and either all vaults that are here have or a moment has passed: answers to spare let the vaults
     /// open the sum when one of them is wrong.
     pub(super) fn advance<R>(self, context: &mut Context<R>, now: Timestamp) -> Step {
-        if let Some(reason) = self.never_opens(context) {
+        if let Some(reason) = self.never_opens(context, now) {
             return Step::Go(self.go_on_without(context, reason, now));
         }
         let has_said = |id: &HospitalId| self.has_said(*id);

@@ -115,23 +115,32 @@ impl Waiting {
     }
 
     /// Whether hospitals have come that a following session would let in, and it can begin: the last round is settled, an update or the end
-    /// comes next, enough members are here to hand on what was reached, and none of the others is on its way. At the end they are waited
-    /// for: there is no later chance.
+    /// comes next, t members are here that have signed it, with the others they are enough, and no member is gone that may be back soon.
+    /// At the end such a one is waited for: there is no later chance.
     fn session_ends<R>(&self, context: &Context<R>) -> SessionEnds {
         let planned = context.plan.next();
         let is_border = planned.is_none_or(|planned| planned.purpose == Purpose::Update);
-        if !is_border || !self.is_reached(context) || outsiders(context).is_empty() {
+        let outsiders = outsiders(context).len();
+        if !is_border || !self.is_reached(context) || outsiders == 0 {
             return SessionEnds::NotYet;
         }
+        let peers = &context.peers;
         let closed = self.session.chain.len();
-        let lagging = context.peers.ids_where(|peer| peer.lags_behind(closed));
-        let enough = self.up_to_date(context) >= context.needed();
-        match (enough && lagging.is_empty(), planned) {
-            (true, _) => SessionEnds::Now,
-            (false, None) if self.up_to_date(context) + lagging.len() >= context.needed() => {
-                SessionEnds::Soon
-            }
-            (false, _) => SessionEnds::NotYet,
+        let mut have_signed = peers.ids_where(|peer| peer.has_signed(closed));
+        if closed == 0 {
+            have_signed.retain(|id| context.beginning.reached_by.contains(id));
+        }
+        let (here, may_be_back) = (
+            have_signed.len(),
+            peers.ids_where(|peer| peer.may_be_back()).len(),
+        );
+        let threshold = context.roster.threshold();
+        let is_enough =
+            |members: usize| members >= threshold && members + outsiders >= context.needed();
+        match planned {
+            _ if is_enough(here) && may_be_back == 0 => SessionEnds::Now,
+            None if may_be_back > 0 && is_enough(here + may_be_back) => SessionEnds::Soon,
+            _ => SessionEnds::NotYet,
         }
     }
 
@@ -215,11 +224,15 @@ impl Waiting {
         present >= needed
     }
 
-    /// Why no sum on the model that the session began with can be opened, if too few of its members help with it.
+    /// Why no sum on the model that the session began with can ever be opened: too few hospitals have reached it by themselves.
     fn nobody_opens<R>(&self, context: &Context<R>) -> Option<String> {
         let (without, needed) = (self.session.do_not_answer(), context.roster.threshold());
-        let left = self.session.members() - without.len();
-        (left < needed && context.plan.next().is_some()).then(|| {
+        if without.is_empty() || context.plan.next().is_none() {
+            return None;
+        }
+        let reached_by = context.beginning.reached_by.iter();
+        let left = reached_by.filter(|id| !without.contains(id)).count();
+        (left < needed).then(|| {
             let without: Vec<_> = without.iter().map(|id| id.get()).collect();
             format!(
                 "the hospitals {without:?} were given the model and may have helped before to open a sum on it, so that {left} are left \

@@ -3,13 +3,19 @@
 
 use std::num::NonZeroU32;
 
-use protocol::{manifest::Manifest, manifest::Purpose, message::ToCoordinator, message::ToVault};
+use protocol::{
+    codec::{self, Bytes, Id},
+    digests::SessionId,
+    manifest::{Manifest, Purpose},
+    message::{ToCoordinator, ToVault},
+    session::SealedState,
+};
 
 use super::{
     cohort::{Cohort, id, manifest},
     hospital::Act,
 };
-use crate::machine::{Event, PhaseName};
+use crate::machine::{Event, PhaseName, Timestamp};
 
 /// A run of four that starts with three, and has opened its statistics; hospital 4 has yet to come.
 fn without_the_last(rounds: u32) -> Cohort {
@@ -165,6 +171,15 @@ fn one_that_is_gone_while_keys_are_exchanged_is_not_waited_for_without_end() {
     cohort.connect_all();
     assert!(cohort.until(|cohort| cohort.hospitals[&id(2)].knows_joins()));
     cohort.disconnect(id(2));
+    cohort.pump();
+    // The others say that they are there.
+    cohort.now = Timestamp(cohort.now.0 + 20_000);
+    for number in [1, 3, 4] {
+        let heartbeat = ToCoordinator::Heartbeat;
+        cohort
+            .machine
+            .handle_message(id(number), heartbeat, cohort.now);
+    }
     cohort.run();
     let (_, missing) = cohort.completed().expect("three are enough");
     assert_eq!(missing, [id(2)]);
@@ -225,6 +240,103 @@ fn what_one_outside_the_session_says_is_refused() {
     cohort.machine.handle_message(id(4), heartbeat, cohort.now);
     cohort.run();
     assert_complete_for_all(&cohort, "after words of an outsider");
+}
+
+/// What a hospital hands over is not what the others have signed: another is asked, in the next session.
+#[test]
+fn a_state_that_is_refused_comes_from_another_hospital() {
+    let mut cohort = without_the_last(2);
+    cohort.connect(id(4));
+    let uploads = |cohort: &Cohort| matches!(cohort.next_act(id(1)), Some(Act::Upload { .. }));
+    assert!(cohort.until(|cohort| cohort.phase() == PhaseName::HandingOver && uploads(cohort)));
+    let session = cohort.machine.session();
+    cohort.forget_act(id(1));
+    // A contribution is not taken for it, nor a state in the name of another.
+    let others = [
+        cohort.hospitals[&id(1)].last_upload().to_vec(),
+        sealed(session, 2, &[1; 32]),
+    ];
+    for bytes in others {
+        assert!(
+            cohort
+                .machine
+                .handle_upload(id(1), &bytes, cohort.now)
+                .is_err()
+        );
+    }
+    let wrong = sealed(session, 1, &[1; 32]);
+    assert!(
+        cohort
+            .machine
+            .handle_upload(id(1), &wrong, cohort.now)
+            .is_ok()
+    );
+    cohort.run();
+    assert_complete_for_all(&cohort, "another's state");
+    let handed_over = cohort.events.iter().filter_map(|event| match event {
+        Event::StateHandedOver { hospital } => Some(hospital.get()),
+        _ => None,
+    });
+    assert_eq!(handed_over.collect::<Vec<_>>(), [1, 2]);
+}
+
+fn sealed(session: SessionId, sealer: u8, state: &[u8]) -> Vec<u8> {
+    codec::encode(&SealedState {
+        session,
+        sealer: Id(id(sealer)),
+        digest: [0; 32],
+        sealed: Bytes(state.to_vec()),
+    })
+}
+
+/// It has the wrong folder for a moment: nothing is lost by it.
+#[test]
+fn one_that_finds_its_keys_again_is_a_member_again() {
+    let mut cohort = super::cohort::connected(3, 2);
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 2));
+    let with_keys = cohort.hospitals[&id(3)].clone();
+    cohort.restart_hospital(id(3));
+    cohort.act_for(id(3));
+    assert_eq!(cohort.machine.members(), Some([1, 2].map(id).to_vec()));
+    cohort.disconnect(id(3));
+    *cohort.hospital(id(3)) = with_keys;
+    cohort.connect(id(3));
+    cohort.act_for(id(3));
+    assert_eq!(cohort.machine.members(), Some([1, 2, 3].map(id).to_vec()));
+    cohort.run();
+    assert_complete_for_all(&cohort, "with its keys");
+}
+
+/// It says that it is there, and nothing else.
+#[test]
+fn one_that_only_heartbeats_holds_nobody_up() {
+    for silent_in in [PhaseName::Gathering, PhaseName::KeyExchange] {
+        let mut cohort = without_the_last(2);
+        cohort.connect(id(4));
+        assert!(cohort.until(|cohort| cohort.phase() == silent_in));
+        for _ in 0..2_000 {
+            if cohort.machine.is_over() {
+                break;
+            }
+            // What it would do is not done.
+            while cohort.next_act(id(4)).is_some() {
+                cohort.forget_act(id(4));
+            }
+            if cohort.step() {
+                continue;
+            }
+            cohort.now = Timestamp(cohort.now.0 + 2_000);
+            for number in 1..=4 {
+                let heartbeat = ToCoordinator::Heartbeat;
+                cohort
+                    .machine
+                    .handle_message(id(number), heartbeat, cohort.now);
+            }
+        }
+        cohort.pump();
+        let (_, missing) = cohort.completed().unwrap_or_else(|| panic!("{silent_in}"));
+        assert_eq!(missing, [id(4)], "{silent_in}");
+    }
 }
 
 /// It comes and goes: each time all others exchange keys again, but not without end.

@@ -32,7 +32,8 @@ use protocol::{
     },
     session::{
         Encapsulation, GroupKey, Join, Joins, KEM_CIPHERTEXT_BYTES, KEM_KEY_BYTES, Ready,
-        SealedGroupKey, SeenEncapsulation, first_transcript, joined_set_hash, state_name,
+        SealedGroupKey, SealedState, SeenEncapsulation, first_transcript, joined_set_hash,
+        state_name,
     },
 };
 
@@ -172,9 +173,15 @@ impl FakeHospital {
             }
             ToVault::StateWanted { session } => {
                 assert_eq!(session, self.session());
-                let bytes = [STATE, &self.brings().expect("it has one").as_bytes()[..]].concat();
-                let name = state_name(&session).into();
-                vec![upload((name, bytes.into()))]
+                let reached = self.brings().expect("it has one");
+                let state = SealedState {
+                    session,
+                    sealer: Id(self.id),
+                    digest: [0; 32],
+                    sealed: Bytes(reached.as_bytes().to_vec()),
+                };
+                let name = state_name(&session, self.id).into();
+                vec![upload((name, codec::encode(&state).into()))]
             }
             ToVault::StateReady { name } => vec![Act::Fetch { name }],
             ToVault::Finished | ToVault::Refused { .. } => {
@@ -192,9 +199,12 @@ impl FakeHospital {
 
     /// Opens an outcome: all words of its sum are alike.
     pub fn open(&mut self, bytes: &[u8]) -> Vec<Act> {
-        if bytes.starts_with(STATE) {
+        if let Ok(state) = codec::decode::<SealedState>(bytes) {
             let after = self.member().welcome.after;
-            assert!(after.is_some_and(|after| bytes.ends_with(after.as_bytes())));
+            if after.is_none_or(|after| state.sealed.0 != after.as_bytes()) {
+                let session = self.session();
+                return vec![Act::Say(ToCoordinator::StateRefused { session })];
+            }
             self.member_mut().transcript = self.origin();
             return vec![self.state_taken()];
         }
@@ -693,9 +703,6 @@ impl Membership {
         here.or(self.brings)
     }
 }
-
-/// How a state of this hospital's begins.
-const STATE: &[u8] = b"state";
 
 const GID: GroupKeyId = GroupKeyId::from_bytes([7; 32]);
 

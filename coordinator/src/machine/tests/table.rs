@@ -195,6 +195,9 @@ fn message(cohort: &mut Cohort, kind: InputKind) -> ToCoordinator {
         InputKind::StateTaken => ToCoordinator::StateTaken {
             session: hospital.session(),
         },
+        InputKind::StateRefused => ToCoordinator::StateRefused {
+            session: hospital.session(),
+        },
         InputKind::Connected
         | InputKind::Disconnected
         | InputKind::Timeout
@@ -313,7 +316,7 @@ fn handing_over() -> Cohort {
     assert!(cohort.until(|cohort| cohort.phase() == PhaseName::HandingOver));
     assert!(cohort.until(|cohort| matches!(
         cohort.next_act(id(1)),
-        Some(Act::Upload { name, .. }) if *name == <[u8; 32]>::from(state_name(&cohort.machine.session()))
+        Some(Act::Upload { name, .. }) if *name == <[u8; 32]>::from(state_name(&cohort.machine.session(), id(1)))
     )));
     cohort
 }

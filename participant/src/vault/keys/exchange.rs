@@ -154,8 +154,8 @@ impl KeyExchange {
         roster: &Roster,
     ) -> Result<Reaction, SessionError> {
         let from = claimed_sender(message, |body| body.from.0)?;
+        self.check_session(from, claimed_session(message, |body| body.session)?)?;
         let body = self.members.verify(message, from, roster)?;
-        self.check_session(from, body.session)?;
         let peer = self.members.get(from)?;
         check_encapsulation(&body, peer, &self.own, &self.members.roster_hash)?;
         let digest = message.digest();
@@ -197,8 +197,8 @@ impl KeyExchange {
         roster: &Roster,
     ) -> Result<Reaction, SessionError> {
         let origin = self.members.origin();
+        self.check_session(origin, claimed_session(message, |body| body.session)?)?;
         let body = self.members.verify(message, origin, roster)?;
-        self.check_session(origin, body.session)?;
         group::check_frame(&body, &self.own, origin)?;
         match &self.group {
             GroupState::Known(group) if group.gid == body.gid => Ok(Reaction::Ignored(REPEATED)),
@@ -222,11 +222,11 @@ impl KeyExchange {
         roster: &Roster,
     ) -> Result<Reaction, SessionError> {
         let id = claimed_sender(message, |body| body.id.0)?;
+        self.check_session(id, claimed_session(message, |body| body.session)?)?;
         let body = self.members.verify(message, id, roster)?;
         if id == self.own.id {
             return Ok(Reaction::Ignored(REPEATED));
         }
-        self.check_session(id, body.session)?;
         let GroupState::Known(group) = &self.group else {
             return Err(SessionError::TooEarly {
                 id,
@@ -364,6 +364,17 @@ impl Opening {
             .map(ToCoordinator::Encapsulation)
             .chain(self.group_key.iter().cloned().map(ToCoordinator::GroupKey))
     }
+}
+
+/// The session that a message says it is of, before its signature is looked at.
+fn claimed_session<T: Message>(
+    message: &Signed<T>,
+    session: impl FnOnce(T) -> SessionId,
+) -> Result<SessionId, SessionError> {
+    message
+        .read_unverified()
+        .map(session)
+        .map_err(|error| SessionError::Malformed(error.to_string()))
 }
 
 /// An Encapsulation is between these two Joins of this session and roster, and from the smaller number to the larger.

@@ -56,12 +56,6 @@ impl SessionKeys {
         common_state(others.chain([self.own_state]), roster)
     }
 
-    /// Whether any vault has brought one.
-    pub(in crate::vault) fn brings_any_state(&self) -> bool {
-        let mut others = self.readies.values();
-        self.own_state.is_some() || others.any(|ready| ready.state.is_some())
-    }
-
     /// Our messages of the set-up, as the identical bytes, for a coordinator that may not have got them.
     pub(in crate::vault) fn sent(&self) -> &[ToCoordinator] {
         &self.sent

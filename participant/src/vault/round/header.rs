@@ -16,6 +16,9 @@ use crate::{
 /// The ratchet steps through every number; a header that skips more than a long run has is not believed.
 const MAX_ROUNDS_AT_ONCE: u32 = 4096;
 
+/// Round numbers go on through the sessions of a run, and the keys of each begin at zero.
+const MAX_ROUNDS_BEFORE_A_SESSION: u32 = 65_536;
+
 impl Session {
     /// Every check of a header, whether it opens a round or comes with the outcome of one that was missed; then the keys step to its
     /// number.
@@ -50,11 +53,12 @@ impl Session {
     }
 
     fn check_number(&self, header: &RoundOpen) -> Result<(), RoundError> {
-        let skipped = header
-            .round
-            .get()
-            .saturating_sub(self.chain.last_round.get());
-        if skipped > MAX_ROUNDS_AT_ONCE {
+        let skipped = header.round.get().saturating_sub(self.keys.round().get());
+        let most = match self.is_at_its_beginning() {
+            true => MAX_ROUNDS_BEFORE_A_SESSION,
+            false => MAX_ROUNDS_AT_ONCE,
+        };
+        if skipped > most {
             return Err(RoundError::HeaderMismatch { field: "round" });
         }
         Ok(())

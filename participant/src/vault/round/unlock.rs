@@ -194,10 +194,15 @@ fn check_evaluation_rule<J: Journal>(
     Ok(())
 }
 
-/// A vault that came without anything of the run may have answered for a sum on the model that it was given, and have lost its journal
-/// since: a second answer would be one too many.
+/// A vault that came without anything of the run may have answered for a sum on the model that it was given, or for an evaluation that was
+/// never told of, and have lost its journal since: a second answer would be one too many.
 fn check_not_given(sum: &SumOver, session: &Session) -> Result<(), StepError> {
-    if session.chain.given == Some(sum.key.model_hash) {
+    let Some(given) = session.chain.given else {
+        return Ok(());
+    };
+    let is_known = session.chain.evaluated.contains(&sum.members);
+    let is_new_evaluation = sum.key.purpose == Purpose::Evaluation && !is_known;
+    if given == sum.key.model_hash || is_new_evaluation {
         return Err(RoundError::ModelWasHandedOver.into());
     }
     Ok(())

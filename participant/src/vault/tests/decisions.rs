@@ -620,7 +620,7 @@ impl World {
                 .into_iter()
                 .zip(["", ", of another session"])
                 .map(|(session, words)| {
-                    let name = state_name(&session);
+                    let name = state_name(&session, id(1));
                     message(words, ToVault::StateReady { name })
                 })
                 .collect(),
@@ -999,6 +999,7 @@ fn message_name(message: &ToCoordinator) -> &'static str {
         ToCoordinator::RoundClosed(_) => "RoundClosed",
         ToCoordinator::RoundFailed(_) => "RoundFailed",
         ToCoordinator::StateTaken { .. } => "StateTaken",
+        ToCoordinator::StateRefused { .. } => "StateRefused",
     }
 }
 
