@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use aws_lc_rs::kem;
 use crypto::{
     hash::{Digest, labelled_hash},
     sealed_sum::HospitalId,
@@ -240,8 +239,7 @@ fn check_public_keys(join: &Join) -> Result<(), SessionError> {
     let mut point = join.x25519;
     // X25519 does not look at the highest bit.
     point[31] &= 0x7f;
-    let kem = kem::EncapsulationKey::new(&kem::ML_KEM_768, &join.kem_key);
-    if kem.is_err() || LOW_ORDER_POINTS.contains(&hex::encode(point).as_str()) {
+    if !is_reduced(&join.kem_key) || LOW_ORDER_POINTS.contains(&hex::encode(point).as_str()) {
         let id = join.id.0;
         return Err(SessionError::Malformed(format!(
             "the public keys in the join of hospital {id} are not usable"
@@ -249,6 +247,20 @@ fn check_public_keys(join: &Join) -> Result<(), SessionError> {
     }
     Ok(())
 }
+
+/// The check of an encapsulation key in FIPS 203, 7.2: every coefficient, 12 bits each, is below the prime. What follows them is a seed.
+fn is_reduced(kem_key: &[u8; KEM_KEY_BYTES]) -> bool {
+    let (triples, _) = kem_key[..KEM_KEY_BYTES - KEM_SEED_BYTES].as_chunks::<3>();
+    triples.iter().all(|&[low, middle, high]| {
+        let first = u16::from(low) | u16::from(middle & 0x0f) << 8;
+        let second = u16::from(middle >> 4) | u16::from(high) << 4;
+        first < KEM_PRIME && second < KEM_PRIME
+    })
+}
+
+/// q of ML-KEM.
+const KEM_PRIME: u16 = 3329;
+const KEM_SEED_BYTES: usize = 32;
 
 /// The points of Curve25519 that give the same secret with every key: of order 1, 2, 4 and 8, and their encodings beyond the prime.
 const LOW_ORDER_POINTS: [&str; 7] = [
