@@ -358,14 +358,13 @@ impl<R: CryptoRng> Coordinator<R> {
             if !peer.is_connected() {
                 continue;
             }
-            if self.phase.welcomes(id) {
-                let is_news = peer.sent.welcome();
+            if self.phase.takes_part(id) {
+                let is_news = self.phase.welcomes() && peer.sent.welcome();
                 owed.extend(is_news.then_some((id, None)));
                 let messages = self.phase.owed(id, peer);
                 owed.extend(messages.into_iter().map(|message| (id, Some(message))));
             } else if peer.sent.not_yet() {
-                let reason = NOT_YET.into();
-                owed.push((id, Some(ToVault::NotYet { reason })));
+                owed.push((id, Some(self.phase.word_for_outsiders(id))));
             }
         }
         for (to, message) in owed {
@@ -374,7 +373,3 @@ impl<R: CryptoRng> Coordinator<R> {
         }
     }
 }
-
-/// What a hospital reads that comes while rounds are under way.
-const NOT_YET: &str =
-    "the rounds of the run have begun; this hospital takes part once the round at hand is settled";

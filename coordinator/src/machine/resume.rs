@@ -107,6 +107,7 @@ impl<R: CryptoRng> Coordinator<R> {
             left_out: left_out_when_fixed(facts),
             load_sum: &mut load_sum,
         };
+        replay.context.advanced_at = now;
         let mut phase = Phase::Gathering(Default::default());
         for fact in later {
             phase = replay.on_fact(phase, fact.clone())?;

@@ -16,7 +16,7 @@ mod unlocking;
 mod waiting;
 
 use crypto::sealed_sum::HospitalId;
-use protocol::{digests::OutcomeName, message::ToVault};
+use protocol::{codec::Text, digests::OutcomeName, message::ToVault};
 use rand_core::CryptoRng;
 
 use super::{
@@ -192,7 +192,7 @@ impl Phase {
                 | Incoming::State(_),
             ) => Ok(Reaction::Ignored(RUN_FAILED)),
             (
-                Self::Over(Over::Done),
+                Self::Over(Over::Done { .. }),
                 Incoming::SetUp(_)
                 | Incoming::Conditioning(_)
                 | Incoming::Round(_)
@@ -303,7 +303,11 @@ impl Phase {
     /// What a connected hospital is owed and has not been sent on this connection. Derived from where it stands.
     pub(super) fn owed(&self, to: HospitalId, peer: &mut Peer) -> Vec<ToVault> {
         match self {
-            Self::Gathering(_) | Self::Over(Over::Failed { .. } | Over::Done) => Vec::new(),
+            Self::Gathering(_) | Self::Over(Over::Failed { .. }) => Vec::new(),
+            Self::Over(Over::Done { .. }) => {
+                let is_news = peer.sent.finished();
+                is_news.then_some(ToVault::Finished).into_iter().collect()
+            }
             Self::KeyExchange(phase) => phase.relays.owed(to, &mut peer.sent.relays),
             Self::HandingOver(phase) => phase.owed(to, peer),
             Self::Waiting(Waiting { session, .. }) | Self::Publishing(Publishing { session }) => {
@@ -325,7 +329,7 @@ impl Phase {
         match self {
             Self::Gathering(_)
             | Self::KeyExchange(_)
-            | Self::Over(Over::Failed { .. } | Over::Done) => None,
+            | Self::Over(Over::Failed { .. } | Over::Done { .. }) => None,
             Self::HandingOver(HandingOver { session, .. })
             | Self::Waiting(Waiting { session, .. })
             | Self::Collecting(Collecting { session, .. })
@@ -341,7 +345,7 @@ impl Phase {
         match self {
             Self::Gathering(_)
             | Self::KeyExchange(_)
-            | Self::Over(Over::Failed { .. } | Over::Done) => None,
+            | Self::Over(Over::Failed { .. } | Over::Done { .. }) => None,
             Self::HandingOver(HandingOver { session, .. })
             | Self::Waiting(Waiting { session, .. })
             | Self::Collecting(Collecting { session, .. })
@@ -358,16 +362,28 @@ impl Phase {
         Some(last.name())
     }
 
-    /// Whether a hospital that was accepted is told session and run: after a failure it is told that instead, and once keys are exchanged
-    /// those that take no part in it are told nothing of the session.
-    pub(super) fn welcomes(&self, id: HospitalId) -> bool {
-        !matches!(self, Self::Over(Over::Failed { .. } | Over::Done)) && self.takes_part(id)
+    /// Whether a hospital that takes part is told session and run: after the end it is told that instead.
+    pub(super) fn welcomes(&self) -> bool {
+        !matches!(self, Self::Over(Over::Failed { .. } | Over::Done { .. }))
+    }
+
+    /// What a hospital is told that takes no part in the session.
+    pub(super) fn word_for_outsiders(&self, from: HospitalId) -> ToVault {
+        match self {
+            Self::Over(_) => ToVault::Refused {
+                reason: Text(MachineError::TooLate { from }.to_string()),
+            },
+            _ => ToVault::NotYet {
+                reason: NOT_YET.into(),
+            },
+        }
     }
 
     /// Whether a hospital is one of those that have joined, or may still join.
     pub(super) fn takes_part(&self, id: HospitalId) -> bool {
         match self {
-            Self::Gathering(_) | Self::Over(Over::Failed { .. } | Over::Done) => true,
+            Self::Gathering(_) | Self::Over(Over::Failed { .. }) => true,
+            Self::Over(Over::Done { reached_by }) => reached_by.contains(&id),
             Self::KeyExchange(phase) => phase.joins.contains_key(&id),
             other => other
                 .session()
@@ -386,3 +402,7 @@ impl Phase {
         }
     }
 }
+
+/// What a hospital reads that comes while rounds are under way.
+const NOT_YET: &str =
+    "the rounds of the run have begun; this hospital takes part once the round at hand is settled";

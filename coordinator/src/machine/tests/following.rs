@@ -339,6 +339,39 @@ fn one_that_only_heartbeats_holds_nobody_up() {
     }
 }
 
+/// Nor the end of a run whose rounds are done: those that have the model are told so.
+#[test]
+fn one_that_stalls_at_the_end_does_not_keep_the_run_from_its_end() {
+    let mut cohort = without_the_last(1);
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 3));
+    cohort.connect(id(4));
+    assert!(cohort.until(|cohort| cohort.phase() == PhaseName::KeyExchange));
+    // All that one of the members says is lost, and it is never silent.
+    for _ in 0..2_000 {
+        if cohort.machine.is_over() {
+            break;
+        }
+        while cohort.next_act(id(2)).is_some() {
+            cohort.forget_act(id(2));
+        }
+        if !cohort.step() {
+            cohort.now = Timestamp(cohort.now.0 + 2_000);
+            for number in 1..=4 {
+                let heartbeat = ToCoordinator::Heartbeat;
+                cohort
+                    .machine
+                    .handle_message(id(number), heartbeat, cohort.now);
+            }
+        }
+    }
+    cohort.pump();
+    assert!(cohort.completed().is_some());
+    for number in [1, 3] {
+        let ending = &cohort.hospitals[&id(number)].ending;
+        assert_eq!(*ending, Some(ToVault::Finished), "hospital {number}");
+    }
+}
+
 /// It comes and goes: each time all others exchange keys again, but not without end.
 #[test]
 fn one_that_loses_its_keys_again_and_again_is_let_in_ten_times() {
