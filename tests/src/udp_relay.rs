@@ -84,7 +84,7 @@ impl UdpRelay {
         self.shared.state().line.is_cut = true;
     }
 
-    /// Cuts the line once the hospital has sent so many bytes more, and waits until then.
+    /// Cuts the connection after this many further bytes from the hospital, and waits until then.
     ///
     /// # Panics
     /// If they have not come in time.

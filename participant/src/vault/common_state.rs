@@ -18,7 +18,7 @@ use zeroize::Zeroizing;
 
 use super::{
     aead,
-    error::VaultError,
+    error::{StateError, VaultError},
     kept::{self, LearningRecord, ProgressRecord, StatisticsForm},
     keys::SessionKeys,
     session_state::Chain,
@@ -46,25 +46,6 @@ type CommonForm = (
     List<List<Id>>,
     StatisticsForm,
 );
-
-/// Why a state that was handed over is not taken.
-#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
-pub enum StateError {
-    /// Not the bytes of one.
-    #[error("the common state that another hospital has sent is malformed")]
-    Malformed,
-    /// It is sealed for others, or was altered.
-    #[error("the common state that another hospital has sent does not open in this session")]
-    DoesNotOpen,
-    /// It is not the one that t vaults have signed.
-    #[error(
-        "the common state that came in the name of hospital {sealer} is not the one that the hospitals of this session have signed"
-    )]
-    OtherState {
-        /// In whose name. Every vault of the session could have sealed it.
-        sealer: HospitalId,
-    },
-}
 
 impl Carried {
     /// What is kept of it.

@@ -1,13 +1,13 @@
 //! Why a vault stops, and why it refuses an input and goes on; and which party is at fault.
 
+use crypto::sealed_sum::HospitalId;
 use protocol::{
     culprit::Culprit, digests::ModelHash, kept_model::UnusableValues, manifest::ManifestError,
     round::RoundError, session::SessionError, training_job::TrainerFailure,
 };
 
 use super::{
-    common_state::StateError, conditioning::ProductError, input::InputKind, phase_name::PhaseName,
-    policy::PolicyViolation,
+    conditioning::ProductError, input::InputKind, phase_name::PhaseName, policy::PolicyViolation,
 };
 use crate::journal::{InitialModelMissing, JournalError};
 
@@ -121,6 +121,25 @@ impl VaultError {
 #[error("{0}")]
 pub struct UnusableRecords(pub String);
 
+/// Why a state that was handed over is not taken.
+#[derive(Clone, Copy, Debug, thiserror::Error, PartialEq, Eq)]
+pub enum StateError {
+    /// Not the bytes of one.
+    #[error("the common state that another hospital has sent is malformed")]
+    Malformed,
+    /// It is sealed for others, or was altered.
+    #[error("the common state that another hospital has sent does not open in this session")]
+    DoesNotOpen,
+    /// It is not the one that t vaults have signed.
+    #[error(
+        "the common state that came in the name of hospital {sealer} is not the one that the hospitals of this session have signed"
+    )]
+    OtherState {
+        /// In whose name. Every vault of the session could have sealed it.
+        sealer: HospitalId,
+    },
+}
+
 /// Why an input is refused. The vault goes on, in the phase it is in.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum Refusal {
@@ -201,8 +220,6 @@ impl From<SessionError> for StepError {
 
 #[cfg(test)]
 mod tests {
-    use crypto::sealed_sum::HospitalId;
-
     use super::*;
 
     fn id(number: u8) -> HospitalId {

@@ -89,7 +89,7 @@ impl Stream {
         flush(&mut self.send, self.stall_timeout).await
     }
 
-    /// Waits until the peer's end-point has the last of so many bytes, or does not want them. They move unseen from here on: a slow
+    /// Waits until the peer has acknowledged the last of these bytes, or stops the stream. They move unseen from here on: a slow
     /// line takes longer for all that may be under way than a peer may take for one step.
     pub(super) async fn wait_for_delivery(&self, bytes: usize) -> Result<(), TransportError> {
         let under_way = bytes.min(STREAM_WINDOW_BYTES as usize) as u64;

@@ -340,7 +340,7 @@ impl Cohort<'_> {
             self.answer_upload(link, name);
             return;
         }
-        let held = self.transfers.take_beginning(hospital, &name);
+        let held = self.transfers.take_partial_upload(hospital, &name);
         if !held.is_empty() {
             self.faults.count(Fault::ResumedUpload, 1);
         }

@@ -77,7 +77,11 @@ impl Transfers {
     }
 
     /// The bytes of this upload that are here from an earlier connection, out of the shelf.
-    pub(crate) fn take_beginning(&mut self, hospital: HospitalId, upload: &UploadName) -> Vec<u8> {
+    pub(crate) fn take_partial_upload(
+        &mut self,
+        hospital: HospitalId,
+        upload: &UploadName,
+    ) -> Vec<u8> {
         match self.shelf.remove(&hospital) {
             Some(Shelved::Beginning { name, bytes }) if name == *upload => bytes,
             _ => Vec::new(),

@@ -113,14 +113,11 @@ impl Phase {
                 | Incoming::Round(_)
                 | Incoming::Closing(_)
                 | Incoming::State(_),
-            ) if context.has_former_session() => Ok(Reaction::Ignored(FORMER_SESSION)),
-            (
-                Self::Gathering(_) | Self::KeyExchange(_),
-                Incoming::Conditioning(_)
-                | Incoming::Round(_)
-                | Incoming::Closing(_)
-                | Incoming::State(_),
-            ) => Err(envelope.wrong_phase()),
+            ) => match context.has_former_session() {
+                // Of a session that this one follows: it was on its way.
+                true => Ok(Reaction::Ignored(FORMER_SESSION)),
+                false => Err(envelope.wrong_phase()),
+            },
             // The features of a hospital that has the state may come while another one gets it.
             (Self::HandingOver(_), Incoming::Conditioning(message)) => {
                 context.on_conditioning(from, message)

@@ -307,6 +307,29 @@ fn one_that_finds_its_keys_again_is_a_member_again() {
     assert_complete_for_all(&cohort, "with its keys");
 }
 
+/// To the end of the run: all say that they are there, and nothing else that this one says arrives.
+fn run_without_the_words_of(cohort: &mut Cohort, number: u8) {
+    for _ in 0..2_000 {
+        if cohort.machine.is_over() {
+            break;
+        }
+        while cohort.next_act(id(number)).is_some() {
+            cohort.forget_act(id(number));
+        }
+        if cohort.step() {
+            continue;
+        }
+        cohort.now = Timestamp(cohort.now.0 + 2_000);
+        for number in 1..=4 {
+            let heartbeat = ToCoordinator::Heartbeat;
+            cohort
+                .machine
+                .handle_message(id(number), heartbeat, cohort.now);
+        }
+    }
+    cohort.pump();
+}
+
 /// It says that it is there, and nothing else.
 #[test]
 fn one_that_only_heartbeats_holds_nobody_up() {
@@ -314,26 +337,7 @@ fn one_that_only_heartbeats_holds_nobody_up() {
         let mut cohort = without_the_last(2);
         cohort.connect(id(4));
         assert!(cohort.until(|cohort| cohort.phase() == silent_in));
-        for _ in 0..2_000 {
-            if cohort.machine.is_over() {
-                break;
-            }
-            // What it would do is not done.
-            while cohort.next_act(id(4)).is_some() {
-                cohort.forget_act(id(4));
-            }
-            if cohort.step() {
-                continue;
-            }
-            cohort.now = Timestamp(cohort.now.0 + 2_000);
-            for number in 1..=4 {
-                let heartbeat = ToCoordinator::Heartbeat;
-                cohort
-                    .machine
-                    .handle_message(id(number), heartbeat, cohort.now);
-            }
-        }
-        cohort.pump();
+        run_without_the_words_of(&mut cohort, 4);
         let (_, missing) = cohort.completed().unwrap_or_else(|| panic!("{silent_in}"));
         assert_eq!(missing, [id(4)], "{silent_in}");
     }
@@ -346,25 +350,7 @@ fn one_that_stalls_at_the_end_does_not_keep_the_run_from_its_end() {
     assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 3));
     cohort.connect(id(4));
     assert!(cohort.until(|cohort| cohort.phase() == PhaseName::KeyExchange));
-    // All that one of the members says is lost, and it is never silent.
-    for _ in 0..2_000 {
-        if cohort.machine.is_over() {
-            break;
-        }
-        while cohort.next_act(id(2)).is_some() {
-            cohort.forget_act(id(2));
-        }
-        if !cohort.step() {
-            cohort.now = Timestamp(cohort.now.0 + 2_000);
-            for number in 1..=4 {
-                let heartbeat = ToCoordinator::Heartbeat;
-                cohort
-                    .machine
-                    .handle_message(id(number), heartbeat, cohort.now);
-            }
-        }
-    }
-    cohort.pump();
+    run_without_the_words_of(&mut cohort, 2);
     assert!(cohort.completed().is_some());
     for number in [1, 3] {
         let ending = &cohort.hospitals[&id(number)].ending;

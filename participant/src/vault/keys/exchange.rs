@@ -2,10 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crypto::{
-    hash::{Digest, SecretKey32},
-    sealed_sum::HospitalId,
-};
+use crypto::{hash::SecretKey32, sealed_sum::HospitalId};
 use protocol::{
     codec::{Id, List},
     digests::{JoinedSet, RosterHash, SessionId, StateCommit},
@@ -17,6 +14,7 @@ use protocol::{
 use rand_core::CryptoRng;
 
 use super::{
+    confirmed::Confirmed,
     group::{self, Group, GroupState},
     members::{Member, Members, claimed_sender},
     own::{OwnJoin, OwnKeys},
@@ -37,15 +35,6 @@ pub(in crate::vault) struct KeyExchange {
     pub(super) own_state: Option<StateCommit>,
     /// What we have sent of the set-up, for a new connection.
     pub(super) sent: Vec<ToCoordinator>,
-}
-
-/// What is kept of a Ready.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(in crate::vault) struct Confirmed {
-    /// H of it.
-    pub(in crate::vault) digest: Digest,
-    /// What its vault brings of the run.
-    pub(in crate::vault) state: Option<StateCommit>,
 }
 
 /// How far the exchange is after a message.

@@ -7,6 +7,7 @@
 //!
 //! What is kept of them on disk is in `records`.
 
+mod confirmed;
 mod exchange;
 mod group;
 mod members;
@@ -17,7 +18,8 @@ mod records;
 mod session_keys;
 
 pub(super) use self::{
-    exchange::{Confirmed, KeyExchange, Progress},
+    confirmed::Confirmed,
+    exchange::{KeyExchange, Progress},
     own::OwnKeys,
     records::{KeyRecord, SetUpRecord},
     session_keys::SessionKeys,

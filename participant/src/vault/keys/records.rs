@@ -14,7 +14,8 @@ use protocol::{
 };
 
 use super::{
-    exchange::{Confirmed, KeyExchange},
+    confirmed::Confirmed,
+    exchange::KeyExchange,
     group::{Group, GroupState},
     members::{Members, claimed_sender},
     own::OwnJoin,

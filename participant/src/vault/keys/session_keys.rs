@@ -12,7 +12,7 @@ use protocol::{
 };
 
 use super::{
-    exchange::Confirmed,
+    confirmed::Confirmed,
     group::{self, Group},
     members::{Members, claimed_sender},
     own::OwnJoin,
