@@ -115,7 +115,7 @@ impl Demo {
             signing_key: self.coordinator.copy_signing_key(),
             identity: self.coordinator.tls_identity()?,
             authority: self.trusted_authority()?,
-            manifest: run.signed_manifest(&self.operator_key),
+            manifest: Some(run.signed_manifest(&self.operator_key)),
             listen: self.place.listen,
             state,
             new_run: false,

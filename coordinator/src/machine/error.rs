@@ -49,6 +49,15 @@ pub enum MachineError {
         /// Which.
         from: HospitalId,
     },
+    /// A hospital that the operator goes on without.
+    #[error(
+        "the coordinator's operator goes on without hospital {from}: ask the operator. It can take part again once the coordinator is \
+         started again"
+    )]
+    WithoutIt {
+        /// Which.
+        from: HospitalId,
+    },
     /// A state that is longer than that of this run.
     #[error("hospital {from} offers a state of {found} bytes, where {most} are the most")]
     StateTooLong {
@@ -112,6 +121,7 @@ impl MachineError {
             Self::WrongPhase { .. }
             | Self::NotInSession { .. }
             | Self::TooLate { .. }
+            | Self::WithoutIt { .. }
             | Self::SetUpTooOften { .. } => Culprit::Unknown,
             Self::NotOnRoster { from }
             | Self::StateTooLong { from, .. }

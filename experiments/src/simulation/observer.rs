@@ -142,6 +142,12 @@ impl Observer {
                         "hospital {id} is too slow for round {round} ({purpose}), which goes on without it"
                     ));
                 }
+                VaultEvent::NullStep { round, .. } => progress.line(format!(
+                    "hospital {id} cannot open the sum of round {round}: the model stays"
+                )),
+                VaultEvent::Rejected { reason } => {
+                    tracing::info!(hospital = %id, reason, "the coordinator rejected a message")
+                }
                 // Messages of a round that went on without a hospital that was away: said, and done with.
                 VaultEvent::Refused { reason } => {
                     tracing::info!(hospital = %id, reason, "refused a message of the coordinator")

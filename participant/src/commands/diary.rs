@@ -150,6 +150,21 @@ impl Diary {
                 }
                 self.wrong_answers.extend(hospitals);
             }
+            VaultEvent::NullStep { round, run } => {
+                tracing::warn!(
+                    round = round.get(),
+                    "the sum of an update does not open: a contribution or an answer in it is wrong. The model stays as it is, and the update \
+                     is tried again"
+                );
+                self.keep(LatestModel::resumed(&run));
+            }
+            VaultEvent::Rejected { reason } => {
+                tracing::warn!(
+                    reason,
+                    "the coordinator has not accepted a message of this hospital. If it happens again and again, ask the coordinator's operator: \
+                     both sides may have to run the same release"
+                );
+            }
             VaultEvent::Opened(opened) => self.note_opened(&opened),
             VaultEvent::Refused { reason } => {
                 tracing::warn!(reason, "refused a message of the coordinator")
