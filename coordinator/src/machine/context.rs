@@ -54,6 +54,8 @@ pub(super) struct Context<R> {
     /// How long hospitals that have not fetched the last outcome are waited for when all rounds are done.
     pub(super) serve_outcomes_secs: u32,
     pub(super) outputs: VecDeque<Output>,
+    /// Uploads that are not in memory are read into it, one after the other: it is made once, as the largest have 17 MB.
+    pub(super) upload_buffer: Vec<u8>,
 }
 
 /// A run as its manifest says.
@@ -106,6 +108,7 @@ impl<R> Context<R> {
             distrusted: BTreeSet::new(),
             advanced_at: Timestamp(0),
             outputs: VecDeque::new(),
+            upload_buffer: Vec::new(),
         }
     }
 
