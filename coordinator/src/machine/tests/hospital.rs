@@ -61,6 +61,8 @@ pub struct FakeHospital {
     pub fails: bool,
     /// It contributes nothing to updates.
     pub declines_updates: bool,
+    /// It has other clips than the others: their sums do without it.
+    pub clips_differently: bool,
     /// An update leads it to a model of its own.
     pub sees_another_model: Option<u8>,
     /// The evaluation, from 1, after which it says that the run has to stop.
@@ -116,6 +118,7 @@ impl FakeHospital {
             roster,
             fails: false,
             declines_updates: false,
+            clips_differently: false,
             sees_another_model: None,
             stops_after: None,
             seen: Vec::new(),
@@ -574,7 +577,10 @@ impl FakeHospital {
             attempt: 0,
             chunks_root: chunks_root(&chunks),
             boxes_root: boxes_root(&boxes),
-            commit: ClipCommit::NONE,
+            commit: match self.clips_differently {
+                true => ClipCommit::from_bytes([1; 32]),
+                false => ClipCommit::NONE,
+            },
         });
         let name = manifest.digest().into();
         let contribution = Contribution {
