@@ -120,8 +120,12 @@ impl OpenRound {
     /// A vault has these boxes.
     fn drop_boxes(&mut self, to: HospitalId, acknowledged: &BoxAck) {
         for answer in acknowledged.answers.iter() {
-            if let Some(boxes) = self.boxes.get_mut(&answer.contributor.0) {
+            let from = answer.contributor.0;
+            if let Some(boxes) = self.boxes.get_mut(&from) {
                 boxes.remove(&to);
+                if boxes.is_empty() {
+                    self.boxes.remove(&from);
+                }
             }
         }
     }
