@@ -107,7 +107,7 @@ impl Scenario {
             let crashes = draw.from(1, u64::from(size / 3).max(1));
             operations.extend((0..crashes).map(|_| Operation::draw_crash(&mut draw, extent)));
         }
-        if draw.below(2) == 0 {
+        if manifest.start_with.is_none() && draw.below(2) == 0 {
             operations.push(Operation::draw_damage(&mut draw, extent));
         }
         Self {
