@@ -6,7 +6,7 @@
 
 use bincode::{
     config::{Configuration, Fixint, Limit, LittleEndian},
-    de::read::Reader,
+    de::read::{BorrowReader, Reader},
     enc::{
         EncoderImpl,
         write::{SizeWriter, Writer},
@@ -82,16 +82,34 @@ pub fn encode_secret<T: Encode>(secret: &T) -> Zeroizing<Vec<u8>> {
 /// [`CodecError`] when the bytes are anything else.
 pub fn decode<T: Decode<()>>(bytes: &[u8]) -> Result<T, CodecError> {
     let message = std::any::type_name::<T>();
-    let (value, read) = bincode::decode_from_slice(bytes, configuration()).map_err(|error| {
-        CodecError::Malformed {
-            message,
-            reason: error.to_string(),
-        }
+    let read = bincode::decode_from_slice(bytes, configuration());
+    whole(message, bytes, read)
+}
+
+/// What was read, if it fills `bytes`.
+fn whole<T>(
+    message: &'static str,
+    bytes: &[u8],
+    read: Result<(T, usize), DecodeError>,
+) -> Result<T, CodecError> {
+    let (value, read) = read.map_err(|error| CodecError::Malformed {
+        message,
+        reason: error.to_string(),
     })?;
     match bytes.len() - read {
         0 => Ok(value),
         extra => Err(CodecError::LeftOver { message, extra }),
     }
+}
+
+/// As [`decode`], of a message that borrows from `bytes` what is long in it.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_borrowed<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<T, CodecError> {
+    let message = std::any::type_name::<T>();
+    let read = bincode::borrow_decode_from_slice(bytes, configuration());
+    whole(message, bytes, read)
 }
 
 /// A control frame: the version byte, then the message.
@@ -247,6 +265,26 @@ impl<Context> Decode<Context> for Bytes {
         let mut bytes = vec![0; length];
         decoder.reader().read(&mut bytes)?;
         Ok(Self(bytes))
+    }
+}
+
+/// [`Bytes`] that stay where they are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct BorrowedBytes<'a>(pub &'a [u8]);
+
+impl std::fmt::Debug for BorrowedBytes<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} bytes", self.0.len())
+    }
+}
+
+impl<'de, Context> BorrowDecode<'de, Context> for BorrowedBytes<'de> {
+    fn borrow_decode<D: BorrowDecoder<'de, Context = Context>>(
+        decoder: &mut D,
+    ) -> Result<Self, DecodeError> {
+        let length = u32::decode(decoder)? as usize;
+        decoder.claim_bytes_read(length)?;
+        decoder.borrow_reader().take_bytes(length).map(Self)
     }
 }
 

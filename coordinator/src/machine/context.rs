@@ -56,6 +56,8 @@ pub(super) struct Context<R> {
     /// How long hospitals that have not fetched the last outcome are waited for when all rounds are done.
     pub(super) serve_outcomes_secs: u32,
     pub(super) outputs: VecDeque<Output>,
+    /// Uploads that are not in memory are read into it, one after the other: it is made once, as the largest have 17 MB.
+    pub(super) upload_buffer: Vec<u8>,
 }
 
 /// Why a run goes on without a hospital.
@@ -118,6 +120,7 @@ impl<R> Context<R> {
             distrusted: BTreeSet::new(),
             advanced_at: Timestamp(0),
             outputs: VecDeque::new(),
+            upload_buffer: Vec::new(),
         }
     }
 

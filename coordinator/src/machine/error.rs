@@ -1,5 +1,7 @@
 //! Why the machine does not accept an input, or cannot go on from what was kept.
 
+use std::io;
+
 use crypto::{ckks::CkksError, sealed_sum::HospitalId};
 use protocol::{
     codec::CodecError,
@@ -95,6 +97,14 @@ pub enum MachineError {
         /// What is wrong.
         fault: RoundError,
     },
+    /// An upload that has arrived and cannot be read: it has to come again.
+    #[error("cannot read the upload of hospital {from}, which is to send it again: {reason}")]
+    Unreadable {
+        /// Whose.
+        from: HospitalId,
+        /// What the system says.
+        reason: String,
+    },
     /// A message of the encrypted products that is not valid.
     #[error("{fault}")]
     Product {
@@ -122,6 +132,7 @@ impl MachineError {
             | Self::NotInSession { .. }
             | Self::TooLate { .. }
             | Self::WithoutIt { .. }
+            | Self::Unreadable { .. }
             | Self::SetUpTooOften { .. } => Culprit::Unknown,
             Self::NotOnRoster { from }
             | Self::StateTooLong { from, .. }
@@ -140,6 +151,13 @@ impl MachineError {
         move |fault| Self::Round {
             from,
             fault: fault.into(),
+        }
+    }
+
+    pub(super) fn unreadable(from: HospitalId) -> impl Fn(io::Error) -> Self {
+        move |error| Self::Unreadable {
+            from,
+            reason: error.to_string(),
         }
     }
 

@@ -42,6 +42,7 @@ mod session;
 mod set_up_check;
 #[cfg(test)]
 mod tests;
+mod upload;
 mod waiting_report;
 
 use std::sync::Arc;
@@ -73,6 +74,7 @@ pub use self::{
     fact::{Fact, FactKind, FixedRecord, SetUpRecord},
     input::{InputKind, PhaseName},
     output::Output,
+    upload::UploadedBytes,
     waiting_report::{Part, WaitState, WaitedFor, WaitingReport},
 };
 
@@ -265,21 +267,21 @@ impl<R: CryptoRng> Coordinator<R> {
         self.phase.check_upload(&self.context, envelope, bytes)
     }
 
-    /// A complete upload.
+    /// A complete upload. Its bytes are kept for as long as they may have to be read again.
     ///
     /// # Errors
-    /// [`MachineError`] to be sent back as the verdict.
+    /// [`MachineError`] to be sent back as the verdict; not so [`MachineError::Unreadable`], which says nothing of the upload.
     pub fn handle_upload(
         &mut self,
         from: HospitalId,
-        bytes: &[u8],
+        upload: impl UploadedBytes + 'static,
         now: Timestamp,
     ) -> Result<(), MachineError> {
         self.hear(from, now);
         let envelope = self.envelope(from, InputKind::Upload);
         let reaction = self.check_member(from).and_then(|()| {
             self.phase
-                .on_upload(&mut self.context, envelope, bytes, now)
+                .on_upload(&mut self.context, envelope, Box::new(upload), now)
         });
         self.report(envelope, &reaction);
         self.advance(now);

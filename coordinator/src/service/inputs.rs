@@ -11,7 +11,10 @@ use protocol::message::ToCoordinator;
 use tokio::sync::{mpsc, oneshot};
 use transport::{CloseCode, Disconnect, TrafficCounts};
 
-use super::byte_budget::{ByteBudget, Room};
+use super::{
+    byte_budget::{ByteBudget, Room},
+    held_bytes::HeldBytes,
+};
 
 /// Tells the connections of this process apart: of one hospital, the end of an old one may become known after the new one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -53,7 +56,7 @@ pub(super) enum Input {
     /// It has uploaded this.
     Upload {
         hospital: HospitalId,
-        bytes: Vec<u8>,
+        bytes: HeldBytes,
         answer: oneshot::Sender<Result<(), MachineError>>,
     },
     /// It is gone.

@@ -176,8 +176,8 @@ impl LinkTask {
             bytes: upload.total_bytes,
             answer,
         };
-        if let Err(refusal) = self.ask(offer).await {
-            return request.refuse(refusal).await;
+        if let Err(error) = self.ask(offer).await {
+            return request.refuse(refusal(error.as_ref())).await;
         }
         match self.uploads.claim(self.hospital, upload) {
             Claim::Held(held) => {
@@ -203,7 +203,10 @@ impl LinkTask {
     ) -> Result<(), TransportError> {
         let mut told = Instant::now();
         while let Some(leaf) = transfer.next_leaf().await? {
-            held.push(&leaf);
+            if held.push(&leaf).await.is_err() {
+                // Without a verdict the hospital tries again, over another connection.
+                return Ok(());
+            }
             if told.elapsed() >= SIGN_OF_LIFE {
                 told = Instant::now();
                 self.show_life();
@@ -222,7 +225,9 @@ impl LinkTask {
                 held.mark_taken();
                 transfer.accept().await
             }
-            Err(refusal) => transfer.refuse(refusal).await,
+            // It is not to blame, and tries again.
+            Err(Some(MachineError::Unreadable { .. })) => Ok(()),
+            Err(error) => transfer.refuse(refusal(error.as_ref())).await,
         }
     }
 
@@ -249,20 +254,16 @@ impl LinkTask {
         }
     }
 
-    /// Asks the owner about an upload.
+    /// Asks the owner about an upload. Without an error it says no because it is about to end.
     async fn ask(
         &self,
         question: impl FnOnce(oneshot::Sender<Result<(), MachineError>>) -> Input,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Option<MachineError>> {
         let (answer, verdict) = oneshot::channel();
         self.tell(question(answer)).await;
         match verdict.await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => Err(refusal(&error)),
-            Err(_) => Err(Refusal {
-                code: RefusalCode::Unexpected,
-                reason: "the coordinator is about to end".to_owned(),
-            }),
+            Ok(verdict) => verdict.map_err(Some),
+            Err(_) => Err(None),
         }
     }
 
@@ -328,20 +329,25 @@ async fn write(sender: FrameSender, mut queue: mpsc::Receiver<Outbound>) {
     );
 }
 
-fn refusal(error: &MachineError) -> Refusal {
+/// Without an error nobody is left who could decide.
+fn refusal(error: Option<&MachineError>) -> Refusal {
     let code = match error {
-        MachineError::WrongPhase { .. }
-        | MachineError::NotOnRoster { .. }
-        | MachineError::Round {
-            fault: RoundError::OtherRound { .. },
-            ..
-        } => RefusalCode::Unexpected,
-        _ => RefusalCode::Invalid,
+        None
+        | Some(
+            MachineError::WrongPhase { .. }
+            | MachineError::NotOnRoster { .. }
+            | MachineError::Round {
+                fault: RoundError::OtherRound { .. },
+                ..
+            },
+        ) => RefusalCode::Unexpected,
+        Some(_) => RefusalCode::Invalid,
     };
-    Refusal {
-        code,
-        reason: error.to_string(),
-    }
+    let reason = error.map_or_else(
+        || "the coordinator is about to end".to_owned(),
+        ToString::to_string,
+    );
+    Refusal { code, reason }
 }
 
 /// A transfer that was cut is the hospital's to repeat.
@@ -423,7 +429,7 @@ mod tests {
                 registry: Arc::clone(&registry),
                 inputs: inputs.clone(),
                 unheard: ByteBudget::new(1 << 20),
-                uploads: Arc::default(),
+                uploads: Arc::new(UploadShelf::in_memory()),
                 outcomes: Arc::default(),
             };
             tokio::spawn(task.serve(arrived));

@@ -1,12 +1,13 @@
 //! One run of a federation over QUIC: the asynchronous shell around [`crate::machine::Coordinator`].
 //!
 //! One owner drives the machine, on a thread of its own because adding and multiplying take tens of milliseconds; nothing is
-//! locked. A task per hospital reads its link and feeds the owner; another writes what the owner says. Uploads that were cut
-//! are kept and go on where they stopped; outcomes are served from files, or from memory when there is no state folder.
+//! locked. A task per hospital reads its link and feeds the owner; another writes what the owner says. Uploads are in memory or in
+//! files, and go on where they were cut; outcomes are served from files. Without a state folder both are in memory.
 
 mod byte_budget;
 mod ending;
 mod event_log;
+mod held_bytes;
 mod inbox;
 mod inputs;
 mod link;
@@ -102,6 +103,7 @@ pub struct Service {
     started: Started,
     records: Option<Records>,
     control: Option<Control>,
+    uploads: UploadShelf,
     registry: Arc<Registry>,
     address: SocketAddr,
 }
@@ -158,6 +160,10 @@ impl Service {
                 source,
             })?;
         let records = config.state.as_deref().map(Records::open).transpose()?;
+        let uploads = match &records {
+            Some(records) => UploadShelf::in_files(records.folder_for_uploads()?),
+            None => UploadShelf::in_memory(),
+        };
         let start = Start {
             roster,
             signing_key: config.signing_key,
@@ -174,6 +180,7 @@ impl Service {
             started,
             records,
             control,
+            uploads,
             registry: Arc::default(),
             address,
         })
@@ -240,7 +247,7 @@ impl Service {
         let mut admission = Admission {
             registry: Arc::clone(&self.registry),
             outcomes,
-            uploads: Arc::default(),
+            uploads: Arc::new(self.uploads),
             inputs,
             unheard: BTreeMap::new(),
             turned_away: Arc::new(Semaphore::new(MAX_TURNED_AWAY)),

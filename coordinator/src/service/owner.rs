@@ -255,7 +255,7 @@ impl Owner {
                 answer,
             } => {
                 let verdict = self.timed(adding, |machine| {
-                    machine.handle_upload(hospital, &bytes, now)
+                    machine.handle_upload(hospital, bytes, now)
                 });
                 let _ = answer.send(verdict);
             }

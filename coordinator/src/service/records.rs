@@ -62,6 +62,13 @@ impl Records {
         &self.folder
     }
 
+    /// Makes the folder for uploads under way, whose files have no names.
+    pub(super) fn folder_for_uploads(&self) -> Result<PathBuf, RecordsError> {
+        let folder = self.folder.join("uploads");
+        make_folder(&folder).map_err(RecordsError::at(&folder))?;
+        Ok(folder)
+    }
+
     /// The run that was recorded last.
     pub(super) fn last_run(&self) -> Result<Option<LastRun>, RecordsError> {
         Ok(self.store.last_run()?)

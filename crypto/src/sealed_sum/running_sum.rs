@@ -49,15 +49,33 @@ impl RunningSum {
     /// # Errors
     /// If the length is not that of the sum, or a word is not below [`MODULUS`].
     pub fn add(&mut self, chunks: &[u8]) -> Result<(), SumError> {
+        self.update(chunks, add_words, subtract_words)
+    }
+
+    /// Takes a contribution out again that was added. The sum cannot tell whether it was: other chunks leave another sum. On an error
+    /// nothing was taken out.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    pub fn subtract(&mut self, chunks: &[u8]) -> Result<(), SumError> {
+        self.update(chunks, subtract_words, add_words)
+    }
+
+    fn update(
+        &mut self,
+        chunks: &[u8],
+        operation: fn(&mut [u8], &[u8]),
+        inverse: fn(&mut [u8], &[u8]),
+    ) -> Result<(), SumError> {
         check_length("contribution", self.0.len(), chunks)?;
         for (chunk, bytes) in chunks.chunks_exact(CHUNK_BYTES).enumerate() {
             // One chunk at a time, so that it is checked and added while it is in the cache.
             if let Err(error) = check_chunk(bytes) {
-                let added = ..chunk * CHUNK_BYTES;
-                subtract_words(&mut self.0[added], &chunks[added]);
+                let done = ..chunk * CHUNK_BYTES;
+                inverse(&mut self.0[done], &chunks[done]);
                 return Err(error);
             }
-            add_words(&mut self.0[chunk * CHUNK_BYTES..][..CHUNK_BYTES], bytes);
+            operation(&mut self.0[chunk * CHUNK_BYTES..][..CHUNK_BYTES], bytes);
         }
         Ok(())
     }
@@ -182,6 +200,59 @@ mod tests {
         assert_eq!(sum, RunningSum::new(1));
         assert_eq!(sum.add(&chunk(5)), Ok(()));
         assert_eq!(sum.into_bytes(), chunk(5));
+    }
+
+    /// Words that lie anywhere below q, the ends included.
+    fn two_chunks(seed: u64) -> Vec<u8> {
+        let words = (0..2 * CHUNK_BYTES as u64 / 8).map(|place| match (place + seed) % 5 {
+            0 => 0,
+            1 => MODULUS - 1,
+            _ => {
+                (place + 1)
+                    .wrapping_mul(seed | 1)
+                    .wrapping_mul(0x9e37_79b9_7f4a_7c15)
+                    % MODULUS
+            }
+        });
+        words.flat_map(u64::to_le_bytes).collect()
+    }
+
+    #[test]
+    fn a_contribution_that_is_subtracted_leaves_the_sum_of_the_others() {
+        let [first, second, third] = [1, 2, 3].map(two_chunks);
+        let mut sum = RunningSum::new(2);
+        for chunks in [&first, &second, &third] {
+            sum.add(chunks).expect("valid chunks");
+        }
+        sum.subtract(&second).expect("valid chunks");
+        let mut others = RunningSum::new(2);
+        others.add(&third).expect("valid chunks");
+        others.add(&first).expect("valid chunks");
+        assert_eq!(sum, others);
+        sum.subtract(&first).expect("valid chunks");
+        sum.subtract(&third).expect("valid chunks");
+        assert_eq!(sum, RunningSum::new(2));
+        // Below zero it goes on from q.
+        sum.subtract(&two_chunks(1)).expect("valid chunks");
+        for (word, own) in words(sum.as_bytes()).zip(words(&first)) {
+            assert_eq!((word + own) % MODULUS, 0);
+        }
+    }
+
+    #[test]
+    fn bad_chunks_are_not_subtracted() {
+        let mut sum = RunningSum::new(2);
+        sum.add(&two_chunks(7)).expect("valid chunks");
+        let before = sum.clone();
+        let mut chunks = two_chunks(8);
+        chunks[2 * CHUNK_BYTES - 8..].copy_from_slice(&MODULUS.to_le_bytes());
+        let word = SumError::Word {
+            what: "chunk",
+            index: 4095,
+        };
+        assert_eq!(sum.subtract(&chunks), Err(word));
+        assert!(sum.subtract(&chunks[..CHUNK_BYTES]).is_err());
+        assert_eq!(sum, before);
     }
 
     proptest! {

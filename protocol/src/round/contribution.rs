@@ -12,7 +12,7 @@ use crypto::{
 
 use super::RoundError;
 use crate::{
-    codec::{self, Bytes, Decode, Encode, Id, List},
+    codec::{self, BorrowDecode, BorrowedBytes, Bytes, Decode, Encode, Id, List},
     digests::{BoxesRoot, ChunksRoot, ClipCommit, ContributionDigest, HeaderHash},
     identity::{Message, Signed},
     roster::Roster,
@@ -61,6 +61,27 @@ pub struct Contribution {
     pub boxes: List<ShareBox>,
     /// The chunks, one behind the other.
     pub chunks: Bytes,
+}
+
+/// A contribution as the coordinator has checked it. Its chunks stay where they were read.
+#[derive(Debug, PartialEq, Eq)]
+pub struct CheckedContribution<'a> {
+    /// The signed manifest.
+    pub signed: Signed<ContributionManifest>,
+    /// What is signed.
+    pub manifest: ContributionManifest,
+    /// One box for every joined vault but the contributor.
+    pub boxes: List<ShareBox>,
+    /// The chunks, one behind the other.
+    pub chunks: &'a [u8],
+}
+
+/// A [`Contribution`] whose chunks stay where they are read.
+#[derive(BorrowDecode)]
+struct BorrowedContribution<'a> {
+    manifest: Signed<ContributionManifest>,
+    boxes: List<ShareBox>,
+    chunks: BorrowedBytes<'a>,
 }
 
 /// A box on its way to its vault, with the proof that it is the one the contributor signed.
@@ -161,17 +182,20 @@ pub fn contribution_bytes(chunks: usize, joined: usize) -> usize {
 ///
 /// # Errors
 /// [`RoundError`] says what is wrong and whose it is.
-pub fn check_contribution(
-    bytes: &[u8],
+pub fn check_contribution<'a>(
+    bytes: &'a [u8],
     from: HospitalId,
     header: &HeaderHash,
     chunks: usize,
     joined: &[HospitalId],
     roster: &Roster,
-) -> Result<(Contribution, ContributionManifest), RoundError> {
-    let contribution: Contribution =
-        codec::decode(bytes).map_err(crate::identity::SignedError::from)?;
-    let manifest = verify_manifest(&contribution.manifest, from, header, roster)?;
+) -> Result<CheckedContribution<'a>, RoundError> {
+    let BorrowedContribution {
+        manifest: signed,
+        boxes,
+        chunks: BorrowedBytes(found),
+    } = codec::decode_borrowed(bytes).map_err(crate::identity::SignedError::from)?;
+    let manifest = verify_manifest(&signed, from, header, roster)?;
     let wrong = |part, found, expected| {
         Err(RoundError::WrongLength {
             id: from,
@@ -180,69 +204,56 @@ pub fn check_contribution(
             expected,
         })
     };
-    if contribution.chunks.0.len() != chunks * CHUNK_BYTES {
-        return wrong(
-            "bytes of chunks",
-            contribution.chunks.0.len(),
-            chunks * CHUNK_BYTES,
-        );
+    if found.len() != chunks * CHUNK_BYTES {
+        return wrong("bytes of chunks", found.len(), chunks * CHUNK_BYTES);
     }
     let recipients = joined.iter().filter(|&&id| id != from);
-    if !contribution
-        .boxes
-        .iter()
-        .map(|entry| entry.to.0)
-        .eq(recipients.copied())
-    {
-        return wrong("boxes in order", contribution.boxes.len(), joined.len() - 1);
+    if !boxes.iter().map(|entry| entry.to.0).eq(recipients.copied()) {
+        return wrong("boxes in order", boxes.len(), joined.len() - 1);
     }
-    if let Some(entry) = contribution
-        .boxes
-        .iter()
-        .find(|entry| entry.sealed.0.len() != BOX_BYTES)
-    {
+    if let Some(entry) = boxes.iter().find(|entry| entry.sealed.0.len() != BOX_BYTES) {
         return wrong("bytes in a box", entry.sealed.0.len(), BOX_BYTES);
     }
-    if boxes_root(&contribution.boxes) != manifest.boxes_root {
+    if boxes_root(&boxes) != manifest.boxes_root {
         return Err(RoundError::WrongRoot {
             id: from,
             part: "boxes",
         });
     }
-    if chunks_root(&contribution.chunks.0) != manifest.chunks_root {
+    if chunks_root(found) != manifest.chunks_root {
         return Err(RoundError::WrongRoot {
             id: from,
             part: "chunks",
         });
     }
-    if contribution
-        .chunks
-        .0
+    if found
         .chunks(CHUNK_BYTES)
         .any(|chunk| check_chunk(chunk).is_err())
     {
         return Err(RoundError::WordOutOfRange { id: from });
     }
-    Ok((contribution, manifest))
+    Ok(CheckedContribution {
+        signed,
+        manifest,
+        boxes,
+        chunks: found,
+    })
 }
 
 /// The box for each recipient, with its path.
 pub fn forwards(
-    contribution: &Contribution,
-) -> impl Iterator<Item = (HospitalId, BoxForward)> + '_ {
-    let leaves = box_leaves(&contribution.boxes);
-    contribution
-        .boxes
-        .iter()
-        .enumerate()
-        .map(move |(index, entry)| {
-            let forward = BoxForward {
-                manifest: contribution.manifest.clone(),
-                sealed: entry.sealed.clone(),
-                path: List(tree_path(&leaves, index)),
-            };
-            (entry.to.0, forward)
-        })
+    manifest: &Signed<ContributionManifest>,
+    boxes: &[ShareBox],
+) -> impl Iterator<Item = (HospitalId, BoxForward)> {
+    let leaves = box_leaves(boxes);
+    boxes.iter().enumerate().map(move |(index, entry)| {
+        let forward = BoxForward {
+            manifest: manifest.clone(),
+            sealed: entry.sealed.clone(),
+            path: List(tree_path(&leaves, index)),
+        };
+        (entry.to.0, forward)
+    })
 }
 
 /// Checks a forwarded box as its recipient does and gives the contributor's manifest.
@@ -403,6 +414,12 @@ mod tests {
             &joined,
             &federation.roster,
         );
-        assert_eq!(checked, Ok((contribution, manifest)));
+        let expected = CheckedContribution {
+            signed: contribution.manifest,
+            manifest,
+            boxes: contribution.boxes,
+            chunks: &contribution.chunks.0,
+        };
+        assert_eq!(checked, Ok(expected));
     }
 }

@@ -18,6 +18,7 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::certificates::KeyFingerprint;
+use super::datagrams;
 use super::disconnect::{CloseCode, Disconnect};
 use super::downloads::DownloadRequest;
 use super::errors::TransportError;
@@ -55,7 +56,7 @@ impl Listener {
         })?;
         let mut config = ServerConfig::with_crypto(Arc::new(crypto));
         config.transport_config(limits.coordinator_config()?);
-        let endpoint = Endpoint::server(config, address)
+        let endpoint = datagrams::bind(address, Some(config))
             .map_err(|source| TransportError::Bind { address, source })?;
         let (arrived, arrivals) = mpsc::channel(WAITING_ARRIVALS);
         let doorkeeper = Doorkeeper {

@@ -17,6 +17,7 @@
 
 pub mod certificates;
 mod coordinator_side;
+mod datagrams;
 mod disconnect;
 mod downloads;
 mod errors;

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{IdleTimeout, TransportConfig, VarInt};
+use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
-use super::TransportError;
+use super::{TransportError, datagrams::LONGEST_DATAGRAM};
 
 /// The bounds of one end-point. Both sides may differ; the shorter idle timeout holds for both.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,8 +62,11 @@ impl Limits {
             }
         })?;
         let streams = 1 + u32::from(self.max_transfers);
+        let mut mtu_discovery = MtuDiscoveryConfig::default();
+        mtu_discovery.upper_bound(LONGEST_DATAGRAM);
         let mut config = TransportConfig::default();
         config
+            .mtu_discovery_config(Some(mtu_discovery))
             .max_concurrent_uni_streams(VarInt::from_u32(0))
             .datagram_receive_buffer_size(None)
             .max_idle_timeout(Some(idle_timeout))

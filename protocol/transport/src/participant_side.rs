@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use quinn::crypto::rustls::QuicClientConfig;
-use quinn::{AsyncUdpSocket, ClientConfig, Connection, Endpoint, EndpointConfig, TokioRuntime};
+use quinn::{AsyncUdpSocket, ClientConfig, Connection, Endpoint};
 use rustls_pki_types::ServerName;
 use tokio::time::{sleep, timeout};
 
+use super::datagrams;
 use super::disconnect::{CloseCode, Disconnect};
 use super::downloads::fetch_blob;
 use super::errors::TransportError;
@@ -85,13 +86,7 @@ impl Dialer {
         socket: Arc<dyn AsyncUdpSocket>,
         on_wait: impl FnMut(&Waiting),
     ) -> Result<CoordinatorLink, TransportError> {
-        let endpoint = Endpoint::new_with_abstract_socket(
-            EndpointConfig::default(),
-            None,
-            socket,
-            Arc::new(TokioRuntime),
-        )
-        .map_err(TransportError::Socket)?;
+        let endpoint = datagrams::over(socket, None).map_err(TransportError::Socket)?;
         self.connect_from(&LocalSocket::Given(endpoint), on_wait)
             .await
     }
@@ -344,7 +339,7 @@ impl LocalSocket {
             (Self::Any, SocketAddr::V4(_)) => (Ipv4Addr::UNSPECIFIED, 0).into(),
             (Self::Any, SocketAddr::V6(_)) => (Ipv6Addr::UNSPECIFIED, 0).into(),
         };
-        Endpoint::client(address)
+        datagrams::bind(address, None)
             .map_err(|source| HandshakeError::Final(TransportError::Bind { address, source }))
     }
 }

@@ -22,6 +22,7 @@ use crate::{
     faults::FaultCounts,
     invariants::{Checker, Violation},
     journal::CohortJournal,
+    kept_upload::UploadsDisk,
     network::{End, LinkId, Network},
     observation::Observation,
     parties::{CohortVault, CoordinatorParty, Event, Lie, Timestamp, VaultParty, frame_to_vault},
@@ -75,6 +76,7 @@ pub struct Cohort<'a> {
     pub(crate) agenda: Agenda<Happening>,
     pub(crate) network: Network,
     pub(crate) transfers: Transfers,
+    pub(crate) uploads_disk: UploadsDisk,
     pub(crate) timing: Timing,
     pub(crate) training: Training,
     /// Outcomes that the coordinator serves.
@@ -290,6 +292,7 @@ impl<'a> Cohort<'a> {
             agenda: Agenda::new(now),
             network: Network::default(),
             transfers: Transfers::default(),
+            uploads_disk: UploadsDisk::default(),
             timing,
             training,
             published: BTreeMap::new(),

@@ -313,6 +313,9 @@ impl Cohort<'_> {
 
     /// Notes what an onlooker sees of the coordinator's new outputs, and carries them out.
     pub(crate) fn coordinator_has_spoken(&mut self) {
+        let readings = self.uploads_disk.take_readings();
+        self.faults.count(Fault::Subtracted, readings.again);
+        self.faults.count(Fault::DamagedUpload, readings.in_vain);
         let seen: Vec<_> = self
             .coordinator
             .fresh()

@@ -49,11 +49,15 @@ pub enum Fault {
     SlowTraining,
     /// Somebody who is not of the federation connected and spoke.
     Stranger,
+    /// A contribution was left out of its sum, and subtracted.
+    Subtracted,
+    /// It could not be subtracted, as it could not be read again.
+    DamagedUpload,
 }
 
 impl Fault {
     /// All of them.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 24] = [
         Self::LostConnection,
         Self::LostFrame,
         Self::BrokenUpload,
@@ -76,6 +80,8 @@ impl Fault {
         Self::Divergence,
         Self::SlowTraining,
         Self::Stranger,
+        Self::Subtracted,
+        Self::DamagedUpload,
     ];
 }
 
@@ -94,8 +100,8 @@ impl FaultCounts {
             return;
         }
         *self.by_kind.entry(fault).or_default() += times;
-        // An upload that is overtaken is nothing out of the ordinary.
-        if fault != Fault::Reordered {
+        // An upload that is overtaken is nothing out of the ordinary, and one that is left out has its cause in another fault.
+        if !matches!(fault, Fault::Reordered | Fault::Subtracted) {
             self.mark_round();
         }
     }

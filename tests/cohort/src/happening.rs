@@ -371,7 +371,8 @@ impl Cohort<'_> {
             self.faults.count(Fault::Reordered, 1);
         }
         // The verdict goes to the participant's log, not to its vault.
-        if self.coordinator.upload(hospital, &bytes, now).is_ok() {
+        let kept = self.uploads_disk.keep(hospital, bytes);
+        if self.coordinator.upload(hospital, kept, now).is_ok() {
             self.transfers.mark_taken(hospital, name);
         }
         self.answer_upload(link, name);

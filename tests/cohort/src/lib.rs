@@ -34,6 +34,7 @@ mod faults;
 mod happening;
 mod invariants;
 mod journal;
+mod kept_upload;
 mod network;
 mod observation;
 mod operation;
@@ -50,6 +51,7 @@ pub use self::{
     faults::{Fault, FaultCounts},
     invariants::{Violation, check_notes},
     journal::CohortJournal,
+    kept_upload::Damage,
     observation::Observation,
     operation::Operation,
     parties::{CohortVault, CoordinatorParty, Event, Lie, Output, Timestamp},

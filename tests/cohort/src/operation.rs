@@ -2,6 +2,8 @@
 
 use rand_chacha::{ChaCha20Rng, rand_core::Rng};
 
+use crate::kept_upload::Damage;
+
 /// One thing that goes wrong. `at` counts what has happened in the run, heartbeats and mere passing of time apart; an operation whose
 /// time does not come because the run waits takes effect then.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +48,12 @@ pub enum Operation {
     SlowTraining { hospital: u8, at: u64, for_ms: u64 },
     /// Somebody who is not of the federation connects and speaks.
     Stranger { number: u8, at: u64 },
+    /// From then on the coordinator cannot read an upload of the hospital a second time.
+    DamageUploads {
+        hospital: u8,
+        at: u64,
+        damage: Damage,
+    },
     /// The hospital's participant stands still after so many effects, and goes on with its memory.
     SuspendHospital {
         hospital: u8,
@@ -125,7 +133,8 @@ impl Operation {
             | Self::RepeatUpload { at, .. }
             | Self::Diverge { at, .. }
             | Self::SlowTraining { at, .. }
-            | Self::Stranger { at, .. } => Some(*at),
+            | Self::Stranger { at, .. }
+            | Self::DamageUploads { at, .. } => Some(*at),
             Self::SuspendHospital { .. }
             | Self::SuspendCoordinator { .. }
             | Self::RestartHospital { .. }
@@ -220,6 +229,15 @@ impl Operation {
             hospital: draw.from(1, u64::from(extent.size)) as u8,
             after_effect: draw.below(extent.effects()) as u32,
             for_ms: draw.below(2 * extent.silence_ms),
+        }
+    }
+
+    /// It shows only where a contribution is left out of its sum.
+    pub(crate) fn draw_damage(draw: &mut Draw, extent: Extent) -> Self {
+        Self::DamageUploads {
+            hospital: draw.from(1, u64::from(extent.size)) as u8,
+            at: draw.below(extent.happenings()),
+            damage: draw.one_of(&[Damage::Gone, Damage::Altered]),
         }
     }
 

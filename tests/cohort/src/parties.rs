@@ -6,7 +6,7 @@ use std::{
     sync::Arc,
 };
 
-use coordinator::machine::{self, Fact, MachineError, PhaseName};
+use coordinator::machine::{self, Fact, MachineError, PhaseName, UploadedBytes};
 use crypto::sealed_sum::{HospitalId, SumRing};
 use participant::{
     journal::memory::MemoryJournal,
@@ -181,10 +181,10 @@ impl CoordinatorParty {
     pub(crate) fn upload(
         &mut self,
         from: HospitalId,
-        bytes: &[u8],
+        upload: impl UploadedBytes + 'static,
         now: Timestamp,
     ) -> Result<(), MachineError> {
-        let verdict = self.machine.handle_upload(from, bytes, now);
+        let verdict = self.machine.handle_upload(from, upload, now);
         self.collect();
         verdict
     }

@@ -107,6 +107,9 @@ impl Scenario {
             let crashes = draw.from(1, u64::from(size / 3).max(1));
             operations.extend((0..crashes).map(|_| Operation::draw_crash(&mut draw, extent)));
         }
+        if manifest.start_with.is_none() && draw.below(2) == 0 {
+            operations.push(Operation::draw_damage(&mut draw, extent));
+        }
         Self {
             seed,
             size,
@@ -485,6 +488,9 @@ impl Cohort<'_> {
                 self.disturb_for(for_ms);
             }
             Operation::Stranger { number, .. } => self.stranger_speaks(id(number)),
+            Operation::DamageUploads {
+                hospital, damage, ..
+            } => self.uploads_disk.damage(id(hospital), damage),
             Operation::SuspendHospital { .. }
             | Operation::SuspendCoordinator { .. }
             | Operation::RestartHospital { .. }
@@ -566,7 +572,7 @@ impl Cohort<'_> {
             return;
         }
         if let Some((_, bytes)) = upload {
-            let verdict = self.coordinator.upload(stranger, &bytes, now);
+            let verdict = self.coordinator.upload(stranger, bytes, now);
             assert!(verdict.is_err(), "a contribution of a stranger was taken");
             self.coordinator_has_spoken();
         }

@@ -443,7 +443,9 @@ fn a_vault_takes_one_box_of_a_contributor_and_answers_for_it_once() {
     let original: Contribution = codec::decode(&blob).expect("its own");
     let other = with_wrong_shares(id(2), dealer, &blob, &[1]);
     let to_first = |contribution: &Contribution| {
-        let (to, forward) = forwards(contribution).next().expect("a box");
+        let (to, forward) = forwards(&contribution.manifest, &contribution.boxes)
+            .next()
+            .expect("a box");
         assert_eq!(to, id(1));
         ToVault::BoxForward(forward)
     };

@@ -1,21 +1,24 @@
 //! A round is open: contributions and acknowledgements come in, until nobody is waited for (PROTOCOL.md 3.5, 3.6).
+//!
+//! Each contribution is added when it arrives. One that does not get into U is read again, and subtracted.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use crypto::sealed_sum::{HospitalId, RunningSum};
+use crypto::sealed_sum::{CHUNK_BYTES, HospitalId, RunningSum};
 use protocol::{
     codec::{Id, Text},
-    digests::{ClipCommit, HeaderHash},
+    digests::{ChunksRoot, ClipCommit, HeaderHash},
     identity::Signed,
     manifest::Purpose,
     message::{RefusedPart, ToVault},
     round::{
         RoundError,
         contribution::{
-            BoxAck, BoxForward, check_contribution, chunks_root, contribution_bytes, forwards,
+            BoxAck, BoxForward, CheckedContribution, check_contribution, chunks_root,
+            contribution_bytes, forwards,
         },
         dealer_check::{Assessment, DealerAnswers},
         header::RoundOpen,
@@ -34,6 +37,7 @@ use crate::machine::{
     plan::PlannedSum,
     reaction::{REPEATED, Reaction, readable},
     session::Session,
+    upload::UploadedBytes,
     waiting_report::{Part, Wait},
 };
 
@@ -45,6 +49,8 @@ pub(in crate::machine) struct Collecting {
     /// How often this sum was tried before.
     failures: u32,
     uploads: BTreeMap<HospitalId, Upload>,
+    /// Of all of them.
+    sum: RunningSum,
     answers: DealerAnswers,
     /// Hospitals that have said, or shown, that they will not contribute.
     excused: BTreeSet<HospitalId>,
@@ -58,15 +64,24 @@ pub(in crate::machine) struct OpenRound {
     pub(in crate::machine) hash: HeaderHash,
     /// Of each contribution, and of the sum.
     pub(in crate::machine) chunks: usize,
-    /// The share boxes of all uploads, by contributor and recipient.
+    /// The share boxes of all uploads that their recipients have not acknowledged, by contributor and recipient. A vault keeps a box on
+    /// disk before it acknowledges it.
     boxes: BTreeMap<HospitalId, BTreeMap<HospitalId, BoxForward>>,
 }
 
+/// What is known of a contribution that was added.
 struct Upload {
     contributor: Contributor,
     commit: ClipCommit,
-    chunks: Vec<u8>,
+    chunks_root: ChunksRoot,
+    bytes: Box<dyn UploadedBytes>,
     arrived: Timestamp,
+}
+
+/// Why a round gets no sum, and what helps if that happens again and again.
+struct GivenUp {
+    reason: String,
+    remedy: &'static str,
 }
 
 /// Whose contributions are summed, and what the dealer check says of all.
@@ -102,9 +117,28 @@ impl OpenRound {
         owed
     }
 
+    /// A vault has these boxes.
+    fn drop_boxes(&mut self, to: HospitalId, acknowledged: &BoxAck) {
+        for answer in acknowledged.answers.iter() {
+            let from = answer.contributor.0;
+            if let Some(boxes) = self.boxes.get_mut(&from) {
+                boxes.remove(&to);
+                if boxes.is_empty() {
+                    self.boxes.remove(&from);
+                }
+            }
+        }
+    }
+
     /// Whether a message belongs to this round, as it says itself.
     pub(super) fn is_round_of(&self, message: &RoundMessage) -> bool {
         message.header() == Ok(self.hash)
+    }
+
+    /// The chunks of a contribution, which are its end; none if there are fewer.
+    fn chunks_of<'a>(&self, contribution: &'a [u8]) -> Option<&'a [u8]> {
+        let head = contribution.len().checked_sub(self.chunks * CHUNK_BYTES)?;
+        contribution.get(head..)
     }
 
     /// Where the session stands while this round is open.
@@ -126,11 +160,12 @@ impl Collecting {
     ) -> Self {
         Self {
             session,
-            round,
             planned,
             opened,
             failures,
             uploads: BTreeMap::new(),
+            sum: RunningSum::new(round.chunks),
+            round,
             answers: DealerAnswers::default(),
             excused: BTreeSet::new(),
         }
@@ -205,6 +240,7 @@ impl Collecting {
         self.answers
             .take(&body)
             .map_err(MachineError::round(from))?;
+        self.round.drop_boxes(from, &body);
         Ok(Reaction::Handled)
     }
 
@@ -226,17 +262,18 @@ impl Collecting {
         &mut self,
         context: &mut Context<R>,
         from: HospitalId,
-        bytes: &[u8],
+        upload: Box<dyn UploadedBytes>,
         now: Timestamp,
     ) -> Result<Reaction, MachineError> {
+        let bytes = upload.length();
         // Of another round, as an upload that this one was offered has the right length: it does not excuse its sender.
-        self.check_upload(from, bytes.len() as u64)?;
-        let reaction = self.keep_upload(context, from, bytes, now);
+        self.check_upload(from, bytes)?;
+        let reaction = self.keep_upload(context, from, upload, now);
         match &reaction {
             Ok(Reaction::Handled) => context.event(Event::Contributed {
                 hospital: from,
                 round: self.round.header.round,
-                bytes: bytes.len(),
+                bytes: usize::try_from(bytes).unwrap_or(usize::MAX),
             }),
             Ok(Reaction::Ignored(_)) => {}
             // Of a header that was replaced while it was on its way: the right one follows.
@@ -244,6 +281,8 @@ impl Collecting {
                 fault: RoundError::OtherRound { .. },
                 ..
             }) => {}
+            // It comes again.
+            Err(MachineError::Unreadable { .. }) => {}
             // It will not get better by being sent again.
             Err(_) => {
                 self.excused.insert(from);
@@ -254,13 +293,14 @@ impl Collecting {
 
     fn keep_upload<R>(
         &mut self,
-        context: &Context<R>,
+        context: &mut Context<R>,
         from: HospitalId,
-        bytes: &[u8],
+        bytes: Box<dyn UploadedBytes>,
         now: Timestamp,
     ) -> Result<Reaction, MachineError> {
-        let (contribution, manifest) = check_contribution(
-            bytes,
+        let read = bytes.read(&mut context.upload_buffer);
+        let contribution = check_contribution(
+            read.map_err(MachineError::unreadable(from))?,
             from,
             &self.round.hash,
             self.round.chunks,
@@ -268,7 +308,13 @@ impl Collecting {
             &context.roster,
         )
         .map_err(MachineError::round(from))?;
-        let digest = contribution.manifest.digest();
+        let CheckedContribution {
+            signed,
+            manifest,
+            boxes,
+            chunks,
+        } = contribution;
+        let digest = signed.digest();
         if let Some(known) = self.uploads.get(&from) {
             if known.contributor.digest == digest {
                 return Ok(Reaction::Ignored(REPEATED));
@@ -278,17 +324,21 @@ impl Collecting {
                 message: "contribution",
             }));
         }
+        // PROTOCOL.md 3.5: "sum_j += b_ij mod q".
+        self.sum.add(chunks).expect("every word was checked");
         // "It forwards manifest, box and the path to boxes_root to each recipient at once."
-        let boxes = forwards(&contribution).collect();
-        self.round.boxes.insert(from, boxes);
+        self.round
+            .boxes
+            .insert(from, forwards(&signed, &boxes).collect());
         let upload = Upload {
             contributor: Contributor {
                 id: Id(from),
                 digest,
-                signature: *contribution.manifest.signature(),
+                signature: *signed.signature(),
             },
             commit: manifest.commit,
-            chunks: contribution.chunks.0,
+            chunks_root: manifest.chunks_root,
+            bytes,
             arrived: now,
         };
         self.uploads.insert(from, upload);
@@ -296,7 +346,7 @@ impl Collecting {
     }
 
     /// Over when nobody is waited for: then U is fixed, or the round is given up.
-    pub(super) fn advance<R>(self, context: &mut Context<R>, now: Timestamp) -> Step {
+    pub(super) fn advance<R>(mut self, context: &mut Context<R>, now: Timestamp) -> Step {
         if self.contributions_are_awaited(context, now)
             || self.acknowledgements_are_awaited(context, now)
         {
@@ -319,10 +369,19 @@ impl Collecting {
                 finding: finding.clone(),
             });
         }
-        if choice.contributors.len() < context.roster.min_contributors() {
-            return Step::Go(self.give_up(context, choice.contributors.len(), now));
-        }
-        Step::Go(self.fix(context, &choice))
+        let (found, min) = (choice.contributors.len(), context.roster.min_contributors());
+        let is_summed = if found < min {
+            Err(GivenUp {
+                reason: format!("{found} usable contributions where {min} are needed"),
+                remedy: "Ask the hospitals that do not contribute for their logs",
+            })
+        } else {
+            self.leave_out_others(context, &choice.contributors)
+        };
+        Step::Go(match is_summed {
+            Ok(()) => self.fix(context, &choice),
+            Err(why) => self.give_up(context, why, now),
+        })
     }
 
     /// Whether a hospital that may still contribute is waited for: until it has been silent for `silence_secs` of the header, and not
@@ -466,12 +525,41 @@ impl Collecting {
         }
     }
 
+    /// Only contributions of U are in the sum from here on.
+    fn leave_out_others<R>(
+        &mut self,
+        context: &mut Context<R>,
+        contributors: &BTreeSet<HospitalId>,
+    ) -> Result<(), GivenUp> {
+        let outside = self
+            .uploads
+            .iter()
+            .filter(|(id, _)| !contributors.contains(id));
+        for (id, upload) in outside {
+            let read = upload.bytes.read(&mut context.upload_buffer);
+            let fault = match read.map(|bytes| self.round.chunks_of(bytes)) {
+                Err(error) => error.to_string(),
+                Ok(Some(chunks)) if chunks_root(chunks) == upload.chunks_root => {
+                    self.sum.subtract(chunks).expect("these chunks were added");
+                    continue;
+                }
+                Ok(_) => "its bytes are not those that were added".to_owned(),
+            };
+            return Err(GivenUp {
+                reason: format!(
+                    "the contribution of hospital {id} is to be left out of the sum and cannot be read again: {fault}"
+                ),
+                remedy: "Look for the fault in the disk of the coordinator's state folder",
+            });
+        }
+        Ok(())
+    }
+
     /// PROTOCOL.md 3.8: "too few uploads, nobody has answered: the next header on the same key replaces the round". An evaluation is
     /// left out instead. A sum that fails again and again ends the run.
-    fn give_up<R>(self, context: &mut Context<R>, found: usize, now: Timestamp) -> Phase {
+    fn give_up<R>(self, context: &mut Context<R>, why: GivenUp, now: Timestamp) -> Phase {
         let round = self.round.header.round;
-        let min = context.roster.min_contributors();
-        let reason = format!("{found} usable contributions where {min} are needed");
+        let GivenUp { reason, remedy } = why;
         let retry = if self.planned.purpose == Purpose::Evaluation {
             context.leave_out(self.planned);
             Retry::at_once(now)
@@ -480,7 +568,7 @@ impl Collecting {
             if failures >= MAX_FAILED_ATTEMPTS {
                 let before = failures - 1;
                 let reason = format!(
-                    "round {round} has failed, like {before} before it: {reason}. Ask the hospitals that do not contribute for their logs"
+                    "round {round} has failed, like {before} before it: {reason}. {remedy}"
                 );
                 return Phase::Over(Over::fail(context, reason));
             }
@@ -506,9 +594,10 @@ impl Collecting {
     }
 
     /// Fixes U. Its sum and the signed request are on disk before anybody is asked to open it: there is one U for each header. All
-    /// chunks are let go.
+    /// uploads are let go.
     fn fix<R>(mut self, context: &mut Context<R>, choice: &Choice) -> Phase {
-        let sum: Arc<[u8]> = self.add(&choice.contributors).into();
+        let sum = std::mem::replace(&mut self.sum, RunningSum::new(0));
+        let sum: Arc<[u8]> = sum.into_bytes().into();
         let sum_root = chunks_root(&sum);
         let request = UnlockRequest {
             header: self.round.hash,
@@ -540,7 +629,7 @@ impl Collecting {
         let mut needed = Vec::new();
         for (&from, boxes) in &self.round.boxes {
             for (&to, forward) in boxes {
-                if contributors.contains(&from) && !self.answers.has(to, from) {
+                if contributors.contains(&from) {
                     needed.push((Id(from), Id(to), forward.clone()));
                 }
             }
@@ -558,19 +647,6 @@ impl Collecting {
             of_contributor.insert(to, forward);
         }
         self
-    }
-
-    /// PROTOCOL.md 3.5: "sum_j += b_ij mod q (only complete uploads of U enter the sum)".
-    fn add(&mut self, contributors: &BTreeSet<HospitalId>) -> Vec<u8> {
-        let mut sum = RunningSum::new(self.round.chunks);
-        for (id, upload) in &mut self.uploads {
-            let chunks = std::mem::take(&mut upload.chunks);
-            if contributors.contains(id) {
-                sum.add(&chunks)
-                    .expect("every word was checked when the upload arrived");
-            }
-        }
-        sum.into_bytes()
     }
 
     /// Vaults whose shares of this sum the dealer check finds wrong: they are not heard for this U.

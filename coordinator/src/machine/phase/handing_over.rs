@@ -20,6 +20,7 @@ use crate::machine::{
     peer::Peer,
     reaction::Reaction,
     session::Session,
+    upload::UploadedBytes,
     waiting_report::{Part, Wait},
 };
 
@@ -81,10 +82,14 @@ impl HandingOver {
         &mut self,
         context: &mut Context<R>,
         envelope: Envelope,
-        bytes: &[u8],
+        upload: &dyn UploadedBytes,
     ) -> Result<Reaction, MachineError> {
-        self.check_upload(context, envelope, bytes.len() as u64)?;
+        self.check_upload(context, envelope, upload.length())?;
         let from = envelope.from;
+        let mut buffer = Vec::new();
+        let bytes = upload
+            .read(&mut buffer)
+            .map_err(MachineError::unreadable(from))?;
         let state: Result<SealedState, _> = codec::decode(bytes);
         let is_right = |state: &SealedState| state.session == self.id && state.sealer.0 == from;
         if !state.is_ok_and(|state| is_right(&state)) {

@@ -26,6 +26,7 @@ use super::{
     peer::Peer,
     reaction::{FORMER_SESSION, NO_MORE_ROUNDS, RUN_FAILED, Reaction},
     session::Session,
+    upload::UploadedBytes,
     waiting_report::Wait,
 };
 
@@ -225,13 +226,13 @@ impl Phase {
         &mut self,
         context: &mut Context<R>,
         envelope: Envelope,
-        bytes: &[u8],
+        upload: Box<dyn UploadedBytes>,
         now: Timestamp,
     ) -> Result<Reaction, MachineError> {
         self.check_takes_part(envelope)?;
         match self {
-            Self::Collecting(phase) => phase.on_upload(context, envelope.from, bytes, now),
-            Self::HandingOver(phase) => phase.on_upload(context, envelope, bytes),
+            Self::Collecting(phase) => phase.on_upload(context, envelope.from, upload, now),
+            Self::HandingOver(phase) => phase.on_upload(context, envelope, &*upload),
             Self::Gathering(_)
             | Self::KeyExchange(_)
             | Self::Waiting(_)

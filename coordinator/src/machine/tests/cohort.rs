@@ -304,7 +304,7 @@ impl Cohort {
                 assert_eq!(*first, bytes, "an upload that goes on has the same bytes");
                 let offered = self.machine.check_upload(from, bytes.len() as u64);
                 if offered.is_ok() {
-                    let _ = self.machine.handle_upload(from, &bytes, self.now);
+                    let _ = self.machine.handle_upload(from, bytes, self.now);
                 }
             }
             Act::Fetch { name } if self.retracted.contains(&name) => {}

@@ -233,7 +233,7 @@ fn what_one_outside_the_session_says_is_refused() {
     assert!(
         cohort
             .machine
-            .handle_upload(id(4), &bytes, cohort.now)
+            .handle_upload(id(4), bytes, cohort.now)
             .is_err()
     );
     let heartbeat = ToCoordinator::Heartbeat;
@@ -260,7 +260,7 @@ fn a_state_that_is_refused_comes_from_another_hospital() {
         assert!(
             cohort
                 .machine
-                .handle_upload(id(1), &bytes, cohort.now)
+                .handle_upload(id(1), bytes, cohort.now)
                 .is_err()
         );
     }
@@ -268,7 +268,7 @@ fn a_state_that_is_refused_comes_from_another_hospital() {
     assert!(
         cohort
             .machine
-            .handle_upload(id(1), &wrong, cohort.now)
+            .handle_upload(id(1), wrong, cohort.now)
             .is_ok()
     );
     cohort.run();

@@ -68,6 +68,8 @@ pub struct FakeHospital {
     pub refuses_null_steps: bool,
     /// It contributes nothing to updates.
     pub declines_updates: bool,
+    /// It has other clips than the others: their sums do without it.
+    pub clips_differently: bool,
     /// An update leads it to a model of its own.
     pub sees_another_model: Option<u8>,
     /// The evaluation, from 1, after which it says that the run has to stop.
@@ -126,6 +128,7 @@ impl FakeHospital {
             spoilt_updates: 0,
             refuses_null_steps: false,
             declines_updates: false,
+            clips_differently: false,
             sees_another_model: None,
             stops_after: None,
             seen: Vec::new(),
@@ -635,7 +638,10 @@ impl FakeHospital {
             attempt: 0,
             chunks_root: chunks_root(&chunks),
             boxes_root: boxes_root(&boxes),
-            commit: ClipCommit::NONE,
+            commit: match self.clips_differently {
+                true => ClipCommit::from_bytes([1; 32]),
+                false => ClipCommit::NONE,
+            },
         });
         let name = manifest.digest().into();
         let contribution = Contribution {
@@ -653,7 +659,8 @@ impl FakeHospital {
             session: self.session(),
             id: Id(self.id),
             x25519: [self.id.get(); 32],
-            kem_key: [self.id.get(); KEM_KEY_BYTES],
+            // Twelve bits of it are a number below 3329: no byte from 13 on, repeated, is a key.
+            kem_key: [self.id.get() % 13; KEM_KEY_BYTES],
             nonce: [self.lives; 32],
         }))
     }

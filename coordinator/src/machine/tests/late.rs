@@ -46,7 +46,7 @@ fn an_upload_of_a_replaced_header_does_not_excuse_from_the_new_one() {
     assert!(cohort.until(is_at(Purpose::Evaluation)));
     let late = cohort
         .machine
-        .handle_upload(id(1), &of_the_last_round, cohort.now);
+        .handle_upload(id(1), of_the_last_round, cohort.now);
     assert!(
         matches!(
             late,
@@ -92,7 +92,7 @@ fn an_evaluation_that_ends_late_does_not_excuse_from_the_next_update() {
     assert!(cohort.until(is_at(Purpose::Update)));
     let late = cohort
         .machine
-        .handle_upload(id(1), &of_the_evaluation, cohort.now);
+        .handle_upload(id(1), of_the_evaluation, cohort.now);
     assert!(
         matches!(
             late,

@@ -5,6 +5,7 @@ mod cohort;
 mod following;
 mod hospital;
 mod late;
+mod left_out;
 mod null_steps;
 mod restart;
 mod runs;

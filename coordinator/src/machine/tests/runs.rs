@@ -243,7 +243,7 @@ fn errors_name_the_hospital_at_fault_where_one_is() {
     assert_eq!(wrong.culprit(), Culprit::Hospital(id(1)));
     let garbage = cohort
         .machine
-        .handle_upload(id(1), b"garbage", cohort.now)
+        .handle_upload(id(1), b"garbage".to_vec(), cohort.now)
         .expect_err("no contribution");
     assert_eq!(garbage.culprit(), Culprit::Hospital(id(1)));
     cohort

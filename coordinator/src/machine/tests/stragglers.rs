@@ -84,7 +84,7 @@ fn the_slowest_is_given_a_multiple_of_what_the_others_took() {
     for (number, secs) in [(1, 0), (2, 100), (3, 900)] {
         pass(&mut cohort, secs, &[1, 2, 3, 4]);
         let bytes = cohort.hospitals[&id(number)].last_upload();
-        let kept = cohort.machine.handle_upload(id(number), &bytes, cohort.now);
+        let kept = cohort.machine.handle_upload(id(number), bytes, cohort.now);
         assert!(kept.is_ok());
     }
     // 10 x 5100 s, the one in the middle, since the header.

@@ -120,7 +120,7 @@ fn offer(cohort: &mut Cohort, kind: InputKind) -> String {
         }
         InputKind::Upload => {
             let bytes = cohort.hospital(from).last_upload();
-            verdict = cohort.machine.handle_upload(from, &bytes, now);
+            verdict = cohort.machine.handle_upload(from, bytes, now);
         }
         _ => {
             let message = message(cohort, kind);

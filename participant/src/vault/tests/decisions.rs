@@ -510,7 +510,7 @@ impl World {
     fn boxes(&self, to: HospitalId) -> Vec<BoxForward> {
         let contributions = self.round().contributions.values();
         contributions
-            .flat_map(forwards)
+            .flat_map(|contribution| forwards(&contribution.manifest, &contribution.boxes))
             .filter(|(recipient, _)| *recipient == to)
             .map(|(_, forward)| forward)
             .collect()
