@@ -32,6 +32,7 @@ use super::{
     records::Records,
     records_error::RecordsError,
     registry::Registry,
+    spent::Spent,
     start::Started,
 };
 
