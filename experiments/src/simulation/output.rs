@@ -1,9 +1,6 @@
 //! The results in the making: a folder inside that of the unfinished simulation, until it is put in its place.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::PathBuf};
 
 use anyhow::Context;
 use host::private_folder::make_private_folder;
@@ -82,11 +79,6 @@ impl Output {
     /// When something has appeared there meanwhile.
     pub fn finish(self, unfinished: Unfinished) -> anyhow::Result<()> {
         unfinished.finish(FINISHED)
-    }
-
-    /// The folder.
-    pub fn folder(&self) -> &Path {
-        &self.0
     }
 }
 
