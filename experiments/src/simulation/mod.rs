@@ -6,6 +6,7 @@
 //! ```
 
 mod cohorts;
+mod costs;
 mod expected_sums;
 mod fault_plan;
 mod federation;
@@ -13,6 +14,9 @@ mod filters;
 mod history;
 mod hospital;
 mod interruptions;
+mod kept_model;
+mod kept_options;
+mod notes;
 mod observer;
 mod output;
 mod partition;
@@ -21,17 +25,24 @@ mod plan;
 mod progress;
 mod recorder;
 mod run;
+mod run_folder;
 mod seconds;
 mod seeds;
+mod stopping;
 mod sum_check;
 mod summary;
 mod table;
 mod test_metrics;
+mod unfinished;
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Instant};
 
 use anyhow::{Context, bail};
-use model_data::card::{CARD_FILE, MODEL_FILE};
+use coordinator::machine::TranscriptEntry;
+use host::private_folder::make_private_folder;
+use model::end_process;
+use model_data::card::{BEST_CARD_FILE, BEST_MODEL_FILE, CARD_FILE, MODEL_FILE};
+use participant::vault::statistics::ClinicalRecords;
 use protocol::manifest::Manifest;
 
 pub use self::{
@@ -43,35 +54,130 @@ pub use self::{
     progress::{Progress, Stage},
     seconds::Seconds,
     seeds::phantom_seed,
+    stopping::STOPPED_BY_A_SIGNAL,
     summary::{Agreement, Bytes, ConditioningSummary, Sum, Summary},
     table::{leak_warning, sums_in_words},
     test_metrics::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, ShownSlice, TestResult},
 };
 use self::{
-    federation::HospitalParts, hospital::HospitalData, observer::Observer, output::Output,
-    recorder::Recordings, run::RunResult, sum_check::SumCheck,
+    cohorts::Cohorts,
+    federation::{Failed, Federation, HospitalParts},
+    hospital::HospitalData,
+    kept_options::KeptOptions,
+    notes::{Note, Notes},
+    observer::{Observer, SharedObserver},
+    output::Output,
+    recorder::Recordings,
+    run::RunResult,
+    run_folder::RunFolder,
+    stopping::{Interrupted, Stopping, to_go_on},
+    sum_check::SumCheck,
+    unfinished::Unfinished,
 };
 use crate::{
-    commands::{SimulateOptions, UpdatesName},
+    commands::{SimulateCommand, UpdatesName},
     report,
 };
 
-/// Runs a simulation: the files into its folder, the table to stdout.
+/// Runs a simulation, or goes on with one: the files into its folder, the table to stdout.
 ///
 /// # Errors
 /// Options that do not fit together, data that cannot be used, a run that does not reach its end or whose check fails.
-#[expect(
-    clippy::print_stdout,
-    reason = "the table is what the command is asked for"
-)]
-pub fn simulate(options: &SimulateOptions) -> anyhow::Result<()> {
+pub fn simulate(command: &SimulateCommand) -> anyhow::Result<()> {
     let began = Instant::now();
-    let mut plan = Plan::new(options)?;
+    let stopping = Stopping::listen().context("cannot listen for signals")?;
+    let (plan, mut unfinished) = match &command.options.resume {
+        None => begin(command)?,
+        Some(destination) => go_on(command, destination)?,
+    };
+    if plan.updates == UpdatesName::Sealed {
+        stopping.can_go_on(&plan.out);
+    }
+    let progress = Arc::new(Progress::new());
+    progress.line(format!("the results go to {}", plan.out.display()));
+    let result = run(began, plan, &mut unfinished, &stopping, &progress);
+    let result = match result {
+        Ok(finished) => return finished.hand_over(unfinished),
+        Err(Failed::ForGood(error)) => {
+            unfinished.go();
+            return Err(error);
+        }
+        Err(result) => result,
+    };
+    let can_go_on = unfinished.stays();
+    let destination = unfinished.destination().to_owned();
+    let still_computes = matches!(result, Failed::StillComputing(_));
+    let (Failed::CanGoOn(error) | Failed::ForGood(error) | Failed::StillComputing(error)) = result;
+    let error = match can_go_on {
+        true => Unended { error, destination }.into(),
+        false => error,
+    };
+    if still_computes {
+        eprintln!("error: {error:#}");
+        end_process(if was_interrupted(&error) { STOPPED_BY_A_SIGNAL } else { 1 });
+    }
+    Err(error)
+}
+
+/// A simulation that can go on.
+#[derive(Debug, thiserror::Error)]
+#[error("{error:#}\n{}", to_go_on(destination))]
+struct Unended {
+    error: anyhow::Error,
+    destination: std::path::PathBuf,
+}
+
+/// Whether it was a signal that ended the simulation.
+pub fn was_interrupted(error: &anyhow::Error) -> bool {
+    match error.downcast_ref::<Unended>() {
+        Some(unended) => unended.error.is::<Interrupted>(),
+        None => error.is::<Interrupted>(),
+    }
+}
+
+fn begin(command: &SimulateCommand) -> anyhow::Result<(Plan, Unfinished)> {
+    let plan = Plan::new(&command.options)?;
+    let unfinished = Unfinished::begin(&plan.out, &KeptOptions::new(&command.typed))?;
+    Ok((plan, unfinished))
+}
+
+fn go_on(command: &SimulateCommand, destination: &Path) -> anyhow::Result<(Plan, Unfinished)> {
+    let (unfinished, kept) = Unfinished::resume(destination)?;
+    let mut options = kept.to_go_on(&command.typed)?;
+    options.out = Some(destination.to_owned());
+    Ok((Plan::new(&options)?, unfinished))
+}
+
+/// A simulation whose files are written, but for their folder's name.
+struct Finished {
+    output: Output,
+    table: String,
+    verdict: anyhow::Result<()>,
+}
+
+impl Finished {
+    #[expect(
+        clippy::print_stdout,
+        reason = "the table is what the command is asked for"
+    )]
+    fn hand_over(self, unfinished: Unfinished) -> anyhow::Result<()> {
+        self.output.finish(unfinished)?;
+        print!("{}", self.table);
+        self.verdict
+    }
+}
+
+fn run(
+    began: Instant,
+    mut plan: Plan,
+    unfinished: &mut Unfinished,
+    stopping: &Stopping,
+    progress: &Arc<Progress>,
+) -> Result<Finished, Failed> {
     // A second simulation of one process keeps the first one's threads: results do not depend on them.
     let _ = rayon::ThreadPoolBuilder::new()
         .num_threads(plan.threads)
         .build_global();
-    let progress = Arc::new(Progress::new());
     for remark in &plan.remarks {
         progress.line(remark);
     }
@@ -80,97 +186,193 @@ pub fn simulate(options: &SimulateOptions) -> anyhow::Result<()> {
             "INSECURE: --updates plain averages updates without encryption, for comparison only",
         );
     }
-    let output = Output::new(&plan.out)?;
-    let mut cohorts = cohorts::cohorts(&plan, &progress)?;
+    let (cohorts, data) = data(&mut plan, progress).map_err(Failed::CanGoOn)?;
+    let manifest = Arc::new(plan.run.manifest());
+    let start = Start {
+        plan: &plan,
+        manifest: &manifest,
+        fingerprint: &cohorts.fingerprint,
+        stopping,
+        progress,
+    };
+    let (run, tests) = start.train(data, unfinished)?;
+    progress.line("testing the common model");
+    let finish = || {
+        let test = test_metrics::test(&manifest, &run.model, plan.device, tests, &run.features)?;
+        let total = run.seconds_before + began.elapsed().as_secs_f64();
+        let summary = Summary::new(&plan, &manifest, &run, &test, total, &cohorts);
+        let output = Output::new(unfinished)?;
+        let warnings = &cohorts.warnings;
+        write_files(&output, &plan, &manifest, &run, &summary, &test, warnings)?;
+        anyhow::Ok(Finished {
+            output,
+            table: table::table(&summary, &plan.out),
+            verdict: verdict(&run),
+        })
+    };
+    finish().map_err(Failed::CanGoOn)
+}
+
+/// Makes or reads the patients, deals them, and parts each hospital's.
+fn data(plan: &mut Plan, progress: &Progress) -> anyhow::Result<(Cohorts, Vec<HospitalData>)> {
+    let mut cohorts = cohorts::cohorts(plan, progress)?;
     let patients = std::mem::take(&mut cohorts.by_hospital);
     let data: Vec<HospitalData> = plan
         .hospital_ids()
         .zip(patients)
-        .map(|(id, patients)| HospitalData::new(id, patients, &plan))
+        .map(|(id, patients)| HospitalData::new(id, patients, plan))
         .collect::<anyhow::Result<_>>()?;
     let steps = data
         .iter()
         .map(|data| data.local_steps(plan.run.batch_size, plan.run.local_epochs))
         .max();
     plan.run.local_steps = steps.unwrap_or(1);
-    let manifest = Arc::new(plan.run.manifest());
-
-    let (run, tests) = train(&plan, &manifest, data, &output, &progress)?;
-    progress.line("testing the common model");
-    let test = test_metrics::test(&manifest, &run.model, plan.device, tests, &run.features)?;
-    let summary = Summary::new(
-        &plan,
-        &manifest,
-        &run,
-        &test,
-        began.elapsed().as_secs_f64(),
-        &cohorts,
-    );
-    write_files(
-        &output,
-        &plan,
-        &manifest,
-        &run,
-        &summary,
-        &test,
-        &cohorts.warnings,
-    )?;
-    output.finish()?;
-    print!("{}", table::table(&summary, &plan.out));
-    verdict(&run)
+    Ok((cohorts, data))
 }
 
 type Tests = Vec<(crypto::sealed_sum::HospitalId, hospital::TestSet)>;
 
-fn train(
-    plan: &Plan,
-    manifest: &Arc<Manifest>,
-    data: Vec<HospitalData>,
-    output: &Output,
-    progress: &Arc<Progress>,
-) -> anyhow::Result<(RunResult, Tests)> {
-    let (mut parts, mut tests, mut records) = (Vec::new(), Vec::new(), BTreeMap::new());
-    let (training, validation) = data.iter().fold((0, 0), |(training, validation), data| {
-        (
-            training + data.training_slices,
-            validation + data.validation_slices,
-        )
-    });
-    progress.line(format!(
-        "{training} slices to train on, {validation} to validate, over {} hospitals",
-        data.len()
-    ));
-    for data in data {
-        parts.push(HospitalParts {
-            id: data.id,
-            table: data.table,
-            images: data.images,
-            scans: data.scans,
+/// What a training begins with.
+struct Start<'a> {
+    plan: &'a Plan,
+    manifest: &'a Arc<Manifest>,
+    /// Of all patients.
+    fingerprint: &'a str,
+    stopping: &'a Stopping,
+    progress: &'a Arc<Progress>,
+}
+
+impl Start<'_> {
+    fn train(
+        &self,
+        data: Vec<HospitalData>,
+        unfinished: &mut Unfinished,
+    ) -> Result<(RunResult, Tests), Failed> {
+        let (mut parts, mut tests, mut records) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let (training, validation) = data.iter().fold((0, 0), |(training, validation), data| {
+            (
+                training + data.training_slices,
+                validation + data.validation_slices,
+            )
         });
-        tests.push((data.id, data.test));
-        records.insert(data.id, data.records);
+        self.progress.line(format!(
+            "{training} slices to train on, {validation} to validate, over {} hospitals",
+            data.len()
+        ));
+        for data in data {
+            parts.push(HospitalParts {
+                id: data.id,
+                table: data.table,
+                images: data.images,
+                scans: data.scans,
+            });
+            tests.push((data.id, data.test));
+            records.insert(data.id, data.records);
+        }
+        let run = match self.plan.updates {
+            UpdatesName::Sealed => self.sealed(parts, records, unfinished)?,
+            UpdatesName::Plain => {
+                let images = parts
+                    .into_iter()
+                    .map(|parts| (parts.id, parts.images))
+                    .collect();
+                let (plan, manifest) = (self.plan, self.manifest);
+                let finished = plain_updates::run(plan, manifest, images, &records, self.progress);
+                self.progress.clear();
+                RunResult::of_plain(finished.map_err(Failed::CanGoOn)?, self.manifest.keep)
+            }
+        };
+        Ok((run, tests))
     }
-    let run = match plan.updates {
-        UpdatesName::Sealed => {
-            let recordings = Recordings::default();
-            let sums = SumCheck::new(Arc::clone(manifest), recordings.clone(), records);
-            let observer = Observer::new(Arc::clone(manifest), Arc::clone(progress), sums);
-            let finished = federation::run(plan, parts, &recordings, observer, &output.vaults());
-            progress.clear();
-            RunResult::of_sealed(finished?, usize::from(plan.hospitals))
-                .context("no hospital opened a sum")?
+
+    /// From where the folder has the run; from then on it stays there.
+    fn sealed(
+        &self,
+        parts: Vec<HospitalParts>,
+        records: Records,
+        unfinished: &mut Unfinished,
+    ) -> Result<RunResult, Failed> {
+        let folder = RunFolder::of(unfinished);
+        let (observer, recordings, notes) = self.observer(&folder, records).map_err(Failed::CanGoOn)?;
+        unfinished.stay();
+        let observer = SharedObserver::new(observer);
+        let has_ended = observer.lock().ended;
+        let named = if has_ended {
+            None
+        } else {
+            let federation = Federation {
+                plan: self.plan,
+                recordings,
+                observer: observer.clone(),
+                folder: folder.clone(),
+                stopping: self.stopping,
+            };
+            let ended = federation.run(parts);
+            self.progress.clear();
+            ended?
+        };
+        if let Some(model_hash) = named {
+            let noted = notes.keep(&Note::Ended { model_hash });
+            noted.map_err(|error| Failed::CanGoOn(error.into()))?;
         }
-        UpdatesName::Plain => {
-            let images = parts
-                .into_iter()
-                .map(|parts| (parts.id, parts.images))
-                .collect();
-            let finished = plain_updates::run(plan, manifest, images, &records, progress);
-            progress.clear();
-            RunResult::of_plain(finished?, manifest.keep)
+        let hospitals = usize::from(self.plan.hospitals);
+        let mut observer = observer.lock();
+        read_transcript(&folder)
+            .and_then(|transcript| {
+                RunResult::of_sealed(&mut observer, hospitals, transcript, named)
+            })
+            .map_err(Failed::CanGoOn)
+    }
+
+    /// With what earlier processes have noted.
+    fn observer(
+        &self,
+        folder: &RunFolder,
+        records: Records,
+    ) -> anyhow::Result<(Observer, Recordings, Notes)> {
+        let place = folder.notes();
+        let (notes, before) = Notes::open(&place)
+            .with_context(|| format!("cannot use {}", place.display()))?;
+        let other = |note: &Note| {
+            matches!(note, Note::Began { patients } if patients != self.fingerprint)
+        };
+        if before.iter().any(other) {
+            bail!(
+                "the patients differ from those with which the simulation began; put the data back as they were, or begin another \
+                 simulation with another --out"
+            );
         }
-    };
-    Ok((run, tests))
+        make_private_folder(&folder.models())?;
+        let recordings = Recordings::in_folder(&folder.updates(), notes.clone(), &before)?;
+        let sums = SumCheck::new(Arc::clone(self.manifest), recordings.clone(), records);
+        let mut observer = Observer::new(
+            Arc::clone(self.manifest),
+            Arc::clone(self.progress),
+            sums,
+            folder.clone(),
+            notes.clone(),
+            &before,
+        );
+        if !before.is_empty() {
+            self.progress.line(observer.goes_on());
+        }
+        notes.keep(&Note::Began {
+            patients: self.fingerprint.to_owned(),
+        })?;
+        observer.costs.another_process();
+        Ok((observer, recordings, notes))
+    }
+}
+
+type Records = BTreeMap<crypto::sealed_sum::HospitalId, ClinicalRecords>;
+
+/// The signed hash chain, as the coordinator has written it.
+fn read_transcript(folder: &RunFolder) -> anyhow::Result<Vec<TranscriptEntry>> {
+    let path = folder.transcript();
+    let cannot = || format!("cannot read {}", path.display());
+    let text = fs::read_to_string(&path).with_context(cannot)?;
+    let entries = text.lines().map(serde_json::from_str);
+    entries.collect::<Result<_, _>>().with_context(cannot)
 }
 
 fn write_files(
@@ -185,14 +387,14 @@ fn write_files(
     output.write_json("summary.json", summary)?;
     output.write_json_lines("metrics.jsonl", &summary::metrics_lines(run))?;
     output.write_json_lines("transcript.jsonl", &run.transcript)?;
-    let hash = report::write_model(
-        &output.path(MODEL_FILE),
-        manifest,
-        run.model.values(),
-        summary,
-    )?;
+    let hash = report::write_model(&output.path(MODEL_FILE), manifest, &run.model, summary)?;
     let card = report::model_card(plan, manifest, &run.model, summary, hash);
     output.write_json(CARD_FILE, &card)?;
+    if let Some(best) = &run.best_model {
+        let hash = report::write_model(&output.path(BEST_MODEL_FILE), manifest, best, summary)?;
+        let card = report::best_model_card(plan, manifest, best, summary, hash);
+        output.write_json(BEST_CARD_FILE, &card)?;
+    }
     let classes = plan.run.task.class_names();
     let pictures = report::RunPictures::new(summary, classes, test)?;
     for picture in pictures.all() {

@@ -111,6 +111,18 @@ impl Observer {
         self.seconds_before + self.began.elapsed().as_secs_f64()
     }
 
+    /// How far earlier processes have come, for people.
+    pub fn goes_on(&self) -> String {
+        let done = self.history.last().and_then(|last| self.history.round(last));
+        match done {
+            Some(record) => format!(
+                "going on with the simulation that was stopped; {}",
+                round_line(record, self.manifest.rounds)
+            ),
+            None => "going on with the simulation that was stopped in its first round".to_owned(),
+        }
+    }
+
     /// Of earlier processes.
     pub fn seconds_before(&self) -> f64 {
         self.seconds_before
