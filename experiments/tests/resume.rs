@@ -65,8 +65,12 @@ fn unfinished(out: &Path) -> PathBuf {
 /// The lines of notes of this kind so far.
 fn notes(out: &Path, kind: &str) -> Vec<Value> {
     let text = fs::read_to_string(unfinished(out).join("notes.jsonl")).unwrap_or_default();
-    let lines = text.lines().filter_map(|line| serde_json::from_str(line).ok());
-    lines.filter_map(|line: Value| line.get(kind).cloned()).collect()
+    let lines = text
+        .lines()
+        .filter_map(|line| serde_json::from_str(line).ok());
+    lines
+        .filter_map(|line: Value| line.get(kind).cloned())
+        .collect()
 }
 
 fn start(mut command: Command) -> Child {
@@ -79,9 +83,15 @@ fn kill_after(command: Command, out: &Path, kind: &str, count: usize) {
     let mut child = start(command);
     let began = Instant::now();
     while notes(out, kind).len() < count {
-        assert!(began.elapsed() < Duration::from_secs(300), "no {kind} in time");
+        assert!(
+            began.elapsed() < Duration::from_secs(300),
+            "no {kind} in time"
+        );
         let ended = child.try_wait().expect("asked");
-        assert!(ended.is_none(), "it was too fast to be killed, or has failed");
+        assert!(
+            ended.is_none(),
+            "it was too fast to be killed, or has failed"
+        );
         std::thread::sleep(Duration::from_millis(5));
     }
     child.kill().expect("it runs");
@@ -189,7 +199,11 @@ fn an_update_that_nobody_recorded_any_more_is_not_called_exact() {
     let path = unfinished(&out).join("notes.jsonl");
     let text = fs::read_to_string(&path).expect("there");
     let kept = text.lines().filter(|line| !line.contains("\"opened\""));
-    fs::write(&path, kept.map(|line| format!("{line}\n")).collect::<String>()).expect("written");
+    fs::write(
+        &path,
+        kept.map(|line| format!("{line}\n")).collect::<String>(),
+    )
+    .expect("written");
     let error = refusal_with_results(resume(&out, &[]));
     assert!(error.contains("nobody has seen it open the sum"), "{error}");
     assert_eq!(read(&out, "summary.json")["sum"]["integers_exact"], false);
@@ -225,7 +239,10 @@ fn one_ctrl_c_ends_a_run_in_time_and_says_how_it_goes_on() {
     let errors = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(3), "{errors}");
     assert!(asked.elapsed() < Duration::from_secs(15));
-    let way = format!("to go on: experiments simulate --resume {}", stopped.display());
+    let way = format!(
+        "to go on: experiments simulate --resume {}",
+        stopped.display()
+    );
     assert_eq!(errors.lines().last(), Some(way.as_str()), "{errors}");
     succeeds(resume(&stopped, &[]));
     assert_eq!(facts(&stopped), facts(&whole));

@@ -49,11 +49,7 @@ impl StopSignals {
 }
 
 /// The thread: tells of the first signal, ends the process with the second.
-fn watch(
-    tell: oneshot::Sender<()>,
-    report: &mpsc::Sender<io::Result<()>>,
-    end_at_once: fn(),
-) {
+fn watch(tell: oneshot::Sender<()>, report: &mpsc::Sender<io::Result<()>>, end_at_once: fn()) {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,

@@ -19,9 +19,7 @@ use std::{
 use host::private_folder::make_private_folder;
 use model_data::{
     SplitKind,
-    card::{
-        BEST_CARD_FILE, BEST_MODEL_FILE, CARD_FILE, CardValidation, MODEL_FILE, ModelCard,
-    },
+    card::{BEST_CARD_FILE, BEST_MODEL_FILE, CARD_FILE, CardValidation, MODEL_FILE, ModelCard},
     weights::{WeightsError, read_notes, write_safetensors},
     whole_file::write_whole,
 };

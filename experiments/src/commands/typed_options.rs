@@ -25,7 +25,10 @@ impl TypedOptions {
     fn of(matches: &ArgMatches) -> Self {
         let mut typed = BTreeMap::new();
         for argument in grammar().get_arguments() {
-            let Some(name) = argument.get_long().filter(|name| !OF_ONE_START.contains(name)) else {
+            let Some(name) = argument
+                .get_long()
+                .filter(|name| !OF_ONE_START.contains(name))
+            else {
                 continue;
             };
             let id = argument.get_id().as_str();
@@ -69,7 +72,9 @@ impl TypedOptions {
                 None if argument.get_action().takes_values() => {
                     let default = matches.get_raw(argument.get_id().as_str());
                     let default = default.into_iter().flatten();
-                    default.map(|value| value.to_string_lossy().into_owned()).collect()
+                    default
+                        .map(|value| value.to_string_lossy().into_owned())
+                        .collect()
                 }
                 None => vec!["not given".to_owned()],
             };
@@ -146,14 +151,24 @@ mod tests {
     #[test]
     fn what_was_typed_means_the_same_again() {
         let words = [
-            "--rounds", "3", "--strict", "--drop", "2@before-upload:1", "--drop",
-            "1@after-upload:2", "--out", "there",
+            "--rounds",
+            "3",
+            "--strict",
+            "--drop",
+            "2@before-upload:1",
+            "--drop",
+            "1@after-upload:2",
+            "--out",
+            "there",
         ];
         let kept = typed(&words);
         let text = serde_json::to_string(&kept).expect("JSON");
         let kept: TypedOptions = serde_json::from_str(&text).expect("read back");
         let options = kept.meant().expect("options");
-        assert_eq!((options.rounds, options.strict, options.drop.len()), (3, true, 2));
+        assert_eq!(
+            (options.rounds, options.strict, options.drop.len()),
+            (3, true, 2)
+        );
         assert_eq!((options.hospitals, options.out), (3, None));
         let unknown = TypedOptions([("--colour".to_owned(), vec![])].into());
         assert!(unknown.meant().is_err());
@@ -162,7 +177,11 @@ mod tests {
     #[test]
     fn an_option_that_asks_for_something_else_is_named_with_both_values() {
         let kept = typed(&["--rounds", "3"]);
-        for same in [&[][..], &["--rounds", "3"], &["--hospitals", "3", "--resume", "x"]] {
+        for same in [
+            &[][..],
+            &["--rounds", "3"],
+            &["--hospitals", "3", "--resume", "x"],
+        ] {
             kept.check_same(&typed(same)).expect("the same");
         }
         for (other, words) in [

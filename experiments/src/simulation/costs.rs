@@ -91,7 +91,10 @@ mod tests {
         costs.of_hospital(id(1), sent(7));
         costs.of_coordinator_secs(1.0, 0.0);
         let total = costs.total();
-        assert_eq!((total.hospitals.sent_bytes, total.hospitals.training_secs), (27, 3.0));
+        assert_eq!(
+            (total.hospitals.sent_bytes, total.hospitals.training_secs),
+            (27, 3.0)
+        );
         assert_eq!((total.adding, total.conditioning), (1.5, 0.25));
     }
 }

@@ -1,6 +1,8 @@
 //! The sealed run: a coordinator and all participants of production in one process, over QUIC on loopback.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, net::SocketAddr, path::Path, pin::Pin, sync::Arc, time::Duration,
+};
 
 use anyhow::{Context, anyhow};
 use coordinator::{
@@ -24,7 +26,7 @@ use protocol::{
     codec::List,
     digests::ModelHash,
     manifest::Purpose,
-    training_job::{DataSet, LocalTrainer, PatientScans, SplitPlan},
+    training_job::{DataSet, FilePath, LocalTrainer, PatientScans, SplitPlan},
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -151,12 +153,8 @@ impl Federation<'_> {
         });
         let (close, closed) = watch::channel(0);
         let (events, coordinator_events) = mpsc::unbounded_channel();
-        let follow = follow_coordinator(
-            coordinator_events,
-            service.registry(),
-            close,
-            tell.clone(),
-        );
+        let follow =
+            follow_coordinator(coordinator_events, service.registry(), close, tell.clone());
         tokio::spawn(follow);
 
         let setting = Setting {
@@ -417,7 +415,7 @@ fn data_set(
         },
         device: plan.device.to_string().parse()?,
         confine: true,
-        kept_out: List(vec![std::path::absolute(kept_out)?.as_path().into()]),
+        kept_out: List(vec![FilePath(std::path::absolute(kept_out)?)]),
     })
 }
 

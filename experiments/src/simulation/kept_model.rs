@@ -3,9 +3,7 @@
 use std::{fs, io, path::Path};
 
 use model_data::whole_file::write_whole;
-use protocol::{
-    codec, common_model::CommonModel, digests::LearningRound, manifest::Manifest,
-};
+use protocol::{codec, common_model::CommonModel, digests::LearningRound, manifest::Manifest};
 
 /// What the hash of a model covers beside what follows from the manifest.
 type Parts = (LearningRound, Vec<f32>, Vec<Vec<f32>>, Vec<f64>, u32);

@@ -45,20 +45,6 @@ use model_data::card::{BEST_CARD_FILE, BEST_MODEL_FILE, CARD_FILE, MODEL_FILE};
 use participant::vault::statistics::ClinicalRecords;
 use protocol::manifest::Manifest;
 
-pub use self::{
-    cohorts::{account, read_folder},
-    fault_plan::{FaultPlan, FaultPlanError, PlannedDrop},
-    history::{HospitalRecord, RoundRecord, Validation},
-    partition::{Partition, PartitionError, deal_equally},
-    plan::{DataSource, Plan, PlanError},
-    progress::{Progress, Stage},
-    seconds::Seconds,
-    seeds::phantom_seed,
-    stopping::STOPPED_BY_A_SIGNAL,
-    summary::{Agreement, Bytes, ConditioningSummary, Sum, Summary},
-    table::{leak_warning, sums_in_words},
-    test_metrics::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, ShownSlice, TestResult},
-};
 use self::{
     cohorts::Cohorts,
     federation::{Failed, Federation, HospitalParts},
@@ -73,6 +59,20 @@ use self::{
     stopping::{Interrupted, Stopping, to_go_on},
     sum_check::SumCheck,
     unfinished::Unfinished,
+};
+pub use self::{
+    cohorts::{account, read_folder},
+    fault_plan::{FaultPlan, FaultPlanError, PlannedDrop},
+    history::{HospitalRecord, RoundRecord, Validation},
+    partition::{Partition, PartitionError, deal_equally},
+    plan::{DataSource, Plan, PlanError},
+    progress::{Progress, Stage},
+    seconds::Seconds,
+    seeds::phantom_seed,
+    stopping::STOPPED_BY_A_SIGNAL,
+    summary::{Agreement, Bytes, ConditioningSummary, Sum, Summary},
+    table::{leak_warning, sums_in_words},
+    test_metrics::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, ShownSlice, TestResult},
 };
 use crate::{
     commands::{SimulateCommand, UpdatesName},
@@ -114,7 +114,11 @@ pub fn simulate(command: &SimulateCommand) -> anyhow::Result<()> {
     };
     if still_computes {
         eprintln!("error: {error:#}");
-        end_process(if was_interrupted(&error) { STOPPED_BY_A_SIGNAL } else { 1 });
+        end_process(if was_interrupted(&error) {
+            STOPPED_BY_A_SIGNAL
+        } else {
+            1
+        });
     }
     Err(error)
 }
@@ -293,7 +297,8 @@ impl Start<'_> {
         unfinished: &mut Unfinished,
     ) -> Result<RunResult, Failed> {
         let folder = RunFolder::of(unfinished);
-        let (observer, recordings, notes) = self.observer(&folder, records).map_err(Failed::CanGoOn)?;
+        let (observer, recordings, notes) =
+            self.observer(&folder, records).map_err(Failed::CanGoOn)?;
         unfinished.stay();
         let observer = SharedObserver::new(observer);
         let has_ended = observer.lock().ended;
@@ -331,11 +336,10 @@ impl Start<'_> {
         records: Records,
     ) -> anyhow::Result<(Observer, Recordings, Notes)> {
         let place = folder.notes();
-        let (notes, before) = Notes::open(&place)
-            .with_context(|| format!("cannot use {}", place.display()))?;
-        let other = |note: &Note| {
-            matches!(note, Note::Began { patients } if patients != self.fingerprint)
-        };
+        let (notes, before) =
+            Notes::open(&place).with_context(|| format!("cannot use {}", place.display()))?;
+        let other =
+            |note: &Note| matches!(note, Note::Began { patients } if patients != self.fingerprint);
         if before.iter().any(other) {
             bail!(
                 "the patients differ from those with which the simulation began; put the data back as they were, or begin another \

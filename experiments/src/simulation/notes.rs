@@ -266,7 +266,13 @@ mod tests {
         let whole = std::fs::read(&path).expect("there");
         std::fs::write(&path, &whole[..whole.len() - 3]).expect("cut short");
         let (notes, before) = Notes::open(&path).expect("read");
-        assert_eq!(before, numbers[..3].iter().map(|&number| product(number)).collect::<Vec<_>>());
+        assert_eq!(
+            before,
+            numbers[..3]
+                .iter()
+                .map(|&number| product(number))
+                .collect::<Vec<_>>()
+        );
         notes.keep(&product(numbers[3])).expect("written");
         assert_eq!(std::fs::read(&path).expect("there"), whole);
         std::fs::write(&path, "{\"other\":1}\n").expect("written");

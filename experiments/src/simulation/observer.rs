@@ -2,7 +2,6 @@
 //! its notes, so that it can be taken up by another process.
 
 use std::{
-    collections::BTreeMap,
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
@@ -113,7 +112,10 @@ impl Observer {
 
     /// How far earlier processes have come, for people.
     pub fn goes_on(&self) -> String {
-        let done = self.history.last().and_then(|last| self.history.round(last));
+        let done = self
+            .history
+            .last()
+            .and_then(|last| self.history.round(last));
         match done {
             Some(record) => format!(
                 "going on with the simulation that was stopped; {}",

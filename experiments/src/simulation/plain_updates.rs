@@ -123,7 +123,10 @@ pub fn run(
         }
         if let Ok(evaluation) = EvaluationCounters::read(&sum) {
             standing.take(manifest.keep, LearningRound::new(round), &evaluation);
-            if standing.best().is_some_and(|best| best.round.get() == round) {
+            if standing
+                .best()
+                .is_some_and(|best| best.round.get() == round)
+            {
                 best_model = Some(model.clone());
             }
         }

@@ -57,8 +57,7 @@ impl Recordings {
                     batches,
                 } => {
                     let id = HospitalId::new(*hospital);
-                    kept.trainings
-                        .extend(id.map(|id| (id, (loss.0, *batches))));
+                    kept.trainings.extend(id.map(|id| (id, (loss.0, *batches))));
                 }
                 Note::Evaluated {
                     hospital,
@@ -249,7 +248,11 @@ mod tests {
             loss_sum: 4.5,
         };
         let after = open();
-        assert!(after.update(id, &[9; 32]).is_some_and(|kept| *kept == update));
+        assert!(
+            after
+                .update(id, &[9; 32])
+                .is_some_and(|kept| *kept == update)
+        );
         assert!(after.update(id, &[8; 32]).is_none());
         let kept = after.keep_evaluation(id, RoundNumber::new(5), &counts);
         kept.expect("written");

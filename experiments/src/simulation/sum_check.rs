@@ -179,7 +179,8 @@ impl SumCheck {
         if seen.by.len() == self.records.len() {
             self.expected.remove(&checked.round);
             if checked.purpose == Purpose::Update {
-                self.models.retain(|after, _| *after >= checked.learning_round);
+                self.models
+                    .retain(|after, _| *after >= checked.learning_round);
                 let seeds = self.seeds(checked.learning_round);
                 self.recordings.remove_updates(seeds);
             }
@@ -209,7 +210,10 @@ impl SumCheck {
             let unseen = |id: &&HospitalId| by.is_none_or(|by| !by.contains(*id));
             let unseen = self.records.keys().filter(unseen);
             let faults = unseen.map(|id| {
-                format!("round {}, hospital {id}: nobody has seen it open the sum", entry.round)
+                format!(
+                    "round {}, hospital {id}: nobody has seen it open the sum",
+                    entry.round
+                )
             });
             self.faults.extend(faults);
         }
@@ -301,7 +305,11 @@ impl SumCheck {
 
     /// The counters that each contributor put into the sum of an evaluation.
     pub fn evaluations(&self, checked: &CheckedSum) -> Vec<(HospitalId, Vec<u64>)> {
-        let own = checked.contributors.iter().copied().filter_map(HospitalId::new);
+        let own = checked
+            .contributors
+            .iter()
+            .copied()
+            .filter_map(HospitalId::new);
         own.filter_map(|id| Some((id, self.recordings.evaluation(id, checked.round)?)))
             .collect()
     }
@@ -496,7 +504,11 @@ mod tests {
     fn what_an_earlier_process_has_checked_counts_and_is_not_checked_again() {
         let (mut earlier, opened) = trained();
         let notes: Vec<_> = [1, 2]
-            .map(|number| earlier.check(id(number), &opened, 0.0).expect("not seen before"))
+            .map(|number| {
+                earlier
+                    .check(id(number), &opened, 0.0)
+                    .expect("not seen before")
+            })
             .into();
         let (mut check, _) = trained();
         check.recordings = Recordings::default();

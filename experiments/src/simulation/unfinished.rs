@@ -67,7 +67,7 @@ impl Unfinished {
             ),
         }
         let begun = Self {
-            folder,
+            folder: folder.clone(),
             destination: destination.to_owned(),
             stays: false,
             _lock: lock,
@@ -86,7 +86,9 @@ impl Unfinished {
         let is_empty = fs::read_dir(destination).map(|mut entries| entries.next().is_none());
         if !is_empty.unwrap_or(true) {
             if destination.join(SUMMARY).exists() {
-                bail!("--resume {shown}: this simulation is finished; there is nothing to go on with");
+                bail!(
+                    "--resume {shown}: this simulation is finished; there is nothing to go on with"
+                );
             }
             bail!("--resume {shown}: the folder is not empty, and holds no simulation");
         }
@@ -256,7 +258,10 @@ mod tests {
             assert_eq!(mode & 0o777, 0o700);
         }
         let again = refusal(Unfinished::begin(&destination, &options()));
-        assert!(again.contains("--resume") && again.contains("remove"), "{again}");
+        assert!(
+            again.contains("--resume") && again.contains("remove"),
+            "{again}"
+        );
 
         let (resumed, _) = Unfinished::resume(&destination).expect("there");
         fs::create_dir(resumed.path("finished")).expect("made");
