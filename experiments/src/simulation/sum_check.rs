@@ -95,6 +95,10 @@ impl SumCheck {
         opened: &OpenedRound,
         seconds: f64,
     ) -> Option<CheckedSum> {
+        // Also of one that was checked before: the next update is checked against it.
+        if opened.purpose == Purpose::Update {
+            self.learn_model(opened.learning_round, &opened.model);
+        }
         let known = self.seen.get(&opened.round);
         let again = known.filter(|seen| seen.by.contains(&hospital));
         let is_same = |seen: &SeenSum| {
@@ -113,9 +117,6 @@ impl SumCheck {
         if !self.expected.contains_key(&opened.round) {
             let expected = self.expect(opened);
             self.expected.insert(opened.round, expected);
-            if opened.purpose == Purpose::Update {
-                self.learn_model(opened.learning_round, &opened.model);
-            }
         }
         let joined = self.records.len();
         let expected = &self.expected[&opened.round];
@@ -515,8 +516,11 @@ mod tests {
         for note in &notes {
             check.take(note);
         }
+        assert!(!check.models.contains_key(&LearningRound::new(1)));
         assert!(check.check(id(2), &opened, 0.0).is_none());
         assert!(check.integers_exact());
+        // Nobody who settles it only now may be missed by the next update.
+        assert!(check.models.contains_key(&LearningRound::new(1)));
         let other = altered(&opened, |sum| sum.counters[1] = 1);
         let checked = check.check(id(1), &other, 0.0).expect("another sum");
         assert!(checked.faults[0].contains("another sum"));
