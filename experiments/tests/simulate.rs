@@ -206,18 +206,22 @@ fn files_are_whole(folder: &Path, hash: &str) {
         })
         .collect();
     names.sort();
-    assert_eq!(
-        names,
-        [
-            "metrics.jsonl",
-            "model.json",
-            "model.safetensors",
-            "pictures",
-            "report.html",
-            "summary.json",
-            "transcript.jsonl"
-        ]
-    );
+    let best_is_another = the_best_model_is_there_if_it_is_another_one(folder);
+    let best = ["model-best.json", "model-best.safetensors"];
+    let expected = [
+        "metrics.jsonl",
+        "model-best.json",
+        "model-best.safetensors",
+        "model.json",
+        "model.safetensors",
+        "pictures",
+        "report.html",
+        "summary.json",
+        "transcript.jsonl",
+    ];
+    let expected = expected.into_iter();
+    let expected = expected.filter(|name| best_is_another || !best.contains(name));
+    assert!(expected.eq(names.iter().map(String::as_str)), "{names:?}");
 
     let report = read("report.html");
     for part in [
@@ -299,6 +303,28 @@ fn files_are_whole(folder: &Path, hash: &str) {
             .all(|pair| pair[0]["transcript"] == pair[1]["transcript_before"])
     );
     assert_eq!(transcript[4]["model_hash"], hash);
+}
+
+/// The model of the round that the summary names, with its card; nothing if that is the last one.
+fn the_best_model_is_there_if_it_is_another_one(folder: &Path) -> bool {
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("there");
+    let summary: Value = serde_json::from_str(&read("summary.json")).expect("JSON");
+    let history = summary["history"].as_array().expect("rounds");
+    let kept = &summary["kept_round"];
+    if history.last().expect("a round")["round"] == *kept {
+        assert!(!folder.join("model-best.safetensors").exists());
+        return false;
+    }
+    let card: ModelCard = serde_json::from_str(&read("model-best.json")).expect("a card");
+    assert_eq!(kept.as_u64(), Some(card.learning_round.get().into()));
+    assert_eq!(card.weights, "model-best.safetensors");
+    assert!(card.test.is_none(), "it was not tested");
+    let loss = card.validation.expect("evaluated").loss;
+    assert_eq!(summary["best"]["value"].as_f64(), Some(loss));
+    let weights = std::fs::read(folder.join(&card.weights)).expect("there");
+    let digest = hex::encode(crypto::hash::sha256(&weights));
+    assert_eq!(card.weights_sha256, Some(digest));
+    true
 }
 
 #[test]

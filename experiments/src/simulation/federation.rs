@@ -1,7 +1,7 @@
 //! The sealed run: a coordinator and all participants of production in one process, over QUIC on loopback.
 
 use std::{
-    collections::BTreeMap, net::SocketAddr, path::Path, pin::Pin, sync::Arc, time::Duration,
+    collections::BTreeMap, fs, net::SocketAddr, path::Path, pin::Pin, sync::Arc, time::Duration,
 };
 
 use anyhow::{Context, anyhow};
@@ -41,7 +41,7 @@ use super::{
     observer::{Seen, SharedObserver},
     plan::Plan,
     recorder::{RecordingTrainer, Recordings},
-    run_folder::RunFolder,
+    run_folder::{RunFolder, sync_folder, sync_tree},
     seeds::split_seed,
     stopping::{Interrupted, Stopping},
 };
@@ -201,8 +201,15 @@ impl Federation<'_> {
             return Ok(Demo::read(&folder, place)?);
         }
         let demo = Demo::generate(self.plan.hospitals, place)?;
-        // All or nothing.
-        demo.write(&folder)?;
+        let beside = folder.with_extension("new");
+        if beside.exists() {
+            // Of a process that was stopped while it wrote them.
+            fs::remove_dir_all(&beside)?;
+        }
+        demo.write(&beside)?;
+        sync_tree(&beside)?;
+        fs::rename(&beside, &folder)?;
+        sync_folder(self.folder.path())?;
         Ok(demo)
     }
 }

@@ -26,6 +26,7 @@ mod progress;
 mod recorder;
 mod run;
 mod run_folder;
+mod sealed_run;
 mod seconds;
 mod seeds;
 mod stopping;
@@ -35,29 +36,27 @@ mod table;
 mod test_metrics;
 mod unfinished;
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
 
 use anyhow::{Context, bail};
-use coordinator::machine::TranscriptEntry;
-use host::private_folder::make_private_folder;
 use model::end_process;
 use model_data::card::{BEST_CARD_FILE, BEST_MODEL_FILE, CARD_FILE, MODEL_FILE};
-use participant::vault::statistics::ClinicalRecords;
 use protocol::manifest::Manifest;
 
 use self::{
     cohorts::Cohorts,
-    federation::{Failed, Federation, HospitalParts},
+    federation::{Failed, HospitalParts},
     hospital::HospitalData,
     kept_options::KeptOptions,
-    notes::{Note, Notes},
-    observer::{Observer, SharedObserver},
     output::Output,
-    recorder::Recordings,
     run::RunResult,
-    run_folder::RunFolder,
+    sealed_run::SealedRun,
     stopping::{Interrupted, Stopping, to_go_on},
-    sum_check::SumCheck,
     unfinished::Unfinished,
 };
 pub use self::{
@@ -128,7 +127,7 @@ pub fn simulate(command: &SimulateCommand) -> anyhow::Result<()> {
 #[error("{error:#}\n{}", to_go_on(destination))]
 struct Unended {
     error: anyhow::Error,
-    destination: std::path::PathBuf,
+    destination: PathBuf,
 }
 
 /// Whether it was a signal that ended the simulation.
@@ -192,14 +191,14 @@ fn run(
     }
     let (cohorts, data) = data(&mut plan, progress).map_err(Failed::CanGoOn)?;
     let manifest = Arc::new(plan.run.manifest());
-    let start = Start {
+    let sealed = SealedRun {
         plan: &plan,
         manifest: &manifest,
         fingerprint: &cohorts.fingerprint,
         stopping,
         progress,
     };
-    let (run, tests) = start.train(data, unfinished)?;
+    let (run, tests) = train(&sealed, data, unfinished)?;
     progress.line("testing the common model");
     let finish = || {
         let test = test_metrics::test(&manifest, &run.model, plan.device, tests, &run.features)?;
@@ -236,147 +235,52 @@ fn data(plan: &mut Plan, progress: &Progress) -> anyhow::Result<(Cohorts, Vec<Ho
 
 type Tests = Vec<(crypto::sealed_sum::HospitalId, hospital::TestSet)>;
 
-/// What a training begins with.
-struct Start<'a> {
-    plan: &'a Plan,
-    manifest: &'a Arc<Manifest>,
-    /// Of all patients.
-    fingerprint: &'a str,
-    stopping: &'a Stopping,
-    progress: &'a Arc<Progress>,
-}
-
-impl Start<'_> {
-    fn train(
-        &self,
-        data: Vec<HospitalData>,
-        unfinished: &mut Unfinished,
-    ) -> Result<(RunResult, Tests), Failed> {
-        let (mut parts, mut tests, mut records) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let (training, validation) = data.iter().fold((0, 0), |(training, validation), data| {
-            (
-                training + data.training_slices,
-                validation + data.validation_slices,
-            )
+/// Trains as the plan says.
+fn train(
+    sealed: &SealedRun<'_>,
+    data: Vec<HospitalData>,
+    unfinished: &mut Unfinished,
+) -> Result<(RunResult, Tests), Failed> {
+    let SealedRun {
+        plan,
+        manifest,
+        progress,
+        ..
+    } = *sealed;
+    let (mut parts, mut tests, mut records) = (Vec::new(), Vec::new(), BTreeMap::new());
+    let (training, validation) = data.iter().fold((0, 0), |(training, validation), data| {
+        (
+            training + data.training_slices,
+            validation + data.validation_slices,
+        )
+    });
+    progress.line(format!(
+        "{training} slices to train on, {validation} to validate, over {} hospitals",
+        data.len()
+    ));
+    for data in data {
+        parts.push(HospitalParts {
+            id: data.id,
+            table: data.table,
+            images: data.images,
+            scans: data.scans,
         });
-        self.progress.line(format!(
-            "{training} slices to train on, {validation} to validate, over {} hospitals",
-            data.len()
-        ));
-        for data in data {
-            parts.push(HospitalParts {
-                id: data.id,
-                table: data.table,
-                images: data.images,
-                scans: data.scans,
-            });
-            tests.push((data.id, data.test));
-            records.insert(data.id, data.records);
-        }
-        let run = match self.plan.updates {
-            UpdatesName::Sealed => self.sealed(parts, records, unfinished)?,
-            UpdatesName::Plain => {
-                let images = parts
-                    .into_iter()
-                    .map(|parts| (parts.id, parts.images))
-                    .collect();
-                let (plan, manifest) = (self.plan, self.manifest);
-                let finished = plain_updates::run(plan, manifest, images, &records, self.progress);
-                self.progress.clear();
-                RunResult::of_plain(finished.map_err(Failed::CanGoOn)?, self.manifest.keep)
-            }
-        };
-        Ok((run, tests))
+        tests.push((data.id, data.test));
+        records.insert(data.id, data.records);
     }
-
-    /// From where the folder has the run; from then on it stays there.
-    fn sealed(
-        &self,
-        parts: Vec<HospitalParts>,
-        records: Records,
-        unfinished: &mut Unfinished,
-    ) -> Result<RunResult, Failed> {
-        let folder = RunFolder::of(unfinished);
-        let (observer, recordings, notes) =
-            self.observer(&folder, records).map_err(Failed::CanGoOn)?;
-        unfinished.stay();
-        let observer = SharedObserver::new(observer);
-        let has_ended = observer.lock().ended;
-        let named = if has_ended {
-            None
-        } else {
-            let federation = Federation {
-                plan: self.plan,
-                recordings,
-                observer: observer.clone(),
-                folder: folder.clone(),
-                stopping: self.stopping,
-            };
-            let ended = federation.run(parts);
-            self.progress.clear();
-            ended?
-        };
-        if let Some(model_hash) = named {
-            let noted = notes.keep(&Note::Ended { model_hash });
-            noted.map_err(|error| Failed::CanGoOn(error.into()))?;
+    let run = match plan.updates {
+        UpdatesName::Sealed => sealed.run(parts, records, unfinished)?,
+        UpdatesName::Plain => {
+            let images = parts
+                .into_iter()
+                .map(|parts| (parts.id, parts.images))
+                .collect();
+            let finished = plain_updates::run(plan, manifest, images, &records, progress);
+            progress.clear();
+            RunResult::of_plain(finished.map_err(Failed::CanGoOn)?, manifest.keep)
         }
-        let hospitals = usize::from(self.plan.hospitals);
-        let mut observer = observer.lock();
-        read_transcript(&folder)
-            .and_then(|transcript| {
-                RunResult::of_sealed(&mut observer, hospitals, transcript, named)
-            })
-            .map_err(Failed::CanGoOn)
-    }
-
-    /// With what earlier processes have noted.
-    fn observer(
-        &self,
-        folder: &RunFolder,
-        records: Records,
-    ) -> anyhow::Result<(Observer, Recordings, Notes)> {
-        let place = folder.notes();
-        let (notes, before) =
-            Notes::open(&place).with_context(|| format!("cannot use {}", place.display()))?;
-        let other =
-            |note: &Note| matches!(note, Note::Began { patients } if patients != self.fingerprint);
-        if before.iter().any(other) {
-            bail!(
-                "the patients differ from those with which the simulation began; put the data back as they were, or begin another \
-                 simulation with another --out"
-            );
-        }
-        make_private_folder(&folder.models())?;
-        let recordings = Recordings::in_folder(&folder.updates(), notes.clone(), &before)?;
-        let sums = SumCheck::new(Arc::clone(self.manifest), recordings.clone(), records);
-        let mut observer = Observer::new(
-            Arc::clone(self.manifest),
-            Arc::clone(self.progress),
-            sums,
-            folder.clone(),
-            notes.clone(),
-            &before,
-        );
-        if !before.is_empty() {
-            self.progress.line(observer.goes_on());
-        }
-        notes.keep(&Note::Began {
-            patients: self.fingerprint.to_owned(),
-        })?;
-        observer.costs.another_process();
-        Ok((observer, recordings, notes))
-    }
-}
-
-type Records = BTreeMap<crypto::sealed_sum::HospitalId, ClinicalRecords>;
-
-/// The signed hash chain, as the coordinator has written it.
-fn read_transcript(folder: &RunFolder) -> anyhow::Result<Vec<TranscriptEntry>> {
-    let path = folder.transcript();
-    let cannot = || format!("cannot read {}", path.display());
-    let text = fs::read_to_string(&path).with_context(cannot)?;
-    let entries = text.lines().map(serde_json::from_str);
-    entries.collect::<Result<_, _>>().with_context(cannot)
+    };
+    Ok((run, tests))
 }
 
 fn write_files(

@@ -16,7 +16,7 @@ use participant::{
 };
 use protocol::{
     common_model::CommonModel,
-    digests::LearningRound,
+    digests::{LearningRound, ModelHash},
     keeping::{BestRound, Verdict},
     manifest::{Keep, Manifest, Purpose},
 };
@@ -67,8 +67,8 @@ pub struct Observer {
     pub kept_round: Option<LearningRound>,
     /// Its evaluation, where that decides.
     pub best: Option<BestRound>,
-    /// Whether the coordinator has ended the run.
-    pub ended: bool,
+    /// The common model's hash in the word of the coordinator, once it has ended the run.
+    pub ended: Option<ModelHash>,
 }
 
 impl Observer {
@@ -97,7 +97,7 @@ impl Observer {
             products_refused: 0,
             kept_round: None,
             best: None,
-            ended: false,
+            ended: None,
         };
         for note in before {
             observer.recall(note);
@@ -262,7 +262,7 @@ impl Observer {
                 adding,
                 conditioning,
             } => self.costs.of_coordinator_secs(*adding, *conditioning),
-            Note::Ended { .. } => self.ended = true,
+            Note::Ended { model_hash } => self.ended = Some(*model_hash),
             // For the recordings.
             Note::Trained { .. } | Note::Evaluated { .. } => {}
         }

@@ -1,6 +1,10 @@
-//! What a sealed run keeps in the folder of its unfinished simulation, and how much of it there is already.
+//! What a sealed run keeps in the folder of its unfinished simulation.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
 
 use crypto::sealed_sum::HospitalId;
 
@@ -65,4 +69,31 @@ impl RunFolder {
     pub fn path(&self) -> &Path {
         &self.0
     }
+}
+
+/// Everything in a folder is on disk when this returns, and so are the names of it.
+///
+/// # Errors
+/// What the system says.
+pub fn sync_tree(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            sync_tree(&entry.path())?;
+        } else {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    sync_folder(folder)
+}
+
+/// The names in a folder are on disk when this returns.
+///
+/// # Errors
+/// What the system says.
+pub fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()?;
+    }
+    Ok(())
 }
