@@ -319,8 +319,12 @@ fn the_best_model_is_there_if_it_is_another_one(folder: &Path) -> bool {
     assert_eq!(kept.as_u64(), Some(card.learning_round.get().into()));
     assert_eq!(card.weights, "model-best.safetensors");
     assert!(card.test.is_none(), "it was not tested");
-    let loss = card.validation.expect("evaluated").loss;
-    assert_eq!(summary["best"]["value"].as_f64(), Some(loss));
+    let validation = card.validation.expect("evaluated");
+    let value = match summary["best"]["by"].as_str() {
+        Some("best-loss") => validation.loss,
+        _ => validation.accuracy,
+    };
+    assert_eq!(summary["best"]["value"].as_f64(), value);
     let weights = std::fs::read(folder.join(&card.weights)).expect("there");
     let digest = hex::encode(crypto::hash::sha256(&weights));
     assert_eq!(card.weights_sha256, Some(digest));
@@ -397,6 +401,8 @@ fn a_run_ends_after_the_first_round_that_is_no_better_and_names_the_kept_one() {
         assert_eq!(printed.contains("ended early"), ended_early);
         let report = std::fs::read_to_string(out.join("report.html")).expect("there");
         assert!(report.contains("keeps as the best model that of round"));
+        let is_another = the_best_model_is_there_if_it_is_another_one(&out);
+        assert_eq!(is_another, best + 1 < history.len());
     }
 }
 
