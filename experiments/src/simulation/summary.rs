@@ -241,13 +241,13 @@ impl Summary {
         self.history.len() < self.rounds as usize
     }
 
-    /// "model-best.safetensors; model.safetensors is of the last round".
+    /// Which file has the model of the best round: "model-best.safetensors (model.safetensors is the last one)".
     pub fn where_best_is(&self) -> String {
         let last = self.history.last().map(|record| record.round);
         if self.kept_round == last {
-            format!("it is the last one, {MODEL_FILE}")
+            format!("the last one, {MODEL_FILE}")
         } else {
-            format!("its model is {BEST_MODEL_FILE}, that of the last round {MODEL_FILE}")
+            format!("{BEST_MODEL_FILE} ({MODEL_FILE} is the last one)")
         }
     }
 }
