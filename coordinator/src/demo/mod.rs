@@ -4,6 +4,7 @@
 //! one process makes them all, for [`Demo::write`] to lay out as folders, or for a simulation to hand on in memory.
 
 mod folders;
+mod read_back;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -19,7 +20,7 @@ use transport::{
     tls::{TlsIdentity, TrustedAuthority},
 };
 
-pub use self::folders::FolderError;
+pub use self::{folders::FolderError, read_back::ReadError};
 use crate::{service::ServiceConfig, settings::RunSettings};
 
 /// All parties of a federation, with all their secrets.

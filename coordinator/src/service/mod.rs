@@ -17,6 +17,7 @@ mod owner;
 mod records;
 mod records_error;
 mod registry;
+mod spent;
 mod start;
 mod transcript_file;
 mod uploads;
@@ -67,9 +68,10 @@ use self::{
     uploads::UploadShelf,
 };
 pub use self::{
-    owner::{Machine, Spent},
+    owner::Machine,
     records_error::RecordsError,
     registry::{LiveHospital, Registry},
+    spent::Spent,
     start::TakeUpError,
 };
 

@@ -36,20 +36,12 @@ use super::{
     records::Records,
     records_error::RecordsError,
     registry::Registry,
+    spent::Spent,
     start::Started,
 };
 
 /// The coordinator's state machine with the operating system's randomness.
 pub type Machine = Coordinator<UnwrapErr<SysRng>>;
-
-/// Time the machine took, by kind of work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Spent {
-    /// Checking contributions, adding them, making outcomes.
-    pub adding: Duration,
-    /// Reading CKKS keys and features, multiplying.
-    pub conditioning: Duration,
-}
 
 /// Owns the machine for the length of a run.
 pub(super) struct Owner {
@@ -623,6 +615,7 @@ impl Owner {
         let begun = Instant::now();
         let result = work(&mut self.machine);
         *kind(&mut self.spent) += begun.elapsed();
+        self.registry.note_spent(self.spent);
         result
     }
 

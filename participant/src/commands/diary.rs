@@ -42,6 +42,8 @@ impl Diary {
         match event {
             // The transport itself logs that it waits, and that it has connected.
             ParticipantEvent::Waiting(_) | ParticipantEvent::Connected => {}
+            // Told as a whole at the end.
+            ParticipantEvent::Spent(_) => {}
             ParticipantEvent::Disconnected { reason } => {
                 tracing::warn!(
                     reason,

@@ -412,6 +412,9 @@ impl InSession {
         let before = std::mem::replace(&mut self.stage, Stage::BeforeStatistics(Box::default()));
         let closed = settled.closed.clone();
         self.stage = before.after_opening(settled.contents, closed, &self.session.run);
+        if let Some(witness) = &mut hospital.witness {
+            witness.opened(&settled.opened)?;
+        }
 
         // "and erases seed, shares, blob and the round's keys."
         if settled.opened.purpose == Purpose::Update {
