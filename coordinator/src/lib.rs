@@ -13,8 +13,10 @@
 //! |---|---|
 //! | [`machine`] | the run as a state machine without I/O |
 //! | [`settings`] | `coordinator.toml`, environment and flags as typed values, and the files they name |
+//! | [`run_file`] | a run that its operator has signed elsewhere |
 //! | [`service`] | one run, from the first connection to the last goodbye |
 //! | [`store`] | what an operator can ask later |
+//! | [`control`] | what an operator asks of a run under way |
 //! | [`demo`] | a whole federation with fresh keys, for one machine |
 //!
 //! ```no_run
@@ -22,7 +24,7 @@
 //! use coordinator::{service::Service, settings::Settings};
 //!
 //! let settings = Settings::load("coordinator.toml".as_ref(), std::env::vars(), &[])?;
-//! let service = Service::bind(settings.service_config()?)?;
+//! let service = Service::bind(settings.service_config(None)?)?;
 //! let (events, _) = tokio::sync::mpsc::unbounded_channel();
 //! let report = service.run(events, std::future::pending()).await?;
 //! println!("the model's hash is {}", hex::encode(report.model_hash));
@@ -31,8 +33,10 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod control;
 pub mod demo;
 pub mod machine;
+pub mod run_file;
 pub mod service;
 pub mod settings;
 pub mod store;

@@ -257,3 +257,64 @@ mod signals {
         assert!(told.elapsed() < Duration::from_secs(10));
     }
 }
+
+/// The operator's key is made and used apart from the coordinator's folder, which then has no such key.
+#[test]
+fn a_run_is_signed_elsewhere_and_only_the_operators_key_of_the_roster_will_do() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let directory = folder.path().join("federation");
+    assert!(
+        coordinator(&["init", "--demo", "2", path(&directory)])
+            .status
+            .success()
+    );
+    let keys = directory.join("coordinator/keys");
+    let (key, roster) = (
+        folder.path().join("operator.key"),
+        directory.join("coordinator/roster.json"),
+    );
+    fs::rename(keys.join("operator.key"), &key).expect("moved");
+    let settings = directory.join("coordinator/coordinator.toml");
+    let said = refusal(&["serve", "--config", path(&settings)]);
+    assert!(
+        said.contains("--run FILE") && said.contains("keys.operator_key"),
+        "{said}"
+    );
+
+    let run = folder.path().join("run.toml");
+    fs::write(&run, "[run]\nname = \"first\"\nrounds = 3\n").expect("written");
+    let signed = folder.path().join("run.signed.json");
+    let sign = |key: &Path| {
+        let files = ["--key", path(key), "--roster", path(&roster)];
+        coordinator(&[&["run", "sign", path(&run)], &files[..]].concat())
+    };
+    let output = sign(&key);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let said = text(&output.stdout);
+    assert!(said.contains("name                  first"), "{said}");
+    assert!(said.contains("rounds                3"), "{said}");
+    assert!(said.contains(path(&signed)), "{said}");
+    let output = sign(&key);
+    assert_eq!(
+        output.status.code(),
+        Some(2),
+        "a signed run is not replaced"
+    );
+
+    let other = folder.path().join("other");
+    let output = coordinator(&["operator", "init", path(&other)]);
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    let public = fs::read_to_string(other.join("operator.pub")).expect("a file");
+    assert!(text(&output.stdout).contains(public.trim()));
+    assert_eq!(
+        coordinator(&["operator", "init", path(&other)])
+            .status
+            .code(),
+        Some(2)
+    );
+    fs::remove_file(&signed).expect("it is there");
+    let output = sign(&other.join("operator.key"));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("not the operator's key"));
+    assert!(!signed.exists());
+}

@@ -440,7 +440,7 @@ async fn keys_that_are_not_on_the_roster_are_refused() {
         Err(ServiceError::NotOnRoster { what: "TLS key" })
     ));
     let mut config = demo.service_config(&run(), None).expect("certificates");
-    config.manifest = run().signed_manifest(&other.operator_key);
+    config.manifest = Some(run().signed_manifest(&other.operator_key));
     assert!(matches!(
         Service::bind(config),
         Err(ServiceError::Manifest { .. })

@@ -17,6 +17,7 @@
 
 pub mod bench;
 mod cache_folder;
+mod cohort_fingerprint;
 pub mod commands;
 pub mod report;
 pub mod reproduce;

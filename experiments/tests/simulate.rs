@@ -206,18 +206,22 @@ fn files_are_whole(folder: &Path, hash: &str) {
         })
         .collect();
     names.sort();
-    assert_eq!(
-        names,
-        [
-            "metrics.jsonl",
-            "model.json",
-            "model.safetensors",
-            "pictures",
-            "report.html",
-            "summary.json",
-            "transcript.jsonl"
-        ]
-    );
+    let best_is_another = the_best_model_is_there_if_it_is_another_one(folder);
+    let best = ["model-best.json", "model-best.safetensors"];
+    let expected = [
+        "metrics.jsonl",
+        "model-best.json",
+        "model-best.safetensors",
+        "model.json",
+        "model.safetensors",
+        "pictures",
+        "report.html",
+        "summary.json",
+        "transcript.jsonl",
+    ];
+    let expected = expected.into_iter();
+    let expected = expected.filter(|name| best_is_another || !best.contains(name));
+    assert!(expected.eq(names.iter().map(String::as_str)), "{names:?}");
 
     let report = read("report.html");
     for part in [
@@ -301,6 +305,32 @@ fn files_are_whole(folder: &Path, hash: &str) {
     assert_eq!(transcript[4]["model_hash"], hash);
 }
 
+/// The model of the round that the summary names, with its card; nothing if that is the last one.
+fn the_best_model_is_there_if_it_is_another_one(folder: &Path) -> bool {
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("there");
+    let summary: Value = serde_json::from_str(&read("summary.json")).expect("JSON");
+    let history = summary["history"].as_array().expect("rounds");
+    let kept = &summary["kept_round"];
+    if history.last().expect("a round")["round"] == *kept {
+        assert!(!folder.join("model-best.safetensors").exists());
+        return false;
+    }
+    let card: ModelCard = serde_json::from_str(&read("model-best.json")).expect("a card");
+    assert_eq!(kept.as_u64(), Some(card.learning_round.get().into()));
+    assert_eq!(card.weights, "model-best.safetensors");
+    assert!(card.test.is_none(), "it was not tested");
+    let validation = card.validation.expect("evaluated");
+    let value = match summary["best"]["by"].as_str() {
+        Some("best-loss") => validation.loss,
+        _ => validation.accuracy,
+    };
+    assert_eq!(summary["best"]["value"].as_f64(), value);
+    let weights = std::fs::read(folder.join(&card.weights)).expect("there");
+    let digest = hex::encode(crypto::hash::sha256(&weights));
+    assert_eq!(card.weights_sha256, Some(digest));
+    true
+}
+
 #[test]
 fn hospitals_that_vanish_come_back_to_the_same_model() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -371,6 +401,8 @@ fn a_run_ends_after_the_first_round_that_is_no_better_and_names_the_kept_one() {
         assert_eq!(printed.contains("ended early"), ended_early);
         let report = std::fs::read_to_string(out.join("report.html")).expect("there");
         assert!(report.contains("keeps as the best model that of round"));
+        let is_another = the_best_model_is_there_if_it_is_another_one(&out);
+        assert_eq!(is_another, best + 1 < history.len());
     }
 }
 

@@ -18,6 +18,7 @@
 //! - [`grad_cam`]: where in a slice the evidence for a class lies.
 //! - [`metrics`]: what is reported of predictions, by slice and by patient.
 //! - [`device`]: CPU or CUDA.
+//! - [`end_process`]: the way out while libtorch may still compute.
 #![forbid(unsafe_code)]
 
 pub mod balance;
@@ -28,3 +29,5 @@ pub mod network;
 #[cfg(test)]
 mod script_inputs;
 pub mod train;
+
+pub use torch_ffi::end_process;

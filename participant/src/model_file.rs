@@ -19,7 +19,7 @@ use std::{
 use host::private_folder::make_private_folder;
 use model_data::{
     SplitKind,
-    card::{CARD_FILE, CardValidation, MODEL_FILE, ModelCard},
+    card::{BEST_CARD_FILE, BEST_MODEL_FILE, CARD_FILE, CardValidation, MODEL_FILE, ModelCard},
     weights::{WeightsError, read_notes, write_safetensors},
     whole_file::write_whole,
 };
@@ -239,8 +239,6 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> ModelFileError {
 
 const MODEL_HASH: &str = "model_hash";
 const CANDIDATE: &str = "model-candidate.safetensors";
-const BEST_MODEL_FILE: &str = "model-best.safetensors";
-const BEST_CARD_FILE: &str = "model-best.json";
 
 #[cfg(test)]
 mod tests {

@@ -83,6 +83,8 @@ pub enum ParticipantEvent {
         /// Bytes in all.
         total: u64,
     },
+    /// A sum was opened, and this is what the run has cost until then.
+    Spent(RunCost),
     /// Something in the vault.
     Vault(VaultEvent),
 }
@@ -679,7 +681,12 @@ impl Shell {
             VaultOutput::Evaluate(request) => self.ask_trainer(TrainerJob::Evaluate(request))?,
             VaultOutput::LeaveJobs => self.jobs.leave_all(),
             VaultOutput::Event(event) => {
+                let is_opened = matches!(event, VaultEvent::Opened(_));
                 let _ = self.events.send(ParticipantEvent::Vault(event));
+                if is_opened {
+                    let cost = self.cost_with(link);
+                    let _ = self.events.send(ParticipantEvent::Spent(cost));
+                }
             }
             VaultOutput::Finished => {}
         }
@@ -789,6 +796,16 @@ impl Shell {
 
     fn cut_off(&self, moment: Moment, contribution: (Purpose, LearningRound)) -> bool {
         interrupts(&*self.interruptions, moment, contribution)
+    }
+
+    /// With what this connection has carried so far.
+    fn cost_with(&self, link: &CoordinatorLink) -> RunCost {
+        let counts = link.traffic().counts();
+        RunCost {
+            sent_bytes: self.cost.sent_bytes + counts.sent_bytes(),
+            received_bytes: self.cost.received_bytes + counts.received_bytes(),
+            ..self.cost
+        }
     }
 
     fn seconds(&mut self, phase: Phase) -> &mut f64 {

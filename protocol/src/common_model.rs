@@ -91,6 +91,18 @@ impl CommonModel {
         self.null_steps
     }
 
+    /// A round is settled without a step: nothing moves but the count, and with it the hash.
+    pub fn take_null_step(&mut self) {
+        self.null_steps += 1;
+    }
+
+    /// The same model after so many null steps.
+    #[must_use]
+    pub fn with_null_steps(mut self, null_steps: u32) -> Self {
+        self.null_steps = null_steps;
+        self
+    }
+
     /// The tensors' names and shapes.
     pub fn layout(&self) -> &Arc<ModelLayout> {
         &self.layout

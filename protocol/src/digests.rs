@@ -93,8 +93,6 @@ byte_names! {
     StateCommit: 32;
     /// `hh`: H of a round's header.
     HeaderHash: 32;
-    /// H of the closure certificate that frees a sum's key.
-    ClosureHash: 32;
     /// `D_i`: H of a contribution's manifest.
     ContributionDigest: 32;
     /// Root over chunks, of one contribution or of a sum.
@@ -120,8 +118,8 @@ impl Transcript {
     pub const BEFORE_JOINS: Self = Self([0; 32]);
 }
 
-impl ClosureHash {
-    /// A header that follows no closed sum.
+impl ChunksRoot {
+    /// In the place of a sum that did not open.
     pub const NONE: Self = Self([0; 32]);
 }
 

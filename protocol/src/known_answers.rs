@@ -1,6 +1,6 @@
 //! The literal bytes of everything that travels, field by field, of the roster and of a signature: what another implementation has to
-//! write, and what this one must go on writing. A change here is another wire version. Hashes over several parts (PROTOCOL.md 3.2 to
-//! 3.7) have no known answers yet.
+//! write, and what this one must go on writing. A change here is another wire version. Hashes over several parts are in
+//! `known_hashes`.
 
 use std::{fmt::Debug, num::NonZeroU32};
 
@@ -25,6 +25,7 @@ use crate::{
             BoxAck, BoxForward, Contribution, ContributionManifest, ShareAnswer, ShareBox,
         },
         header::RoundOpen,
+        null_step::NullStep,
         outcome::{Outcome, RoundClosed, RoundFailed},
         unlock::{Contributor, UnlockRequest, UnlockShare},
     },
@@ -329,13 +330,12 @@ fn header() {
         threshold: 9,
         min_contributors: 10,
         silence_secs: 11,
-        closes: digest(0),
         nonce: [12; 32],
     };
     check(
         &header,
         &[
-            &[4],                      // version
+            &[5],                      // version
             &[1, 0],                   // suite
             &[0x5e; 16],               // session
             &[1; 32],                  // run
@@ -357,7 +357,6 @@ fn header() {
             &[9],                      // threshold
             &[10],                     // min_contributors
             &[11, 0, 0, 0],            // silence_secs
-            &[0; 32],                  // closes
             &[12; 32],                 // nonce
         ],
     );
@@ -750,6 +749,21 @@ fn to_vault() -> Vec<(ToVault, Vec<u8>)> {
         ),
         (ToVault::StateWanted { session: SESSION }, vec![0x5e; 16]),
         (ToVault::StateReady { name: digest(1) }, vec![1; 32]),
+        // header; request; failed: how many; failed[0]
+        (
+            ToVault::NullStep(NullStep {
+                header: signed(),
+                request: signed(),
+                failed: List(vec![signed()]),
+            }),
+            [SIGNED, SIGNED, &[1, 0, 0, 0], SIGNED].concat(),
+        ),
+        (
+            ToVault::Rejected {
+                reason: "no".into(),
+            },
+            vec![2, 0, 0, 0, b'n', b'o'],
+        ),
     ]
 }
 
@@ -771,6 +785,8 @@ fn number_to_vault(message: &ToVault) -> u32 {
         ToVault::NotYet { .. } => 12,
         ToVault::StateWanted { .. } => 13,
         ToVault::StateReady { .. } => 14,
+        ToVault::NullStep(_) => 15,
+        ToVault::Rejected { .. } => 16,
     }
 }
 
@@ -783,13 +799,13 @@ fn check_frames<T: Encode + Decode<()> + PartialEq + Debug>(
     let mut kinds = std::collections::BTreeSet::new();
     for (message, fields) in messages {
         kinds.insert(number(message));
-        let frame = [&[4][..], &number(message).to_le_bytes(), fields].concat();
+        let frame = [&[5][..], &number(message).to_le_bytes(), fields].concat();
         assert_eq!(codec::encode_frame(message), frame, "{message:?}");
         assert_eq!(codec::decode_frame::<T>(&frame).as_ref(), Ok(message));
     }
     let count = kinds.len() as u32;
     assert!(kinds.into_iter().eq(0..count), "a kind has no bytes here");
-    let next = [&[4][..], &count.to_le_bytes(), &[0; 2000]].concat();
+    let next = [&[5][..], &count.to_le_bytes(), &[0; 2000]].concat();
     let error = codec::decode_frame::<T>(&next).expect_err("no such kind");
     assert!(error.to_string().contains(&count.to_string()), "{error}");
 }

@@ -35,6 +35,8 @@ pub mod keeping;
 pub mod kept_model;
 #[cfg(test)]
 mod known_answers;
+#[cfg(test)]
+mod known_hashes;
 pub mod labels;
 pub mod manifest;
 pub mod message;

@@ -13,6 +13,7 @@ use crate::{
     round::{
         contribution::{BoxAck, BoxForward},
         header::RoundOpen,
+        null_step::NullStep,
         outcome::{RoundClosed, RoundFailed},
         unlock::{UnlockRequest, UnlockShare},
     },
@@ -82,12 +83,15 @@ pub enum RefusedPart {
     Contribution,
     /// Help to open the sum over this U.
     Answer,
+    /// Go on from an update that did not open.
+    NullStep,
 }
 
 one_byte!(RefusedPart {
     Header = 0,
     Contribution = 1,
-    Answer = 2
+    Answer = 2,
+    NullStep = 3
 });
 
 /// From the coordinator to a hospital.
@@ -137,6 +141,13 @@ pub enum ToVault {
     StateReady {
         /// See [`crate::session::state_name`].
         name: OutcomeName,
+    },
+    /// An update did not open: the model stays as it is.
+    NullStep(NullStep),
+    /// A message or an upload of this vault was not accepted. The run goes on.
+    Rejected {
+        /// Why, for people.
+        reason: Text,
     },
 }
 

@@ -14,8 +14,15 @@ use crate::{
     },
     identity::Signed,
     keeping::Verdict,
+    manifest::Purpose,
     roster::Roster,
-    round::{header::RoundOpen, next_transcript, outcome::RoundClosed, unlock::UnlockRequest},
+    round::{
+        header::RoundOpen,
+        next_transcript,
+        null_step::check_failed,
+        outcome::{RoundClosed, RoundFailed},
+        unlock::UnlockRequest,
+    },
     session::first_transcript,
 };
 
@@ -46,6 +53,9 @@ pub struct TranscriptEntry {
     pub request: String,
     /// The signed `RoundClosed` of the vaults that closed it by the time it was settled.
     pub closed: BTreeMap<u8, String>,
+    /// Of a null step: the signed `RoundFailed` of the vaults that could not open the sum.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub failed: BTreeMap<u8, String>,
 }
 
 /// A chain that was followed to its end.
@@ -176,6 +186,14 @@ fn check_line(
     check_order(&header, before, roster)?;
     let contributors = check_request(entry, &header_hash, roster)?;
     let sum_root = ChunksRoot::from_bytes(array_of("sum_root", &entry.sum_root)?);
+    check_null_step(
+        entry,
+        &header,
+        &header_hash,
+        &contributors,
+        &sum_root,
+        roster,
+    )?;
     let model_hash = ModelHash::from_bytes(array_of("model_hash", &entry.model_hash)?);
     let transcript = next_transcript(
         &header.transcript,
@@ -292,6 +310,30 @@ fn check_request(
         return Err("contributors are not those of its request".into());
     }
     Ok(request.hash())
+}
+
+/// That a line without a sum is an update which t hospitals could not open, and that no other line says so.
+fn check_null_step(
+    entry: &TranscriptEntry,
+    header: &RoundOpen,
+    header_hash: &HeaderHash,
+    contributors: &ContributorsHash,
+    sum_root: &ChunksRoot,
+    roster: &Roster,
+) -> Result<(), String> {
+    let has_sum = *sum_root != ChunksRoot::NONE;
+    if has_sum && entry.failed.is_empty() {
+        return Ok(());
+    }
+    if has_sum || header.purpose != Purpose::Update {
+        return Err("only an update that did not open is without a sum".into());
+    }
+    let everybody: Vec<_> = roster.members().map(|member| member.id).collect();
+    let words = entry.failed.values();
+    let words = words.map(|word| bytes_of::<Signed<RoundFailed>>("failed", word));
+    let words: Vec<_> = words.collect::<Result<_, _>>()?;
+    check_failed(&words, header_hash, contributors, &everybody, roster)
+        .map_err(|error| error.to_string())
 }
 
 /// What this hospital has signed of the round's end. A signature that is not its own is an error.

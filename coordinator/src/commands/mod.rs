@@ -1,7 +1,10 @@
 //! What can be asked of the coordinator on a command line. Data goes to stdout, the log to stderr.
 
 mod init;
+mod operator;
+mod run;
 mod serve;
+mod status;
 
 use clap::{Parser, Subcommand};
 use host::{failure::Failure, output::LogArguments, transcript::TranscriptArguments};
@@ -25,7 +28,10 @@ pub struct Arguments {
 pub enum Command {
     // Their help is the text at the structs, which is longer than a variant's could be.
     Init(init::Init),
+    Operator(operator::Operator),
+    Run(run::Run),
     Serve(serve::Serve),
+    Status(status::StatusArguments),
     Transcript(TranscriptArguments),
 }
 
@@ -34,7 +40,10 @@ impl Command {
     pub fn execute(self) -> Result<(), Failure> {
         match self {
             Self::Init(init) => init.execute(),
+            Self::Operator(operator) => operator.execute(),
+            Self::Run(run) => run.execute(),
             Self::Serve(serve) => serve.execute(),
+            Self::Status(status) => status.execute(),
             Self::Transcript(transcript) => transcript.execute(),
         }
     }
@@ -49,8 +58,14 @@ Examples:
     participant run --config federation/hospital-1/participant.toml
   go on after a stop, a crash or a restart of the machine: the same command again; or begin another run instead
     coordinator serve --config federation/coordinator/coordinator.toml --new-run
+  see where the run stands, and go on without a hospital that holds it up
+    coordinator status --config federation/coordinator/coordinator.toml --watch
+    coordinator run without 3 --config federation/coordinator/coordinator.toml
   check the signed record of a run, without the network
     coordinator transcript verify --roster federation/coordinator/roster.json federation/coordinator/state/transcript.jsonl
+  keep the operator's key away from the coordinator: sign a run where the key is, and begin it here
+    coordinator run sign run.toml --key operator.key --roster roster.json --out run.signed.json
+    coordinator serve --config federation/coordinator/coordinator.toml --run run.signed.json
   change settings for one run, by flags or by environment variables
     coordinator serve --rounds 2 --set run.conditioning=plain
     MYELIN__RUN__SEED=7 coordinator serve --log-format json 2> run.log

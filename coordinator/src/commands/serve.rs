@@ -18,6 +18,7 @@ use host::{
     settings::{environment, key_and_value},
     signals::StopSignals,
 };
+use protocol::identity::Signed;
 use serde_json::json;
 use tokio::sync::mpsc;
 
@@ -51,6 +52,11 @@ pub struct Serve {
     #[arg(long, value_name = "DIR")]
     state: Option<PathBuf>,
 
+    /// The run to begin, as `coordinator run sign` has made it. Without it the settings say what is run, and the operator's key
+    /// (keys.operator_key) has to be here.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["rounds", "name"])]
+    run: Option<PathBuf>,
+
     /// Give up the unfinished run that the state folder keeps, if there is one, and begin another one.
     #[arg(long)]
     new_run: bool,
@@ -66,8 +72,11 @@ impl Serve {
         let flags = self.flags().map_err(Failure::settings)?;
         let settings =
             Settings::load(&self.config, environment(), &flags).map_err(Failure::settings)?;
-        let mut config = settings.service_config().map_err(Failure::settings)?;
+        let run = self.run.as_deref();
+        let mut config = settings.service_config(run).map_err(Failure::settings)?;
         config.new_run = self.new_run;
+        let signed = config.manifest.as_ref().map(Signed::digest);
+        let asked_for = signed.filter(|_| self.run.is_some());
         let runtime = tokio::runtime::Runtime::new()
             .context("cannot start the asynchronous runtime")
             .map_err(Failure::Run)?;
@@ -81,6 +90,12 @@ impl Serve {
             let service = Service::bind(config).map_err(Failure::settings)?;
             let address = service.local_address();
             let run = service.run_name();
+            if asked_for.is_some_and(|run| run != service.run_id()) {
+                tracing::warn!(
+                    "an unfinished run goes on first: that of --run is not begun. Give the unfinished one up with --new-run, or start this \
+                     program again when it has ended"
+                );
+            }
             if service.is_taken_up() {
                 tracing::info!(%address, hospitals, run, "waiting for the hospitals to come back");
             } else {

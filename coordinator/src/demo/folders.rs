@@ -254,7 +254,7 @@ mod tests {
         );
         let settings = Settings::load(&directory.join("coordinator/coordinator.toml"), [], &[])
             .expect("sound settings");
-        let config = settings.service_config().expect("sound credentials");
+        let config = settings.service_config(None).expect("sound credentials");
         assert_eq!(config.roster.hash(), demo.roster.hash());
     }
 

@@ -4,6 +4,7 @@
 //! one process makes them all, for [`Demo::write`] to lay out as folders, or for a simulation to hand on in memory.
 
 mod folders;
+mod read_back;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, sync::Arc};
 
@@ -19,7 +20,7 @@ use transport::{
     tls::{TlsIdentity, TrustedAuthority},
 };
 
-pub use self::folders::FolderError;
+pub use self::{folders::FolderError, read_back::ReadError};
 use crate::{service::ServiceConfig, settings::RunSettings};
 
 /// All parties of a federation, with all their secrets.
@@ -115,7 +116,7 @@ impl Demo {
             signing_key: self.coordinator.copy_signing_key(),
             identity: self.coordinator.tls_identity()?,
             authority: self.trusted_authority()?,
-            manifest: run.signed_manifest(&self.operator_key),
+            manifest: Some(run.signed_manifest(&self.operator_key)),
             listen: self.place.listen,
             state,
             new_run: false,

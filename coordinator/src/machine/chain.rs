@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crypto::sealed_sum::HospitalId;
 use protocol::{
-    digests::{HeaderHash, Transcript},
+    digests::{HeaderHash, RoundNumber, Transcript},
     identity::{PublicKey, Signed},
     keeping::Verdict,
     round::{
@@ -59,6 +59,32 @@ impl Chain {
 
     pub(super) fn last(&self) -> Option<&PublishedRound> {
         self.rounds.last()
+    }
+
+    pub(super) fn last_mut(&mut self) -> Option<&mut PublishedRound> {
+        self.rounds.last_mut()
+    }
+
+    /// The last round is left out: what follows goes on from the one before.
+    pub(super) fn leave_out_last(&mut self) -> Option<PublishedRound> {
+        self.rounds.pop()
+    }
+
+    /// A vault does not follow the null step of a round; none if that is none. True when it is news.
+    pub(super) fn on_null_step_refused(
+        &mut self,
+        from: HospitalId,
+        header: &HeaderHash,
+    ) -> Option<(RoundNumber, bool)> {
+        let mut rounds = self.rounds.iter_mut();
+        let round = rounds.find(|round| round.header_is(header) && round.null_step().is_some())?;
+        Some((round.number(), round.refuse(from)))
+    }
+
+    /// Whether t vaults could not open the last round.
+    pub(super) fn last_does_not_open(&self) -> bool {
+        let last = self.rounds.last();
+        last.is_some_and(|round| round.does_not_open(self.threshold))
     }
 
     pub(super) fn iter(&self) -> impl Iterator<Item = &PublishedRound> {
@@ -151,7 +177,7 @@ impl Chain {
         &mut self,
         from: HospitalId,
         key: &PublicKey,
-        signed: &Signed<RoundFailed>,
+        signed: Signed<RoundFailed>,
     ) -> Result<bool, ClosingError> {
         let body = signed.verify(key, format_args!("hospital {from}"))?;
         if body.id.0 != from {
@@ -161,7 +187,7 @@ impl Chain {
         let round = rounds
             .find(|round| round.is_of(&body.header, &body.contributors))
             .ok_or(ClosingError::UnknownRound)?;
-        Ok(round.on_failed(from))
+        Ok(round.on_failed(from, signed))
     }
 
     /// U of the first evaluation: all later ones must be over the same contributors.

@@ -42,13 +42,15 @@ pub(super) struct Context<R> {
     former_sessions: BTreeSet<SessionId>,
     /// How often each hospital was the reason for it, since this process was started.
     set_ups_begun_anew: BTreeMap<HospitalId, u32>,
-    /// Those that were the reason too often. The run goes on without them until this process is started again.
-    shut_out: BTreeSet<HospitalId>,
+    /// The run goes on without these until this process is started again.
+    shut_out: BTreeMap<HospitalId, ShutOut>,
     /// Hospitals that have handed over a state which others have refused: they are asked last.
     pub(super) distrusted: BTreeSet<HospitalId>,
     pub(super) peers: Peers,
     pub(super) products: ProductServer,
     pub(super) plan: Plan,
+    /// Updates of the run that did not open, and were settled without their sum.
+    pub(super) null_steps: u32,
     /// The latest time that has had its effect.
     pub(super) advanced_at: Timestamp,
     /// How long hospitals that have not fetched the last outcome are waited for when all rounds are done.
@@ -56,6 +58,15 @@ pub(super) struct Context<R> {
     pub(super) outputs: VecDeque<Output>,
     /// Uploads that are not in memory are read into it, one after the other: it is made once, as the largest have 17 MB.
     pub(super) upload_buffer: Vec<u8>,
+}
+
+/// Why a run goes on without a hospital.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum ShutOut {
+    /// It was the reason for new sessions too often.
+    LosesItsKeys,
+    /// The operator says so.
+    ByOperator,
 }
 
 /// A run as its manifest says.
@@ -94,6 +105,7 @@ impl<R> Context<R> {
                 run.manifest.silence_secs,
             ),
             plan: Plan::new(run.manifest.rounds),
+            null_steps: 0,
             serve_outcomes_secs: run.manifest.silence_secs,
             roster,
             key,
@@ -104,7 +116,7 @@ impl<R> Context<R> {
             begun_at: Timestamp(0),
             former_sessions: BTreeSet::new(),
             set_ups_begun_anew: BTreeMap::new(),
-            shut_out: BTreeSet::new(),
+            shut_out: BTreeMap::new(),
             distrusted: BTreeSet::new(),
             advanced_at: Timestamp(0),
             outputs: VecDeque::new(),
@@ -175,7 +187,8 @@ impl<R> Context<R> {
         match (self.beginning.after, self.run.manifest.start_with) {
             (Some(_), _) => self.needed(),
             (None, Some(start_with)) => start_with.get() as usize,
-            (None, None) => members,
+            // Whoever the operator does not wait for need not join; at least as many as a sum needs have to.
+            (None, None) => (members - self.shut_out.len()).max(self.needed()),
         }
     }
 
@@ -186,7 +199,7 @@ impl<R> Context<R> {
     }
 
     /// Goes on without a hospital that was the reason for new sessions too often, if that is possible.
-    pub(super) fn shut_out(&mut self, id: HospitalId) -> bool {
+    pub(super) fn shut_out(&mut self, id: HospitalId, why: ShutOut) -> bool {
         let others = self.roster.size() - self.shut_out.len() - usize::from(!self.is_shut_out(id));
         let Beginning {
             after, reached_by, ..
@@ -195,15 +208,30 @@ impl<R> Context<R> {
             .iter()
             .filter(|other| **other != id && !self.is_shut_out(**other));
         let brings_enough = after.is_none() || bring_it.count() >= self.roster.threshold();
-        let possible = others >= self.quorum() && brings_enough;
+        let wanted = match why {
+            ShutOut::LosesItsKeys => self.quorum(),
+            ShutOut::ByOperator => self.needed(),
+        };
+        let possible = others >= wanted && brings_enough;
         if possible {
-            self.shut_out.insert(id);
+            self.shut_out.insert(id, why);
         }
         possible
     }
 
     pub(super) fn is_shut_out(&self, id: HospitalId) -> bool {
-        self.shut_out.contains(&id)
+        self.shut_out.contains_key(&id)
+    }
+
+    /// What a hospital is told that the run goes on without; none of one that may take part.
+    pub(super) fn word_for_shut_out(&self, id: HospitalId) -> Option<MachineError> {
+        Some(match self.shut_out.get(&id)? {
+            ShutOut::LosesItsKeys => MachineError::SetUpTooOften {
+                from: id,
+                times: MAX_SET_UPS_BEGUN_ANEW,
+            },
+            ShutOut::ByOperator => MachineError::WithoutIt { from: id },
+        })
     }
 
     /// Another session takes the place of this one, on account of a hospital that has no keys of it, or has lost them.

@@ -51,6 +51,15 @@ pub enum MachineError {
         /// Which.
         from: HospitalId,
     },
+    /// A hospital that the operator goes on without.
+    #[error(
+        "the coordinator's operator goes on without hospital {from}: ask the operator. It can take part again once the coordinator is \
+         started again"
+    )]
+    WithoutIt {
+        /// Which.
+        from: HospitalId,
+    },
     /// A state that is longer than that of this run.
     #[error("hospital {from} offers a state of {found} bytes, where {most} are the most")]
     StateTooLong {
@@ -122,6 +131,7 @@ impl MachineError {
             Self::WrongPhase { .. }
             | Self::NotInSession { .. }
             | Self::TooLate { .. }
+            | Self::WithoutIt { .. }
             | Self::Unreadable { .. }
             | Self::SetUpTooOften { .. } => Culprit::Unknown,
             Self::NotOnRoster { from }

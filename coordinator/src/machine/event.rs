@@ -35,6 +35,11 @@ pub enum Event {
         /// The hospital concerned.
         hospital: HospitalId,
     },
+    /// The operator goes on without a hospital.
+    GoesOnWithout {
+        /// The hospital concerned.
+        hospital: HospitalId,
+    },
     /// A hospital cannot use the state that was handed over to it.
     StateRefused {
         /// Which.
@@ -114,6 +119,13 @@ pub enum Event {
         purpose: Purpose,
         /// The learning round, from 1; 0 for `stats`.
         learning_round: LearningRound,
+        /// U.
+        contributors: Vec<HospitalId>,
+    },
+    /// An update opens at no hospital: the model stays, and the update is tried again.
+    DidNotOpen {
+        /// Which round.
+        round: RoundNumber,
         /// U.
         contributors: Vec<HospitalId>,
     },

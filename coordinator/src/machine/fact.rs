@@ -1,4 +1,4 @@
-//! What has to be on disk before the machine says something that depends on it: eight facts, from which a run goes on after a crash.
+//! What has to be on disk before the machine says something that depends on it: nine facts, from which a run goes on after a crash.
 //! All else the vaults send again.
 //!
 //! | fact | is written before | why |
@@ -10,6 +10,7 @@
 //! | [`Fact::Fixed`] | its UnlockRequest | one U for each header: two could be subtracted (PROTOCOL.md 3.6) |
 //! | [`Fact::Outcome`] | its OutcomeReady | the round is not opened again |
 //! | [`Fact::Closed`] | the next RoundOpen | T and model hash of the next header |
+//! | [`Fact::NullStep`] | its NullStep | the words that show why the round is settled without a sum |
 //! | [`Fact::LeftOut`] | the next RoundOpen, or Finished | no hospital is waited for that only an evaluation needed |
 //!
 //! The sum of a round and its outcome, 17 MB each, are not in a fact: the store keeps them under a name that the fact gives.
@@ -22,7 +23,11 @@ use protocol::{
     digests::{ChunksRoot, LearningRound, OutcomeName, SessionId},
     identity::Signed,
     manifest::Manifest,
-    round::{header::RoundOpen, outcome::RoundClosed, unlock::UnlockRequest},
+    round::{
+        header::RoundOpen,
+        outcome::{RoundClosed, RoundFailed},
+        unlock::UnlockRequest,
+    },
     session::{Encapsulation, GroupKey, Join, Ready},
 };
 
@@ -51,6 +56,11 @@ pub enum Fact {
     },
     /// A vault has closed a round.
     Closed(Signed<RoundClosed>),
+    /// The update whose outcome is published does not open: it is settled by a null step.
+    NullStep {
+        /// The words of the vaults that could not open it.
+        failed: List<Signed<RoundFailed>>,
+    },
     /// The evaluation of a learning round is left out: the run goes on without it.
     LeftOut {
         /// Which one.
@@ -107,6 +117,8 @@ pub enum FactKind {
     LeftOut = 7,
     /// [`Fact::StateKept`].
     StateKept = 8,
+    /// [`Fact::NullStep`].
+    NullStep = 9,
 }
 
 impl Fact {
@@ -121,6 +133,7 @@ impl Fact {
             Self::Closed(_) => FactKind::Closed,
             Self::LeftOut { .. } => FactKind::LeftOut,
             Self::StateKept { .. } => FactKind::StateKept,
+            Self::NullStep { .. } => FactKind::NullStep,
         }
     }
 
@@ -142,6 +155,7 @@ impl Fact {
             Self::Outcome { name } | Self::StateKept { name } => codec::encode(name),
             Self::Closed(closed) => codec::encode(closed),
             Self::LeftOut { learning_round } => codec::encode(learning_round),
+            Self::NullStep { failed } => codec::encode(failed),
         };
         let mut bytes = vec![self.kind() as u8];
         bytes.extend(body);
@@ -188,13 +202,16 @@ impl Fact {
             FactKind::StateKept => Self::StateKept {
                 name: codec::decode(body)?,
             },
+            FactKind::NullStep => Self::NullStep {
+                failed: codec::decode(body)?,
+            },
         })
     }
 }
 
 impl FactKind {
     /// All kinds.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Begun,
         Self::Ready,
         Self::Header,
@@ -203,6 +220,7 @@ impl FactKind {
         Self::Closed,
         Self::LeftOut,
         Self::StateKept,
+        Self::NullStep,
     ];
 
     fn from_number(number: u8) -> Result<Self, FactError> {
@@ -224,6 +242,7 @@ impl fmt::Display for FactKind {
             Self::Closed => "closed",
             Self::LeftOut => "left out",
             Self::StateKept => "state kept",
+            Self::NullStep => "null step",
         })
     }
 }

@@ -280,6 +280,16 @@ impl Envelope {
     }
 }
 
+impl ClosingMessage {
+    /// hh of the round that it is about, as it says itself.
+    pub(super) fn header(&self) -> Result<HeaderHash, CodecError> {
+        match self {
+            Self::Closed(closed) => Ok(closed.read_unverified()?.header),
+            Self::Failed(failed) => Ok(failed.read_unverified()?.header),
+        }
+    }
+}
+
 impl RoundMessage {
     /// What it is, in an error.
     pub(super) fn name(&self) -> &'static str {

@@ -49,7 +49,8 @@ use std::sync::Arc;
 
 use crypto::sealed_sum::HospitalId;
 use protocol::{
-    digests::{RoundNumber, SessionId},
+    codec::Text,
+    digests::{LearningRound, RoundNumber, RunId, SessionId},
     identity::{Signed, SigningKey},
     manifest::{CheckedManifest, Manifest, ManifestCheck, ManifestError},
     message::{ToCoordinator, ToVault},
@@ -58,7 +59,7 @@ use protocol::{
 use rand_core::CryptoRng;
 
 use self::{
-    context::{Context, Run, draw_session},
+    context::{Context, Run, ShutOut, draw_session},
     input::{Envelope, Incoming},
     phase::{Over, Phase, Step},
     reaction::Reaction,
@@ -156,6 +157,16 @@ impl<R: CryptoRng> Coordinator<R> {
     /// The run as its operator has signed it.
     pub fn manifest(&self) -> &Manifest {
         &self.context.run.manifest
+    }
+
+    /// H of its manifest.
+    pub fn run(&self) -> RunId {
+        self.context.run.manifest.run()
+    }
+
+    /// Who may take part.
+    pub fn roster(&self) -> &Roster {
+        &self.context.roster
     }
 
     /// The session's number.
@@ -295,6 +306,39 @@ impl<R: CryptoRng> Coordinator<R> {
         self.advance(now);
     }
 
+    /// The operator's word: the run goes on without this hospital until this process is started again.
+    ///
+    /// # Errors
+    /// What stands against it, for people.
+    pub fn go_on_without(&mut self, hospital: HospitalId, now: Timestamp) -> Result<(), String> {
+        let context = &mut self.context;
+        if context.roster.member(hospital).is_none() {
+            return Err(format!("there is no hospital {hospital} on the roster"));
+        }
+        if self.phase.name() == PhaseName::Over || context.is_shut_out(hospital) {
+            return Ok(());
+        }
+        if !context.shut_out(hospital, ShutOut::ByOperator) {
+            return Err(format!(
+                "without hospital {hospital} too few would be left: {} have to take part",
+                context.needed()
+            ));
+        }
+        if let Some(word) = context.word_for_shut_out(hospital) {
+            context.refuse(hospital, word.to_string());
+        }
+        self.phase.go_on_without(context, hospital, now);
+        context.event(Event::GoesOnWithout { hospital });
+        self.advance(now);
+        Ok(())
+    }
+
+    /// The learning round of the sum at hand, or that comes next; none once all are done.
+    pub fn learning_round(&self) -> Option<LearningRound> {
+        let next = self.context.plan.next()?;
+        Some(next.learning_round)
+    }
+
     fn envelope(&self, from: HospitalId, kind: InputKind) -> Envelope {
         Envelope {
             from,
@@ -327,7 +371,21 @@ impl<R: CryptoRng> Coordinator<R> {
                 phase: envelope.phase,
                 reason,
             }),
-            Err(error) => self.context.reject(envelope.from, error),
+            Err(error) => {
+                self.context.reject(envelope.from, error);
+                if envelope.kind != InputKind::Upload {
+                    self.tell_rejected(envelope.from, error);
+                }
+            }
+        }
+    }
+
+    /// Tells a hospital that a message of its was not accepted, so that its people hear of it too. An upload has its verdict.
+    fn tell_rejected(&mut self, to: HospitalId, error: &MachineError) {
+        let peer = self.context.peers.get_mut(to);
+        if peer.is_some_and(|peer| peer.is_connected()) {
+            let reason = Text(error.to_string());
+            self.context.send(to, ToVault::Rejected { reason });
         }
     }
 

@@ -68,6 +68,8 @@ pub(super) struct Sent {
     pub(super) relays: usize,
     /// Outcomes, by name.
     outcomes: BTreeSet<OutcomeName>,
+    /// Null steps, by the names of the outcomes in whose place they are.
+    null_steps: BTreeSet<OutcomeName>,
     /// Of the last round that it carried anything of.
     round: SentOfRound,
     finished: bool,
@@ -138,6 +140,11 @@ impl Peers {
         self.ids_where(Peer::is_present)
     }
 
+    /// Those of them that have so many published rounds: others have no header of the round at hand.
+    pub(super) fn up_to_date(&self, published: usize) -> Vec<HospitalId> {
+        self.ids_where(|peer| peer.is_present() && peer.position == published)
+    }
+
     /// Whether one of them is, and has been heard of.
     pub(super) fn is_present_and_heard(&self, id: HospitalId) -> bool {
         let peer = self.by_id.get(&id);
@@ -182,6 +189,14 @@ impl Peers {
     pub(super) fn is_waited_for(&self, id: HospitalId, patient: bool, now: Timestamp) -> bool {
         let peer = self.by_id.get(&id);
         peer.is_some_and(|peer| peer.is_waited_for(patient, now, self.silence_secs))
+    }
+
+    /// What a hospital has said of the rounds from `rounds` on does not hold.
+    pub(super) fn take_back(&mut self, id: HospitalId, rounds: usize) {
+        if let Some(peer) = self.by_id.get_mut(&id) {
+            peer.position = peer.position.min(rounds);
+            peer.closed = peer.closed.min(rounds);
+        }
     }
 
     /// A round starts: everybody connected gets the full time to be heard.
@@ -269,6 +284,15 @@ impl Peer {
         if self.role == Role::AwaitsState {
             self.role = Role::Member;
         }
+    }
+
+    /// It is gone, and nobody waits for it.
+    pub(super) fn give_up(&mut self, now: Timestamp) {
+        self.presence = Presence::Gone {
+            since: now,
+            given_up: true,
+            cut_by: CutBy::Network,
+        };
     }
 
     pub(super) fn hear(&mut self, now: Timestamp) {
@@ -379,6 +403,11 @@ impl Sent {
     /// Whether the name of this outcome has yet to be sent on this connection; notes that it is.
     pub(super) fn outcome(&mut self, name: OutcomeName) -> bool {
         self.outcomes.insert(name)
+    }
+
+    /// Whether the null step in the place of this outcome has yet to be sent on this connection; notes that it is.
+    pub(super) fn null_step(&mut self, name: OutcomeName) -> bool {
+        self.null_steps.insert(name)
     }
 
     /// Whether this header has yet to be sent; notes that it is, and that nothing else of its round was.

@@ -49,6 +49,16 @@ impl Plan {
         self.done = self.done.saturating_add(1);
     }
 
+    /// The learning round of the sum that was done with last.
+    pub(super) fn last_round(&self) -> LearningRound {
+        LearningRound::new(self.done.saturating_sub(1).div_ceil(2))
+    }
+
+    /// The sum before did not open: it comes next once more.
+    pub(super) fn step_back(&mut self) {
+        self.done = self.done.saturating_sub(1);
+    }
+
     /// The hospitals have ended the run: nothing follows.
     pub(super) fn stop(&mut self) {
         self.is_stopped = true;

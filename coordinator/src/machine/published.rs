@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crypto::sealed_sum::HospitalId;
 use protocol::{
-    codec,
+    codec::{self, List},
     digests::{ChunksRoot, ContributorsHash, HeaderHash, OutcomeName, RoundNumber, Transcript},
     identity::Signed,
     keeping::Verdict,
@@ -12,7 +12,8 @@ use protocol::{
     round::{
         header::RoundOpen,
         next_transcript,
-        outcome::{RoundClosed, outcome_name},
+        null_step::NullStep,
+        outcome::{RoundClosed, RoundFailed, outcome_name},
         unlock::UnlockRequest,
     },
 };
@@ -29,7 +30,11 @@ pub(super) struct PublishedRound {
     contributors_hash: ContributorsHash,
     sum_root: ChunksRoot,
     closed: BTreeMap<HospitalId, (RoundClosed, Signed<RoundClosed>)>,
-    failed: BTreeSet<HospitalId>,
+    failed: BTreeMap<HospitalId, Signed<RoundFailed>>,
+    /// What the vaults get in the place of the outcome, when t could not open it.
+    null_step: Option<NullStep>,
+    /// Vaults that do not follow the null step.
+    refused_by: BTreeSet<HospitalId>,
 }
 
 impl PublishedRound {
@@ -51,7 +56,9 @@ impl PublishedRound {
             contributors_hash,
             sum_root,
             closed: BTreeMap::new(),
-            failed: BTreeSet::new(),
+            failed: BTreeMap::new(),
+            null_step: None,
+            refused_by: BTreeSet::new(),
         }
     }
 
@@ -69,8 +76,13 @@ impl PublishedRound {
         self.header_hash
     }
 
-    pub(super) fn contributors(&self) -> Vec<HospitalId> {
-        self.contributors.iter().copied().collect()
+    pub(super) fn purpose(&self) -> Purpose {
+        self.header.purpose
+    }
+
+    /// U.
+    pub(super) fn contributors(&self) -> &BTreeSet<HospitalId> {
+        &self.contributors
     }
 
     /// Whether these are its header and U.
@@ -105,7 +117,7 @@ impl PublishedRound {
             &before.transcript,
             &self.header_hash,
             &self.contributors_hash,
-            &self.sum_root,
+            self.sum_root(),
             &body.model_hash,
         );
         if body.transcript != expected {
@@ -128,8 +140,71 @@ impl PublishedRound {
     }
 
     /// Notes a vault that could not open the round; true when that is news.
-    pub(super) fn on_failed(&mut self, from: HospitalId) -> bool {
-        self.failed.insert(from)
+    pub(super) fn on_failed(&mut self, from: HospitalId, signed: Signed<RoundFailed>) -> bool {
+        self.failed.insert(from, signed).is_none()
+    }
+
+    /// Whether `threshold` vaults could not open it. All have the same bytes: who says that it could, lies or was told something else.
+    pub(super) fn does_not_open(&self, threshold: usize) -> bool {
+        self.null_step.is_none() && self.could_not() >= threshold
+    }
+
+    /// So many say that they could not open it, and nothing else.
+    fn could_not(&self) -> usize {
+        let failed = self.failed.keys();
+        failed.filter(|id| !self.closed.contains_key(id)).count()
+    }
+
+    /// The words of the vaults that could not open it.
+    pub(super) fn words_of_failure(&self) -> List<Signed<RoundFailed>> {
+        self.failed.values().cloned().collect()
+    }
+
+    /// From here on it is closed by a null step. Gives those that have closed it in another way, and cannot follow.
+    pub(super) fn settle_by_null_step(&mut self) -> Vec<HospitalId> {
+        self.null_step = Some(NullStep {
+            header: self.signed_header.clone(),
+            request: self.signed_request.clone(),
+            failed: self.words_of_failure(),
+        });
+        let closed = std::mem::take(&mut self.closed);
+        self.refused_by.extend(closed.keys());
+        closed.into_keys().collect()
+    }
+
+    /// Those that have closed it.
+    pub(super) fn have_closed(&self) -> impl Iterator<Item = HospitalId> {
+        self.closed.keys().copied()
+    }
+
+    /// So many do not follow the null step.
+    pub(super) fn refused_by(&self) -> usize {
+        self.refused_by.len()
+    }
+
+    /// What the vaults get in the place of the outcome, if that does not open.
+    pub(super) fn null_step(&self) -> Option<&NullStep> {
+        self.null_step.as_ref()
+    }
+
+    /// Notes a vault that does not follow the null step; true when that is news.
+    pub(super) fn refuse(&mut self, from: HospitalId) -> bool {
+        !self.closed.contains_key(&from) && self.refused_by.insert(from)
+    }
+
+    /// Where the session stood when its header was signed.
+    pub(super) fn head_before(&self) -> Head {
+        Head {
+            transcript: self.header.transcript,
+            model_hash: self.header.model_hash,
+        }
+    }
+
+    fn sum_root(&self) -> &ChunksRoot {
+        match self.null_step {
+            Some(_) => &ChunksRoot::NONE,
+            None => &self.sum_root,
+        }
     }
 
     /// Whether this vault has closed the round.
@@ -139,14 +214,23 @@ impl PublishedRound {
 
     /// Whether this vault could not open the round and has not managed since.
     pub(super) fn failed_by(&self, id: HospitalId) -> bool {
-        self.failed.contains(&id) && !self.closed.contains_key(&id)
+        let has_failed = match self.null_step {
+            Some(_) => self.refused_by.contains(&id),
+            None => self.failed.contains_key(&id),
+        };
+        has_failed && !self.closed.contains_key(&id)
     }
 
-    /// Whether `threshold` vaults can no longer close the round alike, whatever those of these will say that have said nothing.
+    /// Whether `threshold` vaults can no longer close the round alike, nor say alike that it does not open, whatever those of these will
+    /// say that have said nothing.
     pub(super) fn is_stuck(&self, members: &[HospitalId], threshold: usize) -> bool {
-        let decided: BTreeSet<_> = self.closed.keys().chain(&self.failed).collect();
-        let undecided = members.iter().filter(|id| !decided.contains(id)).count();
-        self.votes().into_values().max().unwrap_or(0) + undecided < threshold
+        let decided = |id: &HospitalId| self.closed.contains_key(id) || self.failed_by(*id);
+        let undecided = members.iter().filter(|id| !decided(id)).count();
+        // Of statistics the run ends all the same.
+        let fails_yet = self.null_step.is_none()
+            && self.header.purpose != Purpose::Stats
+            && self.could_not() + undecided >= threshold;
+        self.votes().into_values().max().unwrap_or(0) + undecided < threshold && !fails_yet
     }
 
     /// The T, model hash and verdict that `threshold` vaults have signed alike.
@@ -171,6 +255,7 @@ impl PublishedRound {
 
     /// The transcript's line of a round that leads from `before` to `after`.
     pub(super) fn transcript_entry(&self, before: &Head, after: &Head) -> TranscriptEntry {
+        let failed = self.null_step.as_ref().map(|_| &self.failed);
         TranscriptEntry {
             round: self.header.round,
             purpose: self.header.purpose.name().into(),
@@ -178,7 +263,7 @@ impl PublishedRound {
             transcript_before: hex::encode(before.transcript),
             header_hash: hex::encode(self.header_hash),
             contributors_hash: hex::encode(self.contributors_hash),
-            sum_root: hex::encode(self.sum_root),
+            sum_root: hex::encode(self.sum_root()),
             model_hash: hex::encode(after.model_hash),
             transcript: hex::encode(after.transcript),
             header: hex::encode(codec::encode(&self.signed_header)),
@@ -187,6 +272,11 @@ impl PublishedRound {
                 .closed
                 .iter()
                 .map(|(id, (_, signed))| (id.get(), hex::encode(codec::encode(signed))))
+                .collect(),
+            failed: failed
+                .into_iter()
+                .flatten()
+                .map(|(id, signed)| (id.get(), hex::encode(codec::encode(signed))))
                 .collect(),
         }
     }

@@ -144,7 +144,11 @@ fn left_out_when_fixed(facts: &[Fact]) -> BTreeSet<HeaderHash> {
             }
             Fact::LeftOut { .. } => left_out.extend(fixed.take()),
             Fact::Header(_) | Fact::Outcome { .. } => fixed = None,
-            Fact::Begun { .. } | Fact::Ready(_) | Fact::StateKept { .. } | Fact::Closed(_) => {}
+            Fact::Begun { .. }
+            | Fact::Ready(_)
+            | Fact::StateKept { .. }
+            | Fact::NullStep { .. }
+            | Fact::Closed(_) => {}
         }
     }
     left_out
@@ -186,8 +190,17 @@ impl<R: CryptoRng> Replay<'_, R> {
             {
                 Ok(phase)
             }
+            (Phase::Publishing(mut publishing), Fact::NullStep { failed }) => {
+                match publishing.take_kept_null_step(&mut self.context, &failed) {
+                    true => Ok(Phase::Publishing(publishing)),
+                    false => Err(invalid(FactKind::NullStep, "its words do not show it")),
+                }
+            }
             (
-                phase @ (Phase::Waiting(_) | Phase::Collecting(_) | Phase::Unlocking(_)),
+                phase @ (Phase::Waiting(_)
+                | Phase::Collecting(_)
+                | Phase::Unlocking(_)
+                | Phase::Publishing(_)),
                 Fact::LeftOut { learning_round },
             ) => self.on_left_out(phase, learning_round),
             (mut phase, Fact::Closed(signed)) => {
@@ -335,6 +348,19 @@ impl<R: CryptoRng> Replay<'_, R> {
         phase: Phase,
         learning_round: LearningRound,
     ) -> Result<Phase, ResumeError> {
+        let phase = match phase {
+            Phase::Publishing(publishing) => {
+                let is_it = publishing.round().purpose() == Purpose::Evaluation
+                    && self.context.plan.last_round() == learning_round;
+                if !is_it {
+                    let reason = "no such evaluation is published";
+                    return Err(invalid(FactKind::LeftOut, reason));
+                }
+                let waiting = publishing.leave_out(&mut self.context, self.now);
+                return Ok(Phase::Waiting(waiting));
+            }
+            other => other,
+        };
         let next = self.context.plan.next().filter(|next| {
             next.purpose == Purpose::Evaluation && next.learning_round == learning_round
         });
@@ -434,7 +460,8 @@ fn announce<R>(context: &mut Context<R>, phase: &Phase) {
     }
     for (index, round) in session.chain.iter().enumerate() {
         let name = round.name();
-        context.outputs.push_back(if index < session.retracted {
+        let is_wanted = index >= session.retracted && round.null_step().is_none();
+        context.outputs.push_back(if !is_wanted {
             Output::Retract { name }
         } else {
             Output::Republish { name }

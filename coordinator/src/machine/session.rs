@@ -7,7 +7,7 @@ use crypto::sealed_sum::HospitalId;
 use protocol::{
     digests::{GroupKeyId, HeaderHash, JoinedSet, OutcomeName, RoundNumber, SessionId},
     identity::{Message, Signed, SignedError},
-    message::ToVault,
+    message::{RefusedPart, ToVault},
     round::RoundError,
     session::{Encapsulation, GroupKey, Join, Ready, SessionError},
 };
@@ -21,7 +21,9 @@ use super::{
     input::{ClosingMessage, Envelope, RoundMessage, SetUpMessage},
     peer::{Peer, Role},
     published::PublishedRound,
-    reaction::{FORMER_SESSION, GIVEN_NO_STATE, OTHER_ROUND, OVERTAKEN, REPEATED, Reaction},
+    reaction::{
+        FORMER_SESSION, GIVEN_NO_STATE, OTHER_ROUND, OVERTAKEN, REPEATED, Reaction, readable,
+    },
 };
 
 pub(super) struct Session {
@@ -275,12 +277,44 @@ impl Session {
         }
     }
 
+    /// A vault does not follow a null step, whatever the run is at by now: its words are not waited for.
+    fn on_null_step_refused<R>(
+        &mut self,
+        context: &mut Context<R>,
+        from: HospitalId,
+        message: &RoundMessage,
+    ) -> Option<Reaction> {
+        let RoundMessage::HeaderRefused {
+            header,
+            part: part @ RefusedPart::NullStep,
+            reason,
+        } = message
+        else {
+            return None;
+        };
+        let (round, is_news) = self.chain.on_null_step_refused(from, header)?;
+        if !is_news {
+            return Some(Reaction::Ignored(REPEATED));
+        }
+        context.event(Event::Declined {
+            hospital: from,
+            round,
+            part: *part,
+            reason: readable(reason),
+        });
+        Some(Reaction::Handled)
+    }
+
     /// A message of a round that is not at hand: it may have been overtaken by the outcome of its round, or by another header.
-    pub(super) fn on_late(
-        &self,
+    pub(super) fn on_late<R>(
+        &mut self,
+        context: &mut Context<R>,
         from: HospitalId,
         message: &RoundMessage,
     ) -> Result<Reaction, MachineError> {
+        if let Some(reaction) = self.on_null_step_refused(context, from, message) {
+            return Ok(reaction);
+        }
         let header = message.header().map_err(SignedError::from);
         let header = header.map_err(MachineError::round(from))?;
         if self.chain.knows(&header) {
@@ -303,6 +337,13 @@ impl Session {
     ) -> Result<Reaction, MachineError> {
         let key = context.member(from)?.signing_key;
         let rejected = MachineError::closing(from);
+        if message
+            .header()
+            .is_ok_and(|header| self.given_up.contains(&header))
+        {
+            // An evaluation that did not open, and was left out.
+            return Ok(Reaction::Ignored(OVERTAKEN));
+        }
         match message {
             ClosingMessage::Closed(signed) => {
                 let closed = self.chain.on_closed(from, &key, signed.clone());
@@ -317,7 +358,7 @@ impl Session {
                 self.retract_what_all_have(context);
             }
             ClosingMessage::Failed(signed) => {
-                let is_news = self.chain.on_failed(from, &key, &signed);
+                let is_news = self.chain.on_failed(from, &key, signed);
                 if !is_news.map_err(rejected)? {
                     return Ok(Reaction::Ignored(REPEATED));
                 }
@@ -365,9 +406,17 @@ impl Session {
         match self.chain.missed(peer.position) {
             Some(missed) => {
                 let name = missed.name();
-                if peer.sent.outcome(name) {
-                    owed.push(ToVault::OutcomeReady { name });
-                }
+                let news = match missed.null_step() {
+                    Some(step) => peer
+                        .sent
+                        .null_step(name)
+                        .then(|| ToVault::NullStep(step.clone())),
+                    None => peer
+                        .sent
+                        .outcome(name)
+                        .then_some(ToVault::OutcomeReady { name }),
+                };
+                owed.extend(news);
             }
             None => owed.extend(present(peer)),
         }

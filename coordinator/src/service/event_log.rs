@@ -34,6 +34,9 @@ pub(super) fn log(event: &Event) {
         Event::Outside { hospital } => {
             info!(%hospital, "a hospital has come while rounds are under way: it takes part once the round at hand is settled");
         }
+        Event::GoesOnWithout { hospital } => {
+            warn!(%hospital, "the operator goes on without a hospital, until this coordinator is started again");
+        }
         Event::StateRefused { hospital } => {
             warn!(%hospital, "a hospital cannot use the state of the run that another has handed over: it gets it from another one, in the next session");
         }
@@ -59,6 +62,19 @@ pub(super) fn log(event: &Event) {
         }
         Event::Suspected { round, finding } => {
             warn!(round = round.get(), hospital = %finding.hospital(), "{finding}");
+        }
+        Event::DidNotOpen {
+            round,
+            contributors,
+        } => {
+            let (round, contributors) = (round.get(), numbers(contributors));
+            warn!(
+                round,
+                ?contributors,
+                "an update opens at no hospital: a contribution or an answer in it is wrong. The model stays as it is, and the update is tried \
+                 again. If it happens again, ask the contributors to check their participants, and go on without the one that it is due \
+                 to (coordinator run without)"
+            );
         }
         Event::Abandoned {
             round,
@@ -88,6 +104,7 @@ pub(super) fn declined(part: RefusedPart) -> &'static str {
     match part {
         RefusedPart::Header | RefusedPart::Contribution => "does not contribute to",
         RefusedPart::Answer => "does not help to open the sum of",
+        RefusedPart::NullStep => "does not go on after",
     }
 }
 

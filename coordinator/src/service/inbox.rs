@@ -75,7 +75,7 @@ impl Inbox {
             }
             // Their tasks end before the next connection is let in, and what they have handed over comes before it.
             Input::OfferUpload { .. } | Input::Progress { .. } | Input::Upload { .. } => true,
-            Input::TurnedAway { .. } => true,
+            Input::Operator { .. } | Input::TurnedAway { .. } => true,
         }
     }
 
@@ -110,6 +110,8 @@ impl Inbox {
 fn matters_later(input: &Input) -> bool {
     match input {
         Input::Message { message, .. } => !matches!(**message, ToCoordinator::Heartbeat),
+        // Who asks is told at once that there is no answer now.
+        Input::Operator { .. } => false,
         Input::Progress { .. } | Input::TurnedAway { .. } => false,
         Input::Connected { .. }
         | Input::OfferUpload { .. }

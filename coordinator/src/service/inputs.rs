@@ -2,7 +2,10 @@
 
 use std::net::SocketAddr;
 
-use crate::machine::MachineError;
+use crate::{
+    control::{Answer, Request},
+    machine::MachineError,
+};
 use crypto::sealed_sum::HospitalId;
 use protocol::message::ToCoordinator;
 use tokio::sync::{mpsc, oneshot};
@@ -62,6 +65,11 @@ pub(super) enum Input {
         link: LinkNumber,
         disconnect: Disconnect,
         traffic: TrafficCounts,
+    },
+    /// The operator asks something.
+    Operator {
+        request: Request,
+        answer: oneshot::Sender<Answer>,
     },
     /// Somebody was not let in.
     TurnedAway {

@@ -17,6 +17,7 @@ mod owner;
 mod records;
 mod records_error;
 mod registry;
+mod spent;
 mod start;
 mod transcript_file;
 mod uploads;
@@ -24,15 +25,18 @@ mod uploads;
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use crate::machine::Event;
+use crate::{
+    control::{Control, SOCKET},
+    machine::Event,
+};
 use crypto::sealed_sum::HospitalId;
 use protocol::{
-    digests::{ModelHash, SessionId},
+    digests::{ModelHash, RunId, SessionId},
     identity::{Signed, SigningKey},
     manifest::{Manifest, ManifestError},
     message::ALREADY_CONNECTED,
@@ -64,9 +68,10 @@ use self::{
     uploads::UploadShelf,
 };
 pub use self::{
-    owner::{Machine, Spent},
+    owner::Machine,
     records_error::RecordsError,
     registry::{LiveHospital, Registry},
+    spent::Spent,
     start::TakeUpError,
 };
 
@@ -80,8 +85,8 @@ pub struct ServiceConfig {
     pub identity: TlsIdentity,
     /// Whose certificates are believed.
     pub authority: TrustedAuthority,
-    /// The run, signed by the operator. A run without result that the state folder keeps goes on instead.
-    pub manifest: Signed<Manifest>,
+    /// The run to begin, signed by the operator, if there is one. A run without result that the state folder keeps goes on instead.
+    pub manifest: Option<Signed<Manifest>>,
     /// The UDP address to bind; port 0 takes any.
     pub listen: SocketAddr,
     /// The folder for records, made if it does not exist; none keeps no records.
@@ -99,6 +104,7 @@ pub struct Service {
     listener: Listener,
     started: Started,
     records: Option<Records>,
+    control: Option<Control>,
     uploads: UploadShelf,
     registry: Arc<Registry>,
     address: SocketAddr,
@@ -170,10 +176,12 @@ impl Service {
         started.machine = started
             .machine
             .serving_outcomes_for(config.serve_outcomes_secs);
+        let control = config.state.as_deref().and_then(control_in);
         Ok(Self {
             listener,
             started,
             records,
+            control,
             uploads,
             registry: Arc::default(),
             address,
@@ -193,6 +201,11 @@ impl Service {
     /// The name of the run.
     pub fn run_name(&self) -> &str {
         &self.started.machine.manifest().name.0
+    }
+
+    /// H of its manifest.
+    pub fn run_id(&self) -> RunId {
+        self.started.machine.run()
     }
 
     /// The session's number. It stays when a run is taken up again.
@@ -245,6 +258,8 @@ impl Service {
             lost: Lost::new("records of refused connections"),
         };
 
+        let control = serve_operator(self.control, admission.inputs.clone());
+        let control = tokio::spawn(control);
         let mut shutdown = std::pin::pin!(shutdown);
         let mut stopping = false;
         let ended = loop {
@@ -259,6 +274,7 @@ impl Service {
                 Some(_) = admission.links.join_next() => {}
             }
         };
+        control.abort();
         admission.links.shutdown().await;
         let (code, reason) = farewell(ended.as_ref().ok().map(|(ending, _)| ending));
         let _ = timeout(CLOSING, self.listener.close(code, reason)).await;
@@ -282,6 +298,40 @@ impl Service {
             Ending::Stopped => Err(ServiceError::Stopped),
         }
     }
+}
+
+/// A run goes on without its operator's word, too.
+fn control_in(state: &Path) -> Option<Control> {
+    Control::listen(state)
+        .inspect_err(|error| {
+            let socket = state.join(SOCKET);
+            tracing::warn!(
+                %error,
+                "cannot listen at {}: `coordinator status` and `coordinator run` will find nobody",
+                socket.display()
+            );
+        })
+        .ok()
+}
+
+/// Hands on what the operator asks, until it is aborted.
+async fn serve_operator(control: Option<Control>, inputs: mpsc::Sender<Input>) {
+    let Some(control) = control else {
+        return;
+    };
+    let (asked, mut questions) = mpsc::channel(1);
+    let hand_on = async {
+        while let Some((request, answer)) = questions.recv().await {
+            if inputs
+                .send(Input::Operator { request, answer })
+                .await
+                .is_err()
+            {
+                return;
+            }
+        }
+    };
+    tokio::join!(control.serve(asked), hand_on);
 }
 
 /// What hospitals are told when the end-point is closed; `ending` is none when the owner has panicked. Then the run has no result, and
@@ -388,6 +438,22 @@ pub enum ServiceError {
     /// A certificate or key that cannot be used.
     #[error("the coordinator's certificates cannot be used")]
     Certificate(#[from] CertificateError),
+    /// Nothing to do.
+    #[error(
+        "there is no unfinished run to go on with, and none to begin: give a signed one with --run FILE (`coordinator run sign` makes it \
+         where the operator's key is), or put the operator's key where the setting keys.operator_key says"
+    )]
+    NoRun,
+    /// A signed run begins once.
+    #[error(
+        "the run {name:?} was begun here before, and has ended ({result}): sign another one with `coordinator run sign`"
+    )]
+    RunHasEnded {
+        /// Its name.
+        name: String,
+        /// How it ended, in one word.
+        result: String,
+    },
     /// A manifest that cannot be run.
     #[error("the run cannot be started: {0}")]
     Manifest(ManifestError),

@@ -9,13 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::machine::{Coordinator, Event, Output, Timestamp};
+use crate::{
+    control::{Answer, HospitalStatus, Request, Status},
+    machine::{Coordinator, Event, Output, Timestamp},
+};
 use crypto::sealed_sum::HospitalId;
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use protocol::{
     codec::{self, Text},
-    digests::OutcomeName,
+    digests::{LearningRound, OutcomeName, RoundNumber},
     message::{ToCoordinator, ToVault},
+    roster::Member,
 };
 use tokio::{
     sync::{mpsc, watch},
@@ -32,20 +36,12 @@ use super::{
     records::Records,
     records_error::RecordsError,
     registry::Registry,
+    spent::Spent,
     start::Started,
 };
 
 /// The coordinator's state machine with the operating system's randomness.
 pub type Machine = Coordinator<UnwrapErr<SysRng>>;
-
-/// Time the machine took, by kind of work.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Spent {
-    /// Checking contributions, adding them, making outcomes.
-    pub adding: Duration,
-    /// Reading CKKS keys and features, multiplying.
-    pub conditioning: Duration,
-}
 
 /// Owns the machine for the length of a run.
 pub(super) struct Owner {
@@ -265,11 +261,67 @@ impl Owner {
                 self.machine.handle_disconnected(hospital, now);
                 self.note(|records| records.disconnected(hospital, &disconnect, traffic));
             }
+            Input::Operator { request, answer } => {
+                let said = self.on_operator(request);
+                let _ = answer.send(said);
+            }
             Input::TurnedAway { hospital, reason } => {
                 self.note(|records| records.refused(hospital, &reason));
             }
         }
         self.carry_out();
+    }
+
+    fn on_operator(&mut self, request: Request) -> Answer {
+        let now = self.now();
+        match request {
+            Request::Status => Answer::Status(self.status(now)),
+            Request::Without { hospital } => {
+                let known = HospitalId::new(hospital);
+                let known = known.ok_or_else(|| format!("{hospital} is no hospital's number"));
+                match known.and_then(|hospital| self.machine.go_on_without(hospital, now)) {
+                    Ok(()) => Answer::Done,
+                    Err(reason) => Answer::Refused { reason },
+                }
+            }
+        }
+    }
+
+    /// Where the run stands.
+    fn status(&self, now: Timestamp) -> Status {
+        let (manifest, report) = (self.machine.manifest(), self.machine.waiting(now));
+        let (traffic, live) = (self.registry.traffic(), self.registry.live());
+        let waited_for = report.iter().flat_map(|report| &report.hospitals);
+        let waited_for: BTreeMap<_, _> = waited_for.map(|one| (one.hospital, one)).collect();
+        let hospital = |member: &Member| {
+            let counts = traffic.get(&member.id).copied().unwrap_or_default();
+            let waited_for = waited_for.get(&member.id);
+            let mut live = live.iter();
+            HospitalStatus {
+                hospital: member.id.get(),
+                name: member.name.clone(),
+                address: live
+                    .find(|live| live.hospital == member.id)
+                    .map(|live| live.address.to_string()),
+                waited_for: waited_for.map(|one| one.state.name().to_owned()),
+                last_heard_secs: waited_for.and_then(|one| one.last_heard_secs),
+                bytes_up: counts.received_bytes(),
+                bytes_down: counts.sent_bytes(),
+            }
+        };
+        Status {
+            schema: Status::SCHEMA,
+            name: manifest.name.0.clone(),
+            run: hex::encode(self.machine.run()),
+            rounds: manifest.rounds,
+            phase: self.machine.phase().to_string(),
+            sum: self.machine.last_round().map(RoundNumber::get),
+            learning_round: self.machine.learning_round().map(LearningRound::get),
+            phase_secs: report.as_ref().map_or(0, |report| report.waited_secs),
+            ends_in_secs: report.as_ref().and_then(|report| report.ends_in_secs),
+            stands_still: self.standstill.is_some(),
+            hospitals: self.machine.roster().members().map(hospital).collect(),
+        }
     }
 
     /// Does what the machine wants done, in order, up to what cannot be written down.
@@ -563,6 +615,7 @@ impl Owner {
         let begun = Instant::now();
         let result = work(&mut self.machine);
         *kind(&mut self.spent) += begun.elapsed();
+        self.registry.note_spent(self.spent);
         result
     }
 

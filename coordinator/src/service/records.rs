@@ -15,7 +15,7 @@ use std::{
 use crate::machine::{Event, Fact};
 use crypto::{hash::Digest, sealed_sum::HospitalId};
 use host::private_folder::{make_private_folder, open_private_file};
-use protocol::{identity::Signed, manifest::Manifest, roster::Roster};
+use protocol::{digests::RunId, identity::Signed, manifest::Manifest, roster::Roster};
 use transport::{Disconnect, TrafficCounts};
 
 use super::{
@@ -72,6 +72,11 @@ impl Records {
     /// The run that was recorded last.
     pub(super) fn last_run(&self) -> Result<Option<LastRun>, RecordsError> {
         Ok(self.store.last_run()?)
+    }
+
+    /// A run by H of its manifest.
+    pub(super) fn run(&self, run: &RunId) -> Result<Option<LastRun>, RecordsError> {
+        Ok(self.store.run(run)?)
     }
 
     /// The facts of the last run, in their order.

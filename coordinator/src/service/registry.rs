@@ -1,10 +1,17 @@
 //! Who is connected, and what every hospital has moved.
 
-use std::{collections::BTreeMap, net::SocketAddr, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
 
 use crypto::sealed_sum::HospitalId;
 use dashmap::{DashMap, Entry};
 use transport::{HospitalLink, Traffic, TrafficCounts};
+
+use super::spent::Spent;
 
 /// The live connections of a run and the bytes of all its connections. Can be read at any time, from anywhere.
 #[derive(Default)]
@@ -14,6 +21,7 @@ pub struct Registry {
     past: DashMap<HospitalId, TrafficCounts>,
     /// Hospitals that are not let in before this moment.
     shut_out: DashMap<HospitalId, Instant>,
+    spent: Mutex<Spent>,
 }
 
 /// A hospital that is connected.
@@ -52,6 +60,15 @@ impl Registry {
             *counts = sum(*counts, entry.traffic.counts());
         }
         traffic
+    }
+
+    /// What the machine has spent on arithmetic so far.
+    pub fn spent(&self) -> Spent {
+        *self.spent.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn note_spent(&self, spent: Spent) {
+        *self.spent.lock().unwrap_or_else(PoisonError::into_inner) = spent;
     }
 
     /// Takes a link in; false when its hospital is connected already.

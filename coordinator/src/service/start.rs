@@ -19,15 +19,15 @@ use protocol::{
 use super::{Machine, ServiceError, records::Records};
 use crate::{
     machine::{Coordinator, Fact, Output, ResumeError, Timestamp},
-    store::RunResult,
+    store::{LastRun, RunResult},
 };
 
 /// What a run is begun or taken up with.
 pub(super) struct Start {
     pub(super) roster: Arc<Roster>,
     pub(super) signing_key: SigningKey,
-    /// Of the run to begin, if none is to be taken up.
-    pub(super) manifest: Signed<Manifest>,
+    /// Of the run to begin, if there is one and none is to be taken up.
+    pub(super) manifest: Option<Signed<Manifest>>,
     /// Whether a run that could be taken up is abandoned.
     pub(super) new_run: bool,
 }
@@ -56,7 +56,13 @@ impl Start {
                     }
                 }
                 // Only when the new one is known to be sound.
+                self.check_is_new(records)?;
                 let machine = self.new_machine()?;
+                let manifest = self.manifest.as_ref().map(Signed::digest);
+                if !self.new_run && manifest == last.run {
+                    // Stopped before any hospital had heard of it.
+                    return Ok(begun(machine));
+                }
                 let reason = match &last.roster {
                     _ if self.new_run => "given up with --new-run",
                     Some(_) => "no hospital had heard of it",
@@ -69,13 +75,14 @@ impl Start {
                 self.begin(records, machine)
             }
             Some(last) => {
+                self.check_is_new(records)?;
+                let machine = self.new_machine()?;
                 let result = last.result.as_deref().unwrap_or_default();
                 tracing::info!(
                     run = last.name,
                     result,
                     "the last run of this state folder has ended; another one begins"
                 );
-                let machine = self.new_machine()?;
                 self.begin(records, machine)
             }
             None => {
@@ -86,17 +93,38 @@ impl Start {
     }
 
     fn new_machine(&self) -> Result<Machine, ServiceError> {
+        let manifest = self.manifest.clone().ok_or(ServiceError::NoRun)?;
         let machine = Coordinator::new(
             Arc::clone(&self.roster),
             self.copy_key(),
-            self.manifest.clone(),
+            manifest,
             UnwrapErr(SysRng),
         );
         machine.map_err(ServiceError::Manifest)
     }
 
+    /// A manifest that was signed elsewhere is the same at every start, and its run begins once: the hospitals know it as one that has
+    /// ended.
+    fn check_is_new(&self, records: &Records) -> Result<(), ServiceError> {
+        let manifest = self.manifest.as_ref();
+        let known = manifest.map(|manifest| records.run(&manifest.digest()));
+        let Some(LastRun { name, result, .. }) = known.transpose()?.flatten() else {
+            return Ok(());
+        };
+        match result {
+            Some(result) => Err(ServiceError::RunHasEnded { name, result }),
+            None if self.new_run => {
+                let result = "given up with --new-run".to_owned();
+                Err(ServiceError::RunHasEnded { name, result })
+            }
+            // No hospital has heard of it.
+            None => Ok(()),
+        }
+    }
+
     fn begin(&self, records: &Records, machine: Machine) -> Result<Started, ServiceError> {
-        records.begin_run(&self.manifest, &self.roster)?;
+        let manifest = self.manifest.as_ref().ok_or(ServiceError::NoRun)?;
+        records.begin_run(manifest, &self.roster)?;
         if let Some(weights) = &machine.manifest().initial_model {
             let weights_hash = hex::encode(weights);
             tracing::info!(
@@ -175,7 +203,8 @@ impl Start {
             phase = %machine.phase(),
             "taking the unfinished run of this state folder up again"
         );
-        if let Ok(settings) = self.manifest.read_unverified() {
+        let manifest = self.manifest.as_ref();
+        if let Some(Ok(settings)) = manifest.map(Signed::read_unverified) {
             let differing = differing_keys(kept, &settings);
             if !differing.is_empty() {
                 tracing::warn!(
@@ -220,6 +249,7 @@ fn named_blobs(facts: &[Fact]) -> BTreeSet<Digest> {
         | Fact::Ready(_)
         | Fact::Header(_)
         | Fact::Closed(_)
+        | Fact::NullStep { .. }
         | Fact::LeftOut { .. } => None,
     };
     facts.iter().filter_map(name).collect()

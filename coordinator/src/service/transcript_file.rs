@@ -129,6 +129,7 @@ mod tests {
             header: "ab".repeat(PIECE_BYTES),
             request: String::new(),
             closed: BTreeMap::new(),
+            failed: BTreeMap::new(),
         }
     }
 

@@ -1,23 +1,38 @@
 //! Reads what the settings name: roster, keys and certificates, and checks that they belong together.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use host::key_files::{KeyFileError, NamedFile};
+use protocol::identity::SigningKey;
 use transport::Limits;
 
 use super::Settings;
-use crate::service::ServiceConfig;
+use crate::{
+    run_file::{self, RunFileError},
+    service::ServiceConfig,
+};
 
 impl Settings {
-    /// Everything that the service needs, read from the files that the settings name; the manifest is signed here.
+    /// Everything that the service needs, read from the files that the settings name. The run to begin is that of `run_file`, or it is
+    /// signed here. Without the operator's key there is none: then only an unfinished one goes on.
     ///
     /// # Errors
     /// [`CredentialsError`] names the file and what to do.
-    pub fn service_config(&self) -> Result<ServiceConfig, CredentialsError> {
+    pub fn service_config(
+        &self,
+        run_file: Option<&Path>,
+    ) -> Result<ServiceConfig, CredentialsError> {
         let keys = &self.keys;
         let roster = NamedFile::new("roster", &self.roster).roster()?;
         let signing_key = NamedFile::new("keys.signing_key", &keys.signing_key).signing_key()?;
-        let operator_key = NamedFile::new("keys.operator_key", &keys.operator_key).signing_key()?;
+        let operator_key = match run_file {
+            Some(_) => None,
+            None => self.operator_key()?,
+        };
         let identity = NamedFile::new("keys.tls_certificate", &keys.tls_certificate)
             .tls_identity(NamedFile::new("keys.tls_key", &keys.tls_key))?;
         let authority = NamedFile::new("keys.ca_certificate", &keys.ca_certificate).authority()?;
@@ -30,7 +45,9 @@ impl Settings {
             (
                 "keys.operator_key",
                 &keys.operator_key,
-                operator_key.public() == *roster.operator_key(),
+                operator_key
+                    .as_ref()
+                    .is_none_or(|key| key.public() == *roster.operator_key()),
             ),
             (
                 "keys.tls_certificate",
@@ -46,18 +63,34 @@ impl Settings {
                 });
             }
         }
+        let manifest = match (run_file, operator_key) {
+            (Some(path), _) => Some(run_file::read(path, &roster)?),
+            (None, Some(key)) => Some(self.run.signed_manifest(&key)),
+            (None, None) => None,
+        };
         Ok(ServiceConfig {
             roster: Arc::new(roster),
             signing_key,
             identity,
             authority,
-            manifest: self.run.signed_manifest(&operator_key),
+            manifest,
             listen: self.listen,
             state: Some(self.state.clone()),
             new_run: false,
             serve_outcomes_secs: self.serve_outcomes_secs,
             limits: Limits::default(),
         })
+    }
+
+    /// None where its file does not exist: the operator may keep it elsewhere.
+    fn operator_key(&self) -> Result<Option<SigningKey>, KeyFileError> {
+        let file = NamedFile::new("keys.operator_key", &self.keys.operator_key);
+        match file.signing_key() {
+            Err(KeyFileError::File { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+                Ok(None)
+            }
+            key => key.map(Some),
+        }
     }
 }
 
@@ -67,6 +100,9 @@ pub enum CredentialsError {
     /// It cannot be read, or is not what it should be.
     #[error(transparent)]
     File(#[from] KeyFileError),
+    /// The run to begin is none.
+    #[error(transparent)]
+    Run(#[from] RunFileError),
     /// A key of another federation, or of another party.
     #[error("{} (setting `{key}`) is not the one that the roster {} lists; both files must come from the same federation", path.display(), roster.display())]
     NotOnRoster {
@@ -103,7 +139,7 @@ mod tests {
         let file = folder.path().join("coordinator/coordinator.toml");
         Settings::load(&file, [], &[])
             .expect("sound settings")
-            .service_config()
+            .service_config(None)
     }
 
     fn refusal(folder: &TempDir) -> CredentialsError {
@@ -124,12 +160,32 @@ mod tests {
     #[test]
     fn a_missing_key_file_is_named() {
         let folder = federation();
-        fs::remove_file(folder.path().join("coordinator/keys/operator.key")).expect("it is there");
+        fs::remove_file(folder.path().join("coordinator/keys/signing.key")).expect("it is there");
         let text = refusal(&folder).to_string();
         assert!(
-            text.contains("keys/operator.key") && text.contains("keys.operator_key"),
+            text.contains("keys/signing.key") && text.contains("keys.signing_key"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn without_the_operators_key_the_run_is_the_one_that_was_signed_elsewhere() {
+        let folder = federation();
+        let key = folder.path().join("coordinator/keys/operator.key");
+        let elsewhere = folder.path().join("operator.key");
+        fs::rename(key, &elsewhere).expect("moved");
+        assert!(read_back(&folder).expect("sound").manifest.is_none());
+
+        let file = folder.path().join("coordinator/coordinator.toml");
+        let settings = Settings::load(&file, [], &[]).expect("sound settings");
+        let key = NamedFile::new("keys.operator_key", &elsewhere).signing_key();
+        let signed = settings.run.signed_manifest(&key.expect("a key"));
+        let roster = NamedFile::new("roster", &settings.roster).roster();
+        let text = run_file::to_text(&signed, &roster.expect("sound")).expect("sound");
+        let run = folder.path().join("run.json");
+        fs::write(&run, text).expect("written");
+        let config = settings.service_config(Some(&run)).expect("sound");
+        assert!(config.manifest == Some(signed));
     }
 
     #[test]

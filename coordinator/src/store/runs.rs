@@ -2,7 +2,7 @@
 
 use protocol::{
     codec,
-    digests::{ModelHash, RosterHash},
+    digests::{ModelHash, RosterHash, RunId},
     identity::Signed,
     manifest::Manifest,
 };
@@ -39,6 +39,8 @@ pub struct LastRun {
     pub result: Option<String>,
     /// Its roster's hash, in hexadecimal; none if an older release began it.
     pub roster: Option<String>,
+    /// H of its manifest, if it can be read.
+    pub run: Option<RunId>,
 }
 
 impl Store {
@@ -72,15 +74,34 @@ impl Store {
     /// # Errors
     /// [`StoreError`].
     pub fn last_run(&self) -> Result<Option<LastRun>, StoreError> {
+        self.find_run("id = (SELECT max(id) FROM runs)", [])
+    }
+
+    /// The run with this manifest, if it was begun here; the last time, if it was more than once.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn run(&self, run: &RunId) -> Result<Option<LastRun>, StoreError> {
+        let last = "id = (SELECT max(id) FROM runs WHERE hash = ?1)";
+        self.find_run(last, [hex::encode(run)])
+    }
+
+    fn find_run(
+        &self,
+        which: &str,
+        parameters: impl rusqlite::Params,
+    ) -> Result<Option<LastRun>, StoreError> {
         let read = || {
-            let sql = "SELECT name, nullif(result, 'stopped'), roster FROM runs
-                       WHERE id = (SELECT max(id) FROM runs)";
-            let mut statement = self.connection.prepare(sql)?;
-            let run = statement.query_row([], |row| {
+            let sql = format!(
+                "SELECT name, nullif(result, 'stopped'), roster, hash FROM runs WHERE {which}"
+            );
+            let mut statement = self.connection.prepare(&sql)?;
+            let run = statement.query_row(parameters, |row| {
                 Ok(LastRun {
                     name: row.get(0)?,
                     result: row.get(1)?,
                     roster: row.get(2)?,
+                    run: run_of(&row.get::<_, String>(3)?),
                 })
             });
             run.optional()
@@ -123,4 +144,10 @@ impl Store {
             params![now_unix_ms(), word, reason, model_hash],
         )
     }
+}
+
+fn run_of(hash: &str) -> Option<RunId> {
+    let mut bytes = [0; 32];
+    hex::decode_to_slice(hash, &mut bytes).ok()?;
+    Some(bytes.into())
 }

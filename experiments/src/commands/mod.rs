@@ -4,16 +4,20 @@ mod bench;
 mod phantom;
 mod reproduce;
 mod simulate;
+mod typed_options;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::simulation;
 
 pub use self::{
     bench::{BenchCryptoOptions, BenchOptions, BenchTrainingOptions},
     phantom::PhantomOptions,
     reproduce::{BalanceName, ModelName, ReproduceOptions, TaskChoice},
     simulate::{ConditioningName, ProfileName, SimulateOptions, UpdatesName},
+    typed_options::{SimulateCommand, TypedOptions},
 };
 
 /// Runs whole federations and single-site trainings on this machine, and measures them.
@@ -26,15 +30,15 @@ pub struct Experiments {
 
 #[derive(Subcommand)]
 enum Command {
-    Simulate(SimulateOptions),
+    Simulate(SimulateCommand),
     Phantom(PhantomOptions),
     Bench(BenchOptions),
     Reproduce(ReproduceOptions),
 }
 
 impl Experiments {
-    /// Runs the command. 0 when it did what was asked, 1 when it could not; what went wrong is on stderr. (The parser itself
-    /// ends with 2 on options that do not exist.)
+    /// Runs the command. 0 when it did what was asked, 1 when it could not, 3 when a signal stopped it; what went wrong is on stderr.
+    /// (The parser itself ends with 2 on options that do not exist.)
     pub fn execute(self) -> ExitCode {
         let logs = tracing_subscriber::EnvFilter::try_from_default_env()
             .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,model=warn"));
@@ -43,7 +47,7 @@ impl Experiments {
             .with_writer(std::io::stderr)
             .init();
         let result = match self.command {
-            Command::Simulate(options) => options.execute(),
+            Command::Simulate(command) => simulation::simulate(&command),
             Command::Phantom(options) => options.execute(),
             Command::Bench(options) => options.execute(),
             Command::Reproduce(options) => options.execute(),
@@ -52,7 +56,11 @@ impl Experiments {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("error: {error:#}");
-                ExitCode::FAILURE
+                if simulation::was_interrupted(&error) {
+                    ExitCode::from(simulation::STOPPED_BY_A_SIGNAL)
+                } else {
+                    ExitCode::FAILURE
+                }
             }
         }
     }

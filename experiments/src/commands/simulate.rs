@@ -13,13 +13,17 @@ use protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::simulation::{self, Partition, PlannedDrop};
+use crate::simulation::{Partition, PlannedDrop};
 
 /// Trains the hybrid CNN in a whole federation on this machine: the coordinator and every hospital, each with its own keys and
 /// certificates, connected by QUIC over loopback.
 ///
 /// At the end it prints a table, and the output folder has summary.json, metrics.jsonl, model.safetensors with its card
-/// model.json, report.html and transcript.jsonl.
+/// model.json, report.html and transcript.jsonl; and model-best.safetensors with its card, if another round's model than the last
+/// one is kept as the best.
+///
+/// Until then all that is needed to go on is in the folder .NAME.unfinished beside the output folder NAME, which only its owner
+/// can read and which is gone at the end.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct SimulateOptions {
@@ -108,6 +112,10 @@ pub struct SimulateOptions {
     /// The output folder; it must be empty or not exist yet [default: runs/NAME-OF-THE-RUN]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Go on with the simulation of this output folder, which was stopped or killed at any moment, to the same result. It goes on with
+    /// the options that it began with: one that asks for something else is refused. A simulation with --updates plain cannot go on
+    #[arg(long, value_name = "DIR", conflicts_with = "out")]
+    pub resume: Option<PathBuf>,
 }
 
 /// `--conditioning`.
@@ -155,20 +163,11 @@ pub enum UpdatesName {
     Plain,
 }
 
-impl SimulateOptions {
-    /// Runs the simulation.
-    ///
-    /// # Errors
-    /// Options that do not fit together, data that cannot be used, a run that fails.
-    pub fn execute(&self) -> anyhow::Result<()> {
-        simulation::simulate(self)
-    }
-}
-
 const EXAMPLES: &str = "\
 Examples:
   experiments simulate
   experiments simulate --hospitals 5 --rounds 12 --task multiclass
   experiments simulate --partition dirichlet:0.5
   experiments simulate --data MS60 --split slice --rounds 2
-  experiments simulate --hospitals 7 --drop 2@before-upload:1 --drop 4@after-upload:2";
+  experiments simulate --hospitals 7 --drop 2@before-upload:1 --drop 4@after-upload:2
+  experiments simulate --resume runs/NAME-OF-THE-RUN";

@@ -6,7 +6,7 @@ use anyhow::Context;
 use crypto::hash::{Digest, sha256};
 use model_data::{
     Feature,
-    card::{CardData, CardTraining, CardValidation, ModelCard, NOTICE},
+    card::{BEST_MODEL_FILE, CardData, CardTraining, CardValidation, ModelCard, NOTICE},
     weights::write_safetensors,
 };
 use protocol::{
@@ -16,7 +16,7 @@ use protocol::{
     network::CONDITIONED_WEIGHT,
 };
 
-use crate::simulation::{Plan, Summary};
+use crate::simulation::{Plan, Summary, Validation};
 
 /// The card of a simulation's model; `weights_sha256` is of the file as [`write_model`] wrote it.
 pub fn model_card(
@@ -36,7 +36,7 @@ pub fn model_card(
         );
     }
     let last = summary.history.last();
-    let validation = last.and_then(|round| round.validation.clone());
+    let validation = last.and_then(|round| round.validation.as_ref());
     ModelCard {
         weights_sha256: Some(hex::encode(weights_sha256)),
         weights_hash: Some(weights_hash(&manifest.layout, model.values())),
@@ -56,18 +56,42 @@ pub fn model_card(
             updates: summary.updates.clone(),
             seed: plan.seed,
         }),
-        validation: validation.map(|validation| {
-            CardValidation::new(
-                validation.accuracy,
-                validation.loss,
-                validation.confusion,
-                plan.split,
-            )
-        }),
+        validation: validation.map(|validation| card_validation(validation, plan)),
         test: Some(summary.test.clone()),
         caveats: caveats(summary),
         ..card
     }
+}
+
+/// The card of the model of the best round, where that is not the last one. Nobody has tested it: a test says which model is best only
+/// once.
+pub fn best_model_card(
+    plan: &Plan,
+    manifest: &Manifest,
+    model: &CommonModel,
+    summary: &Summary,
+    weights_sha256: Digest,
+) -> ModelCard {
+    let round = summary.kept_round.unwrap_or_default();
+    let record = summary.history.iter().find(|record| record.round == round);
+    let validation = record.and_then(|record| record.validation.as_ref());
+    ModelCard {
+        model: BEST_MODEL_FILE.into(),
+        weights: BEST_MODEL_FILE.into(),
+        learning_round: round.into(),
+        validation: validation.map(|validation| card_validation(validation, plan)),
+        test: None,
+        ..model_card(plan, manifest, model, summary, weights_sha256)
+    }
+}
+
+fn card_validation(validation: &Validation, plan: &Plan) -> CardValidation {
+    CardValidation::new(
+        validation.accuracy,
+        validation.loss,
+        validation.confusion.clone(),
+        plan.split,
+    )
 }
 
 fn data(plan: &Plan, manifest: &Manifest, summary: &Summary) -> CardData {
@@ -121,14 +145,11 @@ fn caveats(summary: &Summary) -> Vec<String> {
 pub fn write_model(
     path: &Path,
     manifest: &Manifest,
-    values: &[f32],
+    model: &CommonModel,
     summary: &Summary,
 ) -> anyhow::Result<Digest> {
     let metadata = BTreeMap::from([
-        (
-            "model_hash".to_owned(),
-            summary.agreement.model_hash.clone(),
-        ),
+        ("model_hash".to_owned(), hex::encode(model.hash())),
         ("notice".to_owned(), NOTICE.to_owned()),
         ("code_version".to_owned(), summary.code_version.to_owned()),
         (
@@ -136,7 +157,7 @@ pub fn write_model(
             CONDITIONED_WEIGHT.to_owned(),
         ),
     ]);
-    write_safetensors(path, &manifest.layout.tensors, values, &metadata)?;
+    write_safetensors(path, &manifest.layout.tensors, model.values(), &metadata)?;
     let file = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     Ok(sha256(&file))
 }

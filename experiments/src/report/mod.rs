@@ -5,7 +5,7 @@ mod page;
 mod run_pictures;
 
 pub use self::{
-    card::{model_card, write_model},
+    card::{best_model_card, model_card, write_model},
     page::html,
     run_pictures::{RunPictures, roc_of},
 };

@@ -121,8 +121,9 @@ fn curves(summary: &Summary, pictures: &[Picture]) -> Result<String, PictureErro
     if let Some(best) = &summary.best {
         let _ = write!(
             section,
-            "<p>Each hospital keeps as the best model that of {}. The numbers above are of the last one.</p>",
-            best.in_words()
+            "<p>Each hospital keeps as the best model that of {}; in this folder {}. The results of the test are of the last round's.</p>",
+            best.in_words(),
+            summary.where_best_is()
         );
     }
     if summary.ended_early() {

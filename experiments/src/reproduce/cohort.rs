@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use crypto::hash::labelled_hash;
 use model_data::{LoadOptions, Patient};
 use phantom::PhantomSettings;
 
@@ -39,23 +38,6 @@ pub fn patients(
         progress.line(format!("data: {line}"));
     }
     Ok(cohort.patients)
-}
-
-/// A hash of everything that training sees of the patients, so that a run goes on with the patients it began with.
-pub fn fingerprint(patients: &[Patient]) -> String {
-    let mut digest = labelled_hash("reproduction-patients", &[]);
-    for patient in patients {
-        let mut bytes = patient.edss.value().to_le_bytes().to_vec();
-        for feature in patient.features {
-            bytes.push(u8::from(feature.is_some()));
-            bytes.extend(feature.unwrap_or(0.0).to_le_bytes());
-        }
-        let pixels = patient.slices.iter().flat_map(|slice| &slice.pixels);
-        let pixels: Vec<u8> = pixels.flat_map(|pixel| pixel.to_le_bytes()).collect();
-        let parts = [&digest, patient.id.as_bytes(), &bytes, &pixels];
-        digest = labelled_hash("reproduction-patients", &parts);
-    }
-    hex::encode(digest)
 }
 
 /// The phantom is one cohort, as real data would be: repetitions differ in how it is split.
@@ -109,30 +91,6 @@ mod tests {
             assert_ne!(t2[0].pixels, flair[0].pixels);
             let pixels = both.iter().map(|slice| &slice.pixels);
             assert!(pixels.eq([t2, flair].iter().flatten().map(|slice| &slice.pixels)));
-        }
-    }
-
-    #[test]
-    fn the_fingerprint_is_of_every_part() {
-        let settings = PhantomSettings {
-            patients: 2,
-            slices_per_patient: 1,
-            seed: 3,
-            ..PhantomSettings::default()
-        };
-        let patients = phantom::cohort(&settings, || ());
-        let original = fingerprint(&patients);
-        assert_eq!(original, fingerprint(&patients));
-        let changes: [fn(&mut Vec<Patient>); 4] = [
-            |patients| patients[1].slices[0].pixels[77] += 1.0,
-            |patients| patients[0].id.push('x'),
-            |patients| patients[0].features[1] = None,
-            |patients| patients.swap(0, 1),
-        ];
-        for change in changes {
-            let mut changed = patients.clone();
-            change(&mut changed);
-            assert_ne!(fingerprint(&changed), original);
         }
     }
 }

@@ -47,7 +47,9 @@ use self::{
     split_cohort::SplitCohort,
     tables::Tables,
 };
-use crate::{commands::ReproduceOptions, simulation::Progress};
+use crate::{
+    cohort_fingerprint::cohort_fingerprint, commands::ReproduceOptions, simulation::Progress,
+};
 
 /// Runs a reproduction, or what is left of one: the files into its folder, a few lines to stdout.
 ///
@@ -72,7 +74,7 @@ pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
     let patients = cohort::patients(&configuration, &loading, &progress)?;
     let cells = configuration.cells();
     let cohort = check(&patients, &configuration, &progress)?;
-    folder.begin(&configuration, &cohort::fingerprint(&patients))?;
+    folder.begin(&configuration, &cohort_fingerprint(&patients))?;
 
     let todo: training_jobs::Todo = cells
         .iter()

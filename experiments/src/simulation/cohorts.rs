@@ -6,6 +6,8 @@ use anyhow::{Context, bail};
 use model_data::{Cohort, LoadOptions, Patient, ScanSource, SplitKind, load_cohort};
 use phantom::PhantomSettings;
 
+use crate::cohort_fingerprint::cohort_fingerprint;
+
 use super::{
     partition::Dealing,
     plan::{DataSource, Plan},
@@ -23,6 +25,8 @@ pub struct Cohorts {
     pub warnings: Vec<String>,
     /// Rows of the clinical table that have no images.
     pub rows_without_images: usize,
+    /// [`cohort_fingerprint`] of all patients.
+    pub fingerprint: String,
 }
 
 /// A patient, and where its scans are if they are files.
@@ -70,6 +74,7 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
             patients.len().max(2)
         );
     }
+    let fingerprint = cohort_fingerprint(&patients);
     let task = plan.run.task;
     let classes: Vec<usize> = patients
         .iter()
@@ -121,6 +126,7 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
         counts,
         warnings,
         rows_without_images,
+        fingerprint,
     })
 }
 

@@ -19,6 +19,7 @@ pub struct ExpectedUpdate {
     pub saturated: u64,
     /// Whether a contributor's value was cut off by its clip.
     cut_off: Vec<bool>,
+    clips: Vec<f64>,
 }
 
 impl ExpectedUpdate {
@@ -34,6 +35,7 @@ impl ExpectedUpdate {
             mean: vec![0.0; clips.len()],
             saturated: 0,
             cut_off: vec![false; clips.len()],
+            clips,
         };
         let mut contributors = 0_u32;
         for change in changes {
@@ -44,7 +46,7 @@ impl ExpectedUpdate {
                 .zip(&mut sum.mean)
                 .zip(&mut sum.cut_off)
                 .zip(&change)
-                .zip(&clips);
+                .zip(&sum.clips);
             sum.saturated += own
                 .map(|((((value, mean), cut_off), change), clip)| {
                     let (quantised, saturated) = quantise(*change, *clip, joined);
@@ -61,13 +63,12 @@ impl ExpectedUpdate {
     }
 
     /// The largest difference of `mean` from the mean of the floats.
-    pub fn largest_error(&self, model: &CommonModel, mean: &[f64], joined: usize) -> MeanError {
-        let clips = clip_of_each_value(model);
+    pub fn largest_error(&self, mean: &[f64], joined: usize) -> MeanError {
         let values = self
             .mean
             .par_iter()
             .zip(mean)
-            .zip(&clips)
+            .zip(&self.clips)
             .zip(&self.cut_off);
         let errors = values.map(|(((expected, found), clip), cut_off)| {
             let error = (expected - found).abs() / clip;

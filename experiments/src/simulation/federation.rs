@@ -1,17 +1,16 @@
 //! The sealed run: a coordinator and all participants of production in one process, over QUIC on loopback.
 
-use std::{collections::BTreeMap, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, fs, net::SocketAddr, path::Path, pin::Pin, sync::Arc, time::Duration,
+};
 
-use anyhow::{Context, anyhow, bail};
-use coordinator::machine::Event;
+use anyhow::{Context, anyhow};
 use coordinator::{
     demo::{Demo, Place},
-    service::{RunReport, Service},
+    machine::Event,
+    service::{Registry, RunReport, Service, ServiceError},
 };
-use crypto::{
-    hash::SecretKey32,
-    sealed_sum::{HospitalId, SumRing},
-};
+use crypto::sealed_sum::{HospitalId, SumRing};
 use model_data::ScanSource;
 use participant::{
     compute::ComputeSlots,
@@ -19,17 +18,19 @@ use participant::{
     interruption::{Interruptions, NoInterruptions},
     journal::sqlite::SqliteJournal,
     shell::{Participant, ParticipantEvent, RunCost, RunError},
+    state_folder::StateFolder,
     trainer_program::{TrainerCommand, TrainerProgram},
-    vault::{Vault, VaultIdentity, policy::Policy},
+    vault::{Vault, VaultIdentity, VaultOutput, policy::Policy},
 };
 use protocol::{
     codec::List,
+    digests::ModelHash,
     manifest::Purpose,
-    training_job::{DataSet, LocalTrainer, PatientScans, SplitPlan},
+    training_job::{DataSet, FilePath, LocalTrainer, PatientScans, SplitPlan},
 };
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinSet,
+    task::{JoinHandle, JoinSet},
     time::timeout,
 };
 use trainer::{CnnTrainer, ImageSet};
@@ -37,21 +38,13 @@ use transport::{Dialer, Limits, certificates::KeyFingerprint, tls::ParticipantTl
 
 use super::{
     interruptions::PlannedInterruptions,
-    observer::{Observer, Seen},
+    observer::{Seen, SharedObserver},
     plan::Plan,
     recorder::{RecordingTrainer, Recordings},
+    run_folder::{RunFolder, sync_folder, sync_tree},
     seeds::split_seed,
+    stopping::{Interrupted, Stopping},
 };
-
-/// A finished run.
-pub struct Finished {
-    /// What was seen of it.
-    pub observer: Observer,
-    /// What it cost each hospital.
-    pub costs: BTreeMap<HospitalId, RunCost>,
-    /// What it cost the coordinator.
-    pub report: RunReport,
-}
 
 /// One hospital's part of the data.
 pub struct HospitalParts {
@@ -65,110 +58,189 @@ pub struct HospitalParts {
     pub scans: Vec<Vec<ScanSource>>,
 }
 
-/// Runs the federation to its end. Vaults keep their journals in `folder`.
-///
-/// # Errors
-/// Whatever ends the run early, with who it was; also when a person asks to stop.
-pub fn run(
-    plan: &Plan,
-    hospitals: Vec<HospitalParts>,
-    recordings: &Recordings,
-    observer: Observer,
-    folder: &Path,
-) -> anyhow::Result<Finished> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(plan.threads)
-        .enable_all()
-        .build()?;
-    let result = runtime.block_on(async {
-        tokio::select! {
-            result = run_all(plan, hospitals, recordings, observer, folder) => result,
-            _ = tokio::signal::ctrl_c() => bail!("stopped before the end; nothing was written"),
-        }
-    });
-    runtime.shutdown_timeout(Duration::from_secs(2));
-    result
+/// Why a federation has ended before its run.
+#[derive(Debug)]
+pub enum Failed {
+    /// It can go on from what is in its folder.
+    CanGoOn(anyhow::Error),
+    /// The coordinator has ended the run.
+    ForGood(anyhow::Error),
+    /// It can go on; but a trainer of this process still computes, so that the process can end only by `_exit`.
+    StillComputing(anyhow::Error),
 }
 
-async fn run_all(
-    plan: &Plan,
-    hospitals: Vec<HospitalParts>,
-    recordings: &Recordings,
-    mut observer: Observer,
-    folder: &Path,
-) -> anyhow::Result<Finished> {
-    let place = Place {
-        listen: SocketAddr::from(([127, 0, 0, 1], 0)),
-        server_names: vec![SERVER_NAME.to_owned()],
-    };
-    let demo = Demo::generate(plan.hospitals, place)?;
-    let limits = limits(plan);
-    let mut config = demo.service_config(&plan.run, None)?;
-    config.limits = limits.clone();
-    let service = Service::bind(config)?;
-    let address = service.local_address();
+/// What all of a federation need to know.
+pub struct Federation<'a> {
+    /// What is simulated.
+    pub plan: &'a Plan,
+    /// What the trainers hand over.
+    pub recordings: Recordings,
+    /// Who is told of everything.
+    pub observer: SharedObserver,
+    /// Keys, the coordinator's state, the hospitals'.
+    pub folder: RunFolder,
+    /// What Ctrl-C does.
+    pub stopping: &'a Stopping,
+}
 
-    let (tell, mut told) = mpsc::unbounded_channel();
-    let watching = tokio::task::spawn_blocking(move || {
-        while let Some(seen) = told.blocking_recv() {
-            observer.see(seen);
-        }
-        observer
-    });
-    let (close, closed) = watch::channel(0);
-    let (events, coordinator_events) = mpsc::unbounded_channel();
-    tokio::spawn(follow_coordinator(coordinator_events, close, tell.clone()));
-
-    let setting = Setting {
-        plan,
-        demo: &demo,
-        address,
-        limits,
-        recordings,
-        slots: ComputeSlots::new(plan.threads),
-        ring: Arc::new(SumRing::new()),
-    };
-    let mut participants = JoinSet::new();
-    for parts in hospitals {
-        let id = parts.id;
-        let (events, hospital_events) = mpsc::unbounded_channel();
-        let participant = setting
-            .participant(parts, events, closed.clone(), folder)
-            .with_context(|| format!("hospital {id}"))?;
-        tokio::spawn(follow_hospital(id, hospital_events, tell.clone()));
-        participants.spawn(async move { (id, participant.run(std::future::pending()).await) });
+impl Federation<'_> {
+    /// Runs the federation to its end, from where its folder has it. The common model's hash in the coordinator's word; none if an earlier
+    /// process has come to the end of the run.
+    ///
+    /// # Errors
+    /// Whatever ends the run early, with who it was; also when a person asks to stop.
+    pub fn run(&self, hospitals: Vec<HospitalParts>) -> Result<Option<ModelHash>, Failed> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(self.plan.threads)
+            .enable_all()
+            .build()
+            .map_err(|error| Failed::CanGoOn(error.into()))?;
+        let result = runtime.block_on(self.run_all(hospitals));
+        runtime.shutdown_timeout(Duration::from_secs(2));
+        result
     }
-    drop((tell, closed));
 
-    let (report, costs) =
-        to_the_end(service.run(events, std::future::pending()), participants).await?;
-    let observer = watching
-        .await
-        .map_err(|error| anyhow!("the observer of the run has failed: {error}"))?;
-    Ok(Finished {
-        observer,
-        costs,
-        report,
-    })
+    async fn run_all(&self, hospitals: Vec<HospitalParts>) -> Result<Option<ModelHash>, Failed> {
+        let waits = self.stopping.wait();
+        let Some(mut started) = self.start(hospitals).map_err(Failed::CanGoOn)? else {
+            return Ok(None);
+        };
+        let run = to_the_end(started.service, &mut started.participants);
+        let result = tokio::select! {
+            result = run => result,
+            () = waits.signal() => Err(Failed::CanGoOn(Interrupted.into())),
+        };
+        let failed = match result {
+            Ok((report, costs)) => {
+                let _ = started.watching.await;
+                let mut observer = self.observer.lock();
+                observer.see(Seen::CoordinatorSpent(report.spent));
+                for (id, cost) in costs {
+                    observer.see_cost(id, cost);
+                }
+                return Ok(Some(report.model_hash));
+            }
+            Err(failed) => failed,
+        };
+        // A process that ended while libtorch computes would crash on its way out: a training goes on to its next step.
+        started.end.send_replace(true);
+        let all = async { while started.participants.join_next().await.is_some() {} };
+        match (timeout(TO_A_SAFE_POINT, all).await, failed) {
+            (Err(_), Failed::CanGoOn(error) | Failed::ForGood(error)) => {
+                Err(Failed::StillComputing(error))
+            }
+            (_, failed) => Err(failed),
+        }
+    }
+
+    /// None if the run has ended already.
+    fn start(&self, hospitals: Vec<HospitalParts>) -> anyhow::Result<Option<Started>> {
+        let demo = self.parties()?;
+        let limits = limits(self.plan);
+        let mut config = demo.service_config(&self.plan.run, Some(self.folder.coordinator()))?;
+        config.limits = limits.clone();
+        let service = Service::bind(config)?;
+        if !service.is_taken_up() && self.observer.lock().sums.has_seen_any() {
+            // Its coordinator has ended it, and would begin another one.
+            return Ok(None);
+        }
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let observer = self.observer.clone();
+        let watching = tokio::task::spawn_blocking(move || {
+            while let Some(seen) = told.blocking_recv() {
+                observer.lock().see(seen);
+            }
+        });
+        let (close, closed) = watch::channel(0);
+        let (events, coordinator_events) = mpsc::unbounded_channel();
+        let follow =
+            follow_coordinator(coordinator_events, service.registry(), close, tell.clone());
+        tokio::spawn(follow);
+
+        let setting = Setting {
+            federation: self,
+            demo: &demo,
+            address: service.local_address(),
+            limits,
+            slots: ComputeSlots::new(self.plan.threads),
+            ring: Arc::new(SumRing::new()),
+        };
+        let mut participants = JoinSet::new();
+        let (end, ended) = watch::channel(false);
+        for parts in hospitals {
+            let id = parts.id;
+            let (events, hospital_events) = mpsc::unbounded_channel();
+            let participant = setting
+                .participant(parts, events, closed.clone())
+                .with_context(|| format!("hospital {id}"))?;
+            tokio::spawn(follow_hospital(id, hospital_events, tell.clone()));
+            let mut ended = ended.clone();
+            participants.spawn(async move {
+                let end = async {
+                    let _ = ended.wait_for(|ended| *ended).await;
+                };
+                (id, participant.run(end).await)
+            });
+        }
+        Ok(Some(Started {
+            service: Box::pin(service.run(events, std::future::pending())),
+            participants,
+            end,
+            watching,
+        }))
+    }
+
+    /// All keys, made when the federation begins.
+    fn parties(&self) -> anyhow::Result<Demo> {
+        let place = Place {
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+            server_names: vec![SERVER_NAME.to_owned()],
+        };
+        let folder = self.folder.federation();
+        if folder.exists() {
+            return Ok(Demo::read(&folder, place)?);
+        }
+        let demo = Demo::generate(self.plan.hospitals, place)?;
+        let beside = folder.with_extension("new");
+        if beside.exists() {
+            // Of a process that was stopped while it wrote them.
+            fs::remove_dir_all(&beside)?;
+        }
+        demo.write(&beside)?;
+        sync_tree(&beside)?;
+        fs::rename(&beside, &folder)?;
+        sync_folder(self.folder.path())?;
+        Ok(demo)
+    }
+}
+
+/// A federation that runs.
+struct Started {
+    service: Pin<Box<dyn Future<Output = Result<RunReport, ServiceError>>>>,
+    participants: JoinSet<(HospitalId, Result<RunCost, RunError>)>,
+    /// Tells the participants to end.
+    end: watch::Sender<bool>,
+    /// Until all events are told.
+    watching: JoinHandle<()>,
 }
 
 /// Waits for everybody. The coordinator knows best why a run ended; otherwise the first hospital that cannot go on ends it.
 async fn to_the_end(
-    service: impl Future<Output = Result<RunReport, coordinator::service::ServiceError>>,
-    mut participants: JoinSet<(HospitalId, Result<RunCost, RunError>)>,
-) -> anyhow::Result<(RunReport, BTreeMap<HospitalId, RunCost>)> {
-    let mut service = std::pin::pin!(service);
+    mut service: Pin<Box<dyn Future<Output = Result<RunReport, ServiceError>>>>,
+    participants: &mut JoinSet<(HospitalId, Result<RunCost, RunError>)>,
+) -> Result<(RunReport, BTreeMap<HospitalId, RunCost>), Failed> {
     let mut costs = BTreeMap::new();
     let report = loop {
         tokio::select! {
-            report = &mut service => break report?,
-            Some(ended) = participants.join_next() => match ended? {
+            report = &mut service => break report.map_err(of_service)?,
+            Some(ended) = participants.join_next() => match ended.map_err(can_go_on)? {
                 (id, Ok(cost)) => { costs.insert(id, cost); }
                 (id, Err(error)) => {
                     if let Ok(report) = timeout(LAST_WORD, &mut service).await {
-                        report?;
+                        report.map_err(of_service)?;
                     }
-                    return Err(error).with_context(|| format!("hospital {id} failed"));
+                    let error = anyhow::Error::from(error).context(format!("hospital {id} failed"));
+                    return Err(Failed::CanGoOn(error));
                 }
             },
         }
@@ -185,13 +257,27 @@ async fn to_the_end(
     };
     timeout(LAST_HOSPITALS, rest)
         .await
-        .context("a hospital did not learn that the run is over")??;
+        .context("a hospital did not learn that the run is over")
+        .and_then(|rest| rest)
+        .map_err(Failed::ForGood)?;
     Ok((report, costs))
+}
+
+fn of_service(error: ServiceError) -> Failed {
+    match error {
+        ServiceError::RunFailed { .. } => Failed::ForGood(error.into()),
+        error => Failed::CanGoOn(error.into()),
+    }
+}
+
+fn can_go_on(error: impl Into<anyhow::Error>) -> Failed {
+    Failed::CanGoOn(error.into())
 }
 
 /// Tells hospitals that were cut off when their round has closed, and the observer everything.
 async fn follow_coordinator(
     mut events: mpsc::UnboundedReceiver<Event>,
+    registry: Arc<Registry>,
     close: watch::Sender<u32>,
     tell: mpsc::UnboundedSender<Seen>,
 ) {
@@ -209,6 +295,7 @@ async fn follow_coordinator(
                 ..
             } => {
                 close.send_replace(learning_round.get());
+                let _ = tell.send(Seen::CoordinatorSpent(registry.spent()));
             }
             Event::Abandoned {
                 purpose: Purpose::Update,
@@ -234,11 +321,10 @@ async fn follow_hospital(
 
 /// What all participants share.
 struct Setting<'a> {
-    plan: &'a Plan,
+    federation: &'a Federation<'a>,
     demo: &'a Demo,
     address: SocketAddr,
     limits: Limits,
-    recordings: &'a Recordings,
     slots: ComputeSlots,
     ring: Arc<SumRing>,
 }
@@ -249,9 +335,9 @@ impl Setting<'_> {
         parts: HospitalParts,
         events: mpsc::UnboundedSender<ParticipantEvent>,
         closed: watch::Receiver<u32>,
-        folder: &Path,
     ) -> anyhow::Result<Participant<SqliteJournal>> {
         let id = parts.id;
+        let (plan, observer) = (self.federation.plan, &self.federation.observer);
         let party = self
             .demo
             .hospitals
@@ -268,30 +354,41 @@ impl Setting<'_> {
             key: party.copy_signing_key(),
             roster: Arc::clone(&self.demo.roster),
         };
-        let journal = journal(&folder.join(format!("hospital-{id}")))?;
-        let trainer: Box<dyn LocalTrainer> = match &self.plan.trainer_program {
-            None => Box::new(CnnTrainer::new(parts.images, self.plan.device)),
+        // Its lock is not needed: one process at a time works in the folder around it.
+        let journal = StateFolder::open(&self.federation.folder.hospital(id))?.journal()?;
+        let vault = Vault::new(
+            identity,
+            Policy::default(),
+            Box::new(parts.table),
+            journal,
+            Arc::clone(&self.ring),
+        );
+        let mut vault = vault.witnessed_by(observer.witness(id));
+        vault.resume()?;
+        // Without a connection it has only this to say; the check of the sums hears it before the first sum is opened.
+        while let Some(VaultOutput::Event(event)) = vault.poll_output() {
+            let event = ParticipantEvent::Vault(event);
+            observer.lock().see(Seen::Hospital(id, event));
+        }
+        let trainer: Box<dyn LocalTrainer> = match &plan.trainer_program {
+            None => Box::new(CnnTrainer::new(parts.images, plan.device)),
             Some(program) => {
                 let command = TrainerCommand::of(program.clone(), Vec::new())?;
-                let data_set = data_set(self.plan, id, &parts.images, &parts.scans)?;
+                let kept_out = self.federation.folder.path();
+                let data_set = data_set(plan, id, &parts.images, &parts.scans, kept_out)?;
                 Box::new(TrainerProgram::open(command, 0, data_set, |_| ())?)
             }
         };
-        let drops = self.plan.faults.of(id);
+        let drops = plan.faults.of(id);
         let interruptions: Arc<dyn Interruptions> = if drops.is_empty() {
             Arc::new(NoInterruptions)
         } else {
             Arc::new(PlannedInterruptions::new(drops, closed))
         };
+        let recordings = self.federation.recordings.clone();
         Ok(Participant {
-            vault: Vault::new(
-                identity,
-                Policy::default(),
-                Box::new(parts.table),
-                journal,
-                Arc::clone(&self.ring),
-            ),
-            trainer: Box::new(RecordingTrainer::new(id, trainer, self.recordings.clone())),
+            vault,
+            trainer: Box::new(RecordingTrainer::new(id, trainer, recordings)),
             dialer: Dialer::new(&self.address.to_string(), SERVER_NAME, &tls, &self.limits)?,
             slots: self.slots.clone(),
             events,
@@ -307,6 +404,7 @@ fn data_set(
     id: HospitalId,
     images: &ImageSet,
     scans: &[Vec<ScanSource>],
+    kept_out: &Path,
 ) -> anyhow::Result<DataSet> {
     let patients = images.patients().iter().zip(scans);
     let patients = patients.map(|(patient, scans)| PatientScans {
@@ -324,20 +422,8 @@ fn data_set(
         },
         device: plan.device.to_string().parse()?,
         confine: true,
-        // A simulation's folder holds nothing that its trainers must not know.
-        kept_out: List::default(),
+        kept_out: List(vec![FilePath(std::path::absolute(kept_out)?)]),
     })
-}
-
-fn journal(folder: &Path) -> anyhow::Result<SqliteJournal> {
-    std::fs::create_dir_all(folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let mut host_key = [0; 32];
-    getrandom::fill(&mut host_key)
-        .map_err(|error| anyhow!("the operating system gives no randomness: {error}"))?;
-    Ok(SqliteJournal::open(
-        &folder.join("vault.sqlite"),
-        &SecretKey32::from_bytes(host_key),
-    )?)
 }
 
 /// Everybody shares one machine, which may be busy: without planned faults nobody is given up because it was slow to answer, so
@@ -359,5 +445,7 @@ fn limits(plan: &Plan) -> Limits {
 const SERVER_NAME: &str = "localhost";
 const PATIENCE: Duration = Duration::from_secs(120);
 const PATIENCE_WITH_FAULTS: Duration = Duration::from_secs(8);
+/// A step of training, or a sum that is being opened.
+const TO_A_SAFE_POINT: Duration = Duration::from_secs(10);
 const LAST_WORD: Duration = Duration::from_secs(5);
 const LAST_HOSPITALS: Duration = Duration::from_secs(60);

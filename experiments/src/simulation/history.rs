@@ -87,6 +87,11 @@ impl History {
         self.0.get(&round)
     }
 
+    /// The number of the last round.
+    pub fn last(&self) -> Option<u32> {
+        self.0.keys().next_back().copied()
+    }
+
     /// In order.
     pub fn into_rounds(self) -> Vec<RoundRecord> {
         self.0.into_values().collect()

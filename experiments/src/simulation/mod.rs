@@ -6,6 +6,7 @@
 //! ```
 
 mod cohorts;
+mod costs;
 mod expected_sums;
 mod fault_plan;
 mod federation;
@@ -13,6 +14,9 @@ mod filters;
 mod history;
 mod hospital;
 mod interruptions;
+mod kept_model;
+mod kept_options;
+mod notes;
 mod observer;
 mod output;
 mod partition;
@@ -21,19 +25,40 @@ mod plan;
 mod progress;
 mod recorder;
 mod run;
+mod run_folder;
+mod sealed_run;
 mod seconds;
 mod seeds;
+mod stopping;
 mod sum_check;
 mod summary;
 mod table;
 mod test_metrics;
+mod unfinished;
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Instant,
+};
 
 use anyhow::{Context, bail};
-use model_data::card::{CARD_FILE, MODEL_FILE};
+use model::end_process;
+use model_data::card::{BEST_CARD_FILE, BEST_MODEL_FILE, CARD_FILE, MODEL_FILE};
 use protocol::manifest::Manifest;
 
+use self::{
+    cohorts::Cohorts,
+    federation::{Failed, HospitalParts},
+    hospital::HospitalData,
+    kept_options::KeptOptions,
+    output::Output,
+    run::RunResult,
+    sealed_run::SealedRun,
+    stopping::{Interrupted, Stopping, to_go_on},
+    unfinished::Unfinished,
+};
 pub use self::{
     cohorts::{account, read_folder},
     fault_plan::{FaultPlan, FaultPlanError, PlannedDrop},
@@ -43,35 +68,119 @@ pub use self::{
     progress::{Progress, Stage},
     seconds::Seconds,
     seeds::phantom_seed,
+    stopping::STOPPED_BY_A_SIGNAL,
     summary::{Agreement, Bytes, ConditioningSummary, Sum, Summary},
     table::{leak_warning, sums_in_words},
     test_metrics::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, ShownSlice, TestResult},
 };
-use self::{
-    federation::HospitalParts, hospital::HospitalData, observer::Observer, output::Output,
-    recorder::Recordings, run::RunResult, sum_check::SumCheck,
-};
 use crate::{
-    commands::{SimulateOptions, UpdatesName},
+    commands::{SimulateCommand, UpdatesName},
     report,
 };
 
-/// Runs a simulation: the files into its folder, the table to stdout.
+/// Runs a simulation, or goes on with one: the files into its folder, the table to stdout.
 ///
 /// # Errors
 /// Options that do not fit together, data that cannot be used, a run that does not reach its end or whose check fails.
-#[expect(
-    clippy::print_stdout,
-    reason = "the table is what the command is asked for"
-)]
-pub fn simulate(options: &SimulateOptions) -> anyhow::Result<()> {
+pub fn simulate(command: &SimulateCommand) -> anyhow::Result<()> {
     let began = Instant::now();
-    let mut plan = Plan::new(options)?;
+    let stopping = Stopping::listen().context("cannot listen for signals")?;
+    let (plan, mut unfinished) = match &command.options.resume {
+        None => begin(command)?,
+        Some(destination) => go_on(command, destination)?,
+    };
+    if plan.updates == UpdatesName::Sealed {
+        stopping.can_go_on(&plan.out);
+    }
+    let progress = Arc::new(Progress::new());
+    progress.line(format!("the results go to {}", plan.out.display()));
+    let result = run(began, plan, &mut unfinished, &stopping, &progress);
+    let result = match result {
+        Ok(finished) => return finished.hand_over(unfinished),
+        Err(Failed::ForGood(error)) => {
+            unfinished.go();
+            return Err(error);
+        }
+        Err(result) => result,
+    };
+    let can_go_on = unfinished.stays();
+    let destination = unfinished.destination().to_owned();
+    let still_computes = matches!(result, Failed::StillComputing(_));
+    let (Failed::CanGoOn(error) | Failed::ForGood(error) | Failed::StillComputing(error)) = result;
+    let error = match can_go_on {
+        true => Unended { error, destination }.into(),
+        false => error,
+    };
+    if still_computes {
+        eprintln!("error: {error:#}");
+        end_process(if was_interrupted(&error) {
+            STOPPED_BY_A_SIGNAL
+        } else {
+            1
+        });
+    }
+    Err(error)
+}
+
+/// A simulation that can go on.
+#[derive(Debug, thiserror::Error)]
+#[error("{error:#}\n{}", to_go_on(destination))]
+struct Unended {
+    error: anyhow::Error,
+    destination: PathBuf,
+}
+
+/// Whether it was a signal that ended the simulation.
+pub fn was_interrupted(error: &anyhow::Error) -> bool {
+    match error.downcast_ref::<Unended>() {
+        Some(unended) => unended.error.is::<Interrupted>(),
+        None => error.is::<Interrupted>(),
+    }
+}
+
+fn begin(command: &SimulateCommand) -> anyhow::Result<(Plan, Unfinished)> {
+    let plan = Plan::new(&command.options)?;
+    let unfinished = Unfinished::begin(&plan.out, &KeptOptions::new(&command.typed))?;
+    Ok((plan, unfinished))
+}
+
+fn go_on(command: &SimulateCommand, destination: &Path) -> anyhow::Result<(Plan, Unfinished)> {
+    let (unfinished, kept) = Unfinished::resume(destination)?;
+    let mut options = kept.to_go_on(&command.typed)?;
+    options.out = Some(destination.to_owned());
+    Ok((Plan::new(&options)?, unfinished))
+}
+
+/// A simulation whose files are written, but for their folder's name.
+struct Finished {
+    output: Output,
+    table: String,
+    verdict: anyhow::Result<()>,
+}
+
+impl Finished {
+    #[expect(
+        clippy::print_stdout,
+        reason = "the table is what the command is asked for"
+    )]
+    fn hand_over(self, unfinished: Unfinished) -> anyhow::Result<()> {
+        self.output.finish(unfinished)?;
+        print!("{}", self.table);
+        self.verdict
+    }
+}
+
+fn run(
+    began: Instant,
+    mut plan: Plan,
+    unfinished: &mut Unfinished,
+    stopping: &Stopping,
+    progress: &Arc<Progress>,
+) -> Result<Finished, Failed> {
     // A second simulation of one process keeps the first one's threads: results do not depend on them.
     let _ = rayon::ThreadPoolBuilder::new()
         .num_threads(plan.threads)
         .build_global();
-    let progress = Arc::new(Progress::new());
     for remark in &plan.remarks {
         progress.line(remark);
     }
@@ -80,55 +189,64 @@ pub fn simulate(options: &SimulateOptions) -> anyhow::Result<()> {
             "INSECURE: --updates plain averages updates without encryption, for comparison only",
         );
     }
-    let output = Output::new(&plan.out)?;
-    let mut cohorts = cohorts::cohorts(&plan, &progress)?;
+    let (cohorts, data) = data(&mut plan, progress).map_err(Failed::CanGoOn)?;
+    let manifest = Arc::new(plan.run.manifest());
+    let sealed = SealedRun {
+        plan: &plan,
+        manifest: &manifest,
+        fingerprint: &cohorts.fingerprint,
+        stopping,
+        progress,
+    };
+    let (run, tests) = train(&sealed, data, unfinished)?;
+    progress.line("testing the common model");
+    let finish = || {
+        let test = test_metrics::test(&manifest, &run.model, plan.device, tests, &run.features)?;
+        let total = run.seconds_before + began.elapsed().as_secs_f64();
+        let summary = Summary::new(&plan, &manifest, &run, &test, total, &cohorts);
+        let output = Output::new(unfinished)?;
+        let warnings = &cohorts.warnings;
+        write_files(&output, &plan, &manifest, &run, &summary, &test, warnings)?;
+        anyhow::Ok(Finished {
+            output,
+            table: table::table(&summary, &plan.out),
+            verdict: verdict(&run),
+        })
+    };
+    finish().map_err(Failed::CanGoOn)
+}
+
+/// Makes or reads the patients, deals them, and parts each hospital's.
+fn data(plan: &mut Plan, progress: &Progress) -> anyhow::Result<(Cohorts, Vec<HospitalData>)> {
+    let mut cohorts = cohorts::cohorts(plan, progress)?;
     let patients = std::mem::take(&mut cohorts.by_hospital);
     let data: Vec<HospitalData> = plan
         .hospital_ids()
         .zip(patients)
-        .map(|(id, patients)| HospitalData::new(id, patients, &plan))
+        .map(|(id, patients)| HospitalData::new(id, patients, plan))
         .collect::<anyhow::Result<_>>()?;
     let steps = data
         .iter()
         .map(|data| data.local_steps(plan.run.batch_size, plan.run.local_epochs))
         .max();
     plan.run.local_steps = steps.unwrap_or(1);
-    let manifest = Arc::new(plan.run.manifest());
-
-    let (run, tests) = train(&plan, &manifest, data, &output, &progress)?;
-    progress.line("testing the common model");
-    let test = test_metrics::test(&manifest, &run.model, plan.device, tests, &run.features)?;
-    let summary = Summary::new(
-        &plan,
-        &manifest,
-        &run,
-        &test,
-        began.elapsed().as_secs_f64(),
-        &cohorts,
-    );
-    write_files(
-        &output,
-        &plan,
-        &manifest,
-        &run,
-        &summary,
-        &test,
-        &cohorts.warnings,
-    )?;
-    output.finish()?;
-    print!("{}", table::table(&summary, &plan.out));
-    verdict(&run)
+    Ok((cohorts, data))
 }
 
 type Tests = Vec<(crypto::sealed_sum::HospitalId, hospital::TestSet)>;
 
+/// Trains as the plan says.
 fn train(
-    plan: &Plan,
-    manifest: &Arc<Manifest>,
+    sealed: &SealedRun<'_>,
     data: Vec<HospitalData>,
-    output: &Output,
-    progress: &Arc<Progress>,
-) -> anyhow::Result<(RunResult, Tests)> {
+    unfinished: &mut Unfinished,
+) -> Result<(RunResult, Tests), Failed> {
+    let SealedRun {
+        plan,
+        manifest,
+        progress,
+        ..
+    } = *sealed;
     let (mut parts, mut tests, mut records) = (Vec::new(), Vec::new(), BTreeMap::new());
     let (training, validation) = data.iter().fold((0, 0), |(training, validation), data| {
         (
@@ -151,15 +269,7 @@ fn train(
         records.insert(data.id, data.records);
     }
     let run = match plan.updates {
-        UpdatesName::Sealed => {
-            let recordings = Recordings::default();
-            let sums = SumCheck::new(Arc::clone(manifest), recordings.clone(), records);
-            let observer = Observer::new(Arc::clone(manifest), Arc::clone(progress), sums);
-            let finished = federation::run(plan, parts, &recordings, observer, &output.vaults());
-            progress.clear();
-            RunResult::of_sealed(finished?, usize::from(plan.hospitals))
-                .context("no hospital opened a sum")?
-        }
+        UpdatesName::Sealed => sealed.run(parts, records, unfinished)?,
         UpdatesName::Plain => {
             let images = parts
                 .into_iter()
@@ -167,7 +277,7 @@ fn train(
                 .collect();
             let finished = plain_updates::run(plan, manifest, images, &records, progress);
             progress.clear();
-            RunResult::of_plain(finished?, manifest.keep)
+            RunResult::of_plain(finished.map_err(Failed::CanGoOn)?, manifest.keep)
         }
     };
     Ok((run, tests))
@@ -185,14 +295,14 @@ fn write_files(
     output.write_json("summary.json", summary)?;
     output.write_json_lines("metrics.jsonl", &summary::metrics_lines(run))?;
     output.write_json_lines("transcript.jsonl", &run.transcript)?;
-    let hash = report::write_model(
-        &output.path(MODEL_FILE),
-        manifest,
-        run.model.values(),
-        summary,
-    )?;
+    let hash = report::write_model(&output.path(MODEL_FILE), manifest, &run.model, summary)?;
     let card = report::model_card(plan, manifest, &run.model, summary, hash);
     output.write_json(CARD_FILE, &card)?;
+    if let Some(best) = &run.best_model {
+        let hash = report::write_model(&output.path(BEST_MODEL_FILE), manifest, best, summary)?;
+        let card = report::best_model_card(plan, manifest, best, summary, hash);
+        output.write_json(BEST_CARD_FILE, &card)?;
+    }
     let classes = plan.run.task.class_names();
     let pictures = report::RunPictures::new(summary, classes, test)?;
     for picture in pictures.all() {

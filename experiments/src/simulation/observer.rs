@@ -1,23 +1,33 @@
-//! Follows a sealed run from outside: everything that the hospitals and the coordinator report goes through here.
+//! Follows a sealed run from outside: everything that the hospitals and the coordinator report goes through here. What it comes to is in
+//! its notes, so that it can be taken up by another process.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    io,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
+};
 
-use coordinator::machine::{Event, TranscriptEntry};
+use coordinator::{machine::Event, service::Spent};
 use crypto::sealed_sum::HospitalId;
 use participant::{
-    shell::ParticipantEvent,
-    vault::{OpenedRound, VaultEvent},
+    journal::JournalError,
+    shell::{ParticipantEvent, RunCost},
+    vault::{OpenedRound, VaultEvent, Witness},
 };
 use protocol::{
     common_model::CommonModel,
-    digests::{LearningRound, ModelHash, RoundNumber},
+    digests::{LearningRound, ModelHash},
     keeping::{BestRound, Verdict},
-    manifest::{Manifest, Purpose},
+    manifest::{Keep, Manifest, Purpose},
 };
 
 use super::{
+    costs::Costs,
     history::History,
+    kept_model::{keep_model, kept_model},
+    notes::{CheckedSum, Exact, Note, Notes},
     progress::{Phase, Progress},
+    run_folder::RunFolder,
     sum_check::SumCheck,
 };
 
@@ -27,22 +37,28 @@ pub enum Seen {
     Hospital(HospitalId, ParticipantEvent),
     /// At the coordinator.
     Coordinator(Event),
+    /// What the coordinator has spent so far.
+    CoordinatorSpent(Spent),
 }
 
 /// See the module.
 pub struct Observer {
     manifest: Arc<Manifest>,
     progress: Arc<Progress>,
+    folder: RunFolder,
+    notes: Notes,
     began: Instant,
+    /// Of earlier processes.
+    seconds_before: f64,
     session_ready: bool,
+    /// The model of this round is kept as the last one.
+    last_kept: Option<LearningRound>,
     /// The check of the sums.
     pub sums: SumCheck,
     /// The learning rounds.
     pub history: History,
-    /// The signed hash chain.
-    pub transcript: Vec<TranscriptEntry>,
-    /// The model that each hospital holds.
-    pub models: BTreeMap<HospitalId, (RoundNumber, ModelHash, CommonModel)>,
+    /// What the run costs.
+    pub costs: Costs,
     /// The largest difference of a decrypted product from the product in the clear.
     pub largest_product_error: Option<f64>,
     /// Products that vaults refused.
@@ -51,25 +67,67 @@ pub struct Observer {
     pub kept_round: Option<LearningRound>,
     /// Its evaluation, where that decides.
     pub best: Option<BestRound>,
+    /// The common model's hash in the word of the coordinator, once it has ended the run.
+    pub ended: Option<ModelHash>,
 }
 
 impl Observer {
-    /// An observer of a run by this manifest.
-    pub fn new(manifest: Arc<Manifest>, progress: Arc<Progress>, sums: SumCheck) -> Self {
-        Self {
+    /// An observer of a run by this manifest, of which earlier processes have noted `before`.
+    pub fn new(
+        manifest: Arc<Manifest>,
+        progress: Arc<Progress>,
+        sums: SumCheck,
+        folder: RunFolder,
+        notes: Notes,
+        before: &[Note],
+    ) -> Self {
+        let mut observer = Self {
             manifest,
             progress,
+            folder,
+            notes,
             began: Instant::now(),
+            seconds_before: 0.0,
             session_ready: false,
+            last_kept: None,
             sums,
             history: History::default(),
-            transcript: Vec::new(),
-            models: BTreeMap::new(),
+            costs: Costs::default(),
             largest_product_error: None,
             products_refused: 0,
             kept_round: None,
             best: None,
+            ended: None,
+        };
+        for note in before {
+            observer.recall(note);
         }
+        observer
+    }
+
+    /// Seconds since the federation began, over all processes.
+    pub fn seconds(&self) -> f64 {
+        self.seconds_before + self.began.elapsed().as_secs_f64()
+    }
+
+    /// How far earlier processes have come, for people.
+    pub fn goes_on(&self) -> String {
+        let done = self
+            .history
+            .last()
+            .and_then(|last| self.history.round(last));
+        match done {
+            Some(record) => format!(
+                "going on with the simulation that was stopped; {}",
+                round_line(record, self.manifest.rounds)
+            ),
+            None => "going on with the simulation that was stopped in its first round".to_owned(),
+        }
+    }
+
+    /// Of earlier processes.
+    pub fn seconds_before(&self) -> f64 {
+        self.seconds_before
     }
 
     /// Takes note.
@@ -77,22 +135,144 @@ impl Observer {
         match seen {
             Seen::Hospital(id, event) => self.see_hospital(id, event),
             Seen::Coordinator(event) => self.see_coordinator(event),
+            Seen::CoordinatorSpent(spent) => {
+                self.costs.of_coordinator(spent);
+                self.mention(&Note::CoordinatorSpent {
+                    adding: spent.adding.as_secs_f64(),
+                    conditioning: spent.conditioning.as_secs_f64(),
+                });
+            }
         }
     }
 
-    /// Whether the hospitals that hold a model all hold the same, and so many do.
-    pub fn models_equal(&self, hospitals: usize) -> bool {
-        let mut hashes = self.models.values().map(|(_, hash, _)| hash);
-        let first = hashes.next();
-        self.models.len() == hospitals && hashes.all(|hash| Some(hash) == first)
+    /// What the run has cost a hospital in this process.
+    pub fn see_cost(&mut self, id: HospitalId, cost: RunCost) {
+        self.costs.of_hospital(id, cost);
+        self.mention(&Note::Spent {
+            hospital: id.get(),
+            cost: cost.into(),
+        });
     }
 
-    /// The most advanced model.
-    pub fn model(&self) -> Option<&CommonModel> {
-        self.models
-            .values()
-            .max_by_key(|(round, ..)| *round)
-            .map(|(_, _, model)| model)
+    /// The common model at the end; none where no hospital has come to the end.
+    ///
+    /// # Errors
+    /// What was kept of it cannot be read.
+    pub fn last_model(&self) -> io::Result<Option<CommonModel>> {
+        let kept = kept_model(&self.folder.last_model(), &self.manifest)?;
+        Ok(kept.map(|(_, model)| model))
+    }
+
+    /// The model of the round that is kept as the best, if it is not the last one.
+    ///
+    /// # Errors
+    /// What was kept of it cannot be read.
+    pub fn best_model(&self) -> io::Result<Option<CommonModel>> {
+        let last = self.history.last();
+        let Some(round) = self.kept_round.filter(|round| Some(round.get()) != last) else {
+            return Ok(None);
+        };
+        match kept_model(&self.folder.best_model(), &self.manifest)? {
+            Some((kept, model)) if kept == round => Ok(Some(model)),
+            _ => Err(io::Error::other("it is of another round")),
+        }
+    }
+
+    /// Checks a sum that a hospital has opened and not settled yet.
+    fn opened(&mut self, id: HospitalId, opened: &OpenedRound) -> io::Result<()> {
+        let seconds = self.seconds();
+        let Some(checked) = self.sums.check(id, opened, seconds) else {
+            return Ok(());
+        };
+        // What a note speaks of is on disk before it.
+        self.keep_models(opened)?;
+        let note = Note::Opened(Box::new(checked));
+        self.notes.keep(&note)?;
+        let Note::Opened(checked) = note else {
+            return Ok(());
+        };
+        let is_first = self.take(&checked);
+        let round = checked.learning_round.get();
+        if is_first && checked.purpose == Purpose::Evaluation {
+            self.tell_round(round);
+            if opened.verdict == Verdict::Stop && round < self.manifest.rounds {
+                let line =
+                    format!("no better evaluation any more: the run ends after round {round}");
+                self.progress.line(line);
+            }
+        }
+        Ok(())
+    }
+
+    fn keep_models(&mut self, opened: &OpenedRound) -> io::Result<()> {
+        let round = opened.learning_round;
+        let may_be_last = round.get() == self.manifest.rounds || opened.verdict == Verdict::Stop;
+        if may_be_last && self.last_kept != Some(round) {
+            keep_model(&self.folder.last_model(), round, &opened.model)?;
+            self.last_kept = Some(round);
+        }
+        let is_best = opened.purpose == Purpose::Evaluation && opened.kept_round == Some(round);
+        if is_best && self.manifest.keep != Keep::Last && self.kept_round != Some(round) {
+            keep_model(&self.folder.best_model(), round, &opened.model)?;
+        }
+        Ok(())
+    }
+
+    /// True for the first hospital's opening of a sum.
+    fn take(&mut self, checked: &CheckedSum) -> bool {
+        let is_first = self.sums.take(checked);
+        let round = checked.learning_round.get();
+        match checked.purpose {
+            Purpose::Update if is_first => {
+                let contributors = checked.contributors.clone();
+                self.history.updated(round, contributors, checked.seconds);
+            }
+            Purpose::Evaluation if is_first => {
+                self.history.evaluated(
+                    round,
+                    self.manifest.task,
+                    &checked.counters,
+                    &self.sums.evaluations(checked),
+                    checked.seconds,
+                );
+            }
+            Purpose::Stats | Purpose::Update | Purpose::Evaluation => return is_first,
+        }
+        self.kept_round = checked.kept_round;
+        let best = checked.best;
+        self.best = best.map(|(round, Exact(value))| BestRound { round, value });
+        is_first
+    }
+
+    /// Takes up what an earlier process has noted.
+    fn recall(&mut self, note: &Note) {
+        match note {
+            Note::Began { .. } => self.costs.another_process(),
+            Note::Opened(checked) => {
+                self.take(checked);
+                self.seconds_before = self.seconds_before.max(checked.seconds);
+            }
+            Note::Product { error } => self.largest_product_error = Some(error.0),
+            Note::Spent { hospital, cost } => {
+                if let Some(id) = HospitalId::new(*hospital) {
+                    self.costs.of_hospital(id, (*cost).into());
+                }
+            }
+            Note::CoordinatorSpent {
+                adding,
+                conditioning,
+            } => self.costs.of_coordinator_secs(*adding, *conditioning),
+            Note::Ended { model_hash } => self.ended = Some(*model_hash),
+            // For the recordings.
+            Note::Trained { .. } | Note::Evaluated { .. } => {}
+        }
+    }
+
+    /// What may be lost is not worth an end of the run.
+    fn mention(&self, note: &Note) {
+        if let Err(error) = self.notes.mention(note) {
+            tracing::warn!(%error, "cannot note what the run costs");
+        }
     }
 
     fn see_hospital(&mut self, id: HospitalId, event: ParticipantEvent) {
@@ -108,21 +288,24 @@ impl Observer {
             ParticipantEvent::Uploading { sent, total } => {
                 progress.hospital(id, Phase::Uploading { sent, total })
             }
+            ParticipantEvent::Spent(cost) => self.see_cost(id, cost),
             ParticipantEvent::Vault(event) => match event {
                 VaultEvent::SessionReady => progress.hospital(id, Phase::Waiting),
                 VaultEvent::Conditioned { largest_error } => {
-                    let largest = self.largest_product_error.unwrap_or(0.0).max(largest_error);
-                    self.largest_product_error = Some(largest);
+                    let before = self.largest_product_error;
+                    if before.is_none_or(|before| largest_error > before) {
+                        self.largest_product_error = Some(largest_error);
+                        let error = Exact(largest_error);
+                        self.mention(&Note::Product { error });
+                    }
                 }
                 VaultEvent::ProductsRefused { reason } => {
                     self.products_refused += 1;
                     progress.line(format!("hospital {id} refused its products: {reason}"));
                 }
                 VaultEvent::Sealed { .. } => progress.hospital(id, Phase::Sealed),
-                VaultEvent::Opened(opened) => {
-                    progress.hospital(id, Phase::Waiting);
-                    self.opened(id, &opened);
-                }
+                // Checked before it was settled.
+                VaultEvent::Opened(_) => progress.hospital(id, Phase::Waiting),
                 VaultEvent::WrongAnswers { round, hospitals } => {
                     for (other, _) in hospitals {
                         progress.line(format!(
@@ -130,9 +313,8 @@ impl Observer {
                         ));
                     }
                 }
-                // No hospital of a simulation is started again: what it forgets with its process is tried in the tests.
-                VaultEvent::Resumed(_)
-                | VaultEvent::NotYet { .. }
+                VaultEvent::Resumed(run) => self.sums.learn_model(run.learning_round, &run.model),
+                VaultEvent::NotYet { .. }
                 | VaultEvent::StateTaken(_)
                 | VaultEvent::LeftSession { .. }
                 | VaultEvent::EndedBefore(_) => {}
@@ -141,6 +323,12 @@ impl Observer {
                     progress.line(format!(
                         "hospital {id} is too slow for round {round} ({purpose}), which goes on without it"
                     ));
+                }
+                VaultEvent::NullStep { round, .. } => progress.line(format!(
+                    "hospital {id} cannot open the sum of round {round}: the model stays"
+                )),
+                VaultEvent::Rejected { reason } => {
+                    tracing::info!(hospital = %id, reason, "the coordinator rejected a message")
                 }
                 // Messages of a round that went on without a hospital that was away: said, and done with.
                 VaultEvent::Refused { reason } => {
@@ -152,44 +340,6 @@ impl Observer {
                     reason,
                 } => tracing::debug!(hospital = %id, reason, "{input} is ignored {phase}"),
             },
-        }
-    }
-
-    fn opened(&mut self, id: HospitalId, opened: &OpenedRound) {
-        self.sums.opened(id, opened);
-        self.models
-            .insert(id, (opened.round, opened.model_hash, opened.model.clone()));
-        let seconds = self.began.elapsed().as_secs_f64();
-        let round = opened.learning_round.get();
-        match opened.purpose {
-            Purpose::Stats => {}
-            Purpose::Update if self.history.round(round).is_none() => {
-                let contributors = opened.contributors.iter().map(|id| id.get()).collect();
-                self.history.updated(round, contributors, seconds);
-                (self.kept_round, self.best) = (opened.kept_round, opened.best);
-            }
-            Purpose::Evaluation
-                if self
-                    .history
-                    .round(round)
-                    .is_some_and(|record| record.validation.is_none()) =>
-            {
-                self.history.evaluated(
-                    round,
-                    self.manifest.task,
-                    &opened.sum.counters,
-                    &self.sums.evaluations(opened),
-                    seconds,
-                );
-                (self.kept_round, self.best) = (opened.kept_round, opened.best);
-                self.tell_round(round);
-                if opened.verdict == Verdict::Stop && round < self.manifest.rounds {
-                    let line =
-                        format!("no better evaluation any more: the run ends after round {round}");
-                    self.progress.line(line);
-                }
-            }
-            Purpose::Update | Purpose::Evaluation => {}
         }
     }
 
@@ -218,7 +368,6 @@ impl Observer {
             Event::Suspected { round, finding } => {
                 self.progress.line(format!("sum {round}: {finding}"));
             }
-            Event::Settled(entry) => self.transcript.push(*entry),
             Event::Rejected { hospital, reason } => {
                 tracing::info!(%hospital, reason, "the coordinator rejected a message")
             }
@@ -231,6 +380,47 @@ impl Observer {
             return;
         };
         self.progress.line(round_line(record, self.manifest.rounds));
+    }
+}
+
+/// An observer that many threads tell of what they see.
+#[derive(Clone)]
+pub struct SharedObserver(Arc<Mutex<Observer>>);
+
+impl SharedObserver {
+    /// Shares it.
+    pub fn new(observer: Observer) -> Self {
+        Self(Arc::new(Mutex::new(observer)))
+    }
+
+    /// For one thread at a time.
+    pub fn lock(&self) -> MutexGuard<'_, Observer> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Checks every sum that this hospital opens before it settles it.
+    pub fn witness(&self, hospital: HospitalId) -> Box<dyn Witness> {
+        Box::new(OfHospital {
+            hospital,
+            observer: self.clone(),
+        })
+    }
+}
+
+struct OfHospital {
+    hospital: HospitalId,
+    observer: SharedObserver,
+}
+
+impl Witness for OfHospital {
+    fn opened(&mut self, opened: &OpenedRound) -> Result<(), JournalError> {
+        let mut observer = self.observer.lock();
+        let noted = observer.opened(self.hospital, opened);
+        noted.map_err(|error| JournalError {
+            place: observer.notes.place(),
+            reason: error.to_string(),
+            may_pass: false,
+        })
     }
 }
 

@@ -1,66 +1,42 @@
-//! The output folder: everything is written beside it and moved there at the end, so that nothing half-written is ever found.
+//! The results in the making: a folder inside that of the unfinished simulation, until it is put in its place.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, io, path::PathBuf};
 
 use anyhow::Context;
 use host::private_folder::make_private_folder;
+use model_data::whole_file::write_whole;
 use serde::Serialize;
-use tempfile::TempDir;
 
-/// A folder in the making. Dropped before [`Output::finish`], it leaves nothing.
-pub struct Output {
-    /// Beside the final folder, so that moving is renaming.
-    workshop: TempDir,
-    destination: PathBuf,
-}
+use super::unfinished::Unfinished;
+
+/// See the module.
+pub struct Output(PathBuf);
 
 impl Output {
-    /// Prepares the way to `destination`, which is absent or empty.
+    /// An empty folder for the results.
     ///
     /// # Errors
-    /// A parent folder that cannot be made or written to.
-    pub fn new(destination: &Path) -> anyhow::Result<Self> {
-        let parent = match destination.parent() {
-            Some(parent) if !parent.as_os_str().is_empty() => parent,
-            _ => Path::new("."),
-        };
-        let cannot = || {
-            format!(
-                "--out {}: cannot write to {}",
-                destination.display(),
-                parent.display()
-            )
-        };
-        fs::create_dir_all(parent).with_context(cannot)?;
-        let workshop = tempfile::Builder::new()
-            .prefix(".simulation-")
-            .tempdir_in(parent)
-            .with_context(cannot)?;
-        let output = Self {
-            workshop,
-            destination: destination.to_owned(),
-        };
-        for folder in [output.finished(), output.vaults()] {
+    /// It cannot be made.
+    pub fn new(unfinished: &Unfinished) -> anyhow::Result<Self> {
+        let folder = unfinished.path(FINISHED);
+        let make = || {
+            match fs::remove_dir_all(&folder) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
             // The report shows slices.
-            make_private_folder(&folder).with_context(cannot)?;
-        }
-        Ok(output)
-    }
-
-    /// Where vaults keep their journals; gone at the end, as large as the updates are.
-    pub fn vaults(&self) -> PathBuf {
-        self.workshop.path().join("vaults")
+            make_private_folder(&folder)
+        };
+        make().with_context(|| format!("cannot make {}", folder.display()))?;
+        Ok(Self(folder))
     }
 
     /// Where a file is to be written.
     pub fn path(&self, name: &str) -> PathBuf {
-        self.finished().join(name)
+        self.0.join(name)
     }
 
-    /// Writes a file, and makes the folder that its name asks for.
+    /// Writes a file, synced, and makes the folder that its name asks for.
     ///
     /// # Errors
     /// What the system says.
@@ -68,7 +44,7 @@ impl Output {
         let path = self.path(name);
         let folder = path.parent().map_or(Ok(()), fs::create_dir_all);
         folder
-            .and_then(|()| fs::write(path, contents))
+            .and_then(|()| write_whole(&path, contents))
             .with_context(|| format!("cannot write {name}"))
     }
 
@@ -97,79 +73,13 @@ impl Output {
         self.write(name, &text)
     }
 
-    /// Puts the folder in its place.
+    /// Puts the folder in its place; that of the unfinished simulation goes.
     ///
     /// # Errors
     /// When something has appeared there meanwhile.
-    pub fn finish(self) -> anyhow::Result<()> {
-        if self.destination.exists() {
-            // Only when it is empty; not every system renames onto an empty folder.
-            fs::remove_dir(&self.destination).with_context(|| {
-                format!(
-                    "--out {}: the folder is no longer empty",
-                    self.destination.display()
-                )
-            })?;
-        }
-        fs::rename(self.finished(), &self.destination)
-            .with_context(|| format!("cannot move the results to {}", self.destination.display()))
-    }
-
-    fn finished(&self) -> PathBuf {
-        self.workshop.path().join("finished")
+    pub fn finish(self, unfinished: Unfinished) -> anyhow::Result<()> {
+        unfinished.finish(FINISHED)
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_folder_appears_when_it_is_finished_and_not_before() {
-        let root = tempfile::tempdir().expect("a folder");
-        let destination = root.path().join("runs").join("first");
-        let output = Output::new(&destination).expect("writable");
-        output.write_json("a.json", &[1, 2]).expect("written");
-        output
-            .write_json_lines("b.jsonl", &[1, 2])
-            .expect("written");
-        assert!(!destination.exists());
-        output.finish().expect("moved");
-        assert_eq!(
-            fs::read_to_string(destination.join("b.jsonl")).expect("there"),
-            "1\n2\n"
-        );
-        assert_eq!(
-            fs::read_dir(root.path().join("runs"))
-                .expect("there")
-                .count(),
-            1,
-            "the workshop is gone"
-        );
-    }
-
-    #[test]
-    fn what_is_not_finished_leaves_nothing() {
-        let root = tempfile::tempdir().expect("a folder");
-        let destination = root.path().join("first");
-        Output::new(&destination)
-            .expect("writable")
-            .write("a", b"b")
-            .expect("written");
-        assert_eq!(fs::read_dir(root.path()).expect("there").count(), 0);
-    }
-
-    #[test]
-    fn an_empty_folder_is_taken_and_a_filled_one_is_not() {
-        let root = tempfile::tempdir().expect("a folder");
-        let destination = root.path().join("first");
-        fs::create_dir(&destination).expect("made");
-        Output::new(&destination)
-            .expect("writable")
-            .finish()
-            .expect("moved");
-        let late = Output::new(&destination).expect("writable");
-        fs::write(destination.join("other"), "x").expect("written");
-        assert!(late.finish().is_err());
-    }
-}
+const FINISHED: &str = "finished";

@@ -43,6 +43,8 @@ pub struct PlainRun {
     pub history: History,
     /// Which of them is the best.
     pub standing: Standing,
+    /// The common model of that one.
+    pub best_model: Option<CommonModel>,
     /// The scaled features of each hospital.
     pub features: BTreeMap<HospitalId, Vec<ConditionedWeights>>,
     /// Wall seconds of training and evaluation, summed over hospitals.
@@ -87,6 +89,7 @@ pub fn run(
     let mut model = CommonModel::initial(manifest);
     let mut history = History::default();
     let mut standing = Standing::default();
+    let mut best_model = None;
     let slots = ComputeSlots::new(plan.threads);
     for round in 1..=manifest.rounds {
         let class_weights = statistics.class_weights();
@@ -120,6 +123,12 @@ pub fn run(
         }
         if let Ok(evaluation) = EvaluationCounters::read(&sum) {
             standing.take(manifest.keep, LearningRound::new(round), &evaluation);
+            if standing
+                .best()
+                .is_some_and(|best| best.round.get() == round)
+            {
+                best_model = Some(model.clone());
+            }
         }
         if standing.verdict(manifest.early_stop) == Verdict::Stop {
             break;
@@ -129,6 +138,7 @@ pub fn run(
         model,
         history,
         standing,
+        best_model,
         training_secs: hospitals
             .iter()
             .map(|hospital| hospital.training_secs)

@@ -1,6 +1,11 @@
 //! What a person sees while a simulation runs: a bar for every hospital on a terminal, otherwise plain lines.
 
-use std::{collections::BTreeMap, io::IsTerminal, sync::Mutex, time::Duration};
+use std::{
+    collections::BTreeMap,
+    io::{IsTerminal, Write as _},
+    sync::Mutex,
+    time::Duration,
+};
 
 use crypto::sealed_sum::HospitalId;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
@@ -58,16 +63,18 @@ impl Progress {
 
     /// A line that stays.
     pub fn line(&self, text: impl AsRef<str>) {
-        match &self.terminal {
-            Some(bars) => bars.suspend(|| eprintln!("{}", text.as_ref())),
-            None => eprintln!("{}", text.as_ref()),
-        }
+        // Not `eprintln!`, which panics when the terminal is gone: the run goes on without it.
+        let write = || writeln!(std::io::stderr(), "{}", text.as_ref());
+        let _ = match &self.terminal {
+            Some(bars) => bars.suspend(write),
+            None => write(),
+        };
     }
 
     /// Something with `total` parts, which are said where there is no terminal; gone from the terminal when it is dropped.
     pub fn stage(&self, name: &'static str, total: usize) -> Stage {
         if !self.is_terminal() {
-            eprintln!("{name}: {total}");
+            self.line(format!("{name}: {total}"));
         }
         self.bar(name, total)
     }

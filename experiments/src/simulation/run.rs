@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context;
 use coordinator::machine::TranscriptEntry;
 use crypto::sealed_sum::HospitalId;
 use participant::vault::conditioning::ConditionedWeights;
 use protocol::{
-    common_model::CommonModel, digests::LearningRound, keeping::BestRound, manifest::Keep,
+    common_model::CommonModel,
+    digests::{LearningRound, ModelHash},
+    keeping::BestRound,
+    manifest::Keep,
 };
 
 use super::{
-    expected_sums::MeanError, federation::Finished, history::RoundRecord, plain_updates::PlainRun,
+    expected_sums::MeanError, history::RoundRecord, observer::Observer, plain_updates::PlainRun,
     seconds::Seconds,
 };
 
@@ -18,6 +22,8 @@ use super::{
 pub struct RunResult {
     /// The common model at the end.
     pub model: CommonModel,
+    /// That of the round that is kept as the best, if it is another one.
+    pub best_model: Option<CommonModel>,
     /// The learning rounds.
     pub history: Vec<RoundRecord>,
     /// The one whose model is kept as the best.
@@ -30,6 +36,8 @@ pub struct RunResult {
     pub transcript: Vec<TranscriptEntry>,
     /// By phase; the total is not known yet.
     pub seconds: Seconds,
+    /// What processes that were stopped before the end have taken.
+    pub seconds_before: f64,
     /// By all hospitals.
     pub sent_bytes: Option<u64>,
     /// By all hospitals.
@@ -53,32 +61,42 @@ pub struct RunResult {
 }
 
 impl RunResult {
-    /// Of a sealed run among so many hospitals; none if no hospital opened anything.
-    pub fn of_sealed(finished: Finished, hospitals: usize) -> Option<Self> {
-        let Finished {
-            observer,
-            costs,
-            report,
-        } = finished;
-        let model = observer.model()?.clone();
-        let sum =
-            |part: fn(&participant::shell::RunCost) -> f64| costs.values().map(part).sum::<f64>();
-        let models_equal = observer.models_equal(hospitals) && report.model_hash == model.hash();
+    /// Of a sealed run among so many hospitals, whose coordinator has named this hash of the common model if it was there to the end.
+    ///
+    /// # Errors
+    /// No hospital has come to the end; what was kept cannot be read.
+    pub fn of_sealed(
+        observer: &mut Observer,
+        hospitals: usize,
+        transcript: Vec<TranscriptEntry>,
+        named: Option<ModelHash>,
+    ) -> anyhow::Result<Self> {
+        let model = observer.last_model().context("the last common model")?;
+        let model = model.context("the run has ended before its last round")?;
+        let hash = model.hash();
+        let opened = observer.sums.last_opened();
+        let models_equal = opened.len() == hospitals
+            && opened.values().all(|(_, of_hospital)| *of_hospital == hash)
+            && named.is_none_or(|named| named == hash);
+        observer.sums.look_for_unseen(&transcript);
+        let best_model = observer.best_model().context("the best common model")?;
+        let costs = observer.costs.total();
+        let hospitals = costs.hospitals;
         let sums = &observer.sums;
         let worst = sums.errors().values().copied().reduce(MeanError::max);
-        Some(Self {
+        Ok(Self {
             seconds: Seconds {
                 total: 0.0,
-                training: sum(|cost| cost.training_secs),
-                sealing: sum(|cost| cost.sealing_secs),
-                adding: report.spent.adding.as_secs_f64(),
-                opening: sum(|cost| cost.opening_secs),
-                conditioning: sum(|cost| cost.conditioning_secs)
-                    + report.spent.conditioning.as_secs_f64(),
-                transport: sum(|cost| cost.transport_secs),
+                training: hospitals.training_secs,
+                sealing: hospitals.sealing_secs,
+                adding: costs.adding,
+                opening: hospitals.opening_secs,
+                conditioning: hospitals.conditioning_secs + costs.conditioning,
+                transport: hospitals.transport_secs,
             },
-            sent_bytes: Some(costs.values().map(|cost| cost.sent_bytes).sum()),
-            received_bytes: Some(costs.values().map(|cost| cost.received_bytes).sum()),
+            seconds_before: observer.seconds_before(),
+            sent_bytes: Some(hospitals.sent_bytes),
+            received_bytes: Some(hospitals.received_bytes),
             integers_exact: Some(sums.integers_exact()),
             max_error: worst,
             errors: sums.errors().clone(),
@@ -90,8 +108,9 @@ impl RunResult {
             features: sums.features().clone(),
             kept_round: observer.kept_round,
             best: observer.best,
-            history: observer.history.into_rounds(),
-            transcript: observer.transcript,
+            history: observer.history.clone().into_rounds(),
+            transcript,
+            best_model,
             model,
         })
     }
@@ -100,10 +119,15 @@ impl RunResult {
     pub fn of_plain(run: PlainRun, keep: Keep) -> Self {
         let history = run.history.into_rounds();
         let last = history.last().map_or(0, |round| round.round);
+        let best = run.standing.best();
         Self {
             model: run.model,
+            best_model: run
+                .best_model
+                .filter(|_| best.is_some_and(|best| best.round.get() != last)),
+            seconds_before: 0.0,
             kept_round: run.standing.kept_round(keep, last.into()),
-            best: run.standing.best(),
+            best,
             history,
             features: run.features,
             transcript: Vec::new(),

@@ -1,7 +1,14 @@
 //! Compares what every hospital opened with the sums computed beside the protocol.
+//!
+//! A hospital's opening is checked before the hospital settles it, and the result is a note on disk: no opening goes unchecked when the
+//! process is ended in between, and one that was checked by an earlier process counts.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
+use coordinator::machine::TranscriptEntry;
 use crypto::sealed_sum::HospitalId;
 use participant::vault::{
     OpenedRound,
@@ -12,12 +19,13 @@ use participant::vault::{
 use protocol::{
     common_model::CommonModel,
     counters::StatsCounters,
-    digests::{LearningRound, RoundNumber},
+    digests::{LearningRound, ModelHash, RoundNumber},
     manifest::{Manifest, Purpose},
 };
 
 use super::{
     expected_sums::{ExpectedUpdate, MeanError, add_counters, change},
+    notes::{CheckedSum, Exact},
     recorder::Recordings,
 };
 
@@ -28,24 +36,28 @@ pub struct SumCheck {
     records: BTreeMap<HospitalId, ClinicalRecords>,
     /// Scaled, by hospital; known once the statistics are.
     features: BTreeMap<HospitalId, Vec<ConditionedWeights>>,
-    /// The common model that the next update changes.
-    model: CommonModel,
-    /// Sums that not all hospitals have opened yet, by number.
+    /// The common models after a learning round that updates may still be checked against, and that at the beginning.
+    models: BTreeMap<LearningRound, CommonModel>,
+    /// Sums that not all hospitals have opened yet, as they should be.
     expected: BTreeMap<RoundNumber, Expected>,
+    /// All sums that were opened.
+    seen: BTreeMap<RoundNumber, SeenSum>,
     /// Of each learning round.
     errors: BTreeMap<u32, MeanError>,
     saturated: BTreeMap<u32, u64>,
     faults: Vec<String>,
-    opened: usize,
 }
 
 struct Expected {
     counters: Option<Vec<u64>>,
     update: Option<ExpectedUpdate>,
-    /// The model before.
-    model: CommonModel,
-    /// Hospitals that have not opened it.
-    waiting: usize,
+}
+
+/// A sum as the first hospital opened it, and who has.
+struct SeenSum {
+    counters: Vec<u64>,
+    model_hash: ModelHash,
+    by: BTreeSet<HospitalId>,
 }
 
 impl SumCheck {
@@ -55,44 +67,66 @@ impl SumCheck {
         recordings: Recordings,
         records: BTreeMap<HospitalId, ClinicalRecords>,
     ) -> Self {
+        let initial = CommonModel::initial(&manifest);
         Self {
-            model: CommonModel::initial(&manifest),
+            models: [(LearningRound::default(), initial)].into(),
             manifest,
             recordings,
             records,
             features: BTreeMap::new(),
             expected: BTreeMap::new(),
+            seen: BTreeMap::new(),
             errors: BTreeMap::new(),
             saturated: BTreeMap::new(),
             faults: Vec::new(),
-            opened: 0,
         }
     }
 
-    /// A hospital has opened a sum.
-    pub fn opened(&mut self, hospital: HospitalId, opened: &OpenedRound) {
-        self.opened += 1;
+    /// The common model that a hospital goes on from: the next update changes it.
+    pub fn learn_model(&mut self, after: LearningRound, model: &CommonModel) {
+        self.models.entry(after).or_insert_with(|| model.clone());
+    }
+
+    /// A hospital has opened a sum: what there is to note of it. None if an earlier process has checked it, and the hospital has only now
+    /// come to settle it.
+    pub fn check(
+        &mut self,
+        hospital: HospitalId,
+        opened: &OpenedRound,
+        seconds: f64,
+    ) -> Option<CheckedSum> {
+        // Also of one that was checked before: the next update is checked against it.
+        if opened.purpose == Purpose::Update {
+            self.learn_model(opened.learning_round, &opened.model);
+        }
+        let known = self.seen.get(&opened.round);
+        let again = known.filter(|seen| seen.by.contains(&hospital));
+        let is_same = |seen: &SeenSum| {
+            seen.counters == opened.sum.counters && seen.model_hash == opened.model_hash
+        };
+        if again.is_some_and(is_same) {
+            return None;
+        }
+        let name = format!("round {}, hospital {hospital}", opened.round);
+        let mut checked = CheckedSum::of(hospital, opened, seconds);
+        if again.is_some() {
+            let fault = format!("{name}: another sum than it had opened before");
+            checked.faults.push(fault);
+            return Some(checked);
+        }
         if !self.expected.contains_key(&opened.round) {
             let expected = self.expect(opened);
             self.expected.insert(opened.round, expected);
-            self.move_on(opened);
         }
-        let (joined, names) = (
-            self.records.len(),
-            format!("round {}, hospital {hospital}", opened.round),
-        );
-        let expected = self
-            .expected
-            .get_mut(&opened.round)
-            .expect("inserted above");
-        expected.waiting -= 1;
+        let joined = self.records.len();
+        let expected = &self.expected[&opened.round];
         match &expected.counters {
             Some(counters) if *counters == opened.sum.counters => {}
-            Some(_) => self.faults.push(format!(
-                "{names}: the counters are not the sum of the hospitals'"
+            Some(_) => checked.faults.push(format!(
+                "{name}: the counters are not the sum of the hospitals'"
             )),
-            None => self.faults.push(format!(
-                "{names}: a contribution that nobody was seen to make"
+            None => checked.faults.push(format!(
+                "{name}: a contribution that nobody was seen to make"
             )),
         }
         if let Some(update) = &expected.update {
@@ -103,27 +137,97 @@ impl SumCheck {
                 .filter(|(expected, found)| expected != found)
                 .count();
             if differing > 0 || update.values.len() != opened.sum.values.len() {
-                self.faults.push(format!(
-                    "{names}: {differing} integers are not the sum of the hospitals'"
+                checked.faults.push(format!(
+                    "{name}: {differing} integers are not the sum of the hospitals'"
                 ));
             }
-            let error = update.largest_error(&expected.model, &opened.mean, joined);
-            let largest = self.errors.entry(opened.learning_round.get()).or_default();
-            *largest = largest.max(error);
+            let MeanError {
+                over_clip,
+                over_step,
+                inside_clip_over_step,
+            } = update.largest_error(&opened.mean, joined);
+            checked.error = Some([over_clip, over_step, inside_clip_over_step].map(Exact));
+            checked.saturated = Some(update.saturated);
         }
-        if expected.waiting == 0 {
-            self.expected.remove(&opened.round);
+        Some(checked)
+    }
+
+    /// What was noted counts. True for the first note of a sum.
+    pub fn take(&mut self, checked: &CheckedSum) -> bool {
+        let is_first = !self.seen.contains_key(&checked.round);
+        if is_first && checked.purpose == Purpose::Stats {
+            self.scale_features(&checked.counters);
         }
+        let round = checked.learning_round.get();
+        if let Some([over_clip, over_step, inside_clip_over_step]) = checked.error {
+            let largest = self.errors.entry(round).or_default();
+            *largest = largest.max(MeanError {
+                over_clip: over_clip.0,
+                over_step: over_step.0,
+                inside_clip_over_step: inside_clip_over_step.0,
+            });
+        }
+        if let Some(saturated) = checked.saturated {
+            self.saturated.insert(round, saturated);
+        }
+        self.faults.extend(checked.faults.iter().cloned());
+        let seen = self.seen.entry(checked.round).or_insert_with(|| SeenSum {
+            counters: checked.counters.clone(),
+            model_hash: checked.model_hash,
+            by: BTreeSet::new(),
+        });
+        seen.by.extend(HospitalId::new(checked.hospital));
+        if seen.by.len() == self.records.len() {
+            self.expected.remove(&checked.round);
+            if checked.purpose == Purpose::Update {
+                self.models
+                    .retain(|after, _| *after >= checked.learning_round);
+                let seeds = self.seeds(checked.learning_round);
+                self.recordings.remove_updates(seeds);
+            }
+        }
+        is_first
     }
 
     /// Whether every hospital opened every sum exactly, and there was one.
     pub fn integers_exact(&self) -> bool {
-        self.opened > 0 && self.faults.is_empty()
+        !self.seen.is_empty() && self.faults.is_empty()
+    }
+
+    /// Whether any sum was opened.
+    pub fn has_seen_any(&self) -> bool {
+        !self.seen.is_empty()
     }
 
     /// What was wrong.
     pub fn faults(&self) -> &[String] {
         &self.faults
+    }
+
+    /// At the end: what the hospitals have agreed on and some of them were not seen to open, although they hold the result.
+    pub fn look_for_unseen(&mut self, transcript: &[TranscriptEntry]) {
+        for entry in transcript {
+            let by = self.seen.get(&entry.round).map(|seen| &seen.by);
+            let unseen = |id: &&HospitalId| by.is_none_or(|by| !by.contains(*id));
+            let unseen = self.records.keys().filter(unseen);
+            let faults = unseen.map(|id| {
+                format!(
+                    "round {}, hospital {id}: nobody has seen it open the sum",
+                    entry.round
+                )
+            });
+            self.faults.extend(faults);
+        }
+    }
+
+    /// The last sum that each hospital has opened, and the hash of its model then.
+    pub fn last_opened(&self) -> BTreeMap<HospitalId, (RoundNumber, ModelHash)> {
+        let openings = self.seen.iter().flat_map(|(&round, seen)| {
+            let of = move |&id: &HospitalId| (id, (round, seen.model_hash));
+            seen.by.iter().map(of)
+        });
+        // Later ones replace earlier ones.
+        openings.collect()
     }
 
     /// The largest error of an opened mean, by learning round.
@@ -158,7 +262,7 @@ impl SumCheck {
                 add_counters(
                     contributors
                         .iter()
-                        .map(|&id| self.evaluation_counters(id, opened.round)),
+                        .map(|&id| self.recordings.evaluation(id, opened.round)),
                 ),
                 None,
             ),
@@ -170,12 +274,7 @@ impl SumCheck {
                 (counters, update)
             }
         };
-        Expected {
-            counters,
-            update,
-            model: self.model.clone(),
-            waiting: self.records.len(),
-        }
+        Expected { counters, update }
     }
 
     fn expected_update(
@@ -183,6 +282,8 @@ impl SumCheck {
         learning_round: LearningRound,
         contributors: &[HospitalId],
     ) -> Option<ExpectedUpdate> {
+        let before = LearningRound::new(learning_round.get().checked_sub(1)?);
+        let model = self.models.get(&before)?;
         let seed = |id| training_seed(&self.manifest, id, learning_round);
         let updates: Option<Vec<_>> = contributors
             .iter()
@@ -190,48 +291,59 @@ impl SumCheck {
             .collect();
         let changes = updates?.into_iter().map(|(id, update)| {
             let features = self.features.get(&id).map_or(&[][..], Vec::as_slice);
-            change(&self.manifest, &self.model, &update, features)
+            change(&self.manifest, model, &update, features)
         });
-        let expected = ExpectedUpdate::new(&self.model, changes, self.records.len());
-        self.recordings.forget_updates(
-            self.records
-                .keys()
-                .map(|&id| (id, seed(id)))
-                .collect::<Vec<_>>(),
-        );
-        self.saturated
-            .insert(learning_round.get(), expected.saturated);
+        let expected = ExpectedUpdate::new(model, changes, self.records.len());
+        self.recordings.forget_updates(self.seeds(learning_round));
         Some(expected)
     }
 
+    /// Of the trainings of a learning round.
+    fn seeds(&self, round: LearningRound) -> Vec<(HospitalId, [u8; 32])> {
+        let seed = |&id: &HospitalId| (id, training_seed(&self.manifest, id, round));
+        self.records.keys().map(seed).collect()
+    }
+
     /// The counters that each contributor put into the sum of an evaluation.
-    pub fn evaluations(&self, opened: &OpenedRound) -> Vec<(HospitalId, Vec<u64>)> {
-        let mut contributors = opened.contributors.clone();
-        contributors.sort_unstable();
-        let own = contributors.into_iter();
-        own.filter_map(|id| Some((id, self.evaluation_counters(id, opened.round)?)))
+    pub fn evaluations(&self, checked: &CheckedSum) -> Vec<(HospitalId, Vec<u64>)> {
+        let own = checked
+            .contributors
+            .iter()
+            .copied()
+            .filter_map(HospitalId::new);
+        own.filter_map(|id| Some((id, self.recordings.evaluation(id, checked.round)?)))
             .collect()
     }
 
-    fn evaluation_counters(&self, id: HospitalId, round: RoundNumber) -> Option<Vec<u64>> {
-        let recorded = self.recordings.evaluation(id, round)?;
-        Some(recorded.counts.counters(recorded.training).write())
+    fn scale_features(&mut self, counters: &[u64]) {
+        // The vault that opened them has read them.
+        if let Ok(sums) = StatsCounters::read(self.manifest.task, counters) {
+            let statistics = Statistics::from(&sums);
+            let scaled = |(&id, records): (_, &ClinicalRecords)| (id, records.scaled(&statistics));
+            self.features = self.records.iter().map(scaled).collect();
+        }
     }
+}
 
-    fn move_on(&mut self, opened: &OpenedRound) {
-        match opened.purpose {
-            Purpose::Stats => {
-                let sums = StatsCounters::read(self.manifest.task, &opened.sum.counters)
-                    .expect("the vault that opened it has read them");
-                let statistics = Statistics::from(&sums);
-                self.features = self
-                    .records
-                    .iter()
-                    .map(|(&id, records)| (id, records.scaled(&statistics)))
-                    .collect();
-            }
-            Purpose::Update => self.model = opened.model.clone(),
-            Purpose::Evaluation => {}
+impl CheckedSum {
+    /// Nothing is wrong yet.
+    fn of(hospital: HospitalId, opened: &OpenedRound, seconds: f64) -> Self {
+        let mut contributors: Vec<u8> = opened.contributors.iter().map(|id| id.get()).collect();
+        contributors.sort_unstable();
+        Self {
+            hospital: hospital.get(),
+            round: opened.round,
+            purpose: opened.purpose,
+            learning_round: opened.learning_round,
+            contributors,
+            counters: opened.sum.counters.clone(),
+            model_hash: opened.model_hash,
+            kept_round: opened.kept_round,
+            best: opened.best.map(|best| (best.round, Exact(best.value))),
+            error: None,
+            saturated: None,
+            faults: Vec::new(),
+            seconds,
         }
     }
 }
@@ -307,11 +419,9 @@ mod tests {
                 batches: 1,
                 loss: 0.5,
             };
-            recordings.keep_update(
-                id(number),
-                training_seed(&manifest, id(number), LearningRound::new(1)),
-                update,
-            );
+            let seed = training_seed(&manifest, id(number), LearningRound::new(1));
+            let kept = recordings.keep_update(id(number), seed, update);
+            kept.expect("in memory");
         }
         let opened = OpenedRound {
             run: [0; 32].into(),
@@ -341,6 +451,12 @@ mod tests {
         (SumCheck::new(manifest, recordings, records), opened)
     }
 
+    fn open(check: &mut SumCheck, number: u8, opened: &OpenedRound) {
+        if let Some(checked) = check.check(id(number), opened, 0.0) {
+            check.take(&checked);
+        }
+    }
+
     fn altered(opened: &OpenedRound, alter: impl FnOnce(&mut OpenedSum)) -> OpenedRound {
         let mut sum = OpenedSum {
             values: opened.sum.values.clone(),
@@ -361,7 +477,7 @@ mod tests {
         let (mut check, opened) = trained();
         assert!(!check.integers_exact(), "nothing opened is nothing shown");
         for number in 1..=HOSPITALS {
-            check.opened(id(number), &opened);
+            open(&mut check, number, &opened);
         }
         assert_eq!(check.faults(), [""; 0]);
         assert!(check.integers_exact());
@@ -373,16 +489,69 @@ mod tests {
     #[test]
     fn one_altered_integer_or_counter_at_one_hospital_fails() {
         let (mut check, opened) = trained();
-        check.opened(id(1), &opened);
-        check.opened(id(2), &altered(&opened, |sum| sum.values[17] += 1));
+        open(&mut check, 1, &opened);
+        open(&mut check, 2, &altered(&opened, |sum| sum.values[17] += 1));
         assert!(!check.integers_exact());
         assert!(
             check.faults()[0].contains("hospital 2") && check.faults()[0].contains("1 integers")
         );
 
         let (mut check, opened) = trained();
-        check.opened(id(3), &altered(&opened, |sum| sum.counters[1] = 1));
+        open(&mut check, 3, &altered(&opened, |sum| sum.counters[1] = 1));
         assert!(!check.integers_exact());
+    }
+
+    #[test]
+    fn what_an_earlier_process_has_checked_counts_and_is_not_checked_again() {
+        let (mut earlier, opened) = trained();
+        let notes: Vec<_> = [1, 2]
+            .map(|number| {
+                earlier
+                    .check(id(number), &opened, 0.0)
+                    .expect("not seen before")
+            })
+            .into();
+        let (mut check, _) = trained();
+        check.recordings = Recordings::default();
+        for note in &notes {
+            check.take(note);
+        }
+        assert!(!check.models.contains_key(&LearningRound::new(1)));
+        assert!(check.check(id(2), &opened, 0.0).is_none());
+        assert!(check.integers_exact());
+        // Nobody who settles it only now may be missed by the next update.
+        assert!(check.models.contains_key(&LearningRound::new(1)));
+        let other = altered(&opened, |sum| sum.counters[1] = 1);
+        let checked = check.check(id(1), &other, 0.0).expect("another sum");
+        assert!(checked.faults[0].contains("another sum"));
+        // What nobody has recorded any more is never exact.
+        open(&mut check, 3, &opened);
+        assert!(!check.integers_exact());
+    }
+
+    #[test]
+    fn a_settled_sum_that_a_hospital_was_not_seen_to_open_is_a_fault() {
+        let (mut check, opened) = trained();
+        let entry = TranscriptEntry {
+            round: opened.round,
+            purpose: "update".into(),
+            contributors: vec![1, 2, 3],
+            transcript_before: String::new(),
+            header_hash: String::new(),
+            contributors_hash: String::new(),
+            sum_root: String::new(),
+            model_hash: String::new(),
+            transcript: String::new(),
+            header: String::new(),
+            request: String::new(),
+            closed: BTreeMap::new(),
+        };
+        open(&mut check, 1, &opened);
+        open(&mut check, 3, &opened);
+        assert!(check.integers_exact());
+        check.look_for_unseen(&[entry]);
+        assert_eq!(check.faults().len(), 1);
+        assert!(check.faults()[0].contains("hospital 2"));
     }
 
     #[test]
@@ -390,7 +559,7 @@ mod tests {
         let (mut check, mut opened) = trained();
         let clip = opened.clips[0];
         Arc::make_mut(&mut opened.mean)[0] += 0.25 * clip;
-        check.opened(id(1), &opened);
+        open(&mut check, 1, &opened);
         assert!((check.errors()[&1].over_clip - 0.25).abs() < 1e-3);
     }
 
@@ -398,7 +567,8 @@ mod tests {
     fn a_contributor_who_never_trained_is_a_fault() {
         let (mut check, mut opened) = trained();
         opened.learning_round = LearningRound::new(2);
-        check.opened(id(1), &opened);
+        check.learn_model(LearningRound::new(1), &opened.model.clone());
+        open(&mut check, 1, &opened);
         assert!(check.faults()[0].contains("nobody was seen"));
     }
 
@@ -421,7 +591,7 @@ mod tests {
         let opened = altered(&opened, |sum| {
             (sum.values, sum.counters) = (vec![], counters)
         });
-        check.opened(id(1), &opened);
+        open(&mut check, 1, &opened);
         assert!(check.integers_exact(), "{:?}", check.faults());
         assert_eq!(check.features().len(), 3);
         assert!((check.features()[&id(3)][0][1] - 0.03).abs() < 1e-12);

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use model::metrics::{Intervals, Metrics};
-use model_data::card::{Scores, TestSummary};
+use model_data::card::{BEST_MODEL_FILE, MODEL_FILE, Scores, TestSummary};
 use protocol::{
     digests::LearningRound,
     manifest::{Keep, Manifest},
@@ -239,6 +239,16 @@ impl Summary {
     /// Whether the evaluations have ended the run before its last round.
     pub fn ended_early(&self) -> bool {
         self.history.len() < self.rounds as usize
+    }
+
+    /// Which file has the model of the best round: "model-best.safetensors (model.safetensors is the last one)".
+    pub fn where_best_is(&self) -> String {
+        let last = self.history.last().map(|record| record.round);
+        if self.kept_round == last {
+            format!("the last one, {MODEL_FILE}")
+        } else {
+            format!("{BEST_MODEL_FILE} ({MODEL_FILE} is the last one)")
+        }
     }
 }
 

@@ -32,10 +32,9 @@ pub fn table(summary: &Summary, out: &std::path::Path) -> String {
         );
     }
     if let Some(best) = &summary.best {
-        let words = best.in_words();
         row(
             "kept as the best",
-            format!("{words}; hospitals keep that model, this folder has the last one"),
+            format!("{}; {}", best.in_words(), summary.where_best_is()),
         );
     }
     row("data, task, split", data_in_words(summary));

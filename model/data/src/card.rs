@@ -294,6 +294,12 @@ pub const MODEL_FILE: &str = "model.safetensors";
 /// Name of the card, in the same folder.
 pub const CARD_FILE: &str = "model.json";
 
+/// Name of the file with the weights of the best round, beside those of the last.
+pub const BEST_MODEL_FILE: &str = "model-best.safetensors";
+
+/// Name of its card.
+pub const BEST_CARD_FILE: &str = "model-best.json";
+
 /// What the model is not, for its card and for the header of its file.
 pub const NOTICE: &str =
     "Not a medical device. Not for diagnosis, prognosis or treatment of anybody.";

@@ -42,6 +42,8 @@ impl Diary {
         match event {
             // The transport itself logs that it waits, and that it has connected.
             ParticipantEvent::Waiting(_) | ParticipantEvent::Connected => {}
+            // Told as a whole at the end.
+            ParticipantEvent::Spent(_) => {}
             ParticipantEvent::Disconnected { reason } => {
                 tracing::warn!(
                     reason,
@@ -149,6 +151,21 @@ impl Diary {
                     tracing::warn!(round = round.get(), %hospital, name, "this hospital's answer for the sum contradicts those of the others");
                 }
                 self.wrong_answers.extend(hospitals);
+            }
+            VaultEvent::NullStep { round, run } => {
+                tracing::warn!(
+                    round = round.get(),
+                    "the sum of an update does not open: a contribution or an answer in it is wrong. The model stays as it is, and the update \
+                     is tried again"
+                );
+                self.keep(LatestModel::resumed(&run));
+            }
+            VaultEvent::Rejected { reason } => {
+                tracing::warn!(
+                    reason,
+                    "the coordinator has not accepted a message of this hospital. If it happens again and again, ask the coordinator's operator: \
+                     both sides may have to run the same release"
+                );
             }
             VaultEvent::Opened(opened) => self.note_opened(&opened),
             VaultEvent::Refused { reason } => {

@@ -18,7 +18,7 @@ use super::{
     output::{VaultEvent, VaultOutput},
     phase_name::PhaseName,
     session::{InSession, repeated},
-    session_state::Run,
+    session_state::{Chain, Run},
     step::{Next, REPEATED, Reaction, Step, StepResult},
 };
 use crate::journal::{Journal, KeptSession};
@@ -80,6 +80,7 @@ impl AwaitingState {
             | PhaseInput::BoxForward(_)
             | PhaseInput::UnlockRequest(_)
             | PhaseInput::OutcomeReady(_)
+            | PhaseInput::NullStep(_)
             | PhaseInput::Trained(..)
             | PhaseInput::Evaluated(..) => Err(Refusal::wrong_phase(kind, NAME).into()),
         };
@@ -109,12 +110,18 @@ impl AwaitingState {
         };
         match &self.carried {
             Some(own) => {
-                let (theirs, ours) = (state.chain.updates, own.chain.updates);
+                let place = |chain: &Chain| (chain.updates, chain.model.null_steps());
+                let (theirs, ours) = (place(&state.chain), place(&own.chain));
                 if theirs < ours {
                     return Err(VaultError::StateBehind {
-                        theirs: theirs.get(),
-                        ours: ours.get(),
+                        theirs: theirs.0.get(),
+                        ours: ours.0.get(),
                     });
+                }
+                // On the weights that it has; what it comes to know with later ones is no other sum on them.
+                let (taken, most) = (theirs.1, hospital.policy.max_null_steps);
+                if theirs.0 == ours.0 && taken > ours.1 && taken > most {
+                    return Err(VaultError::NullStepsBeyondPolicy { taken, most });
                 }
                 if own.is_contradicted_by(&state, manifest) {
                     return Err(VaultError::OtherTranscript);

@@ -10,7 +10,7 @@ use protocol::{
     common_model::CommonModel,
     digests::{LearningRound, ModelHash, RoundNumber, SessionId, StateCommit, Transcript},
     keeping::{Standing, Verdict},
-    kept_model::{initial_model_hash, starting_from, weights_hash},
+    kept_model::{starting_from, weights_hash},
     manifest::CheckedManifest,
     session::SealedState,
 };
@@ -21,7 +21,7 @@ use super::{
     error::{StateError, VaultError},
     kept::{self, LearningRecord, ProgressRecord, StatisticsForm},
     keys::SessionKeys,
-    session_state::Chain,
+    session_state::{Chain, hash_before_updates},
     statistics::Statistics,
 };
 use crate::journal::Journal;
@@ -90,7 +90,8 @@ impl Carried {
             .evaluated
             .iter()
             .any(|members| !theirs.evaluated.contains(members));
-        let splits = ours.updates == theirs.updates && ours.model_hash != theirs.model_hash;
+        let place = |chain: &Chain| (chain.updates, chain.model.null_steps());
+        let splits = place(ours) == place(theirs) && ours.model_hash != theirs.model_hash;
         let revives = verdict(ours) == Verdict::Stop && verdict(theirs) == Verdict::GoOn;
         forgets || splits || revives
     }
@@ -243,8 +244,9 @@ fn is_common_model(
             starting_from(manifest, values).ok().filter(|_| is_kept_one)
         }
     };
-    let is_beginning = begins.is_some_and(|begins| begins.hash() == model.hash());
-    is_beginning && *hash == initial_model_hash(manifest)
+    let is_beginning = begins
+        .is_some_and(|begins| begins.with_null_steps(model.null_steps()).hash() == model.hash());
+    is_beginning && *hash == hash_before_updates(model, manifest)
 }
 
 /// Values, then moments, each of so many numbers. What is left over stays a part, which fits nothing.

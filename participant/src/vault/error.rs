@@ -66,6 +66,17 @@ pub enum VaultError {
         /// Ours.
         ours: u32,
     },
+    /// The others have gone on after more updates that did not open than this hospital follows.
+    #[error(
+        "the other hospitals go on after {taken} updates that did not open, and this hospital's policy follows {most} in a run \
+         (policy.max_null_steps): allow more, or take part in the next run"
+    )]
+    NullStepsBeyondPolicy {
+        /// Theirs.
+        taken: u32,
+        /// Of the policy.
+        most: u32,
+    },
     /// The manifest is not the operator's, or not sound.
     #[error("the run manifest is refused: {0}")]
     Manifest(#[from] ManifestError),
@@ -100,6 +111,7 @@ impl VaultError {
             Self::RefusedByCoordinator(_)
             | Self::OtherRoster
             | Self::OtherTranscript
+            | Self::NullStepsBeyondPolicy { .. }
             | Self::StateBehind { .. } => Culprit::Unknown,
             Self::Manifest(error) => error.culprit(),
             Self::EndedEarly { .. } => Culprit::Coordinator,

@@ -24,6 +24,7 @@ impl Finished {
         match input {
             PhaseInput::Products(_)
             | PhaseInput::OutcomeReady(_)
+            | PhaseInput::NullStep(_)
             | PhaseInput::Outcome(_)
             | PhaseInput::StateWanted(_)
             | PhaseInput::StateReady(_)

@@ -25,6 +25,7 @@ use super::{
     phase_name::PhaseName,
     policy::Policy,
     statistics::ClinicalRecords,
+    witness::Witness,
 };
 use crate::hospital_data::ClinicalTable;
 
@@ -67,6 +68,7 @@ pub(super) struct Hospital<J> {
     /// Of them, the first ones, those whose results are of no use any more.
     pub(super) stale_jobs: usize,
     pub(super) check_manifest: ManifestCheck,
+    pub(super) witness: Option<Box<dyn Witness>>,
 }
 
 impl<J> Hospital<J> {

@@ -7,7 +7,9 @@ use protocol::{
     digests::{ModelHash, OutcomeName, RoundNumber, SessionId},
     identity::Signed,
     message::{Products, ToVault, Welcome},
-    round::{contribution::BoxForward, header::RoundOpen, unlock::UnlockRequest},
+    round::{
+        contribution::BoxForward, header::RoundOpen, null_step::NullStep, unlock::UnlockRequest,
+    },
     session::{Encapsulation, GroupKey, Joins, Ready},
     training_job::{EvaluatedCounts, TrainedUpdate},
 };
@@ -22,6 +24,8 @@ pub(super) enum Input<'a> {
     Refused(Text),
     /// The run is under way, and this hospital takes part later.
     NotYet(Text),
+    /// The coordinator has not accepted a message of this vault.
+    Rejected(Text),
     /// The run has ended well.
     Finished,
     /// What each phase decides about by itself.
@@ -40,6 +44,8 @@ pub(super) enum PhaseInput<'a> {
     UnlockRequest(Signed<UnlockRequest>),
     /// An outcome can be downloaded under this name.
     OutcomeReady(OutcomeName),
+    /// An update did not open, and is settled without a step.
+    NullStep(Box<NullStep>),
     /// The bytes of a downloaded outcome, or of a state.
     Outcome(&'a [u8]),
     /// The state that the session goes on from is to be sealed and uploaded.
@@ -90,6 +96,8 @@ input_kinds! {
     BoxForward => "a share box",
     UnlockRequest => "an unlock request",
     OutcomeReady => "an announced outcome",
+    NullStep => "a null step",
+    Rejected => "a word that a message was not accepted",
     Finished => "the end of the run",
     Outcome => "an outcome",
     StateWanted => "a request for the common state",
@@ -105,6 +113,7 @@ impl Input<'_> {
             Self::Welcome(_) => InputKind::Welcome,
             Self::Refused(_) => InputKind::Refused,
             Self::NotYet(_) => InputKind::NotYet,
+            Self::Rejected(_) => InputKind::Rejected,
             Self::Finished => InputKind::Finished,
             Self::ForPhase(input) => input.kind(),
         }
@@ -123,6 +132,7 @@ impl PhaseInput<'_> {
             Self::BoxForward(_) => InputKind::BoxForward,
             Self::UnlockRequest(_) => InputKind::UnlockRequest,
             Self::OutcomeReady(_) => InputKind::OutcomeReady,
+            Self::NullStep(_) => InputKind::NullStep,
             Self::Outcome(_) => InputKind::Outcome,
             Self::StateWanted(_) => InputKind::StateWanted,
             Self::StateReady(_) => InputKind::StateReady,
@@ -138,6 +148,7 @@ impl From<ToVault> for Input<'_> {
             ToVault::Finished => return Self::Finished,
             ToVault::Refused { reason } => return Self::Refused(reason),
             ToVault::NotYet { reason } => return Self::NotYet(reason),
+            ToVault::Rejected { reason } => return Self::Rejected(reason),
             ToVault::Welcome(welcome) => return Self::Welcome(welcome),
             ToVault::Joins(joins) => PhaseInput::Joins(joins),
             ToVault::Encapsulation(message) => PhaseInput::Encapsulation(message),
@@ -148,6 +159,7 @@ impl From<ToVault> for Input<'_> {
             ToVault::BoxForward(forward) => PhaseInput::BoxForward(forward),
             ToVault::UnlockRequest(request) => PhaseInput::UnlockRequest(request),
             ToVault::OutcomeReady { name } => PhaseInput::OutcomeReady(name),
+            ToVault::NullStep(step) => PhaseInput::NullStep(Box::new(step)),
             ToVault::StateWanted { session } => PhaseInput::StateWanted(session),
             ToVault::StateReady { name } => PhaseInput::StateReady(name),
         })

@@ -149,6 +149,7 @@ pub(super) fn refused_before_joining<J>(
         | PhaseInput::BoxForward(_)
         | PhaseInput::UnlockRequest(_)
         | PhaseInput::OutcomeReady(_)
+        | PhaseInput::NullStep(_)
         | PhaseInput::Outcome(_)
         | PhaseInput::StateWanted(_)
         | PhaseInput::StateReady(_)

@@ -88,6 +88,7 @@ impl ExchangingKeys {
             | PhaseInput::BoxForward(_)
             | PhaseInput::UnlockRequest(_)
             | PhaseInput::OutcomeReady(_)
+            | PhaseInput::NullStep(_)
             | PhaseInput::Outcome(_)
             | PhaseInput::StateWanted(_)
             | PhaseInput::StateReady(_)

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crypto::{hash::derive_key, sealed_sum::HospitalId};
 use protocol::{
     counters::UpdateCounters,
-    digests::{LearningRound, ModelHash, RoundNumber},
+    digests::{HeaderHash, LearningRound, ModelHash, RoundNumber},
     identity::Signed,
     manifest::{Manifest, Purpose},
     message::{Products, ToCoordinator},
@@ -141,6 +141,19 @@ impl Learning {
         self.round = Round::Idle;
     }
 
+    /// Whether the last word of this session on a round was about this one.
+    pub(super) fn has_closed(&self, header: &HeaderHash) -> bool {
+        let closed = self.closed.as_ref().map(Signed::read_unverified);
+        closed.is_some_and(|closed| closed.is_ok_and(|closed| closed.header == *header))
+    }
+
+    /// An update did not open. The model is the same, and so are its filters; what is trained next is another training.
+    pub(super) fn after_null_step(&mut self, closed: Signed<RoundClosed>) {
+        self.training = Training::NotStarted;
+        self.closed = Some(closed);
+        self.round = Round::Idle;
+    }
+
     /// The trainer drops what it was at: a training of the present model, if any, has to be asked for again.
     pub(super) fn training_was_left(&mut self) {
         if let Training::Running = self.training {
@@ -213,7 +226,10 @@ impl Learning {
                     model: session.chain.model.for_trainer(manifest.conditioning),
                     filters,
                     class_weights: self.statistics.class_weights(),
-                    seed: training_seed(manifest, hospital.id(), open.learning_round),
+                    seed: stream_after(
+                        training_seed(manifest, hospital.id(), open.learning_round),
+                        session.chain.model.null_steps(),
+                    ),
                     plan: TrainingPlan::of(manifest),
                 };
                 // Only an evaluation that was left out can be under way: it must not keep this one waiting.
@@ -476,6 +492,14 @@ pub fn training_seed(
 ) -> [u8; 32] {
     let parts: [&[u8]; 2] = [&learning_round.get().to_le_bytes(), &[hospital.get()]];
     *derive_key(&manifest.init_seed, "training", &parts).as_bytes()
+}
+
+/// A round that is tried again after null steps is trained in another stream: two sums on the same weights then have no update in common.
+pub(super) fn stream_after(stream: [u8; 32], null_steps: u32) -> [u8; 32] {
+    match null_steps {
+        0 => stream,
+        steps => *derive_key(&stream, "null-steps", &[&steps.to_le_bytes()]).as_bytes(),
+    }
 }
 
 const NOT_AWAITED: &str = "these products answer no request that is still open";

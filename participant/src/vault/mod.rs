@@ -50,6 +50,7 @@ mod step;
 pub mod testing;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 use std::{collections::VecDeque, sync::Arc};
 
@@ -69,6 +70,7 @@ pub use self::{
     learning::training_seed,
     output::{OpenedRound, ResumedRun, VaultEvent, VaultOutput},
     phase_name::PhaseName,
+    witness::Witness,
 };
 use self::{
     hospital::Hospital,
@@ -126,9 +128,16 @@ impl<J: Journal> Vault<J> {
                 jobs: 0,
                 stale_jobs: 0,
                 check_manifest: CheckedManifest::check,
+                witness: None,
             },
             phase: Phase::Unjoined,
         }
+    }
+
+    /// Tells `witness` of every sum before it is settled.
+    pub fn witnessed_by(mut self, witness: Box<dyn Witness>) -> Self {
+        self.hospital.witness = Some(witness);
+        self
     }
 
     /// Goes on in the session that the journal has kept, if there is one: the process before this one was ended in it. To be called before

@@ -132,6 +132,18 @@ pub enum VaultEvent {
     },
     /// A sum was opened and the common state moved on.
     Opened(Box<OpenedRound>),
+    /// An update did not open at t hospitals: the model stays as it is, and the update is tried again.
+    NullStep {
+        /// Which round.
+        round: RoundNumber,
+        /// Where the run stands.
+        run: Box<ResumedRun>,
+    },
+    /// The coordinator has not accepted a message of this hospital.
+    Rejected {
+        /// Why, in its words.
+        reason: String,
+    },
     /// Something was refused; the run goes on.
     Refused {
         /// The reason, for people.

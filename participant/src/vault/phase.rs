@@ -133,6 +133,11 @@ impl Phase {
                 hospital.event(VaultEvent::NotYet { reason: reason.0 });
                 Ok(Step::handled(phase))
             }
+            (phase, Input::Rejected(reason)) => {
+                let reason = reason.0.chars().take(MAX_REASON_CHARS).collect();
+                hospital.event(VaultEvent::Rejected { reason });
+                Ok(Step::handled(phase))
+            }
             (phase, Input::Finished) => phase.on_finished(hospital),
             (phase, Input::Welcome(welcome)) => phase.on_welcome(welcome, hospital),
             (Self::Unjoined, Input::ForPhase(input)) => {
@@ -383,3 +388,6 @@ impl<P: Into<Self>, N: Into<Self>> From<Next<P, N>> for Phase {
         }
     }
 }
+
+/// More of what the coordinator says is not for a log.
+const MAX_REASON_CHARS: usize = 500;

@@ -1,6 +1,6 @@
 //! What runs this hospital takes part in, decided by itself.
 
-use protocol::{manifest::Manifest, network::TensorKind};
+use protocol::{manifest::Manifest, network::TensorKind, round::null_step::USUAL_NULL_STEPS};
 use serde::{Deserialize, Serialize};
 
 /// The bounds of a run that this hospital accepts.
@@ -22,6 +22,9 @@ pub struct Policy {
     pub repeated_sums: RepeatedSums,
     /// Whether a run may start from a model of an earlier one (THREATS.md 6).
     pub allow_initial_model: bool,
+    /// After how many updates that did not open this hospital goes on in a run: each lets whoever spoilt one compare two sums on the same
+    /// weights (THREATS.md 6).
+    pub max_null_steps: u32,
 }
 
 /// What to do about a sum that is about the same as one of another run, over almost the same hospitals.
@@ -44,6 +47,7 @@ impl Default for Policy {
             max_first_clip: 100.0,
             repeated_sums: RepeatedSums::Refuse,
             allow_initial_model: true,
+            max_null_steps: USUAL_NULL_STEPS,
         }
     }
 }

@@ -4,7 +4,7 @@
 use protocol::{
     codec,
     counters::EvaluationCounters,
-    digests::{HeaderHash, RunId, SessionId, Transcript},
+    digests::{ChunksRoot, HeaderHash, LearningRound, RunId, SessionId, Transcript},
     identity::{Signed, SignedError},
     manifest::Purpose,
     message::{RefusedPart, Resume, ToCoordinator},
@@ -12,6 +12,8 @@ use protocol::{
     round::{
         RoundError,
         header::RoundOpen,
+        next_transcript,
+        null_step::{NullStep, check_failed},
         outcome::{Outcome, RoundClosed},
         unlock::UnlockRequest,
     },
@@ -270,6 +272,7 @@ impl InSession {
                     .push_back(VaultOutput::FetchOutcome { name });
                 Ok(Reaction::Handled)
             }
+            PhaseInput::NullStep(step) => self.on_null_step(&step, hospital),
             PhaseInput::Outcome(bytes) => self.on_outcome(bytes, hospital),
             PhaseInput::StateWanted(session) => self.on_state_wanted(session, hospital),
             PhaseInput::StateReady(_) => Ok(Reaction::Ignored(STATE_IS_KNOWN)),
@@ -409,6 +412,9 @@ impl InSession {
         let before = std::mem::replace(&mut self.stage, Stage::BeforeStatistics(Box::default()));
         let closed = settled.closed.clone();
         self.stage = before.after_opening(settled.contents, closed, &self.session.run);
+        if let Some(witness) = &mut hospital.witness {
+            witness.opened(&settled.opened)?;
+        }
 
         // "and erases seed, shares, blob and the round's keys."
         if settled.opened.purpose == Purpose::Update {
@@ -432,6 +438,87 @@ impl InSession {
         Ok(Reaction::Handled)
     }
 
+    /// t vaults could not open an update: the model stays, and the update can be tried again under another key (PROTOCOL.md 3.6). Whether
+    /// it opens here does not matter: one that has opened it has gone on, and does not know this round any more.
+    fn on_null_step<J: Journal>(
+        &mut self,
+        step: &NullStep,
+        hospital: &mut Hospital<J>,
+    ) -> StepResult {
+        if let Stage::Learning(learning) = &self.stage
+            && learning.has_closed(&step.header.digest())
+        {
+            // Told again on a new connection, before our word on it had arrived.
+            return Ok(Reaction::Ignored(REPEATED));
+        }
+        let result = self.take_null_step(step, hospital);
+        if let Err(StepError::Refused(refusal)) = &result {
+            let header = step.header.digest();
+            hospital.refuse_part(header, RefusedPart::NullStep, refusal.to_string());
+        }
+        result
+    }
+
+    fn take_null_step<J: Journal>(
+        &mut self,
+        step: &NullStep,
+        hospital: &mut Hospital<J>,
+    ) -> StepResult {
+        let (roster, joined) = (hospital.roster(), self.session.keys.joined());
+        let header = step
+            .header
+            .verify(roster.coordinator_key(), "the coordinator")
+            .map_err(RoundError::from)?;
+        if header.purpose != Purpose::Update {
+            return Err(RoundError::HeaderMismatch { field: "purpose" }.into());
+        }
+        let request = step.request.read_unverified().map_err(SignedError::from);
+        let contributors = request.map_err(RoundError::from)?.hash();
+        let hash = step.header.digest();
+        check_failed(&step.failed, &hash, &contributors, &joined, roster)?;
+        let most = hospital.policy.max_null_steps;
+        if self.session.chain.model.null_steps() >= most {
+            return Err(RoundError::TooManyNullSteps { most }.into());
+        }
+        let answer = hospital.journal.answer(&header.key())?;
+        if answer.is_some_and(|answer| (answer.header, answer.contributors) != (hash, contributors))
+        {
+            return Err(RoundError::SecondSet.into());
+        }
+        // Only now is what we work at for this round of no use.
+        let request = self.check_settled(&step.header, &step.request, hospital)?;
+        let sum = self
+            .session
+            .sum_over(header.key(), &request.members(), hospital.roster());
+        let session = &mut self.session;
+        session.chain.take_null_step();
+        session.chain.transcript = next_transcript(
+            &header.transcript,
+            &hash,
+            &contributors,
+            &ChunksRoot::NONE,
+            &session.chain.model_hash,
+        );
+        let closed = session.closed(hash, contributors, &[], hospital);
+        session.keys.advance_to(header.round.next());
+        if let Stage::Learning(learning) = &mut self.stage {
+            learning.after_null_step(closed.clone());
+        }
+        let (run, chain) = (self.session.run.manifest.run(), &self.session.chain);
+        if chain.updates > LearningRound::default() {
+            let journal = &mut hospital.journal;
+            journal.stage_model(&run, &chain.model, &chain.model_hash)?;
+        }
+        hospital.journal.settle(&sum, &self.position(None))?;
+        hospital.send(ToCoordinator::RoundClosed(closed));
+        hospital.leave_jobs();
+        hospital.event(VaultEvent::NullStep {
+            round: header.round,
+            run: Box::new(self.resumed_run()),
+        });
+        Ok(Reaction::Handled)
+    }
+
     /// "`Outcome`: RoundOpen, signed UnlockRequest ... A vault that had not seen the round checks the header by 3.3 and the request
     /// by 3.6, point 2, before it opens."
     fn check_outcome<J: Journal>(
@@ -441,9 +528,19 @@ impl InSession {
     ) -> Result<CheckedOutcome, StepError> {
         let outcome: Outcome =
             codec::decode(bytes).map_err(|error| RoundError::from(SignedError::from(error)))?;
-        let header_hash = outcome.header.digest();
-        let request: UnlockRequest = outcome
-            .request
+        let request = self.check_settled(&outcome.header, &outcome.request, hospital)?;
+        Ok(CheckedOutcome::new(outcome, &request)?)
+    }
+
+    /// Header and request of a round that has its outcome. One that this vault had not seen is accepted here.
+    fn check_settled<J: Journal>(
+        &mut self,
+        header: &Signed<RoundOpen>,
+        request: &Signed<UnlockRequest>,
+        hospital: &mut Hospital<J>,
+    ) -> Result<UnlockRequest, StepError> {
+        let header_hash = header.digest();
+        let request: UnlockRequest = request
             .verify(hospital.roster().coordinator_key(), "the coordinator")
             .map_err(RoundError::from)?;
         let joined = self.session.keys.joined();
@@ -451,12 +548,12 @@ impl InSession {
         if self.is_in_round(&header_hash) {
             with_round!(&mut self.stage, round => *round = std::mem::take(round).stop_working());
         } else {
-            let open = self.accept_header(&outcome.header, hospital)?;
+            let open = self.accept_header(header, hospital)?;
             with_round!(&mut self.stage, round => {
                 *round = Round::NotContributing(open, WhyNot::TooLate)
             });
         }
-        Ok(CheckedOutcome::new(outcome, &request)?)
+        Ok(request)
     }
 
     /// How many updates of the manifest were not opened; none when the run has all it needs.

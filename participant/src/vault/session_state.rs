@@ -201,6 +201,14 @@ impl Session {
     }
 }
 
+/// The hash of the common model before the first update. Without a null step it is the one that the manifest names.
+pub(super) fn hash_before_updates(model: &CommonModel, manifest: &CheckedManifest) -> ModelHash {
+    match model.null_steps() {
+        0 => initial_model_hash(manifest),
+        _ => model.hash(),
+    }
+}
+
 /// Digests of what this hospital gives to sums of its own data: features, and slices by class. Either may stay the same when the other
 /// has changed.
 fn own_subjects(records: &ClinicalRecords) -> [SumSubject; 2] {
@@ -241,10 +249,11 @@ impl Chain {
             model: record.model_hash,
         };
         let model = if record.updates == LearningRound::default() {
-            if record.model_hash != initial_model_hash(manifest) {
+            let model = initial_model(manifest, journal)?.with_null_steps(record.null_steps);
+            if record.model_hash != hash_before_updates(&model, manifest) {
                 return Err(missing);
             }
-            initial_model(manifest, journal)?
+            model
         } else {
             let kept = journal.model(&manifest.run(), manifest, &record.model_hash)?;
             kept.and_then(|KeptModel { values, moments }| {
@@ -295,6 +304,12 @@ impl Chain {
             Purpose::Update => self.updates.next(),
             Purpose::Evaluation => self.updates,
         }
+    }
+
+    /// An update over these hospitals did not open: the tensors stay.
+    pub(super) fn take_null_step(&mut self) {
+        self.model.take_null_step();
+        self.model_hash = self.model.hash();
     }
 
     /// The common model moves by the mean of an update.

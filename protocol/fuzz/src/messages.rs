@@ -17,6 +17,7 @@ use protocol::round::contribution::{
     BoxAck, BoxForward, Contribution, ContributionManifest, ShareAnswer, ShareBox,
 };
 use protocol::round::header::RoundOpen;
+use protocol::round::null_step::NullStep;
 use protocol::round::outcome::{Outcome, RoundClosed, RoundFailed};
 use protocol::round::unlock::{Contributor, UnlockRequest, UnlockShare};
 use protocol::session::{
@@ -170,6 +171,14 @@ fn to_vault() -> Vec<ToVault> {
         },
         ToVault::StateWanted { session: SESSION },
         ToVault::StateReady { name: digest(7) },
+        ToVault::NullStep(NullStep {
+            header: signed(&header()),
+            request: signed(&unlock_request()),
+            failed: List(vec![signed(&round_failed()); 2]),
+        }),
+        ToVault::Rejected {
+            reason: "of another round".into(),
+        },
     ]
 }
 
@@ -279,7 +288,6 @@ fn header() -> RoundOpen {
         threshold: 2,
         min_contributors: 2,
         silence_secs: 30,
-        closes: digest(0),
         nonce: digest(7),
     }
 }

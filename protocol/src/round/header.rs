@@ -6,8 +6,8 @@ use super::RoundError;
 use crate::{
     codec::{Decode, Encode, List},
     digests::{
-        ClosureHash, GroupKeyId, HeaderHash, JoinedSet, LayoutHash, ModelHash, RoundNumber, RunId,
-        SessionId, Transcript,
+        GroupKeyId, HeaderHash, JoinedSet, LayoutHash, ModelHash, RoundNumber, RunId, SessionId,
+        Transcript,
     },
     identity::Message,
     manifest::{Manifest, Purpose},
@@ -59,8 +59,6 @@ pub struct RoundOpen {
     pub min_contributors: u8,
     /// Seconds of silence after which the coordinator stops waiting for a hospital.
     pub silence_secs: u32,
-    /// Zero, or the hash of the closure certificate that frees this key.
-    pub closes: ClosureHash,
     /// Makes every header unlike any other.
     pub nonce: [u8; 32],
 }
@@ -134,7 +132,6 @@ impl RoundContext<'_> {
             threshold: self.roster.threshold() as u8,
             min_contributors: self.roster.min_contributors() as u8,
             silence_secs: self.manifest.silence_secs,
-            closes: ClosureHash::NONE,
             nonce,
         }
     }
@@ -175,7 +172,6 @@ impl RoundContext<'_> {
             threshold: _,
             min_contributors: _,
             silence_secs: _,
-            closes: _,
             nonce: _,
         } = header;
         same!(
@@ -197,8 +193,7 @@ impl RoundContext<'_> {
             clip_rule,
             threshold,
             min_contributors,
-            silence_secs,
-            closes
+            silence_secs
         );
         if header.round <= last_round {
             return Err(RoundError::OldRound {
@@ -260,7 +255,7 @@ mod tests {
             })
         );
         type Fault = (&'static str, fn(&mut RoundOpen));
-        let faults: [Fault; 12] = [
+        let faults: [Fault; 11] = [
             ("version", |header| header.version += 1),
             ("suite", |header| header.suite = 2),
             ("session", |header| header.session = [3; 16].into()),
@@ -272,7 +267,6 @@ mod tests {
             ("value_bits", |header| header.value_bits += 1),
             ("threshold", |header| header.threshold -= 1),
             ("min_contributors", |header| header.min_contributors = 1),
-            ("closes", |header| header.closes = [1; 32].into()),
         ];
         for (field, spoil) in faults {
             let mut header = good.clone();

@@ -15,6 +15,7 @@
 pub mod contribution;
 pub mod dealer_check;
 pub mod header;
+pub mod null_step;
 pub mod outcome;
 pub mod unlock;
 
@@ -167,13 +168,29 @@ pub enum RoundError {
         "this hospital was given the model when it came into the session, and helps to open sums from the next model on"
     )]
     ModelWasHandedOver,
-    /// Fewer answers than open a sum.
-    #[error("{found} unlock shares where {needed} are needed")]
-    TooFewShares {
-        /// How many stand.
+    /// An outcome with fewer answers than open a sum.
+    #[error("the outcome has {found} answers that hold, where {needed} open a sum")]
+    TooFewAnswers {
+        /// How many hold.
         found: usize,
         /// t.
         needed: usize,
+    },
+    /// A null step without the words of t vaults that the sum did not open.
+    #[error("{found} hospitals say that the sum did not open, where {needed} are needed")]
+    NotFailed {
+        /// How many do.
+        found: usize,
+        /// t.
+        needed: usize,
+    },
+    /// One null step more than a run may have.
+    #[error(
+        "the run has had {most} updates that did not open, and this hospital follows no more of them (policy.max_null_steps)"
+    )]
+    TooManyNullSteps {
+        /// The most.
+        most: u32,
     },
     /// A sum that does not open to what it should be.
     #[error("the sum does not open: {0}")]
@@ -210,15 +227,17 @@ impl RoundError {
             | Self::OwnContributionAltered
             | Self::MissingBox { .. }
             | Self::SecondSet
+            | Self::NotFailed { .. }
+            | Self::TooFewAnswers { .. }
             | Self::EvaluationDifference { .. }
             | Self::SameSumInAnotherRun { .. } => Culprit::Coordinator,
-            Self::NotSummable(_) | Self::ModelWasHandedOver => Culprit::Ourselves,
+            Self::NotSummable(_) | Self::ModelWasHandedOver | Self::TooManyNullSteps { .. } => {
+                Culprit::Ourselves
+            }
             // Whose signature or whose message it is is said by who handed it over; a sum that does not open shows nobody.
-            Self::Signed(_)
-            | Self::OtherRound { .. }
-            | Self::TooFewShares { .. }
-            | Self::DoesNotOpen(_)
-            | Self::Altered => Culprit::Unknown,
+            Self::Signed(_) | Self::OtherRound { .. } | Self::DoesNotOpen(_) | Self::Altered => {
+                Culprit::Unknown
+            }
         }
     }
 }

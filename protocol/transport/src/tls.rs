@@ -29,7 +29,7 @@ use zeroize::Zeroize;
 use super::certificates::{CertificateError, KeyFingerprint};
 
 /// The protocol name both sides offer in the handshake (ALPN, RFC 7301). Another wire format gets another name.
-pub const APPLICATION_PROTOCOL: &[u8] = b"myelin/4";
+pub const APPLICATION_PROTOCOL: &[u8] = b"myelin/5";
 
 /// A party's own certificate chain and private key, ready to sign handshakes. Neither printable nor clonable.
 pub struct TlsIdentity {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crypto::sealed_sum::{HospitalId, SumRing};
-use participant::vault::{OpenedRound, policy::Policy};
+use participant::vault::{OpenedRound, ResumedRun, policy::Policy};
 use protocol::{
     digests::{LearningRound, ModelHash, OutcomeName, RoundNumber},
     identity::Signed,
@@ -66,6 +66,8 @@ pub struct Cohort<'a> {
     pub refusals: Vec<(HospitalId, String)>,
     /// Who was found to have answered wrongly, by whom.
     pub wrong_answers: BTreeMap<HospitalId, Vec<HospitalId>>,
+    /// Null steps that each vault has taken, by the round that did not open.
+    pub null_steps: BTreeMap<HospitalId, Vec<(RoundNumber, ResumedRun)>>,
     /// Vaults that were told that the run has ended well.
     pub finished: Vec<HospitalId>,
     /// How often a trainer was asked to train.
@@ -284,6 +286,7 @@ impl<'a> Cohort<'a> {
             opened: BTreeMap::new(),
             refusals: Vec::new(),
             wrong_answers: BTreeMap::new(),
+            null_steps: BTreeMap::new(),
             finished: Vec::new(),
             trained: 0,
             agenda: Agenda::new(now),

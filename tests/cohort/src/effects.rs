@@ -280,7 +280,11 @@ impl Cohort<'_> {
                     self.wrong_answers.entry(hospital).or_default().push(id);
                 }
             }
+            VaultEvent::NullStep { round, run } => {
+                self.null_steps.entry(id).or_default().push((round, *run));
+            }
             VaultEvent::NotYet { .. }
+            | VaultEvent::Rejected { .. }
             | VaultEvent::SessionReady
             | VaultEvent::StateTaken(_)
             | VaultEvent::Resumed(_)

@@ -407,6 +407,9 @@ fn a_sum_altered_by_whole_steps_is_refused_by_every_vault_for_its_tag() {
             .map(|(who, _)| *who)
             .collect();
         refusing.sort();
+        // Each follows four null steps, and the fifth failure ends the run.
+        assert_eq!(refusing.len(), 3 * 5, "word {word}: {:?}", run.refusals);
+        refusing.dedup();
         assert_eq!(refusing, ids(&[1, 2, 3]), "word {word}: {:?}", run.refusals);
         assert!(run.failed_with("does not open"), "{:?}", run.events);
         assert!(
@@ -494,4 +497,50 @@ fn a_second_different_answer_of_a_vault_is_refused_and_the_round_goes_on_with_th
         run.contributors(Purpose::Update),
         [vec![1, 2, 3, 4, 5, 6, 7]]
     );
+}
+
+/// Hospital 2 shares another secret than the one that masks its update, once. All vaults take the null step, and try again with all.
+#[test]
+fn an_update_that_does_not_open_is_tried_again_on_the_same_weights_with_other_trainings() {
+    let all = [1, 2, 3, 4];
+    let mut run = Cohort::immediate(4, &manifest(1, Conditioning::None));
+    let mut has_lied = false;
+    run.lie = Box::new(move |who, vault, output| {
+        let is_its_update = matches!(
+            output,
+            VaultOutput::Upload {
+                purpose: Purpose::Update,
+                ..
+            }
+        );
+        if who == id(2) && is_its_update && !has_lied {
+            has_lied = true;
+            deal_wrongly(who, vault, output, &all)
+        } else {
+            output
+        }
+    });
+    run.connect_all();
+    for _ in 0..8 {
+        run.wait();
+    }
+    assert!(run.completed().is_some(), "{:?}", run.events);
+    assert_eq!(run.contributors(Purpose::Update), vec![all.to_vec(); 2]);
+    assert_eq!(run.trained, 8, "each trains twice");
+    for vault in ids(&all) {
+        let [(round, after)] = &run.null_steps[&vault][..] else {
+            panic!("one null step");
+        };
+        let [(first, of_first)] = &run.null_steps[&id(1)][..] else {
+            panic!("one null step");
+        };
+        assert_eq!((round, after.model_hash), (first, of_first.model_hash));
+        let hashes = |vault: &HospitalId| {
+            let opened = run.opened[vault].iter();
+            opened.map(|opened| opened.model_hash).collect::<Vec<_>>()
+        };
+        assert_eq!(hashes(&vault), hashes(&id(1)));
+        assert_eq!(hashes(&vault).len(), 3, "statistics, update, evaluation");
+        assert_ne!(hashes(&vault)[0], after.model_hash);
+    }
 }

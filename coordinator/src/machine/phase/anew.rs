@@ -7,7 +7,11 @@ use rand_core::CryptoRng;
 
 use super::{Gathering, Over, Phase};
 use crate::machine::{
-    Event, MachineError, context::Context, reaction::Reaction, session::Session, set_up_check,
+    Event, MachineError, Timestamp,
+    context::{Context, ShutOut},
+    reaction::Reaction,
+    session::Session,
+    set_up_check,
 };
 
 impl Phase {
@@ -32,7 +36,7 @@ impl Phase {
             }
             (Err(error), Self::Gathering(_) | Self::KeyExchange(_)) => {
                 context.refuse(because_of, error.to_string());
-                *self = if context.shut_out(because_of) {
+                *self = if context.shut_out(because_of, ShutOut::LosesItsKeys) {
                     context.renew_session();
                     Self::Gathering(Gathering::default())
                 } else {
@@ -42,6 +46,30 @@ impl Phase {
             (Err(error), _) => context.refuse(because_of, error.to_string()),
         }
         begun
+    }
+
+    /// The operator's word that the run goes on without a hospital. Before the keys stand, the others join anew.
+    pub(in crate::machine) fn go_on_without<R: CryptoRng>(
+        &mut self,
+        context: &mut Context<R>,
+        id: HospitalId,
+        now: Timestamp,
+    ) {
+        let has_joined = match self {
+            Self::Gathering(phase) => {
+                phase.forget(id);
+                false
+            }
+            Self::KeyExchange(phase) => phase.joins.contains_key(&id),
+            _ => false,
+        };
+        if has_joined {
+            context.renew_session();
+            *self = Self::Gathering(Gathering::default());
+        }
+        if let Some(peer) = context.peers.get_mut(id) {
+            peer.give_up(now);
+        }
     }
 
     /// They may have the state of this session by now, and go with it into the next.

@@ -183,7 +183,7 @@ impl Collecting {
     ) -> Result<Reaction, MachineError> {
         let from = envelope.from;
         if !self.round.is_round_of(&message) {
-            return self.session.on_late(from, &message);
+            return self.session.on_late(context, from, &message);
         }
         match message {
             RoundMessage::HeaderRefused {
@@ -194,7 +194,7 @@ impl Collecting {
             RoundMessage::BoxAck(ack) => self.on_ack(context, from, &ack),
             RoundMessage::UnlockShare(_)
             | RoundMessage::HeaderRefused {
-                part: RefusedPart::Answer,
+                part: RefusedPart::Answer | RefusedPart::NullStep,
                 ..
             } => Err(envelope.wrong_phase()),
         }
@@ -443,7 +443,7 @@ impl Collecting {
         if now >= self.acknowledgement_deadline(context.run.manifest.silence_secs) {
             return false;
         }
-        let present = context.peers.present();
+        let present = context.peers.up_to_date(self.session.chain.len());
         !present.iter().all(|vault| self.has_acknowledged(*vault))
             || self.acknowledgements_would_gain(context)
     }
@@ -479,7 +479,7 @@ impl Collecting {
         let mut ends = self.straggler_deadline(context);
         if parts.is_empty() || ends.is_some_and(|late| now >= late) {
             let everybody = self.acknowledgements_would_gain(context);
-            let present = context.peers.present();
+            let present = context.peers.up_to_date(published);
             let joined = self.session.joined().into_iter();
             let missing = joined
                 .filter(|id| (everybody || present.contains(id)) && !self.has_acknowledged(*id));

@@ -49,6 +49,13 @@ impl Gathering {
         }
     }
 
+    /// A hospital is not waited for, and its Join does not count.
+    pub(super) fn forget(&mut self, id: HospitalId) {
+        self.joins.remove(&id);
+        self.known_origins.remove(&id);
+        self.early.forget(id);
+    }
+
     pub(in crate::machine) fn on_set_up<R>(
         &mut self,
         context: &mut Context<R>,

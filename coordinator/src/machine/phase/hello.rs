@@ -7,10 +7,7 @@ use rand_core::CryptoRng;
 
 use super::{Over, Phase};
 use crate::machine::{
-    Event, MachineError, Timestamp,
-    context::{Context, MAX_SET_UPS_BEGUN_ANEW},
-    peer::Role,
-    reaction::Reaction,
+    Event, MachineError, Timestamp, context::Context, peer::Role, reaction::Reaction,
 };
 
 impl Phase {
@@ -24,11 +21,7 @@ impl Phase {
     ) -> Result<Reaction, MachineError> {
         let resume = hello.resume.as_ref();
         let returns = resume.filter(|resume| resume.session == context.session);
-        if context.is_shut_out(from) {
-            let error = MachineError::SetUpTooOften {
-                from,
-                times: MAX_SET_UPS_BEGUN_ANEW,
-            };
+        if let Some(error) = context.word_for_shut_out(from) {
             context.refuse(from, error.to_string());
             return Err(error);
         }

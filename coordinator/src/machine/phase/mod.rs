@@ -179,7 +179,7 @@ impl Phase {
                 | Self::Finishing(Finishing { session, .. })
                 | Self::Over(Over::Complete { session }),
                 Incoming::Round(message),
-            ) => session.on_late(from, &message),
+            ) => session.on_late(context, from, &message),
 
             (
                 Self::Over(Over::Failed { .. }),

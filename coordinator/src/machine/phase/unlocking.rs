@@ -107,12 +107,12 @@ impl Unlocking {
         now: Timestamp,
     ) -> Result<Reaction, MachineError> {
         if !self.round.is_round_of(&message) {
-            return self.session.on_late(from, &message);
+            return self.session.on_late(context, from, &message);
         }
         match message {
             RoundMessage::BoxAck(_)
             | RoundMessage::HeaderRefused {
-                part: RefusedPart::Header | RefusedPart::Contribution,
+                part: RefusedPart::Header | RefusedPart::Contribution | RefusedPart::NullStep,
                 ..
             } => Ok(Reaction::Ignored(FIXED)),
             RoundMessage::HeaderRefused {
@@ -290,9 +290,10 @@ impl Unlocking {
             return Step::Go(self.go_on_without(context, reason, now));
         }
         let has_said = |id: &HospitalId| self.has_said(*id);
+        let present = context.peers.up_to_date(self.session.chain.len());
         let is_over = self
             .grace_ends()
-            .is_some_and(|end| now >= end || context.peers.present().iter().all(has_said));
+            .is_some_and(|end| now >= end || present.iter().all(has_said));
         if is_over {
             Step::Go(Phase::Publishing(self.publish(context)))
         } else {
@@ -317,7 +318,8 @@ impl Unlocking {
         let (sum, planned) = (self.round.hash, self.planned);
         let published = self.published(context);
         let round = published.round();
-        let (name, number, contributors) = (round.name(), round.number(), round.contributors());
+        let (name, number) = (round.name(), round.number());
+        let contributors = round.contributors().iter().copied().collect();
         context.outputs.push_back(Output::Publish {
             name,
             sum: Some(sum),

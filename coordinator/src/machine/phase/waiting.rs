@@ -13,7 +13,7 @@ use super::{Collecting, Finishing, Gathering, OpenRound, Over, Phase, Step};
 use crate::machine::{
     Event, Fact, Timestamp,
     beginning::Beginning,
-    context::Context,
+    context::{Context, ShutOut},
     head::Head,
     plan::PlannedSum,
     session::Session,
@@ -168,7 +168,7 @@ impl Waiting {
                     // It is let in no more; the session goes on without it.
                     context.beginning = before;
                     context.refuse(because_of, error.to_string());
-                    context.shut_out(because_of);
+                    context.shut_out(because_of, ShutOut::LosesItsKeys);
                     if let Some(peer) = context.peers.get_mut(because_of) {
                         peer.disconnect(Timestamp(0));
                     }
@@ -251,10 +251,7 @@ impl Waiting {
 
     /// So many hospitals can take part in the next sum.
     fn up_to_date<R>(&self, context: &Context<R>) -> usize {
-        let closed = self.session.chain.len();
-        let peers = &context.peers;
-        let ready = peers.ids_where(|peer| peer.is_present() && peer.position == closed);
-        ready.len()
+        context.peers.up_to_date(self.session.chain.len()).len()
     }
 
     /// PROTOCOL.md 3.3: "RoundOpen (coordinator -> all, signed)". The header is on disk before it leaves: one for each number.
@@ -269,8 +266,9 @@ impl Waiting {
         let header = self.header(context, planned.purpose, nonce);
         let signed = context.sign(&header);
         context.persist(Fact::Header(signed.clone()));
+        let round = header.round;
         context.event(Event::Opened {
-            round: header.round,
+            round,
             purpose: planned.purpose,
             learning_round: planned.learning_round,
         });

@@ -53,6 +53,10 @@ pub(super) struct Cohort {
     uploads: BTreeMap<[u8; 32], Arc<[u8]>>,
     /// Outcomes that can be fetched.
     served: BTreeSet<OutcomeName>,
+    /// Those that were, and did not open.
+    retracted: BTreeSet<OutcomeName>,
+    /// The fact before says so of one.
+    has_not_opened: bool,
     pub(super) events: Vec<Event>,
     /// So many outputs were carried out.
     pub(super) effects: usize,
@@ -154,6 +158,8 @@ impl Cohort {
             disk: Disk::default(),
             uploads: BTreeMap::new(),
             served: BTreeSet::new(),
+            retracted: BTreeSet::new(),
+            has_not_opened: false,
             events: Vec::new(),
             effects: 0,
             crash_after: Vec::new(),
@@ -301,6 +307,7 @@ impl Cohort {
                     let _ = self.machine.handle_upload(from, bytes, self.now);
                 }
             }
+            Act::Fetch { name } if self.retracted.contains(&name) => {}
             Act::Fetch { name } => {
                 assert!(
                     self.served.contains(&name),
@@ -315,7 +322,10 @@ impl Cohort {
 
     pub(super) fn carry_out(&mut self, output: Output) {
         match output {
-            Output::Persist(fact) => self.disk.facts.push(fact.to_bytes()),
+            Output::Persist(fact) => {
+                self.has_not_opened = matches!(fact, Fact::NullStep { .. } | Fact::LeftOut { .. });
+                self.disk.facts.push(fact.to_bytes());
+            }
             Output::Keep { name, bytes } => {
                 self.disk.blobs.insert(name.into(), bytes.to_vec());
             }
@@ -335,7 +345,11 @@ impl Cohort {
             }
             Output::Retract { name } => {
                 self.disk.blobs.remove(name.as_bytes());
-                self.served.remove(&name);
+                let was_served = self.served.remove(&name);
+                if was_served && self.has_not_opened {
+                    self.retracted.insert(name);
+                }
+                self.has_not_opened = false;
             }
             Output::Send { to, message } => {
                 if self.connected.contains(&to) {

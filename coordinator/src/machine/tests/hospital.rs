@@ -12,8 +12,8 @@ use crypto::sealed_sum::{CHUNK_BYTES, DealerAnswer, HospitalId, UNLOCK_BYTES};
 use protocol::{
     codec::{self, Bytes, Id, List},
     digests::{
-        ClipCommit, ContributorsHash, EncapsulationDigest, GroupKeyId, HeaderHash, JoinDigest,
-        OutcomeName, SessionId, Transcript,
+        ChunksRoot, ClipCommit, ContributorsHash, EncapsulationDigest, GroupKeyId, HeaderHash,
+        JoinDigest, OutcomeName, SessionId, Transcript,
     },
     identity::{Message, Signed, SigningKey},
     keeping::Verdict,
@@ -27,6 +27,7 @@ use protocol::{
         },
         header::RoundOpen,
         next_transcript,
+        null_step::NullStep,
         outcome::{Outcome, RoundClosed, RoundFailed},
         unlock::{UnlockRequest, UnlockShare},
     },
@@ -59,6 +60,12 @@ pub struct FakeHospital {
     roster: Arc<Roster>,
     /// It says of every outcome that it does not open.
     pub fails: bool,
+    /// Sums of this purpose that this hospital contributes to do not open.
+    pub spoilt: Option<(Purpose, HospitalId)>,
+    /// So many updates do not open.
+    pub spoilt_updates: u32,
+    /// It does not follow null steps.
+    pub refuses_null_steps: bool,
     /// It contributes nothing to updates.
     pub declines_updates: bool,
     /// It has other clips than the others: their sums do without it.
@@ -117,6 +124,9 @@ impl FakeHospital {
             key: Arc::new(key),
             roster,
             fails: false,
+            spoilt: None,
+            spoilt_updates: 0,
+            refuses_null_steps: false,
             declines_updates: false,
             clips_differently: false,
             sees_another_model: None,
@@ -196,7 +206,8 @@ impl FakeHospital {
                 self.member_mut().readies.insert(from);
                 self.say_state_taken()
             }
-            ToVault::Products(_) => Vec::new(),
+            ToVault::NullStep(step) => self.on_null_step(&step),
+            ToVault::Products(_) | ToVault::Rejected { .. } => Vec::new(),
         }
     }
 
@@ -229,29 +240,79 @@ impl FakeHospital {
         let sum = outcome.sum.0.as_chunks::<8>().0;
         let words: BTreeSet<u64> = sum.iter().map(|word| u64::from_le_bytes(*word)).collect();
         assert_eq!(words.len(), 1, "all words are alike in every contribution");
-        let contributors = request.members().iter().map(|id| id.get()).collect();
+        let members = request.members();
+        let is_spoilt = self
+            .spoilt
+            .is_some_and(|(purpose, by)| purpose == header.purpose && members.contains(&by));
+        let is_due = header.purpose == Purpose::Update && self.spoilt_updates > 0;
+        if self.fails || is_spoilt || is_due {
+            let failed = self.failed();
+            if header.purpose == Purpose::Evaluation {
+                // It may be left out, and another round follow.
+                let member = self.member_mut();
+                member.past = member.round.take();
+            }
+            return vec![Act::Say(failed)];
+        }
+        let contributors = members.iter().map(|id| id.get()).collect();
         self.seen
             .push((header.purpose, contributors, words.into_iter().sum()));
-        if self.fails {
-            return vec![Act::Say(self.failed())];
-        }
         let sum_root = chunks_root(&outcome.sum.0);
         let model_hash = match self.sees_another_model {
             Some(model) if header.purpose == Purpose::Update => [model; 32].into(),
             _ => header.model_hash,
         };
         let transcript = next_transcript(&header.transcript, &hh, &uh, &sum_root, &model_hash);
-        let closed = self.sign(&RoundClosed {
+        let verdict = self.verdict(header.purpose);
+        self.close(RoundClosed {
             id: Id(self.id),
             header: hh,
             contributors: uh,
             transcript,
             model_hash,
             result_commit: [0; 32].into(),
-            verdict: self.verdict(header.purpose),
-        });
+            verdict,
+        })
+    }
+
+    /// A model that did not move is another one after a null step.
+    fn on_null_step(&mut self, step: &NullStep) -> Vec<Act> {
+        let header = step.header.read_unverified().expect("a header");
+        let request = step.request.read_unverified().expect("a request");
+        let (hh, uh) = (step.header.digest(), request.hash());
+        if header.transcript != self.member().transcript {
+            let known = self.member().closed.iter().cloned();
+            return known
+                .map(ToCoordinator::RoundClosed)
+                .map(Act::Say)
+                .collect();
+        }
+        if self.refuses_null_steps {
+            return vec![Act::Say(ToCoordinator::HeaderRefused {
+                header: hh,
+                part: RefusedPart::NullStep,
+                reason: "no null step any more".into(),
+            })];
+        }
+        self.spoilt_updates = self.spoilt_updates.saturating_sub(1);
+        let mut model = *header.model_hash.as_bytes();
+        model[0] = model[0].wrapping_add(1);
+        let (root, model_hash) = (ChunksRoot::NONE, model.into());
+        self.close(RoundClosed {
+            id: Id(self.id),
+            header: hh,
+            contributors: uh,
+            transcript: next_transcript(&header.transcript, &hh, &uh, &root, &model_hash),
+            model_hash,
+            result_commit: [0; 32].into(),
+            verdict: Verdict::GoOn,
+        })
+    }
+
+    fn close(&mut self, body: RoundClosed) -> Vec<Act> {
+        let closed = self.sign(&body);
         let member = self.member_mut();
-        member.transcript = transcript;
+        member.transcript = body.transcript;
         member.closed = Some(closed.clone());
         member.past = member.round.take();
         vec![Act::Say(ToCoordinator::RoundClosed(closed))]

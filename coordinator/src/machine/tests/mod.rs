@@ -6,6 +6,7 @@ mod following;
 mod hospital;
 mod late;
 mod left_out;
+mod null_steps;
 mod restart;
 mod runs;
 mod set_up;

@@ -42,6 +42,20 @@ impl Ratchet {
 mod tests {
     use super::*;
 
+    /// `protocol/vectors/make_hashes.py` has computed it from PROTOCOL.md.
+    #[test]
+    fn the_steps_are_those_of_the_specification() {
+        let expected: serde_json::Value =
+            serde_json::from_str(include_str!("../../../../protocol/vectors/hashes.json"))
+                .expect("JSON");
+        let mut ratchet = Ratchet::new(SecretKey32::from_bytes([0x22; 32]), KEYS_START_AT);
+        for round in 0..4 {
+            ratchet.advance_to(RoundNumber::new(round));
+            let found = hex::encode(ratchet.key().as_bytes());
+            assert_eq!(found, expected["ratchet"][round as usize], "K[{round}]");
+        }
+    }
+
     #[test]
     fn missed_rounds_are_stepped_through() {
         let start = || Ratchet::new(SecretKey32::from_bytes([1; 32]), RoundNumber::default());

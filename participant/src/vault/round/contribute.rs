@@ -9,7 +9,7 @@ use crypto::{
 use protocol::{
     codec::{self, Bytes, Id, List},
     counters::UpdateCounters,
-    digests::{ChunksRoot, ClipCommit, ContributionDigest, HeaderHash},
+    digests::{ChunksRoot, ClipCommit, ContributionDigest, HeaderHash, ModelHash, RoundNumber},
     manifest::Purpose,
     round::{
         RoundError,
@@ -191,19 +191,24 @@ impl OpenRound {
         match self.header.purpose {
             Purpose::Update => {
                 let (keys, chain) = (&session.keys, &session.chain);
-                let clips: Vec<u8> = chain
-                    .model
-                    .clips()
-                    .iter()
-                    .flat_map(|clip| clip.to_le_bytes())
-                    .collect();
-                let round = keys.round().get().to_le_bytes();
-                let parts: [&[u8]; 3] = [chain.model_hash.as_bytes(), &round, &clips];
-                hmac(keys.group_key(), &parts).into()
+                let group = keys.group_key();
+                clip_commit(group, &chain.model_hash, keys.round(), chain.model.clips())
             }
             Purpose::Stats | Purpose::Evaluation => ClipCommit::NONE,
         }
     }
+}
+
+/// HMAC(G, `model_hash` || round || c).
+pub(in crate::vault) fn clip_commit(
+    group: &SecretKey32,
+    model: &ModelHash,
+    round: RoundNumber,
+    clips: &[f64],
+) -> ClipCommit {
+    let clips: Vec<u8> = clips.iter().flat_map(|clip| clip.to_le_bytes()).collect();
+    let round = round.get().to_le_bytes();
+    hmac(group, &[model.as_bytes(), &round, &clips]).into()
 }
 
 /// "Given the update x (d values; a non-finite one is refused: the hospital does not contribute) and its omega" (PROTOCOL.md 3.4): the

@@ -45,6 +45,13 @@ impl Session {
         // "... the journal of 3.6 allows the key (run, purpose, model_hash)."
         check_key_is_free(&header, &hospital.journal)?;
         self.check_purpose(header.purpose, statistics_are_known)?;
+        if header.purpose == Purpose::Evaluation && self.chain.validation.is_some() {
+            // "at most once per model", also where a null step has given the model another hash.
+            return Err(RoundError::KeySpent {
+                purpose: header.purpose.name(),
+            }
+            .into());
+        }
 
         self.chain.last_round = header.round;
         self.keys.advance_to(header.round);

@@ -14,7 +14,7 @@ pub(super) mod contribute;
 mod header;
 mod kept;
 pub(super) mod open;
-mod unlock;
+pub(super) mod unlock;
 
 use std::{collections::BTreeMap, sync::Arc};
 

@@ -101,6 +101,11 @@ impl CheckedOutcome {
             .manifest
             .shape(self.header.purpose, session.keys.joined().len())
             .map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
+        let (found, needed) = (shares.len(), hospital.roster().threshold());
+        if found < needed {
+            // Nobody could have opened it: this says nothing of the sum.
+            return Err(RoundError::TooFewAnswers { found, needed }.into());
+        }
         let opened = self.open_sum(&shape, &shares, session, hospital);
         self.name_wrong_answers(&opened, hospital);
         match opened {
@@ -147,7 +152,8 @@ impl CheckedOutcome {
             &sum_root,
             &session.chain.model_hash,
         );
-        let closed = self.closed(&opened.counters, session, hospital);
+        let (header_hash, counters) = (self.header_hash, &opened.counters);
+        let closed = session.closed(header_hash, self.contributors, counters, hospital);
         session.keys.advance_to(header.round.next());
         let chain = &session.chain;
         let opened = OpenedRound {
@@ -317,28 +323,31 @@ impl CheckedOutcome {
             }
         }
     }
+}
 
+impl Session {
     /// "It sends signed `RoundClosed` {hh, uh, `T_r`, `model_hash_after`, result_commit = HMAC(HKDF(G, 'result'), counters as
-    /// opened), verdict}".
-    fn closed<J>(
+    /// opened), verdict}". A null step has no counters.
+    pub(in crate::vault) fn closed<J>(
         &self,
+        header: HeaderHash,
+        contributors: ContributorsHash,
         counters: &[u64],
-        session: &Session,
         hospital: &Hospital<J>,
     ) -> Signed<RoundClosed> {
         let counters: Vec<u8> = counters
             .iter()
             .flat_map(|counter| counter.to_le_bytes())
             .collect();
-        let result_key = derive_key(session.keys.group_key().as_bytes(), "result", &[]);
+        let result_key = derive_key(self.keys.group_key().as_bytes(), "result", &[]);
         hospital.sign(&RoundClosed {
             id: Id(hospital.id()),
-            header: self.header_hash,
-            contributors: self.contributors,
-            transcript: session.chain.transcript,
-            model_hash: session.chain.model_hash,
+            header,
+            contributors,
+            transcript: self.chain.transcript,
+            model_hash: self.chain.model_hash,
             result_commit: hmac(&result_key, &[&counters]).into(),
-            verdict: session.verdict(),
+            verdict: self.verdict(),
         })
     }
 }

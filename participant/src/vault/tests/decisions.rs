@@ -14,8 +14,9 @@ use protocol::{
     round::{
         contribution::{BoxForward, Contribution, ContributionManifest, forwards},
         header::RoundContext,
-        outcome::{Outcome, outcome_name},
-        unlock::{Contributor, UnlockShare},
+        null_step::NullStep,
+        outcome::{Outcome, RoundFailed, outcome_name},
+        unlock::{Contributor, UnlockRequest, UnlockShare},
     },
     session::{Encapsulation, GroupKey, Joins, KEM_CIPHERTEXT_BYTES, Ready, state_name},
 };
@@ -654,6 +655,13 @@ impl World {
                     name: outcome_name(&[1; 32].into(), &[2; 32].into()),
                 },
             )],
+            InputKind::NullStep => self.null_step_cases(is_in_session),
+            InputKind::Rejected => vec![message(
+                "",
+                ToVault::Rejected {
+                    reason: "of another round".into(),
+                },
+            )],
             InputKind::Finished => vec![message("", ToVault::Finished)],
             InputKind::Outcome => self.outcome_cases(is_in_session),
             InputKind::Trained => self.trained_cases(is_in_session),
@@ -826,6 +834,49 @@ impl World {
         cases
     }
 
+    /// Of the round at hand, by the words of two of three hospitals, and of one.
+    fn null_step_cases(&mut self, is_in_session: bool) -> Vec<Case> {
+        let case = |words, step| Case {
+            words,
+            before: Vec::new(),
+            offer: Offer::Message(ToVault::NullStep(step)),
+        };
+        let header = self.foreign_header();
+        let request = UnlockRequest {
+            header: header.digest(),
+            contributors: List(Vec::new()),
+        };
+        let foreign = NullStep {
+            header,
+            request: Signed::sign(&request, &self.federation.coordinator_key),
+            failed: List(Vec::new()),
+        };
+        let mut cases = vec![case(", of another session", foreign)];
+        if is_in_session && self.round().contributions.len() >= 2 {
+            let (header, request) = (self.round().header.clone(), self.unlock_request());
+            let contributors = request.read_unverified().expect("our own").hash();
+            let failed = [1, 3].map(|number| {
+                let word = RoundFailed {
+                    id: Id(id(number)),
+                    header: header.digest(),
+                    contributors,
+                };
+                Signed::sign(
+                    &word,
+                    &self.federation.hospital_keys[usize::from(number) - 1],
+                )
+            });
+            let step = |failed: &[Signed<RoundFailed>]| NullStep {
+                header: header.clone(),
+                request: request.clone(),
+                failed: List(failed.to_vec()),
+            };
+            cases.push(case(", by too few words", step(&failed[..1])));
+            cases.push(case("", step(&failed)));
+        }
+        cases
+    }
+
     fn trained_cases(&self, is_in_session: bool) -> Vec<Case> {
         let case = |words, hash, update| Case {
             words,
@@ -969,6 +1020,8 @@ fn described(
                 VaultEvent::Sealed { .. } => "(sealed)".into(),
                 VaultEvent::WrongAnswers { .. } => "(wrong answers)".into(),
                 VaultEvent::Opened(_) => "(opened)".into(),
+                VaultEvent::NullStep { .. } => "(null step)".into(),
+                VaultEvent::Rejected { .. } => "(told that a message was rejected)".into(),
             },
         });
     }
@@ -1059,6 +1112,7 @@ fn leaves_all_as_it_was(kind: InputKind, result: &str) -> bool {
                 | InputKind::Welcome
                 | InputKind::OutcomeReady
                 | InputKind::NotYet
+                | InputKind::Rejected
                 | InputKind::StateReady
         )
     }

@@ -1,6 +1,7 @@
 //! A vault by itself, for tests of single steps. Whole runs, and hospitals that lie, are in the package `cohort`.
 
 mod decisions;
+mod known_hashes;
 mod moments;
 
 use std::{
@@ -16,7 +17,7 @@ use protocol::{
     manifest::{Conditioning, Manifest, Purpose},
     message::{ToCoordinator, ToVault},
     roster::testing::{TestFederation, federation},
-    round::{header::RoundOpen, unlock::UnlockRequest},
+    round::header::RoundOpen,
     training_job::TrainRequest,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};

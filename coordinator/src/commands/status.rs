@@ -1,0 +1,211 @@
+//! `coordinator status`.
+
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _},
+    path::PathBuf,
+    thread::sleep,
+    time::Duration,
+};
+
+use anyhow::{Context as _, anyhow};
+use clap::{Args, ValueEnum};
+use coordinator::{
+    control::{Answer, HospitalStatus, Request, Status, ask},
+    settings::Settings,
+};
+use host::{failure::Failure, output::say, settings::environment};
+
+/// Shows where the run of a coordinator stands that is running on this machine: phase, round, and for each hospital whether it is
+/// connected, what the run waits for it to do, and the bytes so far.
+#[derive(Args)]
+pub struct StatusArguments {
+    #[command(flatten)]
+    which: Which,
+
+    /// Show it again every two seconds, until Ctrl-C or the end of the run.
+    #[arg(long)]
+    watch: bool,
+
+    /// For people, or one JSON object a line.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+/// Which coordinator is meant.
+#[derive(Args)]
+pub struct Which {
+    /// The settings file of the coordinator.
+    #[arg(long, value_name = "FILE", default_value = "coordinator.toml")]
+    config: PathBuf,
+
+    /// Its state folder, if the settings do not name it.
+    #[arg(long, value_name = "DIR")]
+    state: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+impl Which {
+    /// Asks it.
+    pub fn ask(&self, request: Request) -> Result<Answer, Failure> {
+        let state = match &self.state {
+            Some(state) => state.clone(),
+            None => {
+                let settings = Settings::load(&self.config, environment(), &[]);
+                settings.map_err(Failure::settings)?.state
+            }
+        };
+        ask(&state, request).map_err(Failure::settings)
+    }
+}
+
+impl StatusArguments {
+    /// Runs the command.
+    pub fn execute(self) -> Result<(), Failure> {
+        self.show(self.status()?)?;
+        while self.watch {
+            sleep(BETWEEN_LOOKS);
+            // One that ends while it is watched is no failure of the command.
+            match self.status() {
+                Ok(status) => self.show(status)?,
+                Err(_) => {
+                    say("the coordinator has ended; its log says how");
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn status(&self) -> Result<Status, Failure> {
+        match self.which.ask(Request::Status)? {
+            Answer::Status(status) => Ok(status),
+            Answer::Refused { reason } => Err(Failure::Run(anyhow!(reason))),
+            Answer::Done => Err(Failure::Run(anyhow!("the coordinator gave another answer"))),
+        }
+    }
+
+    fn show(&self, status: Status) -> Result<(), Failure> {
+        match self.format {
+            Format::Json => {
+                let line = serde_json::to_string(&status);
+                say(line
+                    .context("cannot write the status")
+                    .map_err(Failure::Run)?);
+            }
+            Format::Text if self.watch && io::stdout().is_terminal() => {
+                say(format_args!("{CLEAR}{}", in_words(&status)));
+            }
+            Format::Text => say(in_words(&status)),
+        }
+        Ok(())
+    }
+}
+
+fn in_words(status: &Status) -> String {
+    let mut text = format!(
+        "run {:?} ({})\n",
+        status.name,
+        &status.run[..16.min(status.run.len())]
+    );
+    let round = match status.learning_round {
+        Some(round) => format!("learning round {round} of {}", status.rounds),
+        None => format!("all {} learning rounds are done", status.rounds),
+    };
+    let limit = status
+        .ends_in_secs
+        .map(|secs| format!(", {secs} s more at the most"));
+    let _ = writeln!(
+        text,
+        "{round}: {} for {} s{}{}",
+        status.phase,
+        status.phase_secs,
+        limit.unwrap_or_default(),
+        if status.stands_still {
+            "; STANDS STILL: something cannot be written, see the log"
+        } else {
+            ""
+        }
+    );
+    let _ = writeln!(
+        text,
+        "{:<4} {:<24} {:<22} {:<16} {:>9} {:>10} {:>10}",
+        "no.", "hospital", "connected from", "waited for", "heard", "up", "down"
+    );
+    for hospital in &status.hospitals {
+        let _ = writeln!(text, "{}", line(hospital));
+    }
+    text.trim_end().to_owned()
+}
+
+fn line(hospital: &HospitalStatus) -> String {
+    let heard = hospital.last_heard_secs.map(|secs| format!("{secs} s"));
+    format!(
+        "{:<4} {:<24} {:<22} {:<16} {:>9} {:>10} {:>10}",
+        hospital.hospital,
+        hospital.name.chars().take(24).collect::<String>(),
+        hospital.address.as_deref().unwrap_or("-"),
+        hospital.waited_for.as_deref().unwrap_or("-"),
+        heard.as_deref().unwrap_or("-"),
+        megabytes(hospital.bytes_up),
+        megabytes(hospital.bytes_down),
+    )
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
+/// Clears a terminal, and goes to its upper left corner.
+const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_is_a_table_with_what_is_waited_for() {
+        let hospital = |number, address: Option<&str>, waited_for: Option<&str>| HospitalStatus {
+            hospital: number,
+            name: format!("hospital {number}"),
+            address: address.map(str::to_owned),
+            waited_for: waited_for.map(str::to_owned),
+            last_heard_secs: waited_for.map(|_| 2),
+            bytes_up: 16_900_000,
+            bytes_down: 0,
+        };
+        let status = Status {
+            schema: Status::SCHEMA,
+            name: "demo".into(),
+            run: "ab".repeat(32),
+            rounds: 8,
+            phase: "collecting".into(),
+            sum: Some(4),
+            learning_round: Some(2),
+            phase_secs: 45,
+            ends_in_secs: Some(555),
+            stands_still: false,
+            hospitals: vec![
+                hospital(1, Some("127.0.0.1:4000"), None),
+                hospital(2, Some("127.0.0.1:4001"), Some("training")),
+                hospital(3, None, Some("away")),
+            ],
+        };
+        let text = in_words(&status);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "run \"demo\" (abababababababab)");
+        assert_eq!(
+            lines[1],
+            "learning round 2 of 8: collecting for 45 s, 555 s more at the most"
+        );
+        assert!(lines[4].contains("127.0.0.1:4001") && lines[4].contains("training"));
+        assert!(lines[4].contains("2 s") && lines[4].contains("16.9 MB"));
+        assert!(lines[5].contains("away"));
+    }
+}

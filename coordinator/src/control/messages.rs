@@ -1,0 +1,82 @@
+//! What is asked and answered.
+
+use serde::{Deserialize, Serialize};
+
+/// One question or order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// Where the run stands.
+    Status,
+    /// The run is to go on without this hospital, until the coordinator is started again.
+    Without {
+        /// Its number.
+        hospital: u8,
+    },
+}
+
+/// The answer to one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "answer", rename_all = "kebab-case")]
+pub enum Answer {
+    /// To [`Request::Status`].
+    Status(Status),
+    /// It is done.
+    Done,
+    /// It cannot be done.
+    Refused {
+        /// Why, and what to do.
+        reason: String,
+    },
+}
+
+/// Where a run stands, for people and scripts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Of this form.
+    pub schema: u32,
+    /// The name of the run.
+    pub name: String,
+    /// H of its manifest, in hexadecimal.
+    pub run: String,
+    /// Learning rounds of the manifest.
+    pub rounds: u32,
+    /// The present phase, in the words of the log.
+    pub phase: String,
+    /// The number of the last sum that was opened for contributions, of any purpose; none before the first.
+    pub sum: Option<u32>,
+    /// The learning round of the sum that comes next or is at hand; none once all are done.
+    pub learning_round: Option<u32>,
+    /// How long the present phase has lasted.
+    pub phase_secs: u64,
+    /// How much longer it waits at the most, if there is a limit.
+    pub ends_in_secs: Option<u64>,
+    /// Why the run stands still, if it does.
+    pub stands_still: bool,
+    /// Every hospital of the roster.
+    pub hospitals: Vec<HospitalStatus>,
+}
+
+/// A hospital in a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HospitalStatus {
+    /// Its number.
+    pub hospital: u8,
+    /// Its name on the roster.
+    pub name: String,
+    /// Where it is connected from, if it is.
+    pub address: Option<String>,
+    /// What the run waits for it to do, in one word, or "not-connected", "away", "silent"; none if it is not waited for.
+    pub waited_for: Option<String>,
+    /// How long ago it was heard, if it is waited for.
+    pub last_heard_secs: Option<u64>,
+    /// Message bytes from it, over all connections of this process.
+    pub bytes_up: u64,
+    /// The same to it.
+    pub bytes_down: u64,
+}
+
+impl Status {
+    /// The form that this release writes.
+    pub const SCHEMA: u32 = 1;
+}

@@ -1,0 +1,196 @@
+//! Which options of `simulate` were typed, and how: what a simulation keeps of its options, so that it can go on with the same.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context, bail};
+use clap::{ArgMatches, Args, Command, FromArgMatches, parser::ValueSource};
+use serde::{Deserialize, Serialize};
+
+use super::SimulateOptions;
+
+/// `simulate` as it was typed.
+#[derive(Clone, Debug)]
+pub struct SimulateCommand {
+    /// What was meant, with the defaults.
+    pub options: SimulateOptions,
+    /// What was typed.
+    pub typed: TypedOptions,
+}
+
+/// The options that were typed: `--rounds` with `["2"]`, a flag with nothing.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TypedOptions(BTreeMap<String, Vec<String>>);
+
+impl TypedOptions {
+    fn of(matches: &ArgMatches) -> Self {
+        let mut typed = BTreeMap::new();
+        for argument in grammar().get_arguments() {
+            let Some(name) = argument
+                .get_long()
+                .filter(|name| !OF_ONE_START.contains(name))
+            else {
+                continue;
+            };
+            let id = argument.get_id().as_str();
+            if matches.value_source(id) != Some(ValueSource::CommandLine) {
+                continue;
+            }
+            let values = argument.get_action().takes_values().then(|| {
+                let values = matches.get_raw(id).into_iter().flatten();
+                values.map(|value| value.to_string_lossy().into_owned())
+            });
+            let values = values.into_iter().flatten().collect();
+            typed.insert(format!("--{name}"), values);
+        }
+        Self(typed)
+    }
+
+    /// The options that these words mean.
+    ///
+    /// # Errors
+    /// Words that are no options of this program.
+    pub fn meant(&self) -> anyhow::Result<SimulateOptions> {
+        let options = SimulateOptions::from_arg_matches(&self.matches()?);
+        options.context("an option cannot be read")
+    }
+
+    /// That none of `again`, typed to go on with the run that was begun with these, asks for something else.
+    ///
+    /// # Errors
+    /// The first option that does, with both values.
+    pub fn check_same(&self, again: &Self) -> anyhow::Result<()> {
+        let matches = self.matches()?;
+        for argument in grammar().get_arguments() {
+            let Some(name) = argument.get_long().map(|name| format!("--{name}")) else {
+                continue;
+            };
+            let Some(now) = again.0.get(&name) else {
+                continue;
+            };
+            let before: Vec<String> = match self.0.get(&name) {
+                Some(before) => before.clone(),
+                None if argument.get_action().takes_values() => {
+                    let default = matches.get_raw(argument.get_id().as_str());
+                    let default = default.into_iter().flatten();
+                    default
+                        .map(|value| value.to_string_lossy().into_owned())
+                        .collect()
+                }
+                None => vec!["not given".to_owned()],
+            };
+            if before != *now {
+                bail!(
+                    "{name} was {}, now {}; leave it out, or begin another simulation with another --out",
+                    in_words(&before),
+                    in_words(now)
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn matches(&self) -> anyhow::Result<ArgMatches> {
+        let words = self.0.iter().flat_map(|(name, values)| {
+            let flag = values.is_empty().then(|| name.clone());
+            let valued = values.iter().map(move |value| format!("{name}={value}"));
+            flag.into_iter().chain(valued)
+        });
+        let words = std::iter::once("simulate".to_owned()).chain(words);
+        let matches = grammar().try_get_matches_from(words);
+        matches.context("an option is not one of this program")
+    }
+}
+
+impl FromArgMatches for SimulateCommand {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        Ok(Self {
+            typed: TypedOptions::of(matches),
+            options: SimulateOptions::from_arg_matches(matches)?,
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for SimulateCommand {
+    fn augment_args(command: Command) -> Command {
+        SimulateOptions::augment_args(command)
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        SimulateOptions::augment_args_for_update(command)
+    }
+}
+
+fn grammar() -> Command {
+    SimulateOptions::augment_args(Command::new("simulate"))
+}
+
+fn in_words(values: &[String]) -> String {
+    match values {
+        [] => "given".to_owned(),
+        values => values.join(" and "),
+    }
+}
+
+/// These say where a run is, not what it is.
+const OF_ONE_START: [&str; 2] = ["out", "resume"];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn typed(words: &[&str]) -> TypedOptions {
+        let words = ["simulate"].iter().chain(words);
+        TypedOptions::of(&grammar().get_matches_from(words))
+    }
+
+    #[test]
+    fn what_was_typed_means_the_same_again() {
+        let words = [
+            "--rounds",
+            "3",
+            "--strict",
+            "--drop",
+            "2@before-upload:1",
+            "--drop",
+            "1@after-upload:2",
+            "--out",
+            "there",
+        ];
+        let kept = typed(&words);
+        let text = serde_json::to_string(&kept).expect("JSON");
+        let kept: TypedOptions = serde_json::from_str(&text).expect("read back");
+        let options = kept.meant().expect("options");
+        assert_eq!(
+            (options.rounds, options.strict, options.drop.len()),
+            (3, true, 2)
+        );
+        assert_eq!((options.hospitals, options.out), (3, None));
+        let unknown = TypedOptions([("--colour".to_owned(), vec![])].into());
+        assert!(unknown.meant().is_err());
+    }
+
+    #[test]
+    fn an_option_that_asks_for_something_else_is_named_with_both_values() {
+        let kept = typed(&["--rounds", "3"]);
+        for same in [
+            &[][..],
+            &["--rounds", "3"],
+            &["--hospitals", "3", "--resume", "x"],
+        ] {
+            kept.check_same(&typed(same)).expect("the same");
+        }
+        for (other, words) in [
+            (&["--rounds", "4"][..], "--rounds was 3, now 4"),
+            (&["--hospitals", "4"], "--hospitals was 3, now 4"),
+            (&["--strict"], "--strict was not given, now given"),
+        ] {
+            let error = kept.check_same(&typed(other)).expect_err("another");
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+}

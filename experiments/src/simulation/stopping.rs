@@ -1,0 +1,120 @@
+//! What Ctrl-C and SIGTERM do to a simulation. While the federation runs, the first one ends it at a safe point; at any other time, and
+//! the second one, end the process at once: what is on disk is whole at every moment.
+//!
+//! "At once" is `_exit`: libtorch's threads may compute, and its destructors crash beside them.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+};
+
+use host::signals::StopSignals;
+use model::end_process;
+use tokio::{runtime, sync::watch};
+
+/// A signal has stopped the simulation.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped before the end")]
+pub struct Interrupted;
+
+/// See the module. Clones share it.
+#[derive(Clone)]
+pub struct Stopping {
+    state: Arc<Mutex<State>>,
+    asked: watch::Receiver<bool>,
+}
+
+struct State {
+    /// Whether somebody waits for the signal, to end at a safe point.
+    is_waited_for: bool,
+    /// Whose simulation can go on later.
+    destination: Option<PathBuf>,
+}
+
+impl Stopping {
+    /// Listens from now on.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn listen() -> io::Result<Self> {
+        let signals = StopSignals::listen_and(|| end_process(STOPPED_BY_A_SIGNAL))?;
+        let (ask, asked) = watch::channel(false);
+        let state = Arc::new(Mutex::new(State {
+            is_waited_for: false,
+            destination: None,
+        }));
+        let stopping = Self { state, asked };
+        let listening = stopping.clone();
+        let runtime = runtime::Builder::new_current_thread().build()?;
+        thread::Builder::new()
+            .name("stopping".to_owned())
+            .spawn(move || {
+                runtime.block_on(signals.first());
+                listening.on_signal(&ask);
+                // Dropped, it would look like a request.
+                runtime.block_on(std::future::pending::<()>());
+            })?;
+        Ok(stopping)
+    }
+
+    /// The simulation of this output folder can go on from now on, whenever it is stopped.
+    pub fn can_go_on(&self, destination: &Path) {
+        self.state().destination = Some(destination.to_owned());
+    }
+
+    /// Waits for the signal as long as the value lives: who has it ends at a safe point.
+    pub fn wait(&self) -> WaitsForSignal {
+        self.state().is_waited_for = true;
+        WaitsForSignal(self.clone())
+    }
+
+    fn on_signal(&self, ask: &watch::Sender<bool>) {
+        let state = self.state();
+        if state.is_waited_for {
+            eprintln!("stopping at a safe point; once more to stop at once");
+            ask.send_replace(true);
+            return;
+        }
+        eprintln!("error: {Interrupted}");
+        if let Some(destination) = &state.destination {
+            eprintln!("{}", to_go_on(destination));
+        }
+        end_process(STOPPED_BY_A_SIGNAL);
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// See [`Stopping::wait`].
+pub struct WaitsForSignal(Stopping);
+
+impl WaitsForSignal {
+    /// Comes with the signal.
+    pub async fn signal(&self) {
+        let mut asked = self.0.asked.clone();
+        if asked.wait_for(|asked| *asked).await.is_err() {
+            std::future::pending().await
+        }
+    }
+}
+
+impl Drop for WaitsForSignal {
+    fn drop(&mut self) {
+        self.0.state().is_waited_for = false;
+    }
+}
+
+/// The last line of a simulation that can go on.
+pub fn to_go_on(destination: &Path) -> String {
+    format!(
+        "to go on: experiments simulate --resume {}",
+        destination.display()
+    )
+}
+
+/// The exit code of all programs.
+pub const STOPPED_BY_A_SIGNAL: u8 = 3;
