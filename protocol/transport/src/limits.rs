@@ -44,7 +44,9 @@ impl Limits {
     /// For the coordinator: the hospital opens the control stream and its transfers.
     pub(super) fn coordinator_config(&self) -> Result<Arc<TransportConfig>, TransportError> {
         let mut config = self.common_config()?;
-        config.max_concurrent_bidi_streams(VarInt::from_u32(1 + u32::from(self.max_transfers)));
+        config
+            .max_concurrent_bidi_streams(VarInt::from_u32(1 + u32::from(self.max_transfers)))
+            .stream_receive_window(VarInt::from_u32(UPLOAD_WINDOW_BYTES));
         Ok(Arc::new(config))
     }
 
@@ -81,3 +83,7 @@ impl Limits {
 /// Bytes under way on one stream: 10 Gbit/s over 3 ms, 1 Gbit/s over 33 ms. More would only be memory, and would let an
 /// upload that is cut run further ahead of what has arrived.
 pub(super) const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+
+/// The same of an upload: a hundred hospitals may upload at once, and what the coordinator has not read yet is in its memory. 250 Mbit/s
+/// over 33 ms.
+const UPLOAD_WINDOW_BYTES: u32 = 1 << 20;
