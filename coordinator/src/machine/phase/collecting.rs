@@ -64,8 +64,8 @@ pub(in crate::machine) struct OpenRound {
     pub(in crate::machine) hash: HeaderHash,
     /// Of each contribution, and of the sum.
     pub(in crate::machine) chunks: usize,
-    /// The share boxes of all uploads that their recipients have not acknowledged, by contributor and recipient. A vault keeps a box on
-    /// disk before it acknowledges it.
+    /// The share boxes of all uploads that their recipients have not acknowledged, by recipient and contributor. A vault keeps a box on
+    /// disk before it acknowledges it. Each input looks through those of every vault: they are few.
     boxes: BTreeMap<HospitalId, BTreeMap<HospitalId, BoxForward>>,
 }
 
@@ -107,10 +107,8 @@ impl OpenRound {
         if peer.sent.header(self.hash) {
             owed.push(ToVault::RoundOpen(self.signed.clone()));
         }
-        for (&from, boxes) in &self.boxes {
-            if let Some(forward) = boxes.get(&to)
-                && peer.sent.share_box(from)
-            {
+        for (&from, forward) in self.boxes.get(&to).into_iter().flatten() {
+            if peer.sent.share_box(from) {
                 owed.push(ToVault::BoxForward(forward.clone()));
             }
         }
@@ -119,15 +117,15 @@ impl OpenRound {
 
     /// A vault has these boxes.
     fn drop_boxes(&mut self, to: HospitalId, acknowledged: &BoxAck) {
-        for answer in acknowledged.answers.iter() {
-            let from = answer.contributor.0;
-            if let Some(boxes) = self.boxes.get_mut(&from) {
-                boxes.remove(&to);
-                if boxes.is_empty() {
-                    self.boxes.remove(&from);
-                }
+        if let Some(boxes) = self.boxes.get_mut(&to) {
+            for answer in acknowledged.answers.iter() {
+                boxes.remove(&answer.contributor.0);
             }
         }
+    }
+
+    fn keep_box(&mut self, from: HospitalId, to: HospitalId, forward: BoxForward) {
+        self.boxes.entry(to).or_default().insert(from, forward);
     }
 
     /// Whether a message belongs to this round, as it says itself.
@@ -327,9 +325,9 @@ impl Collecting {
         // PROTOCOL.md 3.5: "sum_j += b_ij mod q".
         self.sum.add(chunks).expect("every word was checked");
         // "It forwards manifest, box and the path to boxes_root to each recipient at once."
-        self.round
-            .boxes
-            .insert(from, forwards(&signed, &boxes).collect());
+        for (to, forward) in forwards(&signed, &boxes) {
+            self.round.keep_box(from, to, forward);
+        }
         let upload = Upload {
             contributor: Contributor {
                 id: Id(from),
@@ -627,8 +625,8 @@ impl Collecting {
     /// The boxes of U whose recipients have not said that they have them.
     fn boxes_still_needed(&self, contributors: &BTreeSet<HospitalId>) -> Vec<AddressedBox> {
         let mut needed = Vec::new();
-        for (&from, boxes) in &self.round.boxes {
-            for (&to, forward) in boxes {
+        for (&to, boxes) in &self.round.boxes {
+            for (&from, forward) in boxes {
                 if contributors.contains(&from) {
                     needed.push((Id(from), Id(to), forward.clone()));
                 }
@@ -643,8 +641,7 @@ impl Collecting {
         boxes: Vec<(HospitalId, HospitalId, BoxForward)>,
     ) -> Self {
         for (from, to, forward) in boxes {
-            let of_contributor = self.round.boxes.entry(from).or_default();
-            of_contributor.insert(to, forward);
+            self.round.keep_box(from, to, forward);
         }
         self
     }
