@@ -514,7 +514,7 @@ fn is_refused(reason: &str) -> bool {
         "takes part in the next run",
         "without their keys",
         "have reached the same point of the run",
-        "were given the model",
+        "given the model",
     ];
     words.iter().any(|words| reason.contains(words))
 }
