@@ -27,12 +27,12 @@ impl StopSignals {
     ///
     /// # Errors
     /// If the operating system does not let it.
-    pub fn listen_and(end_at_once: fn()) -> io::Result<Self> {
+    pub fn listen_and(end_at_once: impl Fn() + Send + 'static) -> io::Result<Self> {
         let (tell, first) = oneshot::channel();
         let (report, started) = mpsc::channel();
         thread::Builder::new()
             .name("signals".to_owned())
-            .spawn(move || watch(tell, &report, end_at_once))?;
+            .spawn(move || watch(tell, &report, &end_at_once))?;
         started
             .recv()
             .unwrap_or_else(|_| Err(io::Error::other("the thread for signals has ended")))?;
@@ -49,7 +49,7 @@ impl StopSignals {
 }
 
 /// The thread: tells of the first signal, ends the process with the second.
-fn watch(tell: oneshot::Sender<()>, report: &mpsc::Sender<io::Result<()>>, end_at_once: fn()) {
+fn watch(tell: oneshot::Sender<()>, report: &mpsc::Sender<io::Result<()>>, end_at_once: &dyn Fn()) {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,

@@ -4,7 +4,7 @@
 //! "At once" is `_exit`: libtorch's threads may compute, and its destructors crash beside them.
 
 use std::{
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
@@ -39,13 +39,14 @@ impl Stopping {
     /// # Errors
     /// What the system says.
     pub fn listen() -> io::Result<Self> {
-        let signals = StopSignals::listen_and(|| end_process(STOPPED_BY_A_SIGNAL))?;
-        let (ask, asked) = watch::channel(false);
         let state = Arc::new(Mutex::new(State {
             is_waited_for: false,
             destination: None,
         }));
+        let (ask, asked) = watch::channel(false);
         let stopping = Self { state, asked };
+        let ending = stopping.clone();
+        let signals = StopSignals::listen_and(move || end_at_once(&ending.state()))?;
         let listening = stopping.clone();
         let runtime = runtime::Builder::new_current_thread().build()?;
         thread::Builder::new()
@@ -73,20 +74,29 @@ impl Stopping {
     fn on_signal(&self, ask: &watch::Sender<bool>) {
         let state = self.state();
         if state.is_waited_for {
-            eprintln!("stopping at a safe point; once more to stop at once");
+            let _ = writeln!(
+                io::stderr(),
+                "stopping at a safe point; once more to stop at once"
+            );
             ask.send_replace(true);
             return;
         }
-        eprintln!("error: {Interrupted}");
-        if let Some(destination) = &state.destination {
-            eprintln!("{}", to_go_on(destination));
-        }
-        end_process(STOPPED_BY_A_SIGNAL);
+        end_at_once(&state);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn end_at_once(state: &State) {
+    // Not `eprintln!`, which panics when the terminal is gone.
+    let mut errors = io::stderr();
+    let _ = writeln!(errors, "error: {Interrupted}");
+    if let Some(destination) = &state.destination {
+        let _ = writeln!(errors, "{}", to_go_on(destination));
+    }
+    end_process(STOPPED_BY_A_SIGNAL)
 }
 
 /// See [`Stopping::wait`].
