@@ -1,6 +1,6 @@
 //! The bytes of one upload as far as they have come: in memory, or in a file that has no name.
 //!
-//! What counts as held is in the file. A file that cannot be written loses no more than the piece at hand.
+//! What counts as held is in the file. Where the file cannot be written, all goes on in memory.
 
 use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path, sync::Arc};
 
@@ -76,12 +76,26 @@ impl HeldBytes {
         }
     }
 
-    /// Writes what could not be written before.
-    pub(super) async fn try_again(&mut self) -> io::Result<()> {
-        match self {
-            Self::InMemory { .. } => Ok(()),
-            Self::InFile(file) => file.write_piece().await,
-        }
+    /// All of it in memory, also what could not be written to the file.
+    pub(super) async fn into_memory(self) -> io::Result<Self> {
+        let FileBytes {
+            file,
+            written,
+            piece,
+        } = match self {
+            Self::InFile(file) => file,
+            in_memory @ Self::InMemory { .. } => return Ok(in_memory),
+        };
+        let bytes = blocking(move || {
+            let mut bytes = vec![0; usize::try_from(written).map_err(io::Error::other)?];
+            file.read_exact_at(&mut bytes, 0)?;
+            bytes.extend_from_slice(&piece);
+            Ok(bytes)
+        });
+        Ok(Self::InMemory {
+            bytes: bytes.await?,
+            _room: None,
+        })
     }
 
     /// The same without what is not in the file.
@@ -102,11 +116,12 @@ impl FileBytes {
             Ok((piece, written))
         })
         .await?;
-        self.piece = piece;
-        written?;
-        self.written += self.piece.len() as u64;
-        self.piece.clear();
-        Ok(())
+        // One that is written is let go of: the round keeps the upload until U is fixed.
+        match written {
+            Ok(()) => self.written += piece.len() as u64,
+            Err(_) => self.piece = piece,
+        }
+        written
     }
 }
 

@@ -204,7 +204,7 @@ impl LinkTask {
         let mut told = Instant::now();
         while let Some(leaf) = transfer.next_leaf().await? {
             if held.push(&leaf).await.is_err() {
-                // Without a verdict the hospital tries again, over another connection.
+                // Without a verdict the hospital tries again, over another connection, from the beginning.
                 return Ok(());
             }
             if told.elapsed() >= SIGN_OF_LIFE {

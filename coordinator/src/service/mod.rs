@@ -234,9 +234,11 @@ impl Service {
         let (inputs, queue) = mpsc::channel(WAITING_INPUTS);
         let inbox = Inbox::new(queue);
         let outcomes = Arc::new(Outcomes::default());
+        let uploads = Arc::new(self.uploads);
         let owner = Owner::new(
             self.started,
             Arc::clone(&outcomes),
+            Arc::clone(&uploads),
             Arc::clone(&self.registry),
             self.records,
             events,
@@ -249,7 +251,7 @@ impl Service {
         let mut admission = Admission {
             registry: Arc::clone(&self.registry),
             outcomes,
-            uploads: Arc::new(self.uploads),
+            uploads,
             inputs,
             unheard: BTreeMap::new(),
             turned_away: Arc::new(Semaphore::new(MAX_TURNED_AWAY)),

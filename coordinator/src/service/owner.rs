@@ -38,6 +38,7 @@ use super::{
     registry::Registry,
     spent::Spent,
     start::Started,
+    uploads::UploadShelf,
 };
 
 /// The coordinator's state machine with the operating system's randomness.
@@ -53,6 +54,7 @@ pub(super) struct Owner {
     links: BTreeMap<HospitalId, Link>,
     registry: Arc<Registry>,
     outcomes: Arc<Outcomes>,
+    uploads: Arc<UploadShelf>,
     records: Option<Records>,
     events: mpsc::UnboundedSender<Event>,
     /// When the machine's clock was at zero; later by the time of every standstill.
@@ -81,6 +83,7 @@ impl Owner {
     pub(super) fn new(
         started: Started,
         outcomes: Arc<Outcomes>,
+        uploads: Arc<UploadShelf>,
         registry: Arc<Registry>,
         records: Option<Records>,
         events: mpsc::UnboundedSender<Event>,
@@ -93,6 +96,7 @@ impl Owner {
             links: BTreeMap::new(),
             registry,
             outcomes,
+            uploads,
             records,
             events,
             started: now,
@@ -472,6 +476,7 @@ impl Owner {
                     suspected: self.suspected.clone(),
                 });
             }
+            Event::Unlocking { .. } | Event::Abandoned { .. } => self.uploads.forget_cut(),
             Event::Suspected { finding, .. } => {
                 *self.suspected.entry(finding.hospital()).or_default() += 1;
             }

@@ -11,7 +11,6 @@ use std::{
 
 use crypto::sealed_sum::HospitalId;
 use dashmap::DashMap;
-use tokio::time::sleep;
 use transport::BlobName;
 
 use super::{byte_budget::ByteBudget, held_bytes::HeldBytes};
@@ -106,6 +105,12 @@ impl UploadShelf {
         })
     }
 
+    /// The beginnings of a round that is over: nobody goes on with them.
+    pub(super) fn forget_cut(&self) {
+        self.slots
+            .retain(|_, slot| !matches!(slot, Slot::Cut { .. }));
+    }
+
     async fn begin(&self, total_bytes: u64) -> io::Result<HeldBytes> {
         let (memory, folder) = match &self.place {
             Place::Memory => return Ok(HeldBytes::in_memory(None)),
@@ -134,7 +139,7 @@ impl UploadShelf {
         tracing::error!(
             %hospital,
             folder = folder.map(tracing::field::display),
-            "an upload cannot be written, and goes on when it can: {error}. Make room on the disk of the state folder"
+            "an upload cannot be written, and is kept in memory: {error}. Make room on the disk of the state folder, or memory runs out"
         );
     }
 }
@@ -153,25 +158,23 @@ impl HeldUpload {
         self.bytes.as_ref().map_or(0, HeldBytes::length)
     }
 
-    /// The next piece. One that cannot be written holds the transfer up for a while, and with it the hospital.
+    /// The next piece. What cannot be written to a file goes on in memory: the hospital is not to blame, and its update counts.
     ///
     /// # Errors
-    /// If it could still not be written then; the log says so.
+    /// If what is in the file cannot be read back then. The upload begins again.
     pub(super) async fn push(&mut self, leaf: &[u8]) -> io::Result<()> {
-        let began = Instant::now();
-        let mut pushed = self.try_push(leaf).await;
-        while let Err(error) = &pushed {
-            self.shelf.tell(self.hospital, error);
-            if began.elapsed() >= PATIENCE_WITH_DISK {
-                break;
+        let Err(error) = self.try_push(leaf).await else {
+            return Ok(());
+        };
+        self.shelf.tell(self.hospital, &error);
+        match self.bytes.take() {
+            Some(bytes) => self.bytes = Some(bytes.into_memory().await?),
+            None => {
+                let bytes = self.bytes.insert(HeldBytes::in_memory(None));
+                bytes.push(leaf, self.upload.total_bytes).await?;
             }
-            sleep(TRY_EVERY).await;
-            pushed = match &mut self.bytes {
-                Some(bytes) => bytes.try_again().await,
-                None => self.try_push(leaf).await,
-            };
         }
-        pushed
+        Ok(())
     }
 
     async fn try_push(&mut self, leaf: &[u8]) -> io::Result<()> {
@@ -216,9 +219,6 @@ impl Drop for HeldUpload {
 
 /// Uploads of three hospitals to 4.2 million parameters, which then need no disk.
 const MEMORY_BYTES: u32 = 64 << 20;
-/// A hospital whose upload does not move for 30 s gives it up by itself.
-const PATIENCE_WITH_DISK: Duration = Duration::from_secs(20);
-const TRY_EVERY: Duration = Duration::from_secs(1);
 const TELL_EVERY: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
@@ -332,17 +332,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_upload_that_cannot_be_written_goes_on_when_it_can() {
+    async fn an_upload_that_cannot_be_written_goes_on_in_memory() {
         let folder = tempfile::tempdir().expect("a folder");
-        let inner = folder.path().join("uploads");
-        let shelf = only_files(inner.clone());
+        let shelf = only_files(folder.path().join("missing"));
         let mut transfer = held(&shelf, FIRST);
-        let (pushed, ()) = tokio::join!(transfer.push(b"beginning!"), async {
-            sleep(3 * TRY_EVERY / 2).await;
-            std::fs::create_dir(&inner).expect("made");
-        });
-        pushed.expect("there is a folder");
+        transfer.push(b"begin").await.expect("kept");
+        transfer.push(b"ning!").await.expect("kept");
+        assert!(matches!(transfer.bytes, Some(HeldBytes::InMemory { .. })));
         assert_eq!(contents(&mut transfer), b"beginning!");
+    }
+
+    /// Its file was opened, and takes no more after the first piece.
+    #[tokio::test]
+    async fn what_is_in_a_file_that_takes_no_more_is_brought_into_memory() {
+        let all: Vec<u8> = (0..LONG.total_bytes)
+            .map(|place| (place % 251) as u8)
+            .collect();
+        let folder = tempfile::tempdir().expect("a folder");
+        let shelf = only_files(folder.path().to_owned());
+        let mut transfer = held(&shelf, LONG);
+        let leaves: Vec<_> = all.chunks(LEAF_BYTES).collect();
+        for leaf in &leaves[..10] {
+            transfer.push(leaf).await.expect("room");
+        }
+        let bytes = transfer.bytes.take().expect("some");
+        assert!(matches!(bytes, HeldBytes::InFile(_)));
+        transfer.bytes = Some(bytes.into_memory().await.expect("readable"));
+        for leaf in &leaves[10..] {
+            transfer.push(leaf).await.expect("room");
+        }
+        assert_eq!(contents(&mut transfer), all);
     }
 
     #[tokio::test]

@@ -541,6 +541,7 @@ mod tests {
             contributors_hash: String::new(),
             sum_root: String::new(),
             model_hash: String::new(),
+            failed: BTreeMap::new(),
             transcript: String::new(),
             header: String::new(),
             request: String::new(),

@@ -36,7 +36,7 @@ pub(super) fn over(
     Endpoint::new_with_abstract_socket(config, server, socket, Arc::new(TokioRuntime))
 }
 
-/// Hands the system no more at once than it takes. QUIC hands over ten datagrams at once, however long they are; of more than
+/// Hands the system no more at once than it takes. QUIC hands over up to ten datagrams at once, however long they are; of more than
 /// [`MAX_BATCH_BYTES`] the system would take none, and nobody would be told.
 #[derive(Debug)]
 struct WholeBatches(Arc<dyn AsyncUdpSocket>);
@@ -47,25 +47,7 @@ impl AsyncUdpSocket for WholeBatches {
     }
 
     fn try_send(&self, transmit: &Transmit) -> io::Result<()> {
-        let Some(segment_size) = transmit.segment_size else {
-            return self.0.try_send(transmit);
-        };
-        let batch_bytes = (MAX_BATCH_BYTES / segment_size).max(1) * segment_size;
-        let mut sent = Ok(());
-        for (place, contents) in transmit.contents.chunks(batch_bytes).enumerate() {
-            sent = self.0.try_send(&Transmit {
-                destination: transmit.destination,
-                ecn: transmit.ecn,
-                contents,
-                segment_size: Some(segment_size),
-                src_ip: transmit.src_ip,
-            });
-            if sent.is_err() {
-                // The beginning is out: the rest is lost, as on any network, and must not be sent again with it.
-                return if place == 0 { sent } else { Ok(()) };
-            }
-        }
-        sent
+        self.0.try_send(transmit)
     }
 
     fn poll_recv(
@@ -82,7 +64,8 @@ impl AsyncUdpSocket for WholeBatches {
     }
 
     fn max_transmit_segments(&self) -> usize {
-        self.0.max_transmit_segments()
+        let fitting = MAX_BATCH_BYTES / usize::from(LONGEST_DATAGRAM);
+        self.0.max_transmit_segments().min(fitting)
     }
 
     fn max_receive_segments(&self) -> usize {

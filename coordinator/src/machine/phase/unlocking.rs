@@ -149,9 +149,13 @@ impl Unlocking {
     fn never_opens<R>(&self, context: &Context<R>, now: Timestamp) -> Option<String> {
         let joined = self.session.joined();
         let lost = self.session.lost_for_good(context, now);
+        // An evaluation is not worth waiting without end for one that is gone.
+        let is_evaluation = self.planned.purpose == Purpose::Evaluation;
+        let is_gone = |id: &HospitalId| is_evaluation && context.peers.is_given_up(*id);
         let may_answer = |id: &&HospitalId| {
             let has_spoken_against = self.refusals.contains_key(id) || self.ignored.contains(id);
-            self.answers.shares().contains_key(id) || !has_spoken_against && !lost.contains(id)
+            let may_yet = !has_spoken_against && !lost.contains(id) && !is_gone(id);
+            self.answers.shares().contains_key(id) || may_yet
         };
         let left = joined.iter().filter(may_answer).count();
         let needed = context.roster.threshold();
