@@ -126,6 +126,7 @@ fn a_disk_that_loses_every_upload_ends_the_run_and_the_reason_names_it() {
             cohort.machine.handle_timeout(cohort.now);
         }
     }
+    cohort.pump();
     assert_eq!(reasons_for_giving_up(&cohort).len(), 7);
     assert!(cohort.failed_with("has failed, like 7 before it: the contribution of hospital 3"));
     assert!(cohort.failed_with("the disk is gone. Look for the fault in the disk"));
