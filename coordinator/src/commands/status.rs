@@ -68,18 +68,22 @@ impl StatusArguments {
     /// Runs the command.
     pub fn execute(self) -> Result<(), Failure> {
         self.show(self.status()?)?;
-        while self.watch {
-            sleep(BETWEEN_LOOKS);
-            // One that ends while it is watched is no failure of the command.
-            match self.status() {
-                Ok(status) => self.show(status)?,
-                Err(_) => {
-                    say("the coordinator has ended; its log says how");
-                    break;
-                }
-            }
+        if self.watch {
+            self.watch()?;
         }
         Ok(())
+    }
+
+    fn watch(&self) -> Result<(), Failure> {
+        loop {
+            sleep(BETWEEN_LOOKS);
+            // One that ends while it is watched is no failure of the command.
+            let Ok(status) = self.status() else {
+                say("the coordinator has ended; its log says how");
+                return Ok(());
+            };
+            self.show(status)?;
+        }
     }
 
     fn status(&self) -> Result<Status, Failure> {

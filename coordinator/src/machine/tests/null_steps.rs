@@ -89,7 +89,8 @@ fn an_update_that_does_not_open_is_tried_again_with_all() {
 
 #[test]
 fn stopped_after_any_effect_such_a_run_ends_alike() {
-    let runs: [(&str, fn() -> Cohort); 2] = [
+    type Begin = fn() -> Cohort;
+    let runs: [(&str, Begin); 2] = [
         ("update", || spoilt_twice(4)),
         ("evaluation", || spoilt(4, 2, Purpose::Evaluation, 1)),
     ];
