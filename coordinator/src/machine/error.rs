@@ -100,7 +100,7 @@ pub enum MachineError {
     /// An upload that has arrived and cannot be read: it has to come again.
     #[error("cannot read the upload of hospital {from}, which is to send it again: {reason}")]
     Unreadable {
-        /// Whose.
+        /// The hospital that sent it.
         from: HospitalId,
         /// What the system says.
         reason: String,

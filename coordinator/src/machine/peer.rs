@@ -191,7 +191,7 @@ impl Peers {
         peer.is_some_and(|peer| peer.is_waited_for(patient, now, self.silence_secs))
     }
 
-    /// What a hospital has said of the rounds from `rounds` on does not hold.
+    /// Forgets what a hospital has said of the rounds from `rounds` on.
     pub(super) fn take_back(&mut self, id: HospitalId, rounds: usize) {
         if let Some(peer) = self.by_id.get_mut(&id) {
             peer.position = peer.position.min(rounds);

@@ -10,7 +10,7 @@ use transport::LEAF_BYTES;
 use super::byte_budget::Room;
 use crate::machine::UploadedBytes;
 
-/// See the module.
+/// The bytes of one upload that have arrived.
 pub(super) enum HeldBytes {
     InMemory {
         bytes: Vec<u8>,
@@ -54,7 +54,7 @@ impl HeldBytes {
         }
     }
 
-    /// The next leaf of an upload that has so many bytes in all.
+    /// Appends the next leaf. `total_bytes` is the length of the whole upload, for the allocation.
     pub(super) async fn push(&mut self, leaf: &[u8], total_bytes: u64) -> io::Result<()> {
         match self {
             Self::InMemory { bytes, .. } => {

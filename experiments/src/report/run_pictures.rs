@@ -12,7 +12,7 @@ use crate::simulation::{
     leak_warning,
 };
 
-/// See the module.
+/// The pictures that the report of a run shows.
 pub struct RunPictures {
     /// Loss and accuracy by round.
     pub learning: Vec<Picture>,

@@ -6,7 +6,7 @@ use coordinator::service::Spent;
 use crypto::sealed_sum::HospitalId;
 use participant::shell::RunCost;
 
-/// See the module.
+/// Time and bytes of a run, by hospital, summed over its processes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Costs {
     before: Total,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::commands::{SimulateOptions, TypedOptions, UpdatesName};
 
-/// See the module.
+/// The content of `options.json`.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct KeptOptions {

@@ -47,7 +47,7 @@ pub enum Note {
     Opened(Box<CheckedSum>),
     /// The error of a product that is larger than all before.
     Product {
-        /// In the clear.
+        /// Its largest error against the plaintext product.
         error: Exact,
     },
     /// What the process that wrote it has cost a hospital so far.

@@ -41,7 +41,7 @@ pub enum Seen {
     CoordinatorSpent(Spent),
 }
 
-/// See the module.
+/// Collects what the parties of a sealed run report.
 pub struct Observer {
     manifest: Arc<Manifest>,
     progress: Arc<Progress>,

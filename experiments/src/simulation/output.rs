@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::unfinished::Unfinished;
 
-/// See the module.
+/// The folder of results that are being written.
 pub struct Output(PathBuf);
 
 impl Output {

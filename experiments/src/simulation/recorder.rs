@@ -162,7 +162,7 @@ impl Recordings {
     }
 }
 
-/// See the module.
+/// A trainer that writes each update to disk before it returns it.
 pub struct RecordingTrainer {
     hospital: HospitalId,
     trainer: Box<dyn LocalTrainer>,

@@ -18,7 +18,7 @@ use super::{
     seconds::Seconds,
 };
 
-/// See the module. What only a sealed run has is none otherwise.
+/// The results of a run. What only a sealed run has is none otherwise.
 pub struct RunResult {
     /// The common model at the end.
     pub model: CommonModel,

@@ -19,7 +19,7 @@ use tokio::{runtime, sync::watch};
 #[error("stopped before the end")]
 pub struct Interrupted;
 
-/// See the module. Clones share it.
+/// Reacts to Ctrl-C and SIGTERM. Clones share it.
 #[derive(Clone)]
 pub struct Stopping {
     state: Arc<Mutex<State>>,
@@ -99,7 +99,7 @@ fn end_at_once(state: &State) {
     end_process(STOPPED_BY_A_SIGNAL)
 }
 
-/// See [`Stopping::wait`].
+/// While it lives, the first signal ends the federation at a safe point.
 pub struct WaitsForSignal(Stopping);
 
 impl WaitsForSignal {

@@ -19,7 +19,7 @@ use super::{
     test_metrics::TestResult,
 };
 
-/// See the module. What is not defined is null.
+/// The content of `summary.json`. What is not defined is null.
 #[derive(Clone, Debug, Serialize)]
 pub struct Summary {
     /// Of this layout.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Contrast;
 
-/// See the module.
+/// The content of `model.json`.
 ///
 /// ```
 /// use model_data::card::ModelCard;

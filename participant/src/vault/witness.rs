@@ -4,7 +4,7 @@
 use super::output::OpenedRound;
 use crate::journal::JournalError;
 
-/// See the module.
+/// Is told of each opened sum.
 pub trait Witness: Send {
     /// A sum was opened, and is settled in the journal when this returns: what is kept of it here outlives the process if the vault's
     /// own memory of it does. A vault that is stopped in between opens the same sum again.

@@ -114,7 +114,7 @@ impl fmt::Display for Violation {
     }
 }
 
-/// See the module.
+/// Checks the invariants, note by note.
 pub(crate) struct Checker {
     reference: Reference,
     members: BTreeSet<HospitalId>,

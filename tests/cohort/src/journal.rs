@@ -15,7 +15,7 @@ use protocol::{
     round::{header::SumKey, unlock::WeightedMembers},
 };
 
-/// See the module. Its clones are one journal.
+/// A journal in memory that survives its vault. Its clones are one journal.
 #[derive(Clone, Default)]
 pub struct CohortJournal {
     kept: MemoryJournal,

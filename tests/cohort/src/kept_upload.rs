@@ -66,7 +66,7 @@ impl UploadsDisk {
     }
 }
 
-/// See the module.
+/// A contribution in a file that the machine may read again.
 pub(crate) struct KeptUpload {
     disk: UploadsDisk,
     hospital: HospitalId,

@@ -38,7 +38,7 @@ pub(crate) struct TrainingRecord {
     pub(crate) batches: u32,
 }
 
-/// See the module.
+/// Computes in the clear what a run has to come to.
 pub(crate) struct Reference {
     manifest: Arc<Manifest>,
     training: Training,

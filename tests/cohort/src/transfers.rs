@@ -48,7 +48,7 @@ enum Shelved {
     Taken { name: UploadName },
 }
 
-/// See the module.
+/// The uploads and downloads that are under way.
 #[derive(Default)]
 pub(crate) struct Transfers {
     uploads: BTreeMap<HospitalId, Moving<UploadName>>,

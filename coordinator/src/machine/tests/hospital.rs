@@ -52,7 +52,7 @@ pub enum Act {
 /// An outcome as a hospital has seen it: purpose, contributors, and the word that the sum consists of.
 pub type Seen = (Purpose, BTreeSet<u8>, u64);
 
-/// See the module.
+/// A hospital without secrets.
 #[derive(Clone)]
 pub struct FakeHospital {
     id: HospitalId,
