@@ -11,7 +11,9 @@
 //! | [`codec`] | canonical bytes, limits |
 //! | [`digests`] | hashes and numbers that name things, a type each |
 //! | [`identity`] | signatures |
-//! | [`roster`] | who is in the federation |
+//! | [`roster`] | who is in the federation, from epoch to epoch |
+//! | [`enrolment`] | what a hospital that is not on the roster yet says to the coordinator |
+//! | [`spoken`] | fingerprints for people |
 //! | [`vocabulary`] | purposes, tasks, label schemes, conditioning |
 //! | [`manifest`], [`network`], [`common_model`] | what is trained, and the state that all hold alike |
 //! | [`strategy`] | how the mean of the updates moves it |
@@ -30,6 +32,7 @@ pub mod common_model;
 pub mod counters;
 pub mod culprit;
 pub mod digests;
+pub mod enrolment;
 pub mod identity;
 pub mod keeping;
 pub mod kept_model;
@@ -45,6 +48,7 @@ pub mod roster;
 pub mod round;
 mod server_optimiser;
 pub mod session;
+pub mod spoken;
 pub mod strategy;
 pub mod training_job;
 pub mod transcript;

@@ -24,6 +24,10 @@ use crate::{
 /// hospital's own, lost but not yet known to be: worth another try for as long as a connection takes to be given up.
 pub const ALREADY_CONNECTED: u16 = 1;
 
+/// The application code with which a hospital closes its connection when it stays out of the run by a decision: of its policy, or of
+/// somebody there. The reason is for the operator.
+pub const DECLINES_THE_RUN: u16 = 2;
+
 /// From a hospital to the coordinator.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub enum ToCoordinator {

@@ -1,5 +1,5 @@
 //! The signed hash chain of a run: a line of `transcript.jsonl` for each settled round, and the check that anybody with the roster can
-//! make of it, without the network and without any secret (PROTOCOL.md 3.7).
+//! make of it, without the network and without any secret (PROTOCOL.md 3.7). Its runs may be of several epochs of the roster.
 
 use std::{borrow::Cow, collections::BTreeMap, fmt};
 
@@ -98,6 +98,8 @@ impl fmt::Display for InRound {
 
 /// What of a line the next one must follow from.
 struct Place {
+    /// Which of the rosters.
+    epoch: usize,
     run: RunId,
     session: SessionId,
     round: RoundNumber,
@@ -107,13 +109,14 @@ struct Place {
 }
 
 /// Follows a chain from its beginning: every signature, every hash, and that each round goes on from the one before, also where the
-/// hospitals have gone on in another session. A line of another run begins a chain of its own.
+/// hospitals have gone on in another session. A line of another run begins a chain of its own. A session is of one of `rosters`, all of
+/// its rounds of the same.
 ///
 /// # Errors
 /// [`BrokenChain`] names the first line that does not hold.
 pub fn verify<E: fmt::Display>(
     entries: impl IntoIterator<Item = Result<TranscriptEntry, E>>,
-    roster: &Roster,
+    rosters: &[Roster],
 ) -> Result<VerifiedChain, BrokenChain> {
     let mut chain = VerifiedChain {
         rounds: 0,
@@ -130,7 +133,7 @@ pub fn verify<E: fmt::Display>(
             reason,
         };
         let entry = entry.map_err(|error| broken(None, error.to_string()))?;
-        let checked = check_line(&entry, before.as_ref(), roster);
+        let checked = check_line_in_any(&entry, before.as_ref(), rosters);
         let (place, signatures) = checked.map_err(|reason| broken(Some(entry.round), reason))?;
         if before
             .as_ref()
@@ -176,13 +179,33 @@ fn difference(left: &TranscriptEntry, right: &TranscriptEntry) -> Option<&'stati
     differs.map(|(name, _)| name)
 }
 
+/// With the roster of the session, or, for its first round, with the last one with which the line holds.
+fn check_line_in_any(
+    entry: &TranscriptEntry,
+    before: Option<&Place>,
+    rosters: &[Roster],
+) -> Result<(Place, usize), String> {
+    let mut refused = None;
+    for (epoch, roster) in rosters.iter().enumerate().rev() {
+        match check_line(entry, before, epoch, roster) {
+            Ok(checked) => return Ok(checked),
+            Err(reason) => _ = refused.get_or_insert(reason),
+        }
+    }
+    Err(refused.unwrap_or_else(|| "there is no roster to check it with".to_owned()))
+}
+
 /// The place that a line leads to, and how many hospitals have signed it.
 fn check_line(
     entry: &TranscriptEntry,
     before: Option<&Place>,
+    epoch: usize,
     roster: &Roster,
 ) -> Result<(Place, usize), String> {
     let (header, header_hash) = check_header(entry, roster)?;
+    if before.is_some_and(|before| before.session == header.session && before.epoch != epoch) {
+        return Err("its session began with another roster".into());
+    }
     check_order(&header, before, roster)?;
     let contributors = check_request(entry, &header_hash, roster)?;
     let sum_root = ChunksRoot::from_bytes(array_of("sum_root", &entry.sum_root)?);
@@ -219,6 +242,7 @@ fn check_line(
         ));
     }
     let place = Place {
+        epoch,
         run: header.run,
         session: header.session,
         round: header.round,

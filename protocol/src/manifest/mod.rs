@@ -1,6 +1,7 @@
 //! The run manifest (PROTOCOL.md 3.2): what one training is, signed by the operator, accepted by each hospital by itself.
 
 mod checked;
+mod words;
 
 use std::num::NonZeroU32;
 

@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use crypto::sealed_sum::HospitalId;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, date_time_ymd,
+    KeyUsagePurpose, PublicKeyData, date_time_ymd,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
@@ -24,8 +24,8 @@ use zeroize::{Zeroize, Zeroizing};
 /// Neither printable nor clonable; the key is wiped when the value is dropped. It is needed to set a federation up and to
 /// admit a hospital, never while one runs.
 pub struct Authority {
-    key: KeyPair,
-    certificate_pem: String,
+    pub(super) key: KeyPair,
+    pub(super) certificate_pem: String,
 }
 
 impl Authority {
@@ -57,7 +57,7 @@ impl Authority {
             certificate_pem: certificate_pem.to_owned(),
         };
         let certificate = KeyFingerprint::of_certificate_pem(certificate_pem)?;
-        if certificate != KeyFingerprint::of_key_pair(&authority.key) {
+        if certificate != KeyFingerprint::of_key(&authority.key) {
             return Err(CertificateError::KeyMismatch);
         }
         Ok(authority)
@@ -113,7 +113,7 @@ impl Authority {
             .map(|certificate| IssuedCertificate {
                 certificate_pem: certificate.pem(),
                 key_pem: Zeroizing::new(key.serialize_pem()),
-                fingerprint: KeyFingerprint::of_key_pair(&key),
+                fingerprint: KeyFingerprint::of_key(&key),
             });
         key.zeroize();
         Ok(issued?)
@@ -170,8 +170,7 @@ impl KeyFingerprint {
         &self.0
     }
 
-    fn of_key_pair(key: &KeyPair) -> Self {
-        use rcgen::PublicKeyData as _;
+    pub(super) fn of_key(key: &impl PublicKeyData) -> Self {
         Self::of_public_key(&key.subject_public_key_info())
     }
 
@@ -247,6 +246,9 @@ pub enum CertificateError {
         /// The id that occurs twice.
         hospital: HospitalId,
     },
+    /// The bytes hold no certificate request, or one that its own key has not signed.
+    #[error("not a certificate request (PKCS #10) signed with its own key")]
+    Request,
     /// The certificate could not be made.
     #[error("cannot issue the certificate")]
     Issue(#[from] rcgen::Error),
@@ -258,9 +260,9 @@ pub enum CertificateError {
     Authority(#[source] rustls::Error),
 }
 
-/// What all certificates have in common. Thirty years: a certificate that expires in the middle of a study helps nobody,
+/// What all certificates of a demo, and the authorities', have in common. Thirty years: a certificate that expires in the middle of a study helps nobody,
 /// and a hospital that must go is taken off the roster.
-fn parameters(common_name: &str) -> CertificateParams {
+pub(super) fn parameters(common_name: &str) -> CertificateParams {
     let mut params = CertificateParams::default();
     params.distinguished_name.remove(DnType::CommonName);
     params

@@ -11,9 +11,9 @@ use std::time::Instant;
 
 use crypto::sealed_sum::HospitalId;
 use quinn::crypto::rustls::QuicServerConfig;
-use quinn::{Connection, Endpoint, ServerConfig};
+use quinn::{Connection, ConnectionError, Endpoint, ServerConfig};
 use rustls_pki_types::CertificateDer;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
@@ -21,12 +21,13 @@ use super::certificates::KeyFingerprint;
 use super::datagrams;
 use super::disconnect::{CloseCode, Disconnect};
 use super::downloads::DownloadRequest;
+use super::enrolment::{EnrolmentDesk, MAX_AT_THE_DESK, answer_one, is_enrolment};
 use super::errors::TransportError;
 use super::frames::{FrameReceiver, FrameSender, disconnect, violation};
 use super::handshakes::HandshakeFailure;
 use super::limits::Limits;
 use super::refusal::{Refusal, RefusalCode};
-use super::strangers::{Handshakes, Line, LineBudget, Verdict};
+use super::strangers::{Handshake, Handshakes, Line, LineBudget, Verdict};
 use super::streams::Stream;
 use super::tls::{CoordinatorTls, HospitalKeys};
 use super::traffic::Traffic;
@@ -49,19 +50,37 @@ impl Listener {
         tls: &CoordinatorTls,
         limits: &Limits,
     ) -> Result<Self, TransportError> {
+        Self::bind_with_desk(address, tls, limits, None)
+    }
+
+    /// As [`bind`](Self::bind), with a desk for strangers if there is one: `tls` is then to be made
+    /// [`with_enrolment`](CoordinatorTls::with_enrolment).
+    ///
+    /// # Errors
+    /// As [`bind`](Self::bind).
+    pub fn bind_with_desk(
+        address: SocketAddr,
+        tls: &CoordinatorTls,
+        limits: &Limits,
+        desk: Option<Arc<dyn EnrolmentDesk>>,
+    ) -> Result<Self, TransportError> {
         let crypto = QuicServerConfig::try_from(Arc::clone(&tls.config)).map_err(|error| {
             TransportError::Configuration {
                 detail: error.to_string(),
             }
         })?;
         let mut config = ServerConfig::with_crypto(Arc::new(crypto));
-        config.transport_config(limits.coordinator_config()?);
+        config.transport_config(match desk {
+            Some(_) => limits.stranger_config()?,
+            None => limits.coordinator_config()?,
+        });
         let endpoint = datagrams::bind(address, Some(config))
             .map_err(|source| TransportError::Bind { address, source })?;
         let (arrived, arrivals) = mpsc::channel(WAITING_ARRIVALS);
         let doorkeeper = Doorkeeper {
             hospitals: Arc::clone(&tls.hospitals),
             limits: limits.clone(),
+            desk,
         };
         tokio::spawn(doorkeeper.answer_all(endpoint.clone(), arrived));
         Ok(Self { endpoint, arrivals })
@@ -161,6 +180,7 @@ pub enum Incoming {
 struct Doorkeeper {
     hospitals: Arc<HospitalKeys>,
     limits: Limits,
+    desk: Option<Arc<dyn EnrolmentDesk>>,
 }
 
 impl Doorkeeper {
@@ -171,6 +191,7 @@ impl Doorkeeper {
     ) {
         let handshakes = Handshakes::default();
         let lines = Arc::new(Mutex::new(LineBudget::new(Instant::now())));
+        let places = Arc::new(Semaphore::new(MAX_AT_THE_DESK));
         while let Some(incoming) = endpoint.accept().await {
             let address = incoming.remote_address();
             let is_proven = incoming.remote_address_validated();
@@ -186,33 +207,55 @@ impl Doorkeeper {
                     continue;
                 }
             };
-            let (doorkeeper, arrived) = (self.clone(), arrived.clone());
-            let lines = Arc::clone(&lines);
+            let visit = Visit {
+                doorkeeper: self.clone(),
+                address,
+                lines: Arc::clone(&lines),
+                places: Arc::clone(&places),
+            };
+            let arrived = arrived.clone();
             tokio::spawn(async move {
-                let patience = doorkeeper.limits.handshake_timeout;
-                let arrival = timeout(patience, doorkeeper.answer(incoming, address))
-                    .await
-                    .unwrap_or(Err(TransportError::Stalled { waited: patience }));
-                if let Err(error) = &arrival {
-                    log_turned_away(&lines, address, error);
-                }
                 // A listener that is being dropped takes no more arrivals.
-                let _ = arrived.send(arrival).await;
-                drop(handshake);
+                if let Some(arrival) = visit.receive(incoming, handshake).await {
+                    let _ = arrived.send(arrival).await;
+                }
             });
         }
     }
 
-    /// From the first packet to an open control channel.
-    async fn answer(
+    async fn connect(
         &self,
         incoming: quinn::Incoming,
         address: SocketAddr,
-    ) -> Result<HospitalLink, TransportError> {
+    ) -> Result<Connection, TransportError> {
         let lost = |error| handshake_error(address, error);
-        let connection = incoming.accept().map_err(lost)?.await.map_err(lost)?;
-        let hospital = self.identify(&connection)?;
-        let (send, receive) = connection.accept_bi().await.map_err(lost)?;
+        incoming.accept().map_err(lost)?.await.map_err(lost)
+    }
+
+    /// From the handshake to an open control channel; none if the hospital has said goodbye before it opened anything: it has looked
+    /// whether it gets here.
+    async fn answer(
+        &self,
+        connection: Connection,
+        address: SocketAddr,
+    ) -> Result<Option<HospitalLink>, TransportError> {
+        let lost = |error| handshake_error(address, error);
+        let hospital = self.identify(&connection).inspect_err(|error| {
+            violation(&connection, error);
+        })?;
+        if self.desk.is_some() {
+            self.limits.admit_as_hospital(&connection);
+        }
+        let (send, receive) = match connection.accept_bi().await {
+            Ok(streams) => streams,
+            Err(ConnectionError::ApplicationClosed(close))
+                if close.error_code == CloseCode::Done.to_wire() =>
+            {
+                tracing::info!(%address, %hospital, "a hospital has looked whether it gets here");
+                return Ok(None);
+            }
+            Err(error) => return Err(lost(error)),
+        };
         let mut control = self.stream(send, receive);
         if control.read_opening().await? != StreamOpening::Control {
             let error = TransportError::Violation("a first stream that is not the control channel");
@@ -245,13 +288,13 @@ impl Doorkeeper {
         };
         tokio::spawn(reader.run(frames));
         tracing::info!(%address, %hospital, "a hospital has connected");
-        Ok(HospitalLink {
+        Ok(Some(HospitalLink {
             hospital,
             connection,
             sender,
             incoming,
             traffic,
-        })
+        }))
     }
 
     /// The hospital whose key the handshake has proved. TLS has looked into the roster already; this finds the id.
@@ -271,6 +314,85 @@ impl Doorkeeper {
             send,
             receive,
             stall_timeout: self.limits.stall_timeout,
+        }
+    }
+}
+
+/// One peer at the door.
+struct Visit {
+    doorkeeper: Doorkeeper,
+    address: SocketAddr,
+    lines: Arc<Mutex<LineBudget>>,
+    places: Arc<Semaphore>,
+}
+
+impl Visit {
+    /// A hospital, or why it is none; nothing of a stranger who has had an answer at the desk.
+    async fn receive(
+        self,
+        incoming: quinn::Incoming,
+        handshake: Handshake,
+    ) -> Option<Result<HospitalLink, TransportError>> {
+        let patience = self.doorkeeper.limits.handshake_timeout;
+        let stalled = |_| Err(TransportError::Stalled { waited: patience });
+        let connected = timeout(patience, self.doorkeeper.connect(incoming, self.address));
+        let arrival = match (
+            connected.await.unwrap_or_else(stalled),
+            &self.doorkeeper.desk,
+        ) {
+            (Ok(connection), Some(desk)) if is_enrolment(&connection) => {
+                // Its handshake is over: whoever is at the desk keeps no hospital out.
+                drop(handshake);
+                self.at_the_desk(&connection, desk).await;
+                return None;
+            }
+            (Ok(connection), _) => {
+                let arrival = timeout(patience, self.doorkeeper.answer(connection, self.address));
+                arrival
+                    .await
+                    .unwrap_or(Err(TransportError::Stalled { waited: patience }))
+            }
+            (Err(error), _) => Err(error),
+        };
+        if let Err(error) = &arrival {
+            self.log(|| tracing::warn!(address = %self.address, %error, "turned a peer away"));
+        }
+        arrival.transpose()
+    }
+
+    async fn at_the_desk(&self, connection: &Connection, desk: &Arc<dyn EnrolmentDesk>) {
+        let Ok(_place) = self.places.try_acquire() else {
+            connection.close(
+                CloseCode::Stalled.to_wire(),
+                b"too many ask at once: try again",
+            );
+            return;
+        };
+        let address = self.address;
+        match answer_one(connection, desk).await {
+            Ok(None) => {}
+            Ok(Some(complaint)) => self.log(
+                || tracing::warn!(%address, complaint, "a hospital's request at the desk was not met"),
+            ),
+            Err(error) => self.log(
+                || tracing::warn!(%address, %error, "a question at the desk was not answered"),
+            ),
+        }
+    }
+
+    /// Strangers have so many lines a minute, all together.
+    fn log(&self, write: impl FnOnce()) {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        let line = lines.take(Instant::now());
+        drop(lines);
+        if let Line::WriteAfter { left_out } = line {
+            tracing::warn!(
+                left_out,
+                "more peers were turned away than the log has lines for"
+            );
+        }
+        if line != Line::LeaveOut {
+            write();
         }
     }
 }
@@ -377,21 +499,6 @@ impl LinkReader {
         // The queue closes with the link, which `run` notices.
         let _ = self.queue.send(incoming).await;
         Ok(())
-    }
-}
-
-fn log_turned_away(lines: &Mutex<LineBudget>, address: SocketAddr, error: &TransportError) {
-    let mut lines = lines.lock().unwrap_or_else(PoisonError::into_inner);
-    let line = lines.take(Instant::now());
-    drop(lines);
-    if let Line::WriteAfter { left_out } = line {
-        tracing::warn!(
-            left_out,
-            "more peers were turned away than the log has lines for"
-        );
-    }
-    if line != Line::LeaveOut {
-        tracing::warn!(%address, %error, "turned a peer away");
     }
 }
 

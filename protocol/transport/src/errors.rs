@@ -81,6 +81,25 @@ pub enum TransportError {
         /// What TLS or QUIC says.
         detail: String,
     },
+    /// Nobody answers there, or not yet.
+    #[error(
+        "the coordinator at {address} does not answer ({cause}); check that `coordinator serve` runs there, and that the firewall lets UDP \
+         out to this port"
+    )]
+    Unreachable {
+        /// The coordinator's address as dialled.
+        address: String,
+        /// What the last try has met.
+        cause: String,
+    },
+    /// The coordinator admits nobody.
+    #[error(
+        "the coordinator at {address} takes no new members: it has no authority key (a demo has none), or is of another release"
+    )]
+    NoEnrolment {
+        /// The coordinator's address as dialled.
+        address: String,
+    },
     /// A frame longer than the limit, one's own or announced by the peer; nothing was allocated for it.
     #[error("a frame of {length} bytes exceeds the limit of {limit}")]
     FrameTooLarge {

@@ -15,11 +15,13 @@
 //!
 //! The identity of a peer is the fingerprint of its TLS key, looked up in the roster, and nothing else.
 
+pub mod certificate_requests;
 pub mod certificates;
 mod coordinator_side;
 mod datagrams;
 mod disconnect;
 mod downloads;
+mod enrolment;
 mod errors;
 pub mod faults;
 mod frames;
@@ -27,6 +29,7 @@ mod handshakes;
 mod limits;
 mod participant_side;
 mod printable;
+mod reachability;
 mod refusal;
 mod strangers;
 mod streams;
@@ -41,12 +44,14 @@ mod tests;
 pub use coordinator_side::{HospitalLink, Incoming, Listener};
 pub use disconnect::{CloseCode, Disconnect};
 pub use downloads::{BlobPart, DownloadRequest};
+pub use enrolment::{Answered, EnrolmentClient, EnrolmentDesk};
 pub use errors::TransportError;
 pub use frames::FrameSender;
 pub use handshakes::CertificateProblem;
 pub use limits::Limits;
 pub use participant_side::{Blobs, CoordinatorLink, Dialer, Waiting};
+pub use reachability::{Knock, PathSeen, Sight, knock};
 pub use refusal::{Refusal, RefusalCode};
-pub use traffic::{Traffic, TrafficCounts};
-pub use uploads::{Upload, UploadRequest};
+pub use traffic::{Traffic, TrafficCounts, WireCounts};
+pub use uploads::{Offer, Upload, UploadRequest};
 pub use wire::{BlobName, LEAF_BYTES};

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
+use quinn::{Connection, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
 use super::{TransportError, datagrams::LONGEST_DATAGRAM};
 
@@ -45,9 +45,30 @@ impl Limits {
     pub(super) fn coordinator_config(&self) -> Result<Arc<TransportConfig>, TransportError> {
         let mut config = self.common_config()?;
         config
-            .max_concurrent_bidi_streams(VarInt::from_u32(1 + u32::from(self.max_transfers)))
+            .max_concurrent_bidi_streams(VarInt::from_u32(self.streams()))
             .stream_receive_window(VarInt::from_u32(UPLOAD_WINDOW_BYTES));
         Ok(Arc::new(config))
+    }
+
+    /// For a coordinator that lets strangers ask: until it is known who a peer is, it has one stream, and little on it.
+    pub(super) fn stranger_config(&self) -> Result<Arc<TransportConfig>, TransportError> {
+        let mut config = self.common_config()?;
+        config
+            .max_concurrent_bidi_streams(VarInt::from_u32(1))
+            .stream_receive_window(VarInt::from_u32(UPLOAD_WINDOW_BYTES))
+            .receive_window(VarInt::from_u32(STRANGER_WINDOW_BYTES));
+        Ok(Arc::new(config))
+    }
+
+    /// Gives a connection that began with [`stranger_config`](Self::stranger_config) what a hospital may use.
+    pub(super) fn admit_as_hospital(&self, connection: &Connection) {
+        connection.set_max_concurrent_bi_streams(VarInt::from_u32(self.streams()));
+        connection.set_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES * self.streams()));
+    }
+
+    /// The control channel and the transfers.
+    fn streams(&self) -> u32 {
+        1 + u32::from(self.max_transfers)
     }
 
     /// For the participant: the coordinator opens nothing.
@@ -63,7 +84,6 @@ impl Limits {
                 detail: format!("an idle timeout of {:?}", self.idle_timeout),
             }
         })?;
-        let streams = 1 + u32::from(self.max_transfers);
         let mut mtu_discovery = MtuDiscoveryConfig::default();
         mtu_discovery.upper_bound(LONGEST_DATAGRAM);
         let mut config = TransportConfig::default();
@@ -74,7 +94,7 @@ impl Limits {
             .max_idle_timeout(Some(idle_timeout))
             .keep_alive_interval(Some(self.keep_alive_interval))
             .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
-            .receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES * streams))
+            .receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES * self.streams()))
             .send_window(STREAM_WINDOW_BYTES.into());
         Ok(config)
     }
@@ -87,3 +107,6 @@ pub(super) const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 /// The same of an upload: a hundred hospitals may upload at once, and what the coordinator has not read yet is in its memory. 250 Mbit/s
 /// over 33 ms.
 const UPLOAD_WINDOW_BYTES: u32 = 1 << 20;
+
+/// A question at the desk has at most 16 KiB.
+const STRANGER_WINDOW_BYTES: u32 = 64 << 10;

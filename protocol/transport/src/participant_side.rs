@@ -19,17 +19,17 @@ use super::handshakes::HandshakeFailure;
 use super::limits::Limits;
 use super::streams::Stream;
 use super::tls::ParticipantTls;
-use super::traffic::Traffic;
-use super::uploads::send_blob;
+use super::traffic::{Traffic, WireCounts};
+use super::uploads::Offer;
 use super::wire::{BlobName, StreamOpening};
 
 /// Knows where the coordinator is and how to recognise it; dials as often as asked.
 #[derive(Clone)]
 pub struct Dialer {
     address: String,
-    server_name: String,
-    config: ClientConfig,
-    limits: Limits,
+    pub(super) server_name: String,
+    pub(super) config: ClientConfig,
+    pub(super) limits: Limits,
 }
 
 impl Dialer {
@@ -195,17 +195,30 @@ impl Dialer {
     }
 
     fn failed(&self, error: quinn::ConnectionError) -> HandshakeError {
+        match self.objection(error) {
+            Ok(error) => HandshakeError::Final(error),
+            Err(cause) => HandshakeError::Unreachable(cause),
+        }
+    }
+
+    /// Why trying again would not help; or else, why there is nobody there.
+    pub(super) fn objection(
+        &self,
+        error: quinn::ConnectionError,
+    ) -> Result<TransportError, String> {
         let address = self.address.clone();
-        HandshakeError::Final(match HandshakeFailure::from(error) {
+        match HandshakeFailure::from(error) {
             HandshakeFailure::Objection(problem) => {
-                TransportError::UntrustedCoordinator { address, problem }
+                Ok(TransportError::UntrustedCoordinator { address, problem })
             }
             HandshakeFailure::PeerObjection(problem) => {
-                TransportError::RefusedByCoordinator { address, problem }
+                Ok(TransportError::RefusedByCoordinator { address, problem })
             }
-            HandshakeFailure::Incompatible(detail) => TransportError::Handshake { address, detail },
-            HandshakeFailure::Unreachable(cause) => return HandshakeError::Unreachable(cause),
-        })
+            HandshakeFailure::Incompatible(detail) => {
+                Ok(TransportError::Handshake { address, detail })
+            }
+            HandshakeFailure::Unreachable(cause) => Err(cause),
+        }
     }
 }
 
@@ -269,10 +282,18 @@ impl CoordinatorLink {
         self.receiver.receive().await
     }
 
-    /// Delivers the frames still queued, says goodbye, and waits until the coordinator has heard or cannot be reached.
-    pub async fn close(self, code: CloseCode, reason: &str) {
+    /// What QUIC itself has counted on this connection so far.
+    pub fn wire(&self) -> WireCounts {
+        self.blobs.connection.stats().into()
+    }
+
+    /// Delivers the frames still queued, says goodbye, and waits until the coordinator has heard or cannot be reached. Gives what QUIC
+    /// has counted until the goodbye.
+    pub async fn close(self, code: CloseCode, reason: &str) -> WireCounts {
         self.sender.close(code, reason).await;
+        let counts = self.wire();
         self.endpoint.wait_idle().await;
+        counts
     }
 }
 
@@ -300,14 +321,23 @@ impl Blobs {
         blob: &[u8],
         progress: impl FnMut(u64),
     ) -> Result<(), TransportError> {
-        if blob.len() as u64 > self.limits.max_blob_bytes {
+        let offer = self.offer(name, blob.len() as u64).await?;
+        offer.send(blob, progress).await
+    }
+
+    /// The first half of [`upload`](Self::upload): no byte of the blob leaves before [`Offer::send`].
+    ///
+    /// # Errors
+    /// As [`upload`](Self::upload).
+    pub async fn offer(&self, name: BlobName, total_bytes: u64) -> Result<Offer, TransportError> {
+        if total_bytes > self.limits.max_blob_bytes {
             return Err(TransportError::BlobTooLarge {
-                length: blob.len() as u64,
+                length: total_bytes,
                 limit: self.limits.max_blob_bytes,
             });
         }
         let stream = open_stream(&self.connection, &self.limits).await?;
-        send_blob(stream, name, blob, &self.traffic, progress).await
+        Offer::make(stream, name, total_bytes, Arc::clone(&self.traffic)).await
     }
 
     /// Fetches a blob: appends to `held`, its beginning as far as it is known (empty at first), what is missing.
@@ -332,12 +362,19 @@ enum LocalSocket {
     Given(Endpoint),
 }
 
+/// Any port of the address family in which `remote` is.
+pub(super) fn any_local(remote: SocketAddr) -> SocketAddr {
+    match remote {
+        SocketAddr::V4(_) => (Ipv4Addr::UNSPECIFIED, 0).into(),
+        SocketAddr::V6(_) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+    }
+}
+
 impl LocalSocket {
     fn endpoint(&self, remote: SocketAddr) -> Result<Endpoint, HandshakeError> {
-        let address: SocketAddr = match (self, remote) {
-            (Self::Given(endpoint), _) => return Ok(endpoint.clone()),
-            (Self::Any, SocketAddr::V4(_)) => (Ipv4Addr::UNSPECIFIED, 0).into(),
-            (Self::Any, SocketAddr::V6(_)) => (Ipv6Addr::UNSPECIFIED, 0).into(),
+        let address = match self {
+            Self::Given(endpoint) => return Ok(endpoint.clone()),
+            Self::Any => any_local(remote),
         };
         datagrams::bind(address, None)
             .map_err(|source| HandshakeError::Final(TransportError::Bind { address, source }))

@@ -31,6 +31,9 @@ use super::certificates::{CertificateError, KeyFingerprint};
 /// The protocol name both sides offer in the handshake (ALPN, RFC 7301). Another wire format gets another name.
 pub const APPLICATION_PROTOCOL: &[u8] = b"myelin/5";
 
+/// The protocol name of hospitals that are not on the roster yet.
+pub const ENROLMENT_PROTOCOL: &[u8] = b"myelin-enrol/1";
+
 /// A party's own certificate chain and private key, ready to sign handshakes. Neither printable nor clonable.
 pub struct TlsIdentity {
     certified: Arc<CertifiedKey>,
@@ -151,6 +154,27 @@ impl CoordinatorTls {
         authority: &TrustedAuthority,
         hospitals: HospitalKeys,
     ) -> Result<Self, CertificateError> {
+        Self::made(identity, authority, hospitals, false)
+    }
+
+    /// The same, and lets strangers ask at the desk: see [`EnrolmentDesk`](super::EnrolmentDesk). `hospitals` may be none.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn with_enrolment(
+        identity: &TlsIdentity,
+        authority: &TrustedAuthority,
+        hospitals: HospitalKeys,
+    ) -> Result<Self, CertificateError> {
+        Self::made(identity, authority, hospitals, true)
+    }
+
+    fn made(
+        identity: &TlsIdentity,
+        authority: &TrustedAuthority,
+        hospitals: HospitalKeys,
+        admits_strangers: bool,
+    ) -> Result<Self, CertificateError> {
         let provider = provider();
         let hospitals = Arc::new(hospitals);
         let issued_by_authority =
@@ -165,9 +189,13 @@ impl CoordinatorTls {
             .with_client_cert_verifier(Arc::new(RosterVerifier {
                 issued_by_authority,
                 hospitals: Arc::clone(&hospitals),
+                admits_strangers,
             }))
             .with_cert_resolver(identity.resolver());
         config.alpn_protocols = vec![APPLICATION_PROTOCOL.to_vec()];
+        if admits_strangers {
+            config.alpn_protocols.push(ENROLMENT_PROTOCOL.to_vec());
+        }
         config.max_early_data_size = 0;
         config.send_tls13_tickets = 0;
         config.session_storage = Arc::new(rustls::server::NoServerSessionStorage {});
@@ -219,14 +247,47 @@ impl ParticipantTls {
     }
 }
 
-/// A hospital's certificate: issued by the authority, and its key on the roster.
+/// What a hospital that is not on the roster yet needs to ask at the desk.
+pub(super) struct EnrolmentTls {
+    pub(super) config: Arc<rustls::ClientConfig>,
+}
+
+impl EnrolmentTls {
+    /// Speaks only to a coordinator whose certificate was issued by the authority with this fingerprint, and shows none itself.
+    pub(super) fn new(authority: KeyFingerprint) -> Result<Self, CertificateError> {
+        let provider = provider();
+        let mut config = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(CertificateError::Unusable)?
+            .dangerous() // rustls' name for any verifier of one's own; this one takes its trust root from the pinned hash.
+            .with_custom_certificate_verifier(Arc::new(AuthorityVerifier {
+                authority,
+                provider,
+            }))
+            .with_no_client_auth();
+        config.alpn_protocols = vec![ENROLMENT_PROTOCOL.to_vec()];
+        config.enable_early_data = false;
+        config.resumption = rustls::client::Resumption::disabled();
+        Ok(Self {
+            config: Arc::new(config),
+        })
+    }
+}
+
+/// A hospital's certificate: issued by the authority, and its key on the roster. A stranger who shows none is asked by the desk who it
+/// is, and gets no further.
 #[derive(Debug)]
 struct RosterVerifier {
     issued_by_authority: Arc<dyn ClientCertVerifier>,
     hospitals: Arc<HospitalKeys>,
+    admits_strangers: bool,
 }
 
 impl ClientCertVerifier for RosterVerifier {
+    fn client_auth_mandatory(&self) -> bool {
+        !self.admits_strangers
+    }
+
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
         self.issued_by_authority.root_hint_subjects()
     }
@@ -327,6 +388,63 @@ impl ServerCertVerifier for PinnedVerifier {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.issued_by_authority.supported_verify_schemes()
+    }
+}
+
+/// The coordinator's certificate, known by the authority alone that has issued it: that one's own certificate comes along with it.
+#[derive(Debug)]
+struct AuthorityVerifier {
+    authority: KeyFingerprint,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ServerCertVerifier for AuthorityVerifier {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let foreign = || rustls::Error::InvalidCertificate(TlsCertificateError::UnknownIssuer);
+        let is_pinned = |certificate: &&CertificateDer<'_>| {
+            fingerprint_of(certificate).is_ok_and(|fingerprint| fingerprint == self.authority)
+        };
+        let authority = intermediates.iter().find(is_pinned).ok_or_else(foreign)?;
+        let mut roots = RootCertStore::empty();
+        roots.add(authority.clone().into_owned())?;
+        WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&self.provider))
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?
+            .verify_server_cert(end_entity, &[], server_name, ocsp_response, now)
+            .map_err(name_foreign_authority)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 

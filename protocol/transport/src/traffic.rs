@@ -1,6 +1,11 @@
 //! What a link has moved, counted in the bytes that the layer above handed over.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::{
+    ops::Add,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use quinn::ConnectionStats;
 
 /// Message bytes of one link: frames and blobs, without lengths, openings, QUIC and TLS.
 ///
@@ -68,5 +73,58 @@ impl TrafficCounts {
     /// Frames and blobs received.
     pub fn received_bytes(&self) -> u64 {
         self.frame_bytes_received + self.blob_bytes_received
+    }
+}
+
+/// What QUIC itself counts on a connection: payload of UDP datagrams, with everything that QUIC and TLS add to the message bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WireCounts {
+    /// Datagrams sent.
+    pub datagrams_sent: u64,
+    /// Their payload, in bytes.
+    pub datagram_bytes_sent: u64,
+    /// Datagrams received.
+    pub datagrams_received: u64,
+    /// Their payload, in bytes.
+    pub datagram_bytes_received: u64,
+    /// Pieces of streams sent, those that were sent again included.
+    pub stream_frames_sent: u64,
+    /// Of the datagrams sent, those that only tried how long a datagram may be.
+    pub probes_sent: u64,
+    /// Packets of ours that were lost on the way, and what was in them sent again.
+    pub packets_lost: u64,
+    /// Their length, in bytes.
+    pub bytes_lost: u64,
+}
+
+impl From<ConnectionStats> for WireCounts {
+    fn from(stats: ConnectionStats) -> Self {
+        Self {
+            datagrams_sent: stats.udp_tx.datagrams,
+            datagram_bytes_sent: stats.udp_tx.bytes,
+            datagrams_received: stats.udp_rx.datagrams,
+            datagram_bytes_received: stats.udp_rx.bytes,
+            stream_frames_sent: stats.frame_tx.stream,
+            probes_sent: stats.path.sent_plpmtud_probes,
+            packets_lost: stats.path.lost_packets,
+            bytes_lost: stats.path.lost_bytes,
+        }
+    }
+}
+
+impl Add for WireCounts {
+    type Output = Self;
+
+    fn add(self, other: Self) -> Self {
+        Self {
+            datagrams_sent: self.datagrams_sent + other.datagrams_sent,
+            datagram_bytes_sent: self.datagram_bytes_sent + other.datagram_bytes_sent,
+            datagrams_received: self.datagrams_received + other.datagrams_received,
+            datagram_bytes_received: self.datagram_bytes_received + other.datagram_bytes_received,
+            stream_frames_sent: self.stream_frames_sent + other.stream_frames_sent,
+            probes_sent: self.probes_sent + other.probes_sent,
+            packets_lost: self.packets_lost + other.packets_lost,
+            bytes_lost: self.bytes_lost + other.bytes_lost,
+        }
     }
 }

@@ -135,42 +135,81 @@ impl Upload {
     }
 }
 
-/// The hospital's half: sends what the coordinator lacks, and waits for the verdict.
-pub(super) async fn send_blob(
-    mut stream: Stream,
-    name: BlobName,
-    blob: &[u8],
-    traffic: &Traffic,
-    mut progress: impl FnMut(u64),
-) -> Result<(), TransportError> {
-    let total_bytes = blob.len() as u64;
-    let opening = StreamOpening::Upload { name, total_bytes };
-    stream.write(&opening.encode()).await?;
-    let held_bytes = stream.read_reply().await?;
-    if !resumes_at_leaf(held_bytes, total_bytes) {
-        return Err(TransportError::Violation(
-            "an upload that resumes inside a leaf",
-        ));
-    }
-    let begun = usize::try_from(held_bytes).expect("at most the blob's length");
-    let mut handed_over = begun;
-    for leaf in blob[handed_over..].chunks(LEAF_BYTES) {
-        match stream.write(leaf).await {
-            Ok(()) => {}
-            // The coordinator has seen enough; why, it says below.
-            Err(TransportError::Abandoned) => break,
-            Err(error) => return Err(error),
+/// An upload that the coordinator has agreed to, before the first byte of the blob. Dropping it leaves the coordinator with an
+/// abandoned transfer; it may be offered again.
+pub struct Offer {
+    stream: Stream,
+    total_bytes: u64,
+    held_bytes: u64,
+    traffic: Arc<Traffic>,
+}
+
+impl Offer {
+    /// The hospital's half: says what it has, and hears what the coordinator holds of it.
+    pub(super) async fn make(
+        mut stream: Stream,
+        name: BlobName,
+        total_bytes: u64,
+        traffic: Arc<Traffic>,
+    ) -> Result<Self, TransportError> {
+        let opening = StreamOpening::Upload { name, total_bytes };
+        stream.write(&opening.encode()).await?;
+        let held_bytes = stream.read_reply().await?;
+        if !resumes_at_leaf(held_bytes, total_bytes) {
+            return Err(TransportError::Violation(
+                "an upload that resumes inside a leaf",
+            ));
         }
-        handed_over += leaf.len();
-        traffic.blob_sent(leaf.len());
-        progress(handed_over as u64);
+        Ok(Self {
+            stream,
+            total_bytes,
+            held_bytes,
+            traffic,
+        })
     }
-    // Fails only if the coordinator has stopped listening: same answer.
-    let _ = stream.send.finish();
-    stream.wait_for_delivery(handed_over - begun).await?;
-    match stream.read_reply().await? {
-        taken if taken == total_bytes && handed_over == blob.len() => Ok(()),
-        _ => Err(TransportError::Violation("a verdict on another blob")),
+
+    /// How much of the blob the coordinator holds: what follows is sent.
+    pub fn held_bytes(&self) -> u64 {
+        self.held_bytes
+    }
+
+    /// Sends what the coordinator lacks, and waits for the verdict. `blob` is the whole blob; `progress` hears after each leaf how much
+    /// of it has been handed over, counted from its beginning.
+    ///
+    /// # Errors
+    /// As [`Blobs::upload`](super::Blobs::upload).
+    ///
+    /// # Panics
+    /// If `blob` has another length than was offered.
+    pub async fn send(
+        mut self,
+        blob: &[u8],
+        mut progress: impl FnMut(u64),
+    ) -> Result<(), TransportError> {
+        assert!(
+            blob.len() as u64 == self.total_bytes,
+            "the blob that was offered is sent"
+        );
+        let begun = usize::try_from(self.held_bytes).expect("at most the blob's length");
+        let mut handed_over = begun;
+        for leaf in blob[handed_over..].chunks(LEAF_BYTES) {
+            match self.stream.write(leaf).await {
+                Ok(()) => {}
+                // The coordinator has seen enough; why, it says below.
+                Err(TransportError::Abandoned) => break,
+                Err(error) => return Err(error),
+            }
+            handed_over += leaf.len();
+            self.traffic.blob_sent(leaf.len());
+            progress(handed_over as u64);
+        }
+        // Fails only if the coordinator has stopped listening: same answer.
+        let _ = self.stream.send.finish();
+        self.stream.wait_for_delivery(handed_over - begun).await?;
+        match self.stream.read_reply().await? {
+            taken if taken == self.total_bytes && handed_over == blob.len() => Ok(()),
+            _ => Err(TransportError::Violation("a verdict on another blob")),
+        }
     }
 }
 

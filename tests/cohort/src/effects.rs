@@ -284,12 +284,15 @@ impl Cohort<'_> {
                 self.null_steps.entry(id).or_default().push((round, *run));
             }
             VaultEvent::NotYet { .. }
+            | VaultEvent::AwaitingApproval { .. }
+            | VaultEvent::Approved
             | VaultEvent::Rejected { .. }
             | VaultEvent::SessionReady
             | VaultEvent::StateTaken(_)
             | VaultEvent::Resumed(_)
             | VaultEvent::LeftSession { .. }
             | VaultEvent::EndedBefore(_)
+            | VaultEvent::LeftEarlierRoster
             | VaultEvent::Overtaken { .. }
             | VaultEvent::Conditioned { .. }
             | VaultEvent::Sealed { .. }

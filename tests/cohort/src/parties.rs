@@ -10,7 +10,7 @@ use coordinator::machine::{self, Fact, MachineError, PhaseName, UploadedBytes};
 use crypto::sealed_sum::{HospitalId, SumRing};
 use participant::{
     journal::memory::MemoryJournal,
-    vault::{Vault, VaultIdentity, VaultOutput, policy::Policy, testing},
+    vault::{Vault, VaultIdentity, VaultOutput, consent::Consent, policy::Policy, testing},
 };
 use protocol::{
     codec,
@@ -255,7 +255,7 @@ impl VaultParty {
         ring: Arc<SumRing>,
         journal: CohortJournal,
     ) -> Self {
-        let policy = Policy::default();
+        let policy = Policy::of_own_federation();
         let vault = new_vault(id, &key, &roster, &ring, &journal, &policy, 0);
         Self {
             vault,
@@ -387,8 +387,9 @@ fn new_vault(
     let mut seed = [id.get(); 32];
     seed[31] = seed[31].wrapping_add(process);
     let rng = Box::new(ChaCha20Rng::from_seed(seed));
-    let (policy, journal, ring) = (policy.clone(), journal.clone(), ring.clone());
-    let mut vault = Vault::with_randomness(identity, policy, source, journal, ring, rng);
+    let consent = Consent::by_policy_alone(policy.clone());
+    let (journal, ring) = (journal.clone(), ring.clone());
+    let mut vault = Vault::with_randomness(identity, consent, source, journal, ring, rng);
     testing::check_manifest_with(&mut vault, CheckedManifest::check_all_but_layout);
     vault
 }

@@ -237,7 +237,7 @@ async fn a_participant_waits_for_its_coordinator_and_says_so() -> TestResult {
 
 /// What a client configured without a certificate answers.
 #[derive(Debug)]
-struct NoCertificate;
+pub(super) struct NoCertificate;
 
 impl rustls::client::ResolvesClientCert for NoCertificate {
     fn resolve(

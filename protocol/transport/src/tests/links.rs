@@ -29,7 +29,7 @@ async fn frames_go_both_ways_and_a_goodbye_follows_the_last() -> TestResult {
     assert_eq!((sent.received_bytes(), received.sent_bytes()), (7, 7));
 
     participant.sender().send(b"last words".to_vec()).await?;
-    let (coordinator_saw, ()) = tokio::join!(
+    let (coordinator_saw, wire) = tokio::join!(
         async {
             (
                 frame(&mut coordinator).await,
@@ -39,6 +39,12 @@ async fn frames_go_both_ways_and_a_goodbye_follows_the_last() -> TestResult {
         participant.close(CloseCode::Application(7), "all rounds are done"),
     );
     assert_eq!(coordinator_saw.0, b"last words");
+    // With its framing a message is longer, not half as long again.
+    assert!(
+        (1_000_200..1_500_000).contains(&(wire.datagram_bytes_sent - wire.bytes_lost)),
+        "{wire:?}"
+    );
+    assert!(wire.datagrams_sent > 0 && wire.datagrams_received > 0 && wire.stream_frames_sent > 22);
     let expected = Disconnect::ByPeer {
         code: CloseCode::Application(7),
         reason: "all rounds are done".to_owned(),

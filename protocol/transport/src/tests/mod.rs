@@ -14,7 +14,9 @@ use super::tls::{CoordinatorTls, HospitalKeys, ParticipantTls, TlsIdentity, Trus
 use super::*;
 
 mod admission;
+mod enrolment;
 mod links;
+mod reachability;
 mod transfers;
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;

@@ -379,8 +379,10 @@ async fn files_are_served_in_pieces_from_any_byte_on_and_a_short_one_is_abandone
 /// Prints what loopback gives, for a look; asserts only that everything arrives.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_update_of_seventeen_megabytes_goes_up_and_down() -> TestResult {
-    let (_listener, mut coordinator, participant) =
-        Federation::new("trial").connected(&quick()).await?;
+    // Beside all other tests it may stall for longer than those that look for a stall allow.
+    let (_listener, mut coordinator, participant) = Federation::new("trial")
+        .connected(&Limits::default())
+        .await?;
     let blob: Arc<[u8]> = pattern(515 * LEAF_BYTES).into();
     let megabytes = blob.len() as f64 / 1e6;
     let shared = Arc::clone(&blob);
