@@ -5,6 +5,8 @@ use std::{
     process::ExitCode,
 };
 
+use crate::output::printable;
+
 /// The end of a program that has not done its work.
 #[derive(Debug)]
 pub enum Failure {
@@ -15,24 +17,6 @@ pub enum Failure {
     /// A signal came before the end: exit code 3.
     Stopped(anyhow::Error),
 }
-
-/// A text of another party as it can be shown on a terminal: without control characters, and not without end.
-fn printable(text: &str) -> String {
-    let mut shown = String::new();
-    for character in text.chars().take(MAX_SHOWN) {
-        match character {
-            '\n' | '\t' => shown.push(character),
-            other if other.is_control() => shown.extend(other.escape_default()),
-            other => shown.push(other),
-        }
-    }
-    if text.chars().nth(MAX_SHOWN).is_some() {
-        shown.push_str(" ...");
-    }
-    shown
-}
-
-const MAX_SHOWN: usize = 4_000;
 
 impl Failure {
     /// For `map_err`.
@@ -60,20 +44,5 @@ impl Failure {
         // Not `eprintln!`, which panics when stderr is a closed pipe or a full disk.
         let _ = writeln!(io::stderr(), "error: {}", printable(&format!("{error:#}")));
         ExitCode::from(code)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_another_party_says_cannot_write_over_the_terminal() {
-        assert_eq!(
-            printable("gone\u{1b}[2J\r\nbut\tread"),
-            "gone\\u{1b}[2J\\r\nbut\tread"
-        );
-        let long = printable(&"é".repeat(5_000));
-        assert_eq!(long.chars().count(), MAX_SHOWN + 4);
     }
 }

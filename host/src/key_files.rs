@@ -3,14 +3,16 @@
 use std::{
     fs, io,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use protocol::{
     identity::SigningKey,
-    roster::{Roster, RosterError},
+    roster::{Roster, RosterError, RosterFile},
 };
 use transport::{
-    certificates::CertificateError,
+    certificate_requests::{valid_until, validity},
+    certificates::{Authority, CertificateError},
     tls::{TlsIdentity, TrustedAuthority},
 };
 use zeroize::Zeroizing;
@@ -41,6 +43,19 @@ impl<'a> NamedFile<'a> {
         })
     }
 
+    /// Reads a roster and all the epochs before it, checked, the first one first.
+    ///
+    /// # Errors
+    /// [`KeyFileError`].
+    pub fn rosters(self) -> Result<Vec<Roster>, KeyFileError> {
+        let text = self.read()?;
+        let rosters = RosterFile::from_json(&text).and_then(|file| file.all_epochs());
+        rosters.map_err(|source| KeyFileError::Roster {
+            path: self.path.to_owned(),
+            source,
+        })
+    }
+
     /// Reads a signing key: 64 hexadecimal digits.
     ///
     /// # Errors
@@ -62,10 +77,7 @@ impl<'a> NamedFile<'a> {
     /// # Errors
     /// [`KeyFileError`], also when they do not belong together.
     pub fn tls_identity(self, key: NamedFile<'_>) -> Result<TlsIdentity, KeyFileError> {
-        TlsIdentity::from_pem(&self.read()?, &key.read_private()?).map_err(|source| match source {
-            CertificateError::PrivateKey => key.unusable(source),
-            _ => self.unusable(source),
-        })
+        self.with_its_key(key, TlsIdentity::from_pem)
     }
 
     /// Reads the certificate of the federation's authority (PEM).
@@ -74,6 +86,58 @@ impl<'a> NamedFile<'a> {
     /// [`KeyFileError`].
     pub fn authority(self) -> Result<TrustedAuthority, KeyFileError> {
         TrustedAuthority::from_pem(&self.read()?).map_err(|source| self.unusable(source))
+    }
+
+    /// Reads the authority's certificate (this file) and its private key, both PEM.
+    ///
+    /// # Errors
+    /// [`KeyFileError`], also when they do not belong together.
+    pub fn signing_authority(self, key: NamedFile<'_>) -> Result<Authority, KeyFileError> {
+        self.with_its_key(key, Authority::from_pem)
+    }
+
+    /// Until when the certificate in this file (PEM) is valid.
+    ///
+    /// # Errors
+    /// [`KeyFileError`].
+    pub fn valid_until(self) -> Result<SystemTime, KeyFileError> {
+        valid_until(&self.read()?).map_err(|source| self.unusable(source))
+    }
+
+    /// From when and until when the certificate in this file (PEM) is valid.
+    ///
+    /// # Errors
+    /// [`KeyFileError`].
+    pub fn validity(self) -> Result<(SystemTime, SystemTime), KeyFileError> {
+        validity(&self.read()?).map_err(|source| self.unusable(source))
+    }
+
+    /// The text of a file that is not private.
+    ///
+    /// # Errors
+    /// [`KeyFileError`].
+    pub fn text(self) -> Result<String, KeyFileError> {
+        self.read()
+    }
+
+    /// The text of a private key's file.
+    ///
+    /// # Errors
+    /// [`KeyFileError`].
+    pub fn private_text(self) -> Result<Zeroizing<String>, KeyFileError> {
+        self.read_private()
+    }
+
+    /// Of a certificate and its key, the one that is at fault is named.
+    fn with_its_key<T>(
+        self,
+        key: NamedFile<'_>,
+        from_pem: impl FnOnce(&str, &str) -> Result<T, CertificateError>,
+    ) -> Result<T, KeyFileError> {
+        from_pem(&self.read()?, &key.read_private()?).map_err(|source| match source {
+            CertificateError::PrivateKey => key.unusable(source),
+            _ => self.unusable(source),
+        })
     }
 
     fn read(self) -> Result<String, KeyFileError> {
@@ -176,8 +240,6 @@ fn warn_if_readable_by_others(_file: NamedFile<'_>) {}
 
 #[cfg(test)]
 mod tests {
-    use transport::certificates::Authority;
-
     use super::*;
 
     #[test]

@@ -9,9 +9,16 @@
 //! | [`participant_file`] | the teaching `participant.toml`: written for a demo, read as the list of keys and defaults |
 //! | [`key_files`] | rosters, keys and certificates from the files that settings name |
 //! | [`private_folder`] | folders and files that their owner alone can look into |
+//! | [`replaced_file`] | a file that is replaced as a whole |
 //! | [`output`] | the log on stderr, data on stdout; a line that cannot be written is lost, and nothing else |
+//! | [`run_file`] | a run that its operator has signed |
 //! | [`signals`] | Ctrl-C, SIGTERM, SIGHUP |
 //! | [`transcript`] | the command that checks the record of a run |
+//! | [`roster_in_words`] | a roster as people read it before they sign it |
+//! | [`manual`] | completions for shells, and manual pages |
+//! | [`recent_log`] | the last lines of the log, for a page that shows them |
+//! | [`web`] | a web page on loopback, `/healthz`, `/metrics` |
+//! | [`doctor`] | whether all is there that a program needs: what was found, and what to do |
 //! | [`failure`] | why a program ends, and its exit code |
 //!
 //! ```
@@ -33,11 +40,18 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod doctor;
 pub mod failure;
 pub mod key_files;
+pub mod manual;
 pub mod output;
 pub mod participant_file;
 pub mod private_folder;
+pub mod recent_log;
+pub mod replaced_file;
+pub mod roster_in_words;
+pub mod run_file;
 pub mod settings;
 pub mod signals;
 pub mod transcript;
+pub mod web;

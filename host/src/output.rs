@@ -13,14 +13,19 @@ use tracing::{
     field::{Field, Visit},
 };
 use tracing_subscriber::{
-    EnvFilter,
+    EnvFilter, Layer as _,
     fmt::{
         FmtContext, FormatEvent, FormatFields,
         format::{self, Format, Writer},
+        layer,
         time::{FormatTime as _, SystemTime},
     },
+    layer::SubscriberExt as _,
     registry::LookupSpan,
+    util::SubscriberInitExt as _,
 };
+
+use crate::recent_log::RecentLines;
 
 /// The flags about the log, alike in every program: `#[command(flatten)]` them.
 #[derive(Args)]
@@ -41,20 +46,22 @@ impl LogArguments {
     /// If the process has a log already.
     pub fn start(&self) {
         // By default a line that cannot be written is told with `eprintln!`, which panics when stderr is what cannot be written.
-        let log = tracing_subscriber::fmt()
-            .with_env_filter(self.log_level.clone())
-            .log_internal_errors(false)
-            .with_writer(io::stderr);
-        match self.log_format {
-            LogFormat::Text => log
+        let lines = layer().log_internal_errors(false).with_writer(io::stderr);
+        let lines = match self.log_format {
+            LogFormat::Text => lines
                 .with_target(false)
                 .with_ansi(io::stderr().is_terminal())
-                .init(),
-            LogFormat::Json => log
+                .boxed(),
+            LogFormat::Json => lines
                 .json()
                 .map_event_format(|inner| JsonLines { inner })
-                .init(),
-        }
+                .boxed(),
+        };
+        tracing_subscriber::registry()
+            .with(lines)
+            .with(RecentLines)
+            .with(self.log_level.clone())
+            .init();
         let _ = FORMAT.set(self.log_format);
     }
 }
@@ -63,6 +70,24 @@ impl LogArguments {
 pub fn say(line: impl Display) {
     let _ = writeln!(io::stdout(), "{line}");
 }
+
+/// A text of another party as it can be shown on a terminal: without control characters, and not without end.
+pub fn printable(text: &str) -> String {
+    let mut shown = String::new();
+    for character in text.chars().take(MAX_SHOWN) {
+        match character {
+            '\n' | '\t' => shown.push(character),
+            other if other.is_control() => shown.extend(other.escape_default()),
+            other => shown.push(other),
+        }
+    }
+    if text.chars().nth(MAX_SHOWN).is_some() {
+        shown.push_str(" ...");
+    }
+    shown
+}
+
+const MAX_SHOWN: usize = 4_000;
 
 /// Logs something at the level "info" that has a form of its own for programs: `text` in a log for people; in a log of JSON lines
 /// an object that begins with a time and a level and has `fields`, nested as they are, and `text` as its `message`.
@@ -182,5 +207,15 @@ mod tests {
         assert!(lines[0]["timestamp"].is_string());
         assert_eq!(lines[1]["fields"]["hospital"], 5);
         assert_eq!(lines[1]["fields"]["message"], "an ordinary line");
+    }
+
+    #[test]
+    fn what_another_party_says_cannot_write_over_the_terminal() {
+        assert_eq!(
+            printable("gone\u{1b}[2J\r\nbut\tread"),
+            "gone\\u{1b}[2J\\r\nbut\tread"
+        );
+        let long = printable(&"é".repeat(5_000));
+        assert_eq!(long.chars().count(), MAX_SHOWN + 4);
     }
 }

@@ -29,13 +29,42 @@ pub fn participant_file(hospital: HospitalId, address: &str, server_name: &str) 
         )
 }
 
+/// The same text for a demo of so many hospitals, whose user is their operator as well: nobody is asked, and two are enough.
+pub fn of_demo(text: &str, hospitals: usize) -> String {
+    let text = text.replacen(ASK, AUTOMATIC, 1);
+    if hospitals < USUAL_MIN_MEMBERS {
+        text.replacen(MIN_MEMBERS, &format!("min_members = {hospitals}"), 1)
+    } else {
+        text
+    }
+}
+
+/// The same of a hospital that has joined a federation, with its data set elsewhere.
+pub fn joined_file(
+    hospital: HospitalId,
+    address: &str,
+    server_name: &str,
+    data: Option<&str>,
+) -> String {
+    let text = participant_file(hospital, address, server_name);
+    match data {
+        Some(data) => text.replacen(DEFAULT_DATA, &format!("data = {}", quoted(data)), 1),
+        None => text,
+    }
+}
+
 fn quoted(text: &str) -> String {
     toml::Value::from(text).to_string()
 }
 
 const TEXT: &str = include_str!("participant.toml");
 const EXAMPLE_HOSPITAL: &str = "hospital = 1";
+const DEFAULT_DATA: &str = "data = \"data\"";
 const DEFAULT_ADDRESS: &str = "address = \"127.0.0.1:7443\"";
+const ASK: &str = "approval = \"ask\"                 ";
+const AUTOMATIC: &str = "approval = \"automatic\"            # of a demo: nobody is asked. For a federation write \"ask\".\n                                 ";
+const USUAL_MIN_MEMBERS: usize = 3;
+const MIN_MEMBERS: &str = "min_members = 3";
 const DEFAULT_SERVER_NAME: &str = "server_name = \"localhost\"";
 
 #[cfg(test)]
@@ -54,9 +83,32 @@ mod tests {
             Some("host \"a\":9")
         );
         assert_eq!(written["coordinator"]["server_name"].as_str(), Some("name"));
+        let joined: toml::Table = joined_file(hospital, "a:9", "name", Some("/srv/m\\ri"))
+            .parse()
+            .expect("TOML");
+        assert_eq!(joined["data"].as_str(), Some("/srv/m\\ri"));
         for key in ["hospital", "coordinator"] {
             written.insert(key.to_owned(), defaults[key].clone());
         }
         assert_eq!(written, defaults);
+    }
+
+    #[test]
+    fn a_demos_file_says_what_it_allows_beyond_the_defaults() {
+        let defaults: toml::Table = TEXT.parse().expect("TOML");
+        for (hospitals, differ) in [(3, &["approval"][..]), (2, &["approval", "min_members"])] {
+            let text = of_demo(TEXT, hospitals);
+            let written: toml::Table = text.parse().expect("TOML");
+            let policy = written["policy"].as_table().expect("a section");
+            let others = policy
+                .iter()
+                .filter(|(key, value)| defaults["policy"][*key] != **value);
+            let others: Vec<_> = others.map(|(key, _)| key.as_str()).collect();
+            assert_eq!(others, differ);
+            assert_eq!(policy["approval"].as_str(), Some("automatic"));
+            assert!(text.contains("nobody is asked. For a federation"), "{text}");
+        }
+        let two: toml::Table = of_demo(TEXT, 2).parse().expect("TOML");
+        assert_eq!(two["policy"]["min_members"].as_integer(), Some(2));
     }
 }

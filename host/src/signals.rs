@@ -4,7 +4,10 @@
 
 use std::{io, process, sync::mpsc, thread};
 
-use tokio::{runtime, sync::oneshot};
+use tokio::{
+    runtime,
+    sync::{oneshot, watch},
+};
 
 /// Listens from its creation on, so that no signal is lost between that and the wait.
 ///
@@ -45,6 +48,32 @@ impl StopSignals {
             // Nobody listens any more: no signal will come.
             std::future::pending().await
         }
+    }
+}
+
+/// The first signal, for as many parts of a program as want to hear of it.
+pub struct Stopping(watch::Receiver<bool>);
+
+impl Stopping {
+    /// Begins to listen, as [`StopSignals`] do. To be called inside a tokio runtime.
+    ///
+    /// # Errors
+    /// If the operating system does not let it.
+    pub fn listen() -> io::Result<Self> {
+        let signals = StopSignals::listen()?;
+        let (tell, stop) = watch::channel(false);
+        tokio::spawn(async move {
+            signals.first().await;
+            tell.send_replace(true);
+            tell.closed().await;
+        });
+        Ok(Self(stop))
+    }
+
+    /// Ends when the first signal has come, also if that was before.
+    pub async fn asked(&self) {
+        // Its sender lives as long as somebody listens.
+        let _ = self.0.clone().wait_for(|asked| *asked).await;
     }
 }
 

@@ -59,14 +59,14 @@ impl TranscriptArguments {
 
 impl Verify {
     fn execute(self) -> Result<(), Failure> {
-        let roster = NamedFile::new("--roster", &self.roster)
-            .roster()
+        let rosters = NamedFile::new("--roster", &self.roster)
+            .rosters()
             .map_err(Failure::settings)?;
-        let first = verified(&self.file, &roster)?;
+        let first = verified(&self.file, &rosters)?;
         let Some(other) = self.other else {
             return Ok(());
         };
-        let second = verified(&other, &roster)?;
+        let second = verified(&other, &rosters)?;
         let (left, right) = (self.file.display(), other.display());
         if let Some((line, what)) = first_difference(&first, &second) {
             let text = format!("{left} and {right} differ in line {line}: {what} is another");
@@ -89,8 +89,24 @@ impl Verify {
     }
 }
 
+/// Checks a transcript with the rosters of a roster file, and tells what it holds.
+///
+/// # Errors
+/// As the command.
+pub fn check(transcript: &Path, roster: &Path) -> Result<String, Failure> {
+    let rosters = NamedFile::new("roster", roster).rosters();
+    let (_, told) = read(transcript, &rosters.map_err(Failure::settings)?)?;
+    Ok(told)
+}
+
 /// The lines of a file whose chain holds.
-fn verified(path: &Path, roster: &Roster) -> Result<Vec<TranscriptEntry>, Failure> {
+fn verified(path: &Path, rosters: &[Roster]) -> Result<Vec<TranscriptEntry>, Failure> {
+    let (entries, told) = read(path, rosters)?;
+    say(told);
+    Ok(entries)
+}
+
+fn read(path: &Path, rosters: &[Roster]) -> Result<(Vec<TranscriptEntry>, String), Failure> {
     let file = File::open(path)
         .with_context(|| format!("cannot read {}", path.display()))
         .map_err(Failure::Settings)?;
@@ -100,11 +116,11 @@ fn verified(path: &Path, roster: &Roster) -> Result<Vec<TranscriptEntry>, Failur
         entries.push(entry.clone());
         io::Result::Ok(entry)
     });
-    let chain = verify(lines, roster)
+    let chain = verify(lines, rosters)
         .with_context(|| format!("{} does not hold", path.display()))
         .map_err(Failure::Run)?;
-    say(told(path, &chain));
-    Ok(entries)
+    let told = told(path, &chain);
+    Ok((entries, told))
 }
 
 fn told(path: &Path, chain: &VerifiedChain) -> String {
