@@ -13,11 +13,13 @@
 //! |---|---|
 //! | [`machine`] | the run as a state machine without I/O |
 //! | [`settings`] | `coordinator.toml`, environment and flags as typed values, and the files they name |
-//! | [`run_file`] | a run that its operator has signed elsewhere |
 //! | [`service`] | one run, from the first connection to the last goodbye |
 //! | [`store`] | what an operator can ask later |
+//! | [`enrolment`] | how hospitals become members |
 //! | [`control`] | what an operator asks of a run under way |
+//! | [`web`] | the page of the same, and its numbers |
 //! | [`demo`] | a whole federation with fresh keys, for one machine |
+//! | [`new_folder`] | how such folders are written |
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -35,8 +37,10 @@
 
 pub mod control;
 pub mod demo;
+pub mod enrolment;
 pub mod machine;
-pub mod run_file;
+pub mod new_folder;
 pub mod service;
 pub mod settings;
 pub mod store;
+pub mod web;

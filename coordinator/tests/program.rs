@@ -274,12 +274,6 @@ fn a_run_is_signed_elsewhere_and_only_the_operators_key_of_the_roster_will_do() 
         directory.join("coordinator/roster.json"),
     );
     fs::rename(keys.join("operator.key"), &key).expect("moved");
-    let settings = directory.join("coordinator/coordinator.toml");
-    let said = refusal(&["serve", "--config", path(&settings)]);
-    assert!(
-        said.contains("--run FILE") && said.contains("keys.operator_key"),
-        "{said}"
-    );
 
     let run = folder.path().join("run.toml");
     fs::write(&run, "[run]\nname = \"first\"\nrounds = 3\n").expect("written");

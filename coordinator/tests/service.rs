@@ -327,24 +327,25 @@ async fn a_hospital_whose_messages_are_not_accepted_is_shut_out_for_a_while_and_
     for _ in 0..200 {
         say(&link, request.clone()).await;
     }
-    let told = soon(async {
+    match soon(async {
         loop {
-            match link.receive().await {
-                Ok(_) => {}
-                Err(Disconnect::ByPeer { code, reason }) => return (code, reason),
-                Err(other) => panic!("{other:?}"),
+            if let Err(ended) = link.receive().await {
+                return ended;
             }
         }
     })
-    .await;
-    assert_eq!(told.0, CloseCode::Violation);
-    // In the words of the close, or, if more messages came before it, of the abort.
-    let words = ["has not accepted 100 messages", "were not accepted"];
-    assert!(
-        words.iter().any(|words| told.1.contains(words)),
-        "{}",
-        told.1
-    );
+    .await
+    {
+        // In the words of the close, or, if more messages came before it, of the abort.
+        Disconnect::ByPeer { code, reason } => {
+            assert_eq!(code, CloseCode::Violation);
+            let words = ["has not accepted 100 messages", "were not accepted"];
+            assert!(words.iter().any(|words| reason.contains(words)), "{reason}");
+        }
+        // Quinn holds a close back while its congestion window is full of answers, and nobody acknowledges them any more.
+        Disconnect::Vanished => {}
+        other => panic!("{other:?}"),
+    }
     soon(async {
         while !running.registry.live().is_empty() {
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -1,13 +1,22 @@
 //! What can be asked of the coordinator on a command line. Data goes to stdout, the log to stderr.
 
+mod doctor;
 mod init;
+mod members;
 mod operator;
+mod roster;
 mod run;
+mod run_history;
 mod serve;
 mod status;
 
-use clap::{Parser, Subcommand};
-use host::{failure::Failure, output::LogArguments, transcript::TranscriptArguments};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use host::{
+    failure::Failure,
+    manual::{Completions, ManPages},
+    output::LogArguments,
+    transcript::TranscriptArguments,
+};
 
 /// The coordinator of a federation: starts the rounds, adds the hospitals' sealed updates and multiplies their encrypted
 /// features. It can read neither.
@@ -28,11 +37,20 @@ pub struct Arguments {
 pub enum Command {
     // Their help is the text at the structs, which is longer than a variant's could be.
     Init(init::Init),
+    Invite(members::Invite),
+    Requests(members::Requests),
+    Approve(members::Approve),
+    Members(members::MembersList),
+    Remove(members::Remove),
+    Roster(roster::RosterCommands),
     Operator(operator::Operator),
     Run(run::Run),
     Serve(serve::Serve),
     Status(status::StatusArguments),
+    Doctor(doctor::Doctor),
     Transcript(TranscriptArguments),
+    Completions(Completions),
+    Man(ManPages),
 }
 
 impl Command {
@@ -40,11 +58,20 @@ impl Command {
     pub fn execute(self) -> Result<(), Failure> {
         match self {
             Self::Init(init) => init.execute(),
+            Self::Invite(invite) => invite.execute(),
+            Self::Requests(requests) => requests.execute(),
+            Self::Approve(approve) => approve.execute(),
+            Self::Members(members) => members.execute(),
+            Self::Remove(remove) => remove.execute(),
+            Self::Roster(roster) => roster.execute(),
             Self::Operator(operator) => operator.execute(),
             Self::Run(run) => run.execute(),
             Self::Serve(serve) => serve.execute(),
             Self::Status(status) => status.execute(),
+            Self::Doctor(doctor) => doctor.execute(),
             Self::Transcript(transcript) => transcript.execute(),
+            Self::Completions(completions) => completions.execute(Arguments::command()),
+            Self::Man(pages) => pages.execute(Arguments::command()),
         }
     }
 }
@@ -58,6 +85,11 @@ Examples:
     participant run --config federation/hospital-1/participant.toml
   go on after a stop, a crash or a restart of the machine: the same command again; or begin another run instead
     coordinator serve --config federation/coordinator/coordinator.toml --new-run
+  make a coordinator that hospitals join with keys of their own; then, for each hospital, an invitation
+    coordinator init --name \"MS study\" --listen 0.0.0.0:7443 --public coordinator.example.org:7443 coordinator
+    coordinator invite \"St. Mary's\" --config coordinator/coordinator.toml
+  see whether all is there that a coordinator needs, and what to do if not
+    coordinator doctor --config federation/coordinator/coordinator.toml
   see where the run stands, and go on without a hospital that holds it up
     coordinator status --config federation/coordinator/coordinator.toml --watch
     coordinator run without 3 --config federation/coordinator/coordinator.toml
@@ -78,8 +110,6 @@ Exit codes:
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

@@ -1,23 +1,29 @@
 //! `coordinator run`.
 
-use std::{fs, path::PathBuf};
+use std::{fs, io, path::PathBuf};
 
 use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
 use coordinator::{
     control::{Answer, Request},
-    run_file,
     settings::Settings,
+    store::Store,
 };
 use host::{
     failure::Failure,
     key_files::NamedFile,
-    output::say,
+    output::{printable, say},
+    run_file,
     settings::{environment, key_and_value},
 };
 use protocol::manifest::CheckedManifest;
+use serde_json::json;
 
-use super::status::Which;
+use super::{
+    members::Format,
+    run_history::{Logs, Show},
+    status::Which,
+};
 
 /// Runs: signed by their operator, and told what to do while they are under way.
 #[derive(Args)]
@@ -29,6 +35,15 @@ pub struct Run {
 #[derive(Subcommand)]
 enum RunCommand {
     Sign(Sign),
+    Start(Start),
+    #[command(visible_alias = "ls")]
+    List(List),
+    Show(Show),
+    #[command(visible_alias = "log")]
+    Logs(Logs),
+    Pause(Pause),
+    Resume(Resume),
+    Stop(Stop),
     Without(Without),
 }
 
@@ -60,6 +75,147 @@ struct Sign {
     out: Option<PathBuf>,
 }
 
+/// Has a coordinator that is running on this machine, and waits for a run, begin this one.
+///
+/// The run begins with the hospitals of the roster that it was signed for, when they have joined.
+#[derive(Args)]
+struct Start {
+    /// The signed run, as `coordinator run sign` has written it.
+    file: PathBuf,
+
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Start {
+    fn execute(self) -> Result<(), Failure> {
+        let length = fs::metadata(&self.file).map(|about| about.len());
+        let file = match length {
+            Ok(0..=MAX_RUN_FILE_BYTES) => fs::read_to_string(&self.file),
+            Ok(_) => Err(io::Error::other("it is too long for a signed run")),
+            Err(error) => Err(error),
+        };
+        let file = file
+            .with_context(|| format!("cannot read {}", self.file.display()))
+            .map_err(Failure::Settings)?;
+        done(self.which.ask(Request::Start { file })?)?;
+        say("the run begins; `coordinator status` shows where it stands");
+        Ok(())
+    }
+}
+
+/// Shows the runs of a coordinator, the last one first, and how each ended. It need not be running.
+#[derive(Args)]
+struct List {
+    /// For people, or one JSON object.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+
+    #[command(flatten)]
+    which: Which,
+}
+
+impl List {
+    fn execute(self) -> Result<(), Failure> {
+        let database = self.which.state()?.join("coordinator.sqlite");
+        let runs = match database.exists() {
+            true => Store::open(&database).and_then(|store| store.runs()),
+            false => Ok(Vec::new()),
+        };
+        let runs = runs.map_err(Failure::settings)?;
+        if self.format == Format::Json {
+            let runs = serde_json::to_value(&runs).context("cannot write the list");
+            say(json!({"schema": 1, "runs": runs.map_err(Failure::Run)?}));
+            return Ok(());
+        }
+        if runs.is_empty() {
+            say("no run was begun here yet");
+        }
+        for run in runs {
+            let result = run.result.as_deref().unwrap_or("under way");
+            let reason = run.reason.map(|reason| format!(": {reason}"));
+            say(format_args!(
+                "{:<16} {:<24} {} learning rounds done, {result}{}",
+                run.run.get(..16).unwrap_or(&run.run),
+                run.name,
+                run.learning_rounds,
+                reason.unwrap_or_default()
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// Has the run of a coordinator that is running on this machine open no further sum. The one at hand is finished; the hospitals stay
+/// connected and wait.
+///
+/// It goes on with `coordinator run resume`, or when the coordinator is started again.
+#[derive(Args)]
+struct Pause {
+    /// The run, as `coordinator run list` shows it: its first 8 digits are enough.
+    run: String,
+
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Pause {
+    fn execute(self) -> Result<(), Failure> {
+        done(self.which.ask(Request::Pause { run: self.run })?)?;
+        say(
+            "no further sum is opened until `coordinator run resume`; one that is open is finished",
+        );
+        Ok(())
+    }
+}
+
+/// Has a paused run go on.
+#[derive(Args)]
+struct Resume {
+    /// The run, as `coordinator run list` shows it: its first 8 digits are enough.
+    run: String,
+
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Resume {
+    fn execute(self) -> Result<(), Failure> {
+        done(self.which.ask(Request::Resume { run: self.run })?)?;
+        say("the run goes on");
+        Ok(())
+    }
+}
+
+/// Ends the run of a coordinator that is running on this machine, for all hospitals. It cannot go on later; each hospital keeps the
+/// models that it has.
+#[derive(Args)]
+struct Stop {
+    /// The run, as `coordinator run list` shows it: its first 8 digits are enough.
+    run: String,
+
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Stop {
+    fn execute(self) -> Result<(), Failure> {
+        done(self.which.ask(Request::Stop { run: self.run })?)?;
+        say("the run has ended; its hospitals are told");
+        Ok(())
+    }
+}
+
+fn done(answer: Answer) -> Result<(), Failure> {
+    match answer {
+        Answer::Done => Ok(()),
+        Answer::Refused { reason } => Err(Failure::Run(anyhow!(reason))),
+        Answer::Status(_) | Answer::Idle { .. } => {
+            Err(Failure::Run(anyhow!("the coordinator gave another answer")))
+        }
+    }
+}
+
 /// Goes on without a hospital that holds up the run of a coordinator that is running on this machine: nobody waits for it, and it is
 /// told so.
 ///
@@ -77,14 +233,9 @@ struct Without {
 impl Without {
     fn execute(self) -> Result<(), Failure> {
         let hospital = self.hospital;
-        match self.which.ask(Request::Without { hospital })? {
-            Answer::Done => {
-                say(format_args!("the run goes on without hospital {hospital}"));
-                Ok(())
-            }
-            Answer::Refused { reason } => Err(Failure::Run(anyhow!(reason))),
-            Answer::Status(_) => Err(Failure::Run(anyhow!("the coordinator gave another answer"))),
-        }
+        done(self.which.ask(Request::Without { hospital })?)?;
+        say(format_args!("the run goes on without hospital {hospital}"));
+        Ok(())
     }
 }
 
@@ -93,6 +244,13 @@ impl Run {
     pub fn execute(self) -> Result<(), Failure> {
         match self.command {
             RunCommand::Sign(sign) => sign.execute(),
+            RunCommand::Start(start) => start.execute(),
+            RunCommand::List(list) => list.execute(),
+            RunCommand::Show(show) => show.execute(),
+            RunCommand::Logs(logs) => logs.execute(),
+            RunCommand::Pause(pause) => pause.execute(),
+            RunCommand::Resume(resume) => resume.execute(),
+            RunCommand::Stop(stop) => stop.execute(),
             RunCommand::Without(without) => without.execute(),
         }
     }
@@ -126,14 +284,14 @@ impl Sign {
             .with_context(|| format!("cannot write {}; a file that exists is kept", out.display()))
             .map_err(Failure::Settings)?;
         let members = roster.members().map(|member| member.name.as_str());
-        for (key, value) in settings.run.in_words() {
-            say(format_args!("  {key:<21} {value}"));
+        for (key, value) in checked.in_words() {
+            say(format_args!("  {key:<21} {}", printable(&value)));
         }
         let members = members.collect::<Vec<_>>().join(", ");
         say(format_args!("signed this run for: {members}"));
         say(format_args!("run {}", hex::encode(checked.run())));
         say(format_args!(
-            "To begin it: coordinator serve --run {}",
+            "To begin it, where the coordinator is: coordinator run start {}",
             out.display()
         ));
         Ok(())
@@ -145,3 +303,6 @@ fn write_new(path: &std::path::Path, text: &str) -> std::io::Result<()> {
     std::io::Write::write_all(&mut file, text.as_bytes())?;
     file.sync_all()
 }
+
+/// As much as the coordinator reads of a request; a run has a few kilobytes.
+const MAX_RUN_FILE_BYTES: u64 = 128 << 10;

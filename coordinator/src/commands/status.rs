@@ -9,12 +9,15 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use coordinator::{
     control::{Answer, HospitalStatus, Request, Status, ask},
     settings::Settings,
 };
 use host::{failure::Failure, output::say, settings::environment};
+use serde_json::json;
+
+use super::members::Format;
 
 /// Shows where the run of a coordinator stands that is running on this machine: phase, round, and for each hospital whether it is
 /// connected, what the run waits for it to do, and the bytes so far.
@@ -44,23 +47,21 @@ pub struct Which {
     state: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
-}
-
 impl Which {
     /// Asks it.
     pub fn ask(&self, request: Request) -> Result<Answer, Failure> {
-        let state = match &self.state {
-            Some(state) => state.clone(),
+        ask(&self.state()?, request).map_err(Failure::settings)
+    }
+
+    /// Its state folder.
+    pub fn state(&self) -> Result<PathBuf, Failure> {
+        match &self.state {
+            Some(state) => Ok(state.clone()),
             None => {
                 let settings = Settings::load(&self.config, environment(), &[]);
-                settings.map_err(Failure::settings)?.state
+                Ok(settings.map_err(Failure::settings)?.state)
             }
-        };
-        ask(&state, request).map_err(Failure::settings)
+        }
     }
 }
 
@@ -86,26 +87,34 @@ impl StatusArguments {
         }
     }
 
-    fn status(&self) -> Result<Status, Failure> {
+    /// None when no run is under way.
+    fn status(&self) -> Result<Option<Status>, Failure> {
         match self.which.ask(Request::Status)? {
-            Answer::Status(status) => Ok(status),
+            Answer::Status(status) => Ok(Some(*status)),
+            Answer::Idle { .. } => Ok(None),
             Answer::Refused { reason } => Err(Failure::Run(anyhow!(reason))),
             Answer::Done => Err(Failure::Run(anyhow!("the coordinator gave another answer"))),
         }
     }
 
-    fn show(&self, status: Status) -> Result<(), Failure> {
-        match self.format {
-            Format::Json => {
-                let line = serde_json::to_string(&status);
+    fn show(&self, status: Option<Status>) -> Result<(), Failure> {
+        match (self.format, &status) {
+            (Format::Json, Some(status)) => {
+                let line = serde_json::to_string(status);
                 say(line
                     .context("cannot write the status")
                     .map_err(Failure::Run)?);
             }
-            Format::Text if self.watch && io::stdout().is_terminal() => {
-                say(format_args!("{CLEAR}{}", in_words(&status)));
+            (Format::Json, None) => say(json!({"schema": Status::SCHEMA, "run": null})),
+            (Format::Text, status) => {
+                let text = status.as_ref().map_or_else(|| NO_RUN.to_owned(), in_words);
+                let clear = if self.watch && io::stdout().is_terminal() {
+                    CLEAR
+                } else {
+                    ""
+                };
+                say(format_args!("{clear}{text}"));
             }
-            Format::Text => say(in_words(&status)),
         }
         Ok(())
     }
@@ -130,10 +139,10 @@ fn in_words(status: &Status) -> String {
         status.phase,
         status.phase_secs,
         limit.unwrap_or_default(),
-        if status.stands_still {
-            "; STANDS STILL: something cannot be written, see the log"
-        } else {
-            ""
+        match (status.stands_still, status.paused) {
+            (true, _) => "; STANDS STILL: something cannot be written, see the log",
+            (false, true) => "; PAUSED: `coordinator run resume` has it go on",
+            (false, false) => "",
         }
     );
     let _ = writeln!(
@@ -165,6 +174,7 @@ fn megabytes(bytes: u64) -> String {
     format!("{:.1} MB", bytes as f64 / 1e6)
 }
 
+const NO_RUN: &str = "no run is under way; `coordinator run start FILE` begins one";
 const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
 /// Clears a terminal, and goes to its upper left corner.
 const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
@@ -195,6 +205,7 @@ mod tests {
             phase_secs: 45,
             ends_in_secs: Some(555),
             stands_still: false,
+            paused: false,
             hospitals: vec![
                 hospital(1, Some("127.0.0.1:4000"), None),
                 hospital(2, Some("127.0.0.1:4001"), Some("training")),

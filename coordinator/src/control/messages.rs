@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// One question or order.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "ask", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum Request {
     /// Where the run stands.
@@ -13,6 +13,26 @@ pub enum Request {
         /// Its number.
         hospital: u8,
     },
+    /// A coordinator without a run is to begin this one.
+    Start {
+        /// The text of the file that `coordinator run sign` has written.
+        file: String,
+    },
+    /// The run that is under way is to open no further sum, until it is to resume or this process is started again.
+    Pause {
+        /// H of its manifest, in hexadecimal, or the beginning of it.
+        run: String,
+    },
+    /// The run that is paused is to go on.
+    Resume {
+        /// As for [`Request::Pause`].
+        run: String,
+    },
+    /// The run that is under way is to end, for all.
+    Stop {
+        /// As for [`Request::Pause`].
+        run: String,
+    },
 }
 
 /// The answer to one.
@@ -20,7 +40,13 @@ pub enum Request {
 #[serde(tag = "answer", rename_all = "kebab-case")]
 pub enum Answer {
     /// To [`Request::Status`].
-    Status(Status),
+    Status(Box<Status>),
+    /// To [`Request::Status`]: no run is under way.
+    Idle {
+        /// Numbers of the hospitals that are connected and wait for one.
+        #[serde(default)]
+        waiting: Vec<u8>,
+    },
     /// It is done.
     Done,
     /// It cannot be done.
@@ -28,6 +54,15 @@ pub enum Answer {
         /// Why, and what to do.
         reason: String,
     },
+}
+
+impl From<Result<(), String>> for Answer {
+    fn from(done: Result<(), String>) -> Self {
+        match done {
+            Ok(()) => Self::Done,
+            Err(reason) => Self::Refused { reason },
+        }
+    }
 }
 
 /// Where a run stands, for people and scripts.
@@ -51,8 +86,11 @@ pub struct Status {
     pub phase_secs: u64,
     /// How much longer it waits at the most, if there is a limit.
     pub ends_in_secs: Option<u64>,
-    /// Why the run stands still, if it does.
+    /// Whether the run stands still, because something cannot be written.
     pub stands_still: bool,
+    /// Whether the operator has paused it.
+    #[serde(default)]
+    pub paused: bool,
     /// Every hospital of the roster.
     pub hospitals: Vec<HospitalStatus>,
 }

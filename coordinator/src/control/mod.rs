@@ -9,7 +9,7 @@ mod client;
 mod messages;
 mod server;
 
-pub(crate) use self::server::Control;
+pub(crate) use self::server::{Asked, Control};
 pub use self::{
     client::{ControlError, ask},
     messages::{Answer, HospitalStatus, Request, Status},

@@ -8,17 +8,20 @@
 
 use std::{
     ffi::OsString,
-    fs, io,
+    fs,
     path::{Path, PathBuf},
 };
 
 use crypto::sealed_sum::HospitalId;
-use host::{key_files::write_private, participant_file::participant_file};
-use protocol::identity::SigningKey;
-use zeroize::Zeroizing;
+use host::participant_file::{of_demo, participant_file};
 
 use super::{Demo, Party};
-use crate::settings;
+use crate::{
+    new_folder::{
+        FolderError, at, make_folder, refuse_unless_empty, write, write_secret, write_signing_key,
+    },
+    settings,
+};
 
 impl Demo {
     /// Writes the folders into `directory`, which must be empty or not exist. Private keys can be read by their owner alone.
@@ -40,7 +43,7 @@ impl Demo {
     fn write_coordinator(&self, folder: &Path) -> Result<(), FolderError> {
         self.write_party(&self.coordinator, folder)?;
         write_signing_key(&folder.join("keys/operator.key"), &self.operator_key)?;
-        let text = settings::template(self.place.listen);
+        let text = settings::template(self.place.listen, None);
         write(&folder.join("coordinator.toml"), text.as_bytes())
     }
 
@@ -59,6 +62,7 @@ impl Demo {
             .first()
             .expect("a certificate was issued for it");
         let text = participant_file(id, &self.place.dialled_address(), name);
+        let text = of_demo(&text, self.hospitals.len());
         write(&folder.join("participant.toml"), text.as_bytes())
     }
 
@@ -75,31 +79,6 @@ impl Demo {
         write(&keys.join("tls.crt"), party.tls.certificate_pem.as_bytes())?;
         write_secret(&keys.join("tls.key"), party.tls.key_pem.as_bytes())
     }
-}
-
-/// Why the folders could not be written.
-#[derive(Debug, thiserror::Error)]
-pub enum FolderError {
-    /// The folder exists and has files in it.
-    #[error("the folder {} is not empty; give one that is empty or does not exist", directory.display())]
-    NotEmpty {
-        /// The folder asked for.
-        directory: PathBuf,
-    },
-    /// The place is no folder.
-    #[error("{} is not a folder; give one that is empty or does not exist", directory.display())]
-    NotAFolder {
-        /// The path asked for.
-        directory: PathBuf,
-    },
-    /// The operating system refuses to write.
-    #[error("cannot write {}", path.display())]
-    Write {
-        /// What was to be written.
-        path: PathBuf,
-        /// What the operating system says.
-        source: io::Error,
-    },
 }
 
 /// A folder in the making; removed again unless it is moved to its place.
@@ -135,51 +114,11 @@ impl Drop for Workplace {
     }
 }
 
-fn refuse_unless_empty(directory: &Path) -> Result<(), FolderError> {
-    match fs::read_dir(directory) {
-        Ok(mut entries) => match entries.next() {
-            None => Ok(()),
-            Some(_) => Err(FolderError::NotEmpty {
-                directory: directory.to_owned(),
-            }),
-        },
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::NotADirectory => {
-            Err(FolderError::NotAFolder {
-                directory: directory.to_owned(),
-            })
-        }
-        Err(error) => Err(at(directory)(error)),
-    }
-}
-
 fn parent(directory: &Path) -> &Path {
     match directory.parent() {
         Some(parent) if parent != Path::new("") => parent,
         _ => Path::new("."),
     }
-}
-
-fn make_folder(path: &Path) -> Result<(), FolderError> {
-    fs::create_dir_all(path).map_err(at(path))
-}
-
-fn write(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
-    fs::write(path, bytes).map_err(at(path))
-}
-
-fn write_signing_key(path: &Path, key: &SigningKey) -> Result<(), FolderError> {
-    let digits = Zeroizing::new(hex::encode(key.to_secret_bytes()));
-    write_secret(path, digits.as_bytes())
-}
-
-fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), FolderError> {
-    write_private(path, bytes).map_err(at(path))
-}
-
-fn at(path: &Path) -> impl FnOnce(io::Error) -> FolderError {
-    let path = path.to_owned();
-    move |source| FolderError::Write { path, source }
 }
 
 const README: &str = "\
@@ -237,6 +176,7 @@ mod tests {
             settings["coordinator"]["server_name"].as_str(),
             Some("localhost")
         );
+        assert_eq!(settings["policy"]["approval"].as_str(), Some("automatic"));
         for key in [
             "signing_key",
             "tls_certificate",

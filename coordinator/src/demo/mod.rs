@@ -12,7 +12,7 @@ use crypto::sealed_sum::{HospitalId, MAX_HOSPITALS};
 use getrandom::{SysRng, rand_core::UnwrapErr};
 use protocol::{
     identity::SigningKey,
-    roster::{MemberEntry, PeerKeys, Roster, RosterError, RosterFile, RosterSignature, SUITE},
+    roster::{MemberEntry, PeerKeys, Roster, RosterError, RosterFile, SUITE},
 };
 use transport::{
     Limits,
@@ -20,7 +20,8 @@ use transport::{
     tls::{TlsIdentity, TrustedAuthority},
 };
 
-pub use self::{folders::FolderError, read_back::ReadError};
+pub use self::read_back::ReadError;
+pub use crate::new_folder::FolderError;
 use crate::{service::ServiceConfig, settings::RunSettings};
 
 /// All parties of a federation, with all their secrets.
@@ -122,6 +123,7 @@ impl Demo {
             new_run: false,
             serve_outcomes_secs: run.round_timeout_secs,
             limits: Limits::default(),
+            desk: None,
         })
     }
 }
@@ -189,7 +191,8 @@ fn signed_roster(
             tls_fingerprint: *coordinator.tls.fingerprint.as_bytes(),
         },
         operator_key: operator_key.public().0,
-        signatures: Vec::<RosterSignature>::new(),
+        signatures: Vec::new(),
+        history: Vec::new(),
     };
     for (&id, party) in hospitals {
         file.sign(id, &party.signing_key)?;

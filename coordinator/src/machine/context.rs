@@ -44,6 +44,8 @@ pub(super) struct Context<R> {
     set_ups_begun_anew: BTreeMap<HospitalId, u32>,
     /// The run goes on without these until this process is started again.
     shut_out: BTreeMap<HospitalId, ShutOut>,
+    /// No further sum is opened, until the operator says so or this process is started again.
+    pub(super) is_paused: bool,
     /// Hospitals that have handed over a state which others have refused: they are asked last.
     pub(super) distrusted: BTreeSet<HospitalId>,
     pub(super) peers: Peers,
@@ -117,6 +119,7 @@ impl<R> Context<R> {
             former_sessions: BTreeSet::new(),
             set_ups_begun_anew: BTreeMap::new(),
             shut_out: BTreeMap::new(),
+            is_paused: false,
             distrusted: BTreeSet::new(),
             advanced_at: Timestamp(0),
             outputs: VecDeque::new(),

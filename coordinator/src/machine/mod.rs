@@ -214,6 +214,7 @@ impl<R: CryptoRng> Coordinator<R> {
             round: wait.round,
             waited_secs: now.0.saturating_sub(self.since.0) / 1000,
             ends_in_secs: wait.ends.map(secs_until),
+            paused: self.is_paused(),
             hospitals: wait.parts.into_iter().map(waited_for).collect(),
         })
     }
@@ -241,6 +242,9 @@ impl<R: CryptoRng> Coordinator<R> {
     /// A message of a hospital. One that is not accepted is reported and changes nothing else.
     pub fn handle_message(&mut self, from: HospitalId, message: ToCoordinator, now: Timestamp) {
         self.hear(from, now);
+        if let (ToCoordinator::Join(_), Some(peer)) = (&message, self.context.peers.get_mut(from)) {
+            peer.wants_to_join();
+        }
         let envelope = self.envelope(from, InputKind::of(&message));
         let reaction = self.check_member(from).and_then(|()| {
             let message = Incoming::from(message);
@@ -329,6 +333,39 @@ impl<R: CryptoRng> Coordinator<R> {
         }
         self.phase.go_on_without(context, hospital, now);
         context.event(Event::GoesOnWithout { hospital });
+        self.advance(now);
+        Ok(())
+    }
+
+    /// The operator's word: no further sum is opened, or it goes on. The sum at hand is finished.
+    ///
+    /// # Errors
+    /// If no further sum comes.
+    pub fn pause(&mut self, paused: bool, now: Timestamp) -> Result<(), String> {
+        if self.is_over() || paused && self.context.plan.next().is_none() {
+            return Err("no further sum of this run comes: it is over, or about to end".to_owned());
+        }
+        self.context.is_paused = paused;
+        self.advance(now);
+        Ok(())
+    }
+
+    /// Whether the operator has paused the run.
+    pub fn is_paused(&self) -> bool {
+        self.context.is_paused && self.context.plan.next().is_some()
+    }
+
+    /// The operator's word: the run ends now, for all.
+    ///
+    /// # Errors
+    /// If it has ended already.
+    pub fn stop(&mut self, now: Timestamp) -> Result<(), String> {
+        if self.phase.name() == PhaseName::Over {
+            return Err("the run is over already".to_owned());
+        }
+        let reason = "its operator has stopped the run".to_owned();
+        self.phase = Phase::Over(Over::fail(&mut self.context, reason));
+        self.since = now;
         self.advance(now);
         Ok(())
     }

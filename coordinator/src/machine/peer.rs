@@ -21,6 +21,9 @@ pub(super) struct Peer {
     /// Published rounds that it has by its signed word, which is on disk.
     closed: usize,
     pub(super) role: Role,
+    /// It was welcomed to a session that began without its Join, and has said neither Hello nor Join since: perhaps somebody there has yet
+    /// to agree to the run. Another session would go the same way.
+    stays_out: bool,
     presence: Presence,
     pub(super) sent: Sent,
 }
@@ -199,6 +202,13 @@ impl Peers {
         }
     }
 
+    /// The keys of a session are exchanged among these alone.
+    pub(super) fn note_who_stays_out(&mut self, has_joined: impl Fn(HospitalId) -> bool) {
+        for (&id, peer) in &mut self.by_id {
+            peer.stays_out = peer.is_connected() && !has_joined(id);
+        }
+    }
+
     /// A round starts: everybody connected gets the full time to be heard.
     pub(super) fn start_round(&mut self, now: Timestamp) {
         self.by_id.values_mut().for_each(|peer| peer.hear(now));
@@ -271,6 +281,7 @@ impl Peer {
             self.role = Role::Member;
         }
         self.sent.welcome = false;
+        self.stays_out = false;
         self.presence = Presence::Connected {
             last_heard: now,
             silent: false,
@@ -322,6 +333,16 @@ impl Peer {
 
     pub(super) fn is_in_session(&self) -> bool {
         self.role != Role::Outsider
+    }
+
+    /// It sends a Join, to whatever session: it wants to take part.
+    pub(super) fn wants_to_join(&mut self) {
+        self.stays_out = false;
+    }
+
+    /// Here, not in the session, and would join another one.
+    pub(super) fn waits_to_be_let_in(&self) -> bool {
+        self.is_connected() && !self.is_out_of_touch() && !self.is_in_session() && !self.stays_out
     }
 
     /// In the session, and gone, but not for too long.

@@ -20,6 +20,8 @@ pub struct WaitingReport {
     pub waited_secs: u64,
     /// So much longer it waits at the most; none when it waits until those below have done their part.
     pub ends_in_secs: Option<u64>,
+    /// Whether its operator has paused it.
+    pub paused: bool,
     /// Whom it waits for; nobody when it is time alone that has to pass.
     pub hospitals: Vec<WaitedFor>,
 }
@@ -172,6 +174,13 @@ impl fmt::Display for WaitingReport {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.round, self.phase) {
             (Some(round), _) => write!(formatter, "round {round} waits")?,
+            (None, PhaseName::Waiting) if self.paused => {
+                return write!(
+                    formatter,
+                    "its operator has paused the run ({} s so far); `coordinator run resume` has it go on",
+                    self.waited_secs
+                );
+            }
             (None, PhaseName::Waiting) => write!(formatter, "the next round waits")?,
             (None, PhaseName::Finishing) => {
                 write!(formatter, "all rounds are done; the last outcomes are kept")?

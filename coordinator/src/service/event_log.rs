@@ -100,7 +100,7 @@ pub(super) fn log(event: &Event) {
 }
 
 /// What a hospital does not do, before the words "this round".
-pub(super) fn declined(part: RefusedPart) -> &'static str {
+pub(crate) fn declined(part: RefusedPart) -> &'static str {
     match part {
         RefusedPart::Header | RefusedPart::Contribution => "does not contribute to",
         RefusedPart::Answer => "does not help to open the sum of",
@@ -201,6 +201,7 @@ fn waiting_fields(report: &WaitingReport) -> Map<String, Value> {
         ("for", waited_for.collect()),
         ("waited_secs", json!(report.waited_secs)),
         ("ends_in_secs", json!(report.ends_in_secs)),
+        ("paused", json!(report.paused)),
     ];
     let fields = fields.into_iter();
     fields.map(|(key, value)| (key.to_owned(), value)).collect()
@@ -229,6 +230,7 @@ mod tests {
             round: Some(RoundNumber::new(7)),
             waited_secs: 45,
             ends_in_secs: None,
+            paused: false,
             hospitals: vec![
                 waited_for(3, WaitState::Busy(Part::Train), Some(2)),
                 waited_for(5, WaitState::Silent, Some(20)),
@@ -250,6 +252,7 @@ mod tests {
                 ],
                 "waited_secs": 45,
                 "ends_in_secs": null,
+                "paused": false,
             })
         );
     }

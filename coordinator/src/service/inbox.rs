@@ -13,6 +13,7 @@ use protocol::message::ToCoordinator;
 use tokio::sync::mpsc;
 
 use super::inputs::{Input, LinkNumber};
+use crate::control::Asked;
 
 pub(super) struct Inbox {
     queue: mpsc::Receiver<Input>,
@@ -79,19 +80,19 @@ impl Inbox {
         }
     }
 
-    /// Takes in what comes while nothing can be handled, and ends only when nobody is left who could say anything. Once so much is
-    /// held that memory counts, the rest waits in the queue. Cancel-safe.
-    pub(super) async fn hold(&mut self) {
+    /// Takes in what comes while nothing can be handled, until the operator asks something, or with none when nobody is left who could
+    /// say anything. Once so much is held that memory counts, the rest waits in the queue. Cancel-safe.
+    pub(super) async fn hold(&mut self) -> Option<Asked> {
         while self.held.len() < MAX_HELD {
-            match self.queue.recv().await {
-                Some(input) if matters_later(&input) => {
+            match self.queue.recv().await? {
+                Input::Operator { request, answer } => return Some((request, answer)),
+                input if matters_later(&input) => {
                     if let Input::Connected { hospital, .. } = &input {
                         self.forget_words_of(*hospital);
                     }
                     self.held.push_back(input);
                 }
-                Some(_) => {}
-                None => return,
+                _ => {}
             }
         }
         std::future::pending().await
@@ -110,7 +111,6 @@ impl Inbox {
 fn matters_later(input: &Input) -> bool {
     match input {
         Input::Message { message, .. } => !matches!(**message, ToCoordinator::Heartbeat),
-        // Who asks is told at once that there is no answer now.
         Input::Operator { .. } => false,
         Input::Progress { .. } | Input::TurnedAway { .. } => false,
         Input::Connected { .. }
@@ -194,7 +194,7 @@ mod tests {
             }
         };
         tokio::select! {
-            () = inbox.hold() => panic!("the senders are there"),
+            _ = inbox.hold() => panic!("the senders are there"),
             () = feed => {}
         }
         for expected in 0..100 {

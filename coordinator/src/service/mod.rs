@@ -8,6 +8,7 @@ mod byte_budget;
 mod ending;
 mod event_log;
 mod held_bytes;
+mod idle;
 mod inbox;
 mod inputs;
 mod link;
@@ -49,11 +50,13 @@ use tokio::{
 };
 use tracing::Instrument as _;
 use transport::{
-    CloseCode, HospitalLink, Incoming, Limits, Listener, TrafficCounts, TransportError,
+    CloseCode, EnrolmentDesk, HospitalLink, Incoming, Limits, Listener, TrafficCounts,
+    TransportError,
     certificates::{CertificateError, KeyFingerprint},
-    tls::{CoordinatorTls, HospitalKeys, TlsIdentity, TrustedAuthority},
+    tls::{HospitalKeys, TlsIdentity, TrustedAuthority},
 };
 
+pub(crate) use self::event_log::declined;
 use self::{
     byte_budget::ByteBudget,
     ending::Ending,
@@ -68,6 +71,7 @@ use self::{
     uploads::UploadShelf,
 };
 pub use self::{
+    idle::{Idle, IdleConfig, IdleEnd, give_up_unfinished_run, has_unfinished_run},
     owner::Machine,
     records_error::RecordsError,
     registry::{LiveHospital, Registry},
@@ -97,6 +101,8 @@ pub struct ServiceConfig {
     pub serve_outcomes_secs: u32,
     /// How much hospitals may ask of this end-point.
     pub limits: Limits,
+    /// Where hospitals ask to be members of a later roster, if any are admitted.
+    pub desk: Option<Arc<dyn EnrolmentDesk>>,
 }
 
 /// A coordinator that listens and is ready to run.
@@ -144,17 +150,14 @@ impl Service {
         let hospitals = roster
             .members()
             .map(|member| (member.id, KeyFingerprint::from(member.tls_fingerprint)));
-        let tls = CoordinatorTls::new(
+        let listener = idle::listen(
+            config.listen,
             &config.identity,
             &config.authority,
             HospitalKeys::new(hospitals)?,
+            &config.limits,
+            config.desk,
         )?;
-        let listener = Listener::bind(config.listen, &tls, &config.limits).map_err(|source| {
-            ServiceError::Listen {
-                address: config.listen,
-                source,
-            }
-        })?;
         let address = listener
             .local_address()
             .map_err(|source| ServiceError::Listen {
@@ -196,6 +199,11 @@ impl Service {
     /// Whether the run is one that began in an earlier process.
     pub fn is_taken_up(&self) -> bool {
         self.started.taken_up
+    }
+
+    /// The hospitals of the run.
+    pub fn roster(&self) -> &Roster {
+        self.started.machine.roster()
     }
 
     /// The name of the run.
@@ -442,8 +450,7 @@ pub enum ServiceError {
     Certificate(#[from] CertificateError),
     /// Nothing to do.
     #[error(
-        "there is no unfinished run to go on with, and none to begin: give a signed one with --run FILE (`coordinator run sign` makes it \
-         where the operator's key is), or put the operator's key where the setting keys.operator_key says"
+        "there is no unfinished run to go on with, and none to begin: `coordinator run sign` makes one, where the operator's key is"
     )]
     NoRun,
     /// A signed run begins once.

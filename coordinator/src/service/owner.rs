@@ -18,14 +18,14 @@ use getrandom::{SysRng, rand_core::UnwrapErr};
 use protocol::{
     codec::{self, Text},
     digests::{LearningRound, OutcomeName, RoundNumber},
-    message::{ToCoordinator, ToVault},
+    message::{DECLINES_THE_RUN, ToCoordinator, ToVault},
     roster::Member,
 };
 use tokio::{
     sync::{mpsc, watch},
-    time::{sleep, sleep_until, timeout_at},
+    time::{sleep_until, timeout_at},
 };
-use transport::CloseCode;
+use transport::{CloseCode, Disconnect};
 
 use super::{
     ending::Ending,
@@ -263,6 +263,7 @@ impl Owner {
             } => {
                 self.links.remove(&hospital);
                 self.machine.handle_disconnected(hospital, now);
+                self.note_if_it_declines(hospital, &disconnect);
                 self.note(|records| records.disconnected(hospital, &disconnect, traffic));
             }
             Input::Operator { request, answer } => {
@@ -276,19 +277,69 @@ impl Owner {
         self.carry_out();
     }
 
+    /// A hospital that stays out of the run by a decision has said why.
+    fn note_if_it_declines(&mut self, hospital: HospitalId, disconnect: &Disconnect) {
+        if let Disconnect::ByPeer {
+            code: CloseCode::Application(DECLINES_THE_RUN),
+            reason,
+        } = disconnect
+        {
+            tracing::warn!(
+                %hospital,
+                reason,
+                "this hospital does not take part in the run. To go on without it: coordinator run without {hospital}"
+            );
+            self.note(|records| records.refused(Some(hospital), reason));
+        }
+    }
+
     fn on_operator(&mut self, request: Request) -> Answer {
         let now = self.now();
         match request {
-            Request::Status => Answer::Status(self.status(now)),
+            Request::Status => Answer::Status(Box::new(self.status(now))),
+            Request::Start { .. } => Answer::Refused {
+                reason: format!(
+                    "the run {:?} is under way; another one can begin when it has ended",
+                    self.machine.manifest().name.0
+                ),
+            },
+            Request::Pause { run } => self.of_this_run(&run, |machine| machine.pause(true, now)),
+            Request::Resume { run } => self.of_this_run(&run, |machine| machine.pause(false, now)),
+            Request::Stop { run } => self.of_this_run(&run, |machine| machine.stop(now)),
             Request::Without { hospital } => {
                 let known = HospitalId::new(hospital);
                 let known = known.ok_or_else(|| format!("{hospital} is no hospital's number"));
-                match known.and_then(|hospital| self.machine.go_on_without(hospital, now)) {
-                    Ok(()) => Answer::Done,
-                    Err(reason) => Answer::Refused { reason },
-                }
+                known
+                    .and_then(|hospital| self.machine.go_on_without(hospital, now))
+                    .into()
             }
         }
+    }
+
+    /// What the operator says of a run, if it is the one under way.
+    fn of_this_run(
+        &mut self,
+        run: &str,
+        order: impl FnOnce(&mut Machine) -> Result<(), String>,
+    ) -> Answer {
+        let id = hex::encode(self.machine.run());
+        if !id.starts_with(run) || run.len() < MIN_RUN_DIGITS {
+            let reason = format!(
+                "the run under way is {id}: give that, or its first digits, {MIN_RUN_DIGITS} at least"
+            );
+            return Answer::Refused { reason };
+        }
+        let was_paused = self.machine.is_paused();
+        let said = order(&mut self.machine).into();
+        match (was_paused, self.machine.is_paused()) {
+            (false, true) => tracing::warn!(
+                "the operator has paused the run: no further sum is opened until `coordinator run resume`, or until this coordinator is \
+                 started again"
+            ),
+            (true, false) => tracing::info!("the operator has the run go on"),
+            _ => {}
+        }
+        said
     }
 
     /// Where the run stands.
@@ -324,6 +375,7 @@ impl Owner {
             phase_secs: report.as_ref().map_or(0, |report| report.waited_secs),
             ends_in_secs: report.as_ref().and_then(|report| report.ends_in_secs),
             stands_still: self.standstill.is_some(),
+            paused: self.machine.is_paused(),
             hospitals: self.machine.roster().members().map(hospital).collect(),
         }
     }
@@ -443,9 +495,27 @@ impl Owner {
     }
 
     async fn try_again(&mut self, inbox: &mut Inbox, stop: &mut watch::Receiver<bool>) {
-        match pause(inbox, stop).await {
+        match pause(inbox, stop, |request| self.on_operator_meanwhile(&request)).await {
             Pause::Over => self.carry_out(),
             Pause::Stopped => self.end(Ending::Stopped),
+        }
+    }
+
+    /// While nothing can be written.
+    fn on_operator_meanwhile(&self, request: &Request) -> Answer {
+        match request {
+            Request::Status => {
+                // The machine's clock stands still too.
+                let since = self.standstill.as_ref().map(|standstill| standstill.since);
+                let now = since.map_or_else(|| self.now(), |since| self.at(since));
+                Answer::Status(Box::new(Status {
+                    stands_still: true,
+                    ..self.status(now)
+                }))
+            }
+            _ => Answer::Refused {
+                reason: STANDS_STILL.to_owned(),
+            },
         }
     }
 
@@ -605,7 +675,8 @@ impl Owner {
                     RETRY_EVERY.as_secs()
                 );
             }
-            if matches!(pause(inbox, stop).await, Pause::Stopped) {
+            let paused = pause(inbox, stop, |request| self.on_operator_meanwhile(&request));
+            if matches!(paused.await, Pause::Stopped) {
                 self.ending = Some(Ending::Stopped);
                 return;
             }
@@ -625,7 +696,12 @@ impl Owner {
     }
 
     fn now(&self) -> Timestamp {
-        Timestamp(u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX))
+        self.at(Instant::now())
+    }
+
+    fn at(&self, moment: Instant) -> Timestamp {
+        let since = moment.saturating_duration_since(self.started);
+        Timestamp(u64::try_from(since.as_millis()).unwrap_or(u64::MAX))
     }
 }
 
@@ -638,13 +714,24 @@ enum Pause {
 }
 
 /// Waits for the time of the next try. What comes meanwhile is held.
-async fn pause(inbox: &mut Inbox, stop: &mut watch::Receiver<bool>) -> Pause {
-    tokio::select! {
-        biased;
-        () = told_to_stop(stop) => Pause::Stopped,
-        () = sleep(RETRY_EVERY) => Pause::Over,
-        // Nobody is left: the future of the run was dropped.
-        () = inbox.hold() => Pause::Stopped,
+async fn pause(
+    inbox: &mut Inbox,
+    stop: &mut watch::Receiver<bool>,
+    mut on_operator: impl FnMut(Request) -> Answer,
+) -> Pause {
+    let until = Instant::now() + RETRY_EVERY;
+    loop {
+        let (request, answer) = tokio::select! {
+            biased;
+            () = told_to_stop(stop) => return Pause::Stopped,
+            () = sleep_until(until.into()) => return Pause::Over,
+            asked = inbox.hold() => match asked {
+                Some(asked) => asked,
+                // Nobody is left: the future of the run was dropped.
+                None => return Pause::Stopped,
+            },
+        };
+        let _ = answer.send(on_operator(request));
     }
 }
 
@@ -661,6 +748,8 @@ fn conditioning(spent: &mut Spent) -> &mut Duration {
     &mut spent.conditioning
 }
 
+const STANDS_STILL: &str =
+    "something cannot be written, and nothing else is done until it can: the log says what";
 /// How long participants may take to fetch the last outcome and close by themselves.
 const GOODBYE: Duration = Duration::from_secs(10);
 /// Whatever the machine says, never spin.
@@ -674,3 +763,5 @@ const MAX_REJECTED: u32 = 100;
 const SHUT_OUT_FOR: Duration = Duration::from_secs(60);
 /// A phase that has just begun waits for nothing out of the ordinary.
 const WORTH_A_LINE_SECS: u64 = 10;
+/// A run that is to be stopped is named, so that no other one is stopped by mistake.
+const MIN_RUN_DIGITS: usize = 8;

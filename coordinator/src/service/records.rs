@@ -31,14 +31,14 @@ pub(super) struct Records {
     refusals: RefusalBudget,
     lost: Lost,
     /// Last, so that the folder is free once everything else is closed.
-    _lock: File,
+    _lock: Lock,
 }
 
 impl Records {
     /// Opens or makes the records in `folder`, and makes sure that they can be written.
     pub(super) fn open(folder: &Path) -> Result<Self, RecordsError> {
         make_folder(folder).map_err(RecordsError::at(folder))?;
-        let lock = lock(folder)?;
+        let lock = Lock::of(folder)?;
         let transcript = TranscriptFile::open(&folder.join("transcript.jsonl"))?;
         let store = Store::open(&folder.join("coordinator.sqlite"))?;
         let blobs = Blobs::open(&folder.join("blobs"))?;
@@ -201,6 +201,10 @@ impl Records {
                 let reason = format!("{} round {round}: {reason}", declined(*part));
                 self.refused(Some(*hospital), &reason);
             }
+            Event::DidNotOpen { round, .. } => {
+                let written = self.store.abandoned(*round, "its sum did not open");
+                self.count_loss(written);
+            }
             Event::TooSlow {
                 hospital,
                 round,
@@ -266,15 +270,26 @@ fn make_folder(folder: &Path) -> io::Result<()> {
 }
 
 /// The lock of the folder, for as long as the file is open.
-fn lock(folder: &Path) -> Result<File, RecordsError> {
-    let path = folder.join("lock");
-    let file = open_private_file(&path).map_err(RecordsError::at(&path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(RecordsError::InUse {
-            folder: folder.to_owned(),
-        }),
-        Err(TryLockError::Error(source)) => Err(RecordsError::Lock { path, source }),
+/// A state folder that no other coordinator uses meanwhile.
+pub(super) struct Lock(#[expect(dead_code, reason = "held, not read")] File);
+
+impl Lock {
+    fn of(folder: &Path) -> Result<Self, RecordsError> {
+        let path = folder.join("lock");
+        let file = open_private_file(&path).map_err(RecordsError::at(&path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Self(file)),
+            Err(TryLockError::WouldBlock) => Err(RecordsError::InUse {
+                folder: folder.to_owned(),
+            }),
+            Err(TryLockError::Error(source)) => Err(RecordsError::Lock { path, source }),
+        }
+    }
+
+    /// Of a folder that is made if it is not there.
+    pub(super) fn of_new_folder(folder: &Path) -> Result<Self, RecordsError> {
+        make_folder(folder).map_err(RecordsError::at(folder))?;
+        Self::of(folder)
     }
 }
 

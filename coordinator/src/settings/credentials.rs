@@ -4,16 +4,25 @@ use std::{
     io,
     path::{Path, PathBuf},
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
-use host::key_files::{KeyFileError, NamedFile};
+use host::{
+    key_files::{KeyFileError, NamedFile},
+    replaced_file::replace,
+    run_file::{self, RunFileError},
+};
 use protocol::identity::SigningKey;
-use transport::Limits;
+use transport::{
+    EnrolmentDesk, Limits,
+    certificates::Authority,
+    tls::{TlsIdentity, TrustedAuthority},
+};
 
 use super::Settings;
 use crate::{
-    run_file::{self, RunFileError},
-    service::ServiceConfig,
+    enrolment::{Desk, DeskError, own_certificate},
+    service::{IdleConfig, ServiceConfig},
 };
 
 impl Settings {
@@ -33,9 +42,11 @@ impl Settings {
             Some(_) => None,
             None => self.operator_key()?,
         };
-        let identity = NamedFile::new("keys.tls_certificate", &keys.tls_certificate)
-            .tls_identity(NamedFile::new("keys.tls_key", &keys.tls_key))?;
-        let authority = NamedFile::new("keys.ca_certificate", &keys.ca_certificate).authority()?;
+        let EndPoint {
+            identity,
+            authority,
+            desk,
+        } = self.end_point()?;
         for (key, path, is_listed) in [
             (
                 "keys.signing_key",
@@ -79,6 +90,56 @@ impl Settings {
             new_run: false,
             serve_outcomes_secs: self.serve_outcomes_secs,
             limits: Limits::default(),
+            desk,
+        })
+    }
+
+    /// What a coordinator needs while it has no run, with its roster if there is one.
+    ///
+    /// # Errors
+    /// [`CredentialsError`] names the file and what to do.
+    pub fn idle_config(&self) -> Result<IdleConfig, CredentialsError> {
+        let roster = match self.roster.exists() {
+            true => Some(NamedFile::new("roster", &self.roster).roster()?),
+            false => None,
+        };
+        let EndPoint {
+            identity,
+            authority,
+            desk,
+        } = self.end_point()?;
+        Ok(IdleConfig {
+            roster: roster.map(Arc::new),
+            identity,
+            authority,
+            listen: self.listen,
+            state: self.state.clone(),
+            desk,
+            limits: Limits::default(),
+        })
+    }
+
+    fn end_point(&self) -> Result<EndPoint, CredentialsError> {
+        let keys = &self.keys;
+        let ca_certificate = NamedFile::new("keys.ca_certificate", &keys.ca_certificate);
+        let authority = ca_certificate.authority()?;
+        let certificate = NamedFile::new("keys.tls_certificate", &keys.tls_certificate);
+        let tls_key = NamedFile::new("keys.tls_key", &keys.tls_key);
+        if !keys.authority_key.exists() {
+            return Ok(EndPoint {
+                identity: certificate.tls_identity(tls_key)?,
+                authority,
+                desk: None,
+            });
+        }
+        let signing = ca_certificate
+            .signing_authority(NamedFile::new("keys.authority_key", &keys.authority_key))?;
+        renew_if_due(certificate, tls_key, &signing, &self.public)?;
+        let desk: Arc<dyn EnrolmentDesk> = Arc::new(Desk::open(signing, &self.state)?);
+        Ok(EndPoint {
+            identity: certificate.tls_identity(tls_key)?,
+            authority,
+            desk: Some(desk),
         })
     }
 
@@ -94,12 +155,52 @@ impl Settings {
     }
 }
 
+/// Who the coordinator is on the network, and whom it lets in besides its hospitals.
+struct EndPoint {
+    identity: TlsIdentity,
+    authority: TrustedAuthority,
+    desk: Option<Arc<dyn EnrolmentDesk>>,
+}
+
+/// The coordinator's own certificate is renewed by itself, with the same key, at a start.
+fn renew_if_due(
+    certificate: NamedFile<'_>,
+    key: NamedFile<'_>,
+    authority: &Authority,
+    public: &str,
+) -> Result<(), CredentialsError> {
+    let until = certificate.valid_until()?;
+    if until > SystemTime::now() + RENEWED_BEFORE {
+        return Ok(());
+    }
+    let renewed = key.private_text()?;
+    let renewed = own_certificate(authority, &renewed, public).map_err(DeskError::Certificate)?;
+    match replace(certificate.path, renewed.as_bytes()) {
+        Ok(()) => {
+            tracing::info!(path = %certificate.path.display(), "the coordinator's certificate was renewed");
+        }
+        // The one that is there may hold for a while.
+        Err(error) => tracing::warn!(
+            path = %certificate.path.display(),
+            %error,
+            "the coordinator's certificate expires soon, and a new one cannot be written"
+        ),
+    }
+    Ok(())
+}
+
+/// So long before its end.
+const RENEWED_BEFORE: Duration = Duration::from_secs(60 * 24 * 3600);
+
 /// A file that the settings name cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
     /// It cannot be read, or is not what it should be.
     #[error(transparent)]
     File(#[from] KeyFileError),
+    /// The list of members cannot be used, or no certificate be made.
+    #[error(transparent)]
+    Desk(#[from] DeskError),
     /// The run to begin is none.
     #[error(transparent)]
     Run(#[from] RunFileError),

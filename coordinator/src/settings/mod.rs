@@ -23,12 +23,16 @@ pub use self::{credentials::CredentialsError, run::RunSettings};
 pub struct Settings {
     /// The UDP address to bind.
     pub listen: SocketAddr,
+    /// Where hospitals reach it: `host:port`.
+    pub public: String,
     /// The roster file.
     pub roster: PathBuf,
     /// The folder of records.
     pub state: PathBuf,
     /// How long the last outcomes are served when all rounds are done.
     pub serve_outcomes_secs: u32,
+    /// Where the web page is served, if it is.
+    pub web: Option<SocketAddr>,
     /// Where the keys are.
     pub keys: KeyPaths,
     /// What is to be trained.
@@ -48,6 +52,8 @@ pub struct KeyPaths {
     pub tls_key: PathBuf,
     /// The federation's authority.
     pub ca_certificate: PathBuf,
+    /// Its private key, which a coordinator that admits nobody does not have.
+    pub authority_key: PathBuf,
 }
 
 impl Settings {
@@ -69,37 +75,59 @@ impl Settings {
                 found: raw.listen.clone(),
                 expected: "an IP address and a port, such as 127.0.0.1:7443 or [::]:7443",
             })?,
+            public: match raw.public.as_str() {
+                "" => raw.listen.clone(),
+                public => checked_public(public)?,
+            },
             roster: folder.join(raw.roster),
             state: folder.join(raw.state),
             serve_outcomes_secs: whole("serve_outcomes_secs", raw.serve_outcomes_secs)?,
+            web: host::web::checked_address(&raw.web.listen).map_err(|expected| {
+                SettingsError::Value {
+                    key: "web.listen",
+                    found: raw.web.listen.clone(),
+                    expected,
+                }
+            })?,
             keys: KeyPaths {
                 signing_key: folder.join(raw.keys.signing_key),
                 operator_key: folder.join(raw.keys.operator_key),
                 tls_certificate: folder.join(raw.keys.tls_certificate),
                 tls_key: folder.join(raw.keys.tls_key),
                 ca_certificate: folder.join(raw.keys.ca_certificate),
+                authority_key: folder.join(raw.keys.authority_key),
             },
             run: raw.run.check(folder)?,
         })
     }
 }
 
-/// The text of a `coordinator.toml` that listens at `listen` and has defaults otherwise, with comments that teach.
-pub fn template(listen: SocketAddr) -> String {
+/// The text of a `coordinator.toml` that listens at `listen`, is reached under `public`, if that differs, and has defaults otherwise,
+/// with comments that teach.
+pub fn template(listen: SocketAddr, public: Option<&str>) -> String {
+    let public = toml::Value::from(public.unwrap_or_default());
     TEMPLATE
         .text
         .replacen(DEFAULT_LISTEN, &listen.to_string(), 1)
+        .replacen(DEFAULT_PUBLIC, &format!("public = {public}"), 1)
 }
 
 /// As the layers give it, unchecked.
 #[derive(Deserialize)]
 struct Raw {
     listen: String,
+    public: String,
     roster: PathBuf,
     state: PathBuf,
     serve_outcomes_secs: i64,
+    web: RawWeb,
     keys: RawKeys,
     run: RawRun,
+}
+
+#[derive(Deserialize)]
+struct RawWeb {
+    listen: String,
 }
 
 #[derive(Deserialize)]
@@ -109,6 +137,29 @@ struct RawKeys {
     tls_certificate: PathBuf,
     tls_key: PathBuf,
     ca_certificate: PathBuf,
+    authority_key: PathBuf,
+}
+
+/// The host of a `host:port`, as it stands in a certificate.
+pub fn host_of(public: &str) -> &str {
+    let host = public.rsplit_once(':').map_or(public, |(host, _)| host);
+    host.trim_matches(['[', ']'])
+}
+
+/// A `host:port`, as people give it.
+///
+/// # Errors
+/// [`SettingsError::Value`].
+pub fn checked_public(public: &str) -> Result<String, SettingsError> {
+    let is_port = |text: &str| text.parse::<u16>().is_ok_and(|port| port > 0);
+    match public.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && is_port(port) => Ok(public.to_owned()),
+        _ => Err(SettingsError::Value {
+            key: "public",
+            found: public.to_owned(),
+            expected: "host:port, such as coordinator.example.org:7443, or nothing",
+        }),
+    }
 }
 
 const TEMPLATE: Template = Template {
@@ -116,6 +167,7 @@ const TEMPLATE: Template = Template {
     required: &[],
 };
 const DEFAULT_LISTEN: &str = "127.0.0.1:7443";
+const DEFAULT_PUBLIC: &str = "public = \"\"";
 
 #[cfg(test)]
 mod tests;

@@ -110,42 +110,6 @@ impl RunSettings {
     }
 }
 
-impl RunSettings {
-    /// All of it for people, by the keys of `[run]`.
-    pub fn in_words(&self) -> Vec<(&'static str, String)> {
-        let number = |number: Option<NonZeroU32>| number.map_or(0, NonZeroU32::get).to_string();
-        vec![
-            ("name", self.name.clone()),
-            ("task", format!("{:?}", self.task).to_lowercase()),
-            ("labels", format!("{:?}", self.label_scheme)),
-            ("conditioning", format!("{:?}", self.conditioning)),
-            ("rounds", self.rounds.to_string()),
-            ("local_epochs", self.local_epochs.to_string()),
-            ("batch_size", self.batch_size.to_string()),
-            ("learning_rate", self.learning_rate.to_string()),
-            ("weight_decay", self.weight_decay.to_string()),
-            ("conditioning_rate", self.conditioning_rate.to_string()),
-            ("strategy", self.strategy.to_string()),
-            ("local_steps", self.local_steps.to_string()),
-            ("seed", self.seed.to_string()),
-            ("start_with", number(self.start_with)),
-            ("round_timeout_secs", self.round_timeout_secs.to_string()),
-            (
-                "straggler_floor_secs",
-                self.straggler_floor_secs.to_string(),
-            ),
-            ("straggler_factor", self.straggler_factor.to_string()),
-            ("keep", format!("{:?}", self.keep)),
-            ("early_stop", number(self.early_stop)),
-            (
-                "initial_model",
-                self.initial_model
-                    .map_or_else(|| "none".to_owned(), hex::encode),
-            ),
-        ]
-    }
-}
-
 impl Default for RunSettings {
     /// What `coordinator.toml` shows.
     fn default() -> Self {

@@ -46,7 +46,7 @@ fn an_empty_file_means_the_defaults_shown_in_the_template() {
     assert_eq!(settings.run, RunSettings::default());
     assert_eq!(settings.run.manifest().check(), Ok(()));
     let listen = SocketAddr::from(([10, 0, 0, 7], 9));
-    let written = load(&template(listen), &[], &[]).expect("the template is a settings file");
+    let written = load(&template(listen, None), &[], &[]).expect("the template is a settings file");
     assert_eq!((written.listen, &written.run), (listen, &settings.run));
 }
 

@@ -9,6 +9,8 @@
 //! Times are milliseconds since 1970, in UTC. Nothing in it is secret. The signed truth about a run is in `transcript.jsonl`.
 
 mod blobs;
+mod history;
+mod look;
 mod runs;
 mod schema;
 #[cfg(test)]
@@ -24,7 +26,9 @@ use std::{
 use self::schema::SCHEMA_VERSION;
 pub use self::{
     blobs::Blobs,
-    runs::{LastRun, RunResult},
+    history::{HistoryEntry, HistoryEvent},
+    look::{RunSeen, last_run_seen},
+    runs::{LastRun, ListedRun, RunResult},
 };
 use crate::machine::{Fact, FactError, TranscriptEntry};
 use crypto::sealed_sum::HospitalId;
@@ -33,7 +37,7 @@ use protocol::{
     digests::{LearningRound, RoundNumber},
     manifest::Purpose,
 };
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, OpenFlags, params};
 use transport::TrafficCounts;
 
 /// The database, and the run that is being recorded.
@@ -83,6 +87,31 @@ impl Store {
             connection,
             path: path.to_owned(),
         })
+    }
+
+    /// Opens the database that is at `path`, for reading alone: also while a coordinator makes it.
+    ///
+    /// # Errors
+    /// [`StoreError`]; also if it is of another release, or not whole yet.
+    pub fn look(path: &Path) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::Database {
+            path: path.to_owned(),
+            source,
+        };
+        let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let connection = connection.map_err(failed)?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(failed)?;
+        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0));
+        match version.map_err(failed)? {
+            SCHEMA_VERSION => Ok(Self {
+                connection,
+                path: path.to_owned(),
+            }),
+            found => Err(StoreError::Version {
+                path: path.to_owned(),
+                found,
+            }),
+        }
     }
 
     /// Writes a fact of the run down, after all those before it. The same fact once more, after an error that came too late, changes

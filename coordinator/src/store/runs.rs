@@ -7,6 +7,7 @@ use protocol::{
     manifest::Manifest,
 };
 use rusqlite::{OptionalExtension as _, params};
+use serde::Serialize;
 
 use super::{Store, StoreError, now_unix_ms};
 
@@ -43,7 +44,61 @@ pub struct LastRun {
     pub run: Option<RunId>,
 }
 
+/// A run in the list of all.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ListedRun {
+    /// H of its manifest, in hexadecimal.
+    pub run: String,
+    /// For people.
+    pub name: String,
+    /// How it ended, in one word; none if it is under way or can go on.
+    pub result: Option<String>,
+    /// Why it ended so, for people.
+    pub reason: Option<String>,
+    /// Updates that were opened.
+    pub learning_rounds: u32,
+    /// The model of its last update, in hexadecimal, if it ended well.
+    pub model_hash: Option<String>,
+    /// Milliseconds since 1970, UTC.
+    pub begun_unix_ms: i64,
+    /// The same; none while it can go on.
+    pub ended_unix_ms: Option<i64>,
+}
+
 impl Store {
+    /// All runs, the last one first.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    pub fn runs(&self) -> Result<Vec<ListedRun>, StoreError> {
+        let read = || {
+            let mut statement = self.connection.prepare(
+                "SELECT hash, name, nullif(result, 'stopped'), reason,
+                        (SELECT count(*) FROM rounds
+                         WHERE run = runs.id AND purpose = 'update' AND settled_unix_ms IS NOT NULL AND abandoned IS NULL),
+                        model_hash, begun_unix_ms, ended_unix_ms
+                 FROM runs ORDER BY id DESC",
+            )?;
+            let rows = statement.query_map([], |row| {
+                Ok(ListedRun {
+                    run: row.get(0)?,
+                    name: row.get(1)?,
+                    result: row.get(2)?,
+                    reason: row.get(3)?,
+                    learning_rounds: row.get(4)?,
+                    model_hash: row.get(5)?,
+                    begun_unix_ms: row.get(6)?,
+                    ended_unix_ms: row.get(7)?,
+                })
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        };
+        read().map_err(|source| StoreError::Database {
+            path: self.path.clone(),
+            source,
+        })
+    }
+
     /// A run begins; what follows belongs to it.
     ///
     /// # Errors

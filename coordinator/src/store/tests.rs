@@ -57,6 +57,33 @@ fn a_run_can_be_queried_after_the_store_was_opened_again() {
     drop(store);
 
     let store = Store::open(&path).expect("the same store");
+    let runs = store.runs().expect("two runs");
+    let history = store.history(&runs[0]).expect("read");
+    let events: Vec<_> = history.iter().map(|entry| &entry.event).collect();
+    let has =
+        |event: HistoryEvent| assert!(events.contains(&&event), "{event:?} is not in {events:?}");
+    assert_eq!(events.len(), 7);
+    assert_eq!(*events[0], HistoryEvent::Begun);
+    has(HistoryEvent::OutcomeOut {
+        sum: 1,
+        contributors: "1,2".into(),
+    });
+    has(HistoryEvent::Refused {
+        hospital: None,
+        reason: "a stranger".into(),
+    });
+    has(HistoryEvent::Disconnected {
+        hospital: 2,
+        reason: "the peer fell silent".into(),
+        bytes_up: Some(17),
+        bytes_down: Some(0),
+    });
+    assert!(history.is_sorted_by_key(|entry| entry.unix_ms));
+    let signed = store.manifest_of(&runs[0]).expect("read");
+    assert_eq!(
+        signed.map(|signed| hex::encode(signed.digest())),
+        Some(runs[0].run.clone())
+    );
     let text = |sql: &str| -> String {
         store
             .connection

@@ -17,10 +17,12 @@ use participant::{
     hospital_data::ClinicalTable,
     interruption::{Interruptions, NoInterruptions},
     journal::sqlite::SqliteJournal,
+    ledger::{Ledger, Recipient},
     shell::{Participant, ParticipantEvent, RunCost, RunError},
     state_folder::StateFolder,
     trainer_program::{TrainerCommand, TrainerProgram},
-    vault::{Vault, VaultIdentity, VaultOutput, policy::Policy},
+    vault::{Vault, VaultIdentity, VaultOutput, consent::Consent, policy::Policy},
+    way_out::WayOut,
 };
 use protocol::{
     codec::List,
@@ -358,7 +360,8 @@ impl Setting<'_> {
         let journal = StateFolder::open(&self.federation.folder.hospital(id))?.journal()?;
         let vault = Vault::new(
             identity,
-            Policy::default(),
+            // Who asks for the run here is every hospital.
+            Consent::by_policy_alone(Policy::of_own_federation()),
             Box::new(parts.table),
             journal,
             Arc::clone(&self.ring),
@@ -386,10 +389,19 @@ impl Setting<'_> {
             Arc::new(PlannedInterruptions::new(drops, closed))
         };
         let recordings = self.federation.recordings.clone();
+        let address = self.address.to_string();
+        let dialer = Dialer::new(&address, SERVER_NAME, &tls, &self.limits)?;
+        let recipient = Recipient {
+            address,
+            key: *coordinator.as_bytes(),
+        };
+        let threshold = self.demo.roster.threshold();
+        // Nothing leaves this process.
+        let ledger = Arc::new(Ledger::in_memory()?);
         Ok(Participant {
             vault,
             trainer: Box::new(RecordingTrainer::new(id, trainer, recordings)),
-            dialer: Dialer::new(&self.address.to_string(), SERVER_NAME, &tls, &self.limits)?,
+            way_out: WayOut::new(dialer, recipient, threshold, ledger),
             slots: self.slots.clone(),
             events,
             interruptions,

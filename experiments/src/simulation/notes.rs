@@ -138,6 +138,7 @@ impl From<KeptCost> for RunCost {
             transport_secs: cost.transport,
             sent_bytes: cost.sent,
             received_bytes: cost.received,
+            ..Self::default()
         }
     }
 }

@@ -315,6 +315,9 @@ impl Observer {
                 }
                 VaultEvent::Resumed(run) => self.sums.learn_model(run.learning_round, &run.model),
                 VaultEvent::NotYet { .. }
+                | VaultEvent::AwaitingApproval { .. }
+                | VaultEvent::Approved
+                | VaultEvent::LeftEarlierRoster
                 | VaultEvent::StateTaken(_)
                 | VaultEvent::LeftSession { .. }
                 | VaultEvent::EndedBefore(_) => {}

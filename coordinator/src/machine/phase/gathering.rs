@@ -167,6 +167,10 @@ impl Gathering {
             }
             return Step::Go(phase);
         }
+        let joins = &self.joins;
+        context
+            .peers
+            .note_who_stays_out(|id| joins.contains_key(&id));
         let exchange = KeyExchange::new(self.joins, self.early, context, now);
         Step::Go(Phase::KeyExchange(exchange))
     }

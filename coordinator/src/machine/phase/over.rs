@@ -19,7 +19,7 @@ pub(in crate::machine) enum Over {
 }
 
 impl Over {
-    pub(super) fn fail<R>(context: &mut Context<R>, reason: String) -> Self {
+    pub(in crate::machine) fn fail<R>(context: &mut Context<R>, reason: String) -> Self {
         context.event(Event::Failed {
             reason: reason.clone(),
         });

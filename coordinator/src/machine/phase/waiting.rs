@@ -15,6 +15,7 @@ use crate::machine::{
     beginning::Beginning,
     context::{Context, ShutOut},
     head::Head,
+    peer::Peer,
     plan::PlannedSum,
     session::Session,
     waiting_report::{Part, Wait},
@@ -103,6 +104,9 @@ impl Waiting {
             let finishing = Finishing::new(self.session, self.head, deadline);
             return Step::Go(Phase::Finishing(finishing));
         };
+        if context.is_paused {
+            return Step::Stay(Phase::Waiting(self));
+        }
         if planned.purpose == Purpose::Evaluation && self.evaluation_is_out_of_reach(context) {
             self.leave_out(context, planned);
             return Step::Go(Phase::Waiting(self));
@@ -329,8 +333,7 @@ enum SessionEnds {
     Now,
 }
 
-/// Hospitals that are here, have been heard of, and take no part in the session.
+/// Hospitals that are here, have been heard of, and take no part in the session but would in another.
 fn outsiders<R>(context: &Context<R>) -> Vec<HospitalId> {
-    let peers = &context.peers;
-    peers.ids_where(|peer| peer.is_connected() && !peer.is_out_of_touch() && !peer.is_in_session())
+    context.peers.ids_where(Peer::waits_to_be_let_in)
 }

@@ -343,6 +343,43 @@ fn one_that_only_heartbeats_holds_nobody_up() {
     }
 }
 
+/// Somebody there has yet to agree to the run: no further session is begun on its account before it says that it wants to join, to
+/// whichever session.
+#[test]
+fn one_that_waits_for_a_yes_is_let_in_once_it_joins() {
+    let mut cohort = without_the_last(4);
+    cohort.connect(id(4));
+    assert!(cohort.until(|cohort| cohort.phase() == PhaseName::Gathering));
+    let mut join = None;
+    for _ in 0..2_000 {
+        if seen(&cohort, Purpose::Update).len() == 2 {
+            break;
+        }
+        while let Some(act) = cohort.next_act(id(4)) {
+            if let Act::Say(message @ ToCoordinator::Join(_)) = act {
+                join = Some(message.clone());
+            }
+            cohort.forget_act(id(4));
+        }
+        if !cohort.step() {
+            cohort.now = Timestamp(cohort.now.0 + 2_000);
+            for number in 1..=4 {
+                let heartbeat = ToCoordinator::Heartbeat;
+                let now = cohort.now;
+                cohort.machine.handle_message(id(number), heartbeat, now);
+            }
+        }
+    }
+    assert_eq!(sessions_that_followed(&cohort), [[4]]);
+    let (join, now) = (join.expect("it was welcomed"), cohort.now);
+    cohort.machine.handle_message(id(4), join, now);
+    cohort.run();
+    assert_complete_for_all(&cohort, "after a yes");
+    assert_eq!(sessions_that_followed(&cohort), [[4], [4]]);
+    let updates = seen(&cohort, Purpose::Update);
+    assert_eq!(updates.last().map(Vec::as_slice), Some(&[1, 2, 3, 4][..]));
+}
+
 /// Nor the end of a run whose rounds are done: those that have the model are told so.
 #[test]
 fn one_that_stalls_at_the_end_does_not_keep_the_run_from_its_end() {

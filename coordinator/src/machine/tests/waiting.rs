@@ -1,12 +1,12 @@
 //! What a run says that it waits for, in every phase.
 
-use protocol::message::ToCoordinator;
+use protocol::{manifest::Purpose, message::ToCoordinator};
 
 use super::{
     cohort::{Cohort, id, manifest},
     hospital::Act,
 };
-use crate::machine::{Part, PhaseName, Timestamp, WaitState, WaitedFor, WaitingReport};
+use crate::machine::{Event, Part, PhaseName, Timestamp, WaitState, WaitedFor, WaitingReport};
 
 fn connected() -> Cohort {
     let mut cohort = Cohort::new(4, &manifest(1));
@@ -217,4 +217,69 @@ fn the_last_outcomes_are_kept_for_who_is_away_as_long_as_is_set() {
     let (_, missing) = cohort.completed().expect("the limit has passed");
     assert_eq!(missing, [id(4)]);
     assert!(cohort.now >= Timestamp(600_000));
+}
+
+#[test]
+fn a_paused_run_opens_no_further_sum_until_it_goes_on() {
+    let mut cohort = connected();
+    assert!(cohort.until(|cohort| cohort.phase() == PhaseName::Collecting));
+    cohort
+        .machine
+        .pause(true, cohort.now)
+        .expect("it is under way");
+    // The sum at hand is finished.
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 1));
+    cohort.pump();
+    for _ in 0..20 {
+        cohort.wait();
+        cohort.pump();
+    }
+    assert_eq!(cohort.phase(), PhaseName::Waiting);
+    assert!(cohort.machine.is_paused());
+    assert_eq!(cohort.hospitals[&id(1)].seen.len(), 1);
+    cohort
+        .machine
+        .pause(false, cohort.now)
+        .expect("it is under way");
+    cohort.run();
+    assert!(cohort.completed().is_some());
+    let over = cohort.machine.pause(true, cohort.now);
+    assert!(over.is_err());
+}
+
+/// A hospital that is gone for long means that the others go on without its evaluation, but not while nothing goes on.
+#[test]
+fn while_a_run_is_paused_no_evaluation_is_given_up() {
+    let mut cohort = Cohort::new(4, &manifest(2));
+    cohort.connect_all();
+    let evaluated = |cohort: &Cohort| {
+        let seen = cohort.hospitals[&id(1)].seen.iter();
+        let evaluations = seen.filter(|(purpose, ..)| *purpose == Purpose::Evaluation);
+        (evaluations.count(), cohort.hospitals[&id(1)].seen.len())
+    };
+    // The statistics, the first round with its evaluation, and the second update.
+    assert!(cohort.until(|cohort| evaluated(cohort) == (1, 4)));
+    cohort
+        .machine
+        .pause(true, cohort.now)
+        .expect("it is under way");
+    cohort.disconnect(id(4));
+    cohort.pump();
+    for _ in 0..50 {
+        cohort.wait();
+        cohort.now = Timestamp(cohort.now.0 + 60_000);
+        cohort.machine.handle_timeout(cohort.now);
+        cohort.pump();
+    }
+    assert_eq!(cohort.phase(), PhaseName::Waiting);
+    let given_up = |event: &Event| matches!(event, Event::Abandoned { .. });
+    assert!(!cohort.events.iter().any(given_up));
+    cohort.connect(id(4));
+    cohort.pump();
+    cohort
+        .machine
+        .pause(false, cohort.now)
+        .expect("it is under way");
+    cohort.run();
+    assert_eq!(evaluated(&cohort), (2, 5));
 }
