@@ -8,6 +8,7 @@
 //! ```
 
 use std::{
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -17,27 +18,30 @@ use std::{
 };
 
 use protocol::{
-    codec,
     digests::{LearningRound, ModelHash, OutcomeName, RoundNumber},
     manifest::Purpose,
-    message::{ALREADY_CONNECTED, ToCoordinator, ToVault},
+    message::{ALREADY_CONNECTED, DECLINES_THE_RUN, ToCoordinator, ToVault},
     training_job::{
         EvaluateRequest, EvaluatedCounts, JobProgress, JobWatcher, LocalTrainer, TrainRequest,
         TrainedUpdate, TrainerFailure,
     },
 };
-use tokio::{sync::mpsc as channel, task::AbortHandle};
+use tokio::{
+    sync::{mpsc as channel, watch},
+    task::AbortHandle,
+};
 use transport::{
-    BlobName, Blobs, CloseCode, CoordinatorLink, Dialer, Disconnect, RefusalCode, TransportError,
-    Waiting,
+    BlobName, CloseCode, Disconnect, RefusalCode, TransportError, Waiting, WireCounts,
 };
 
 use crate::{
     compute::ComputeSlots,
     interruption::{Interruptions, Moment},
     journal::{Journal, patient::Patience},
+    ledger::LedgerError,
     trainer_program::MAX_SILENCE,
     vault::{Vault, VaultError, VaultEvent, VaultOutput},
+    way_out::{Blob, Carried, LastWord, Passage, ReceiveError, UploadError, Uploads, WayOut},
 };
 
 /// A participant ready to run.
@@ -46,8 +50,8 @@ pub struct Participant<J> {
     pub vault: Vault<J>,
     /// Who trains.
     pub trainer: Box<dyn LocalTrainer>,
-    /// How to reach the coordinator.
-    pub dialer: Dialer,
+    /// How to reach the coordinator, and where is entered what leaves.
+    pub way_out: WayOut,
     /// Turns at the processor, shared with other hospitals of this process.
     pub slots: ComputeSlots,
     /// Told of everything that happens.
@@ -106,6 +110,8 @@ pub struct RunCost {
     pub sent_bytes: u64,
     /// Message bytes from the coordinator.
     pub received_bytes: u64,
+    /// What QUIC has counted for them, both ways.
+    pub wire: WireCounts,
 }
 
 /// Why a participant stopped before its run had ended.
@@ -117,6 +123,9 @@ pub enum RunError {
     /// The coordinator cannot be reached or believed.
     #[error(transparent)]
     Transport(#[from] TransportError),
+    /// What is to leave cannot be entered.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
     /// The coordinator ended the run.
     #[error("the coordinator ended the run: {0}")]
     Ended(String),
@@ -160,8 +169,9 @@ impl<J: Journal + 'static> Participant<J> {
             }
         });
         let (report, reports) = channel::unbounded_channel();
+        let (current_link, link) = watch::channel(None);
         let shell = Shell {
-            dialer: self.dialer,
+            way_out: self.way_out,
             events: self.events,
             interruptions: self.interruptions,
             inputs,
@@ -182,13 +192,25 @@ impl<J: Journal + 'static> Participant<J> {
             contributed: (Purpose::Stats, LearningRound::default()),
             uploading: None,
             next_upload: None,
+            current_link,
+            awaits_approval: false,
         };
-        let result = tokio::select! {
-            biased;
-            // Also while there is no connection. A vault that dies without an error drops the sender.
-            error = failed => Err(error.map_or(RunError::ThreadDied("vault"), RunError::from)),
-            result = shell.run() => result,
-            () = stop => Err(RunError::Stopped),
+        let result = {
+            let mut serving = pin!(shell.run());
+            tokio::select! {
+                biased;
+                // Also while there is no connection. A vault that dies without an error drops the sender.
+                error = failed => match error {
+                    Ok(error) => {
+                        // Not for ever: the ledger may have no room for what is said.
+                        let _ = tokio::time::timeout(LAST_WORD, decline(&error, &link)).await;
+                        Err(error.into())
+                    }
+                    Err(_) => Err(RunError::ThreadDied("vault")),
+                },
+                result = &mut serving => result,
+                () = stop => Err(RunError::Stopped),
+            }
         };
         self.patience.stop();
         // With the shell their channels have gone. A process that ended while libtorch computes, as a simulation's does, would crash on its way out.
@@ -197,8 +219,20 @@ impl<J: Journal + 'static> Participant<J> {
     }
 }
 
+/// Tells the operator over the connection at hand that this hospital stays out of the run, if that is why its vault has stopped.
+async fn decline(error: &VaultError, link: &watch::Receiver<Option<LastWord>>) {
+    let last_word = link.borrow().clone();
+    if let (Some(word), Some(last_word)) = (error.word_for_operator(), last_word) {
+        let code = CloseCode::Application(DECLINES_THE_RUN);
+        last_word.say(code, &word).await;
+        // The end-point sends the last packet by itself.
+        tokio::time::sleep(AFTER_THE_LAST_WORD).await;
+    }
+}
+
 enum VaultInput {
     Connected,
+    Reconsider,
     Message(Box<ToVault>),
     Outcome(Vec<u8>),
     Trained(ModelHash, Result<TrainedUpdate, TrainerFailure>),
@@ -241,6 +275,7 @@ fn vault_thread<J: Journal>(
                 vault.handle_connected();
                 (None, Ok(()))
             }
+            VaultInput::Reconsider => (None, vault.handle_reconsider()),
             VaultInput::Message(message) => {
                 let phase = match *message {
                     ToVault::RoundOpen(_) | ToVault::Products(_) => Some(Phase::Conditioning),
@@ -400,7 +435,7 @@ impl Pulse {
 }
 
 struct Shell {
-    dialer: Dialer,
+    way_out: WayOut,
     events: channel::UnboundedSender<ParticipantEvent>,
     interruptions: Arc<dyn Interruptions>,
     inputs: channel::Sender<VaultInput>,
@@ -423,7 +458,11 @@ struct Shell {
     /// The upload of this connection that has no answer yet.
     uploading: Option<Uploading>,
     /// The same contribution once more, after that one.
-    next_upload: Option<(BlobName, Arc<[u8]>)>,
+    next_upload: Option<Blob>,
+    /// For a last word over the connection at hand; none between connections.
+    current_link: watch::Sender<Option<LastWord>>,
+    /// The vault waits for a decision, and has not been asked to look for it since it said so.
+    awaits_approval: bool,
 }
 
 /// An upload that has no answer yet.
@@ -454,6 +493,8 @@ enum Transfer {
     UploadRefused(BlobName, String),
     /// The connection does not carry an upload.
     UploadFailed(BlobName, String),
+    /// An upload could not be entered into the ledger.
+    NotEntered(LedgerError),
     CutOff,
 }
 
@@ -462,13 +503,19 @@ impl Shell {
         let mut occupied_since: Option<Instant> = None;
         let mut was_let_in = false;
         loop {
-            let link = self.connect().await?;
+            let mut passage = self.connect().await?;
             let _ = self.events.send(ParticipantEvent::Connected);
-            let traffic = link.traffic();
-            let end = self.serve(link).await;
-            let counts = traffic.counts();
-            self.cost.sent_bytes += counts.sent_bytes();
-            self.cost.received_bytes += counts.received_bytes();
+            self.current_link.send_replace(Some(passage.last_word()));
+            let end = self.serve(&mut passage).await;
+            self.current_link.send_replace(None);
+            let carried = match end {
+                Ok(LinkEnd::Finished) => {
+                    let reason = "the run has ended";
+                    passage.close(CloseCode::Done, reason).await
+                }
+                _ => passage.carried(),
+            };
+            self.cost = self.cost_of(&carried);
             let reason = match end? {
                 LinkEnd::Finished => return Ok(self.cost),
                 LinkEnd::CutOff => {
@@ -494,58 +541,56 @@ impl Shell {
         }
     }
 
-    async fn connect(&self) -> Result<CoordinatorLink, TransportError> {
+    async fn connect(&self) -> Result<Passage, TransportError> {
         let on_wait = |waiting: &Waiting| {
             let _ = self.events.send(ParticipantEvent::Waiting(waiting.clone()));
         };
-        match self.interruptions.socket()? {
-            Some(socket) => self.dialer.connect_through(socket, on_wait).await,
-            None => self.dialer.connect(on_wait).await,
-        }
+        let socket = self.interruptions.socket()?;
+        self.way_out.connect(socket, on_wait).await
     }
 
     /// Serves one connection to its end.
-    async fn serve(&mut self, mut link: CoordinatorLink) -> Result<LinkEnd, RunError> {
-        let sender = link.sender();
+    async fn serve(&mut self, passage: &mut Passage) -> Result<LinkEnd, RunError> {
         let mut heartbeat = tokio::time::interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut reconsider = tokio::time::interval(BETWEEN_LOOKS_AT_DECISIONS);
+        reconsider.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.awaits_approval = false;
         self.begin_transfers();
         let mut introduced = false;
+        // A coordinator without a run says nothing.
+        let mut silence = std::pin::pin!(tokio::time::sleep(WORTH_A_LINE));
+        let mut is_answered = false;
         let inputs = self.inputs.clone();
         tell(&inputs, VaultInput::Connected).await?;
         loop {
             tokio::select! {
-                frame = next_frame(&inputs, &mut link) => match frame {
-                    Ok((room, frame)) => {
-                        let message: ToVault = match codec::decode_frame(&frame) {
-                            Ok(message) => message,
-                            Err(error) => return Ok(LinkEnd::Lost(format!("the coordinator sent bytes that are no message: {error}"))),
-                        };
+                () = &mut silence, if !is_answered => {
+                    is_answered = true;
+                    tracing::info!("the coordinator has no run at present; waiting for one");
+                }
+                message = next_message(&inputs, passage) => match message {
+                    Ok((room, message)) => {
+                        is_answered = true;
                         if matches!(message, ToVault::UnlockRequest(_)) && self.cut_off(Moment::BeforeUnlock, self.contributed) {
                             return Ok(LinkEnd::CutOff);
                         }
                         room.send(VaultInput::Message(Box::new(message)));
                     }
-                    Err(Disconnect::ByPeer { code: CloseCode::Application(ALREADY_CONNECTED), reason }) => return Ok(LinkEnd::Occupied(reason)),
-                    Err(Disconnect::ByPeer { code: CloseCode::Application(_), reason }) => return Err(RunError::Ended(reason)),
-                    // One that is stopped, too, may come back, and both go on where they were.
-                    Err(Disconnect::ByPeer { code: CloseCode::Done, reason }) => return self.last_word(reason).await,
-                    Err(disconnect) => return Ok(LinkEnd::Lost(disconnect.to_string())),
+                    Err(ReceiveError::NoMessage(error)) => return Ok(LinkEnd::Lost(format!("the coordinator sent bytes that are no message: {error}"))),
+                    Err(ReceiveError::Disconnected(disconnect)) => return self.on_disconnect(disconnect).await,
                 },
                 output = self.outputs.recv() => match output.ok_or(RunError::ThreadDied("vault"))? {
-                    FromThreads::Output(VaultOutput::Finished) => {
-                        link.close(CloseCode::Done, "the run has ended").await;
-                        return Ok(LinkEnd::Finished);
-                    }
+                    FromThreads::Output(VaultOutput::Finished) => return Ok(LinkEnd::Finished),
                     FromThreads::Output(output) => {
                         introduced |= matches!(&output, VaultOutput::Send(message) if matches!(**message, ToCoordinator::Hello(_)));
                         if !introduced && output.needs_connection() {
                             // From before this connection: repeated once the coordinator has welcomed us.
                             continue;
                         }
-                        if let Some(message) = self.act(output, &link)? {
+                        if let Some(message) = self.act(output, passage)? {
                             // A lost connection shows in `receive`; the vault repeats what was not answered.
-                            let _ = sender.send(codec::encode_frame(&message)).await;
+                            passage.send(&message).await?;
                         } else if self.interruptions.is_cut_off() {
                             return Ok(LinkEnd::CutOff);
                         }
@@ -559,14 +604,37 @@ impl Shell {
                     }
                 },
                 Some((number, transfer)) = self.reports.recv() => {
-                    if let Some(end) = self.on_transfer(number == self.link_number, transfer, &link).await? {
+                    if let Some(end) = self.on_transfer(number == self.link_number, transfer, passage).await? {
                         return Ok(end);
                     }
                 },
+                _ = reconsider.tick(), if self.awaits_approval => {
+                    self.awaits_approval = false;
+                    tell(&inputs, VaultInput::Reconsider).await?;
+                }
                 _ = heartbeat.tick(), if introduced && self.pulse.is_alive() => {
-                    let _ = sender.send(codec::encode_frame(&ToCoordinator::Heartbeat)).await;
+                    passage.send(&ToCoordinator::Heartbeat).await?;
                 }
             }
+        }
+    }
+
+    async fn on_disconnect(&mut self, disconnect: Disconnect) -> Result<LinkEnd, RunError> {
+        match disconnect {
+            Disconnect::ByPeer {
+                code: CloseCode::Application(ALREADY_CONNECTED),
+                reason,
+            } => Ok(LinkEnd::Occupied(reason)),
+            Disconnect::ByPeer {
+                code: CloseCode::Application(_),
+                reason,
+            } => Err(RunError::Ended(reason)),
+            // One that is stopped, too, may come back, and both go on where they were.
+            Disconnect::ByPeer {
+                code: CloseCode::Done,
+                reason,
+            } => self.last_word(reason).await,
+            other => Ok(LinkEnd::Lost(other.to_string())),
         }
     }
 
@@ -589,7 +657,7 @@ impl Shell {
         &mut self,
         is_of_this_link: bool,
         transfer: Transfer,
-        link: &CoordinatorLink,
+        passage: &Passage,
     ) -> Result<Option<LinkEnd>, RunError> {
         match transfer {
             Transfer::Interrupted(name, held) => {
@@ -604,11 +672,11 @@ impl Shell {
                 if self.cut_off(Moment::AfterUpload, self.contributed) {
                     return Ok(Some(LinkEnd::CutOff));
                 }
-                self.upload_next(link);
+                self.upload_next(passage);
             }
             Transfer::UploadRefused(name, reason) if self.is_uploading(name) => {
                 self.note_refusal(reason);
-                self.upload_next(link);
+                self.upload_next(passage);
             }
             Transfer::UploadFailed(name, reason) if self.is_uploading(name) => {
                 return Ok(Some(LinkEnd::Lost(reason)));
@@ -618,12 +686,13 @@ impl Shell {
             Transfer::Downloaded(bytes, time) => {
                 self.cost.transport_secs += time.as_secs_f64();
                 tell(&self.inputs, VaultInput::Outcome(bytes)).await?;
-                self.download_next(link);
+                self.download_next(passage);
             }
             Transfer::DownloadRefused(reason) => {
                 self.note_refusal(reason);
-                self.download_next(link);
+                self.download_next(passage);
             }
+            Transfer::NotEntered(error) => return Err(error.into()),
             Transfer::CutOff => return Ok(Some(LinkEnd::CutOff)),
         }
         Ok(None)
@@ -658,7 +727,7 @@ impl Shell {
     fn act(
         &mut self,
         output: VaultOutput,
-        link: &CoordinatorLink,
+        passage: &Passage,
     ) -> Result<Option<ToCoordinator>, RunError> {
         match output {
             VaultOutput::Send(message) => return Ok(Some(*message)),
@@ -670,21 +739,27 @@ impl Shell {
             } => {
                 self.contributed = (purpose, learning_round);
                 if !self.cut_off(Moment::BeforeUpload, self.contributed) {
-                    self.upload(name.into(), bytes, link);
+                    let uploads = passage.uploads();
+                    let blob = uploads.contribution(name.into(), bytes, purpose, learning_round);
+                    self.upload(blob, passage);
                 }
             }
-            VaultOutput::UploadState { name, bytes } => self.upload(name.into(), bytes, link),
-            VaultOutput::FetchOutcome { name } => self.download(name, link),
+            VaultOutput::UploadState { name, bytes } => {
+                self.upload(passage.uploads().state(name.into(), bytes), passage);
+            }
+            VaultOutput::FetchOutcome { name } => self.download(name, passage),
             VaultOutput::Train(model_hash, request) => {
                 self.ask_trainer(TrainerJob::Train(model_hash, request))?;
             }
             VaultOutput::Evaluate(request) => self.ask_trainer(TrainerJob::Evaluate(request))?,
             VaultOutput::LeaveJobs => self.jobs.leave_all(),
             VaultOutput::Event(event) => {
+                self.way_out.see(&event);
                 let is_opened = matches!(event, VaultEvent::Opened(_));
+                self.awaits_approval |= matches!(event, VaultEvent::AwaitingApproval { .. });
                 let _ = self.events.send(ParticipantEvent::Vault(event));
                 if is_opened {
-                    let cost = self.cost_with(link);
+                    let cost = self.cost_with(passage);
                     let _ = self.events.send(ParticipantEvent::Spent(cost));
                 }
             }
@@ -695,10 +770,11 @@ impl Shell {
 
     /// Uploads one blob at a time, a contribution or a state: the coordinator refuses a second one of a hospital beside the first, and nothing would
     /// bring it again. Only the newest is of the round at hand: it takes the place of an older one, and does not wait for it.
-    fn upload(&mut self, name: BlobName, bytes: Arc<[u8]>, link: &CoordinatorLink) {
+    fn upload(&mut self, blob: Blob, passage: &Passage) {
+        let name = blob.name;
         let patience = match &self.uploading {
             Some(uploading) if uploading.name == name => {
-                self.next_upload = Some((name, bytes));
+                self.next_upload = Some(blob);
                 return;
             }
             Some(replaced) => {
@@ -708,8 +784,8 @@ impl Shell {
             None => Duration::ZERO,
         };
         self.next_upload = None;
-        let (blobs, done, events, number) = (
-            link.blobs(),
+        let (uploads, done, events, number) = (
+            passage.uploads(),
             self.report.clone(),
             self.events.clone(),
             self.link_number,
@@ -717,7 +793,7 @@ impl Shell {
         let (interruptions, contributed) = (self.interruptions.clone(), self.contributed);
         let task = tokio::spawn(async move {
             let began = Instant::now();
-            let total = bytes.len() as u64;
+            let total = blob.bytes.len() as u64;
             let cut = tokio::sync::Notify::new();
             let progress = |sent: u64| {
                 let _ = events.send(ParticipantEvent::Uploading { sent, total });
@@ -727,11 +803,12 @@ impl Shell {
                 }
             };
             let result = tokio::select! {
-                result = upload_in_its_place(&blobs, name, &bytes, progress, patience) => match result {
+                result = upload_in_its_place(&uploads, &blob, progress, patience) => match result {
                     Ok(()) => Transfer::Uploaded(name, began.elapsed()),
-                    Err(TransportError::Refused(refusal)) => Transfer::UploadRefused(name, format!("the coordinator refused our upload: {refusal}")),
+                    Err(UploadError::Ledger(error)) => Transfer::NotEntered(error),
+                    Err(UploadError::Transport(TransportError::Refused(refusal))) => Transfer::UploadRefused(name, format!("the coordinator refused our upload: {refusal}")),
                     // The vault uploads again on the next connection, from where this one stopped.
-                    Err(error) => Transfer::UploadFailed(name, error.to_string()),
+                    Err(UploadError::Transport(error)) => Transfer::UploadFailed(name, error.to_string()),
                 },
                 () = cut.notified() => Transfer::CutOff,
             };
@@ -747,29 +824,30 @@ impl Shell {
     }
 
     /// The upload before has its answer.
-    fn upload_next(&mut self, link: &CoordinatorLink) {
+    fn upload_next(&mut self, passage: &Passage) {
         self.uploading = None;
-        if let Some((name, bytes)) = self.next_upload.take() {
-            self.upload(name, bytes, link);
+        if let Some(blob) = self.next_upload.take() {
+            self.upload(blob, passage);
         }
     }
 
     /// Downloads one outcome at a time: the coordinator offers the next one when the vault has applied this one. One that offers many
     /// is served the last.
-    fn download(&mut self, name: OutcomeName, link: &CoordinatorLink) {
+    fn download(&mut self, name: OutcomeName, passage: &Passage) {
         if let Some(under_way) = self.downloading {
             self.next_download = (under_way != name).then_some(name);
             return;
         }
         self.downloading = Some(name);
-        let (blobs, done, number) = (link.blobs(), self.report.clone(), self.link_number);
+        let (downloads, done, number) =
+            (passage.downloads(), self.report.clone(), self.link_number);
         let mut held = match self.partial_download.take() {
             Some((begun, held)) if begun == name => held,
             _ => Vec::new(),
         };
         tokio::spawn(async move {
             let began = Instant::now();
-            let result = match blobs.download(name.into(), &mut held).await {
+            let result = match downloads.download(name, &mut held).await {
                 Ok(()) => Transfer::Downloaded(held, began.elapsed()),
                 Err(TransportError::Refused(refusal)) => Transfer::DownloadRefused(format!(
                     "the coordinator has no such outcome: {refusal}"
@@ -782,10 +860,10 @@ impl Shell {
     }
 
     /// The download before has ended.
-    fn download_next(&mut self, link: &CoordinatorLink) {
+    fn download_next(&mut self, passage: &Passage) {
         self.downloading = None;
         if let Some(name) = self.next_download.take() {
-            self.download(name, link);
+            self.download(name, passage);
         }
     }
 
@@ -799,11 +877,15 @@ impl Shell {
     }
 
     /// With what this connection has carried so far.
-    fn cost_with(&self, link: &CoordinatorLink) -> RunCost {
-        let counts = link.traffic().counts();
+    fn cost_with(&self, passage: &Passage) -> RunCost {
+        self.cost_of(&passage.carried())
+    }
+
+    fn cost_of(&self, carried: &Carried) -> RunCost {
         RunCost {
-            sent_bytes: self.cost.sent_bytes + counts.sent_bytes(),
-            received_bytes: self.cost.received_bytes + counts.received_bytes(),
+            sent_bytes: self.cost.sent_bytes + carried.messages.sent_bytes(),
+            received_bytes: self.cost.received_bytes + carried.messages.received_bytes(),
+            wire: self.cost.wire + carried.wire,
             ..self.cost
         }
     }
@@ -818,14 +900,14 @@ impl Shell {
     }
 }
 
-/// Waits for room at the vault, and only then takes a frame off the link: a coordinator that sends more than the vault gets done fills
+/// Waits for room at the vault, and only then takes a message off the link: a coordinator that sends more than the vault gets done fills
 /// no memory here. Cancel-safe.
-async fn next_frame<'a>(
+async fn next_message<'a>(
     inputs: &'a channel::Sender<VaultInput>,
-    link: &mut CoordinatorLink,
-) -> Result<(channel::Permit<'a, VaultInput>, Vec<u8>), Disconnect> {
+    passage: &mut Passage,
+) -> Result<(channel::Permit<'a, VaultInput>, ToVault), ReceiveError> {
     match inputs.reserve().await {
-        Ok(room) => Ok((room, link.receive().await?)),
+        Ok(room) => Ok((room, passage.receive().await?)),
         // The vault has died, of which `Participant::run` hears.
         Err(_) => std::future::pending().await,
     }
@@ -839,16 +921,15 @@ async fn tell(inputs: &channel::Sender<VaultInput>, input: VaultInput) -> Result
 /// Uploads a contribution. The coordinator may refuse it while it has not noticed yet that an earlier one was broken off: then again,
 /// for as long as `patience` lasts.
 async fn upload_in_its_place(
-    blobs: &Blobs,
-    name: BlobName,
-    bytes: &[u8],
+    uploads: &Uploads,
+    blob: &Blob,
     mut progress: impl FnMut(u64),
     patience: Duration,
-) -> Result<(), TransportError> {
+) -> Result<(), UploadError> {
     let began = Instant::now();
     loop {
-        match blobs.upload(name, bytes, &mut progress).await {
-            Err(TransportError::Refused(refusal))
+        match uploads.upload(blob, &mut progress).await {
+            Err(UploadError::Transport(TransportError::Refused(refusal)))
                 if refusal.code == RefusalCode::Unexpected && began.elapsed() < patience =>
             {
                 tokio::time::sleep(BEFORE_UPLOADING_AGAIN).await;
@@ -867,7 +948,10 @@ fn interrupts(
     purpose == Purpose::Update && interruptions.interrupts(moment, learning_round)
 }
 
-const HEARTBEAT: Duration = Duration::from_secs(2);
+const BETWEEN_LOOKS_AT_DECISIONS: Duration = Duration::from_secs(2);
+const LAST_WORD: Duration = Duration::from_secs(5);
+const AFTER_THE_LAST_WORD: Duration = Duration::from_millis(200);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(2);
 /// A trainer's program that stands still is ended and started again first, which is a movement: a hospital falls silent only when that
 /// does not help either.
 const TRAINER_IS_STUCK_AFTER: Duration = MAX_SILENCE.saturating_add(Duration::from_secs(30));
@@ -876,6 +960,8 @@ const WAITING_INPUTS: usize = 16;
 /// What an upload that is broken off has under way may have to arrive first.
 const PATIENCE_WITH_REPLACED_UPLOAD: Duration = Duration::from_secs(30);
 const BEFORE_UPLOADING_AGAIN: Duration = Duration::from_millis(250);
+/// It answers at once if it has a run.
+const WORTH_A_LINE: Duration = Duration::from_secs(10);
 const BEFORE_RECONNECTING: Duration = Duration::from_millis(300);
 const PATIENCE_WITH_OWN_VAULT: Duration = Duration::from_secs(30);
 /// So long the others may wait for a disk. Then they go on without this hospital, which fetches later what it has missed.

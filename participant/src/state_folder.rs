@@ -1,4 +1,4 @@
-//! The folder of what must survive a restart: the vault's journal, the host's key that seals its secrets, the last model. One
+//! The folder of what must survive a restart: the vault's journal, the host's key that seals its secrets, the ledger of what has left, the last model. One
 //! participant at a time works in it.
 
 use std::{
@@ -11,7 +11,10 @@ use crypto::hash::SecretKey32;
 use host::{key_files::write_private, private_folder::make_private_folder};
 use zeroize::Zeroizing;
 
-use crate::journal::{JournalError, sqlite::SqliteJournal};
+use crate::{
+    journal::{JournalError, sqlite::SqliteJournal},
+    ledger::{self, Ledger, LedgerError},
+};
 
 /// The folder, locked until this value is dropped or the process ends.
 pub struct StateFolder {
@@ -54,6 +57,14 @@ impl StateFolder {
             &self.path.join(JOURNAL),
             &self.host_key()?,
         )?)
+    }
+
+    /// Opens the ledger of what leaves; at the first time makes it.
+    ///
+    /// # Errors
+    /// [`StateError::Ledger`].
+    pub fn ledger(&self) -> Result<Ledger, StateError> {
+        Ok(Ledger::open(&self.path.join(ledger::FILE))?)
     }
 
     fn host_key(&self) -> Result<SecretKey32, StateError> {
@@ -127,6 +138,9 @@ pub enum StateError {
     /// The journal cannot be opened.
     #[error(transparent)]
     Journal(#[from] JournalError),
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
 }
 
 fn at(path: &Path) -> impl FnOnce(io::Error) -> StateError {

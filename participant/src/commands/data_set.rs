@@ -7,10 +7,12 @@ use std::{
 };
 
 use anyhow::Context as _;
+use host::failure::Failure;
 use model_data::{
     FEATURES, FeatureColumns, Inventory, LabelScheme, Layout, LoadReport, ReadEntry, Task,
 };
 use participant::{
+    erasure::Erased,
     hospital_data::ClinicalTable,
     settings::Settings,
     trainer_program::{TrainerCommand, TrainerError, TrainerProgram},
@@ -22,6 +24,14 @@ use protocol::{
 };
 
 use super::progress::ReadingProgress;
+
+/// A trainer that crashes is no matter of settings.
+pub fn unusable(error: anyhow::Error) -> Failure {
+    match error.downcast_ref() {
+        Some(TrainerError::Lost(_)) => Failure::Run(error),
+        _ => Failure::Settings(error),
+    }
+}
 
 /// The vault's half, and the trainer with its own. `file` is where the settings are from.
 pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<(ClinicalTable, TrainerProgram)> {
@@ -61,12 +71,24 @@ pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<(ClinicalTable, 
     Ok((table, trainer))
 }
 
-/// Reads the clinical table and finds the scans; no trainer is started for a folder without any.
-fn list(settings: &Settings) -> anyhow::Result<Inventory> {
+/// Reads the clinical table and finds the scans of all patients, also of those that were erased.
+pub fn inventory(settings: &Settings) -> anyhow::Result<Inventory> {
     let options = settings.load_options();
     let listed = Layout::recognise(&settings.data)
         .and_then(|layout| layout.inventory(&settings.data, &options));
-    let inventory = listed.context(UNUSABLE)?;
+    listed.context(UNUSABLE)
+}
+
+/// Without those that were erased; no trainer is started for a folder without any.
+fn list(settings: &Settings) -> anyhow::Result<Inventory> {
+    let mut inventory = inventory(settings)?;
+    let erased = Erased::read(&settings.state)?;
+    let all = inventory.entries.len();
+    inventory.entries.retain(|entry| !erased.has(&entry.id));
+    match all - inventory.entries.len() {
+        0 => {}
+        left_out => tracing::info!(left_out, "patients that were erased here are left out"),
+    }
     if inventory.entries.is_empty() {
         let nothing = ReadingAccount::default();
         inventory

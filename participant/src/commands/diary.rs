@@ -2,19 +2,26 @@
 
 use std::{
     collections::BTreeMap,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use crypto::sealed_sum::HospitalId;
+use host::output::log_structured;
 use participant::{
+    approvals::shown::short_id,
     journal::EndedRun,
     model_file::{LatestModel, ModelKeeper},
     shell::ParticipantEvent,
     vault::{OpenedRound, ResumedRun, VaultEvent},
 };
 use protocol::{
-    counters::EvaluationCounters, digests::LearningRound, keeping::Verdict, manifest::Purpose,
+    counters::EvaluationCounters,
+    digests::{LearningRound, RunId},
+    keeping::Verdict,
+    manifest::Purpose,
 };
+use serde_json::json;
 
 /// The participant's events as lines of a log.
 pub struct Diary {
@@ -22,17 +29,22 @@ pub struct Diary {
     latest: Option<LatestModel>,
     ended_before: Option<EndedRun>,
     last_step: Option<Instant>,
+    last_reminder: Option<Instant>,
+    /// The settings file, for the commands that the log names.
+    config: PathBuf,
     wrong_answers: BTreeMap<HospitalId, String>,
 }
 
 impl Diary {
     /// Nothing has happened yet.
-    pub fn new(models: ModelKeeper) -> Self {
+    pub fn new(models: ModelKeeper, config: PathBuf) -> Self {
         Self {
             models,
             latest: None,
             ended_before: None,
             last_step: None,
+            last_reminder: None,
+            config,
             wrong_answers: BTreeMap::new(),
         }
     }
@@ -84,10 +96,36 @@ impl Diary {
         }
     }
 
+    /// Once in a while: the vault says so at each look.
+    fn remind_of_approval(&mut self, run: &RunId, name: &str) {
+        let now = Instant::now();
+        let last = self.last_reminder;
+        if last.is_some_and(|last| now - last < BETWEEN_REMINDERS) {
+            return;
+        }
+        self.last_reminder = Some(now);
+        let (id, config) = (short_id(run), self.config.display());
+        let text = format!(
+            "the run {name:?} waits for this hospital's approval. To look at it: participant runs show {id} --config {config}. To take part: \
+             participant approve {id} --config {config}. Not to: participant reject {id} --reason TEXT --config {config}"
+        );
+        let fields = json!({"event": "awaiting-approval", "run": hex::encode(run), "name": name});
+        if let serde_json::Value::Object(fields) = fields {
+            log_structured(text, fields);
+        }
+    }
+
     fn note_vault(&mut self, event: VaultEvent) {
         match event {
+            VaultEvent::AwaitingApproval { run, name } => self.remind_of_approval(&run, &name),
+            VaultEvent::Approved => tracing::info!("the run is approved: this hospital joins"),
             VaultEvent::SessionReady => {
                 tracing::info!("all hospitals have joined and agreed on their keys");
+            }
+            VaultEvent::LeftEarlierRoster => {
+                tracing::warn!(
+                    "the roster is a later one than that of the session that was kept: that run is over. Its models stay in the state folder"
+                );
             }
             VaultEvent::NotYet { reason } => {
                 tracing::info!(
@@ -248,6 +286,7 @@ impl Diary {
 }
 
 const BETWEEN_STEPS: Duration = Duration::from_secs(5);
+const BETWEEN_REMINDERS: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -258,7 +297,7 @@ mod tests {
     #[test]
     fn of_many_steps_in_a_moment_the_first_and_the_last_are_told() {
         let nowhere = std::path::Path::new("");
-        let mut diary = Diary::new(ModelKeeper::new(nowhere, SplitKind::Slice));
+        let mut diary = Diary::new(ModelKeeper::new(nowhere, SplitKind::Slice), nowhere.into());
         diary.note_step(1, 100);
         let first = diary.last_step;
         diary.note_step(2, 100);

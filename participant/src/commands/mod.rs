@@ -1,14 +1,32 @@
 //! What can be asked of the participant on a command line. Data goes to stdout, the log to stderr.
 
+mod consent;
 mod data;
 mod data_report;
 mod data_set;
+mod decide;
 mod diary;
+mod doctor;
+mod dry_run;
+mod erase;
+mod join;
+mod keys;
+mod ledger;
+mod ledger_report;
+mod policy;
 mod progress;
+mod roster;
 mod run;
+mod runs;
+mod status;
 
-use clap::{Parser, Subcommand};
-use host::{failure::Failure, output::LogArguments, transcript::TranscriptArguments};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use host::{
+    failure::Failure,
+    manual::{Completions, ManPages},
+    output::LogArguments,
+    transcript::TranscriptArguments,
+};
 
 /// One hospital's program in a federation: it trains on the hospital's scans and takes part in the sealed sums. Scans, clinical
 /// records and keys stay on this machine.
@@ -28,18 +46,44 @@ pub struct Arguments {
 #[derive(Subcommand)]
 pub enum Command {
     // Their help is the text at the structs, which is longer than a variant's could be.
+    Join(join::Join),
+    Roster(roster::RosterCommands),
+    Keys(keys::Keys),
+    Doctor(doctor::Doctor),
     Run(run::Run),
+    Status(status::StatusArguments),
+    Runs(runs::Runs),
+    Approve(decide::Approve),
+    Reject(decide::Reject),
+    Policy(policy::PolicyArguments),
     Data(data::Data),
+    Erase(erase::Erase),
+    Ledger(ledger::LedgerArguments),
     Transcript(TranscriptArguments),
+    Completions(Completions),
+    Man(ManPages),
 }
 
 impl Command {
     /// Runs the command.
     pub fn execute(self) -> Result<(), Failure> {
         match self {
+            Self::Join(join) => join.execute(),
+            Self::Roster(roster) => roster.execute(),
+            Self::Keys(keys) => keys.execute(),
+            Self::Doctor(doctor) => doctor.execute(),
             Self::Run(run) => run.execute(),
+            Self::Status(status) => status.execute(),
+            Self::Runs(runs) => runs.execute(),
+            Self::Approve(approve) => approve.execute(),
+            Self::Reject(reject) => reject.execute(),
+            Self::Policy(policy) => policy.execute(),
             Self::Data(data) => data.execute(),
+            Self::Erase(erase) => erase.execute(),
+            Self::Ledger(ledger) => ledger.execute(),
             Self::Transcript(transcript) => transcript.execute(),
+            Self::Completions(completions) => completions.execute(Arguments::command()),
+            Self::Man(pages) => pages.execute(Arguments::command()),
         }
     }
 }
@@ -51,8 +95,24 @@ Examples:
   run the programs, each in its own terminal, in any order
     coordinator serve --config federation/coordinator/coordinator.toml
     participant run --config federation/hospital-1/participant.toml
+  join a federation with keys of your own: with the line that the coordinator's operator has sent
+    participant join TOKEN hospital --data /srv/mri
+    participant roster show --config hospital/participant.toml
+  see where this hospital stands, while its program runs
+    participant status --watch
+  look at the runs that were offered to this hospital, and agree to one
+    participant runs list
+    participant runs show 1f2e3d
+    participant approve 1f2e3d
+  see whether all is there that a run needs, and what to do if not
+    participant doctor --config hospital/participant.toml
   check a data set before training on it
     participant data check federation/hospital-1/data
+  see what a run would send, before anything is sent
+    participant run --dry --config federation/hospital-1/participant.toml
+  see what has left this hospital, and that nobody has altered the record of it
+    participant ledger --config federation/hospital-1/participant.toml
+    participant ledger verify --config federation/hospital-1/participant.toml
   check the coordinator's signed record of a run, without the network
     participant transcript verify --roster federation/hospital-1/roster.json transcript.jsonl
   change settings for one run, by flags or by environment variables
@@ -67,6 +127,8 @@ Output (STATE is the state folder):
   STATE/runs                 the same files of every run, in a folder of its own: no run overwrites another's
   STATE/initial              models from elsewhere, put here by hand for a run that starts from one
   STATE/slices               prepared slices, which make the next start faster; they are images of patients, and safe to delete
+  STATE/approvals.sqlite     the runs that were offered, and what was decided about them here
+  STATE/ledger.sqlite        what has left this hospital, object by object, in all runs: `participant ledger`
   STATE/journal.sqlite       what this hospital has already answered, and where it is in the run: stopped at any moment, it goes
                              on there. Keep it and the *.key files beside it: never delete them, and never restore them from
                              a backup
@@ -74,13 +136,11 @@ Output (STATE is the state folder):
 Exit codes:
   0  the run is complete
   1  the run has failed
-  2  a flag, setting, key, certificate, roster, address or data set is wrong
+  2  a flag, setting, key, certificate, roster, address or data set is wrong, or this hospital declines the run
   3  a signal stopped the program before the end of the run";
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory as _;
-
     use super::*;
 
     #[test]

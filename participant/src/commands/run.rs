@@ -3,41 +3,53 @@
 use std::{
     collections::BTreeMap,
     io,
+    net::SocketAddr,
     path::{self, Path, PathBuf},
     pin::pin,
     sync::Arc,
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use clap::Args;
 use crypto::sealed_sum::{HospitalId, SumRing};
+use getrandom::SysRng;
 use host::{
     failure::Failure,
     output::say,
     settings::{environment, key_and_value},
-    signals::StopSignals,
+    signals::Stopping,
+    web::WebListener,
 };
 use participant::{
+    approvals::store::ApprovalStore,
     compute::ComputeSlots,
+    erasure::Erased,
     interruption::NoInterruptions,
     journal::{
         EndedRun,
         patient::{Patience, PatientJournal},
         sqlite::SqliteJournal,
     },
+    ledger::Ledger,
     model_file::ModelKeeper,
     settings::Settings,
     shell::{Participant, ParticipantEvent, RunCost, RunError},
+    standing::Standing,
     state_folder::StateFolder,
-    trainer_program::TrainerError,
-    vault::{Vault, VaultError},
+    vault::{Vault, VaultError, consent::Consent, self_test::self_test},
+    way_out::WayOut,
+    web::Web,
 };
-use protocol::digests::{LearningRound, ModelHash};
+use protocol::{
+    digests::{LearningRound, ModelHash},
+    roster::Roster,
+};
+use rand_core::UnwrapErr;
 use serde_json::json;
 use tokio::sync::mpsc;
 use transport::TransportError;
 
-use super::{data_set, diary::Diary};
+use super::{data_set, diary::Diary, dry_run::DryRun};
 
 /// Takes part in one training: waits for the coordinator, then runs the rounds.
 ///
@@ -75,9 +87,16 @@ pub struct Run {
     #[arg(long)]
     split: Option<String>,
 
+    /// Serve a web page at this address of this machine, such as 127.0.0.1:8081, to watch the run and decide about runs.
+    #[arg(long, value_name = "ADDRESS")]
+    web: Option<SocketAddr>,
+
     /// Set any key of the settings file, with its section, for example --set training.seed=7. May be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
+
+    #[command(flatten)]
+    dry: DryRun,
 }
 
 impl Run {
@@ -86,23 +105,51 @@ impl Run {
         let flags = self.flags().map_err(Failure::settings)?;
         let settings =
             Settings::load(&self.config, environment(), &flags).map_err(Failure::settings)?;
-        let (events, mut noted) = mpsc::unbounded_channel();
-        let (participant, state) = participant(&settings, &self.config, events)?;
+        if self.dry.is_asked_for() {
+            return self.dry.execute(settings, &self.config);
+        }
         let runtime = tokio::runtime::Runtime::new()
             .context("cannot start the asynchronous runtime")
             .map_err(Failure::Run)?;
-        let mut diary = Diary::new(ModelKeeper::new(state.path(), settings.training.split));
+        let stopping = runtime
+            .block_on(async { Stopping::listen() })
+            .map_err(Failure::run)?;
+        runtime.block_on(async {
+            tokio::select! {
+                followed = settings.follow_roster() => followed.map_err(Failure::settings),
+                () = stopping.asked() => Err(Failure::Stopped(anyhow!("stopped before there was a roster"))),
+            }
+        })?;
+        let bound = settings.web.map(WebListener::bind);
+        // Before the data are read, which takes long.
+        let listener = bound.map(|bound| runtime.block_on(bound)).transpose();
+        let listener = listener.map_err(Failure::settings)?;
+        let (events, mut noted) = mpsc::unbounded_channel();
+        let (participant, state, ledger, roster) = participant(&settings, &self.config, events)?;
+        let mut diary = Diary::new(
+            ModelKeeper::new(state.path(), settings.training.split),
+            self.config.clone(),
+        );
+        let (standing, _web) = runtime.block_on(async {
+            let standing = Standing::begin(&settings, &roster);
+            let web = page(listener, &settings, &roster, &standing)?;
+            Ok((standing, web))
+        })?;
+        // Whoever reads this may ask `participant status`.
+        tracing::info!(hospital = %settings.hospital, device = %settings.training.device, "ready");
         let result = runtime.block_on(async {
-            let signals = StopSignals::listen().map_err(Failure::run)?;
             let stop = async {
-                signals.first().await;
+                stopping.asked().await;
                 tracing::warn!("stopping");
             };
             let mut run = pin!(participant.run(stop));
             let result = loop {
                 tokio::select! {
                     biased;
-                    Some(event) = noted.recv() => diary.note(event),
+                    Some(event) = noted.recv() => {
+                        standing.note(&event);
+                        diary.note(event);
+                    }
                     result = &mut run => break result,
                 }
             };
@@ -111,6 +158,7 @@ impl Run {
             }
             result.map_err(failure)
         });
+        close(&ledger);
         let wrong_answers = diary.wrong_answers().clone();
         let ended_before = diary.ended_before().cloned();
         let (models, latest) = diary.into_latest_model();
@@ -134,7 +182,7 @@ impl Run {
         };
         let (Some(latest), Some(written)) = (latest, written) else {
             let text = "the run has ended and no sum was opened here; the first refusal in the log above tells why";
-            return Err(Failure::Run(anyhow::anyhow!(text)));
+            return Err(Failure::Run(anyhow!(text)));
         };
         let path = written.map_err(Failure::run)?;
         let outcome = Outcome {
@@ -159,6 +207,7 @@ impl Run {
             ("reading.cache", self.no_cache.then(|| "false".to_owned())),
             ("training.device", self.device.clone()),
             ("training.split", self.split.clone()),
+            ("web.listen", self.web.map(|address| address.to_string())),
         ];
         flags.extend(
             given
@@ -169,41 +218,103 @@ impl Run {
     }
 }
 
+/// The web page, if the settings name an address for it.
+fn page(
+    listener: Option<WebListener>,
+    settings: &Settings,
+    roster: &Roster,
+    standing: &Standing,
+) -> Result<Option<Web>, Failure> {
+    let Some(listener) = listener else {
+        return Ok(None);
+    };
+    let web = Web::start(listener, settings.clone(), roster.clone(), standing);
+    let web = web.map_err(Failure::settings)?;
+    let (address, token) = (web.address(), web.token_file().display());
+    tracing::info!("the web page is at http://{address}/; its token is in {token}");
+    Ok(Some(web))
+}
+
+/// The participant, its locked state folder, its ledger, and the roster that it goes by.
+type Ready = (
+    Participant<PatientJournal<SqliteJournal>>,
+    StateFolder,
+    Arc<Ledger>,
+    Roster,
+);
+
 /// A participant made of what the settings name. The state folder comes last: it is not made for one that cannot start.
 fn participant(
     settings: &Settings,
     file: &Path,
     events: mpsc::UnboundedSender<ParticipantEvent>,
-) -> Result<(Participant<PatientJournal<SqliteJournal>>, StateFolder), Failure> {
+) -> Result<Ready, Failure> {
     let credentials = settings.credentials().map_err(Failure::settings)?;
-    let (table, trainer) = data_set::read(settings, file).map_err(unusable_data)?;
-    let state = StateFolder::open(&settings.state).map_err(Failure::settings)?;
-    let journal = state.journal().map_err(Failure::settings)?;
-    tracing::info!(hospital = %settings.hospital, device = %settings.training.device, "ready");
     let ring = Arc::new(SumRing::new());
-    let policy = settings.policy.clone();
+    let (mut first, mut second) = (UnwrapErr(SysRng), UnwrapErr(SysRng));
+    self_test(&settings.policy.profiles, &ring, &mut first, &mut second).map_err(Failure::run)?;
+    let roster = Roster::clone(&credentials.identity.roster);
+    let (epoch, fingerprint) = (roster.epoch(), roster.fingerprint());
+    tracing::info!(epoch, fingerprint, "the roster");
+    let erased = || Erased::read(&settings.state).map_err(Failure::settings);
+    let erased_before = erased()?.len();
+    let (table, trainer) = data_set::read(settings, file).map_err(data_set::unusable)?;
+    let state = StateFolder::open(&settings.state).map_err(Failure::settings)?;
+    if erased()?.len() != erased_before {
+        return Err(Failure::Settings(anyhow!(
+            "a patient was erased while the data were read: start again"
+        )));
+    }
+    let journal = state.journal().map_err(Failure::settings)?;
+    let ledger = Arc::new(state.ledger().map_err(Failure::settings)?);
+    let approvals = ApprovalStore::open(
+        state.path(),
+        settings.approval,
+        credentials.identity.roster.hash(),
+    );
+    let approvals = approvals.map_err(Failure::settings)?;
+    let consent = Consent::new(settings.policy.clone(), Box::new(approvals));
     let patience = Arc::new(Patience::default());
     let journal = PatientJournal::new(journal, patience.clone());
-    let mut vault = Vault::new(credentials.identity, policy, Box::new(table), journal, ring);
+    let threshold = credentials.identity.roster.threshold();
+    let way_out = WayOut::new(
+        credentials.dialer,
+        credentials.coordinator,
+        threshold,
+        Arc::clone(&ledger),
+    );
+    let mut vault = Vault::new(
+        credentials.identity,
+        consent,
+        Box::new(table),
+        journal,
+        ring,
+    );
     vault.resume().map_err(Failure::settings)?;
     let participant = Participant {
         vault,
         trainer: Box::new(trainer),
-        dialer: credentials.dialer,
+        way_out,
         slots: ComputeSlots::new(1),
         events,
         interruptions: Arc::new(NoInterruptions),
         patience,
     };
-    Ok((participant, state))
+    Ok((participant, state, ledger, roster))
 }
 
-/// A trainer that crashes is no matter of settings.
-fn unusable_data(error: anyhow::Error) -> Failure {
-    match error.downcast_ref() {
-        Some(TrainerError::Lost(_)) => Failure::Run(error),
-        _ => Failure::Settings(error),
+/// The last heartbeats are entered, and the log has the hash that the ledger ends with: written elsewhere, it shows that nobody has
+/// written another ledger since.
+fn close(ledger: &Ledger) {
+    if let Err(error) = ledger.enter_counted() {
+        tracing::warn!("{error}; they are entered at the next start");
     }
+    let head = ledger.head();
+    tracing::info!(
+        entries = head.entries,
+        hash = hex::encode(head.hash),
+        "the ledger of what has left this hospital ends here"
+    );
 }
 
 /// What the user can set right has the exit code of settings.
@@ -213,6 +324,8 @@ fn failure(error: RunError) -> Failure {
         RunError::Vault(
             VaultError::OtherRoster
             | VaultError::Policy(_)
+            | VaultError::Rejected { .. }
+            | VaultError::Approvals(_)
             | VaultError::Data(_)
             | VaultError::InitialModelMissing(_)
             | VaultError::InitialModelUnusable(_),
@@ -263,6 +376,11 @@ impl<'a> Outcome<'a> {
                 "transport": self.cost.transport_secs,
             },
             "bytes": {"up": self.cost.sent_bytes, "down": self.cost.received_bytes},
+            // What QUIC counts for the same: with its own and TLS's framing, and what was sent again.
+            "datagram_bytes": {
+                "up": self.cost.wire.datagram_bytes_sent,
+                "down": self.cost.wire.datagram_bytes_received,
+            },
             "wrong_answers": wrong_answers,
         })
         .to_string()

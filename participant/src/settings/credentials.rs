@@ -11,7 +11,7 @@ use transport::{
 };
 
 use super::Settings;
-use crate::vault::VaultIdentity;
+use crate::{ledger::Recipient, vault::VaultIdentity};
 
 /// Who this hospital is, and the way to its coordinator.
 pub struct Credentials {
@@ -19,6 +19,8 @@ pub struct Credentials {
     pub identity: VaultIdentity,
     /// Speaks to this federation's coordinator and to nobody else.
     pub dialer: Dialer,
+    /// Who that is, as the ledger names it.
+    pub coordinator: Recipient,
 }
 
 impl Settings {
@@ -56,12 +58,20 @@ impl Settings {
         let tls = ParticipantTls::new(&identity, &authority, coordinator)?;
         let place = &self.coordinator;
         let dialer = Dialer::new(&place.address, &place.server_name, &tls, &Limits::default())?;
+        let coordinator = Recipient {
+            address: place.address.clone(),
+            key: roster.coordinator_tls_fingerprint(),
+        };
         let identity = VaultIdentity {
             id: self.hospital,
             key,
             roster: Arc::new(roster),
         };
-        Ok(Credentials { identity, dialer })
+        Ok(Credentials {
+            identity,
+            dialer,
+            coordinator,
+        })
     }
 
     /// `owner` is the hospital that the roster lists for the key in the file at `path`.

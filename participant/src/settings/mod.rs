@@ -1,20 +1,23 @@
 //! What a hospital sets: defaults, then `participant.toml`, then the environment, then flags, checked once into typed values.
 
 mod credentials;
+mod policy;
 
 use std::{
     fmt::Display,
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
-use host::participant_file::TEMPLATE;
 pub use host::settings::SettingsError;
+use host::{participant_file::TEMPLATE, web::checked_address};
 use model_data::{CacheChoice, Contrast, FeatureColumns, LoadOptions, SliceChoice, SplitKind};
 use protocol::{HospitalId, training_job::DeviceChoice};
 use serde::Deserialize;
 
 pub use self::credentials::{Credentials, CredentialsError};
-use crate::vault::policy::Policy;
+use self::policy::RawPolicy;
+use crate::{approvals::Approval, vault::policy::Policy};
 
 /// A participant's settings, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -31,6 +34,8 @@ pub struct Settings {
     pub reading: ReadingSettings,
     /// The folder of what must survive a restart.
     pub state: PathBuf,
+    /// Where the web page is served, if it is.
+    pub web: Option<SocketAddr>,
     /// Where the coordinator is.
     pub coordinator: CoordinatorPlace,
     /// Where the keys are.
@@ -41,6 +46,8 @@ pub struct Settings {
     pub trainer: TrainerSettings,
     /// Which runs it takes part in.
     pub policy: Policy,
+    /// Whether somebody here has to agree to each of them.
+    pub approval: Approval,
 }
 
 /// How a hospital reads its data.
@@ -119,6 +126,7 @@ impl Settings {
             .ok()
             .and_then(HospitalId::new)
             .ok_or_else(|| wrong("hospital", raw.hospital, "a number from 1 to 127"))?;
+        let (policy, approval) = raw.policy.check()?;
         Ok(Self {
             hospital,
             roster: folder.join(raw.roster),
@@ -126,6 +134,8 @@ impl Settings {
             strict_data: raw.strict_data,
             reading: raw.reading.check()?,
             state: folder.join(raw.state),
+            web: checked_address(&raw.web.listen)
+                .map_err(|expected| wrong("web.listen", &raw.web.listen, expected))?,
             coordinator: raw.coordinator.check()?,
             keys: KeyPaths {
                 signing_key: folder.join(raw.keys.signing_key),
@@ -135,7 +145,8 @@ impl Settings {
             },
             training: raw.training.check()?,
             trainer: raw.trainer.check()?,
-            policy: check_policy(raw.policy)?,
+            policy,
+            approval,
         })
     }
 
@@ -165,11 +176,17 @@ struct Raw {
     strict_data: bool,
     reading: RawReading,
     state: PathBuf,
+    web: RawWeb,
     coordinator: RawCoordinator,
     keys: RawKeys,
     training: RawTraining,
     trainer: RawTrainer,
-    policy: Policy,
+    policy: RawPolicy,
+}
+
+#[derive(Deserialize)]
+struct RawWeb {
+    listen: String,
 }
 
 #[derive(Deserialize)]
@@ -187,6 +204,19 @@ struct RawReading {
 enum RawList {
     List(Vec<String>),
     Text(String),
+}
+
+impl RawList {
+    /// Of names without commas. What is empty is none.
+    fn by_commas(self) -> Vec<String> {
+        let names = match self {
+            Self::List(names) => names,
+            Self::Text(text) => text.split(',').map(str::to_owned).collect(),
+        };
+        let names = names.iter().map(|name| name.trim());
+        let named = names.filter(|name| !name.is_empty());
+        named.map(str::to_owned).collect()
+    }
 }
 
 #[derive(Deserialize)]
@@ -320,19 +350,6 @@ impl RawTraining {
             },
         })
     }
-}
-
-/// A bound that is not a number would refuse nothing.
-fn check_policy(policy: Policy) -> Result<Policy, SettingsError> {
-    for (key, bound) in [
-        ("policy.max_learning_rate", policy.max_learning_rate),
-        ("policy.max_first_clip", policy.max_first_clip),
-    ] {
-        if !(bound.is_finite() && bound >= 0.0) {
-            return Err(wrong(key, bound, "a number of at least 0"));
-        }
-    }
-    Ok(policy)
 }
 
 fn wrong(key: &'static str, found: impl Display, expected: &'static str) -> SettingsError {

@@ -2,10 +2,12 @@
 
 use std::fs;
 
+use crypto::ckks::Profile;
 use host::participant_file::participant_file;
 use tempfile::TempDir;
 
 use super::*;
+use crate::vault::policy::RepeatedSums;
 
 fn file(text: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -31,6 +33,7 @@ fn a_number_alone_means_the_defaults_of_the_code() {
     let settings = load("hospital = 7", &[]).expect("defaults");
     assert_eq!(settings.hospital.get(), 7);
     assert_eq!(settings.policy, Policy::default());
+    assert_eq!(settings.approval, Approval::Ask);
     let training = TrainingSettings {
         device: DeviceChoice::default(),
         split: SplitKind::default(),
@@ -115,6 +118,16 @@ fn flags_environment_and_file_reach_their_settings() {
         ("policy.max_weight", "4"),
         ("policy.max_first_clip", "2.5"),
         ("policy.allow_initial_model", "false"),
+        ("policy.profiles", "study, hardened"),
+        ("policy.members", "North, South ,"),
+        ("policy.coordinator", " ab12 "),
+        ("policy.min_members", "7"),
+        ("policy.min_contributors", "6"),
+        ("policy.max_batch_size", "16"),
+        ("policy.allow_plain_conditioning", "true"),
+        ("policy.repeated_sums", "allow"),
+        ("policy.max_null_steps", "0"),
+        ("policy.approval", "automatic"),
     ];
     let settings = Settings::load(&path, pairs(&environment), &pairs(&flags)).expect("sound");
     assert_eq!(settings.data, PathBuf::from("/srv/mri"));
@@ -127,9 +140,23 @@ fn flags_environment_and_file_reach_their_settings() {
         max_weight: 4,
         max_first_clip: 2.5,
         allow_initial_model: false,
+        profiles: vec![Profile::Study, Profile::Hardened],
+        members: vec!["North".into(), "South".into()],
+        coordinator: Some("ab12".into()),
+        min_members: 7,
+        min_contributors: 6,
+        max_batch_size: 16,
+        allow_plain_conditioning: true,
+        repeated_sums: RepeatedSums::Allow,
+        max_null_steps: 0,
         ..Policy::default()
     };
     assert_eq!(settings.policy, policy);
+    assert_eq!(settings.approval, Approval::Automatic);
+    let lists = "hospital = 1\n[policy]\nprofiles = []\nmembers = [\"North, upper\"]\n";
+    let settings = load(lists, &[]).expect("sound");
+    assert_eq!(settings.policy.profiles, []);
+    assert_eq!(settings.policy.members, ["North, upper"]);
 }
 
 #[test]
@@ -213,6 +240,13 @@ fn every_bad_value_is_named_with_what_belongs_there() {
         ("training.slices_per_patient", "1001"),
         ("policy.max_learning_rate", "NaN"),
         ("policy.max_first_clip", "-1"),
+        ("policy.max_rounds", "-1"),
+        ("policy.min_members", "-1"),
+        ("policy.min_contributors", "-1"),
+        ("policy.max_batch_size", "5000000000"),
+        ("policy.profiles", "hardened, soft"),
+        ("policy.approval", "later"),
+        ("policy.repeated_sums", "perhaps"),
     ] {
         match load("hospital = 1", &[(key, value)]) {
             Err(SettingsError::Value { key: named, .. }) => assert_eq!(named, key, "{value}"),
@@ -220,7 +254,7 @@ fn every_bad_value_is_named_with_what_belongs_there() {
         }
     }
     assert!(matches!(
-        load("hospital = 1", &[("policy.max_rounds", "-1")]),
+        load("hospital = 1", &[("policy.max_rounds", "many")]),
         Err(SettingsError::Type(_))
     ));
 }

@@ -141,6 +141,13 @@ impl TrainerChild {
         }
     }
 
+    /// Closes its pipe, waits for its end, and gives the last lines of its log.
+    pub(super) fn last_words(mut self) -> Vec<String> {
+        self.frames = None;
+        self.ends_within(TO_END_BY_ITSELF);
+        self.lost(String::new()).last_words
+    }
+
     /// Ends it, and gathers what it said last.
     pub(super) fn lost(&mut self, reason: String) -> Loss {
         self.end();

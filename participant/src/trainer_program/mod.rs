@@ -11,6 +11,7 @@ mod command;
 mod reports;
 #[cfg(all(test, unix))]
 mod tests;
+mod try_out;
 
 use std::{
     io,
@@ -27,7 +28,11 @@ use protocol::training_job::{
     pipe::{self, FromTrainer, JobNumber, ToTrainer, Unusable},
 };
 
-pub use self::{child::Loss, command::TrainerCommand};
+pub use self::{
+    child::Loss,
+    command::TrainerCommand,
+    try_out::{TriedOut, try_out},
+};
 use self::{
     child::{Frame, NoMessage, TrainerChild},
     reports::Reports,

@@ -76,11 +76,17 @@ impl Actor {
     }
 
     /// Its process, or one that it has named, once it has: whether that one is still there.
-    fn is_alive(&self, file: &str) -> bool {
+    /// Whether it has still not ended a while after it was told to: a busy system takes a moment.
+    fn lives_on(&self, file: &str) -> bool {
         let id = fs::read_to_string(self.path().join(file)).expect("it told");
-        let state = fs::read_to_string(Path::new("/proc").join(id.trim()).join("stat"));
+        let stat = Path::new("/proc").join(id.trim()).join("stat");
         // One that has ended and that nobody has waited for keeps its number.
-        state.is_ok_and(|state| !state.contains(") Z "))
+        let is_alive = || fs::read_to_string(&stat).is_ok_and(|state| !state.contains(") Z "));
+        let patience = Instant::now() + Duration::from_secs(10);
+        while is_alive() && Instant::now() < patience {
+            thread::sleep(Duration::from_millis(20));
+        }
+        is_alive()
     }
 
     fn starts(&self) -> usize {
@@ -272,7 +278,7 @@ fn one_that_does_not_end_by_itself_is_ended() {
     let began = Instant::now();
     drop(program);
     assert!(began.elapsed() < Duration::from_secs(30));
-    assert!(!actor.is_alive("id") || !cfg!(target_os = "linux"));
+    assert!(!actor.lives_on("id") || !cfg!(target_os = "linux"));
 }
 
 #[test]
@@ -333,7 +339,7 @@ fn one_that_nobody_waits_for_is_ended_and_not_started_again() {
     let error = error.err().expect("stopped").to_string();
     assert!(began.elapsed() < Duration::from_secs(10), "{error}");
     assert!(error.contains("nobody waits"), "{error}");
-    assert!(!silent.is_alive("id") || !cfg!(target_os = "linux"));
+    assert!(!silent.lives_on("id") || !cfg!(target_os = "linux"));
     let dying = Actor::new("cat opened; sleep 0.3; exit 1");
     let mut program = dying.open(1000).expect("opened");
     assert!(
@@ -360,8 +366,44 @@ fn with_a_launcher_the_trainer_behind_it_is_ended() {
     );
     for process in ["launcher", "id"] {
         assert!(
-            !actor.is_alive(process) || !cfg!(target_os = "linux"),
+            !actor.lives_on(process) || !cfg!(target_os = "linux"),
             "{process}"
         );
     }
 }
+
+#[test]
+fn a_trainer_that_is_tried_out_tells_its_release_and_what_it_warns_of() {
+    let actor = Actor::new("echo 'WARN not confined' >&2; cat opened");
+    let command = TrainerCommand::of(actor.program(), Vec::new()).expect("it is there");
+    let tried = try_out(&command, data_set(), TO_TRY).expect("it starts");
+    assert_eq!(tried.release, "test");
+    assert_eq!(tried.said, ["WARN not confined"]);
+    assert_eq!(actor.starts(), 1);
+}
+
+#[test]
+fn a_trainer_that_is_tried_out_without_its_device_or_in_vain_says_so() {
+    let actor = Actor::new("cat unusable");
+    let command = TrainerCommand::of(actor.program(), Vec::new()).expect("it is there");
+    assert!(matches!(
+        try_out(&command, data_set(), TO_TRY),
+        Err(TrainerError::Unusable(Unusable::Device(_)))
+    ));
+    let actor = Actor::new("echo 'libtorch.so: not found' >&2; exit 127");
+    let command = TrainerCommand::of(actor.program(), Vec::new()).expect("it is there");
+    let lost = try_out(&command, data_set(), TO_TRY);
+    let said = lost.expect_err("it does not start").to_string();
+    assert!(said.contains("libtorch.so: not found"), "{said}");
+    let actor = Actor::new("sleep 30");
+    let command = TrainerCommand::of(actor.program(), Vec::new()).expect("it is there");
+    let began = Instant::now();
+    let limit = Duration::from_millis(500);
+    assert!(matches!(
+        try_out(&command, data_set(), limit),
+        Err(TrainerError::Lost(_))
+    ));
+    assert!(began.elapsed() < Duration::from_secs(20));
+}
+
+const TO_TRY: Duration = Duration::from_secs(60);

@@ -119,7 +119,7 @@ impl AwaitingState {
                     });
                 }
                 // On the weights that it has; what it comes to know with later ones is no other sum on them.
-                let (taken, most) = (theirs.1, hospital.policy.max_null_steps);
+                let (taken, most) = (theirs.1, hospital.consent.policy.max_null_steps);
                 if theirs.0 == ours.0 && taken > ours.1 && taken > most {
                     return Err(VaultError::NullStepsBeyondPolicy { taken, most });
                 }

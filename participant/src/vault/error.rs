@@ -9,7 +9,10 @@ use protocol::{
 use super::{
     conditioning::ProductError, input::InputKind, phase_name::PhaseName, policy::PolicyViolation,
 };
-use crate::journal::{InitialModelMissing, JournalError};
+use crate::{
+    approvals::ApprovalsError,
+    journal::{InitialModelMissing, JournalError},
+};
 
 /// Why a vault cannot go on at all.
 #[derive(Debug, thiserror::Error)]
@@ -81,10 +84,17 @@ pub enum VaultError {
     #[error("the run manifest is refused: {0}")]
     Manifest(#[from] ManifestError),
     /// The hospital's policy refuses the run.
-    #[error(
-        "this hospital's policy refuses the run: {0}; change [policy] in the settings if it should take part"
-    )]
+    #[error("this hospital's policy refuses the run: {0}")]
     Policy(#[from] PolicyViolation),
+    /// Somebody at this hospital does not want it to take part.
+    #[error("this hospital has rejected the run: {reason}")]
+    Rejected {
+        /// Why, in their words.
+        reason: String,
+    },
+    /// What was decided here cannot be read or kept.
+    #[error(transparent)]
+    Approvals(#[from] ApprovalsError),
     /// The hospital's data does not do for this run.
     #[error("this hospital's data cannot be used: {0}")]
     Data(#[from] UnusableRecords),
@@ -105,6 +115,16 @@ impl VaultError {
         Self::KeptSession(reason.to_string())
     }
 
+    /// What the coordinator's operator is to hear of it: that this hospital stays out of the run by a decision, and why.
+    pub fn word_for_operator(&self) -> Option<String> {
+        match self {
+            Self::Policy(_) | Self::Rejected { .. } => {
+                Some(self.to_string().chars().take(MAX_WORD_CHARS).collect())
+            }
+            _ => None,
+        }
+    }
+
     /// Who is at fault, as far as the error shows it.
     pub fn culprit(&self) -> Culprit {
         match self {
@@ -120,6 +140,8 @@ impl VaultError {
             | Self::KeptModelMissing { .. }
             | Self::InitialModelMissing(_)
             | Self::Policy(_)
+            | Self::Rejected { .. }
+            | Self::Approvals(_)
             | Self::Data(_)
             | Self::Journal(_)
             | Self::Trainer(_) => Culprit::Ourselves,
@@ -127,6 +149,9 @@ impl VaultError {
         }
     }
 }
+
+/// As much as the coordinator's end of the connection takes.
+const MAX_WORD_CHARS: usize = 400;
 
 /// Why a hospital's records cannot be used for a run, for people.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]

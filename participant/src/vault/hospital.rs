@@ -19,11 +19,11 @@ use rand_core::CryptoRng;
 
 use super::{
     conditioning::PATIENTS_PER_BLOCK,
+    consent::Consent,
     error::{Refusal, UnusableRecords, VaultError},
     input::InputKind,
     output::{VaultEvent, VaultOutput},
     phase_name::PhaseName,
-    policy::Policy,
     statistics::ClinicalRecords,
     witness::Witness,
 };
@@ -57,7 +57,7 @@ pub struct VaultIdentity {
 /// The hospital as every phase of its vault needs it.
 pub(super) struct Hospital<J> {
     pub(super) identity: VaultIdentity,
-    pub(super) policy: Policy,
+    pub(super) consent: Consent,
     pub(super) source: Box<dyn RecordSource>,
     pub(super) journal: J,
     pub(super) ring: Arc<SumRing>,

@@ -28,6 +28,8 @@ pub(super) enum Input<'a> {
     Rejected(Text),
     /// The run has ended well.
     Finished,
+    /// Somebody may have decided about the run that is offered.
+    Reconsider,
     /// What each phase decides about by itself.
     ForPhase(PhaseInput<'a>),
 }
@@ -84,6 +86,7 @@ macro_rules! input_kinds {
 
 input_kinds! {
     Connected => "a new connection",
+    Reconsider => "a look at what was decided",
     Welcome => "a welcome",
     Refused => "a refusal of this hospital",
     NotYet => "a word that this hospital takes part later",
@@ -115,6 +118,7 @@ impl Input<'_> {
             Self::NotYet(_) => InputKind::NotYet,
             Self::Rejected(_) => InputKind::Rejected,
             Self::Finished => InputKind::Finished,
+            Self::Reconsider => InputKind::Reconsider,
             Self::ForPhase(input) => input.kind(),
         }
     }

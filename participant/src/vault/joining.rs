@@ -38,13 +38,13 @@ pub(super) struct Joining {
 type AfterJoins = Next<ExchangingKeys, AfterKeys>;
 
 impl Joining {
-    /// Accepts the run, or does not take part at all; then joins, with what it has of the run from another session.
-    pub(super) fn on_welcome<J: Journal>(
-        welcome: Welcome,
+    /// Joins a run that is accepted and agreed to, with what this vault has of it from another session.
+    pub(super) fn begin<J: Journal>(
+        manifest: CheckedManifest,
+        welcome: &Welcome,
         carried: Option<Box<Carried>>,
         hospital: &mut Hospital<J>,
     ) -> Result<Self, VaultError> {
-        let manifest = accepted_manifest(welcome.manifest, hospital)?;
         if manifest.initial_model.is_some() && welcome.after.is_none() {
             // Before it joins: once the keys stand all others would have to do without this hospital.
             initial_model(&manifest, &hospital.journal)?;
@@ -161,9 +161,11 @@ pub(super) fn refused_before_joining<J>(
 /// The run manifest is "signed by the operator's key, accepted by each hospital's policy by itself" (PROTOCOL.md 3.2).
 pub(super) fn accepted_manifest<J>(
     signed: Signed<Manifest>,
-    hospital: &Hospital<J>,
+    hospital: &mut Hospital<J>,
 ) -> Result<CheckedManifest, VaultError> {
     let manifest = (hospital.check_manifest)(signed, hospital.roster())?;
-    hospital.policy.check(&manifest)?;
+    hospital
+        .consent
+        .check(&manifest, &hospital.identity.roster)?;
     Ok(manifest)
 }

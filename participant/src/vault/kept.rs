@@ -10,13 +10,14 @@ use crypto::{hash::Digest, sealed_sum::HospitalId};
 use protocol::{
     codec::{self, CodecError, Id, List, Secret},
     digests::{
-        EncapsulationDigest, GroupKeyId, HeaderHash, LearningRound, ModelHash, RoundNumber,
+        EncapsulationDigest, GroupKeyId, HeaderHash, LearningRound, ModelHash, RoundNumber, RunId,
         SessionId, StateCommit, Transcript,
     },
     identity::Signed,
     keeping::Standing,
     manifest::Manifest,
     message::ToCoordinator,
+    roster::Roster,
     round::{header::RoundOpen, outcome::RoundClosed},
     session::Join,
 };
@@ -106,6 +107,14 @@ impl SessionRecord {
         }
     }
 
+    /// Whether it was kept under a roster that `roster` follows. What cannot be read is not.
+    pub(super) fn is_of_earlier_roster(kept: &KeptSession, roster: &Roster) -> bool {
+        let first_join = set_up_of(&kept.set_up)
+            .ok()
+            .and_then(|(_, set_up, _)| set_up.joins.first()?.read_unverified().ok());
+        first_join.is_some_and(|join| roster.comes_after(&join.roster_hash))
+    }
+
     /// Reads what was kept.
     pub(super) fn from_kept(kept: &KeptSession) -> Result<Self, CodecError> {
         let (manifest, set_up, after) = set_up_of(&kept.set_up)?;
@@ -135,6 +144,12 @@ pub(super) fn position(
 ) -> Zeroizing<Vec<u8>> {
     let keys: KeyForm = (keys.round, keys.pairs, keys.group);
     codec::encode_secret(&(keys, has_begun, progress.map(ProgressRecord::form)))
+}
+
+/// The run of a session that is kept; none where another release has written it.
+pub fn run_of_session(kept: &KeptSession) -> Option<RunId> {
+    let (manifest, ..) = set_up_of(&kept.set_up).ok()?;
+    Some(manifest.digest())
 }
 
 /// Whether this is what was kept of that session.

@@ -5,7 +5,7 @@
 //! on it leaves.
 //!
 //! ```text
-//! Unjoined --Welcome--> Joining --Joins--> KeyExchange --Ready of all--> InSession --Finished--> Finished
+//! Unjoined --Welcome--> [AwaitingApproval] --> Joining --Joins--> KeyExchange --Ready of all--> InSession --Finished--> Finished
 //!                                                        '--> AwaitingState --^  in a session that goes on from what this vault
 //!                                                                                does not have
 //!
@@ -24,9 +24,11 @@
 //! lists all pairs.
 
 pub mod aead;
+mod awaiting_approval;
 mod awaiting_state;
 mod common_state;
 pub mod conditioning;
+pub mod consent;
 pub mod error;
 mod finished;
 mod hospital;
@@ -42,6 +44,7 @@ mod phase;
 mod phase_name;
 pub mod policy;
 mod round;
+pub mod self_test;
 mod session;
 mod session_state;
 pub mod statistics;
@@ -64,20 +67,21 @@ use protocol::{
 };
 use rand_core::{CryptoRng, UnwrapErr};
 
+use self::{
+    consent::Consent,
+    hospital::Hospital,
+    input::{Input, InputKind, PhaseInput},
+    phase::Phase,
+    step::{Reaction, Step},
+};
 pub use self::{
     error::{UnusableRecords, VaultError},
     hospital::{RecordSource, VaultIdentity},
+    kept::run_of_session,
     learning::training_seed,
     output::{OpenedRound, ResumedRun, VaultEvent, VaultOutput},
     phase_name::PhaseName,
     witness::Witness,
-};
-use self::{
-    hospital::Hospital,
-    input::{Input, InputKind, PhaseInput},
-    phase::Phase,
-    policy::Policy,
-    step::{Reaction, Step},
 };
 use crate::journal::Journal;
 
@@ -91,14 +95,14 @@ impl<J: Journal> Vault<J> {
     /// A vault that knows nothing yet of a run, with the operating system's randomness.
     pub fn new(
         identity: VaultIdentity,
-        policy: Policy,
+        consent: Consent,
         source: Box<dyn RecordSource>,
         journal: J,
         ring: Arc<SumRing>,
     ) -> Self {
         Self::with_randomness(
             identity,
-            policy,
+            consent,
             source,
             journal,
             ring,
@@ -110,7 +114,7 @@ impl<J: Journal> Vault<J> {
     /// made by `aws-lc-rs`, which takes no other than the operating system's.
     pub fn with_randomness(
         identity: VaultIdentity,
-        policy: Policy,
+        consent: Consent,
         source: Box<dyn RecordSource>,
         journal: J,
         ring: Arc<SumRing>,
@@ -119,7 +123,7 @@ impl<J: Journal> Vault<J> {
         Self {
             hospital: Hospital {
                 identity,
-                policy,
+                consent,
                 source,
                 journal,
                 ring,
@@ -149,7 +153,18 @@ impl<J: Journal> Vault<J> {
         let Some(kept) = self.hospital.journal.kept_session()? else {
             return Ok(false);
         };
-        self.phase = Phase::of_kept(&kept, &mut self.hospital)?;
+        if kept::SessionRecord::is_of_earlier_roster(&kept, self.hospital.roster()) {
+            // Its run is over: the hospitals are members of another roster by now.
+            self.hospital.event(VaultEvent::LeftEarlierRoster);
+            self.hospital.journal.end_session(None)?;
+            return Ok(false);
+        }
+        match Phase::of_kept(&kept, &mut self.hospital) {
+            Ok(phase) => self.phase = phase,
+            // Another run may be on offer by now; if it is this one still, its welcome is declined, with a word.
+            Err(VaultError::Policy(_) | VaultError::Rejected { .. }) => return Ok(false),
+            Err(error) => return Err(error),
+        }
         Ok(true)
     }
 
@@ -224,6 +239,15 @@ impl<J: Journal> Vault<J> {
             return self.ignore_stale_job(InputKind::Evaluated);
         }
         self.handle(Input::ForPhase(PhaseInput::Evaluated(round, counts)))
+    }
+
+    /// Somebody may have decided about the run that [`VaultEvent::AwaitingApproval`] has told of. To be called every few seconds then;
+    /// at any other time it changes nothing.
+    ///
+    /// # Errors
+    /// [`VaultError::Rejected`], or as for the welcome of the run.
+    pub fn handle_reconsider(&mut self) -> Result<(), VaultError> {
+        self.handle(Input::Reconsider)
     }
 
     /// The trainer comes back without a result.

@@ -78,11 +78,22 @@ impl VaultOutput {
 /// hospitals open alike.
 #[derive(Clone)]
 pub enum VaultEvent {
+    /// The session that was kept is of an earlier roster, and was given up.
+    LeftEarlierRoster,
     /// The run is under way, and this hospital takes part later.
     NotYet {
         /// What is waited for, in the coordinator's words.
         reason: String,
     },
+    /// A run is offered that somebody here has yet to agree to. Said again at each look at what was decided.
+    AwaitingApproval {
+        /// Which.
+        run: RunId,
+        /// As the operator calls it.
+        name: String,
+    },
+    /// Somebody has agreed to the run that was waited with.
+    Approved,
     /// The session's keys are complete.
     SessionReady,
     /// Another hospital has handed over the state that the session goes on from.

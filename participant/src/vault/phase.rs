@@ -9,6 +9,7 @@ use protocol::{
 };
 
 use super::{
+    awaiting_approval::AwaitingApproval,
     awaiting_state::AwaitingState,
     common_state::Carried,
     error::{Refusal, VaultError},
@@ -31,6 +32,8 @@ use crate::journal::{EndedRun, Journal, KeptSession};
 pub(super) enum Phase {
     /// Nothing is known of the run.
     Unjoined,
+    /// A run is offered; somebody here has yet to agree to it.
+    AwaitingApproval(Box<AwaitingApproval>),
     /// Our Join is sent; the others' are awaited.
     Joining(Box<Joining>),
     /// All Joins are known; the vaults exchange keys.
@@ -53,6 +56,7 @@ impl Phase {
     ) -> Result<Self, VaultError> {
         let record = SessionRecord::from_kept(kept).map_err(VaultError::damaged)?;
         let manifest = accepted_manifest(record.manifest, hospital)?;
+        hospital.consent.is_kept(&manifest)?;
         let records = hospital.records_for(&manifest)?;
         let run = Run { manifest, records };
         let (id, roster) = (hospital.id(), hospital.roster());
@@ -97,6 +101,7 @@ impl Phase {
     pub(super) fn name(&self) -> PhaseName {
         match self {
             Self::Unjoined => PhaseName::Unjoined,
+            Self::AwaitingApproval(_) => PhaseName::AwaitingApproval,
             Self::Joining(_) => PhaseName::Joining,
             Self::KeyExchange(_) => PhaseName::KeyExchange,
             Self::AwaitingState(_) => PhaseName::AwaitingState,
@@ -138,11 +143,19 @@ impl Phase {
                 hospital.event(VaultEvent::Rejected { reason });
                 Ok(Step::handled(phase))
             }
+            (Self::AwaitingApproval(waiting), Input::Reconsider) => {
+                Self::reconsider(*waiting, hospital)
+            }
+            (phase, Input::Reconsider) => Ok(Step::handled(phase)),
             (phase, Input::Finished) => phase.on_finished(hospital),
             (phase, Input::Welcome(welcome)) => phase.on_welcome(welcome, hospital),
             (Self::Unjoined, Input::ForPhase(input)) => {
                 let refusal = refused_before_joining(&input, PhaseName::Unjoined, hospital);
                 Ok(Step::refused(Self::Unjoined, refusal))
+            }
+            (Self::AwaitingApproval(waiting), Input::ForPhase(input)) => {
+                let refusal = waiting.on_input(&input, hospital);
+                Ok(Step::refused(Self::AwaitingApproval(waiting), refusal))
             }
             (Self::Joining(joining), Input::ForPhase(input)) => {
                 joining.on_input(input, hospital).map(Step::into_phase)
@@ -192,6 +205,7 @@ impl Phase {
                 Ok(Step::handled(Self::InSession(session)))
             }
             Self::Unjoined
+            | Self::AwaitingApproval(_)
             | Self::Joining(_)
             | Self::KeyExchange(_)
             | Self::AwaitingState(_)
@@ -214,7 +228,9 @@ impl Phase {
     /// What this vault has of this run, for another of its sessions.
     fn into_carried(self, of: &RunId, roster: &Roster) -> Option<Box<Carried>> {
         let (run, carried) = match self {
-            Self::Unjoined | Self::Finished(_) | Self::Stopped => return None,
+            Self::Unjoined | Self::AwaitingApproval(_) | Self::Finished(_) | Self::Stopped => {
+                return None;
+            }
             Self::Joining(joining) => joining.into_carried(),
             Self::KeyExchange(exchange) => exchange.into_carried(),
             Self::AwaitingState(awaiting) => awaiting.into_carried(),
@@ -240,6 +256,18 @@ impl Phase {
         Ok(phase.into_carried(of, hospital.roster()))
     }
 
+    /// Looks again whether somebody has agreed.
+    fn reconsider<J: Journal>(
+        waiting: AwaitingApproval,
+        hospital: &mut Hospital<J>,
+    ) -> Result<Step<Self>, VaultError> {
+        let step = Self::join(waiting.into_welcome(), None, hospital)?;
+        if !matches!(step.phase, Self::AwaitingApproval(_)) {
+            hospital.event(VaultEvent::Approved);
+        }
+        Ok(step)
+    }
+
     /// Takes part from where the run is, unless this vault has already taken part to the end.
     fn join<J: Journal>(
         welcome: Welcome,
@@ -257,11 +285,34 @@ impl Phase {
             None => {
                 let phase = match Self::kept(&welcome, hospital)? {
                     Some(kept) => kept,
-                    None => Joining::on_welcome(welcome, carried, hospital)?.into(),
+                    None => Self::join_if_agreed(welcome, carried, hospital)?,
                 };
                 Ok(Step::handled(phase))
             }
         }
+    }
+
+    /// Joins a run that the policy accepts and somebody has agreed to; waits with one that nobody has decided about. A run that this
+    /// vault was in before was agreed to.
+    fn join_if_agreed<J: Journal>(
+        welcome: Welcome,
+        carried: Option<Box<Carried>>,
+        hospital: &mut Hospital<J>,
+    ) -> Result<Self, VaultError> {
+        let manifest = accepted_manifest(welcome.manifest.clone(), hospital)?;
+        let is_agreed = match &carried {
+            Some(_) => hospital.consent.is_kept(&manifest)?,
+            None => hospital.consent.is_given(&manifest)?,
+        };
+        if is_agreed {
+            return Ok(Joining::begin(manifest, &welcome, carried, hospital)?.into());
+        }
+        hospital.event(VaultEvent::AwaitingApproval {
+            run: manifest.run(),
+            name: manifest.name.0.clone(),
+        });
+        let waiting = AwaitingApproval::new(welcome);
+        Ok(Self::AwaitingApproval(Box::new(waiting)))
     }
 
     /// The session that the coordinator goes by, if it is the one on our disk: it was left for another that never got its keys.
@@ -280,7 +331,11 @@ impl Phase {
             Self::KeyExchange(exchange) => exchange.repeat(hospital),
             Self::AwaitingState(awaiting) => awaiting.repeat(hospital),
             Self::InSession(session) => session.repeat_unanswered(hospital),
-            Self::Unjoined | Self::Joining(_) | Self::Finished(_) | Self::Stopped => {}
+            Self::Unjoined
+            | Self::AwaitingApproval(_)
+            | Self::Joining(_)
+            | Self::Finished(_)
+            | Self::Stopped => {}
         }
         Ok(Some(phase))
     }
@@ -305,7 +360,7 @@ impl Phase {
                 }
                 carried => end_with(carried, hospital)?,
             },
-            Self::Unjoined | Self::Finished(_) | Self::Stopped => {}
+            Self::Unjoined | Self::AwaitingApproval(_) | Self::Finished(_) | Self::Stopped => {}
         }
         hospital.outputs.push_back(VaultOutput::Finished);
         Ok(Step::handled(Self::Finished(Finished { place })))
@@ -314,7 +369,7 @@ impl Phase {
     /// The session that the vault takes part in, and the T that it has reached.
     fn place(&self, roster: &Roster) -> Option<Resume> {
         match self {
-            Self::Unjoined | Self::Stopped => None,
+            Self::Unjoined | Self::AwaitingApproval(_) | Self::Stopped => None,
             Self::Joining(joining) => Some(joining.place()),
             Self::KeyExchange(exchange) => Some(exchange.place(roster)),
             Self::AwaitingState(awaiting) => Some(awaiting.place()),

@@ -27,6 +27,8 @@ macro_rules! phase_names {
 phase_names! {
     /// Nothing is known of the run.
     Unjoined => "before this hospital was welcomed",
+    /// Somebody here has yet to agree to the run.
+    AwaitingApproval => "while the run waits for this hospital's approval",
     /// The others' Joins are awaited.
     Joining => "while hospitals are joining",
     /// Keys are exchanged.

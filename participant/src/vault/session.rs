@@ -476,7 +476,7 @@ impl InSession {
         let contributors = request.map_err(RoundError::from)?.hash();
         let hash = step.header.digest();
         check_failed(&step.failed, &hash, &contributors, &joined, roster)?;
-        let most = hospital.policy.max_null_steps;
+        let most = hospital.consent.policy.max_null_steps;
         if self.session.chain.model.null_steps() >= most {
             return Err(RoundError::TooManyNullSteps { most }.into());
         }

@@ -127,12 +127,14 @@ impl OpenRound {
             threshold: hospital.roster().threshold(),
             tag_key: &TagKey::derive(session.keys.group_key(), self.hash.as_bytes()),
         };
-        let sealed =
-            sealed_sum::seal(&sum, &joined, id, attempt, &seed, &message).map_err(not_summable)?;
-        drop((seed, message));
-
-        let chunks_root = chunks_root(&sealed.chunks);
-        let (boxes, own_share) = self.boxes(sealed.shares, attempt, &chunks_root, session, id)?;
+        let pair_key = |peer| session.keys.pair_key(peer);
+        let masked = mask(&sum, &joined, (id, attempt), seed, message, pair_key)?;
+        let Masked {
+            chunks,
+            chunks_root,
+            boxes,
+            own_share,
+        } = masked;
         let commit = self.expected_commit(session);
         let manifest = ContributionManifest {
             header: self.hash,
@@ -148,41 +150,11 @@ impl OpenRound {
             contribution: Contribution {
                 manifest,
                 boxes: List(boxes),
-                chunks: Bytes(sealed.chunks),
+                chunks: Bytes(chunks),
             },
             commit,
             own_share,
         })
-    }
-
-    /// "`share_i->x = F_i(x)` for every joined x, own one included (kept)"; the others' go into boxes.
-    fn boxes(
-        &self,
-        shares: Vec<(HospitalId, Share)>,
-        attempt: u8,
-        chunks_root: &ChunksRoot,
-        session: &Session,
-        own_id: HospitalId,
-    ) -> Result<(Vec<ShareBox>, Share), RoundError> {
-        let mut boxes = Vec::with_capacity(shares.len());
-        let mut own_share = None;
-        for (to, share) in shares {
-            if to == own_id {
-                own_share = Some(share);
-                continue;
-            }
-            let pair = session
-                .keys
-                .pair_key(to)
-                .ok_or(RoundError::NotJoined { id: to })?;
-            let key = box_key(pair, own_id, to, &self.hash, attempt, chunks_root);
-            boxes.push(ShareBox {
-                to: Id(to),
-                sealed: Bytes(aead::seal_once(key, share.to_bytes())),
-            });
-        }
-        let own_share = own_share.ok_or(RoundError::NotJoined { id: own_id })?;
-        Ok((boxes, own_share))
     }
 
     /// "commit = HMAC(G, `model_hash` || round || c vector); c as f64 words; empty for `stats` and `evaluation`": shows that all used
@@ -197,6 +169,53 @@ impl OpenRound {
             Purpose::Stats | Purpose::Evaluation => ClipCommit::NONE,
         }
     }
+}
+
+/// What leaves of a contribution, but for its manifest, and the share that stays.
+pub(in crate::vault) struct Masked {
+    pub(in crate::vault) chunks: Vec<u8>,
+    chunks_root: ChunksRoot,
+    pub(in crate::vault) boxes: Vec<ShareBox>,
+    own_share: Share,
+}
+
+/// Masks the message and shares the mask's secret out: "`share_i->x = F_i(x)` for every joined x, own one included (kept)"; the others'
+/// go into boxes. Seed and message are gone afterwards.
+pub(in crate::vault) fn mask<'a>(
+    sum: &sealed_sum::Round<'_>,
+    joined: &[HospitalId],
+    (own_id, attempt): (HospitalId, u8),
+    seed: Seed,
+    message: PackedMessage,
+    pair_key: impl Fn(HospitalId) -> Option<&'a SecretKey32>,
+) -> Result<Masked, RoundError> {
+    let sealed =
+        sealed_sum::seal(sum, joined, own_id, attempt, &seed, &message).map_err(not_summable)?;
+    drop((seed, message));
+    let (header, chunks_root) = (
+        HeaderHash::from_bytes(*sum.header_hash),
+        chunks_root(&sealed.chunks),
+    );
+    let mut boxes = Vec::with_capacity(sealed.shares.len());
+    let mut own_share = None;
+    for (to, share) in sealed.shares {
+        if to == own_id {
+            own_share = Some(share);
+            continue;
+        }
+        let pair = pair_key(to).ok_or(RoundError::NotJoined { id: to })?;
+        let key = box_key(pair, own_id, to, &header, attempt, &chunks_root);
+        boxes.push(ShareBox {
+            to: Id(to),
+            sealed: Bytes(aead::seal_once(key, share.to_bytes())),
+        });
+    }
+    Ok(Masked {
+        chunks: sealed.chunks,
+        chunks_root,
+        boxes,
+        own_share: own_share.ok_or(RoundError::NotJoined { id: own_id })?,
+    })
 }
 
 /// HMAC(G, `model_hash` || round || c).

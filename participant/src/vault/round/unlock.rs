@@ -210,7 +210,7 @@ fn check_not_given(sum: &SumOver, session: &Session) -> Result<(), StepError> {
 
 /// The rule of evaluations, across runs: the nonce of a manifest makes every run another one, but not what is summed in it.
 fn check_other_runs<J: Journal>(sum: &SumOver, hospital: &Hospital<J>) -> Result<(), StepError> {
-    if hospital.policy.repeated_sums == RepeatedSums::Allow {
+    if hospital.consent.policy.repeated_sums == RepeatedSums::Allow {
         return Ok(());
     }
     let journal = &hospital.journal;

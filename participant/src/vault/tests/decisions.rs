@@ -36,6 +36,8 @@ const FOLLOWING: SessionId = SessionId::from_bytes([6; 16]);
 /// Something that can happen to our vault.
 enum Offer {
     Connected,
+    /// Somebody has decided, or has not.
+    Reconsider(Decision),
     Message(ToVault),
     Outcome(Vec<u8>),
     Trained(ModelHash, TrainedUpdate),
@@ -60,6 +62,8 @@ struct World {
     federation: TestFederation,
     manifest: Signed<Manifest>,
     ours: Vault<MemoryJournal>,
+    /// What was decided at our hospital.
+    decided: Decided,
     /// What outlives our vault's process.
     disk: MemoryJournal,
     ring: Arc<SumRing>,
@@ -91,6 +95,7 @@ fn new_vault(
     number: u8,
     federation: &TestFederation,
     source: Box<dyn RecordSource>,
+    decided: &Decided,
     journal: MemoryJournal,
     ring: &Arc<SumRing>,
 ) -> Vault<MemoryJournal> {
@@ -103,7 +108,7 @@ fn new_vault(
     let rng = ChaCha20Rng::from_seed([number; 32]);
     Vault::with_randomness(
         identity,
-        Policy::default(),
+        decided.consent(),
         source,
         journal,
         ring.clone(),
@@ -142,9 +147,11 @@ impl World {
         let manifest = manifest(2, Conditioning::EncryptedHardened);
         let manifest = Signed::sign(&manifest, &federation.operator_key);
         let disk = MemoryJournal::default();
-        let ours = new_vault(OURS, &federation, source, disk.clone(), ring);
+        let decided = Decided::of(Decision::Approved);
+        let ours = new_vault(OURS, &federation, source, &decided, disk.clone(), ring);
         let mut world = Self {
             ours,
+            decided,
             disk,
             ring: ring.clone(),
             peers: BTreeMap::new(),
@@ -162,6 +169,7 @@ impl World {
                 number,
                 &world.federation,
                 Box::new(Records(id(number))),
+                &Decided::of(Decision::Approved),
                 MemoryJournal::default(),
                 ring,
             );
@@ -188,6 +196,10 @@ impl World {
     fn go_to(&mut self, phase: PhaseName) {
         match phase {
             PhaseName::Unjoined => {}
+            PhaseName::AwaitingApproval => {
+                self.decided.change(Decision::Awaited);
+                self.tell_us(ToVault::Welcome(self.welcome(SESSION)));
+            }
             PhaseName::Joining => {
                 self.tell_us(ToVault::Welcome(self.welcome(SESSION)));
             }
@@ -294,6 +306,7 @@ impl World {
             OURS,
             &self.federation,
             source,
+            &self.decided,
             self.disk.clone(),
             &self.ring,
         );
@@ -306,8 +319,8 @@ impl World {
         self.after = Some(reached);
         self.disk = MemoryJournal::default();
         let source = Box::new(Records(id(OURS)));
-        let (federation, ring) = (&self.federation, &self.ring);
-        self.ours = new_vault(OURS, federation, source, self.disk.clone(), ring);
+        let (federation, ring, decided) = (&self.federation, &self.ring, &self.decided);
+        self.ours = new_vault(OURS, federation, source, decided, self.disk.clone(), ring);
         self.joins.clear();
         self.set_up.clear();
         let welcome = self.welcome(FOLLOWING);
@@ -592,6 +605,7 @@ impl World {
                 before: Vec::new(),
                 offer: Offer::Connected,
             }],
+            InputKind::Reconsider => self.reconsider_cases(),
             InputKind::Welcome => vec![
                 message("", ToVault::Welcome(self.welcome(self.session()))),
                 message(
@@ -667,6 +681,23 @@ impl World {
             InputKind::Trained => self.trained_cases(is_in_session),
             InputKind::Evaluated => self.evaluated_cases(),
         }
+    }
+
+    fn reconsider_cases(&self) -> Vec<Case> {
+        let case = |words, decision| Case {
+            words,
+            before: Vec::new(),
+            offer: Offer::Reconsider(decision),
+        };
+        if self.ours.phase() != PhaseName::AwaitingApproval {
+            return vec![case("", Decision::Approved)];
+        }
+        let reason = "not now".into();
+        vec![
+            case(", nothing yet", Decision::Awaited),
+            case(", a yes", Decision::Approved),
+            case(", a no", Decision::Rejected { reason }),
+        ]
     }
 
     fn set_up_cases(&self, kind: InputKind) -> Vec<Case> {
@@ -962,6 +993,10 @@ impl World {
                 self.ours.handle_connected();
                 Ok(())
             }
+            Offer::Reconsider(decision) => {
+                self.decided.change(decision);
+                self.ours.handle_reconsider()
+            }
             Offer::Message(message) => self.ours.handle_message(message),
             Offer::Outcome(bytes) => self.ours.handle_outcome(&bytes),
             Offer::Trained(hash, update) => self.ours.handle_trained(hash, update),
@@ -1003,6 +1038,7 @@ fn described(
             VaultOutput::LeaveJobs => "leave jobs".into(),
             VaultOutput::Finished => "finished".into(),
             VaultOutput::Event(event) => match event {
+                VaultEvent::LeftEarlierRoster => "leaves a session of an earlier roster".to_owned(),
                 VaultEvent::Refused { reason } => format!("refused: {reason}"),
                 VaultEvent::Ignored { reason, phase, .. } => {
                     assert_eq!(*phase, before);
@@ -1010,6 +1046,8 @@ fn described(
                 }
                 VaultEvent::ProductsRefused { reason } => format!("products refused: {reason}"),
                 VaultEvent::NotYet { .. } => "(takes part later)".into(),
+                VaultEvent::AwaitingApproval { .. } => "(awaits approval)".into(),
+                VaultEvent::Approved => "(approved)".into(),
                 VaultEvent::StateTaken(_) => "(state taken)".into(),
                 VaultEvent::SessionReady => "(session ready)".into(),
                 VaultEvent::Resumed(_) => "(resumed)".into(),
@@ -1109,6 +1147,7 @@ fn leaves_all_as_it_was(kind: InputKind, result: &str) -> bool {
         matches!(
             kind,
             InputKind::Connected
+                | InputKind::Reconsider
                 | InputKind::Welcome
                 | InputKind::OutcomeReady
                 | InputKind::NotYet
@@ -1122,6 +1161,7 @@ fn leaves_all_as_it_was(kind: InputKind, result: &str) -> bool {
 fn is_in_session(phase: PhaseName) -> bool {
     match phase {
         PhaseName::Unjoined
+        | PhaseName::AwaitingApproval
         | PhaseName::Joining
         | PhaseName::KeyExchange
         | PhaseName::AwaitingState

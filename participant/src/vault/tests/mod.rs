@@ -6,7 +6,7 @@ mod moments;
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use crypto::sealed_sum::{HospitalId, SumRing};
@@ -14,7 +14,7 @@ use protocol::{
     codec::{self, Bytes},
     identity::{Signed, SigningKey},
     labels::Labels,
-    manifest::{Conditioning, Manifest, Purpose},
+    manifest::{CheckedManifest, Conditioning, Manifest, Purpose},
     message::{ToCoordinator, ToVault},
     roster::testing::{TestFederation, federation},
     round::header::RoundOpen,
@@ -24,9 +24,49 @@ use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
 
 use super::{
     EvaluatedCounts, RecordSource, TrainedUpdate, UnusableRecords, Vault, VaultEvent,
-    VaultIdentity, VaultOutput, policy::Policy, statistics::ClinicalRecords,
+    VaultIdentity, VaultOutput, consent::Consent, policy::Policy, statistics::ClinicalRecords,
 };
-use crate::journal::memory::MemoryJournal;
+use crate::{
+    approvals::{Approvals, ApprovalsError, Decision},
+    journal::memory::MemoryJournal,
+};
+
+/// What was decided about every run, as the test changes it.
+#[derive(Clone)]
+struct Decided(Arc<Mutex<Decision>>);
+
+impl Decided {
+    fn of(decision: Decision) -> Self {
+        Self(Arc::new(Mutex::new(decision)))
+    }
+
+    fn change(&self, decision: Decision) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = decision;
+    }
+
+    fn consent(&self) -> Consent {
+        Consent::new(Policy::default(), Box::new(self.clone()))
+    }
+}
+
+impl Approvals for Decided {
+    fn of_offered(&mut self, _: &CheckedManifest) -> Result<Decision, ApprovalsError> {
+        let decision = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(decision.clone())
+    }
+
+    /// Nobody is asked again.
+    fn of_begun(&mut self, run: &CheckedManifest) -> Result<Decision, ApprovalsError> {
+        self.of_offered(run).map(|decision| match decision {
+            Decision::Awaited => Decision::Approved,
+            decided => decided,
+        })
+    }
+
+    fn note_refusal(&mut self, _: &CheckedManifest, _: &str) -> Result<(), ApprovalsError> {
+        Ok(())
+    }
+}
 
 struct Records(HospitalId);
 

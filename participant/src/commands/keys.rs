@@ -1,0 +1,98 @@
+//! `participant keys`.
+
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use clap::{Args, Subcommand};
+use host::{failure::Failure, key_files::NamedFile, output::say};
+use protocol::{
+    enrolment::keys_hash,
+    spoken::{Length, spoken},
+};
+
+use super::consent::Which;
+
+/// This hospital's keys.
+#[derive(Args)]
+pub struct Keys {
+    #[command(subcommand)]
+    command: KeysCommand,
+}
+
+#[derive(Subcommand)]
+enum KeysCommand {
+    Show(Show),
+    Renew(Renew),
+}
+
+/// Shows the fingerprint of this hospital's keys, as the roster lists them, and until when its certificate is valid.
+#[derive(Args)]
+struct Show {
+    #[command(flatten)]
+    which: Which,
+}
+
+/// Has the coordinator renew this hospital's certificate, for the same key. `participant run` does so by itself in its last 30 days.
+#[derive(Args)]
+struct Renew {
+    #[command(flatten)]
+    which: Which,
+}
+
+impl Keys {
+    /// Runs the command.
+    pub fn execute(self) -> Result<(), Failure> {
+        match self.command {
+            KeysCommand::Show(show) => show.execute(),
+            KeysCommand::Renew(renew) => renew.execute(),
+        }
+    }
+}
+
+impl Show {
+    fn execute(self) -> Result<(), Failure> {
+        let settings = self.which.settings()?;
+        let keys = &settings.keys;
+        let key = NamedFile::new("keys.signing_key", &keys.signing_key).signing_key();
+        let certificate = NamedFile::new("keys.tls_certificate", &keys.tls_certificate);
+        let identity = certificate.tls_identity(NamedFile::new("keys.tls_key", &keys.tls_key));
+        let identity = identity.map_err(Failure::settings)?;
+        let hash = keys_hash(
+            &key.map_err(Failure::settings)?.public(),
+            identity.fingerprint().as_bytes(),
+        );
+        let until = certificate.valid_until().map_err(Failure::settings)?;
+        say(format_args!(
+            "hospital {}: {}",
+            settings.hospital,
+            spoken(&hash, Length::Short)
+        ));
+        say(match until.duration_since(SystemTime::now()) {
+            Ok(left) => format!(
+                "its certificate is valid for {} days more",
+                left.as_secs() / DAY_SECS
+            ),
+            Err(_) => "its certificate has expired: participant keys renew".to_owned(),
+        });
+        Ok(())
+    }
+}
+
+impl Renew {
+    fn execute(self) -> Result<(), Failure> {
+        let settings = self.which.settings()?;
+        let runtime = tokio::runtime::Runtime::new()
+            .context("cannot start the asynchronous runtime")
+            .map_err(Failure::Run)?;
+        let renewed = runtime.block_on(settings.renew_certificate());
+        let until = renewed.map_err(Failure::settings)?;
+        let left = until.duration_since(SystemTime::now()).unwrap_or_default();
+        say(format_args!(
+            "the certificate is renewed, for {} days; a participant that runs uses it from its next start on",
+            left.as_secs() / DAY_SECS
+        ));
+        Ok(())
+    }
+}
+
+const DAY_SECS: u64 = 24 * 3600;

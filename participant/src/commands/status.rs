@@ -1,0 +1,168 @@
+//! `participant status`.
+
+use std::{
+    fmt::Write as _,
+    io::{self, IsTerminal as _},
+    path::Path,
+    thread::sleep,
+    time::Duration,
+};
+
+use clap::Args;
+use host::{
+    failure::Failure,
+    output::{printable, say},
+};
+use participant::standing::ask;
+use serde_json::Value;
+
+use super::consent::{Format, Which};
+
+/// Shows where this hospital stands, while its `participant run` is running on this machine: what it does, its run and round, the common
+/// model's last evaluation, runs that wait for a decision, and how much has left.
+#[derive(Args)]
+pub struct StatusArguments {
+    #[command(flatten)]
+    which: Which,
+
+    /// Show it again every two seconds, until Ctrl-C or the end of the participant.
+    #[arg(long)]
+    watch: bool,
+
+    /// For people, or one JSON object a line.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+impl StatusArguments {
+    /// Runs the command.
+    pub fn execute(self) -> Result<(), Failure> {
+        let state = self.which.settings()?.state;
+        self.show(&ask(&state).map_err(Failure::settings)?);
+        if self.watch {
+            self.watch(&state);
+        }
+        Ok(())
+    }
+
+    fn watch(&self, state: &Path) {
+        loop {
+            sleep(BETWEEN_LOOKS);
+            // One that ends while it is watched is no failure of the command.
+            let Ok(status) = ask(state) else {
+                return say("the participant has ended; its log says how");
+            };
+            self.show(&status);
+        }
+    }
+
+    fn show(&self, status: &Value) {
+        match self.format {
+            Format::Json => say(status),
+            Format::Text => {
+                let is_redrawn = self.watch && io::stdout().is_terminal();
+                let clear = if is_redrawn { CLEAR } else { "" };
+                say(format_args!("{clear}{}", printable(&in_words(status))));
+            }
+        }
+    }
+}
+
+fn in_words(status: &Value) -> String {
+    let mut text = String::new();
+    let word = |value: &Value| value.as_str().unwrap_or("-").to_owned();
+    let hospital = &status["hospital"];
+    // Writing to a string does not fail.
+    let _ = write!(
+        text,
+        "hospital {} ({}) {}",
+        hospital["number"],
+        word(&hospital["name"]),
+        word(&status["phase"])
+    );
+    for (what, done) in [("training", "done"), ("uploading", "sent")] {
+        let progress = &status[what];
+        if let (Some(done), Some(total)) = (progress[done].as_u64(), progress["total"].as_u64()) {
+            let _ = write!(text, ": {} %", 100 * done / total.max(1));
+        }
+    }
+    if status["connected"] != true {
+        let _ = write!(text, "; not connected to the coordinator");
+    }
+    let run = &status["run"];
+    if !run.is_null() {
+        let last = status["rounds"].as_array().and_then(|rounds| rounds.last());
+        let last = last.unwrap_or(&Value::Null);
+        let round = last["learning_round"].as_u64().unwrap_or(0);
+        let id: String = word(&run["run"]).chars().take(16).collect();
+        let _ = write!(
+            text,
+            "\nrun {:?} ({id}): {round} of {} learning rounds opened",
+            word(&run["name"]),
+            run["rounds"]
+        );
+        let validation = &last["validation"];
+        if let (Some(loss), Some(accuracy)) =
+            (validation["loss"].as_f64(), validation["accuracy"].as_f64())
+        {
+            let _ = write!(
+                text,
+                "; validation loss {loss:.3}, accuracy {accuracy:.3} over all hospitals"
+            );
+        }
+    }
+    let offered = status["offered"].as_array().into_iter().flatten();
+    for run in offered.filter(|run| run["state"] == "waiting") {
+        let id: String = word(&run["run"]).chars().take(12).collect();
+        let name = word(&run["name"]);
+        let _ = write!(
+            text,
+            "\nwaits for a decision: {name:?}; participant runs show {id}"
+        );
+    }
+    if let Some(fault) = status["offered_fault"].as_str() {
+        let _ = write!(text, "\n{fault}");
+    }
+    let ledger = &status["ledger"];
+    let _ = write!(
+        text,
+        "\nhas left this hospital: {:.1} MB in {} entries of the ledger",
+        ledger["bytes"].as_f64().unwrap_or(0.0) / 1e6,
+        ledger["entries"]
+    );
+    if let Some(fault) = ledger["fault"].as_str() {
+        let _ = write!(text, "\nTHE LEDGER DOES NOT HOLD: {fault}");
+    }
+    text
+}
+
+const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
+/// Clears a terminal, and goes to its upper left corner.
+const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_status_says_what_is_done_and_what_waits() {
+        let status = json!({
+            "hospital": {"number": 3, "name": "North"},
+            "phase": "trains", "connected": true,
+            "training": {"done": 3, "total": 4}, "uploading": null,
+            "run": {"run": "ab".repeat(32), "name": "first", "rounds": 8},
+            "rounds": [{"learning_round": 2, "validation": {"loss": 0.5, "accuracy": 0.75}}],
+            "offered": [{"run": "cd".repeat(32), "name": "second", "state": "waiting"}],
+            "ledger": {"entries": 12, "bytes": 17_200_000, "fault": null},
+        });
+        let text = in_words(&status);
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[0], "hospital 3 (North) trains: 75 %");
+        assert!(lines[1].contains("2 of 8 learning rounds") && lines[1].contains("loss 0.500"));
+        assert!(lines[2].contains("runs show cdcdcdcdcdcd"));
+        assert!(lines[3].contains("17.2 MB in 12 entries"));
+        assert!(in_words(&json!({})).contains("not connected"));
+    }
+}

@@ -1,0 +1,240 @@
+//! Where this hospital stands in its run, as its events tell it.
+
+use host::web::unix_secs;
+use protocol::{counters::EvaluationCounters, digests::RunId, manifest::Purpose};
+use serde::Serialize;
+
+use crate::{
+    shell::{ParticipantEvent, RunCost},
+    vault::{OpenedRound, ResumedRun, VaultEvent},
+};
+
+/// What the page shows of the run that this process is in.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Board {
+    connected: bool,
+    /// In words.
+    phase: String,
+    training: Option<Steps>,
+    uploading: Option<Bytes>,
+    rounds: Vec<Round>,
+    /// Whether it has joined a session, and which run that is of, where an event has told.
+    #[serde(skip)]
+    in_run: bool,
+    #[serde(skip)]
+    run: Option<RunId>,
+    #[serde(skip)]
+    cost: RunCost,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Steps {
+    done: usize,
+    total: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Bytes {
+    sent: u64,
+    total: u64,
+}
+
+/// A learning round whose sum was opened here.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Round {
+    learning_round: u32,
+    contributors: usize,
+    model_hash: Option<String>,
+    validation: Option<Validation>,
+    /// Seconds since 1970.
+    at: f64,
+}
+
+/// Of the common model, over the validation slices of all that took part.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+struct Validation {
+    loss: f64,
+    accuracy: f64,
+    slices: u64,
+}
+
+impl Validation {
+    fn of(counters: &EvaluationCounters) -> Self {
+        Self {
+            loss: counters.validation_loss(),
+            accuracy: counters.accuracy(),
+            slices: counters.slices(),
+        }
+    }
+}
+
+impl Board {
+    /// Before anything has happened.
+    pub fn new() -> Self {
+        Self {
+            phase: "starts".to_owned(),
+            ..Self::default()
+        }
+    }
+
+    /// Whether the coordinator is connected.
+    pub fn is_connected(&self) -> bool {
+        self.connected
+    }
+
+    /// Whether this hospital is in a run.
+    pub fn is_in_run(&self) -> bool {
+        self.in_run
+    }
+
+    /// Which run, where an event has told.
+    pub fn run(&self) -> Option<&RunId> {
+        self.run.as_ref()
+    }
+
+    /// What the run has cost so far.
+    pub fn cost(&self) -> &RunCost {
+        &self.cost
+    }
+
+    /// The learning round whose update was opened last.
+    pub fn learning_round(&self) -> u32 {
+        self.rounds.last().map_or(0, |round| round.learning_round)
+    }
+
+    /// Takes note of an event.
+    pub fn note(&mut self, event: &ParticipantEvent) {
+        match event {
+            ParticipantEvent::Waiting(_) => self.is_now("waits for the coordinator"),
+            ParticipantEvent::Connected => {
+                self.connected = true;
+                self.is_now("is connected, and waits for a run");
+            }
+            ParticipantEvent::Disconnected { .. } => {
+                self.connected = false;
+                self.is_now("has lost the connection, and dials again");
+            }
+            ParticipantEvent::Training { done, total } => {
+                self.is_now("trains");
+                self.training = Some(Steps {
+                    done: *done,
+                    total: *total,
+                });
+            }
+            ParticipantEvent::Uploading { sent, total } => {
+                self.is_now("sends its sealed contribution");
+                self.uploading = Some(Bytes {
+                    sent: *sent,
+                    total: *total,
+                });
+            }
+            ParticipantEvent::Spent(cost) => self.cost = *cost,
+            ParticipantEvent::Vault(event) => self.note_vault(event),
+        }
+    }
+
+    fn note_vault(&mut self, event: &VaultEvent) {
+        match event {
+            VaultEvent::AwaitingApproval { .. } => {
+                self.is_now("waits until somebody here approves the run");
+            }
+            VaultEvent::Approved => self.is_now("joins the run"),
+            VaultEvent::SessionReady => {
+                self.in_run = true;
+                self.is_now("has agreed on keys with the other hospitals");
+            }
+            VaultEvent::NotYet { .. } => {
+                self.is_now("takes part later: the run is under way");
+            }
+            VaultEvent::Resumed(run) => {
+                self.is_now("goes on in its run");
+                self.resume_from(run);
+            }
+            VaultEvent::StateTaken(run) => {
+                self.is_now("has been given the common model");
+                self.resume_from(run);
+            }
+            VaultEvent::LeftSession { .. } => self.is_now("joins another session of the run"),
+            VaultEvent::EndedBefore(ended) => {
+                (self.in_run, self.run) = (false, Some(ended.run));
+                self.is_now("has taken part in this run to its end");
+            }
+            VaultEvent::Conditioned { .. } => self.is_now("has the filters for this model"),
+            VaultEvent::Sealed { .. } => self.is_now("has sealed its contribution"),
+            VaultEvent::Opened(opened) => self.note_opened(opened),
+            _ => {}
+        }
+    }
+
+    /// What was reached before this process, or without this hospital.
+    fn resume_from(&mut self, run: &ResumedRun) {
+        (self.in_run, self.run) = (true, Some(run.run));
+        let learning_round = run.learning_round.get();
+        if learning_round > self.learning_round() {
+            self.rounds.push(Round {
+                learning_round,
+                contributors: run.contributors.len(),
+                model_hash: Some(hex::encode(run.model_hash)),
+                validation: run.validation.as_ref().map(Validation::of),
+                at: unix_secs(),
+            });
+        }
+    }
+
+    fn note_opened(&mut self, opened: &OpenedRound) {
+        self.is_now("has opened a sum, and waits for the next one");
+        let learning_round = opened.learning_round.get();
+        match opened.purpose {
+            Purpose::Stats => {}
+            Purpose::Update => self.rounds.push(Round {
+                learning_round,
+                contributors: opened.contributors.len(),
+                model_hash: Some(hex::encode(opened.model_hash)),
+                validation: None,
+                at: unix_secs(),
+            }),
+            Purpose::Evaluation => {
+                let counters = EvaluationCounters::read(&opened.sum.counters).ok();
+                let rounds = self.rounds.iter_mut().rev();
+                let mut rounds = rounds.filter(|round| round.learning_round == learning_round);
+                if let (Some(round), Some(counters)) = (rounds.next(), counters) {
+                    round.validation = Some(Validation::of(&counters));
+                }
+            }
+        }
+        if self.rounds.len() > MAX_ROUNDS {
+            self.rounds.remove(0);
+        }
+    }
+
+    fn is_now(&mut self, phase: &str) {
+        if self.phase != phase {
+            phase.clone_into(&mut self.phase);
+            self.training = None;
+            self.uploading = None;
+        }
+    }
+}
+
+/// As many as a policy lets a run have by default.
+const MAX_ROUNDS: usize = 1000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_bar_is_shown_while_its_work_is_done() {
+        let mut board = Board::new();
+        board.note(&ParticipantEvent::Connected);
+        assert!(board.is_connected());
+        board.note(&ParticipantEvent::Training { done: 1, total: 4 });
+        board.note(&ParticipantEvent::Training { done: 2, total: 4 });
+        assert_eq!(board.training, Some(Steps { done: 2, total: 4 }));
+        board.note(&ParticipantEvent::Uploading { sent: 1, total: 9 });
+        assert_eq!(board.training, None);
+        let reason = "the peer fell silent".to_owned();
+        board.note(&ParticipantEvent::Disconnected { reason });
+        assert_eq!((board.uploading, board.is_connected()), (None, false));
+    }
+}
