@@ -1,6 +1,7 @@
 //! What whole-system tests need: the programs as they are built, processes that end with the test, and a federation in a folder.
 #![forbid(unsafe_code)]
 
+pub mod browser;
 mod parties;
 #[cfg(target_os = "linux")]
 pub mod small_disk;

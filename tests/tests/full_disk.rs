@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use system_tests::{Federation, Parties, small_disk::SmallDisk};
+use system_tests::{Federation, Parties, program, run, small_disk::SmallDisk, stderr};
 
 const PATIENCE: Duration = Duration::from_secs(240);
 
@@ -45,6 +45,20 @@ fn a_coordinator_with_a_full_disk_stands_still_and_goes_on_when_there_is_room() 
         .wait_for("training: step 1 of", PATIENCE);
     disk.fill();
     coordinator.wait_for("the run stands still until this can be written", PATIENCE);
+    let config = federation.path().join("coordinator/coordinator.toml");
+    let ask = |words: &[&str]| {
+        let mut command = program("coordinator");
+        run(&mut disk.seen_by(command.args(words).arg("--config").arg(&config)))
+    };
+    let status = ask(&["status"]);
+    let said = String::from_utf8_lossy(&status.stdout).into_owned();
+    assert!(said.contains("STANDS STILL"), "{said}{}", stderr(&status));
+    let without = ask(&["run", "without", "3"]);
+    assert!(
+        stderr(&without).contains("cannot be written"),
+        "{}",
+        stderr(&without)
+    );
     disk.free();
     coordinator.wait_for("the run goes on after a standstill", PATIENCE);
     parties.finish(PATIENCE);

@@ -1,0 +1,245 @@
+//! The pages of an operator and of a hospital in a real browser: a run is started, approved, paused and watched to its end there.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    path::{Path, PathBuf},
+    thread,
+    time::Duration,
+};
+
+use system_tests::{Federation, Running, browser::Browser, program, run, stderr};
+
+const PATIENCE: Duration = Duration::from_secs(240);
+
+/// A page that a program serves: its address, and the token.
+struct Site {
+    address: String,
+    token: String,
+}
+
+/// As its log tells it.
+fn site(of: &Running) -> Site {
+    of.wait_for("the web page is at", PATIENCE);
+    let said = of.said();
+    let line = said
+        .lines()
+        .find(|line| line.contains("the web page is at"));
+    let (_, rest) = line.expect("a line").split_once("http://").expect("a URL");
+    let (address, file) = rest
+        .split_once("/; its token is in ")
+        .expect("the file of the token");
+    let token = fs::read_to_string(file.trim()).expect("a token");
+    Site {
+        address: address.to_owned(),
+        token: token.trim().to_owned(),
+    }
+}
+
+impl Site {
+    fn url(&self) -> String {
+        format!("http://{}/", self.address)
+    }
+
+    /// What a program that is no browser is answered.
+    fn get(&self, path: &str, token: &str) -> String {
+        let mut stream = TcpStream::connect(&self.address).expect("it listens");
+        let request = format!(
+            "GET {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {token}\r\nconnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).expect("written");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("text");
+        answer
+    }
+
+    fn log_in(&self, browser: &mut Browser) {
+        browser.open(&self.url());
+        browser.wait_until("document.querySelector('#login-form').checkVisibility()");
+        browser.type_into("#token", "not the token", "Enter");
+        browser.wait_until("document.querySelector('#login-error').textContent.length > 0");
+        assert_eq!(
+            browser.value("document.querySelector('#app').checkVisibility()"),
+            false
+        );
+        browser.value("document.querySelector('#token').value = ''");
+        browser.type_into("#token", &self.token, "Enter");
+        browser.wait_until("document.querySelector('#app').checkVisibility()");
+    }
+
+    /// Nothing came from elsewhere, nothing went wrong, and nothing is wider than the screen; with pictures to look at.
+    fn assert_sound(&self, browser: &mut Browser, name: &str) {
+        for (width, height, dark) in [
+            (360, 800, false),
+            (360, 800, true),
+            (1920, 1080, false),
+            (1920, 1080, true),
+        ] {
+            browser.see(width, height, dark);
+            let theme = if dark { "dark" } else { "light" };
+            browser.keep_picture(&pictures().join(format!("{name}-{width}-{theme}.png")));
+            let overflow = "document.documentElement.scrollWidth - innerWidth";
+            let overflow = browser.value(overflow).as_i64();
+            assert!(overflow <= Some(0), "{overflow:?} pixels at {width}");
+        }
+        assert_eq!(browser.troubles(), &[] as &[String]);
+        let url = self.url();
+        let elsewhere = |asked: &&String| !asked.starts_with(&url) && *asked != "data:,";
+        let elsewhere: Vec<_> = browser.requests().iter().filter(elsewhere).collect();
+        assert_eq!(elsewhere, Vec::<&String>::new());
+        assert!(browser.requests().len() > 5);
+    }
+}
+
+fn pictures() -> PathBuf {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/screenshots");
+    fs::create_dir_all(&folder).expect("made");
+    folder.canonicalize().expect("there")
+}
+
+/// A page, or a part of it, says these words.
+fn wait_for_words(browser: &mut Browser, selector: &str, words: &str) {
+    browser.wait_until(&format!(
+        "document.querySelector({selector:?})?.textContent.includes({words:?})"
+    ));
+}
+
+fn press(browser: &mut Browser, selector: &str) {
+    browser.wait_until(&format!("document.querySelector({selector:?}) !== null"));
+    // As somebody without a mouse.
+    browser.value(&format!("document.querySelector({selector:?}).focus()"));
+    browser.press("Enter");
+}
+
+#[test]
+fn a_run_is_started_approved_paused_and_watched_to_its_end_in_a_browser() {
+    let (Some(mut operator), Some(mut steward)) = (Browser::start(), Browser::start()) else {
+        eprintln!("skipped: there is no chromium");
+        return;
+    };
+    let federation = Federation::new(3).with_phantom(3, 12, 4);
+    let third = federation.hospital(3).join("participant.toml");
+    federation.edit(&third, "approval = \"automatic\"", "approval = \"ask\"");
+    let coordinator = federation.path().join("coordinator");
+    let config = coordinator.join("coordinator.toml");
+    let home = tempfile::tempdir().expect("a folder");
+    let settings = home.path().join("run.toml");
+    let hostile = "<img src=x onerror=alert(1)>";
+    let text = format!(
+        "[run]\nname = \"{hostile}\"\nrounds = 6\nlocal_epochs = 2\nround_timeout_secs = 20\n"
+    );
+    fs::write(&settings, text).expect("written");
+    let mut sign = program("coordinator");
+    sign.args(["run", "sign"]).arg(&settings).arg("--key");
+    sign.arg(coordinator.join("keys/operator.key"));
+    sign.arg("--roster").arg(coordinator.join("roster.json"));
+    let signed = run(&mut sign);
+    assert!(signed.status.success(), "{}", stderr(&signed));
+    fs::remove_file(coordinator.join("keys/operator.key")).expect("it was there");
+
+    let mut serve = program("coordinator");
+    serve.args([
+        "serve",
+        "--web",
+        "127.0.0.1:0",
+        "--set",
+        "serve_outcomes_secs=2",
+        "--config",
+    ]);
+    let serving = Running::start("coordinator", serve.arg(&config));
+    let page = site(&serving);
+    let healthy = page.get("/healthz", "");
+    assert!(healthy.starts_with("HTTP/1.1 200"), "{healthy}");
+    for path in ["/metrics", "/api/state", "/api/events"] {
+        let refused = page.get(path, &"0".repeat(64));
+        assert!(refused.starts_with("HTTP/1.1 401"), "{path}: {refused}");
+    }
+    page.log_in(&mut operator);
+    wait_for_words(&mut operator, "#hospitals", "hospital 3");
+
+    // The operator begins the run.
+    let hospitals: Vec<_> = (1..=3)
+        .map(|number| {
+            let mut command = federation.participant(number);
+            command.args(["--web", "127.0.0.1:0"]);
+            Running::start(format!("hospital {number}"), &mut command)
+        })
+        .collect();
+    operator.choose_file("#start-file", &home.path().join("run.signed.json"));
+    press(&mut operator, "#start-button");
+    press(&mut operator, "#dialog-ok");
+    wait_for_words(&mut operator, "#run-name", hostile);
+
+    // The third hospital is asked.
+    let hospital_page = site(&hospitals[2]);
+    hospital_page.log_in(&mut steward);
+    press(&mut steward, ".approve");
+    press(&mut steward, "#dialog-ok");
+    wait_for_words(&mut steward, "#offered-runs", "the web page");
+
+    // Paused, no further sum is opened; it goes on.
+    wait_for_words(&mut operator, "#rounds", "training 1");
+    press(&mut operator, "#pause-button");
+    wait_for_words(&mut operator, "#run-alert", "paused");
+    wait_for_words(&mut operator, "#run-phase", "Waiting");
+    let metrics = page.get("/metrics", &page.token);
+    for line in [
+        "myelin_run_paused 1",
+        "myelin_hospital_connected{hospital=\"3\",name=\"hospital 3\"} 1",
+        "# EOF",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+    let sums =
+        |operator: &mut Browser| operator.value("document.querySelectorAll('#rounds svg').length");
+    let before = sums(&mut operator);
+    thread::sleep(Duration::from_secs(3));
+    assert_eq!(sums(&mut operator), before);
+    steward.wait_until("document.querySelector('#ledger-head').textContent.length === 64");
+    wait_for_words(&mut steward, "#ledger", "seal");
+    wait_for_words(&mut steward, "#round-rows", "1");
+    hospital_page.assert_sound(&mut steward, "hospital");
+    page.assert_sound(&mut operator, "coordinator");
+    // From here on the hospital's page goes away with its program, which its console tells.
+    drop(steward);
+    press(&mut operator, "#pause-button");
+
+    // To its end.
+    for hospital in hospitals {
+        let (is_well, line) = hospital.finish(PATIENCE);
+        assert!(is_well, "{line}");
+    }
+    wait_for_words(&mut operator, "#past-runs", "complete");
+    press(&mut operator, "#transcript-button");
+    wait_for_words(
+        &mut operator,
+        "#transcript-said",
+        "13 rounds in 1 sessions hold",
+    );
+    page.assert_sound(&mut operator, "coordinator-after");
+
+    // The same from a terminal.
+    let ask = |what: &[&str]| {
+        let mut command = program("coordinator");
+        let output = run(command.args(what).arg("--config").arg(&config));
+        assert!(output.status.success(), "{}", stderr(&output));
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    let list: serde_json::Value =
+        serde_json::from_str(&ask(&["run", "list", "--format", "json"])).expect("JSON");
+    let id = list["runs"][0]["run"].as_str().expect("an ID").to_owned();
+    let shown: serde_json::Value =
+        serde_json::from_str(&ask(&["run", "show", &id[..8], "--format", "json"])).expect("JSON");
+    assert_eq!(shown["sums"].as_array().map(Vec::len), Some(13));
+    assert_eq!(shown["settings"]["rounds"], "6");
+    assert!(ask(&["run", "show", &id[..8]]).contains("complete"));
+    let logs = ask(&["run", "log", &id[..8]]);
+    for words in [
+        "the run has begun",
+        "sum 13 is settled",
+        "hospital 3 has connected",
+    ] {
+        assert!(logs.contains(words), "{logs}");
+    }
+}
