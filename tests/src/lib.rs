@@ -3,6 +3,7 @@
 
 pub mod browser;
 mod parties;
+pub mod site;
 #[cfg(target_os = "linux")]
 pub mod small_disk;
 pub mod udp_relay;

@@ -11,7 +11,13 @@ use std::{
 };
 
 use serde_json::Value;
-use system_tests::{Running, program, run, stderr, text_field};
+use system_tests::{
+    Running,
+    browser::Browser,
+    program, run,
+    site::{site, wait_for_words},
+    stderr, text_field,
+};
 use tempfile::TempDir;
 
 const PATIENCE: Duration = Duration::from_secs(240);
@@ -139,19 +145,13 @@ impl World {
         signed.to_str().expect("text").to_owned()
     }
 
-    /// Begun where the coordinator is, to its end. Gives the hash of the model.
-    fn run(&self, name: &str, more: &str, hospitals: &[u8]) -> String {
-        let signed = self.sign(name, &format!("rounds = 2\n{more}"));
-        let participants = hospitals
-            .iter()
-            .map(|&number| self.start_participant(number));
-        let participants: Vec<_> = participants.collect();
-        let said = words(&self.coordinator(&["run", "start", &signed]));
-        assert!(said.contains("the run begins"), "{said}");
-        for (&number, waiting) in hospitals.iter().zip(&participants) {
-            self.approve(number, waiting);
+    /// A run that its coordinator has begun, and these hospitals: each agrees, and all are there to its end. Gives the hash of the model.
+    fn play(&self, hospitals: Vec<(u8, Running)>) -> String {
+        for (number, waiting) in &hospitals {
+            self.approve(*number, waiting);
         }
-        let ended = participants.into_iter().map(|one| one.finish(PATIENCE));
+        let participants = hospitals.into_iter().map(|(_, participant)| participant);
+        let ended = participants.map(|one| one.finish(PATIENCE));
         let hashes = ended.map(|(is_well, line)| {
             assert!(is_well, "{line}");
             text_field(&line, "model_hash").expect("a hash")
@@ -160,6 +160,66 @@ impl World {
         hashes.dedup();
         assert_eq!(hashes.len(), 1, "one model");
         hashes.remove(0)
+    }
+
+    /// Begun where the coordinator is.
+    fn begin(&self, signed: &str) {
+        let said = words(&self.coordinator(&["run", "start", signed]));
+        assert!(said.contains("the run begins"), "{said}");
+    }
+
+    /// A run that the second hospital's policy refuses, until somebody there allows it; the operator watches the page.
+    fn first_run(&self, coordinator: &Running) -> String {
+        let settings = self.hospital(2).join("participant.toml");
+        let text = fs::read_to_string(&settings).expect("settings");
+        let strict = text.replacen("max_rounds = 1000", "max_rounds = 2", 1);
+        assert_ne!(strict, text);
+        fs::write(&settings, strict).expect("written");
+        let signed = self.sign("first", "rounds = 3\n");
+        let start = |number| (number, self.start_participant(number));
+        let (one, (_, mut strict), three) = (start(1), start(2), start(3));
+        self.begin(&signed);
+        assert_eq!(strict.exit_status(PATIENCE).code(), Some(2));
+        let said = strict.said();
+        assert!(said.contains("policy.max_rounds"), "{said}");
+        let listed = words(&self.participant(2, &["runs", "list"]));
+        assert!(listed.contains("refused: policy.max_rounds"), "{listed}");
+        fs::write(&settings, text).expect("written");
+        let mut browser = Browser::start();
+        if let Some(browser) = &mut browser {
+            site(coordinator).log_in(browser);
+            wait_for_words(browser, "#run-name", "first");
+        }
+        let watch = browser.map(|mut browser| {
+            let site = site(coordinator);
+            thread::spawn(move || {
+                for round in 1..=3 {
+                    wait_for_words(&mut browser, "#rounds", &format!("training {round}"));
+                }
+                wait_for_words(&mut browser, "#past-runs", "complete");
+                site.assert_sound(&mut browser, "life");
+            })
+        });
+        let model = self.play(vec![one, start(2), three]);
+        match watch {
+            Some(watch) => watch.join().expect("the page has shown it"),
+            None => eprintln!("not watched: there is no chromium"),
+        }
+        model
+    }
+
+    /// Every entry of what has left a hospital, for its records.
+    fn export_ledger(&self, number: u8) {
+        let file = self.path("ledger.csv");
+        let name = file.to_str().expect("text");
+        words(&self.participant(number, &["ledger", "export", name]));
+        let table = fs::read_to_string(&file).expect("a table");
+        let summary = words(&self.participant(number, &["ledger", "--format", "json"]));
+        let summary: Value = serde_json::from_str(&summary).expect("JSON");
+        let entries = summary["entries"].as_u64().expect("a number");
+        assert!(entries > 50, "{entries}");
+        assert_eq!(table.lines().count() as u64, 1 + entries);
+        words(&self.participant(number, &["ledger", "verify"]));
     }
 }
 
@@ -185,7 +245,8 @@ fn a_federation_is_founded_runs_changes_its_members_and_runs_again() {
         .arg(world.path("operator"))));
 
     let mut serve = program("coordinator");
-    serve.args(["serve", "--set", "serve_outcomes_secs=5", "--config"]);
+    serve.args(["serve", "--set", "serve_outcomes_secs=5"]);
+    serve.args(["--web", "127.0.0.1:0", "--config"]);
     serve.arg(world.path("coordinator/coordinator.toml"));
     let coordinator = Running::start("coordinator", &mut serve);
     coordinator.wait_for("no run is under way", PATIENCE);
@@ -215,11 +276,11 @@ fn a_federation_is_founded_runs_changes_its_members_and_runs_again() {
     coordinator.wait_for("epoch=1", PATIENCE);
 
     // The first run. Nobody has given the hospitals a roster but the coordinator, and they know it as the one they have signed.
-    let first = world.run("first", "", &[1, 2, 3]);
+    let first = world.first_run(&coordinator);
     let listed = words(&world.coordinator(&["run", "ls", "--format", "json"]));
     let listed: Value = serde_json::from_str(&listed).expect("JSON");
     assert_eq!(listed["runs"][0]["result"], "complete");
-    assert_eq!(listed["runs"][0]["learning_rounds"], 2);
+    assert_eq!(listed["runs"][0]["learning_rounds"], 3);
     assert_eq!(listed["runs"][0]["model_hash"], Value::from(first.clone()));
     coordinator_has_no_secret_of_others(&world, &[1, 2, 3]);
 
@@ -247,8 +308,11 @@ fn a_federation_is_founded_runs_changes_its_members_and_runs_again() {
     fs::create_dir_all(&initial).expect("made");
     let model = world.hospital(1).join("state/model.safetensors");
     fs::copy(model, initial.join("model.safetensors")).expect("copied");
-    let more = format!("initial_model = \"{weights}\"\nseed = 2\n");
-    let second = world.run("second", &more, &[1, 3, 4]);
+    let more = format!("rounds = 2\ninitial_model = \"{weights}\"\nseed = 2\n");
+    let signed = world.sign("second", &more);
+    let hospitals = [1, 3, 4].map(|number| (number, world.start_participant(number)));
+    world.begin(&signed);
+    let second = world.play(hospitals.into());
     assert_ne!(first, second);
     let transcript = world.path("coordinator/state/transcript.jsonl");
     for (party, program_name) in [
@@ -261,6 +325,8 @@ fn a_federation_is_founded_runs_changes_its_members_and_runs_again() {
         let said = words(&run(verify.arg(&transcript)));
         assert!(said.contains(&second[..16]), "{said}");
     }
+
+    world.export_ledger(1);
 
     a_stopped_run_and_another_roster(&world, &coordinator);
     let listed = words(&world.coordinator(&["run", "list"]));
