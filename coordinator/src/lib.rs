@@ -19,6 +19,8 @@
 //! | [`control`] | what an operator asks of a run under way |
 //! | [`web`] | the page of the same, and its numbers |
 //! | [`demo`] | a whole federation with fresh keys, for one machine |
+//! | [`run_plan`] | what a run will cost, before anybody starts it |
+//! | [`needs`] | what programs need of their machines |
 //! | [`new_folder`] | how such folders are written |
 //!
 //! ```no_run
@@ -39,7 +41,9 @@ pub mod control;
 pub mod demo;
 pub mod enrolment;
 pub mod machine;
+pub mod needs;
 pub mod new_folder;
+pub mod run_plan;
 pub mod service;
 pub mod settings;
 pub mod store;

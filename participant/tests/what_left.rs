@@ -11,6 +11,7 @@ use std::{
 
 use coordinator::{
     demo::{Demo, Place},
+    run_plan::{Assumed, RunPlan},
     service::Service,
     settings::RunSettings,
 };
@@ -234,6 +235,30 @@ async fn the_ledger_tells_of_every_byte_that_the_transport_and_quic_have_counted
         assert_eq!(rounds, expected.into());
         compare_with_quic(id, &cost, &rows, whole_uploads);
         compare_with_forecast(&demo, id, &manifest, &rows);
+        compare_with_plan(&manifest, demo.hospitals.len(), &cost);
+    }
+}
+
+/// What `coordinator run plan` had said: it leaves out small messages.
+fn compare_with_plan(manifest: &Manifest, hospitals: usize, cost: &RunCost) {
+    let assumed = Assumed {
+        hospitals,
+        patients: u32::from(PATIENTS),
+        slices: 1,
+        megabits: 100.0,
+        step_millis: 100.0,
+    };
+    let plan = RunPlan::of(manifest, &assumed).expect("it fits");
+    let pairs = [
+        ("sent", cost.sent_bytes, plan.up.run),
+        ("received", cost.received_bytes, plan.down.run),
+    ];
+    for (what, counted, planned) in pairs {
+        let ratio = planned as f64 / counted as f64;
+        assert!(
+            (0.995..=1.005).contains(&ratio),
+            "{what}: {counted} bytes, planned {planned}"
+        );
     }
 }
 

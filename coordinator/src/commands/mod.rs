@@ -7,6 +7,7 @@ mod operator;
 mod roster;
 mod run;
 mod run_history;
+mod run_plan;
 mod serve;
 mod status;
 

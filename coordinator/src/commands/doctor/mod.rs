@@ -11,7 +11,10 @@ use std::{
 };
 
 use clap::Args;
-use coordinator::settings::Settings;
+use coordinator::{
+    needs::{coordinator_disk, coordinator_memory},
+    settings::Settings,
+};
 use host::{
     doctor::{Check, Report, Room, clock, memory, state_folder},
     failure::Failure,
@@ -66,7 +69,7 @@ impl Doctor {
         report.add(state_folder(&settings.state));
         report.add(room(hospitals).check(&settings.state));
         report.add(memory(
-            MEMORY_MIB + MEMORY_OF_A_HOSPITAL_MIB * hospitals as u64,
+            coordinator_memory(hospitals) >> 20,
             "for so many hospitals at the most; a coordinator that runs has its part already",
         ));
         report.extend(records::look(settings, now));
@@ -90,7 +93,7 @@ fn written(settings: &Settings, file: &Path) -> Vec<PathBuf> {
 
 /// The uploads of one round, its outcome, and that of the round before.
 fn room(hospitals: usize) -> Room {
-    let bytes = (hospitals as u64 + 2) * UPLOAD_BYTES;
+    let bytes = coordinator_disk(hospitals, UPLOAD_BYTES);
     Room {
         least: bytes,
         wanted: bytes,
@@ -101,8 +104,6 @@ fn room(hospitals: usize) -> Room {
 }
 
 const UPLOAD_BYTES: u64 = 17_000_000;
-const MEMORY_MIB: u64 = 300;
-const MEMORY_OF_A_HOSPITAL_MIB: u64 = 64;
 
 const HELP: &str = "\
 Examples:

@@ -1,0 +1,26 @@
+//! What programs need of their machines, as it was measured (docs/BENCHMARKS.md, docs/OPERATIONS.md), rounded up.
+
+/// Prepared, in memory and in the cache of slices: 128 x 128 values of 4 bytes.
+pub const SLICE_BYTES: u64 = 64 << 10;
+
+/// Network, optimiser and libtorch of a trainer that computes on the CPU, and its participant.
+pub const TRAINING_MEMORY: u64 = 2 << 30;
+
+/// Sealing, adding and opening the sums of a learning round, and its encrypted products, on an ordinary processor.
+pub const CRYPTOGRAPHY_SECS_A_ROUND: f64 = 2.0;
+
+/// Of a hospital whose update has so many bytes, without slices: the last model, the best one, both again for the run, and as much for
+/// the journal of a run.
+pub fn hospital_disk(update_bytes: u64) -> u64 {
+    8 * update_bytes
+}
+
+/// Of a coordinator: the uploads of one round, its outcome, and that of the round before.
+pub fn coordinator_disk(hospitals: usize, update_bytes: u64) -> u64 {
+    (hospitals as u64 + 2) * update_bytes
+}
+
+/// Of a coordinator, while a round collects.
+pub fn coordinator_memory(hospitals: usize) -> u64 {
+    (300 << 20) + hospitals as u64 * (4 << 20)
+}
