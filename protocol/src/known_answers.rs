@@ -10,7 +10,7 @@ use crate::{
     HospitalId,
     codec::{self, Bytes, Decode, Encode, Id, List, WIRE_VERSION},
     counters::CounterSpec,
-    digests::{RoundNumber, SessionId},
+    digests::{LearningRound, RoundNumber, SessionId},
     identity::Signed,
     keeping::Verdict,
     manifest::{Manifest, MemberWeight},
@@ -764,6 +764,13 @@ fn to_vault() -> Vec<(ToVault, Vec<u8>)> {
             },
             vec![2, 0, 0, 0, b'n', b'o'],
         ),
+        // after
+        (
+            ToVault::EndedByOperator {
+                after: LearningRound::new(0x0102),
+            },
+            vec![2, 1, 0, 0],
+        ),
     ]
 }
 
@@ -787,6 +794,7 @@ fn number_to_vault(message: &ToVault) -> u32 {
         ToVault::StateReady { .. } => 14,
         ToVault::NullStep(_) => 15,
         ToVault::Rejected { .. } => 16,
+        ToVault::EndedByOperator { .. } => 17,
     }
 }
 

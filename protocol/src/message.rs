@@ -5,8 +5,8 @@ use crypto::{ckks::Profile, hash::labelled_hash};
 use crate::{
     codec::{Bytes, Decode, Encode, Id, List, Text, one_byte},
     digests::{
-        FeaturesDigest, FilterRequestDigest, HeaderHash, OutcomeName, RosterHash, SessionId,
-        Transcript,
+        FeaturesDigest, FilterRequestDigest, HeaderHash, LearningRound, OutcomeName, RosterHash,
+        SessionId, Transcript,
     },
     identity::Signed,
     manifest::Manifest,
@@ -152,6 +152,11 @@ pub enum ToVault {
     Rejected {
         /// Why, for people.
         reason: Text,
+    },
+    /// The operator has ended the run after this learning round, before its last; nothing more will come.
+    EndedByOperator {
+        /// The last round. Its evaluation belongs to it, if there was one.
+        after: LearningRound,
     },
 }
 

@@ -22,6 +22,7 @@ use serde_json::json;
 use super::{
     members::Format,
     run_history::{Logs, Show},
+    run_plan::Plan,
     status::Which,
 };
 
@@ -34,6 +35,7 @@ pub struct Run {
 
 #[derive(Subcommand)]
 enum RunCommand {
+    Plan(Plan),
     Sign(Sign),
     Start(Start),
     #[command(visible_alias = "ls")]
@@ -189,8 +191,16 @@ impl Resume {
 
 /// Ends the run of a coordinator that is running on this machine, for all hospitals. It cannot go on later; each hospital keeps the
 /// models that it has.
+///
+/// At once, the run has failed, and every participant ends with code 1. With --keep-best it has ended well, as if its last round were
+/// the one at hand.
 #[derive(Args)]
 struct Stop {
+    /// Finish the round at hand and its evaluation first, then end the run well: every participant ends with code 0, with the common model
+    /// of that round and the best one so far (`run.keep`).
+    #[arg(long)]
+    keep_best: bool,
+
     /// The run, as `coordinator run list` shows it: its first 8 digits are enough.
     run: String,
 
@@ -200,8 +210,14 @@ struct Stop {
 
 impl Stop {
     fn execute(self) -> Result<(), Failure> {
-        done(self.which.ask(Request::Stop { run: self.run })?)?;
-        say("the run has ended; its hospitals are told");
+        let (run, keep_best) = (self.run, self.keep_best);
+        done(self.which.ask(Request::Stop { run, keep_best })?)?;
+        say(match keep_best {
+            true => {
+                "the run ends after the round at hand; `coordinator status` shows where it stands"
+            }
+            false => "the run has ended; its hospitals are told",
+        });
         Ok(())
     }
 }
@@ -243,6 +259,7 @@ impl Run {
     /// Runs the command.
     pub fn execute(self) -> Result<(), Failure> {
         match self.command {
+            RunCommand::Plan(plan) => plan.execute(),
             RunCommand::Sign(sign) => sign.execute(),
             RunCommand::Start(start) => start.execute(),
             RunCommand::List(list) => list.execute(),

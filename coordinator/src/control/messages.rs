@@ -32,6 +32,9 @@ pub enum Request {
     Stop {
         /// As for [`Request::Pause`].
         run: String,
+        /// Not at once but after the round at hand, and well.
+        #[serde(default)]
+        keep_best: bool,
     },
 }
 
@@ -74,7 +77,7 @@ pub struct Status {
     pub name: String,
     /// H of its manifest, in hexadecimal.
     pub run: String,
-    /// Learning rounds of the manifest.
+    /// Learning rounds of the run: of the manifest, or fewer if its operator ends it before.
     pub rounds: u32,
     /// The present phase, in the words of the log.
     pub phase: String,

@@ -8,7 +8,7 @@ use std::{
 use crypto::sealed_sum::{HospitalId, SumShape};
 use protocol::{
     codec::Text,
-    digests::{ModelHash, SessionId},
+    digests::{LearningRound, ModelHash, SessionId},
     identity::{Message, Signed, SigningKey},
     kept_model::initial_model_hash,
     manifest::{CheckedManifest, Purpose},
@@ -46,6 +46,8 @@ pub(super) struct Context<R> {
     shut_out: BTreeMap<HospitalId, ShutOut>,
     /// No further sum is opened, until the operator says so or this process is started again.
     pub(super) is_paused: bool,
+    /// After which learning round its operator ends the run, if that is before its last.
+    pub(super) ends_after: Option<LearningRound>,
     /// Hospitals that have handed over a state which others have refused: they are asked last.
     pub(super) distrusted: BTreeSet<HospitalId>,
     pub(super) peers: Peers,
@@ -120,6 +122,7 @@ impl<R> Context<R> {
             set_ups_begun_anew: BTreeMap::new(),
             shut_out: BTreeMap::new(),
             is_paused: false,
+            ends_after: None,
             distrusted: BTreeSet::new(),
             advanced_at: Timestamp(0),
             outputs: VecDeque::new(),
@@ -176,6 +179,21 @@ impl<R> Context<R> {
             self.event(Event::EndedEarly { rounds_left });
         }
         self.plan.stop();
+    }
+
+    /// The operator ends the run after this learning round.
+    pub(super) fn end_after(&mut self, learning_round: LearningRound) {
+        self.plan.end_after(learning_round);
+        self.ends_after = Some(learning_round);
+    }
+
+    /// What a hospital is told when the run has ended well.
+    pub(super) fn word_of_the_end(&self) -> ToVault {
+        // Hospitals that have ended it by themselves know so.
+        match self.ends_after.filter(|_| !self.plan.is_stopped()) {
+            Some(after) => ToVault::EndedByOperator { after },
+            None => ToVault::Finished,
+        }
     }
 
     /// When a run whose rounds are all done ends although the session that was to hand the model on does not come about.

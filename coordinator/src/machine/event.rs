@@ -163,6 +163,11 @@ pub enum Event {
         /// How many rounds of the manifest are left out.
         rounds_left: u32,
     },
+    /// The operator ends the run after this learning round, which is not its last.
+    EndsAfter {
+        /// Its number.
+        learning_round: LearningRound,
+    },
     /// The last round is settled and every hospital that can be reached has it.
     Complete {
         /// The common model's hash.

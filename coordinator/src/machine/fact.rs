@@ -1,4 +1,4 @@
-//! What has to be on disk before the machine says something that depends on it: nine facts, from which a run goes on after a crash.
+//! What has to be on disk before the machine says something that depends on it: ten facts, from which a run goes on after a crash.
 //! All else the vaults send again.
 //!
 //! | fact | is written before | why |
@@ -12,6 +12,7 @@
 //! | [`Fact::Closed`] | the next RoundOpen | T and model hash of the next header |
 //! | [`Fact::NullStep`] | its NullStep | the words that show why the round is settled without a sum |
 //! | [`Fact::LeftOut`] | the next RoundOpen, or Finished | no hospital is waited for that only an evaluation needed |
+//! | [`Fact::EndsAfter`] | its EndedByOperator | no round is opened whose hospitals were told that the run is over |
 //!
 //! The sum of a round and its outcome, 17 MB each, are not in a fact: the store keeps them under a name that the fact gives.
 
@@ -63,6 +64,11 @@ pub enum Fact {
     },
     /// The evaluation of a learning round is left out: the run goes on without it.
     LeftOut {
+        /// Which one.
+        learning_round: LearningRound,
+    },
+    /// The operator ends the run after a learning round, before its last.
+    EndsAfter {
         /// Which one.
         learning_round: LearningRound,
     },
@@ -119,6 +125,8 @@ pub enum FactKind {
     StateKept = 8,
     /// [`Fact::NullStep`].
     NullStep = 9,
+    /// [`Fact::EndsAfter`].
+    EndsAfter = 10,
 }
 
 impl Fact {
@@ -134,6 +142,7 @@ impl Fact {
             Self::LeftOut { .. } => FactKind::LeftOut,
             Self::StateKept { .. } => FactKind::StateKept,
             Self::NullStep { .. } => FactKind::NullStep,
+            Self::EndsAfter { .. } => FactKind::EndsAfter,
         }
     }
 
@@ -154,7 +163,9 @@ impl Fact {
             }
             Self::Outcome { name } | Self::StateKept { name } => codec::encode(name),
             Self::Closed(closed) => codec::encode(closed),
-            Self::LeftOut { learning_round } => codec::encode(learning_round),
+            Self::LeftOut { learning_round } | Self::EndsAfter { learning_round } => {
+                codec::encode(learning_round)
+            }
             Self::NullStep { failed } => codec::encode(failed),
         };
         let mut bytes = vec![self.kind() as u8];
@@ -205,13 +216,16 @@ impl Fact {
             FactKind::NullStep => Self::NullStep {
                 failed: codec::decode(body)?,
             },
+            FactKind::EndsAfter => Self::EndsAfter {
+                learning_round: codec::decode(body)?,
+            },
         })
     }
 }
 
 impl FactKind {
     /// All kinds.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Begun,
         Self::Ready,
         Self::Header,
@@ -221,6 +235,7 @@ impl FactKind {
         Self::LeftOut,
         Self::StateKept,
         Self::NullStep,
+        Self::EndsAfter,
     ];
 
     fn from_number(number: u8) -> Result<Self, FactError> {
@@ -243,6 +258,7 @@ impl fmt::Display for FactKind {
             Self::LeftOut => "left out",
             Self::StateKept => "state kept",
             Self::NullStep => "null step",
+            Self::EndsAfter => "ends after",
         })
     }
 }

@@ -52,7 +52,7 @@ use protocol::{
     codec::Text,
     digests::{LearningRound, RoundNumber, RunId, SessionId},
     identity::{Signed, SigningKey},
-    manifest::{CheckedManifest, Manifest, ManifestCheck, ManifestError},
+    manifest::{CheckedManifest, Manifest, ManifestCheck, ManifestError, Purpose},
     message::{ToCoordinator, ToVault},
     roster::Roster,
 };
@@ -370,6 +370,42 @@ impl<R: CryptoRng> Coordinator<R> {
         Ok(())
     }
 
+    /// The operator's word: the run ends well, before its last round. An update that is at hand is finished, and the evaluation that
+    /// belongs to it; no further round follows. Kept, so that a coordinator that is started again goes by it.
+    ///
+    /// # Errors
+    /// If it has ended already, or would have no model.
+    pub fn end_after_this_round(&mut self, now: Timestamp) -> Result<(), String> {
+        let next = self.context.plan.next().filter(|_| !self.is_over());
+        let next = next.ok_or("the run is over, or about to end")?;
+        // Between two rounds, the next one is not begun.
+        let is_at_hand = next.purpose == Purpose::Evaluation || self.phase.is_in_a_round();
+        let last = next
+            .learning_round
+            .get()
+            .saturating_sub(u32::from(!is_at_hand));
+        let last = LearningRound::new(last);
+        if last == LearningRound::default() {
+            return Err("no round of the run is done or at hand, so that it has no model yet: stop it without --keep-best".to_owned());
+        }
+        if last.get() < self.context.run.manifest.rounds {
+            self.context.persist(Fact::EndsAfter {
+                learning_round: last,
+            });
+            self.context.end_after(last);
+            self.context.event(Event::EndsAfter {
+                learning_round: last,
+            });
+        }
+        self.advance(now);
+        Ok(())
+    }
+
+    /// How many learning rounds the run has: those of its manifest, or fewer if its operator ends it before.
+    pub fn learning_rounds(&self) -> u32 {
+        self.context.plan.learning_rounds()
+    }
+
     /// The learning round of the sum at hand, or that comes next; none once all are done.
     pub fn learning_round(&self) -> Option<LearningRound> {
         let next = self.context.plan.next()?;
@@ -451,6 +487,7 @@ impl<R: CryptoRng> Coordinator<R> {
 
     fn deliver(&mut self) {
         let mut owed = Vec::new();
+        let word_of_the_end = self.context.word_of_the_end();
         for (id, peer) in self.context.peers.iter_mut() {
             if !peer.is_connected() {
                 continue;
@@ -458,7 +495,7 @@ impl<R: CryptoRng> Coordinator<R> {
             if self.phase.takes_part(id) {
                 let is_news = self.phase.welcomes() && peer.sent.welcome();
                 owed.extend(is_news.then_some((id, None)));
-                let messages = self.phase.owed(id, peer);
+                let messages = self.phase.owed(id, peer, &word_of_the_end);
                 owed.extend(messages.into_iter().map(|message| (id, Some(message))));
             } else if peer.sent.not_yet() {
                 owed.push((id, Some(self.phase.word_for_outsiders(id))));

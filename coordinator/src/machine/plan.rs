@@ -29,6 +29,11 @@ impl Plan {
         }
     }
 
+    /// All of them.
+    pub(super) fn learning_rounds(&self) -> u32 {
+        self.learning_rounds
+    }
+
     /// The next sum; none when the run has all it wants.
     pub(super) fn next(&self) -> Option<PlannedSum> {
         let learning_round = self.done.div_ceil(2);
@@ -59,9 +64,19 @@ impl Plan {
         self.done = self.done.saturating_sub(1);
     }
 
+    /// No learning round follows this one. A run does not become longer by it.
+    pub(super) fn end_after(&mut self, learning_round: LearningRound) {
+        self.learning_rounds = self.learning_rounds.min(learning_round.get());
+    }
+
     /// The hospitals have ended the run: nothing follows.
     pub(super) fn stop(&mut self) {
         self.is_stopped = true;
+    }
+
+    /// Whether the hospitals have ended the run.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.is_stopped
     }
 
     /// Goes on to the next sum of this purpose: a header of a run that is taken up again tells which evaluations were left out. False
@@ -112,6 +127,19 @@ mod tests {
         plan.stop();
         assert_eq!(plan.next(), None);
         assert!(!plan.skip_to(Purpose::Update));
+    }
+
+    #[test]
+    fn a_run_that_ends_earlier_has_the_evaluation_of_its_last_round() {
+        let mut plan = Plan::new(3);
+        plan.end_after(LearningRound::new(1));
+        plan.end_after(LearningRound::new(2));
+        let expected = [
+            (Purpose::Stats, 0),
+            (Purpose::Update, 1),
+            (Purpose::Evaluation, 1),
+        ];
+        assert_eq!(all(plan), expected);
     }
 
     #[test]

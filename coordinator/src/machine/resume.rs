@@ -148,6 +148,7 @@ fn left_out_when_fixed(facts: &[Fact]) -> BTreeSet<HeaderHash> {
             | Fact::Ready(_)
             | Fact::StateKept { .. }
             | Fact::NullStep { .. }
+            | Fact::EndsAfter { .. }
             | Fact::Closed(_) => {}
         }
     }
@@ -203,6 +204,10 @@ impl<R: CryptoRng> Replay<'_, R> {
                 | Phase::Publishing(_)),
                 Fact::LeftOut { learning_round },
             ) => self.on_left_out(phase, learning_round),
+            (phase, Fact::EndsAfter { learning_round }) => {
+                self.context.end_after(learning_round);
+                Ok(phase)
+            }
             (mut phase, Fact::Closed(signed)) => {
                 self.on_closed(&mut phase, signed)?;
                 Ok(self.settle(phase))

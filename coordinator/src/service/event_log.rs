@@ -20,6 +20,7 @@ pub(super) fn log(event: &Event) {
         | Event::OutcomeOut { .. }
         | Event::Settled(_)
         | Event::EndedEarly { .. }
+        | Event::EndsAfter { .. }
         | Event::Complete { .. } => log_progress(event),
         Event::SetUpAgain { hospital } => {
             warn!(%hospital, "a hospital has lost its keys, or is gone, before a round was opened with them: all hospitals join anew");
@@ -168,6 +169,12 @@ fn log_progress(event: &Event) {
             info!(
                 rounds_left,
                 "the hospitals end the run: their evaluations bring no gain any more, and no further round follows"
+            );
+        }
+        Event::EndsAfter { learning_round } => {
+            info!(
+                learning_round = learning_round.get(),
+                "the operator ends the run after this round: no further one follows"
             );
         }
         Event::Complete {

@@ -305,7 +305,10 @@ impl Owner {
             },
             Request::Pause { run } => self.of_this_run(&run, |machine| machine.pause(true, now)),
             Request::Resume { run } => self.of_this_run(&run, |machine| machine.pause(false, now)),
-            Request::Stop { run } => self.of_this_run(&run, |machine| machine.stop(now)),
+            Request::Stop { run, keep_best } => self.of_this_run(&run, |machine| match keep_best {
+                true => machine.end_after_this_round(now),
+                false => machine.stop(now),
+            }),
             Request::Without { hospital } => {
                 let known = HospitalId::new(hospital);
                 let known = known.ok_or_else(|| format!("{hospital} is no hospital's number"));
@@ -368,7 +371,7 @@ impl Owner {
             schema: Status::SCHEMA,
             name: manifest.name.0.clone(),
             run: hex::encode(self.machine.run()),
-            rounds: manifest.rounds,
+            rounds: self.machine.learning_rounds(),
             phase: self.machine.phase().to_string(),
             sum: self.machine.last_round().map(RoundNumber::get),
             learning_round: self.machine.learning_round().map(LearningRound::get),

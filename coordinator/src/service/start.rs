@@ -250,6 +250,7 @@ fn named_blobs(facts: &[Fact]) -> BTreeSet<Digest> {
         | Fact::Header(_)
         | Fact::Closed(_)
         | Fact::NullStep { .. }
+        | Fact::EndsAfter { .. }
         | Fact::LeftOut { .. } => None,
     };
     facts.iter().filter_map(name).collect()

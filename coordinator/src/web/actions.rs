@@ -41,6 +41,13 @@ struct OfRun {
 }
 
 #[derive(Deserialize)]
+struct Stop {
+    run: String,
+    /// Well, after the round at hand.
+    keep_best: bool,
+}
+
+#[derive(Deserialize)]
 struct Without {
     hospital: u8,
 }
@@ -59,8 +66,8 @@ async fn resume(settings: Settled, Json(OfRun { run }): Json<OfRun>) -> Json<Val
     order(settings, Request::Resume { run }).await
 }
 
-async fn stop(settings: Settled, Json(OfRun { run }): Json<OfRun>) -> Json<Value> {
-    order(settings, Request::Stop { run }).await
+async fn stop(settings: Settled, Json(Stop { run, keep_best }): Json<Stop>) -> Json<Value> {
+    order(settings, Request::Stop { run, keep_best }).await
 }
 
 async fn without(settings: Settled, Json(Without { hospital }): Json<Without>) -> Json<Value> {

@@ -320,6 +320,7 @@ impl Observer {
                 | VaultEvent::LeftEarlierRoster
                 | VaultEvent::StateTaken(_)
                 | VaultEvent::LeftSession { .. }
+                | VaultEvent::EndedByOperator { .. }
                 | VaultEvent::EndedBefore(_) => {}
                 VaultEvent::Overtaken { round, purpose } => {
                     let purpose = purpose.name();

@@ -154,6 +154,12 @@ impl Diary {
                      run.straggler_factor)"
                 );
             }
+            VaultEvent::EndedByOperator { after } => {
+                tracing::info!(
+                    learning_round = after.get(),
+                    "the run's operator has ended it after this round: no further one follows, and the models are kept as those of a whole run"
+                );
+            }
             VaultEvent::EndedBefore(ended) => {
                 let run = hex::encode(ended.run);
                 tracing::info!(

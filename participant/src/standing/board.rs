@@ -155,6 +155,9 @@ impl Board {
                 self.resume_from(run);
             }
             VaultEvent::LeftSession { .. } => self.is_now("joins another session of the run"),
+            VaultEvent::EndedByOperator { .. } => {
+                self.is_now("has the run's end, which its operator has brought about");
+            }
             VaultEvent::EndedBefore(ended) => {
                 (self.in_run, self.run) = (false, Some(ended.run));
                 self.is_now("has taken part in this run to its end");

@@ -19,6 +19,7 @@ use zeroize::Zeroizing;
 use super::{
     aead,
     error::{StateError, VaultError},
+    input::RunEnd,
     kept::{self, LearningRecord, ProgressRecord, StatisticsForm},
     keys::SessionKeys,
     session_state::{Chain, hash_before_updates},
@@ -77,9 +78,9 @@ impl Carried {
         })
     }
 
-    /// How many updates of the manifest were not opened; none when all were, or when the evaluations say that no more follow.
-    pub(super) fn missing_updates(&self, manifest: &CheckedManifest) -> Option<u32> {
-        self.chain.missing_updates(manifest)
+    /// As [`Chain::missing_updates`].
+    pub(super) fn missing_updates(&self, manifest: &CheckedManifest, end: RunEnd) -> Option<u32> {
+        self.chain.missing_updates(manifest, end)
     }
 
     /// Whether this vault cannot go on from what t others bring: it would leave behind what it knows.

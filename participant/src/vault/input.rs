@@ -4,7 +4,7 @@
 
 use protocol::{
     codec::Text,
-    digests::{ModelHash, OutcomeName, RoundNumber, SessionId},
+    digests::{LearningRound, ModelHash, OutcomeName, RoundNumber, SessionId},
     identity::Signed,
     message::{Products, ToVault, Welcome},
     round::{
@@ -27,11 +27,30 @@ pub(super) enum Input<'a> {
     /// The coordinator has not accepted a message of this vault.
     Rejected(Text),
     /// The run has ended well.
-    Finished,
+    Finished(RunEnd),
     /// Somebody may have decided about the run that is offered.
     Reconsider,
     /// What each phase decides about by itself.
     ForPhase(PhaseInput<'a>),
+}
+
+/// Where the coordinator says that a run has ended.
+#[derive(Clone, Copy)]
+pub(super) enum RunEnd {
+    /// Where its manifest and its evaluations say.
+    AsPlanned,
+    /// Where its operator says, after this learning round.
+    ByOperator(LearningRound),
+}
+
+impl RunEnd {
+    /// The updates that a run of so many rounds has by then. At least one: a run without a model has not ended well.
+    pub(super) fn updates(self, rounds: u32) -> u32 {
+        match self {
+            Self::AsPlanned => rounds,
+            Self::ByOperator(after) => after.get().clamp(1, rounds.max(1)),
+        }
+    }
 }
 
 /// One input that each phase decides about by itself.
@@ -117,7 +136,7 @@ impl Input<'_> {
             Self::Refused(_) => InputKind::Refused,
             Self::NotYet(_) => InputKind::NotYet,
             Self::Rejected(_) => InputKind::Rejected,
-            Self::Finished => InputKind::Finished,
+            Self::Finished(_) => InputKind::Finished,
             Self::Reconsider => InputKind::Reconsider,
             Self::ForPhase(input) => input.kind(),
         }
@@ -149,7 +168,10 @@ impl PhaseInput<'_> {
 impl From<ToVault> for Input<'_> {
     fn from(message: ToVault) -> Self {
         Self::ForPhase(match message {
-            ToVault::Finished => return Self::Finished,
+            ToVault::Finished => return Self::Finished(RunEnd::AsPlanned),
+            ToVault::EndedByOperator { after } => {
+                return Self::Finished(RunEnd::ByOperator(after));
+            }
             ToVault::Refused { reason } => return Self::Refused(reason),
             ToVault::NotYet { reason } => return Self::NotYet(reason),
             ToVault::Rejected { reason } => return Self::Rejected(reason),

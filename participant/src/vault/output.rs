@@ -105,6 +105,11 @@ pub enum VaultEvent {
         /// The one that is left.
         session: SessionId,
     },
+    /// The run has ended before its last round, by its operator's word.
+    EndedByOperator {
+        /// The last learning round.
+        after: LearningRound,
+    },
     /// This hospital has taken part in the run to its end already.
     EndedBefore(EndedRun),
     /// The others did not wait for what the trainer is at.

@@ -15,7 +15,7 @@ use super::{
     error::{Refusal, VaultError},
     finished::{Finished, RUN_HAS_ENDED},
     hospital::Hospital,
-    input::Input,
+    input::{Input, RunEnd},
     joining::{Joining, accepted_manifest, refused_before_joining},
     kept::{SessionRecord, is_of_session},
     key_exchange::{AfterKeys, ExchangingKeys},
@@ -147,7 +147,7 @@ impl Phase {
                 Self::reconsider(*waiting, hospital)
             }
             (phase, Input::Reconsider) => Ok(Step::handled(phase)),
-            (phase, Input::Finished) => phase.on_finished(hospital),
+            (phase, Input::Finished(end)) => phase.on_finished(end, hospital),
             (phase, Input::Welcome(welcome)) => phase.on_welcome(welcome, hospital),
             (Self::Unjoined, Input::ForPhase(input)) => {
                 let refusal = refused_before_joining(&input, PhaseName::Unjoined, hospital);
@@ -340,27 +340,34 @@ impl Phase {
         Ok(Some(phase))
     }
 
-    /// "Finished": believed by a vault that has opened every update of the run or knows from its evaluations that the run has to end, or
-    /// that has never been in its session.
-    fn on_finished<J: Journal>(self, hospital: &mut Hospital<J>) -> Result<Step<Self>, VaultError> {
+    /// "Finished" and "EndedByOperator": believed by a vault that has opened every update of the run to its end or knows from its evaluations
+    /// that the run has to end, or that has never been in its session.
+    fn on_finished<J: Journal>(
+        self,
+        end: RunEnd,
+        hospital: &mut Hospital<J>,
+    ) -> Result<Step<Self>, VaultError> {
         let place = self.place(hospital.roster());
         match &self {
             Self::InSession(session) => {
-                if let Some(missing) = session.missing_updates() {
+                if let Some(missing) = session.missing_updates(end) {
                     return Err(VaultError::EndedEarly { missing });
                 }
                 hospital.journal.end_session(Some(&session.ended_run()))?;
             }
-            Self::Joining(joining) => end_with(joining.carried(), hospital)?,
-            Self::KeyExchange(exchange) => end_with(exchange.carried(), hospital)?,
+            Self::Joining(joining) => end_with(joining.carried(), end, hospital)?,
+            Self::KeyExchange(exchange) => end_with(exchange.carried(), end, hospital)?,
             Self::AwaitingState(awaiting) => match awaiting.carried() {
                 None => {
-                    let missing = awaiting.run.manifest.rounds;
+                    let missing = end.updates(awaiting.run.manifest.rounds);
                     return Err(VaultError::EndedEarly { missing });
                 }
-                carried => end_with(carried, hospital)?,
+                carried => end_with(carried, end, hospital)?,
             },
             Self::Unjoined | Self::AwaitingApproval(_) | Self::Finished(_) | Self::Stopped => {}
+        }
+        if let (RunEnd::ByOperator(after), Some(_)) = (end, &place) {
+            hospital.event(VaultEvent::EndedByOperator { after });
         }
         hospital.outputs.push_back(VaultOutput::Finished);
         Ok(Step::handled(Self::Finished(Finished { place })))
@@ -382,12 +389,13 @@ impl Phase {
 /// The run has ended for a vault that was about to go on with it in another session.
 fn end_with<J: Journal>(
     carried: Option<(&CheckedManifest, SessionId, &Carried)>,
+    end: RunEnd,
     hospital: &mut Hospital<J>,
 ) -> Result<(), VaultError> {
     let Some((manifest, session, carried)) = carried else {
         return Ok(());
     };
-    if let Some(missing) = carried.missing_updates(manifest) {
+    if let Some(missing) = carried.missing_updates(manifest, end) {
         return Err(VaultError::EndedEarly { missing });
     }
     let ended = carried.chain.ended_run(manifest.run(), session);

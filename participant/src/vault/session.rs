@@ -25,7 +25,7 @@ use super::{
     common_state::{self, Carried},
     error::{StepError, VaultError},
     hospital::Hospital,
-    input::{InputKind, PhaseInput},
+    input::{InputKind, PhaseInput, RunEnd},
     kept::{ProgressRecord, SessionRecord, position},
     keys::SessionKeys,
     learning::Learning,
@@ -556,11 +556,11 @@ impl InSession {
         Ok(request)
     }
 
-    /// How many updates of the manifest were not opened; none when the run has all it needs.
-    pub(super) fn missing_updates(&self) -> Option<u32> {
+    /// How many updates of the run, if it ends there, were not opened; none when it has all it needs.
+    pub(super) fn missing_updates(&self, end: RunEnd) -> Option<u32> {
         self.session
             .chain
-            .missing_updates(&self.session.run.manifest)
+            .missing_updates(&self.session.run.manifest, end)
     }
 
     /// The run, once it has ended here.

@@ -21,6 +21,7 @@ use super::{
     error::VaultError,
     hospital::Hospital,
     initial_model::initial_model,
+    input::RunEnd,
     kept::ChainRecord,
     keys::SessionKeys,
     statistics::{ClinicalRecords, own_counters},
@@ -277,12 +278,12 @@ impl Chain {
         })
     }
 
-    /// How many updates of the manifest were not opened; none when all were, or when the evaluations say that no more follow.
-    pub(super) fn missing_updates(&self, manifest: &CheckedManifest) -> Option<u32> {
+    /// How many updates of a run that ends there were not opened; none when all were, or when the evaluations say that no more follow.
+    pub(super) fn missing_updates(&self, manifest: &CheckedManifest, end: RunEnd) -> Option<u32> {
         if self.standing.verdict(manifest.early_stop) == Verdict::Stop {
             return None;
         }
-        let missing = manifest.rounds.checked_sub(self.updates.get());
+        let missing = end.updates(manifest.rounds).checked_sub(self.updates.get());
         missing.filter(|missing| *missing > 0)
     }
 

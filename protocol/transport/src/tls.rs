@@ -29,7 +29,7 @@ use zeroize::Zeroize;
 use super::certificates::{CertificateError, KeyFingerprint};
 
 /// The protocol name both sides offer in the handshake (ALPN, RFC 7301). Another wire format gets another name.
-pub const APPLICATION_PROTOCOL: &[u8] = b"myelin/5";
+pub const APPLICATION_PROTOCOL: &[u8] = b"myelin/6";
 
 /// The protocol name of hospitals that are not on the roster yet.
 pub const ENROLMENT_PROTOCOL: &[u8] = b"myelin-enrol/1";

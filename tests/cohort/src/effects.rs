@@ -291,6 +291,7 @@ impl Cohort<'_> {
             | VaultEvent::StateTaken(_)
             | VaultEvent::Resumed(_)
             | VaultEvent::LeftSession { .. }
+            | VaultEvent::EndedByOperator { .. }
             | VaultEvent::EndedBefore(_)
             | VaultEvent::LeftEarlierRoster
             | VaultEvent::Overtaken { .. }

@@ -712,6 +712,40 @@ fn an_end_without_a_reason_is_not_believed() {
     }
 }
 
+#[test]
+fn the_operators_end_is_believed_by_a_hospital_that_has_all_updates_up_to_it() {
+    // The fourth header is that of the second update.
+    for (after, missing) in [(0, None), (1, None), (2, Some("1 of its updates"))] {
+        let mut run = Cohort::immediate(3, &manifest(3, Conditioning::None));
+        let mut headers = 0;
+        run.interference = Box::new(move |who, message| {
+            let is_header = who == id(2) && matches!(message, ToVault::RoundOpen(_));
+            headers += u32::from(is_header);
+            Some(if is_header && headers == 4 {
+                let after = LearningRound::new(after);
+                ToVault::EndedByOperator { after }
+            } else {
+                message
+            })
+        });
+        run.connect_all();
+        let stopped = run
+            .violations()
+            .iter()
+            .find_map(|violation| match violation {
+                Violation::Stopped { by, reason } if *by == id(2) => Some(reason.as_str()),
+                _ => None,
+            });
+        match missing {
+            Some(words) => assert!(
+                stopped.is_some_and(|reason| reason.contains(words)),
+                "{after}: {stopped:?}"
+            ),
+            None => assert_eq!(stopped, None, "{after}"),
+        }
+    }
+}
+
 /// A run that starts from a kept model, and the values of that model.
 fn from_a_kept_model() -> (Manifest, Vec<f32>) {
     let manifest = manifest(1, Conditioning::None);

@@ -283,6 +283,11 @@ impl Phase {
         [first, second, loss]
     }
 
+    /// Whether a sum is open that has no outcome yet: the one that the plan has next.
+    pub(super) fn is_in_a_round(&self) -> bool {
+        matches!(self, Self::Collecting(_) | Self::Unlocking(_))
+    }
+
     /// What this phase waits for.
     pub(super) fn wait<R>(&self, context: &Context<R>, now: Timestamp) -> Wait {
         match self {
@@ -299,13 +304,19 @@ impl Phase {
     }
 
     /// What a connected hospital is owed and has not been sent on this connection. Derived from where it stands.
-    pub(super) fn owed(&self, to: HospitalId, peer: &mut Peer) -> Vec<ToVault> {
+    pub(super) fn owed(
+        &self,
+        to: HospitalId,
+        peer: &mut Peer,
+        word_of_the_end: &ToVault,
+    ) -> Vec<ToVault> {
+        let the_end = |peer: &mut Peer| {
+            let is_news = peer.sent.finished();
+            is_news.then(|| word_of_the_end.clone())
+        };
         match self {
             Self::Gathering(_) | Self::Over(Over::Failed { .. }) => Vec::new(),
-            Self::Over(Over::Done { .. }) => {
-                let is_news = peer.sent.finished();
-                is_news.then_some(ToVault::Finished).into_iter().collect()
-            }
+            Self::Over(Over::Done { .. }) => the_end(peer).into_iter().collect(),
             Self::KeyExchange(phase) => phase.relays.owed(to, &mut peer.sent.relays),
             Self::HandingOver(phase) => phase.owed(to, peer),
             Self::Waiting(Waiting { session, .. }) | Self::Publishing(Publishing { session }) => {
@@ -314,10 +325,7 @@ impl Phase {
             Self::Collecting(phase) => phase.session.owed(to, peer, |peer| phase.owed(to, peer)),
             Self::Unlocking(phase) => phase.session.owed(to, peer, |peer| phase.owed(to, peer)),
             Self::Finishing(Finishing { session, .. }) | Self::Over(Over::Complete { session }) => {
-                session.owed(to, peer, |peer| {
-                    let is_news = peer.sent.finished();
-                    is_news.then_some(ToVault::Finished).into_iter().collect()
-                })
+                session.owed(to, peer, |peer| the_end(peer).into_iter().collect())
             }
         }
     }

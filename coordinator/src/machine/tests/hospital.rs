@@ -197,7 +197,7 @@ impl FakeHospital {
                 vec![upload((name, codec::encode(&state).into()))]
             }
             ToVault::StateReady { name } => vec![Act::Fetch { name }],
-            ToVault::Finished | ToVault::Refused { .. } => {
+            ToVault::Finished | ToVault::EndedByOperator { .. } | ToVault::Refused { .. } => {
                 self.ending = Some(message);
                 Vec::new()
             }

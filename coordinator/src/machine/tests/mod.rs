@@ -2,6 +2,7 @@
 
 mod anew;
 mod cohort;
+mod ended_by_operator;
 mod following;
 mod hospital;
 mod late;

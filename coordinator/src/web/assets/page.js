@@ -27,6 +27,7 @@ function showRun(run) {
   patch($("run-alert"), run && alertOf(run));
   patch($("run-buttons"), run && [
     h("button", { type: "button", id: "pause-button", onclick: () => pauseOrResume(run) }, run.paused ? "Resume" : "Pause"),
+    h("button", { type: "button", id: "finish-button", onclick: () => askToFinish(run) }, "End after this round …"),
     h("button", { type: "button", id: "stop-button", class: "danger", onclick: () => askToStop(run) }, "Stop the run …"),
   ]);
 }
@@ -53,16 +54,28 @@ async function pauseOrResume({ run, paused }) {
   patch($("run-error"), answer.ok ? null : answer.error);
 }
 
+function askToFinish({ run, name }) {
+  confirm({
+    title: "End this run after the round at hand?",
+    body: [
+      h("dl", {}, pairs([["Run", named(name)]])),
+      h("p", {}, "The round at hand and its evaluation are finished; then the run ends well for all hospitals. It cannot go on later. Each hospital has the model of that round, and the best one so far."),
+    ],
+    ok: "End the run after this round",
+    act: () => post("/api/run/stop", { run, keep_best: true }),
+  });
+}
+
 function askToStop({ run, name }) {
   confirm({
     title: "Stop this run?",
     body: [
       h("dl", {}, pairs([["Run", named(name)]])),
-      h("p", {}, "This ends the run for all hospitals. It cannot go on later. Each hospital keeps the models that it has."),
+      h("p", {}, "This ends the run for all hospitals, now, as a failed one. It cannot go on later. Each hospital keeps the models that it has."),
     ],
     ok: "Stop the run",
     danger: true,
-    act: () => post("/api/run/stop", { run }),
+    act: () => post("/api/run/stop", { run, keep_best: false }),
   });
 }
 

@@ -9,7 +9,7 @@ use std::fmt::Write;
 use crypto::{ckks::Profile, sealed_sum::RunningSum};
 use protocol::{
     codec::{Id, List},
-    digests::{ModelHash, RoundNumber, SessionId, Transcript},
+    digests::{LearningRound, ModelHash, RoundNumber, SessionId, Transcript},
     message::{Products, Welcome},
     round::{
         contribution::{BoxForward, Contribution, ContributionManifest, forwards},
@@ -676,7 +676,15 @@ impl World {
                     reason: "of another round".into(),
                 },
             )],
-            InputKind::Finished => vec![message("", ToVault::Finished)],
+            InputKind::Finished => vec![
+                message("", ToVault::Finished),
+                message(
+                    ", by the operator after round 1",
+                    ToVault::EndedByOperator {
+                        after: LearningRound::new(1),
+                    },
+                ),
+            ],
             InputKind::Outcome => self.outcome_cases(is_in_session),
             InputKind::Trained => self.trained_cases(is_in_session),
             InputKind::Evaluated => self.evaluated_cases(),
@@ -1052,6 +1060,7 @@ fn described(
                 VaultEvent::SessionReady => "(session ready)".into(),
                 VaultEvent::Resumed(_) => "(resumed)".into(),
                 VaultEvent::LeftSession { .. } => "(left the session)".into(),
+                VaultEvent::EndedByOperator { .. } => "(ended by the operator)".into(),
                 VaultEvent::EndedBefore(_) => "(ended before)".into(),
                 VaultEvent::Overtaken { .. } => "(overtaken)".into(),
                 VaultEvent::Conditioned { .. } => "(filters known)".into(),

@@ -1,0 +1,129 @@
+//! The operator ends a run well, before its last round.
+
+use protocol::{digests::LearningRound, manifest::Purpose, message::ToVault};
+
+use super::cohort::{Cohort, connected, id};
+use crate::machine::{Event, Fact, FactKind, PhaseName};
+
+const ROUNDS: u32 = 4;
+
+/// Up to a phase of the sum of this purpose in this learning round.
+fn at(purpose: Purpose, learning_round: u32, phase: PhaseName) -> Cohort {
+    let mut cohort = connected(4, ROUNDS);
+    let is_there = |cohort: &Cohort| {
+        let opened = cohort.events.iter().rev().find_map(|event| match event {
+            Event::Opened {
+                purpose,
+                learning_round,
+                ..
+            } => Some((*purpose, learning_round.get())),
+            _ => None,
+        });
+        cohort.phase() == phase && opened == Some((purpose, learning_round))
+    };
+    assert!(
+        cohort.until(is_there),
+        "{purpose:?} {learning_round} {phase}"
+    );
+    cohort
+}
+
+fn end(cohort: &mut Cohort) -> Result<(), String> {
+    cohort.machine.end_after_this_round(cohort.now)
+}
+
+fn assert_ended_after(cohort: &Cohort, round: u32, what: &str) {
+    let (_, missing) = cohort.completed().unwrap_or_else(|| panic!("{what}"));
+    assert!(missing.is_empty(), "{what}");
+    let after = LearningRound::new(round);
+    for hospital in cohort.hospitals.values() {
+        let sums = |purpose| hospital.seen.iter().filter(move |seen| seen.0 == purpose);
+        let counts = [Purpose::Update, Purpose::Evaluation].map(|purpose| sums(purpose).count());
+        assert_eq!(counts, [round as usize; 2], "{what}");
+        let told = ToVault::EndedByOperator { after };
+        assert_eq!(hospital.ending, Some(told), "{what}");
+    }
+}
+
+#[test]
+fn the_round_at_hand_is_the_last_and_is_evaluated() {
+    let moments = [
+        (Purpose::Update, PhaseName::Collecting),
+        (Purpose::Update, PhaseName::Unlocking),
+        (Purpose::Update, PhaseName::Publishing),
+        (Purpose::Evaluation, PhaseName::Collecting),
+        (Purpose::Evaluation, PhaseName::Publishing),
+    ];
+    for (purpose, phase) in moments {
+        let what = format!("{purpose:?} {phase}");
+        let mut cohort = at(purpose, 2, phase);
+        end(&mut cohort).expect("there is a round");
+        assert_eq!(cohort.machine.learning_rounds(), 2);
+        cohort.run();
+        assert_ended_after(&cohort, 2, &what);
+        assert!(end(&mut cohort).is_err(), "it is over");
+    }
+}
+
+#[test]
+fn a_paused_run_ends_with_the_round_before() {
+    let mut cohort = at(Purpose::Evaluation, 1, PhaseName::Collecting);
+    let paused = cohort.machine.pause(true, cohort.now);
+    paused.expect("a sum comes");
+    cohort.run();
+    assert_eq!(cohort.phase(), PhaseName::Waiting);
+    end(&mut cohort).expect("a round is done");
+    cohort.run();
+    assert_ended_after(&cohort, 1, "paused");
+}
+
+#[test]
+fn a_run_without_a_model_does_not_end_well() {
+    for phase in [PhaseName::Collecting, PhaseName::Unlocking] {
+        let mut cohort = at(Purpose::Stats, 0, phase);
+        let refused = end(&mut cohort).expect_err("there is no model");
+        assert!(refused.contains("--keep-best"), "{refused}");
+    }
+    let refused = end(&mut connected(4, ROUNDS)).expect_err("nobody has joined");
+    assert!(refused.contains("no model"), "{refused}");
+}
+
+#[test]
+fn in_its_last_round_it_ends_as_planned() {
+    let mut cohort = at(Purpose::Update, ROUNDS, PhaseName::Collecting);
+    end(&mut cohort).expect("it ends anyway");
+    cohort.run();
+    for hospital in cohort.hospitals.values() {
+        assert_eq!(hospital.ending, Some(ToVault::Finished));
+    }
+}
+
+#[test]
+fn a_coordinator_that_is_started_again_goes_by_it() {
+    let mut undisturbed = at(Purpose::Update, 2, PhaseName::Collecting);
+    let before = undisturbed.effects;
+    end(&mut undisturbed).expect("there is a round");
+    undisturbed.run();
+    let kinds = undisturbed.disk.facts.iter();
+    let kinds = kinds.map(|bytes| Fact::from_bytes(bytes).expect("a fact").kind());
+    assert_eq!(kinds.filter(|kind| *kind == FactKind::EndsAfter).count(), 1);
+    // The effect after `before` is the fact itself.
+    for crash in before + 1..=undisturbed.effects {
+        let mut cohort = at(Purpose::Update, 2, PhaseName::Collecting);
+        cohort.crash_after = vec![crash];
+        end(&mut cohort).expect("there is a round");
+        cohort.run();
+        assert_ended_after(&cohort, 2, &format!("stopped after effect {crash}"));
+    }
+}
+
+#[test]
+fn who_was_away_is_told_the_same() {
+    let mut cohort = at(Purpose::Update, 2, PhaseName::Unlocking);
+    cohort.disconnect(id(4));
+    end(&mut cohort).expect("there is a round");
+    assert!(cohort.until(|cohort| cohort.phase() == PhaseName::Finishing));
+    cohort.connect(id(4));
+    cohort.run();
+    assert_ended_after(&cohort, 2, "one was away");
+}
