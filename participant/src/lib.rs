@@ -25,6 +25,7 @@
 pub mod approvals;
 pub mod compute;
 pub mod disclosure;
+mod disk_fault;
 pub mod enrolment;
 pub mod erasure;
 pub mod forecast;

@@ -27,7 +27,7 @@ pub use bincode::{
 pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 
 /// Version of the envelope around every control frame, and of every header. Since 2, a field that is one of a few words is one byte;
-/// since 3, the manifest has more fields.
+/// since 3, the manifest has more fields; docs/PROTOCOL.md, "History", has all.
 pub const WIRE_VERSION: u8 = 6;
 
 /// Bytes that are not a message.

@@ -32,8 +32,8 @@ pub enum Request {
     Stop {
         /// As for [`Request::Pause`].
         run: String,
-        /// Not at once but after the round at hand, and well.
-        #[serde(default)]
+        /// Not at once but after the round at hand, and well. Left out where it is not so: releases before 0.2 know no such field.
+        #[serde(default, skip_serializing_if = "is_false")]
         keep_best: bool,
     },
 }
@@ -115,6 +115,10 @@ pub struct HospitalStatus {
     pub bytes_up: u64,
     /// The same to it.
     pub bytes_down: u64,
+}
+
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Status {

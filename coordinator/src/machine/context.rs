@@ -181,8 +181,9 @@ impl<R> Context<R> {
         self.plan.stop();
     }
 
-    /// The operator ends the run after this learning round.
+    /// The operator ends the run after this learning round. A session that is being set up has its whole time from here on.
     pub(super) fn end_after(&mut self, learning_round: LearningRound) {
+        self.begun_at = self.advanced_at;
         self.plan.end_after(learning_round);
         self.ends_after = Some(learning_round);
     }

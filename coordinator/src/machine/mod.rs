@@ -371,7 +371,7 @@ impl<R: CryptoRng> Coordinator<R> {
     }
 
     /// The operator's word: the run ends well, before its last round. An update that is at hand is finished, and the evaluation that
-    /// belongs to it; no further round follows. Kept, so that a coordinator that is started again goes by it.
+    /// belongs to it; no further round follows, and a pause is over. Said again when that update was given up, it ends with the round before. Kept, so that a coordinator that is started again goes by it.
     ///
     /// # Errors
     /// If it has ended already, or would have no model.
@@ -388,7 +388,10 @@ impl<R: CryptoRng> Coordinator<R> {
         if last == LearningRound::default() {
             return Err("no round of the run is done or at hand, so that it has no model yet: stop it without --keep-best".to_owned());
         }
+        // A pause would hold up the evaluation that belongs to it.
+        self.context.is_paused = false;
         if last.get() < self.context.run.manifest.rounds {
+            self.context.advanced_at = self.context.advanced_at.max(now);
             self.context.persist(Fact::EndsAfter {
                 learning_round: last,
             });

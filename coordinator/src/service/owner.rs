@@ -305,10 +305,14 @@ impl Owner {
             },
             Request::Pause { run } => self.of_this_run(&run, |machine| machine.pause(true, now)),
             Request::Resume { run } => self.of_this_run(&run, |machine| machine.pause(false, now)),
-            Request::Stop { run, keep_best } => self.of_this_run(&run, |machine| match keep_best {
-                true => machine.end_after_this_round(now),
-                false => machine.stop(now),
-            }),
+            Request::Stop {
+                run,
+                keep_best: false,
+            } => self.of_this_run(&run, |machine| machine.stop(now)),
+            Request::Stop { run, .. } => {
+                let said = self.of_this_run(&run, |machine| machine.end_after_this_round(now));
+                self.once_written(said)
+            }
             Request::Without { hospital } => {
                 let known = HospitalId::new(hospital);
                 let known = known.ok_or_else(|| format!("{hospital} is no hospital's number"));
@@ -316,6 +320,19 @@ impl Owner {
                     .and_then(|hospital| self.machine.go_on_without(hospital, now))
                     .into()
             }
+        }
+    }
+
+    /// What is said to be done is on disk.
+    fn once_written(&mut self, said: Answer) -> Answer {
+        self.carry_out();
+        match said {
+            Answer::Done if self.standstill.is_some() => Answer::Refused {
+                reason: "this cannot be written down: the run stands still, as its log tells. It holds once the disk can be written to, \
+                         unless this coordinator is started again before"
+                    .to_owned(),
+            },
+            other => other,
         }
     }
 

@@ -44,6 +44,7 @@ struct OfRun {
 struct Stop {
     run: String,
     /// Well, after the round at hand.
+    #[serde(default)]
     keep_best: bool,
 }
 

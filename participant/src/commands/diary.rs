@@ -157,7 +157,8 @@ impl Diary {
             VaultEvent::EndedByOperator { after } => {
                 tracing::info!(
                     learning_round = after.get(),
-                    "the run's operator has ended it after this round: no further one follows, and the models are kept as those of a whole run"
+                    "the coordinator says that the run's operator has ended it after this round: no further one follows, and the models are kept as those of \
+                     a whole run"
                 );
             }
             VaultEvent::EndedBefore(ended) => {

@@ -24,7 +24,7 @@ use protocol::{
     network::ModelLayout,
     round::{header::SumKey, unlock::WeightedMembers},
 };
-use rusqlite::{Connection, ErrorCode, OptionalExtension, Row, Transaction, params};
+use rusqlite::{Connection, OptionalExtension, Row, Transaction, params};
 
 use super::{
     EndedRun, InitialModelMissing, Journal, JournalError, KeptBox, KeptContribution, KeptModel,
@@ -32,6 +32,7 @@ use super::{
     model_files::ModelFiles,
     session_key::{Cipher, SessionKeys},
 };
+use crate::disk_fault;
 
 /// The journal in the state folder, with the files beside it.
 pub struct SqliteJournal {
@@ -134,7 +135,7 @@ impl SqliteJournal {
 
     fn ask<T>(&self, result: rusqlite::Result<T>) -> Result<T, JournalError> {
         result.map_err(|error| JournalError {
-            may_pass: may_pass(&error),
+            may_pass: disk_fault::is_of_sqlite(&error),
             ..self.error(error.to_string())
         })
     }
@@ -144,7 +145,7 @@ impl SqliteJournal {
         act: impl FnOnce(&SessionKeys) -> io::Result<T>,
     ) -> Result<T, JournalError> {
         act(&self.session_keys).map_err(|error| JournalError {
-            may_pass: is_about_the_disk(&error),
+            may_pass: disk_fault::is_of_the_system(&error),
             ..self.error(format!("the key of its session: {error}"))
         })
     }
@@ -187,7 +188,7 @@ impl SqliteJournal {
     fn publish_model(&mut self) -> Result<(), JournalError> {
         let published = self.models.publish();
         published.map_err(|error| JournalError {
-            may_pass: is_about_the_disk(&error),
+            may_pass: disk_fault::is_of_the_system(&error),
             ..self.error(format!("the model of the run: {error}"))
         })
     }
@@ -524,7 +525,7 @@ impl Journal for SqliteJournal {
     ) -> Result<(), JournalError> {
         let staged = self.models.stage(run, model, hash);
         staged.map_err(|error| JournalError {
-            may_pass: matches!(&error, WeightsError::Io { source, .. } if is_about_the_disk(source)),
+            may_pass: matches!(&error, WeightsError::Io { source, .. } if disk_fault::is_of_the_system(source)),
             ..self.error(error.to_string())
         })
     }
@@ -606,31 +607,6 @@ impl Journal for SqliteJournal {
     fn last_ended_run(&self) -> Result<Option<EndedRun>, JournalError> {
         self.ended("ORDER BY rowid DESC LIMIT 1", params![])
     }
-}
-
-/// A disk that is full, read-only or gone, in SQLite's words.
-fn may_pass(error: &rusqlite::Error) -> bool {
-    matches!(
-        error.sqlite_error_code(),
-        Some(
-            ErrorCode::DiskFull
-                | ErrorCode::SystemIoFailure
-                | ErrorCode::ReadOnly
-                | ErrorCode::CannotOpen
-                | ErrorCode::DatabaseBusy
-        )
-    )
-}
-
-/// The same in those of the operating system.
-fn is_about_the_disk(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::StorageFull
-            | io::ErrorKind::QuotaExceeded
-            | io::ErrorKind::ReadOnlyFilesystem
-            | io::ErrorKind::StaleNetworkFileHandle
-    )
 }
 
 /// That this vault knows of a sum over these contributors; once.

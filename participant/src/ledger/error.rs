@@ -4,6 +4,8 @@ use std::path::Path;
 
 use rusqlite::ErrorCode;
 
+use crate::disk_fault;
+
 /// The ledger cannot be read or written, and then nothing may leave.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot use the ledger of what has left this hospital, {place}: {reason}")]
@@ -26,16 +28,6 @@ impl LedgerError {
     }
 
     pub(super) fn of_sqlite(path: &Path, error: &rusqlite::Error) -> Self {
-        let may_pass = matches!(
-            error.sqlite_error_code(),
-            Some(
-                ErrorCode::DiskFull
-                    | ErrorCode::SystemIoFailure
-                    | ErrorCode::ReadOnly
-                    | ErrorCode::CannotOpen
-                    | ErrorCode::DatabaseBusy
-            )
-        );
         let remedy = match error.sqlite_error_code() {
             Some(ErrorCode::NotADatabase | ErrorCode::DatabaseCorrupt) => {
                 "it is damaged: move it aside as evidence; another one is begun"
@@ -43,7 +35,7 @@ impl LedgerError {
             _ => "free disk space, or let its owner write to it",
         };
         Self {
-            may_pass,
+            may_pass: disk_fault::is_of_sqlite(error),
             ..Self::new(path, format!("{error}; {remedy}"))
         }
     }

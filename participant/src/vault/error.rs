@@ -20,12 +20,13 @@ pub enum VaultError {
     /// The coordinator will not have it.
     #[error("the coordinator refuses this hospital: {0}")]
     RefusedByCoordinator(String),
-    /// The coordinator ends the run before its last round, and the evaluations give no reason for it.
+    /// The coordinator says that the run has ended, and neither have all updates up to that end been opened here nor do the evaluations give
+    /// a reason for it.
     #[error(
         "the coordinator says that the run has ended, but {missing} of its updates are missing here; the model of the last round is in the state folder. Ask the coordinator's operator"
     )]
     EndedEarly {
-        /// Updates of the manifest that were not opened here.
+        /// Updates up to the end that were not opened here.
         missing: u32,
     },
     /// The session that was kept cannot be used.

@@ -2,7 +2,10 @@ use std::num::NonZeroU32;
 
 use protocol::HospitalId;
 use protocol::codec::{self, Bytes, Decode, Encode, Id, List};
-use protocol::digests::{RoundNumber, SessionId};
+use protocol::digests::{LearningRound, RoundNumber, SessionId};
+use protocol::enrolment::{
+    Ask, Code, EnrolmentReply, EnrolmentRequest, Invitation, JoinRequest, MemberRequest,
+};
 use protocol::identity::{Message, Signed, SigningKey};
 use protocol::keeping::Verdict;
 use protocol::manifest::{
@@ -13,6 +16,7 @@ use protocol::message::{
     ToCoordinator, ToVault, Welcome,
 };
 use protocol::network::ModelLayout;
+use protocol::roster::{MemberEntry, PeerKeys, RosterFile, RosterSignature};
 use protocol::round::contribution::{
     BoxAck, BoxForward, Contribution, ContributionManifest, ShareAnswer, ShareBox,
 };
@@ -29,7 +33,7 @@ use protocol::strategy::Strategy;
 use super::decoder::{Decoder, Forms};
 
 /// The frames of the control stream, the bodies of all that is signed, and the two blobs.
-pub const ALL: [&Decoder; 16] = [
+pub const ALL: [&Decoder; 18] = [
     &frame::<ToCoordinator>("frame to the coordinator", || {
         to_coordinator().iter().map(codec::encode_frame).collect()
     }),
@@ -54,7 +58,45 @@ pub const ALL: [&Decoder; 16] = [
     &body::<RoundFailed>("word on a round that did not open", || {
         encoded(&round_failed())
     }),
+    &body::<EnrolmentRequest>("enrolment request", || {
+        enrolment_requests().iter().map(codec::encode).collect()
+    }),
+    &body::<EnrolmentReply>("enrolment reply", || {
+        enrolment_replies().iter().map(codec::encode).collect()
+    }),
 ];
+
+/// What people and files hand on as text, with white space where it came from a mail program.
+pub const TEXTS: [&Decoder; 2] = [
+    &Decoder {
+        name: "invitation",
+        forms: Forms::Several,
+        accepted: || vec![invitation().to_token().as_bytes().to_vec()],
+        decode_and_encode: |bytes| {
+            let text = std::str::from_utf8(bytes).ok()?;
+            let invitation = Invitation::from_token(text).ok()?;
+            Some(invitation.to_token().as_bytes().to_vec())
+        },
+    },
+    &Decoder {
+        name: "roster",
+        forms: Forms::Several,
+        accepted: || vec![roster().to_json().into_bytes()],
+        decode_and_encode: |bytes| {
+            let text = std::str::from_utf8(bytes).ok()?;
+            let file = RosterFile::from_json(text).ok()?;
+            // Whatever is in it, it is a roster or an error.
+            let _ = file.check();
+            let _ = file.check_draft();
+            Some(file.to_json().into_bytes())
+        },
+    },
+];
+
+/// Bytes first, then texts.
+pub fn all() -> impl Iterator<Item = &'static Decoder> + Clone {
+    ALL.into_iter().chain(TEXTS)
+}
 
 /// What is signed, or fetched as a whole.
 const fn body<T: Encode + Decode<()>>(
@@ -179,7 +221,64 @@ fn to_vault() -> Vec<ToVault> {
         ToVault::Rejected {
             reason: "of another round".into(),
         },
+        ToVault::EndedByOperator {
+            after: LearningRound::new(3),
+        },
     ]
+}
+
+fn enrolment_requests() -> [EnrolmentRequest; 2] {
+    let join = JoinRequest {
+        authority: [1; 32],
+        code: Code::from_bytes([2; 16]),
+        signing_key: key().public(),
+        certificate_request: bytes(60),
+    };
+    let ask = MemberRequest {
+        authority: [1; 32],
+        signing_key: key().public(),
+        ask: Ask::Sign {
+            roster: digest(2),
+            signature: [3; 64],
+        },
+    };
+    [
+        EnrolmentRequest::Join(signed(&join)),
+        EnrolmentRequest::Ask(signed(&ask)),
+    ]
+}
+
+fn enrolment_replies() -> [EnrolmentReply; 6] {
+    [
+        EnrolmentReply::Waiting,
+        EnrolmentReply::Certificate {
+            hospital: id(3),
+            certificate: "PEM".into(),
+            authority: "PEM".into(),
+        },
+        EnrolmentReply::Roster {
+            file: bytes(40),
+            is_published: true,
+        },
+        EnrolmentReply::NoRoster,
+        EnrolmentReply::Signed {
+            missing: List(vec![id(1), id(2)]),
+            missing_of_previous: 1,
+        },
+        EnrolmentReply::Refused {
+            reason: "another federation".into(),
+        },
+    ]
+}
+
+fn invitation() -> Invitation {
+    Invitation {
+        address: "coordinator.example:7443".into(),
+        authority: [1; 32],
+        name: "St. Mary's".into(),
+        expires: 1_900_000_000,
+        code: Code::from_bytes([2; 16]),
+    }
 }
 
 fn manifest() -> Manifest {
@@ -378,8 +477,40 @@ fn round_failed() -> RoundFailed {
 }
 
 /// What decoders look at is the form: the signature is of a key that anybody can have.
+fn roster() -> RosterFile {
+    let first = RosterFile {
+        suite: 1,
+        epoch: 1,
+        hospitals: vec![MemberEntry {
+            id: 1,
+            name: "Motol".into(),
+            signing_key: [1; 32],
+            tls_fingerprint: [2; 32],
+        }],
+        coordinator: PeerKeys {
+            signing_key: [3; 32],
+            tls_fingerprint: [4; 32],
+        },
+        operator_key: [5; 32],
+        signatures: vec![RosterSignature {
+            id: 1,
+            signature: [6; 64],
+        }],
+        history: Vec::new(),
+    };
+    RosterFile {
+        epoch: 2,
+        history: vec![first.clone()],
+        ..first
+    }
+}
+
 fn signed<T: Message>(message: &T) -> Signed<T> {
-    Signed::sign(message, &SigningKey::from_secret_bytes(&[7; 32]))
+    Signed::sign(message, &key())
+}
+
+fn key() -> SigningKey {
+    SigningKey::from_secret_bytes(&[7; 32])
 }
 
 fn id(number: u8) -> Id {

@@ -70,6 +70,11 @@ pub enum RoundError {
         "the run has ended: the evaluations have brought no gain for as many rounds as the manifest allows, and no further round follows"
     )]
     RunStopped,
+    /// The run has ended here before, in an earlier session.
+    #[error(
+        "the run has ended at this hospital, as the coordinator has said, and no further round follows"
+    )]
+    RunEnded,
     /// A contribution of the wrong length.
     #[error("the contribution of hospital {id} has {found} {part} instead of {expected}")]
     WrongLength {
@@ -221,6 +226,7 @@ impl RoundError {
             Self::HeaderMismatch { .. }
             | Self::OldRound { .. }
             | Self::RunStopped
+            | Self::RunEnded
             | Self::KeySpent { .. }
             | Self::TooFewContributors { .. }
             | Self::Unsorted

@@ -80,15 +80,15 @@ impl Doctor {
 /// Files that were written before now, if the clock is right.
 fn written(settings: &Settings, file: &Path) -> Vec<PathBuf> {
     let keys = &settings.keys;
-    let state = ["coordinator.sqlite", "transcript.jsonl", "members.sqlite"];
-    let state = state.iter().map(|name| settings.state.join(name));
-    let others = [
+    let files = [
+        file,
         &settings.roster,
         &keys.tls_certificate,
         &keys.ca_certificate,
     ];
-    let others = others.into_iter().cloned().chain([file.to_owned()]);
-    others.chain(state).collect()
+    let state = ["coordinator.sqlite", "transcript.jsonl", "members.sqlite"]
+        .map(|name| settings.state.join(name));
+    files.into_iter().map(Path::to_owned).chain(state).collect()
 }
 
 /// The uploads of one round, its outcome, and that of the round before.

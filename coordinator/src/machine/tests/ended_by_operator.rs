@@ -1,8 +1,14 @@
 //! The operator ends a run well, before its last round.
 
-use protocol::{digests::LearningRound, manifest::Purpose, message::ToVault};
+use std::num::NonZeroU32;
 
-use super::cohort::{Cohort, connected, id};
+use protocol::{
+    digests::LearningRound,
+    manifest::{Manifest, Purpose},
+    message::ToVault,
+};
+
+use super::cohort::{Cohort, connected, id, manifest};
 use crate::machine::{Event, Fact, FactKind, PhaseName};
 
 const ROUNDS: u32 = 4;
@@ -78,8 +84,91 @@ fn a_paused_run_ends_with_the_round_before() {
 }
 
 #[test]
+fn a_pause_does_not_hold_up_the_end() {
+    for (purpose, phase) in [
+        (Purpose::Update, PhaseName::Collecting),
+        (Purpose::Update, PhaseName::Publishing),
+    ] {
+        let mut cohort = at(purpose, 2, phase);
+        let paused = cohort.machine.pause(true, cohort.now);
+        paused.expect("a sum comes");
+        cohort.run();
+        // The evaluation of the second update is outstanding.
+        assert_eq!(cohort.phase(), PhaseName::Waiting);
+        end(&mut cohort).expect("a round is done");
+        cohort.run();
+        assert_ended_after(&cohort, 2, "paused before the evaluation");
+    }
+}
+
+#[test]
+fn hospitals_that_end_by_themselves_are_told_so() {
+    for stops in [1, 2] {
+        let mut cohort = at(Purpose::Update, 1, PhaseName::Collecting);
+        for number in 1..=4 {
+            cohort.hospital(id(number)).stops_after = Some(1);
+        }
+        if stops == 2 {
+            assert!(cohort.until(|cohort| cohort.phase() == PhaseName::Unlocking));
+        }
+        end(&mut cohort).expect("there is a round");
+        end(&mut cohort).expect("said twice, it is the same");
+        cohort.run();
+        assert!(cohort.completed().is_some());
+        for hospital in cohort.hospitals.values() {
+            assert_eq!(hospital.ending, Some(ToVault::Finished));
+        }
+    }
+}
+
+/// Hospitals that have come late are let in between two rounds. What they are given is the end then.
+#[test]
+fn an_end_while_a_session_is_set_up_is_one_for_those_that_came_late_too() {
+    for phase in [
+        PhaseName::Gathering,
+        PhaseName::KeyExchange,
+        PhaseName::HandingOver,
+    ] {
+        let manifest = Manifest {
+            start_with: NonZeroU32::new(3),
+            ..manifest(ROUNDS)
+        };
+        let mut cohort = Cohort::new(4, &manifest);
+        (1..4).for_each(|number| cohort.connect(id(number)));
+        assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 2));
+        cohort.connect(id(4));
+        let follows = |event: &Event| matches!(event, Event::SessionFollows { .. });
+        assert!(
+            cohort.until(|cohort| cohort.events.iter().any(follows) && cohort.phase() == phase)
+        );
+        end(&mut cohort).expect("a round is done");
+        cohort.run();
+        let (_, missing) = cohort.completed().unwrap_or_else(|| panic!("{phase}"));
+        assert!(missing.is_empty(), "{phase}: {missing:?}");
+        let after = LearningRound::new(1);
+        for hospital in cohort.hospitals.values() {
+            let told = ToVault::EndedByOperator { after };
+            assert_eq!(hospital.ending, Some(told), "{phase}");
+        }
+    }
+}
+
+#[test]
+fn an_update_that_does_not_open_is_tried_again_before_the_end() {
+    let mut cohort = at(Purpose::Update, 2, PhaseName::Collecting);
+    (1..=4).for_each(|number| cohort.hospital(id(number)).spoilt_updates = 1);
+    end(&mut cohort).expect("there is a round");
+    cohort.run();
+    assert_ended_after(&cohort, 2, "with a null step");
+}
+
+#[test]
 fn a_run_without_a_model_does_not_end_well() {
-    for phase in [PhaseName::Collecting, PhaseName::Unlocking] {
+    for phase in [
+        PhaseName::Collecting,
+        PhaseName::Unlocking,
+        PhaseName::Publishing,
+    ] {
         let mut cohort = at(Purpose::Stats, 0, phase);
         let refused = end(&mut cohort).expect_err("there is no model");
         assert!(refused.contains("--keep-best"), "{refused}");

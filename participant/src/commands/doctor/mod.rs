@@ -82,15 +82,15 @@ fn look(settings: &Settings, file: &Path, now: SystemTime, report: &mut Report) 
 /// Files that were written before now, if the clock is right.
 fn written(settings: &Settings, file: &Path) -> Vec<PathBuf> {
     let keys = &settings.keys;
-    let state = ["journal.sqlite", "ledger.sqlite", "model.safetensors"];
-    let state = state.iter().map(|name| settings.state.join(name));
-    let others = [
+    let files = [
+        file,
         &settings.roster,
         &keys.tls_certificate,
         &keys.ca_certificate,
     ];
-    let others = others.into_iter().cloned().chain([file.to_owned()]);
-    others.chain(state).collect()
+    let state = ["journal.sqlite", "ledger.sqlite", "model.safetensors"]
+        .map(|name| settings.state.join(name));
+    files.into_iter().map(Path::to_owned).chain(state).collect()
 }
 
 /// Models, journal and prepared slices; of so many scans, where they are known.

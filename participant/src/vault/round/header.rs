@@ -41,6 +41,10 @@ impl Session {
         if self.verdict() == Verdict::Stop {
             return Err(RoundError::RunStopped.into());
         }
+        // A session after the end only hands the model on.
+        if hospital.journal.ended_run(&header.run)?.is_some() {
+            return Err(RoundError::RunEnded.into());
+        }
         self.check_number(&header)?;
         // "... the journal of 3.6 allows the key (run, purpose, model_hash)."
         check_key_is_free(&header, &hospital.journal)?;
