@@ -15,6 +15,7 @@
 //! | [`signals`] | Ctrl-C, SIGTERM, SIGHUP |
 //! | [`transcript`] | the command that checks the record of a run |
 //! | [`roster_in_words`] | a roster as people read it before they sign it |
+//! | [`shown`] | how a command shows what it has found: to people or programs, once or again and again |
 //! | [`manual`] | completions for shells, and manual pages |
 //! | [`recent_log`] | the last lines of the log, for a page that shows them |
 //! | [`web`] | a web page on loopback, `/healthz`, `/metrics` |
@@ -52,6 +53,7 @@ pub mod replaced_file;
 pub mod roster_in_words;
 pub mod run_file;
 pub mod settings;
+pub mod shown;
 pub mod signals;
 pub mod transcript;
 pub mod web;

@@ -6,13 +6,15 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use coordinator::{
     enrolment::{Desk, MEMBERS, Member, Members, MembersError},
     settings::Settings,
 };
 use getrandom::{SysRng, rand_core::TryRng as _};
-use host::{failure::Failure, key_files::NamedFile, output::say, settings::environment};
+use host::{
+    failure::Failure, key_files::NamedFile, output::say, settings::environment, shown::Format,
+};
 use protocol::{
     enrolment::{Code, Invitation, keys_hash},
     spoken::{Length, is_spoken},
@@ -29,15 +31,6 @@ pub struct OfCoordinator {
     /// The settings file of the coordinator.
     #[arg(long, value_name = "FILE", default_value = "coordinator.toml")]
     config: PathBuf,
-}
-
-/// How a list is printed.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people.
-    Text,
-    /// A JSON object on one line.
-    Json,
 }
 
 impl OfCoordinator {

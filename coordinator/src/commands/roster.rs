@@ -14,11 +14,12 @@ use host::{
     key_files::NamedFile,
     output::say,
     roster_in_words::{coordinator_fingerprint, in_words, operator_fingerprint},
+    shown::Format,
 };
 use protocol::roster::{PeerKeys, RosterFile};
 use serde_json::json;
 
-use super::members::{Format, OfCoordinator};
+use super::members::OfCoordinator;
 
 /// The roster: who is in the federation, under which keys. Members sign it; every run is for one roster.
 #[derive(Args)]

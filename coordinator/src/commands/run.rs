@@ -15,12 +15,12 @@ use host::{
     output::{printable, say},
     run_file,
     settings::{environment, key_and_value},
+    shown::Format,
 };
 use protocol::manifest::CheckedManifest;
 use serde_json::json;
 
 use super::{
-    members::Format,
     run_history::{Logs, Show},
     run_plan::Plan,
     status::Which,

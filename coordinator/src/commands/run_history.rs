@@ -6,10 +6,11 @@ use coordinator::store::{HistoryEntry, HistoryEvent, ListedRun, Store};
 use host::{
     failure::Failure,
     output::{printable, say},
+    shown::Format,
 };
 use serde_json::{Value, json};
 
-use super::{members::Format, status::Which};
+use super::status::Which;
 
 /// Shows a run: what its operator has signed, how far it is or how it ended, and each sum with its seconds. The coordinator need not be
 /// running.

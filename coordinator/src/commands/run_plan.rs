@@ -13,11 +13,10 @@ use host::{
     key_files::NamedFile,
     output::{printable, say},
     settings::{environment, key_and_value},
+    shown::Format,
 };
 use protocol::manifest::Manifest;
 use serde_json::{Value, json};
-
-use super::members::Format;
 
 /// Says what a run will cost before anybody starts it: megabytes, seconds, disk and memory, of a hospital and of the coordinator.
 ///

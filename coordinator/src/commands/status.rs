@@ -1,23 +1,19 @@
 //! `coordinator status`.
 
-use std::{
-    fmt::Write as _,
-    io::{self, IsTerminal as _},
-    path::PathBuf,
-    thread::sleep,
-    time::Duration,
-};
+use std::{fmt::Write as _, path::PathBuf};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::Args;
 use coordinator::{
     control::{Answer, HospitalStatus, Request, Status, ask},
     settings::Settings,
 };
-use host::{failure::Failure, output::say, settings::environment};
-use serde_json::json;
-
-use super::members::Format;
+use host::{
+    failure::Failure,
+    settings::environment,
+    shown::{Shown, Watching},
+};
+use serde_json::{Value, json};
 
 /// Shows where the run of a coordinator stands that is running on this machine: phase, round, and for each hospital whether it is
 /// connected, what the run waits for it to do, and the bytes so far.
@@ -26,13 +22,8 @@ pub struct StatusArguments {
     #[command(flatten)]
     which: Which,
 
-    /// Show it again every two seconds, until Ctrl-C or the end of the run.
-    #[arg(long)]
-    watch: bool,
-
-    /// For people, or one JSON object a line.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[command(flatten)]
+    watching: Watching,
 }
 
 /// Which coordinator is meant.
@@ -68,55 +59,33 @@ impl Which {
 impl StatusArguments {
     /// Runs the command.
     pub fn execute(self) -> Result<(), Failure> {
-        self.show(self.status()?)?;
-        if self.watch {
-            self.watch()?;
-        }
-        Ok(())
+        let ended = "the coordinator has ended; its log says how";
+        self.watching.show(|| self.status(), ended)
     }
 
-    fn watch(&self) -> Result<(), Failure> {
-        loop {
-            sleep(BETWEEN_LOOKS);
-            // One that ends while it is watched is no failure of the command.
-            let Ok(status) = self.status() else {
-                say("the coordinator has ended; its log says how");
-                return Ok(());
-            };
-            self.show(status)?;
-        }
-    }
-
-    /// None when no run is under way.
-    fn status(&self) -> Result<Option<Status>, Failure> {
+    fn status(&self) -> Result<Stand, Failure> {
         match self.which.ask(Request::Status)? {
-            Answer::Status(status) => Ok(Some(*status)),
-            Answer::Idle { .. } => Ok(None),
+            Answer::Status(status) => Ok(Stand(Some(*status))),
+            Answer::Idle { .. } => Ok(Stand(None)),
             Answer::Refused { reason } => Err(Failure::Run(anyhow!(reason))),
             Answer::Done => Err(Failure::Run(anyhow!("the coordinator gave another answer"))),
         }
     }
+}
 
-    fn show(&self, status: Option<Status>) -> Result<(), Failure> {
-        match (self.format, &status) {
-            (Format::Json, Some(status)) => {
-                let line = serde_json::to_string(status);
-                say(line
-                    .context("cannot write the status")
-                    .map_err(Failure::Run)?);
-            }
-            (Format::Json, None) => say(json!({"schema": Status::SCHEMA, "run": null})),
-            (Format::Text, status) => {
-                let text = status.as_ref().map_or_else(|| NO_RUN.to_owned(), in_words);
-                let clear = if self.watch && io::stdout().is_terminal() {
-                    CLEAR
-                } else {
-                    ""
-                };
-                say(format_args!("{clear}{text}"));
-            }
+/// Of the run that is under way, if there is one.
+struct Stand(Option<Status>);
+
+impl Shown for Stand {
+    fn in_words(&self) -> String {
+        self.0.as_ref().map_or_else(|| NO_RUN.to_owned(), in_words)
+    }
+
+    fn as_json(&self) -> Value {
+        match &self.0 {
+            Some(status) => json!(status),
+            None => json!({"schema": Status::SCHEMA, "run": null}),
         }
-        Ok(())
     }
 }
 
@@ -175,9 +144,6 @@ fn megabytes(bytes: u64) -> String {
 }
 
 const NO_RUN: &str = "no run is under way; `coordinator run start FILE` begins one";
-const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
-/// Clears a terminal, and goes to its upper left corner.
-const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
 #[cfg(test)]
 mod tests {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use anyhow::anyhow;
-use clap::{Args, ValueEnum};
+use clap::Args;
 use host::{
     failure::Failure,
     key_files::NamedFile,
@@ -31,15 +31,6 @@ pub struct Which {
     /// Set any key of the settings file, as for participant run.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
-}
-
-/// For people, or for programs.
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Lines.
-    Text,
-    /// One JSON object.
-    Json,
 }
 
 /// What was offered to one hospital, and how it looks at it.

@@ -5,8 +5,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use clap::{Args, ValueEnum};
-use host::{failure::Failure, output::say, run_file};
+use clap::Args;
+use host::{failure::Failure, output::say, run_file, shown::Format};
 use participant::{
     forecast::{Forecast, HEARTBEAT_SECS, Line, Outlook, Stage, When, usual_manifest},
     settings::Settings,
@@ -31,12 +31,6 @@ pub struct DryRun {
     /// With --dry: for people, or a JSON object.
     #[arg(long, value_enum, requires = "dry", default_value_t = Format::Text)]
     format: Format,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 impl DryRun {

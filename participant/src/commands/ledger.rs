@@ -7,8 +7,8 @@ use std::{
 };
 
 use anyhow::{Context as _, anyhow};
-use clap::{Args, Subcommand, ValueEnum};
-use host::{failure::Failure, output::say, settings::environment};
+use clap::{Args, Subcommand};
+use host::{failure::Failure, output::say, settings::environment, shown::Format};
 use participant::{
     ledger::{self, ChainFault, Content, Entry, Summary, Verified},
     settings::Settings,
@@ -82,12 +82,6 @@ struct Verify {
     /// The hash of an entry that was written down: the chain must still have it.
     #[arg(long, value_name = "HASH", value_parser = digest)]
     head: Option<[u8; 32]>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Text,
-    Json,
 }
 
 impl LedgerArguments {

@@ -1,11 +1,11 @@
 //! `participant policy`.
 
 use clap::{Args, Subcommand};
-use host::{failure::Failure, output::say};
+use host::{failure::Failure, output::say, shown::Format};
 use participant::{approvals::Approval, vault::policy::Policy};
 use serde_json::{Map, Value, json};
 
-use super::consent::{Format, Which};
+use super::consent::Which;
 
 /// Looks at what runs this hospital takes part in.
 #[derive(Args)]

@@ -7,6 +7,7 @@ use host::{
     key_files::NamedFile,
     output::say,
     roster_in_words::{coordinator_fingerprint, in_words, operator_fingerprint},
+    shown::Format,
 };
 use participant::{
     enrolment::{MemberDesk, Offered, RosterFiles},
@@ -15,7 +16,7 @@ use participant::{
 use protocol::identity::SigningKey;
 use serde_json::json;
 
-use super::consent::{Format, Which};
+use super::consent::Which;
 
 /// The roster: who is in the federation, under which keys. All of this hospital's trust in the others rests on it.
 #[derive(Args)]

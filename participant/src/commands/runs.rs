@@ -4,6 +4,7 @@ use clap::{Args, Subcommand};
 use host::{
     failure::Failure,
     output::{printable, say},
+    shown::Format,
 };
 use participant::approvals::{
     shown::{as_json, name_of, short_id},
@@ -11,7 +12,7 @@ use participant::approvals::{
 };
 use serde_json::{Value, json};
 
-use super::consent::{Format, Hospital, Which};
+use super::consent::{Hospital, Which};
 
 /// Looks at the runs that were offered to this hospital, and at what was decided about them.
 ///

@@ -1,22 +1,16 @@
 //! `participant status`.
 
-use std::{
-    fmt::Write as _,
-    io::{self, IsTerminal as _},
-    path::Path,
-    thread::sleep,
-    time::Duration,
-};
+use std::fmt::Write as _;
 
 use clap::Args;
 use host::{
     failure::Failure,
-    output::{printable, say},
+    shown::{Shown, Watching},
 };
 use participant::standing::ask;
 use serde_json::Value;
 
-use super::consent::{Format, Which};
+use super::consent::Which;
 
 /// Shows where this hospital stands, while its `participant run` is running on this machine: what it does, its run and round, the common
 /// model's last evaluation, runs that wait for a decision, and how much has left.
@@ -25,46 +19,30 @@ pub struct StatusArguments {
     #[command(flatten)]
     which: Which,
 
-    /// Show it again every two seconds, until Ctrl-C or the end of the participant.
-    #[arg(long)]
-    watch: bool,
-
-    /// For people, or one JSON object a line.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    format: Format,
+    #[command(flatten)]
+    watching: Watching,
 }
 
 impl StatusArguments {
     /// Runs the command.
     pub fn execute(self) -> Result<(), Failure> {
         let state = self.which.settings()?.state;
-        self.show(&ask(&state).map_err(Failure::settings)?);
-        if self.watch {
-            self.watch(&state);
-        }
-        Ok(())
+        let look = || ask(&state).map(Stand).map_err(Failure::settings);
+        self.watching
+            .show(look, "the participant has ended; its log says how")
+    }
+}
+
+/// As the participant tells it.
+struct Stand(Value);
+
+impl Shown for Stand {
+    fn in_words(&self) -> String {
+        in_words(&self.0)
     }
 
-    fn watch(&self, state: &Path) {
-        loop {
-            sleep(BETWEEN_LOOKS);
-            // One that ends while it is watched is no failure of the command.
-            let Ok(status) = ask(state) else {
-                return say("the participant has ended; its log says how");
-            };
-            self.show(&status);
-        }
-    }
-
-    fn show(&self, status: &Value) {
-        match self.format {
-            Format::Json => say(status),
-            Format::Text => {
-                let is_redrawn = self.watch && io::stdout().is_terminal();
-                let clear = if is_redrawn { CLEAR } else { "" };
-                say(format_args!("{clear}{}", printable(&in_words(status))));
-            }
-        }
+    fn as_json(&self) -> Value {
+        self.0.clone()
     }
 }
 
@@ -135,10 +113,6 @@ fn in_words(status: &Value) -> String {
     }
     text
 }
-
-const BETWEEN_LOOKS: Duration = Duration::from_secs(2);
-/// Clears a terminal, and goes to its upper left corner.
-const CLEAR: &str = "\u{1b}[2J\u{1b}[H";
 
 #[cfg(test)]
 mod tests {

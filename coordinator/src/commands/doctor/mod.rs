@@ -19,9 +19,8 @@ use host::{
     doctor::{Check, Report, Room, clock, memory, state_folder},
     failure::Failure,
     settings::{environment, key_and_value},
+    shown::Format,
 };
-
-use super::members::Format;
 
 /// Looks whether all is there that a coordinator needs, and says what to do about what is not.
 ///

@@ -15,11 +15,12 @@ use clap::Args;
 use host::{
     doctor::{Check, Report, Room, clock, memory, state_folder},
     failure::Failure,
+    shown::Format,
 };
 use model_data::SliceChoice;
 use participant::settings::Settings;
 
-use super::consent::{Format, Which};
+use super::consent::Which;
 
 /// Looks whether all is there that a run needs, and says what to do about what is not.
 ///
