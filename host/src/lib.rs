@@ -11,6 +11,7 @@
 //! | [`private_folder`] | folders and files that their owner alone can look into |
 //! | [`replaced_file`] | a file that is replaced as a whole |
 //! | [`output`] | the log on stderr, data on stdout; a line that cannot be written is lost, and nothing else |
+//! | [`spans`] | which run, round and hospital a line of the log is about |
 //! | [`run_file`] | a run that its operator has signed |
 //! | [`signals`] | Ctrl-C, SIGTERM, SIGHUP |
 //! | [`transcript`] | the command that checks the record of a run |
@@ -53,5 +54,7 @@ pub mod roster_in_words;
 pub mod run_file;
 pub mod settings;
 pub mod signals;
+pub mod spans;
+mod text_lines;
 pub mod transcript;
 pub mod web;

@@ -32,6 +32,7 @@ use participant::{
     },
     ledger::Ledger,
     model_file::ModelKeeper,
+    run_spans::RunSpans,
     settings::Settings,
     shell::{Participant, ParticipantEvent, RunCost, RunError},
     standing::Standing,
@@ -49,7 +50,12 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use transport::TransportError;
 
-use super::{data_set, diary::Diary, dry_run::DryRun};
+use super::{
+    data_gaps::DataGaps,
+    data_set::{self, ReadDataSet},
+    diary::Diary,
+    dry_run::DryRun,
+};
 
 /// Takes part in one training: waits for the coordinator, then runs the rounds.
 ///
@@ -125,10 +131,18 @@ impl Run {
         let listener = bound.map(|bound| runtime.block_on(bound)).transpose();
         let listener = listener.map_err(Failure::settings)?;
         let (events, mut noted) = mpsc::unbounded_channel();
-        let (participant, state, ledger, roster) = participant(&settings, &self.config, events)?;
+        let Ready {
+            participant,
+            state,
+            ledger,
+            roster,
+            gaps,
+        } = Ready::make(&settings, &self.config, events)?;
         let mut diary = Diary::new(
             ModelKeeper::new(state.path(), settings.training.split),
             self.config.clone(),
+            gaps,
+            participant.spans.clone(),
         );
         let (standing, _web) = runtime.block_on(async {
             let standing = Standing::begin(&settings, &roster);
@@ -235,72 +249,89 @@ fn page(
     Ok(Some(web))
 }
 
-/// The participant, its locked state folder, its ledger, and the roster that it goes by.
-type Ready = (
-    Participant<PatientJournal<SqliteJournal>>,
-    StateFolder,
-    Arc<Ledger>,
-    Roster,
-);
+/// A participant, and what it was made with.
+struct Ready {
+    participant: Participant<PatientJournal<SqliteJournal>>,
+    /// Locked.
+    state: StateFolder,
+    ledger: Arc<Ledger>,
+    /// By which it goes.
+    roster: Roster,
+    gaps: DataGaps,
+}
 
-/// A participant made of what the settings name. The state folder comes last: it is not made for one that cannot start.
-fn participant(
-    settings: &Settings,
-    file: &Path,
-    events: mpsc::UnboundedSender<ParticipantEvent>,
-) -> Result<Ready, Failure> {
-    let credentials = settings.credentials().map_err(Failure::settings)?;
-    let ring = Arc::new(SumRing::new());
-    let (mut first, mut second) = (UnwrapErr(SysRng), UnwrapErr(SysRng));
-    self_test(&settings.policy.profiles, &ring, &mut first, &mut second).map_err(Failure::run)?;
-    let roster = Roster::clone(&credentials.identity.roster);
-    let (epoch, fingerprint) = (roster.epoch(), roster.fingerprint());
-    tracing::info!(epoch, fingerprint, "the roster");
-    let erased = || Erased::read(&settings.state).map_err(Failure::settings);
-    let erased_before = erased()?.len();
-    let (table, trainer) = data_set::read(settings, file).map_err(data_set::unusable)?;
-    let state = StateFolder::open(&settings.state).map_err(Failure::settings)?;
-    if erased()?.len() != erased_before {
-        return Err(Failure::Settings(anyhow!(
-            "a patient was erased while the data were read: start again"
-        )));
+impl Ready {
+    /// Made of what the settings name. The state folder comes last: it is not made for one that cannot start.
+    fn make(
+        settings: &Settings,
+        file: &Path,
+        events: mpsc::UnboundedSender<ParticipantEvent>,
+    ) -> Result<Self, Failure> {
+        let credentials = settings.credentials().map_err(Failure::settings)?;
+        let ring = Arc::new(SumRing::new());
+        let (mut first, mut second) = (UnwrapErr(SysRng), UnwrapErr(SysRng));
+        self_test(&settings.policy.profiles, &ring, &mut first, &mut second)
+            .map_err(Failure::run)?;
+        let roster = Roster::clone(&credentials.identity.roster);
+        let (epoch, fingerprint) = (roster.epoch(), roster.fingerprint());
+        tracing::info!(epoch, fingerprint, "the roster");
+        let erased = || Erased::read(&settings.state).map_err(Failure::settings);
+        let erased_before = erased()?.len();
+        let ReadDataSet {
+            table,
+            trainer,
+            gaps,
+        } = data_set::read(settings, file).map_err(data_set::unusable)?;
+        let state = StateFolder::open(&settings.state).map_err(Failure::settings)?;
+        if erased()?.len() != erased_before {
+            return Err(Failure::Settings(anyhow!(
+                "a patient was erased while the data were read: start again"
+            )));
+        }
+        let journal = state.journal().map_err(Failure::settings)?;
+        let ledger = Arc::new(state.ledger().map_err(Failure::settings)?);
+        let approvals = ApprovalStore::open(
+            state.path(),
+            settings.approval,
+            credentials.identity.roster.hash(),
+        );
+        let approvals = approvals.map_err(Failure::settings)?;
+        let consent = Consent::new(settings.policy.clone(), Box::new(approvals));
+        let patience = Arc::new(Patience::default());
+        let journal = PatientJournal::new(journal, patience.clone());
+        let threshold = credentials.identity.roster.threshold();
+        let way_out = WayOut::new(
+            credentials.dialer,
+            credentials.coordinator,
+            threshold,
+            Arc::clone(&ledger),
+        );
+        let mut vault = Vault::new(
+            credentials.identity,
+            consent,
+            Box::new(table),
+            journal,
+            ring,
+        );
+        vault.resume().map_err(Failure::settings)?;
+        let participant = Participant {
+            vault,
+            trainer: Box::new(trainer),
+            way_out,
+            slots: ComputeSlots::new(1),
+            events,
+            interruptions: Arc::new(NoInterruptions),
+            patience,
+            spans: RunSpans::new(settings.hospital),
+        };
+        Ok(Self {
+            participant,
+            state,
+            ledger,
+            roster,
+            gaps,
+        })
     }
-    let journal = state.journal().map_err(Failure::settings)?;
-    let ledger = Arc::new(state.ledger().map_err(Failure::settings)?);
-    let approvals = ApprovalStore::open(
-        state.path(),
-        settings.approval,
-        credentials.identity.roster.hash(),
-    );
-    let approvals = approvals.map_err(Failure::settings)?;
-    let consent = Consent::new(settings.policy.clone(), Box::new(approvals));
-    let patience = Arc::new(Patience::default());
-    let journal = PatientJournal::new(journal, patience.clone());
-    let threshold = credentials.identity.roster.threshold();
-    let way_out = WayOut::new(
-        credentials.dialer,
-        credentials.coordinator,
-        threshold,
-        Arc::clone(&ledger),
-    );
-    let mut vault = Vault::new(
-        credentials.identity,
-        consent,
-        Box::new(table),
-        journal,
-        ring,
-    );
-    vault.resume().map_err(Failure::settings)?;
-    let participant = Participant {
-        vault,
-        trainer: Box::new(trainer),
-        way_out,
-        slots: ComputeSlots::new(1),
-        events,
-        interruptions: Arc::new(NoInterruptions),
-        patience,
-    };
-    Ok((participant, state, ledger, roster))
 }
 
 /// The last heartbeats are entered, and the log has the hash that the ledger ends with: written elsewhere, it shows that nobody has
