@@ -56,7 +56,9 @@ where
         if is_within {
             writer.write_char(' ')?;
         }
-        context.field_format().format_fields(writer.by_ref(), event)?;
+        context
+            .field_format()
+            .format_fields(writer.by_ref(), event)?;
         writeln!(writer)
     }
 }
@@ -71,8 +73,8 @@ fn colour(level: &Level) -> &'static str {
     }
 }
 
-/// Names of spans that lines have as fields, too, with the same number.
-const SAID_BY_A_FIELD: [&str; 2] = ["round", "hospital"];
+/// A round's number is all that there is to say of it; of a hospital its span has the name, too.
+const SAID_BY_A_FIELD: [&str; 1] = ["round"];
 
 #[cfg(test)]
 mod tests {

@@ -151,7 +151,10 @@ mod tests {
             assert_ne!(round, run);
             spans.begin(first);
             spans.open(RoundNumber::new(1), Purpose::Stats);
-            assert_eq!((spans.of_run(), spans.of_round()), (run.clone(), round.clone()));
+            assert_eq!(
+                (spans.of_run(), spans.of_round()),
+                (run.clone(), round.clone())
+            );
             let of_sealed = |number| {
                 let sealed = VaultEvent::Sealed {
                     round: RoundNumber::new(number),

@@ -199,11 +199,7 @@ async fn page(settings: &Settings) -> Result<Option<Web>, Failure> {
     Ok(Some(web))
 }
 
-async fn run_to_its_end(
-    service: Service,
-    stop: &Stopping,
-    web: Option<&Web>,
-) -> Result<(), Failure> {
+fn introduce(service: &Service) {
     let (address, run) = (service.local_address(), service.run_name());
     let (epoch, fingerprint) = (service.roster().epoch(), service.roster().fingerprint());
     tracing::info!(epoch, fingerprint, "the roster");
@@ -213,6 +209,14 @@ async fn run_to_its_end(
     } else {
         tracing::info!(%address, hospitals, run, "waiting for all hospitals to join");
     }
+}
+
+async fn run_to_its_end(
+    service: Service,
+    stop: &Stopping,
+    web: Option<&Web>,
+) -> Result<(), Failure> {
+    service.span().in_scope(|| introduce(&service));
     let shutdown = async {
         stop.asked().await;
         tracing::warn!("stopping: telling the hospitals");

@@ -8,9 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use host::failure::Failure;
-use model_data::{
-    FeatureColumns, Inventory, LabelScheme, Layout, LoadReport, ReadEntry, Task,
-};
+use model_data::{FeatureColumns, Inventory, LabelScheme, Layout, LoadReport, ReadEntry, Task};
 use participant::{
     erasure::Erased,
     hospital_data::ClinicalTable,

@@ -53,7 +53,10 @@ impl DryRun {
         // Slices that are kept for the next start would be a trace.
         settings.reading.cache = false;
         let read = data_set::read(&settings, file).map_err(data_set::unusable)?;
-        for gap in read.gaps.in_run(Labels::of(&manifest), manifest.conditioning) {
+        for gap in read
+            .gaps
+            .in_run(Labels::of(&manifest), manifest.conditioning)
+        {
             tracing::warn!("{gap}");
         }
         let outlook = Outlook {
