@@ -19,6 +19,7 @@
 //! | [`manual`] | completions for shells, and manual pages |
 //! | [`recent_log`] | the last lines of the log, for a page that shows them |
 //! | [`web`] | a web page on loopback, `/healthz`, `/metrics` |
+//! | [`certificate_end`] | a certificate that ends soon, for `doctor` and the log |
 //! | [`doctor`] | whether all is there that a program needs: what was found, and what to do |
 //! | [`failure`] | why a program ends, and its exit code |
 //!
@@ -41,6 +42,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod certificate_end;
 pub mod doctor;
 pub mod failure;
 pub mod key_files;

@@ -23,6 +23,7 @@ use host::{
 use participant::{
     approvals::store::ApprovalStore,
     compute::ComputeSlots,
+    enrolment::Upkeep,
     erasure::Erased,
     interruption::NoInterruptions,
     journal::{
@@ -38,7 +39,7 @@ use participant::{
     standing::Standing,
     state_folder::StateFolder,
     vault::{Vault, VaultError, consent::Consent, self_test::self_test},
-    way_out::WayOut,
+    way_out::{CoordinatorsCertificate, WayOut},
     web::Web,
 };
 use protocol::{
@@ -122,7 +123,7 @@ impl Run {
             .map_err(Failure::run)?;
         runtime.block_on(async {
             tokio::select! {
-                followed = settings.follow_roster() => followed.map_err(Failure::settings),
+                followed = settings.follow_roster(&self.config) => followed.map_err(Failure::settings),
                 () = stopping.asked() => Err(Failure::Stopped(anyhow!("stopped before there was a roster"))),
             }
         })?;
@@ -137,6 +138,7 @@ impl Run {
             ledger,
             roster,
             gaps,
+            upkeep,
         } = Ready::make(&settings, &self.config, events)?;
         let mut diary = Diary::new(
             ModelKeeper::new(state.path(), settings.training.split),
@@ -157,6 +159,7 @@ impl Run {
                 tracing::warn!("stopping");
             };
             let mut run = pin!(participant.run(stop));
+            let mut upkeep = pin!(upkeep.run());
             let result = loop {
                 tokio::select! {
                     biased;
@@ -165,6 +168,7 @@ impl Run {
                         diary.note(event);
                     }
                     result = &mut run => break result,
+                    never = &mut upkeep => match never {},
                 }
             };
             while let Ok(event) = noted.try_recv() {
@@ -258,6 +262,7 @@ struct Ready {
     /// By which it goes.
     roster: Roster,
     gaps: DataGaps,
+    upkeep: Upkeep,
 }
 
 impl Ready {
@@ -268,6 +273,14 @@ impl Ready {
         events: mpsc::UnboundedSender<ParticipantEvent>,
     ) -> Result<Self, Failure> {
         let credentials = settings.credentials().map_err(Failure::settings)?;
+        let shown = credentials.dialer.shown_certificate();
+        let coordinators = CoordinatorsCertificate::default();
+        let upkeep = Upkeep::new(
+            settings.clone(),
+            file.to_owned(),
+            shown,
+            coordinators.clone(),
+        );
         let ring = Arc::new(SumRing::new());
         let (mut first, mut second) = (UnwrapErr(SysRng), UnwrapErr(SysRng));
         self_test(&settings.policy.profiles, &ring, &mut first, &mut second)
@@ -305,7 +318,8 @@ impl Ready {
             credentials.coordinator,
             threshold,
             Arc::clone(&ledger),
-        );
+        )
+        .noting_certificates_in(coordinators);
         let mut vault = Vault::new(
             credentials.identity,
             consent,
@@ -330,6 +344,7 @@ impl Ready {
             ledger,
             roster,
             gaps,
+            upkeep,
         })
     }
 }
