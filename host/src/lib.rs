@@ -47,6 +47,8 @@ pub mod doctor;
 pub mod failure;
 pub mod key_files;
 pub mod manual;
+#[cfg(feature = "opentelemetry")]
+mod opentelemetry;
 pub mod output;
 pub mod participant_file;
 pub mod private_folder;

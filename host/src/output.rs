@@ -25,6 +25,8 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
+#[cfg(feature = "opentelemetry")]
+use crate::opentelemetry::Exporter;
 use crate::{recent_log::RecentLines, text_lines::TextLines};
 
 /// The flags about the log, alike in every program: `#[command(flatten)]` them.
@@ -40,11 +42,11 @@ pub struct LogArguments {
 }
 
 impl LogArguments {
-    /// Sends the log to stderr from now on. To be called once.
+    /// Sends the log to stderr from now on. To be called once. What it gives is to be kept until the end of the program.
     ///
     /// # Panics
     /// If the process has a log already.
-    pub fn start(&self) {
+    pub fn start(&self) -> Log {
         // By default a line that cannot be written is told with `eprintln!`, which panics when stderr is what cannot be written.
         let lines = layer().log_internal_errors(false).with_writer(io::stderr);
         let lines = match self.log_format {
@@ -57,13 +59,37 @@ impl LogArguments {
                 .map_event_format(|inner| JsonLines { inner })
                 .boxed(),
         };
-        tracing_subscriber::registry()
+        let log = tracing_subscriber::registry()
             .with(lines)
             .with(RecentLines)
-            .with(self.log_level.clone())
-            .init();
+            .with(self.log_level.clone());
         let _ = FORMAT.set(self.log_format);
+        #[cfg(feature = "opentelemetry")]
+        {
+            let exporter = Exporter::of_environment();
+            let layer = exporter.as_ref().ok().and_then(Option::as_ref);
+            log.with(layer.map(Exporter::layer)).init();
+            let exporter = exporter.unwrap_or_else(|error| {
+                tracing::warn!("no spans are exported: {:#}", anyhow::Error::from(error));
+                None
+            });
+            Log {
+                _exporter: exporter,
+            }
+        }
+        #[cfg(not(feature = "opentelemetry"))]
+        {
+            log.init();
+            Log {}
+        }
     }
+}
+
+/// The log of a program, until its end.
+#[must_use = "what is on its way to a collector is lost with it"]
+pub struct Log {
+    #[cfg(feature = "opentelemetry")]
+    _exporter: Option<Exporter>,
 }
 
 /// Writes a line to stdout. A reader that has gone is no reason to fail.
