@@ -108,3 +108,57 @@ impl Upkeep {
 const OF_COORDINATOR: &str =
     "its operator starts the coordinator again, which renews it; coordinator doctor says more";
 const BETWEEN_LOOKS: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use coordinator::demo::{Demo, Place};
+    use transport::{
+        certificate_requests::{Role, certificate_request},
+        certificates::Authority,
+    };
+
+    use super::*;
+
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+
+    #[test]
+    fn a_renewed_certificate_is_shown_and_that_of_another_key_is_not() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let demo = Demo::generate(2, Place::default()).expect("two hospitals");
+        demo.write(folder.path()).expect("written");
+        let hospital = |number: u8, file: &str| {
+            let keys = folder.path().join(format!("hospital-{number}/keys"));
+            keys.join(file)
+        };
+        let file = folder.path().join("hospital-1/participant.toml");
+        let settings = Settings::load(&file, [], &[]).expect("sound settings");
+        let shown = settings.credentials().expect("sound").dialer;
+        let shown = shown.shown_certificate();
+        let mut upkeep = Upkeep::new(settings, file, shown, CoordinatorsCertificate::default());
+        let first = upkeep.validity;
+        assert!(first.is_some());
+        upkeep.show_renewed();
+        assert_eq!(upkeep.validity, first);
+
+        let key = fs::read_to_string(hospital(1, "tls.key")).expect("a key");
+        let (request, _) = certificate_request(&key).expect("a request");
+        let now = SystemTime::now();
+        let authority = Authority::generate("another").expect("an authority");
+        let renewed = authority.certify(&request, &Role::Hospital("one"), now, now + 365 * DAY);
+        let renewed = renewed.expect("issued").certificate_pem;
+        fs::write(hospital(1, "tls.crt"), renewed).expect("written");
+        assert!(upkeep.replace().is_ok());
+        upkeep.show_renewed();
+        assert_ne!(upkeep.validity, first);
+
+        for file in ["tls.crt", "tls.key"] {
+            fs::copy(hospital(2, file), hospital(1, file)).expect("copied");
+        }
+        assert!(matches!(
+            upkeep.replace(),
+            Err(NotUsed::Certificate(CertificateError::OtherKey))
+        ));
+    }
+}
