@@ -8,7 +8,7 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let arguments = commands::Arguments::parse();
-    arguments.log.start();
+    let _log = arguments.log.start();
     match arguments.command.execute() {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),

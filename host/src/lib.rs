@@ -11,6 +11,7 @@
 //! | [`private_folder`] | folders and files that their owner alone can look into |
 //! | [`replaced_file`] | a file that is replaced as a whole |
 //! | [`output`] | the log on stderr, data on stdout; a line that cannot be written is lost, and nothing else |
+//! | [`spans`] | which run, round and hospital a line of the log is about |
 //! | [`run_file`] | a run that its operator has signed |
 //! | [`signals`] | Ctrl-C, SIGTERM, SIGHUP |
 //! | [`transcript`] | the command that checks the record of a run |
@@ -19,6 +20,7 @@
 //! | [`manual`] | completions for shells, and manual pages |
 //! | [`recent_log`] | the last lines of the log, for a page that shows them |
 //! | [`web`] | a web page on loopback, `/healthz`, `/metrics` |
+//! | [`certificate_end`] | a certificate that ends soon, for `doctor` and the log |
 //! | [`doctor`] | whether all is there that a program needs: what was found, and what to do |
 //! | [`failure`] | why a program ends, and its exit code |
 //!
@@ -41,10 +43,13 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod certificate_end;
 pub mod doctor;
 pub mod failure;
 pub mod key_files;
 pub mod manual;
+#[cfg(feature = "opentelemetry")]
+mod opentelemetry;
 pub mod output;
 pub mod participant_file;
 pub mod private_folder;
@@ -55,5 +60,7 @@ pub mod run_file;
 pub mod settings;
 pub mod shown;
 pub mod signals;
+pub mod spans;
+mod text_lines;
 pub mod transcript;
 pub mod web;

@@ -15,7 +15,7 @@ use tracing::{
 use tracing_subscriber::{
     EnvFilter, Layer as _,
     fmt::{
-        FmtContext, FormatEvent, FormatFields,
+        FmtContext, FormatEvent, FormatFields, FormattedFields,
         format::{self, Format, Writer},
         layer,
         time::{FormatTime as _, SystemTime},
@@ -25,7 +25,9 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-use crate::recent_log::RecentLines;
+#[cfg(feature = "opentelemetry")]
+use crate::opentelemetry::Exporter;
+use crate::{recent_log::RecentLines, text_lines::TextLines};
 
 /// The flags about the log, alike in every program: `#[command(flatten)]` them.
 #[derive(Args)]
@@ -40,30 +42,54 @@ pub struct LogArguments {
 }
 
 impl LogArguments {
-    /// Sends the log to stderr from now on. To be called once.
+    /// Sends the log to stderr from now on. To be called once. What it gives is to be kept until the end of the program.
     ///
     /// # Panics
     /// If the process has a log already.
-    pub fn start(&self) {
+    pub fn start(&self) -> Log {
         // By default a line that cannot be written is told with `eprintln!`, which panics when stderr is what cannot be written.
         let lines = layer().log_internal_errors(false).with_writer(io::stderr);
         let lines = match self.log_format {
             LogFormat::Text => lines
-                .with_target(false)
                 .with_ansi(io::stderr().is_terminal())
+                .event_format(TextLines)
                 .boxed(),
             LogFormat::Json => lines
                 .json()
                 .map_event_format(|inner| JsonLines { inner })
                 .boxed(),
         };
-        tracing_subscriber::registry()
+        let log = tracing_subscriber::registry()
             .with(lines)
             .with(RecentLines)
-            .with(self.log_level.clone())
-            .init();
+            .with(self.log_level.clone());
         let _ = FORMAT.set(self.log_format);
+        #[cfg(feature = "opentelemetry")]
+        {
+            let exporter = Exporter::of_environment();
+            let layer = exporter.as_ref().ok().and_then(Option::as_ref);
+            log.with(layer.map(Exporter::layer)).init();
+            let exporter = exporter.unwrap_or_else(|error| {
+                tracing::warn!("no spans are exported: {:#}", anyhow::Error::from(error));
+                None
+            });
+            Log {
+                _exporter: exporter,
+            }
+        }
+        #[cfg(not(feature = "opentelemetry"))]
+        {
+            log.init();
+            Log {}
+        }
     }
+}
+
+/// The log of a program, until its end.
+#[must_use = "what is on its way to a collector is lost with it"]
+pub struct Log {
+    #[cfg(feature = "opentelemetry")]
+    _exporter: Option<Exporter>,
 }
 
 /// Writes a line to stdout. A reader that has gone is no reason to fail.
@@ -136,12 +162,32 @@ where
         };
         writer.write_str("{\"timestamp\":\"")?;
         SystemTime.format_time(&mut writer)?;
-        writeln!(
-            writer,
-            "\",\"level\":\"{}\",{rest}",
-            event.metadata().level()
-        )
+        let level = event.metadata().level();
+        write!(writer, "\",\"level\":\"{level}\",")?;
+        let spans = spans_of(context);
+        if !spans.is_empty() {
+            write!(writer, "\"spans\":{},", Value::Array(spans))?;
+        }
+        writeln!(writer, "{rest}")
     }
+}
+
+/// What a line is within, the outermost first, as it stands in the usual lines.
+fn spans_of<S, N>(context: &FmtContext<'_, S, N>) -> Vec<Value>
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    let scope = context.event_scope().into_iter();
+    let spans = scope.flat_map(|scope| scope.from_root()).map(|span| {
+        let extensions = span.extensions();
+        let fields = extensions.get::<FormattedFields<N>>();
+        let fields = fields.and_then(|fields| serde_json::from_str(fields).ok());
+        let mut fields: Map<String, Value> = fields.unwrap_or_default();
+        fields.insert("name".to_owned(), span.name().into());
+        Value::Object(fields)
+    });
+    spans.collect()
 }
 
 /// The field `whole_line` of an event, if it has one.
@@ -155,16 +201,28 @@ impl Visit for WholeLine {
     }
 }
 
+/// A log that a test reads.
 #[cfg(test)]
-mod tests {
-    use std::sync::{Arc, Mutex, PoisonError};
-
-    use serde_json::json;
-
-    use super::*;
+pub(crate) mod kept_lines {
+    use std::{
+        io,
+        sync::{Arc, Mutex, PoisonError},
+    };
 
     #[derive(Clone, Default)]
-    struct Lines(Arc<Mutex<Vec<u8>>>);
+    pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+    impl Lines {
+        pub(crate) fn writer(&self) -> impl Fn() -> Self + Send + Sync + 'static {
+            let lines = self.clone();
+            move || lines.clone()
+        }
+
+        pub(crate) fn text(&self) -> String {
+            let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            String::from_utf8(kept.clone()).expect("UTF-8")
+        }
+    }
 
     impl io::Write for Lines {
         fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -177,27 +235,31 @@ mod tests {
             Ok(())
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::{kept_lines::Lines, *};
 
     #[test]
     fn a_line_for_programs_keeps_its_form_and_others_are_as_ever() {
         let lines = Lines::default();
-        let writer = lines.clone();
         let log = tracing_subscriber::fmt()
-            .with_writer(move || writer.clone())
+            .with_writer(lines.writer())
             .json()
             .map_event_format(|inner| JsonLines { inner })
             .finish();
         tracing::subscriber::with_default(log, || {
             tracing::info!(whole_line = %json!({"event": "waiting", "for": [{"hospital": 3}]}));
+            let _run = tracing::error_span!("run", id = %"5f1d03b2c4a79e68").entered();
+            let _round = tracing::error_span!("round", number = 3).entered();
+            tracing::info!(whole_line = %json!({"event": "waiting", "message": "in words"}));
             tracing::warn!(hospital = 5, "an ordinary line");
         });
-        let text = lines
-            .0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        let lines: Vec<Value> = String::from_utf8(text)
-            .expect("UTF-8")
+        let lines: Vec<Value> = lines
+            .text()
             .lines()
             .map(|line| serde_json::from_str(line).expect("JSON"))
             .collect();
@@ -205,8 +267,16 @@ mod tests {
         assert_eq!(lines[0]["for"][0]["hospital"], 3);
         assert_eq!(lines[0]["level"], "INFO");
         assert!(lines[0]["timestamp"].is_string());
-        assert_eq!(lines[1]["fields"]["hospital"], 5);
-        assert_eq!(lines[1]["fields"]["message"], "an ordinary line");
+        assert_eq!(lines[0]["spans"], Value::Null);
+        assert_eq!(lines[2]["fields"]["hospital"], 5);
+        assert_eq!(lines[2]["fields"]["message"], "an ordinary line");
+        let within = json!([
+            {"id": "5f1d03b2c4a79e68", "name": "run"},
+            {"number": 3, "name": "round"},
+        ]);
+        for line in &lines[1..] {
+            assert_eq!(line["spans"], within, "{line}");
+        }
     }
 
     #[test]

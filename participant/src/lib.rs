@@ -10,6 +10,7 @@
 //! | [`hospital_data`] | the vault's half of the patients: features and labels |
 //! | [`trainer_program`], [`compute`] | the trainer as a child process, and turns at the processor |
 //! | [`shell`], [`interruption`] | the connection and the threads around the vault |
+//! | [`run_spans`] | which run and round a line of the log is about |
 //! | [`way_out`], [`ledger`] | the only way to the transport, and the record of all that has taken it |
 //! | [`forecast`] | what a run would send, before it sends anything |
 //! | [`model_file`] | the common model on disk |
@@ -34,6 +35,7 @@ pub mod interruption;
 pub mod journal;
 pub mod ledger;
 pub mod model_file;
+pub mod run_spans;
 pub mod settings;
 pub mod shell;
 pub mod standing;

@@ -18,8 +18,9 @@ use std::{
 };
 
 use protocol::{
-    digests::{LearningRound, ModelHash, OutcomeName, RoundNumber},
-    manifest::Purpose,
+    digests::{LearningRound, ModelHash, OutcomeName, RoundNumber, RunId},
+    labels::Labels,
+    manifest::{Conditioning, Purpose},
     message::{ALREADY_CONNECTED, DECLINES_THE_RUN, ToCoordinator, ToVault},
     training_job::{
         EvaluateRequest, EvaluatedCounts, JobProgress, JobWatcher, LocalTrainer, TrainRequest,
@@ -30,6 +31,7 @@ use tokio::{
     sync::{mpsc as channel, watch},
     task::AbortHandle,
 };
+use tracing::{Instrument as _, Span, debug_span};
 use transport::{
     BlobName, CloseCode, Disconnect, RefusalCode, TransportError, Waiting, WireCounts,
 };
@@ -39,6 +41,7 @@ use crate::{
     interruption::{Interruptions, Moment},
     journal::{Journal, patient::Patience},
     ledger::LedgerError,
+    run_spans::RunSpans,
     trainer_program::MAX_SILENCE,
     vault::{Vault, VaultError, VaultEvent, VaultOutput},
     way_out::{Blob, Carried, LastWord, Passage, ReceiveError, UploadError, Uploads, WayOut},
@@ -60,6 +63,8 @@ pub struct Participant<J> {
     pub interruptions: Arc<dyn Interruptions>,
     /// What the journal waits for.
     pub patience: Arc<Patience>,
+    /// Which run and round lines of the log are about.
+    pub spans: RunSpans,
 }
 
 /// What happens at a hospital, for logs, progress bars and records.
@@ -72,6 +77,15 @@ pub enum ParticipantEvent {
     Disconnected {
         /// Why, for people.
         reason: String,
+    },
+    /// The coordinator offers a run, or goes on with one. Nobody here has looked at it yet.
+    Offered {
+        /// The run.
+        run: RunId,
+        /// Its classes.
+        labels: Labels,
+        /// What it does with clinical features.
+        conditioning: Conditioning,
     },
     /// A step of training was done.
     Training {
@@ -158,13 +172,19 @@ impl<J: Journal + 'static> Participant<J> {
             },
             left,
         );
+        let spans = self.spans.clone();
         let trainer_thread = std::thread::spawn(move || {
-            trainer_thread(trainer, &slots, &trainer_jobs, &left_jobs, &results, &steps)
+            let watch = TrainerWatch {
+                left: &left_jobs,
+                shell: &steps,
+                spans: &spans,
+            };
+            trainer_thread(trainer, &slots, &trainer_jobs, &results, &watch)
         });
-        let vault = self.vault;
+        let (vault, spans) = (self.vault, self.spans.clone());
         let (failure, failed) = tokio::sync::oneshot::channel();
         let vault_thread = std::thread::spawn(move || {
-            if let Err(error) = vault_thread(vault, vault_inputs, &vault_outputs) {
+            if let Err(error) = vault_thread(vault, vault_inputs, &vault_outputs, &spans) {
                 let _ = failure.send(error);
             }
         });
@@ -194,6 +214,7 @@ impl<J: Journal + 'static> Participant<J> {
             next_upload: None,
             current_link,
             awaits_approval: false,
+            spans: self.spans,
         };
         let result = {
             let mut serving = pin!(shell.run());
@@ -239,6 +260,24 @@ enum VaultInput {
     Evaluated(RoundNumber, Result<EvaluatedCounts, TrainerFailure>),
 }
 
+impl VaultInput {
+    /// What the vault is about to do, for whoever wants to know how long it takes; most inputs are handled in a moment.
+    fn step(&self) -> Span {
+        match self {
+            Self::Message(message) => match **message {
+                ToVault::RoundOpen(_) => debug_span!("opening_round"),
+                ToVault::Products(_) => debug_span!("products"),
+                ToVault::BoxForward(_) => debug_span!("shares"),
+                ToVault::UnlockRequest(_) => debug_span!("answering"),
+                _ => Span::none(),
+            },
+            Self::Outcome(_) => debug_span!("opening"),
+            Self::Trained(..) | Self::Evaluated(..) => debug_span!("sealing"),
+            Self::Connected | Self::Reconsider => Span::none(),
+        }
+    }
+}
+
 enum FromThreads {
     Output(VaultOutput),
     Spent(Phase, Duration),
@@ -264,9 +303,15 @@ fn vault_thread<J: Journal>(
     mut vault: Vault<J>,
     mut inputs: channel::Receiver<VaultInput>,
     outputs: &channel::UnboundedSender<FromThreads>,
+    spans: &RunSpans,
 ) -> Result<(), VaultError> {
     while let Some(input) = inputs.blocking_recv() {
         let began = Instant::now();
+        if let VaultInput::Message(message) = &input {
+            spans.hear(message);
+        }
+        let _within = spans.of_round().entered();
+        let _step = input.step().entered();
         let (phase, result) = match input {
             VaultInput::Trained(_, Err(failure)) | VaultInput::Evaluated(_, Err(failure)) => {
                 (None, vault.handle_job_failed(failure))
@@ -326,17 +371,31 @@ impl JobQueue {
     }
 }
 
+/// What the trainer's thread looks at, and whom it tells.
+struct TrainerWatch<'a> {
+    /// So many of the first jobs are left.
+    left: &'a AtomicUsize,
+    shell: &'a channel::UnboundedSender<FromThreads>,
+    spans: &'a RunSpans,
+}
+
 /// Every job is answered, in its order; one that was left meanwhile, without a result.
 fn trainer_thread(
     mut trainer: Box<dyn LocalTrainer>,
     slots: &ComputeSlots,
     jobs: &mpsc::Receiver<TrainerJob>,
-    left: &AtomicUsize,
     results: &channel::Sender<VaultInput>,
-    shell: &channel::UnboundedSender<FromThreads>,
+    watch: &TrainerWatch<'_>,
 ) {
+    let &TrainerWatch { left, shell, spans } = watch;
     for (before, job) in jobs.iter().enumerate() {
+        let _within = spans.of_round().entered();
         let result = slots.run(|| {
+            let step = match job {
+                TrainerJob::Train(..) => debug_span!("training"),
+                TrainerJob::Evaluate(_) => debug_span!("evaluating"),
+            };
+            let _step = step.entered();
             let _ = shell.send(FromThreads::TrainerStarted);
             let began = Instant::now();
             let mut watcher = ShellWatches {
@@ -463,6 +522,7 @@ struct Shell {
     current_link: watch::Sender<Option<LastWord>>,
     /// The vault waits for a decision, and has not been asked to look for it since it said so.
     awaits_approval: bool,
+    spans: RunSpans,
 }
 
 /// An upload that has no answer yet.
@@ -546,7 +606,8 @@ impl Shell {
             let _ = self.events.send(ParticipantEvent::Waiting(waiting.clone()));
         };
         let socket = self.interruptions.socket()?;
-        self.way_out.connect(socket, on_wait).await
+        let connecting = self.way_out.connect(socket, on_wait);
+        connecting.instrument(self.spans.of_run()).await
     }
 
     /// Serves one connection to its end.
@@ -572,6 +633,7 @@ impl Shell {
                 message = next_message(&inputs, passage) => match message {
                     Ok((room, message)) => {
                         is_answered = true;
+                        self.note_offer(&message);
                         if matches!(message, ToVault::UnlockRequest(_)) && self.cut_off(Moment::BeforeUnlock, self.contributed) {
                             return Ok(LinkEnd::CutOff);
                         }
@@ -590,7 +652,8 @@ impl Shell {
                         }
                         if let Some(message) = self.act(output, passage)? {
                             // A lost connection shows in `receive`; the vault repeats what was not answered.
-                            passage.send(&message).await?;
+                            let sending = passage.send(&message);
+                            sending.instrument(self.spans.of_round()).await?;
                         } else if self.interruptions.is_cut_off() {
                             return Ok(LinkEnd::CutOff);
                         }
@@ -635,6 +698,20 @@ impl Shell {
                 reason,
             } => self.last_word(reason).await,
             other => Ok(LinkEnd::Lost(other.to_string())),
+        }
+    }
+
+    /// People want to know what is asked of this hospital also where nobody has agreed to it yet.
+    fn note_offer(&self, message: &ToVault) {
+        let ToVault::Welcome(welcome) = message else {
+            return;
+        };
+        if let Ok(manifest) = welcome.manifest.read_unverified() {
+            let _ = self.events.send(ParticipantEvent::Offered {
+                run: welcome.manifest.digest(),
+                labels: Labels::of(&manifest),
+                conditioning: manifest.conditioning,
+            });
         }
     }
 
@@ -755,6 +832,7 @@ impl Shell {
             VaultOutput::LeaveJobs => self.jobs.leave_all(),
             VaultOutput::Event(event) => {
                 self.way_out.see(&event);
+                self.spans.see(&event);
                 let is_opened = matches!(event, VaultEvent::Opened(_));
                 self.awaits_approval |= matches!(event, VaultEvent::AwaitingApproval { .. });
                 let _ = self.events.send(ParticipantEvent::Vault(event));
@@ -791,9 +869,10 @@ impl Shell {
             self.link_number,
         );
         let (interruptions, contributed) = (self.interruptions.clone(), self.contributed);
-        let task = tokio::spawn(async move {
+        let bytes = blob.bytes.len();
+        let sending = async move {
             let began = Instant::now();
-            let total = blob.bytes.len() as u64;
+            let total = bytes as u64;
             let cut = tokio::sync::Notify::new();
             let progress = |sent: u64| {
                 let _ = events.send(ParticipantEvent::Uploading { sent, total });
@@ -813,7 +892,9 @@ impl Shell {
                 () = cut.notified() => Transfer::CutOff,
             };
             let _ = done.send((number, result));
-        });
+        };
+        let step = debug_span!(parent: self.spans.of_round(), "upload", bytes);
+        let task = tokio::spawn(sending.instrument(step));
         let task = task.abort_handle();
         self.uploading = Some(Uploading { name, task });
     }
@@ -845,7 +926,7 @@ impl Shell {
             Some((begun, held)) if begun == name => held,
             _ => Vec::new(),
         };
-        tokio::spawn(async move {
+        let fetching = async move {
             let began = Instant::now();
             let result = match downloads.download(name, &mut held).await {
                 Ok(()) => Transfer::Downloaded(held, began.elapsed()),
@@ -856,7 +937,9 @@ impl Shell {
                 Err(_) => Transfer::Interrupted(name, held),
             };
             let _ = done.send((number, result));
-        });
+        };
+        let step = debug_span!(parent: self.spans.of_round(), "download");
+        tokio::spawn(fetching.instrument(step));
     }
 
     /// The download before has ended.
@@ -970,7 +1053,7 @@ const PATIENCE_WITH_OWN_GHOST: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {
-    use protocol::{manifest::testing::manifest, training_job::TrainingPlan};
+    use protocol::{HospitalId, manifest::testing::manifest, training_job::TrainingPlan};
 
     use super::*;
 
@@ -1001,6 +1084,10 @@ mod tests {
         }
     }
 
+    fn spans() -> RunSpans {
+        RunSpans::new(HospitalId::new(1).expect("in range"))
+    }
+
     fn request() -> TrainRequest {
         TrainRequest {
             round: RoundNumber::new(1),
@@ -1021,13 +1108,17 @@ mod tests {
         jobs.send(TrainerJob::Train([1; 32].into(), request()))
             .expect("received below");
         drop(shell);
+        let watch = TrainerWatch {
+            left: &AtomicUsize::new(0),
+            shell: &outputs,
+            spans: &spans(),
+        };
         trainer_thread(
             Box::new(Counting(steps)),
             &ComputeSlots::new(1),
             &trainer_jobs,
-            &AtomicUsize::new(0),
             &results,
-            &outputs,
+            &watch,
         );
         assert_eq!(taken.iter().collect::<Vec<_>>(), [1]);
     }
@@ -1085,14 +1176,12 @@ mod tests {
         };
         let thread = std::thread::spawn(move || {
             let slots = ComputeSlots::new(1);
-            trainer_thread(
-                Box::new(Endless),
-                &slots,
-                &trainer_jobs,
-                &left,
-                &results,
-                &outputs,
-            );
+            let watch = TrainerWatch {
+                left: &left,
+                shell: &outputs,
+                spans: &spans(),
+            };
+            trainer_thread(Box::new(Endless), &slots, &trainer_jobs, &results, &watch);
         });
         for model in 1..=3 {
             let job = TrainerJob::Train([model; 32].into(), request());

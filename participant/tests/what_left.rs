@@ -24,6 +24,7 @@ use participant::{
     interruption::NoInterruptions,
     journal::memory::MemoryJournal,
     ledger::{self, Kind, Ledger, Recipient, Row, Summary},
+    run_spans::RunSpans,
     shell::{Participant, ParticipantEvent, RunCost},
     vault::{Vault, VaultEvent, VaultIdentity, consent::Consent, policy::Policy},
     way_out::WayOut,
@@ -145,6 +146,7 @@ fn hospital(
         events,
         interruptions: Arc::new(NoInterruptions),
         patience: Arc::default(),
+        spans: RunSpans::new(id),
     }
 }
 

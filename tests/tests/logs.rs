@@ -1,8 +1,10 @@
-//! The logs of a run, at the level at which somebody looks for a fault, have no secret, no patient and no clinical value.
+//! The logs of a run, at the level at which somebody looks for a fault: no secret, no patient and no clinical value in them, each line
+//! under its run, round and hospital, and nothing said again and again.
 
 use std::{fmt::Write as _, fs, path::PathBuf, time::Duration};
 
-use system_tests::{Federation, Parties};
+use serde_json::Value;
+use system_tests::{Federation, Parties, Running};
 
 const PATIENCE: Duration = Duration::from_secs(240);
 
@@ -51,6 +53,111 @@ fn secret(path: PathBuf) -> Vec<String> {
         }
         Err(bytes) => vec![hex::encode(bytes.into_bytes())],
     }
+}
+
+fn lines(said: &str) -> Vec<Value> {
+    let lines = said.lines().map(|line| {
+        let line: Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(line["timestamp"].is_string(), "{line}");
+        line
+    });
+    lines.collect()
+}
+
+/// The span of this name that a line is within.
+fn span<'a>(line: &'a Value, name: &str) -> Option<&'a Value> {
+    let spans = line["spans"].as_array()?;
+    spans.iter().find(|span| span["name"] == name)
+}
+
+/// Lines with this message.
+fn with<'a>(lines: &'a [Value], message: &str) -> Vec<&'a Value> {
+    let found = lines.iter().filter(|line| {
+        let said = &line["fields"]["message"];
+        said.as_str().is_some_and(|said| said.contains(message))
+    });
+    let found: Vec<_> = found.collect();
+    assert!(!found.is_empty(), "nobody says {message:?}");
+    found
+}
+
+fn run_of(line: &Value) -> &str {
+    let run = span(line, "run").and_then(|run| run["id"].as_str());
+    let run = run.unwrap_or_else(|| panic!("of no run: {line}"));
+    assert!(run.len() == 16 && hex::decode(run).is_ok(), "{line}");
+    run
+}
+
+fn hospital_is_in_its_spans(said: &str, number: u8) {
+    let lines = lines(said);
+    let sealed = with(&lines, "the contribution has been sealed");
+    let run = run_of(sealed[0]);
+    for line in sealed {
+        assert_eq!(run_of(line), run);
+        let of_run = span(line, "run").expect("it is there");
+        assert_eq!(of_run["hospital"], number, "{line}");
+        let round = span(line, "round").unwrap_or_else(|| panic!("of no round: {line}"));
+        assert_eq!(round["number"], line["fields"]["round"], "{line}");
+        assert_eq!(round["purpose"], line["fields"]["purpose"], "{line}");
+    }
+    for line in with(&lines, "training: step") {
+        assert_eq!(run_of(line), run);
+        assert_eq!(span(line, "round").expect("one")["purpose"], "update");
+    }
+}
+
+fn coordinator_is_in_its_spans(said: &str) {
+    let lines = lines(said);
+    let run = run_of(with(&lines, "waiting for all hospitals to join")[0]);
+    for line in lines.iter().filter(|line| line["fields"]["round"].is_u64()) {
+        assert_eq!(run_of(line), run);
+        let round = span(line, "round").unwrap_or_else(|| panic!("of no round: {line}"));
+        assert_eq!(round["number"], line["fields"]["round"], "{line}");
+    }
+    let about_hospitals = [
+        "a hospital has connected",
+        "a hospital has joined",
+        "a contribution is complete",
+        "a hospital has gone",
+    ];
+    for message in about_hospitals {
+        for line in with(&lines, message) {
+            assert_eq!(run_of(line), run);
+            let hospital = span(line, "hospital").unwrap_or_else(|| panic!("of nobody: {line}"));
+            let number = hospital["number"].to_string();
+            assert_eq!(line["fields"]["hospital"], number, "{line}");
+        }
+    }
+    for line in with(&lines, "a hospital has joined") {
+        let name = span(line, "hospital").expect("it is there")["name"].as_str();
+        assert!(name.is_some_and(|name| !name.is_empty()), "{line}");
+    }
+}
+
+/// It comes several times a second, and for as long as the other one is there.
+#[test]
+fn a_second_participant_of_a_hospital_has_one_line_in_the_coordinators_log() {
+    let federation = Federation::new(2).with_phantom(2, 8, 1);
+    let coordinator = Running::start("coordinator", &mut federation.serve(1, 30));
+    coordinator.wait_for("waiting for all hospitals", PATIENCE);
+    let first = Running::start("hospital 1", &mut federation.participant(1));
+    coordinator.wait_for("a hospital has joined", PATIENCE);
+    let mut command = federation.participant(1);
+    command
+        .arg("--state")
+        .arg(federation.path().join("another"));
+    let mut second = Running::start("hospital 1 again", &mut command);
+    let status = second.exit_status(PATIENCE);
+    assert_eq!(status.code(), Some(1), "{}", second.said());
+    let attempts = second.said().matches("lost the connection").count();
+    assert!(attempts > 3, "{}", second.said());
+    let said = coordinator.said();
+    let refused = said.matches("refused a second connection").count();
+    assert_eq!(refused, 1, "{said}");
+    assert!(said.contains("hospital{number=1 name="), "{said}");
+    assert!(said.contains(" INFO run{id="), "{said}");
+    drop(first);
 }
 
 #[test]
@@ -102,23 +209,23 @@ fn a_log_has_no_secret_no_patient_and_no_clinical_value() {
         hospitals,
     } = parties;
     let mut said = String::new();
-    for mut hospital in hospitals {
+    for (number, mut hospital) in (1..).zip(hospitals) {
         assert!(
             hospital.exit_status(PATIENCE).success(),
             "{}",
             hospital.said()
         );
+        hospital_is_in_its_spans(&hospital.said(), number);
         said += &hospital.said();
         said.push('\n');
     }
     assert!(coordinator.exit_status(PATIENCE).success());
+    coordinator_is_in_its_spans(&coordinator.said());
     said += &coordinator.said();
-    for line in said.lines() {
-        let line: serde_json::Value =
-            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-        assert!(line["timestamp"].is_string(), "{line}");
-    }
     assert!(said.contains("the contribution has been sealed"));
+    // There are patients of both classes of this run. Of other tasks' classes there are not.
+    assert!(!said.contains("can learn this class only"), "{said}");
+    assert!(!said.contains("turned a peer away"), "{said}");
     for word in unwanted {
         assert!(!said.contains(&word), "{word} is in a log");
     }

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use coordinator::{
+    enrolment::watch_certificates,
     service::{
         Idle, IdleEnd, RunReport, Service, ServiceConfig, ServiceError, give_up_unfinished_run,
         has_unfinished_run,
@@ -89,26 +90,34 @@ impl Serve {
             .context("cannot start the asynchronous runtime")
             .map_err(Failure::Run)?;
         runtime.block_on(async {
-            let stop = Stopping::listen().map_err(Failure::run)?;
-            let web = page(&settings).await?;
-            if self.run.is_none() && !settings.keys.operator_key.exists() {
-                return self.serve_on(&settings, &stop, web.as_ref()).await;
+            tokio::select! {
+                biased;
+                served = self.serve(&settings) => served,
+                never = watch_certificates(&settings) => match never {},
             }
-            let mut config = settings
-                .service_config(self.run.as_deref())
-                .map_err(Failure::settings)?;
-            config.new_run = self.new_run;
-            let signed = config.manifest.as_ref().map(Signed::digest);
-            let asked_for = signed.filter(|_| self.run.is_some());
-            let service = Service::bind(config).map_err(Failure::settings)?;
-            if asked_for.is_some_and(|run| run != service.run_id()) {
-                tracing::warn!(
-                    "an unfinished run goes on first: that of --run is not begun. Give the unfinished one up with --new-run, or start this \
-                     program again when it has ended"
-                );
-            }
-            run_to_its_end(service, &stop, web.as_ref()).await
         })
+    }
+
+    async fn serve(&self, settings: &Settings) -> Result<(), Failure> {
+        let stop = Stopping::listen().map_err(Failure::run)?;
+        let web = page(settings).await?;
+        if self.run.is_none() && !settings.keys.operator_key.exists() {
+            return self.serve_on(settings, &stop, web.as_ref()).await;
+        }
+        let mut config = settings
+            .service_config(self.run.as_deref())
+            .map_err(Failure::settings)?;
+        config.new_run = self.new_run;
+        let signed = config.manifest.as_ref().map(Signed::digest);
+        let asked_for = signed.filter(|_| self.run.is_some());
+        let service = Service::bind(config).map_err(Failure::settings)?;
+        if asked_for.is_some_and(|run| run != service.run_id()) {
+            tracing::warn!(
+                "an unfinished run goes on first: that of --run is not begun. Give the unfinished one up with --new-run, or start this \
+                 program again when it has ended"
+            );
+        }
+        run_to_its_end(service, &stop, web.as_ref()).await
     }
 
     /// One run after the other, as the operator gives them.
@@ -199,11 +208,7 @@ async fn page(settings: &Settings) -> Result<Option<Web>, Failure> {
     Ok(Some(web))
 }
 
-async fn run_to_its_end(
-    service: Service,
-    stop: &Stopping,
-    web: Option<&Web>,
-) -> Result<(), Failure> {
+fn introduce(service: &Service) {
     let (address, run) = (service.local_address(), service.run_name());
     let (epoch, fingerprint) = (service.roster().epoch(), service.roster().fingerprint());
     tracing::info!(epoch, fingerprint, "the roster");
@@ -213,6 +218,14 @@ async fn run_to_its_end(
     } else {
         tracing::info!(%address, hospitals, run, "waiting for all hospitals to join");
     }
+}
+
+async fn run_to_its_end(
+    service: Service,
+    stop: &Stopping,
+    web: Option<&Web>,
+) -> Result<(), Failure> {
+    service.span().in_scope(|| introduce(&service));
     let shutdown = async {
         stop.asked().await;
         tracing::warn!("stopping: telling the hospitals");

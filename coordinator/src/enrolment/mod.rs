@@ -9,6 +9,7 @@
 //!
 //! Nothing that is kept here is secret: of a code its hash, of keys the public halves. The authority's private key is a file of its own.
 
+mod certificate_watch;
 mod desk;
 mod folder;
 mod members;
@@ -17,6 +18,10 @@ mod rosters;
 mod tests;
 
 pub use self::{
+    certificate_watch::{
+        EndsSoon, RENEWAL_OF_AUTHORITY, RENEWAL_OF_MEMBER, ending_certificates, renewal_of_own,
+        watch_certificates,
+    },
     desk::{CERTIFICATE_LIFETIME, Desk, DeskError},
     folder::{NewCoordinator, NewFolderError, own_certificate},
     members::{Applicant, Member, Members, MembersError},

@@ -68,6 +68,7 @@ use self::{
 
 pub use protocol::transcript::TranscriptEntry;
 
+pub(crate) use self::waiting_report::with_name;
 pub use self::{
     error::{ClosingError, FactError, MachineError, ProductError, ResumeError},
     event::Event,
@@ -207,7 +208,8 @@ impl<R: CryptoRng> Coordinator<R> {
         let secs_until = |end: Timestamp| end.0.saturating_sub(now.0) / 1000;
         let waited_for = |(hospital, part)| {
             let contact = self.context.peers.contact(hospital);
-            WaitedFor::new(hospital, part, contact, now)
+            let member = self.context.roster.member(hospital)?;
+            Some(WaitedFor::new(member, part, contact, now))
         };
         Some(WaitingReport {
             phase: self.phase(),
@@ -215,7 +217,7 @@ impl<R: CryptoRng> Coordinator<R> {
             waited_secs: now.0.saturating_sub(self.since.0) / 1000,
             ends_in_secs: wait.ends.map(secs_until),
             paused: self.is_paused(),
-            hospitals: wait.parts.into_iter().map(waited_for).collect(),
+            hospitals: wait.parts.into_iter().filter_map(waited_for).collect(),
         })
     }
 

@@ -5,7 +5,7 @@
 use std::fmt;
 
 use crypto::sealed_sum::HospitalId;
-use protocol::{digests::RoundNumber, manifest::Purpose};
+use protocol::{digests::RoundNumber, manifest::Purpose, roster::Member};
 
 use super::{PhaseName, Timestamp};
 
@@ -27,10 +27,12 @@ pub struct WaitingReport {
 }
 
 /// A hospital that is waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WaitedFor {
     /// Which.
     pub hospital: HospitalId,
+    /// As the roster calls it.
+    pub name: String,
     /// What it is doing, as far as the coordinator can tell.
     pub state: WaitState,
     /// How long ago it was heard, or its connection lost; none if it has not connected yet.
@@ -103,7 +105,7 @@ impl Part {
 }
 
 impl WaitedFor {
-    pub(super) fn new(hospital: HospitalId, part: Part, contact: Contact, now: Timestamp) -> Self {
+    pub(super) fn new(member: &Member, part: Part, contact: Contact, now: Timestamp) -> Self {
         let secs_since = |then: Timestamp| now.0.saturating_sub(then.0) / 1000;
         let (state, last_heard_secs) = match contact {
             Contact::NeverSeen => (WaitState::NotConnected, None),
@@ -114,7 +116,8 @@ impl WaitedFor {
             },
         };
         Self {
-            hospital,
+            hospital: member.id,
+            name: member.name.clone(),
             state,
             last_heard_secs,
         }
@@ -142,10 +145,21 @@ impl WaitState {
     }
 }
 
+/// "hospital 3 (Charite)": a number alone is nobody whom one can telephone.
+pub(crate) fn with_name(hospital: HospitalId, name: &str) -> String {
+    let number = format!("hospital {hospital}");
+    match name {
+        "" => number,
+        // As the hospitals of a demonstration are called.
+        name if name == number => number,
+        name => format!("{number} ({name})"),
+    }
+}
+
 impl fmt::Display for WaitedFor {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         let secs = self.last_heard_secs.unwrap_or_default();
-        write!(formatter, "hospital {}: ", self.hospital)?;
+        write!(formatter, "{}: ", with_name(self.hospital, &self.name))?;
         match self.state {
             WaitState::NotConnected => write!(formatter, "not connected yet"),
             WaitState::Away => write!(formatter, "connection lost {secs} s ago"),
@@ -170,7 +184,7 @@ impl fmt::Display for WaitedFor {
 }
 
 impl fmt::Display for WaitingReport {
-    /// "round 7 waits for hospital 3: training, last heard 2 s ago; hospital 5: silent 20 s (45 s so far)"
+    /// "round 7 waits for hospital 3 (Charite): training, last heard 2 s ago; hospital 5 (Karolinska): silent 20 s (45 s so far)"
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.round, self.phase) {
             (Some(round), _) => write!(formatter, "round {round} waits")?,

@@ -1,15 +1,55 @@
 //! What an operator follows a run by, in the log. Nothing here is secret: the coordinator knows no secret.
 
+use std::collections::BTreeMap;
+
 use crypto::sealed_sum::HospitalId;
 use host::output::log_structured;
 use protocol::message::RefusedPart;
 use serde_json::{Map, Value, json};
-use tracing::{debug, error, info, warn};
+use tracing::{Span, debug, error, error_span, info, warn};
 
-use crate::machine::{Event, WaitingReport};
+use crate::machine::{Event, WaitingReport, with_name};
+
+/// The hospital that lines within are about, with its name: a number alone is nobody whom one can telephone.
+pub(super) fn span_of(hospital: HospitalId, names: &BTreeMap<HospitalId, String>) -> Span {
+    let name = names.get(&hospital).map_or("", String::as_str);
+    error_span!("hospital", number = hospital.get(), name)
+}
+
+/// The hospital that an event is about, if it is about one.
+fn hospital_of(event: &Event) -> Option<HospitalId> {
+    match event {
+        Event::Joined { hospital, .. }
+        | Event::SetUpAgain { hospital }
+        | Event::Outside { hospital }
+        | Event::GoesOnWithout { hospital }
+        | Event::StateRefused { hospital }
+        | Event::StateHandedOver { hospital }
+        | Event::Declined { hospital, .. }
+        | Event::TooSlow { hospital, .. }
+        | Event::Contributed { hospital, .. }
+        | Event::Ignored { hospital, .. }
+        | Event::Rejected { hospital, .. } => Some(*hospital),
+        Event::Suspected { finding, .. } => Some(finding.hospital()),
+        Event::SessionFollows { .. }
+        | Event::SessionReady
+        | Event::Waiting { .. }
+        | Event::Opened { .. }
+        | Event::Unlocking { .. }
+        | Event::OutcomeOut { .. }
+        | Event::DidNotOpen { .. }
+        | Event::Settled(_)
+        | Event::Abandoned { .. }
+        | Event::EndedEarly { .. }
+        | Event::Complete { .. }
+        | Event::Failed { .. } => None,
+    }
+}
 
 /// Writes an event to the log, at the level of what it asks of people.
-pub(super) fn log(event: &Event) {
+pub(super) fn log(event: &Event, names: &BTreeMap<HospitalId, String>) {
+    let span = hospital_of(event).map(|hospital| span_of(hospital, names));
+    let _within = span.map(Span::entered);
     match event {
         Event::Joined { .. }
         | Event::SessionReady
@@ -21,7 +61,7 @@ pub(super) fn log(event: &Event) {
         | Event::Settled(_)
         | Event::EndedEarly { .. }
         | Event::EndsAfter { .. }
-        | Event::Complete { .. } => log_progress(event),
+        | Event::Complete { .. } => log_progress(event, names),
         Event::SetUpAgain { hospital } => {
             warn!(%hospital, "a hospital has lost its keys, or is gone, before a round was opened with them: all hospitals join anew");
         }
@@ -109,7 +149,7 @@ pub(crate) fn declined(part: RefusedPart) -> &'static str {
     }
 }
 
-fn log_progress(event: &Event) {
+fn log_progress(event: &Event, names: &BTreeMap<HospitalId, String>) {
     match event {
         Event::Joined { hospital, missing } => info!(%hospital, missing, "a hospital has joined"),
         Event::SessionReady => info!("all hospitals hold each other's keys"),
@@ -181,8 +221,16 @@ fn log_progress(event: &Event) {
             model_hash,
             missing,
         } => {
+            let name = |hospital| names.get(hospital).map_or("", String::as_str);
+            let without_it = missing.iter();
+            let without_it = without_it.map(|hospital| with_name(*hospital, name(hospital)));
+            let without_it: Vec<_> = without_it.collect();
             let (model_hash, missing) = (hex::encode(model_hash), numbers(missing));
             info!(model_hash, ?missing, "the run is complete");
+            if !without_it.is_empty() {
+                let without_it = without_it.join(", ");
+                warn!("{without_it}: never came for the last outcome, and holds an older model");
+            }
         }
         _ => {}
     }
@@ -197,6 +245,7 @@ fn waiting_fields(report: &WaitingReport) -> Map<String, Value> {
     let waited_for = report.hospitals.iter().map(|waited_for| {
         json!({
             "hospital": waited_for.hospital.get(),
+            "name": waited_for.name,
             "state": waited_for.state.name(),
             "last_heard_secs": waited_for.last_heard_secs,
         })
@@ -227,8 +276,9 @@ mod tests {
 
     #[test]
     fn a_wait_is_one_line_for_people_and_one_object_for_programs() {
-        let waited_for = |hospital, state, last_heard_secs| WaitedFor {
+        let waited_for = |hospital, name: &str, state, last_heard_secs| WaitedFor {
             hospital: HospitalId::new(hospital).expect("in range"),
+            name: name.to_owned(),
             state,
             last_heard_secs,
         };
@@ -239,13 +289,13 @@ mod tests {
             ends_in_secs: None,
             paused: false,
             hospitals: vec![
-                waited_for(3, WaitState::Busy(Part::Train), Some(2)),
-                waited_for(5, WaitState::Silent, Some(20)),
+                waited_for(3, "Charite", WaitState::Busy(Part::Train), Some(2)),
+                waited_for(5, "hospital 5", WaitState::Silent, Some(20)),
             ],
         };
         assert_eq!(
             report.to_string(),
-            "round 7 waits for hospital 3: training, last heard 2 s ago; hospital 5: silent 20 s (45 s so far)"
+            "round 7 waits for hospital 3 (Charite): training, last heard 2 s ago; hospital 5: silent 20 s (45 s so far)"
         );
         assert_eq!(
             Value::Object(waiting_fields(&report)),
@@ -254,8 +304,8 @@ mod tests {
                 "round": 7,
                 "phase": "collecting",
                 "for": [
-                    {"hospital": 3, "state": "training", "last_heard_secs": 2},
-                    {"hospital": 5, "state": "silent", "last_heard_secs": 20},
+                    {"hospital": 3, "name": "Charite", "state": "training", "last_heard_secs": 2},
+                    {"hospital": 5, "name": "hospital 5", "state": "silent", "last_heard_secs": 20},
                 ],
                 "waited_secs": 45,
                 "ends_in_secs": null,

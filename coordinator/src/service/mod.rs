@@ -36,6 +36,7 @@ use crate::{
     machine::Event,
 };
 use crypto::sealed_sum::HospitalId;
+use host::spans;
 use protocol::{
     digests::{ModelHash, RunId, SessionId},
     identity::{Signed, SigningKey},
@@ -48,11 +49,12 @@ use tokio::{
     task::JoinSet,
     time::timeout,
 };
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span, error_span, field};
 use transport::{
     CloseCode, EnrolmentDesk, HospitalLink, Incoming, Limits, Listener, TrafficCounts,
     TransportError,
     certificates::{CertificateError, KeyFingerprint},
+    repeats::{Repeat, Repeats},
     tls::{HospitalKeys, TlsIdentity, TrustedAuthority},
 };
 
@@ -114,6 +116,7 @@ pub struct Service {
     uploads: UploadShelf,
     registry: Arc<Registry>,
     address: SocketAddr,
+    span: Span,
 }
 
 /// How a run went that ended well.
@@ -150,14 +153,19 @@ impl Service {
         let hospitals = roster
             .members()
             .map(|member| (member.id, KeyFingerprint::from(member.tls_fingerprint)));
-        let listener = idle::listen(
-            config.listen,
-            &config.identity,
-            &config.authority,
-            HospitalKeys::new(hospitals)?,
-            &config.limits,
-            config.desk,
-        )?;
+        let hospitals = HospitalKeys::new(hospitals)?;
+        // Which run it is will be known when the records are open; who dials is told under it from then on.
+        let span = error_span!("run", id = field::Empty);
+        let listener = span.in_scope(|| {
+            idle::listen(
+                config.listen,
+                &config.identity,
+                &config.authority,
+                hospitals,
+                &config.limits,
+                config.desk,
+            )
+        })?;
         let address = listener
             .local_address()
             .map_err(|source| ServiceError::Listen {
@@ -176,6 +184,7 @@ impl Service {
             new_run: config.new_run,
         };
         let mut started = start.with(records.as_ref())?;
+        span.record("id", spans::short(&started.machine.run()));
         started.machine = started
             .machine
             .serving_outcomes_for(config.serve_outcomes_secs);
@@ -188,7 +197,13 @@ impl Service {
             uploads,
             registry: Arc::default(),
             address,
+            span,
         })
+    }
+
+    /// The run, for lines of the log about it.
+    pub fn span(&self) -> &Span {
+        &self.span
     }
 
     /// Where hospitals reach this coordinator.
@@ -235,10 +250,22 @@ impl Service {
     /// # Panics
     /// If the machine's own invariants break.
     pub async fn run(
+        self,
+        events: mpsc::UnboundedSender<Event>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<RunReport, ServiceError> {
+        let span = self.span.clone();
+        self.run_to_its_end(events, shutdown).instrument(span).await
+    }
+
+    async fn run_to_its_end(
         mut self,
         events: mpsc::UnboundedSender<Event>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<RunReport, ServiceError> {
+        let names = self.roster().members();
+        let names = names.map(|member| (member.id, member.name.clone()));
+        let names: BTreeMap<_, _> = names.collect();
         let (inputs, queue) = mpsc::channel(WAITING_INPUTS);
         let inbox = Inbox::new(queue);
         let outcomes = Arc::new(Outcomes::default());
@@ -250,12 +277,15 @@ impl Service {
             Arc::clone(&self.registry),
             self.records,
             events,
+            self.span.clone(),
         );
         let runtime = tokio::runtime::Handle::current();
         // Apart from the inputs: an owner that cannot take any more still hears it.
         let (stop, told_to_stop) = watch::channel(false);
-        let mut owner =
-            tokio::task::spawn_blocking(move || runtime.block_on(owner.drive(inbox, told_to_stop)));
+        let span = self.span;
+        let mut owner = tokio::task::spawn_blocking(move || {
+            runtime.block_on(owner.drive(inbox, told_to_stop).instrument(span))
+        });
         let mut admission = Admission {
             registry: Arc::clone(&self.registry),
             outcomes,
@@ -266,6 +296,8 @@ impl Service {
             links: JoinSet::new(),
             next_link: LinkNumber::default(),
             lost: Lost::new("records of refused connections"),
+            second_connections: Repeats::new(TOLD_AGAIN_AFTER),
+            names,
         };
 
         let control = serve_operator(self.control, admission.inputs.clone());
@@ -372,6 +404,9 @@ struct Admission {
     links: JoinSet<()>,
     next_link: LinkNumber,
     lost: Lost,
+    /// Of hospitals that are connected already.
+    second_connections: Repeats<HospitalId>,
+    names: BTreeMap<HospitalId, String>,
 }
 
 impl Admission {
@@ -388,12 +423,24 @@ impl Admission {
             // A hospital whose link was cut comes back before we know: it tries again until the old link is known to be lost. A
             // second participant under the same number never gets in.
             let reason = "this hospital is connected already: stop the other participant, or wait a few seconds if its connection was lost";
-            tracing::warn!(%hospital, %address, "refused a second connection: this hospital is already connected");
+            let span = self.span_of(hospital);
+            span.in_scope(|| self.tell_of_second_connection(hospital, address));
             self.turn_away(link, CloseCode::Application(ALREADY_CONNECTED), reason);
             return self.record_refusal(
                 Some(hospital),
                 format!("a second connection, from {address}"),
             );
+        }
+        let span = self.span_of(hospital);
+        match self.second_connections.is_over(&hospital) {
+            0 => {}
+            refused => span.in_scope(|| {
+                tracing::info!(
+                    %hospital,
+                    refused,
+                    "this hospital is let in again: its former connection is gone, and so many more attempts were refused until then"
+                );
+            }),
         }
         let task = LinkTask {
             hospital,
@@ -408,8 +455,29 @@ impl Admission {
             uploads: Arc::clone(&self.uploads),
             outcomes: Arc::clone(&self.outcomes),
         };
-        let span = tracing::info_span!("link", %hospital);
         self.links.spawn(task.serve(link).instrument(span));
+    }
+
+    fn span_of(&self, hospital: HospitalId) -> Span {
+        event_log::span_of(hospital, &self.names)
+    }
+
+    /// One whose line was cut comes every second until the former connection is known to be lost.
+    fn tell_of_second_connection(&mut self, hospital: HospitalId, address: SocketAddr) {
+        match self.second_connections.note(hospital, Instant::now()) {
+            Repeat::First => {
+                tracing::warn!(%hospital, %address, "refused a second connection: this hospital is already connected");
+            }
+            Repeat::StillSo { times } => {
+                tracing::warn!(
+                    %hospital,
+                    %address,
+                    times,
+                    "refused second connections again and again: this hospital is already connected"
+                );
+            }
+            Repeat::Told => {}
+        }
     }
 
     /// Tells why, for as long as there are few to tell: what they say meanwhile is not kept.
@@ -505,6 +573,8 @@ const WAITING_INPUTS: usize = 256;
 const MAX_TURNED_AWAY: usize = 32;
 /// A hospital announces a CKKS key and its features at once, less than 5 MB, and in the set-up less than 1.
 const UNHEARD_BYTES: u32 = 12 << 20;
+/// A second participant under the same number is told of this often.
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(600);
 /// What hospitals are told with [`CloseCode::ShuttingDown`].
 const STOPPED: &str = "the coordinator was stopped";
 /// How long peers may take to hear that a connection is closed.

@@ -15,6 +15,7 @@ use crate::{
 };
 use crypto::sealed_sum::HospitalId;
 use getrandom::{SysRng, rand_core::UnwrapErr};
+use host::spans;
 use protocol::{
     codec::{self, Text},
     digests::{LearningRound, OutcomeName, RoundNumber},
@@ -25,6 +26,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::{sleep_until, timeout_at},
 };
+use tracing::Span;
 use transport::{CloseCode, Disconnect};
 
 use super::{
@@ -64,6 +66,10 @@ pub(super) struct Owner {
     /// In how many sums the dealer check spoke against a hospital.
     suspected: BTreeMap<HospitalId, usize>,
     ending: Option<Ending>,
+    span: Span,
+    /// Of the round at hand.
+    round_span: Span,
+    names: BTreeMap<HospitalId, String>,
 }
 
 /// The way to a hospital that is connected.
@@ -87,9 +93,15 @@ impl Owner {
         registry: Arc<Registry>,
         records: Option<Records>,
         events: mpsc::UnboundedSender<Event>,
+        span: Span,
     ) -> Self {
         let now = Instant::now();
+        let members = started.machine.roster().members();
+        let names = members.map(|member| (member.id, member.name.clone()));
         Self {
+            names: names.collect(),
+            round_span: Span::none(),
+            span,
             machine: started.machine,
             outputs: started.outputs.into(),
             standstill: None,
@@ -197,7 +209,7 @@ impl Owner {
         self.next_report = Instant::now() + REPORT_EVERY;
         let report = self.machine.waiting(self.now());
         if let Some(report) = report.filter(|report| report.waited_secs >= WORTH_A_LINE_SECS) {
-            event_log::log_waiting(&report);
+            self.round_span.in_scope(|| event_log::log_waiting(&report));
         }
     }
 
@@ -284,6 +296,7 @@ impl Owner {
             reason,
         } = disconnect
         {
+            let _within = event_log::span_of(hospital, &self.names).entered();
             tracing::warn!(
                 %hospital,
                 reason,
@@ -477,6 +490,7 @@ impl Owner {
     }
 
     fn stand_still(&mut self, error: RecordsError) {
+        let _within = self.round_span.clone().entered();
         let now = Instant::now();
         match &mut self.standstill {
             None => {
@@ -505,6 +519,7 @@ impl Owner {
     /// The time of a standstill counts against nobody.
     fn go_on(&mut self) {
         if let Some(standstill) = self.standstill.take() {
+            let _within = self.round_span.clone().entered();
             let pause = standstill.since.elapsed();
             self.started += pause;
             tracing::warn!(
@@ -554,7 +569,14 @@ impl Owner {
     }
 
     fn on_event(&mut self, event: Event) {
-        event_log::log(&event);
+        if let Event::Opened { round, purpose, .. } = &event {
+            self.round_span = spans::round(&self.span, *round, *purpose);
+        }
+        self.round_span
+            .in_scope(|| event_log::log(&event, &self.names));
+        if let Event::Settled(_) | Event::DidNotOpen { .. } | Event::Abandoned { .. } = &event {
+            self.round_span = Span::none();
+        }
         match &event {
             Event::Complete {
                 model_hash,
@@ -590,6 +612,7 @@ impl Owner {
             return;
         }
         let secs = SHUT_OUT_FOR.as_secs();
+        let _within = event_log::span_of(hospital, &self.names).entered();
         tracing::warn!(
             %hospital,
             "{MAX_REJECTED} messages of this hospital were not accepted over one connection: it is shut out for {secs} s"

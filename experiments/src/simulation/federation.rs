@@ -18,6 +18,7 @@ use participant::{
     interruption::{Interruptions, NoInterruptions},
     journal::sqlite::SqliteJournal,
     ledger::{Ledger, Recipient},
+    run_spans::RunSpans,
     shell::{Participant, ParticipantEvent, RunCost, RunError},
     state_folder::StateFolder,
     trainer_program::{TrainerCommand, TrainerProgram},
@@ -406,6 +407,7 @@ impl Setting<'_> {
             events,
             interruptions,
             patience: Arc::default(),
+            spans: RunSpans::new(id),
         })
     }
 }

@@ -279,6 +279,8 @@ impl Observer {
         let progress = self.progress.clone();
         match event {
             ParticipantEvent::Connected => progress.hospital(id, Phase::Waiting),
+            // All of a simulation have one run.
+            ParticipantEvent::Offered { .. } => {}
             ParticipantEvent::Waiting(_) | ParticipantEvent::Disconnected { .. } => {
                 progress.hospital(id, Phase::Away)
             }

@@ -2,11 +2,14 @@
 
 use std::{
     fs::{self, File},
-    time::{Duration, SystemTime},
+    time::SystemTime,
 };
 
 use super::{Check, utc};
-use crate::key_files::{KeyFileError, NamedFile};
+use crate::{
+    certificate_end::{CertificateEnd, Urgency},
+    key_files::{KeyFileError, NamedFile},
+};
 
 /// An error with its causes.
 pub fn told(error: impl Into<anyhow::Error>) -> String {
@@ -103,38 +106,26 @@ fn dates(
             "set the clock of this machine right; if it is right, that of whoever issued the certificate is wrong",
         );
     }
-    let Ok(left) = until.duration_since(now) else {
-        return Check::failed(
+    match CertificateEnd::near(until, now) {
+        None => Check::good(name, format!("valid until {end}")),
+        Some(near) if near.urgency() == Urgency::Over => Check::failed(
             name,
             format!(
                 "the certificate has expired: it was valid until {end}, and the clock of this machine says {here}"
             ),
             format!("if the clock is right: {renewal}"),
-        );
-    };
-    let how_soon = match left {
-        left if left <= DAY => "renew it today",
-        left if left <= 7 * DAY => "renew it this week",
-        left if left <= 30 * DAY => "renew it this month",
-        _ => return Check::good(name, format!("valid until {end}")),
-    };
-    let time = match left.as_secs() / DAY.as_secs() {
-        0 => format!("{} hours", left.as_secs() / 3600),
-        1 => "1 day".to_owned(),
-        days => format!("{days} days"),
-    };
-    Check::warning(
-        name,
-        format!("the certificate ends in {time}, at {end}"),
-        format!("{how_soon}: {renewal}"),
-    )
+        ),
+        Some(near) => Check::warning(
+            name,
+            format!("the certificate {}", near.words()),
+            format!("{}: {renewal}", near.how_soon()),
+        ),
+    }
 }
-
-const DAY: Duration = Duration::from_secs(24 * 3600);
 
 #[cfg(test)]
 mod tests {
-    use std::time::UNIX_EPOCH;
+    use std::time::{Duration, UNIX_EPOCH};
 
     use protocol::HospitalId;
     use transport::certificates::Authority;
@@ -148,7 +139,7 @@ mod tests {
 
     #[test]
     fn an_end_that_comes_near_is_told_in_time() {
-        let day = DAY.as_secs();
+        let day = 24 * 3600;
         let validity = (at(10 * day), at(100 * day));
         let found = |now| dates("certificate", validity, at(now), "renew");
         for (now, finding, words) in [

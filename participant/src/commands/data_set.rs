@@ -8,9 +8,7 @@ use std::{
 
 use anyhow::Context as _;
 use host::failure::Failure;
-use model_data::{
-    FEATURES, FeatureColumns, Inventory, LabelScheme, Layout, LoadReport, ReadEntry, Task,
-};
+use model_data::{FeatureColumns, Inventory, LabelScheme, Layout, LoadReport, ReadEntry, Task};
 use participant::{
     erasure::Erased,
     hospital_data::ClinicalTable,
@@ -23,7 +21,7 @@ use protocol::{
     training_job::{DataSet, FilePath, PatientScans, ReadingAccount, SliceCacheFolder, SplitPlan},
 };
 
-use super::progress::ReadingProgress;
+use super::{data_gaps::DataGaps, progress::ReadingProgress};
 
 /// A trainer that crashes is no matter of settings.
 pub fn unusable(error: anyhow::Error) -> Failure {
@@ -33,8 +31,18 @@ pub fn unusable(error: anyhow::Error) -> Failure {
     }
 }
 
-/// The vault's half, and the trainer with its own. `file` is where the settings are from.
-pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<(ClinicalTable, TrainerProgram)> {
+/// A data set that a run can be taken part in with.
+pub struct ReadDataSet {
+    /// The vault's half.
+    pub table: ClinicalTable,
+    /// The trainer, with its own.
+    pub trainer: TrainerProgram,
+    /// What a run is to be told of, once it is known.
+    pub gaps: DataGaps,
+}
+
+/// Reads both halves. `file` is where the settings are from.
+pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<ReadDataSet> {
     let plan = SplitPlan {
         kind: settings.training.split,
         seed: settings.training.seed,
@@ -55,7 +63,7 @@ pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<(ClinicalTable, 
     log(&report);
     let slices: usize = patients.iter().map(|patient| patient.slices).sum();
     tracing::info!(patients = patients.len(), slices, "the data set is read");
-    warn_of_what_cannot_be_learnt(&patients, &report);
+    let gaps = DataGaps::of(&patients, &report);
     let of_table = patients
         .into_iter()
         .map(|ReadEntry { entry, slices }| (entry.edss, entry.features, slices));
@@ -68,7 +76,11 @@ pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<(ClinicalTable, 
         task: Task::Binary,
         scheme: LabelScheme::AsWritten,
     })?;
-    Ok((table, trainer))
+    Ok(ReadDataSet {
+        table,
+        trainer,
+        gaps,
+    })
 }
 
 /// Reads the clinical table and finds the scans of all patients, also of those that were erased.
@@ -210,29 +222,4 @@ fn log(report: &LoadReport) {
         damaged_cache_entries = report.damaged_cache_entries,
         "the clinical table has been read"
     );
-}
-
-/// Another hospital may have what is missing here, so that none of this is an error.
-fn warn_of_what_cannot_be_learnt(patients: &[ReadEntry], report: &LoadReport) {
-    for &task in Task::ALL {
-        let scores = patients.iter().map(|patient| patient.entry.edss);
-        for &scheme in LabelScheme::ALL {
-            if let Err(empty) = task.require_every_class(scores.clone(), scheme.cuts()) {
-                tracing::warn!(
-                    "labels {scheme}: {empty}: the model can learn this class only from other hospitals"
-                );
-            }
-        }
-    }
-    for place in 0..FEATURES {
-        if patients
-            .iter()
-            .all(|patient| patient.entry.features[place].is_none())
-        {
-            let name = report.feature_name(place);
-            tracing::warn!(
-                "no patient has a value of the feature {name}: the mean over the federation is used"
-            );
-        }
-    }
 }

@@ -12,6 +12,7 @@ use participant::{
     approvals::shown::short_id,
     journal::EndedRun,
     model_file::{LatestModel, ModelKeeper},
+    run_spans::RunSpans,
     shell::ParticipantEvent,
     vault::{OpenedRound, ResumedRun, VaultEvent},
 };
@@ -23,6 +24,8 @@ use protocol::{
 };
 use serde_json::json;
 
+use super::data_gaps::DataGaps;
+
 /// The participant's events as lines of a log.
 pub struct Diary {
     models: ModelKeeper,
@@ -33,11 +36,15 @@ pub struct Diary {
     /// The settings file, for the commands that the log names.
     config: PathBuf,
     wrong_answers: BTreeMap<HospitalId, String>,
+    gaps: DataGaps,
+    /// The run whose gaps were told.
+    gaps_told_of: Option<RunId>,
+    spans: RunSpans,
 }
 
 impl Diary {
     /// Nothing has happened yet.
-    pub fn new(models: ModelKeeper, config: PathBuf) -> Self {
+    pub fn new(models: ModelKeeper, config: PathBuf, gaps: DataGaps, spans: RunSpans) -> Self {
         Self {
             models,
             latest: None,
@@ -46,16 +53,32 @@ impl Diary {
             last_reminder: None,
             config,
             wrong_answers: BTreeMap::new(),
+            gaps,
+            gaps_told_of: None,
+            spans,
         }
     }
 
     /// Takes note of an event.
     pub fn note(&mut self, event: ParticipantEvent) {
+        let _within = self.spans.of_event(&event).entered();
         match event {
             // The transport itself logs that it waits, and that it has connected.
             ParticipantEvent::Waiting(_) | ParticipantEvent::Connected => {}
             // Told as a whole at the end.
             ParticipantEvent::Spent(_) => {}
+            ParticipantEvent::Offered {
+                run,
+                labels,
+                conditioning,
+            } => {
+                // The coordinator says so again on every connection.
+                if self.gaps_told_of.replace(run) != Some(run) {
+                    for gap in self.gaps.in_run(labels, conditioning) {
+                        tracing::warn!("{gap}");
+                    }
+                }
+            }
             ParticipantEvent::Disconnected { reason } => {
                 tracing::warn!(
                     reason,
@@ -304,7 +327,9 @@ mod tests {
     #[test]
     fn of_many_steps_in_a_moment_the_first_and_the_last_are_told() {
         let nowhere = std::path::Path::new("");
-        let mut diary = Diary::new(ModelKeeper::new(nowhere, SplitKind::Slice), nowhere.into());
+        let models = ModelKeeper::new(nowhere, SplitKind::Slice);
+        let spans = RunSpans::new(HospitalId::new(1).expect("in range"));
+        let mut diary = Diary::new(models, nowhere.into(), DataGaps::default(), spans);
         diary.note_step(1, 100);
         let first = diary.last_step;
         diary.note_step(2, 100);

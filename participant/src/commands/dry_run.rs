@@ -11,7 +11,7 @@ use participant::{
     forecast::{Forecast, HEARTBEAT_SECS, Line, Outlook, Stage, When, usual_manifest},
     settings::Settings,
 };
-use protocol::{manifest::Manifest, roster::Roster};
+use protocol::{labels::Labels, manifest::Manifest, roster::Roster};
 use serde_json::{Value, json};
 
 use super::data_set;
@@ -46,12 +46,18 @@ impl DryRun {
         let manifest = self.manifest(roster)?;
         // Slices that are kept for the next start would be a trace.
         settings.reading.cache = false;
-        let (table, _trainer) = data_set::read(&settings, file).map_err(data_set::unusable)?;
+        let read = data_set::read(&settings, file).map_err(data_set::unusable)?;
+        for gap in read
+            .gaps
+            .in_run(Labels::of(&manifest), manifest.conditioning)
+        {
+            tracing::warn!("{gap}");
+        }
         let outlook = Outlook {
             roster,
             id: settings.hospital,
             manifest: &manifest,
-            records: &table,
+            records: &read.table,
         };
         let forecast = outlook.forecast().map_err(Failure::settings)?;
         let told = Told {
@@ -59,7 +65,7 @@ impl DryRun {
             manifest: &manifest,
             is_usual: self.manifest.is_none(),
             hospitals: roster.size(),
-            patients: table.patients(),
+            patients: read.table.patients(),
             to: &credentials.coordinator.address,
             key: hex::encode(credentials.coordinator.key),
         };

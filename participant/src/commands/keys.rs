@@ -88,7 +88,7 @@ impl Renew {
         let until = renewed.map_err(Failure::settings)?;
         let left = until.duration_since(SystemTime::now()).unwrap_or_default();
         say(format_args!(
-            "the certificate is renewed, for {} days; a participant that runs uses it from its next start on",
+            "the certificate is renewed, for {} days; a participant that runs uses it from its next connection on",
             left.as_secs() / DAY_SECS
         ));
         Ok(())

@@ -2,6 +2,7 @@
 
 mod consent;
 mod data;
+mod data_gaps;
 mod data_report;
 mod data_set;
 mod decide;

@@ -23,6 +23,7 @@ use host::{
 use participant::{
     approvals::store::ApprovalStore,
     compute::ComputeSlots,
+    enrolment::Upkeep,
     erasure::Erased,
     interruption::NoInterruptions,
     journal::{
@@ -32,12 +33,13 @@ use participant::{
     },
     ledger::Ledger,
     model_file::ModelKeeper,
+    run_spans::RunSpans,
     settings::Settings,
     shell::{Participant, ParticipantEvent, RunCost, RunError},
     standing::Standing,
     state_folder::StateFolder,
     vault::{Vault, VaultError, consent::Consent, self_test::self_test},
-    way_out::WayOut,
+    way_out::{CoordinatorsCertificate, WayOut},
     web::Web,
 };
 use protocol::{
@@ -49,7 +51,12 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use transport::TransportError;
 
-use super::{data_set, diary::Diary, dry_run::DryRun};
+use super::{
+    data_gaps::DataGaps,
+    data_set::{self, ReadDataSet},
+    diary::Diary,
+    dry_run::DryRun,
+};
 
 /// Takes part in one training: waits for the coordinator, then runs the rounds.
 ///
@@ -116,7 +123,7 @@ impl Run {
             .map_err(Failure::run)?;
         runtime.block_on(async {
             tokio::select! {
-                followed = settings.follow_roster() => followed.map_err(Failure::settings),
+                followed = settings.follow_roster(&self.config) => followed.map_err(Failure::settings),
                 () = stopping.asked() => Err(Failure::Stopped(anyhow!("stopped before there was a roster"))),
             }
         })?;
@@ -125,10 +132,19 @@ impl Run {
         let listener = bound.map(|bound| runtime.block_on(bound)).transpose();
         let listener = listener.map_err(Failure::settings)?;
         let (events, mut noted) = mpsc::unbounded_channel();
-        let (participant, state, ledger, roster) = participant(&settings, &self.config, events)?;
+        let Ready {
+            participant,
+            state,
+            ledger,
+            roster,
+            gaps,
+            upkeep,
+        } = Ready::make(&settings, &self.config, events)?;
         let mut diary = Diary::new(
             ModelKeeper::new(state.path(), settings.training.split),
             self.config.clone(),
+            gaps,
+            participant.spans.clone(),
         );
         let (standing, _web) = runtime.block_on(async {
             let standing = Standing::begin(&settings, &roster);
@@ -143,6 +159,7 @@ impl Run {
                 tracing::warn!("stopping");
             };
             let mut run = pin!(participant.run(stop));
+            let mut upkeep = pin!(upkeep.run());
             let result = loop {
                 tokio::select! {
                     biased;
@@ -151,6 +168,7 @@ impl Run {
                         diary.note(event);
                     }
                     result = &mut run => break result,
+                    never = &mut upkeep => match never {},
                 }
             };
             while let Ok(event) = noted.try_recv() {
@@ -235,72 +253,100 @@ fn page(
     Ok(Some(web))
 }
 
-/// The participant, its locked state folder, its ledger, and the roster that it goes by.
-type Ready = (
-    Participant<PatientJournal<SqliteJournal>>,
-    StateFolder,
-    Arc<Ledger>,
-    Roster,
-);
+/// A participant, and what it was made with.
+struct Ready {
+    participant: Participant<PatientJournal<SqliteJournal>>,
+    /// Locked.
+    state: StateFolder,
+    ledger: Arc<Ledger>,
+    /// By which it goes.
+    roster: Roster,
+    gaps: DataGaps,
+    upkeep: Upkeep,
+}
 
-/// A participant made of what the settings name. The state folder comes last: it is not made for one that cannot start.
-fn participant(
-    settings: &Settings,
-    file: &Path,
-    events: mpsc::UnboundedSender<ParticipantEvent>,
-) -> Result<Ready, Failure> {
-    let credentials = settings.credentials().map_err(Failure::settings)?;
-    let ring = Arc::new(SumRing::new());
-    let (mut first, mut second) = (UnwrapErr(SysRng), UnwrapErr(SysRng));
-    self_test(&settings.policy.profiles, &ring, &mut first, &mut second).map_err(Failure::run)?;
-    let roster = Roster::clone(&credentials.identity.roster);
-    let (epoch, fingerprint) = (roster.epoch(), roster.fingerprint());
-    tracing::info!(epoch, fingerprint, "the roster");
-    let erased = || Erased::read(&settings.state).map_err(Failure::settings);
-    let erased_before = erased()?.len();
-    let (table, trainer) = data_set::read(settings, file).map_err(data_set::unusable)?;
-    let state = StateFolder::open(&settings.state).map_err(Failure::settings)?;
-    if erased()?.len() != erased_before {
-        return Err(Failure::Settings(anyhow!(
-            "a patient was erased while the data were read: start again"
-        )));
+impl Ready {
+    /// Made of what the settings name. The state folder comes last: it is not made for one that cannot start.
+    fn make(
+        settings: &Settings,
+        file: &Path,
+        events: mpsc::UnboundedSender<ParticipantEvent>,
+    ) -> Result<Self, Failure> {
+        let credentials = settings.credentials().map_err(Failure::settings)?;
+        let shown = credentials.dialer.shown_certificate();
+        let coordinators = CoordinatorsCertificate::default();
+        let upkeep = Upkeep::new(
+            settings.clone(),
+            file.to_owned(),
+            shown,
+            coordinators.clone(),
+        );
+        let ring = Arc::new(SumRing::new());
+        let (mut first, mut second) = (UnwrapErr(SysRng), UnwrapErr(SysRng));
+        self_test(&settings.policy.profiles, &ring, &mut first, &mut second)
+            .map_err(Failure::run)?;
+        let roster = Roster::clone(&credentials.identity.roster);
+        let (epoch, fingerprint) = (roster.epoch(), roster.fingerprint());
+        tracing::info!(epoch, fingerprint, "the roster");
+        let erased = || Erased::read(&settings.state).map_err(Failure::settings);
+        let erased_before = erased()?.len();
+        let ReadDataSet {
+            table,
+            trainer,
+            gaps,
+        } = data_set::read(settings, file).map_err(data_set::unusable)?;
+        let state = StateFolder::open(&settings.state).map_err(Failure::settings)?;
+        if erased()?.len() != erased_before {
+            return Err(Failure::Settings(anyhow!(
+                "a patient was erased while the data were read: start again"
+            )));
+        }
+        let journal = state.journal().map_err(Failure::settings)?;
+        let ledger = Arc::new(state.ledger().map_err(Failure::settings)?);
+        let approvals = ApprovalStore::open(
+            state.path(),
+            settings.approval,
+            credentials.identity.roster.hash(),
+        );
+        let approvals = approvals.map_err(Failure::settings)?;
+        let consent = Consent::new(settings.policy.clone(), Box::new(approvals));
+        let patience = Arc::new(Patience::default());
+        let journal = PatientJournal::new(journal, patience.clone());
+        let threshold = credentials.identity.roster.threshold();
+        let way_out = WayOut::new(
+            credentials.dialer,
+            credentials.coordinator,
+            threshold,
+            Arc::clone(&ledger),
+        )
+        .noting_certificates_in(coordinators);
+        let mut vault = Vault::new(
+            credentials.identity,
+            consent,
+            Box::new(table),
+            journal,
+            ring,
+        );
+        vault.resume().map_err(Failure::settings)?;
+        let participant = Participant {
+            vault,
+            trainer: Box::new(trainer),
+            way_out,
+            slots: ComputeSlots::new(1),
+            events,
+            interruptions: Arc::new(NoInterruptions),
+            patience,
+            spans: RunSpans::new(settings.hospital),
+        };
+        Ok(Self {
+            participant,
+            state,
+            ledger,
+            roster,
+            gaps,
+            upkeep,
+        })
     }
-    let journal = state.journal().map_err(Failure::settings)?;
-    let ledger = Arc::new(state.ledger().map_err(Failure::settings)?);
-    let approvals = ApprovalStore::open(
-        state.path(),
-        settings.approval,
-        credentials.identity.roster.hash(),
-    );
-    let approvals = approvals.map_err(Failure::settings)?;
-    let consent = Consent::new(settings.policy.clone(), Box::new(approvals));
-    let patience = Arc::new(Patience::default());
-    let journal = PatientJournal::new(journal, patience.clone());
-    let threshold = credentials.identity.roster.threshold();
-    let way_out = WayOut::new(
-        credentials.dialer,
-        credentials.coordinator,
-        threshold,
-        Arc::clone(&ledger),
-    );
-    let mut vault = Vault::new(
-        credentials.identity,
-        consent,
-        Box::new(table),
-        journal,
-        ring,
-    );
-    vault.resume().map_err(Failure::settings)?;
-    let participant = Participant {
-        vault,
-        trainer: Box::new(trainer),
-        way_out,
-        slots: ComputeSlots::new(1),
-        events,
-        interruptions: Arc::new(NoInterruptions),
-        patience,
-    };
-    Ok((participant, state, ledger, roster))
 }
 
 /// The last heartbeats are entered, and the log has the hash that the ledger ends with: written elsewhere, it shows that nobody has

@@ -1,6 +1,6 @@
 //! What a participant looks after before it takes part: a certificate that ends soon, and a roster that it has signed.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use host::key_files::NamedFile;
 use tokio::time::sleep;
@@ -10,12 +10,12 @@ use crate::settings::Settings;
 
 impl Settings {
     /// Renews a certificate that ends soon, and takes over a roster that was signed here once it is published: without any roster, it
-    /// waits for one. To be called inside a tokio runtime; drop the future to give up.
+    /// waits for one. `config` is the settings file. To be called inside a tokio runtime; drop the future to give up.
     ///
     /// # Errors
     /// [`RosterRefused`] if there is no roster, and waiting would not help.
-    pub async fn follow_roster(&self) -> Result<(), RosterRefused> {
-        self.renew_certificate_if_due().await;
+    pub async fn follow_roster(&self, config: &Path) -> Result<(), RosterRefused> {
+        self.look_after_certificate(config).await;
         let key = NamedFile::new("keys.signing_key", &self.keys.signing_key).signing_key();
         // Files that cannot be read are named when they are used.
         let Ok(key) = key else {

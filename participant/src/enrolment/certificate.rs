@@ -1,8 +1,9 @@
 //! This hospital's own certificate: when it ends, and how it is renewed for the same key.
 
-use std::time::{Duration, SystemTime};
+use std::{path::Path, time::SystemTime};
 
 use host::{
+    certificate_end::CertificateEnd,
     key_files::{KeyFileError, NamedFile},
     replaced_file::replace,
 };
@@ -87,23 +88,26 @@ impl Settings {
         Ok(until)
     }
 
-    /// Renews a certificate that ends soon, and warns if that cannot be done. What goes wrong is no reason not to start: the certificate
-    /// may hold for weeks.
-    pub async fn renew_certificate_if_due(&self) {
+    /// Renews a certificate that ends soon, and says in the log how long the old one holds where that cannot be done; `config` is the
+    /// settings file. What goes wrong is no reason not to go on: the certificate may hold for weeks.
+    pub async fn look_after_certificate(&self, config: &Path) {
         let certificate = NamedFile::new("keys.tls_certificate", &self.keys.tls_certificate);
         // A file that cannot be read is named when it is used.
         let Ok(until) = certificate.valid_until() else {
             return;
         };
-        let left = until.duration_since(SystemTime::now()).unwrap_or_default();
-        if left > RENEWED_BEFORE {
+        let Some(end) = CertificateEnd::near(until, SystemTime::now()) else {
             return;
-        }
+        };
         match self.renew_certificate().await {
             Ok(_) => tracing::info!("this hospital's certificate was renewed"),
-            Err(error) => tracing::warn!(
-                days_left = left.as_secs() / DAY_SECS,
-                "this hospital's certificate ends soon and cannot be renewed: {error}"
+            Err(error) => end.tell(
+                "this hospital's certificate could not be renewed now; it",
+                &format!(
+                    "participant keys renew --config {} ({:#})",
+                    config.display(),
+                    anyhow::Error::from(error)
+                ),
             ),
         }
     }
@@ -136,6 +140,3 @@ pub enum RenewError {
         source: std::io::Error,
     },
 }
-
-const DAY_SECS: u64 = 24 * 3600;
-const RENEWED_BEFORE: Duration = Duration::from_secs(30 * DAY_SECS);

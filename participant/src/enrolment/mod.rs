@@ -10,10 +10,12 @@ mod certificate;
 mod desk;
 mod join;
 mod rosters;
+mod upkeep;
 
 pub use self::{
     certificate::RenewError,
     desk::{DeskError, MemberDesk},
     join::{JoinError, Joining, Progress},
     rosters::{Offered, RosterFiles, RosterRefused},
+    upkeep::Upkeep,
 };

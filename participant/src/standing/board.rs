@@ -114,6 +114,8 @@ impl Board {
                 self.connected = false;
                 self.is_now("has lost the connection, and dials again");
             }
+            // What comes of it is told by the vault.
+            ParticipantEvent::Offered { .. } => {}
             ParticipantEvent::Training { done, total } => {
                 self.is_now("trains");
                 self.training = Some(Steps {

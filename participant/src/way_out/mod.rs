@@ -8,7 +8,7 @@ mod uploads;
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use crypto::hash::sha256;
@@ -33,6 +33,22 @@ use crate::{
 pub struct WayOut {
     dialer: Dialer,
     clerk: Arc<Clerk>,
+    coordinators: CoordinatorsCertificate,
+}
+
+/// Until when the certificate is valid that the coordinator has shown last. Clones share it.
+#[derive(Clone, Default)]
+pub struct CoordinatorsCertificate(Arc<Mutex<Option<SystemTime>>>);
+
+impl CoordinatorsCertificate {
+    /// None before the first connection.
+    pub fn valid_until(&self) -> Option<SystemTime> {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, until: Option<SystemTime>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = until;
+    }
 }
 
 /// A connection to the coordinator.
@@ -73,7 +89,14 @@ impl WayOut {
         Self {
             dialer,
             clerk: Arc::new(Clerk { ledger, to, about }),
+            coordinators: CoordinatorsCertificate::default(),
         }
+    }
+
+    /// Notes there what certificate the coordinator shows.
+    pub fn noting_certificates_in(mut self, coordinators: CoordinatorsCertificate) -> Self {
+        self.coordinators = coordinators;
+        self
     }
 
     /// Connects, however long it takes, through `socket` if there is one.
@@ -89,6 +112,7 @@ impl WayOut {
             Some(socket) => self.dialer.connect_through(socket, on_wait).await?,
             None => self.dialer.connect(on_wait).await?,
         };
+        self.coordinators.note(link.coordinator_valid_until());
         Ok(Passage {
             sender: link.sender(),
             link,

@@ -126,7 +126,14 @@ pub fn valid_until(pem: &str) -> Result<SystemTime, CertificateError> {
 pub fn validity(pem: &str) -> Result<(SystemTime, SystemTime), CertificateError> {
     let der = CertificateDer::from_pem_slice(pem.as_bytes())
         .map_err(|_| CertificateError::Certificate)?;
-    let (_, parsed) = X509Certificate::from_der(&der).map_err(|_| CertificateError::Certificate)?;
+    validity_of(&der)
+}
+
+pub(super) fn validity_of(
+    certificate: &CertificateDer<'_>,
+) -> Result<(SystemTime, SystemTime), CertificateError> {
+    let (_, parsed) =
+        X509Certificate::from_der(certificate).map_err(|_| CertificateError::Certificate)?;
     let time = |seconds: i64| UNIX_EPOCH + Duration::from_secs(seconds.try_into().unwrap_or(0));
     let validity = parsed.validity();
     Ok((

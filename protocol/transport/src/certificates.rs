@@ -222,6 +222,11 @@ pub enum CertificateError {
         "the private key is not the one of the certificate; check that both files come from the same folder"
     )]
     KeyMismatch,
+    /// A renewed certificate is for the same key.
+    #[error(
+        "the certificate is for another key than the one before: a certificate is renewed for the same key, which the roster lists"
+    )]
+    OtherKey,
     /// A coordinator's certificate needs a name to be reached under.
     #[error("a coordinator's certificate needs at least one DNS name or IP address")]
     NoNames,

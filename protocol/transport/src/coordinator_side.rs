@@ -5,9 +5,9 @@
 //!                             └── sender ──> FrameSender: send, close
 //! ```
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crypto::sealed_sum::HospitalId;
 use quinn::crypto::rustls::QuicServerConfig;
@@ -16,6 +16,7 @@ use rustls_pki_types::CertificateDer;
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
+use tracing::{Instrument as _, Span, error_span};
 
 use super::certificates::KeyFingerprint;
 use super::datagrams;
@@ -27,6 +28,7 @@ use super::frames::{FrameReceiver, FrameSender, disconnect, violation};
 use super::handshakes::HandshakeFailure;
 use super::limits::Limits;
 use super::refusal::{Refusal, RefusalCode};
+use super::repeats::{Repeat, Repeats};
 use super::strangers::{Handshake, Handshakes, Line, LineBudget, Verdict};
 use super::streams::Stream;
 use super::tls::{CoordinatorTls, HospitalKeys};
@@ -82,7 +84,8 @@ impl Listener {
             limits: limits.clone(),
             desk,
         };
-        tokio::spawn(doorkeeper.answer_all(endpoint.clone(), arrived));
+        let answering = doorkeeper.answer_all(endpoint.clone(), arrived);
+        tokio::spawn(answering.in_current_span());
         Ok(Self { endpoint, arrivals })
     }
 
@@ -190,7 +193,10 @@ impl Doorkeeper {
         arrived: mpsc::Sender<Result<HospitalLink, TransportError>>,
     ) {
         let handshakes = Handshakes::default();
-        let lines = Arc::new(Mutex::new(LineBudget::new(Instant::now())));
+        let lines = Arc::new(Mutex::new(Lines {
+            budget: LineBudget::new(Instant::now()),
+            repeats: Repeats::new(TOLD_AGAIN_AFTER),
+        }));
         let places = Arc::new(Semaphore::new(MAX_AT_THE_DESK));
         while let Some(incoming) = endpoint.accept().await {
             let address = incoming.remote_address();
@@ -214,12 +220,13 @@ impl Doorkeeper {
                 places: Arc::clone(&places),
             };
             let arrived = arrived.clone();
-            tokio::spawn(async move {
+            let visit = async move {
                 // A listener that is being dropped takes no more arrivals.
                 if let Some(arrival) = visit.receive(incoming, handshake).await {
                     let _ = arrived.send(arrival).await;
                 }
-            });
+            };
+            tokio::spawn(visit.in_current_span());
         }
     }
 
@@ -251,6 +258,7 @@ impl Doorkeeper {
             Err(ConnectionError::ApplicationClosed(close))
                 if close.error_code == CloseCode::Done.to_wire() =>
             {
+                let _within = span_of(hospital).entered();
                 tracing::info!(%address, %hospital, "a hospital has looked whether it gets here");
                 return Ok(None);
             }
@@ -286,8 +294,9 @@ impl Doorkeeper {
             traffic: Arc::clone(&traffic),
             queue,
         };
-        tokio::spawn(reader.run(frames));
-        tracing::info!(%address, %hospital, "a hospital has connected");
+        let span = span_of(hospital);
+        span.in_scope(|| tracing::info!(%address, %hospital, "a hospital has connected"));
+        tokio::spawn(reader.run(frames).instrument(span));
         Ok(Some(HospitalLink {
             hospital,
             connection,
@@ -322,8 +331,15 @@ impl Doorkeeper {
 struct Visit {
     doorkeeper: Doorkeeper,
     address: SocketAddr,
-    lines: Arc<Mutex<LineBudget>>,
+    lines: Arc<Mutex<Lines>>,
     places: Arc<Semaphore>,
+}
+
+/// How much is said of peers that are turned away.
+struct Lines {
+    budget: LineBudget,
+    /// From which machine, and why.
+    repeats: Repeats<(IpAddr, String)>,
 }
 
 impl Visit {
@@ -355,9 +371,33 @@ impl Visit {
             (Err(error), _) => Err(error),
         };
         if let Err(error) = &arrival {
-            self.log(|| tracing::warn!(address = %self.address, %error, "turned a peer away"));
+            self.tell_of(error);
         }
         arrival.transpose()
+    }
+
+    /// A peer that comes again and again and is turned away for the same reason has one line, and then a count from time to time.
+    fn tell_of(&self, error: &TransportError) {
+        let address = self.address;
+        if let TransportError::Closed(_) | TransportError::Abandoned = error {
+            // A hospital whose program was stopped, or whose line was cut, in this very moment: it is back soon.
+            return self
+                .log(|| tracing::info!(%address, %error, "a peer has gone before it was let in"));
+        }
+        // Each attempt comes from another port.
+        let reason = error.to_string().replace(&address.to_string(), "");
+        let repeat = {
+            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+            let repeats = &mut lines.repeats;
+            repeats.note((address.ip(), reason), Instant::now())
+        };
+        match repeat {
+            Repeat::First => self.log(|| tracing::warn!(%address, %error, "turned a peer away")),
+            Repeat::StillSo { times } => self.log(
+                || tracing::warn!(%address, %error, times, "turned a peer away again and again"),
+            ),
+            Repeat::Told => {}
+        }
     }
 
     async fn at_the_desk(&self, connection: &Connection, desk: &Arc<dyn EnrolmentDesk>) {
@@ -383,7 +423,7 @@ impl Visit {
     /// Strangers have so many lines a minute, all together.
     fn log(&self, write: impl FnOnce()) {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let line = lines.take(Instant::now());
+        let line = lines.budget.take(Instant::now());
         drop(lines);
         if let Line::WriteAfter { left_out } = line {
             tracing::warn!(
@@ -519,5 +559,12 @@ fn handshake_error(address: SocketAddr, error: quinn::ConnectionError) -> Transp
     }
 }
 
+/// For all lines about a hospital that is connected.
+fn span_of(hospital: HospitalId) -> Span {
+    error_span!("hospital", number = hospital.get())
+}
+
+/// A peer that is turned away for the same reason all the time is told of this often.
+const TOLD_AGAIN_AFTER: Duration = Duration::from_secs(600);
 const WAITING_ARRIVALS: usize = 16;
 const WAITING_INCOMING: usize = 16;

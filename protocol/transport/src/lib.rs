@@ -31,6 +31,7 @@ mod participant_side;
 mod printable;
 mod reachability;
 mod refusal;
+pub mod repeats;
 mod strangers;
 mod streams;
 pub mod tls;

@@ -3,13 +3,14 @@
 use std::fmt;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use quinn::crypto::rustls::QuicClientConfig;
 use quinn::{AsyncUdpSocket, ClientConfig, Connection, Endpoint};
-use rustls_pki_types::ServerName;
+use rustls_pki_types::{CertificateDer, ServerName};
 use tokio::time::{sleep, timeout};
 
+use super::certificate_requests::validity_of;
 use super::datagrams;
 use super::disconnect::{CloseCode, Disconnect};
 use super::downloads::fetch_blob;
@@ -18,7 +19,7 @@ use super::frames::{FrameReceiver, FrameSender};
 use super::handshakes::HandshakeFailure;
 use super::limits::Limits;
 use super::streams::Stream;
-use super::tls::ParticipantTls;
+use super::tls::{ParticipantTls, ShownCertificate};
 use super::traffic::{Traffic, WireCounts};
 use super::uploads::Offer;
 use super::wire::{BlobName, StreamOpening};
@@ -30,6 +31,7 @@ pub struct Dialer {
     pub(super) server_name: String,
     pub(super) config: ClientConfig,
     pub(super) limits: Limits,
+    shown: ShownCertificate,
 }
 
 impl Dialer {
@@ -60,7 +62,13 @@ impl Dialer {
             server_name: server_name.to_owned(),
             config,
             limits: limits.clone(),
+            shown: tls.shown.clone(),
         })
+    }
+
+    /// The certificate that this end-point shows, to be replaced when it is renewed.
+    pub fn shown_certificate(&self) -> ShownCertificate {
+        self.shown.clone()
     }
 
     /// Connects. While the coordinator cannot be reached it waits and tries again, longer each time up to 10 s, without end;
@@ -280,6 +288,14 @@ impl CoordinatorLink {
     /// How the connection ended, after the last frame that arrived.
     pub async fn receive(&mut self) -> Result<Vec<u8>, Disconnect> {
         self.receiver.receive().await
+    }
+
+    /// Until when the certificate is valid that the coordinator has shown.
+    pub fn coordinator_valid_until(&self) -> Option<SystemTime> {
+        let chain = self.blobs.connection.peer_identity()?;
+        let chain = chain.downcast::<Vec<CertificateDer<'static>>>().ok()?;
+        let (_, until) = validity_of(chain.first()?).ok()?;
+        Some(until)
     }
 
     /// What QUIC itself has counted on this connection so far.

@@ -8,11 +8,11 @@
 //! the look into the roster.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use crypto::sealed_sum::HospitalId;
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{ResolvesClientCert, WebPkiServerVerifier};
 use rustls::crypto::aws_lc_rs::{self, cipher_suite, kx_group};
 use rustls::crypto::{CryptoProvider, SupportedKxGroup};
 use rustls::server::WebPkiClientVerifier;
@@ -210,6 +210,54 @@ impl CoordinatorTls {
 #[derive(Clone)]
 pub struct ParticipantTls {
     pub(super) config: Arc<rustls::ClientConfig>,
+    pub(super) shown: ShownCertificate,
+}
+
+/// The certificate that a participant shows; clones share it. A renewed one takes its place while the program runs: the next handshake
+/// shows it.
+#[derive(Clone, Debug)]
+pub struct ShownCertificate {
+    certified: Arc<RwLock<Arc<CertifiedKey>>>,
+    fingerprint: KeyFingerprint,
+}
+
+impl ShownCertificate {
+    fn of(identity: &TlsIdentity) -> Self {
+        Self {
+            certified: Arc::new(RwLock::new(Arc::clone(&identity.certified))),
+            fingerprint: identity.fingerprint,
+        }
+    }
+
+    /// Shows this one from now on.
+    ///
+    /// # Errors
+    /// [`CertificateError::OtherKey`]: the roster pins the key.
+    pub fn replace(&self, renewed: &TlsIdentity) -> Result<(), CertificateError> {
+        if renewed.fingerprint != self.fingerprint {
+            return Err(CertificateError::OtherKey);
+        }
+        let mut shown = self
+            .certified
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *shown = Arc::clone(&renewed.certified);
+        Ok(())
+    }
+}
+
+impl ResolvesClientCert for ShownCertificate {
+    fn resolve(&self, _: &[&[u8]], _: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let shown = self
+            .certified
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
+        Some(Arc::clone(&shown))
+    }
+
+    fn has_certs(&self) -> bool {
+        true
+    }
 }
 
 impl ParticipantTls {
@@ -222,7 +270,7 @@ impl ParticipantTls {
         authority: &TrustedAuthority,
         coordinator: KeyFingerprint,
     ) -> Result<Self, CertificateError> {
-        let provider = provider();
+        let (provider, shown) = (provider(), ShownCertificate::of(identity));
         let issued_by_authority =
             WebPkiServerVerifier::builder_with_provider(authority.0.clone(), provider.clone())
                 .build()
@@ -237,12 +285,13 @@ impl ParticipantTls {
                 issued_by_authority,
                 coordinator,
             }))
-            .with_client_cert_resolver(identity.resolver());
+            .with_client_cert_resolver(Arc::new(shown.clone()));
         config.alpn_protocols = vec![APPLICATION_PROTOCOL.to_vec()];
         config.enable_early_data = false;
         config.resumption = rustls::client::Resumption::disabled();
         Ok(Self {
             config: Arc::new(config),
+            shown,
         })
     }
 }

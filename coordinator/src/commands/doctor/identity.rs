@@ -2,7 +2,10 @@
 
 use std::time::SystemTime;
 
-use coordinator::settings::Settings;
+use coordinator::{
+    enrolment::{RENEWAL_OF_AUTHORITY, renewal_of_own},
+    settings::Settings,
+};
 use host::{
     doctor::{Check, Finding, certificate, key_file, told},
     key_files::NamedFile,
@@ -32,12 +35,7 @@ pub fn look(settings: &Settings, now: SystemTime) -> (Vec<Check>, usize) {
     if has_authority {
         checks.push(key_file(authority_key));
     }
-    let renewal = match has_authority {
-        true => "start the coordinator again: it renews it at a start in the last 60 days",
-        false => {
-            "ask whoever has the authority's key for another one; of a demonstration there is none"
-        }
-    };
+    let renewal = renewal_of_own(settings);
     checks.push(certificate(tls_certificate, Some(tls_key), now, renewal));
     checks.push(
         match has_authority.then(|| ca_certificate.signing_authority(authority_key)) {
@@ -46,12 +44,7 @@ pub fn look(settings: &Settings, now: SystemTime) -> (Vec<Check>, usize) {
                 told(error),
                 "put both files of the authority back as they were made: they are a pair",
             ),
-            _ => certificate(
-                ca_certificate,
-                None,
-                now,
-                "found the federation anew: all its certificates end with that of the authority",
-            ),
+            _ => certificate(ca_certificate, None, now, RENEWAL_OF_AUTHORITY),
         },
     );
     let hospitals = roster.as_ref().map_or(0, Roster::size);

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use coordinator::{
-    enrolment::{MEMBERS, Members},
+    enrolment::{MEMBERS, Members, RENEWAL_OF_MEMBER},
     settings::Settings,
     store::last_run_seen,
 };
@@ -94,7 +94,7 @@ fn ending<'a>(
         Check::warning(
             OF_MEMBERS,
             format!("certificates that end soon: {}{waiting}", soon.join(", ")),
-            "have these hospitals start their participant, which renews it, or: participant keys renew",
+            RENEWAL_OF_MEMBER,
         )
     }
 }

@@ -1,5 +1,10 @@
 //! Who is let in, who is not, and what both sides are told.
 
+use std::io;
+use std::sync::{Mutex, PoisonError};
+
+use tracing_subscriber::fmt::MakeWriter;
+
 use super::*;
 
 #[tokio::test]
@@ -250,5 +255,68 @@ impl rustls::client::ResolvesClientCert for NoCertificate {
 
     fn has_certs(&self) -> bool {
         false
+    }
+}
+
+#[tokio::test]
+async fn one_that_is_turned_away_again_and_again_has_one_line() -> TestResult {
+    let lines = Lines::default();
+    let log = tracing_subscriber::fmt().with_writer(lines.clone());
+    let _log = tracing::subscriber::set_default(log.with_ansi(false).finish());
+    let (ours, theirs) = (Federation::new("ours"), Federation::new("theirs"));
+    let mut listener = ours.listen(&quick());
+    let address = listener.local_address()?;
+    let strangers = [
+        (&theirs.hospitals[0], 5),
+        // Its certificate is ours, but it is not on the roster: that is another reason.
+        (&ours.hospitals[2], 3),
+    ];
+    for (certificate, times) in strangers {
+        let tls = ParticipantTls::new(
+            &identity(certificate),
+            &ours.trusted(),
+            ours.coordinator.fingerprint,
+        )?;
+        for _ in 0..times {
+            let stranger = dialer(&tls, address, &quick());
+            let (arrival, refused) = tokio::join!(listener.accept(), stranger.connect(never_wait));
+            assert!(arrival.expect("open").is_err() && refused.is_err());
+        }
+    }
+    let said = lines.text();
+    assert_eq!(said.matches("turned a peer away").count(), 2, "{said}");
+    assert!(said.contains("another authority"), "{said}");
+    assert!(said.contains("is not on the roster"), "{said}");
+    Ok(())
+}
+
+/// A log that the test reads.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    fn text(&self) -> String {
+        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&kept).into_owned()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl MakeWriter<'_> for Lines {
+    type Writer = Self;
+
+    fn make_writer(&self) -> Self {
+        self.clone()
     }
 }

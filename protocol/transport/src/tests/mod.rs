@@ -17,6 +17,7 @@ mod admission;
 mod enrolment;
 mod links;
 mod reachability;
+mod renewal;
 mod transfers;
 
 type TestResult = Result<(), Box<dyn std::error::Error>>;
