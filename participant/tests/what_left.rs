@@ -144,6 +144,7 @@ fn hospital(
         events,
         interruptions: Arc::new(NoInterruptions),
         patience: Arc::default(),
+        shows_heat: false,
     }
 }
 

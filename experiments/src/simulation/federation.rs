@@ -406,6 +406,7 @@ impl Setting<'_> {
             events,
             interruptions,
             patience: Arc::default(),
+            shows_heat: false,
         })
     }
 }

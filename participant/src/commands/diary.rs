@@ -56,6 +56,8 @@ impl Diary {
             ParticipantEvent::Waiting(_) | ParticipantEvent::Connected => {}
             // Told as a whole at the end.
             ParticipantEvent::Spent(_) => {}
+            // Of this hospital's patients alone: not for a log.
+            ParticipantEvent::Own(_) => {}
             ParticipantEvent::Disconnected { reason } => {
                 tracing::warn!(
                     reason,

@@ -299,6 +299,7 @@ fn participant(
         events,
         interruptions: Arc::new(NoInterruptions),
         patience,
+        shows_heat: settings.web.is_some(),
     };
     Ok((participant, state, ledger, roster))
 }
