@@ -1,5 +1,7 @@
 //! The vault's part of a hospital's data: clinical features, and scores to cut labels from. Scans are the trainer's.
 
+use std::collections::BTreeSet;
+
 use model_data::{Edss, FEATURES, Feature, FeatureRanges, SplitError, split_by_labels};
 use protocol::{labels::Labels, training_job::SplitPlan};
 
@@ -56,11 +58,17 @@ impl ClinicalTable {
             in_training[sample.patient] = true;
             class_counts[labels.class_of(self.scores[sample.patient].0)] += 1;
         }
+        let in_validation: BTreeSet<usize> = split
+            .validation
+            .iter()
+            .map(|sample| sample.patient)
+            .collect();
         Ok(ClinicalRecords {
             features: self.features.clone(),
             ranges: self.ranges,
             in_training,
             class_counts,
+            validation_patients: in_validation.len(),
         })
     }
 
@@ -105,6 +113,8 @@ mod tests {
             .in_percent_of(&ranges)
             .records(labels)
             .expect("splits");
+        // 15% of twelve.
+        assert_eq!(records.validation_patients, 2);
         assert_eq!(records.features[5][..3], [Some(25.0), None, Some(87.5)]);
         let statistics = crate::vault::statistics::Statistics {
             class_counts: vec![1, 1],

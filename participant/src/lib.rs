@@ -16,6 +16,7 @@
 //! | [`model_file`] | the common model on disk |
 //! | [`erasure`] | patients who are left out of all later runs |
 //! | [`enrolment`] | how the hospital becomes a member, and follows rosters |
+//! | [`own_results`], `heat` | what this hospital's own data say of the common model, for people here |
 //! | [`standing`], [`web`] | where the hospital stands, for people here; the page that shows it |
 //! | [`settings`] | `participant.toml`, environment and flags as typed values, and the files they name |
 //! | [`state_folder`] | what must survive a restart, for one participant at a time |
@@ -30,11 +31,13 @@ mod disk_fault;
 pub mod enrolment;
 pub mod erasure;
 pub mod forecast;
+mod heat;
 pub mod hospital_data;
 pub mod interruption;
 pub mod journal;
 pub mod ledger;
 pub mod model_file;
+pub mod own_results;
 pub mod run_spans;
 pub mod settings;
 pub mod shell;

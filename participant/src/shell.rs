@@ -38,9 +38,11 @@ use transport::{
 
 use crate::{
     compute::ComputeSlots,
+    heat::HeatMaker,
     interruption::{Interruptions, Moment},
     journal::{Journal, patient::Patience},
     ledger::LedgerError,
+    own_results::{OwnEvaluation, OwnResult},
     run_spans::RunSpans,
     trainer_program::MAX_SILENCE,
     vault::{Vault, VaultError, VaultEvent, VaultOutput},
@@ -65,6 +67,8 @@ pub struct Participant<J> {
     pub patience: Arc<Patience>,
     /// Which run and round lines of the log are about.
     pub spans: RunSpans,
+    /// Whether people here can see where the common model looks: pictures are made for nobody else.
+    pub shows_heat: bool,
 }
 
 /// What happens at a hospital, for logs, progress bars and records.
@@ -103,6 +107,8 @@ pub enum ParticipantEvent {
     },
     /// A sum was opened, and this is what the run has cost until then.
     Spent(RunCost),
+    /// What this hospital's own data say of the common model: not for a log.
+    Own(OwnResult),
     /// Something in the vault.
     Vault(VaultEvent),
 }
@@ -162,7 +168,7 @@ impl<J: Journal + 'static> Participant<J> {
         let (vault_outputs, outputs) = channel::unbounded_channel();
         let (jobs, trainer_jobs) = mpsc::channel();
         let (results, steps) = (inputs.clone(), vault_outputs.clone());
-        let (trainer, slots) = (self.trainer, self.slots);
+        let (trainer, slots, shows_heat) = (self.trainer, self.slots, self.shows_heat);
         let left = Arc::new(AtomicUsize::new(0));
         let (jobs, left_jobs) = (
             JobQueue {
@@ -179,7 +185,8 @@ impl<J: Journal + 'static> Participant<J> {
                 shell: &steps,
                 spans: &spans,
             };
-            trainer_thread(trainer, &slots, &trainer_jobs, &results, &watch)
+            let heat = HeatMaker::new(shows_heat);
+            trainer_thread(trainer, &slots, &trainer_jobs, &results, &watch, heat)
         });
         let (vault, spans) = (self.vault, self.spans.clone());
         let (failure, failed) = tokio::sync::oneshot::channel();
@@ -282,6 +289,7 @@ enum FromThreads {
     Output(VaultOutput),
     Spent(Phase, Duration),
     Moved(JobProgress),
+    Own(OwnResult),
     TrainerStarted,
     TrainerDone,
 }
@@ -295,8 +303,16 @@ enum Phase {
 }
 
 enum TrainerJob {
-    Train(ModelHash, TrainRequest),
-    Evaluate(EvaluateRequest),
+    Train {
+        model_hash: ModelHash,
+        learning_round: LearningRound,
+        request: TrainRequest,
+    },
+    Evaluate {
+        learning_round: LearningRound,
+        patients: usize,
+        request: EvaluateRequest,
+    },
 }
 
 fn vault_thread<J: Journal>(
@@ -379,21 +395,24 @@ struct TrainerWatch<'a> {
     spans: &'a RunSpans,
 }
 
-/// Every job is answered, in its order; one that was left meanwhile, without a result.
+/// Every job is answered, in its order; one that was left meanwhile, without a result. What an answer says of this hospital's own data
+/// goes to people here as well, and after the answer, what can be seen of the model in some slices.
 fn trainer_thread(
     mut trainer: Box<dyn LocalTrainer>,
     slots: &ComputeSlots,
     jobs: &mpsc::Receiver<TrainerJob>,
     results: &channel::Sender<VaultInput>,
     watch: &TrainerWatch<'_>,
+    mut heat: HeatMaker,
 ) {
     let &TrainerWatch { left, shell, spans } = watch;
     for (before, job) in jobs.iter().enumerate() {
         let _within = spans.of_round().entered();
+        let mut heat_job = None;
         let result = slots.run(|| {
             let step = match job {
-                TrainerJob::Train(..) => debug_span!("training"),
-                TrainerJob::Evaluate(_) => debug_span!("evaluating"),
+                TrainerJob::Train { .. } => debug_span!("training"),
+                TrainerJob::Evaluate { .. } => debug_span!("evaluating"),
             };
             let _step = step.entered();
             let _ = shell.send(FromThreads::TrainerStarted);
@@ -404,20 +423,42 @@ fn trainer_thread(
                 left,
             };
             let result = match job {
-                TrainerJob::Train(model_hash, _) if watcher.is_left() => {
+                TrainerJob::Train { model_hash, .. } if watcher.is_left() => {
                     VaultInput::Trained(model_hash, Err(job_was_left()))
                 }
-                TrainerJob::Evaluate(request) if watcher.is_left() => {
+                TrainerJob::Evaluate { request, .. } if watcher.is_left() => {
                     VaultInput::Evaluated(request.round, Err(job_was_left()))
                 }
-                TrainerJob::Train(model_hash, request) => VaultInput::Trained(
+                TrainerJob::Train {
                     model_hash,
-                    unless_it_panics(|| trainer.train(request, &mut watcher)),
-                ),
-                TrainerJob::Evaluate(request) => VaultInput::Evaluated(
-                    request.round,
-                    unless_it_panics(|| trainer.evaluate(request, &mut watcher)),
-                ),
+                    learning_round,
+                    request,
+                } => {
+                    let trained = unless_it_panics(|| trainer.train(request, &mut watcher));
+                    if let Ok(TrainedUpdate { loss, .. }) = trained {
+                        let own = OwnResult::Trained {
+                            learning_round,
+                            loss,
+                        };
+                        let _ = shell.send(FromThreads::Own(own));
+                    }
+                    VaultInput::Trained(model_hash, trained)
+                }
+                TrainerJob::Evaluate {
+                    learning_round,
+                    patients,
+                    request,
+                } => {
+                    let round = request.round;
+                    let about = heat.about(learning_round, &request);
+                    let evaluated = unless_it_panics(|| trainer.evaluate(request, &mut watcher));
+                    if let Ok(counts) = &evaluated {
+                        let own = OwnEvaluation::of(learning_round, patients, counts);
+                        let _ = shell.send(FromThreads::Own(OwnResult::Evaluated(own)));
+                        heat_job = about;
+                    }
+                    VaultInput::Evaluated(round, evaluated)
+                }
             };
             let _ = shell.send(FromThreads::Spent(Phase::Training, began.elapsed()));
             result
@@ -425,6 +466,15 @@ fn trainer_thread(
         let _ = shell.send(FromThreads::TrainerDone);
         if results.blocking_send(result).is_err() {
             return;
+        }
+        if let Some(job) = heat_job {
+            let look = |request, watcher: &mut dyn JobWatcher| {
+                slots.run(|| unless_it_panics(|| trainer.heat(request, watcher)))
+            };
+            if let Some(made) = heat.make(job, || shell.is_closed(), look) {
+                let own = OwnResult::Heated(Arc::new(made));
+                let _ = shell.send(FromThreads::Own(own));
+            }
         }
     }
 }
@@ -661,6 +711,9 @@ impl Shell {
                     FromThreads::Spent(phase, time) => *self.seconds(phase) += time.as_secs_f64(),
                     FromThreads::TrainerStarted => self.pulse.moved = Some(Instant::now()),
                     FromThreads::Moved(progress) => self.on_progress(progress),
+                    FromThreads::Own(result) => {
+                        let _ = self.events.send(ParticipantEvent::Own(result));
+                    }
                     FromThreads::TrainerDone => {
                         self.pulse.jobs -= 1;
                         self.pulse.moved = None;
@@ -789,6 +842,9 @@ impl Shell {
                     FromThreads::Output(VaultOutput::Event(event)) => {
                         let _ = self.events.send(ParticipantEvent::Vault(event));
                     }
+                    FromThreads::Own(result) => {
+                        let _ = self.events.send(ParticipantEvent::Own(result));
+                    }
                     _ => {}
                 }
             }
@@ -825,10 +881,24 @@ impl Shell {
                 self.upload(passage.uploads().state(name.into(), bytes), passage);
             }
             VaultOutput::FetchOutcome { name } => self.download(name, passage),
-            VaultOutput::Train(model_hash, request) => {
-                self.ask_trainer(TrainerJob::Train(model_hash, request))?;
-            }
-            VaultOutput::Evaluate(request) => self.ask_trainer(TrainerJob::Evaluate(request))?,
+            VaultOutput::Train {
+                model_hash,
+                learning_round,
+                request,
+            } => self.ask_trainer(TrainerJob::Train {
+                model_hash,
+                learning_round,
+                request,
+            })?,
+            VaultOutput::Evaluate {
+                learning_round,
+                patients,
+                request,
+            } => self.ask_trainer(TrainerJob::Evaluate {
+                learning_round,
+                patients,
+                request,
+            })?,
             VaultOutput::LeaveJobs => self.jobs.leave_all(),
             VaultOutput::Event(event) => {
                 self.way_out.see(&event);
@@ -1053,7 +1123,11 @@ const PATIENCE_WITH_OWN_GHOST: Duration = Duration::from_secs(15);
 
 #[cfg(test)]
 mod tests {
-    use protocol::{HospitalId, manifest::testing::manifest, training_job::TrainingPlan};
+    use protocol::{
+        HospitalId,
+        manifest::testing::manifest,
+        training_job::{HeatRequest, HeatedSlices, TrainingPlan},
+    };
 
     use super::*;
 
@@ -1099,14 +1173,21 @@ mod tests {
         }
     }
 
+    fn train(model: u8) -> TrainerJob {
+        TrainerJob::Train {
+            model_hash: [model; 32].into(),
+            learning_round: LearningRound::new(1),
+            request: request(),
+        }
+    }
+
     #[test]
     fn a_training_that_nobody_waits_for_ends_at_its_next_step() {
         let (steps, taken) = mpsc::channel();
         let (jobs, trainer_jobs) = mpsc::channel();
         let (results, _) = channel::channel(1);
         let (outputs, shell) = channel::unbounded_channel();
-        jobs.send(TrainerJob::Train([1; 32].into(), request()))
-            .expect("received below");
+        jobs.send(train(1)).expect("received below");
         drop(shell);
         let watch = TrainerWatch {
             left: &AtomicUsize::new(0),
@@ -1119,6 +1200,7 @@ mod tests {
             &trainer_jobs,
             &results,
             &watch,
+            HeatMaker::new(false),
         );
         assert_eq!(taken.iter().collect::<Vec<_>>(), [1]);
     }
@@ -1163,6 +1245,104 @@ mod tests {
         }
     }
 
+    /// Evaluates, and cannot make pictures; tells what it was asked.
+    struct Colourless(mpsc::Sender<&'static str>);
+
+    impl LocalTrainer for Colourless {
+        fn train(
+            &mut self,
+            _: TrainRequest,
+            _: &mut dyn JobWatcher,
+        ) -> Result<TrainedUpdate, TrainerFailure> {
+            unreachable!("nobody asks it to")
+        }
+
+        fn evaluate(
+            &mut self,
+            _: EvaluateRequest,
+            _: &mut dyn JobWatcher,
+        ) -> Result<EvaluatedCounts, TrainerFailure> {
+            let _ = self.0.send("evaluate");
+            Ok(EvaluatedCounts {
+                confusion: vec![vec![3, 1], vec![0, 4]],
+                loss_sum: 2.0,
+            })
+        }
+
+        fn heat(
+            &mut self,
+            _: HeatRequest,
+            _: &mut dyn JobWatcher,
+        ) -> Result<HeatedSlices, TrainerFailure> {
+            let _ = self.0.send("heat");
+            panic!("no colours")
+        }
+    }
+
+    /// What a trainer is asked over two evaluations, and what the vault and people here hear of them.
+    fn two_evaluations(shows_heat: bool) -> (Vec<&'static str>, Vec<f64>, Vec<f64>) {
+        let (asked, heard) = mpsc::channel();
+        let (jobs, trainer_jobs) = mpsc::channel();
+        let (results, mut answers) = channel::channel(4);
+        let (outputs, mut shell) = channel::unbounded_channel();
+        for round in 1..=2 {
+            let TrainRequest { model, plan, .. } = request();
+            let job = TrainerJob::Evaluate {
+                learning_round: LearningRound::new(round),
+                patients: 12,
+                request: EvaluateRequest {
+                    round: RoundNumber::new(round.into()),
+                    model,
+                    filters: None,
+                    plan,
+                },
+            };
+            jobs.send(job).expect("received below");
+        }
+        drop(jobs);
+        let watch = TrainerWatch {
+            left: &AtomicUsize::new(0),
+            shell: &outputs,
+            spans: &spans(),
+        };
+        trainer_thread(
+            Box::new(Colourless(asked)),
+            &ComputeSlots::new(1),
+            &trainer_jobs,
+            &results,
+            &watch,
+            HeatMaker::new(shows_heat),
+        );
+        drop((results, outputs));
+        let mut counted = Vec::new();
+        while let Some(answer) = answers.blocking_recv() {
+            match answer {
+                VaultInput::Evaluated(_, Ok(counts)) => counted.push(counts.loss_sum),
+                _ => panic!("an evaluation has failed"),
+            }
+        }
+        let mut shown = Vec::new();
+        while let Some(event) = shell.blocking_recv() {
+            match event {
+                FromThreads::Own(OwnResult::Evaluated(own)) => shown.push(own.accuracy),
+                FromThreads::Own(_) => panic!("nothing else is shown"),
+                _ => {}
+            }
+        }
+        (heard.iter().collect(), counted, shown)
+    }
+
+    #[test]
+    fn pictures_are_asked_for_after_an_evaluation_where_there_is_a_page_and_may_fail() {
+        let (asked, counted, shown) = two_evaluations(true);
+        assert_eq!(asked, ["evaluate", "heat", "evaluate"]);
+        assert_eq!(counted, [2.0, 2.0]);
+        assert_eq!(shown, [0.875, 0.875]);
+        let without_a_page = two_evaluations(false);
+        assert_eq!(without_a_page.0, ["evaluate", "evaluate"]);
+        assert_eq!((without_a_page.1, without_a_page.2), (counted, shown));
+    }
+
     #[test]
     fn jobs_that_are_left_are_answered_in_their_order_without_a_result() {
         let (jobs, trainer_jobs) = mpsc::channel();
@@ -1181,11 +1361,17 @@ mod tests {
                 shell: &outputs,
                 spans: &spans(),
             };
-            trainer_thread(Box::new(Endless), &slots, &trainer_jobs, &results, &watch);
+            trainer_thread(
+                Box::new(Endless),
+                &slots,
+                &trainer_jobs,
+                &results,
+                &watch,
+                HeatMaker::new(true),
+            );
         });
         for model in 1..=3 {
-            let job = TrainerJob::Train([model; 32].into(), request());
-            queue.ask(job).expect("the thread lives");
+            queue.ask(train(model)).expect("the thread lives");
         }
         queue.leave_all();
         for model in 1..=3 {

@@ -147,6 +147,7 @@ fn hospital(
         interruptions: Arc::new(NoInterruptions),
         patience: Arc::default(),
         spans: RunSpans::new(id),
+        shows_heat: false,
     }
 }
 

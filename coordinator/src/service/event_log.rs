@@ -41,6 +41,7 @@ fn hospital_of(event: &Event) -> Option<HospitalId> {
         | Event::Settled(_)
         | Event::Abandoned { .. }
         | Event::EndedEarly { .. }
+        | Event::EndsAfter { .. }
         | Event::Complete { .. }
         | Event::Failed { .. } => None,
     }

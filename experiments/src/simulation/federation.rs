@@ -408,6 +408,7 @@ impl Setting<'_> {
             interruptions,
             patience: Arc::default(),
             spans: RunSpans::new(id),
+            shows_heat: false,
         })
     }
 }

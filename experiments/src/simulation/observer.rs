@@ -291,6 +291,8 @@ impl Observer {
                 progress.hospital(id, Phase::Uploading { sent, total })
             }
             ParticipantEvent::Spent(cost) => self.see_cost(id, cost),
+            // The record has what the trainers gave.
+            ParticipantEvent::Own(_) => {}
             ParticipantEvent::Vault(event) => match event {
                 VaultEvent::SessionReady => progress.hospital(id, Phase::Waiting),
                 VaultEvent::Conditioned { largest_error } => {

@@ -380,6 +380,7 @@ mod tests {
             features: vec![[Some(f64::from(number)); 9]],
             in_training: vec![true],
             class_counts: vec![2, u64::from(number)],
+            validation_patients: 1,
         }
     }
 

@@ -79,6 +79,8 @@ impl Diary {
                     }
                 }
             }
+            // Of this hospital's patients alone: not for a log.
+            ParticipantEvent::Own(_) => {}
             ParticipantEvent::Disconnected { reason } => {
                 tracing::warn!(
                     reason,

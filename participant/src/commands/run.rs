@@ -337,6 +337,7 @@ impl Ready {
             interruptions: Arc::new(NoInterruptions),
             patience,
             spans: RunSpans::new(settings.hospital),
+            shows_heat: settings.web.is_some(),
         };
         Ok(Self {
             participant,

@@ -5,6 +5,7 @@ use protocol::{counters::EvaluationCounters, digests::RunId, manifest::Purpose};
 use serde::Serialize;
 
 use crate::{
+    own_results::{OwnEvaluation, OwnResult},
     shell::{ParticipantEvent, RunCost},
     vault::{OpenedRound, ResumedRun, VaultEvent},
 };
@@ -18,6 +19,9 @@ pub struct Board {
     training: Option<Steps>,
     uploading: Option<Bytes>,
     rounds: Vec<Round>,
+    /// This hospital alone, by learning round.
+    own: Vec<OwnRound>,
+    heat: Option<Heat>,
     /// Whether it has joined a session, and which run that is of, where an event has told.
     #[serde(skip)]
     in_run: bool,
@@ -66,6 +70,46 @@ impl Validation {
             slices: counters.slices(),
         }
     }
+}
+
+/// What this hospital's own data say of a learning round.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct OwnRound {
+    learning_round: u32,
+    training_loss: Option<f64>,
+    validation: Option<OwnValidation>,
+}
+
+/// Of the common model, over the validation slices of this hospital alone.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct OwnValidation {
+    loss: f64,
+    accuracy: f64,
+    slices: u64,
+    patients: usize,
+    /// Why the accuracy says little, if it does.
+    caution: Option<String>,
+}
+
+impl From<&OwnEvaluation> for OwnValidation {
+    fn from(own: &OwnEvaluation) -> Self {
+        Self {
+            loss: own.loss,
+            accuracy: own.accuracy,
+            slices: own.slices,
+            patients: own.patients,
+            caution: own.caution(),
+        }
+    }
+}
+
+/// That there are pictures, which are [elsewhere](super::LastPictures).
+#[derive(Clone, Debug, PartialEq, Serialize)]
+struct Heat {
+    learning_round: u32,
+    slices: usize,
+    /// Seconds since 1970.
+    at: f64,
 }
 
 impl Board {
@@ -131,8 +175,48 @@ impl Board {
                 });
             }
             ParticipantEvent::Spent(cost) => self.cost = *cost,
+            ParticipantEvent::Own(result) => self.note_own(result),
             ParticipantEvent::Vault(event) => self.note_vault(event),
         }
+    }
+
+    fn note_own(&mut self, result: &OwnResult) {
+        match result {
+            OwnResult::Trained {
+                learning_round,
+                loss,
+            } => self.own_round(learning_round.get()).training_loss = Some(*loss),
+            OwnResult::Evaluated(own) => {
+                self.own_round(own.learning_round.get()).validation = Some(own.into());
+            }
+            OwnResult::Heated(heat) => {
+                self.heat = Some(Heat {
+                    learning_round: heat.learning_round.get(),
+                    slices: heat.slices.0.len(),
+                    at: unix_secs(),
+                });
+            }
+        }
+    }
+
+    /// A round that is repeated takes the place of what it repeats.
+    fn own_round(&mut self, learning_round: u32) -> &mut OwnRound {
+        let place = self
+            .own
+            .iter()
+            .position(|own| own.learning_round == learning_round);
+        let place = place.unwrap_or_else(|| {
+            if self.own.len() >= MAX_ROUNDS {
+                self.own.remove(0);
+            }
+            self.own.push(OwnRound {
+                learning_round,
+                training_loss: None,
+                validation: None,
+            });
+            self.own.len() - 1
+        });
+        &mut self.own[place]
     }
 
     fn note_vault(&mut self, event: &VaultEvent) {
@@ -226,7 +310,94 @@ const MAX_ROUNDS: usize = 1000;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use protocol::{
+        codec::List,
+        digests::LearningRound,
+        labels::Task,
+        training_job::{HeatedSlice, HeatedSlices},
+    };
+
     use super::*;
+    use crate::own_results::OwnHeat;
+
+    fn evaluated(learning_round: u32, accuracy: f64) -> ParticipantEvent {
+        ParticipantEvent::Own(OwnResult::Evaluated(OwnEvaluation {
+            learning_round: LearningRound::new(learning_round),
+            loss: 0.5,
+            accuracy,
+            slices: 20,
+            patients: 4,
+            classes: 2,
+        }))
+    }
+
+    fn trained(learning_round: u32, loss: f64) -> ParticipantEvent {
+        ParticipantEvent::Own(OwnResult::Trained {
+            learning_round: LearningRound::new(learning_round),
+            loss,
+        })
+    }
+
+    #[test]
+    fn what_is_of_this_hospital_alone_stands_beside_the_sums_by_learning_round() {
+        let mut board = Board::new();
+        for event in [
+            trained(1, 0.75),
+            evaluated(1, 0.25),
+            trained(2, 0.5),
+            // The round was replaced.
+            evaluated(1, 0.75),
+        ] {
+            board.note(&event);
+        }
+        let shown = serde_json::to_value(&board).expect("JSON");
+        assert_eq!(shown["rounds"], serde_json::json!([]));
+        let first = &shown["own"][0];
+        assert_eq!(first["learning_round"], 1);
+        assert_eq!(first["training_loss"], 0.75);
+        assert_eq!(first["validation"]["accuracy"], 0.75);
+        let caution = first["validation"]["caution"].as_str();
+        assert!(caution.is_some_and(|said| said.contains("4 patients")));
+        let second = &shown["own"][1];
+        assert_eq!(second["training_loss"], 0.5);
+        assert!(second["validation"].is_null());
+    }
+
+    #[test]
+    fn of_more_rounds_than_a_page_can_show_the_first_are_forgotten() {
+        let mut board = Board::new();
+        for round in 1..=MAX_ROUNDS + 3 {
+            board.note(&trained(u32::try_from(round).expect("few"), 0.5));
+        }
+        assert_eq!(board.own.len(), MAX_ROUNDS);
+        assert_eq!(board.own[0].learning_round, 4);
+    }
+
+    #[test]
+    fn the_state_tells_that_there_are_pictures_and_has_no_pixel_of_them() {
+        let mut board = Board::new();
+        let slice = HeatedSlice {
+            truth: 0,
+            prediction: 1,
+            per_mille: 700,
+            pixels: vec![213; 128 * 128],
+            heat: vec![214; 128 * 128],
+        };
+        board.note(&ParticipantEvent::Own(OwnResult::Heated(Arc::new(
+            OwnHeat {
+                learning_round: LearningRound::new(3),
+                task: Task::Binary,
+                slices: HeatedSlices(List(vec![slice])),
+            },
+        ))));
+        let shown = serde_json::to_value(&board).expect("JSON");
+        assert_eq!(shown["heat"]["learning_round"], 3);
+        assert_eq!(shown["heat"]["slices"], 1);
+        let text = shown.to_string();
+        assert!(text.len() < 1000 && !text.contains("213,213"), "{text}");
+    }
 
     #[test]
     fn a_bar_is_shown_while_its_work_is_done() {

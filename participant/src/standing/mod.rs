@@ -1,13 +1,17 @@
 //! Where this hospital stands, for people here: how far the run is, runs that wait for a decision, the common model's sums, what has
 //! left. It is looked at from beside the run, which never waits for it.
 //!
+//! Pictures of patients are kept apart: what is looked at here goes out as JSON.
+//!
 //! ```text
+//! events of the run --> pictures ---------------------------------> the page
 //! events of the run --> board -----------------------------.
 //! approvals.sqlite, ledger.sqlite --> look, again and again --+--> feed --> STATE/status.sock, the page
 //! ```
 
 mod board;
 mod look;
+mod pictures;
 mod socket;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,14 +26,16 @@ use tokio::{
 pub use self::{
     board::Board,
     look::offered_runs,
+    pictures::LastPictures,
     socket::{StatusError, ask},
 };
 use self::{look::Files, socket::StatusSocket};
-use crate::{settings::Settings, shell::ParticipantEvent};
+use crate::{own_results::OwnResult, settings::Settings, shell::ParticipantEvent};
 
 /// Looks at the hospital for as long as it lives.
 pub struct Standing {
     board: Arc<Mutex<Board>>,
+    pictures: LastPictures,
     state: watch::Receiver<Arc<str>>,
     _tasks: JoinSet<()>,
 }
@@ -52,6 +58,7 @@ impl Standing {
         tasks.spawn(look_on(files, Arc::clone(&board), feed));
         Self {
             board,
+            pictures: LastPictures::default(),
             state,
             _tasks: tasks,
         }
@@ -59,6 +66,9 @@ impl Standing {
 
     /// Takes note of an event of the run.
     pub fn note(&self, event: &ParticipantEvent) {
+        if let ParticipantEvent::Own(OwnResult::Heated(heat)) = event {
+            self.pictures.keep(Arc::clone(heat));
+        }
         let mut board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
         board.note(event);
     }
@@ -66,6 +76,11 @@ impl Standing {
     /// The state as JSON, each time it changes.
     pub fn state(&self) -> watch::Receiver<Arc<str>> {
         self.state.clone()
+    }
+
+    /// The pictures of the last evaluation.
+    pub fn pictures(&self) -> LastPictures {
+        self.pictures.clone()
     }
 
     /// Where the board as it is can be seen.

@@ -23,8 +23,8 @@ use std::{
 
 use model_data::LoadProgress;
 use protocol::training_job::{
-    DataSet, EvaluateRequest, EvaluatedCounts, JobProgress, JobWatcher, LocalTrainer,
-    ReadingAccount, TrainRequest, TrainedUpdate, TrainerFailure,
+    DataSet, EvaluateRequest, EvaluatedCounts, HeatRequest, HeatedSlices, JobProgress, JobWatcher,
+    LocalTrainer, ReadingAccount, TrainRequest, TrainedUpdate, TrainerFailure,
     pipe::{self, FromTrainer, JobNumber, ToTrainer, Unusable},
 };
 
@@ -268,26 +268,19 @@ impl LocalTrainer for TrainerProgram {
         request: TrainRequest,
         watcher: &mut dyn JobWatcher,
     ) -> Result<TrainedUpdate, TrainerFailure> {
-        let number = self.next_job();
-        let message = ToTrainer::Train(number, request);
-        let trained = frame(&message).and_then(|frame| {
-            let job = Job {
-                number,
-                frame,
-                progress: |(done, total)| JobProgress::Training { done, total },
-            };
-            self.repeated(watcher, |program, watcher| {
-                match (program.ask(&job, watcher)?, &message) {
-                    (FromTrainer::Trained(_, update), ToTrainer::Train(_, request))
-                        if update.fits(request) =>
-                    {
-                        Ok(update)
-                    }
-                    (other, _) => Err(program.out_of_order(&other)),
+        self.done(
+            |number| ToTrainer::Train(number, request),
+            |(done, total)| JobProgress::Training { done, total },
+            watcher,
+            |answer, asked| match (answer, asked) {
+                (FromTrainer::Trained(_, update), ToTrainer::Train(_, request))
+                    if update.fits(request) =>
+                {
+                    Ok(update)
                 }
-            })
-        });
-        trained.map_err(TrainerFailure::from_error)
+                (other, _) => Err(other),
+            },
+        )
     }
 
     fn evaluate(
@@ -295,30 +288,68 @@ impl LocalTrainer for TrainerProgram {
         request: EvaluateRequest,
         watcher: &mut dyn JobWatcher,
     ) -> Result<EvaluatedCounts, TrainerFailure> {
-        let number = self.next_job();
-        let message = ToTrainer::Evaluate(number, request);
-        let evaluated = frame(&message).and_then(|frame| {
-            let job = Job {
-                number,
-                frame,
-                progress: |(done, total)| JobProgress::Evaluating { done, total },
-            };
-            self.repeated(watcher, |program, watcher| {
-                match (program.ask(&job, watcher)?, &message) {
-                    (FromTrainer::Evaluated(_, counts), ToTrainer::Evaluate(_, request))
-                        if counts.fits(request) =>
-                    {
-                        Ok(counts)
-                    }
-                    (other, _) => Err(program.out_of_order(&other)),
+        self.done(
+            |number| ToTrainer::Evaluate(number, request),
+            |(done, total)| JobProgress::Evaluating { done, total },
+            watcher,
+            |answer, asked| match (answer, asked) {
+                (FromTrainer::Evaluated(_, counts), ToTrainer::Evaluate(_, request))
+                    if counts.fits(request) =>
+                {
+                    Ok(counts)
                 }
-            })
-        });
-        evaluated.map_err(TrainerFailure::from_error)
+                (other, _) => Err(other),
+            },
+        )
+    }
+
+    fn heat(
+        &mut self,
+        request: HeatRequest,
+        watcher: &mut dyn JobWatcher,
+    ) -> Result<HeatedSlices, TrainerFailure> {
+        self.done(
+            |number| ToTrainer::Heat(number, request),
+            |(done, total)| JobProgress::Evaluating { done, total },
+            watcher,
+            |answer, asked| match (answer, asked) {
+                (FromTrainer::Heated(_, slices), ToTrainer::Heat(_, request))
+                    if slices.fit(request) =>
+                {
+                    Ok(slices)
+                }
+                (other, _) => Err(other),
+            },
+        )
     }
 }
 
 impl TrainerProgram {
+    /// Has a job done, again when the trainer was lost over it. `result` finds in an answer what the job was to give; an answer that
+    /// it hands back does not belong there.
+    fn done<T>(
+        &mut self,
+        message: impl FnOnce(JobNumber) -> ToTrainer,
+        progress: fn((usize, usize)) -> JobProgress,
+        watcher: &mut dyn JobWatcher,
+        result: fn(FromTrainer, &ToTrainer) -> Result<T, FromTrainer>,
+    ) -> Result<T, TrainerFailure> {
+        let number = self.next_job();
+        let message = message(number);
+        let done = frame(&message).and_then(|frame| {
+            let job = Job {
+                number,
+                frame,
+                progress,
+            };
+            self.repeated(watcher, |program, watcher| {
+                let answer = program.ask(&job, watcher)?;
+                result(answer, &message).map_err(|other| program.out_of_order(&other))
+            })
+        });
+        done.map_err(TrainerFailure::from_error)
+    }
+
     fn out_of_order(&mut self, message: &FromTrainer) -> TrainerError {
         match &mut self.child {
             Some(child) => out_of_order(child, message),

@@ -9,7 +9,10 @@ use std::{
 use protocol::{
     codec::{List, Text},
     manifest::testing::manifest,
-    training_job::{DeviceChoice, SliceChoice, SplitKind, SplitPlan, TrainingPlan, Unwatched},
+    training_job::{
+        DeviceChoice, HEAT_SIDE, HeatedSlice, SliceChoice, SplitKind, SplitPlan, TrainingPlan,
+        Unwatched,
+    },
 };
 use tempfile::TempDir;
 
@@ -220,6 +223,49 @@ fn a_job_lost_to_a_kill_is_done_by_the_next_one() {
     // Who waits hears that the scans are read again.
     let reading = JobProgress::Reading { done: 1, scans: 2 };
     assert_eq!(moves, [JobProgress::Restarted, reading]);
+}
+
+fn heat_request() -> HeatRequest {
+    let TrainRequest { model, plan, .. } = request();
+    HeatRequest {
+        model,
+        filters: None,
+        plan,
+    }
+}
+
+fn pictures() -> HeatedSlices {
+    let pixels = vec![9; HEAT_SIDE * HEAT_SIDE];
+    HeatedSlices(List(vec![HeatedSlice {
+        truth: 1,
+        prediction: 0,
+        per_mille: 512,
+        heat: pixels.clone(),
+        pixels,
+    }]))
+}
+
+#[test]
+fn pictures_lost_to_a_kill_are_made_by_the_next_one_and_those_of_another_size_are_refused() {
+    let actor = Actor::new(
+        "cat opened; if [ $starts = 1 ]; then head -c 1 > /dev/null; kill -9 $$; fi; cat heated; cat > /dev/null",
+    );
+    actor.says("heated", &[FromTrainer::Heated(jobs()[0], pictures())]);
+    let mut program = actor.open(1).expect("opened");
+    let heated = program.heat(heat_request(), &mut Unwatched);
+    assert!(heated == Ok(pictures()));
+    assert_eq!(actor.starts(), 2);
+    let cheat = Actor::new("cat opened large; cat > /dev/null");
+    let mut large = pictures();
+    large.0.0[0].pixels.push(0);
+    cheat.says("large", &[FromTrainer::Heated(jobs()[0], large)]);
+    let mut program = cheat.open(0).expect("opened");
+    let error = program.heat(heat_request(), &mut Unwatched).err();
+    let error = error.expect("refused").to_string();
+    assert!(
+        error.contains("Heated") && error.contains("wrong size"),
+        "{error}"
+    );
 }
 
 #[test]

@@ -190,17 +190,18 @@ impl Learning {
         match open.header.purpose {
             Purpose::Update => self.begin_training(open, filters, session, hospital),
             Purpose::Evaluation => {
-                hospital
-                    .outputs
-                    .push_back(VaultOutput::Evaluate(EvaluateRequest {
-                        round: open.number(),
-                        model: session
-                            .chain
-                            .model
-                            .for_trainer(session.run.manifest.conditioning),
-                        filters,
-                        plan: TrainingPlan::of(&session.run.manifest),
-                    }));
+                let manifest = &session.run.manifest;
+                let request = EvaluateRequest {
+                    round: open.number(),
+                    model: session.chain.model.for_trainer(manifest.conditioning),
+                    filters,
+                    plan: TrainingPlan::of(manifest),
+                };
+                hospital.outputs.push_back(VaultOutput::Evaluate {
+                    learning_round: open.learning_round,
+                    patients: session.run.records.validation_patients,
+                    request,
+                });
                 self.round = Round::Working(open, Work::Evaluating);
                 Ok(Reaction::Handled)
             }
@@ -234,8 +235,11 @@ impl Learning {
                 };
                 // Only an evaluation that was left out can be under way: it must not keep this one waiting.
                 hospital.leave_jobs();
-                let output = VaultOutput::Train(session.chain.model_hash, request);
-                hospital.outputs.push_back(output);
+                hospital.outputs.push_back(VaultOutput::Train {
+                    model_hash: session.chain.model_hash,
+                    learning_round: open.learning_round,
+                    request,
+                });
                 self.training = Training::Running;
             }
         }

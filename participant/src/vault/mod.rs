@@ -171,7 +171,7 @@ impl<J: Journal> Vault<J> {
     /// The next thing to do, until there is none.
     pub fn poll_output(&mut self) -> Option<VaultOutput> {
         let output = self.hospital.outputs.pop_front();
-        if let Some(VaultOutput::Train(..) | VaultOutput::Evaluate(_)) = &output {
+        if let Some(VaultOutput::Train { .. } | VaultOutput::Evaluate { .. }) = &output {
             self.hospital.jobs += 1;
         }
         output

@@ -48,10 +48,24 @@ pub enum VaultOutput {
         /// Its name.
         name: OutcomeName,
     },
-    /// Have the trainer train the model of this hash, then call [`Vault::handle_trained`] with it.
-    Train(ModelHash, TrainRequest),
+    /// Have the trainer train, then call [`Vault::handle_trained`] with the hash.
+    Train {
+        /// Of the model that it starts from.
+        model_hash: ModelHash,
+        /// The learning round that it is for.
+        learning_round: LearningRound,
+        /// The job.
+        request: TrainRequest,
+    },
     /// Have the trainer evaluate, then call [`Vault::handle_evaluated`].
-    Evaluate(EvaluateRequest),
+    Evaluate {
+        /// The learning round that the model comes from.
+        learning_round: LearningRound,
+        /// Patients of the validation set, for people here.
+        patients: usize,
+        /// The job.
+        request: EvaluateRequest,
+    },
     /// Let the trainer drop what it was asked until now: its results are of no use any more. It may come back with them all the same,
     /// or with [`Vault::handle_job_failed`].
     LeaveJobs,

@@ -16,6 +16,8 @@ pub struct ClinicalRecords {
     pub in_training: Vec<bool>,
     /// Training slices of each class.
     pub class_counts: Vec<u64>,
+    /// Patients with slices in the validation set: for people here, who see this hospital's own accuracy.
+    pub validation_patients: usize,
 }
 
 impl ClinicalRecords {
@@ -117,12 +119,14 @@ mod tests {
             in_training: vec![true, true],
             ranges: Feature::RANGES,
             class_counts: vec![3, 1],
+            validation_patients: 0,
         };
         let two = ClinicalRecords {
             features: vec![with(Some(50.0)), with(Some(40.0)), with(Some(99.0))],
             in_training: vec![true, true, false],
             ranges: Feature::RANGES,
             class_counts: vec![0, 5],
+            validation_patients: 0,
         };
         let statistics = opened(&[one, two].map(|records| own_counters(&records).write()));
         assert_eq!(statistics.class_counts, [3, 6]);
@@ -140,6 +144,7 @@ mod tests {
             ranges: Feature::RANGES,
             in_training: vec![true; 7],
             class_counts: vec![7, 0],
+            validation_patients: 0,
         };
         let statistics = opened(&[own_counters(&records).write()]);
         assert_eq!((statistics.means[0], statistics.deviations[0]), (0.0, 0.0));

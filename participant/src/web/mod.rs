@@ -1,6 +1,8 @@
-//! The hospital's page: where it [stands](crate::standing), decisions about runs, and the ledger to take along.
+//! The hospital's page: where it [stands](crate::standing), decisions about runs, where the model looks in slices of its patients, and
+//! the ledger to take along.
 
 mod actions;
+mod heat;
 mod numbers;
 
 use std::{
@@ -15,6 +17,7 @@ use tokio::task::JoinSet;
 
 use self::{
     actions::{Place, actions},
+    heat::pictures,
     numbers::numbers,
 };
 use crate::{settings::Settings, standing::Standing};
@@ -48,7 +51,8 @@ impl Web {
             // That it answers is all there is to know: a hospital may wait for its coordinator for days.
             health: Box::new(|| Health::Good),
             metrics: Box::new(move || numbers(&board())),
-            actions: actions(Arc::new(Place::new(settings, roster))),
+            actions: actions(Arc::new(Place::new(settings, roster)))
+                .merge(pictures(standing.pictures())),
         };
         let mut server = JoinSet::new();
         server.spawn(listener.serve(site.router()));

@@ -6,17 +6,19 @@ use model::{
     train::{Dataset, Trainer, TrainingSettings},
 };
 use protocol::training_job::{
-    EvaluateRequest, EvaluatedCounts, JobProgress, JobWatcher, LocalTrainer, TrainRequest,
-    TrainedUpdate, TrainerFailure, TrainingPlan,
+    EvaluateRequest, EvaluatedCounts, HeatRequest, HeatedSlices, JobProgress, JobWatcher,
+    LocalTrainer, TrainRequest, TrainedUpdate, TrainerFailure, TrainingPlan,
 };
 
-use crate::image_set::ImageSet;
+use crate::{heat::Looking, image_set::ImageSet};
 
 /// Trains the hybrid CNN on a hospital's images.
 pub struct CnnTrainer {
     images: ImageSet,
     device: Device,
     prepared: Option<Prepared>,
+    /// Made at the first request for pictures.
+    looking: Option<Looking>,
 }
 
 /// Made at the first request, when the task is known.
@@ -33,6 +35,7 @@ impl CnnTrainer {
             images,
             device,
             prepared: None,
+            looking: None,
         }
     }
 
@@ -122,5 +125,17 @@ impl LocalTrainer for CnnTrainer {
             confusion: evaluation.confusion,
             loss_sum: evaluation.loss_sum,
         })
+    }
+
+    fn heat(
+        &mut self,
+        request: HeatRequest,
+        _: &mut dyn JobWatcher,
+    ) -> Result<HeatedSlices, TrainerFailure> {
+        let looking = match self.looking.take() {
+            Some(looking) => looking,
+            None => Looking::prepare(&self.images, &request.plan, self.device)?,
+        };
+        self.looking.insert(looking).look(&request)
     }
 }

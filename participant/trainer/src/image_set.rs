@@ -65,6 +65,11 @@ impl ImageSet {
         })
     }
 
+    /// What the split is drawn from.
+    pub fn split_seed(&self) -> u64 {
+        self.plan.seed
+    }
+
     /// The patients, without features.
     pub fn patients(&self) -> &[Patient] {
         &self.patients

@@ -6,6 +6,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`cnn`] | local training and evaluation with libtorch |
+//! | `heat`, [`shown_slices`] | where the common model looks in some slices, for people here, and in which |
 //! | [`image_set`] | the scans, their labels and their split |
 //! | [`serve`] | jobs over a pipe, one after another |
 //! | [`confinement`] | what the kernel still lets this process do |
@@ -13,7 +14,9 @@
 
 pub mod cnn;
 pub mod confinement;
+mod heat;
 pub mod image_set;
 pub mod serve;
+pub mod shown_slices;
 
 pub use self::{cnn::CnnTrainer, image_set::ImageSet};

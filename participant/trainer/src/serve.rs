@@ -113,6 +113,10 @@ pub fn serve(
                 .evaluate(request, &mut |at: JobProgress| output.step(job, at))
                 .map(|counts| FromTrainer::Evaluated(job, counts))
                 .unwrap_or_else(|failure| FromTrainer::Failed(job, Text(failure.0))),
+            Some(ToTrainer::Heat(job, request)) => trainer
+                .heat(request, &mut |at: JobProgress| output.step(job, at))
+                .map(|slices| FromTrainer::Heated(job, slices))
+                .unwrap_or_else(|failure| FromTrainer::Failed(job, Text(failure.0))),
         };
         output.send(&answer)?;
     }
@@ -131,7 +135,7 @@ fn data_set(input: &mut impl Read) -> Result<Option<DataSet>, ServeError> {
                 data_set.patients.0 = patients;
                 return Ok(Some(data_set));
             }
-            Some(ToTrainer::Train(..) | ToTrainer::Evaluate(..)) => {
+            Some(ToTrainer::Train(..) | ToTrainer::Evaluate(..) | ToTrainer::Heat(..)) => {
                 return Err(ServeError::OutOfOrder);
             }
         }

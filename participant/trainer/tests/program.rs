@@ -9,7 +9,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use model::device::Device;
+use model::{
+    device::Device,
+    network::Architecture,
+    train::{Dataset, Trainer},
+};
 use model_data::{ReadOptions, ScanFiles, read_scans};
 use protocol::{
     codec::List,
@@ -17,13 +21,13 @@ use protocol::{
     manifest::{Conditioning, testing::manifest},
     network::ModelLayout,
     training_job::{
-        DataSet, DeviceChoice, EvaluateRequest, FilePath, LocalTrainer as _, PatientScans,
-        ScanPaths, SliceCacheFolder, SliceChoice, SplitKind, SplitPlan, TrainRequest, TrainingPlan,
-        Unwatched,
+        DataSet, DeviceChoice, EvaluateRequest, FilePath, HeatRequest, HeatedSlice,
+        LocalTrainer as _, MAX_HEATED_SLICES, PatientScans, ScanPaths, SliceCacheFolder,
+        SliceChoice, SplitKind, SplitPlan, TrainRequest, TrainingPlan, Unwatched,
         pipe::{FromTrainer, JobNumber, ToTrainer, frame, read_message, write_frame},
     },
 };
-use trainer::{CnnTrainer, ImageSet, confinement::confine};
+use trainer::{CnnTrainer, ImageSet, confinement::confine, shown_slices::shown_slices};
 
 /// A NIfTI-1 file of 16 x 16 x 6 voxels whose brightness depends on `seed`, in right, front, head order.
 fn write_scan(path: &Path, seed: usize) {
@@ -234,7 +238,16 @@ fn the_program_gives_the_bytes_that_the_library_gives() {
     let (_, log) = program.end();
     assert!(log.contains("confined: "), "{log}");
 
-    let data_set = folder.data_set();
+    let mut library = CnnTrainer::new(images(&folder.data_set()), Device::CPU);
+    let again = library.train(request(2), &mut Unwatched);
+    assert!(again.expect("trains") == update);
+    let again = library.evaluate(evaluation(), &mut Unwatched);
+    assert_eq!(again.expect("evaluates"), counts);
+    assert!(fs::read_dir(folder.cache()).expect("made").count() >= PATIENTS);
+}
+
+/// As the program reads them.
+fn images(data_set: &DataSet) -> ImageSet {
     let files = |patient: &PatientScans| patient.scans.iter().map(ScanFiles::from).collect();
     let listed: Vec<Vec<ScanFiles>> = data_set.patients.iter().map(files).collect();
     let options = ReadOptions {
@@ -244,13 +257,107 @@ fn the_program_gives_the_bytes_that_the_library_gives() {
     };
     let reading = read_scans(&listed, &options, |_| ()).expect("readable");
     let scores = data_set.patients.iter().map(|patient| patient.edss);
-    let images = ImageSet::of_slices(scores.zip(reading.slices), data_set.split);
+    ImageSet::of_slices(scores.zip(reading.slices), data_set.split)
+}
+
+/// What the library says of the slices that are shown: classes, probability and heat.
+fn looked_at(images: &ImageSet, model: &[f32]) -> Vec<(usize, usize, f32, Box<[f32]>)> {
+    let labels = plan(1).labels;
+    let split = images.split(labels).expect("splits");
+    let class_of = |patient: usize| labels.class_of(images.patients()[patient].edss);
+    let shown = shown_slices(&split.validation, class_of, 1, MAX_HEATED_SLICES);
+    let slices: Dataset = images.dataset(&shown, labels).expect("of the right size");
+    let architecture = Architecture::of(labels.task, Conditioning::None);
+    let mut trainer = Trainer::new(architecture, Device::CPU);
+    let evaluation = trainer.evaluate(&slices, model, None, &mut |_, _| ());
+    let predictions = evaluation.expect("evaluates").predictions(&slices, 0);
+    let classes = predictions.iter().map(|prediction| prediction.class());
+    let asked: Vec<(usize, usize)> = classes.enumerate().collect();
+    let maps = trainer.grad_cam(&slices, &asked, model, None);
+    let maps = maps.expect("looks").into_iter();
+    let told = predictions.into_iter().zip(maps).map(|(prediction, map)| {
+        let class = prediction.class();
+        let probability = prediction.probabilities[class];
+        (prediction.label, class, probability, map.pixels)
+    });
+    told.collect()
+}
+
+#[test]
+fn pictures_have_the_heat_of_the_library_and_what_is_trained_after_them_is_the_same() {
+    let folder = Folder::new();
+    let mut data_set = folder.data_set();
+    // More patients of the few have slices to be validated with.
+    data_set.split.kind = SplitKind::Slice;
+    let mut program = Program::start();
+    assert!(matches!(program.receive(), FromTrainer::Hello { .. }));
+    program.send(&ToTrainer::Open(data_set.clone()));
+    assert!(matches!(program.answer(), FromTrainer::Opened(_)));
+    let mut job = JobNumber::default();
+    let mut ask = |program: &mut Program, message: &dyn Fn(JobNumber) -> ToTrainer| {
+        job = job.next();
+        program.send(&message(job));
+        program.answer()
+    };
+    let train = |job| ToTrainer::Train(job, request(2));
+    let FromTrainer::Trained(_, first) = ask(&mut program, &train) else {
+        panic!("it trains")
+    };
+    let about = || EvaluateRequest {
+        model: first.model.clone(),
+        ..evaluation()
+    };
+    let FromTrainer::Evaluated(_, counts) =
+        ask(&mut program, &|job| ToTrainer::Evaluate(job, about()))
+    else {
+        panic!("it evaluates")
+    };
+    let heat = |job| ToTrainer::Heat(job, HeatRequest::about(&about()));
+    let FromTrainer::Heated(_, heated) = ask(&mut program, &heat) else {
+        panic!("it looks")
+    };
+    let FromTrainer::Heated(_, again) = ask(&mut program, &heat) else {
+        panic!("it looks again")
+    };
+    let FromTrainer::Trained(_, second) = ask(&mut program, &train) else {
+        panic!("it trains again")
+    };
+    let FromTrainer::Evaluated(_, counts_after) =
+        ask(&mut program, &|job| ToTrainer::Evaluate(job, about()))
+    else {
+        panic!("it evaluates again")
+    };
+    program.end();
+
+    assert!(heated.fit(&HeatRequest::about(&about())) && heated == again);
+    let images = images(&data_set);
+    let expected = looked_at(&images, &first.model);
+    assert_eq!(heated.0.len(), expected.len());
+    assert!(expected.len() > 1 && expected.len() <= PATIENTS);
+    let byte = |share: f32| (share * 255.0).round() as u8;
+    for (slice, (truth, class, probability, heat)) in heated.0.iter().zip(expected) {
+        let HeatedSlice {
+            truth: told,
+            prediction,
+            per_mille,
+            pixels,
+            heat: map,
+        } = slice;
+        assert_eq!((*told as usize, *prediction as usize), (truth, class));
+        assert_eq!(*per_mille, (probability * 1000.0).round() as u32);
+        let expected: Vec<u8> = heat.iter().map(|heat| byte(*heat)).collect();
+        assert!(*map == expected);
+        assert!(pixels.contains(&0) && pixels.contains(&255));
+    }
+    assert!(
+        heated.0.iter().any(|slice| slice.heat.contains(&255)),
+        "a model that was trained sees something somewhere"
+    );
+    // As one that was never asked for pictures.
     let mut library = CnnTrainer::new(images, Device::CPU);
-    let again = library.train(request(2), &mut Unwatched);
-    assert!(again.expect("trains") == update);
-    let again = library.evaluate(evaluation(), &mut Unwatched);
-    assert_eq!(again.expect("evaluates"), counts);
-    assert!(fs::read_dir(folder.cache()).expect("made").count() >= PATIENTS);
+    let undisturbed = library.train(request(2), &mut Unwatched).expect("trains");
+    assert!(first == undisturbed && second == undisturbed);
+    assert_eq!(counts, counts_after);
 }
 
 #[test]

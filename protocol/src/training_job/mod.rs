@@ -9,6 +9,7 @@
 
 mod data_set;
 mod filters;
+mod heat;
 pub mod pipe;
 mod watcher;
 
@@ -18,6 +19,7 @@ pub use self::{
         SliceChoice, SplitKind, SplitPlan, UnknownDevice, UnreadableScan,
     },
     filters::{Filter, PatientFilters},
+    heat::{HEAT_SIDE, HeatRequest, HeatedSlice, HeatedSlices, MAX_HEATED_SLICES},
     watcher::{JobProgress, JobWatcher, Unwatched},
 };
 
@@ -173,4 +175,17 @@ pub trait LocalTrainer: Send {
         request: EvaluateRequest,
         watcher: &mut dyn JobWatcher,
     ) -> Result<EvaluatedCounts, TrainerFailure>;
+
+    /// Looks where the common model looks in some of the validation slices, for people here. What is trained and evaluated afterwards
+    /// is as if it had not. A trainer without a network has no pictures.
+    ///
+    /// # Errors
+    /// [`TrainerFailure`].
+    fn heat(
+        &mut self,
+        _request: HeatRequest,
+        _watcher: &mut dyn JobWatcher,
+    ) -> Result<HeatedSlices, TrainerFailure> {
+        Ok(HeatedSlices::default())
+    }
 }

@@ -14,12 +14,14 @@
 //! Evaluate ->
 //!                    <- Step ..
 //!                    <- Evaluated     or Failed
+//! Heat ->
+//!                    <- Heated        or Failed
 //! (the pipe closes: the trainer ends)
 //! ```
 //!
 //! Every job has a number, which its steps and its answer repeat: an answer that comes twice is none to the next job.
 //!
-//! Frames hold filters, which are as confidential as the clinical features. Their buffers are erased when dropped; what the operating
+//! Frames hold filters, which are as confidential as the clinical features, and slices of patients. Their buffers are erased when dropped; what the operating
 //! system holds of a pipe is not ours to erase.
 
 use std::{
@@ -30,13 +32,13 @@ use std::{
 use zeroize::Zeroizing;
 
 use super::{
-    DataSet, EvaluateRequest, EvaluatedCounts, PatientScans, ReadingAccount, ScanPaths,
-    TrainRequest, TrainedUpdate,
+    DataSet, EvaluateRequest, EvaluatedCounts, HeatRequest, HeatedSlices, PatientScans,
+    ReadingAccount, ScanPaths, TrainRequest, TrainedUpdate,
 };
 use crate::codec::{self, CodecError, Decode, Encode, List, MAX_MESSAGE_BYTES, Text};
 
 /// Both ends of the pipe are of one release; another version says that they are not.
-pub const PIPE_VERSION: u8 = 3;
+pub const PIPE_VERSION: u8 = 4;
 
 /// Tells the jobs of one participant apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -67,6 +69,8 @@ pub enum ToTrainer {
     Train(JobNumber, TrainRequest),
     /// Evaluate the common model.
     Evaluate(JobNumber, EvaluateRequest),
+    /// Look where the common model looks.
+    Heat(JobNumber, HeatRequest),
 }
 
 /// From the trainer.
@@ -101,6 +105,8 @@ pub enum FromTrainer {
     Trained(JobNumber, TrainedUpdate),
     /// The answer to [`ToTrainer::Evaluate`].
     Evaluated(JobNumber, EvaluatedCounts),
+    /// The answer to [`ToTrainer::Heat`].
+    Heated(JobNumber, HeatedSlices),
     /// The job cannot be done, and could not be done a second time.
     Failed(JobNumber, Text),
 }
@@ -116,6 +122,7 @@ impl FromTrainer {
             Self::Step { .. } => "Step",
             Self::Trained(..) => "Trained",
             Self::Evaluated(..) => "Evaluated",
+            Self::Heated(..) => "Heated",
             Self::Failed(..) => "Failed",
         }
     }
@@ -126,6 +133,7 @@ impl FromTrainer {
             Self::Step { job, .. }
             | Self::Trained(job, _)
             | Self::Evaluated(job, _)
+            | Self::Heated(job, _)
             | Self::Failed(job, _) => Some(*job),
             Self::Hello { .. } | Self::Reading { .. } | Self::Opened(_) | Self::Unusable(_) => None,
         }

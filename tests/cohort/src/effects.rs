@@ -137,8 +137,12 @@ impl Cohort<'_> {
                     self.agenda.plan(at, Happening::OutcomeAsked { link, name });
                 }
             }
-            VaultOutput::Train(model, request) => self.train(id, model, &request),
-            VaultOutput::Evaluate(request) => self.evaluate(id, &request),
+            VaultOutput::Train {
+                model_hash,
+                request,
+                ..
+            } => self.train(id, model_hash, &request),
+            VaultOutput::Evaluate { request, .. } => self.evaluate(id, &request),
             // This trainer goes on to its end: the vault has to know that the result is of no use.
             VaultOutput::LeaveJobs => {}
             VaultOutput::Event(event) => self.hear_of(id, event),

@@ -27,5 +27,6 @@ pub(crate) fn records(hospital: HospitalId, classes: usize) -> ClinicalRecords {
         features: (0..3).map(patient).collect(),
         in_training: vec![true, true, false],
         class_counts: (0..classes as u64).map(|class| 10 + class).collect(),
+        validation_patients: 1,
     }
 }

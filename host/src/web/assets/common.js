@@ -200,6 +200,16 @@ export function get(path) {
   return request(path, { cache: "no-store" });
 }
 
+// A buffer; null where there is none.
+export async function getBytes(path) {
+  try {
+    const response = await fetch(path, { cache: "no-store" });
+    return response.ok ? await response.arrayBuffer() : null;
+  } catch {
+    return null;
+  }
+}
+
 export function post(path, body = {}) {
   const headers = { "Content-Type": "application/json", "X-Myelin": "1" };
   return request(path, { method: "POST", headers, body: JSON.stringify(body) });
@@ -288,11 +298,13 @@ export function progress(label, value, max, words) {
   return h("div", { key: label, class: "progress" }, h("span", {}, name), h("progress", { value: max ? value : 0, max: max || 1, "aria-label": name }));
 }
 
-// --- A line over learning rounds: points of {round, value}. Lengths across are percentages: the chart is as wide as its place.
+// --- Lines over learning rounds: each of series has a name, a kind that its looks go by, and points of {round, value}. Lengths across
+// are percentages: the chart is as wide as its place.
 
-export function lineChart({ label, points, rounds, top, format }) {
-  const lastRound = Math.max(rounds, ...points.map(({ round }) => round), 2);
-  const highest = top ?? (Math.max(0, ...points.map(({ value }) => value)) || 1);
+export function lineChart({ label, series, rounds, top, format }) {
+  const all = series.flatMap(({ points }) => points);
+  const lastRound = Math.max(rounds, ...all.map(({ round }) => round), 2);
+  const highest = top ?? (Math.max(0, ...all.map(({ value }) => value)) || 1);
   const step = stepOf(highest);
   const steps = Math.ceil(highest / step - 1e-6);
   const x = (round) => 13 + (82 * (round - 1)) / (lastRound - 1);
@@ -303,15 +315,22 @@ export function lineChart({ label, points, rounds, top, format }) {
   ]);
   const every = Math.ceil(lastRound / 8);
   const marks = Array.from({ length: lastRound }, (_, place) => place + 1).filter((round) => (round - 1) % every === 0);
-  const path = points.map(({ round, value }) => `${x(round)},${y(value)}`).join(" ");
-  const last = points.at(-1);
-  const said = last ? `${format(last.value)} in round ${last.round}, ${format(points[0].value)} in round ${points[0].round}` : "no value yet";
-  return h("svg", { class: "chart", role: "img", "aria-label": `${label} by learning round: ${said}. The table below has all values.`, height: "200" },
+  const path = (points) => points.map(({ round, value }) => `${x(round)},${y(value)}`).join(" ");
+  const said = series.map(({ name, points }) => {
+    const last = points.at(-1);
+    return `${name}: ${last ? `${format(last.value)} in round ${last.round}, ${format(points[0].value)} in round ${points[0].round}` : "no value yet"}`;
+  });
+  // The highest of the last values is written above its point, the others below.
+  const ends = series.filter(({ points }) => points.length > 0).map(({ kind, points }) => ({ kind, ...points.at(-1) }));
+  const above = ends.toSorted((a, b) => b.value - a.value)[0];
+  const end = (last) => h("text", { key: last.kind, x: `${x(last.round)}%`, y: y(last.value) + (last === above ? -9 : 18), "text-anchor": "middle", class: `value ${last.kind}` }, format(last.value));
+  return h("svg", { class: "chart", role: "img", "aria-label": `${label} by learning round. ${said.join(". ")}. The table below has all values.`, height: "200" },
     lines,
     marks.map((round) => h("text", { x: `${x(round)}%`, y: FLOOR + 18, "text-anchor": "middle" }, round)),
-    h("svg", { viewBox: "0 0 100 200", preserveAspectRatio: "none", width: "100%", height: "200" }, h("polyline", { points: path })),
-    points.map(({ round, value }) => h("circle", { key: round, cx: `${x(round)}%`, cy: y(value), r: "4" })),
-    last && h("text", { key: "last", x: `${x(last.round)}%`, y: y(last.value) - 9, "text-anchor": "middle", class: "value" }, format(last.value)));
+    h("svg", { viewBox: "0 0 100 200", preserveAspectRatio: "none", width: "100%", height: "200" },
+      series.map(({ kind, points }) => h("polyline", { key: kind, class: kind, points: path(points) }))),
+    series.map(({ kind, points }) => points.map(({ round, value }) => h("circle", { key: `${kind} ${round}`, class: kind, cx: `${x(round)}%`, cy: y(value), r: "4" }))),
+    ends.map(end));
 }
 
 const CEILING = 22;

@@ -401,7 +401,11 @@ impl World {
                     }
                     _ => {}
                 },
-                VaultOutput::Train(hash, request) => self.training = Some((hash, request)),
+                VaultOutput::Train {
+                    model_hash,
+                    request,
+                    ..
+                } => self.training = Some((model_hash, request)),
                 _ => {}
             }
         }
@@ -1041,8 +1045,8 @@ fn described(
             VaultOutput::Upload { .. } => "upload".into(),
             VaultOutput::UploadState { .. } => "upload the state".into(),
             VaultOutput::FetchOutcome { .. } => "fetch it".into(),
-            VaultOutput::Train(..) => "train".into(),
-            VaultOutput::Evaluate(_) => "evaluate".into(),
+            VaultOutput::Train { .. } => "train".into(),
+            VaultOutput::Evaluate { .. } => "evaluate".into(),
             VaultOutput::LeaveJobs => "leave jobs".into(),
             VaultOutput::Finished => "finished".into(),
             VaultOutput::Event(event) => match event {

@@ -94,6 +94,7 @@ impl RecordSource for Records {
             class_counts: (0..labels.task.classes() as u64)
                 .map(|class| 10 + class)
                 .collect(),
+            validation_patients: 1,
         })
     }
 }

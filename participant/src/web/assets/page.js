@@ -1,7 +1,7 @@
-// A hospital's page: the runs that wait for a decision, the common model, and what has left this hospital.
+// A hospital's page: the runs that wait for a decision, the common model, where it looks in slices of this hospital, and what has left.
 
 import {
-  $, NONE, bytes, code, confirm, emptyRow, get, h, lineChart, named, number, pairs, patch, post, progress, row, showFrame, showLog, start, time,
+  $, NONE, bytes, code, confirm, emptyRow, get, getBytes, h, lineChart, named, number, pairs, patch, post, progress, row, showFrame, showLog, start, time,
 } from "./common.js";
 
 let last = null;
@@ -12,6 +12,7 @@ function render(state) {
   showWaiting(state.offered);
   patch($("offered-rows"), state.offered.length ? state.offered.toReversed().map(offeredRow) : emptyRow(5, "No run was offered yet."));
   showModel(state);
+  showHeat(state.heat);
   showLedger(state.ledger);
   showLog(state.log);
   showFrame(state);
@@ -130,24 +131,99 @@ function offeredRow({ run, name, offered, state, refusal, decisions }) {
 
 const STATES = { waiting: "▲ waits for you", approved: "✔ approved", rejected: "✖ rejected", refused: "✖ refused by the policy" };
 
-// --- The common model.
+// --- The common model: the sums of all hospitals, and beside them what this hospital's own data say.
 
-function showModel({ run, rounds }) {
-  const ordered = rounds.toSorted((a, b) => a.learning_round - b.learning_round);
-  const points = (of) => ordered.map(({ learning_round, validation }) => ({ round: learning_round, value: validation?.[of] })).filter(({ value }) => Number.isFinite(value));
+function showModel({ run, rounds, own }) {
+  const byRound = (values) => values.toSorted((a, b) => a.learning_round - b.learning_round);
+  const [all, here] = [byRound(rounds), byRound(own)];
+  const points = (values, of) => values.map(({ learning_round, validation }) => ({ round: learning_round, value: validation?.[of] })).filter(({ value }) => Number.isFinite(value));
+  const series = (of) => [{ name: "All hospitals", kind: "all", points: points(all, of) }, { name: "This hospital", kind: "here", points: points(here, of) }];
   const chart = { rounds: run?.rounds ?? 0 };
-  patch($("loss-chart"), lineChart({ ...chart, label: "Validation loss", points: points("loss"), format: (value) => value.toFixed(2) }));
-  patch($("accuracy-chart"), lineChart({ ...chart, label: "Validation accuracy", points: points("accuracy"), top: 1, format: percent }));
-  patch($("round-rows"), ordered.length ? ordered.reverse().map(roundRow) : emptyRow(7, "No learning round is done yet."));
+  patch($("loss-chart"), lineChart({ ...chart, label: "Validation loss", series: series("loss"), format: (value) => value.toFixed(2) }));
+  patch($("accuracy-chart"), lineChart({ ...chart, label: "Validation accuracy", series: series("accuracy"), top: 1, format: percent }));
+  const caution = here.findLast(({ validation }) => validation)?.validation.caution;
+  patch($("own-caution"), caution && `▲ Accuracy of this hospital: ${caution}.`);
+  const numbers = [...new Set([...all, ...here].map(({ learning_round }) => learning_round))].sort((a, b) => b - a);
+  const of = (values, round) => values.findLast(({ learning_round }) => learning_round === round);
+  patch($("round-rows"), numbers.length ? numbers.map((round) => roundRow(round, of(all, round), of(here, round))) : emptyRow(11, "No learning round is done yet."));
 }
 
 const percent = (part) => `${Number((100 * part).toFixed(1))} %`;
+const loss = (value) => number(Number.isFinite(value) ? value.toFixed(4) : NONE);
+const accuracy = (value) => number(Number.isFinite(value) ? percent(value) : NONE);
 
-function roundRow({ learning_round, contributors, model_hash, validation, at }) {
-  return row(learning_round, learning_round, number(contributors), number(validation?.loss?.toFixed(4) ?? NONE),
-    number(Number.isFinite(validation?.accuracy) ? percent(validation.accuracy) : NONE), number(validation?.slices ?? NONE), time(at),
-    model_hash ? code(model_hash) : NONE);
+function roundRow(round, all, here) {
+  return row(round, round, number(all?.contributors ?? NONE), loss(all?.validation?.loss), loss(here?.validation?.loss),
+    accuracy(all?.validation?.accuracy), accuracy(here?.validation?.accuracy), loss(here?.training_loss),
+    number(all?.validation?.slices ?? NONE), number(here?.validation?.slices ?? NONE), time(all?.at), all?.model_hash ? code(all.model_hash) : NONE);
 }
+
+// --- Where the model looks. The state says that there are pictures; they are fetched when they are others than before.
+
+let heatShown = null;
+
+async function showHeat(heat) {
+  const name = heat && `${heat.learning_round} ${heat.at}`;
+  if (name === heatShown) {
+    if (!name) patch($("heat-said"), "No picture yet: they are made after each evaluation of the common model.");
+    return;
+  }
+  heatShown = name;
+  const { learning_round, slices } = await get("/api/heat");
+  const pixels = await Promise.all((slices ?? []).map(({ patient }) => getBytes(`/api/heat/${learning_round}/${patient}`)));
+  // Others came meanwhile, or the program gave no answer: the next state asks again.
+  if (heatShown !== name) return;
+  if (!slices || pixels.includes(null)) {
+    heatShown = null;
+    return;
+  }
+  const words = slices.length === 1 ? "one slice" : `${slices.length} slices`;
+  patch($("heat-said"), `The common model after learning round ${learning_round}, in ${words}.`);
+  const hottest = pixels.map((buffer) => new Uint8Array(buffer, SIDE * SIDE).some((heat) => heat > 0));
+  patch($("heat"), slices.map((slice, place) => heatFigure(slice, hottest[place])));
+  slices.forEach(({ patient }, place) => draw(patient, pixels[place]));
+}
+
+function heatFigure({ patient, truth, prediction, probability }, isHot) {
+  const verdict = truth === prediction ? "✔" : "✖";
+  const said = `patient ${patient}, true class ${truth}, predicted class ${prediction}, probability ${percent(probability)}`;
+  const seen = isHot ? "where the model looks, over the slice" : "nothing in the slice speaks for the predicted class";
+  const canvas = (kind, label) => h("canvas", { id: `${kind}-${patient}`, key: kind, width: SIDE, height: SIDE, role: "img", "aria-label": label });
+  return h("figure", { key: patient },
+    h("div", { class: "pair" }, canvas("slice", `Slice of ${said}`), canvas("heat", `Heat: ${seen}; ${said}`)),
+    h("figcaption", {},
+      h("b", {}, `Patient ${patient}`),
+      h("span", {}, `True class: ${truth}`),
+      h("span", {}, `Predicted: ${prediction}, ${percent(probability)} ${verdict}`),
+      !isHot && h("span", { class: "quiet" }, "Nothing speaks for this class.")));
+}
+
+function draw(patient, buffer) {
+  const [slice, heat] = [new Uint8Array(buffer, 0, SIDE * SIDE), new Uint8Array(buffer, SIDE * SIDE)];
+  paint($(`slice-${patient}`), (pixel) => [slice[pixel], slice[pixel], slice[pixel]]);
+  paint($(`heat-${patient}`), (pixel) => {
+    const part = heat[pixel] / 255;
+    const colour = glow(part);
+    return colour.map((value) => slice[pixel] + (value - slice[pixel]) * 0.75 * part);
+  });
+}
+
+function paint(canvas, colourOf) {
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(SIDE, SIDE);
+  for (let pixel = 0; pixel < SIDE * SIDE; pixel += 1) image.data.set([...colourOf(pixel), 255], 4 * pixel);
+  context.putImageData(image, 0, 0);
+}
+
+// Red over orange to a light yellow: lighter where it is hotter, for whoever does not tell the colours apart.
+function glow(part) {
+  const stops = [[225, 45, 20], [255, 190, 20], [255, 255, 150]];
+  const place = Math.min(1.999, 2 * part);
+  const [from, to] = [stops[Math.floor(place)], stops[Math.floor(place) + 1]];
+  return from.map((value, channel) => value + (to[channel] - value) * (place % 1));
+}
+
+const SIDE = 128;
 
 // --- The ledger.
 

@@ -1,0 +1,117 @@
+//! Grad-CAM of some validation slices, for people at the hospital.
+//!
+//! It has a network of its own: what the other one holds, and how large its batches may be, stays as it is.
+
+use model::{
+    device::Device,
+    metrics::Prediction,
+    network::Architecture,
+    train::{Dataset, Trainer},
+};
+use protocol::{
+    codec::List,
+    training_job::{
+        HeatRequest, HeatedSlice, HeatedSlices, MAX_HEATED_SLICES, TrainerFailure, TrainingPlan,
+    },
+};
+
+use crate::{image_set::ImageSet, shown_slices::shown_slices};
+
+/// The slices that are shown, and the network that looks at them.
+pub(crate) struct Looking {
+    trainer: Trainer,
+    slices: Dataset,
+}
+
+impl Looking {
+    /// # Errors
+    /// No split of these patients.
+    pub(crate) fn prepare(
+        images: &ImageSet,
+        plan: &TrainingPlan,
+        device: Device,
+    ) -> Result<Self, TrainerFailure> {
+        let labels = plan.labels;
+        let split = images.split(labels).map_err(TrainerFailure::from_error)?;
+        let class_of = |patient: usize| labels.class_of(images.patients()[patient].edss);
+        let seed = images.split_seed();
+        let shown = shown_slices(&split.validation, class_of, seed, MAX_HEATED_SLICES);
+        let slices = images.dataset(&shown, labels);
+        let architecture = Architecture::of(labels.task, plan.conditioning);
+        Ok(Self {
+            trainer: Trainer::new(architecture, device),
+            slices: slices.map_err(TrainerFailure::from_error)?,
+        })
+    }
+
+    /// # Errors
+    /// A model or filters that do not fit; too little memory.
+    pub(crate) fn look(&mut self, request: &HeatRequest) -> Result<HeatedSlices, TrainerFailure> {
+        let filters = request.filters.as_deref();
+        let evaluation = self
+            .trainer
+            .evaluate(&self.slices, &request.model, filters, &mut |_, _| ())
+            .map_err(TrainerFailure::from_error)?;
+        let predictions = evaluation.predictions(&self.slices, 0);
+        let asked: Vec<(usize, usize)> = predictions
+            .iter()
+            .map(Prediction::class)
+            .enumerate()
+            .collect();
+        let maps = self
+            .trainer
+            .grad_cam(&self.slices, &asked, &request.model, filters)
+            .map_err(TrainerFailure::from_error)?;
+        let heated = predictions.iter().zip(&asked).zip(maps);
+        let heated = heated.map(|((prediction, &(slice, class)), map)| HeatedSlice {
+            truth: small(prediction.label),
+            prediction: small(class),
+            per_mille: in_steps(prediction.probabilities[class], 1000),
+            pixels: grey(&self.slices.pixels(slice)),
+            heat: map.pixels.iter().map(|&heat| byte(heat)).collect(),
+        });
+        Ok(HeatedSlices(List(heated.collect())))
+    }
+}
+
+fn small(class: usize) -> u32 {
+    u32::try_from(class).unwrap_or(u32::MAX)
+}
+
+/// A share of 0 to 1 in so many steps.
+fn in_steps(share: f32, steps: u16) -> u32 {
+    (share.clamp(0.0, 1.0) * f32::from(steps)).round() as u32
+}
+
+fn byte(share: f32) -> u8 {
+    (share.clamp(0.0, 1.0) * 255.0).round() as u8
+}
+
+/// From the 1st percentile, black, to the 99.5th, white: a few bright pixels do not darken the rest.
+fn grey(pixels: &[f32]) -> Vec<u8> {
+    let mut sorted = pixels.to_vec();
+    sorted.sort_by(f32::total_cmp);
+    let quantile = |thousandths: usize| {
+        let place = thousandths * sorted.len().saturating_sub(1) / 1000;
+        sorted.get(place).copied().unwrap_or(0.0)
+    };
+    let (low, high) = (quantile(10), quantile(995));
+    let span = (high - low).max(f32::MIN_POSITIVE);
+    let levels = pixels.iter().map(|pixel| byte((pixel - low) / span));
+    levels.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_few_bright_pixels_do_not_darken_the_rest_of_a_slice() {
+        let mut pixels: Vec<f32> = (0..1000).map(|value| value as f32).collect();
+        pixels[999] = 1e6;
+        let grey = grey(&pixels);
+        assert_eq!((grey[0], grey[999]), (0, 255));
+        assert!((127..=129).contains(&grey[500]), "{}", grey[500]);
+        assert!(super::grey(&[0.5; 9]).iter().all(|&level| level == 0));
+    }
+}
