@@ -6,11 +6,63 @@ use system_tests::{
     Federation, Running,
     browser::Browser,
     program, run,
-    site::{press, site, wait_for_words},
+    site::{Site, press, site, wait_for_words},
     stderr,
 };
 
 const PATIENCE: Duration = Duration::from_secs(240);
+
+/// A hospital's own line is drawn beside that of all, and the heat of the model over slices of its patients, for who has the token.
+fn assert_shows_this_hospital_alone(page: &Site, browser: &mut Browser) {
+    for line in ["all", "here"] {
+        for chart in ["loss", "accuracy"] {
+            browser.wait_until(&format!(
+                "document.querySelectorAll('#{chart}-chart circle.{line}').length >= 2"
+            ));
+        }
+    }
+    // A handful of patients are validated with.
+    wait_for_words(browser, "#own-caution", "Accuracy of this hospital");
+    browser.wait_until("document.querySelectorAll('#heat figure').length > 0");
+    // Where it is not grey there is heat.
+    browser.wait_until(
+        "[...document.querySelectorAll('#heat canvas[id^=heat-]')].some((drawn) => {
+            const copy = new OffscreenCanvas(128, 128).getContext('2d', { willReadFrequently: true });
+            copy.drawImage(drawn, 0, 0);
+            const { data } = copy.getImageData(0, 0, 128, 128);
+            return data.some((value, place) => place % 4 === 0 && value > data[place + 1]);
+        })",
+    );
+    let labels = browser.value(
+        "[...document.querySelectorAll('#heat canvas')].map((drawn) => drawn.getAttribute('aria-label')).join('; ')",
+    );
+    let labels = labels.as_str().expect("text");
+    for words in ["patient 1", "true class", "predicted class", "probability"] {
+        assert!(labels.contains(words), "{words} is not in {labels}");
+    }
+    wait_for_words(browser, "#heat-section", "Not for diagnosis");
+    wait_for_words(browser, "#heat-section", "Images of patients");
+    let shown = browser.value(
+        "fetch('/api/heat').then((answer) => answer.json()).then(({ learning_round }) => learning_round)",
+    );
+    let first = format!("/api/heat/{shown}/1");
+    let answered = browser.value(&format!(
+        "fetch('{first}').then(async (answer) => [answer.headers.get('cache-control'), (await answer.arrayBuffer()).byteLength].join(' '))"
+    ));
+    assert_eq!(answered, "no-store 32768");
+    for path in ["/api/heat", &first] {
+        for token in [&"0".repeat(64), ""] {
+            let refused = page.get(path, token);
+            assert!(refused.starts_with("HTTP/1.1 401"), "{path}: {refused}");
+        }
+    }
+    let state = page.get("/api/state", &page.token);
+    assert!(
+        state.contains("\"own\":[{") && state.contains("\"heat\":{"),
+        "{state}"
+    );
+    assert!(state.len() < 200_000, "it has no picture");
+}
 
 #[test]
 fn a_run_is_started_approved_paused_and_watched_to_its_end_in_a_browser() {
@@ -78,8 +130,8 @@ fn a_run_is_started_approved_paused_and_watched_to_its_end_in_a_browser() {
     press(&mut steward, "#dialog-ok");
     wait_for_words(&mut steward, "#offered-runs", "the web page");
 
-    // Paused, no further sum is opened; it goes on.
-    wait_for_words(&mut operator, "#rounds", "training 1");
+    // Paused, no further sum is opened; it goes on. By then the model was evaluated twice.
+    wait_for_words(&mut operator, "#rounds", "training 3");
     press(&mut operator, "#pause-button");
     wait_for_words(&mut operator, "#run-alert", "paused");
     wait_for_words(&mut operator, "#run-phase", "Waiting");
@@ -99,6 +151,7 @@ fn a_run_is_started_approved_paused_and_watched_to_its_end_in_a_browser() {
     steward.wait_until("document.querySelector('#ledger-head').textContent.length === 64");
     wait_for_words(&mut steward, "#ledger", "seal");
     wait_for_words(&mut steward, "#round-rows", "1");
+    assert_shows_this_hospital_alone(&hospital_page, &mut steward);
     hospital_page.assert_sound(&mut steward, "hospital");
     page.assert_sound(&mut operator, "coordinator");
     // From here on the hospital's page goes away with its program, which its console tells.
