@@ -26,6 +26,7 @@ use super::errors::TransportError;
 use super::frames::{FrameReceiver, FrameSender, disconnect, violation};
 use super::handshakes::HandshakeFailure;
 use super::limits::Limits;
+use super::pace::Pace;
 use super::refusal::{Refusal, RefusalCode};
 use super::strangers::{Handshake, Handshakes, Line, LineBudget, Verdict};
 use super::streams::Stream;
@@ -271,12 +272,14 @@ impl Doorkeeper {
             connection.clone(),
             &self.limits,
             Arc::clone(&traffic),
+            Pace::default(),
         );
         let frames = FrameReceiver::new(
             control.receive,
             connection.clone(),
             &self.limits,
             Arc::clone(&traffic),
+            Pace::default(),
         );
         let (queue, incoming) = mpsc::channel(WAITING_INCOMING);
         let reader = LinkReader {
