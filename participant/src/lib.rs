@@ -14,6 +14,7 @@
 //! | [`forecast`] | what a run would send, before it sends anything |
 //! | [`model_file`] | the common model on disk |
 //! | [`erasure`] | patients who are left out of all later runs |
+//! | [`allowance`], [`hours`] | what a run may take of this hospital's machine and network, and when |
 //! | [`enrolment`] | how the hospital becomes a member, and follows rosters |
 //! | [`standing`], [`web`] | where the hospital stands, for people here; the page that shows it |
 //! | [`settings`] | `participant.toml`, environment and flags as typed values, and the files they name |
@@ -22,6 +23,7 @@
 //! The program's commands are in the binary: `participant --help` tells of them.
 #![forbid(unsafe_code)]
 
+pub mod allowance;
 pub mod approvals;
 pub mod compute;
 pub mod disclosure;
@@ -29,6 +31,7 @@ pub mod enrolment;
 pub mod erasure;
 pub mod forecast;
 pub mod hospital_data;
+pub mod hours;
 pub mod interruption;
 pub mod journal;
 pub mod ledger;

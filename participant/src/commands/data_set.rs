@@ -33,6 +33,15 @@ pub fn unusable(error: anyhow::Error) -> Failure {
     }
 }
 
+/// How the trainer is started here.
+///
+/// # Errors
+/// [`TrainerError::Missing`].
+pub fn trainer_command(settings: &Settings) -> Result<TrainerCommand, TrainerError> {
+    let command = TrainerCommand::beside_this_program(settings.trainer.command.clone())?;
+    Ok(command.with_gpu_memory(settings.allowance.gpu_memory))
+}
+
 /// The vault's half, and the trainer with its own. `file` is where the settings are from.
 pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<(ClinicalTable, TrainerProgram)> {
     let plan = SplitPlan {
@@ -40,7 +49,7 @@ pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<(ClinicalTable, 
         seed: settings.training.seed,
     };
     let inventory = list(settings)?;
-    let command = TrainerCommand::beside_this_program(settings.trainer.command.clone())?;
+    let command = trainer_command(settings)?;
     let progress = ReadingProgress::default();
     let data_set = data_set(settings, file, &inventory, plan)?;
     let opened = TrainerProgram::open(command, settings.trainer.restarts, data_set, |at| {

@@ -10,7 +10,6 @@ use std::{
 };
 
 use host::web::{Door, Health, Page, Site, WebError, WebListener};
-use protocol::roster::Roster;
 use tokio::task::JoinSet;
 
 use self::{
@@ -27,14 +26,13 @@ pub struct Web {
 }
 
 impl Web {
-    /// Serves the page of the hospital with these settings and this roster. To be called inside a tokio runtime.
+    /// Serves the page of the hospital with these settings. To be called inside a tokio runtime.
     ///
     /// # Errors
     /// [`WebError`].
     pub fn start(
         listener: WebListener,
         settings: Settings,
-        roster: Roster,
         standing: &Standing,
     ) -> Result<Self, WebError> {
         let address = listener.address();
@@ -48,7 +46,7 @@ impl Web {
             // That it answers is all there is to know: a hospital may wait for its coordinator for days.
             health: Box::new(|| Health::Good),
             metrics: Box::new(move || numbers(&board())),
-            actions: actions(Arc::new(Place::new(settings, roster))),
+            actions: actions(Arc::new(Place::new(settings, standing.roster()))),
         };
         let mut server = JoinSet::new();
         server.spawn(listener.serve(site.router()));
