@@ -15,6 +15,7 @@
 //! | [`forecast`] | what a run would send, before it sends anything |
 //! | [`model_file`] | the common model on disk |
 //! | [`erasure`] | patients who are left out of all later runs |
+//! | [`allowance`], [`hours`] | what a run may take of this hospital's machine and network, and when |
 //! | [`enrolment`] | how the hospital becomes a member, and follows rosters |
 //! | [`own_results`], `heat` | what this hospital's own data say of the common model, for people here |
 //! | [`standing`], [`web`] | where the hospital stands, for people here; the page that shows it |
@@ -24,6 +25,7 @@
 //! The program's commands are in the binary: `participant --help` tells of them.
 #![forbid(unsafe_code)]
 
+pub mod allowance;
 pub mod approvals;
 pub mod compute;
 pub mod disclosure;
@@ -33,6 +35,7 @@ pub mod erasure;
 pub mod forecast;
 mod heat;
 pub mod hospital_data;
+pub mod hours;
 pub mod interruption;
 pub mod journal;
 pub mod ledger;

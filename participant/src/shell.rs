@@ -240,6 +240,10 @@ impl<J: Journal + 'static> Participant<J> {
                 () = stop => Err(RunError::Stopped),
             }
         };
+        if let (Err(RunError::Stopped), Some(last_word)) = (&result, &*link.borrow()) {
+            // A transfer that is under way holds the connection too.
+            last_word.leave();
+        }
         self.patience.stop();
         // With the shell their channels have gone. A process that ended while libtorch computes, as a simulation's does, would crash on its way out.
         let _ = tokio::task::spawn_blocking(|| (trainer_thread.join(), vault_thread.join())).await;

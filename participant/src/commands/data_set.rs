@@ -31,6 +31,15 @@ pub fn unusable(error: anyhow::Error) -> Failure {
     }
 }
 
+/// How the trainer is started here.
+///
+/// # Errors
+/// [`TrainerError::Missing`].
+pub fn trainer_command(settings: &Settings) -> Result<TrainerCommand, TrainerError> {
+    let command = TrainerCommand::beside_this_program(settings.trainer.command.clone())?;
+    Ok(command.with_gpu_memory(settings.allowance.gpu_memory))
+}
+
 /// A data set that a run can be taken part in with.
 pub struct ReadDataSet {
     /// The vault's half.
@@ -48,7 +57,7 @@ pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<ReadDataSet> {
         seed: settings.training.seed,
     };
     let inventory = list(settings)?;
-    let command = TrainerCommand::beside_this_program(settings.trainer.command.clone())?;
+    let command = trainer_command(settings)?;
     let progress = ReadingProgress::default();
     let data_set = data_set(settings, file, &inventory, plan)?;
     let opened = TrainerProgram::open(command, settings.trainer.restarts, data_set, |at| {

@@ -44,7 +44,7 @@ pub struct Diary {
 
 impl Diary {
     /// Nothing has happened yet.
-    pub fn new(models: ModelKeeper, config: PathBuf, gaps: DataGaps, spans: RunSpans) -> Self {
+    pub fn new(models: ModelKeeper, config: PathBuf, spans: RunSpans) -> Self {
         Self {
             models,
             latest: None,
@@ -53,10 +53,15 @@ impl Diary {
             last_reminder: None,
             config,
             wrong_answers: BTreeMap::new(),
-            gaps,
+            gaps: DataGaps::default(),
             gaps_told_of: None,
             spans,
         }
+    }
+
+    /// The data were read, and this is what runs may lack in them.
+    pub fn begin_with(&mut self, gaps: DataGaps) {
+        (self.gaps, self.gaps_told_of) = (gaps, None);
     }
 
     /// Takes note of an event.
@@ -331,7 +336,7 @@ mod tests {
         let nowhere = std::path::Path::new("");
         let models = ModelKeeper::new(nowhere, SplitKind::Slice);
         let spans = RunSpans::new(HospitalId::new(1).expect("in range"));
-        let mut diary = Diary::new(models, nowhere.into(), DataGaps::default(), spans);
+        let mut diary = Diary::new(models, nowhere.into(), spans);
         diary.note_step(1, 100);
         let first = diary.last_step;
         diary.note_step(2, 100);

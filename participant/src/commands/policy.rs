@@ -2,12 +2,13 @@
 
 use clap::{Args, Subcommand};
 use host::{failure::Failure, output::say, shown::Format};
-use participant::{approvals::Approval, vault::policy::Policy};
+use participant::{allowance::Allowance, approvals::Approval, vault::policy::Policy};
 use serde_json::{Map, Value, json};
+use transport::RateCap;
 
 use super::consent::Which;
 
-/// Looks at what runs this hospital takes part in.
+/// Looks at what runs this hospital takes part in, and what they may take of its machine.
 #[derive(Args)]
 pub struct PolicyArguments {
     #[command(subcommand)]
@@ -35,7 +36,7 @@ impl PolicyArguments {
     pub fn execute(self) -> Result<(), Failure> {
         let PolicyCommand::Show(show) = self.command;
         let settings = show.which.settings()?;
-        let ours = keys(&settings.policy, settings.approval);
+        let ours = keys(&settings.policy, settings.approval, &settings.allowance);
         match show.format {
             Format::Json => {
                 let keys: Map<_, _> = ours
@@ -45,7 +46,7 @@ impl PolicyArguments {
                 say(json!({"schema": 1, "policy": keys}));
             }
             Format::Text => {
-                let defaults = keys(&Policy::default(), Approval::Ask);
+                let defaults = keys(&Policy::default(), Approval::Ask, &Allowance::default());
                 for ((key, value), (_, default)) in ours.iter().zip(&defaults) {
                     let differs = if value == default {
                         String::new()
@@ -61,7 +62,14 @@ impl PolicyArguments {
 }
 
 /// All of them, in the order of the settings file.
-fn keys(policy: &Policy, approval: Approval) -> Vec<(&'static str, Value)> {
+fn keys(policy: &Policy, approval: Approval, allowance: &Allowance) -> Vec<(&'static str, Value)> {
+    let hours: Vec<_> = allowance
+        .hours
+        .spans()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    let megabits = allowance.rate.map_or(0, RateCap::megabits_per_second);
     let profiles: Vec<_> = policy.profiles.iter().map(ToString::to_string).collect();
     let approval = match approval {
         Approval::Ask => "ask",
@@ -90,6 +98,12 @@ fn keys(policy: &Policy, approval: Approval) -> Vec<(&'static str, Value)> {
         ("repeated_sums", policy.repeated_sums.as_str().into()),
         ("max_null_steps", policy.max_null_steps.into()),
         ("allow_initial_model", policy.allow_initial_model.into()),
+        ("hours", hours.into()),
+        ("max_megabits_per_second", megabits.into()),
+        (
+            "max_gpu_memory_percent",
+            allowance.gpu_memory.percent().into(),
+        ),
     ]
 }
 
@@ -104,7 +118,7 @@ mod tests {
         let text = host::participant_file::participant_file(hospital, "host:1", "host");
         let file: toml::Table = text.parse().expect("TOML");
         let section = serde_json::to_value(&file["policy"]).expect("plain values");
-        let shown: Map<_, _> = keys(&Policy::default(), Approval::Ask)
+        let shown: Map<_, _> = keys(&Policy::default(), Approval::Ask, &Allowance::default())
             .into_iter()
             .map(|(key, value)| (key.to_owned(), value))
             .collect();

@@ -58,6 +58,10 @@ impl Settings {
         let tls = ParticipantTls::new(&identity, &authority, coordinator)?;
         let place = &self.coordinator;
         let dialer = Dialer::new(&place.address, &place.server_name, &tls, &Limits::default())?;
+        let dialer = match self.allowance.rate {
+            Some(cap) => dialer.at_most(cap)?,
+            None => dialer,
+        };
         let coordinator = Recipient {
             address: place.address.clone(),
             key: roster.coordinator_tls_fingerprint(),

@@ -17,7 +17,7 @@ use serde::Deserialize;
 
 pub use self::credentials::{Credentials, CredentialsError};
 use self::policy::RawPolicy;
-use crate::{approvals::Approval, vault::policy::Policy};
+use crate::{allowance::Allowance, approvals::Approval, vault::policy::Policy};
 
 /// A participant's settings, checked.
 #[derive(Clone, Debug, PartialEq)]
@@ -48,6 +48,8 @@ pub struct Settings {
     pub policy: Policy,
     /// Whether somebody here has to agree to each of them.
     pub approval: Approval,
+    /// What a run may take of this machine and its network.
+    pub allowance: Allowance,
 }
 
 /// How a hospital reads its data.
@@ -126,7 +128,7 @@ impl Settings {
             .ok()
             .and_then(HospitalId::new)
             .ok_or_else(|| wrong("hospital", raw.hospital, "a number from 1 to 127"))?;
-        let (policy, approval) = raw.policy.check()?;
+        let (policy, approval, allowance) = raw.policy.check()?;
         Ok(Self {
             hospital,
             roster: folder.join(raw.roster),
@@ -147,6 +149,7 @@ impl Settings {
             trainer: raw.trainer.check()?,
             policy,
             approval,
+            allowance,
         })
     }
 

@@ -1,11 +1,15 @@
-//! The section `[policy]`: which runs this hospital takes part in, and who says so.
+//! The section `[policy]`: which runs this hospital takes part in, who says so, and what they may take of its machine.
 
 use crypto::ckks::Profile;
 use serde::Deserialize;
+use transport::{Limits, RateCap};
 
 use super::{RawList, SettingsError, wrong};
 use crate::{
+    allowance::Allowance,
     approvals::Approval,
+    hours::Hours,
+    trainer_program::GpuMemoryShare,
     vault::policy::{Policy, RepeatedSums},
 };
 
@@ -28,10 +32,13 @@ pub(super) struct RawPolicy {
     repeated_sums: String,
     max_null_steps: i64,
     allow_initial_model: bool,
+    hours: RawList,
+    max_megabits_per_second: i64,
+    max_gpu_memory_percent: i64,
 }
 
 impl RawPolicy {
-    pub(super) fn check(self) -> Result<(Policy, Approval), SettingsError> {
+    pub(super) fn check(self) -> Result<(Policy, Approval, Allowance), SettingsError> {
         let approval = match self.approval.as_str() {
             "ask" => Approval::Ask,
             "automatic" => Approval::Automatic,
@@ -59,7 +66,12 @@ impl RawPolicy {
             allow_initial_model: self.allow_initial_model,
             max_null_steps: count("policy.max_null_steps", self.max_null_steps)?,
         };
-        Ok((policy, approval))
+        let allowance = Allowance {
+            hours: hours(self.hours)?,
+            rate: rate(self.max_megabits_per_second)?,
+            gpu_memory: gpu_memory(self.max_gpu_memory_percent)?,
+        };
+        Ok((policy, approval, allowance))
     }
 }
 
@@ -73,6 +85,41 @@ fn profiles(names: RawList) -> Result<Vec<Profile>, SettingsError> {
     names.by_commas().iter().map(parse).collect()
 }
 
+/// None of them means always.
+fn hours(spans: RawList) -> Result<Hours, SettingsError> {
+    let parse = |span: &String| {
+        let expected = "a list of spans of the day, each such as 19:00-07:00 (the whole day is 00:00-24:00), or an empty one";
+        span.parse()
+            .map_err(|_| wrong("policy.hours", span, expected))
+    };
+    let spans: Result<_, _> = spans.by_commas().iter().map(parse).collect();
+    spans.map(Hours::new)
+}
+
+/// 0 is no bound.
+fn rate(megabits: i64) -> Result<Option<RateCap>, SettingsError> {
+    let key = "policy.max_megabits_per_second";
+    if megabits == 0 {
+        return Ok(None);
+    }
+    let cap = u32::try_from(megabits).ok();
+    match cap.and_then(|cap| RateCap::new(cap, &Limits::default())) {
+        Some(cap) => Ok(Some(cap)),
+        None => Err(wrong(key, megabits, RATE)),
+    }
+}
+
+const RATE: &str = "0, which is no bound, or a whole number of at least 3: at less, the 4 MiB that may be under way at once would take longer \
+                    than half of the 30 s after which the coordinator gives up a hospital that does not read or write";
+
+fn gpu_memory(percent: i64) -> Result<GpuMemoryShare, SettingsError> {
+    let share = u8::try_from(percent).ok().and_then(GpuMemoryShare::new);
+    share.ok_or_else(|| {
+        let expected = "a whole number from 1 to 100";
+        wrong("policy.max_gpu_memory_percent", percent, expected)
+    })
+}
+
 fn count(key: &'static str, value: i64) -> Result<u32, SettingsError> {
     let expected = "a whole number of at least 0";
     u32::try_from(value).map_err(|_| wrong(key, value, expected))
@@ -84,5 +131,22 @@ fn bound(key: &'static str, value: f64) -> Result<f64, SettingsError> {
         Ok(value)
     } else {
         Err(wrong(key, value, "a number of at least 0"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What the message says is what the transport's limits say.
+    #[test]
+    fn the_least_rate_is_told_with_its_reason() {
+        let limits = Limits::default();
+        let least = format!("at least {}:", RateCap::least(&limits));
+        let mebibytes = format!("{} MiB", limits.max_frame_bytes >> 20);
+        let patience = format!("{} s", limits.stall_timeout.as_secs());
+        for words in [least, mebibytes, patience] {
+            assert!(RATE.contains(&words), "{words}");
+        }
     }
 }

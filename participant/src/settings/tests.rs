@@ -7,7 +7,7 @@ use host::participant_file::participant_file;
 use tempfile::TempDir;
 
 use super::*;
-use crate::vault::policy::RepeatedSums;
+use crate::{trainer_program::GpuMemoryShare, vault::policy::RepeatedSums};
 
 fn file(text: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -34,6 +34,7 @@ fn a_number_alone_means_the_defaults_of_the_code() {
     assert_eq!(settings.hospital.get(), 7);
     assert_eq!(settings.policy, Policy::default());
     assert_eq!(settings.approval, Approval::Ask);
+    assert_eq!(settings.allowance, Allowance::default());
     let training = TrainingSettings {
         device: DeviceChoice::default(),
         split: SplitKind::default(),
@@ -128,6 +129,9 @@ fn flags_environment_and_file_reach_their_settings() {
         ("policy.repeated_sums", "allow"),
         ("policy.max_null_steps", "0"),
         ("policy.approval", "automatic"),
+        ("policy.hours", "19:00-07:00, 12:15-13:00"),
+        ("policy.max_megabits_per_second", "20"),
+        ("policy.max_gpu_memory_percent", "40"),
     ];
     let settings = Settings::load(&path, pairs(&environment), &pairs(&flags)).expect("sound");
     assert_eq!(settings.data, PathBuf::from("/srv/mri"));
@@ -153,6 +157,20 @@ fn flags_environment_and_file_reach_their_settings() {
     };
     assert_eq!(settings.policy, policy);
     assert_eq!(settings.approval, Approval::Automatic);
+    let allowance = &settings.allowance;
+    let hours: Vec<_> = allowance
+        .hours
+        .spans()
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(hours, ["19:00-07:00", "12:15-13:00"]);
+    let rate = allowance.rate.expect("a bound");
+    assert_eq!(rate.megabits_per_second(), 20);
+    assert_eq!(
+        allowance.gpu_memory,
+        GpuMemoryShare::new(40).expect("in range")
+    );
     let lists = "hospital = 1\n[policy]\nprofiles = []\nmembers = [\"North, upper\"]\n";
     let settings = load(lists, &[]).expect("sound");
     assert_eq!(settings.policy.profiles, []);
@@ -247,6 +265,13 @@ fn every_bad_value_is_named_with_what_belongs_there() {
         ("policy.profiles", "hardened, soft"),
         ("policy.approval", "later"),
         ("policy.repeated_sums", "perhaps"),
+        ("policy.hours", "19:00-07:00, always"),
+        ("policy.hours", "07:00-07:00"),
+        ("policy.max_megabits_per_second", "2"),
+        ("policy.max_megabits_per_second", "-1"),
+        ("policy.max_megabits_per_second", "5000000000"),
+        ("policy.max_gpu_memory_percent", "0"),
+        ("policy.max_gpu_memory_percent", "101"),
     ] {
         match load("hospital = 1", &[(key, value)]) {
             Err(SettingsError::Value { key: named, .. }) => assert_eq!(named, key, "{value}"),

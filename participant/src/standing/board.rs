@@ -115,10 +115,22 @@ struct Heat {
 impl Board {
     /// Before anything has happened.
     pub fn new() -> Self {
-        Self {
-            phase: "starts".to_owned(),
-            ..Self::default()
-        }
+        let mut board = Self::default();
+        board.start();
+        board
+    }
+
+    /// The hospital begins to take part, or begins again.
+    pub(super) fn start(&mut self) {
+        self.is_now("starts");
+    }
+
+    /// It takes no part until then, in words.
+    pub(super) fn rest(&mut self, until: &str) {
+        (self.connected, self.in_run) = (false, false);
+        self.is_now(&format!(
+            "is outside its hours (policy.hours) until {until}, and takes no part"
+        ));
     }
 
     /// Whether the coordinator is connected.
@@ -412,5 +424,23 @@ mod tests {
         let reason = "the peer fell silent".to_owned();
         board.note(&ParticipantEvent::Disconnected { reason });
         assert_eq!((board.uploading, board.is_connected()), (None, false));
+    }
+
+    #[test]
+    fn a_hospital_that_rests_is_in_no_run_and_says_until_when() {
+        let mut board = Board::new();
+        board.note(&ParticipantEvent::Connected);
+        board.note(&ParticipantEvent::Vault(VaultEvent::SessionReady));
+        board.note(&ParticipantEvent::Training { done: 1, total: 4 });
+        board.rest("2026-12-01 19:00 CET");
+        assert!(!board.is_connected() && !board.is_in_run());
+        assert_eq!(board.training, None);
+        assert!(
+            board.phase.contains("until 2026-12-01 19:00 CET"),
+            "{}",
+            board.phase
+        );
+        board.start();
+        assert_eq!(board.phase, "starts");
     }
 }

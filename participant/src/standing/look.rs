@@ -5,12 +5,14 @@ use std::{
     ffi::OsString,
     fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, Instant, SystemTime},
 };
 
 use host::recent_log::recent_lines;
 use protocol::roster::Roster;
 use serde_json::{Value, json};
+use tokio::sync::watch;
 
 use super::board::Board;
 use crate::{
@@ -26,7 +28,7 @@ use crate::{
 /// The hospital's files, as they were read last.
 pub(super) struct Files {
     settings: Settings,
-    roster: Roster,
+    roster: watch::Receiver<Arc<Roster>>,
     approvals: Option<ApprovalStore>,
     ledger: Option<LedgerView>,
 }
@@ -49,7 +51,7 @@ struct LedgerView {
 type Changed = [Option<SystemTime>; 2];
 
 impl Files {
-    pub(super) fn new(settings: Settings, roster: Roster) -> Self {
+    pub(super) fn new(settings: Settings, roster: watch::Receiver<Arc<Roster>>) -> Self {
         Self {
             settings,
             roster,
@@ -61,18 +63,22 @@ impl Files {
     /// All of it as an object. Reads files: to be called where blocking is allowed.
     pub(super) fn look(&mut self, board: &Board) -> Value {
         let mut shown = serde_json::to_value(board).unwrap_or_default();
-        let (offered, fault) = match self.offered() {
+        // One that has been replaced has other runs.
+        if self.roster.has_changed().unwrap_or_default() {
+            self.approvals = None;
+        }
+        let roster = Arc::clone(&self.roster.borrow_and_update());
+        let (offered, fault) = match self.offered(&roster) {
             Ok(offered) => (offered, None),
             Err(error) => (Vec::new(), Some(error)),
         };
         let own = self.settings.hospital;
-        let name = self.roster.member(own).map(|member| member.name.clone());
+        let name = roster.member(own).map(|member| member.name.clone());
         shown["schema"] = SCHEMA.into();
         shown["program"] = "participant".into();
         shown["release"] = env!("CARGO_PKG_VERSION").into();
         shown["hospital"] = json!({"number": own.get(), "name": name});
-        shown["federation"] =
-            json!({"epoch": self.roster.epoch(), "fingerprint": self.roster.fingerprint()});
+        shown["federation"] = json!({"epoch": roster.epoch(), "fingerprint": roster.fingerprint()});
         shown["run"] = run_at_hand(board, &offered).into();
         shown["offered"] = offered.iter().map(as_json).collect();
         shown["offered_fault"] = fault.into();
@@ -81,9 +87,9 @@ impl Files {
         shown
     }
 
-    fn offered(&mut self) -> Result<Vec<OfferedRun>, String> {
+    fn offered(&mut self, roster: &Roster) -> Result<Vec<OfferedRun>, String> {
         if self.approvals.is_none() {
-            self.approvals = open_approvals(&self.settings, &self.roster)?;
+            self.approvals = open_approvals(&self.settings, roster)?;
         }
         let runs = self.approvals.as_ref().map(ApprovalStore::runs);
         runs.transpose()

@@ -37,6 +37,7 @@ pub struct Standing {
     board: Arc<Mutex<Board>>,
     pictures: LastPictures,
     state: watch::Receiver<Arc<str>>,
+    roster: watch::Sender<Arc<Roster>>,
     _tasks: JoinSet<()>,
 }
 
@@ -54,14 +55,38 @@ impl Standing {
                 "`participant status` will not reach this process, as its socket in the state folder cannot be made: {error}"
             ),
         }
-        let files = Files::new(settings.clone(), roster.clone());
+        let (roster, followed) = watch::channel(Arc::new(roster.clone()));
+        let files = Files::new(settings.clone(), followed);
         tasks.spawn(look_on(files, Arc::clone(&board), feed));
         Self {
             board,
             pictures: LastPictures::default(),
             state,
+            roster,
             _tasks: tasks,
         }
+    }
+
+    /// The hospital takes no part until then, in words.
+    pub fn rest(&self, until: &str) {
+        self.with_board(|board| board.rest(until));
+    }
+
+    /// It begins again, by this roster.
+    pub fn start(&self, roster: &Roster) {
+        self.roster.send_if_modified(|known| {
+            let is_new = known.hash() != roster.hash();
+            if is_new {
+                *known = Arc::new(roster.clone());
+            }
+            is_new
+        });
+        self.with_board(Board::start);
+    }
+
+    /// The roster that the hospital goes by.
+    pub fn roster(&self) -> watch::Receiver<Arc<Roster>> {
+        self.roster.subscribe()
     }
 
     /// Takes note of an event of the run.
@@ -69,8 +94,11 @@ impl Standing {
         if let ParticipantEvent::Own(OwnResult::Heated(heat)) = event {
             self.pictures.keep(Arc::clone(heat));
         }
-        let mut board = self.board.lock().unwrap_or_else(PoisonError::into_inner);
-        board.note(event);
+        self.with_board(|board| board.note(event));
+    }
+
+    fn with_board(&self, change: impl FnOnce(&mut Board)) {
+        change(&mut self.board.lock().unwrap_or_else(PoisonError::into_inner));
     }
 
     /// The state as JSON, each time it changes.

@@ -6,13 +6,14 @@ use std::{
     process::{Child, Command, Stdio},
 };
 
-use super::TrainerError;
+use super::{GpuMemoryShare, TrainerError};
 
 /// How the trainer is started: `launcher .. program --serve`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TrainerCommand {
     launcher: Vec<String>,
     program: PathBuf,
+    gpu_memory: GpuMemoryShare,
 }
 
 impl TrainerCommand {
@@ -37,7 +38,17 @@ impl TrainerCommand {
         if !program.is_file() {
             return Err(TrainerError::Missing { program });
         }
-        Ok(Self { launcher, program })
+        Ok(Self {
+            launcher,
+            program,
+            gpu_memory: GpuMemoryShare::default(),
+        })
+    }
+
+    /// The same that takes at most this share of a GPU's memory.
+    #[must_use]
+    pub fn with_gpu_memory(self, gpu_memory: GpuMemoryShare) -> Self {
+        Self { gpu_memory, ..self }
     }
 
     /// The program's file.
@@ -65,6 +76,9 @@ impl TrainerCommand {
             |name: &std::ffi::OsString| name.to_string_lossy().starts_with("MYELIN__");
         for (name, _) in env::vars_os().filter(|(name, _)| of_settings(name)) {
             command.env_remove(name);
+        }
+        if let Some((name, value)) = self.gpu_memory.variable() {
+            command.env(name, value);
         }
         // Ctrl-c goes to every program of the terminal's group. The trainer ends when the participant says so, and not as one that
         // has crashed.

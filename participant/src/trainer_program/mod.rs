@@ -8,6 +8,7 @@
 
 mod child;
 mod command;
+mod gpu_memory;
 mod reports;
 #[cfg(all(test, unix))]
 mod tests;
@@ -31,6 +32,7 @@ use protocol::training_job::{
 pub use self::{
     child::Loss,
     command::TrainerCommand,
+    gpu_memory::GpuMemoryShare,
     try_out::{TriedOut, try_out},
 };
 use self::{

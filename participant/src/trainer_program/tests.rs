@@ -418,6 +418,26 @@ fn with_a_launcher_the_trainer_behind_it_is_ended() {
     }
 }
 
+/// Beside what this process has in its own environment; a launcher hands it on.
+#[test]
+fn a_share_of_a_gpus_memory_reaches_the_trainer_through_a_launcher() {
+    let actor = Actor::new("env | grep _ALLOC_CONF= > conf; cat opened; cat > /dev/null");
+    let launcher = ["sh", "-c", "\"$@\"; exit 0", "sh"].map(str::to_owned);
+    let started = |share: u8| {
+        let share = GpuMemoryShare::new(share).expect("in range");
+        let command = TrainerCommand::of(actor.program(), launcher.clone().into());
+        let command = command.expect("it is there").with_gpu_memory(share);
+        drop(TrainerProgram::open(command, 0, data_set(), |_| ()).expect("opened"));
+        fs::read_to_string(actor.path().join("conf")).expect("it told")
+    };
+    let (all, most) = (started(100), started(29));
+    assert!(!all.contains("per_process_memory_fraction:0.29"), "{all}");
+    let told = most
+        .lines()
+        .filter(|line| line.ends_with("per_process_memory_fraction:0.29"));
+    assert_eq!(told.count(), 1, "{most}");
+}
+
 #[test]
 fn a_trainer_that_is_tried_out_tells_its_release_and_what_it_warns_of() {
     let actor = Actor::new("echo 'WARN not confined' >&2; cat opened");

@@ -205,6 +205,11 @@ pub struct LastWord {
 }
 
 impl LastWord {
+    /// Ends the connection at once, with a code that says that this hospital may come back, and without a word.
+    pub fn leave(&self) {
+        self.sender.abort(CloseCode::ShuttingDown, "");
+    }
+
     /// Says it, once it is entered; where it cannot be entered, it is not said.
     pub async fn say(&self, code: CloseCode, reason: &str) {
         let object = Object {

@@ -13,7 +13,10 @@ use host::web::told;
 use protocol::{manifest::CheckedManifest, roster::Roster};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tokio::{sync::Semaphore, task::spawn_blocking};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::spawn_blocking,
+};
 
 use crate::{
     approvals::{
@@ -28,13 +31,13 @@ use crate::{
 /// Whose page it is.
 pub(super) struct Place {
     settings: Settings,
-    roster: Roster,
+    roster: watch::Receiver<Arc<Roster>>,
     /// For what takes long and much memory: one at a time.
     heavy: Semaphore,
 }
 
 impl Place {
-    pub(super) fn new(settings: Settings, roster: Roster) -> Self {
+    pub(super) fn new(settings: Settings, roster: watch::Receiver<Arc<Roster>>) -> Self {
         Self {
             settings,
             roster,
@@ -77,7 +80,7 @@ async fn show(State(place): Here, Query(Shown { id }): Query<Shown>) -> Json<Val
         let settings = &place.settings;
         let terms = Terms::of(
             &manifest,
-            &place.roster,
+            &place.roster(),
             settings.hospital,
             &settings.policy,
         );
@@ -134,12 +137,17 @@ async fn blocking<T: Send + 'static>(
 }
 
 impl Place {
+    fn roster(&self) -> Arc<Roster> {
+        Arc::clone(&self.roster.borrow())
+    }
+
     /// A run that was offered, checked as when it was.
     fn find(&self, id: &str) -> Result<(OfferedRun, CheckedManifest), String> {
-        let mut runs = offered_runs(&self.settings, &self.roster)?.into_iter();
+        let roster = self.roster();
+        let mut runs = offered_runs(&self.settings, &roster)?.into_iter();
         let run = runs.find(|run| hex::encode(run.run) == id);
         let run = run.ok_or("no such run was offered to this hospital")?;
-        let manifest = CheckedManifest::check(run.manifest.clone(), &self.roster);
+        let manifest = CheckedManifest::check(run.manifest.clone(), &roster);
         Ok((run, manifest.map_err(|error| error.to_string())?))
     }
 
@@ -147,12 +155,12 @@ impl Place {
         let (run, manifest) = self.find(id)?;
         let settings = &self.settings;
         if verdict == Verdict::Approved {
-            let allowed = settings.policy.check(&manifest, &self.roster);
+            let allowed = settings.policy.check(&manifest, &self.roster());
             allowed.map_err(|violation| {
                 format!("a run that the policy refuses cannot be approved: {violation}")
             })?;
         }
-        let store = ApprovalStore::open(&settings.state, settings.approval, self.roster.hash());
+        let store = ApprovalStore::open(&settings.state, settings.approval, self.roster().hash());
         let decided = store.and_then(|mut store| store.decide(&run.run, verdict, BY, reason));
         decided.map_err(|error| error.to_string())
     }

@@ -12,7 +12,6 @@ use std::{
 };
 
 use host::web::{Door, Health, Page, Site, WebError, WebListener};
-use protocol::roster::Roster;
 use tokio::task::JoinSet;
 
 use self::{
@@ -30,14 +29,13 @@ pub struct Web {
 }
 
 impl Web {
-    /// Serves the page of the hospital with these settings and this roster. To be called inside a tokio runtime.
+    /// Serves the page of the hospital with these settings. To be called inside a tokio runtime.
     ///
     /// # Errors
     /// [`WebError`].
     pub fn start(
         listener: WebListener,
         settings: Settings,
-        roster: Roster,
         standing: &Standing,
     ) -> Result<Self, WebError> {
         let address = listener.address();
@@ -51,7 +49,7 @@ impl Web {
             // That it answers is all there is to know: a hospital may wait for its coordinator for days.
             health: Box::new(|| Health::Good),
             metrics: Box::new(move || numbers(&board())),
-            actions: actions(Arc::new(Place::new(settings, roster)))
+            actions: actions(Arc::new(Place::new(settings, standing.roster())))
                 .merge(pictures(standing.pictures())),
         };
         let mut server = JoinSet::new();

@@ -27,6 +27,7 @@ use super::errors::TransportError;
 use super::frames::{FrameReceiver, FrameSender, disconnect, violation};
 use super::handshakes::HandshakeFailure;
 use super::limits::Limits;
+use super::pace::Pace;
 use super::refusal::{Refusal, RefusalCode};
 use super::repeats::{Repeat, Repeats};
 use super::strangers::{Handshake, Handshakes, Line, LineBudget, Verdict};
@@ -279,12 +280,14 @@ impl Doorkeeper {
             connection.clone(),
             &self.limits,
             Arc::clone(&traffic),
+            Pace::default(),
         );
         let frames = FrameReceiver::new(
             control.receive,
             connection.clone(),
             &self.limits,
             Arc::clone(&traffic),
+            Pace::default(),
         );
         let (queue, incoming) = mpsc::channel(WAITING_INCOMING);
         let reader = LinkReader {

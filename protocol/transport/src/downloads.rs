@@ -7,6 +7,7 @@ use crypto::sealed_sum::HospitalId;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncSeek, AsyncSeekExt as _};
 
 use super::errors::TransportError;
+use super::pace::Pace;
 use super::refusal::{Refusal, RefusalCode};
 use super::streams::Stream;
 use super::traffic::Traffic;
@@ -121,6 +122,7 @@ pub(super) async fn fetch_blob(
     held: &mut Vec<u8>,
     max_blob_bytes: u64,
     traffic: &Traffic,
+    pace: &Pace,
 ) -> Result<(), TransportError> {
     let offset = held.len() as u64;
     let opening = StreamOpening::Download { name, offset };
@@ -142,7 +144,9 @@ pub(super) async fn fetch_blob(
     let mut leaf = vec![0; LEAF_BYTES];
     while missing > 0 {
         let length = usize::try_from(missing).map_or(LEAF_BYTES, |missing| missing.min(LEAF_BYTES));
+        pace.turn().await;
         stream.read(&mut leaf[..length]).await?;
+        pace.spent(length);
         held.extend_from_slice(&leaf[..length]);
         missing -= length as u64;
         traffic.blob_received(length);

@@ -10,6 +10,7 @@ use tokio::time::timeout;
 use super::disconnect::{CloseCode, Disconnect};
 use super::errors::TransportError;
 use super::limits::Limits;
+use super::pace::Pace;
 use super::streams::{flush, write_all};
 use super::traffic::Traffic;
 
@@ -32,6 +33,7 @@ impl FrameSender {
         connection: Connection,
         limits: &Limits,
         traffic: Arc<Traffic>,
+        pace: Pace,
     ) -> Self {
         // Control frames go ahead of blobs that share the connection.
         let _ = stream.set_priority(1);
@@ -48,6 +50,7 @@ impl FrameSender {
             queue,
             limits.stall_timeout,
             traffic,
+            pace,
         ));
         sender
     }
@@ -103,6 +106,9 @@ pub(super) struct FrameReceiver {
     decoder: FrameDecoder,
     stall_timeout: Duration,
     traffic: Arc<Traffic>,
+    pace: Pace,
+    /// So many bytes may be read before the next turn: as many as of a blob, though they come in smaller chunks.
+    allowed: usize,
 }
 
 impl FrameReceiver {
@@ -111,6 +117,7 @@ impl FrameReceiver {
         connection: Connection,
         limits: &Limits,
         traffic: Arc<Traffic>,
+        pace: Pace,
     ) -> Self {
         Self {
             stream,
@@ -118,6 +125,8 @@ impl FrameReceiver {
             decoder: FrameDecoder::new(limits.max_frame_bytes),
             stall_timeout: limits.stall_timeout,
             traffic,
+            pace,
+            allowed: 0,
         }
     }
 
@@ -128,16 +137,24 @@ impl FrameReceiver {
     pub(super) async fn receive(&mut self) -> Result<Vec<u8>, Disconnect> {
         loop {
             // At least one byte is wanted here: a decoder that has all it wants has given the frame out.
-            let wanted = self.decoder.wanted_bytes();
+            if self.allowed == 0 {
+                self.pace.turn().await;
+                self.allowed = self.pace.piece_bytes();
+            }
+            let wanted = self.decoder.wanted_bytes().min(self.allowed);
             match self.stream.read_chunk(wanted, true).await {
-                Ok(Some(chunk)) => match self.decoder.push(&chunk.bytes) {
-                    Ok(Some(frame)) => {
-                        self.traffic.frame_received(frame.len());
-                        return Ok(frame);
+                Ok(Some(chunk)) => {
+                    self.pace.spent(chunk.bytes.len());
+                    self.allowed -= chunk.bytes.len();
+                    match self.decoder.push(&chunk.bytes) {
+                        Ok(Some(frame)) => {
+                            self.traffic.frame_received(frame.len());
+                            return Ok(frame);
+                        }
+                        Ok(None) => {}
+                        Err(error) => return Err(violation(&self.connection, &error)),
                     }
-                    Ok(None) => {}
-                    Err(error) => return Err(violation(&self.connection, &error)),
-                },
+                }
                 Ok(None) if self.decoder.is_between_frames() => return Err(self.goodbye().await),
                 Ok(None) => {
                     return Err(violation(
@@ -197,6 +214,7 @@ async fn write_frames(
     mut queue: mpsc::Receiver<Order>,
     stall_timeout: Duration,
     traffic: Arc<Traffic>,
+    pace: Pace,
 ) {
     let written = async {
         while let Some(order) = queue.recv().await {
@@ -204,7 +222,11 @@ async fn write_frames(
                 Order::Frame(frame) => {
                     let length = u32::try_from(frame.len()).expect("checked against a u32 limit");
                     write_all(&mut stream, &length.to_le_bytes(), stall_timeout).await?;
-                    write_all(&mut stream, &frame, stall_timeout).await?;
+                    for piece in frame.chunks(pace.piece_bytes()) {
+                        pace.turn().await;
+                        write_all(&mut stream, piece, stall_timeout).await?;
+                        pace.spent(piece.len());
+                    }
                     traffic.frame_sent(frame.len());
                 }
                 Order::Finish(finished) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quinn::{Connection, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
-use super::{TransportError, datagrams::LONGEST_DATAGRAM};
+use super::{TransportError, datagrams::LONGEST_DATAGRAM, pace::RateCap};
 
 /// The bounds of one end-point. Both sides may differ; the shorter idle timeout holds for both.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +75,20 @@ impl Limits {
     pub(super) fn participant_config(&self) -> Result<Arc<TransportConfig>, TransportError> {
         let mut config = self.common_config()?;
         config.max_concurrent_bidi_streams(VarInt::from_u32(0));
+        Ok(Arc::new(config))
+    }
+
+    /// The same for one that reads no faster than this: what comes waits at the coordinator, and not here.
+    pub(super) fn capped_participant_config(
+        &self,
+        cap: RateCap,
+    ) -> Result<Arc<TransportConfig>, TransportError> {
+        let window = cap.window_bytes();
+        let mut config = self.common_config()?;
+        config
+            .max_concurrent_bidi_streams(VarInt::from_u32(0))
+            .stream_receive_window(VarInt::from_u32(window))
+            .receive_window(VarInt::from_u32(window * self.streams()));
         Ok(Arc::new(config))
     }
 

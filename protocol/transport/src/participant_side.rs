@@ -18,6 +18,7 @@ use super::errors::TransportError;
 use super::frames::{FrameReceiver, FrameSender};
 use super::handshakes::HandshakeFailure;
 use super::limits::Limits;
+use super::pace::{Paces, RateCap};
 use super::streams::Stream;
 use super::tls::{ParticipantTls, ShownCertificate};
 use super::traffic::{Traffic, WireCounts};
@@ -32,6 +33,7 @@ pub struct Dialer {
     pub(super) config: ClientConfig,
     pub(super) limits: Limits,
     shown: ShownCertificate,
+    paces: Paces,
 }
 
 impl Dialer {
@@ -63,12 +65,25 @@ impl Dialer {
             config,
             limits: limits.clone(),
             shown: tls.shown.clone(),
+            paces: Paces::default(),
         })
     }
 
     /// The certificate that this end-point shows, to be replaced when it is renewed.
     pub fn shown_certificate(&self) -> ShownCertificate {
         self.shown.clone()
+    }
+
+    /// Over all its links together, clones included, it sends and receives no faster than this: in bytes of messages, to which QUIC adds
+    /// some hundredths. Between two pieces of a blob the frames have their turn.
+    ///
+    /// # Errors
+    /// [`TransportError::Configuration`].
+    pub fn at_most(mut self, cap: RateCap) -> Result<Self, TransportError> {
+        let config = self.limits.capped_participant_config(cap)?;
+        self.config.transport_config(config);
+        self.paces = Paces::at_most(cap);
+        Ok(self)
     }
 
     /// Connects. While the coordinator cannot be reached it waits and tries again, longer each time up to 10 s, without end;
@@ -163,18 +178,21 @@ impl Dialer {
             connection.clone(),
             &self.limits,
             Arc::clone(&traffic),
+            self.paces.up.clone(),
         );
         let receiver = FrameReceiver::new(
             control.receive,
             connection.clone(),
             &self.limits,
             Arc::clone(&traffic),
+            self.paces.down.clone(),
         );
         tracing::info!(address = %remote, "connected to the coordinator");
         let blobs = Blobs {
             connection,
             limits: self.limits.clone(),
             traffic,
+            paces: self.paces.clone(),
         };
         Ok(CoordinatorLink {
             endpoint,
@@ -319,6 +337,7 @@ pub struct Blobs {
     connection: Connection,
     limits: Limits,
     traffic: Arc<Traffic>,
+    paces: Paces,
 }
 
 impl Blobs {
@@ -353,7 +372,8 @@ impl Blobs {
             });
         }
         let stream = open_stream(&self.connection, &self.limits).await?;
-        Offer::make(stream, name, total_bytes, Arc::clone(&self.traffic)).await
+        let (traffic, pace) = (Arc::clone(&self.traffic), self.paces.up.clone());
+        Offer::make(stream, name, total_bytes, traffic, pace).await
     }
 
     /// Fetches a blob: appends to `held`, its beginning as far as it is known (empty at first), what is missing.
@@ -366,7 +386,7 @@ impl Blobs {
     pub async fn download(&self, name: BlobName, held: &mut Vec<u8>) -> Result<(), TransportError> {
         let stream = open_stream(&self.connection, &self.limits).await?;
         let limit = self.limits.max_blob_bytes;
-        fetch_blob(stream, name, held, limit, &self.traffic).await
+        fetch_blob(stream, name, held, limit, &self.traffic, &self.paces.down).await
     }
 }
 

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use crypto::sealed_sum::HospitalId;
 
 use super::errors::TransportError;
+use super::pace::Pace;
 use super::refusal::{Refusal, RefusalCode};
 use super::streams::Stream;
 use super::traffic::Traffic;
@@ -142,6 +143,7 @@ pub struct Offer {
     total_bytes: u64,
     held_bytes: u64,
     traffic: Arc<Traffic>,
+    pace: Pace,
 }
 
 impl Offer {
@@ -151,6 +153,7 @@ impl Offer {
         name: BlobName,
         total_bytes: u64,
         traffic: Arc<Traffic>,
+        pace: Pace,
     ) -> Result<Self, TransportError> {
         let opening = StreamOpening::Upload { name, total_bytes };
         stream.write(&opening.encode()).await?;
@@ -165,6 +168,7 @@ impl Offer {
             total_bytes,
             held_bytes,
             traffic,
+            pace,
         })
     }
 
@@ -193,8 +197,9 @@ impl Offer {
         let begun = usize::try_from(self.held_bytes).expect("at most the blob's length");
         let mut handed_over = begun;
         for leaf in blob[handed_over..].chunks(LEAF_BYTES) {
+            self.pace.turn().await;
             match self.stream.write(leaf).await {
-                Ok(()) => {}
+                Ok(()) => self.pace.spent(leaf.len()),
                 // The coordinator has seen enough; why, it says below.
                 Err(TransportError::Abandoned) => break,
                 Err(error) => return Err(error),

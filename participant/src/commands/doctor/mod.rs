@@ -1,5 +1,6 @@
 //! `participant doctor`.
 
+mod allowance;
 mod data;
 mod identity;
 mod network;
@@ -78,6 +79,7 @@ fn look(settings: &Settings, file: &Path, now: SystemTime, report: &mut Report) 
     let roster = credentials.as_ref().map(|known| &*known.identity.roster);
     report.add(weakened::policy(settings, roster));
     report.extend(weakened::look(settings));
+    report.extend(allowance::look(settings));
 }
 
 /// Files that were written before now, if the clock is right.

@@ -15,9 +15,11 @@ use protocol::{
     training_job::{DataSet, DeviceChoice, FilePath, SplitPlan, pipe::Unusable},
 };
 
+use crate::commands::data_set::trainer_command;
+
 /// Starts it without a scan, and ends it.
 pub fn look(settings: &Settings, file: &Path) -> Vec<Check> {
-    let command = TrainerCommand::beside_this_program(settings.trainer.command.clone());
+    let command = trainer_command(settings);
     let command = match command {
         Ok(command) => command,
         Err(error) => return vec![Check::failed(TRAINER, told(error), INSTALL)],

@@ -16,6 +16,7 @@ use super::*;
 mod admission;
 mod enrolment;
 mod links;
+mod pace;
 mod reachability;
 mod renewal;
 mod transfers;
