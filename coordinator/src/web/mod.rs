@@ -157,7 +157,10 @@ async fn watch_coordinator(settings: Arc<Settings>, seen: Arc<Seen>, mut feed: F
 }
 
 const PAGE: Page = Page {
-    html: include_str!("assets/index.html"),
+    title: "Coordinator",
+    program: "coordinator",
+    header: include_str!("assets/header.html"),
+    content: include_str!("assets/content.html"),
     script: include_str!("assets/page.js"),
 };
 const MAX_SILENCE: Duration = Duration::from_secs(30);

@@ -16,7 +16,7 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header, uri::Authority},
     middleware::{self, Next},
     response::{
-        IntoResponse, Response,
+        Html, IntoResponse, Response,
         sse::{self, KeepAlive, Sse},
     },
     routing::{get, post},
@@ -27,13 +27,30 @@ use tokio::{sync::watch, time::timeout};
 
 use super::{Door, Metrics};
 
-/// What a browser loads first.
+/// What a browser loads first: the frame that both programs have, with this in it.
 #[derive(Clone, Copy)]
 pub struct Page {
-    /// `/`.
-    pub html: &'static str,
+    /// Of the window.
+    pub title: &'static str,
+    /// Its name.
+    pub program: &'static str,
+    /// What stays in sight.
+    pub header: &'static str,
+    /// The sections; `{shared}` stands for those that both programs have.
+    pub content: &'static str,
     /// `/page.js`.
     pub script: &'static str,
+}
+
+impl Page {
+    fn html(&self) -> String {
+        FRAME
+            .replace("{header}", self.header)
+            .replace("{content}", self.content)
+            .replace("{shared}", SHARED)
+            .replace("{title}", self.title)
+            .replace("{program}", self.program)
+    }
 }
 
 /// Whether a program does its work.
@@ -78,8 +95,10 @@ impl Site {
         let asset = |kind: &'static str, text: &'static str| {
             get(move || async move { ([(header::CONTENT_TYPE, kind)], text) })
         };
+        let html: Arc<str> = page.html().into();
+        let first = get(move || async move { Html(html.to_string()) });
         Router::new()
-            .route("/", asset("text/html; charset=utf-8", page.html))
+            .route("/", first)
             .route("/page.js", asset(SCRIPT, page.script))
             .route("/common.js", asset(SCRIPT, COMMON_SCRIPT))
             .route("/style.css", asset("text/css; charset=utf-8", STYLE))
@@ -222,6 +241,8 @@ async fn metrics(State(site): State<Arc<Site>>) -> Response {
 /// Since this process was started.
 static WRONG_TOKENS: AtomicU64 = AtomicU64::new(0);
 const STYLE: &str = include_str!("assets/style.css");
+const FRAME: &str = include_str!("assets/frame.html");
+const SHARED: &str = include_str!("assets/shared.html");
 const COMMON_SCRIPT: &str = include_str!("assets/common.js");
 const SCRIPT: &str = "text/javascript; charset=utf-8";
 const OWN_HEADER: &str = "x-myelin";

@@ -32,7 +32,10 @@ async fn served() -> Served {
     let (sender, state) = watch::channel::<Arc<str>>("{\"n\":1}".into());
     let site = Site {
         page: Page {
-            html: "<title>page</title>",
+            title: "page",
+            program: "test",
+            header: "<h1>A program</h1>",
+            content: "{shared}",
             script: "",
         },
         door,
@@ -96,7 +99,8 @@ async fn nothing_is_seen_or_done_without_the_token() {
     let site = served().await;
     let page = site.ask("GET /", &[], "").await;
     assert_status(&page, 200);
-    assert!(page.contains("<title>page</title>"));
+    assert!(page.contains("<title>page - myelin</title>") && page.contains("<h1>A program</h1>"));
+    assert!(page.contains("log-section") && !page.contains("{shared}"));
     assert!(page.contains("content-security-policy: default-src 'none'"));
     for line in [
         "GET /api/state",

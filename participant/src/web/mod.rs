@@ -73,6 +73,9 @@ impl Web {
 }
 
 const PAGE: Page = Page {
-    html: include_str!("assets/index.html"),
+    title: "Hospital",
+    program: "participant",
+    header: include_str!("assets/header.html"),
+    content: include_str!("assets/content.html"),
     script: include_str!("assets/page.js"),
 };
