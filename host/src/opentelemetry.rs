@@ -45,6 +45,10 @@ pub(crate) enum ExportError {
          pass them on with it"
     )]
     NotHttp(String),
+    #[error(
+        "the address of the collector has a user and a password in it, which would be sent without TLS: leave them out"
+    )]
+    Password,
     #[error("{0}")]
     Exporter(#[from] ExporterBuildError),
     #[error("cannot start what sends")]
@@ -60,8 +64,14 @@ impl Exporter {
         let Some((endpoint, whole)) = named.or_else(|| Some((variable(OF_ALL)?, None))) else {
             return Ok(None);
         };
-        if !endpoint.starts_with("http://") {
-            return Err(ExportError::NotHttp(endpoint));
+        let address = endpoint.strip_prefix("http://");
+        let address = address.ok_or_else(|| ExportError::NotHttp(without_password(&endpoint)))?;
+        if address
+            .split('/')
+            .next()
+            .is_some_and(|host| host.contains('@'))
+        {
+            return Err(ExportError::Password);
         }
         let name = variable("OTEL_SERVICE_NAME").unwrap_or_else(service_name);
         Self::to(whole.as_deref(), name).map(Some)
@@ -80,6 +90,7 @@ impl Exporter {
         let provider = SdkTracerProvider::builder()
             .with_batch_exporter(exporter)
             .with_resource(resource)
+            .with_max_events_per_span(MAX_LINES_OF_A_SPAN)
             .build();
         Ok(Self { provider })
     }
@@ -101,6 +112,14 @@ impl Drop for Exporter {
     fn drop(&mut self) {
         // What has failed was told. A collector that does not answer holds no program up for long.
         let _ = self.provider.shutdown_with_timeout(FOR_THE_LAST);
+    }
+}
+
+/// As far as it may stand in a log.
+fn without_password(endpoint: &str) -> String {
+    match endpoint.rsplit_once('@') {
+        Some((_, host)) => format!("..@{host}"),
+        None => endpoint.to_owned(),
     }
 }
 
@@ -235,6 +254,8 @@ const OF_ALL: &str = "OTEL_EXPORTER_OTLP_ENDPOINT";
 /// Of spans alone: the whole address.
 const OF_TRACES: &str = "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT";
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A run of thousands of rounds has more lines: the first ones are sent.
+const MAX_LINES_OF_A_SPAN: u32 = 4096;
 const FOR_THE_LAST: Duration = Duration::from_secs(3);
 /// A collector answers with a few bytes.
 const MAX_ANSWER_BYTES: usize = 64 << 10;

@@ -1,7 +1,5 @@
-//! Where the common model looks, after each evaluation: asked of the trainer once its counts have gone to the vault, so that no round
-//! waits for a picture. The vault knows nothing of it.
-
-use std::time::{Duration, Instant};
+//! Where the common model looks, after each evaluation: asked of the trainer once its counts have gone to the vault. The next job
+//! waits behind them, for milliseconds and 30 seconds at the most. The vault knows nothing of it.
 
 use protocol::{
     digests::LearningRound,
@@ -46,20 +44,15 @@ impl HeatMaker {
         })
     }
 
-    /// Has the trainer make them. It may fail at this once: a trainer that cannot make pictures must not be started again and again for
-    /// their sake.
+    /// Has the trainer make them. It may fail at this once.
     pub(crate) fn make(
         &mut self,
         job: HeatJob,
         is_over: impl Fn() -> bool,
         heat: impl FnOnce(HeatRequest, &mut dyn JobWatcher) -> Result<HeatedSlices, TrainerFailure>,
     ) -> Option<OwnHeat> {
-        let mut patience = Patience {
-            began: Instant::now(),
-            is_restarted: false,
-            is_over: &is_over,
-        };
-        match heat(job.request, &mut patience) {
+        let mut watcher = UntilOver(&is_over);
+        match heat(job.request, &mut watcher) {
             Ok(slices) => Some(OwnHeat {
                 learning_round: job.learning_round,
                 task: job.task,
@@ -68,7 +61,9 @@ impl HeatMaker {
             Err(_) if is_over() => None,
             Err(failure) => {
                 self.is_wanted = false;
+                // What a trainer says of its pictures is not for a collector of spans.
                 tracing::warn!(
+                    parent: None,
                     "the page gets no pictures of where the model looks until this participant is started again; the run goes on without \
                      them: {failure}"
                 );
@@ -78,26 +73,16 @@ impl HeatMaker {
     }
 }
 
-/// Waits for pictures not as long as for other jobs: the next one waits behind them.
-struct Patience<'a, F> {
-    began: Instant,
-    /// The trainer was lost. Whoever comes next would have to wait for its scans as well.
-    is_restarted: bool,
-    is_over: &'a F,
-}
+/// The shell waits for pictures until it has gone.
+struct UntilOver<'a, F>(&'a F);
 
-impl<F: Fn() -> bool> JobWatcher for Patience<'_, F> {
-    fn moved(&mut self, progress: JobProgress) {
-        self.is_restarted |= matches!(progress, JobProgress::Restarted);
-    }
+impl<F: Fn() -> bool> JobWatcher for UntilOver<'_, F> {
+    fn moved(&mut self, _: JobProgress) {}
 
     fn is_stopped(&self) -> bool {
-        (self.is_over)() || (!self.is_restarted && self.began.elapsed() > TO_LOOK)
+        (self.0)()
     }
 }
-
-/// It takes milliseconds.
-const TO_LOOK: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
@@ -150,21 +135,5 @@ mod tests {
         let job = maker.about(round, &evaluation()).expect("wanted");
         assert!(maker.make(job, || true, |_, _| failure()).is_none());
         assert!(maker.about(round, &evaluation()).is_some());
-    }
-
-    #[test]
-    fn pictures_that_do_not_come_are_not_waited_for_unless_the_trainer_is_started_again() {
-        let long_ago = Instant::now().checked_sub(TO_LOOK + Duration::from_secs(1));
-        let mut patience = Patience {
-            began: long_ago.expect("a machine that runs for longer"),
-            is_restarted: false,
-            is_over: &|| false,
-        };
-        assert!(patience.is_stopped());
-        patience.moved(JobProgress::Restarted);
-        assert!(!patience.is_stopped());
-        patience.began = Instant::now();
-        patience.is_restarted = false;
-        assert!(!patience.is_stopped());
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use crypto::sealed_sum::HospitalId;
-use host::output::log_structured;
+use host::{output::log_structured, spans};
 use participant::{
     approvals::shown::short_id,
     journal::EndedRun,
@@ -20,7 +20,8 @@ use protocol::{
     counters::EvaluationCounters,
     digests::{LearningRound, RunId},
     keeping::Verdict,
-    manifest::Purpose,
+    labels::Labels,
+    manifest::{Conditioning, Purpose},
 };
 use serde_json::json;
 
@@ -37,8 +38,8 @@ pub struct Diary {
     config: PathBuf,
     wrong_answers: BTreeMap<HospitalId, String>,
     gaps: DataGaps,
-    /// The run whose gaps were told.
-    gaps_told_of: Option<RunId>,
+    /// The settings of runs whose gaps were told.
+    gaps_told_for: Vec<(Labels, Conditioning)>,
     spans: RunSpans,
 }
 
@@ -54,14 +55,16 @@ impl Diary {
             config,
             wrong_answers: BTreeMap::new(),
             gaps: DataGaps::default(),
-            gaps_told_of: None,
+            gaps_told_for: Vec::new(),
             spans,
         }
     }
 
     /// The data were read, and this is what runs may lack in them.
     pub fn begin_with(&mut self, gaps: DataGaps) {
-        (self.gaps, self.gaps_told_of) = (gaps, None);
+        (self.gaps, self.gaps_told_for) = (gaps, Vec::new());
+        // What is resumed comes again; another run has a model of its own. On disk is what was opened.
+        (self.latest, self.ended_before) = (None, None);
     }
 
     /// Takes note of an event.
@@ -77,10 +80,14 @@ impl Diary {
                 labels,
                 conditioning,
             } => {
-                // The coordinator says so again on every connection.
-                if self.gaps_told_of.replace(run) != Some(run) {
+                // The coordinator says so again on every connection, and with every run.
+                let about = (labels, conditioning);
+                if !self.gaps_told_for.contains(&about) {
+                    self.gaps_told_for.push(about);
+                    let run = spans::short(&run);
                     for gap in self.gaps.in_run(labels, conditioning) {
-                        tracing::warn!("{gap}");
+                        // About this hospital's patients: for this log, and for no collector of spans.
+                        tracing::warn!(parent: None, run, "{gap}");
                     }
                 }
             }

@@ -23,6 +23,8 @@ pub struct Upkeep {
     shown: ShownCertificate,
     /// From when and until when the one that is shown is valid.
     validity: Option<(SystemTime, SystemTime)>,
+    /// The same of the last one that was not used, which is told once.
+    refused: Option<(SystemTime, SystemTime)>,
     coordinators: CoordinatorsCertificate,
 }
 
@@ -48,6 +50,7 @@ impl Upkeep {
             config,
             shown,
             validity: None,
+            refused: None,
             coordinators,
         };
         upkeep.validity = upkeep.certificate().validity().ok();
@@ -87,21 +90,31 @@ impl Upkeep {
         if validity.is_none() || validity == self.validity {
             return;
         }
-        self.validity = validity;
         match self.replace() {
-            Ok(()) => tracing::info!(
-                "this hospital's certificate is another one by now: it is used from the next connection on"
-            ),
-            Err(error) => tracing::warn!(
-                "the certificate that lies there by now is not used, but the one before: {:#}",
-                anyhow::Error::from(error)
-            ),
+            Ok(()) => {
+                self.validity = validity;
+                tracing::info!(
+                    "this hospital's certificate is another one by now: it is used from the next connection on"
+                );
+            }
+            // It may be only half there: it is tried again.
+            Err(error) if self.refused != validity => {
+                self.refused = validity;
+                tracing::warn!(
+                    "the certificate that lies there by now is not used, but the one before: {:#}",
+                    anyhow::Error::from(error)
+                );
+            }
+            Err(_) => {}
         }
     }
 
     fn replace(&self) -> Result<(), NotUsed> {
-        let key = NamedFile::new("keys.tls_key", &self.settings.keys.tls_key);
-        Ok(self.shown.replace(&self.certificate().tls_identity(key)?)?)
+        let keys = &self.settings.keys;
+        let key = NamedFile::new("keys.tls_key", &keys.tls_key);
+        let authority = NamedFile::new("keys.ca_certificate", &keys.ca_certificate).authority()?;
+        let renewed = self.certificate().tls_identity(key)?;
+        Ok(self.shown.replace(&renewed, &authority)?)
     }
 }
 
@@ -145,11 +158,28 @@ mod tests {
         let key = fs::read_to_string(hospital(1, "tls.key")).expect("a key");
         let (request, _) = certificate_request(&key).expect("a request");
         let now = SystemTime::now();
-        let authority = Authority::generate("another").expect("an authority");
-        let renewed = authority.certify(&request, &Role::Hospital("one"), now, now + 365 * DAY);
-        let renewed = renewed.expect("issued").certificate_pem;
-        fs::write(hospital(1, "tls.crt"), renewed).expect("written");
-        assert!(upkeep.replace().is_ok());
+        let issue = |authority: &Authority, until| {
+            let role = Role::Hospital("one");
+            let issued = authority.certify(&request, &role, now, until);
+            let renewed = issued.expect("issued").certificate_pem;
+            fs::write(hospital(1, "tls.crt"), renewed).expect("written");
+        };
+        // One of another authority would not be let in.
+        let another = Authority::generate("another").expect("an authority");
+        issue(&another, now + 365 * DAY);
+        upkeep.show_renewed();
+        assert_eq!(upkeep.validity, first);
+        assert!(upkeep.refused.is_some());
+        // Half of one is looked at again when it is whole.
+        let authority = Authority::generate("ours").expect("an authority");
+        let trusted = &upkeep.settings.keys.ca_certificate;
+        fs::write(trusted, authority.certificate_pem()).expect("written");
+        issue(&authority, now + 300 * DAY);
+        let whole = fs::read(hospital(1, "tls.crt")).expect("a certificate");
+        fs::write(hospital(1, "tls.crt"), &whole[..whole.len() / 2]).expect("written");
+        upkeep.show_renewed();
+        assert_eq!(upkeep.validity, first);
+        fs::write(hospital(1, "tls.crt"), whole).expect("written");
         upkeep.show_renewed();
         assert_ne!(upkeep.validity, first);
 

@@ -14,7 +14,7 @@ use std::{
 
 use protocol::training_job::{
     JobWatcher,
-    pipe::{self, FromTrainer, PipeError},
+    pipe::{self, FromTrainer, JobNumber, PipeError},
 };
 use zeroize::Zeroizing;
 
@@ -31,6 +31,8 @@ pub(super) struct TrainerChild {
     messages: mpsc::Receiver<Result<FromTrainer, PipeError>>,
     words: Arc<Mutex<VecDeque<String>>>,
     log: Option<JoinHandle<()>>,
+    /// A job whose answer nobody waits for any more.
+    left: Option<JobNumber>,
     /// How it ended, once it has.
     ended: Option<ExitStatus>,
 }
@@ -87,6 +89,7 @@ impl TrainerChild {
             messages,
             words,
             log: Some(log),
+            left: None,
             ended: None,
         })
     }
@@ -103,32 +106,38 @@ impl TrainerChild {
         }
     }
 
-    /// The next message. The trainer is lost when it has not come in so long a time `since` then; it is ended when `watcher` says that
-    /// nobody waits.
-    pub(super) fn receive(
+    /// Nobody waits for the answer to this job any more.
+    pub(super) fn leave(&mut self, job: JobNumber) {
+        self.left = Some(job);
+    }
+
+    /// Whether a message is about the job that was left. Its answer is the last one.
+    pub(super) fn has_left(&mut self, message: &FromTrainer) -> bool {
+        let is_left = self.left.is_some() && message.job() == self.left;
+        if is_left && !matches!(message, FromTrainer::Step { .. }) {
+            self.left = None;
+        }
+        is_left
+    }
+
+    /// The next message, if it comes in this time; else the trainer goes on.
+    pub(super) fn receive_within(
         &mut self,
-        since: Instant,
         patience: Duration,
         watcher: &dyn JobWatcher,
-    ) -> Result<FromTrainer, NoMessage> {
+    ) -> Result<Option<FromTrainer>, NoMessage> {
+        let began = Instant::now();
         loop {
             if watcher.is_stopped() {
                 self.end();
                 return Err(NoMessage::Stopped);
             }
-            let left = patience.saturating_sub(since.elapsed());
+            let left = patience.saturating_sub(began.elapsed());
             match self.messages.recv_timeout(left.min(BETWEEN_QUESTIONS)) {
-                Ok(Ok(message)) => return Ok(message),
+                Ok(Ok(message)) => return Ok(Some(message)),
                 Ok(Err(error)) => return Err(NoMessage::Lost(self.lost(error.to_string()))),
                 Err(mpsc::RecvTimeoutError::Timeout) if left > BETWEEN_QUESTIONS => {}
-                Err(mpsc::RecvTimeoutError::Timeout) => {
-                    let reason = format!(
-                        "it has not moved for {} seconds (a single step that takes longer is taken for the same: then a smaller \
-                         batch, or a faster device, is needed)",
-                        patience.as_secs()
-                    );
-                    return Err(NoMessage::Lost(self.lost(reason)));
-                }
+                Err(mpsc::RecvTimeoutError::Timeout) => return Ok(None),
                 Err(mpsc::RecvTimeoutError::Disconnected) => {
                     let by_itself = self.ends_within(TO_END_BY_ITSELF);
                     let reason = match self.end().filter(|_| by_itself) {
@@ -137,6 +146,28 @@ impl TrainerChild {
                     };
                     return Err(NoMessage::Lost(self.lost(reason)));
                 }
+            }
+        }
+    }
+
+    /// The next message. The trainer is lost when it has not come in so long a time `since` then; it is ended when `watcher` says that
+    /// nobody waits.
+    pub(super) fn receive(
+        &mut self,
+        since: Instant,
+        patience: Duration,
+        watcher: &dyn JobWatcher,
+    ) -> Result<FromTrainer, NoMessage> {
+        let left = patience.saturating_sub(since.elapsed());
+        match self.receive_within(left, watcher)? {
+            Some(message) => Ok(message),
+            None => {
+                let reason = format!(
+                    "it has not moved for {} seconds (a single step that takes longer is taken for the same: then a smaller batch, or a \
+                     faster device, is needed)",
+                    patience.as_secs()
+                );
+                Err(NoMessage::Lost(self.lost(reason)))
             }
         }
     }

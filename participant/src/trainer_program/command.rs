@@ -79,6 +79,8 @@ impl TrainerCommand {
         }
         if let Some((name, value)) = self.gpu_memory.variable() {
             command.env(name, value);
+            // Where it is set, libtorch may not look at the other.
+            command.env_remove("PYTORCH_HIP_ALLOC_CONF");
         }
         // Ctrl-c goes to every program of the terminal's group. The trainer ends when the participant says so, and not as one that
         // has crashed.

@@ -22,6 +22,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use host::output::printable;
 use model_data::LoadProgress;
 use protocol::training_job::{
     DataSet, EvaluateRequest, EvaluatedCounts, HeatRequest, HeatedSlices, JobProgress, JobWatcher,
@@ -197,6 +198,9 @@ impl TrainerProgram {
         let mut reports = Reports::new();
         loop {
             let message = child.receive(reports.moved(), MAX_SILENCE, watcher)?;
+            if child.has_left(&message) {
+                continue;
+            }
             if message.job() != Some(job.number) {
                 return Err(out_of_order(child, &message));
             }
@@ -207,7 +211,7 @@ impl TrainerProgram {
                     }
                 }
                 FromTrainer::Failed(_, reason) => {
-                    return Err(TrainerError::Failed(TrainerFailure(reason.0)));
+                    return Err(TrainerError::Failed(failure_of(&reason.0)));
                 }
                 answer => {
                     if let Some(last) = reports.rest() {
@@ -237,7 +241,9 @@ impl TrainerProgram {
                     losses += 1;
                     self.child = None;
                     let restarts = self.restarts;
+                    // Its last words may be about files and patients: they are for this log, and for no collector of spans.
                     tracing::error!(
+                        parent: None,
                         "the trainer is lost, restart {losses} of {restarts} follows: {loss}"
                     );
                     thread::sleep(BEFORE_A_RESTART);
@@ -254,6 +260,12 @@ impl TrainerProgram {
             }
         }
     }
+}
+
+/// What a trainer says of a failure, as one line of a bounded length.
+fn failure_of(reason: &str) -> TrainerFailure {
+    let reason: String = reason.chars().take(MAX_REASON_CHARS).collect();
+    TrainerFailure(printable(&reason).replace(['\n', '\t'], " "))
 }
 
 /// What is asked of a trainer.
@@ -310,23 +322,55 @@ impl LocalTrainer for TrainerProgram {
         request: HeatRequest,
         watcher: &mut dyn JobWatcher,
     ) -> Result<HeatedSlices, TrainerFailure> {
-        self.done(
-            |number| ToTrainer::Heat(number, request),
-            |(done, total)| JobProgress::Evaluating { done, total },
-            watcher,
-            |answer, asked| match (answer, asked) {
-                (FromTrainer::Heated(_, slices), ToTrainer::Heat(_, request))
-                    if slices.fit(request) =>
-                {
-                    Ok(slices)
-                }
-                (other, _) => Err(other),
-            },
-        )
+        let job = self.next_job();
+        let message = ToTrainer::Heat(job, request);
+        let heated = frame(&message).and_then(|frame| self.heated(job, frame, watcher));
+        match (heated.map_err(TrainerFailure::from_error)?, message) {
+            (slices, ToTrainer::Heat(_, request)) if slices.fit(&request) => Ok(slices),
+            _ => Err(TrainerFailure("pictures of the wrong size".into())),
+        }
     }
 }
 
 impl TrainerProgram {
+    /// Asks for pictures, which are worth no restart: a trainer that is lost over them is started again for the next job that a run needs,
+    /// and one that takes long is left to it.
+    fn heated(
+        &mut self,
+        job: JobNumber,
+        frame: Frame,
+        watcher: &mut dyn JobWatcher,
+    ) -> Result<HeatedSlices, TrainerError> {
+        let Some(child) = &mut self.child else {
+            let reason = "the trainer is lost, and is started again for the next round only";
+            return Err(TrainerError::Failed(TrainerFailure(reason.into())));
+        };
+        child.send(frame);
+        let began = Instant::now();
+        let heated = loop {
+            let left = TO_LOOK.saturating_sub(began.elapsed());
+            match child.receive_within(left, watcher) {
+                Ok(Some(message)) if message.job() != Some(job) => {
+                    break Err(out_of_order(child, &message));
+                }
+                Ok(Some(FromTrainer::Heated(_, slices))) => return Ok(slices),
+                Ok(Some(FromTrainer::Failed(_, reason))) => {
+                    return Err(TrainerError::Failed(failure_of(&reason.0)));
+                }
+                Ok(Some(FromTrainer::Step { .. })) => {}
+                Ok(Some(other)) => break Err(out_of_order(child, &other)),
+                Ok(None) => {
+                    child.leave(job);
+                    let reason = format!("the trainer has made none in {} s", TO_LOOK.as_secs());
+                    return Err(TrainerError::Failed(TrainerFailure(reason)));
+                }
+                Err(no_message) => break Err(no_message.into()),
+            }
+        };
+        self.child = None;
+        heated
+    }
+
     /// Has a job done, again when the trainer was lost over it. `result` finds in an answer what the job was to give; an answer that
     /// it hands back does not belong there.
     fn done<T>(
@@ -386,4 +430,8 @@ const TO_START: Duration = Duration::from_secs(300);
 const TO_FIND_SCANS: Duration = Duration::from_secs(1800);
 /// A step takes seconds. For so long a job may stand still.
 pub(crate) const MAX_SILENCE: Duration = Duration::from_secs(300);
+/// Pictures take milliseconds; the next round waits behind them.
+const TO_LOOK: Duration = Duration::from_secs(30);
+/// Of what a trainer says of a failure.
+const MAX_REASON_CHARS: usize = 2000;
 const BEFORE_A_RESTART: Duration = Duration::from_secs(1);

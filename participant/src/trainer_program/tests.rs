@@ -246,14 +246,21 @@ fn pictures() -> HeatedSlices {
 }
 
 #[test]
-fn pictures_lost_to_a_kill_are_made_by_the_next_one_and_those_of_another_size_are_refused() {
+fn pictures_are_worth_no_restart_and_those_of_another_size_are_refused() {
     let actor = Actor::new(
-        "cat opened; if [ $starts = 1 ]; then head -c 1 > /dev/null; kill -9 $$; fi; cat heated; cat > /dev/null",
+        "cat opened; if [ $starts = 1 ]; then head -c 1 > /dev/null; kill -9 $$; fi; cat trained; cat > /dev/null",
     );
-    actor.says("heated", &[FromTrainer::Heated(jobs()[0], pictures())]);
+    actor.says(
+        "trained",
+        &[FromTrainer::Trained(jobs()[1].next(), update())],
+    );
     let mut program = actor.open(1).expect("opened");
-    let heated = program.heat(heat_request(), &mut Unwatched);
-    assert!(heated == Ok(pictures()));
+    for _ in 0..2 {
+        assert!(program.heat(heat_request(), &mut Unwatched).is_err());
+        assert_eq!(actor.starts(), 1);
+    }
+    // What a run needs is worth one.
+    assert!(train(&mut program).is_ok());
     assert_eq!(actor.starts(), 2);
     let cheat = Actor::new("cat opened large; cat > /dev/null");
     let mut large = pictures();
@@ -262,10 +269,31 @@ fn pictures_lost_to_a_kill_are_made_by_the_next_one_and_those_of_another_size_ar
     let mut program = cheat.open(0).expect("opened");
     let error = program.heat(heat_request(), &mut Unwatched).err();
     let error = error.expect("refused").to_string();
+    assert!(error.contains("wrong size"), "{error}");
+}
+
+#[test]
+fn pictures_that_come_late_are_not_taken_for_the_answer_to_the_next_job() {
+    let actor =
+        Actor::new("cat opened; head -c 1 > /dev/null; cat heated trained; cat > /dev/null");
+    actor.says("heated", &[FromTrainer::Heated(jobs()[0], pictures())]);
+    actor.says("trained", &[FromTrainer::Trained(jobs()[1], update())]);
+    let mut program = actor.open(0).expect("opened");
+    let job = program.next_job();
+    program.child.as_mut().expect("it runs").leave(job);
+    assert!(train(&mut program).is_ok());
+    assert_eq!(actor.starts(), 1);
+}
+
+#[test]
+fn what_a_trainer_says_of_a_failure_is_one_line_of_a_bounded_length() {
+    let said = format!("x\n2026-12-01 INFO forged\u{1b}[31m{}", "y".repeat(1 << 20));
+    let failure = failure_of(&said).to_string();
     assert!(
-        error.contains("Heated") && error.contains("wrong size"),
-        "{error}"
+        !failure.contains('\n') && !failure.contains('\u{1b}'),
+        "{failure}"
     );
+    assert!(failure.len() < 4 * MAX_REASON_CHARS);
 }
 
 #[test]

@@ -17,8 +17,6 @@ pub struct CnnTrainer {
     images: ImageSet,
     device: Device,
     prepared: Option<Prepared>,
-    /// Made at the first request for pictures.
-    looking: Option<Looking>,
 }
 
 /// Made at the first request, when the task is known.
@@ -35,7 +33,6 @@ impl CnnTrainer {
             images,
             device,
             prepared: None,
-            looking: None,
         }
     }
 
@@ -132,10 +129,6 @@ impl LocalTrainer for CnnTrainer {
         request: HeatRequest,
         _: &mut dyn JobWatcher,
     ) -> Result<HeatedSlices, TrainerFailure> {
-        let looking = match self.looking.take() {
-            Some(looking) => looking,
-            None => Looking::prepare(&self.images, &request.plan, self.device)?,
-        };
-        self.looking.insert(looking).look(&request)
+        Looking::prepare(&self.images, &request.plan)?.look(&request)
     }
 }

@@ -1,6 +1,7 @@
 //! Grad-CAM of some validation slices, for people at the hospital.
 //!
-//! It has a network of its own: what the other one holds, and how large its batches may be, stays as it is.
+//! It has a network of its own, on the processor and for the moment: what the other one holds, and how much memory of a GPU it has,
+//! stays as it is.
 
 use model::{
     device::Device,
@@ -26,11 +27,7 @@ pub(crate) struct Looking {
 impl Looking {
     /// # Errors
     /// No split of these patients.
-    pub(crate) fn prepare(
-        images: &ImageSet,
-        plan: &TrainingPlan,
-        device: Device,
-    ) -> Result<Self, TrainerFailure> {
+    pub(crate) fn prepare(images: &ImageSet, plan: &TrainingPlan) -> Result<Self, TrainerFailure> {
         let labels = plan.labels;
         let split = images.split(labels).map_err(TrainerFailure::from_error)?;
         let class_of = |patient: usize| labels.class_of(images.patients()[patient].edss);
@@ -39,7 +36,7 @@ impl Looking {
         let slices = images.dataset(&shown, labels);
         let architecture = Architecture::of(labels.task, plan.conditioning);
         Ok(Self {
-            trainer: Trainer::new(architecture, device),
+            trainer: Trainer::new(architecture, Device::CPU),
             slices: slices.map_err(TrainerFailure::from_error)?,
         })
     }

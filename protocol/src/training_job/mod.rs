@@ -133,7 +133,9 @@ impl EvaluatedCounts {
     /// Whether it can be the answer to a request: a row and a column for each class.
     pub fn fits(&self, request: &EvaluateRequest) -> bool {
         let classes = request.plan.labels.task.classes();
-        self.confusion.len() == classes && self.confusion.iter().all(|row| row.len() == classes)
+        let is_row =
+            |row: &Vec<u64>| row.len() == classes && row.iter().all(|&slices| slices <= MAX_SLICES);
+        self.confusion.len() == classes && self.confusion.iter().all(is_row)
     }
 
     /// What this hospital puts into the evaluation's sum, with mean loss and steps of its last training.
@@ -141,6 +143,9 @@ impl EvaluatedCounts {
         EvaluationCounters::of_one(self.confusion.clone(), self.loss_sum, training)
     }
 }
+
+/// Slices of a cell: more than any hospital has, and few enough to be added up.
+const MAX_SLICES: u64 = u32::MAX as u64;
 
 /// Why a trainer has not done its job, for people.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

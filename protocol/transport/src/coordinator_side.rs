@@ -384,23 +384,29 @@ impl Visit {
         let address = self.address;
         if let TransportError::Closed(_) | TransportError::Abandoned = error {
             // A hospital whose program was stopped, or whose line was cut, in this very moment: it is back soon.
-            return self
-                .log(|| tracing::info!(%address, %error, "a peer has gone before it was let in"));
+            self.log(|| tracing::info!(%address, %error, "a peer has gone before it was let in"));
+            return;
         }
         // Each attempt comes from another port.
         let reason = error.to_string().replace(&address.to_string(), "");
-        let repeat = {
-            let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-            let repeats = &mut lines.repeats;
-            repeats.note((address.ip(), reason), Instant::now())
-        };
-        match repeat {
+        let what = (address.ip(), reason);
+        let repeat = self.repeats(|repeats| repeats.note(what.clone(), Instant::now()));
+        let is_told = match repeat {
             Repeat::First => self.log(|| tracing::warn!(%address, %error, "turned a peer away")),
             Repeat::StillSo { times } => self.log(
                 || tracing::warn!(%address, %error, times, "turned a peer away again and again"),
             ),
-            Repeat::Told => {}
+            Repeat::Told => true,
+        };
+        if !is_told {
+            // There was no line for it: the next time is a first one.
+            self.repeats(|repeats| repeats.is_over(&what));
         }
+    }
+
+    fn repeats<T>(&self, with: impl FnOnce(&mut Repeats<(IpAddr, String)>) -> T) -> T {
+        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
+        with(&mut lines.repeats)
     }
 
     async fn at_the_desk(&self, connection: &Connection, desk: &Arc<dyn EnrolmentDesk>) {
@@ -414,17 +420,19 @@ impl Visit {
         let address = self.address;
         match answer_one(connection, desk).await {
             Ok(None) => {}
-            Ok(Some(complaint)) => self.log(
-                || tracing::warn!(%address, complaint, "a hospital's request at the desk was not met"),
-            ),
-            Err(error) => self.log(
-                || tracing::warn!(%address, %error, "a question at the desk was not answered"),
-            ),
+            Ok(Some(complaint)) => {
+                self.log(|| tracing::warn!(%address, complaint, "a hospital's request at the desk was not met"));
+            }
+            Err(error) => {
+                self.log(
+                    || tracing::warn!(%address, %error, "a question at the desk was not answered"),
+                );
+            }
         }
     }
 
-    /// Strangers have so many lines a minute, all together.
-    fn log(&self, write: impl FnOnce()) {
+    /// Strangers have so many lines a minute, all together. False if there was none left.
+    fn log(&self, write: impl FnOnce()) -> bool {
         let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
         let line = lines.budget.take(Instant::now());
         drop(lines);
@@ -434,9 +442,11 @@ impl Visit {
                 "more peers were turned away than the log has lines for"
             );
         }
-        if line != Line::LeaveOut {
+        let is_written = line != Line::LeaveOut;
+        if is_written {
             write();
         }
+        is_written
     }
 }
 

@@ -48,8 +48,11 @@ impl<K: Hash + Eq> Repeats<K> {
                 return Repeat::Told;
             }
             told.at = now;
-            let times = std::mem::take(&mut told.untold);
-            return Repeat::StillSo { times };
+            return match std::mem::take(&mut told.untold) {
+                // Nothing was between the last line and this: it is no going on.
+                1 => Repeat::First,
+                times => Repeat::StillSo { times },
+            };
         }
         if self.told.len() >= MAX_THINGS {
             self.told.retain(|_, told| !is_old(told));

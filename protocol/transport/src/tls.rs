@@ -82,6 +82,16 @@ impl TlsIdentity {
 pub struct TrustedAuthority(Arc<RootCertStore>);
 
 impl TrustedAuthority {
+    /// Whether it has issued a hospital's certificate that is valid now.
+    fn check(&self, identity: &TlsIdentity) -> Result<(), CertificateError> {
+        let (certificate, others) =
+            (identity.certified.cert.split_first()).ok_or(CertificateError::Certificate)?;
+        issued_to_clients(self, provider())?
+            .verify_client_cert(certificate, others, UnixTime::now())
+            .map_err(CertificateError::Unusable)?;
+        Ok(())
+    }
+
     /// Reads the authority's certificate; several may stand in one text while one authority takes over from another.
     ///
     /// # Errors
@@ -177,12 +187,7 @@ impl CoordinatorTls {
     ) -> Result<Self, CertificateError> {
         let provider = provider();
         let hospitals = Arc::new(hospitals);
-        let issued_by_authority =
-            WebPkiClientVerifier::builder_with_provider(authority.0.clone(), provider.clone())
-                .build()
-                .map_err(|error| {
-                    CertificateError::Authority(rustls::Error::General(error.to_string()))
-                })?;
+        let issued_by_authority = issued_to_clients(authority, provider.clone())?;
         let mut config = rustls::ServerConfig::builder_with_provider(provider)
             .with_protocol_versions(&[&rustls::version::TLS13])
             .map_err(CertificateError::Unusable)?
@@ -229,14 +234,19 @@ impl ShownCertificate {
         }
     }
 
-    /// Shows this one from now on.
+    /// Shows this one from now on, if a coordinator that trusts this authority would let it in now.
     ///
     /// # Errors
-    /// [`CertificateError::OtherKey`]: the roster pins the key.
-    pub fn replace(&self, renewed: &TlsIdentity) -> Result<(), CertificateError> {
+    /// [`CertificateError::OtherKey`]: the roster pins the key. [`CertificateError::Unusable`]: of another authority, or not valid now.
+    pub fn replace(
+        &self,
+        renewed: &TlsIdentity,
+        authority: &TrustedAuthority,
+    ) -> Result<(), CertificateError> {
         if renewed.fingerprint != self.fingerprint {
             return Err(CertificateError::OtherKey);
         }
+        authority.check(renewed)?;
         let mut shown = self
             .certified
             .write()
@@ -508,6 +518,16 @@ const CIPHER_SUITES: &[SupportedCipherSuite] = &[
 ];
 
 /// Named in every configuration, never installed as the process's default: a library must not decide that for a process.
+/// Looks whether the authority has issued a certificate to a client.
+fn issued_to_clients(
+    authority: &TrustedAuthority,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, CertificateError> {
+    WebPkiClientVerifier::builder_with_provider(authority.0.clone(), provider)
+        .build()
+        .map_err(|error| CertificateError::Authority(rustls::Error::General(error.to_string())))
+}
+
 fn provider() -> Arc<CryptoProvider> {
     Arc::new(CryptoProvider {
         kx_groups: KEY_EXCHANGE.to_vec(),

@@ -111,7 +111,8 @@ export const code = (text) => h("code", {}, text);
 
 // --- The connection. The state comes as events; the last one stays, greyed, while the connection is lost.
 
-export function start(render) {
+// `render` shows a state; `clear` takes away what nobody may see who is logged out.
+export function start(render, clear = () => {}) {
   $("login-form").addEventListener("submit", (event) => {
     event.preventDefault();
     logIn();
@@ -122,10 +123,12 @@ export function start(render) {
     enter();
   });
   show = render;
+  forget = clear;
   enter();
 }
 
 let show = null;
+let forget = null;
 let source = null;
 let retry = 0;
 const RETRY_MS = 2000;
@@ -175,6 +178,7 @@ function found() {
 }
 
 function askForToken(hint) {
+  forget();
   document.body.classList.remove("stale");
   patch($("connection"));
   if ($("dialog").open) $("dialog").close();

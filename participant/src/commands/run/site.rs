@@ -3,7 +3,7 @@
 //! Each beginning is a start anew, as of the program: certificate, roster, data and journal are read again, and a run goes on from what
 //! the journal has. The state folder stays locked in between.
 
-use std::{path::Path, pin::pin, sync::Arc};
+use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 
 use anyhow::anyhow;
 use crypto::sealed_sum::SumRing;
@@ -42,15 +42,12 @@ pub struct Site<'a> {
     listener: Option<WebListener>,
     /// Once there is a roster, and something to show.
     post: Option<Post>,
+    /// Whether there was a participant before.
+    has_begun: bool,
 }
 
-/// A participant that is about to run.
-struct Ready<'a> {
-    participant: Participant<PatientJournal<SqliteJournal>>,
-    post: &'a mut Post,
-    /// Of the certificates, while it runs.
-    upkeep: Upkeep,
-}
+/// A participant that is about to run, and what looks after its certificates meanwhile.
+type Ready = (Participant<PatientJournal<SqliteJournal>>, Upkeep);
 
 impl Worker for Site<'_> {
     type Done = RunCost;
@@ -58,7 +55,9 @@ impl Worker for Site<'_> {
 
     fn rest(&mut self, until: &str) -> Result<(), Failure> {
         // One that waits for its first roster asks for it when the hours begin.
-        if self.post.is_some() || self.settings.roster.exists() {
+        if let Some(post) = &self.post {
+            post.standing.rest(until);
+        } else if self.settings.roster.exists() {
             let credentials = self.settings.credentials().map_err(Failure::settings)?;
             let post = self.post(&credentials.identity.roster)?;
             post.standing.rest(until);
@@ -72,11 +71,30 @@ impl Worker for Site<'_> {
             () = &mut end => return Ok(Shift::Stopped),
         }
         let (events, mut noted) = mpsc::unbounded_channel();
-        let Ready {
-            participant,
-            post,
-            upkeep,
-        } = self.participant(events)?;
+        let (participant, upkeep) = loop {
+            match self.participant(events.clone()) {
+                Ok(ready) => break ready,
+                // Nobody watches the second beginning, as somebody did the first: a drive may be there again later.
+                Err(Failure::Run(error) | Failure::Settings(error) | Failure::Stopped(error))
+                    if self.has_begun =>
+                {
+                    tracing::error!(
+                        "this hospital cannot take part now, and tries again in {} min: {error:#}",
+                        BEFORE_ANOTHER_TRY.as_secs() / 60
+                    );
+                    tokio::select! {
+                        () = tokio::time::sleep(BEFORE_ANOTHER_TRY) => {}
+                        () = &mut end => return Ok(Shift::Stopped),
+                    }
+                }
+                Err(failure) => return Err(failure),
+            }
+        };
+        drop(events);
+        self.has_begun = true;
+        let Some(post) = &mut self.post else {
+            unreachable!("a participant is made at its post")
+        };
         let mut run = pin!(participant.run(end));
         let mut upkeep = pin!(upkeep.run());
         let result = loop {
@@ -110,6 +128,7 @@ impl<'a> Site<'a> {
             file,
             listener,
             post: None,
+            has_begun: false,
         }
     }
 
@@ -127,7 +146,7 @@ impl<'a> Site<'a> {
     fn participant(
         &mut self,
         events: mpsc::UnboundedSender<ParticipantEvent>,
-    ) -> Result<Ready<'_>, Failure> {
+    ) -> Result<Ready, Failure> {
         let settings = self.settings;
         let credentials = settings.credentials().map_err(Failure::settings)?;
         let coordinators = CoordinatorsCertificate::default();
@@ -195,11 +214,7 @@ impl<'a> Site<'a> {
         };
         // Whoever reads this may ask `participant status`.
         tracing::info!(hospital = %settings.hospital, device = %settings.training.device, "ready");
-        Ok(Ready {
-            participant,
-            post,
-            upkeep,
-        })
+        Ok((participant, upkeep))
     }
 
     /// Keeps the last model, and tells how it ended: the last line on stdout is a JSON object.
@@ -248,6 +263,9 @@ impl<'a> Site<'a> {
         Ok(())
     }
 }
+
+/// Between two tries to begin again.
+const BEFORE_ANOTHER_TRY: Duration = Duration::from_secs(600);
 
 /// What the user can set right has the exit code of settings.
 fn failure(error: RunError) -> Failure {

@@ -184,6 +184,13 @@ async function showHeat(heat) {
   slices.forEach(({ patient }, place) => draw(patient, pixels[place]));
 }
 
+// Who is logged out sees no patient, whatever the document is asked.
+function forgetHeat() {
+  heatShown = null;
+  patch($("heat"));
+  patch($("heat-said"));
+}
+
 function heatFigure({ patient, truth, prediction, probability }, isHot) {
   const verdict = truth === prediction ? "✔" : "✖";
   const said = `patient ${patient}, true class ${truth}, predicted class ${prediction}, probability ${percent(probability)}`;
@@ -239,4 +246,4 @@ function ledgerRow({ entry, at, to, purpose, object, bytes: size, protection, ha
   return row(entry, entry, utc(at), named(to), named(purpose), named(object), number(size), named(protection), code(hash.slice(0, 16)));
 }
 
-start(render);
+start(render, forgetHeat);

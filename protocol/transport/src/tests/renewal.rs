@@ -45,11 +45,21 @@ async fn a_renewed_certificate_is_shown_from_the_next_handshake_on() -> TestResu
 
     // The certificate of another key does not take its place.
     let shown = dialer.shown_certificate();
+    let trusted = federation.trusted();
     assert!(matches!(
-        shown.replace(&identity(&federation.hospitals[1])),
+        shown.replace(&identity(&federation.hospitals[1]), &trusted),
         Err(CertificateError::OtherKey)
     ));
-    shown.replace(&valid_until(SystemTime::now() + DAY)?)?;
+    // Nor does one that has ended, or that another authority has issued.
+    let renewed = valid_until(SystemTime::now() + DAY)?;
+    let another = Federation::new("another").trusted();
+    for (refused, authority) in [(&expired, &trusted), (&renewed, &another)] {
+        assert!(matches!(
+            shown.replace(refused, authority),
+            Err(CertificateError::Unusable(_))
+        ));
+    }
+    shown.replace(&renewed, &trusted)?;
     let (arrival, link) = tokio::join!(listener.accept(), dialer.connect(never_wait));
     assert_eq!(arrival.expect("open")?.hospital(), hospital(1));
     // That of the coordinator is one of a demonstration.
