@@ -335,7 +335,7 @@ fn header() {
     check(
         &header,
         &[
-            &[5],                      // version
+            &[6],                      // version
             &[1, 0],                   // suite
             &[0x5e; 16],               // session
             &[1; 32],                  // run
@@ -807,13 +807,13 @@ fn check_frames<T: Encode + Decode<()> + PartialEq + Debug>(
     let mut kinds = std::collections::BTreeSet::new();
     for (message, fields) in messages {
         kinds.insert(number(message));
-        let frame = [&[5][..], &number(message).to_le_bytes(), fields].concat();
+        let frame = [&[6][..], &number(message).to_le_bytes(), fields].concat();
         assert_eq!(codec::encode_frame(message), frame, "{message:?}");
         assert_eq!(codec::decode_frame::<T>(&frame).as_ref(), Ok(message));
     }
     let count = kinds.len() as u32;
     assert!(kinds.into_iter().eq(0..count), "a kind has no bytes here");
-    let next = [&[5][..], &count.to_le_bytes(), &[0; 2000]].concat();
+    let next = [&[6][..], &count.to_le_bytes(), &[0; 2000]].concat();
     let error = codec::decode_frame::<T>(&next).expect_err("no such kind");
     assert!(error.to_string().contains(&count.to_string()), "{error}");
 }

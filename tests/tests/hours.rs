@@ -1,8 +1,8 @@
 //! A hospital outside the hours of its policy takes no part, says so, and takes part again when they begin.
 
 use std::{
-    process::{Command, Output},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    process::Command,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use system_tests::{Federation, Running, program, run, stderr};
@@ -34,10 +34,21 @@ fn span(from: i64, to: i64) -> String {
     format!("policy.hours={}-{}", utc(from, "%H:%M"), utc(to, "%H:%M"))
 }
 
-fn status(federation: &Federation, hospital: u8) -> Output {
-    let mut command = program("participant");
-    command.args(["status", "--config"]);
-    run(command.arg(federation.hospital(hospital).join("participant.toml")))
+/// What `participant status` tells, once it tells these words: it looks every second.
+fn status_with(federation: &Federation, hospital: u8, words: &str) -> String {
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let mut command = program("participant");
+        command.args(["status", "--config"]);
+        let told = run(command.arg(federation.hospital(hospital).join("participant.toml")));
+        assert!(told.status.success(), "{}", stderr(&told));
+        let told = String::from_utf8_lossy(&told.stdout).into_owned();
+        if told.contains(words) {
+            return told;
+        }
+        assert!(Instant::now() < deadline, "{told}");
+        std::thread::sleep(Duration::from_millis(200));
+    }
 }
 
 #[test]
@@ -54,13 +65,7 @@ fn a_hospital_outside_its_hours_says_until_when_and_ends_at_once() {
     );
     let until = utc(now() + 3 * HOUR, "%Y-%m-%d");
     assert!(hospital.said().contains(&until), "{}", hospital.said());
-    let told = status(&federation, 1);
-    assert!(told.status.success(), "{}", stderr(&told));
-    let told = String::from_utf8_lossy(&told.stdout).into_owned();
-    assert!(
-        told.contains("is outside its hours (policy.hours) until"),
-        "{told}"
-    );
+    let told = status_with(&federation, 1, "is outside its hours (policy.hours) until");
     assert!(told.contains("not connected"), "{told}");
     // The folder is this one's, though it rests.
     let second = run(&mut command);
@@ -125,9 +130,7 @@ fn a_hospital_leaves_a_run_when_its_hours_end_and_goes_on_in_it_when_they_begin(
         PATIENCE,
     );
     third.wait_for("takes part (policy.hours): waiting until", PATIENCE);
-    let told = status(&federation, 3);
-    let told = String::from_utf8_lossy(&told.stdout).into_owned();
-    assert!(told.contains("is outside its hours"), "{told}");
+    status_with(&federation, 3, "is outside its hours");
     third.wait_for(
         "the hours in which this hospital takes part have begun",
         PATIENCE,

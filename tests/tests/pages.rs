@@ -65,7 +65,9 @@ fn assert_shows_this_hospital_alone(page: &Site, browser: &mut Browser) {
     let body = body.get(body.find('{').expect("an object")..=body.rfind('}').expect("one"));
     let state: serde_json::Value = serde_json::from_str(body.expect("text")).expect("JSON");
     let heat = state["heat"].as_object().expect("pictures were made");
-    assert_eq!(heat.keys().collect::<Vec<_>>(), ["at", "learning_round"]);
+    let keys: Vec<_> = heat.keys().collect();
+    assert_eq!(keys, ["at", "learning_round", "slices"], "and no picture");
+    assert!(heat["slices"].is_u64(), "a number of them");
 }
 
 #[test]

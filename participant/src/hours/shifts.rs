@@ -95,10 +95,11 @@ impl<C: Clock> Shifts<C> {
             if told != Some(until) {
                 told = Some(until);
                 let until = self.in_words(until);
+                // Whoever reads the line may ask where the hospital stands.
+                worker.rest(&until)?;
                 tracing::info!(
                     "outside the hours in which this hospital takes part (policy.hours): waiting until {until}"
                 );
-                worker.rest(&until)?;
             }
             self.clock.pause(until).await;
         }

@@ -189,15 +189,18 @@ fn in_its_last_round_it_ends_as_planned() {
 
 #[test]
 fn a_coordinator_that_is_started_again_goes_by_it() {
+    let facts = |cohort: &Cohort| {
+        let facts = cohort.disk.facts.iter();
+        let kinds = facts.map(|bytes| Fact::from_bytes(bytes).expect("a fact").kind());
+        kinds.filter(|kind| *kind == FactKind::EndsAfter).count()
+    };
     let mut undisturbed = at(Purpose::Update, 2, PhaseName::Collecting);
-    let before = undisturbed.effects;
     end(&mut undisturbed).expect("there is a round");
+    assert!(undisturbed.until(|cohort| facts(cohort) == 1));
+    let written = undisturbed.effects;
     undisturbed.run();
-    let kinds = undisturbed.disk.facts.iter();
-    let kinds = kinds.map(|bytes| Fact::from_bytes(bytes).expect("a fact").kind());
-    assert_eq!(kinds.filter(|kind| *kind == FactKind::EndsAfter).count(), 1);
-    // The effect after `before` is the fact itself.
-    for crash in before + 1..=undisturbed.effects {
+    assert_eq!(facts(&undisturbed), 1);
+    for crash in written..=undisturbed.effects {
         let mut cohort = at(Purpose::Update, 2, PhaseName::Collecting);
         cohort.crash_after = vec![crash];
         end(&mut cohort).expect("there is a round");
@@ -211,7 +214,7 @@ fn who_was_away_is_told_the_same() {
     let mut cohort = at(Purpose::Update, 2, PhaseName::Unlocking);
     cohort.disconnect(id(4));
     end(&mut cohort).expect("there is a round");
-    assert!(cohort.until(|cohort| cohort.phase() == PhaseName::Finishing));
+    cohort.pump();
     cohort.connect(id(4));
     cohort.run();
     assert_ended_after(&cohort, 2, "one was away");
