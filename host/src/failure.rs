@@ -18,6 +18,20 @@ pub enum Failure {
     Stopped(anyhow::Error),
 }
 
+/// With all causes; one that the error before it has told already is not told twice.
+fn in_words(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text.push_str(": ");
+            text.push_str(&cause);
+        }
+    }
+    text
+}
+
 impl Failure {
     /// For `map_err`.
     pub fn run(error: impl Into<anyhow::Error>) -> Self {
@@ -42,7 +56,26 @@ impl Failure {
             Self::Stopped(error) => (error, 3),
         };
         // Not `eprintln!`, which panics when stderr is a closed pipe or a full disk.
-        let _ = writeln!(io::stderr(), "error: {}", printable(&format!("{error:#}")));
+        let _ = writeln!(io::stderr(), "error: {}", printable(&in_words(error)));
         ExitCode::from(code)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use anyhow::anyhow;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause =
+            anyhow!("policy.max_rounds is 1").context("the policy refuses: policy.max_rounds is 1");
+        assert_eq!(
+            in_words(&cause),
+            "the policy refuses: policy.max_rounds is 1"
+        );
+        let other = anyhow!("no such file").context("cannot read a.toml");
+        assert_eq!(in_words(&other), "cannot read a.toml: no such file");
     }
 }

@@ -56,15 +56,17 @@ impl Watching {
         ended: &str,
     ) -> Result<(), Failure> {
         self.show_one(&look()?);
-        while self.watch {
+        if !self.watch {
+            return Ok(());
+        }
+        loop {
             sleep(BETWEEN_LOOKS);
             let Ok(found) = look() else {
                 say(ended);
-                break;
+                return Ok(());
             };
             self.show_one(&found);
         }
-        Ok(())
     }
 
     fn show_one(&self, found: &impl Shown) {

@@ -1295,7 +1295,7 @@ mod tests {
                 learning_round: LearningRound::new(round),
                 patients: 12,
                 request: EvaluateRequest {
-                    round: RoundNumber::new(round.into()),
+                    round: RoundNumber::new(round),
                     model,
                     filters: None,
                     plan,

@@ -304,7 +304,8 @@ fn check_order(header: &RoundOpen, before: Option<&Place>, roster: &Roster) -> R
         Some(_) => return Ok(()),
         None if begins_after(None) => return Ok(()),
         None => {
-            "the first round of a session does not follow from its beginning: lines before it are missing"
+            "the first round of a session does not follow from its beginning: lines before it are missing, or the roster is not the one that \
+             held then. After a change of members, verify with the roster that is published now"
         }
     };
     Err(wrong.into())

@@ -137,7 +137,7 @@ impl List {
             let result = run.result.as_deref().unwrap_or("under way");
             let reason = run.reason.map(|reason| format!(": {reason}"));
             say(format_args!(
-                "{:<16} {:<24} {} learning rounds done, {result}{}",
+                "{:<16} {:<24} learning rounds done: {}, {result}{}",
                 run.run.get(..16).unwrap_or(&run.run),
                 run.name,
                 run.learning_rounds,

@@ -98,7 +98,7 @@ impl Show {
         let result = run.result.as_deref().unwrap_or("under way");
         let reason = run.reason.as_deref().map(|reason| format!(": {reason}"));
         say(format_args!(
-            "begun {}; {} learning rounds done, {result}{}",
+            "begun {}; learning rounds done: {}, {result}{}",
             clock(run.begun_unix_ms),
             run.learning_rounds,
             printable(&reason.unwrap_or_default())

@@ -147,11 +147,11 @@ mod tests {
         fs::create_dir_all(&settings.state).expect("made");
         let mut members = Members::open(&settings.state.join(MEMBERS)).expect("made");
         for (number, name, days) in [(1, "St. Mary's", 5), (2, "Charite", 90)] {
-            let code = [number; 32].into();
+            let code = [number; 32];
             members.invite(name, &code, now + DAY).expect("invited");
             let applicant = Applicant {
                 signing_key: PublicKey([number; 32]),
-                tls_fingerprint: [number; 32].into(),
+                tls_fingerprint: [number; 32],
                 request: request.clone(),
             };
             members.apply(&code, &applicant, now).expect("noted");

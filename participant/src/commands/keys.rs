@@ -81,16 +81,25 @@ impl Show {
 impl Renew {
     fn execute(self) -> Result<(), Failure> {
         let settings = self.which.settings()?;
+        let keys = &settings.keys;
+        let certificate = || NamedFile::new("keys.tls_certificate", &keys.tls_certificate);
+        let before = certificate().valid_until().ok();
         let runtime = tokio::runtime::Runtime::new()
             .context("cannot start the asynchronous runtime")
             .map_err(Failure::Run)?;
         let renewed = runtime.block_on(settings.renew_certificate());
         let until = renewed.map_err(Failure::settings)?;
         let left = until.duration_since(SystemTime::now()).unwrap_or_default();
-        say(format_args!(
-            "the certificate is renewed, for {} days; a participant that runs uses it from its next connection on",
-            left.as_secs() / DAY_SECS
-        ));
+        let days = left.as_secs() / DAY_SECS;
+        if before == certificate().valid_until().ok() {
+            say(format_args!(
+                "the certificate was issued only lately: it stays, and is valid for {days} days"
+            ));
+        } else {
+            say(format_args!(
+                "the certificate is renewed, for {days} days; a participant that runs uses it from its next connection on"
+            ));
+        }
         Ok(())
     }
 }

@@ -220,7 +220,7 @@ mod tests {
             let mut at = now;
             while at < last {
                 prop_assert_eq!(shows(at), is_within);
-                at = at + SignedDuration::from_secs(60);
+                at += SignedDuration::from_secs(60);
             }
             if let Some(until) = until {
                 prop_assert_eq!(shows(until), !is_within);

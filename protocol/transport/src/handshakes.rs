@@ -35,7 +35,8 @@ impl CertificateProblem {
                 "check ca_certificate and certificate in the settings of both sides: they must come from one federation"
             }
             Self::UnknownKey { .. } => {
-                "check that both sides have the same roster and that certificate is the one it lists"
+                "check that both sides have the same roster and that certificate is the one it lists; a hospital that has left the federation, or \
+                 was removed, is on no later roster"
             }
             Self::Missing => "check certificate and private_key in the settings",
             Self::NotValidNow => {
@@ -49,9 +50,12 @@ impl CertificateProblem {
 
     /// From a TLS alert (RFC 8446, section 6.2), if it is one about certificates.
     fn from_alert(alert: u8, detail: &str) -> Option<Self> {
+        // What rustls writes around the words of a verifier of one's own is nothing for people.
         let detail = || {
             detail
                 .trim_start_matches("invalid peer certificate: ")
+                .trim_start_matches("Other(OtherError(\"")
+                .trim_end_matches("\"))")
                 .to_owned()
         };
         match alert {

@@ -716,7 +716,9 @@ fn an_end_without_a_reason_is_not_believed() {
 fn the_operators_end_is_believed_by_a_hospital_that_has_all_updates_up_to_it() {
     // The fourth header is that of the second update.
     for (after, missing) in [(0, None), (1, None), (2, Some("1 of its updates"))] {
-        let mut run = Cohort::immediate(3, &manifest(3, Conditioning::None));
+        let manifest = manifest(3, Conditioning::None);
+        let mut run = Cohort::immediate(3, &manifest);
+        run.check_invariants(&manifest);
         let mut headers = 0;
         run.interference = Box::new(move |who, message| {
             let is_header = who == id(2) && matches!(message, ToVault::RoundOpen(_));

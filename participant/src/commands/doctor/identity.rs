@@ -71,8 +71,8 @@ fn roster(settings: &Settings, file: &Path) -> Check {
             ROSTER,
             told(error),
             format!(
-                "a hospital that has just joined looks at the first roster and signs it: participant roster show --config {}; else put the \
-                 file back",
+                "a hospital that has just joined looks at the first roster and signs it: participant roster show --config {0}; once it is \
+                 published, participant run fetches it, and: participant roster fetch --config {0}; else put the file back",
                 file.display()
             ),
         ),
