@@ -295,7 +295,11 @@ fn a_federation_is_founded_runs_changes_its_members_and_runs_again() {
     coordinator.wait_for("epoch=2", PATIENCE);
     let gone = refusal(&world.participant(2, &["roster", "fetch"]));
     assert!(gone.contains("not on the roster"), "{gone}");
+    let certificate = || fs::read(world.hospital(1).join("keys/tls.crt")).expect("a certificate");
+    let before = certificate();
     let renewed = words(&world.participant(1, &["keys", "renew"]));
+    assert!(renewed.contains("is renewed"), "{renewed}");
+    assert_ne!(certificate(), before);
     assert!(is_of_a_year(&renewed), "{renewed}");
     let removed = refusal(&world.participant(2, &["keys", "renew"]));
     assert!(removed.contains("removed"), "{removed}");

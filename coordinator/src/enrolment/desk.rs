@@ -279,7 +279,8 @@ impl DeskError {
     }
 }
 
-const FRESH: Duration = Duration::from_secs(24 * 3600);
+/// So often at the most another one is issued to a member: enough for one whose answer was lost, and no work for one that floods.
+const FRESH: Duration = Duration::from_secs(10);
 
 /// Of a certificate that is issued or renewed.
 pub const CERTIFICATE_LIFETIME: Duration = Duration::from_secs(365 * 24 * 3600);

@@ -318,12 +318,11 @@ impl Owner {
             },
             Request::Pause { run } => self.of_this_run(&run, |machine| machine.pause(true, now)),
             Request::Resume { run } => self.of_this_run(&run, |machine| machine.pause(false, now)),
-            Request::Stop {
-                run,
-                keep_best: false,
-            } => self.of_this_run(&run, |machine| machine.stop(now)),
-            Request::Stop { run, .. } => {
-                let said = self.of_this_run(&run, |machine| machine.end_after_this_round(now));
+            Request::Stop { run, keep_best } => {
+                let said = self.of_this_run(&run, |machine| match keep_best {
+                    true => machine.end_after_this_round(now),
+                    false => machine.stop(now),
+                });
                 self.once_written(said)
             }
             Request::Without { hospital } => {
@@ -341,8 +340,8 @@ impl Owner {
         self.carry_out();
         match said {
             Answer::Done if self.standstill.is_some() => Answer::Refused {
-                reason: "this cannot be written down: the run stands still, as its log tells. It holds once the disk can be written to, \
-                         unless this coordinator is started again before"
+                reason: "this cannot be written down: the run stands still, as its log tells. It holds once the disk can be written to; \
+                         if this coordinator is started again before, say it again"
                     .to_owned(),
             },
             other => other,

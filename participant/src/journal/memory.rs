@@ -337,7 +337,8 @@ impl Journal for MemoryJournal {
 
     fn ended_run(&self, run: &RunId) -> Result<Option<EndedRun>, JournalError> {
         let memory = self.memory();
-        Ok(memory.ended.iter().find(|ended| ended.run == *run).cloned())
+        let mut latest = memory.ended.iter().rev();
+        Ok(latest.find(|ended| ended.run == *run).cloned())
     }
 
     fn last_ended_run(&self) -> Result<Option<EndedRun>, JournalError> {

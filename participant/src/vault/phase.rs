@@ -348,6 +348,13 @@ impl Phase {
         hospital: &mut Hospital<J>,
     ) -> Result<Step<Self>, VaultError> {
         let place = self.place(hospital.roster());
+        let has_models = match &self {
+            Self::InSession(_) => true,
+            Self::Joining(joining) => joining.carried().is_some(),
+            Self::KeyExchange(exchange) => exchange.carried().is_some(),
+            Self::AwaitingState(awaiting) => awaiting.carried().is_some(),
+            Self::Unjoined | Self::AwaitingApproval(_) | Self::Finished(_) | Self::Stopped => false,
+        };
         match &self {
             Self::InSession(session) => {
                 if let Some(missing) = session.missing_updates(end) {
@@ -366,7 +373,7 @@ impl Phase {
             },
             Self::Unjoined | Self::AwaitingApproval(_) | Self::Finished(_) | Self::Stopped => {}
         }
-        if let (RunEnd::ByOperator(after), Some(_)) = (end, &place) {
+        if let (RunEnd::ByOperator(after), true) = (end, has_models) {
             hospital.event(VaultEvent::EndedByOperator { after });
         }
         hospital.outputs.push_back(VaultOutput::Finished);

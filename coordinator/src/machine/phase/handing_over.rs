@@ -11,7 +11,7 @@ use protocol::{
     session::{SealedState, state_name},
 };
 
-use super::{Phase, Retry, Step, Waiting};
+use super::{Finishing, Phase, Retry, Step, Waiting};
 use crate::machine::{
     Event, Fact, MachineError, Output, Timestamp,
     context::Context,
@@ -126,6 +126,11 @@ impl HandingOver {
     pub(super) fn advance<R>(mut self, context: &mut Context<R>, now: Timestamp) -> Step {
         if let Some(name) = self.session.state {
             return Step::Go(Phase::Waiting(self.with_state(context, name, now)));
+        }
+        if context.ends_without_session().is_some_and(|end| now >= end) {
+            // The run is over. Those that have its model are told so; nobody waits for the state of the others any more.
+            let finishing = Finishing::new(self.session, self.head, now);
+            return Step::Go(Phase::Finishing(finishing));
         }
         let is_there = |id: &HospitalId| context.peers.is_present_and_heard(*id);
         if self

@@ -273,7 +273,7 @@ impl Phase {
         let [first, second] = match self {
             Self::Gathering(phase) => phase.deadlines(context),
             Self::KeyExchange(phase) => phase.deadlines(context),
-            Self::HandingOver(phase) => [phase.asked_until(), None],
+            Self::HandingOver(phase) => [phase.asked_until(), context.ends_without_session()],
             Self::Waiting(phase) => [Some(phase.retry.not_before), Some(phase.let_in_until)],
             Self::Collecting(phase) => phase.deadlines(context),
             Self::Unlocking(phase) => [phase.grace_ends(), None],

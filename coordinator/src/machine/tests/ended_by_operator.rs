@@ -153,6 +153,30 @@ fn an_end_while_a_session_is_set_up_is_one_for_those_that_came_late_too() {
     }
 }
 
+/// Nobody gives those that came late the state any more: the run is over for the others.
+#[test]
+fn an_end_does_not_wait_for_a_state_that_does_not_come() {
+    let manifest = Manifest {
+        start_with: NonZeroU32::new(3),
+        ..manifest(ROUNDS)
+    };
+    let mut cohort = Cohort::new(4, &manifest);
+    (1..4).for_each(|number| cohort.connect(id(number)));
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 2));
+    cohort.connect(id(4));
+    assert!(cohort.until(|cohort| cohort.phase() == PhaseName::HandingOver));
+    end(&mut cohort).expect("a round is done");
+    (1..4).for_each(|number| cohort.disconnect(id(number)));
+    cohort.run();
+    let (_, missing) = cohort.completed().expect("nobody is waited for");
+    assert_eq!(missing, [id(1), id(2), id(3), id(4)]);
+    cohort.connect(id(1));
+    cohort.pump();
+    let after = LearningRound::new(1);
+    let told = ToVault::EndedByOperator { after };
+    assert_eq!(cohort.hospitals[&id(1)].ending, Some(told));
+}
+
 #[test]
 fn an_update_that_does_not_open_is_tried_again_before_the_end() {
     let mut cohort = at(Purpose::Update, 2, PhaseName::Collecting);
