@@ -9,18 +9,18 @@ pub const TRAINING_MEMORY: u64 = 2 << 30;
 /// Sealing, adding and opening the sums of a learning round, and its encrypted products, on an ordinary processor.
 pub const CRYPTOGRAPHY_SECS_A_ROUND: f64 = 2.0;
 
-/// Of a hospital whose update has so many bytes, without slices: the last model, the best one, both again for the run, and as much for
-/// the journal of a run.
+/// Bytes of a hospital's state folder without its prepared slices, where a model has so many bytes: the last and the best model, a copy of
+/// both in the folder of their run, and the same again for the journal.
 pub fn hospital_disk(update_bytes: u64) -> u64 {
     8 * update_bytes
 }
 
-/// Of a coordinator: the uploads of one round, its outcome, and that of the round before.
+/// Bytes of a coordinator's state folder: the uploads of one round, its outcome, and that of the round before.
 pub fn coordinator_disk(hospitals: usize, update_bytes: u64) -> u64 {
     (hospitals as u64 + 2) * update_bytes
 }
 
-/// Of a coordinator, while a round collects.
+/// Bytes of memory of a coordinator while it collects a round.
 pub fn coordinator_memory(hospitals: usize) -> u64 {
     (300 << 20) + hospitals as u64 * (4 << 20)
 }

@@ -13,13 +13,24 @@ use protocol::{
 };
 use tracing::Span;
 
-use crate::{shell::ParticipantEvent, vault::VaultEvent};
+use crate::vault::VaultEvent;
 
 /// The spans at hand.
 #[derive(Clone)]
 pub struct RunSpans {
     hospital: HospitalId,
     within: Arc<Mutex<Within>>,
+}
+
+/// What a line of the log is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// The run, or nothing in particular.
+    Run,
+    /// The last round which was opened.
+    RoundAtHand,
+    /// This one.
+    Round(RoundNumber),
 }
 
 struct Within {
@@ -51,35 +62,15 @@ impl RunSpans {
 
     /// That of the last round which was opened, or else that of the run.
     pub fn of_round(&self) -> Span {
-        let within = self.lock();
-        match within.round {
-            Some(_) => within.of_round.clone(),
-            None => within.of_run.clone(),
-        }
+        self.of(About::RoundAtHand)
     }
 
-    /// What an event is about: the round that it names, if that is the one at hand, or else the run.
-    pub fn of_event(&self, event: &ParticipantEvent) -> Span {
-        let named = match event {
-            ParticipantEvent::Training { .. } | ParticipantEvent::Uploading { .. } => {
-                return self.of_round();
-            }
-            ParticipantEvent::Vault(event) => match event {
-                VaultEvent::Opened(opened) => opened.round,
-                VaultEvent::Sealed { round, .. }
-                | VaultEvent::WrongAnswers { round, .. }
-                | VaultEvent::NullStep { round, .. }
-                | VaultEvent::Overtaken { round, .. } => *round,
-                VaultEvent::Conditioned { .. } | VaultEvent::ProductsRefused { .. } => {
-                    return self.of_round();
-                }
-                _ => return self.of_run(),
-            },
-            _ => return self.of_run(),
-        };
+    /// What a line is about: the round that it names, if that is the one at hand, or else the run.
+    pub fn of(&self, about: About) -> Span {
         let within = self.lock();
-        match within.round {
-            Some((round, _)) if round == named => within.of_round.clone(),
+        match (about, within.round) {
+            (About::RoundAtHand, Some(_)) => within.of_round.clone(),
+            (About::Round(named), Some((round, _))) if round == named => within.of_round.clone(),
             _ => within.of_run.clone(),
         }
     }
@@ -155,14 +146,7 @@ mod tests {
                 (spans.of_run(), spans.of_round()),
                 (run.clone(), round.clone())
             );
-            let of_sealed = |number| {
-                let sealed = VaultEvent::Sealed {
-                    round: RoundNumber::new(number),
-                    purpose: Purpose::Stats,
-                    saturated: 0,
-                };
-                spans.of_event(&ParticipantEvent::Vault(sealed))
-            };
+            let of_sealed = |number| spans.of(About::Round(RoundNumber::new(number)));
             assert_eq!(of_sealed(1), round);
             spans.open(RoundNumber::new(2), Purpose::Update);
             assert_ne!(spans.of_round(), round);

@@ -43,7 +43,7 @@ use crate::{
     journal::{Journal, patient::Patience},
     ledger::LedgerError,
     own_results::{OwnEvaluation, OwnResult},
-    run_spans::RunSpans,
+    run_spans::{About, RunSpans},
     trainer_program::MAX_SILENCE,
     vault::{Vault, VaultError, VaultEvent, VaultOutput},
     way_out::{Blob, Carried, LastWord, Passage, ReceiveError, UploadError, Uploads, WayOut},
@@ -111,6 +111,27 @@ pub enum ParticipantEvent {
     Own(OwnResult),
     /// Something in the vault.
     Vault(VaultEvent),
+}
+
+impl ParticipantEvent {
+    /// What a line about it is about.
+    pub fn about(&self) -> About {
+        match self {
+            Self::Training { .. } | Self::Uploading { .. } => About::RoundAtHand,
+            Self::Vault(event) => match event {
+                VaultEvent::Opened(opened) => About::Round(opened.round),
+                VaultEvent::Sealed { round, .. }
+                | VaultEvent::WrongAnswers { round, .. }
+                | VaultEvent::NullStep { round, .. }
+                | VaultEvent::Overtaken { round, .. } => About::Round(*round),
+                VaultEvent::Conditioned { .. } | VaultEvent::ProductsRefused { .. } => {
+                    About::RoundAtHand
+                }
+                _ => About::Run,
+            },
+            _ => About::Run,
+        }
+    }
 }
 
 /// What a run has cost this hospital.

@@ -69,7 +69,7 @@ impl Diary {
 
     /// Takes note of an event.
     pub fn note(&mut self, event: ParticipantEvent) {
-        let _within = self.spans.of_event(&event).entered();
+        let _within = self.spans.of(event.about()).entered();
         match event {
             // The transport itself logs that it waits, and that it has connected.
             ParticipantEvent::Waiting(_) | ParticipantEvent::Connected => {}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use quinn::{Connection, IdleTimeout, MtuDiscoveryConfig, TransportConfig, VarInt};
 
-use super::{TransportError, datagrams::LONGEST_DATAGRAM, pace::RateCap};
+use super::{TransportError, datagrams::LONGEST_DATAGRAM};
 
 /// The bounds of one end-point. Both sides may differ; the shorter idle timeout holds for both.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,12 +78,11 @@ impl Limits {
         Ok(Arc::new(config))
     }
 
-    /// The same for one that reads no faster than this: what comes waits at the coordinator, and not here.
-    pub(super) fn capped_participant_config(
+    /// The same for one that lets no more bytes than this come ahead of what it reads: the rest waits at the coordinator, and not here.
+    pub(super) fn participant_config_with_window(
         &self,
-        cap: RateCap,
+        window: u32,
     ) -> Result<Arc<TransportConfig>, TransportError> {
-        let window = cap.window_bytes();
         let mut config = self.common_config()?;
         config
             .max_concurrent_bidi_streams(VarInt::from_u32(0))

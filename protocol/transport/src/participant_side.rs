@@ -80,7 +80,9 @@ impl Dialer {
     /// # Errors
     /// [`TransportError::Configuration`].
     pub fn at_most(mut self, cap: RateCap) -> Result<Self, TransportError> {
-        let config = self.limits.capped_participant_config(cap)?;
+        let config = self
+            .limits
+            .participant_config_with_window(cap.window_bytes())?;
         self.config.transport_config(config);
         self.paces = Paces::at_most(cap);
         Ok(self)

@@ -71,33 +71,22 @@ fn the_round_at_hand_is_the_last_and_is_evaluated() {
     }
 }
 
-#[test]
-fn a_paused_run_ends_with_the_round_before() {
-    let mut cohort = at(Purpose::Evaluation, 1, PhaseName::Collecting);
-    let paused = cohort.machine.pause(true, cohort.now);
-    paused.expect("a sum comes");
-    cohort.run();
-    assert_eq!(cohort.phase(), PhaseName::Waiting);
-    end(&mut cohort).expect("a round is done");
-    cohort.run();
-    assert_ended_after(&cohort, 1, "paused");
-}
-
+/// Before an update, with the round before; where an evaluation is outstanding, with that.
 #[test]
 fn a_pause_does_not_hold_up_the_end() {
-    for (purpose, phase) in [
-        (Purpose::Update, PhaseName::Collecting),
-        (Purpose::Update, PhaseName::Publishing),
+    for (purpose, round, phase) in [
+        (Purpose::Evaluation, 1, PhaseName::Collecting),
+        (Purpose::Update, 2, PhaseName::Collecting),
+        (Purpose::Update, 2, PhaseName::Publishing),
     ] {
-        let mut cohort = at(purpose, 2, phase);
+        let mut cohort = at(purpose, round, phase);
         let paused = cohort.machine.pause(true, cohort.now);
         paused.expect("a sum comes");
         cohort.run();
-        // The evaluation of the second update is outstanding.
         assert_eq!(cohort.phase(), PhaseName::Waiting);
         end(&mut cohort).expect("a round is done");
         cohort.run();
-        assert_ended_after(&cohort, 2, "paused before the evaluation");
+        assert_ended_after(&cohort, round, &format!("paused in {purpose:?} {phase}"));
     }
 }
 
