@@ -10,7 +10,6 @@ mod costs;
 mod expected_sums;
 mod fault_plan;
 mod federation;
-mod filters;
 mod history;
 mod hospital;
 mod interruptions;
@@ -296,11 +295,12 @@ fn write_files(
     output.write_json_lines("metrics.jsonl", &summary::metrics_lines(run))?;
     output.write_json_lines("transcript.jsonl", &run.transcript)?;
     let hash = report::write_model(&output.path(MODEL_FILE), manifest, &run.model, summary)?;
-    let card = report::model_card(plan, manifest, &run.model, summary, hash);
+    let statistics = run.statistics.as_ref();
+    let card = report::model_card(plan, manifest, &run.model, summary, statistics, hash);
     output.write_json(CARD_FILE, &card)?;
     if let Some(best) = &run.best_model {
         let hash = report::write_model(&output.path(BEST_MODEL_FILE), manifest, best, summary)?;
-        let card = report::best_model_card(plan, manifest, best, summary, hash);
+        let card = report::best_model_card(plan, manifest, best, summary, statistics, hash);
         output.write_json(BEST_CARD_FILE, &card)?;
     }
     let classes = plan.run.task.class_names();

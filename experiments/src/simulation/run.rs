@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use coordinator::machine::TranscriptEntry;
 use crypto::sealed_sum::HospitalId;
-use participant::vault::conditioning::ConditionedWeights;
+use participant::vault::{conditioning::ConditionedWeights, statistics::Statistics};
 use protocol::{
     common_model::CommonModel,
     digests::{LearningRound, ModelHash},
@@ -30,6 +30,8 @@ pub struct RunResult {
     pub kept_round: Option<LearningRound>,
     /// Its evaluation, where that decides.
     pub best: Option<BestRound>,
+    /// The federation's statistics, by which features are scaled.
+    pub statistics: Option<Statistics>,
     /// The scaled features of each hospital.
     pub features: BTreeMap<HospitalId, Vec<ConditionedWeights>>,
     /// The signed hash chain.
@@ -105,6 +107,7 @@ impl RunResult {
             models_equal: Some(models_equal),
             largest_product_error: observer.largest_product_error,
             faults: sums.faults().to_vec(),
+            statistics: sums.statistics().cloned(),
             features: sums.features().clone(),
             kept_round: observer.kept_round,
             best: observer.best,
@@ -129,6 +132,7 @@ impl RunResult {
             kept_round: run.standing.kept_round(keep, last.into()),
             best,
             history,
+            statistics: Some(run.statistics),
             features: run.features,
             transcript: Vec::new(),
             seconds: Seconds {

@@ -10,10 +10,10 @@ use model::{
     train::Trainer,
 };
 use model_data::Slice;
-use participant::vault::conditioning::ConditionedWeights;
+use participant::vault::conditioning::{ConditionedWeights, local_filters};
 use protocol::{common_model::CommonModel, manifest::Manifest};
 
-use super::{filters::filters, hospital::TestSet};
+use super::hospital::TestSet;
 
 /// What the test shows.
 pub struct TestResult {
@@ -77,7 +77,7 @@ pub fn test(
         let filters = manifest
             .conditioning
             .uses_filters()
-            .then(|| filters(hospital, model, features));
+            .then(|| local_filters(&model.conditioned_weights(), features));
         let evaluation =
             trainer.evaluate(&set.dataset, &values, filters.as_deref(), &mut |_, _| ())?;
         let own = set

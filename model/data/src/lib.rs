@@ -26,6 +26,7 @@ mod scan;
 mod sheet;
 mod slices;
 mod split;
+mod to_predict;
 mod volume;
 pub mod weights;
 pub mod whole_file;
@@ -35,7 +36,9 @@ pub use check::{
     ClassCounts, ContrastCount, DataCheck, FeatureCount, GridCount, NonFinite, OBLIQUE_DEGREES,
     OrientationCounts, ScanName,
 };
-pub use cohort::{BadFile, BadRow, CacheChoice, Cohort, DataError, LoadOptions, LoadReport};
+pub use cohort::{
+    BadFile, BadRow, CacheChoice, Cohort, DataError, LoadOptions, LoadReport, Scores,
+};
 pub use contrast::{Contrast, ContrastError};
 pub use dicom::{FileError as DicomFileError, SeriesError, read_dicom};
 pub use feature_columns::{FeatureColumn, FeatureColumnError, FeatureColumns, FeatureRanges};
@@ -53,4 +56,5 @@ pub use scan::{Placement, Scan, ScanError, read_nifti};
 pub use slices::standardise;
 pub use slices::{IMAGE_SIDE, Slice, SliceError, axial_slices};
 pub use split::{Sample, Split, SplitError, split, split_by_labels};
+pub use to_predict::ToPredict;
 pub use volume::{SPACINGS_MM, Volume, VolumeError};

@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::Context as _;
 use host::failure::Failure;
-use model_data::{FeatureColumns, Inventory, LabelScheme, Layout, LoadReport, ReadEntry, Task};
+use model_data::{
+    DataError, FeatureColumns, Inventory, LabelScheme, Layout, LoadReport, ReadEntry, Task,
+};
 use participant::{
     erasure::Erased,
     hospital_data::ClinicalTable,
@@ -75,7 +77,8 @@ pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<ReadDataSet> {
     let gaps = DataGaps::of(&patients, &report);
     let of_table = patients
         .into_iter()
-        .map(|ReadEntry { entry, slices }| (entry.edss, entry.features, slices));
+        .map(|ReadEntry { entry, slices }| Ok((entry.score()?, entry.features, slices)));
+    let of_table: Vec<_> = of_table.collect::<Result<_, DataError>>()?;
     let mut table = ClinicalTable::new(of_table, plan);
     if let FeatureColumns::Named(_) = settings.reading.feature_columns {
         table = table.in_percent_of(&settings.reading.feature_columns.ranges());
