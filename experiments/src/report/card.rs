@@ -146,6 +146,7 @@ fn caveats(summary: &Summary) -> Vec<String> {
         .into_iter()
         .filter(|(applies, _)| *applies)
         .map(|(_, caveat)| caveat.to_owned())
+        .chain(summary.small_test.clone())
         .collect()
 }
 

@@ -46,8 +46,14 @@ fn headline(summary: &Summary) -> String {
     } else {
         ""
     };
+    let images = if summary.data == "phantom" {
+        ""
+    } else {
+        "<p class=\"warning\"><strong>This page holds images of patients:</strong> give it to nobody who may not see them. It names no \
+         patient.</p>"
+    };
     format!(
-        "<h1>Federated training of the hybrid CNN</h1><p>{} hospitals, {} rounds, task {}, labels {}, data {}, partition {}, strategy {}, seed {}.</p>{insecure}{leak}\
+        "<h1>Federated training of the hybrid CNN</h1>{images}<p>{} hospitals, {} rounds, task {}, labels {}, data {}, partition {}, strategy {}, seed {}.</p>{insecure}{leak}\
          <p class=\"warning\">For research. Not a medical device, not for diagnosis.</p>",
         summary.hospitals,
         summary.rounds,
@@ -63,6 +69,15 @@ fn headline(summary: &Summary) -> String {
 fn results(summary: &Summary, pictures: &RunPictures) -> Result<String, PictureError> {
     let mut section = "<h2>On the pooled test sets</h2>".to_owned();
     let leak = leak_warning(summary);
+    if let Some(warning) = &summary.small_test {
+        let _ = write!(
+            section,
+            "<p class=\"warning\"><strong>{}.</strong></p>",
+            escape(warning)
+        );
+        section += &side_by_side(&pictures.confusion)?;
+        return Ok(section);
+    }
     section += "<table><tr><th></th><th>accuracy</th><th>largest class</th><th>macro F1</th><th>AUROC</th><th>number</th></tr>";
     let with_interval = |value: f64, interval: Option<[f64; 2]>| {
         interval.map_or_else(

@@ -1,5 +1,7 @@
 //! One hospital's data, parted between its vault, its trainer and what only a simulation takes: the test set.
 
+use std::collections::BTreeSet;
+
 use anyhow::Context;
 use crypto::sealed_sum::HospitalId;
 use model::train::Dataset;
@@ -40,8 +42,8 @@ pub struct TestSet {
 
 /// A slice to be shown.
 pub struct Example {
-    /// The patient's name in the cohort.
-    pub patient: String,
+    /// Which of the hospital's test patients, from 1. Not the name: a report is made to be shown.
+    pub patient: usize,
     /// Which sample of the data set it is.
     pub sample: usize,
     /// The slice.
@@ -105,6 +107,8 @@ impl TestSet {
         labels: Labels,
     ) -> anyhow::Result<Self> {
         let dataset = images.dataset(samples, labels)?;
+        let patients: BTreeSet<usize> = samples.iter().map(|sample| sample.patient).collect();
+        let number = |patient: usize| patients.range(..=patient).count();
         let mut examples: Vec<Example> = Vec::new();
         let mut place = 0;
         while place < samples.len() {
@@ -117,7 +121,7 @@ impl TestSet {
             let sample = place + of_patient / 2;
             let source = &images.patients()[patient];
             examples.push(Example {
-                patient: source.id.clone(),
+                patient: number(patient),
                 sample,
                 slice: source.slices[samples[sample].slice].clone(),
             });

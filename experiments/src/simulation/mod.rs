@@ -294,6 +294,11 @@ fn write_files(
     output.write_json("summary.json", summary)?;
     output.write_json_lines("metrics.jsonl", &summary::metrics_lines(run))?;
     output.write_json_lines("transcript.jsonl", &run.transcript)?;
+    if let Some(roster) = &run.roster {
+        output.write("roster.json", roster.as_bytes())?;
+    }
+    let predictions = test.predictions(manifest.task.class_names());
+    output.write("test-predictions.csv", predictions.as_bytes())?;
     let hash = report::write_model(&output.path(MODEL_FILE), manifest, &run.model, summary)?;
     let statistics = run.statistics.as_ref();
     let card = report::model_card(plan, manifest, &run.model, summary, statistics, hash);

@@ -36,6 +36,8 @@ pub struct RunResult {
     pub features: BTreeMap<HospitalId, Vec<ConditionedWeights>>,
     /// The signed hash chain.
     pub transcript: Vec<TranscriptEntry>,
+    /// The file of the roster whose hospitals have signed it.
+    pub roster: Option<String>,
     /// By phase; the total is not known yet.
     pub seconds: Seconds,
     /// What processes that were stopped before the end have taken.
@@ -113,6 +115,7 @@ impl RunResult {
             best: observer.best,
             history: observer.history.clone().into_rounds(),
             transcript,
+            roster: None,
             best_model,
             model,
         })
@@ -135,6 +138,7 @@ impl RunResult {
             statistics: Some(run.statistics),
             features: run.features,
             transcript: Vec::new(),
+            roster: None,
             seconds: Seconds {
                 training: run.training_secs,
                 ..Seconds::default()

@@ -1,6 +1,6 @@
 //! The last common model on the pooled test sets, which only a simulation can pool.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use crypto::sealed_sum::HospitalId;
 use model::{
@@ -33,14 +33,49 @@ pub struct TestResult {
     pub majority_slice: f64,
     /// A slice of every patient, to be shown.
     pub shown: Vec<ShownSlice>,
+    /// The number in `slices` from which on patients are those of a hospital.
+    hospitals: BTreeMap<usize, HospitalId>,
+}
+
+impl TestResult {
+    /// A line of a CSV table for each test patient: the hospital, how many slices, the class, and the mean probability of each class. No
+    /// name: a patient is a number among the test patients of the hospital.
+    pub fn predictions(&self, classes: &[&str]) -> String {
+        let mut slices: BTreeMap<usize, usize> = BTreeMap::new();
+        for slice in &self.slices {
+            *slices.entry(slice.patient).or_default() += 1;
+        }
+        let mut text = "hospital,patient,slices,truth,predicted".to_owned();
+        for class in classes {
+            let _ = write!(text, ",p_{class}");
+        }
+        text.push('\n');
+        let mut numbers: BTreeMap<HospitalId, usize> = BTreeMap::new();
+        for patient in per_patient(&self.slices) {
+            let before = self.hospitals.range(..=patient.patient).next_back();
+            let Some((_, &hospital)) = before else {
+                continue;
+            };
+            let number = numbers.entry(hospital).or_default();
+            *number += 1;
+            let (truth, predicted) = (classes[patient.label], classes[patient.class()]);
+            let count = slices[&patient.patient];
+            let _ = write!(text, "{hospital},{number},{count},{truth},{predicted}");
+            for share in &patient.probabilities {
+                let _ = write!(text, ",{share}");
+            }
+            text.push('\n');
+        }
+        text
+    }
 }
 
 /// A slice with what the model says of it.
 pub struct ShownSlice {
     /// Whose patient.
     pub hospital: HospitalId,
-    /// The patient's name in the cohort.
-    pub patient: String,
+    /// Which of the hospital's test patients, from 1.
+    pub patient: usize,
     /// The slice.
     pub slice: Slice,
     /// The class it has.
@@ -72,7 +107,9 @@ pub fn test(
     let values = model.for_trainer(manifest.conditioning);
     let (mut slices, mut shown) = (Vec::new(), Vec::new());
     let mut patients_before = 0;
+    let mut hospitals = BTreeMap::new();
     for (hospital, set) in sets {
+        hospitals.insert(patients_before, hospital);
         let features = features.get(&hospital).map_or(&[][..], Vec::as_slice);
         let filters = manifest
             .conditioning
@@ -129,6 +166,7 @@ pub fn test(
         majority_slice: majority(&slices, classes),
         shown,
         slices,
+        hospitals,
     })
 }
 

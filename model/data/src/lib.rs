@@ -25,6 +25,7 @@ mod patient;
 mod scan;
 mod sheet;
 mod slices;
+pub mod small_numbers;
 mod split;
 mod to_predict;
 mod volume;
