@@ -4,7 +4,6 @@ use std::{collections::BTreeMap, path::Path};
 
 use anyhow::Context;
 use crypto::hash::{Digest, sha256};
-use host::moment;
 use model_data::{
     SliceChoice,
     card::{BEST_MODEL_FILE, CardData, CardInput, CardTraining, CardValidation, ModelCard, NOTICE},
@@ -60,7 +59,8 @@ pub fn model_card(
         caveats: caveats(summary),
         clips: is_whole.then(|| model.clips().to_vec()),
         null_steps: is_whole.then(|| model.null_steps()),
-        date: Some(moment::now()),
+        date: Some(summary.made.date.clone()),
+        command_line: Some(summary.made.command_line.clone()),
         input: CardInput {
             contrasts: Some(plan.loading.contrasts.clone()),
             slices_per_scan: Some(match plan.loading.slices {

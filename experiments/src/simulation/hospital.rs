@@ -1,11 +1,11 @@
 //! One hospital's data, parted between its vault, its trainer and what only a simulation takes: the test set.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use anyhow::Context;
 use crypto::sealed_sum::HospitalId;
 use model::train::Dataset;
-use model_data::{Patient, ScanSource, Slice};
+use model_data::{Edss, Patient, ScanSource, Slice};
 use participant::{hospital_data::ClinicalTable, vault::statistics::ClinicalRecords};
 use protocol::{labels::Labels, training_job::SplitPlan};
 use trainer::ImageSet;
@@ -38,6 +38,8 @@ pub struct TestSet {
     pub dataset: Dataset,
     /// One slice a patient, to be shown in the report.
     pub examples: Vec<Example>,
+    /// Of each patient, by the place in the hospital's table.
+    pub scores: BTreeMap<usize, Edss>,
 }
 
 /// A slice to be shown.
@@ -107,8 +109,11 @@ impl TestSet {
         labels: Labels,
     ) -> anyhow::Result<Self> {
         let dataset = images.dataset(samples, labels)?;
-        let patients: BTreeSet<usize> = samples.iter().map(|sample| sample.patient).collect();
-        let number = |patient: usize| patients.range(..=patient).count();
+        let patients = samples.iter().map(|sample| sample.patient);
+        let scores: BTreeMap<usize, Edss> = patients
+            .map(|patient| (patient, images.patients()[patient].edss))
+            .collect();
+        let number = |patient: usize| scores.range(..=patient).count();
         let mut examples: Vec<Example> = Vec::new();
         let mut place = 0;
         while place < samples.len() {
@@ -127,13 +132,17 @@ impl TestSet {
             });
             place += of_patient;
         }
-        Ok(Self { dataset, examples })
+        Ok(Self {
+            dataset,
+            examples,
+            scores,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use model_data::{Edss, FEATURES};
+    use model_data::FEATURES;
     use protocol::{
         labels::{LabelScheme, Task},
         training_job::SplitKind,

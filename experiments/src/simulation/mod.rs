@@ -70,7 +70,7 @@ pub use self::{
     stopping::STOPPED_BY_A_SIGNAL,
     summary::{Agreement, Bytes, ConditioningSummary, Sum, Summary},
     table::{leak_warning, sums_in_words},
-    test_metrics::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, ShownSlice, TestResult},
+    test_metrics::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, ShownSlice, TestPatient, TestResult},
 };
 use crate::{
     commands::{SimulateCommand, UpdatesName},
@@ -313,7 +313,7 @@ fn write_files(
     for picture in pictures.all() {
         output.write(&format!("pictures/{}.png", picture.name), &picture.png()?)?;
     }
-    let page = report::html(summary, classes, &pictures, warnings)?;
+    let page = report::html(summary, classes, &pictures, test, warnings)?;
     output.write("report.html", page.as_bytes())
 }
 

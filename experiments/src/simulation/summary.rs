@@ -21,6 +21,7 @@ use super::{
     seconds::Seconds,
     test_metrics::TestResult,
 };
+use crate::made::Made;
 
 /// The content of `summary.json`. What is not defined is null.
 #[derive(Clone, Debug, Serialize)]
@@ -85,6 +86,8 @@ pub struct Summary {
     pub threads: usize,
     /// Of this program.
     pub code_version: &'static str,
+    /// When, how and where.
+    pub made: Made,
 }
 
 /// The best learning round.
@@ -241,6 +244,7 @@ impl Summary {
             device: plan.device.to_string(),
             threads: plan.threads,
             code_version: env!("CARGO_PKG_VERSION"),
+            made: Made::now(),
         }
     }
 }

@@ -9,7 +9,7 @@ use model::{
     network::Architecture,
     train::Trainer,
 };
-use model_data::Slice;
+use model_data::{Edss, Slice};
 use participant::vault::conditioning::{ConditionedWeights, local_filters};
 use protocol::{common_model::CommonModel, manifest::Manifest};
 
@@ -33,35 +33,44 @@ pub struct TestResult {
     pub majority_slice: f64,
     /// A slice of every patient, to be shown.
     pub shown: Vec<ShownSlice>,
-    /// The number in `slices` from which on patients are those of a hospital.
-    hospitals: BTreeMap<usize, HospitalId>,
+    /// Of each patient, hospital by hospital.
+    pub patients: Vec<TestPatient>,
+}
+
+/// A patient of a test set.
+pub struct TestPatient {
+    /// Whose.
+    pub hospital: HospitalId,
+    /// Which of the hospital's test patients, from 1.
+    pub number: usize,
+    /// The score that the class was cut from.
+    pub edss: Edss,
+    /// How many slices were looked at.
+    pub slices: usize,
+    /// By the mean of the slices.
+    pub prediction: Prediction,
 }
 
 impl TestResult {
     /// A line of a CSV table for each test patient: the hospital, how many slices, the class, and the mean probability of each class. No
     /// name: a patient is a number among the test patients of the hospital.
     pub fn predictions(&self, classes: &[&str]) -> String {
-        let mut slices: BTreeMap<usize, usize> = BTreeMap::new();
-        for slice in &self.slices {
-            *slices.entry(slice.patient).or_default() += 1;
-        }
         let mut text = "hospital,patient,slices,truth,predicted".to_owned();
         for class in classes {
             let _ = write!(text, ",p_{class}");
         }
         text.push('\n');
-        let mut numbers: BTreeMap<HospitalId, usize> = BTreeMap::new();
-        for patient in per_patient(&self.slices) {
-            let before = self.hospitals.range(..=patient.patient).next_back();
-            let Some((_, &hospital)) = before else {
-                continue;
-            };
-            let number = numbers.entry(hospital).or_default();
-            *number += 1;
-            let (truth, predicted) = (classes[patient.label], classes[patient.class()]);
-            let count = slices[&patient.patient];
-            let _ = write!(text, "{hospital},{number},{count},{truth},{predicted}");
-            for share in &patient.probabilities {
+        for patient in &self.patients {
+            let TestPatient {
+                hospital,
+                number,
+                slices,
+                prediction,
+                ..
+            } = patient;
+            let (truth, predicted) = (classes[prediction.label], classes[prediction.class()]);
+            let _ = write!(text, "{hospital},{number},{slices},{truth},{predicted}");
+            for share in &prediction.probabilities {
                 let _ = write!(text, ",{share}");
             }
             text.push('\n');
@@ -107,9 +116,8 @@ pub fn test(
     let values = model.for_trainer(manifest.conditioning);
     let (mut slices, mut shown) = (Vec::new(), Vec::new());
     let mut patients_before = 0;
-    let mut hospitals = BTreeMap::new();
+    let mut patients = Vec::new();
     for (hospital, set) in sets {
-        hospitals.insert(patients_before, hospital);
         let features = features.get(&hospital).map_or(&[][..], Vec::as_slice);
         let filters = manifest
             .conditioning
@@ -148,6 +156,7 @@ pub fn test(
                 attention: map.pixels,
             });
         }
+        patients.extend(of_hospital(hospital, &set.scores, &own));
         patients_before += own
             .iter()
             .map(|prediction| prediction.patient + 1 - patients_before)
@@ -155,19 +164,44 @@ pub fn test(
             .unwrap_or(0);
         slices.extend(own);
     }
-    let patients = per_patient(&slices);
+    let of_patients: Vec<Prediction> = patients
+        .iter()
+        .map(|patient| patient.prediction.clone())
+        .collect();
     let intervals = |level| bootstrap(&slices, classes, level, BOOTSTRAP_DRAWS, BOOTSTRAP_SEED);
     Ok(TestResult {
         slice: Metrics::of(&slices, classes),
-        patient: Metrics::of(&patients, classes),
+        patient: Metrics::of(&of_patients, classes),
         slice_intervals: intervals(Level::Slice),
         patient_intervals: intervals(Level::Patient),
-        majority_patient: majority(&patients, classes),
+        majority_patient: majority(&of_patients, classes),
         majority_slice: majority(&slices, classes),
         shown,
         slices,
-        hospitals,
+        patients,
     })
+}
+
+/// The test patients of one hospital, which are those of `scores` in the same order.
+fn of_hospital(
+    hospital: HospitalId,
+    scores: &BTreeMap<usize, Edss>,
+    own: &[Prediction],
+) -> Vec<TestPatient> {
+    let mut slices: BTreeMap<usize, usize> = BTreeMap::new();
+    for slice in own {
+        *slices.entry(slice.patient).or_default() += 1;
+    }
+    let numbered = per_patient(own).into_iter().zip(1..).zip(scores.values());
+    numbered
+        .map(|((prediction, number), &edss)| TestPatient {
+            hospital,
+            number,
+            edss,
+            slices: slices.get(&prediction.patient).copied().unwrap_or(0),
+            prediction,
+        })
+        .collect()
 }
 
 /// Draws of patients behind every interval.

@@ -24,6 +24,7 @@ mod orientation;
 mod patient;
 mod scan;
 mod sheet;
+mod slice_grid;
 mod slices;
 pub mod small_numbers;
 mod split;
@@ -41,7 +42,7 @@ pub use cohort::{
     BadFile, BadRow, CacheChoice, Cohort, DataError, LoadOptions, LoadReport, Scores,
 };
 pub use contrast::{Contrast, ContrastError};
-pub use dicom::{FileError as DicomFileError, SeriesError, read_dicom};
+pub use dicom::{FileError as DicomFileError, SeriesError, read_dicom, read_dicom_values};
 pub use feature_columns::{FeatureColumn, FeatureColumnError, FeatureColumns, FeatureRanges};
 pub use features::{FEATURES, Feature, FeatureScaling, impute_and_scale};
 pub use inventory::{Entry, Inventory, ReadEntry, ScanFiles, ScanSource};
@@ -54,6 +55,7 @@ pub use protocol::{
     training_job::{SliceChoice, SplitKind},
 };
 pub use scan::{Placement, Scan, ScanError, read_nifti};
+pub use slice_grid::SliceGrid;
 pub use slices::standardise;
 pub use slices::{IMAGE_SIDE, Slice, SliceError, axial_slices};
 pub use split::{Sample, Split, SplitError, split, split_by_labels};

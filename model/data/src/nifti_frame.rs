@@ -15,13 +15,31 @@ pub(super) fn orientation(header: &NiftiHeader) -> Option<Orientation> {
         let [dx, dy, dz] = voxel_size(header);
         ([[dx, 0.0, 0.0], [0.0, dy, 0.0], [0.0, 0.0, dz]], false)
     };
-    let millimetres = match header.xyzt_units & 0b111 {
+    let millimetres = millimetres(header);
+    let steps = steps.map(|step| step.map(|share| share * millimetres));
+    Orientation::from_steps(steps, stated)
+}
+
+/// Where the first voxel lies, in millimetres towards right, front and head of the world's origin: by the same of the
+/// three methods as [`orientation`]. The third takes the first voxel for the origin.
+pub(super) fn origin(header: &NiftiHeader) -> [f64; 3] {
+    let origin = if header.sform_code > 0 {
+        [header.srow_x, header.srow_y, header.srow_z].map(|row| row[3])
+    } else if header.qform_code > 0 {
+        [header.quatern_x, header.quatern_y, header.quatern_z]
+    } else {
+        [0.0; 3]
+    };
+    origin.map(|share| f64::from(share) * millimetres(header))
+}
+
+/// How many there are in the header's unit of length.
+fn millimetres(header: &NiftiHeader) -> f64 {
+    match header.xyzt_units & 0b111 {
         1 => 1000.0,
         3 => 0.001,
         _ => 1.0,
-    };
-    let steps = steps.map(|step| step.map(|share| share * millimetres));
-    Orientation::from_steps(steps, stated)
+    }
 }
 
 /// What one step along each axis of the file means in the patient's R, A, S.

@@ -5,6 +5,8 @@ use super::Placement;
 /// For each axis of the patient (LPS+), the axis of the file that runs along it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Orientation {
+    /// One step along each axis of the file: millimetres towards right, front and head.
+    pub steps_mm: [[f64; 3]; 3],
     /// Axis of the file, 0 to 2; a permutation.
     pub axis: [usize; 3],
     /// Whether the file's axis runs the other way.
@@ -60,6 +62,7 @@ impl Orientation {
             along.min(1.0).acos().to_degrees()
         };
         Some(Self {
+            steps_mm: steps,
             axis,
             // Steps count towards right, front and head; the volume towards left, back and head.
             reversed: [towards(0) > 0.0, towards(1) > 0.0, towards(2) < 0.0],
@@ -67,6 +70,21 @@ impl Orientation {
             stated,
             tilt_degrees: (0..3).map(angle).fold(0.0, f64::max),
         })
+    }
+
+    /// Where a place among the reordered voxels lies among those of the file. All indices count from the first voxel's centre;
+    /// `dims` are the file's.
+    pub(super) fn in_file(&self, dims: [usize; 3], place: [f64; 3]) -> [f64; 3] {
+        let mut index = [0.0; 3];
+        for (patient, place) in place.into_iter().enumerate() {
+            let source = self.axis[patient];
+            index[source] = if self.reversed[patient] {
+                (dims[source] - 1) as f64 - place
+            } else {
+                place
+            };
+        }
+        index
     }
 
     /// What of it is worth telling people.

@@ -9,7 +9,7 @@ use std::{
 use flate2::read::MultiGzDecoder;
 use nifti::{DataElement, InMemNiftiVolume, NiftiHeader, NiftiType, volume::NiftiVolume};
 
-use super::{SeriesError, SliceError, Volume, VolumeError, nifti_frame};
+use super::{SeriesError, SliceError, Volume, VolumeError, nifti_frame, orientation::Orientation};
 
 /// Length of a NIfTI-1 header.
 const HEADER_BYTES: usize = 348;
@@ -70,6 +70,19 @@ pub(super) fn nifti_extent(path: &Path) -> Result<Extent, ScanError> {
         bytes_per_voxel: promise.kind.size_of() as u64,
         planes: promise.dims.into_iter().max().unwrap_or(0).into(),
     })
+}
+
+/// How the axes of a NIfTI file lie, its dimensions, and where its first voxel is, from its header alone.
+pub(super) fn nifti_frame(path: &Path) -> Result<(Orientation, [usize; 3], [f64; 3]), ScanError> {
+    let (mut source, length) = open(path)?;
+    let Promise { header, dims, .. } = Promise::read(&mut source, length)?;
+    let orientation = nifti_frame::orientation(&header).ok_or(ScanError::Orientation)?;
+    let origin = nifti_frame::origin(&header);
+    if origin.iter().all(|mm| mm.is_finite()) {
+        Ok((orientation, dims.map(usize::from), origin))
+    } else {
+        Err(ScanError::Orientation)
+    }
 }
 
 /// The bytes of a file, unzipped if need be, and how many there are where that is known.

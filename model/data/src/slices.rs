@@ -32,17 +32,16 @@ pub struct Slice {
 /// No plane shows tissue, or the choice asks for none.
 pub fn axial_slices(volume: &Volume, choice: SliceChoice) -> Result<Vec<Slice>, SliceError> {
     let planes = chosen_planes(volume, choice)?;
-    let [nx, ny, _] = volume.dims();
     let background = volume
         .voxels()
         .iter()
         .copied()
         .fold(f32::INFINITY, f32::min)
         .max(0.0);
-    let [dx, dy, _] = volume.spacing_mm();
-    let field_mm = (nx as f64 * dx).max(ny as f64 * dy);
-    let columns = Resampler::new(nx, dx, field_mm);
-    let rows = Resampler::new(ny, dy, field_mm);
+    let [nx, ny, _] = volume.dims();
+    let [column_places, row_places] = PixelPlaces::of(volume.dims(), volume.spacing_mm());
+    let columns = Resampler::new(nx, column_places);
+    let rows = Resampler::new(ny, row_places);
     let slices = planes
         .into_iter()
         .map(|z| {
@@ -133,6 +132,32 @@ fn spread(low: usize, high: usize, count: usize, from: f64, to: f64) -> Vec<usiz
     heights
 }
 
+/// Where the pixels of a slice lie along one axis of the volume, counted in its voxels from the first one's centre.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PixelPlaces {
+    /// Voxels from pixel to pixel.
+    step: f64,
+    /// Voxels of background before the first one.
+    margin: f64,
+}
+
+impl PixelPlaces {
+    /// Of the columns and of the rows of a slice: a square of the plane's longer side, about its centre.
+    pub(super) fn of(dims: [usize; 3], spacing_mm: [f64; 3]) -> [Self; 2] {
+        let side_mm = |axis: usize| dims[axis] as f64 * spacing_mm[axis];
+        let field_mm = side_mm(0).max(side_mm(1));
+        [0, 1].map(|axis| Self {
+            step: field_mm / IMAGE_SIDE as f64 / spacing_mm[axis],
+            margin: (field_mm / spacing_mm[axis] - dims[axis] as f64) / 2.0,
+        })
+    }
+
+    /// The centre of a pixel.
+    pub(super) fn centre(self, pixel: usize) -> f64 {
+        (pixel as f64 + 0.5) * self.step - self.margin - 0.5
+    }
+}
+
 /// One axis of the resize: for each output pixel, the first tap and the weights of the source
 /// pixels. Weights that fall outside the plane are left out, so a row may sum to less than 1.
 struct Resampler {
@@ -141,14 +166,12 @@ struct Resampler {
 }
 
 impl Resampler {
-    /// `count` source pixels, `step_mm` apart, centred in a field of `field_mm`.
-    fn new(count: usize, step_mm: f64, field_mm: f64) -> Self {
-        let pixel = field_mm / IMAGE_SIDE as f64 / step_mm;
-        let margin = (field_mm / step_mm - count as f64) / 2.0;
-        let reach = pixel.max(1.0);
+    /// From `count` source pixels to those at `places`.
+    fn new(count: usize, places: PixelPlaces) -> Self {
+        let reach = places.step.max(1.0);
         let taps = (0..IMAGE_SIDE)
             .map(|output| {
-                let centre = (output as f64 + 0.5) * pixel - margin - 0.5;
+                let centre = places.centre(output);
                 let first = (centre - reach).ceil() as i64;
                 let last = (centre + reach).floor() as i64;
                 let weight = |tap: i64| (1.0 - (tap as f64 - centre).abs() / reach).max(0.0);

@@ -121,11 +121,31 @@ impl Dataset {
         Self::parse(BufReader::new(file), length, depth)
     }
 
+    /// Values of the object itself as they stand in the file, of those of `wanted` that are there and come before the pixels.
+    pub(super) fn read_values(
+        path: &Path,
+        wanted: &[Tag],
+    ) -> Result<BTreeMap<Tag, Vec<u8>>, FileError> {
+        let file = File::open(path)?;
+        let length = file.metadata()?.len();
+        let data = Self::parse_wanted(BufReader::new(file), length, Depth::Header, wanted)?;
+        Ok(data.root)
+    }
+
     /// `length` is that of the whole source.
     pub(super) fn parse(
+        source: impl Read + Seek,
+        length: u64,
+        depth: Depth,
+    ) -> Result<Self, FileError> {
+        Self::parse_wanted(source, length, depth, &WANTED)
+    }
+
+    fn parse_wanted(
         mut source: impl Read + Seek,
         length: u64,
         depth: Depth,
+        wanted: &[Tag],
     ) -> Result<Self, FileError> {
         let mut start = [0; PREAMBLE + 12];
         let mut filled = 0;
@@ -153,7 +173,7 @@ impl Dataset {
         }
         let mut meta = vec![0; meta_bytes as usize];
         source.read_exact(&mut meta)?;
-        let mut meta_reader = Reader::new(Depth::Header, u64::from(meta_bytes));
+        let mut meta_reader = Reader::new(Depth::Header, u64::from(meta_bytes), &WANTED);
         meta_reader.run(Cursor::new(meta), Syntax::ExplicitLittle)?;
         let uid = text(&meta_reader.root, tags::TRANSFER_SYNTAX_UID).ok_or(FileError::Missing {
             attribute: "TransferSyntaxUID",
@@ -168,11 +188,11 @@ impl Dataset {
             if length > MAX_PIXEL_BYTES {
                 return Err(FileError::TooLarge);
             }
-            let mut reader = Reader::new(depth, length);
+            let mut reader = Reader::new(depth, length, wanted);
             reader.run(Cursor::new(inflated), syntax)?;
             reader
         } else {
-            let mut reader = Reader::new(depth, length);
+            let mut reader = Reader::new(depth, length, wanted);
             reader.run(source, syntax)?;
             reader
         };
@@ -243,8 +263,9 @@ fn text(attributes: &Attributes, tag: Tag) -> Option<String> {
 }
 
 /// Follows the tokens of a data set and keeps what is wanted.
-struct Reader {
+struct Reader<'a> {
     depth: Depth,
+    wanted: &'a [Tag],
     /// Where the source ends.
     length: u64,
     levels: Vec<Level>,
@@ -261,10 +282,11 @@ enum Level {
     Item,
 }
 
-impl Reader {
-    fn new(depth: Depth, length: u64) -> Self {
+impl<'a> Reader<'a> {
+    fn new(depth: Depth, length: u64, wanted: &'a [Tag]) -> Self {
         Self {
             depth,
+            wanted,
             length,
             levels: vec![],
             root: Attributes::new(),
@@ -297,7 +319,7 @@ impl Reader {
                         }
                         return Ok(());
                     }
-                    let wanted = WANTED.contains(&header.tag) && length <= MAX_VALUE_BYTES;
+                    let wanted = self.wanted.contains(&header.tag) && length <= MAX_VALUE_BYTES;
                     match self.place().filter(|_| wanted) {
                         Some(place) => {
                             place.insert(header.tag, bytes(decoder, length)?);

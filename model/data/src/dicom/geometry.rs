@@ -39,6 +39,8 @@ pub(super) struct Stack {
     pub order: Vec<usize>,
     /// Steps along a row, down a column and from image to image: millimetres towards left, back, head.
     pub steps_mm: [[f64; 3]; 3],
+    /// The first pixel of the first image: left, back, head.
+    pub origin_mm: [f64; 3],
 }
 
 impl Stack {
@@ -106,6 +108,7 @@ impl Stack {
             count => gaps.iter().sum::<f64>() / count as f64,
         };
         Ok(Self {
+            origin_mm: planes[order[0]].position_mm,
             order,
             steps_mm: [
                 first.along_row.map(|share| share * first.pixel_mm[0]),

@@ -15,12 +15,27 @@ mod pixels;
 mod series;
 mod syntax;
 
-use std::{io, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
 
+use dataset::Dataset;
+use dicom_core::Tag;
 pub(super) use folder::{Series, holds_dicom, is_dicom};
 use series::Identity;
 pub use series::read_dicom;
-pub(super) use series::series_extent;
+pub(super) use series::{SeriesFrame, series_extent, series_frame};
+
+/// Values of a DICOM file as they stand there, padding included: of those of `wanted` that the object itself has, before its pixels,
+/// and that are no longer than 4096 bytes. In its own character set and byte order.
+///
+/// # Errors
+/// Whatever keeps the file from being read.
+pub fn read_dicom_values(path: &Path, wanted: &[Tag]) -> Result<BTreeMap<Tag, Vec<u8>>, FileError> {
+    Dataset::read_values(path, wanted)
+}
 
 /// Why a DICOM file is not an image that can be used.
 #[derive(Debug, thiserror::Error)]

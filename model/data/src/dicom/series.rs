@@ -88,39 +88,19 @@ pub(crate) fn series_extent(paths: &[PathBuf]) -> Result<Extent, ScanError> {
 /// that lie at one place; besides whatever keeps numbers from being a volume.
 pub fn read_dicom(paths: &[PathBuf]) -> Result<Scan, ScanError> {
     let files = headers(paths)?;
-    let first = files.first().ok_or(SeriesError::Empty)?;
-    let mut planes = vec![];
-    let mut owners = vec![];
-    let mut places = vec![];
-    for (index, file) in files.iter().enumerate() {
-        let size = |image: &Image| [image.rows, image.columns];
-        if size(&file.image) != size(&first.image) {
-            return Err(SeriesError::Differs {
-                path: file.path.to_owned(),
-                first: first.path.to_owned(),
-                what: "image size",
-            }
-            .into());
-        }
-        for (frame, plane) in file.image.planes.iter().enumerate() {
-            planes.push(plane.clone());
-            owners.push(file.path);
-            places.push((index, frame));
-        }
-    }
-    let (columns, rows) = (first.image.columns, first.image.rows);
-    let voxels = (rows * columns) as u64 * planes.len() as u64;
-    if voxels > MAX_VOXELS {
-        return Err(SeriesError::TooLarge { voxels }.into());
-    }
-    let stack = Stack::of(&planes, &owners)?;
+    let SeriesStack {
+        stack,
+        places,
+        columns,
+        rows,
+    } = SeriesStack::of(&files)?;
     // Where each frame goes: a file is opened once, whatever its frames' order.
-    let mut heights = vec![0; planes.len()];
+    let mut heights = vec![0; places.len()];
     for (height, &plane) in stack.order.iter().enumerate() {
         heights[plane] = height;
     }
     let plane_voxels = rows * columns;
-    let mut values = vec![0.0; planes.len() * plane_voxels];
+    let mut values = vec![0.0; places.len() * plane_voxels];
     let mut opened: Option<(usize, Dataset)> = None;
     for (&(index, frame), height) in places.iter().zip(heights) {
         let file = &files[index];
@@ -134,14 +114,88 @@ pub fn read_dicom(paths: &[PathBuf]) -> Result<Scan, ScanError> {
             values[height * plane_voxels..][..plane_voxels].copy_from_slice(&pixels);
         }
     }
-    // The patient's axes of NIfTI are right, front, head; those of DICOM left, back, head.
-    let steps = stack.steps_mm.map(|[x, y, z]| [-x, -y, z]);
-    let orientation = Orientation::from_steps(steps, true).ok_or(ScanError::Orientation)?;
-    let (dims, values) = orientation.apply([columns, rows, planes.len()], &values);
+    let orientation = orientation(&stack)?;
+    let (dims, values) = orientation.apply([columns, rows, places.len()], &values);
     Ok(Scan {
         volume: Volume::new(dims, orientation.spacing_mm, values)?,
         placement: orientation.placement(),
     })
+}
+
+/// How the voxels of a series lie in the patient, from headers alone.
+pub(crate) struct SeriesFrame {
+    pub orientation: Orientation,
+    /// Columns, rows, images.
+    pub dims: [usize; 3],
+    /// The first voxel: millimetres towards right, front and head of the world's origin.
+    pub origin_mm: [f64; 3],
+    /// For each image of the stack, in its order, the file and the frame in it.
+    pub images: Vec<(usize, usize)>,
+}
+
+/// Of what [`read_dicom`] would read.
+pub(crate) fn series_frame(paths: &[PathBuf]) -> Result<SeriesFrame, ScanError> {
+    let files = headers(paths)?;
+    let series = SeriesStack::of(&files)?;
+    let [x, y, z] = series.stack.origin_mm;
+    let order = series.stack.order.iter();
+    Ok(SeriesFrame {
+        orientation: orientation(&series.stack)?,
+        dims: [series.columns, series.rows, series.places.len()],
+        origin_mm: [-x, -y, z],
+        images: order.map(|&plane| series.places[plane]).collect(),
+    })
+}
+
+fn orientation(stack: &Stack) -> Result<Orientation, ScanError> {
+    // The patient's axes of NIfTI are right, front, head; those of DICOM left, back, head.
+    let steps = stack.steps_mm.map(|[x, y, z]| [-x, -y, z]);
+    Orientation::from_steps(steps, true).ok_or(ScanError::Orientation)
+}
+
+/// The images of files of one size, put in order.
+struct SeriesStack {
+    stack: Stack,
+    /// Of each image, as the files have them: the file and the frame in it.
+    places: Vec<(usize, usize)>,
+    columns: usize,
+    rows: usize,
+}
+
+impl SeriesStack {
+    fn of(files: &[OpenFile<'_>]) -> Result<Self, ScanError> {
+        let first = files.first().ok_or(SeriesError::Empty)?;
+        let mut planes = vec![];
+        let mut owners = vec![];
+        let mut places = vec![];
+        for (index, file) in files.iter().enumerate() {
+            let size = |image: &Image| [image.rows, image.columns];
+            if size(&file.image) != size(&first.image) {
+                return Err(SeriesError::Differs {
+                    path: file.path.to_owned(),
+                    first: first.path.to_owned(),
+                    what: "image size",
+                }
+                .into());
+            }
+            for (frame, plane) in file.image.planes.iter().enumerate() {
+                planes.push(plane.clone());
+                owners.push(file.path);
+                places.push((index, frame));
+            }
+        }
+        let (columns, rows) = (first.image.columns, first.image.rows);
+        let voxels = (rows * columns) as u64 * planes.len() as u64;
+        if voxels > MAX_VOXELS {
+            return Err(SeriesError::TooLarge { voxels }.into());
+        }
+        Ok(Self {
+            stack: Stack::of(&planes, &owners)?,
+            places,
+            columns,
+            rows,
+        })
+    }
 }
 
 struct OpenFile<'a> {
