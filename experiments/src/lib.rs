@@ -23,3 +23,4 @@ mod made;
 pub mod report;
 pub mod reproduce;
 pub mod simulation;
+mod stopping;

@@ -2,7 +2,11 @@
 //!
 //! They are waited for on a thread of their own, so that a second one is heard whatever the rest of the program is busy with.
 
-use std::{io, process, sync::mpsc, thread};
+use std::{
+    io, process,
+    sync::{Arc, Mutex, PoisonError, mpsc},
+    thread,
+};
 
 use tokio::{
     runtime,
@@ -74,6 +78,38 @@ impl Stopping {
     pub async fn asked(&self) {
         // Its sender lives as long as somebody listens.
         let _ = self.0.clone().wait_for(|asked| *asked).await;
+    }
+}
+
+/// For a command that has no safe point of its own: the first signal ends the process with exit code 3, but not while something is being
+/// written.
+#[derive(Clone, Default)]
+pub struct BetweenWrites(Arc<Mutex<()>>);
+
+impl BetweenWrites {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// If the operating system does not let it.
+    pub fn listen() -> io::Result<Self> {
+        let between = Self::default();
+        let signals = StopSignals::listen()?;
+        let ending = between.clone();
+        let runtime = runtime::Builder::new_current_thread().build()?;
+        thread::Builder::new()
+            .name("stopping".to_owned())
+            .spawn(move || {
+                runtime.block_on(signals.first());
+                let _written = ending.0.lock().unwrap_or_else(PoisonError::into_inner);
+                end_at_once();
+            })?;
+        Ok(between)
+    }
+
+    /// Writes, undisturbed by a first signal.
+    pub fn write<T>(&self, write: impl FnOnce() -> T) -> T {
+        let _writing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        write()
     }
 }
 

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::simulation;
+use crate::{simulation, stopping::STOPPED_BY_A_SIGNAL};
 
 pub use self::{
     bench::{BenchCryptoOptions, BenchOptions, BenchTrainingOptions},
@@ -57,7 +57,7 @@ impl Experiments {
             Err(error) => {
                 eprintln!("error: {error:#}");
                 if simulation::was_interrupted(&error) {
-                    ExitCode::from(simulation::STOPPED_BY_A_SIGNAL)
+                    ExitCode::from(STOPPED_BY_A_SIGNAL)
                 } else {
                     ExitCode::FAILURE
                 }

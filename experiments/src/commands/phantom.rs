@@ -6,7 +6,10 @@ use clap::Args;
 use phantom::{PhantomSettings, ms60_tree};
 use protocol::labels::Task;
 
-use crate::simulation::{Progress, deal_equally, phantom_seed};
+use crate::{
+    simulation::{Progress, deal_equally, phantom_seed},
+    stopping::Stopping,
+};
 
 /// Writes a phantom cohort in MS60 layout, one part for each hospital: DIR/hospital-K/data.
 ///
@@ -40,6 +43,7 @@ impl PhantomOptions {
     /// # Errors
     /// Too few patients, data that is there already, a folder that cannot be written.
     pub fn execute(&self) -> anyhow::Result<()> {
+        let _ends_with_code_3 = Stopping::listen()?;
         let hospitals = usize::from(self.hospitals);
         anyhow::ensure!(
             self.patients >= hospitals,

@@ -51,6 +51,11 @@ impl Folder {
                 "--out {shown}: the folder is not empty; add --resume to continue the run in it, or choose another one"
             );
         }
+        if resume && !occupied {
+            bail!(
+                "--resume: there is no run in {shown}; name the folder of the run that is to go on, or leave --resume out to begin one"
+            );
+        }
         let cannot = || format!("--out {shown}: cannot write into this folder");
         if let Some(parent) = root.parent() {
             fs::create_dir_all(parent).with_context(cannot)?;

@@ -49,6 +49,7 @@ use self::{
 };
 use crate::{
     cohort_fingerprint::cohort_fingerprint, commands::ReproduceOptions, simulation::Progress,
+    stopping::Stopping,
 };
 
 /// Runs a reproduction, or what is left of one: the files into its folder, a few lines to stdout.
@@ -64,6 +65,7 @@ pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
         .out
         .clone()
         .unwrap_or_else(|| PathBuf::from(DEFAULT_OUT));
+    let stopping = Stopping::listen().context("cannot listen for signals")?;
     let folder = Folder::open(&out, options.resume)?;
     let configuration = Configuration::new(options, folder.recorded())?;
     if let Some(recorded) = folder.recorded() {
@@ -75,6 +77,10 @@ pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
     let cells = configuration.cells();
     let cohort = check(&patients, &configuration, &progress)?;
     folder.begin(&configuration, &cohort_fingerprint(&patients))?;
+    stopping.can_go_on(format!(
+        "experiments reproduce --out {} --resume",
+        out.display()
+    ));
 
     let todo: training_jobs::Todo = cells
         .iter()

@@ -46,8 +46,8 @@ use super::{
     recorder::{RecordingTrainer, Recordings},
     run_folder::{RunFolder, sync_folder, sync_tree},
     seeds::split_seed,
-    stopping::{Interrupted, Stopping},
 };
+use crate::stopping::{Interrupted, Stopping};
 
 /// One hospital's part of the data.
 pub struct HospitalParts {

@@ -28,7 +28,6 @@ mod run_folder;
 mod sealed_run;
 mod seconds;
 mod seeds;
-mod stopping;
 mod sum_check;
 mod summary;
 mod table;
@@ -55,7 +54,6 @@ use self::{
     output::Output,
     run::RunResult,
     sealed_run::SealedRun,
-    stopping::{Interrupted, Stopping, to_go_on},
     unfinished::Unfinished,
 };
 pub use self::{
@@ -67,7 +65,6 @@ pub use self::{
     progress::{Progress, Stage},
     seconds::Seconds,
     seeds::phantom_seed,
-    stopping::STOPPED_BY_A_SIGNAL,
     summary::{Agreement, Bytes, ConditioningSummary, Sum, Summary},
     table::{leak_warning, sums_in_words},
     test_metrics::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, ShownSlice, TestPatient, TestResult},
@@ -75,6 +72,7 @@ pub use self::{
 use crate::{
     commands::{SimulateCommand, UpdatesName},
     report,
+    stopping::{Interrupted, Stopping},
 };
 
 /// Runs a simulation, or goes on with one: the files into its folder, the table to stdout.
@@ -89,7 +87,7 @@ pub fn simulate(command: &SimulateCommand) -> anyhow::Result<()> {
         Some(destination) => go_on(command, destination)?,
     };
     if plan.updates == UpdatesName::Sealed {
-        stopping.can_go_on(&plan.out);
+        stopping.can_go_on(how_to_go_on(&plan.out));
     }
     let progress = Arc::new(Progress::new());
     progress.line(format!("the results go to {}", plan.out.display()));
@@ -123,7 +121,7 @@ pub fn simulate(command: &SimulateCommand) -> anyhow::Result<()> {
 
 /// A simulation that can go on.
 #[derive(Debug, thiserror::Error)]
-#[error("{error:#}\n{}", to_go_on(destination))]
+#[error("{error:#}\nto go on: {}", how_to_go_on(destination))]
 struct Unended {
     error: anyhow::Error,
     destination: PathBuf,
@@ -213,6 +211,11 @@ fn run(
         })
     };
     finish().map_err(Failed::CanGoOn)
+}
+
+/// The command that goes on with a simulation.
+fn how_to_go_on(destination: &Path) -> String {
+    format!("experiments simulate --resume {}", destination.display())
 }
 
 /// Makes or reads the patients, deals them, and parts each hospital's.

@@ -18,10 +18,10 @@ use super::{
     recorder::Recordings,
     run::RunResult,
     run_folder::{RunFolder, sync_folder},
-    stopping::Stopping,
     sum_check::SumCheck,
     unfinished::Unfinished,
 };
+use crate::stopping::Stopping;
 
 /// What it begins with, and goes on with.
 pub struct SealedRun<'a> {

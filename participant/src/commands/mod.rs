@@ -1,5 +1,6 @@
 //! What can be asked of the participant on a command line. Data goes to stdout, the log to stderr.
 
+mod applied_model;
 mod consent;
 mod data;
 mod data_gaps;
@@ -10,6 +11,7 @@ mod diary;
 mod doctor;
 mod dry_run;
 mod erase;
+mod evaluate;
 mod join;
 mod keys;
 mod ledger;
@@ -60,6 +62,7 @@ pub enum Command {
     Policy(policy::PolicyArguments),
     Data(data::Data),
     Predict(Box<predict::Predict>),
+    Evaluate(Box<evaluate::Evaluate>),
     Erase(erase::Erase),
     Ledger(ledger::LedgerArguments),
     Transcript(TranscriptArguments),
@@ -83,6 +86,7 @@ impl Command {
             Self::Policy(policy) => policy.execute(),
             Self::Data(data) => data.execute(),
             Self::Predict(predict) => predict.execute(),
+            Self::Evaluate(evaluate) => evaluate.execute(),
             Self::Erase(erase) => erase.execute(),
             Self::Ledger(ledger) => ledger.execute(),
             Self::Transcript(transcript) => transcript.execute(),

@@ -7,7 +7,7 @@ use std::{
 };
 
 use model_data::{
-    card::{BEST_MODEL_FILE, CardOutput, MODEL_FILE, ModelCard},
+    card::{BEST_MODEL_FILE, CardFeature, CardOutput, MODEL_FILE, ModelCard},
     weights::{WeightsError, read_safetensors},
 };
 use protocol::{
@@ -198,6 +198,30 @@ impl KeptModel {
             layout,
             values,
         })
+    }
+
+    /// A model that was trained here alone, in the place of this one: for the same classes, with the same conditioning.
+    pub(super) fn with_values(&self, values: Vec<f32>, features: Option<Vec<CardFeature>>) -> Self {
+        let mut card = self.card.clone();
+        card.input.feature_statistics = features;
+        Self {
+            card,
+            output: self.output.clone(),
+            conditioning: self.conditioning,
+            provenance: Provenance::OpenedHere,
+            layout: self.layout.clone(),
+            values,
+        }
+    }
+
+    /// The network's tensors.
+    pub(super) fn layout(&self) -> &ModelLayout {
+        &self.layout
+    }
+
+    /// All values, in the order of the layout.
+    pub(super) fn values(&self) -> &[f32] {
+        &self.values
     }
 
     /// What a trainer gets: all of it or, where filters are used, all but W.

@@ -9,11 +9,13 @@
 //! W and the clinical features both belong to this hospital's vault, so their product is computed here, with the rounding and clipping of
 //! every release: an encrypted product of the same two is released as the same numbers. Nothing leaves this machine.
 
+mod alone;
 mod conditions;
 mod kept_model;
 mod patients;
 
 pub use self::{
+    alone::{AloneSettings, train_alone},
     conditions::Conditions,
     kept_model::{KeptModel, KeptModelError, ModelPlace, Provenance, Witnesses},
     patients::{Asked, predict},

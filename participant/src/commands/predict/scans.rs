@@ -80,6 +80,11 @@ impl Scans {
         Ok(Self { patients })
     }
 
+    /// These patients.
+    pub fn of(patients: Vec<Entry>) -> Self {
+        Self { patients }
+    }
+
     /// In the order in which they were found.
     pub fn patients(&self) -> &[Entry] {
         &self.patients
@@ -150,7 +155,7 @@ impl Scans {
 }
 
 /// Where the slices of each scan lie. A scan that cannot be placed has no heat volume, and the trainer says what is wrong with it.
-pub fn origins(entry: &Entry) -> anyhow::Result<Vec<ScanOrigin>> {
+pub fn origins(entry: &Entry) -> Vec<ScanOrigin> {
     let origins = entry.scans.iter().map(|scan| {
         ScanOrigin::of(scan).unwrap_or_else(|_| ScanOrigin {
             contrast: scan.contrast,
@@ -158,10 +163,10 @@ pub fn origins(entry: &Entry) -> anyhow::Result<Vec<ScanOrigin>> {
             grid: None,
         })
     });
-    Ok(origins.collect())
+    origins.collect()
 }
 
-fn tell(report: &LoadReport) {
+pub fn tell(report: &LoadReport) {
     for file in &report.bad_files {
         tracing::warn!("left out: {file}");
     }

@@ -6,6 +6,8 @@ use participant::predict::Provenance;
 use results::{NOTICE, Predictions, Stored, Written};
 use serde_json::json;
 
+use crate::commands::applied_model::vouched;
+
 /// The predictions, and where they went.
 pub struct Told<'a> {
     /// What was said of the patients.
@@ -28,12 +30,7 @@ impl Told<'_> {
             ..
         } = self.predictions;
         let mut text = format!("{NOTICE}.\n");
-        let vouched = match self.provenance {
-            Provenance::OpenedHere => "opened by this hospital in a run".to_owned(),
-            Provenance::Signed { by: 1 } => "signed by 1 hospital in the transcript".to_owned(),
-            Provenance::Signed { by } => format!("signed by {by} hospitals in the transcript"),
-            Provenance::Unknown => "NOT VERIFIED: nothing shows where it comes from".to_owned(),
-        };
+        let vouched = vouched(self.provenance);
         let _ = writeln!(
             text,
             "model {} of round {}, {vouched}\n",

@@ -1,11 +1,10 @@
-//! What Ctrl-C and SIGTERM do to a simulation. While the federation runs, the first one ends it at a safe point; at any other time, and
-//! the second one, end the process at once: what is on disk is whole at every moment.
+//! What Ctrl-C and SIGTERM do to a simulation or a reproduction. While a federation runs, the first one ends it at a safe point; at any
+//! other time, and the second one, end the process at once: what is on disk is whole at every moment.
 //!
 //! "At once" is `_exit`: libtorch's threads may compute, and its destructors crash beside them.
 
 use std::{
     io::{self, Write as _},
-    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
@@ -14,7 +13,7 @@ use host::signals::StopSignals;
 use model::end_process;
 use tokio::{runtime, sync::watch};
 
-/// A signal has stopped the simulation.
+/// A signal has stopped the work.
 #[derive(Debug, thiserror::Error)]
 #[error("stopped before the end")]
 pub struct Interrupted;
@@ -29,8 +28,8 @@ pub struct Stopping {
 struct State {
     /// Whether somebody waits for the signal, to end at a safe point.
     is_waited_for: bool,
-    /// Whose simulation can go on later.
-    destination: Option<PathBuf>,
+    /// The command that goes on later, where one can.
+    to_go_on: Option<String>,
 }
 
 impl Stopping {
@@ -41,7 +40,7 @@ impl Stopping {
     pub fn listen() -> io::Result<Self> {
         let state = Arc::new(Mutex::new(State {
             is_waited_for: false,
-            destination: None,
+            to_go_on: None,
         }));
         let (ask, asked) = watch::channel(false);
         let stopping = Self { state, asked };
@@ -60,9 +59,9 @@ impl Stopping {
         Ok(stopping)
     }
 
-    /// The simulation of this output folder can go on from now on, whenever it is stopped.
-    pub fn can_go_on(&self, destination: &Path) {
-        self.state().destination = Some(destination.to_owned());
+    /// From now on the work can go on by this command, whenever it is stopped.
+    pub fn can_go_on(&self, command: String) {
+        self.state().to_go_on = Some(command);
     }
 
     /// Waits for the signal as long as the value lives: who has it ends at a safe point.
@@ -93,8 +92,8 @@ fn end_at_once(state: &State) {
     // Not `eprintln!`, which panics when the terminal is gone.
     let mut errors = io::stderr();
     let _ = writeln!(errors, "error: {Interrupted}");
-    if let Some(destination) = &state.destination {
-        let _ = writeln!(errors, "{}", to_go_on(destination));
+    if let Some(command) = &state.to_go_on {
+        let _ = writeln!(errors, "to go on: {command}");
     }
     end_process(STOPPED_BY_A_SIGNAL)
 }
@@ -116,14 +115,6 @@ impl Drop for WaitsForSignal {
     fn drop(&mut self) {
         self.0.state().is_waited_for = false;
     }
-}
-
-/// The last line of a simulation that can go on.
-pub fn to_go_on(destination: &Path) -> String {
-    format!(
-        "to go on: experiments simulate --resume {}",
-        destination.display()
-    )
 }
 
 /// The exit code of all programs.

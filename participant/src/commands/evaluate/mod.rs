@@ -1,0 +1,256 @@
+//! `participant evaluate`.
+
+mod scored;
+
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
+
+use anyhow::anyhow;
+use clap::Args;
+use host::{failure::Failure, output::say, shown::Format, signals::BetweenWrites};
+use model_data::{Entry, Layout, LoadOptions, Scores, SplitKind, split_by_labels};
+use model_metrics::Prediction;
+use participant::{
+    erasure::Erased,
+    predict::{AloneSettings, Conditions, KeptModel, train_alone},
+    settings::Settings,
+};
+use protocol::{labels::Labels, training_job::SplitPlan};
+
+use self::scored::{Compared, Scored};
+use super::{
+    applied_model::{ModelArguments, ScanArguments},
+    data_set,
+    predict::{Scans, predict_all},
+    progress::Counted,
+};
+
+/// Scores a kept model on patients whose EDSS is known, and beside it, if asked for, a model that is trained on this hospital's data
+/// alone.
+///
+/// FOR RESEARCH. Not a medical device, not for diagnosis.
+///
+/// Without FOLDER, the patients are the test patients of this hospital's own data: those that no run has trained on here, by the split that
+/// the settings name. Nothing leaves this machine.
+#[derive(Args)]
+#[command(after_help = HELP)]
+pub struct Evaluate {
+    #[command(flatten)]
+    model: ModelArguments,
+
+    /// A data folder with a table that has EDSS, of any layout that `participant data check` reads. Patients that a hospital has trained
+    /// on would make the result too good.
+    #[arg(value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+
+    /// Train a model on the training patients of this hospital alone, and score it on the same patients.
+    #[arg(long)]
+    own: bool,
+
+    /// With --own: for how many rounds. By default as many as the model was trained for.
+    #[arg(long, value_name = "R", requires = "own", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: Option<u32>,
+
+    #[command(flatten)]
+    reading: ScanArguments,
+
+    /// For people, or a JSON object.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
+impl Evaluate {
+    /// Reads, predicts and scores.
+    pub fn execute(self) -> Result<(), Failure> {
+        let _ends_with_code_3 = BetweenWrites::listen().map_err(Failure::run)?;
+        let settings = self.model.settings()?;
+        let of_hospital = settings.as_ref().map(|(settings, _)| settings);
+        let (model, conditions) = self.model.open(of_hospital)?;
+        let options = LoadOptions {
+            scores: Scores::Needed,
+            ..self.reading.options(&model, &conditions)?
+        };
+        let labels = Labels {
+            task: model.output.task,
+            scheme: model.output.labels,
+        };
+        let settings = settings.as_ref();
+        let entries = match (&self.folder, settings) {
+            (Some(folder), _) => listed(folder, &options)?,
+            (None, Some((settings, _))) => own_patients(settings, &options)?,
+            (None, None) => {
+                return Err(Failure::settings(anyhow!(
+                    "name a FOLDER of patients whose EDSS is known, or the settings of this hospital (--config participant.toml)"
+                )));
+            }
+        };
+        // Before the scans are read, which takes long.
+        let alone = match settings {
+            Some((settings, file)) if self.own => {
+                Some(self.train_alone(settings, file, &model, labels)?)
+            }
+            None if self.own => {
+                return Err(Failure::settings(anyhow!(
+                    "--own trains on this hospital's data: name its settings (--config participant.toml)"
+                )));
+            }
+            _ => None,
+        };
+        let scans = Scans::of(entries);
+        let mut trainer = scans.open(&options, self.reading.device, settings, None)?;
+        let unseen = match (&self.folder, settings) {
+            (None, Some((settings, _))) => Some(test_patients(
+                &scans,
+                &trainer.account().slices,
+                settings,
+                labels,
+            )?),
+            _ => None,
+        };
+        let mut scored = |model: &KeptModel, conditions: &Conditions| {
+            let said = predict_all(model, conditions, &scans, false, &mut trainer)?;
+            let slices = predictions(&scans, said, unseen.as_ref(), labels)?;
+            Scored::of(slices, &model.output).map_err(Failure::settings)
+        };
+        let common = scored(&model, &conditions)?;
+        let alone = match alone {
+            Some(alone) => {
+                let conditions = Conditions::of(&alone);
+                let conditions = conditions.map_err(|reason| Failure::run(anyhow!(reason)))?;
+                Some(scored(&alone, &conditions)?)
+            }
+            None => None,
+        };
+        let compared = Compared {
+            model: &model,
+            common,
+            alone,
+            is_unseen: unseen.is_some(),
+        };
+        say(match self.format {
+            Format::Text => compared.text(),
+            Format::Json => compared.json(),
+        });
+        Ok(())
+    }
+
+    fn train_alone(
+        &self,
+        settings: &Settings,
+        file: &Path,
+        model: &KeptModel,
+        labels: Labels,
+    ) -> Result<KeptModel, Failure> {
+        let mut settings = settings.clone();
+        settings.reading.cache = false;
+        let mut read = data_set::read(&settings, file).map_err(data_set::unusable)?;
+        let records = read.table.records(labels).map_err(Failure::settings)?;
+        let trained = model.card.training.as_ref().map(|training| training.rounds);
+        let rounds = self.rounds.or(trained);
+        let rounds = rounds.unwrap_or(model.card.learning_round.get()).max(1);
+        let columns = settings.reading.feature_columns.clone();
+        let seed = settings.training.seed;
+        let alone = AloneSettings::usual(rounds, labels, model, seed, columns);
+        let progress = Counted::new("training on own data", "rounds");
+        progress.show(0, rounds as usize);
+        let trained = train_alone(model, &records, &alone, &mut read.trainer, |round, _| {
+            progress.show(round as usize, rounds as usize);
+        });
+        drop(progress);
+        trained.map_err(Failure::run)
+    }
+}
+
+fn listed(folder: &Path, options: &LoadOptions) -> Result<Vec<Entry>, Failure> {
+    let found = Layout::recognise(folder).and_then(|layout| layout.inventory(folder, options));
+    let found = found.map_err(Failure::settings)?;
+    super::predict::tell(&found.report);
+    if found.entries.is_empty() {
+        return Err(Failure::settings(anyhow!(
+            "{} holds no patient with an EDSS and a scan",
+            folder.display()
+        )));
+    }
+    Ok(found.entries)
+}
+
+/// As a run reads them.
+fn own_patients(settings: &Settings, options: &LoadOptions) -> Result<Vec<Entry>, Failure> {
+    if settings.training.split == SplitKind::Slice {
+        return Err(Failure::settings(anyhow!(
+            "training.split is \"slice\": every patient of this hospital has slices that were trained on, and nobody is left to test with. \
+             Name a FOLDER of other patients"
+        )));
+    }
+    let mut entries = listed(&settings.data, options)?;
+    let erased = Erased::read(&settings.state).map_err(Failure::settings)?;
+    entries.retain(|entry| !erased.has(&entry.id));
+    Ok(entries)
+}
+
+/// The places of those that no run has trained or validated on here.
+fn test_patients(
+    scans: &Scans,
+    slices: &[u32],
+    settings: &Settings,
+    labels: Labels,
+) -> Result<BTreeSet<usize>, Failure> {
+    let mut rest = slices.iter();
+    let mut places = vec![];
+    let mut scores = vec![];
+    for (place, entry) in scans.patients().iter().enumerate() {
+        let of_patient: u32 = rest.by_ref().take(entry.scans.len()).sum();
+        // One without slices is left out, as in a run.
+        if of_patient > 0 {
+            places.push(place);
+            scores.push((
+                entry.score().map_err(Failure::settings)?,
+                of_patient as usize,
+            ));
+        }
+    }
+    let plan = SplitPlan {
+        kind: settings.training.split,
+        seed: settings.training.seed,
+    };
+    let split = split_by_labels(&scores, labels, plan).map_err(Failure::settings)?;
+    let test = split.test.iter().map(|sample| places[sample.patient]);
+    Ok(test.collect())
+}
+
+/// What was said of each slice of these patients, with the truth.
+fn predictions(
+    scans: &Scans,
+    said: Vec<Option<results::PatientPrediction>>,
+    only: Option<&BTreeSet<usize>>,
+    labels: Labels,
+) -> Result<Vec<Prediction>, Failure> {
+    let mut slices = vec![];
+    for (patient, (entry, said)) in scans.patients().iter().zip(said).enumerate() {
+        let Some(said) = said.filter(|_| only.is_none_or(|only| only.contains(&patient))) else {
+            continue;
+        };
+        let label = labels.class_of(entry.score().map_err(Failure::settings)?);
+        slices.extend(said.slices.into_iter().map(|slice| Prediction {
+            patient,
+            label,
+            probabilities: slice.probabilities,
+        }));
+    }
+    Ok(slices)
+}
+
+const HELP: &str = "\
+Examples:
+  the model of a run on this hospital's own test patients, beside a model of this hospital's data alone
+    participant evaluate 1f2e3d --own --config hospital/participant.toml
+  a model on another data set
+    participant evaluate runs/simulated /srv/other-cohort
+
+Exit codes:
+  0  scored
+  1  the trainer failed
+  2  a flag, setting, model or data set is wrong
+  3  a signal stopped the program";

@@ -1,0 +1,148 @@
+//! A model of this hospital's own data alone, to compare the common one with: trained as in a run of one hospital, and sent to nobody.
+
+use model_data::FeatureColumns;
+use protocol::{
+    labels::Labels,
+    network::CONDITIONED_WEIGHT,
+    training_job::{
+        EvaluateRequest, LocalTrainer, TrainRequest, TrainedUpdate, TrainerFailure, TrainingPlan,
+        Unwatched,
+    },
+};
+
+use super::KeptModel;
+use crate::vault::{
+    conditioning::{ConditionedWeights, Filter, local_filters, weight_change},
+    statistics::{ClinicalRecords, Statistics, own_counters},
+};
+
+/// How long it is trained, and from where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AloneSettings {
+    /// Rounds, after each of which it is evaluated on the validation patients.
+    pub rounds: u32,
+    /// Of AdamW and the epochs of a round.
+    pub plan: TrainingPlan,
+    /// How far W follows its gradient in a round.
+    pub conditioning_rate: f64,
+    /// Of the initial values, the shuffles and dropout.
+    pub seed: u64,
+    /// The columns of the hospital's features.
+    pub columns: FeatureColumns,
+}
+
+/// Trains, and gives the model of the round with the lowest validation loss. `told` hears of each round: its number and the validation
+/// loss of a slice in nats.
+///
+/// # Errors
+/// The trainer cannot do it, or hands back a model of another size.
+pub fn train_alone(
+    like: &KeptModel,
+    records: &ClinicalRecords,
+    settings: &AloneSettings,
+    trainer: &mut dyn LocalTrainer,
+    mut told: impl FnMut(u32, f64),
+) -> Result<KeptModel, TrainerFailure> {
+    let statistics = Statistics::from(&own_counters(records));
+    let features = records.scaled(&statistics);
+    let card = Some(statistics.for_card(&settings.columns));
+    let layout = like.layout();
+    let mut model = like.with_values(layout.initial_values(&seed(settings.seed, 0)), card.clone());
+    let mut best: Option<(f64, KeptModel)> = None;
+    for round in 1..=settings.rounds {
+        let request = TrainRequest {
+            round: round.into(),
+            model: model.for_trainer(),
+            filters: filters(&model, &features).map(Into::into),
+            class_weights: statistics.class_weights(),
+            seed: seed(settings.seed, round),
+            plan: settings.plan.clone(),
+        };
+        let update = trainer.train(request, &mut Unwatched)?;
+        let values = moved(&model, &update, &features, settings.conditioning_rate)?;
+        model = like.with_values(values, card.clone());
+        let request = EvaluateRequest {
+            round: round.into(),
+            model: model.for_trainer(),
+            filters: filters(&model, &features).map(Into::into),
+            plan: settings.plan.clone(),
+        };
+        let counts = trainer.evaluate(request, &mut Unwatched)?;
+        let slices: u64 = counts.confusion.iter().flatten().sum();
+        let loss = counts.loss_sum / slices.max(1) as f64;
+        told(round, loss);
+        if best.as_ref().is_none_or(|(lowest, _)| loss < *lowest) {
+            best = Some((
+                loss,
+                like.with_values(model.values().to_vec(), card.clone()),
+            ));
+        }
+    }
+    Ok(best.map_or(model, |(_, best)| best))
+}
+
+fn filters(model: &KeptModel, features: &[ConditionedWeights]) -> Option<Vec<Filter>> {
+    let used = model.conditioning.uses_filters();
+    used.then(|| local_filters(&model.conditioned_weights(), features))
+}
+
+/// What the trainer has made of the values, and W moved by its gradient.
+fn moved(
+    model: &KeptModel,
+    update: &TrainedUpdate,
+    features: &[ConditionedWeights],
+    rate: f64,
+) -> Result<Vec<f32>, TrainerFailure> {
+    let of_another_size = || TrainerFailure("the trainer returned a model of another size".into());
+    let mut trained = update.model.iter().copied();
+    let mut values = Vec::with_capacity(model.values().len());
+    for tensor in model.layout().tensors.iter() {
+        let end = values.len() + tensor.values();
+        if model.conditioning.uses_filters() && tensor.name.0 == CONDITIONED_WEIGHT {
+            let change = weight_change(features, &update.filter_gradients, update.batches, rate);
+            let before = model.conditioned_weights();
+            let pairs = before.iter().zip(change);
+            values.extend(pairs.map(|(weight, change)| (weight + change) as f32));
+        } else {
+            values.extend(trained.by_ref().take(tensor.values()));
+        }
+        if values.len() != end {
+            return Err(of_another_size());
+        }
+    }
+    match trained.next() {
+        None => Ok(values),
+        Some(_) => Err(of_another_size()),
+    }
+}
+
+/// A stream for each round; 0 is that of the initial values.
+fn seed(seed: u64, round: u32) -> [u8; 32] {
+    let parts: [&[u8]; 2] = [&seed.to_le_bytes(), &round.to_le_bytes()];
+    *crypto::hash::derive_key(&[0; 32], "trained-alone", &parts).as_bytes()
+}
+
+/// As in a run with the usual settings.
+impl AloneSettings {
+    /// So many rounds for a model with these labels.
+    pub fn usual(
+        rounds: u32,
+        labels: Labels,
+        like: &KeptModel,
+        seed: u64,
+        columns: FeatureColumns,
+    ) -> Self {
+        let manifest = crate::forecast::usual_manifest();
+        Self {
+            rounds,
+            plan: TrainingPlan {
+                labels,
+                conditioning: like.conditioning,
+                ..TrainingPlan::of(&manifest)
+            },
+            conditioning_rate: manifest.conditioning_rate,
+            seed,
+            columns,
+        }
+    }
+}

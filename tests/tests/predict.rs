@@ -1,0 +1,220 @@
+//! A model of a simulation applied to the scans that it was tested on, and to others: the same probabilities, the same pictures, and no
+//! model that nobody vouches for.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Output,
+};
+
+use serde_json::Value;
+use system_tests::{program, run, stderr};
+
+/// A cohort on disk, and a run on it.
+struct Trained {
+    root: tempfile::TempDir,
+}
+
+impl Trained {
+    fn new() -> Self {
+        let root = tempfile::tempdir().expect("a folder");
+        let mut phantom = program("experiments");
+        phantom.args([
+            "phantom",
+            "--hospitals",
+            "1",
+            "--patients",
+            "36",
+            "--slices",
+            "4",
+        ]);
+        succeeds(run(phantom.arg(root.path())));
+        let trained = Self { root };
+        let mut simulate = program("experiments");
+        simulate
+            .args([
+                "simulate",
+                "--hospitals",
+                "2",
+                "--rounds",
+                "2",
+                "--local-epochs",
+                "1",
+            ])
+            .args(["--profile", "study", "--slices", "4", "--data"])
+            .arg(trained.data())
+            .arg("--out")
+            .arg(trained.run());
+        succeeds(run(&mut simulate));
+        trained
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.root.path().join(name)
+    }
+
+    fn data(&self) -> PathBuf {
+        self.path("hospital-1/data")
+    }
+
+    fn run(&self) -> PathBuf {
+        self.path("run")
+    }
+
+    fn model(&self) -> PathBuf {
+        self.run().join("model.safetensors")
+    }
+
+    /// `participant predict MODEL SCANS` into a folder, whose path comes with what was said.
+    fn predict(&self, name: &str, scans: &Path, more: &[&str]) -> (Output, PathBuf) {
+        let out = self.path(name);
+        let mut predict = program("participant");
+        predict.arg("predict").arg(self.model()).arg(scans);
+        let said = run(predict.arg("-o").arg(&out).args(more));
+        (said, out)
+    }
+}
+
+fn succeeds(output: Output) -> Output {
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    output
+}
+
+/// The rows of a CSV file without quotes, by the names of its columns.
+fn table(path: &Path) -> Vec<Vec<(String, String)>> {
+    let text = fs::read_to_string(path).expect("written");
+    let mut lines = text.lines();
+    let names: Vec<&str> = lines.next().expect("a head").split(',').collect();
+    lines
+        .map(|line| {
+            let cells = line.split(',').map(str::to_owned);
+            names
+                .iter()
+                .map(|name| (*name).to_owned())
+                .zip(cells)
+                .collect()
+        })
+        .collect()
+}
+
+fn cell<'a>(row: &'a [(String, String)], name: &str) -> &'a str {
+    let found = row.iter().find(|(column, _)| column == name);
+    &found
+        .unwrap_or_else(|| panic!("no column {name} in {row:?}"))
+        .1
+}
+
+fn share(row: &[(String, String)], name: &str) -> f64 {
+    cell(row, name).parse().expect("a number")
+}
+
+#[test]
+fn the_patients_of_a_test_are_predicted_as_the_run_has_tested_them() {
+    let trained = Trained::new();
+    let (said, out) = trained.predict("all", &trained.data(), &["--no-heat"]);
+    let said = succeeds(said);
+    assert!(String::from_utf8_lossy(&said.stdout).contains("signed by 2 hospitals"));
+    let predicted = table(&out.join("predictions.csv"));
+    assert_eq!(predicted.len(), 36);
+    let tested = table(&trained.run().join("test-predictions.csv"));
+    assert!(tested.len() >= 4, "{tested:?}");
+    // A test names nobody: each of its patients must be among all.
+    for row in &tested {
+        let nearest = predicted.iter().map(|other| {
+            let of = |class| (share(row, class) - share(other, class)).abs();
+            of("p_lower").max(of("p_higher"))
+        });
+        let nearest = nearest.fold(f64::INFINITY, f64::min);
+        assert!(nearest < 1e-6, "{nearest} for {row:?}");
+    }
+    let document = fs::read_to_string(out.join("predictions.json")).expect("written");
+    let document: Value = serde_json::from_str(&document).expect("JSON");
+    let summary = fs::read_to_string(trained.run().join("summary.json")).expect("written");
+    let summary: Value = serde_json::from_str(&summary).expect("JSON");
+    let hash = summary["agreement"]["model_hash"].as_str().expect("a hash");
+    assert!(document.to_string().contains(hash));
+
+    // One patient alone, from one file with the features from the table: the same as among all, with pictures.
+    let patient = cell(&predicted[0], "patient").to_owned();
+    let scan = trained
+        .data()
+        .join(format!("Patient-{patient}/{patient}-Flair.nii"));
+    let table_of_all = fs::read_dir(trained.data()).expect("there");
+    let workbook = table_of_all
+        .map(|entry| entry.expect("readable").path())
+        .find(|path| path.extension().is_some_and(|end| end == "xlsx"))
+        .expect("a table");
+    let workbook = workbook.to_str().expect("Unicode");
+    let more = ["--patient", &patient, "--clinical", workbook, "--bids"];
+    let (said, one) = trained.predict("one", &scan, &more);
+    succeeds(said);
+    let alone = table(&one.join("predictions.csv"));
+    assert_eq!(alone.len(), 1);
+    for class in ["p_lower", "p_higher"] {
+        assert!((share(&alone[0], class) - share(&predicted[0], class)).abs() < 1e-6);
+    }
+    let heat = one.join("heat").join(&patient);
+    let pictures = fs::read_dir(&heat).expect("pictures").count();
+    assert_eq!(pictures, 4 + 1, "four slices and their volume");
+    assert!(one.join("bids/dataset_description.json").exists());
+
+    // Without the table all features are those of an average patient, which is said.
+    let (said, bare) = trained.predict("bare", &scan, &["--no-heat", "--format", "json"]);
+    let said = succeeds(said);
+    let said: Value = serde_json::from_slice(&said.stdout).expect("JSON");
+    let flags = said["patients"][0]["flags"].to_string();
+    assert!(flags.contains("average patient"), "{flags}");
+    let bare = table(&bare.join("predictions.csv"));
+    assert!((share(&bare[0], "p_lower") - share(&alone[0], "p_lower")).abs() > 1e-9);
+}
+
+#[test]
+fn a_model_that_nobody_vouches_for_or_that_was_altered_is_refused() {
+    let trained = Trained::new();
+    let refused = |name: &str, words: &[&str]| {
+        let (said, out) = trained.predict(name, &trained.data(), &["--no-heat"]);
+        let error = stderr(&said);
+        assert_eq!(said.status.code(), Some(2), "{error}");
+        for word in words {
+            assert!(error.contains(word), "{word} in: {error}");
+        }
+        assert!(!out.exists(), "{name}");
+    };
+    let file = |name: &str| trained.run().join(name);
+    // A round less in the transcript: the last model is not in it.
+    let whole = fs::read_to_string(file("transcript.jsonl")).expect("written");
+    let fewer: Vec<&str> = whole.lines().take(2).collect();
+    fs::write(file("transcript.jsonl"), fewer.join("\n") + "\n").expect("written");
+    refused(
+        "shorter",
+        &["nothing shows", "--transcript", "--unverified"],
+    );
+    let (said, _) = trained.predict("told", &trained.data(), &["--no-heat", "--unverified"]);
+    let said = succeeds(said);
+    assert!(String::from_utf8_lossy(&said.stdout).contains("NOT VERIFIED"));
+    // A line that was altered.
+    let altered = whole.replacen("\"round\":1", "\"round\":7", 1);
+    assert_ne!(altered, whole);
+    fs::write(file("transcript.jsonl"), altered).expect("written");
+    refused("altered", &["transcript.jsonl does not hold"]);
+    fs::write(file("transcript.jsonl"), &whole).expect("written");
+    // One bit of the weights.
+    let mut weights = fs::read(file("model.safetensors")).expect("written");
+    let last = weights.len() - 2;
+    weights[last] ^= 1;
+    fs::write(file("model.safetensors"), &weights).expect("written");
+    refused("other-weights", &["is not the model of", "model.json"]);
+    weights[last] ^= 1;
+    fs::write(file("model.safetensors"), &weights).expect("written");
+    // A card that says another hash.
+    let card = fs::read_to_string(file("model.json")).expect("written");
+    let mut other: Value = serde_json::from_str(&card).expect("JSON");
+    other["null_steps"] = 5.into();
+    fs::write(file("model.json"), other.to_string()).expect("written");
+    refused("other-card", &["the model hash in"]);
+    fs::remove_file(file("model.json")).expect("removed");
+    refused("no-card", &["model.json", "beside the weights"]);
+    fs::write(file("model.json"), &card).expect("written");
+    let (said, _) = trained.predict("again", &trained.data(), &["--no-heat"]);
+    succeeds(said);
+}
