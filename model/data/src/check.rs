@@ -8,9 +8,11 @@ use std::{
 use aws_lc_rs::digest::{Context, SHA256};
 
 use super::{
-    BadFile, Contrast, Cuts, DataError, Entry, FEATURES, Inventory, Layout, LoadOptions,
+    BadFile, Contrast, Cuts, DataError, Doubt, Entry, FEATURES, Inventory, Layout, LoadOptions,
     LoadProgress, LoadReport, Placement, ScanError, ScanFiles, ScanSource, SliceChoice, Task,
-    Volume, VolumeError, load::read_all, slices::chosen_planes,
+    Volume, VolumeError,
+    load::{DISPUTED, read_all},
+    slices::chosen_planes,
 };
 
 /// What was found in a data folder: counts, and the names of files and patients that are odd. No
@@ -150,9 +152,9 @@ impl DataCheck {
         Ok(check)
     }
 
-    /// Whether nothing is left out and no scan has two names.
+    /// Whether nothing is left out, guessed or not understood, and no scan has two names.
     pub fn is_clean(&self) -> bool {
-        self.report.is_clean() && self.duplicates.is_empty()
+        self.report.is_clean() && self.report.doubts.is_empty() && self.duplicates.is_empty()
     }
 
     /// Slices of all contrasts.
@@ -230,8 +232,24 @@ impl DataCheck {
         let Placement {
             stated,
             permuted,
+            disputed,
             tilt_degrees,
         } = finding.placement;
+        let grid = finding.grid;
+        let mut doubt = |kind: &str| {
+            let path = source.files.path();
+            self.report.doubts.push(Doubt::new(path.display(), kind));
+        };
+        if disputed {
+            doubt(DISPUTED);
+        }
+        if grid.0[2] < FEWEST_PLANES {
+            doubt(LOCALIZER);
+        }
+        let [x, y, _] = grid.1;
+        if x.max(y) > COARSE_HUNDREDTHS_MM && x.max(y) > 2 * x.min(y) {
+            doubt(COARSE);
+        }
         let counts = &mut self.orientations;
         counts.not_stated += usize::from(!stated);
         counts.permuted += usize::from(permuted);
@@ -306,6 +324,14 @@ fn image_hash(volume: &Volume) -> [u8; 32] {
     let digest = hash.finish();
     digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
+
+/// A scan of a head has more, even a thick one.
+const FEWEST_PLANES: usize = 5;
+const LOCALIZER: &str = "has fewer than 5 axial slices: is it a localizer, or a part of a scan?";
+/// Hundredths of a millimetre between voxels of an axial slice.
+const COARSE_HUNDREDTHS_MM: u64 = 250;
+const COARSE: &str = "was taken in another plane than the axial, and its axial slices are coarse (more than 2.5 mm from voxel to voxel): is there an \
+                      axial scan, or a 3D one?";
 
 /// What can only be told of all scans together.
 #[derive(Default)]

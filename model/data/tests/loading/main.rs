@@ -2,6 +2,7 @@
 
 mod bids;
 mod caching;
+mod cases;
 mod checking;
 mod cohorts;
 mod dicom;
