@@ -145,6 +145,7 @@ impl DataCheck {
         }
         check.grids = tally.grids();
         check.features = tally.features();
+        check.report.doubts.extend(tally.localizers());
         check.duplicates = tally.duplicates();
         for (missing, feature) in check.report.missing_features.iter_mut().zip(check.features) {
             *missing = feature.missing;
@@ -240,11 +241,11 @@ impl DataCheck {
             let path = source.files.path();
             self.report.doubts.push(Doubt::new(path.display(), kind));
         };
+        if !stated {
+            doubt(NOT_STATED);
+        }
         if disputed {
             doubt(DISPUTED);
-        }
-        if grid.0[2] < FEWEST_PLANES {
-            doubt(LOCALIZER);
         }
         let [x, y, _] = grid.1;
         if x.max(y) > COARSE_HUNDREDTHS_MM && x.max(y) > 2 * x.min(y) {
@@ -255,6 +256,7 @@ impl DataCheck {
         counts.permuted += usize::from(permuted);
         counts.oblique += usize::from(tilt_degrees > OBLIQUE_DEGREES);
         counts.largest_tilt_degrees = counts.largest_tilt_degrees.max(tilt_degrees);
+        tally.planes.push((source.files.path(), finding.grid.0[2]));
         *tally.grids.entry(finding.grid).or_default() += 1;
         tally
             .images
@@ -325,13 +327,16 @@ fn image_hash(volume: &Volume) -> [u8; 32] {
     digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
-/// A scan of a head has more, even a thick one.
+/// A scan of a head has more, even a thick one; a teaching set may have fewer in all of its scans.
 const FEWEST_PLANES: usize = 5;
-const LOCALIZER: &str = "has fewer than 5 axial slices: is it a localizer, or a part of a scan?";
+const LOCALIZER: &str = "has fewer than 5 axial slices, and other scans have many more: is it a localizer, or a part of a scan?";
 /// Hundredths of a millimetre between voxels of an axial slice.
 const COARSE_HUNDREDTHS_MM: u64 = 250;
 const COARSE: &str = "was taken in another plane than the axial, and its axial slices are coarse (more than 2.5 mm from voxel to voxel): is there an \
                       axial scan, or a 3D one?";
+
+const NOT_STATED: &str = "does not state how it lies in the patient, and is taken as right, front, head: if that is not right, convert it again from \
+                          what the scanner gave";
 
 /// What can only be told of all scans together.
 #[derive(Default)]
@@ -339,6 +344,8 @@ struct Tally {
     patients: Vec<[Option<f64>; FEATURES]>,
     grids: BTreeMap<Grid, usize>,
     images: BTreeMap<[u8; 32], Vec<ScanName>>,
+    /// Axial planes of each scan.
+    planes: Vec<(PathBuf, usize)>,
 }
 
 impl Tally {
@@ -365,6 +372,15 @@ impl Tally {
             .collect();
         grids.sort_by_key(|grid| std::cmp::Reverse(grid.scans));
         grids
+    }
+
+    /// Scans of a few planes among others that have many more.
+    fn localizers(&self) -> impl Iterator<Item = Doubt> {
+        let most = self.planes.iter().map(|(_, planes)| *planes).max();
+        let most = most.unwrap_or(0);
+        let scans = self.planes.iter();
+        let few = scans.filter(move |(_, planes)| *planes < FEWEST_PLANES && 3 * planes < most);
+        few.map(|(path, _)| Doubt::new(path.display(), LOCALIZER))
     }
 
     fn duplicates(self) -> Vec<Vec<ScanName>> {

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    BadRow, DataError, Doubt, Edss, FEATURES, Feature, FeatureColumn, FeatureColumns,
+    BadRow, DataError, Doubt, Edss, FEATURES, Feature, FeatureColumn, FeatureColumns, TableSource,
     cell_words::{Cell, number, numeric, sex, symptoms, years, yes_or_no},
     feature_columns::letters,
     sheet::Sheet,
@@ -39,6 +39,7 @@ pub(super) struct ClinicalTable {
     pub bad_rows: Vec<BadRow>,
     /// IDs of bad rows: their images have a row, if not a good one.
     pub refused: Vec<String>,
+    pub source: Option<TableSource>,
     pub doubts: Vec<Doubt>,
     pub warnings: Vec<String>,
     /// Whether each column of [`Wanted::extra`] is there.
@@ -83,6 +84,11 @@ impl ClinicalTable {
             rows: vec![],
             bad_rows: vec![],
             refused: vec![],
+            source: Some(TableSource {
+                path: path.to_owned(),
+                sheet: sheet.name.clone(),
+                columns: columns.named_in(&sheet.rows[header].1, wanted),
+            }),
             doubts: vec![],
             warnings: match wanted.features {
                 FeatureColumns::Standard => columns.missing(),
@@ -486,6 +492,33 @@ impl Columns {
             }
         }
         Ok(())
+    }
+
+    /// What each column is taken for, and its title.
+    fn named_in(&self, header: &[String], wanted: Wanted<'_>) -> Vec<(String, String)> {
+        let mut places = vec![("ID".to_owned(), self.id), ("EDSS".to_owned(), self.edss)];
+        match wanted.features {
+            FeatureColumns::Standard => {
+                let standard = [
+                    ("sex", self.sex),
+                    ("age", self.age),
+                    ("age at onset", self.age_at_onset),
+                    ("disease duration", self.duration),
+                    ("co-morbidity", self.comorbidity),
+                    ("presenting symptom", self.symptoms),
+                ];
+                let flags = FLAGS.map(Feature::name).into_iter().zip(self.flags);
+                let all = standard.into_iter().chain(flags);
+                places.extend(all.map(|(name, place)| (name.to_owned(), place)));
+            }
+            FeatureColumns::Named(named) => {
+                let names = named.iter().map(|column| column.name.clone());
+                places.extend(names.zip(self.named));
+            }
+        }
+        let title =
+            |(what, place): (String, Option<usize>)| Some((what, header.get(place?)?.clone()));
+        places.into_iter().filter_map(title).collect()
     }
 
     /// A warning for each column that training can do without and that is not there.

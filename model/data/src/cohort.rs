@@ -1,6 +1,7 @@
 //! Patients with what was left out on the way, and why.
 
 use std::{
+    collections::BTreeMap,
     fmt,
     path::{Path, PathBuf},
 };
@@ -81,6 +82,10 @@ impl Default for LoadOptions {
 pub struct LoadReport {
     /// How the folder is laid out.
     pub layout: Option<Layout>,
+    /// Which table was read, and which of its columns.
+    pub table: Option<TableSource>,
+    /// For each contrast the DICOM series that were taken for it, by their names, and how often.
+    pub series: BTreeMap<Contrast, BTreeMap<String, usize>>,
     /// Names of the features, where a setting names other columns than the standard ones.
     pub feature_names: Option<[String; FEATURES]>,
     /// Rows of the table that are not empty.
@@ -159,7 +164,10 @@ impl LoadReport {
 /// A line for each kind of omission, for people.
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} rows in the table", self.rows)?;
+        match self.rows {
+            1 => write!(f, "1 row in the table")?,
+            rows => write!(f, "{rows} rows in the table")?,
+        }
         let near = self.near_misses();
         for (id, folder) in &near {
             let folder = folder.display();
@@ -214,6 +222,17 @@ impl fmt::Display for LoadReport {
         }
         Ok(())
     }
+}
+
+/// What was read of a clinical table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableSource {
+    /// The file.
+    pub path: PathBuf,
+    /// Of a workbook.
+    pub sheet: Option<String>,
+    /// What each column was taken for, and its title: ("EDSS", "EDSS score").
+    pub columns: Vec<(String, String)>,
 }
 
 /// Something that was guessed or not understood.

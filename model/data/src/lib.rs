@@ -40,7 +40,9 @@ pub use check::{
     ClassCounts, ContrastCount, DataCheck, FeatureCount, GridCount, NonFinite, OBLIQUE_DEGREES,
     OrientationCounts, ScanName,
 };
-pub use cohort::{BadFile, BadRow, CacheChoice, Cohort, DataError, Doubt, LoadOptions, LoadReport};
+pub use cohort::{
+    BadFile, BadRow, CacheChoice, Cohort, DataError, Doubt, LoadOptions, LoadReport, TableSource,
+};
 pub use contrast::{Contrast, ContrastError};
 pub use dicom::{FileError as DicomFileError, SeriesError, read_dicom};
 pub use feature_columns::{FeatureColumn, FeatureColumnError, FeatureColumns, FeatureRanges};

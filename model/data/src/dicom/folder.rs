@@ -182,6 +182,8 @@ impl Series {
                     .push(format!("{folder}: {choice}; {remedy}"));
             }
         }
+        let names = report.series.entry(contrast).or_default();
+        *names.entry(first.name().to_owned()).or_default() += 1;
         Ok(first.files.clone())
     }
 
@@ -301,9 +303,15 @@ impl OneSeries {
 
     /// For people: its name and size.
     fn title(&self) -> String {
+        match self.images {
+            1 => format!("'{}' (1 image)", self.name()),
+            images => format!("'{}' ({images} images)", self.name()),
+        }
+    }
+
+    fn name(&self) -> &str {
         let name = self.identity.names.first();
-        let name = name.map_or(self.identity.series_uid.as_str(), String::as_str);
-        format!("'{name}' ({} images)", self.images)
+        name.map_or(self.identity.series_uid.as_str(), String::as_str)
     }
 }
 

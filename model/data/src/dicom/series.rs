@@ -57,7 +57,7 @@ impl Identity {
                 let what = "pixels in floating point";
                 return Err(FileError::Unsupported { what });
             }
-            return Err(FileError::NoImage);
+            return Err(without_pixels(&data, path));
         }
         let attribute = "SeriesInstanceUID";
         let names = [
@@ -94,6 +94,27 @@ impl Identity {
         })
     }
 }
+
+/// Whether a file without pixels is of a kind that has none, such as a report, or an image that was cut off before them.
+fn without_pixels(data: &Dataset, path: &Path) -> FileError {
+    let is_directory =
+        { path.file_name() }.is_some_and(|name| name.eq_ignore_ascii_case("DICOMDIR"));
+    let class = data.text(tags::SOP_CLASS_UID);
+    let is_other = class.is_some_and(|class| !IMAGE_CLASSES.contains(&class.as_str()));
+    if is_directory || (is_other && !data.has(tags::ROWS)) {
+        FileError::NoImage
+    } else {
+        FileError::Truncated
+    }
+}
+
+/// MR images, classic and enhanced, and what was derived of them: SOPClassUID.
+const IMAGE_CLASSES: [&str; 4] = [
+    "1.2.840.10008.5.1.4.1.1.4",
+    "1.2.840.10008.5.1.4.1.1.4.1",
+    "1.2.840.10008.5.1.4.1.1.4.4",
+    "1.2.840.10008.5.1.4.1.1.7",
+];
 
 /// Whether images lie more than [`COARSE_MM`] behind one another in a plane that is not nearest to the axial.
 fn is_coarse(data: &Dataset) -> bool {

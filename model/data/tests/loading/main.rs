@@ -11,4 +11,5 @@ mod files;
 mod folders;
 mod limits;
 mod manifests;
+mod oddities;
 mod scans;
