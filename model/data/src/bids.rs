@@ -7,14 +7,15 @@
 //! ```
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
 };
 
 use super::{
-    Contrast, DataError, Inventory, LoadOptions, ScanFiles, ScanSource, Scores,
-    clinical_table::{ClinicalTable, Wanted},
+    BadFile, Contrast, DataError, Doubt, Inventory, LoadOptions, LoadReport, ScanFiles, ScanSource,
+    Scores,
+    clinical_table::{ClinicalRow, ClinicalTable, Repeats, Wanted},
     folder::{entries, is_nifti, root_entries},
 };
 
@@ -26,7 +27,12 @@ pub(super) fn label<'a>(prefix: &str, name: &'a str) -> Option<&'a str> {
     name.strip_prefix(prefix).filter(|label| !label.is_empty())
 }
 
+/// Columns that name the session a row is of.
+const SESSION_COLUMNS: [&str; 3] = ["sessionid", "session", "ses"];
+
 /// Who is in a BIDS tree, and which scans there are.
+///
+/// Where the table has a row for each session, a patient is the first row of whose session there are scans.
 ///
 /// # Errors
 /// No folder, no `participants.tsv`, one that cannot be read or lacks a column that is needed.
@@ -34,74 +40,149 @@ pub(super) fn inventory(root: &Path, options: &LoadOptions) -> Result<Inventory,
     let found = root_entries(root)?;
     let wanted = Wanted {
         features: &options.features,
-        extra: &[],
-        repeats: false,
+        extra: &SESSION_COLUMNS,
+        repeats: Repeats::BySession,
         scores: options.scores,
     };
-    let subjects: BTreeMap<_, _> = found
+    let subjects = found
         .iter()
-        .filter_map(|(name, path)| Some((label("sub-", name)?, path)).filter(|_| path.is_dir()))
-        .collect();
-    let table = if options.scores == Scores::Optional && !found.contains_key(TABLE) {
+        .filter_map(|(name, path)| Some((label("sub-", name)?, path)).filter(|_| path.is_dir()));
+    let subjects: BTreeMap<_, _> = subjects.collect();
+    let mut table = if options.scores == Scores::Optional && !found.contains_key(TABLE) {
         ClinicalTable::of_ids(subjects.keys().copied())
     } else {
         ClinicalTable::read(&root.join(TABLE), wanted)?
     };
-    Ok(Inventory::of_folders(
-        table,
-        subjects,
-        |id| label("sub-", id).unwrap_or(id),
-        |folder, _, warnings| scans_of(folder, options, warnings),
-    ))
+    let subject = |id: &str| subjects.get(label("sub-", id).unwrap_or(id)).copied();
+    let (mut inventory, rows) = Inventory::of(&mut table);
+    let mut named: BTreeSet<&PathBuf> = { table.refused.iter() }
+        .filter_map(|id| subject(id))
+        .collect();
+    let mut without_images: Vec<ClinicalRow> = vec![];
+    let mut done = BTreeSet::new();
+    for row in rows {
+        if done.contains(&row.id) {
+            continue;
+        }
+        let Some(folder) = subject(&row.id) else {
+            without_images.push(row);
+            continue;
+        };
+        named.insert(folder);
+        let session = row.extra.iter().find(|cell| !cell.is_empty());
+        let report = &mut inventory.report;
+        match scans_of(folder, session.map(String::as_str), options, report) {
+            Ok(scans) if scans.is_empty() => without_images.push(row),
+            Ok(scans) => {
+                done.insert(row.id.clone());
+                inventory.add(row, scans);
+            }
+            Err(error) => {
+                done.insert(row.id.clone());
+                report.bad_files.push(BadFile {
+                    path: folder.clone(),
+                    reason: error.to_string(),
+                });
+            }
+        }
+    }
+    for row in without_images {
+        if done.insert(row.id.clone()) {
+            inventory.add(row, vec![]);
+        }
+    }
+    let unnamed = subjects.into_values().filter(|path| !named.contains(path));
+    inventory.report.images_without_row = unnamed.cloned().collect();
+    Ok(inventory)
 }
 
+/// The scans of a subject, of the session of its row where that names one.
 fn scans_of(
     subject: &Path,
+    session: Option<&str>,
     options: &LoadOptions,
-    warnings: &mut Vec<String>,
+    report: &mut LoadReport,
 ) -> io::Result<Vec<ScanSource>> {
-    let images = anatomical_images(subject)?;
+    let images = anatomical_images(subject, session)?;
     let mut scans = vec![];
+    let mut sessions = BTreeSet::new();
     for &contrast in &options.contrasts {
         let suffix = suffix(contrast);
-        let mut candidates = images.iter().filter(|(name, _)| has_suffix(name, suffix));
-        let Some((_, first)) = candidates.next() else {
+        let mut candidates = images
+            .iter()
+            .filter(|image| has_suffix(&image.name, suffix));
+        let Some(first) = candidates.next() else {
             if options.contrasts.len() > 1 {
-                warnings.push(format!("{}: no image _{suffix}.nii", subject.display()));
+                let subject = subject.display();
+                report
+                    .warnings
+                    .push(format!("{subject}: no image _{suffix}.nii"));
             }
             continue;
         };
-        let others = candidates.count();
+        sessions.insert(&first.session);
+        let mut others = 0;
+        for other in candidates {
+            others += 1;
+            sessions.insert(&other.session);
+        }
         if others > 0 {
-            warnings.push(format!(
+            report.warnings.push(format!(
                 "{}: the first of {} images _{suffix}, the others are not used",
-                first.display(),
+                first.path.display(),
                 others + 1
             ));
         }
         scans.push(ScanSource {
             contrast,
-            files: ScanFiles::Nifti(first.clone()),
+            files: ScanFiles::Nifti(first.path.clone()),
         });
+    }
+    if session.is_none() && sessions.len() > 1 {
+        let kind = "has images of several sessions and one row, so the first session that has a contrast is taken: a column session_id of participants.tsv can say of which session the EDSS is";
+        report.doubts.push(Doubt::new(subject.display(), kind));
     }
     Ok(scans)
 }
 
-/// Names and paths of the images in `anat` and in `ses-*/anat`, session by session.
-fn anatomical_images(subject: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+/// An image of a subject.
+struct Image {
+    name: String,
+    path: PathBuf,
+    /// Label of its folder, if it lies in one of a session.
+    session: Option<String>,
+}
+
+/// The images in `anat` and in `ses-*/anat`, session by session; those of the session asked for.
+fn anatomical_images(subject: &Path, session: Option<&str>) -> io::Result<Vec<Image>> {
     let folders = entries(subject)?;
-    let sessions = folders
-        .iter()
-        .filter(|(name, _)| label("ses-", name).is_some());
-    let places = [subject]
-        .into_iter()
-        .chain(sessions.map(|(_, path)| path.as_path()));
-    let mut images = vec![];
-    for anat in places.map(|place| place.join("anat")) {
-        if anat.is_dir() {
-            let files = entries(&anat)?.into_iter();
-            images.extend(files.filter(|(name, _)| is_nifti(name)));
+    let asked_for = session.map(|asked| label("ses-", asked).unwrap_or(asked));
+    let mut places = vec![];
+    if asked_for.is_none() {
+        places.push((None, subject.join("anat")));
+    }
+    for (name, path) in &folders {
+        if let Some(label) = label("ses-", name)
+            && asked_for.is_none_or(|asked| asked == label)
+        {
+            places.push((Some(label.to_owned()), path.join("anat")));
         }
+    }
+    let mut images = vec![];
+    for (session, anat) in places {
+        if !anat.is_dir() {
+            continue;
+        }
+        let files = entries(&anat)?.into_iter();
+        images.extend(
+            files
+                .filter(|(name, _)| is_nifti(name))
+                .map(|(name, path)| Image {
+                    name,
+                    path,
+                    session: session.clone(),
+                }),
+        );
     }
     Ok(images)
 }

@@ -9,7 +9,7 @@
 //! |---|---|
 //! | 8 | `MYSLICES` |
 //! | 32 | its own key |
-//! | 1, 1, 8 | placement: stated, permuted (0 or 1), tilt in degrees (f64) |
+//! | 1, 1, 1, 8 | placement: stated, permuted, disputed (0 or 1), tilt in degrees (f64) |
 //! | 4 | number of slices, n |
 //! | n x 65,540 | axial index (u32), 128 x 128 pixels (f32) |
 //! | 32 | SHA-256 of all that comes before |
@@ -33,7 +33,7 @@ use super::{IMAGE_SIDE, Placement, ScanFiles, Slice, SliceChoice};
 
 /// To be raised whenever the same file gives other pixels than before. The test
 /// `the_preparation_is_the_one_of_its_version` says when that is.
-const PREPARATION: u32 = 1;
+const PREPARATION: u32 = 2;
 
 /// Bytes of the pixels of a slice.
 pub(super) const PIXEL_BYTES: u64 = (IMAGE_SIDE * IMAGE_SIDE * size_of::<f32>()) as u64;
@@ -200,11 +200,12 @@ fn write_entry(target: &mut impl Write, Key(key): Key, prepared: &Prepared) -> i
     let Placement {
         stated,
         permuted,
+        disputed,
         tilt_degrees,
     } = prepared.placement;
     put(MAGIC)?;
     put(&key)?;
-    put(&[stated.into(), permuted.into()])?;
+    put(&[stated.into(), permuted.into(), disputed.into()])?;
     put(&tilt_degrees.to_le_bytes())?;
     let count = u32::try_from(prepared.slices.len()).map_err(io::Error::other)?;
     put(&count.to_le_bytes())?;
@@ -228,7 +229,7 @@ fn read_entry(file: File, key: Key) -> io::Result<Option<Prepared>> {
     hash.update(&head);
     let (magic, rest) = head.split_at(MAGIC.len());
     let (own_key, rest) = rest.split_at(key.0.len());
-    let [stated, permuted, numbers @ ..] = rest else {
+    let [stated, permuted, disputed, numbers @ ..] = rest else {
         return Ok(None);
     };
     let Some((tilt, count)) = numbers.split_first_chunk() else {
@@ -266,6 +267,7 @@ fn read_entry(file: File, key: Key) -> io::Result<Option<Prepared>> {
         placement: Placement {
             stated: *stated != 0,
             permuted: *permuted != 0,
+            disputed: *disputed != 0,
             tilt_degrees: f64::from_le_bytes(*tilt),
         },
     };
@@ -278,7 +280,7 @@ fn is_key(name: &str) -> bool {
 
 const MAGIC: &[u8] = b"MYSLICES";
 /// Magic, key, placement, number of slices.
-const HEAD_BYTES: usize = 8 + 32 + 10 + 4;
+const HEAD_BYTES: usize = 8 + 32 + 11 + 4;
 const SUFFIX: &str = ".slices";
 const UNFINISHED: &str = ".unfinished-";
 /// What is older has been abandoned.
@@ -302,6 +304,7 @@ mod tests {
             placement: Placement {
                 stated: true,
                 permuted: false,
+                disputed: true,
                 tilt_degrees: 12.5,
             },
         }

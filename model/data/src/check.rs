@@ -8,9 +8,11 @@ use std::{
 use aws_lc_rs::digest::{Context, SHA256};
 
 use super::{
-    BadFile, Contrast, Cuts, DataError, Entry, FEATURES, Inventory, Layout, LoadOptions,
+    BadFile, Contrast, Cuts, DataError, Doubt, Entry, FEATURES, Inventory, Layout, LoadOptions,
     LoadProgress, LoadReport, Placement, ScanError, ScanFiles, ScanSource, SliceChoice, Task,
-    Volume, VolumeError, load::read_all, slices::chosen_planes,
+    Volume, VolumeError,
+    load::{DISPUTED, read_all},
+    slices::chosen_planes,
 };
 
 /// What was found in a data folder: counts, and the names of files and patients that are odd. No
@@ -143,6 +145,7 @@ impl DataCheck {
         }
         check.grids = tally.grids();
         check.features = tally.features();
+        check.report.doubts.extend(tally.localizers());
         check.duplicates = tally.duplicates();
         for (missing, feature) in check.report.missing_features.iter_mut().zip(check.features) {
             *missing = feature.missing;
@@ -150,9 +153,9 @@ impl DataCheck {
         Ok(check)
     }
 
-    /// Whether nothing is left out and no scan has two names.
+    /// Whether nothing is left out, guessed or not understood, and no scan has two names.
     pub fn is_clean(&self) -> bool {
-        self.report.is_clean() && self.duplicates.is_empty()
+        self.report.is_clean() && self.report.doubts.is_empty() && self.duplicates.is_empty()
     }
 
     /// Slices of all contrasts.
@@ -232,13 +235,30 @@ impl DataCheck {
         let Placement {
             stated,
             permuted,
+            disputed,
             tilt_degrees,
         } = finding.placement;
+        let grid = finding.grid;
+        let mut doubt = |kind: &str| {
+            let path = source.files.path();
+            self.report.doubts.push(Doubt::new(path.display(), kind));
+        };
+        if !stated {
+            doubt(NOT_STATED);
+        }
+        if disputed {
+            doubt(DISPUTED);
+        }
+        let [x, y, _] = grid.1;
+        if x.max(y) > COARSE_HUNDREDTHS_MM && x.max(y) > 2 * x.min(y) {
+            doubt(COARSE);
+        }
         let counts = &mut self.orientations;
         counts.not_stated += usize::from(!stated);
         counts.permuted += usize::from(permuted);
         counts.oblique += usize::from(tilt_degrees > OBLIQUE_DEGREES);
         counts.largest_tilt_degrees = counts.largest_tilt_degrees.max(tilt_degrees);
+        tally.planes.push((source.files.path(), finding.grid.0[2]));
         *tally.grids.entry(finding.grid).or_default() += 1;
         tally
             .images
@@ -309,12 +329,25 @@ fn image_hash(volume: &Volume) -> [u8; 32] {
     digest.as_ref().try_into().expect("SHA-256 has 32 bytes")
 }
 
+/// A scan of a head has more, even a thick one; a teaching set may have fewer in all of its scans.
+const FEWEST_PLANES: usize = 5;
+const LOCALIZER: &str = "has fewer than 5 axial slices, and other scans have many more: is it a localizer, or a part of a scan?";
+/// Hundredths of a millimetre between voxels of an axial slice.
+const COARSE_HUNDREDTHS_MM: u64 = 250;
+const COARSE: &str = "was taken in another plane than the axial, and its axial slices are coarse (more than 2.5 mm from voxel to voxel): is there an \
+                      axial scan, or a 3D one?";
+
+const NOT_STATED: &str = "does not state how it lies in the patient, and is taken as right, front, head: if that is not right, convert it again from \
+                          what the scanner gave";
+
 /// What can only be told of all scans together.
 #[derive(Default)]
 struct Tally {
     patients: Vec<[Option<f64>; FEATURES]>,
     grids: BTreeMap<Grid, usize>,
     images: BTreeMap<[u8; 32], Vec<ScanName>>,
+    /// Axial planes of each scan.
+    planes: Vec<(PathBuf, usize)>,
 }
 
 impl Tally {
@@ -341,6 +374,15 @@ impl Tally {
             .collect();
         grids.sort_by_key(|grid| std::cmp::Reverse(grid.scans));
         grids
+    }
+
+    /// Scans of a few planes among others that have many more.
+    fn localizers(&self) -> impl Iterator<Item = Doubt> {
+        let most = self.planes.iter().map(|(_, planes)| *planes).max();
+        let most = most.unwrap_or(0);
+        let scans = self.planes.iter();
+        let few = scans.filter(move |(_, planes)| *planes < FEWEST_PLANES && 3 * planes < most);
+        few.map(|(path, _)| Doubt::new(path.display(), LOCALIZER))
     }
 
     fn duplicates(self) -> Vec<Vec<ScanName>> {

@@ -6,14 +6,16 @@ use std::{
 };
 
 use super::{
-    BadRow, DataError, Edss, FEATURES, Feature, FeatureColumn, FeatureColumns, Scores,
-    feature_columns::letters, folder::find_table, sheet::Sheet,
+    BadRow, DataError, Doubt, Edss, FEATURES, Feature, FeatureColumn, FeatureColumns, Scores,
+    TableSource,
+    cell_words::{Cell, number, numeric, sex, symptoms, years, yes_or_no},
+    feature_columns::letters,
+    folder::find_table,
+    sheet::Sheet,
 };
 
 /// The header is looked for among the first rows: row 1 of the MS60 table is a title.
 const HEADER_AMONG: usize = 10;
-/// No one is older.
-const OLDEST: f64 = 120.0;
 
 /// What is looked for besides ID and EDSS.
 #[derive(Clone, Copy)]
@@ -21,10 +23,18 @@ pub(super) struct Wanted<'a> {
     pub features: &'a FeatureColumns,
     /// Columns that only the layout understands, by their letters: `["flair", "t1"]`.
     pub extra: &'a [&'static str],
-    /// Whether a patient may have several rows.
-    pub repeats: bool,
+    pub repeats: Repeats,
     /// Whether a row without a score is of no use.
     pub scores: Scores,
+}
+
+/// How often a patient may have a row.
+#[derive(Clone, Copy, PartialEq)]
+pub(super) enum Repeats {
+    Never,
+    /// Once for each session, which the first columns of [`Wanted::extra`] name.
+    BySession,
+    Often,
 }
 
 /// The rows that can be used, and what is odd about the others.
@@ -33,6 +43,8 @@ pub(super) struct ClinicalTable {
     pub bad_rows: Vec<BadRow>,
     /// IDs of bad rows: their images have a row, if not a good one.
     pub refused: Vec<String>,
+    pub source: Option<TableSource>,
+    pub doubts: Vec<Doubt>,
     pub warnings: Vec<String>,
     /// Whether each column of [`Wanted::extra`] is there.
     pub has_extra: Vec<bool>,
@@ -53,42 +65,63 @@ pub(super) struct ClinicalRow {
 }
 
 impl ClinicalTable {
-    /// Reads a table of any format that [`Sheet`] knows.
+    /// Reads a table of any format that [`Sheet`] knows: the first sheet with a header.
     pub(super) fn read(path: &Path, wanted: Wanted<'_>) -> Result<Self, DataError> {
-        let Sheet { path, rows } = Sheet::read(path)?;
-        let header = rows
+        let sheets = Sheet::read(path)?;
+        let mut with_header = sheets
             .iter()
-            .take(HEADER_AMONG)
-            .position(|(_, cells)| {
-                let columns = Columns::of(cells, wanted);
-                columns.id.is_some()
-                    && (columns.edss.is_some() || wanted.scores == Scores::Optional)
-            })
-            .ok_or_else(|| no_header(&path, &rows, wanted))?;
-        let columns = Columns::of(&rows[header].1, wanted);
+            .filter_map(|sheet| Some((sheet, header_of(sheet, wanted)?)));
+        let Some((sheet, header)) = with_header.next() else {
+            let rows = sheets.first().map(|sheet| sheet.rows.as_slice());
+            return Err(no_header(path, rows.unwrap_or_default(), wanted));
+        };
+        let columns = Columns::of(&sheet.rows[header].1, wanted);
         if let FeatureColumns::Named(named) = wanted.features
             && let Some(place) = columns.named.iter().position(Option::is_none)
         {
             return Err(DataError::NoColumn {
-                path,
+                path: path.to_owned(),
                 column: named[place].name.clone(),
-                found: filled(&rows[header].1),
+                found: filled(&sheet.rows[header].1),
             });
         }
         let mut table = Self {
             rows: vec![],
             bad_rows: vec![],
             refused: vec![],
+            source: Some(TableSource {
+                path: path.to_owned(),
+                sheet: sheet.name.clone(),
+                columns: columns.named_in(&sheet.rows[header].1, wanted),
+            }),
+            doubts: vec![],
             warnings: match wanted.features {
                 FeatureColumns::Standard => columns.missing(),
                 FeatureColumns::Named(_) => vec![],
             },
             has_extra: columns.extra.iter().map(Option::is_some).collect(),
-            header: filled(&rows[header].1),
+            header: filled(&sheet.rows[header].1),
         };
-        let mut seen = BTreeSet::new();
-        for (row, cells) in &rows[header + 1..] {
-            table.read_row(*row, cells, &columns, wanted, &mut seen);
+        table.doubts.extend(with_header.map(|(other, _)| {
+            let kind = "has columns for ID and EDSS, too, and is not used, as it is not the first: leave one such sheet, or hide the others";
+            Doubt::new(format_args!("sheet '{}'", other.name.as_deref().unwrap_or_default()), kind)
+        }));
+        if sheet.lossy {
+            let kind = "is not UTF-8, so letters such as ä are lost: save it as 'CSV UTF-8'";
+            table.doubts.push(Doubt::new("the table", kind));
+        }
+        columns.check_repeated(path, sheet, header, &mut table.doubts)?;
+        let mut seen = BTreeMap::new();
+        for (row, cells) in &sheet.rows[header + 1..] {
+            let too_long = sheet.parted_text && used(cells) > used(&sheet.rows[header].1);
+            table.read_row(*row, cells, too_long, &columns, wanted, &mut seen);
+        }
+        let contradicted: BTreeSet<String> = { seen.into_iter() }
+            .filter(|(_, scores)| scores.len() > 1)
+            .map(|((id, _), _)| id)
+            .collect();
+        if !contradicted.is_empty() {
+            table.drop_rows_of(&contradicted);
         }
         Ok(table)
     }
@@ -106,9 +139,11 @@ impl ClinicalTable {
             rows: rows.collect(),
             bad_rows: vec![],
             refused: vec![],
+            doubts: vec![],
             warnings: vec![],
             has_extra: vec![],
             header: vec![],
+            source: None,
         }
     }
 
@@ -116,11 +151,22 @@ impl ClinicalTable {
         &mut self,
         row: usize,
         cells: &[String],
+        too_long: bool,
         columns: &Columns,
         wanted: Wanted<'_>,
-        seen: &mut BTreeSet<String>,
+        seen: &mut Seen,
     ) {
         let cell = |column: Option<usize>| {
+            let cell = column.and_then(|column| cells.get(column));
+            let cell = cell.map(String::as_str).unwrap_or_default();
+            if cell.eq_ignore_ascii_case("none") {
+                ""
+            } else {
+                cell
+            }
+        };
+        // In these, "none" is a word that somebody may mean.
+        let spoken = |column: Option<usize>| {
             let cell = column.and_then(|column| cells.get(column));
             cell.map(String::as_str).unwrap_or_default()
         };
@@ -132,27 +178,65 @@ impl ClinicalTable {
             }
             return;
         }
-        if !seen.insert(id.clone()) && !wanted.repeats {
-            return refuse("its ID occurred before");
+        if id.contains(char::REPLACEMENT_CHARACTER) {
+            return refuse("letters of its ID are lost: save the table as 'CSV UTF-8'");
+        }
+        if too_long {
+            refuse(TOO_LONG);
+            self.refused.push(id);
+            return;
         }
         let edss = number(cell(columns.edss)).and_then(Edss::new);
+        let extra: Vec<String> = { columns.extra.iter() }
+            .map(|&column| cell(column).to_owned())
+            .collect();
+        let session = match wanted.repeats {
+            Repeats::BySession => extra.iter().find(|cell| !cell.is_empty()),
+            Repeats::Never | Repeats::Often => None,
+        };
+        let key = (id.clone(), session.cloned().unwrap_or_default());
+        if wanted.repeats != Repeats::Often {
+            let scores = seen.entry(key).or_default();
+            let repeated = !scores.is_empty();
+            if !scores.contains(&edss) {
+                scores.push(edss);
+            }
+            if repeated {
+                let agrees = scores.len() == 1;
+                return refuse(if agrees { REPEATED } else { CONTRADICTED });
+            }
+        }
         if edss.is_none() && wanted.scores == Scores::Needed {
             refuse("its EDSS is missing or not a half point from 0 to 10");
             self.refused.push(id);
             return;
         }
         let features = match wanted.features {
-            FeatureColumns::Standard => self.standard_features(row, columns, cell),
+            FeatureColumns::Standard => self.standard_features(row, columns, cell, spoken),
             FeatureColumns::Named(named) => self.named_features(row, named, columns, cell),
         };
-        let extra = columns.extra.iter().map(|&column| cell(column).to_owned());
         self.rows.push(ClinicalRow {
             row,
             id,
             edss,
             features,
-            extra: extra.collect(),
+            extra,
         });
+    }
+
+    /// Of rows that contradict each other, none is right more than the others.
+    fn drop_rows_of(&mut self, contradicted: &BTreeSet<String>) {
+        let is_contradicted = |row: &ClinicalRow| contradicted.contains(&row.id);
+        let (dropped, kept) = std::mem::take(&mut self.rows)
+            .into_iter()
+            .partition::<Vec<_>, _>(is_contradicted);
+        self.rows = kept;
+        self.bad_rows.extend(dropped.into_iter().map(|row| BadRow {
+            row: row.row,
+            reason: CONTRADICTED,
+        }));
+        self.bad_rows.sort_by_key(|bad| bad.row);
+        self.refused.extend(contradicted.iter().cloned());
     }
 
     fn standard_features<'a>(
@@ -160,13 +244,30 @@ impl ClinicalTable {
         row: usize,
         columns: &Columns,
         cell: impl Fn(Option<usize>) -> &'a str,
+        spoken: impl Fn(Option<usize>) -> &'a str,
     ) -> [Option<f64>; FEATURES] {
-        let years = |column| number(cell(column)).filter(|years| (0.0..=OLDEST).contains(years));
-        let (age, onset, stated) = (
-            years(columns.age),
-            years(columns.age_at_onset),
-            years(columns.duration),
+        let mut doubts = vec![];
+        let mut doubt =
+            |kind: String| doubts.push(Doubt::new(format_args!("row {row} of the table"), kind));
+        let (age, onset, mut stated) = (
+            clear(years(cell(columns.age)), "age", YEARS, &mut doubt),
+            clear(
+                years(cell(columns.age_at_onset)),
+                "age at onset",
+                YEARS,
+                &mut doubt,
+            ),
+            clear(
+                years(cell(columns.duration)),
+                "disease duration",
+                YEARS,
+                &mut doubt,
+            ),
         );
+        if age.zip(stated).is_some_and(|(age, stated)| stated > age) {
+            doubt("the disease duration exceeds the age, so it is not understood and counts as missing: is it in months? Write years".to_owned());
+            stated = None;
+        }
         // Any two of the three give the third.
         let duration = age.zip(onset).map(|(age, onset)| age - onset).or(stated);
         let onset = onset.or_else(|| age.zip(stated).map(|(age, years)| (age - years).max(0.0)));
@@ -174,17 +275,24 @@ impl ClinicalTable {
             let warning = format!("row {row} of the table: onset after age, duration taken as 0");
             self.warnings.push(warning);
         }
-        let symptoms = symptoms(cell(columns.symptoms));
-        let symptom = |place: usize| match symptoms {
-            Some(flags) => Some(flags[place]),
-            None => yes_or_no(cell(columns.flags[place])),
-        };
+        let sex = clear(sex(cell(columns.sex)), "sex", "F or M", &mut doubt);
+        let comorbidity = yes_or_no(spoken(columns.comorbidity));
+        let comorbidity = clear(comorbidity, "co-morbidity", YES_OR_NO, &mut doubt);
+        let symptoms = symptoms(spoken(columns.symptoms));
+        let symptoms = clear(symptoms, "the presenting symptom", SYMPTOMS, &mut doubt);
+        let flags: [_; 4] = std::array::from_fn(|place| {
+            let told = yes_or_no(cell(columns.flags[place]));
+            clear(told, FLAGS[place].name(), YES_OR_NO, &mut doubt)
+        });
+        self.doubts.append(&mut doubts);
+        let symptom =
+            |place: usize| symptoms.map_or(flags[place], |symptoms| Some(symptoms[place]));
         Feature::ALL.map(|feature| match feature {
-            Feature::Sex => sex(cell(columns.sex)),
+            Feature::Sex => sex,
             Feature::Age => age,
             Feature::AgeAtOnset => onset,
             Feature::Duration => duration.map(|years| years.max(0.0)),
-            Feature::Comorbidity => yes_or_no(cell(columns.comorbidity)),
+            Feature::Comorbidity => comorbidity,
             Feature::Motor => symptom(0),
             Feature::Sensory => symptom(1),
             Feature::Visual => symptom(2),
@@ -200,8 +308,13 @@ impl ClinicalTable {
         cell: impl Fn(Option<usize>) -> &'a str,
     ) -> [Option<f64>; FEATURES] {
         std::array::from_fn(|place| {
-            let value = numeric(cell(columns.named[place]))?;
             let FeatureColumn { name, from, to } = &named[place];
+            let mut doubt = |kind| {
+                let about = format_args!("row {row} of the table");
+                self.doubts.push(Doubt::new(about, kind));
+            };
+            let value = numeric(cell(columns.named[place]));
+            let value = clear(value, name, "a number, or yes or no", &mut doubt)?;
             if !(*from..=*to).contains(&value) {
                 self.warnings.push(format!(
                     "row {row} of the table: {name} lies outside of {from} to {to} and is taken as the nearer end"
@@ -225,6 +338,53 @@ pub(super) fn table_beside<'a>(
         }
         table => ClinicalTable::read(&table?, wanted),
     }
+}
+
+/// The value of a cell; one that is not understood is a doubt.
+fn clear<T>(cell: Cell<T>, what: &str, remedy: &str, doubt: &mut impl FnMut(String)) -> Option<T> {
+    match cell {
+        Cell::Value(value) => Some(value),
+        Cell::Empty => None,
+        Cell::Unclear => {
+            doubt(format!(
+                "{what} is not understood and counts as missing: write {remedy}, or n/a"
+            ));
+            None
+        }
+    }
+}
+
+/// IDs with their sessions, and the scores of their rows.
+type Seen = BTreeMap<(String, String), Vec<Option<Edss>>>;
+
+const REPEATED: &str = "its ID occurred before";
+const CONTRADICTED: &str =
+    "its ID has several rows with another EDSS, and which is right is not known: leave one";
+const TOO_LONG: &str = "it has more cells than the header: a number with a comma, or a text without quotes? \
+                        Part the cells with semicolons, or write numbers with a point";
+const YEARS: &str = "years as a number from 0 to 120";
+const YES_OR_NO: &str = "yes or no";
+const SYMPTOMS: &str = "motor, sensory, visual, balance or several of them";
+const FLAGS: [Feature; 4] = [
+    Feature::Motor,
+    Feature::Sensory,
+    Feature::Visual,
+    Feature::Balance,
+];
+
+/// Cells up to the last that is filled.
+fn used(cells: &[String]) -> usize {
+    let last = cells.iter().rposition(|cell| !cell.is_empty());
+    last.map_or(0, |last| last + 1)
+}
+
+/// The row of the header, among the first of the sheet.
+fn header_of(sheet: &Sheet, wanted: Wanted<'_>) -> Option<usize> {
+    let mut candidates = sheet.rows.iter().take(HEADER_AMONG);
+    candidates.position(|(_, cells)| {
+        let columns = Columns::of(cells, wanted);
+        columns.id.is_some() && (columns.edss.is_some() || wanted.scores == Scores::Optional)
+    })
 }
 
 /// The row that comes nearest to a header tells which column is missing.
@@ -271,6 +431,16 @@ struct Columns {
     comorbidity: Option<usize>,
     named: [Option<usize>; FEATURES],
     extra: Vec<Option<usize>>,
+    /// What occurs twice: what it is, its first place and its second.
+    repeated: Vec<(Needed, usize, usize)>,
+}
+
+/// What a repeated column is for.
+#[derive(Clone, Copy, PartialEq)]
+enum Needed {
+    Id,
+    Edss,
+    Feature,
 }
 
 impl Columns {
@@ -295,9 +465,13 @@ impl Columns {
                 columns.extra[extra].get_or_insert(place);
                 continue;
             }
+            let needed = match name.as_str() {
+                "edss" | "edssscore" => Needed::Edss,
+                name if IDS.contains(&name) => Needed::Id,
+                _ => Needed::Feature,
+            };
             let column = match name.as_str() {
-                "id" | "patient" | "patientid" | "subject" | "subjectid" | "participant"
-                | "participantid" => &mut columns.id,
+                name if IDS.contains(&name) => &mut columns.id,
                 "edss" | "edssscore" => &mut columns.edss,
                 "gender" | "sex" => &mut columns.sex,
                 "age" => &mut columns.age,
@@ -311,9 +485,81 @@ impl Columns {
                 name if name.contains("comor") => &mut columns.comorbidity,
                 _ => continue,
             };
-            column.get_or_insert(place);
+            match *column {
+                Some(first) => columns.repeated.push((needed, first, place)),
+                None => *column = Some(place),
+            }
         }
         columns
+    }
+
+    /// Two columns for one thing do no harm where they say the same.
+    fn check_repeated(
+        &self,
+        path: &Path,
+        sheet: &Sheet,
+        header: usize,
+        doubts: &mut Vec<Doubt>,
+    ) -> Result<(), DataError> {
+        let title = |place: usize| {
+            let name = sheet.rows[header].1.get(place).map(String::as_str);
+            format!("{} (column {})", name.unwrap_or_default(), place + 1)
+        };
+        for &(needed, first, second) in &self.repeated {
+            let mut rows = sheet.rows[header + 1..].iter();
+            let differ = rows.any(|(_, cells)| {
+                let [first, second] = [first, second].map(|place| cells.get(place));
+                let [first, second] = [first, second].map(|cell| cell.map_or("", String::as_str));
+                first != second && (number(first).is_none() || number(first) != number(second))
+            });
+            let what = match needed {
+                Needed::Id => "ID",
+                Needed::Edss => "EDSS",
+                Needed::Feature => {
+                    if differ {
+                        let kind = "is not used, as another column before it has the same name or meaning: rename the one that is not meant";
+                        doubts.push(Doubt::new(format_args!("'{}'", title(second)), kind));
+                    }
+                    continue;
+                }
+            };
+            if differ {
+                return Err(DataError::TwoColumns {
+                    path: path.to_owned(),
+                    what,
+                    first: title(first),
+                    second: title(second),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// What each column is taken for, and its title.
+    fn named_in(&self, header: &[String], wanted: Wanted<'_>) -> Vec<(String, String)> {
+        let mut places = vec![("ID".to_owned(), self.id), ("EDSS".to_owned(), self.edss)];
+        match wanted.features {
+            FeatureColumns::Standard => {
+                let standard = [
+                    ("sex", self.sex),
+                    ("age", self.age),
+                    ("age at onset", self.age_at_onset),
+                    ("disease duration", self.duration),
+                    ("co-morbidity", self.comorbidity),
+                    ("presenting symptom", self.symptoms),
+                ];
+                let flags = FLAGS.map(Feature::name).into_iter().zip(self.flags);
+                let all = standard.into_iter().chain(flags);
+                places.extend(all.map(|(name, place)| (name.to_owned(), place)));
+            }
+            FeatureColumns::Named(named) => {
+                let names = named.iter().map(|column| column.name.clone());
+                places.extend(names.zip(self.named));
+            }
+        }
+        let title =
+            |(what, place): (String, Option<usize>)| Some((what, header.get(place?)?.clone()));
+        places.into_iter().filter_map(title).collect()
     }
 
     /// A warning for each column that training can do without and that is not there.
@@ -336,40 +582,12 @@ impl Columns {
     }
 }
 
-fn number(cell: &str) -> Option<f64> {
-    let number = cell.replace(',', ".").parse().ok();
-    number.filter(|value: &f64| value.is_finite())
-}
-
-/// A number, or yes and no as 1 and 0.
-fn numeric(cell: &str) -> Option<f64> {
-    number(cell).or_else(|| yes_or_no(cell))
-}
-
-fn sex(cell: &str) -> Option<f64> {
-    match cell.to_lowercase().as_str() {
-        "f" | "female" => Some(0.0),
-        "m" | "male" => Some(1.0),
-        _ => None,
-    }
-}
-
-fn yes_or_no(cell: &str) -> Option<f64> {
-    match cell.to_lowercase().as_str() {
-        "no" | "n" | "0" | "false" => Some(0.0),
-        "yes" | "y" | "1" | "true" => Some(1.0),
-        _ => None,
-    }
-}
-
-/// Motor, sensory, visual and balance flags of a cell such as "Sensory & Visual ,Balance". The
-/// first letters decide ("Motore"); other symptoms set no flag; an empty cell has no flags.
-fn symptoms(cell: &str) -> Option<[f64; 4]> {
-    let lower = cell.to_lowercase();
-    let words: Vec<&str> = lower
-        .split(|c: char| !c.is_alphabetic())
-        .filter(|word| !word.is_empty())
-        .collect();
-    let flag = |start: &str| f64::from(u8::from(words.iter().any(|word| word.starts_with(start))));
-    (!words.is_empty()).then(|| ["mot", "sens", "vis", "bal"].map(flag))
-}
+const IDS: [&str; 7] = [
+    "id",
+    "patient",
+    "patientid",
+    "subject",
+    "subjectid",
+    "participant",
+    "participantid",
+];

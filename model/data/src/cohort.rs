@@ -1,10 +1,14 @@
 //! Patients with what was left out on the way, and why.
 
-use std::{fmt, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    fmt,
+    path::{Path, PathBuf},
+};
 
 use super::{
     Contrast, FEATURES, Feature, FeatureColumns, Layout, Patient, ReadOptions, ScanSource,
-    SliceChoice,
+    SliceChoice, near_ids,
 };
 
 /// Patients read from a folder, and the account of the reading.
@@ -91,6 +95,10 @@ impl Default for LoadOptions {
 pub struct LoadReport {
     /// How the folder is laid out.
     pub layout: Option<Layout>,
+    /// Which table was read, and which of its columns.
+    pub table: Option<TableSource>,
+    /// For each contrast the DICOM series that were taken for it, by their names, and how often.
+    pub series: BTreeMap<Contrast, BTreeMap<String, usize>>,
     /// Names of the features, where a setting names other columns than the standard ones.
     pub feature_names: Option<[String; FEATURES]>,
     /// Rows of the table that are not empty.
@@ -109,6 +117,8 @@ pub struct LoadReport {
     pub cached: usize,
     /// Entries of the cache that were damaged and have been made again.
     pub damaged_cache_entries: usize,
+    /// What was guessed or not understood: nothing is left out, but a person should look.
+    pub doubts: Vec<Doubt>,
     /// Oddities that left nothing out.
     pub warnings: Vec<String>,
 }
@@ -117,6 +127,22 @@ impl LoadReport {
     /// Whether nothing was left out.
     pub fn is_clean(&self) -> bool {
         self.first_omission().is_none()
+    }
+
+    /// Patients without images and folders without a row that are probably meant to be one: an ID of the table, and a folder.
+    pub fn near_misses(&self) -> Vec<(&str, &Path)> {
+        let ids = self.rows_without_images.iter().map(String::as_str);
+        let names = self.images_without_row.iter().map(|folder| {
+            let name = folder.file_name().and_then(|name| name.to_str());
+            name.unwrap_or_default()
+        });
+        let pairs = near_ids::pairs(ids, names).into_iter();
+        pairs
+            .map(|(id, folder)| {
+                let id = self.rows_without_images[id].as_str();
+                (id, self.images_without_row[folder].as_path())
+            })
+            .collect()
     }
 
     /// Name for people of the feature in this place of a patient's vector.
@@ -151,16 +177,35 @@ impl LoadReport {
 /// A line for each kind of omission, for people.
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} rows in the table", self.rows)?;
-        if !self.rows_without_images.is_empty() {
-            let (count, ids) = (
-                self.rows_without_images.len(),
-                self.rows_without_images.join(", "),
-            );
-            write!(f, "\n{count} rows without images, left out: {ids}")?;
+        match self.rows {
+            1 => write!(f, "1 row in the table")?,
+            rows => write!(f, "{rows} rows in the table")?,
+        }
+        let near = self.near_misses();
+        for (id, folder) in &near {
+            let folder = folder.display();
+            write!(
+                f,
+                "\npatient {id} of the table has no images, and {folder} no row, left out: did you mean the same?"
+            )?;
+        }
+        let is_near = |id: &str| near.iter().any(|(other, _)| *other == id);
+        let ids = self.rows_without_images.iter().map(String::as_str);
+        let ids: Vec<&str> = ids.filter(|id| !is_near(id)).collect();
+        match ids.as_slice() {
+            [] => {}
+            [id] => write!(f, "\n1 row without images, left out: {id}")?,
+            _ => write!(
+                f,
+                "\n{} rows without images, left out: {}",
+                ids.len(),
+                ids.join(", ")
+            )?,
         }
         for folder in &self.images_without_row {
-            write!(f, "\n{}: no row in the table, left out", folder.display())?;
+            if !near.iter().any(|(_, other)| other == folder) {
+                write!(f, "\n{}: no row in the table, left out", folder.display())?;
+            }
         }
         for file in &self.bad_files {
             write!(f, "\n{file}, left out")?;
@@ -171,9 +216,10 @@ impl fmt::Display for LoadReport {
         for (place, count) in self.missing_features.iter().enumerate() {
             let name = self.feature_name(place);
             if *count > 0 {
+                let patients = if *count == 1 { "patient" } else { "patients" };
                 write!(
                     f,
-                    "\n{name} missing for {count} patients, imputed by the mean"
+                    "\n{name} missing for {count} {patients}, imputed by the mean"
                 )?;
             }
         }
@@ -181,10 +227,48 @@ impl fmt::Display for LoadReport {
             let count = self.damaged_cache_entries;
             write!(f, "\n{count} damaged entries of the cache made again")?;
         }
+        for doubt in &self.doubts {
+            write!(f, "\n{doubt}")?;
+        }
         for warning in &self.warnings {
             write!(f, "\n{warning}")?;
         }
         Ok(())
+    }
+}
+
+/// What was read of a clinical table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableSource {
+    /// The file.
+    pub path: PathBuf,
+    /// Of a workbook.
+    pub sheet: Option<String>,
+    /// What each column was taken for, and its title: ("EDSS", "EDSS score").
+    pub columns: Vec<(String, String)>,
+}
+
+/// Something that was guessed or not understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Doubt {
+    /// Of what: a patient, a row, a file, in words.
+    pub about: String,
+    /// What is in doubt, what was done, and how to settle it: the same text for all doubts of a kind.
+    pub kind: String,
+}
+
+impl Doubt {
+    pub(super) fn new(about: impl fmt::Display, kind: impl Into<String>) -> Self {
+        Self {
+            about: about.to_string(),
+            kind: kind.into(),
+        }
+    }
+}
+
+impl fmt::Display for Doubt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.about, self.kind)
     }
 }
 
@@ -304,6 +388,21 @@ pub enum DataError {
     NoScore {
         /// Name within the cohort.
         id: String,
+    },
+    /// Two columns for what can be but one, and they differ.
+    #[error(
+        "two columns of {} could be the {what} and differ: '{first}' and '{second}'. Rename the one that is not meant",
+        path.display()
+    )]
+    TwoColumns {
+        /// The table.
+        path: PathBuf,
+        /// What is looked for.
+        what: &'static str,
+        /// Name and place of one column.
+        first: String,
+        /// Name and place of the other.
+        second: String,
     },
     /// Nobody is left.
     #[error(

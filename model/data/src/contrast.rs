@@ -33,7 +33,7 @@ impl Contrast {
     pub fn of_description(name: &str) -> Option<Self> {
         let name = name.to_lowercase();
         let any = |words: &[&str]| words.iter().any(|word| name.contains(word));
-        if any(&["localizer", "localiser", "scout", "survey"]) {
+        if any(&["localizer", "localiser", "scout", "survey"]) || any(&ELSEWHERE) {
             return None;
         }
         let flair = any(&[
@@ -42,6 +42,10 @@ impl Contrast {
             "dark_fluid",
             "dark fluid",
             "darkfluid",
+            "da-fl",
+            "da_fl",
+            "dark-fl",
+            "dark_fl",
         ]);
         let t1 = any(&["t1", "mprage", "mp-rage", "mp_rage", "bravo", "spgr"]);
         // T2* shows blood and iron, and is another matter.
@@ -71,6 +75,11 @@ impl Contrast {
         Ok(contrasts)
     }
 }
+
+/// In names of series that are not of the brain.
+const ELSEWHERE: [&str; 8] = [
+    "spine", "cervical", "thoracic", "lumbar", "wirbel", "myelon", "hws", "orbit",
+];
 
 impl FromStr for Contrast {
     type Err = ContrastError;
@@ -132,6 +141,8 @@ mod tests {
             ("t2_tirm_tra_dark-fluid", Some(Flair)),
             ("AX T2 FLAIR FS", Some(Flair)),
             ("3D Brain VIEW_FLAIR SHC", Some(Flair)),
+            ("t2_spc_da-fl_sag_p2_iso", Some(Flair)),
+            ("t2_tse_sag_cervical spine", None),
             ("Sag T1 FLAIR", Some(T1)),
             ("t1_mprage_sag_p2_iso", Some(T1)),
             ("T1w", Some(T1)),

@@ -8,11 +8,15 @@
 //! Which series is FLAIR, T1 or T2 is told by its SeriesDescription, else its ProtocolName or SequenceName, or by a column
 //! "FLAIR series", "T1 series", "T2 series" of the table, which holds such a name or the SeriesInstanceUID.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
 
 use super::{
-    BadFile, Contrast, DataError, Inventory, LoadOptions, ScanFiles, ScanSource,
-    clinical_table::{Wanted, table_beside},
+    BadFile, Contrast, DataError, Doubt, Inventory, LoadOptions, ScanFiles, ScanSource,
+    clinical_table::{Repeats, Wanted, table_beside},
     dicom::{Series, holds_dicom},
     folder::{patient_id, root_entries},
 };
@@ -28,7 +32,7 @@ pub(super) fn inventory(root: &Path, options: &LoadOptions) -> Result<Inventory,
     let wanted = Wanted {
         features: &options.features,
         extra: &SERIES_COLUMNS,
-        repeats: false,
+        repeats: Repeats::Never,
         scores: options.scores,
     };
     let mut folders: BTreeMap<_, _> = found
@@ -43,6 +47,8 @@ pub(super) fn inventory(root: &Path, options: &LoadOptions) -> Result<Inventory,
     for id in &table.refused {
         folders.remove(id.as_str());
     }
+    let ids: BTreeSet<String> = rows.iter().map(|row| row.id.clone()).collect();
+    let mut linked = BTreeSet::new();
     for row in rows {
         let Some(folder) = folders.remove(row.id.as_str()) else {
             inventory.add(row, vec![]);
@@ -61,7 +67,7 @@ pub(super) fn inventory(root: &Path, options: &LoadOptions) -> Result<Inventory,
         let mut scans = vec![];
         for &contrast in &options.contrasts {
             let named = row.extra.get(contrast as usize).map_or("", String::as_str);
-            match series.of_contrast(contrast, named, folder, &mut report.warnings) {
+            match series.of_contrast(contrast, named, folder, report) {
                 Ok(files) => scans.push(ScanSource {
                     contrast,
                     files: ScanFiles::Dicom(files),
@@ -69,7 +75,17 @@ pub(super) fn inventory(root: &Path, options: &LoadOptions) -> Result<Inventory,
                 Err(reason) => missing.push(reason),
             }
         }
+        if let Some(owner) = &series.patient_id
+            && *owner != row.id
+            && ids.contains(owner)
+        {
+            report
+                .doubts
+                .push(Doubt::new(folder.display(), OTHER_OWNER));
+        }
+        linked.extend(series.linked);
         report.bad_files.extend(series.bad_files);
+        report.doubts.extend(series.doubts);
         report.warnings.extend(series.warnings);
         if scans.is_empty() && !no_series {
             report
@@ -88,10 +104,17 @@ pub(super) fn inventory(root: &Path, options: &LoadOptions) -> Result<Inventory,
         }
         inventory.add(row, scans);
     }
-    let without_row = folders.into_values().filter(|folder| holds_dicom(folder));
+    let is_linked =
+        |folder: &Path| fs::canonicalize(folder).is_ok_and(|place| linked.contains(&place));
+    let without_row =
+        { folders.into_values() }.filter(|folder| holds_dicom(folder) && !is_linked(folder));
     inventory.report.images_without_row = without_row.cloned().collect();
     Ok(inventory)
 }
+
+/// The ID of one patient in the folder of another.
+const OTHER_OWNER: &str = "PatientID in its files is the ID of another patient of the table: are folders swapped? Name the folder by \
+                           the patient whose images it holds";
 
 /// [`SERIES_COLUMNS`] are in the order of the contrasts.
 const _: () = assert!(Contrast::Flair as usize == 0 && Contrast::T2 as usize == 2);

@@ -7,10 +7,12 @@ use std::{
 };
 
 use protocol::training_job::FilePath;
+use unicode_normalization::UnicodeNormalization as _;
 
 use super::DataError;
 
-/// Entries of a folder with their names, sorted: the order of a folder is the disk's. What is hidden is left out.
+/// Entries of a folder with their names, sorted: the order of a folder is the disk's. What is hidden is left out. Names are composed
+/// (NFC), as in tables; the paths are as they are.
 ///
 /// # Errors
 /// The folder cannot be read, or holds a name that a trainer cannot be told of.
@@ -24,7 +26,7 @@ pub(super) fn entries(folder: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
             return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         }
         if !name.starts_with('.') {
-            entries.insert(name, entry.path());
+            entries.insert(name.nfc().collect(), entry.path());
         }
     }
     Ok(entries)

@@ -36,6 +36,8 @@ impl Inventory {
             report: LoadReport {
                 rows: rows.len() + table.bad_rows.len(),
                 bad_rows: std::mem::take(&mut table.bad_rows),
+                table: table.source.take(),
+                doubts: std::mem::take(&mut table.doubts),
                 warnings: std::mem::take(&mut table.warnings),
                 ..LoadReport::default()
             },

@@ -1,9 +1,11 @@
 //! Scans and clinical rows in, normalised slices and labelled patients out; and a model as a file
 //! ([`weights`]) with its card ([`card`]). No libtorch.
 
+mod absent;
 mod bids;
 mod cache;
 pub mod card;
+mod cell_words;
 mod check;
 mod clinical_table;
 mod cohort;
@@ -19,6 +21,7 @@ mod load;
 mod manifest;
 mod memory;
 mod ms60;
+mod near_ids;
 mod nifti_frame;
 mod orientation;
 mod patient;
@@ -28,18 +31,21 @@ mod slice_grid;
 mod slices;
 pub mod small_numbers;
 mod split;
+mod text_table;
 mod to_predict;
 mod volume;
 pub mod weights;
 pub mod whole_file;
 
+pub use absent::Absent;
 pub use cache::make_cache_folder;
 pub use check::{
     ClassCounts, ContrastCount, DataCheck, FeatureCount, GridCount, NonFinite, OBLIQUE_DEGREES,
     OrientationCounts, ScanName,
 };
 pub use cohort::{
-    BadFile, BadRow, CacheChoice, Cohort, DataError, LoadOptions, LoadReport, Scores,
+    BadFile, BadRow, CacheChoice, Cohort, DataError, Doubt, LoadOptions, LoadReport, Scores,
+    TableSource,
 };
 pub use contrast::{Contrast, ContrastError};
 pub use dicom::{FileError as DicomFileError, SeriesError, read_dicom, read_dicom_values};

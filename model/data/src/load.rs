@@ -136,6 +136,10 @@ pub fn read_scans(
                             files.path().display()
                         ));
                     }
+                    if prepared.placement.disputed {
+                        let path = files.path();
+                        warnings.push(format!("{}: {DISPUTED}", path.display()));
+                    }
                     of_patient.extend(prepared.slices);
                 }
                 Err(error) => account.unreadable.0.push(UnreadableScan {
@@ -306,4 +310,7 @@ fn unusable_cache(folder: &Path, reason: impl std::fmt::Display) -> String {
     )
 }
 
+/// What is said of a scan whose sides are not known.
+pub(super) const DISPUTED: &str = "its sform and its qform disagree on how it lies in the patient, so which side is left is not known; the sform is \
+                                   taken: find out which is right, and make the other equal";
 const MIB: u64 = 1 << 20;

@@ -16,9 +16,9 @@ use std::{
 };
 
 use super::{
-    BadFile, BadRow, Contrast, DataError, Inventory, LoadOptions, LoadReport, ScanFiles,
+    Absent, BadFile, BadRow, Contrast, DataError, Inventory, LoadOptions, LoadReport, ScanFiles,
     ScanSource,
-    clinical_table::{ClinicalRow, ClinicalTable, Wanted},
+    clinical_table::{ClinicalRow, ClinicalTable, Repeats, Wanted},
     dicom::{Series, is_dicom},
     folder::is_nifti,
 };
@@ -49,7 +49,7 @@ pub(super) fn inventory(path: &Path, options: &LoadOptions) -> Result<Inventory,
     let wanted = Wanted {
         features: &options.features,
         extra: &EXTRA,
-        repeats: true,
+        repeats: Repeats::Often,
         scores: options.scores,
     };
     let mut table = ClinicalTable::read(path, wanted)?;
@@ -161,13 +161,17 @@ fn scan_files(
     if path.is_dir() {
         let series = Series::in_folder(path).map_err(|bad| bad.reason)?;
         report.bad_files.extend(series.bad_files.iter().cloned());
+        report.doubts.extend(series.doubts.iter().cloned());
         report.warnings.extend(series.warnings.iter().cloned());
         // A folder of one series needs no name that says its contrast: the manifest does.
         let files = match series.only() {
-            Some(files) => files.to_vec(),
-            None => series.of_contrast(contrast, "", path, &mut report.warnings)?,
+            Some(files) => files?,
+            None => series.of_contrast(contrast, "", path, report)?,
         };
         return Ok(ScanFiles::Dicom(files));
+    }
+    if let Some(absent) = Absent::of(path) {
+        return Err(absent.to_string());
     }
     if !path.exists() {
         return Err("there is no such file".to_owned());

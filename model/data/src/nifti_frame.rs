@@ -4,41 +4,59 @@ use nifti::NiftiHeader;
 
 use super::orientation::Orientation;
 
-/// Reads the sform, else the qform, else only the voxel sizes (nifti1.h, methods 3, 2 and 1: the last takes
-/// the axes as right, front, head). `None` if the matrix is singular or not finite.
-pub(super) fn orientation(header: &NiftiHeader) -> Option<Orientation> {
-    let (steps, stated) = if header.sform_code > 0 {
-        (sform(header), true)
-    } else if header.qform_code > 0 {
-        (qform(header), true)
-    } else {
-        let [dx, dy, dz] = voxel_size(header);
-        ([[dx, 0.0, 0.0], [0.0, dy, 0.0], [0.0, 0.0, dz]], false)
-    };
-    let millimetres = millimetres(header);
-    let steps = steps.map(|step| step.map(|share| share * millimetres));
-    Orientation::from_steps(steps, stated)
+/// Where a file lies, and whether it says so twice and differently.
+pub(super) struct Frame {
+    pub orientation: Orientation,
+    /// Where the first voxel lies, in millimetres towards right, front and head of the world's origin. Without a form it is the origin.
+    pub origin_mm: [f64; 3],
+    /// The sform and the qform put its axes along other axes of the patient, or the other way round.
+    pub disputed: bool,
 }
 
-/// Where the first voxel lies, in millimetres towards right, front and head of the world's origin: by the same of the
-/// three methods as [`orientation`]. The third takes the first voxel for the origin.
-pub(super) fn origin(header: &NiftiHeader) -> [f64; 3] {
-    let origin = if header.sform_code > 0 {
-        [header.srow_x, header.srow_y, header.srow_z].map(|row| row[3])
-    } else if header.qform_code > 0 {
-        [header.quatern_x, header.quatern_y, header.quatern_z]
-    } else {
-        [0.0; 3]
-    };
-    origin.map(|share| f64::from(share) * millimetres(header))
-}
-
-/// How many there are in the header's unit of length.
-fn millimetres(header: &NiftiHeader) -> f64 {
-    match header.xyzt_units & 0b111 {
-        1 => 1000.0,
-        3 => 0.001,
-        _ => 1.0,
+impl Frame {
+    /// Reads the sform, else the qform, else only the voxel sizes (nifti1.h, methods 3, 2 and 1: the last takes
+    /// the axes as right, front, head). A form that is singular or not finite counts as one that is not there; `None` if no other is.
+    pub(super) fn of(header: &NiftiHeader) -> Option<Self> {
+        let millimetres = match header.xyzt_units & 0b111 {
+            1 => 1000.0,
+            3 => 0.001,
+            _ => 1.0,
+        };
+        let from_steps = |steps: [[f64; 3]; 3], stated| {
+            let steps = steps.map(|step| step.map(|share| share * millimetres));
+            Orientation::from_steps(steps, stated)
+        };
+        let stated = |code: i16, form: fn(&NiftiHeader) -> [[f64; 3]; 3]| {
+            (code > 0).then(|| from_steps(form(header), true)).flatten()
+        };
+        let (sform, qform) = (
+            stated(header.sform_code, sform),
+            stated(header.qform_code, qform),
+        );
+        let differ = |(sform, qform): (Orientation, Orientation)| {
+            (sform.axis, sform.reversed) != (qform.axis, qform.reversed)
+        };
+        let disputed = sform.zip(qform).is_some_and(differ);
+        let unstated = || {
+            let [dx, dy, dz] = voxel_size(header);
+            from_steps([[dx, 0.0, 0.0], [0.0, dy, 0.0], [0.0, 0.0, dz]], false)
+        };
+        let origin = match (&sform, &qform) {
+            (Some(_), _) => [header.srow_x, header.srow_y, header.srow_z].map(|row| row[3]),
+            (None, Some(_)) => [header.quatern_x, header.quatern_y, header.quatern_z],
+            (None, None) => [0.0; 3],
+        };
+        let claimed = header.sform_code > 0 || header.qform_code > 0;
+        let orientation = match sform.or(qform) {
+            None if claimed => None,
+            None => unstated(),
+            stated => stated,
+        };
+        Some(Self {
+            orientation: orientation?,
+            origin_mm: origin.map(|share| f64::from(share) * millimetres),
+            disputed,
+        })
     }
 }
 
@@ -83,9 +101,14 @@ fn voxel_size(header: &NiftiHeader) -> [f64; 3] {
 mod tests {
     use super::*;
 
+    fn orientation(header: &NiftiHeader) -> Option<Orientation> {
+        Frame::of(header).map(|frame| frame.orientation)
+    }
+
     fn with_sform(rows: [[f32; 4]; 3]) -> NiftiHeader {
         NiftiHeader {
             sform_code: 1,
+            qform_code: 0,
             srow_x: rows[0],
             srow_y: rows[1],
             srow_z: rows[2],
@@ -166,5 +189,36 @@ mod tests {
         assert_eq!(orientation(&with_sform(rows)), None);
         let two_alike = [[1.0, 1.0, 0.0, 0.0], [0.0; 4], [0.0, 0.0, 1.0, 0.0]];
         assert_eq!(orientation(&with_sform(two_alike)), None);
+    }
+
+    #[test]
+    fn a_form_that_says_nothing_leaves_it_to_the_other_and_two_that_differ_are_disputed() {
+        let qform = NiftiHeader {
+            qform_code: 1,
+            quatern_d: 1.0,
+            pixdim: [1.0, 0.5, 0.5, 4.0, 0.0, 0.0, 0.0, 0.0],
+            ..with_sform([[0.0; 4]; 3])
+        };
+        let found = Frame::of(&qform).expect("the qform");
+        assert_eq!(found.orientation.reversed, [false; 3]);
+        assert!(!found.disputed);
+        let rows = |x: f32| {
+            [
+                [x, 0.0, 0.0, 0.0],
+                [0.0, -0.5, 0.0, 0.0],
+                [0.0, 0.0, 4.0, 0.0],
+            ]
+        };
+        for (x, disputed) in [(-0.5, false), (0.5, true)] {
+            let both = NiftiHeader {
+                srow_x: rows(x)[0],
+                srow_y: rows(x)[1],
+                srow_z: rows(x)[2],
+                ..qform.clone()
+            };
+            let found = Frame::of(&both).expect("both");
+            assert_eq!(found.disputed, disputed);
+            assert_eq!(found.orientation.reversed, [x > 0.0, false, false]);
+        }
     }
 }

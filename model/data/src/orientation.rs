@@ -92,6 +92,7 @@ impl Orientation {
         Placement {
             stated: self.stated,
             permuted: self.axis != [0, 1, 2],
+            disputed: false,
             tilt_degrees: self.tilt_degrees,
         }
     }

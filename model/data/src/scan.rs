@@ -9,10 +9,14 @@ use std::{
 use flate2::read::MultiGzDecoder;
 use nifti::{DataElement, InMemNiftiVolume, NiftiHeader, NiftiType, volume::NiftiVolume};
 
-use super::{SeriesError, SliceError, Volume, VolumeError, nifti_frame, orientation::Orientation};
+use super::{
+    Absent, SeriesError, SliceError, Volume, VolumeError, nifti_frame, orientation::Orientation,
+};
 
 /// Length of a NIfTI-1 header.
 const HEADER_BYTES: usize = 348;
+/// What may follow the voxels in a gzipped file; more is not read, whatever its checksum.
+const MAX_TRAILING_BYTES: u64 = 1 << 30;
 /// 512 cubed; a larger volume is taken for a corrupt header.
 pub(super) const MAX_VOXELS: u64 = 1 << 27;
 
@@ -32,6 +36,8 @@ pub struct Placement {
     pub stated: bool,
     /// Whether the axes came in another order than right to left, front to back, feet to head.
     pub permuted: bool,
+    /// Whether the file says it twice, and differently (the sform and the qform of NIfTI): which side is left is then not known.
+    pub disputed: bool,
     /// Largest angle between an axis of the file and the patient's nearest. The scan is taken
     /// along its own axes: a tilted one is not resampled.
     pub tilt_degrees: f64,
@@ -40,12 +46,15 @@ pub struct Placement {
 /// Reads a three-dimensional NIfTI-1 file (`.nii`, or gzipped: told by its content).
 ///
 /// Both byte orders, integer and floating types of 8 to 64 bits; `scl_slope` and `scl_inter` are
-/// applied (a slope of 0 means none). Axes come out as [`Volume`] documents, whatever the file's.
+/// applied (a slope of 0 or NaN means none). Axes come out as [`Volume`] documents, whatever the file's.
 /// No more is allocated than the file delivers.
 ///
 /// # Errors
 /// Anything that keeps the file from being such a volume; see [`ScanError`].
 pub fn read_nifti(path: &Path) -> Result<Scan, ScanError> {
+    if let Some(absent) = Absent::of(path) {
+        return Err(ScanError::Absent(absent));
+    }
     let (source, length) = open(path)?;
     read(source, length)
 }
@@ -76,10 +85,9 @@ pub(super) fn nifti_extent(path: &Path) -> Result<Extent, ScanError> {
 pub(super) fn nifti_frame(path: &Path) -> Result<(Orientation, [usize; 3], [f64; 3]), ScanError> {
     let (mut source, length) = open(path)?;
     let Promise { header, dims, .. } = Promise::read(&mut source, length)?;
-    let orientation = nifti_frame::orientation(&header).ok_or(ScanError::Orientation)?;
-    let origin = nifti_frame::origin(&header);
-    if origin.iter().all(|mm| mm.is_finite()) {
-        Ok((orientation, dims.map(usize::from), origin))
+    let frame = nifti_frame::Frame::of(&header).ok_or(ScanError::Orientation)?;
+    if frame.origin_mm.iter().all(|mm| mm.is_finite()) {
+        Ok((frame.orientation, dims.map(usize::from), frame.origin_mm))
     } else {
         Err(ScanError::Orientation)
     }
@@ -103,11 +111,17 @@ pub enum ScanError {
     /// Not there, not readable, or a broken gzip stream.
     #[error("cannot be read: {0}")]
     Io(#[from] io::Error),
+    /// Nothing is there but a name.
+    #[error("{0}")]
+    Absent(Absent),
+    /// Bytes that are not those that were packed.
+    #[error("damaged on its way, as 'gzip -t' says, too ({0}): copy it again")]
+    Gzip(io::Error),
     /// DICOM files that are no volume.
     #[error(transparent)]
     Series(#[from] SeriesError),
     /// Something else than NIfTI-1.
-    #[error("not a NIfTI-1 file")]
+    #[error("not a NIfTI-1 file: convert it to .nii or .nii.gz")]
     NotNifti,
     /// Only the header half of a pair of files.
     #[error("the header of a .hdr and .img pair; convert it to a single .nii file")]
@@ -147,7 +161,9 @@ pub enum ScanError {
         field: &'static str,
     },
     /// The axes do not span the room.
-    #[error("the orientation matrix is singular or not finite")]
+    #[error(
+        "neither its sform nor its qform says how it lies in the patient (singular or not finite): set one of them, for example with nibabel"
+    )]
     Orientation,
     /// The voxels are not a volume.
     #[error(transparent)]
@@ -164,22 +180,31 @@ fn read(mut source: impl Read, length: Option<u64>) -> Result<Scan, ScanError> {
     io::copy(&mut source.by_ref().take(skipped), &mut io::sink())?;
     let expected = promise.data_bytes();
     let mut data = vec![];
-    source.take(expected).read_to_end(&mut data)?;
+    source.by_ref().take(expected).read_to_end(&mut data)?;
     if (data.len() as u64) < expected {
         return Err(ScanError::Truncated {
             expected,
             found: data.len() as u64,
         });
     }
+    if length.is_none() {
+        // The checksum stands behind the last byte, and is compared only there.
+        let rest = io::copy(&mut source.take(MAX_TRAILING_BYTES), &mut io::sink());
+        rest.map_err(ScanError::Gzip)?;
+    }
     let Promise {
         header, dims, kind, ..
     } = promise;
-    let orientation = nifti_frame::orientation(&header).ok_or(ScanError::Orientation)?;
+    let frame = nifti_frame::Frame::of(&header).ok_or(ScanError::Orientation)?;
+    let orientation = frame.orientation;
     let values = rescaled(&header, kind, dims, data)?;
     let (dims, values) = orientation.apply(dims.map(usize::from), &values);
     Ok(Scan {
         volume: Volume::new(dims, orientation.spacing_mm, values)?,
-        placement: orientation.placement(),
+        placement: Placement {
+            disputed: frame.disputed,
+            ..orientation.placement()
+        },
     })
 }
 
@@ -277,14 +302,14 @@ fn rescaled(
     [nx, ny, nz]: [u16; 3],
     data: Vec<u8>,
 ) -> Result<Vec<f32>, ScanError> {
+    // A slope that is no number says that there is none, as 0 does; so nibabel writes and reads it.
     let (slope, intercept) = match header.scl_slope {
-        0.0 => (1.0, 0.0),
+        slope if slope == 0.0 || !slope.is_finite() => (1.0, 0.0),
         slope => (f64::from(slope), f64::from(header.scl_inter)),
     };
-    for (field, value) in [("scl_slope", slope), ("scl_inter", intercept)] {
-        if !value.is_finite() {
-            return Err(ScanError::Header { field });
-        }
+    if !intercept.is_finite() {
+        let field = "scl_inter";
+        return Err(ScanError::Header { field });
     }
     let dims = [3, nx, ny, nz, 1, 1, 1, 1];
     let volume = InMemNiftiVolume::from_raw_fields(dims, kind, 0.0, 0.0, data, header.endianness)

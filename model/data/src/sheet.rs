@@ -3,34 +3,43 @@
 use std::{
     fs,
     io::Cursor,
+    panic,
     path::{Path, PathBuf},
 };
 
-use calamine::{Data, DataType, Reader, Xlsx, XlsxError};
+use calamine::{Data, DataType, Reader, SheetType, SheetVisible, Xlsx, XlsxError};
+use unicode_normalization::UnicodeNormalization as _;
 
-use super::DataError;
+use super::{DataError, text_table::TextTable};
 
 /// Larger files are no table of patients.
 const MAX_BYTES: u64 = 64 << 20;
 /// A cell further out is a slip; a sheet has room for 16,384 columns of 1,048,576 rows, and memory has not.
 const MAX_ROWS: usize = 1 << 20;
 const MAX_COLUMNS: usize = 1 << 10;
-/// Cells of a table, filled or not.
-const MAX_CELLS: usize = 1 << 22;
+/// Cells of a file, filled or not.
+pub(super) const MAX_CELLS: usize = 1 << 22;
+
+/// Number of a row in the file, from 1, and its cells.
+pub(super) type Row = (usize, Vec<String>);
 
 /// The rows of a table. Cells are trimmed; what stands for "not known" is empty.
 pub(super) struct Sheet {
-    pub path: PathBuf,
-    /// Numbers of the rows in the file, from 1, and their cells.
-    pub rows: Vec<(usize, Vec<String>)>,
+    /// Of a workbook's sheet.
+    pub name: Option<String>,
+    pub rows: Vec<Row>,
+    /// Whether a row with more cells than the header has been parted wrongly: in a workbook, a remark stands there.
+    pub parted_text: bool,
+    /// Whether letters were lost, see [`TextTable::lossy`].
+    pub lossy: bool,
 }
 
 impl Sheet {
-    /// Reads the first sheet of a workbook, or a text table. Whether commas, semicolons or tabs part the
-    /// cells, the first line tells.
-    pub(super) fn read(path: &Path) -> Result<Self, DataError> {
+    /// Reads the sheets of a workbook that a person sees, in their order, or a text table. Which of the two a file is, its first bytes
+    /// tell.
+    pub(super) fn read(path: &Path) -> Result<Vec<Self>, DataError> {
         let unreadable = |reason: String| DataError::Table {
-            path: path.to_owned(),
+            path: PathBuf::from(path),
             reason,
         };
         let length = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
@@ -38,35 +47,76 @@ impl Sheet {
             return Err(unreadable(format!("{} bytes are no table", length.len())));
         }
         let bytes = fs::read(path).map_err(|error| unreadable(error.to_string()))?;
-        let is_workbook = path
+        let is_named_workbook = path
             .extension()
             .is_some_and(|extension| extension.eq_ignore_ascii_case("xlsx"));
-        let rows = if is_workbook {
-            workbook_rows(bytes).map_err(unreadable)?
-        } else {
-            text_rows(&bytes).map_err(unreadable)?
-        };
-        Ok(Self {
-            path: path.to_owned(),
+        if bytes.starts_with(b"PK\x03\x04") {
+            // calamine 0.38 computes with the name of a cell before it looks whether it can be one ("inlineStr").
+            let sheets = panic::catch_unwind(|| workbook(bytes));
+            let sheets =
+                sheets.unwrap_or_else(|_| Err("the names of its cells are damaged".to_owned()));
+            return sheets.map_err(unreadable);
+        }
+        if bytes.starts_with(b"\xD0\xCF\x11\xE0\xA1\xB1\x1A\xE1") {
+            let reason = "it is an old workbook (.xls), or one with a password, whatever its name says: save it as .xlsx without a password";
+            return Err(unreadable(reason.to_owned()));
+        }
+        if is_named_workbook {
+            let reason = "it is no workbook, although its name ends so: save it again as .xlsx, or name it .csv if it is text";
+            return Err(unreadable(reason.to_owned()));
+        }
+        let TextTable { rows, lossy } = TextTable::read(&bytes).map_err(unreadable)?;
+        Ok(vec![Self {
+            name: None,
             rows,
-        })
+            parted_text: true,
+            lossy,
+        }])
     }
 }
 
-/// Cell by cell: calamine's own range would hold every cell up to the outermost.
-fn workbook_rows(bytes: Vec<u8>) -> Result<Vec<(usize, Vec<String>)>, String> {
-    let words = |error: XlsxError| error.to_string();
+fn workbook(bytes: Vec<u8>) -> Result<Vec<Sheet>, String> {
     let mut workbook = Xlsx::new(Cursor::new(bytes)).map_err(words)?;
-    let name = workbook.sheet_names().into_iter().next();
-    let name = name.ok_or("the workbook has no sheet")?;
-    let mut cells = workbook.worksheet_cells_reader(&name).map_err(words)?;
-    let mut rows: Vec<(usize, Vec<String>)> = vec![];
+    let metadata = workbook.sheets_metadata().iter();
+    let visible = metadata.filter(|sheet| {
+        sheet.visible == SheetVisible::Visible && sheet.typ == SheetType::WorkSheet
+    });
+    let names: Vec<String> = visible.map(|sheet| sheet.name.clone()).collect();
+    if names.is_empty() {
+        return Err("the workbook has no sheet that is not hidden".to_owned());
+    }
     let mut held = 0;
-    while let Some(cell) = cells.next_cell().map_err(words)? {
-        let (row, column) = cell.get_position();
+    names
+        .into_iter()
+        .map(|name| {
+            let rows = rows_of(&mut workbook, &name, &mut held)?;
+            Ok(Sheet {
+                name: Some(name),
+                rows,
+                parted_text: false,
+                lossy: false,
+            })
+        })
+        .collect()
+}
+
+/// Cell by cell: calamine's own range would hold every cell up to the outermost. `held` counts the cells of the workbook.
+fn rows_of(
+    workbook: &mut Xlsx<Cursor<Vec<u8>>>,
+    name: &str,
+    held: &mut usize,
+) -> Result<Vec<Row>, String> {
+    let mut cells = workbook.worksheet_cells_reader(name).map_err(words)?;
+    let mut rows: Vec<Row> = vec![];
+    let mut formulas = Formulas::default();
+    while let Some(cell) = cells.next_cell_with_formula().map_err(words)? {
+        let (row, column) = cell.pos;
         let (row, column) = (row as usize + 1, column as usize);
-        let value = cell.get_value();
-        if value.is_empty() || value.is_error() {
+        let value = Data::from(cell.value);
+        if cell.formula.is_some() {
+            formulas.add(&value);
+        }
+        if value.is_empty() {
             continue;
         }
         if row > MAX_ROWS || column >= MAX_COLUMNS {
@@ -84,116 +134,65 @@ fn workbook_rows(bytes: Vec<u8>) -> Result<Vec<(usize, Vec<String>)>, String> {
             continue;
         };
         if column >= cells.len() {
-            held += column + 1 - cells.len();
-            if held > MAX_CELLS {
+            *held += column + 1 - cells.len();
+            if *held > MAX_CELLS {
                 return Err(format!(
                     "more than {MAX_CELLS} cells are no table of patients"
                 ));
             }
             cells.resize(column + 1, String::new());
         }
-        cells[column] = known(&Data::from(value.clone()).to_string());
+        cells[column] = known(&value.to_string());
     }
+    formulas.check(name)?;
     Ok(rows)
 }
 
-fn text_rows(bytes: &[u8]) -> Result<Vec<(usize, Vec<String>)>, String> {
-    let first_line = bytes
-        .split(|byte| *byte == b'\n')
-        .next()
-        .unwrap_or_default();
-    let count = |wanted: u8| first_line.iter().filter(|byte| **byte == wanted).count();
-    // The first of equals: commas where none of them occurs.
-    let delimiter = [b'\t', b';', b',']
-        .into_iter()
-        .max_by_key(|byte| count(*byte))
-        .unwrap_or(b',');
-    let mut reader = csv::ReaderBuilder::new()
-        .has_headers(false)
-        .flexible(true)
-        .delimiter(delimiter)
-        .from_reader(bytes);
-    let mut rows = vec![];
-    let mut held = 0;
-    for record in reader.byte_records() {
-        let record = record.map_err(|error| error.to_string())?;
-        let row = record.position().map_or(0, |place| place.line() as usize);
-        held += record.len();
-        if held > MAX_CELLS {
-            return Err(format!(
-                "more than {MAX_CELLS} cells are no table of patients"
-            ));
+/// The formulas of a sheet. A program that writes a workbook keeps 0 or nothing for what it has not computed.
+#[derive(Default)]
+struct Formulas {
+    blank: usize,
+    zero: usize,
+    others: usize,
+}
+
+impl Formulas {
+    fn add(&mut self, kept: &Data) {
+        if kept.is_empty() || kept.as_string().is_some_and(|text| text.is_empty()) {
+            self.blank += 1;
+        } else if kept.as_f64() == Some(0.0) {
+            self.zero += 1;
+        } else {
+            self.others += 1;
         }
-        let cells = record
-            .iter()
-            .map(|cell| known(&String::from_utf8_lossy(cell)));
-        rows.push((row, cells.collect()));
     }
-    Ok(rows)
+
+    fn check(&self, sheet: &str) -> Result<(), String> {
+        if self.others > 0 || self.blank + self.zero == 0 {
+            return Ok(());
+        }
+        Err(format!(
+            "the formulas of sheet '{sheet}' were never computed: open the workbook, replace them by their values, and save it"
+        ))
+    }
 }
 
-/// Without spaces and the mark of byte order around it; empty where people write that they do not know.
-fn known(cell: &str) -> String {
+fn words(error: XlsxError) -> String {
+    match error {
+        XlsxError::FileNotFound(_) => {
+            "it is packed as a workbook (.xlsx) is, and holds none: save it as .xlsx".to_owned()
+        }
+        other => other.to_string(),
+    }
+}
+
+/// Without spaces and the mark of byte order around it, composed (NFC); empty where people write that they do not know.
+pub(super) fn known(cell: &str) -> String {
     let cell = cell.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
-    let unknown = ["n/a", "na", "nan", "null", "none", "-", "?", "unknown"];
+    let unknown = ["n/a", "#n/a", "na", "nan", "null", "-", "?", "unknown"];
     if unknown.iter().any(|word| cell.eq_ignore_ascii_case(word)) {
         String::new()
     } else {
-        cell.to_owned()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn cells(text: &str) -> Vec<Vec<String>> {
-        let rows = text_rows(text.as_bytes()).expect("a table");
-        rows.into_iter().map(|(_, cells)| cells).collect()
-    }
-
-    #[test]
-    fn commas_semicolons_and_tabs_are_told_by_the_first_line() {
-        for text in [
-            "id,edss\n1,2.5\n",
-            "id;edss\r\n1;2.5\r\n",
-            "\u{feff}id\tedss\n1\t2.5",
-        ] {
-            assert_eq!(cells(text), [["id", "edss"], ["1", "2.5"]], "{text:?}");
-        }
-        assert_eq!(cells("id;note\n1;a, b"), [["id", "note"], ["1", "a, b"]]);
-    }
-
-    #[test]
-    fn quotes_hold_delimiters_and_lines_together() {
-        let rows =
-            text_rows(b"id,note\n1,\"Motor, \"\"left\"\"\nand right\"\n2,n/a\n").expect("a table");
-        assert_eq!(
-            rows[1],
-            (
-                2,
-                vec!["1".to_owned(), "Motor, \"left\"\nand right".to_owned()]
-            )
-        );
-        assert_eq!(
-            rows[2],
-            (4, vec!["2".to_owned(), String::new()]),
-            "the line in the file"
-        );
-    }
-
-    #[test]
-    fn rows_of_other_lengths_and_other_encodings_are_kept() {
-        assert_eq!(
-            cells("a,b\n1\n1,2,3\n")
-                .iter()
-                .map(Vec::len)
-                .collect::<Vec<_>>(),
-            [2, 1, 3]
-        );
-        assert_eq!(
-            text_rows(b"id,\xE9dss\n").expect("a table")[0].1[1],
-            "\u{fffd}dss"
-        );
+        cell.nfc().collect()
     }
 }

@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 use super::{
     BadFile, Contrast, DataError, Entry, FEATURES, Inventory, Layout, LoadOptions, ScanFiles,
     ScanSource, Scores, bids,
-    clinical_table::{ClinicalTable, Wanted},
+    clinical_table::{ClinicalTable, Repeats, Wanted},
     dicom::{Series, is_dicom},
     folder::{find_table, is_nifti, is_table, patient_id, root_entries},
 };
@@ -102,7 +102,7 @@ fn series_of_one_patient(folder: &Path) -> Result<Option<Series>, DataError> {
         return Ok(None);
     };
     // Folders whose files do not say whose they are may be those of several patients.
-    Ok((beside || series.names_its_patient).then_some(series))
+    Ok((beside || series.patient_id.is_some()).then_some(series))
 }
 
 /// The series of each contrast asked for; what there is not is told.
@@ -115,7 +115,7 @@ fn chosen(
     let report = &mut inventory.report;
     let (mut scans, mut missing) = (vec![], vec![]);
     for &contrast in &options.contrasts {
-        match series.of_contrast(contrast, "", folder, &mut report.warnings) {
+        match series.of_contrast(contrast, "", folder, report) {
             Ok(files) => scans.push(ScanSource {
                 contrast,
                 files: ScanFiles::Dicom(files),
@@ -126,6 +126,7 @@ fn chosen(
     report.layout = Some(Layout::Dicom);
     report.bad_files.extend(series.bad_files);
     report.warnings.extend(series.warnings);
+    report.doubts.extend(series.doubts);
     let lines = missing.into_iter();
     if scans.is_empty() {
         report.bad_files.extend(lines.map(|reason| BadFile {
@@ -148,19 +149,21 @@ fn add_features(
     let wanted = Wanted {
         features: &options.features,
         extra: &[],
-        repeats: false,
+        repeats: Repeats::Never,
         scores: Scores::Optional,
     };
     let ClinicalTable {
         rows,
         bad_rows,
         warnings,
+        doubts,
         ..
     } = ClinicalTable::read(table, wanted)?;
     let report = &mut inventory.report;
     report.rows = rows.len() + bad_rows.len();
     report.bad_rows.extend(bad_rows);
     report.warnings.extend(warnings);
+    report.doubts.extend(doubts);
     let mut by_id: BTreeMap<String, _> = rows
         .into_iter()
         .map(|row| (plain_id(&row.id).to_owned(), row.features))

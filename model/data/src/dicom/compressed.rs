@@ -3,7 +3,7 @@
 //! dicom-pixeldata would do both, but indexes into fragments as long as it hopes and leaves frames that are
 //! not there as zeros; JPEG goes to the decoder that it uses, too, and RLE is a page.
 
-use jpeg_decoder::{Decoder, PixelFormat};
+use jpeg_decoder::{Decoder, PixelFormat, UnsupportedFeature};
 
 use super::FileError;
 
@@ -77,9 +77,18 @@ pub(super) fn jpeg(frame: &[u8], rows: usize, columns: usize) -> Result<Vec<u32>
     let mut decoder = Decoder::new(frame);
     // Its largest cell has 4 bytes while it works.
     decoder.set_max_decoding_buffer_size(4 * rows * columns);
-    decoder
-        .read_info()
-        .map_err(|error| damaged(&error.to_string()))?;
+    let refusal = |error| match error {
+        // A frame that is whole, of a kind that the decoder does not know: 12 bits with loss.
+        jpeg_decoder::Error::Unsupported(UnsupportedFeature::SamplePrecision(bits)) => {
+            let name = format!("JPEG of {bits} bits");
+            FileError::Syntax { name }
+        }
+        jpeg_decoder::Error::Unsupported(feature) => FileError::Syntax {
+            name: format!("JPEG with {feature:?}"),
+        },
+        error => damaged(&error.to_string()),
+    };
+    decoder.read_info().map_err(refusal)?;
     let info = decoder.info().ok_or_else(|| damaged("no JPEG header"))?;
     if (usize::from(info.height), usize::from(info.width)) != (rows, columns) {
         return Err(damaged(
@@ -94,9 +103,7 @@ pub(super) fn jpeg(frame: &[u8], rows: usize, columns: usize) -> Result<Vec<u32>
             return Err(FileError::Unsupported { what });
         }
     };
-    let bytes = decoder
-        .decode()
-        .map_err(|error| damaged(&error.to_string()))?;
+    let bytes = decoder.decode().map_err(refusal)?;
     if bytes.len() != rows * columns * cell_bytes {
         return Err(damaged("the JPEG image ends early"));
     }

@@ -20,12 +20,8 @@ use dicom_parser::{
 };
 use flate2::read::DeflateDecoder;
 
-use super::{FileError, syntax::Syntax};
+use super::{FileError, preface::Preface, syntax::Syntax, unknown_sequences};
 
-/// The preamble and "DICM".
-const PREAMBLE: usize = 132;
-/// File meta information holds a few names; real files need some hundred bytes.
-const MAX_META_BYTES: u32 = 1 << 16;
 /// Longer values than any of the attributes looked at have.
 const MAX_VALUE_BYTES: u32 = 1 << 12;
 /// Pixels of one file, and a deflated data set once inflated: what 512 cubed voxels of 32 bits take.
@@ -75,7 +71,13 @@ pub(super) enum PixelData {
 }
 
 /// Attributes looked at, of the object and of its frames.
-const WANTED: [Tag; 27] = [
+const WANTED: [Tag; 33] = [
+    tags::STUDY_DATE,
+    tags::BODY_PART_EXAMINED,
+    tags::SCANNING_SEQUENCE,
+    tags::ECHO_TIME,
+    tags::INVERSION_TIME,
+    tags::SERIES_NUMBER,
     tags::IMAGE_TYPE,
     tags::SOP_CLASS_UID,
     tags::SOP_INSTANCE_UID,
@@ -114,7 +116,7 @@ const FRAME_GROUPS: [Tag; 4] = [
 ];
 
 impl Dataset {
-    /// Reads a DICOM file (PS3.10: preamble, "DICM", file meta information, data set).
+    /// Reads a DICOM file: what [`Preface`] knows, then the data set.
     pub(super) fn read(path: &Path, depth: Depth) -> Result<Self, FileError> {
         let file = File::open(path)?;
         let length = file.metadata()?.len();
@@ -147,39 +149,8 @@ impl Dataset {
         depth: Depth,
         wanted: &[Tag],
     ) -> Result<Self, FileError> {
-        let mut start = [0; PREAMBLE + 12];
-        let mut filled = 0;
-        while filled < start.len() {
-            match source.read(&mut start[filled..])? {
-                0 => break,
-                count => filled += count,
-            }
-        }
-        if filled < PREAMBLE || &start[128..PREAMBLE] != b"DICM" {
-            return Err(FileError::NotDicom);
-        }
-        // (0002,0000) UL, 4 bytes: how much more file meta information there is.
-        let (group_length, value) = start[PREAMBLE..].split_at(8);
-        if filled < start.len() || group_length != b"\x02\0\0\0UL\x04\0" {
-            return Err(FileError::Meta);
-        }
-        let meta_bytes = u32::from_le_bytes([value[0], value[1], value[2], value[3]]);
-        let meta_end = start.len() as u64 + u64::from(meta_bytes);
-        if meta_bytes > MAX_META_BYTES {
-            return Err(FileError::Meta);
-        }
-        if meta_end > length {
-            return Err(FileError::Truncated);
-        }
-        let mut meta = vec![0; meta_bytes as usize];
-        source.read_exact(&mut meta)?;
-        let mut meta_reader = Reader::new(Depth::Header, u64::from(meta_bytes), &WANTED);
-        meta_reader.run(Cursor::new(meta), Syntax::ExplicitLittle)?;
-        let uid = text(&meta_reader.root, tags::TRANSFER_SYNTAX_UID).ok_or(FileError::Missing {
-            attribute: "TransferSyntaxUID",
-        })?;
-        let syntax = Syntax::from_uid(&uid)?;
-        source.seek(SeekFrom::Start(meta_end))?;
+        let Preface { syntax, data_at } = Preface::read(&mut source)?;
+        source.seek(SeekFrom::Start(data_at))?;
         let reader = if syntax == Syntax::Deflated {
             let mut inflated = vec![];
             let mut source = DeflateDecoder::new(source).take(MAX_PIXEL_BYTES + 1);
@@ -193,7 +164,19 @@ impl Dataset {
             reader
         } else {
             let mut reader = Reader::new(depth, length, wanted);
-            reader.run(source, syntax)?;
+            match reader.run(&mut source, syntax) {
+                Err(FileError::Damaged | FileError::Truncated)
+                    if syntax.is_explicit_little() && length <= MAX_PIXEL_BYTES =>
+                {
+                    let mut data = vec![];
+                    source.seek(SeekFrom::Start(data_at))?;
+                    source.read_to_end(&mut data)?;
+                    let readable = unknown_sequences::cut_out(&data).unwrap_or(data);
+                    reader = Reader::new(depth, readable.len() as u64, wanted);
+                    reader.run(Cursor::new(readable), syntax)?;
+                }
+                read => read?,
+            }
             reader
         };
         Ok(Self {
@@ -245,7 +228,9 @@ impl Dataset {
         let numbers: Option<Vec<f64>> = text
             .split('\\')
             .map(|part| {
-                part.trim()
+                // A converter that minds the locale writes a comma, which can mean nothing else here.
+                let number = part.trim().replace(',', ".");
+                number
                     .parse()
                     .ok()
                     .filter(|number: &f64| number.is_finite())

@@ -1,35 +1,48 @@
 //! The series in a patient's folder, told apart by what their files say.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs, io,
     path::{Path, PathBuf},
 };
 
-use super::{FileError, Identity};
-use crate::{BadFile, Contrast, folder::entries};
+use super::{
+    FileError, Identity,
+    preface::{Beginning, PREAMBLE},
+    series::same_image,
+};
+use crate::{Absent, BadFile, Contrast, Doubt, LoadReport, folder::entries};
 
 /// Folders within folders; deeper ones are not a patient's.
 const DEEPEST: usize = 8;
 /// Files of one patient.
 const MAX_FILES: usize = 1 << 17;
+/// Between inversion and excitation, where fluid is dark; that of STIR, of MPRAGE and of T1 FLAIR is shorter.
+const FLAIR_INVERSION_MS: std::ops::RangeInclusive<f64> = 1500.0..=3500.0;
 
 /// What a folder of DICOM files holds.
 #[derive(Default)]
 pub(crate) struct Series {
-    /// By SeriesInstanceUID.
-    series: BTreeMap<String, OneSeries>,
-    /// Files that are DICOM and cannot be used.
+    series: BTreeMap<SeriesKey, OneSeries>,
+    /// PatientID, if a file has one.
+    pub patient_id: Option<String>,
+    /// Folders that were reached by a link.
+    pub linked: Vec<PathBuf>,
+    /// Files that are DICOM, or should be, and cannot be used.
     pub bad_files: Vec<BadFile>,
+    pub doubts: Vec<Doubt>,
     pub warnings: Vec<String>,
-    /// Whether the files say whose they are: all the same patient's.
-    pub names_its_patient: bool,
 }
+
+/// SeriesInstanceUID, and what else must be the same in a series.
+type SeriesKey = (String, [Option<String>; 3]);
 
 struct OneSeries {
     identity: Identity,
     files: Vec<PathBuf>,
     images: usize,
+    /// Why some of its images are not there, in words.
+    incomplete: Option<String>,
 }
 
 impl Series {
@@ -42,26 +55,30 @@ impl Series {
             path: path.to_owned(),
             reason,
         };
-        let mut files = vec![];
-        collect_files(folder, DEEPEST, &mut files)
+        let mut tree = Tree::default();
+        tree.collect(folder, DEEPEST)
             .map_err(|error| bad(folder, error.to_string()))?;
-        let mut found = Self::default();
+        let mut found = Self {
+            linked: tree.linked,
+            ..Self::default()
+        };
         let (mut foreign, mut without_image) = (Skipped::default(), Skipped::default());
-        let mut seen: BTreeMap<String, PathBuf> = BTreeMap::new();
+        let mut copies = Copies::default();
+        let mut unusable = Unusable::default();
         let mut owner: Option<(String, PathBuf)> = None;
-        for path in files {
-            let identity = match Identity::read(&path) {
+        for path in tree.files {
+            let identity = match identity(&path) {
                 Ok(identity) => identity,
-                Err(FileError::NotDicom) => {
+                Err(Unread::Foreign) => {
                     foreign.add(path);
                     continue;
                 }
-                Err(FileError::NoImage) => {
+                Err(Unread::NoImage) => {
                     without_image.add(path);
                     continue;
                 }
-                Err(error) => {
-                    found.bad_files.push(bad(&path, error.to_string()));
+                Err(Unread::Bad(reason)) => {
+                    unusable.add(path, reason);
                     continue;
                 }
             };
@@ -76,33 +93,31 @@ impl Series {
                     return Err(bad(folder, reason));
                 }
             }
-            if let Some(uid) = &identity.instance_uid {
-                if let Some(first) = seen.get(uid) {
-                    let (copy, first) = (path.display(), first.display());
-                    found
-                        .warnings
-                        .push(format!("{copy}: a copy of {first}, skipped"));
-                    continue;
-                }
-                seen.insert(uid.clone(), path.clone());
+            if let Some(uid) = &identity.instance_uid
+                && copies.has(uid, &path)
+            {
+                continue;
             }
             let images = identity.images;
-            let series = found.series.entry(identity.series_uid.clone());
-            let series = series.or_insert_with(|| OneSeries {
+            let key = (identity.series_uid.clone(), identity.marks.clone());
+            let series = found.series.entry(key).or_insert_with(|| OneSeries {
                 identity,
                 files: vec![],
                 images: 0,
+                incomplete: None,
             });
             series.images += images;
             series.files.push(path);
         }
-        found.names_its_patient = owner.is_some();
+        found.patient_id = owner.map(|(id, _)| id);
+        unusable.tell(&mut found);
+        copies.tell(folder, &mut found);
         found
             .warnings
-            .extend(foreign.warning(folder, "are not DICOM"));
+            .extend(foreign.warning(folder, ["is not DICOM", "are not DICOM"]));
         found
             .warnings
-            .extend(without_image.warning(folder, "hold no image"));
+            .extend(without_image.warning(folder, ["holds no image", "hold no image"]));
         Ok(found)
     }
 
@@ -110,53 +125,123 @@ impl Series {
     /// ProtocolName or SequenceName.
     ///
     /// # Errors
-    /// No such series, in words.
+    /// No such series, one that is incomplete, or several of which none is more right than the others; in words.
     pub(crate) fn of_contrast(
         &self,
         contrast: Contrast,
         named: &str,
         folder: &Path,
-        warnings: &mut Vec<String>,
+        report: &mut LoadReport,
     ) -> Result<Vec<PathBuf>, String> {
         let mut candidates: Vec<&OneSeries> = self.series.values().collect();
         if named.is_empty() {
-            let anonymous = candidates.len() == 1 && candidates[0].identity.names.is_empty();
-            if !anonymous {
-                candidates.retain(|series| series.contrast() == Some(contrast));
-            } else if contrast == Contrast::Flair {
-                warnings.push(format!(
-                    "{}: its only series has no name and is taken as FLAIR",
-                    folder.display()
-                ));
-            } else {
-                candidates.clear();
-            }
+            self.keep_contrast(&mut candidates, contrast, folder, report);
         } else {
             candidates.retain(|series| series.is_named(named));
         }
-        // Images as the scanner gave them before computed ones, then the larger series.
-        candidates.sort_by_key(|series| (series.identity.derived, usize::MAX - series.images));
-        match candidates.as_slice() {
-            [] => Err(self.none_of(contrast, named)),
-            [only] => Ok(only.files.clone()),
-            [first, others @ ..] => {
-                let others: Vec<String> = others.iter().map(|other| other.title()).collect();
-                let (folder, contrast) = (folder.display(), contrast.name().to_uppercase());
-                warnings.push(format!(
-                    "{folder}: {} is used as {contrast}, not {}; a column '{contrast} series' of the table can name another",
-                    first.title(),
-                    others.join(", "),
-                ));
-                Ok(first.files.clone())
+        candidates.sort_by_key(|series| (series.rank(), usize::MAX - series.images));
+        let Some((first, others)) = candidates.split_first() else {
+            return Err(self.none_of(contrast, named));
+        };
+        let name = contrast.name().to_uppercase();
+        if let Some(reason) = &first.incomplete {
+            return Err(format!("{} is incomplete: {reason}", first.title()));
+        }
+        let dates = candidates
+            .iter()
+            .filter_map(|series| series.identity.date.as_ref());
+        let mut dates: Vec<&String> = dates.collect();
+        dates.sort();
+        dates.dedup();
+        if dates.len() > 1 {
+            let titles: Vec<String> = candidates.iter().map(|series| series.dated()).collect();
+            return Err(format!(
+                "holds examinations of several dates, and which belongs to the EDSS is not known: {}. Leave one, or name one by its \
+                 SeriesInstanceUID in a column '{name} series' of the table",
+                titles.join("; ")
+            ));
+        }
+        if !others.is_empty() {
+            let others: Vec<String> = others.iter().map(|other| other.title()).collect();
+            let choice = format!(
+                "{} is used as {name}, not {}",
+                first.title(),
+                others.join(", ")
+            );
+            let remedy = format!("a column '{name} series' of the table can name another");
+            if candidates[1].rank() == first.rank() {
+                let about = format_args!("{} ({choice})", folder.display());
+                let kind = format!(
+                    "several series could be {name}; the one with the most images is used: {remedy}"
+                );
+                report.doubts.push(Doubt::new(about, kind));
+            } else {
+                let folder = folder.display();
+                report
+                    .warnings
+                    .push(format!("{folder}: {choice}; {remedy}"));
             }
+        }
+        let names = report.series.entry(contrast).or_default();
+        *names.entry(first.name().to_owned()).or_default() += 1;
+        Ok(first.files.clone())
+    }
+
+    /// Leaves the series of a contrast: by what they are called, else, for FLAIR, by their inversion time.
+    fn keep_contrast(
+        &self,
+        candidates: &mut Vec<&OneSeries>,
+        contrast: Contrast,
+        folder: &Path,
+        report: &mut LoadReport,
+    ) {
+        let mut doubt = |kind: &str| report.doubts.push(Doubt::new(folder.display(), kind));
+        let anonymous = candidates.len() == 1 && candidates[0].identity.names.is_empty();
+        if anonymous {
+            if contrast == Contrast::Flair {
+                doubt("its only series has no name and is taken as FLAIR");
+            } else {
+                candidates.clear();
+            }
+            return;
+        }
+        let is_flair = |series: &&OneSeries| series.contrast() == Some(Contrast::Flair);
+        // "t2_tse" with the inversion time of FLAIR is FLAIR, unless another is called so.
+        let nulled = |series: &&OneSeries| {
+            series.contrast() == Some(Contrast::T2) && { series.identity.inversion_ms }
+                .is_some_and(|ms| FLAIR_INVERSION_MS.contains(&ms))
+        };
+        let any_flair = candidates.iter().any(is_flair);
+        let any_nulled = candidates.iter().any(nulled);
+        match contrast {
+            Contrast::Flair if !any_flair && any_nulled => {
+                candidates.retain(nulled);
+                doubt(
+                    "no series is called FLAIR; one that is called T2 and has the inversion time of FLAIR is taken",
+                );
+            }
+            Contrast::T2 if !any_flair => {
+                candidates
+                    .retain(|series| series.contrast() == Some(Contrast::T2) && !nulled(series));
+            }
+            _ => candidates.retain(|series| series.contrast() == Some(contrast)),
         }
     }
 
     /// The files of the series, if there is but one.
-    pub(crate) fn only(&self) -> Option<&[PathBuf]> {
+    ///
+    /// # Errors
+    /// It is incomplete, in words.
+    pub(crate) fn only(&self) -> Option<Result<Vec<PathBuf>, String>> {
         let mut series = self.series.values();
         let first = series.next()?;
-        series.next().is_none().then_some(first.files.as_slice())
+        if series.next().is_some() {
+            return None;
+        }
+        Some(match &first.incomplete {
+            Some(reason) => Err(format!("{} is incomplete: {reason}", first.title())),
+            None => Ok(first.files.clone()),
+        })
     }
 
     /// Whether there is no series.
@@ -183,12 +268,32 @@ impl Series {
 }
 
 impl OneSeries {
-    /// By the first of its names that says anything.
+    /// By the first of its names that says anything; `None` for what is not of the head, and for T2*.
     fn contrast(&self) -> Option<Contrast> {
-        self.identity
-            .names
-            .iter()
-            .find_map(|name| Contrast::of_description(name))
+        let identity = &self.identity;
+        let mut names = identity.names.iter();
+        let called = names.find_map(|name| Contrast::of_description(name))?;
+        let is_star = called == Contrast::T2 && identity.gradient_echo;
+        (!identity.elsewhere && !is_star).then_some(called)
+    }
+
+    /// What is read before what is not, images as the scanner gave them before computed ones, fine before coarse ones.
+    fn rank(&self) -> [bool; 3] {
+        [
+            self.identity.mosaic,
+            self.identity.derived,
+            self.identity.coarse,
+        ]
+    }
+
+    /// For people: its name, date and UID.
+    fn dated(&self) -> String {
+        let date = self.identity.date.as_deref().unwrap_or("no date");
+        let date = match (date.get(..4), date.get(4..6), date.get(6..8)) {
+            (Some(year), Some(month), Some(day)) => format!("{year}-{month}-{day}"),
+            _ => date.to_owned(),
+        };
+        format!("{date} {} {}", self.title(), self.identity.series_uid)
     }
 
     fn is_named(&self, named: &str) -> bool {
@@ -198,9 +303,121 @@ impl OneSeries {
 
     /// For people: its name and size.
     fn title(&self) -> String {
+        match self.images {
+            1 => format!("'{}' (1 image)", self.name()),
+            images => format!("'{}' ({images} images)", self.name()),
+        }
+    }
+
+    fn name(&self) -> &str {
         let name = self.identity.names.first();
-        let name = name.map_or(self.identity.series_uid.as_str(), String::as_str);
-        format!("'{name}' ({} images)", self.images)
+        name.map_or(self.identity.series_uid.as_str(), String::as_str)
+    }
+}
+
+/// Why a file gives no image.
+enum Unread {
+    /// It is not DICOM.
+    Foreign,
+    /// It is a report, a directory, and the like.
+    NoImage,
+    /// In words.
+    Bad(String),
+}
+
+fn identity(path: &Path) -> Result<Identity, Unread> {
+    if let Some(absent) = Absent::of(path) {
+        let end = path.extension().map(|end| end.to_ascii_lowercase());
+        let other = end.is_some_and(|end| NOT_IMAGES.iter().any(|other| end == *other));
+        return Err(if other {
+            Unread::Foreign
+        } else {
+            Unread::Bad(absent.to_string())
+        });
+    }
+    Identity::read(path).map_err(|error| match error {
+        FileError::NotDicom => Unread::Foreign,
+        FileError::NoImage => Unread::NoImage,
+        error => Unread::Bad(error.to_string()),
+    })
+}
+
+/// Ends of names of files that may well be empty.
+const NOT_IMAGES: [&str; 8] = ["txt", "log", "md", "json", "xml", "csv", "tsv", "lock"];
+
+/// Files with the SOPInstanceUID of another one.
+#[derive(Default)]
+struct Copies {
+    first: BTreeMap<String, PathBuf>,
+    skipped: Skipped,
+    /// A file that is another image, although its UID says the same.
+    different: Option<PathBuf>,
+}
+
+impl Copies {
+    /// Whether the file is a copy of an earlier one: the UID alone does not say, as some anonymisers give one to all.
+    fn has(&mut self, uid: &str, path: &Path) -> bool {
+        let Some(first) = self.first.get(uid) else {
+            self.first.insert(uid.to_owned(), path.to_owned());
+            return false;
+        };
+        let is_copy = same_image(first, path);
+        if is_copy {
+            self.skipped.add(path.to_owned());
+        } else {
+            self.different.get_or_insert(path.to_owned());
+        }
+        is_copy
+    }
+
+    fn tell(self, folder: &Path, found: &mut Series) {
+        found.warnings.extend(
+            self.skipped
+                .warning(folder, ["is a copy of another", "are copies of others"]),
+        );
+        if self.different.is_some() {
+            found.warnings.push(format!(
+                "{}: different images have one SOPInstanceUID, which is not relied on",
+                folder.display()
+            ));
+        }
+    }
+}
+
+/// Images that cannot be read, by their folder and the reason.
+#[derive(Default)]
+struct Unusable(BTreeMap<(PathBuf, String), Vec<PathBuf>>);
+
+impl Unusable {
+    fn add(&mut self, path: PathBuf, reason: String) {
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        self.0.entry((folder, reason)).or_default().push(path);
+    }
+
+    /// What lies among the images of a single series is of that series, which is then incomplete.
+    fn tell(self, found: &mut Series) {
+        for ((folder, reason), paths) in self.0 {
+            let Some(first) = paths.first() else { continue };
+            let name = first.file_name().unwrap_or_default().to_string_lossy();
+            let reason = match paths.len() {
+                1 => reason,
+                count => format!("{reason} ({count} files; the first is {name})"),
+            };
+            let beside = |series: &&mut OneSeries| {
+                series
+                    .files
+                    .iter()
+                    .any(|file| file.parent() == Some(&folder))
+            };
+            let mut series: Vec<_> = found.series.values_mut().filter(beside).collect();
+            match series.as_mut_slice() {
+                [only] => only.incomplete = Some(format!("{}: {reason}", first.display())),
+                _ => found.bad_files.push(BadFile {
+                    path: first.clone(),
+                    reason,
+                }),
+            }
+        }
     }
 }
 
@@ -217,40 +434,65 @@ impl Skipped {
         self.first.get_or_insert(path);
     }
 
-    fn warning(self, folder: &Path, what: &str) -> Option<String> {
-        let first = self.first?;
-        let (folder, count) = (folder.display(), self.count);
-        Some(format!(
-            "{folder}: {count} files {what}, skipped (the first is {})",
-            first.display()
-        ))
+    /// `what` the files are: one, and several.
+    fn warning(self, folder: &Path, what: [&str; 2]) -> Option<String> {
+        let (first, folder) = (self.first?, folder.display());
+        let first = first.display();
+        Some(match self.count {
+            1 => format!("{folder}: 1 file {}, skipped ({first})", what[0]),
+            count => format!(
+                "{folder}: {count} files {}, skipped (the first is {first})",
+                what[1]
+            ),
+        })
     }
 }
 
-/// Every file, in the order of names. Links to folders are not followed: they may lead in a circle.
-fn collect_files(folder: &Path, levels: usize, files: &mut Vec<PathBuf>) -> io::Result<()> {
-    for path in entries(folder)?.into_values() {
-        let kind = fs::symlink_metadata(&path)?;
-        if kind.is_dir() {
-            if levels > 0 {
-                collect_files(&path, levels - 1, files)?;
-            }
-        } else if path.is_file() {
-            if files.len() == MAX_FILES {
-                return Err(io::Error::other("holds more files than a patient has"));
-            }
-            files.push(path);
+/// The files below a folder.
+#[derive(Default)]
+struct Tree {
+    files: Vec<PathBuf>,
+    /// Folders that were reached by a link.
+    linked: Vec<PathBuf>,
+    /// Folders that have been entered: links may lead in a circle.
+    entered: BTreeSet<PathBuf>,
+}
+
+impl Tree {
+    /// Every file, in the order of names, and links that lead nowhere.
+    fn collect(&mut self, folder: &Path, levels: usize) -> io::Result<()> {
+        let place = fs::canonicalize(folder)?;
+        if !self.entered.insert(place) {
+            return Ok(());
         }
+        for path in entries(folder)?.into_values() {
+            if path.is_dir() {
+                if path.is_symlink() {
+                    self.linked.push(fs::canonicalize(&path)?);
+                }
+                if levels > 0 {
+                    self.collect(&path, levels - 1)?;
+                }
+            } else if path.is_file() || path.is_symlink() {
+                if self.files.len() == MAX_FILES {
+                    return Err(io::Error::other("holds more files than a patient has"));
+                }
+                self.files.push(path);
+            }
+        }
+        Ok(())
     }
-    Ok(())
 }
 
-/// Whether a file begins as DICOM files do.
+/// Whether a file begins as DICOM files do, with or without their preamble.
 pub(crate) fn is_dicom(path: &Path) -> bool {
     use io::Read;
-    let mut start = [0; 132];
-    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut start));
-    read.is_ok() && start.ends_with(b"DICM")
+    let mut start = vec![];
+    let file = fs::File::open(path).and_then(|file| {
+        let mut file = file.take(PREAMBLE as u64);
+        file.read_to_end(&mut start)
+    });
+    file.is_ok() && Beginning::of(&start).is_some()
 }
 
 /// Whether a folder, or one below it, has a DICOM file among its first few.
@@ -264,7 +506,7 @@ pub(crate) fn holds_dicom(folder: &Path) -> bool {
             if *left == 0 {
                 return false;
             }
-            match fs::symlink_metadata(&path) {
+            match fs::metadata(&path) {
                 Ok(kind) if kind.is_dir() => levels > 0 && probe(&path, levels - 1, left),
                 Ok(_) => {
                     *left -= 1;

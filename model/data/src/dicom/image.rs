@@ -37,6 +37,9 @@ impl Image {
         if data.number(tags::ROWS).is_none() && data.number(tags::COLUMNS).is_none() {
             return Err(FileError::NoImage);
         }
+        if is_mosaic(data) {
+            return Err(FileError::Mosaic);
+        }
         let size = |tag, attribute| match data.number(tag) {
             None => Err(FileError::Missing { attribute }),
             Some(0) => Err(FileError::Value { attribute }),
@@ -68,6 +71,13 @@ impl Image {
             scales: scales.collect::<Result<_, _>>()?,
         })
     }
+}
+
+/// Whether an image is many slices side by side.
+pub(super) fn is_mosaic(data: &Dataset) -> bool {
+    let kind = data.text(tags::IMAGE_TYPE).unwrap_or_default();
+    kind.split('\\')
+        .any(|word| word.trim().eq_ignore_ascii_case("MOSAIC"))
 }
 
 /// Number of frames; those of an enhanced object must each say where they lie.

@@ -12,8 +12,10 @@ mod geometry;
 mod image;
 mod jpeg_2000;
 mod pixels;
+mod preface;
 mod series;
 mod syntax;
+mod unknown_sequences;
 
 use std::{
     collections::BTreeMap,
@@ -82,6 +84,12 @@ pub enum FileError {
         /// Keyword in PS3.6.
         attribute: &'static str,
     },
+    /// Many slices in one image.
+    #[error(
+        "a Siemens mosaic (many slices side by side in one image), which is not read: convert the series with 'dcm2niix', or export \
+         it without mosaic"
+    )]
+    Mosaic,
     /// Legal DICOM that is not read here.
     #[error("has {what}, which is not read")]
     Unsupported {

@@ -8,12 +8,12 @@ use super::{
     FileError, SeriesError,
     dataset::{Dataset, Depth, PixelData},
     geometry::Stack,
-    image::Image,
+    image::{Image, is_mosaic},
     pixels,
 };
 use crate::{
     Scan, ScanError, Volume,
-    orientation::Orientation,
+    orientation::{Orientation, cross},
     scan::{Extent, MAX_VOXELS},
 };
 
@@ -21,12 +21,26 @@ use crate::{
 #[derive(Clone, PartialEq)]
 pub(super) struct Identity {
     pub series_uid: String,
+    /// SeriesNumber, SeriesDescription and StudyDate, as far as they are there: some anonymisers give several series one UID.
+    pub marks: [Option<String>; 3],
     /// To see whether files are of one patient; never shown.
     pub patient_id: Option<String>,
     /// SeriesDescription, ProtocolName and SequenceName, as far as they are there.
     pub names: Vec<String>,
+    /// StudyDate, "20230417".
+    pub date: Option<String>,
     /// Whether the image was computed from others.
     pub derived: bool,
+    /// Whether it is a mosaic, which is not read.
+    pub mosaic: bool,
+    /// Whether the images are thick and not axial, so that axial slices of them are coarse.
+    pub coarse: bool,
+    /// Whether a part of the body is named that is not the head.
+    pub elsewhere: bool,
+    /// Whether only gradient echoes were taken: what is then called T2 is T2*.
+    pub gradient_echo: bool,
+    /// InversionTime.
+    pub inversion_ms: Option<f64>,
     /// Number of images in the file.
     pub images: usize,
     /// SOPInstanceUID: what a copy of the file has, too.
@@ -43,7 +57,7 @@ impl Identity {
                 let what = "pixels in floating point";
                 return Err(FileError::Unsupported { what });
             }
-            return Err(FileError::NoImage);
+            return Err(without_pixels(&data, path));
         }
         let attribute = "SeriesInstanceUID";
         let names = [
@@ -58,11 +72,79 @@ impl Identity {
                 .ok_or(FileError::Missing { attribute })?,
             patient_id: data.text(tags::PATIENT_ID),
             names: names.into_iter().filter_map(|tag| data.text(tag)).collect(),
+            marks: [
+                tags::SERIES_NUMBER,
+                tags::SERIES_DESCRIPTION,
+                tags::STUDY_DATE,
+            ]
+            .map(|tag| data.text(tag)),
+            date: data.text(tags::STUDY_DATE),
             derived: kind.to_ascii_uppercase().contains("DERIVED"),
+            mosaic: is_mosaic(&data),
+            coarse: is_coarse(&data),
+            elsewhere: data.text(tags::BODY_PART_EXAMINED).is_some_and(|part| {
+                let part = part.to_uppercase();
+                let names = |words: &[&str]| words.iter().any(|word| part.contains(word));
+                names(&ELSEWHERE) && !names(&HEAD)
+            }),
+            gradient_echo: data.text(tags::SCANNING_SEQUENCE).as_deref() == Some("GR"),
+            inversion_ms: (data.decimals(0, tags::INVERSION_TIME).flatten()).map(|[ms]| ms),
             images: data.frames().max(1),
             instance_uid: data.text(tags::SOP_INSTANCE_UID),
         })
     }
+}
+
+/// Whether a file without pixels is of a kind that has none, such as a report, or an image that was cut off before them.
+fn without_pixels(data: &Dataset, path: &Path) -> FileError {
+    let is_directory =
+        { path.file_name() }.is_some_and(|name| name.eq_ignore_ascii_case("DICOMDIR"));
+    let class = data.text(tags::SOP_CLASS_UID);
+    let is_other = class.is_some_and(|class| !IMAGE_CLASSES.contains(&class.as_str()));
+    if is_directory || (is_other && !data.has(tags::ROWS)) {
+        FileError::NoImage
+    } else {
+        FileError::Truncated
+    }
+}
+
+/// MR images, classic and enhanced, and what was derived of them: SOPClassUID.
+const IMAGE_CLASSES: [&str; 4] = [
+    "1.2.840.10008.5.1.4.1.1.4",
+    "1.2.840.10008.5.1.4.1.1.4.1",
+    "1.2.840.10008.5.1.4.1.1.4.4",
+    "1.2.840.10008.5.1.4.1.1.7",
+];
+
+/// Whether images lie more than [`COARSE_MM`] behind one another in a plane that is not nearest to the axial.
+fn is_coarse(data: &Dataset) -> bool {
+    let distance = [tags::SPACING_BETWEEN_SLICES, tags::SLICE_THICKNESS]
+        .into_iter()
+        .find_map(|tag| data.decimals(0, tag).flatten());
+    let cosines = data.decimals(0, tags::IMAGE_ORIENTATION_PATIENT).flatten();
+    let (Some([mm]), Some([a, b, c, d, e, f])) = (distance, cosines) else {
+        return false;
+    };
+    let [x, y, z] = cross([a, b, c], [d, e, f]).map(f64::abs);
+    mm > COARSE_MM && z < x.max(y)
+}
+
+const COARSE_MM: f64 = 2.5;
+/// Of BodyPartExamined.
+const HEAD: [&str; 3] = ["HEAD", "BRAIN", "SKULL"];
+const ELSEWHERE: [&str; 15] = [
+    "SPINE", "NECK", "CHEST", "THORAX", "ABDOMEN", "PELVIS", "SHOULDER", "ELBOW", "WRIST", "HAND",
+    "HIP", "KNEE", "ANKLE", "FOOT", "HEART",
+];
+
+/// Whether two files hold the same pixels at the same place.
+pub(super) fn same_image(first: &Path, second: &Path) -> bool {
+    let [first, second] = [first, second].map(|path| {
+        let data = Dataset::read(path, Depth::Pixels).ok()?;
+        let position = data.decimals::<3>(0, tags::IMAGE_POSITION_PATIENT);
+        Some((position, data.frames(), data.pixels))
+    });
+    first.is_some() && first == second
 }
 
 /// How large a series is, from the header of its first file: the others are as large, or none of its volume.
@@ -170,11 +252,19 @@ impl SeriesStack {
         let mut places = vec![];
         for (index, file) in files.iter().enumerate() {
             let size = |image: &Image| [image.rows, image.columns];
-            if size(&file.image) != size(&first.image) {
+            let echoes = file.echo_ms.zip(first.echo_ms);
+            let what = if size(&file.image) != size(&first.image) {
+                Some("image size")
+            } else if echoes.is_some_and(|(one, other)| (one - other).abs() > ECHO_TOLERANCE_MS) {
+                Some("echo time")
+            } else {
+                None
+            };
+            if let Some(what) = what {
                 return Err(SeriesError::Differs {
                     path: file.path.to_owned(),
                     first: first.path.to_owned(),
-                    what: "image size",
+                    what,
                 }
                 .into());
             }
@@ -198,20 +288,29 @@ impl SeriesStack {
     }
 }
 
+/// Scanners round.
+const ECHO_TOLERANCE_MS: f64 = 0.5;
+
 struct OpenFile<'a> {
     path: &'a Path,
     image: Image,
+    echo_ms: Option<f64>,
 }
 
 fn headers(paths: &[PathBuf]) -> Result<Vec<OpenFile<'_>>, SeriesError> {
     let header = |path: &'_ PathBuf| {
         let data = Dataset::read(path, Depth::Header)?;
-        Image::of(&data)
+        let echo_ms = data.decimals(0, tags::ECHO_TIME).flatten().map(|[ms]| ms);
+        Ok((Image::of(&data)?, echo_ms))
     };
     paths
         .iter()
         .map(|path| match header(path) {
-            Ok(image) => Ok(OpenFile { path, image }),
+            Ok((image, echo_ms)) => Ok(OpenFile {
+                path,
+                image,
+                echo_ms,
+            }),
             Err(source) => Err(at(path, source)),
         })
         .collect()

@@ -46,6 +46,14 @@ impl Syntax {
         }
     }
 
+    /// Whether the elements are of explicit VR, little-endian, in the file itself.
+    pub(super) fn is_explicit_little(self) -> bool {
+        !matches!(
+            self,
+            Self::ImplicitLittle | Self::ExplicitBig | Self::Deflated
+        )
+    }
+
     pub(super) fn is_big_endian(self) -> bool {
         self == Self::ExplicitBig
     }

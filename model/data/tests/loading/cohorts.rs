@@ -48,7 +48,10 @@ fn rows_and_images_meet_and_everything_left_out_is_named() {
         report.bad_files[0].path,
         path.join("Patient-3").join("3-Flair.nii")
     );
-    assert_eq!(report.bad_files[0].reason, "not a NIfTI-1 file");
+    assert_eq!(
+        report.bad_files[0].reason,
+        "not a NIfTI-1 file: convert it to .nii or .nii.gz"
+    );
     let bad_rows: Vec<usize> = report.bad_rows.iter().map(|bad| bad.row).collect();
     assert_eq!(bad_rows, [7, 8, 9]);
     assert!(!report.is_clean());
@@ -57,7 +60,7 @@ fn rows_and_images_meet_and_everything_left_out_is_named() {
         "3-Flair.nii",
         "Patient-9",
         "row 7",
-        "rows without images, left out: 4",
+        "1 row without images, left out: 4",
     ] {
         assert!(lines.contains(named), "{named} in {lines}");
     }
@@ -159,7 +162,7 @@ fn what_ends_the_reading_names_the_thing_and_what_to_do() {
     );
     says(path, &["no patient", "patient 1 of the table has no image"]);
     put(path, "1", "1-Flair.nii", &[]);
-    says(path, &["no patient", "1-Flair.nii: not a NIfTI-1 file"]);
+    says(path, &["no patient", "1-Flair.nii: empty (0 bytes)"]);
 
     let without_edss = workbook(&[
         row("title"),

@@ -14,6 +14,8 @@ pub struct DicomImage {
     pub rows: u16,
     pub columns: u16,
     pub cells: Vec<u16>,
+    /// Further elements: tag, VR, text.
+    pub extra: Vec<(u32, &'static str, String)>,
 }
 
 impl DicomImage {
@@ -37,7 +39,14 @@ impl DicomImage {
             rows,
             columns,
             cells,
+            extra: vec![],
         }
+    }
+
+    /// With a further element.
+    pub fn with(mut self, tag: u32, vr: &'static str, text: &str) -> Self {
+        self.extra.push((tag, vr, text.to_owned()));
+        self
     }
 
     /// The elements in front of the pixels, in the order of their tags.
@@ -63,6 +72,10 @@ impl DicomImage {
             (0x0028_0103, "US", Some(number(0))),
             (0x0028_1053, "DS", self.slope.map(text)),
         ];
+        let extra = self.extra.iter();
+        let extra = extra.map(|(tag, vr, value)| (*tag, *vr, Some(text(value))));
+        let mut elements: Vec<_> = elements.into_iter().chain(extra).collect();
+        elements.sort_by_key(|(tag, ..)| *tag);
         let mut bytes = vec![];
         for (tag, vr, value) in elements {
             if let Some(value) = value {

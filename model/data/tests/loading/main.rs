@@ -2,6 +2,7 @@
 
 mod bids;
 mod caching;
+mod cases;
 mod checking;
 mod cohorts;
 mod dicom;
@@ -10,4 +11,5 @@ mod files;
 mod folders;
 mod limits;
 mod manifests;
+mod oddities;
 mod scans;

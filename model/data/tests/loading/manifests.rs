@@ -91,7 +91,7 @@ fn rows_name_their_images_in_files_and_folders() {
         "{files:?}"
     );
     assert!(
-        files[1].ends_with("scans/g.nii: not a NIfTI-1 file"),
+        files[1].ends_with("scans/g.nii: not a NIfTI-1 file: convert it to .nii or .nii.gz"),
         "{files:?}"
     );
     assert_eq!(report.rows_without_images, ["F"]);
@@ -170,7 +170,7 @@ fn nine_columns_of_choice_are_read_within_their_ranges() {
         !report.warnings[0].contains("700"),
         "no clinical value in a report"
     );
-    assert!(report.to_string().contains("h missing for 1 patients"));
+    assert!(report.to_string().contains("h missing for 1 patient,"));
 
     let other = columns
         .iter()
