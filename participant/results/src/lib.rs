@@ -25,7 +25,7 @@ mod tables;
 mod testing;
 mod write;
 
-pub use dicom::SourceError;
+pub use dicom::source::SourceError;
 pub use error::ResultsError;
 pub use model_data::{Contrast, ScanFiles, SliceGrid};
 pub use notice::{NOTICE, NOTICE_IN_FULL};
@@ -34,5 +34,5 @@ pub use predictions::{
     MAX_TEXT_BYTES, PatientPrediction, PredictedBy, Predictions, PredictionsError, SLICE_PIXELS,
     ScanOrigin, SlicePicture, SlicePrediction,
 };
-pub use store::{AeTitle, AeTitleError, Archive, StoreError, StoreFault, Stored, store};
+pub use store::{AeTitle, AeTitleError, Archive, Outcome, StoreError, StoreFault, Stored, store};
 pub use write::{Outputs, Written, write_results};

@@ -185,6 +185,13 @@ impl Predictions {
         )?;
         text("conditioning", &self.model.conditioning)?;
         text("made_by", &self.made_by)?;
+        let one_line = !self.made_by.contains(|c: char| c.is_control() || c == '\\');
+        field(
+            "made_by",
+            &self.made_by,
+            one_line,
+            "one line without a backslash",
+        )?;
         if let Some(run) = &self.model.run {
             text("run", run)?;
         }
