@@ -18,6 +18,7 @@
 //! | [`roster_in_words`] | a roster as people read it before they sign it |
 //! | [`shown`] | how a command shows what it has found: to people or programs, once or again and again |
 //! | [`manual`] | completions for shells, and manual pages |
+//! | [`moment`] | moments as files tell them |
 //! | [`recent_log`] | the last lines of the log, for a page that shows them |
 //! | [`web`] | a web page on loopback, `/healthz`, `/metrics` |
 //! | [`certificate_end`] | a certificate that ends soon, for `doctor` and the log |
@@ -48,6 +49,7 @@ pub mod doctor;
 pub mod failure;
 pub mod key_files;
 pub mod manual;
+pub mod moment;
 #[cfg(feature = "opentelemetry")]
 mod opentelemetry;
 pub mod output;

@@ -24,10 +24,11 @@
 pub mod balance;
 pub mod device;
 pub mod grad_cam;
-pub mod metrics;
 pub mod network;
 #[cfg(test)]
 mod script_inputs;
 pub mod train;
 
+/// What is reported of predictions, which needs no libtorch.
+pub use model_metrics as metrics;
 pub use torch_ffi::end_process;

@@ -14,6 +14,7 @@
 //! | [`way_out`], [`ledger`] | the only way to the transport, and the record of all that has taken it |
 //! | [`forecast`] | what a run would send, before it sends anything |
 //! | [`model_file`] | the common model on disk |
+//! | [`predict`] | a kept model applied to new scans |
 //! | [`erasure`] | patients who are left out of all later runs |
 //! | [`allowance`], [`hours`] | what a run may take of this hospital's machine and network, and when |
 //! | [`enrolment`] | how the hospital becomes a member, and follows rosters |
@@ -41,6 +42,7 @@ pub mod journal;
 pub mod ledger;
 pub mod model_file;
 pub mod own_results;
+pub mod predict;
 pub mod run_spans;
 pub mod settings;
 pub mod shell;

@@ -16,10 +16,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use host::private_folder::make_private_folder;
+use host::{moment::rfc3339, private_folder::make_private_folder};
 use model_data::{
-    SplitKind,
-    card::{BEST_CARD_FILE, BEST_MODEL_FILE, CARD_FILE, CardValidation, MODEL_FILE, ModelCard},
+    Contrast, FeatureColumns, SliceChoice, SplitKind,
+    card::{
+        BEST_CARD_FILE, BEST_MODEL_FILE, CARD_FILE, CardInput, CardValidation, MODEL_FILE,
+        ModelCard,
+    },
     weights::{WeightsError, read_notes, write_safetensors},
     whole_file::write_whole,
 };
@@ -29,11 +32,15 @@ use protocol::{
     counters::EvaluationCounters,
     digests::{LearningRound, ModelHash, RunId, Transcript},
     kept_model::weights_hash,
+    labels::Labels,
+    manifest::Conditioning,
 };
+use time::OffsetDateTime;
 
 use crate::{
     journal::run_folder,
-    vault::{OpenedRound, ResumedRun},
+    settings::Settings,
+    vault::{OpenedRound, ResumedRun, statistics::Statistics},
 };
 
 /// The common model as the last opened sum left it.
@@ -48,11 +55,19 @@ pub struct LatestModel {
     validation: Option<EvaluationCounters>,
     /// The learning round whose model is the best of the run so far.
     kept_round: Option<LearningRound>,
+    labels: Labels,
+    conditioning: Conditioning,
+    /// None before they are known.
+    statistics: Option<Statistics>,
 }
 
 impl LatestModel {
-    /// The model after this sum. `validation` is the last evaluation of this very model.
-    pub fn after(opened: &OpenedRound, validation: Option<EvaluationCounters>) -> Self {
+    /// The model after this sum. `validation` is the last evaluation of this very model; `statistics` are those of its run.
+    pub fn after(
+        opened: &OpenedRound,
+        validation: Option<EvaluationCounters>,
+        statistics: Option<Statistics>,
+    ) -> Self {
         Self {
             run: opened.run,
             model: opened.model.clone(),
@@ -62,6 +77,9 @@ impl LatestModel {
             contributors: opened.contributors.clone(),
             validation,
             kept_round: opened.kept_round,
+            labels: opened.labels,
+            conditioning: opened.conditioning,
+            statistics,
         }
     }
 
@@ -76,6 +94,9 @@ impl LatestModel {
             contributors: run.contributors.clone(),
             validation: run.validation.clone(),
             kept_round: run.kept_round,
+            labels: run.labels,
+            conditioning: run.conditioning,
+            statistics: run.statistics.clone(),
         }
     }
 
@@ -89,7 +110,14 @@ impl LatestModel {
         self.learning_round
     }
 
-    fn card(&self, split: SplitKind, complete: bool) -> ModelCard {
+    /// The federation's statistics, if this is a model of that run.
+    pub fn statistics_of(&self, run: &RunId) -> Option<Statistics> {
+        let statistics = self.statistics.as_ref();
+        statistics.filter(|_| self.run == *run).cloned()
+    }
+
+    fn card(&self, own: &OwnReading, complete: bool) -> ModelCard {
+        let split = own.split;
         let validation = self.validation.as_ref().map(|validation| {
             CardValidation::new(
                 validation.accuracy(),
@@ -98,6 +126,12 @@ impl LatestModel {
                 split,
             )
         });
+        let statistics = self.statistics.as_ref();
+        let features = statistics.map(|statistics| statistics.for_card(&own.features));
+        let bare = ModelCard::new(self.model.layout(), self.hash);
+        let card = bare.of_run(self.labels, self.conditioning, features);
+        // What a strategy's moments add to the hash is in no card.
+        let is_whole = self.model.moments().is_empty();
         ModelCard {
             run: Some(self.run),
             learning_round: self.learning_round,
@@ -107,7 +141,51 @@ impl LatestModel {
             strategy: Some(self.model.strategy().to_string()),
             weights_hash: Some(weights_hash(self.model.layout(), self.model.values())),
             validation,
-            ..ModelCard::new(self.model.layout(), self.hash)
+            clips: is_whole.then(|| self.model.clips().to_vec()),
+            null_steps: is_whole.then(|| self.model.null_steps()),
+            date: Some(rfc3339((own.now)())),
+            input: CardInput {
+                contrasts: Some(own.contrasts.clone()),
+                slices_per_scan: Some(own.slices_per_scan()),
+                ..card.input
+            },
+            ..card
+        }
+    }
+}
+
+/// How this hospital reads its own data, as far as a card tells it.
+#[derive(Clone, Debug)]
+pub struct OwnReading {
+    /// How its validation slices are chosen.
+    pub split: SplitKind,
+    /// Which scans of a patient.
+    pub contrasts: Vec<Contrast>,
+    /// Which slices of a scan.
+    pub slices: SliceChoice,
+    /// Which columns of the table are the features.
+    pub features: FeatureColumns,
+    /// Tells when a card is written.
+    pub now: fn() -> OffsetDateTime,
+}
+
+impl OwnReading {
+    /// As the settings say.
+    pub fn of(settings: &Settings) -> Self {
+        Self {
+            split: settings.training.split,
+            contrasts: settings.reading.contrasts.clone(),
+            slices: settings.training.slices,
+            features: settings.reading.feature_columns.clone(),
+            now: OffsetDateTime::now_utc,
+        }
+    }
+
+    /// 0 for every one that shows tissue.
+    fn slices_per_scan(&self) -> u32 {
+        match self.slices {
+            SliceChoice::All { .. } => 0,
+            SliceChoice::Evenly { count, .. } => u32::try_from(count).unwrap_or(u32::MAX),
         }
     }
 }
@@ -115,16 +193,15 @@ impl LatestModel {
 /// Keeps models and cards in a state folder.
 pub struct ModelKeeper {
     state: PathBuf,
-    /// How this hospital has chosen its validation slices.
-    split: SplitKind,
+    own: OwnReading,
 }
 
 impl ModelKeeper {
     /// For this state folder.
-    pub fn new(state: &Path, split: SplitKind) -> Self {
+    pub fn new(state: &Path, own: OwnReading) -> Self {
         Self {
             state: state.to_owned(),
-            split,
+            own,
         }
     }
 
@@ -158,7 +235,7 @@ impl ModelKeeper {
             // The journal is a round ahead of what we were told, and needs its file as it is.
             return Ok(model);
         }
-        let card = latest.card(self.split, complete);
+        let card = latest.card(&self.own, complete);
         write_card(&folder.join(CARD_FILE), &card)?;
         self.put_forward(&folder, MODEL_FILE, CARD_FILE)?;
         if latest.kept_round == Some(latest.learning_round) {
@@ -242,6 +319,7 @@ const CANDIDATE: &str = "model-candidate.safetensors";
 
 #[cfg(test)]
 mod tests {
+    use model_data::{FEATURES, Feature};
     use protocol::manifest::testing::manifest;
     use serde_json::{Value, json};
 
@@ -262,6 +340,23 @@ mod tests {
             contributors: [1, 3].into_iter().filter_map(HospitalId::new).collect(),
             validation: EvaluationCounters::read(&[2, 30, 10, 5, 55, loss, 0, 0]).ok(),
             kept_round: Some(LearningRound::new(round)),
+            labels: Labels::of(&manifest()),
+            conditioning: Conditioning::EncryptedHardened,
+            statistics: Some(Statistics {
+                class_counts: vec![5, 3],
+                means: [0.5; FEATURES],
+                deviations: [0.25; FEATURES],
+            }),
+        }
+    }
+
+    fn reading() -> OwnReading {
+        OwnReading {
+            split: SplitKind::Slice,
+            contrasts: vec![Contrast::T2],
+            slices: SliceChoice::evenly(16),
+            features: FeatureColumns::Standard,
+            now: || OffsetDateTime::UNIX_EPOCH,
         }
     }
 
@@ -276,7 +371,7 @@ mod tests {
     #[test]
     fn the_model_that_the_journal_has_written_meanwhile_is_not_written_over() {
         let folder = tempfile::tempdir().expect("a folder");
-        let keeper = ModelKeeper::new(folder.path(), SplitKind::Slice);
+        let keeper = ModelKeeper::new(folder.path(), reading());
         let (told, ahead) = (latest(1, 50.0), latest(2, 30.0));
         write_as_the_journal(&keeper, &told);
         keeper.keep(&told, false).expect("written");
@@ -294,7 +389,7 @@ mod tests {
     #[test]
     fn every_tensor_can_be_read_back_and_the_card_names_the_model() {
         let folder = tempfile::tempdir().expect("a folder");
-        let keeper = ModelKeeper::new(folder.path(), SplitKind::Slice);
+        let keeper = ModelKeeper::new(folder.path(), reading());
         let latest = latest(2, 50.0);
         let path = keeper.keep(&latest, false).expect("written");
         keeper.keep(&latest, true).expect("written over");
@@ -312,9 +407,18 @@ mod tests {
         assert_eq!(card["strategy"], "fedavg");
         assert_eq!(card["validation"]["accuracy"], 0.85);
         let read: ModelCard = serde_json::from_value(card).expect("a card");
-        assert_eq!(read, latest.card(SplitKind::Slice, true));
+        assert_eq!(read, latest.card(&reading(), true));
         assert!(read.run_complete && read.transcript == Some(latest.transcript));
         assert_eq!((read.data, read.training, read.test), (None, None, None));
+        let (input, output) = (read.input, read.output.expect("told"));
+        assert_eq!(output.classes.len(), 2);
+        assert_eq!(input.contrasts, Some(vec![Contrast::T2]));
+        assert_eq!(input.slices_per_scan, Some(16));
+        let features = input.feature_statistics.expect("told");
+        assert_eq!(features.len(), FEATURES);
+        let age = &features[Feature::Age.index()];
+        assert_eq!((age.name.as_str(), age.to, age.mean), ("age", 100.0, 0.5));
+        assert_eq!(read.date.as_deref(), Some("1970-01-01T00:00:00Z"));
         // Model, best model, and their cards, each once in each of the two folders; and `runs`.
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 5);
     }
@@ -322,7 +426,7 @@ mod tests {
     #[test]
     fn the_round_that_the_vault_names_is_kept_as_the_best_and_stays_when_others_follow() {
         let folder = tempfile::tempdir().expect("a folder");
-        let keeper = ModelKeeper::new(folder.path(), SplitKind::Slice);
+        let keeper = ModelKeeper::new(folder.path(), reading());
         for (round, kept_round) in [(1, 1), (2, 2), (3, 2), (4, 2)] {
             let latest = LatestModel {
                 kept_round: Some(LearningRound::new(kept_round)),
@@ -354,7 +458,7 @@ mod tests {
     #[test]
     fn a_run_without_an_update_leaves_the_model_of_another_alone() {
         let folder = tempfile::tempdir().expect("a folder");
-        let keeper = ModelKeeper::new(folder.path(), SplitKind::Slice);
+        let keeper = ModelKeeper::new(folder.path(), reading());
         keeper.keep(&latest(3, 30.0), true).expect("written");
         let second = LatestModel {
             run: [8; 32].into(),

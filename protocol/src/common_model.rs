@@ -164,18 +164,7 @@ impl CommonModel {
 
     /// `model_hash`: H('model' || tensors || moments || clips || null steps). Strategies without moments add nothing for them.
     pub fn hash(&self) -> ModelHash {
-        let mut context = digest::Context::new(&digest::SHA256);
-        context.update(b"sealed-sum/S1/model\0");
-        update_with(&mut context, &self.values);
-        for moment in self.moments() {
-            update_with(&mut context, moment);
-        }
-        context.update(&(self.clips.len() as u64).to_le_bytes());
-        for clip in &self.clips {
-            context.update(&clip.to_le_bytes());
-        }
-        context.update(&self.null_steps.to_le_bytes());
-        ModelHash::from_bytes(digest_bytes(context))
+        model_hash(&self.values, &self.moments(), &self.clips, self.null_steps)
     }
 
     /// A digest of layout and values alone: the start of a training, whatever the run makes of it.
@@ -219,6 +208,22 @@ impl CommonModel {
             }
         }
     }
+}
+
+/// As [`CommonModel::hash`], of a model whose parts lie in files: `values` in the order of the layout, `moments` each as long.
+pub fn model_hash(values: &[f32], moments: &[&[f32]], clips: &[f64], null_steps: u32) -> ModelHash {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(b"sealed-sum/S1/model\0");
+    update_with(&mut context, values);
+    for moment in moments {
+        update_with(&mut context, moment);
+    }
+    context.update(&(clips.len() as u64).to_le_bytes());
+    for clip in clips {
+        context.update(&clip.to_le_bytes());
+    }
+    context.update(&null_steps.to_le_bytes());
+    ModelHash::from_bytes(digest_bytes(context))
 }
 
 /// The mean, and then the bounds of such values.

@@ -5,6 +5,7 @@ use clap::Args;
 use coordinator::store::{HistoryEntry, HistoryEvent, ListedRun, Store};
 use host::{
     failure::Failure,
+    moment::rfc3339,
     output::{printable, say},
     shown::Format,
 };
@@ -286,10 +287,7 @@ fn in_words(event: &HistoryEvent) -> String {
 fn clock(unix_ms: i64) -> String {
     time::OffsetDateTime::from_unix_timestamp(unix_ms.div_euclid(1000))
         .ok()
-        .and_then(|at| {
-            at.format(&time::format_description::well_known::Rfc3339)
-                .ok()
-        })
+        .map(rfc3339)
         .unwrap_or_else(|| unix_ms.to_string())
 }
 

@@ -1,13 +1,37 @@
 //! Pages with everything inside them.
 
+use std::fmt::Write as _;
+
 use crate::pictures::{Picture, PictureError};
 
-/// A page. Both parts are HTML already: what others wrote has gone through [`escape`](crate::pictures::escape).
+/// A page. Both parts are HTML already: what others wrote has gone through [`escape`](crate::pictures::escape). Its `<h2>` become
+/// the contents, with links.
 pub fn page(title: &str, body: &str) -> String {
+    let (contents, body) = with_contents(body);
     format!(
         "<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{title}</title><style>{STYLE}</style></head><body><main>\n{body}\n</main></body></html>\n"
+         <title>{title}</title><style>{STYLE}</style></head><body><main>\n{contents}{body}\n</main><script>{SCRIPT}</script></body></html>\n"
     )
+}
+
+/// The list of the sections, and the body in which each has a name to link to. No list of fewer than three.
+fn with_contents(body: &str) -> (String, String) {
+    let mut parts = body.split("<h2>");
+    let mut named = parts.next().unwrap_or_default().to_owned();
+    let mut list = String::new();
+    let mut count = 0;
+    for part in parts {
+        count += 1;
+        let heading = part.split("</h2>").next().unwrap_or_default();
+        let _ = write!(list, "<li><a href=\"#part-{count}\">{heading}</a></li>");
+        let _ = write!(named, "<h2 id=\"part-{count}\">{part}");
+    }
+    let contents = if count < 3 {
+        String::new()
+    } else {
+        format!("<nav aria-label=\"Contents\"><ul>{list}</ul></nav>")
+    };
+    (contents, named)
 }
 
 /// Pictures in rows, as many to a row as fit.
@@ -19,15 +43,35 @@ pub fn side_by_side(pictures: &[Picture]) -> Result<String, PictureError> {
     Ok(format!("<div class=\"side-by-side\">{}</div>", inline?))
 }
 
+/// Black on white in print; dark where the reader asks for it. Pictures keep their white ground, on which their colours were chosen.
 const STYLE: &str = "\
-body{font:16px/1.5 system-ui,sans-serif;color:#111;background:#fff;margin:0}\
-main{max-width:62rem;margin:0 auto;padding:1rem 1.5rem}\
-h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem;border-bottom:1px solid #888}\
-table{border-collapse:collapse;margin:.6rem 1.5rem .6rem 0}th,td{border:1px solid #888;padding:.2rem .6rem;text-align:right}\
+:root{color-scheme:light dark;--ink:#111;--paper:#fff;--line:#888;--mark:#111}\
+@media (prefers-color-scheme:dark){:root{--ink:#e6e6e6;--paper:#16181c;--line:#777;--mark:#f0b429}a{color:#8ab4f8}}\
+body{font:16px/1.5 system-ui,sans-serif;color:var(--ink);background:var(--paper);margin:0}\
+main{max-width:62rem;margin:0 auto;padding:1rem 1.5rem;overflow-wrap:break-word}\
+h1{font-size:1.6rem}h2{font-size:1.2rem;margin-top:2rem;border-bottom:1px solid var(--line)}\
+nav ul{display:flex;flex-wrap:wrap;gap:.2rem 1rem;list-style:none;padding:0;font-size:.9rem}\
+table{border-collapse:collapse;margin:.6rem 1.5rem .6rem 0;display:block;overflow-x:auto;max-width:100%}\
+th,td{border:1px solid var(--line);padding:.2rem .6rem;text-align:right}\
 th:first-child{text-align:left}caption{text-align:left;font-weight:600;padding:.2rem 0}\
-.side-by-side{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-start}svg{max-width:100%;height:auto}\
-.warning{border-left:5px solid #111;padding-left:.7rem}.note{font-size:.85rem}code{word-break:break-all}\
-@media print{main{max-width:none}}";
+th button{font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer}\
+.side-by-side{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-start}svg{max-width:100%;height:auto;background:#fff}\
+.warning{border-left:5px solid var(--mark);padding-left:.7rem}.note{font-size:.85rem}code{word-break:break-all}\
+@media (max-width:30rem){main{padding:.6rem .8rem}table{margin-right:0;font-size:.85rem}th,td{padding:.15rem .35rem}}\
+@media print{:root{--ink:#000;--paper:#fff;--line:#666;--mark:#000}main{max-width:none}nav{display:none}\
+table,svg,.side-by-side{break-inside:avoid}}";
+
+/// A click on a column's head sorts a table whose first row is nothing but heads: by number where there are numbers, and the other way
+/// round at the second click.
+const SCRIPT: &str = "\
+for(const table of document.querySelectorAll('table')){\
+const head=table.rows[0];if(!head||table.rows.length<4||[...head.cells].some(c=>c.tagName!=='TH'))continue;\
+[...head.cells].forEach((cell,at)=>{const button=document.createElement('button');button.textContent=cell.textContent;\
+button.title='sort';cell.replaceChildren(button);let up=false;button.onclick=()=>{up=!up;\
+const value=row=>{const text=row.cells[at]?.textContent.trim()??'';const number=parseFloat(text);return isNaN(number)?text:number};\
+const rows=[...table.rows].slice(1);rows.sort((a,b)=>{const[x,y]=[value(a),value(b)];\
+const order=typeof x==='number'&&typeof y==='number'?x-y:String(x).localeCompare(String(y));return up?order:-order});\
+rows.forEach(row=>row.parentNode.append(row))}})}";
 
 #[cfg(test)]
 mod tests {
@@ -52,5 +96,17 @@ mod tests {
         assert!(page.contains("<title>Title</title>") && page.matches("<svg").count() == 2);
         assert!(page.contains("href=\"data:image/png;base64,"));
         assert_eq!(leads_outside(&page), [""; 0]);
+    }
+
+    #[test]
+    fn the_sections_of_a_page_are_its_contents() {
+        let body = "<h1>Title</h1><h2>One &amp; two</h2><p>..</p><h2>Three</h2><h2>Four</h2>";
+        let long = page("Title", body);
+        assert!(
+            long.contains("<a href=\"#part-1\">One &amp; two</a>"),
+            "{long}"
+        );
+        assert!(long.contains("<h2 id=\"part-3\">Four</h2>"), "{long}");
+        assert!(!page("Title", "<h2>One</h2><h2>Two</h2>").contains("<nav"));
     }
 }

@@ -5,13 +5,15 @@ use std::{collections::BTreeMap, path::Path};
 use anyhow::Context;
 use crypto::hash::{Digest, sha256};
 use model_data::{
-    Feature,
-    card::{BEST_MODEL_FILE, CardData, CardTraining, CardValidation, ModelCard, NOTICE},
+    SliceChoice,
+    card::{BEST_MODEL_FILE, CardData, CardInput, CardTraining, CardValidation, ModelCard, NOTICE},
     weights::write_safetensors,
 };
+use participant::vault::statistics::Statistics;
 use protocol::{
     common_model::CommonModel,
     kept_model::weights_hash,
+    labels::Labels,
     manifest::{Manifest, Task},
     network::CONDITIONED_WEIGHT,
 };
@@ -24,17 +26,13 @@ pub fn model_card(
     manifest: &Manifest,
     model: &CommonModel,
     summary: &Summary,
+    statistics: Option<&Statistics>,
     weights_sha256: Digest,
 ) -> ModelCard {
-    let conditioned = manifest.conditioning.uses_filters();
-    let mut card = ModelCard::new(&manifest.layout, model.hash());
-    if conditioned {
-        let names = Feature::ALL.map(|feature| feature.name().to_owned());
-        card.input.features = Some(names.to_vec());
-        card.input.feature_scaling = Some(
-            "to [0, 1]: years over 100, flags as they are; a missing value is the mean of the federation".to_owned(),
-        );
-    }
+    let features = statistics.map(|statistics| statistics.for_card(&plan.loading.features));
+    let bare = ModelCard::new(&manifest.layout, model.hash());
+    let card = bare.of_run(Labels::of(manifest), manifest.conditioning, features);
+    let is_whole = model.moments().is_empty();
     let last = summary.history.last();
     let validation = last.and_then(|round| round.validation.as_ref());
     ModelCard {
@@ -59,6 +57,18 @@ pub fn model_card(
         validation: validation.map(|validation| card_validation(validation, plan)),
         test: Some(summary.test.clone()),
         caveats: caveats(summary),
+        clips: is_whole.then(|| model.clips().to_vec()),
+        null_steps: is_whole.then(|| model.null_steps()),
+        date: Some(summary.made.date.clone()),
+        command_line: Some(summary.made.command_line.clone()),
+        input: CardInput {
+            contrasts: Some(plan.loading.contrasts.clone()),
+            slices_per_scan: Some(match plan.loading.slices {
+                SliceChoice::All { .. } => 0,
+                SliceChoice::Evenly { count, .. } => u32::try_from(count).unwrap_or(u32::MAX),
+            }),
+            ..card.input
+        },
         ..card
     }
 }
@@ -70,6 +80,7 @@ pub fn best_model_card(
     manifest: &Manifest,
     model: &CommonModel,
     summary: &Summary,
+    statistics: Option<&Statistics>,
     weights_sha256: Digest,
 ) -> ModelCard {
     let round = summary.kept_round.unwrap_or_default();
@@ -81,7 +92,7 @@ pub fn best_model_card(
         learning_round: round.into(),
         validation: validation.map(|validation| card_validation(validation, plan)),
         test: None,
-        ..model_card(plan, manifest, model, summary, weights_sha256)
+        ..model_card(plan, manifest, model, summary, statistics, weights_sha256)
     }
 }
 
@@ -135,6 +146,7 @@ fn caveats(summary: &Summary) -> Vec<String> {
         .into_iter()
         .filter(|(applies, _)| *applies)
         .map(|(_, caveat)| caveat.to_owned())
+        .chain(summary.small_test.clone())
         .collect()
 }
 

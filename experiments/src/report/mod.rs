@@ -1,6 +1,7 @@
 //! What a simulation leaves for people: the report and the model's card.
 
 mod card;
+mod clinical;
 mod page;
 mod run_pictures;
 

@@ -7,8 +7,8 @@ use ::report::{
     pictures::{Picture, PictureError, escape},
 };
 
-use super::RunPictures;
-use crate::simulation::{Summary, leak_warning, sums_in_words};
+use super::{RunPictures, clinical};
+use crate::simulation::{Summary, TestResult, leak_warning, sums_in_words};
 
 /// The page.
 ///
@@ -18,11 +18,13 @@ pub fn html(
     summary: &Summary,
     classes: &[&str],
     pictures: &RunPictures,
+    test: &TestResult,
     warnings: &[String],
 ) -> Result<String, PictureError> {
     let sections = [
         headline(summary),
         results(summary, pictures)?,
+        who_is_found(summary, classes, pictures, test)?,
         curves(summary, &pictures.learning)?,
         slices(&pictures.slices)?,
         costs(summary),
@@ -46,8 +48,14 @@ fn headline(summary: &Summary) -> String {
     } else {
         ""
     };
+    let images = if summary.data == "phantom" {
+        ""
+    } else {
+        "<p class=\"warning\"><strong>This page holds images of patients:</strong> give it to nobody who may not see them. It names no \
+         patient.</p>"
+    };
     format!(
-        "<h1>Federated training of the hybrid CNN</h1><p>{} hospitals, {} rounds, task {}, labels {}, data {}, partition {}, strategy {}, seed {}.</p>{insecure}{leak}\
+        "<h1>Federated training of the hybrid CNN</h1>{images}<p>{} hospitals, {} rounds, task {}, labels {}, data {}, partition {}, strategy {}, seed {}.</p>{insecure}{leak}\
          <p class=\"warning\">For research. Not a medical device, not for diagnosis.</p>",
         summary.hospitals,
         summary.rounds,
@@ -63,6 +71,15 @@ fn headline(summary: &Summary) -> String {
 fn results(summary: &Summary, pictures: &RunPictures) -> Result<String, PictureError> {
     let mut section = "<h2>On the pooled test sets</h2>".to_owned();
     let leak = leak_warning(summary);
+    if let Some(warning) = &summary.small_test {
+        let _ = write!(
+            section,
+            "<p class=\"warning\"><strong>{}.</strong></p>",
+            escape(warning)
+        );
+        section += &side_by_side(&pictures.confusion)?;
+        return Ok(section);
+    }
     section += "<table><tr><th></th><th>accuracy</th><th>largest class</th><th>macro F1</th><th>AUROC</th><th>number</th></tr>";
     let with_interval = |value: f64, interval: Option<[f64; 2]>| {
         interval.map_or_else(
@@ -91,6 +108,21 @@ fn results(summary: &Summary, pictures: &RunPictures) -> Result<String, PictureE
          guessing it for everybody would reach.</p>";
     section += &side_by_side(&pictures.confusion)?;
     Ok(section + &side_by_side(&pictures.roc)?)
+}
+
+/// Nothing where the test is too small for it.
+fn who_is_found(
+    summary: &Summary,
+    classes: &[&str],
+    pictures: &RunPictures,
+    test: &TestResult,
+) -> Result<String, PictureError> {
+    if summary.small_test.is_some() {
+        return Ok(String::new());
+    }
+    let mut section = "<h2>Who is found</h2>".to_owned();
+    section += &clinical::tables(test, classes);
+    Ok(section + &side_by_side(&pictures.clinical)?)
 }
 
 fn curves(summary: &Summary, pictures: &[Picture]) -> Result<String, PictureError> {
@@ -227,9 +259,17 @@ fn data(summary: &Summary, classes: &[&str], warnings: &[String]) -> String {
 
 fn footer(summary: &Summary) -> String {
     format!(
-        "<footer><p>Model hash <code>{}</code>. Version {}. The model is in model.safetensors, its card in model.json, the pictures \
-         in the folder pictures, all numbers in summary.json and metrics.jsonl, the signed chain of rounds in transcript.jsonl.</p></footer>",
-        summary.agreement.model_hash, summary.code_version
+        "<h2>How this was made</h2><table><tr><th>when</th><td>{}</td></tr><tr><th>command</th><td><code>{}</code></td></tr>\
+         <tr><th>machine</th><td>{}</td></tr><tr><th>version</th><td>myelin {}</td></tr><tr><th>licence of the program</th><td>MIT or \
+         Apache-2.0</td></tr><tr><th>to be cited as</th><td>myelin {}, federated learning with sealed updates; the method is that of \
+         Cirillo et al., ITADATA 2025</td></tr></table><footer><p>Model hash <code>{}</code>. The model is in model.safetensors, its card in model.json, the pictures \
+         in the folder pictures, all numbers in summary.json and metrics.jsonl, what was said of each test patient in test-predictions.csv, the signed chain of rounds in transcript.jsonl.</p></footer>",
+        summary.made.date,
+        escape(&summary.made.command_line),
+        escape(&summary.made.machine),
+        summary.code_version,
+        summary.code_version,
+        summary.agreement.model_hash
     )
 }
 

@@ -7,6 +7,7 @@ use ::report::pictures::{
 use model::metrics::{Level, RocBand, roc_band};
 use model_data::IMAGE_SIDE;
 
+use super::clinical;
 use crate::simulation::{
     BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, HospitalRecord, RoundRecord, ShownSlice, Summary, TestResult,
     leak_warning,
@@ -20,6 +21,8 @@ pub struct RunPictures {
     pub confusion: Vec<Picture>,
     /// Of the test, by patient and by slice: of class 1 of two, of each of more against the rest.
     pub roc: Vec<Picture>,
+    /// Of the test, by patient: precision against recall, and calibration.
+    pub clinical: Vec<Picture>,
     /// A few test slices, with where the model looks.
     pub slices: Picture,
 }
@@ -47,13 +50,14 @@ impl RunPictures {
             .into_iter()
             .collect::<Result<_, _>>()?,
             roc: curves(test, classes, leak)?,
+            clinical: clinical::pictures(test, classes, leak)?,
             slices: some_slices(&test.shown, classes)?,
         })
     }
 
     /// All of them, to be written into files.
     pub fn all(&self) -> impl Iterator<Item = &Picture> {
-        let scores = self.confusion.iter().chain(&self.roc);
+        let scores = self.confusion.iter().chain(&self.roc).chain(&self.clinical);
         self.learning.iter().chain(scores).chain([&self.slices])
     }
 }

@@ -270,10 +270,7 @@ fn where_it_looks(
             side: IMAGE_SIDE,
             attention: &map.pixels,
             caption: verdict(
-                format!(
-                    "patient {}, slice {}",
-                    patients[sample.patient].id, sample.slice
-                ),
+                format!("patient {}, slice {}", sample.patient + 1, sample.slice),
                 task.class_names(),
                 cell.test[place].label,
                 predicted(place),

@@ -423,7 +423,7 @@ fn data_set(
 ) -> anyhow::Result<DataSet> {
     let patients = images.patients().iter().zip(scans);
     let patients = patients.map(|(patient, scans)| PatientScans {
-        edss: patient.edss,
+        edss: Some(patient.edss),
         scans: scans.iter().map(|scan| (&scan.files).into()).collect(),
     });
     Ok(DataSet {

@@ -1,9 +1,11 @@
 //! One hospital's data, parted between its vault, its trainer and what only a simulation takes: the test set.
 
+use std::collections::BTreeMap;
+
 use anyhow::Context;
 use crypto::sealed_sum::HospitalId;
 use model::train::Dataset;
-use model_data::{Patient, ScanSource, Slice};
+use model_data::{Edss, Patient, ScanSource, Slice};
 use participant::{hospital_data::ClinicalTable, vault::statistics::ClinicalRecords};
 use protocol::{labels::Labels, training_job::SplitPlan};
 use trainer::ImageSet;
@@ -36,12 +38,14 @@ pub struct TestSet {
     pub dataset: Dataset,
     /// One slice a patient, to be shown in the report.
     pub examples: Vec<Example>,
+    /// Of each patient, by the place in the hospital's table.
+    pub scores: BTreeMap<usize, Edss>,
 }
 
 /// A slice to be shown.
 pub struct Example {
-    /// The patient's name in the cohort.
-    pub patient: String,
+    /// Which of the hospital's test patients, from 1. Not the name: a report is made to be shown.
+    pub patient: usize,
     /// Which sample of the data set it is.
     pub sample: usize,
     /// The slice.
@@ -105,6 +109,11 @@ impl TestSet {
         labels: Labels,
     ) -> anyhow::Result<Self> {
         let dataset = images.dataset(samples, labels)?;
+        let patients = samples.iter().map(|sample| sample.patient);
+        let scores: BTreeMap<usize, Edss> = patients
+            .map(|patient| (patient, images.patients()[patient].edss))
+            .collect();
+        let number = |patient: usize| scores.range(..=patient).count();
         let mut examples: Vec<Example> = Vec::new();
         let mut place = 0;
         while place < samples.len() {
@@ -117,19 +126,23 @@ impl TestSet {
             let sample = place + of_patient / 2;
             let source = &images.patients()[patient];
             examples.push(Example {
-                patient: source.id.clone(),
+                patient: number(patient),
                 sample,
                 slice: source.slices[samples[sample].slice].clone(),
             });
             place += of_patient;
         }
-        Ok(Self { dataset, examples })
+        Ok(Self {
+            dataset,
+            examples,
+            scores,
+        })
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use model_data::{Edss, FEATURES};
+    use model_data::FEATURES;
     use protocol::{
         labels::{LabelScheme, Task},
         training_job::SplitKind,

@@ -10,7 +10,6 @@ mod costs;
 mod expected_sums;
 mod fault_plan;
 mod federation;
-mod filters;
 mod history;
 mod hospital;
 mod interruptions;
@@ -71,7 +70,7 @@ pub use self::{
     stopping::STOPPED_BY_A_SIGNAL,
     summary::{Agreement, Bytes, ConditioningSummary, Sum, Summary},
     table::{leak_warning, sums_in_words},
-    test_metrics::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, ShownSlice, TestResult},
+    test_metrics::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, ShownSlice, TestPatient, TestResult},
 };
 use crate::{
     commands::{SimulateCommand, UpdatesName},
@@ -295,12 +294,18 @@ fn write_files(
     output.write_json("summary.json", summary)?;
     output.write_json_lines("metrics.jsonl", &summary::metrics_lines(run))?;
     output.write_json_lines("transcript.jsonl", &run.transcript)?;
+    if let Some(roster) = &run.roster {
+        output.write("roster.json", roster.as_bytes())?;
+    }
+    let predictions = test.predictions(manifest.task.class_names());
+    output.write("test-predictions.csv", predictions.as_bytes())?;
     let hash = report::write_model(&output.path(MODEL_FILE), manifest, &run.model, summary)?;
-    let card = report::model_card(plan, manifest, &run.model, summary, hash);
+    let statistics = run.statistics.as_ref();
+    let card = report::model_card(plan, manifest, &run.model, summary, statistics, hash);
     output.write_json(CARD_FILE, &card)?;
     if let Some(best) = &run.best_model {
         let hash = report::write_model(&output.path(BEST_MODEL_FILE), manifest, best, summary)?;
-        let card = report::best_model_card(plan, manifest, best, summary, hash);
+        let card = report::best_model_card(plan, manifest, best, summary, statistics, hash);
         output.write_json(BEST_CARD_FILE, &card)?;
     }
     let classes = plan.run.task.class_names();
@@ -308,7 +313,7 @@ fn write_files(
     for picture in pictures.all() {
         output.write(&format!("pictures/{}.png", picture.name), &picture.png()?)?;
     }
-    let page = report::html(summary, classes, &pictures, warnings)?;
+    let page = report::html(summary, classes, &pictures, test, warnings)?;
     output.write("report.html", page.as_bytes())
 }
 

@@ -8,7 +8,7 @@ use crypto::sealed_sum::HospitalId;
 use participant::{
     compute::ComputeSlots,
     vault::{
-        conditioning::{ConditionedWeights, Filter},
+        conditioning::{ConditionedWeights, Filter, local_filters},
         statistics::{ClinicalRecords, Statistics, own_counters},
         training_seed,
     },
@@ -28,7 +28,6 @@ use trainer::{CnnTrainer, ImageSet};
 
 use super::{
     expected_sums,
-    filters::filters,
     history::History,
     observer::round_line,
     plan::Plan,
@@ -45,6 +44,8 @@ pub struct PlainRun {
     pub standing: Standing,
     /// The common model of that one.
     pub best_model: Option<CommonModel>,
+    /// The federation's statistics.
+    pub statistics: Statistics,
     /// The scaled features of each hospital.
     pub features: BTreeMap<HospitalId, Vec<ConditionedWeights>>,
     /// Wall seconds of training and evaluation, summed over hospitals.
@@ -135,6 +136,7 @@ pub fn run(
         }
     }
     Ok(PlainRun {
+        statistics,
         model,
         history,
         standing,
@@ -208,7 +210,7 @@ impl PlainHospital {
         manifest
             .conditioning
             .uses_filters()
-            .then(|| filters(self.id, model, &self.features))
+            .then(|| local_filters(&model.conditioned_weights(), &self.features))
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use coordinator::machine::TranscriptEntry;
 use crypto::sealed_sum::HospitalId;
-use participant::vault::conditioning::ConditionedWeights;
+use participant::vault::{conditioning::ConditionedWeights, statistics::Statistics};
 use protocol::{
     common_model::CommonModel,
     digests::{LearningRound, ModelHash},
@@ -30,10 +30,14 @@ pub struct RunResult {
     pub kept_round: Option<LearningRound>,
     /// Its evaluation, where that decides.
     pub best: Option<BestRound>,
+    /// The federation's statistics, by which features are scaled.
+    pub statistics: Option<Statistics>,
     /// The scaled features of each hospital.
     pub features: BTreeMap<HospitalId, Vec<ConditionedWeights>>,
     /// The signed hash chain.
     pub transcript: Vec<TranscriptEntry>,
+    /// The file of the roster whose hospitals have signed it.
+    pub roster: Option<String>,
     /// By phase; the total is not known yet.
     pub seconds: Seconds,
     /// What processes that were stopped before the end have taken.
@@ -105,11 +109,13 @@ impl RunResult {
             models_equal: Some(models_equal),
             largest_product_error: observer.largest_product_error,
             faults: sums.faults().to_vec(),
+            statistics: sums.statistics().cloned(),
             features: sums.features().clone(),
             kept_round: observer.kept_round,
             best: observer.best,
             history: observer.history.clone().into_rounds(),
             transcript,
+            roster: None,
             best_model,
             model,
         })
@@ -129,8 +135,10 @@ impl RunResult {
             kept_round: run.standing.kept_round(keep, last.into()),
             best,
             history,
+            statistics: Some(run.statistics),
             features: run.features,
             transcript: Vec::new(),
+            roster: None,
             seconds: Seconds {
                 training: run.training_secs,
                 ..Seconds::default()

@@ -60,6 +60,11 @@ impl RunFolder {
         self.coordinator().join("transcript.jsonl")
     }
 
+    /// The roster of the federation that is simulated.
+    pub fn roster(&self) -> PathBuf {
+        self.federation().join("coordinator").join("roster.json")
+    }
+
     /// A hospital's state folder.
     pub fn hospital(&self, id: HospitalId) -> PathBuf {
         self.0.join(format!("hospital-{id}"))

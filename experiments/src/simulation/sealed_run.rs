@@ -77,7 +77,14 @@ impl SealedRun<'_> {
         let mut observer = observer.lock();
         read_transcript(&folder)
             .and_then(|transcript| {
-                RunResult::of_sealed(&mut observer, hospitals, transcript, named)
+                let run = RunResult::of_sealed(&mut observer, hospitals, transcript, named)?;
+                let path = folder.roster();
+                let roster = fs::read_to_string(&path)
+                    .with_context(|| format!("cannot read {}", path.display()))?;
+                Ok(RunResult {
+                    roster: Some(roster),
+                    ..run
+                })
             })
             .map_err(Failed::CanGoOn)
     }

@@ -34,6 +34,8 @@ pub struct SumCheck {
     manifest: Arc<Manifest>,
     recordings: Recordings,
     records: BTreeMap<HospitalId, ClinicalRecords>,
+    /// Of the federation; none before they are known.
+    statistics: Option<Statistics>,
     /// Scaled, by hospital; known once the statistics are.
     features: BTreeMap<HospitalId, Vec<ConditionedWeights>>,
     /// The common models after a learning round that updates may still be checked against, and that at the beginning.
@@ -73,6 +75,7 @@ impl SumCheck {
             manifest,
             recordings,
             records,
+            statistics: None,
             features: BTreeMap::new(),
             expected: BTreeMap::new(),
             seen: BTreeMap::new(),
@@ -240,6 +243,11 @@ impl SumCheck {
         &self.saturated
     }
 
+    /// The federation's statistics, once they are known.
+    pub fn statistics(&self) -> Option<&Statistics> {
+        self.statistics.as_ref()
+    }
+
     /// The scaled features of each hospital, once the statistics are known.
     pub fn features(&self) -> &BTreeMap<HospitalId, Vec<ConditionedWeights>> {
         &self.features
@@ -321,6 +329,7 @@ impl SumCheck {
             let statistics = Statistics::from(&sums);
             let scaled = |(&id, records): (_, &ClinicalRecords)| (id, records.scaled(&statistics));
             self.features = self.records.iter().map(scaled).collect();
+            self.statistics = Some(statistics);
         }
     }
 }
@@ -353,7 +362,9 @@ mod tests {
     use super::*;
     use crypto::sealed_sum::OpenedSum;
     use protocol::training_job::TrainedUpdate;
-    use protocol::{keeping::Verdict, manifest::Conditioning, network::ModelLayout};
+    use protocol::{
+        keeping::Verdict, labels::Labels, manifest::Conditioning, network::ModelLayout,
+    };
 
     const HOSPITALS: u8 = 3;
 
@@ -427,6 +438,8 @@ mod tests {
         let opened = OpenedRound {
             run: [0; 32].into(),
             round: RoundNumber::new(2),
+            labels: Labels::of(&manifest),
+            conditioning: manifest.conditioning,
             purpose: Purpose::Update,
             learning_round: LearningRound::new(1),
             contributors: (1..=HOSPITALS).map(id).collect(),

@@ -1,9 +1,12 @@
 //! `summary.json`: the contract with scripts. Keys may be added; none is renamed or dropped.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 use model::metrics::{Intervals, Metrics};
-use model_data::card::{BEST_MODEL_FILE, MODEL_FILE, Scores, TestSummary};
+use model_data::{
+    card::{BEST_MODEL_FILE, MODEL_FILE, Scores, TestSummary},
+    small_numbers,
+};
 use protocol::{
     digests::LearningRound,
     manifest::{Keep, Manifest},
@@ -18,6 +21,7 @@ use super::{
     seconds::Seconds,
     test_metrics::TestResult,
 };
+use crate::made::Made;
 
 /// The content of `summary.json`. What is not defined is null.
 #[derive(Clone, Debug, Serialize)]
@@ -32,7 +36,7 @@ pub struct Summary {
     pub rounds: u32,
     /// Trainable values.
     pub parameters: usize,
-    /// `phantom`, or the folder.
+    /// `phantom`, or the name of the folder.
     pub data: String,
     /// `--contrasts`.
     pub contrasts: Vec<&'static str>,
@@ -64,6 +68,8 @@ pub struct Summary {
     pub seconds: Seconds,
     /// The last common model on the pooled test sets.
     pub test: TestSummary,
+    /// Why `test` says nothing: too few patients, or a class without one. Null where it does.
+    pub small_test: Option<String>,
     /// The learning rounds.
     pub history: Vec<RoundRecord>,
     /// The one whose model each hospital keeps as the best; null before any.
@@ -80,6 +86,8 @@ pub struct Summary {
     pub threads: usize,
     /// Of this program.
     pub code_version: &'static str,
+    /// When, how and where.
+    pub made: Made,
 }
 
 /// The best learning round.
@@ -168,7 +176,8 @@ impl Summary {
             parameters,
             data: match &plan.source {
                 DataSource::Phantom { .. } => "phantom".to_owned(),
-                DataSource::Folder(folder) => folder.display().to_string(),
+                // Not the path: this is made to be shared.
+                DataSource::Folder(folder) => name_of(folder),
             },
             contrasts: plan
                 .loading
@@ -219,6 +228,10 @@ impl Summary {
                     test.majority_patient,
                 ),
             },
+            small_test: small_numbers::warning(
+                test.patient.confusion.counts(),
+                manifest.task.class_names(),
+            ),
             history: run.history.clone(),
             kept_round: run.kept_round.map(LearningRound::get),
             best: run.kept_round.map(|round| Best {
@@ -231,6 +244,7 @@ impl Summary {
             device: plan.device.to_string(),
             threads: plan.threads,
             code_version: env!("CARGO_PKG_VERSION"),
+            made: Made::now(),
         }
     }
 }
@@ -263,6 +277,11 @@ impl Best {
         let value = self.value.map(|value| format!(", {value:.3}"));
         format!("round {}{why}{}", self.round, value.unwrap_or_default())
     }
+}
+
+fn name_of(folder: &Path) -> String {
+    let name = folder.file_name().unwrap_or(folder.as_os_str());
+    name.to_string_lossy().into_owned()
 }
 
 fn scores(metrics: &Metrics, intervals: &Intervals, majority: f64) -> Scores {

@@ -40,11 +40,16 @@ pub fn table(summary: &Summary, out: &std::path::Path) -> String {
     row("data, task, split", data_in_words(summary));
     row("strategy", summary.strategy.clone());
     row("parameters", summary.parameters.to_string());
-    for (name, scores) in [
-        ("test, by patient", &summary.test.patient),
-        ("test, by slice", &summary.test.slice),
-    ] {
-        row(name, scores_in_words(scores) + leak_warning(summary));
+    match &summary.small_test {
+        Some(warning) => row("test", warning.clone()),
+        None => {
+            for (name, scores) in [
+                ("test, by patient", &summary.test.patient),
+                ("test, by slice", &summary.test.slice),
+            ] {
+                row(name, scores_in_words(scores) + leak_warning(summary));
+            }
+        }
     }
     for (name, bytes) in [("sent", &summary.upload), ("received", &summary.download)] {
         if let (Some(bytes), Some(ratio)) = (bytes.bytes_per_hospital_round, bytes.ratio_to_f32) {

@@ -1,6 +1,6 @@
 //! The last common model on the pooled test sets, which only a simulation can pool.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use crypto::sealed_sum::HospitalId;
 use model::{
@@ -9,11 +9,11 @@ use model::{
     network::Architecture,
     train::Trainer,
 };
-use model_data::Slice;
-use participant::vault::conditioning::ConditionedWeights;
+use model_data::{Edss, Slice};
+use participant::vault::conditioning::{ConditionedWeights, local_filters};
 use protocol::{common_model::CommonModel, manifest::Manifest};
 
-use super::{filters::filters, hospital::TestSet};
+use super::hospital::TestSet;
 
 /// What the test shows.
 pub struct TestResult {
@@ -33,14 +33,58 @@ pub struct TestResult {
     pub majority_slice: f64,
     /// A slice of every patient, to be shown.
     pub shown: Vec<ShownSlice>,
+    /// Of each patient, hospital by hospital.
+    pub patients: Vec<TestPatient>,
+}
+
+/// A patient of a test set.
+pub struct TestPatient {
+    /// Whose.
+    pub hospital: HospitalId,
+    /// Which of the hospital's test patients, from 1.
+    pub number: usize,
+    /// The score that the class was cut from.
+    pub edss: Edss,
+    /// How many slices were looked at.
+    pub slices: usize,
+    /// By the mean of the slices.
+    pub prediction: Prediction,
+}
+
+impl TestResult {
+    /// A line of a CSV table for each test patient: the hospital, how many slices, the class, and the mean probability of each class. No
+    /// name: a patient is a number among the test patients of the hospital.
+    pub fn predictions(&self, classes: &[&str]) -> String {
+        let mut text = "hospital,patient,slices,truth,predicted".to_owned();
+        for class in classes {
+            let _ = write!(text, ",p_{class}");
+        }
+        text.push('\n');
+        for patient in &self.patients {
+            let TestPatient {
+                hospital,
+                number,
+                slices,
+                prediction,
+                ..
+            } = patient;
+            let (truth, predicted) = (classes[prediction.label], classes[prediction.class()]);
+            let _ = write!(text, "{hospital},{number},{slices},{truth},{predicted}");
+            for share in &prediction.probabilities {
+                let _ = write!(text, ",{share}");
+            }
+            text.push('\n');
+        }
+        text
+    }
 }
 
 /// A slice with what the model says of it.
 pub struct ShownSlice {
     /// Whose patient.
     pub hospital: HospitalId,
-    /// The patient's name in the cohort.
-    pub patient: String,
+    /// Which of the hospital's test patients, from 1.
+    pub patient: usize,
     /// The slice.
     pub slice: Slice,
     /// The class it has.
@@ -72,12 +116,13 @@ pub fn test(
     let values = model.for_trainer(manifest.conditioning);
     let (mut slices, mut shown) = (Vec::new(), Vec::new());
     let mut patients_before = 0;
+    let mut patients = Vec::new();
     for (hospital, set) in sets {
         let features = features.get(&hospital).map_or(&[][..], Vec::as_slice);
         let filters = manifest
             .conditioning
             .uses_filters()
-            .then(|| filters(hospital, model, features));
+            .then(|| local_filters(&model.conditioned_weights(), features));
         let evaluation =
             trainer.evaluate(&set.dataset, &values, filters.as_deref(), &mut |_, _| ())?;
         let own = set
@@ -111,6 +156,7 @@ pub fn test(
                 attention: map.pixels,
             });
         }
+        patients.extend(of_hospital(hospital, &set.scores, &own));
         patients_before += own
             .iter()
             .map(|prediction| prediction.patient + 1 - patients_before)
@@ -118,18 +164,44 @@ pub fn test(
             .unwrap_or(0);
         slices.extend(own);
     }
-    let patients = per_patient(&slices);
+    let of_patients: Vec<Prediction> = patients
+        .iter()
+        .map(|patient| patient.prediction.clone())
+        .collect();
     let intervals = |level| bootstrap(&slices, classes, level, BOOTSTRAP_DRAWS, BOOTSTRAP_SEED);
     Ok(TestResult {
         slice: Metrics::of(&slices, classes),
-        patient: Metrics::of(&patients, classes),
+        patient: Metrics::of(&of_patients, classes),
         slice_intervals: intervals(Level::Slice),
         patient_intervals: intervals(Level::Patient),
-        majority_patient: majority(&patients, classes),
+        majority_patient: majority(&of_patients, classes),
         majority_slice: majority(&slices, classes),
         shown,
         slices,
+        patients,
     })
+}
+
+/// The test patients of one hospital, which are those of `scores` in the same order.
+fn of_hospital(
+    hospital: HospitalId,
+    scores: &BTreeMap<usize, Edss>,
+    own: &[Prediction],
+) -> Vec<TestPatient> {
+    let mut slices: BTreeMap<usize, usize> = BTreeMap::new();
+    for slice in own {
+        *slices.entry(slice.patient).or_default() += 1;
+    }
+    let numbered = per_patient(own).into_iter().zip(1..).zip(scores.values());
+    numbered
+        .map(|((prediction, number), &edss)| TestPatient {
+            hospital,
+            number,
+            edss,
+            slices: slices.get(&prediction.patient).copied().unwrap_or(0),
+            prediction,
+        })
+        .collect()
 }
 
 /// Draws of patients behind every interval.

@@ -13,7 +13,7 @@ use std::{
 };
 
 use super::{
-    Contrast, DataError, Inventory, LoadOptions, ScanFiles, ScanSource,
+    Contrast, DataError, Inventory, LoadOptions, ScanFiles, ScanSource, Scores,
     clinical_table::{ClinicalTable, Wanted},
     folder::{entries, is_nifti, root_entries},
 };
@@ -36,12 +36,17 @@ pub(super) fn inventory(root: &Path, options: &LoadOptions) -> Result<Inventory,
         features: &options.features,
         extra: &[],
         repeats: false,
+        scores: options.scores,
     };
-    let table = ClinicalTable::read(&root.join(TABLE), wanted)?;
     let subjects: BTreeMap<_, _> = found
         .iter()
         .filter_map(|(name, path)| Some((label("sub-", name)?, path)).filter(|_| path.is_dir()))
         .collect();
+    let table = if options.scores == Scores::Optional && !found.contains_key(TABLE) {
+        ClinicalTable::of_ids(subjects.keys().copied())
+    } else {
+        ClinicalTable::read(&root.join(TABLE), wanted)?
+    };
     Ok(Inventory::of_folders(
         table,
         subjects,

@@ -6,7 +6,8 @@
 
 use protocol::{
     digests::{LearningRound, ModelHash, RunId, Transcript, WeightsHash},
-    labels::LabelScheme,
+    labels::{LabelScheme, Labels, Task},
+    manifest::Conditioning,
     network::ModelLayout,
     training_job::SplitKind,
 };
@@ -55,8 +56,18 @@ pub struct ModelCard {
     pub transcript: Option<Transcript>,
     /// Numbers of the hospitals in the last sum that was opened, 1 to 127.
     pub contributors: Option<Vec<u8>>,
+    /// The clips of the tensors, in the order of the network's layout: with the values and `null_steps`, what `model_hash` covers of a
+    /// strategy without moments. Null in a card of an earlier release.
+    #[serde(default)]
+    pub clips: Option<Vec<f64>>,
+    /// Rounds that were settled without a step.
+    #[serde(default)]
+    pub null_steps: Option<u32>,
     /// What goes in.
     pub input: CardInput,
+    /// What comes out. Null in a card of an earlier release.
+    #[serde(default)]
+    pub output: Option<CardOutput>,
     /// What it was trained on.
     pub data: Option<CardData>,
     /// How the updates became the common model: `fedavg`, `fedavgm`, `fedadam`, `fedyogi` or `fedprox:MU`. Null in a card of an earlier
@@ -81,6 +92,18 @@ pub struct ModelCard {
     pub made_by: String,
     /// The version alone.
     pub code_version: String,
+    /// The commit that the program was built from, where the build knew it.
+    #[serde(default)]
+    pub commit: Option<String>,
+    /// When the card was written, UTC, as `2026-12-01T13:45:00Z`.
+    #[serde(default)]
+    pub date: Option<String>,
+    /// The command that wrote it, without paths; null where a hospital wrote it.
+    #[serde(default)]
+    pub command_line: Option<String>,
+    /// The licence under which the weights may be used: for those who own them to say. The code's licence is another matter.
+    #[serde(default)]
+    pub licence: Option<String>,
 }
 
 impl ModelCard {
@@ -105,10 +128,17 @@ impl ModelCard {
             run_complete: false,
             transcript: None,
             contributors: None,
+            clips: None,
+            null_steps: None,
+            output: None,
             input: CardInput {
                 slices: SLICES.into(),
+                contrasts: None,
+                slices_per_scan: None,
+                conditioning: None,
                 features: None,
                 feature_scaling: None,
+                feature_statistics: None,
                 example: "docs/load_model.py".into(),
             },
             data: None,
@@ -122,8 +152,84 @@ impl ModelCard {
             caveats: Vec::new(),
             made_by: concat!("myelin ", env!("CARGO_PKG_VERSION")).into(),
             code_version: env!("CARGO_PKG_VERSION").into(),
+            commit: None,
+            date: None,
+            command_line: None,
+            licence: None,
         }
     }
+
+    /// What the card says of a run that the model comes from: its labels, how filters are made and, where they are, by which features.
+    #[must_use]
+    pub fn of_run(
+        self,
+        labels: Labels,
+        conditioning: Conditioning,
+        features: Option<Vec<CardFeature>>,
+    ) -> Self {
+        let used = conditioning.uses_filters();
+        let names = |features: &Vec<CardFeature>| {
+            let names = features.iter().map(|feature| feature.name.clone());
+            names.collect::<Vec<_>>()
+        };
+        let features = features.filter(|_| used);
+        Self {
+            output: Some(CardOutput::of(labels)),
+            input: CardInput {
+                conditioning: Some(conditioning),
+                features: features.as_ref().map(names).or(self.input.features),
+                feature_scaling: used.then(|| FEATURE_SCALING.to_owned()),
+                feature_statistics: features,
+                ..self.input
+            },
+            ..self
+        }
+    }
+}
+
+/// What comes out of the network: a logit for each class.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CardOutput {
+    /// `binary` or `multiclass`.
+    pub task: Task,
+    /// The scheme by which EDSS becomes a class: `as-written` or `as-counted`.
+    pub labels: LabelScheme,
+    /// Names of the classes in the order of the outputs.
+    pub classes: Vec<String>,
+    /// Scores of the EDSS, 0 to 10, between one class and the next: a score that is higher than a cut belongs to the class behind it.
+    pub edss_cuts: Vec<f64>,
+}
+
+impl CardOutput {
+    /// Of a run with these labels.
+    pub fn of(labels: Labels) -> Self {
+        let cuts = labels.scheme.cuts();
+        let classes = labels.task.class_names().iter();
+        Self {
+            task: labels.task,
+            labels: labels.scheme,
+            classes: classes.map(|&name| name.to_owned()).collect(),
+            edss_cuts: match labels.task {
+                Task::Binary => vec![cuts.binary],
+                Task::Multiclass => cuts.multiclass.to_vec(),
+            },
+        }
+    }
+}
+
+/// A clinical feature as the model knows it. A value becomes `(value - from) / (to - from)`, cut to [0, 1]; a missing one is the mean.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CardFeature {
+    /// For people: "age at onset".
+    pub name: String,
+    /// Lowest value of its public range, in the units of the clinical table.
+    pub from: f64,
+    /// Highest value.
+    pub to: f64,
+    /// Mean over the training patients of all hospitals that have it, in the same units; 0 where nobody has.
+    pub mean: f64,
+    /// Standard deviation, likewise.
+    pub deviation: f64,
 }
 
 /// The number of the schema, [`CardSchema::NUMBER`] in JSON. A card of another number is not read.
@@ -166,11 +272,23 @@ pub struct UnknownSchema {
 pub struct CardInput {
     /// Type, shape and scale of the images.
     pub slices: String,
+    /// The scans of each patient that the writer has trained on: `flair`, `t1`, `t2`. Another hospital may have others.
+    #[serde(default)]
+    pub contrasts: Option<Vec<Contrast>>,
+    /// How many slices of a scan the writer has trained on; 0 for every one that shows tissue.
+    #[serde(default)]
+    pub slices_per_scan: Option<u32>,
+    /// How filters were made: `none` where the network has no conditioned convolution.
+    #[serde(default)]
+    pub conditioning: Option<Conditioning>,
     /// Clinical features in their order. Null where none condition the network, or where `training` is null too and the writer does
     /// not know.
     pub features: Option<Vec<String>>,
     /// How the features become numbers; null as `features` is.
     pub feature_scaling: Option<String>,
+    /// Ranges, means and deviations of the features, in their order; null as `features` is.
+    #[serde(default)]
+    pub feature_statistics: Option<Vec<CardFeature>>,
     /// How to load the file outside this project: a path in the repository.
     pub example: String,
 }
@@ -304,6 +422,9 @@ pub const BEST_CARD_FILE: &str = "model-best.json";
 pub const NOTICE: &str =
     "Not a medical device. Not for diagnosis, prognosis or treatment of anybody.";
 
+const FEATURE_SCALING: &str =
+    "to [0, 1] by the range of each; a missing value is the mean of the federation";
+
 const INTENDED_USE: &str =
     "research on federated learning with protected updates and protected clinical features";
 
@@ -335,6 +456,24 @@ mod tests {
             count: 8,
             confusion: vec![vec![5, 0], vec![2, 1]],
         };
+        let labels = Labels {
+            task: Task::Binary,
+            scheme: LabelScheme::AsCounted,
+        };
+        let sex = CardFeature {
+            name: "sex".into(),
+            from: 0.0,
+            to: 1.0,
+            mean: 0.25,
+            deviation: 0.5,
+        };
+        let bare = || {
+            bare().of_run(
+                labels,
+                Conditioning::EncryptedStudy,
+                Some(vec![sex.clone()]),
+            )
+        };
         ModelCard {
             weights_sha256: Some("cd".repeat(32)),
             weights_hash: Some([0xef; 32].into()),
@@ -342,11 +481,12 @@ mod tests {
             run_complete: true,
             transcript: Some([9; 32].into()),
             contributors: Some(vec![1, 127]),
-            input: CardInput {
-                features: Some(vec!["sex".into()]),
-                feature_scaling: Some("to [0, 1]".into()),
-                ..bare().input
-            },
+            clips: Some(vec![0.5]),
+            null_steps: Some(1),
+            commit: Some("0123abc".into()),
+            date: Some("2026-12-01T13:45:00Z".into()),
+            command_line: Some("experiments simulate --seed 1".into()),
+            licence: Some("CC-BY-4.0".into()),
             data: Some(CardData {
                 source: "phantom".into(),
                 contrasts: vec![Contrast::Flair, Contrast::T2],
@@ -432,10 +572,15 @@ mod tests {
         for (section, expected) in [
             (
                 "",
-                "caveats classes code_version contributors data input intended_use learning_round made_by model model_hash name \
-                 not_for notice parameters run run_complete schema strategy test training transcript validation weights weights_hash weights_sha256",
+                "caveats classes clips code_version command_line commit contributors data date input intended_use learning_round licence made_by model model_hash name \
+                 not_for notice null_steps output parameters run run_complete schema strategy test training transcript validation weights weights_hash weights_sha256",
             ),
-            ("/input", "example feature_scaling features slices"),
+            (
+                "/input",
+                "conditioning contrasts example feature_scaling feature_statistics features slices slices_per_scan",
+            ),
+            ("/output", "classes edss_cuts labels task"),
+            ("/input/feature_statistics/0", "deviation from mean name to"),
             (
                 "/data",
                 "classes contrasts edss_cuts labels partition patients source split",

@@ -207,10 +207,12 @@ impl DataCheck {
             return;
         }
         self.patients += 1;
-        for counts in &mut self.tasks {
-            let class = counts.task.class_of(entry.edss, cuts);
-            counts.patients[class] += 1;
-            counts.slices[class] += slices;
+        if let Some(score) = entry.edss {
+            for counts in &mut self.tasks {
+                let class = counts.task.class_of(score, cuts);
+                counts.patients[class] += 1;
+                counts.slices[class] += slices;
+            }
         }
         tally.patients.push(entry.features);
     }

@@ -1,13 +1,13 @@
 //! The clinical table: a row for each patient, typed by people.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
 };
 
 use super::{
-    BadRow, DataError, Edss, FEATURES, Feature, FeatureColumn, FeatureColumns,
-    feature_columns::letters, sheet::Sheet,
+    BadRow, DataError, Edss, FEATURES, Feature, FeatureColumn, FeatureColumns, Scores,
+    feature_columns::letters, folder::find_table, sheet::Sheet,
 };
 
 /// The header is looked for among the first rows: row 1 of the MS60 table is a title.
@@ -23,6 +23,8 @@ pub(super) struct Wanted<'a> {
     pub extra: &'a [&'static str],
     /// Whether a patient may have several rows.
     pub repeats: bool,
+    /// Whether a row without a score is of no use.
+    pub scores: Scores,
 }
 
 /// The rows that can be used, and what is odd about the others.
@@ -43,7 +45,8 @@ pub(super) struct ClinicalRow {
     /// Row of the sheet, from 1.
     pub row: usize,
     pub id: String,
-    pub edss: Edss,
+    /// None only where [`Scores::Optional`].
+    pub edss: Option<Edss>,
     pub features: [Option<f64>; FEATURES],
     /// Cells of the columns of [`Wanted::extra`]; empty where there is none.
     pub extra: Vec<String>,
@@ -58,7 +61,8 @@ impl ClinicalTable {
             .take(HEADER_AMONG)
             .position(|(_, cells)| {
                 let columns = Columns::of(cells, wanted);
-                columns.id.is_some() && columns.edss.is_some()
+                columns.id.is_some()
+                    && (columns.edss.is_some() || wanted.scores == Scores::Optional)
             })
             .ok_or_else(|| no_header(&path, &rows, wanted))?;
         let columns = Columns::of(&rows[header].1, wanted);
@@ -89,6 +93,25 @@ impl ClinicalTable {
         Ok(table)
     }
 
+    /// A row for each of these patients, of whom nothing is known.
+    pub(super) fn of_ids<'a>(ids: impl IntoIterator<Item = &'a str>) -> Self {
+        let rows = ids.into_iter().map(|id| ClinicalRow {
+            row: 0,
+            id: id.to_owned(),
+            edss: None,
+            features: [None; FEATURES],
+            extra: vec![],
+        });
+        Self {
+            rows: rows.collect(),
+            bad_rows: vec![],
+            refused: vec![],
+            warnings: vec![],
+            has_extra: vec![],
+            header: vec![],
+        }
+    }
+
     fn read_row(
         &mut self,
         row: usize,
@@ -112,11 +135,12 @@ impl ClinicalTable {
         if !seen.insert(id.clone()) && !wanted.repeats {
             return refuse("its ID occurred before");
         }
-        let Some(edss) = number(cell(columns.edss)).and_then(Edss::new) else {
+        let edss = number(cell(columns.edss)).and_then(Edss::new);
+        if edss.is_none() && wanted.scores == Scores::Needed {
             refuse("its EDSS is missing or not a half point from 0 to 10");
             self.refused.push(id);
             return;
-        };
+        }
         let features = match wanted.features {
             FeatureColumns::Standard => self.standard_features(row, columns, cell),
             FeatureColumns::Named(named) => self.named_features(row, named, columns, cell),
@@ -185,6 +209,21 @@ impl ClinicalTable {
             }
             Some(value.clamp(*from, *to))
         })
+    }
+}
+
+/// The table beside the folders of the patients; where scores are optional and there is none, a row for each of `ids`.
+pub(super) fn table_beside<'a>(
+    root: &Path,
+    found: &BTreeMap<String, PathBuf>,
+    ids: impl IntoIterator<Item = &'a str>,
+    wanted: Wanted<'_>,
+) -> Result<ClinicalTable, DataError> {
+    match find_table(root, found) {
+        Err(DataError::NoTable { .. }) if wanted.scores == Scores::Optional => {
+            Ok(ClinicalTable::of_ids(ids))
+        }
+        table => ClinicalTable::read(&table?, wanted),
     }
 }
 

@@ -27,6 +27,8 @@ pub struct LoadOptions {
     pub slices: SliceChoice,
     /// Which columns of the table are the nine features.
     pub features: FeatureColumns,
+    /// Whether every patient needs a score.
+    pub scores: Scores,
     /// Whether anything left out is an error.
     pub strict: bool,
     /// Most memory for scans on their way and for the slices that stay.
@@ -49,6 +51,16 @@ impl LoadOptions {
     pub const MEMORY_LIMIT_MIB: u64 = 4096;
 }
 
+/// Whether patients are read with their disability scores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Scores {
+    /// A patient without one is left out: there is nothing to train on, or to compare with.
+    #[default]
+    Needed,
+    /// For a model that is applied: scores are not looked for, and there may be no table.
+    Optional,
+}
+
 /// A folder for prepared slices: images of patients, in files for their owner alone.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CacheChoice {
@@ -66,6 +78,7 @@ impl Default for LoadOptions {
             contrasts: vec![Contrast::Flair],
             slices: SliceChoice::All { drop_empty: true },
             features: FeatureColumns::Standard,
+            scores: Scores::Needed,
             strict: false,
             memory_limit_mib: Self::MEMORY_LIMIT_MIB,
             cache: None,
@@ -285,6 +298,12 @@ pub enum DataError {
         column: String,
         /// The columns there are.
         found: Vec<String>,
+    },
+    /// A patient without a score, where every one needs one.
+    #[error("patient {id} has no EDSS")]
+    NoScore {
+        /// Name within the cohort.
+        id: String,
     },
     /// Nobody is left.
     #[error(

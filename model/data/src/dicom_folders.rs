@@ -12,9 +12,9 @@ use std::{collections::BTreeMap, path::Path};
 
 use super::{
     BadFile, Contrast, DataError, Inventory, LoadOptions, ScanFiles, ScanSource,
-    clinical_table::{ClinicalTable, Wanted},
+    clinical_table::{Wanted, table_beside},
     dicom::{Series, holds_dicom},
-    folder::{find_table, patient_id, root_entries},
+    folder::{patient_id, root_entries},
 };
 
 const SERIES_COLUMNS: [&str; 3] = ["flairseries", "t1series", "t2series"];
@@ -29,14 +29,17 @@ pub(super) fn inventory(root: &Path, options: &LoadOptions) -> Result<Inventory,
         features: &options.features,
         extra: &SERIES_COLUMNS,
         repeats: false,
+        scores: options.scores,
     };
-    let mut table = ClinicalTable::read(&find_table(root, &found)?, wanted)?;
-    let (mut inventory, rows) = Inventory::of(&mut table);
     let mut folders: BTreeMap<_, _> = found
         .iter()
         .filter(|(_, path)| path.is_dir())
         .map(|(name, path)| (patient_id(name).unwrap_or(name), path))
         .collect();
+    let holding = folders.iter().filter(|(_, folder)| holds_dicom(folder));
+    let ids = holding.map(|(id, _)| *id);
+    let mut table = table_beside(root, &found, ids, wanted)?;
+    let (mut inventory, rows) = Inventory::of(&mut table);
     for id in &table.refused {
         folders.remove(id.as_str());
     }
@@ -57,7 +60,7 @@ pub(super) fn inventory(root: &Path, options: &LoadOptions) -> Result<Inventory,
         let mut missing = vec![];
         let mut scans = vec![];
         for &contrast in &options.contrasts {
-            let named = &row.extra[contrast as usize];
+            let named = row.extra.get(contrast as usize).map_or("", String::as_str);
             match series.of_contrast(contrast, named, folder, &mut report.warnings) {
                 Ok(files) => scans.push(ScanSource {
                     contrast,

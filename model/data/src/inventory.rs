@@ -160,12 +160,25 @@ pub(super) const MAX_SLICES: u64 = 1 << 22;
 pub struct Entry {
     /// Name within the cohort.
     pub id: String,
-    /// Disability score.
-    pub edss: Edss,
+    /// Disability score; none only where [`Scores::Optional`](super::Scores::Optional).
+    pub edss: Option<Edss>,
     /// Raw values in the order of [`super::Feature::ALL`]; `None` where the row has none.
     pub features: [Option<f64>; FEATURES],
     /// One of each contrast asked for that is there, in the order asked for; at least one.
     pub scans: Vec<ScanSource>,
+}
+
+impl Entry {
+    /// The score of a patient who needs one.
+    ///
+    /// # Errors
+    /// [`DataError::NoScore`].
+    pub fn score(&self) -> Result<Edss, DataError> {
+        let missing = || DataError::NoScore {
+            id: self.id.clone(),
+        };
+        self.edss.ok_or_else(missing)
+    }
 }
 
 /// Name and scans only: the rest is clinical.
@@ -273,7 +286,7 @@ mod tests {
     fn complete(slices: &[u32]) -> Result<usize, DataError> {
         let entry = |id: usize| Entry {
             id: id.to_string(),
-            edss: Edss::new(1.0).expect("on the scale"),
+            edss: Edss::new(1.0),
             features: [None; FEATURES],
             scans: vec![],
         };

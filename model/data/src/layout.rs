@@ -87,6 +87,18 @@ impl Layout {
         }
     }
 
+    /// As [`Layout::recognise`], for scans without a table: a BIDS tree needs no `participants.tsv`.
+    pub(super) fn to_predict(root: &Path) -> Result<Self, DataError> {
+        match Self::recognise(root) {
+            Err(DataError::NoLayout { .. })
+                if any_folder(&root_entries(root)?, |name, _| is_subject(name)) =>
+            {
+                Ok(Self::Bids)
+            }
+            recognised => recognised,
+        }
+    }
+
     /// Who is in the folder and which scans of the contrasts asked for there are.
     ///
     /// # Errors

@@ -26,7 +26,9 @@ mod scan;
 mod sheet;
 mod slice_grid;
 mod slices;
+pub mod small_numbers;
 mod split;
+mod to_predict;
 mod volume;
 pub mod weights;
 pub mod whole_file;
@@ -36,7 +38,9 @@ pub use check::{
     ClassCounts, ContrastCount, DataCheck, FeatureCount, GridCount, NonFinite, OBLIQUE_DEGREES,
     OrientationCounts, ScanName,
 };
-pub use cohort::{BadFile, BadRow, CacheChoice, Cohort, DataError, LoadOptions, LoadReport};
+pub use cohort::{
+    BadFile, BadRow, CacheChoice, Cohort, DataError, LoadOptions, LoadReport, Scores,
+};
 pub use contrast::{Contrast, ContrastError};
 pub use dicom::{FileError as DicomFileError, SeriesError, read_dicom, read_dicom_values};
 pub use feature_columns::{FeatureColumn, FeatureColumnError, FeatureColumns, FeatureRanges};
@@ -55,4 +59,5 @@ pub use slice_grid::SliceGrid;
 pub use slices::standardise;
 pub use slices::{IMAGE_SIDE, Slice, SliceError, axial_slices};
 pub use split::{Sample, Split, SplitError, split, split_by_labels};
+pub use to_predict::ToPredict;
 pub use volume::{SPACINGS_MM, Volume, VolumeError};

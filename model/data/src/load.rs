@@ -57,19 +57,17 @@ pub fn load_cohort(
     let Reading { slices, account } = read_scans(&listed, &options.reading(), progress)?;
     let (read, report) = inventory.complete(account, root, options.strict)?;
     let slices = slices.into_iter().filter(|slices| !slices.is_empty());
-    let (patients, scans) = read
-        .into_iter()
-        .zip(slices)
-        .map(|(ReadEntry { entry, .. }, slices)| {
-            let patient = Patient {
-                id: entry.id,
-                edss: entry.edss,
-                features: entry.features,
-                slices,
-            };
-            (patient, entry.scans)
-        })
-        .unzip();
+    let mut patients = Vec::with_capacity(read.len());
+    let mut scans = Vec::with_capacity(read.len());
+    for (ReadEntry { entry, .. }, slices) in read.into_iter().zip(slices) {
+        patients.push(Patient {
+            edss: entry.score()?,
+            id: entry.id,
+            features: entry.features,
+            slices,
+        });
+        scans.push(entry.scans);
+    }
     Ok(Cohort {
         patients,
         scans,

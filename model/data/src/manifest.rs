@@ -50,6 +50,7 @@ pub(super) fn inventory(path: &Path, options: &LoadOptions) -> Result<Inventory,
         features: &options.features,
         extra: &EXTRA,
         repeats: true,
+        scores: options.scores,
     };
     let mut table = ClinicalTable::read(path, wanted)?;
     if !(0..EXTRA.len()).any(|place| place != CONTRAST && table.has_extra[place]) {

@@ -9,8 +9,8 @@ use std::{collections::BTreeMap, io, path::Path};
 
 use super::{
     Contrast, DataError, Inventory, LoadOptions, ScanFiles, ScanSource,
-    clinical_table::{ClinicalTable, Wanted},
-    folder::{entries, find_table, patient_id, root_entries},
+    clinical_table::{Wanted, table_beside},
+    folder::{entries, patient_id, root_entries},
 };
 
 /// Who is in a folder in MS60 layout, and which scans there are.
@@ -25,12 +25,13 @@ pub(super) fn inventory(root: &Path, options: &LoadOptions) -> Result<Inventory,
         features: &options.features,
         extra: &[],
         repeats: false,
+        scores: options.scores,
     };
-    let table = ClinicalTable::read(&find_table(root, &found)?, wanted)?;
     let folders: BTreeMap<_, _> = found
         .iter()
         .filter_map(|(name, path)| Some((patient_id(name)?, path)).filter(|_| path.is_dir()))
         .collect();
+    let table = table_beside(root, &found, folders.keys().copied(), wanted)?;
     Ok(Inventory::of_folders(
         table,
         folders,

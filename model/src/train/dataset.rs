@@ -3,7 +3,7 @@
 use tch::{Kind, TchError, Tensor};
 
 use crate::device::Device;
-use model_data::{IMAGE_SIDE, Patient, Sample};
+use model_data::{IMAGE_SIDE, Patient, Sample, Slice};
 
 /// Pixels of an image.
 const PIXELS: usize = IMAGE_SIDE * IMAGE_SIDE;
@@ -33,6 +33,26 @@ impl Dataset {
         for &sample in samples {
             let (patient, pixels) = pixels_of(patients, sample)?;
             gathered.push(pixels, label(patient), sample.patient);
+        }
+        gathered.finish()
+    }
+
+    /// All slices of one patient, whose class is not known: it is patient 0, and its label 0 says nothing.
+    ///
+    /// # Errors
+    /// No slice, or one of another size than 128 x 128.
+    pub fn unlabelled(slices: &[Slice]) -> Result<Self, DatasetError> {
+        let mut gathered = DatasetBuilder::with_capacity(slices.len());
+        for (place, slice) in slices.iter().enumerate() {
+            let pixels = slice.pixels.len();
+            if pixels != PIXELS {
+                let sample = Sample {
+                    patient: 0,
+                    slice: place,
+                };
+                return Err(DatasetError::Size { sample, pixels });
+            }
+            gathered.push(&slice.pixels, 0, 0);
         }
         gathered.finish()
     }

@@ -34,5 +34,7 @@ pub use predictions::{
     MAX_TEXT_BYTES, PatientPrediction, PredictedBy, Predictions, PredictionsError, SLICE_PIXELS,
     ScanOrigin, SlicePicture, SlicePrediction,
 };
-pub use store::{AeTitle, AeTitleError, Archive, Outcome, StoreError, StoreFault, Stored, store};
+pub use store::{
+    AeTitle, AeTitleError, Archive, ArchiveError, Outcome, StoreError, StoreFault, Stored, store,
+};
 pub use write::{Outputs, Written, write_results};

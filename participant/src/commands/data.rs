@@ -10,7 +10,7 @@ use model_data::{
     SliceChoice,
 };
 
-use super::{data_report, progress::ReadingProgress};
+use super::{data_report, progress::Counted};
 
 /// Commands about the data set. They need no federation.
 #[derive(Args)]
@@ -91,8 +91,10 @@ impl Check {
             ..LoadOptions::default()
         };
         let cuts = Cuts::AS_WRITTEN;
-        let progress = ReadingProgress::default();
-        let check = DataCheck::of(&self.folder, &options, cuts, |at| progress.show(at));
+        let progress = Counted::new("reading", "scans");
+        let check = DataCheck::of(&self.folder, &options, cuts, |at| {
+            progress.show(at.done, at.scans)
+        });
         drop(progress);
         let check = check.map_err(Failure::settings)?;
         if self.json {

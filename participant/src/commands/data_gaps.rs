@@ -19,7 +19,8 @@ pub struct DataGaps {
 impl DataGaps {
     /// Of the patients that were read.
     pub fn of(patients: &[ReadEntry], report: &LoadReport) -> Self {
-        let scores: Vec<_> = patients.iter().map(|patient| patient.entry.edss).collect();
+        let scores = patients.iter().filter_map(|patient| patient.entry.edss);
+        let scores: Vec<_> = scores.collect();
         let has_none = |place: &usize| {
             let mut patients = patients.iter();
             patients.all(|patient| patient.entry.features[*place].is_none())

@@ -8,7 +8,9 @@ use std::{
 
 use anyhow::Context as _;
 use host::failure::Failure;
-use model_data::{FeatureColumns, Inventory, LabelScheme, Layout, LoadReport, ReadEntry, Task};
+use model_data::{
+    DataError, FeatureColumns, Inventory, LabelScheme, Layout, LoadReport, ReadEntry, Task,
+};
 use participant::{
     erasure::Erased,
     hospital_data::ClinicalTable,
@@ -21,7 +23,7 @@ use protocol::{
     training_job::{DataSet, FilePath, PatientScans, ReadingAccount, SliceCacheFolder, SplitPlan},
 };
 
-use super::{data_gaps::DataGaps, progress::ReadingProgress};
+use super::{data_gaps::DataGaps, progress::Counted};
 
 /// A trainer that crashes is no matter of settings.
 pub fn unusable(error: anyhow::Error) -> Failure {
@@ -58,10 +60,10 @@ pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<ReadDataSet> {
     };
     let inventory = list(settings)?;
     let command = trainer_command(settings)?;
-    let progress = ReadingProgress::default();
+    let progress = Counted::new("reading", "scans");
     let data_set = data_set(settings, file, &inventory, plan)?;
     let opened = TrainerProgram::open(command, settings.trainer.restarts, data_set, |at| {
-        progress.show(at);
+        progress.show(at.done, at.scans);
     });
     drop(progress);
     let trainer = opened.map_err(with_setting)?;
@@ -75,7 +77,8 @@ pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<ReadDataSet> {
     let gaps = DataGaps::of(&patients, &report);
     let of_table = patients
         .into_iter()
-        .map(|ReadEntry { entry, slices }| (entry.edss, entry.features, slices));
+        .map(|ReadEntry { entry, slices }| Ok((entry.score()?, entry.features, slices)));
+    let of_table: Vec<_> = of_table.collect::<Result<_, DataError>>()?;
     let mut table = ClinicalTable::new(of_table, plan);
     if let FeatureColumns::Named(_) = settings.reading.feature_columns {
         table = table.in_percent_of(&settings.reading.feature_columns.ranges());
@@ -153,7 +156,7 @@ fn data_set(
 
 /// What the trainer's confinement must not open, wherever it lies. The scans of the data folder have rules of their own; the clinical
 /// table beside them is not for the trainer.
-fn kept_out(settings: &Settings, file: &Path) -> anyhow::Result<List<FilePath>> {
+pub fn kept_out(settings: &Settings, file: &Path) -> anyhow::Result<List<FilePath>> {
     let keys = &settings.keys;
     let tables = tables(&settings.data).with_context(|| {
         let folder = settings.data.display();

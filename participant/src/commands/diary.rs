@@ -14,10 +14,10 @@ use participant::{
     model_file::{LatestModel, ModelKeeper},
     run_spans::RunSpans,
     shell::ParticipantEvent,
-    vault::{OpenedRound, ResumedRun, VaultEvent},
+    vault::{OpenedRound, ResumedRun, VaultEvent, statistics::Statistics},
 };
 use protocol::{
-    counters::EvaluationCounters,
+    counters::{EvaluationCounters, StatsCounters},
     digests::{LearningRound, RunId},
     keeping::Verdict,
     labels::Labels,
@@ -303,7 +303,18 @@ impl Diary {
                 evaluation
             }
         };
-        self.keep(LatestModel::after(opened, validation));
+        let statistics = match opened.purpose {
+            Purpose::Stats => {
+                let counters = &opened.sum.counters;
+                let counted = StatsCounters::read(opened.labels.task, counters).ok();
+                counted.as_ref().map(Statistics::from)
+            }
+            Purpose::Update | Purpose::Evaluation => {
+                let latest = self.latest.as_ref();
+                latest.and_then(|latest| latest.statistics_of(&opened.run))
+            }
+        };
+        self.keep(LatestModel::after(opened, validation, statistics));
     }
 
     fn note_resumed(&mut self, run: &ResumedRun) {
@@ -334,14 +345,23 @@ const BETWEEN_REMINDERS: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
-    use model_data::SplitKind;
+    use model_data::{Contrast, FeatureColumns, SliceChoice, SplitKind};
+    use participant::model_file::OwnReading;
+    use time::OffsetDateTime;
 
     use super::*;
 
     #[test]
     fn of_many_steps_in_a_moment_the_first_and_the_last_are_told() {
         let nowhere = std::path::Path::new("");
-        let models = ModelKeeper::new(nowhere, SplitKind::Slice);
+        let own = OwnReading {
+            split: SplitKind::Slice,
+            contrasts: vec![Contrast::Flair],
+            slices: SliceChoice::evenly(1),
+            features: FeatureColumns::Standard,
+            now: OffsetDateTime::now_utc,
+        };
+        let models = ModelKeeper::new(nowhere, own);
         let spans = RunSpans::new(HospitalId::new(1).expect("in range"));
         let mut diary = Diary::new(models, nowhere.into(), spans);
         diary.note_step(1, 100);

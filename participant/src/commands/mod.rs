@@ -15,6 +15,7 @@ mod keys;
 mod ledger;
 mod ledger_report;
 mod policy;
+mod predict;
 mod progress;
 mod roster;
 mod run;
@@ -58,6 +59,7 @@ pub enum Command {
     Reject(decide::Reject),
     Policy(policy::PolicyArguments),
     Data(data::Data),
+    Predict(Box<predict::Predict>),
     Erase(erase::Erase),
     Ledger(ledger::LedgerArguments),
     Transcript(TranscriptArguments),
@@ -80,6 +82,7 @@ impl Command {
             Self::Reject(reject) => reject.execute(),
             Self::Policy(policy) => policy.execute(),
             Self::Data(data) => data.execute(),
+            Self::Predict(predict) => predict.execute(),
             Self::Erase(erase) => erase.execute(),
             Self::Ledger(ledger) => ledger.execute(),
             Self::Transcript(transcript) => transcript.execute(),
@@ -109,6 +112,8 @@ Examples:
     participant doctor --config hospital/participant.toml
   check a data set before training on it
     participant data check federation/hospital-1/data
+  apply the model of a run to new scans, for research
+    participant predict 1f2e3d /srv/new-patients --config federation/hospital-1/participant.toml
   see what a run would send, before anything is sent
     participant run --dry --config federation/hospital-1/participant.toml
   see what has left this hospital, and that nobody has altered the record of it

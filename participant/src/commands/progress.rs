@@ -1,4 +1,4 @@
-//! How far the reading of scans is: a bar on a terminal, otherwise a line of the log now and then.
+//! How far work is that goes from one scan or patient to the next: a bar on a terminal, otherwise a line of the log now and then.
 
 use std::{
     io::{self, IsTerminal as _},
@@ -7,11 +7,13 @@ use std::{
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
-use model_data::LoadProgress;
 
 /// Begins with the first report, and is gone from the terminal when dropped.
-#[derive(Default)]
-pub struct ReadingProgress {
+pub struct Counted {
+    /// What is done: "reading".
+    work: &'static str,
+    /// Of what: "scans".
+    units: &'static str,
     display: OnceLock<Display>,
 }
 
@@ -21,37 +23,45 @@ enum Display {
     Lines(Mutex<Instant>),
 }
 
-impl ReadingProgress {
+impl Counted {
+    /// Such as "reading" and "scans".
+    pub fn new(work: &'static str, units: &'static str) -> Self {
+        Self {
+            work,
+            units,
+            display: OnceLock::new(),
+        }
+    }
+
     /// To be called from any thread.
-    pub fn show(&self, LoadProgress { done, scans }: LoadProgress) {
-        match self.display.get_or_init(|| Display::new(scans)) {
+    pub fn show(&self, done: usize, total: usize) {
+        match self.display.get_or_init(|| self.begin(total)) {
             Display::Bar(bar) => bar.set_position(bar.position().max(done as u64)),
             Display::Lines(last) => {
                 let mut last = last.lock().unwrap_or_else(PoisonError::into_inner);
-                if last.elapsed() >= BETWEEN_LINES && done < scans {
+                if last.elapsed() >= BETWEEN_LINES && done < total {
                     *last = Instant::now();
-                    tracing::info!(done, scans, "reading scans");
+                    tracing::info!(done, total, "{} {}", self.work, self.units);
                 }
             }
         }
     }
-}
 
-impl Display {
-    fn new(scans: usize) -> Self {
+    fn begin(&self, total: usize) -> Display {
+        let Self { work, units, .. } = self;
         if !io::stderr().is_terminal() {
-            tracing::info!(scans, "reading scans");
-            return Self::Lines(Mutex::new(Instant::now()));
+            tracing::info!("{work} {total} {units}");
+            return Display::Lines(Mutex::new(Instant::now()));
         }
         let style = ProgressStyle::with_template("{msg} [{bar:40}] {pos}/{len}, {eta} left")
             .expect("a template with known keys")
             .progress_chars("=> ");
-        let bar = ProgressBar::new(scans as u64).with_style(style);
-        Self::Bar(bar.with_message("reading scans"))
+        let bar = ProgressBar::new(total as u64).with_style(style);
+        Display::Bar(bar.with_message(format!("{work} {units}")))
     }
 }
 
-impl Drop for ReadingProgress {
+impl Drop for Counted {
     fn drop(&mut self) {
         if let Some(Display::Bar(bar)) = self.display.get() {
             bar.finish_and_clear();

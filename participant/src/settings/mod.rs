@@ -11,7 +11,9 @@ use std::{
 
 pub use host::settings::SettingsError;
 use host::{participant_file::TEMPLATE, web::checked_address};
-use model_data::{CacheChoice, Contrast, FeatureColumns, LoadOptions, SliceChoice, SplitKind};
+use model_data::{
+    CacheChoice, Contrast, FeatureColumns, LoadOptions, Scores, SliceChoice, SplitKind,
+};
 use protocol::{HospitalId, training_job::DeviceChoice};
 use serde::Deserialize;
 
@@ -159,6 +161,7 @@ impl Settings {
             contrasts: self.reading.contrasts.clone(),
             slices: self.training.slices,
             features: self.reading.feature_columns.clone(),
+            scores: Scores::Needed,
             strict: self.strict_data,
             memory_limit_mib: self.reading.memory_limit_mib,
             cache: self.reading.cache.then(|| CacheChoice {

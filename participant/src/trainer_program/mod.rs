@@ -26,7 +26,8 @@ use host::output::printable;
 use model_data::LoadProgress;
 use protocol::training_job::{
     DataSet, EvaluateRequest, EvaluatedCounts, HeatRequest, HeatedSlices, JobProgress, JobWatcher,
-    LocalTrainer, ReadingAccount, TrainRequest, TrainedUpdate, TrainerFailure,
+    LocalTrainer, PredictRequest, PredictedSlices, ReadingAccount, TrainRequest, TrainedUpdate,
+    TrainerFailure,
     pipe::{self, FromTrainer, JobNumber, ToTrainer, Unusable},
 };
 
@@ -330,6 +331,28 @@ impl LocalTrainer for TrainerProgram {
             _ => Err(TrainerFailure("pictures of the wrong size".into())),
         }
     }
+
+    fn predict(
+        &mut self,
+        request: PredictRequest,
+        watcher: &mut dyn JobWatcher,
+    ) -> Result<PredictedSlices, TrainerFailure> {
+        let place = usize::try_from(request.patient).unwrap_or(usize::MAX);
+        let slices = self.account.slices.get(place).copied().unwrap_or(0);
+        self.done(
+            |number| ToTrainer::Predict(number, request),
+            |(done, total)| JobProgress::Evaluating { done, total },
+            watcher,
+            move |answer, asked| match (answer, asked) {
+                (FromTrainer::Predicted(_, predicted), ToTrainer::Predict(_, request))
+                    if predicted.fit(request, slices) =>
+                {
+                    Ok(predicted)
+                }
+                (other, _) => Err(other),
+            },
+        )
+    }
 }
 
 impl TrainerProgram {
@@ -378,7 +401,7 @@ impl TrainerProgram {
         message: impl FnOnce(JobNumber) -> ToTrainer,
         progress: fn((usize, usize)) -> JobProgress,
         watcher: &mut dyn JobWatcher,
-        result: fn(FromTrainer, &ToTrainer) -> Result<T, FromTrainer>,
+        result: impl Fn(FromTrainer, &ToTrainer) -> Result<T, FromTrainer>,
     ) -> Result<T, TrainerFailure> {
         let number = self.next_job();
         let message = message(number);

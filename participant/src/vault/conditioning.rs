@@ -143,17 +143,10 @@ impl Conditioner {
         rng: &mut impl CryptoRng,
     ) -> Result<Released, Vec<ToCoordinator>> {
         match &mut self.source {
-            ProductSource::Local => {
-                let filters = self
-                    .features
-                    .iter()
-                    .map(|features| release(&local_product(&weights, features)))
-                    .collect();
-                Ok(Released {
-                    filters,
-                    largest_error: 0.0,
-                })
-            }
+            ProductSource::Local => Ok(Released {
+                filters: local_filters(&weights, &self.features),
+                largest_error: 0.0,
+            }),
             ProductSource::Encrypted(encryption) => {
                 Err(encryption.request(self.id, self.session, weights, rng))
             }
@@ -410,6 +403,16 @@ pub fn release(product: &[f64]) -> Filter {
 /// W * f in the clear: what a decrypted product is checked against, and the plaintext reference.
 pub fn local_product(weights: &ConditionedWeights, features: &[f64; FEATURES]) -> [f64; FEATURES] {
     std::array::from_fn(|entry| weights[entry] * features[entry])
+}
+
+/// One filter a patient, by the product in the clear: the numbers that an encrypted product is released as, too.
+pub fn local_filters(weights: &ConditionedWeights, features: &[[f64; FEATURES]]) -> Vec<Filter> {
+    let clipped =
+        |features: &[f64; FEATURES]| features.map(|value| value.clamp(-MAX_FEATURE, MAX_FEATURE));
+    features
+        .iter()
+        .map(|features| release(&local_product(weights, &clipped(features))))
+        .collect()
 }
 
 fn encrypt(

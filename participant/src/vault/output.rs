@@ -11,7 +11,8 @@ use protocol::{
         Transcript,
     },
     keeping::{BestRound, Verdict},
-    manifest::Purpose,
+    labels::Labels,
+    manifest::{Conditioning, Purpose},
     message::ToCoordinator,
     training_job::{EvaluateRequest, TrainRequest},
 };
@@ -19,6 +20,7 @@ use protocol::{
 #[cfg(doc)]
 use super::Vault;
 use super::phase_name::PhaseName;
+use super::statistics::Statistics;
 use crate::journal::EndedRun;
 
 /// What the shell around the vault has to do.
@@ -199,6 +201,12 @@ pub struct ResumedRun {
     pub session: SessionId,
     /// The phase that the vault is in.
     pub phase: PhaseName,
+    /// How its classes are cut.
+    pub labels: Labels,
+    /// Whether and how filters are made.
+    pub conditioning: Conditioning,
+    /// The federation's statistics, once they are known.
+    pub statistics: Option<Statistics>,
     /// The learning round that the common model comes from; 0 before the first.
     pub learning_round: LearningRound,
     /// U of that round.
@@ -222,6 +230,10 @@ pub struct OpenedRound {
     pub run: RunId,
     /// Its number.
     pub round: RoundNumber,
+    /// How the run's classes are cut.
+    pub labels: Labels,
+    /// Whether and how its filters are made.
+    pub conditioning: Conditioning,
     /// What it was for.
     pub purpose: Purpose,
     /// The learning round, from 1; 0 for `stats`.

@@ -6,6 +6,7 @@ use protocol::{
     counters::EvaluationCounters,
     digests::{ChunksRoot, HeaderHash, LearningRound, RunId, SessionId, Transcript},
     identity::{Signed, SignedError},
+    labels::Labels,
     manifest::Purpose,
     message::{RefusedPart, Resume, ToCoordinator},
     roster::Roster,
@@ -215,9 +216,15 @@ impl InSession {
 
     /// Where it was taken up again, for logs and records.
     pub(super) fn resumed_run(&self) -> ResumedRun {
-        let chain = &self.session.chain;
+        let (chain, manifest) = (&self.session.chain, &self.session.run.manifest);
         ResumedRun {
-            run: self.session.run.manifest.run(),
+            run: manifest.run(),
+            labels: Labels::of(manifest),
+            conditioning: manifest.conditioning,
+            statistics: match &self.stage {
+                Stage::BeforeStatistics(_) => None,
+                Stage::Learning(learning) => Some(learning.statistics.clone()),
+            },
             session: self.session.keys.session(),
             phase: self.name(),
             learning_round: chain.updates,

@@ -1,6 +1,8 @@
 //! What the `stats` sum tells every hospital: class counts for the weights of the loss, means and deviations of the features.
 
-use model_data::{FEATURES, FeatureRanges, FeatureScaling, impute_and_scale};
+use model_data::{
+    FEATURES, FeatureColumns, FeatureRanges, FeatureScaling, card::CardFeature, impute_and_scale,
+};
 use protocol::{
     counters::{FeatureSums, StatsCounters},
     labels::class_weights,
@@ -87,6 +89,29 @@ impl From<&StatsCounters> for Statistics {
 }
 
 impl Statistics {
+    /// The features as a card tells them: in the units of the clinical table.
+    pub fn for_card(&self, columns: &FeatureColumns) -> Vec<CardFeature> {
+        let ranges = columns.ranges();
+        // Other columns than the standard ones reach the vault as percents of their ranges.
+        let is_percent = matches!(columns, FeatureColumns::Named(_));
+        let names = columns.names();
+        let features = names.into_iter().zip(ranges).enumerate();
+        let features = features.map(|(place, (name, [from, to]))| {
+            let (origin, unit) = match is_percent {
+                true => (from, (to - from) / 100.0),
+                false => (0.0, 1.0),
+            };
+            CardFeature {
+                name: name.to_owned(),
+                from,
+                to,
+                mean: origin + unit * self.means[place],
+                deviation: unit * self.deviations[place],
+            }
+        });
+        features.collect()
+    }
+
     /// The weight of each class in the loss.
     pub fn class_weights(&self) -> Vec<f64> {
         class_weights(&self.class_counts)

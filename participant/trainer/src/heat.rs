@@ -16,7 +16,7 @@ use protocol::{
     },
 };
 
-use crate::{image_set::ImageSet, shown_slices::shown_slices};
+use crate::{grey, image_set::ImageSet, shown_slices::shown_slices};
 
 /// The slices that are shown, and the network that looks at them.
 pub(crate) struct Looking {
@@ -64,8 +64,8 @@ impl Looking {
             truth: small(prediction.label),
             prediction: small(class),
             per_mille: in_steps(prediction.probabilities[class], 1000),
-            pixels: grey(&self.slices.pixels(slice)),
-            heat: map.pixels.iter().map(|&heat| byte(heat)).collect(),
+            pixels: grey::of_pixels(&self.slices.pixels(slice)),
+            heat: grey::of_shares(&map.pixels),
         });
         Ok(HeatedSlices(List(heated.collect())))
     }
@@ -78,37 +78,4 @@ fn small(class: usize) -> u32 {
 /// A share of 0 to 1 in so many steps.
 fn in_steps(share: f32, steps: u16) -> u32 {
     (share.clamp(0.0, 1.0) * f32::from(steps)).round() as u32
-}
-
-fn byte(share: f32) -> u8 {
-    (share.clamp(0.0, 1.0) * 255.0).round() as u8
-}
-
-/// From the 1st percentile, black, to the 99.5th, white: a few bright pixels do not darken the rest.
-fn grey(pixels: &[f32]) -> Vec<u8> {
-    let mut sorted = pixels.to_vec();
-    sorted.sort_by(f32::total_cmp);
-    let quantile = |thousandths: usize| {
-        let place = thousandths * sorted.len().saturating_sub(1) / 1000;
-        sorted.get(place).copied().unwrap_or(0.0)
-    };
-    let (low, high) = (quantile(10), quantile(995));
-    let span = (high - low).max(f32::MIN_POSITIVE);
-    let levels = pixels.iter().map(|pixel| byte((pixel - low) / span));
-    levels.collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_few_bright_pixels_do_not_darken_the_rest_of_a_slice() {
-        let mut pixels: Vec<f32> = (0..1000).map(|value| value as f32).collect();
-        pixels[999] = 1e6;
-        let grey = grey(&pixels);
-        assert_eq!((grey[0], grey[999]), (0, 255));
-        assert!((127..=129).contains(&grey[500]), "{}", grey[500]);
-        assert!(super::grey(&[0.5; 9]).iter().all(|&level| level == 0));
-    }
 }

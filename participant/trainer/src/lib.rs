@@ -7,6 +7,7 @@
 //! |---|---|
 //! | [`cnn`] | local training and evaluation with libtorch |
 //! | `heat`, [`shown_slices`] | where the common model looks in some slices, for people here, and in which |
+//! | [`Predictor`] | a kept model on scans without scores |
 //! | [`image_set`] | the scans, their labels and their split |
 //! | [`serve`] | jobs over a pipe, one after another |
 //! | [`confinement`] | what the kernel still lets this process do |
@@ -14,9 +15,11 @@
 
 pub mod cnn;
 pub mod confinement;
+mod grey;
 mod heat;
 pub mod image_set;
+mod predictor;
 pub mod serve;
 pub mod shown_slices;
 
-pub use self::{cnn::CnnTrainer, image_set::ImageSet};
+pub use self::{cnn::CnnTrainer, image_set::ImageSet, predictor::Predictor};

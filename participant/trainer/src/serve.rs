@@ -23,6 +23,7 @@ use crate::{
     cnn::CnnTrainer,
     confinement::{self, Confinement},
     image_set::ImageSet,
+    predictor::Predictor,
 };
 
 /// How serving ended.
@@ -117,6 +118,10 @@ pub fn serve(
                 .heat(request, &mut |at: JobProgress| output.step(job, at))
                 .map(|slices| FromTrainer::Heated(job, slices))
                 .unwrap_or_else(|failure| FromTrainer::Failed(job, Text(failure.0))),
+            Some(ToTrainer::Predict(job, request)) => trainer
+                .predict(request, &mut |at: JobProgress| output.step(job, at))
+                .map(|slices| FromTrainer::Predicted(job, slices))
+                .unwrap_or_else(|failure| FromTrainer::Failed(job, Text(failure.0))),
         };
         output.send(&answer)?;
     }
@@ -135,9 +140,12 @@ fn data_set(input: &mut impl Read) -> Result<Option<DataSet>, ServeError> {
                 data_set.patients.0 = patients;
                 return Ok(Some(data_set));
             }
-            Some(ToTrainer::Train(..) | ToTrainer::Evaluate(..) | ToTrainer::Heat(..)) => {
-                return Err(ServeError::OutOfOrder);
-            }
+            Some(
+                ToTrainer::Train(..)
+                | ToTrainer::Evaluate(..)
+                | ToTrainer::Heat(..)
+                | ToTrainer::Predict(..),
+            ) => return Err(ServeError::OutOfOrder),
         }
     }
 }
@@ -168,7 +176,7 @@ fn tell_of(confinement: &Confinement, asked_for: bool) {
 fn open<W: Write + Send>(
     data_set: &DataSet,
     output: &Output<W>,
-) -> Result<(CnnTrainer, ReadingAccount), Unusable> {
+) -> Result<(Box<dyn LocalTrainer>, ReadingAccount), Unusable> {
     let device =
         Device::find(data_set.device).map_err(|error| Unusable::Device(Text(error.to_string())))?;
     tracing::info!(%device, "ready to read");
@@ -182,9 +190,20 @@ fn open<W: Write + Send>(
     };
     let Reading { slices, account } = read_scans(&listed, &read_options(data_set), progress)
         .map_err(|error| Unusable::Scans(Text(error.to_string())))?;
-    let scores = data_set.patients.iter().map(|patient| patient.edss);
-    let images = ImageSet::of_slices(scores.zip(slices), data_set.split);
-    Ok((CnnTrainer::new(images, device), account))
+    let scores: Vec<_> = data_set
+        .patients
+        .iter()
+        .map(|patient| patient.edss)
+        .collect();
+    let trainer: Box<dyn LocalTrainer> = if scores.iter().all(Option::is_none) {
+        Box::new(Predictor::new(slices, device))
+    } else {
+        let known: Option<Vec<_>> = scores.into_iter().collect();
+        let scores = known.ok_or_else(|| Unusable::Scans(SOME_SCORES.into()))?;
+        let images = ImageSet::of_slices(scores.into_iter().zip(slices), data_set.split);
+        Box::new(CnnTrainer::new(images, device))
+    };
+    Ok((trainer, account))
 }
 
 fn read_options(data_set: &DataSet) -> ReadOptions {
@@ -198,6 +217,7 @@ fn read_options(data_set: &DataSet) -> ReadOptions {
     }
 }
 
+const SOME_SCORES: &str = "some patients were listed with a score and some without";
 const TO_END_IN_ORDER: Duration = Duration::from_secs(1);
 
 /// The way to the participant; scans are read by many threads, and each reports.

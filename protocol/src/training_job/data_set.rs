@@ -28,7 +28,7 @@ pub struct DataSet {
     pub memory_limit_mib: u64,
     /// Where prepared slices are kept, if anywhere.
     pub cache: Option<SliceCacheFolder>,
-    /// How patients are cut into training, validation and test.
+    /// How patients are cut into training, validation and test; without a meaning where they have no scores.
     pub split: SplitPlan,
     /// Where the network computes.
     pub device: DeviceChoice,
@@ -41,8 +41,8 @@ pub struct DataSet {
 /// The scans of one patient.
 #[derive(Clone, Debug, PartialEq, Encode, Decode)]
 pub struct PatientScans {
-    /// From which the class is cut once the run is known.
-    pub edss: Edss,
+    /// From which the class is cut once the run is known. Scans that a kept model is applied to have none.
+    pub edss: Option<Edss>,
     /// At least one.
     pub scans: List<ScanPaths>,
 }

@@ -11,6 +11,7 @@ mod data_set;
 mod filters;
 mod heat;
 pub mod pipe;
+mod predict;
 mod watcher;
 
 pub use self::{
@@ -20,6 +21,9 @@ pub use self::{
     },
     filters::{Filter, PatientFilters},
     heat::{HEAT_SIDE, HeatRequest, HeatedSlice, HeatedSlices, MAX_HEATED_SLICES},
+    predict::{
+        MAX_PREDICTED_SLICES, PredictRequest, PredictedSlice, PredictedSlices, SlicePicture,
+    },
     watcher::{JobProgress, JobWatcher, Unwatched},
 };
 
@@ -192,5 +196,17 @@ pub trait LocalTrainer: Send {
         _watcher: &mut dyn JobWatcher,
     ) -> Result<HeatedSlices, TrainerFailure> {
         Ok(HeatedSlices::default())
+    }
+
+    /// Applies a kept model to the slices of one patient of the list. Only a trainer that was given scans without scores does.
+    ///
+    /// # Errors
+    /// [`TrainerFailure`].
+    fn predict(
+        &mut self,
+        _request: PredictRequest,
+        _watcher: &mut dyn JobWatcher,
+    ) -> Result<PredictedSlices, TrainerFailure> {
+        Err(TrainerFailure("this trainer makes no predictions".into()))
     }
 }

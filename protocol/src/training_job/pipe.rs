@@ -16,6 +16,9 @@
 //!                    <- Evaluated     or Failed
 //! Heat ->
 //!                    <- Heated        or Failed
+//! Predict ->                          of scans that were listed without scores, and of nothing else
+//!                    <- Step ..
+//!                    <- Predicted     or Failed
 //! (the pipe closes: the trainer ends)
 //! ```
 //!
@@ -33,12 +36,12 @@ use zeroize::Zeroizing;
 
 use super::{
     DataSet, EvaluateRequest, EvaluatedCounts, HeatRequest, HeatedSlices, PatientScans,
-    ReadingAccount, ScanPaths, TrainRequest, TrainedUpdate,
+    PredictRequest, PredictedSlices, ReadingAccount, ScanPaths, TrainRequest, TrainedUpdate,
 };
 use crate::codec::{self, CodecError, Decode, Encode, List, MAX_MESSAGE_BYTES, Text};
 
 /// Both ends of the pipe are of one release; another version says that they are not.
-pub const PIPE_VERSION: u8 = 4;
+pub const PIPE_VERSION: u8 = 5;
 
 /// Tells the jobs of one participant apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -71,6 +74,8 @@ pub enum ToTrainer {
     Evaluate(JobNumber, EvaluateRequest),
     /// Look where the common model looks.
     Heat(JobNumber, HeatRequest),
+    /// Apply a kept model to one patient's slices.
+    Predict(JobNumber, PredictRequest),
 }
 
 /// From the trainer.
@@ -107,6 +112,8 @@ pub enum FromTrainer {
     Evaluated(JobNumber, EvaluatedCounts),
     /// The answer to [`ToTrainer::Heat`].
     Heated(JobNumber, HeatedSlices),
+    /// The answer to [`ToTrainer::Predict`].
+    Predicted(JobNumber, PredictedSlices),
     /// The job cannot be done, and could not be done a second time.
     Failed(JobNumber, Text),
 }
@@ -123,6 +130,7 @@ impl FromTrainer {
             Self::Trained(..) => "Trained",
             Self::Evaluated(..) => "Evaluated",
             Self::Heated(..) => "Heated",
+            Self::Predicted(..) => "Predicted",
             Self::Failed(..) => "Failed",
         }
     }
@@ -134,6 +142,7 @@ impl FromTrainer {
             | Self::Trained(job, _)
             | Self::Evaluated(job, _)
             | Self::Heated(job, _)
+            | Self::Predicted(job, _)
             | Self::Failed(job, _) => Some(*job),
             Self::Hello { .. } | Self::Reading { .. } | Self::Opened(_) | Self::Unusable(_) => None,
         }
@@ -253,7 +262,7 @@ fn bytes_of_patient(patient: &PatientScans) -> usize {
         ScanPaths::Dicom(paths) => paths.as_slice(),
     });
     let files: usize = files.map(|path| path.0.as_os_str().len() + 4).sum();
-    files + 16 * patient.scans.len() + 16
+    files + 16 * patient.scans.len() + 17
 }
 
 fn checked_length(frame: &[u8]) -> Result<u32, PipeError> {
@@ -375,7 +384,7 @@ mod tests {
     fn data_set() -> DataSet {
         DataSet {
             patients: List(vec![PatientScans {
-                edss: Edss::new(3.5).expect("on the scale"),
+                edss: Edss::new(3.5),
                 scans: List(vec![
                     ScanPaths::Nifti(FilePath("/data/a.nii.gz".into())),
                     ScanPaths::Dicom(List(vec![FilePath("/data/b".into())])),

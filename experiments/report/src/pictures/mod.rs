@@ -1,4 +1,4 @@
-//! Pictures for reports, from plain numbers: learning curves, confusion matrices, ROC curves, slices with Grad-CAM.
+//! Pictures for reports, from plain numbers: learning curves, confusion matrices, ROC and other curves in the unit square, slices with Grad-CAM.
 //!
 //! ```text
 //! numbers -> plotters -> SVG -+-> inline in a page that asks nothing of any network
@@ -15,6 +15,7 @@ mod png;
 mod roc;
 mod slices;
 mod style;
+mod unit_square;
 
 use std::fmt;
 
@@ -31,6 +32,7 @@ pub use self::{
     png::{Raster, grey_levels},
     roc::{RocCurve, roc},
     slices::{SliceView, slices, verdict},
+    unit_square::UnitSquare,
 };
 
 /// A finished picture.

@@ -22,6 +22,8 @@ pub(crate) struct Series {
     /// Files that are DICOM and cannot be used.
     pub bad_files: Vec<BadFile>,
     pub warnings: Vec<String>,
+    /// Whether the files say whose they are: all the same patient's.
+    pub names_its_patient: bool,
 }
 
 struct OneSeries {
@@ -94,6 +96,7 @@ impl Series {
             series.images += images;
             series.files.push(path);
         }
+        found.names_its_patient = owner.is_some();
         found
             .warnings
             .extend(foreign.warning(folder, "are not DICOM"));

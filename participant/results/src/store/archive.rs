@@ -15,6 +15,41 @@ pub struct Archive {
     pub timeout: Duration,
 }
 
+/// Why a text names no archive.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ArchiveError {
+    /// Not of the form.
+    #[error("an archive is named as AE@HOST:PORT, such as PACS@10.0.0.7:104")]
+    Form,
+    /// A wrong name before the @.
+    #[error(transparent)]
+    Title(#[from] AeTitleError),
+}
+
+/// `AE@HOST:PORT`, called by the name [`Archive::CALLING`], with a minute for each wait.
+impl FromStr for Archive {
+    type Err = ArchiveError;
+
+    fn from_str(text: &str) -> Result<Self, ArchiveError> {
+        let (called, address) = text.split_once('@').ok_or(ArchiveError::Form)?;
+        let (host, port) = address.rsplit_once(':').ok_or(ArchiveError::Form)?;
+        if host.is_empty() || port.parse::<u16>().is_err() {
+            return Err(ArchiveError::Form);
+        }
+        Ok(Self {
+            address: address.to_owned(),
+            called: called.parse()?,
+            calling: Self::CALLING.parse()?,
+            timeout: Duration::from_secs(60),
+        })
+    }
+}
+
+impl Archive {
+    /// Our name, unless an archive knows us by another.
+    pub const CALLING: &str = "MYELIN";
+}
+
 /// For messages: where it is, and both names.
 impl fmt::Display for Archive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -73,6 +108,26 @@ impl FromStr for AeTitle {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_archive_is_a_name_at_an_address() {
+        let archive: Archive = "PACS@[::1]:104".parse().expect("an archive");
+        assert_eq!(
+            (archive.called.as_str(), archive.address.as_str()),
+            ("PACS", "[::1]:104")
+        );
+        assert_eq!(archive.calling.as_str(), Archive::CALLING);
+        for wrong in [
+            "PACS",
+            "PACS@host",
+            "PACS@:104",
+            "PACS@host:x",
+            "@host:104",
+            "P\\@host:104",
+        ] {
+            assert!(wrong.parse::<Archive>().is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn a_title_is_short_and_plain() {

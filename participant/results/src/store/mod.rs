@@ -14,7 +14,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use archive::{AeTitle, AeTitleError, Archive};
+pub use archive::{AeTitle, AeTitleError, Archive, ArchiveError};
 use dicom_core::{DataElement, PrimitiveValue, Tag, VR};
 use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;

@@ -4,8 +4,13 @@ use std::{path::Path, sync::Arc};
 
 use host::{failure::Failure, web::WebListener};
 use participant::{
-    ledger::Ledger, model_file::ModelKeeper, run_spans::RunSpans, settings::Settings,
-    standing::Standing, state_folder::StateFolder, web::Web,
+    ledger::Ledger,
+    model_file::{ModelKeeper, OwnReading},
+    run_spans::RunSpans,
+    settings::Settings,
+    standing::Standing,
+    state_folder::StateFolder,
+    web::Web,
 };
 use protocol::roster::Roster;
 
@@ -41,7 +46,7 @@ impl Post {
         let ledger = Arc::new(state.ledger().map_err(Failure::settings)?);
         let standing = Standing::begin(settings, roster);
         let web = page(listener, settings, &standing)?;
-        let models = ModelKeeper::new(state.path(), settings.training.split);
+        let models = ModelKeeper::new(state.path(), OwnReading::of(settings));
         let spans = RunSpans::new(settings.hospital);
         Ok(Self {
             ledger,

@@ -13,6 +13,7 @@ use protocol::{
     counters::{EvaluationCounters, StatsCounters},
     digests::{ContributorsHash, HeaderHash},
     identity::{Signed, SignedError},
+    labels::Labels,
     manifest::Purpose,
     message::ToCoordinator,
     roster::Roster,
@@ -159,6 +160,8 @@ impl CheckedOutcome {
         let opened = OpenedRound {
             run: header.run,
             round: header.round,
+            labels: Labels::of(&session.run.manifest),
+            conditioning: session.run.manifest.conditioning,
             purpose: header.purpose,
             learning_round,
             contributors: self.members.iter().copied().collect(),

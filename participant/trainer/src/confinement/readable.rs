@@ -164,7 +164,7 @@ mod tests {
     fn data_set(scans: Vec<ScanPaths>) -> DataSet {
         DataSet {
             patients: List(vec![PatientScans {
-                edss: Edss::new(1.0).expect("on the scale"),
+                edss: Edss::new(1.0),
                 scans: List(scans),
             }]),
             slices: SliceChoice::evenly(1),

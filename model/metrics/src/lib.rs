@@ -1,17 +1,24 @@
-//! What is reported of predictions: by slice, by patient, with intervals.
+//! What is reported of predictions: by slice, by patient, with intervals. No libtorch: a report and a hospital need it, too.
+#![forbid(unsafe_code)]
 
 mod auroc;
 mod bootstrap;
+mod calibration;
 mod confusion;
 mod crossed_bootstrap;
+mod precision_recall;
 mod prediction;
 mod roc;
 #[cfg(test)]
 mod scikit_learn_reference;
+mod share;
 
 pub use auroc::auroc;
 pub use bootstrap::{ClassIntervals, Interval, Intervals, Level, bootstrap};
+pub use calibration::{Calibration, CalibrationBin, calibration};
 pub use confusion::{ClassScores, Confusion};
 pub use crossed_bootstrap::{CrossedBootstrap, Scores, score_intervals};
+pub use precision_recall::{PrecisionRecall, PrecisionRecallPoint, precision_recall};
 pub use prediction::{Metrics, Prediction, per_patient};
 pub use roc::{RocBand, RocPoint, roc_band, roc_curve};
+pub use share::{OperatingPoint, Share};

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Scores by scikit-learn of predictions that src/metrics/oracle.rs makes by the same formula.
+"""Scores by scikit-learn of predictions that src/scikit_learn_reference.rs makes by the same formula.
 
 usage: make_metrics.py > metrics.json        (scikit-learn, numpy)
 """
@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import sklearn
-from sklearn import metrics
+from sklearn import calibration, metrics
 
 
 def scores(classes: int, count: int, slices: int) -> dict:
@@ -45,7 +45,31 @@ def table(classes: int, labels: np.ndarray, probabilities: np.ndarray) -> dict:
         "auroc": each_auroc[1] if classes == 2 else float(np.mean(each_auroc)),
         "auroc_of_class": each_auroc,
         "roc": [curve(labels == c, probabilities[:, c]) for c in range(classes)],
+        "average_precision": [float(metrics.average_precision_score(labels == c, probabilities[:, c])) for c in range(classes)],
+        "precision_recall": [precision_recall(labels == c, probabilities[:, c]) for c in range(classes)],
+        "brier": brier(labels, probabilities.astype(np.float64)),
+        "calibration": [bins(labels == c, probabilities[:, c].astype(np.float64)) for c in range(classes)],
     }
+
+
+def brier(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Of two classes scikit-learn's; of more its multiclass form, halved likewise."""
+    if probabilities.shape[1] == 2:
+        return float(metrics.brier_score_loss(labels == 1, probabilities[:, 1]))
+    truth = np.eye(probabilities.shape[1])[labels]
+    return float(((probabilities - truth) ** 2).sum(axis=1).mean() / 2)
+
+
+def bins(positive: np.ndarray, score: np.ndarray) -> list:
+    """Pairs (mean probability, share of positives) of the bins that hold a sample."""
+    observed, predicted = calibration.calibration_curve(positive, score, n_bins=10, strategy="uniform")
+    return [[float(a), float(b)] for a, b in zip(predicted, observed)]
+
+
+def precision_recall(positive: np.ndarray, score: np.ndarray) -> list:
+    """Points (precision, recall, threshold) from the highest threshold down."""
+    precision, recall, threshold = metrics.precision_recall_curve(positive, score, drop_intermediate=False)
+    return [[float(a), float(b), float(c)] for a, b, c in zip(precision, recall, threshold)][::-1]
 
 
 def curve(positive: np.ndarray, score: np.ndarray) -> list:

@@ -1,0 +1,189 @@
+//! Scans that a kept model is applied to: one file, one patient's folder of DICOM files, or a data folder of any layout. Scores are not
+//! needed, and the clinical table may be missing, or lie elsewhere.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use super::{
+    BadFile, Contrast, DataError, Entry, FEATURES, Inventory, Layout, LoadOptions, ScanFiles,
+    ScanSource, Scores, bids,
+    clinical_table::{ClinicalTable, Wanted},
+    dicom::{Series, is_dicom},
+    folder::{find_table, is_nifti, is_table, patient_id, root_entries},
+};
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug)]
+pub struct ToPredict<'a> {
+    /// The file or the folder.
+    pub path: &'a Path,
+    /// A clinical table, in the place of one in the folder.
+    pub clinical: Option<&'a Path>,
+    /// The name of the patient, where `path` holds the scans of one alone; else it is the name of the file or the folder.
+    pub patient: Option<&'a str>,
+}
+
+impl ToPredict<'_> {
+    /// Who is there, and which scans there are. `options.scores` is of no matter.
+    ///
+    /// # Errors
+    /// Nothing that can be recognised; a table that cannot be read.
+    pub fn inventory(self, options: &LoadOptions) -> Result<Inventory, DataError> {
+        let options = LoadOptions {
+            scores: Scores::Optional,
+            ..options.clone()
+        };
+        let mut inventory = match self.of_one_patient(&options)? {
+            Some(inventory) => inventory,
+            None => Layout::to_predict(self.path)?.inventory(self.path, &options)?,
+        };
+        if let Some(table) = self.clinical {
+            add_features(&mut inventory, table, &options)?;
+        }
+        Ok(inventory)
+    }
+
+    /// None of a folder of several patients.
+    fn of_one_patient(self, options: &LoadOptions) -> Result<Option<Inventory>, DataError> {
+        let mut inventory = Inventory::default();
+        let scans = if self.path.is_file() {
+            let name = name_of(self.path);
+            if is_table(&name) {
+                return Ok(None);
+            }
+            let files = match is_nifti(&name) {
+                false if is_dicom(self.path) => ScanFiles::Dicom(vec![self.path.to_owned()]),
+                _ => ScanFiles::Nifti(self.path.to_owned()),
+            };
+            let asked = options.contrasts.first().copied();
+            let named = Contrast::of_description(&name);
+            vec![ScanSource {
+                contrast: named.or(asked).unwrap_or(Contrast::Flair),
+                files,
+            }]
+        } else {
+            match series_of_one_patient(self.path)? {
+                Some(series) => chosen(series, self.path, options, &mut inventory),
+                None => return Ok(None),
+            }
+        };
+        let stem = name_of(self.path);
+        let stem = stem.split('.').next().unwrap_or_default();
+        let id = self.patient.unwrap_or(stem).to_owned();
+        if scans.is_empty() {
+            inventory.report.rows_without_images.push(id);
+        } else {
+            inventory.entries.push(Entry {
+                id,
+                edss: None,
+                features: [None; FEATURES],
+                scans,
+            });
+        }
+        Ok(Some(inventory))
+    }
+}
+
+fn name_of(path: &Path) -> String {
+    let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    let name = whole.file_name().unwrap_or_default();
+    name.to_string_lossy().into_owned()
+}
+
+/// The DICOM files of a folder without a table, where all are of one patient.
+fn series_of_one_patient(folder: &Path) -> Result<Option<Series>, DataError> {
+    let found = root_entries(folder)?;
+    if found.contains_key(super::manifest::FILE) || find_table(folder, &found).is_ok() {
+        return Ok(None);
+    }
+    let is_file = |path: &&std::path::PathBuf| path.is_file() && is_dicom(path);
+    let beside = found.values().any(|path| is_file(&path));
+    let Ok(series) = Series::in_folder(folder) else {
+        // Of several patients: a folder each.
+        return Ok(None);
+    };
+    // Folders whose files do not say whose they are may be those of several patients.
+    Ok((beside || series.names_its_patient).then_some(series))
+}
+
+/// The series of each contrast asked for; what there is not is told.
+fn chosen(
+    series: Series,
+    folder: &Path,
+    options: &LoadOptions,
+    inventory: &mut Inventory,
+) -> Vec<ScanSource> {
+    let report = &mut inventory.report;
+    let (mut scans, mut missing) = (vec![], vec![]);
+    for &contrast in &options.contrasts {
+        match series.of_contrast(contrast, "", folder, &mut report.warnings) {
+            Ok(files) => scans.push(ScanSource {
+                contrast,
+                files: ScanFiles::Dicom(files),
+            }),
+            Err(reason) => missing.push(reason),
+        }
+    }
+    report.layout = Some(Layout::Dicom);
+    report.bad_files.extend(series.bad_files);
+    report.warnings.extend(series.warnings);
+    let lines = missing.into_iter();
+    if scans.is_empty() {
+        report.bad_files.extend(lines.map(|reason| BadFile {
+            path: folder.to_owned(),
+            reason,
+        }));
+    } else {
+        let lines = lines.map(|reason| format!("{}: {reason}", folder.display()));
+        report.warnings.extend(lines);
+    }
+    scans
+}
+
+/// The features of a table take the place of those that were found beside the scans.
+fn add_features(
+    inventory: &mut Inventory,
+    table: &Path,
+    options: &LoadOptions,
+) -> Result<(), DataError> {
+    let wanted = Wanted {
+        features: &options.features,
+        extra: &[],
+        repeats: false,
+        scores: Scores::Optional,
+    };
+    let ClinicalTable {
+        rows,
+        bad_rows,
+        warnings,
+        ..
+    } = ClinicalTable::read(table, wanted)?;
+    let report = &mut inventory.report;
+    report.rows = rows.len() + bad_rows.len();
+    report.bad_rows.extend(bad_rows);
+    report.warnings.extend(warnings);
+    let mut by_id: BTreeMap<String, _> = rows
+        .into_iter()
+        .map(|row| (plain_id(&row.id).to_owned(), row.features))
+        .collect();
+    for entry in &mut inventory.entries {
+        match by_id.remove(plain_id(&entry.id)) {
+            Some(features) => {
+                entry.features = features;
+                entry.edss = None;
+            }
+            None => report.warnings.push(format!(
+                "{} has no row for patient {:?}: its features are those of an average patient. Name the patient as the table does (--patient)",
+                table.display(),
+                entry.id
+            )),
+        }
+    }
+    report.rows_without_images.extend(by_id.into_keys());
+    Ok(())
+}
+
+/// An ID without what folders of a layout put before it.
+fn plain_id(id: &str) -> &str {
+    let id = patient_id(id).unwrap_or(id);
+    bids::label("sub-", id).unwrap_or(id)
+}

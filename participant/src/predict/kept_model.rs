@@ -1,0 +1,397 @@
+//! The model that is applied: a file of weights with its card, and what vouches for it.
+
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+};
+
+use model_data::{
+    card::{BEST_MODEL_FILE, CardOutput, MODEL_FILE, ModelCard},
+    weights::{WeightsError, read_safetensors},
+};
+use protocol::{
+    common_model::model_hash,
+    digests::{ModelHash, WeightsHash},
+    kept_model::weights_hash,
+    manifest::Conditioning,
+    network::{CONDITIONED_WEIGHT, ModelLayout},
+    roster::Roster,
+    transcript::{BrokenChain, TranscriptEntry, verify},
+};
+
+use crate::vault::conditioning::ConditionedWeights;
+
+/// Where a model lies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ModelPlace {
+    /// The weights.
+    pub weights: PathBuf,
+    /// The card.
+    pub card: PathBuf,
+    /// Whether this is the folder of a run in this hospital's own state folder.
+    pub own: bool,
+}
+
+impl ModelPlace {
+    /// What `asked` names: a file of weights; a folder with one, such as that of a simulation; or the first digits of a run of this
+    /// hospital, looked for in `state`. In a folder the model of the best round is meant, unless `last`.
+    ///
+    /// # Errors
+    /// Nothing there, or several runs that begin so.
+    pub fn find(asked: &Path, state: Option<&Path>, last: bool) -> Result<Self, KeptModelError> {
+        if asked.is_file() {
+            return Ok(Self::of_file(asked.to_owned(), false));
+        }
+        if asked.is_dir() {
+            return Self::in_folder(asked, last, false).ok_or_else(|| KeptModelError::NoModel {
+                folder: asked.to_owned(),
+            });
+        }
+        let digits = asked.to_str().unwrap_or_default().to_ascii_lowercase();
+        let is_run = !digits.is_empty() && digits.chars().all(|digit| digit.is_ascii_hexdigit());
+        let runs = state.map(|state| state.join("runs"));
+        let Some(runs) = runs.filter(|_| is_run) else {
+            return Err(KeptModelError::Nothing {
+                asked: asked.to_owned(),
+            });
+        };
+        let mut fitting = vec![];
+        let names = fs::read_dir(&runs).into_iter().flatten().flatten();
+        for name in names.map(|entry| entry.file_name().to_string_lossy().into_owned()) {
+            // A folder has the first 16 digits of its run.
+            if !name.is_empty() && (name.starts_with(&digits) || digits.starts_with(&name)) {
+                fitting.push(name);
+            }
+        }
+        fitting.sort_unstable();
+        match fitting.as_slice() {
+            [run] => Self::in_folder(&runs.join(run), last, true).ok_or_else(|| {
+                KeptModelError::NoModel {
+                    folder: runs.join(run),
+                }
+            }),
+            [] => Err(KeptModelError::NoRun { digits, runs }),
+            several => Err(KeptModelError::SeveralRuns {
+                digits,
+                found: several.join(", "),
+            }),
+        }
+    }
+
+    fn in_folder(folder: &Path, last: bool, own: bool) -> Option<Self> {
+        let named = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
+        let best = named(BEST_MODEL_FILE).filter(|_| !last);
+        let weights = best.or_else(|| named(MODEL_FILE))?;
+        Some(Self::of_file(weights, own))
+    }
+
+    /// The card of `NAME.safetensors` is `NAME.json`.
+    fn of_file(weights: PathBuf, own: bool) -> Self {
+        Self {
+            card: weights.with_extension("json"),
+            weights,
+            own,
+        }
+    }
+}
+
+/// Who may have signed that a model is a run's.
+#[derive(Clone, Debug, Default)]
+pub struct Witnesses {
+    /// The record of the run; without one, that beside the weights.
+    pub transcript: Option<PathBuf>,
+    /// Of the federation, all epochs; empty where none is known here.
+    pub rosters: Vec<Roster>,
+}
+
+/// What vouches for a model.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Provenance {
+    /// This hospital has opened the sums that it is made of.
+    OpenedHere,
+    /// So many hospitals have signed that it is the model of a round, and the chain of rounds before it holds.
+    Signed {
+        /// Hospitals whose signature stands under the round.
+        by: usize,
+    },
+    /// Nothing.
+    Unknown,
+}
+
+/// A model that can be applied.
+pub struct KeptModel {
+    /// What is said of it.
+    pub card: ModelCard,
+    /// The classes.
+    pub output: CardOutput,
+    /// How filters are made.
+    pub conditioning: Conditioning,
+    /// What vouches for it.
+    pub provenance: Provenance,
+    layout: ModelLayout,
+    values: Vec<f32>,
+}
+
+impl KeptModel {
+    /// Reads weights and card, checks that they belong together, and looks for what vouches for the model.
+    ///
+    /// # Errors
+    /// [`KeptModelError`]; that nothing vouches for it is none.
+    pub fn open(place: &ModelPlace, witnesses: &Witnesses) -> Result<Self, KeptModelError> {
+        let card = read_card(&place.card)?;
+        let broken = |what| KeptModelError::Card {
+            path: place.card.clone(),
+            what,
+        };
+        let output = card.output.clone();
+        let output = output.ok_or_else(|| broken("it does not say which classes there are"))?;
+        let conditioning = card.input.conditioning;
+        let conditioning =
+            conditioning.ok_or_else(|| broken("it does not say how the model is conditioned"))?;
+        let classes = output.task.classes();
+        if output.classes.len() != classes {
+            return Err(broken(
+                "it names another number of classes than its task has",
+            ));
+        }
+        let count = u32::try_from(classes).unwrap_or(u32::MAX);
+        let layout = ModelLayout::hybrid_cnn(count);
+        let values = read_safetensors(&place.weights, &layout.tensors)?;
+        if !values.iter().all(|value| value.is_finite()) {
+            let path = place.weights.clone();
+            return Err(KeptModelError::NotFinite { path });
+        }
+        let found = weights_hash(&layout, &values);
+        if let Some(expected) = card.weights_hash
+            && expected != found
+        {
+            let path = place.weights.clone();
+            return Err(KeptModelError::OtherWeights {
+                path,
+                card: place.card.clone(),
+                expected,
+                found,
+            });
+        }
+        // Of a strategy with moments the hash covers more than a card has.
+        let parts = card.clips.as_deref().zip(card.null_steps);
+        let hash = parts.map(|(clips, null_steps)| model_hash(&values, &[], clips, null_steps));
+        if let Some(found) = hash
+            && found != card.model_hash
+        {
+            return Err(KeptModelError::OtherModel {
+                path: place.card.clone(),
+                expected: card.model_hash,
+                found,
+            });
+        }
+        let provenance = match place.own {
+            true => Provenance::OpenedHere,
+            false => signed_by(hash, &place.weights, witnesses)?,
+        };
+        Ok(Self {
+            card,
+            output,
+            conditioning,
+            provenance,
+            layout,
+            values,
+        })
+    }
+
+    /// What a trainer gets: all of it or, where filters are used, all but W.
+    pub fn for_trainer(&self) -> Vec<f32> {
+        let mut values = self.values.clone();
+        if self.conditioning.uses_filters()
+            && let Some(range) = self.layout.range(CONDITIONED_WEIGHT)
+        {
+            values.drain(range);
+        }
+        values
+    }
+
+    /// W.
+    pub fn conditioned_weights(&self) -> ConditionedWeights {
+        let range = self.layout.range(CONDITIONED_WEIGHT).unwrap_or(0..0);
+        let mut values = self.values[range].iter();
+        std::array::from_fn(|_| values.next().map_or(0.0, |&value| f64::from(value)))
+    }
+}
+
+fn read_card(path: &Path) -> Result<ModelCard, KeptModelError> {
+    let unreadable = |source| KeptModelError::NoCard {
+        path: path.to_owned(),
+        source,
+    };
+    let mut text = String::new();
+    let file = fs::File::open(path).map_err(unreadable)?;
+    let read = file.take(MAX_CARD_BYTES).read_to_string(&mut text);
+    read.map_err(unreadable)?;
+    serde_json::from_str(&text).map_err(|source| KeptModelError::CardFormat {
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Follows the chain of the transcript, and looks for the model in it.
+fn signed_by(
+    hash: Option<ModelHash>,
+    weights: &Path,
+    witnesses: &Witnesses,
+) -> Result<Provenance, KeptModelError> {
+    let beside = weights.with_file_name("transcript.jsonl");
+    let path = match &witnesses.transcript {
+        Some(path) => path.clone(),
+        None if beside.is_file() => beside,
+        None => return Ok(Provenance::Unknown),
+    };
+    let (Some(hash), false) = (hash, witnesses.rosters.is_empty()) else {
+        return Ok(Provenance::Unknown);
+    };
+    let unreadable = |source| KeptModelError::Transcript {
+        path: path.clone(),
+        source,
+    };
+    let file = fs::File::open(&path).map_err(unreadable)?;
+    let wanted = hex::encode(hash);
+    let mut signed = 0;
+    let lines = io::BufRead::lines(io::BufReader::new(file)).map(|line| {
+        let entry: TranscriptEntry = serde_json::from_str(&line?).map_err(io::Error::other)?;
+        if entry.model_hash == wanted {
+            signed = signed.max(entry.closed.len());
+        }
+        io::Result::Ok(entry)
+    });
+    verify(lines, &witnesses.rosters).map_err(|source| KeptModelError::Chain { path, source })?;
+    Ok(match signed {
+        0 => Provenance::Unknown,
+        by => Provenance::Signed { by },
+    })
+}
+
+/// No card is longer.
+const MAX_CARD_BYTES: u64 = 4 << 20;
+
+/// Why there is no model to apply.
+#[derive(Debug, thiserror::Error)]
+pub enum KeptModelError {
+    /// No such file or folder, and no digits of a run.
+    #[error(
+        "there is no model {}: name a file .safetensors, a folder that has a model.safetensors, or the first digits of a run of this \
+         hospital (`participant runs list`)",
+        asked.display()
+    )]
+    Nothing {
+        /// What was asked for.
+        asked: PathBuf,
+    },
+    /// A folder without a model.
+    #[error("{} holds no model.safetensors", folder.display())]
+    NoModel {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// No run begins so.
+    #[error("no run {digits} in {}: `participant runs list` shows those of this hospital", runs.display())]
+    NoRun {
+        /// What was asked for.
+        digits: String,
+        /// Where it was looked for.
+        runs: PathBuf,
+    },
+    /// More than one begins so.
+    #[error("{digits} could be any of the runs {found}: give more digits")]
+    SeveralRuns {
+        /// What was asked for.
+        digits: String,
+        /// Those that begin so.
+        found: String,
+    },
+    /// No card beside the weights.
+    #[error(
+        "cannot read the model's card {}: it is written beside the weights, and belongs to them",
+        path.display()
+    )]
+    NoCard {
+        /// Where it should be.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// Not a card.
+    #[error("{} is no model card that this release reads", path.display())]
+    CardFormat {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// A card of an earlier release, or of another program.
+    #[error(
+        "the model card {} is not enough to apply the model: {what}. Cards of this release say it; `coordinator serve` and `participant run` \
+         write one with every round",
+        path.display()
+    )]
+    Card {
+        /// The file.
+        path: PathBuf,
+        /// What is missing.
+        what: &'static str,
+    },
+    /// The weights cannot be read.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// A weight that is no number.
+    #[error("{} holds weights that are not finite: no run has left them", path.display())]
+    NotFinite {
+        /// The file.
+        path: PathBuf,
+    },
+    /// Weights of another model than the card's.
+    #[error(
+        "{} is not the model of {}: its weights have the hash {found}, and the card says {expected}. Take both from one place",
+        path.display(),
+        card.display()
+    )]
+    OtherWeights {
+        /// The weights.
+        path: PathBuf,
+        /// The card.
+        card: PathBuf,
+        /// By the card.
+        expected: WeightsHash,
+        /// By the file.
+        found: WeightsHash,
+    },
+    /// The card contradicts itself.
+    #[error(
+        "the model hash in {} is {expected}, where its weights, clips and null steps give {found}: the card was altered, or belongs to \
+         other weights",
+        path.display()
+    )]
+    OtherModel {
+        /// The card.
+        path: PathBuf,
+        /// By the card.
+        expected: ModelHash,
+        /// By its parts.
+        found: ModelHash,
+    },
+    /// The transcript cannot be read.
+    #[error("cannot read the transcript {}", path.display())]
+    Transcript {
+        /// The file.
+        path: PathBuf,
+        /// What the system says.
+        source: io::Error,
+    },
+    /// The transcript does not hold.
+    #[error("the transcript {} does not hold", path.display())]
+    Chain {
+        /// The file.
+        path: PathBuf,
+        /// Where it breaks.
+        source: BrokenChain,
+    },
+}
