@@ -211,4 +211,21 @@ mod tests {
         stray.extend([0xfe, 0xff, 0x0d, 0xe0, 0, 0, 0, 0]);
         refused(stray);
     }
+
+    #[test]
+    fn no_damage_to_an_answer_panics() {
+        let whole = answer([0, 0]);
+        for length in 0..whole.len() {
+            let _ = Response::parse(whole[..length].to_vec(), 7);
+        }
+        let mut refused = 0;
+        for place in 0..whole.len() {
+            for value in 0..=u8::MAX {
+                let mut damaged = whole.clone();
+                damaged[place] = value;
+                refused += usize::from(Response::parse(damaged, 7).is_err());
+            }
+        }
+        assert!(refused > whole.len() * 64, "{refused}");
+    }
 }
