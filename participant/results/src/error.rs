@@ -2,7 +2,7 @@
 
 use std::{io, path::PathBuf};
 
-use crate::{dicom::SourceError, predictions::PredictionsError};
+use crate::{check::PredictionsError, dicom::source::SourceError};
 
 /// Why there are no results; then there is nothing in their place either.
 #[derive(Debug, thiserror::Error)]

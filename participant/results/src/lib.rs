@@ -10,6 +10,7 @@
 //! picture, texts of the DICOM objects and of the NIfTI headers.
 
 mod bids;
+mod check;
 mod dicom;
 mod error;
 mod heat_volume;
@@ -25,16 +26,17 @@ mod tables;
 mod testing;
 mod write;
 
-pub use dicom::SourceError;
+pub use check::PredictionsError;
+pub use dicom::source::SourceError;
 pub use error::ResultsError;
 pub use model_data::{Contrast, ScanFiles, SliceGrid};
 pub use notice::{NOTICE, NOTICE_IN_FULL};
 pub use predictions::{
     MAX_CLASS_CHARS, MAX_CLASSES, MAX_FLAGS, MAX_PATIENT_BYTES, MAX_PLANES, MAX_SCANS,
-    MAX_TEXT_BYTES, PatientPrediction, PredictedBy, Predictions, PredictionsError, SLICE_PIXELS,
-    ScanOrigin, SlicePicture, SlicePrediction,
+    MAX_TEXT_BYTES, PatientPrediction, PredictedBy, Predictions, SLICE_PIXELS, ScanOrigin,
+    SlicePicture, SlicePrediction,
 };
 pub use store::{
-    AeTitle, AeTitleError, Archive, ArchiveError, StoreError, StoreFault, Stored, store,
+    AeTitle, AeTitleError, Archive, ArchiveError, Outcome, StoreError, StoreFault, Stored, store,
 };
 pub use write::{Outputs, Written, write_results};

@@ -1,6 +1,7 @@
 //! A folder that appears whole or not at all, and that its owner alone can look into.
 
 use std::{
+    collections::BTreeSet,
     fs::{self, File},
     io::{self, Write as _},
     path::{Path, PathBuf},
@@ -14,6 +15,8 @@ use crate::ResultsError;
 pub(crate) struct PrivateTree {
     unfinished: TempDir,
     target: PathBuf,
+    /// Those below it in which there are files, and those above these.
+    folders: BTreeSet<PathBuf>,
     files: usize,
 }
 
@@ -43,6 +46,7 @@ impl PrivateTree {
         Ok(Self {
             unfinished,
             target: target.to_owned(),
+            folders: BTreeSet::new(),
             files: 0,
         })
     }
@@ -73,6 +77,8 @@ impl PrivateTree {
             file.sync_all()
         });
         done.map_err(at(&self.target.join(relative)))?;
+        let folders = relative.ancestors().skip(1).map(Path::to_owned);
+        self.folders.extend(folders);
         self.files += 1;
         Ok(())
     }
@@ -89,6 +95,10 @@ impl PrivateTree {
     /// Puts the folder in its place; how many files it has.
     pub(crate) fn finish(self) -> Result<usize, ResultsError> {
         let put = || {
+            // A name is on disk only with its folder.
+            for folder in &self.folders {
+                File::open(self.unfinished.path().join(folder))?.sync_all()?;
+            }
             // An empty folder in the place gives way to one of the same name; anything else does not.
             fs::rename(self.unfinished.path(), &self.target)?;
             File::open(folder_above(&self.target))?.sync_all()

@@ -6,9 +6,9 @@ use dicom_object::InMemDicomObject;
 use model_data::SliceGrid;
 
 use super::{
-    Scan,
     content::reference,
     object::{Code, Label, Object, Stamp, sequence},
+    source::{LOSSY, Scan},
     uid::{Kind, derived},
 };
 use crate::{NOTICE, NOTICE_IN_FULL, Predictions, SlicePicture, picture::Overlay};
@@ -69,7 +69,11 @@ pub(super) fn object(
     object.put(tags::IMAGE_COMMENTS, VR::LT, NOTICE);
     // Letters in the pixels say what this is not for and which side is which, and nothing of the patient.
     object.put(tags::BURNED_IN_ANNOTATION, VR::CS, "NO");
+    // Once lossy, always lossy.
     object.put(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "00");
+    for (tag, vr) in LOSSY {
+        object.take_over(source, tag, vr);
+    }
     // Rows run to the patient's left, columns to the back.
     let towards = PrimitiveValue::Strs(["L", "P"].map(String::from).to_vec().into());
     object

@@ -8,23 +8,15 @@ mod capture;
 mod content;
 mod object;
 mod report;
-mod source;
+pub(crate) mod source;
 mod uid;
 
 use std::path::{Path, PathBuf};
 
 use object::Stamp;
-use source::Source;
-pub use source::SourceError;
+use source::{Scan, Source};
 
 use crate::{PatientPrediction, Predictions, ResultsError, private_tree::PrivateTree};
-
-/// A scan that came in as DICOM, and what its files say.
-struct Scan {
-    /// Its place among the scans of the patient.
-    place: usize,
-    source: Source,
-}
 
 /// Writes the objects of a patient below a folder; their paths in the tree. None where no scan came in as DICOM.
 pub(crate) fn write(

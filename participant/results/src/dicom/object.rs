@@ -10,7 +10,7 @@ use crate::{Predictions, ResultsError};
 /// This program in the meta information of files: the UID of a UUID that was drawn for it once.
 const IMPLEMENTATION: &str = "2.25.75531010817885960252290493598031228767";
 /// Type 2 of every object: there, and perhaps empty.
-const NEVER_ABSENT: [Tag; 8] = [
+const NEVER_ABSENT: [Tag; 9] = [
     tags::STUDY_DATE,
     tags::STUDY_TIME,
     tags::ACCESSION_NUMBER,
@@ -19,6 +19,7 @@ const NEVER_ABSENT: [Tag; 8] = [
     tags::PATIENT_ID,
     tags::PATIENT_BIRTH_DATE,
     tags::PATIENT_SEX,
+    tags::STUDY_ID,
 ];
 
 /// When the prediction was made, as DICOM writes it, in UTC.
@@ -72,18 +73,17 @@ impl Object {
             unicode: source.takes_unicode(),
         };
         for (tag, vr) in TAKEN_OVER {
-            match source.values.get(&tag) {
-                Some(value) => object.put_raw(tag, vr, value.clone()),
-                None if NEVER_ABSENT.contains(&tag) => object.put_raw(tag, vr, vec![]),
-                None => {}
+            if NEVER_ABSENT.contains(&tag) {
+                object.put_raw(tag, vr, vec![]);
             }
+            object.take_over(source, tag, vr);
         }
-        let study_id = source
-            .values
-            .get(&tags::STUDY_ID)
-            .cloned()
-            .unwrap_or_default();
-        object.put_raw(tags::STUDY_ID, VR::SH, study_id);
+        let has = |tag| source.values.contains_key(&tag);
+        if has(tags::PATIENT_IDENTITY_REMOVED) && !has(tags::DEIDENTIFICATION_METHOD) {
+            // The source tells the method by codes.
+            let text = "As told in the source images";
+            object.put(tags::DEIDENTIFICATION_METHOD, VR::LO, text);
+        }
         object.put(tags::STUDY_INSTANCE_UID, VR::UI, &source.study);
         if object.unicode {
             object.put(tags::SPECIFIC_CHARACTER_SET, VR::CS, "ISO_IR 192");
@@ -136,6 +136,13 @@ impl Object {
         text.chars()
             .map(|c| if fits(c) { c } else { '?' })
             .collect()
+    }
+
+    /// A value as it stands in the source, where it has one.
+    pub(super) fn take_over(&mut self, source: &Source, tag: Tag, vr: VR) {
+        if let Some(value) = source.values.get(&tag) {
+            self.put_raw(tag, vr, value.clone());
+        }
     }
 
     /// A value as it stands in another file.

@@ -23,10 +23,9 @@ use dicom_dictionary_std::{tags, uids};
 use dicom_object::InMemDicomObject;
 
 use super::{
-    Scan,
     content::{Content, Relation, reference},
     object::{Code, Label, Object, Stamp, sequence},
-    source::SourceImage,
+    source::{Scan, SourceImage},
     uid::{Kind, derived},
 };
 use crate::{NOTICE_IN_FULL, PatientPrediction, Predictions};
@@ -189,7 +188,8 @@ fn context(content: &Content<'_>, predictions: &Predictions) -> Vec<InMemDicomOb
         content.code(
             HasConceptModifier,
             &dcm("121058", "Procedure reported"),
-            &Code::new("24590-2", "LN", "MR Brain"),
+            // The one of CID 100 that fits; what was looked at is the finding site.
+            &Code::new("25056-3", "LN", "MRI unspecified body region"),
         ),
     ]
 }

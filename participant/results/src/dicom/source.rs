@@ -31,6 +31,12 @@ pub(super) const TAKEN_OVER: [(Tag, VR); 19] = [
     (tags::STUDY_ID, VR::SH),
     (tags::SPECIFIC_CHARACTER_SET, VR::CS),
 ];
+/// How a picture has been compressed before.
+pub(super) const LOSSY: [(Tag, VR); 3] = [
+    (tags::LOSSY_IMAGE_COMPRESSION, VR::CS),
+    (tags::LOSSY_IMAGE_COMPRESSION_RATIO, VR::DS),
+    (tags::LOSSY_IMAGE_COMPRESSION_METHOD, VR::CS),
+];
 /// Read besides.
 const IDENTIFIERS: [Tag; 3] = [
     tags::SOP_CLASS_UID,
@@ -40,9 +46,16 @@ const IDENTIFIERS: [Tag; 3] = [
 /// Begins what switches the character set within a text (ISO 2022).
 const ESCAPE: u8 = 0x1b;
 
+/// A scan that came in as DICOM, and what its files say.
+pub(super) struct Scan {
+    /// Its place among the scans of the patient.
+    pub place: usize,
+    pub source: Source,
+}
+
 /// One scan's files.
 pub(super) struct Source {
-    /// Values of [`TAKEN_OVER`] that the first file has, without padding.
+    /// Values of [`TAKEN_OVER`] and [`LOSSY`] that the first file has, without padding.
     pub values: BTreeMap<Tag, Vec<u8>>,
     pub study: String,
     pub series: String,
@@ -94,7 +107,8 @@ pub enum SourceError {
 impl Source {
     /// Reads the headers of all files.
     pub(super) fn read(files: &[PathBuf]) -> Result<Self, SourceError> {
-        let mut wanted: Vec<Tag> = TAKEN_OVER.iter().map(|(tag, _)| *tag).collect();
+        let taken = TAKEN_OVER.iter().chain(&LOSSY);
+        let mut wanted: Vec<Tag> = taken.map(|(tag, _)| *tag).collect();
         wanted.extend(IDENTIFIERS);
         let mut found: Option<Self> = None;
         for path in files {

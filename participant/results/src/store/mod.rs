@@ -26,6 +26,7 @@ use dicom_ul::{
 pub use error::{StoreError, StoreFault};
 
 use object_file::ObjectFile;
+pub use response::Outcome;
 use response::Response;
 
 /// What an association may be asked for: the identifiers of its contexts are odd and fit in a byte.
@@ -40,8 +41,8 @@ const DATA_SET_FOLLOWS: u16 = 0x0000;
 pub struct Stored {
     /// Its file.
     pub path: PathBuf,
-    /// The status, where the archive took it with a warning (0xBxxx, 0x0001, 0x0107 or 0x0116): it may have changed values.
-    pub warning: Option<u16>,
+    /// How it took it.
+    pub outcome: Outcome,
 }
 
 /// Sends files to an archive, one after the other over one association. To send one again is harmless: see the UIDs of objects.
@@ -100,9 +101,9 @@ fn send_all(
         // Numbers may be used again once they are answered.
         let message = u16::try_from(place % usize::from(u16::MAX)).expect("below 65535") + 1;
         match send(&mut association, path, message) {
-            Ok(warning) => stored.push(Stored {
+            Ok(outcome) => stored.push(Stored {
                 path: path.clone(),
-                warning,
+                outcome,
             }),
             Err(fault) => {
                 // The fault counts, not one of hanging up.
@@ -116,12 +117,12 @@ fn send_all(
     Ok(())
 }
 
-/// Sends one object; the status where it is a warning.
+/// Sends one object and waits for the answer.
 fn send(
     association: &mut ClientAssociation<TcpStream>,
     path: &Path,
     message: u16,
-) -> Result<Option<u16>, StoreFault> {
+) -> Result<Outcome, StoreFault> {
     let object = ObjectFile::read(path)?;
     let contexts = association.presentation_contexts().iter();
     let context = contexts

@@ -21,6 +21,20 @@ const MAX_BYTES: usize = 1 << 14;
 /// C-STORE-RSP.
 const STORE_RESPONSE: u16 = 0x8001;
 
+/// How an archive took an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it was sent.
+    Taken,
+    /// With a warning, such as that it has changed values.
+    Warned {
+        /// As PS3.4, table B.2-1 has them.
+        status: u16,
+    },
+    /// It has an object of this UID, and keeps that: as it is when a prediction is sent again.
+    AlreadyThere,
+}
+
 /// What the command of an answer says.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Response {
@@ -96,17 +110,19 @@ impl Response {
         Ok(Self { status, comment })
     }
 
-    /// Whether the object is stored (PS3.4, table B.2-1, and PS3.7, annex C); the status where it is a warning.
-    pub(super) fn judge(self, path: &Path) -> Result<Option<u16>, StoreFault> {
+    /// Whether the object is stored (PS3.4, table B.2-1, and PS3.7, annex C).
+    pub(super) fn judge(self, path: &Path) -> Result<Outcome, StoreFault> {
         let meaning = match self.status {
-            0x0000 => return Ok(None),
-            0x0001 | 0x0107 | 0x0116 | 0xb000..=0xbfff => return Ok(Some(self.status)),
+            0x0000 => return Ok(Outcome::Taken),
+            0x0111 => return Ok(Outcome::AlreadyThere),
+            status @ (0x0001 | 0x0107 | 0x0116 | 0xb000..=0xbfff) => {
+                return Ok(Outcome::Warned { status });
+            }
             0xa700..=0xa7ff => "it is out of resources: make room in the archive",
             0xa900..=0xa9ff => {
                 "the data do not fit their class: report this with the archive's log"
             }
             0xc000..=0xcfff => "it cannot understand them: report this with the archive's log",
-            0x0111 => "it has an object of this UID, and keeps that",
             0x0122 => "it does not take this class: switch the storage class on in the archive",
             0x0124 => "this application may not store: allow our AE title in the archive",
             _ => "see the archive's log",
@@ -160,8 +176,10 @@ mod tests {
             let response = Response::parse(answer(status), 7).expect("an answer");
             response.judge(Path::new("a.dcm"))
         };
-        assert!(matches!(judged([0, 0]), Ok(None)));
-        assert!(matches!(judged([0, 0xb0]), Ok(Some(0xb000))));
+        assert!(matches!(judged([0, 0]), Ok(Outcome::Taken)));
+        assert!(matches!(judged([0x11, 0x01]), Ok(Outcome::AlreadyThere)));
+        let warned = Outcome::Warned { status: 0xb000 };
+        assert!(matches!(judged([0, 0xb0]), Ok(outcome) if outcome == warned));
         let error = judged([0, 0xa7]).expect_err("refused").to_string();
         assert!(
             error.contains("0xa700") && error.contains("make room"),
@@ -192,5 +210,22 @@ mod tests {
         let mut stray = answer([0, 0]);
         stray.extend([0xfe, 0xff, 0x0d, 0xe0, 0, 0, 0, 0]);
         refused(stray);
+    }
+
+    #[test]
+    fn no_damage_to_an_answer_panics() {
+        let whole = answer([0, 0]);
+        for length in 0..whole.len() {
+            let _ = Response::parse(whole[..length].to_vec(), 7);
+        }
+        let mut refused = 0;
+        for place in 0..whole.len() {
+            for value in 0..=u8::MAX {
+                let mut damaged = whole.clone();
+                damaged[place] = value;
+                refused += usize::from(Response::parse(damaged, 7).is_err());
+            }
+        }
+        assert!(refused > whole.len() * 64, "{refused}");
     }
 }

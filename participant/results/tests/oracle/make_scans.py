@@ -15,7 +15,8 @@ import nibabel
 import numpy as np
 import pydicom
 from pydicom.dataset import FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.sequence import Sequence
+from pydicom.uid import EnhancedMRImageStorage, ExplicitVRLittleEndian, MRImageStorage
 
 ROOT = "1.2.826.0.1.3680043.10.999"
 
@@ -107,6 +108,46 @@ def dicom(folder, name, row, column, charset, patient):
     return {"name": name, "dicom": True, "files": sorted(paths), "world": world.tolist()}
 
 
+def item(**values):
+    """A sequence of one item."""
+    one = pydicom.Dataset()
+    for keyword, value in values.items():
+        setattr(one, keyword, value)
+    return Sequence([one])
+
+
+def enhanced(folder, scan):
+    """The images of a scan as frames of one object, in their order by name, of a patient whose identity was removed."""
+    images = [pydicom.dcmread(path) for path in scan["files"]]
+    one = pydicom.dcmread(scan["files"][0])
+    one.SOPClassUID = one.file_meta.MediaStorageSOPClassUID = EnhancedMRImageStorage
+    one.SOPInstanceUID = one.file_meta.MediaStorageSOPInstanceUID = f"{ROOT}.5.1"
+    one.SeriesInstanceUID = f"{ROOT}.5"
+    one.SpecificCharacterSet, one.PatientName = "ISO_IR 100", "Anonymous"
+    one.PatientIdentityRemoved = "YES"
+    one.DeidentificationMethodCodeSequence = item(
+        CodeValue="113100", CodingSchemeDesignator="DCM", CodeMeaning="Basic Application Confidentiality Profile")
+    one.LossyImageCompression, one.LossyImageCompressionRatio = "01", "7.5"
+    one.LossyImageCompressionMethod = "ISO_10918_1"
+    shared = pydicom.Dataset()
+    shared.PlaneOrientationSequence = item(ImageOrientationPatient=one.ImageOrientationPatient)
+    shared.PixelMeasuresSequence = item(PixelSpacing=one.PixelSpacing, SliceThickness=one.SliceThickness)
+    one.SharedFunctionalGroupsSequence = Sequence([shared])
+    frames = []
+    for image in images:
+        frame = pydicom.Dataset()
+        frame.PlanePositionSequence = item(ImagePositionPatient=image.ImagePositionPatient)
+        frames.append(frame)
+    one.PerFrameFunctionalGroupsSequence = Sequence(frames)
+    one.NumberOfFrames = len(images)
+    one.PixelData = b"".join(image.PixelData for image in images)
+    for keyword in ["ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing", "SliceThickness"]:
+        delattr(one, keyword)
+    path = folder / "enhanced.dcm"
+    one.save_as(path, enforce_file_format=True)
+    return {**scan, "name": "enhanced", "files": [str(path)]}
+
+
 def main():
     folder = Path(sys.argv[1])
     scans = []
@@ -124,9 +165,11 @@ def main():
     scans.append(nifti(folder, "lefthanded", left_handed, "qform", 2))
     scans.append(dicom(folder, "axial", [1, 0, 0], [0, 1, 0], "ISO_IR 100", "Müller^Jürgen"))
     scans.append(dicom(folder, "downwards", [1, 0, 0], [0, -1, 0], "ISO_IR 192", "山田^太郎"))
-    scans.append(dicom(folder, "sagittal", [0, 1, 0], [0, 0, -1], "ISO_IR 6", "Doe^Jane"))
+    japanese = "Yamada^Tarou=山田^太郎=やまだ^たろう"
+    scans.append(dicom(folder, "sagittal", [0, 1, 0], [0, 0, -1], ["", "ISO 2022 IR 87"], japanese))
     turned = rotation((6, -9, 4)).round(9)
     scans.append(dicom(folder, "oblique", turned[:, 0], turned[:, 1], "ISO_IR 100", "Müller^Jürgen"))
+    scans.append(enhanced(folder, scans[-1]))
     (folder / "scans.json").write_text(json.dumps(scans))
 
 

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use results::{Archive, Outputs, StoreFault, Written, store, write_results};
+use results::{Archive, Outcome, Outputs, StoreFault, Stored, Written, store, write_results};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -135,10 +135,8 @@ fn an_archive_has_what_was_sent_and_no_copies_of_what_was_sent_again() {
     };
     let stored = store(&written.dicom, &orthanc.archive("ARCHIVE")).expect("stored");
     assert_eq!(stored.len(), written.dicom.len());
-    assert!(
-        stored.iter().all(|object| object.warning.is_none()),
-        "{stored:?}"
-    );
+    let taken = |object: &Stored| object.outcome == Outcome::Taken;
+    assert!(stored.iter().all(taken), "{stored:?}");
     orthanc.has(&written);
 
     // The same prediction, made and sent again on another day.
@@ -214,4 +212,56 @@ fn nobody_there_and_somebody_silent_are_told_apart() {
     assert!(matches!(error.fault, StoreFault::Wire { .. }), "{error:?}");
     assert!(began.elapsed() < Duration::from_secs(20), "no end");
     assert_eq!(error.stored, 0);
+}
+
+#[test]
+fn an_archive_that_breaks_off_or_falls_asleep_is_not_waited_for() {
+    let Some((folder, written)) = objects("axial") else {
+        return;
+    };
+    let Some(program) = tool("storescp", "dcmtk") else {
+        return;
+    };
+    let fault = |options: &[&str], timeout| {
+        let [port, _] = free_ports();
+        let mut child = Command::new(&program)
+            .args(options)
+            .args(["--ignore", &port.to_string()])
+            .current_dir(folder.path())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        let began = Instant::now();
+        let found = loop {
+            let error = store(&written.dicom, &archive(port, "ANY", timeout)).expect_err("a fault");
+            // Until it listens.
+            if !matches!(error.fault, StoreFault::Connect { .. }) || began.elapsed() > START {
+                break error;
+            }
+            thread::sleep(Duration::from_millis(50));
+        };
+        let _ = child.kill();
+        let _ = child.wait();
+        found
+    };
+    let patient = Duration::from_secs(30);
+    let refused = fault(&["--refuse"], patient);
+    assert!(
+        matches!(refused.fault, StoreFault::Rejected { .. }),
+        "{refused:?}"
+    );
+    let broken = fault(&["--abort-after"], patient);
+    let gone = matches!(
+        broken.fault,
+        StoreFault::Protocol { .. } | StoreFault::Wire { .. }
+    );
+    assert!(gone && broken.stored == 0, "{broken:?}");
+    let began = Instant::now();
+    let asleep = fault(&["--sleep-after", "300"], Duration::from_secs(2));
+    assert!(
+        matches!(asleep.fault, StoreFault::Wire { .. }),
+        "{asleep:?}"
+    );
+    assert!(began.elapsed() < Duration::from_secs(120), "waited");
 }

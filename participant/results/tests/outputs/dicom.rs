@@ -19,7 +19,7 @@ const DICOM: Outputs = Outputs {
 fn dicom_scans() -> Option<(tempfile::TempDir, Vec<MadeScan>)> {
     let (folder, mut scans) = scans()?;
     scans.retain(|scan| scan.dicom);
-    assert_eq!(scans.len(), 4);
+    assert_eq!(scans.len(), 5);
     Some((folder, scans))
 }
 
@@ -72,12 +72,37 @@ fn every_object_is_as_the_standard_has_it() {
                 &"5a".repeat(32),
                 NOTICE,
                 "Fewer slices than in training.",
-                "(MR image,)",
+                "\"Source of Measurement\")=(",
             ] {
                 assert!(text.contains(expected), "no {expected} in {text}");
             }
         }
     }
+}
+
+#[test]
+fn the_report_is_as_its_templates_have_it() {
+    let Some((folder, scans)) = dicom_scans() else {
+        return;
+    };
+    let Some(validator) = tool("DicomSRValidator", "pixelmed-apps") else {
+        return;
+    };
+    // One is enough: it takes long, and the structure is the same in all.
+    let written = written(&folder.path().join("out"), &scans[..1]);
+    let (text, _) = told(&validator, &[], &written.dicom[0]);
+    for expected in [
+        "Found ComprehensiveSR IOD",
+        "Found Root Template TID_1500",
+        "Root Template Validation Complete",
+    ] {
+        assert!(text.contains(expected), "no {expected} in {text}");
+    }
+    assert!(!text.contains("Error"), "{text}");
+    // What the templates leave open: the class, and the comments, which they let one add.
+    let ours = |line: &&str| line.contains("99MYELIN") || line.contains("\"Comment\"");
+    let mut warnings = text.lines().filter(|line| line.starts_with("Warning"));
+    assert_eq!(warnings.find(|line| !ours(line)), None, "{text}");
 }
 
 #[test]

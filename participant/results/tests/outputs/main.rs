@@ -8,3 +8,4 @@ mod made;
 #[path = "../../../../model/tests/oracle/python.rs"]
 mod python;
 mod tools;
+mod tree;
