@@ -1,9 +1,9 @@
 //! What a model can be exported to, and the words for it on a command line.
 
-use std::str::FromStr;
+use std::{collections::BTreeSet, str::FromStr};
 
 /// A kind of file that other tools read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Format {
     /// `model.onnx`: the network as a graph with its weights, for ONNX Runtime and what reads the same.
     Onnx,
@@ -31,14 +31,8 @@ impl Format {
     /// # Errors
     /// A word that is no format, also where there is none.
     pub fn parse_list(text: &str) -> Result<Vec<Self>, UnknownFormat> {
-        let mut formats = Vec::new();
-        for word in text.split(',') {
-            let format = word.parse()?;
-            if !formats.contains(&format) {
-                formats.push(format);
-            }
-        }
-        Ok(formats)
+        let formats: BTreeSet<Self> = text.split(',').map(str::parse).collect::<Result<_, _>>()?;
+        Ok(formats.into_iter().collect())
     }
 }
 
@@ -46,12 +40,9 @@ impl FromStr for Format {
     type Err = UnknownFormat;
 
     fn from_str(word: &str) -> Result<Self, UnknownFormat> {
-        let known = Self::ALL
-            .into_iter()
-            .find(|format| format.word() == word.trim());
-        known.ok_or_else(|| UnknownFormat {
-            word: word.trim().to_owned(),
-        })
+        let word = word.trim();
+        let known = Self::ALL.into_iter().find(|format| format.word() == word);
+        known.ok_or_else(|| UnknownFormat { word: word.into() })
     }
 }
 

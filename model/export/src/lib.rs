@@ -37,9 +37,10 @@ use std::path::{Path, PathBuf};
 
 pub use folder::WriteError;
 pub use format::{Format, UnknownFormat};
-pub use kept_model::{FilterSource, KeptModel, KeptModelError, ModelFiles};
+pub use kept_model::{FilterSource, KeptModelError, ModelFiles};
 
 use folder::OutputFolder;
+use kept_model::KeptModel;
 
 /// Writes the model of `source` into `folder` in each of `formats`, and gives the paths of the files that were written.
 ///

@@ -50,7 +50,26 @@ pub fn metadata(model: &KeptModel) -> Value {
             "auroc_by_patient": test.patient.auroc,
         });
     }
+    make_inert(&mut metadata);
     metadata
+}
+
+/// MONAI runs what a text of a configuration says where it begins with `$`, and looks elsewhere where it begins with `@` or `%`; the
+/// metadata are part of its configuration. No text of a card does that.
+fn make_inert(value: &mut Value) {
+    match value {
+        Value::String(text) => {
+            if text.trim_start().starts_with(['$', '@', '%']) {
+                text.insert_str(0, "text: ");
+            }
+            for (sign, apart) in [("@:", "@ :"), ("@#", "@ #"), ("%:", "% :"), ("%#", "% #")] {
+                *text = text.replace(sign, apart);
+            }
+        }
+        Value::Array(values) => values.iter_mut().for_each(make_inert),
+        Value::Object(values) => values.values_mut().for_each(make_inert),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
 }
 
 fn inputs(model: &KeptModel) -> Value {

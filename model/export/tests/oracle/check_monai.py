@@ -47,6 +47,9 @@ sys.path.insert(0, ".")
 workflow = ConfigWorkflow(config_file="configs/inference.json", meta_file="configs/metadata.json", workflow_type="infer")
 workflow.initialize()
 assert not workflow.check_properties(), workflow.check_properties()
+# A card's text stays a text, whatever it says.
+metadata = workflow.parser.get_parsed_content("_meta_")
+assert metadata["name"].startswith("text: $__import__"), metadata["name"]
 os.chdir(folder)
 
 checked = "its schema was not at hand"
