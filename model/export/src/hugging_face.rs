@@ -33,10 +33,11 @@ fn read_me(model: &KeptModel) -> String {
     let front = serde_saphyr::to_string_with_options(&front_matter(model), options);
     let front = front.expect("text, numbers, lists and keys of text are YAML");
     format!(
-        "---\n{}\n---\n\n# {}\n\n{}\n{HOW_TO_RUN}\n{}",
+        "---\n{}\n---\n\n# {}\n\n{}\n{}\n{HOW_TO_RUN}\n{}",
         front.trim_end(),
         prose::plain(&model.card.name),
         prose::warning(&model.card),
+        prose::licence(&model.card),
         prose::description(model)
     )
 }
@@ -48,6 +49,15 @@ fn front_matter(model: &KeptModel) -> Value {
         "pipeline_tag": "image-classification",
         "tags": TAGS,
     });
+    if let Some(licence) = &model.card.licence {
+        let word = licence.trim().to_lowercase();
+        if LICENCES.contains(&word.as_str()) {
+            fields["license"] = json!(word);
+        } else {
+            fields["license"] = json!("other");
+            fields["license_name"] = json!(licence);
+        }
+    }
     if let Some(test) = &model.card.test {
         fields["model-index"] = json!([model_index(model, test)]);
         fields["metrics"] = json!(["accuracy", "f1", "roc_auc"]);
@@ -92,9 +102,19 @@ const TAGS: [&str; 6] = [
     "not-for-diagnosis",
 ];
 
-const HOW_TO_RUN: &str = "\
-The licence of these weights is unknown: the card does not say. Ask whoever trained the model.
+/// Words of the hub for licences that models have; another one is `other`, with its name.
+const LICENCES: [&str; 8] = [
+    "apache-2.0",
+    "cc-by-4.0",
+    "cc-by-nc-4.0",
+    "cc-by-nc-nd-4.0",
+    "cc-by-nc-sa-4.0",
+    "cc-by-sa-4.0",
+    "cc0-1.0",
+    "mit",
+];
 
+const HOW_TO_RUN: &str = "
 `model.onnx` runs in ONNX Runtime; `model.safetensors` has the same weights, and `model.json` is the card in JSON.
 
 ```python

@@ -173,18 +173,21 @@ fn filters_of(
     card: &ModelCard,
     told: Option<FilterSource>,
 ) -> Result<FilterSource, KeptModelError> {
-    let conditioning = card
-        .training
-        .as_ref()
-        .map(|training| training.conditioning.as_str());
-    let of_card = match (&card.input.features, conditioning) {
-        (Some(features), _) if features.len() != CONDITIONED_VALUES => {
-            let found = features.len();
-            return Err(KeptModelError::Features { found });
-        }
-        (Some(_), _) => Some(FilterSource::Features),
-        (None, Some("none")) => Some(FilterSource::Common),
-        (None, _) => None,
+    if let Some(features) = &card.input.features
+        && features.len() != CONDITIONED_VALUES
+    {
+        let found = features.len();
+        return Err(KeptModelError::Features { found });
+    }
+    let training = card.training.as_ref();
+    let by_training = training.map(|training| training.conditioning.as_str());
+    let of_card = match (card.input.conditioning, &card.input.features, by_training) {
+        (Some(conditioning), ..) if conditioning.uses_filters() => Some(FilterSource::Features),
+        (Some(_), ..) => Some(FilterSource::Common),
+        // A card of an earlier release has no `conditioning`.
+        (None, Some(_), _) => Some(FilterSource::Features),
+        (None, None, Some("none")) => Some(FilterSource::Common),
+        (None, None, _) => None,
     };
     match (of_card, told) {
         (Some(card), Some(told)) if card != told => Err(KeptModelError::OtherFilters { card }),

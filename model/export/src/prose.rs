@@ -2,7 +2,10 @@
 //!
 //! A card comes from a file that anybody may have written: its texts are shown as text, whatever signs are in them.
 
-use model_data::card::{CardData, CardTraining, ModelCard, Scores};
+use model_data::{
+    card::{CardData, CardTraining, ModelCard, Scores},
+    small_numbers,
+};
 
 use crate::kept_model::{FilterSource, KeptModel, hex_of};
 
@@ -22,7 +25,7 @@ pub fn description(model: &KeptModel) -> String {
             card.data.as_ref().map_or_else(|| UNKNOWN.into(), data),
         ),
         ("Training", training(card)),
-        ("Results", results(card)),
+        ("Results", results(card, &class_names(model))),
         ("Caveats", caveats(card)),
         ("Which model it is", identity(card)),
     ];
@@ -32,11 +35,21 @@ pub fn description(model: &KeptModel) -> String {
 
 /// Names of the classes in the order of the outputs; numbers where the card has no names.
 pub fn class_names(model: &KeptModel) -> Vec<String> {
-    let names = model.card.data.as_ref().map(|data| data.classes.clone());
+    let card = &model.card;
+    let of_output = card.output.as_ref().map(|output| &output.classes);
+    let of_data = card.data.as_ref().map(|data| &data.classes);
+    let fits = |names: &&Vec<String>| names.len() == model.classes as usize;
+    let named = [of_output, of_data].into_iter().flatten().find(fits);
     let numbers = || (0..model.classes).map(|class| class.to_string()).collect();
-    names
-        .filter(|names| names.len() == model.classes as usize)
-        .unwrap_or_else(numbers)
+    named.cloned().unwrap_or_else(numbers)
+}
+
+/// Under what the weights may be used, in a sentence.
+pub fn licence(card: &ModelCard) -> String {
+    card.licence.as_ref().map_or_else(
+        || "The licence of the weights is unknown: the card does not say. Ask whoever trained the model.".into(),
+        |licence| format!("The weights are under this licence: {}.", plain(licence)),
+    )
 }
 
 /// A text as one line, in which no sign means anything to Markdown or HTML.
@@ -74,18 +87,40 @@ fn inputs(model: &KeptModel) -> String {
         let scaling = card.input.feature_scaling.as_deref();
         let scaling = scaling.map_or_else(|| UNKNOWN.into(), plain);
         lines.push(format!("`features`: float32 \\[batch, 9\\], one row a slice, of its patient, in this order: {names}. Scaling: {scaling}."));
+        lines.extend(statistics(card));
     }
     let classes = plain(&class_names(model).join(", "));
     lines.push(format!(
         "`logits` and `probabilities`: float32 \\[batch, {}\\], in this order: {classes}.",
         model.classes
     ));
+    if let Some(output) = &card.output {
+        lines.push(format!(
+            "Classes by EDSS: a score above {} belongs to the class behind it ({} labels).",
+            numbers(&output.edss_cuts),
+            output.labels
+        ));
+    }
     list(&lines)
+}
+
+/// What a feature's value becomes, and what stands for one that is missing.
+fn statistics(card: &ModelCard) -> Option<String> {
+    let features = card.input.feature_statistics.as_ref()?;
+    let told = features.iter().map(|feature| {
+        let name = plain(&feature.name);
+        let (from, to, mean) = (feature.from, feature.to, feature.mean);
+        format!("{name} from {from} to {to}, mean {mean}")
+    });
+    let told: Vec<String> = told.collect();
+    Some(format!(
+        "Range of each feature, and the mean that stands for a missing value: {}.",
+        told.join("; ")
+    ))
 }
 
 fn data(data: &CardData) -> String {
     let contrasts: Vec<_> = data.contrasts.iter().map(ToString::to_string).collect();
-    let cuts: Vec<_> = data.edss_cuts.iter().map(ToString::to_string).collect();
     list(&[
         format!(
             "Source: {}; {} patients over all hospitals.",
@@ -98,7 +133,7 @@ fn data(data: &CardData) -> String {
             plain(&data.partition),
             data.split
         ),
-        format!("Classes by EDSS, cut at {}.", cuts.join(", ")),
+        format!("Classes by EDSS, cut at {}.", numbers(&data.edss_cuts)),
     ])
 }
 
@@ -147,7 +182,7 @@ fn settings(training: &CardTraining) -> [String; 3] {
     ]
 }
 
-fn results(card: &ModelCard) -> String {
+fn results(card: &ModelCard, classes: &[String]) -> String {
     let mut text = String::new();
     if let Some(validation) = &card.validation {
         let shown = |score: Option<f64>| score.map_or_else(|| "none".into(), decimals);
@@ -163,6 +198,9 @@ fn results(card: &ModelCard) -> String {
         return text
             + "There is no test result: nobody has tested this model on data that no part of its training has seen.";
     };
+    if let Some(warning) = too_few(&test.patient, classes) {
+        text += &format!("**{}.**\n\n", plain(&warning));
+    }
     text += "| test | count | accuracy | macro F1 | AUROC | largest class |\n|---|---|---|---|---|---|\n";
     for (name, scores) in [("by slice", &test.slice), ("by patient", &test.patient)] {
         text += &format!(
@@ -194,6 +232,16 @@ fn caveats(card: &ModelCard) -> String {
     list(&lines)
 }
 
+/// In the words of this project's own reports.
+fn too_few(scores: &Scores, classes: &[String]) -> Option<String> {
+    // A card that says more has not counted patients; their sum might not be a number.
+    let counted = |count: &u64| *count <= u32::MAX.into();
+    let classes: Vec<&str> = classes.iter().map(String::as_str).collect();
+    let all = scores.confusion.iter().flatten().all(counted);
+    all.then(|| small_numbers::warning(&scores.confusion, &classes))
+        .flatten()
+}
+
 fn few(scores: &Scores, of: &str) -> Option<String> {
     (scores.count < FEW).then(|| {
         format!(
@@ -215,8 +263,23 @@ fn identity(card: &ModelCard) -> String {
     let line = |(name, hash): (&str, Option<String>)| Some(format!("{name}: {}", plain(&hash?)));
     let mut lines: Vec<String> = known.into_iter().filter_map(line).collect();
     lines.push(format!("{} trainable values.", card.parameters));
-    lines.push(format!("Made by {}.", plain(&card.made_by)));
+    let mut made = format!("Made by {}", plain(&card.made_by));
+    for (what, known) in [
+        ("commit ", &card.commit),
+        ("", &card.date),
+        ("by the command ", &card.command_line),
+    ] {
+        if let Some(known) = known {
+            made += &format!(", {what}{}", plain(known));
+        }
+    }
+    lines.push(made + ".");
     list(&lines)
+}
+
+fn numbers(numbers: &[f64]) -> String {
+    let numbers: Vec<_> = numbers.iter().map(ToString::to_string).collect();
+    numbers.join(", ")
 }
 
 fn list(lines: &[String]) -> String {

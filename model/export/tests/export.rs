@@ -13,7 +13,7 @@ use std::{fs, path::Path};
 
 use drawn_model::{BATCH, DrawnModel, PIXELS, Recorded};
 use fixture::{Variant, bare_card, full_card, keep};
-use model_data::card::NOTICE;
+use model_data::card::{ModelCard, NOTICE};
 use model_export::{FilterSource, Format, ModelFiles, export};
 use protocol::network::{CONDITIONED_WEIGHT, ModelLayout};
 use python::Environment;
@@ -102,7 +102,7 @@ fn onnx_runtime_computes_what_pytorch_computes() {
 #[test]
 fn a_model_card_is_read_by_the_library_of_the_hub() {
     let drawn = drawn(2);
-    let full = full_card(2, Variant::Plain, &drawn);
+    let full = full_card(2, Variant::Conditioned, &drawn);
     let results = [("slice", "288 slices"), ("patient", "18 patients")].map(|(by, count)| {
         [
             ("Accuracy", "accuracy", 0.837),
@@ -116,24 +116,43 @@ fn a_model_card_is_read_by_the_library_of_the_hub() {
     });
     let told = [
         "Few patients: the test has 18.",
+        "TOO FEW PATIENTS TO TELL",
         "phantom's \"numbers\" \\| &lt;b&gt; no",
         "120 patients over all hospitals",
+        "age at onset from 0 to 100, mean 43.25",
+        "commit 0123abc",
     ];
     let untold = ["There is no test result", "unknown, the card does not say"];
-    for (card, metrics, text) in [
-        (full, results.concat(), told.as_slice()),
-        (bare_card(2), Vec::new(), untold.as_slice()),
+    let named = ModelCard {
+        licence: Some("Research only: ask us".into()),
+        ..bare_card(2)
+    };
+    for (card, filters, metrics, text, licence) in [
+        (full, None, results.concat(), told.as_slice(), "cc-by-4.0"),
+        (
+            bare_card(2),
+            Some(FilterSource::Common),
+            Vec::new(),
+            &untold,
+            "unknown",
+        ),
+        (
+            named,
+            Some(FilterSource::Features),
+            Vec::new(),
+            &untold,
+            "other",
+        ),
     ] {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path();
         let files = ModelFiles {
-            filters: Some(FilterSource::Common),
+            filters,
             ..keep(path, &drawn, &card)
         };
         let written = export(&path.join("out"), &files, &[Format::HuggingFace]).expect("exported");
         assert!(written.iter().all(|path| path.is_file()), "{written:?}");
-        let expected =
-            json!({"metrics": metrics, "dataset": "phantom", "name": card.name, "text": text});
+        let expected = json!({"metrics": metrics, "dataset": "phantom", "name": card.name, "text": text, "licence": licence, "licence_name": card.licence});
         fs::write(path.join("expected.json"), expected.to_string()).expect("written");
         python::ask("check_hugging_face.py", &[path]);
     }

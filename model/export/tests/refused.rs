@@ -65,6 +65,26 @@ fn a_card_that_does_not_say_how_filters_are_made_needs_somebody_who_does() {
 }
 
 #[test]
+fn a_card_of_an_earlier_release_is_understood() {
+    let (folder, drawn) = (tempfile::tempdir().expect("a folder"), drawn());
+    let path = folder.path();
+    for variant in [Variant::Conditioned, Variant::Plain] {
+        let mut card = full_card(2, variant, &drawn);
+        card.input.conditioning = None;
+        card.input.feature_statistics = None;
+        card.output = None;
+        // More patients than there are: nothing is added up that is not a number then.
+        let test = card.test.as_mut().expect("a test");
+        test.patient.confusion = vec![vec![u64::MAX; 2]; 2];
+        let files = keep(path, &drawn, &card);
+        export(&path.join("out"), &files, &Format::ALL).expect("exported");
+        let told = fs::read_to_string(path.join("out/monai/configs/inference.json"));
+        let conditioned = format!("\"conditioned\": {}", variant == Variant::Conditioned);
+        assert!(told.expect("there").contains(&conditioned));
+    }
+}
+
+#[test]
 fn a_card_of_another_network_or_model_is_refused() {
     let (folder, drawn) = (tempfile::tempdir().expect("a folder"), drawn());
     let path = folder.path();

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     kept_model::{FilterSource, KeptModel},
-    prose::class_names,
+    prose::{class_names, licence},
 };
 
 /// The whole file. What the card does not say is left out where the schema lets it, and said to be unknown where it does not.
@@ -26,7 +26,7 @@ pub fn metadata(model: &KeptModel) -> Value {
         "task": "Class of disability (EDSS) in multiple sclerosis from a slice of brain MRI; not for diagnosis",
         "description": format!("{}. {}", card.name, card.notice),
         "authors": unknown,
-        "copyright": unknown,
+        "copyright": licence(card),
         "intended_use": format!("{}. Not for {}.", card.intended_use, card.not_for),
         "pred_classes": class_names(model).join(", "),
         "model_hash": hex::encode(card.model_hash),
@@ -90,7 +90,8 @@ fn inputs(model: &KeptModel) -> Value {
             .filter(|names| names.len() == FEATURES)
             .unwrap_or_else(usual);
         let features = tensor("clinical features", "features", &[], &[0.0, 1.0], names);
-        inputs.insert("features".into(), features);
+        // In the order of their names, as the network takes them.
+        inputs.insert("patient_features".into(), features);
     }
     inputs.into()
 }

@@ -45,7 +45,7 @@ pub fn write(model: &KeptModel, output: &mut OutputFolder) -> Result<(), WriteEr
             "scripts/inference.py",
             include_bytes!("bundle/inference.py"),
         ),
-        ("LICENSE", include_bytes!("bundle/LICENSE")),
+        ("LICENSE", licence(model).as_bytes()),
     ] {
         output.write(&format!("monai/{name}"), bytes)?;
     }
@@ -100,9 +100,20 @@ fn read_me(model: &KeptModel) -> String {
     )
 }
 
+fn licence(model: &KeptModel) -> String {
+    format!(
+        "{LICENCE_OF_CODE}\nmodels/: {}\n",
+        prose::licence(&model.card)
+    )
+}
+
 fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
+
+const LICENCE_OF_CODE: &str = "\
+configs/ and scripts/: under MIT or Apache-2.0, at your choice. They are part of myelin.
+";
 
 const HOW_TO_RUN: &str = "\
 A bundle of MONAI. Put `.safetensors` files with `slices` and, for a model that takes them, `features` into `input/`. Then, in this

@@ -13,7 +13,10 @@ mod network;
 
 use prost::Message as _;
 
-use crate::kept_model::{FilterSource, KeptModel, hex_of};
+use crate::{
+    kept_model::{FilterSource, KeptModel, hex_of},
+    prose::class_names,
+};
 use graph::note;
 use messages::{IR_VERSION, Model, Note, OPERATOR_SET, OperatorSet};
 
@@ -47,15 +50,15 @@ fn notes(model: &KeptModel) -> Vec<Note> {
         note("run_complete", &card.run_complete.to_string()),
         note("made_by", &card.made_by),
         note("slices", &card.input.slices),
+        note("classes", &class_names(model).join(", ")),
     ];
     let known = [
         ("weights_hash", card.weights_hash.map(hex::encode)),
         ("run", card.run.map(hex::encode)),
         ("strategy", card.strategy.clone()),
-        (
-            "classes",
-            card.data.as_ref().map(|data| data.classes.join(", ")),
-        ),
+        ("licence", card.licence.clone()),
+        ("date", card.date.clone()),
+        ("commit", card.commit.clone()),
         (
             "caveats",
             (!card.caveats.is_empty()).then(|| card.caveats.join("; ")),

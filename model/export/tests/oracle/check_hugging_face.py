@@ -16,7 +16,8 @@ expected = json.loads((folder / "expected.json").read_text())
 text = (folder / "out/huggingface/README.md").read_text()
 card = huggingface_hub.ModelCard(text)
 data = card.data
-assert data.license == "unknown" and data.library_name == "onnx", data
+assert data.license == expected["licence"] and data.library_name == "onnx", data
+assert data.license_name == (expected["licence_name"] if data.license == "other" else None), data
 assert data.pipeline_tag == "image-classification" and "multiple-sclerosis" in data.tags, data
 assert "Not for diagnosis" in "".join(card.text.strip().splitlines()[:3]), card.text[:200]
 

@@ -36,7 +36,7 @@ worst = max(
 assert worst < 1e-5, f"logits differ by {worst}"
 assert all(abs(sum(float(row[f"probability_{place}"]) for place in range(expected["classes"])) - 1) < 1e-5 for row in rows)
 
-features = [f"--extra_forward_args={json.dumps({'features': [[0.5] * 9]})}"] if expected["conditioned"] else []
+features = [f"--extra_forward_args={json.dumps({'patient_features': [[0.5] * 9]})}"] if expected["conditioned"] else []
 told = monai("verify_net_in_out", "network_def", *files, "--device", "cpu", *features)
 assert "verified with no error" in told, told
 

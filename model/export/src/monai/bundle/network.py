@@ -40,13 +40,13 @@ class HybridCnn(nn.Module):
         multiples = (self.conditioned.weight.double() * features * 4096 - 43 / 127 / 256).round()
         return multiples.div(4096).clamp(-1, 1).float()
 
-    def forward(self, image, features=None):
-        if self.takes_features != (features is not None):
+    def forward(self, image, patient_features=None):
+        if self.takes_features != (patient_features is not None):
             raise ValueError("this network takes features" if self.takes_features else "this network takes no features")
         if self.takes_features:
             # As many groups as samples: each slice meets the filter of its own patient.
             one_row = image.transpose(0, 1)
-            conditioned = conv2d(one_row, self.filters(features), padding=1, groups=len(image)).transpose(0, 1)
+            conditioned = conv2d(one_row, self.filters(patient_features), padding=1, groups=len(image)).transpose(0, 1)
         else:
             conditioned = self.conditioned(image)
         maps = torch.cat([conditioned, self.free(image)], dim=1)
