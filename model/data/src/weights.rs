@@ -55,10 +55,7 @@ pub fn write_safetensors(
 /// # Errors
 /// The file cannot be read, or is not safetensors.
 pub fn read_notes(path: &Path) -> Result<BTreeMap<String, String>, WeightsError> {
-    let bytes = read_bounded(path)?;
-    let (_, header) = SafeTensors::read_metadata(&bytes).map_err(|source| broken(path, source))?;
-    let notes = header.metadata().clone().unwrap_or_default();
-    Ok(notes.into_iter().collect())
+    WeightsFile::read(path)?.notes()
 }
 
 /// Reads what [`write_safetensors`] wrote, flat, in the order of `layout`.
@@ -66,23 +63,65 @@ pub fn read_notes(path: &Path) -> Result<BTreeMap<String, String>, WeightsError>
 /// # Errors
 /// The file cannot be read, is not safetensors, or lacks a tensor of the layout in its shape.
 pub fn read_safetensors(path: &Path, layout: &[TensorSpec]) -> Result<Vec<f32>, WeightsError> {
-    let bytes = read_bounded(path)?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|source| broken(path, source))?;
-    let mut flat = Vec::with_capacity(layout.iter().map(TensorSpec::values).sum());
-    for spec in layout {
-        let fits = |tensor: &TensorView<'_>| {
-            let sides = spec.shape.iter().map(|&side| side as usize);
-            tensor.dtype() == Dtype::F32 && sides.eq(tensor.shape().iter().copied())
-        };
-        let tensor = file.tensor(&spec.name.0).ok().filter(fits);
-        let tensor = tensor.ok_or_else(|| WeightsError::Tensor {
-            path: path.to_owned(),
-            name: spec.name.0.clone(),
-        })?;
-        let (values, _) = tensor.data().as_chunks();
-        flat.extend(values.iter().map(|&value| f32::from_le_bytes(value)));
+    WeightsFile::read(path)?.values(layout)
+}
+
+/// The bytes of a safetensors file, read once: what is hashed, copied and taken apart is then the same.
+pub struct WeightsFile {
+    path: PathBuf,
+    bytes: Vec<u8>,
+}
+
+impl WeightsFile {
+    /// Reads the file; what is in it is looked at later.
+    ///
+    /// # Errors
+    /// The file cannot be read, or is larger than any model.
+    pub fn read(path: &Path) -> Result<Self, WeightsError> {
+        let bytes = read_bounded(path)?;
+        let path = path.to_owned();
+        Ok(Self { path, bytes })
     }
-    Ok(flat)
+
+    /// As they are on disk.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The notes in its header; none if it has none.
+    ///
+    /// # Errors
+    /// It is not safetensors.
+    pub fn notes(&self) -> Result<BTreeMap<String, String>, WeightsError> {
+        let (_, header) =
+            SafeTensors::read_metadata(&self.bytes).map_err(|source| broken(&self.path, source))?;
+        let notes = header.metadata().clone().unwrap_or_default();
+        Ok(notes.into_iter().collect())
+    }
+
+    /// Its values, flat, in the order of `layout`.
+    ///
+    /// # Errors
+    /// It is not safetensors, or lacks a tensor of the layout in its shape.
+    pub fn values(&self, layout: &[TensorSpec]) -> Result<Vec<f32>, WeightsError> {
+        let file =
+            SafeTensors::deserialize(&self.bytes).map_err(|source| broken(&self.path, source))?;
+        let mut flat = Vec::with_capacity(layout.iter().map(TensorSpec::values).sum());
+        for spec in layout {
+            let fits = |tensor: &TensorView<'_>| {
+                let sides = spec.shape.iter().map(|&side| side as usize);
+                tensor.dtype() == Dtype::F32 && sides.eq(tensor.shape().iter().copied())
+            };
+            let tensor = file.tensor(&spec.name.0).ok().filter(fits);
+            let tensor = tensor.ok_or_else(|| WeightsError::Tensor {
+                path: self.path.clone(),
+                name: spec.name.0.clone(),
+            })?;
+            let (values, _) = tensor.data().as_chunks();
+            flat.extend(values.iter().map(|&value| f32::from_le_bytes(value)));
+        }
+        Ok(flat)
+    }
 }
 
 /// Why a model is not on disk, or not one of this network.

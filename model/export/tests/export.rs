@@ -1,0 +1,196 @@
+//! Models in the formats of others, read by the programs that read them: ONNX Runtime, huggingface_hub, MONAI.
+//!
+//! What is compared with is PyTorch's word on the same weights, through docs/load_model.py: of three classes it is the record of `model`,
+//! of two that of this crate. `PATH=target/monai/bin:$PATH cargo test -p model-export --test export -- --ignored` records that anew.
+
+#[path = "../../tests/oracle/drawn_model.rs"]
+mod drawn_model;
+mod fixture;
+#[path = "../../tests/oracle/python.rs"]
+mod python;
+
+use std::{fs, path::Path};
+
+use drawn_model::{BATCH, DrawnModel, PIXELS, Recorded};
+use fixture::{Variant, bare_card, full_card, keep};
+use model_data::card::{ModelCard, NOTICE};
+use model_export::{FilterSource, Format, ModelFiles, export};
+use protocol::network::{CONDITIONED_WEIGHT, ModelLayout};
+use python::Environment;
+use serde_json::json;
+use tempfile::TempDir;
+
+const MONAI: Environment = Environment {
+    python: "MYELIN_MONAI_PYTHON",
+    folder: "target/monai",
+    requirements: "model/export/tests/oracle/requirements-monai.txt",
+    required: "MYELIN_REQUIRE_MONAI",
+};
+
+const CASES: [(u32, Variant); 4] = [
+    (2, Variant::Conditioned),
+    (2, Variant::Plain),
+    (3, Variant::Conditioned),
+    (3, Variant::Plain),
+];
+
+fn drawn(classes: u32) -> DrawnModel {
+    DrawnModel::new(&ModelLayout::hybrid_cnn(classes).tensors)
+}
+
+fn record_of(classes: u32) -> &'static str {
+    match classes {
+        2 => "model/export/tests/oracle/two_classes.json",
+        _ => "model/tests/oracle/loaded_logits.json",
+    }
+}
+
+/// PyTorch's logits, `[sample][class]`, of the four slices that were drawn.
+fn recorded(classes: u32, variant: Variant, drawn: &DrawnModel) -> Vec<Vec<f64>> {
+    let recorded = Recorded::read(record_of(classes));
+    assert_eq!(drawn.sha256(), recorded.sha256, "another record");
+    match variant {
+        Variant::Conditioned => recorded.conditioned,
+        Variant::Plain => recorded.free,
+    }
+}
+
+fn write_floats(path: &Path, values: &[f32]) {
+    let bytes: Vec<u8> = values
+        .iter()
+        .flat_map(|value| value.to_le_bytes())
+        .collect();
+    fs::write(path, bytes).expect("written");
+}
+
+#[test]
+fn onnx_runtime_computes_what_pytorch_computes() {
+    for (classes, variant) in CASES {
+        let (folder, drawn) = (tempfile::tempdir().expect("a folder"), drawn(classes));
+        let path = folder.path();
+        let files = keep(path, &drawn, &full_card(classes, variant, &drawn));
+        let written = export(&path.join("out"), &files, &[Format::Onnx]).expect("exported");
+        assert_eq!(written, [path.join("out/model.onnx")]);
+
+        // A fifth sample: the second once more, so that the batch is not the one that was recorded.
+        let mut logits = recorded(classes, variant, &drawn);
+        logits.push(logits[1].clone());
+        let with_second = |values: &[f32]| {
+            let length = values.len() / BATCH;
+            [values, &values[length..2 * length]].concat()
+        };
+        let slices = with_second(&drawn.slices);
+        assert_eq!(slices.len(), 5 * PIXELS);
+        write_floats(&path.join("slices.f32"), &slices);
+        if variant == Variant::Conditioned {
+            write_floats(&path.join("features.f32"), &with_second(&drawn.features));
+        }
+        let layout = ModelLayout::hybrid_cnn(classes);
+        let values = model_data::weights::read_safetensors(&files.weights, &layout.tensors);
+        let base = layout.range(CONDITIONED_WEIGHT).expect("W");
+        let expected = json!({
+            "logits": logits,
+            "classes": classes,
+            "base": values.expect("readable")[base],
+            "notes": {"model_hash": "ab".repeat(32), "notice": format!("Not for diagnosis. {NOTICE}"), "learning_round": "8"},
+        });
+        fs::write(path.join("expected.json"), expected.to_string()).expect("written");
+        python::ask("check_onnx.py", &[path]);
+    }
+}
+
+#[test]
+fn a_model_card_is_read_by_the_library_of_the_hub() {
+    let drawn = drawn(2);
+    let full = full_card(2, Variant::Conditioned, &drawn);
+    let results = [("slice", "288 slices"), ("patient", "18 patients")].map(|(by, count)| {
+        [
+            ("Accuracy", "accuracy", 0.837),
+            ("F1, macro", "f1", 0.836),
+            ("AUROC", "roc_auc", 0.906),
+        ]
+        .into_iter()
+        .filter(|(name, ..)| by == "slice" || *name != "AUROC")
+        .map(|(name, kind, value)| json!([format!("{name}, by {by}, of {count}"), kind, value]))
+        .collect::<Vec<_>>()
+    });
+    let told = [
+        "Few patients: the test has 18.",
+        "TOO FEW PATIENTS TO TELL",
+        "phantom's \"numbers\" \\| &lt;b&gt; no",
+        "120 patients over all hospitals",
+        "age at onset from 0 to 100, mean 43.25",
+        "commit 0123abc",
+    ];
+    let untold = ["There is no test result", "unknown, the card does not say"];
+    let named = ModelCard {
+        licence: Some("Research only: ask us".into()),
+        ..bare_card(2)
+    };
+    for (card, filters, metrics, text, licence) in [
+        (full, None, results.concat(), told.as_slice(), "cc-by-4.0"),
+        (
+            bare_card(2),
+            Some(FilterSource::Common),
+            Vec::new(),
+            &untold,
+            "unknown",
+        ),
+        (
+            named,
+            Some(FilterSource::Features),
+            Vec::new(),
+            &untold,
+            "other",
+        ),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path();
+        let files = ModelFiles {
+            filters,
+            ..keep(path, &drawn, &card)
+        };
+        let written = export(&path.join("out"), &files, &[Format::HuggingFace]).expect("exported");
+        assert!(written.iter().all(|path| path.is_file()), "{written:?}");
+        let expected = json!({"metrics": metrics, "dataset": "phantom", "name": card.name, "text": text, "licence": licence, "licence_name": card.licence});
+        fs::write(path.join("expected.json"), expected.to_string()).expect("written");
+        python::ask("check_hugging_face.py", &[path]);
+    }
+}
+
+fn exported_bundle(classes: u32, variant: Variant) -> TempDir {
+    let (folder, drawn) = (tempfile::tempdir().expect("a folder"), drawn(classes));
+    let path = folder.path();
+    let files = keep(path, &drawn, &full_card(classes, variant, &drawn));
+    export(&path.join("out"), &files, &[Format::Monai]).expect("exported");
+    let inputs = match variant {
+        Variant::Conditioned => &drawn.conditioned,
+        Variant::Plain => &drawn.free,
+    };
+    fs::copy(inputs, path.join("input.safetensors")).expect("copied");
+    let expected = json!({
+        "logits": recorded(classes, variant, &drawn),
+        "classes": classes,
+        "conditioned": variant == Variant::Conditioned,
+    });
+    fs::write(path.join("expected.json"), expected.to_string()).expect("written");
+    folder
+}
+
+#[test]
+fn monai_runs_a_bundle_and_gets_what_pytorch_gets() {
+    for (classes, variant) in CASES {
+        MONAI.ask(
+            "check_monai.py",
+            &[exported_bundle(classes, variant).path()],
+        );
+    }
+}
+
+#[test]
+#[ignore = "records anew what PyTorch says"]
+fn record() {
+    let now = drawn(2).asked_of_pytorch();
+    now.expect("python3 with torch and safetensors")
+        .write(record_of(2));
+}
