@@ -72,7 +72,7 @@ pub use self::{
 use crate::{
     commands::{SimulateCommand, UpdatesName},
     report,
-    stopping::{Interrupted, Stopping},
+    stopping::{Interrupted, STOPPED_BY_A_SIGNAL, Stopping},
 };
 
 /// Runs a simulation, or goes on with one: the files into its folder, the table to stdout.
