@@ -19,6 +19,7 @@ pub mod bench;
 mod cache_folder;
 mod cohort_fingerprint;
 pub mod commands;
+mod logged;
 mod made;
 pub mod report;
 pub mod reproduce;

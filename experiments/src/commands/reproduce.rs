@@ -11,7 +11,7 @@ use protocol::{
 use serde::{Deserialize, Serialize};
 
 use super::simulate::ProfileName;
-use crate::{cache_folder::slice_cache, reproduce};
+use crate::{cache_folder::slice_cache, logged::LogTargets, reproduce};
 
 /// Repeats the study at one site: every task, training set, network and split, several times, with the results beside the
 /// study's tables.
@@ -75,6 +75,9 @@ pub struct ReproduceOptions {
     /// The output folder [default: runs/reproduction]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
+    /// Also write the numbers of each epoch of each training for these tools, into DIR/logs: tensorboard, mlflow, separated by commas
+    #[arg(long, value_name = "LIST")]
+    pub log: Option<LogTargets>,
     /// Continue the run in the output folder. Options that are not given keep their values; those given must have the same values
     #[arg(long)]
     pub resume: bool,

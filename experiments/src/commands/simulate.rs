@@ -13,7 +13,10 @@ use protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use crate::simulation::{Partition, PlannedDrop};
+use crate::{
+    logged::LogTargets,
+    simulation::{Partition, PlannedDrop},
+};
 
 /// Trains the hybrid CNN in a whole federation on this machine: the coordinator and every hospital, each with its own keys and
 /// certificates, connected by QUIC over loopback.
@@ -71,6 +74,9 @@ pub struct SimulateOptions {
     /// What is split into training, validation and test: patients, or single slices
     #[arg(long, value_enum, default_value_t)]
     pub split: SplitKind,
+    /// Also write the numbers of each round for these tools, into DIR/logs: tensorboard, mlflow, separated by commas
+    #[arg(long, value_name = "LIST")]
+    pub log: Option<LogTargets>,
     /// Who multiplies the clinical features with the filter W
     #[arg(long, value_enum, default_value_t)]
     pub conditioning: ConditioningName,

@@ -29,7 +29,10 @@ mod training;
 mod training_jobs;
 mod training_progress;
 
-use std::path::PathBuf;
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, SystemTime},
+};
 
 use anyhow::Context;
 use model_data::Patient;
@@ -48,7 +51,10 @@ use self::{
     tables::Tables,
 };
 use crate::{
-    cohort_fingerprint::cohort_fingerprint, commands::ReproduceOptions, simulation::Progress,
+    cohort_fingerprint::cohort_fingerprint,
+    commands::ReproduceOptions,
+    logged::{LogTargets, Logged, LoggedStep},
+    simulation::Progress,
     stopping::Stopping,
 };
 
@@ -115,6 +121,9 @@ pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
             cell.with_context(|| format!("cannot read back {key}: {reason}"))
         })
         .collect::<anyhow::Result<_>>()?;
+    if let Some(targets) = &options.log {
+        write_logs(&out.join("logs"), targets, &configuration, &finished)?;
+    }
     let results = Results::new(&configuration, &finished, patients.len());
     let notice = findings::notice(&configuration);
     folder.write_json(
@@ -198,3 +207,47 @@ fn expected_samples(cohort: &CohortCounts, key: &CellKey) -> u64 {
 }
 
 const DEFAULT_OUT: &str = "runs/reproduction";
+
+/// For TensorBoard and MLflow: a run for each training, a step for each epoch. What an earlier run of this folder left is replaced.
+fn write_logs(
+    folder: &Path,
+    targets: &LogTargets,
+    configuration: &Configuration,
+    cells: &[Cell],
+) -> anyhow::Result<()> {
+    if folder.exists() {
+        std::fs::remove_dir_all(folder)
+            .with_context(|| format!("cannot replace {}", folder.display()))?;
+    }
+    for cell in cells {
+        let each = cell.seconds / cell.epochs.len().max(1) as f64;
+        let steps = (1..).zip(&cell.epochs).map(|(number, epoch)| {
+            let values = [
+                ("training/loss", epoch.train_loss),
+                ("validation/loss", epoch.validation_loss),
+                ("learning_rate", epoch.learning_rate),
+            ];
+            LoggedStep {
+                seconds: f64::from(number) * each,
+                number,
+                values: values.to_vec(),
+            }
+        });
+        let total = Duration::try_from_secs_f64(cell.seconds).unwrap_or_default();
+        let logged = Logged {
+            experiment: "reproduce",
+            run: cell.key.stem(),
+            settings: vec![
+                ("training", cell.key.to_string()),
+                ("profile", configuration.profile.to_string()),
+                ("best_epoch", cell.best_epoch.to_string()),
+            ],
+            start: SystemTime::now()
+                .checked_sub(total)
+                .unwrap_or(SystemTime::UNIX_EPOCH),
+            steps: steps.collect(),
+        };
+        logged.write(folder, targets)?;
+    }
+    Ok(())
+}

@@ -38,7 +38,7 @@ use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
-    time::Instant,
+    time::{Duration, Instant, SystemTime},
 };
 
 use anyhow::{Context, bail};
@@ -71,6 +71,7 @@ pub use self::{
 };
 use crate::{
     commands::{SimulateCommand, UpdatesName},
+    logged::{Logged, LoggedStep},
     report,
     stopping::{Interrupted, STOPPED_BY_A_SIGNAL, Stopping},
 };
@@ -311,6 +312,7 @@ fn write_files(
         let card = report::best_model_card(plan, manifest, best, summary, statistics, hash);
         output.write_json(BEST_CARD_FILE, &card)?;
     }
+    logged(plan, manifest, summary).write(&output.path("logs"), &plan.log)?;
     let classes = plan.run.task.class_names();
     let pictures = report::RunPictures::new(summary, classes, test)?;
     for picture in pictures.all() {
@@ -318,6 +320,52 @@ fn write_files(
     }
     let page = report::html(summary, classes, &pictures, test, warnings)?;
     output.write("report.html", page.as_bytes())
+}
+
+/// For TensorBoard and MLflow: what every hospital learns of each round, no hospital's own.
+fn logged(plan: &Plan, manifest: &Manifest, summary: &Summary) -> Logged<'static> {
+    let total = Duration::try_from_secs_f64(summary.seconds.total).unwrap_or_default();
+    let steps = summary.history.iter().map(|round| {
+        let validation = round.validation.as_ref();
+        let values = [
+            ("training/loss", round.train_loss),
+            ("validation/loss", validation.map(|all| all.loss)),
+            ("validation/accuracy", validation.map(|all| all.accuracy)),
+        ];
+        let known = values
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)));
+        LoggedStep {
+            seconds: round.seconds,
+            number: round.round,
+            values: known.collect(),
+        }
+    });
+    Logged {
+        experiment: "simulate",
+        run: format!("seed-{}-{}", plan.seed, &summary.agreement.model_hash[..8]),
+        settings: vec![
+            ("hospitals", summary.hospitals.to_string()),
+            ("rounds", summary.rounds.to_string()),
+            ("data", summary.data.clone()),
+            ("task", summary.task.to_owned()),
+            ("labels", summary.labels.to_owned()),
+            ("split", summary.split.to_owned()),
+            ("partition", summary.partition.clone()),
+            ("strategy", summary.strategy.clone()),
+            ("conditioning", manifest.conditioning.to_string()),
+            ("updates", summary.updates.clone()),
+            ("learning_rate", manifest.learning_rate.to_string()),
+            ("batch_size", manifest.batch_size.to_string()),
+            ("local_epochs", manifest.local_epochs.to_string()),
+            ("seed", plan.seed.to_string()),
+            ("version", summary.code_version.to_owned()),
+        ],
+        start: SystemTime::now()
+            .checked_sub(total)
+            .unwrap_or(SystemTime::UNIX_EPOCH),
+        steps: steps.collect(),
+    }
 }
 
 /// A run that ended, but not as it must: its files are there to look at.

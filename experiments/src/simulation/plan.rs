@@ -23,6 +23,7 @@ use super::{
 use crate::{
     cache_folder::slice_cache,
     commands::{ConditioningName, ProfileName, SimulateOptions, UpdatesName},
+    logged::LogTargets,
 };
 
 /// What to simulate.
@@ -60,6 +61,8 @@ pub struct Plan {
     pub out: PathBuf,
     /// What a person should know before it starts.
     pub remarks: Vec<String>,
+    /// `--log`.
+    pub log: LogTargets,
 }
 
 /// Where patients come from.
@@ -148,6 +151,7 @@ impl Plan {
             device: Device::find(options.device)?,
             trainer_program: options.trainer_program.clone(),
             out,
+            log: options.log.clone().unwrap_or_default(),
             remarks,
         })
     }

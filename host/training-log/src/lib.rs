@@ -44,7 +44,7 @@ pub use name::{BadName, Name};
 pub use target::{LogTarget, UnknownTarget};
 
 /// Where the numbers of one training go.
-pub trait TrainingLog {
+pub trait TrainingLog: Send {
     /// A number of this step, such as a loss; steps rise.
     ///
     /// # Errors

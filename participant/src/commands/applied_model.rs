@@ -77,13 +77,21 @@ impl ModelArguments {
         Ok(Some((settings, file)))
     }
 
+    /// Where the model is.
+    ///
+    /// # Errors
+    /// Nowhere.
+    pub fn place(&self, settings: Option<&Settings>) -> Result<ModelPlace, Failure> {
+        let state = settings.map(|settings| settings.state.as_path());
+        ModelPlace::find(&self.model, state, self.last).map_err(Failure::settings)
+    }
+
     /// The model, which something vouches for unless `--unverified`.
     ///
     /// # Errors
     /// No model, or one that is altered or unknown.
     pub fn open(&self, settings: Option<&Settings>) -> Result<(KeptModel, Conditions), Failure> {
-        let state = settings.map(|settings| settings.state.as_path());
-        let place = ModelPlace::find(&self.model, state, self.last).map_err(Failure::settings)?;
+        let place = self.place(settings)?;
         let beside = place.weights.with_file_name("roster.json");
         let roster = match (&self.roster, settings) {
             (Some(file), _) => Some(("--roster", file)),

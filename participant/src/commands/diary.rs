@@ -24,8 +24,9 @@ use protocol::{
     manifest::{Conditioning, Purpose},
 };
 use serde_json::json;
+use training_log::Ending;
 
-use super::data_gaps::DataGaps;
+use super::{data_gaps::DataGaps, run::curves::Curves};
 
 /// The participant's events as lines of a log.
 pub struct Diary {
@@ -41,11 +42,12 @@ pub struct Diary {
     /// The settings of runs whose gaps were told.
     gaps_told_for: Vec<(Labels, Conditioning)>,
     spans: RunSpans,
+    curves: Curves,
 }
 
 impl Diary {
     /// Nothing has happened yet.
-    pub fn new(models: ModelKeeper, config: PathBuf, spans: RunSpans) -> Self {
+    pub fn new(models: ModelKeeper, config: PathBuf, spans: RunSpans, curves: Curves) -> Self {
         Self {
             models,
             latest: None,
@@ -57,6 +59,7 @@ impl Diary {
             gaps: DataGaps::default(),
             gaps_told_for: Vec::new(),
             spans,
+            curves,
         }
     }
 
@@ -105,6 +108,11 @@ impl Diary {
             }
             ParticipantEvent::Vault(event) => self.note_vault(event),
         }
+    }
+
+    /// The run has ended here, so.
+    pub fn end_curves(&mut self, ending: Ending) {
+        self.curves.end(ending);
     }
 
     /// Hospitals whose answer for a sum did not belong to those of the others, with their names.
@@ -286,6 +294,7 @@ impl Diary {
             Purpose::Evaluation => {
                 let evaluation = EvaluationCounters::read(&opened.sum.counters).ok();
                 if let Some(evaluation) = &evaluation {
+                    self.curves.note(&opened.run, learning_round, evaluation);
                     tracing::info!(
                         contributors,
                         slices = evaluation.slices(),
@@ -350,6 +359,7 @@ mod tests {
     use time::OffsetDateTime;
 
     use super::*;
+    use crate::commands::run::curves::LogTargets;
 
     #[test]
     fn of_many_steps_in_a_moment_the_first_and_the_last_are_told() {
@@ -363,7 +373,8 @@ mod tests {
         };
         let models = ModelKeeper::new(nowhere, own);
         let spans = RunSpans::new(HospitalId::new(1).expect("in range"));
-        let mut diary = Diary::new(models, nowhere.into(), spans);
+        let curves = Curves::new(nowhere, LogTargets::default());
+        let mut diary = Diary::new(models, nowhere.into(), spans, curves);
         diary.note_step(1, 100);
         let first = diary.last_step;
         diary.note_step(2, 100);

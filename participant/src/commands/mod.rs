@@ -12,6 +12,7 @@ mod doctor;
 mod dry_run;
 mod erase;
 mod evaluate;
+mod export;
 mod join;
 mod keys;
 mod ledger;
@@ -63,6 +64,7 @@ pub enum Command {
     Data(data::Data),
     Predict(Box<predict::Predict>),
     Evaluate(Box<evaluate::Evaluate>),
+    Export(export::Export),
     Erase(erase::Erase),
     Ledger(ledger::LedgerArguments),
     Transcript(TranscriptArguments),
@@ -87,6 +89,7 @@ impl Command {
             Self::Data(data) => data.execute(),
             Self::Predict(predict) => predict.execute(),
             Self::Evaluate(evaluate) => evaluate.execute(),
+            Self::Export(export) => export.execute(),
             Self::Erase(erase) => erase.execute(),
             Self::Ledger(ledger) => ledger.execute(),
             Self::Transcript(transcript) => transcript.execute(),

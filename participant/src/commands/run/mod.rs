@@ -1,5 +1,6 @@
 //! `participant run`.
 
+pub mod curves;
 mod outcome;
 mod post;
 mod site;
@@ -25,7 +26,7 @@ use participant::{
     shell::RunError,
 };
 
-use self::site::Site;
+use self::{curves::LogTargets, site::Site};
 use super::dry_run::DryRun;
 
 /// Takes part in one training: waits for the coordinator, then runs the rounds.
@@ -68,6 +69,10 @@ pub struct Run {
     #[arg(long, value_name = "ADDRESS")]
     web: Option<SocketAddr>,
 
+    /// Also write the numbers of each round for these tools, into STATE/logs: tensorboard, mlflow, separated by commas.
+    #[arg(long, value_name = "LIST")]
+    log: Option<LogTargets>,
+
     /// Set any key of the settings file, with its section, for example --set training.seed=7. May be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
@@ -109,7 +114,8 @@ impl Run {
         };
         let hours = settings.allowance.hours.clone();
         let shifts = Shifts::new(hours, zone, MachineClock);
-        let mut site = Site::new(&settings, &self.config, listener);
+        let log = self.log.clone().unwrap_or_default();
+        let mut site = Site::new(&settings, &self.config, listener, log);
         let stop = async || {
             stopping.asked().await;
             tracing::warn!("stopping");

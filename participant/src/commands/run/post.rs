@@ -14,6 +14,7 @@ use participant::{
 };
 use protocol::roster::Roster;
 
+use super::curves::{Curves, LogTargets};
 use crate::commands::diary::Diary;
 
 /// One per process.
@@ -41,6 +42,7 @@ impl Post {
         file: &Path,
         roster: &Roster,
         listener: Option<WebListener>,
+        log: LogTargets,
     ) -> Result<Self, Failure> {
         let state = StateFolder::open(&settings.state).map_err(Failure::settings)?;
         let ledger = Arc::new(state.ledger().map_err(Failure::settings)?);
@@ -48,10 +50,11 @@ impl Post {
         let web = page(listener, settings, &standing)?;
         let models = ModelKeeper::new(state.path(), OwnReading::of(settings));
         let spans = RunSpans::new(settings.hospital);
+        let curves = Curves::new(state.path(), log);
         Ok(Self {
             ledger,
             standing,
-            diary: Diary::new(models, file.to_owned(), spans.clone()),
+            diary: Diary::new(models, file.to_owned(), spans.clone(), curves),
             spans,
             _web: web,
             state,

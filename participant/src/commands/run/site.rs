@@ -28,9 +28,10 @@ use participant::{
 use protocol::roster::Roster;
 use rand_core::UnwrapErr;
 use tokio::sync::mpsc;
+use training_log::Ending;
 use transport::TransportError;
 
-use super::{outcome::Outcome, post::Post};
+use super::{curves::LogTargets, outcome::Outcome, post::Post};
 use crate::commands::data_set::{self, ReadDataSet};
 
 /// What takes part, or rests.
@@ -40,6 +41,8 @@ pub struct Site<'a> {
     file: &'a Path,
     /// Until the page is served.
     listener: Option<WebListener>,
+    /// What the numbers of each round are written for.
+    log: LogTargets,
     /// Once there is a roster, and something to show.
     post: Option<Post>,
     /// Whether there was a participant before.
@@ -122,11 +125,17 @@ impl Worker for Site<'_> {
 
 impl<'a> Site<'a> {
     /// Nothing is read or locked yet.
-    pub fn new(settings: &'a Settings, file: &'a Path, listener: Option<WebListener>) -> Self {
+    pub fn new(
+        settings: &'a Settings,
+        file: &'a Path,
+        listener: Option<WebListener>,
+        log: LogTargets,
+    ) -> Self {
         Self {
             settings,
             file,
             listener,
+            log,
             post: None,
             has_begun: false,
         }
@@ -137,7 +146,13 @@ impl<'a> Site<'a> {
             Some(post) => Ok(post),
             post => {
                 let listener = self.listener.take();
-                Ok(post.insert(Post::open(self.settings, self.file, roster, listener)?))
+                Ok(post.insert(Post::open(
+                    self.settings,
+                    self.file,
+                    roster,
+                    listener,
+                    self.log.clone(),
+                )?))
             }
         }
     }
@@ -226,7 +241,12 @@ impl<'a> Site<'a> {
         let Some(post) = self.post else {
             return result.map(drop);
         };
-        let diary = post.diary;
+        let mut diary = post.diary;
+        diary.end_curves(match &result {
+            Ok(_) => Ending::Complete,
+            Err(Failure::Stopped(_)) => Ending::Stopped,
+            Err(_) => Ending::Failed,
+        });
         let wrong_answers = diary.wrong_answers().clone();
         let ended_before = diary.ended_before().cloned();
         let (models, latest) = diary.into_latest_model();
