@@ -13,8 +13,9 @@ use std::{
 
 use super::{
     Contrast, DataError, Inventory, LoadOptions, ScanFiles, ScanSource,
-    clinical_table::{ClinicalTable, Repeats, Wanted},
+    clinical_table::ClinicalTable,
     folder::{entries, find_table, is_nifti, patient_id, root_entries},
+    table_header::{Repeats, Wanted},
 };
 
 /// Who is in a folder in MS60 layout, and which scans there are.
