@@ -3,6 +3,7 @@
 mod consent;
 mod data;
 mod data_gaps;
+mod data_kinds;
 mod data_report;
 mod data_set;
 mod decide;
