@@ -34,7 +34,7 @@ fn a_data_set_is_described_in_counts_and_judged_by_the_exit_code() {
         assert!(said.contains(words), "{words} in:\n{said}");
     }
     let found = json_of(&check(&folder, &["--json"]));
-    assert_eq!(found["schema"], 1);
+    assert_eq!(found["schema"], 2);
     assert_eq!(found["clean"], true);
     assert_eq!(
         (&found["patients"], &found["slices"]),

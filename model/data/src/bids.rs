@@ -15,8 +15,9 @@ use std::{
 use super::{
     BadFile, Contrast, DataError, Doubt, Inventory, LoadOptions, LoadReport, ScanFiles, ScanSource,
     Scores,
-    clinical_table::{ClinicalRow, ClinicalTable, Repeats, Wanted},
-    folder::{entries, is_nifti, root_entries},
+    clinical_table::{ClinicalRow, ClinicalTable},
+    folder::{composed, entries, is_nifti, root_entries},
+    table_header::{Repeats, Wanted},
 };
 
 /// The clinical table.
@@ -53,7 +54,10 @@ pub(super) fn inventory(root: &Path, options: &LoadOptions) -> Result<Inventory,
     } else {
         ClinicalTable::read(&root.join(TABLE), wanted)?
     };
-    let subject = |id: &str| subjects.get(label("sub-", id).unwrap_or(id)).copied();
+    let subject = |id: &str| {
+        let id = composed(id);
+        subjects.get(label("sub-", &id).unwrap_or(&id)).copied()
+    };
     let (mut inventory, rows) = Inventory::of(&mut table);
     let mut named: BTreeSet<&PathBuf> = { table.refused.iter() }
         .filter_map(|id| subject(id))

@@ -11,11 +11,11 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use super::DataError;
 
-/// Entries of a folder with their names, sorted: the order of a folder is the disk's. What is hidden is left out. Names are composed
-/// (NFC), as in tables; the paths are as they are.
+/// Entries of a folder with their names, sorted: the order of a folder is the disk's. What is hidden is left out. Names are
+/// [`composed`]; the paths are as they are.
 ///
 /// # Errors
-/// The folder cannot be read, or holds a name that a trainer cannot be told of.
+/// The folder cannot be read, or holds a name that a trainer cannot be told of, or one name twice.
 pub(super) fn entries(folder: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
     let mut entries = BTreeMap::new();
     for entry in fs::read_dir(folder)? {
@@ -26,10 +26,19 @@ pub(super) fn entries(folder: &Path) -> io::Result<BTreeMap<String, PathBuf>> {
             return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
         }
         if !name.starts_with('.') {
-            entries.insert(name.nfc().collect(), entry.path());
+            let before = entries.insert(composed(&name), entry.path());
+            if before.is_some() {
+                let reason = format!("two entries are called {name:?}, in other bytes: rename one");
+                return Err(io::Error::new(io::ErrorKind::InvalidData, reason));
+            }
         }
     }
     Ok(entries)
+}
+
+/// A name as it is compared: composed (NFC). A Mac writes names of files decomposed.
+pub(super) fn composed(name: &str) -> String {
+    name.nfc().collect()
 }
 
 /// As [`entries`], for a folder that must be there.

@@ -12,6 +12,7 @@ use super::{
     BadFile, Contrast, DataError, Edss, FEATURES, LoadReport, Scan, ScanError,
     clinical_table::{ClinicalRow, ClinicalTable},
     dicom::series_extent,
+    folder::composed,
     read_dicom, read_nifti,
     scan::{Extent, nifti_extent},
 };
@@ -57,14 +58,15 @@ impl Inventory {
     ) -> Self {
         let (mut inventory, rows) = Self::of(&mut table);
         for id in &table.refused {
-            folders.remove(name(id));
+            folders.remove(name(&composed(id)));
         }
         for row in rows {
-            let Some(folder) = folders.remove(name(&row.id)) else {
+            let id = composed(&row.id);
+            let Some(folder) = folders.remove(name(&id)) else {
                 inventory.add(row, vec![]);
                 continue;
             };
-            match scans_of(folder, &row.id, &mut inventory.report.warnings) {
+            match scans_of(folder, &id, &mut inventory.report.warnings) {
                 Ok(scans) => inventory.add(row, scans),
                 Err(error) => inventory.report.bad_files.push(BadFile {
                     path: folder.clone(),

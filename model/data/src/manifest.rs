@@ -18,9 +18,10 @@ use std::{
 use super::{
     Absent, BadFile, BadRow, Contrast, DataError, Inventory, LoadOptions, LoadReport, ScanFiles,
     ScanSource,
-    clinical_table::{ClinicalRow, ClinicalTable, Repeats, Wanted},
-    dicom::{Series, is_dicom},
+    clinical_table::{ClinicalRow, ClinicalTable},
+    dicom::{NoSeries, Series, is_dicom},
     folder::is_nifti,
+    table_header::{Repeats, Wanted},
 };
 
 /// The name under which a manifest is found in a folder.
@@ -166,7 +167,11 @@ fn scan_files(
         // A folder of one series needs no name that says its contrast: the manifest does.
         let files = match series.only() {
             Some(files) => files?,
-            None => series.of_contrast(contrast, "", path, report)?,
+            None => {
+                { series.of_contrast(contrast, "", path, report) }.map_err(|none| match none {
+                    NoSeries::Absent(reason) | NoSeries::Refused(reason) => reason,
+                })?
+            }
         };
         return Ok(ScanFiles::Dicom(files));
     }

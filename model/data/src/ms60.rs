@@ -13,8 +13,9 @@ use std::{
 
 use super::{
     Contrast, DataError, Inventory, LoadOptions, ScanFiles, ScanSource,
-    clinical_table::{Repeats, Wanted, table_beside},
+    clinical_table::table_beside,
     folder::{entries, is_nifti, patient_id, root_entries},
+    table_header::{Repeats, Wanted},
 };
 
 /// Who is in a folder in MS60 layout, and which scans there are.

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use super::folder::composed;
+
 /// Pairs of a left and a right name that differ only in zeros in front, a trailing ".0", capitals, spaces or marks; as places in the
 /// two lists. A name that has several such partners has none.
 pub(super) fn pairs<'a>(
@@ -29,7 +31,7 @@ pub(super) fn pairs<'a>(
 
 /// What is left of a name without what people and programs leave out or add.
 fn core(name: &str) -> String {
-    let lower = name.trim().to_lowercase();
+    let lower = composed(name.trim()).to_lowercase();
     let lower = ["patient", "sub", "subject"]
         .iter()
         .find_map(|prefix| lower.strip_prefix(prefix)?.strip_prefix(['-', '_', ' ']))

@@ -6,11 +6,11 @@ use std::{
     path::Path,
 };
 
-use flate2::read::MultiGzDecoder;
 use nifti::{DataElement, InMemNiftiVolume, NiftiHeader, NiftiType, volume::NiftiVolume};
 
 use super::{
-    Absent, SeriesError, SliceError, Volume, VolumeError, nifti_frame, orientation::Orientation,
+    Absent, SeriesError, SliceError, Volume, VolumeError, gzip::GzMembers, nifti_frame,
+    orientation::Orientation,
 };
 
 /// Length of a NIfTI-1 header.
@@ -99,7 +99,7 @@ fn open(path: &Path) -> Result<(Box<dyn Read>, Option<u64>), ScanError> {
     let length = file.get_ref().metadata()?.len();
     let zipped = io::BufRead::fill_buf(&mut file)?.starts_with(&[0x1f, 0x8b]);
     Ok(if zipped {
-        (Box::new(MultiGzDecoder::new(file)), None)
+        (Box::new(GzMembers::new(file)), None)
     } else {
         (Box::new(file), Some(length))
     })

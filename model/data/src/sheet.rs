@@ -2,13 +2,13 @@
 
 use std::{
     fs,
-    io::Cursor,
+    io::{Cursor, Read as _},
     panic,
     path::{Path, PathBuf},
 };
 
 use calamine::{Data, DataType, Reader, SheetType, SheetVisible, Xlsx, XlsxError};
-use unicode_normalization::UnicodeNormalization as _;
+use zip::ZipArchive;
 
 use super::{DataError, text_table::TextTable};
 
@@ -19,6 +19,9 @@ const MAX_ROWS: usize = 1 << 20;
 const MAX_COLUMNS: usize = 1 << 10;
 /// Cells of a file, filled or not.
 pub(super) const MAX_CELLS: usize = 1 << 22;
+
+/// The list of sheets and settings of a workbook.
+const MAX_WORKBOOK_XML: u64 = 1 << 20;
 
 /// Number of a row in the file, from 1, and its cells.
 pub(super) type Row = (usize, Vec<String>);
@@ -76,6 +79,7 @@ impl Sheet {
 }
 
 fn workbook(bytes: Vec<u8>) -> Result<Vec<Sheet>, String> {
+    let left_to_compute = is_left_to_compute(&bytes);
     let mut workbook = Xlsx::new(Cursor::new(bytes)).map_err(words)?;
     let metadata = workbook.sheets_metadata().iter();
     let visible = metadata.filter(|sheet| {
@@ -89,7 +93,8 @@ fn workbook(bytes: Vec<u8>) -> Result<Vec<Sheet>, String> {
     names
         .into_iter()
         .map(|name| {
-            let rows = rows_of(&mut workbook, &name, &mut held)?;
+            let (rows, formulas) = rows_of(&mut workbook, &name, &mut held)?;
+            formulas.check(&name, left_to_compute)?;
             Ok(Sheet {
                 name: Some(name),
                 rows,
@@ -105,7 +110,7 @@ fn rows_of(
     workbook: &mut Xlsx<Cursor<Vec<u8>>>,
     name: &str,
     held: &mut usize,
-) -> Result<Vec<Row>, String> {
+) -> Result<(Vec<Row>, Formulas), String> {
     let mut cells = workbook.worksheet_cells_reader(name).map_err(words)?;
     let mut rows: Vec<Row> = vec![];
     let mut formulas = Formulas::default();
@@ -144,8 +149,23 @@ fn rows_of(
         }
         cells[column] = known(&value.to_string());
     }
-    formulas.check(name)?;
-    Ok(rows)
+    Ok((rows, formulas))
+}
+
+/// Whether whoever opens the workbook is to compute its formulas first (`fullCalcOnLoad`).
+fn is_left_to_compute(bytes: &[u8]) -> bool {
+    let mut xml = String::new();
+    let Ok(mut archive) = ZipArchive::new(Cursor::new(bytes)) else {
+        return false;
+    };
+    let Ok(file) = archive.by_name("xl/workbook.xml") else {
+        return false;
+    };
+    let read = file.take(MAX_WORKBOOK_XML).read_to_string(&mut xml);
+    read.is_ok()
+        && ["1", "true"]
+            .iter()
+            .any(|yes| xml.contains(&format!("fullCalcOnLoad=\"{yes}\"")))
 }
 
 /// The formulas of a sheet. A program that writes a workbook keeps 0 or nothing for what it has not computed.
@@ -167,8 +187,10 @@ impl Formulas {
         }
     }
 
-    fn check(&self, sheet: &str) -> Result<(), String> {
-        if self.others > 0 || self.blank + self.zero == 0 {
+    /// A formula may well be 0 for all: that it was never computed is seen where the workbook leaves that to whoever opens it.
+    fn check(&self, sheet: &str, left_to_compute: bool) -> Result<(), String> {
+        let only_zeros = self.zero > 0 && left_to_compute;
+        if self.others > 0 || !(self.blank > 0 || only_zeros) {
             return Ok(());
         }
         Err(format!(
@@ -186,13 +208,13 @@ fn words(error: XlsxError) -> String {
     }
 }
 
-/// Without spaces and the mark of byte order around it, composed (NFC); empty where people write that they do not know.
+/// Without spaces and the mark of byte order around it; empty where people write that they do not know.
 pub(super) fn known(cell: &str) -> String {
     let cell = cell.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
     let unknown = ["n/a", "#n/a", "na", "nan", "null", "-", "?", "unknown"];
     if unknown.iter().any(|word| cell.eq_ignore_ascii_case(word)) {
         String::new()
     } else {
-        cell.nfc().collect()
+        cell.to_owned()
     }
 }

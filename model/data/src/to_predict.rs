@@ -4,11 +4,13 @@
 use std::{collections::BTreeMap, fs, path::Path};
 
 use super::{
-    BadFile, Contrast, DataError, Entry, FEATURES, Inventory, Layout, LoadOptions, ScanFiles,
-    ScanSource, Scores, bids,
-    clinical_table::{ClinicalTable, Repeats, Wanted},
+    Contrast, DataError, Entry, FEATURES, Inventory, Layout, LoadOptions, ScanFiles, ScanSource,
+    Scores, bids,
+    clinical_table::ClinicalTable,
     dicom::{Series, is_dicom},
+    dicom_folders::scans_of,
     folder::{find_table, is_nifti, is_table, patient_id, root_entries},
+    table_header::{Repeats, Wanted},
 };
 
 /// What is asked for.
@@ -62,7 +64,11 @@ impl ToPredict<'_> {
             }]
         } else {
             match series_of_one_patient(self.path)? {
-                Some(series) => chosen(series, self.path, options, &mut inventory),
+                Some(series) => {
+                    let report = &mut inventory.report;
+                    report.layout = Some(Layout::Dicom);
+                    scans_of(&[], self.path, series, options, report).unwrap_or_default()
+                }
                 None => return Ok(None),
             }
         };
@@ -103,41 +109,6 @@ fn series_of_one_patient(folder: &Path) -> Result<Option<Series>, DataError> {
     };
     // Folders whose files do not say whose they are may be those of several patients.
     Ok((beside || series.patient_id.is_some()).then_some(series))
-}
-
-/// The series of each contrast asked for; what there is not is told.
-fn chosen(
-    series: Series,
-    folder: &Path,
-    options: &LoadOptions,
-    inventory: &mut Inventory,
-) -> Vec<ScanSource> {
-    let report = &mut inventory.report;
-    let (mut scans, mut missing) = (vec![], vec![]);
-    for &contrast in &options.contrasts {
-        match series.of_contrast(contrast, "", folder, report) {
-            Ok(files) => scans.push(ScanSource {
-                contrast,
-                files: ScanFiles::Dicom(files),
-            }),
-            Err(reason) => missing.push(reason),
-        }
-    }
-    report.layout = Some(Layout::Dicom);
-    report.bad_files.extend(series.bad_files);
-    report.warnings.extend(series.warnings);
-    report.doubts.extend(series.doubts);
-    let lines = missing.into_iter();
-    if scans.is_empty() {
-        report.bad_files.extend(lines.map(|reason| BadFile {
-            path: folder.to_owned(),
-            reason,
-        }));
-    } else {
-        let lines = lines.map(|reason| format!("{}: {reason}", folder.display()));
-        report.warnings.extend(lines);
-    }
-    scans
 }
 
 /// The features of a table take the place of those that were found beside the scans.

@@ -1,6 +1,9 @@
-//! `participant data check`.
+//! `participant data check` and `participant data template`.
 
-use std::path::PathBuf;
+use std::{
+    io::{self, IsTerminal as _},
+    path::PathBuf,
+};
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
@@ -10,7 +13,7 @@ use model_data::{
     SliceChoice,
 };
 
-use super::{data_report, progress::Counted};
+use super::{data_kinds::plain, data_report, progress::Counted};
 
 /// Commands about the data set. They need no federation.
 #[derive(Args)]
@@ -22,6 +25,7 @@ pub struct Data {
 #[derive(Subcommand)]
 enum DataCommand {
     Check(Check),
+    Template(Template),
 }
 
 impl Data {
@@ -29,13 +33,18 @@ impl Data {
     pub fn execute(self) -> Result<(), Failure> {
         match self.command {
             DataCommand::Check(check) => check.execute(),
+            DataCommand::Template(Template {}) => {
+                say(MANIFEST);
+                Ok(())
+            }
         }
     }
 }
 
-/// Reads every scan in a folder and reports patients, slices and classes, and what is missing, unusual, left out or duplicated.
+/// Reads every scan in a folder and reports patients, slices and classes, and what is missing, in doubt, left out or duplicated.
 ///
-/// Nothing is trained, stored or sent. Only counts, patients' IDs and file names are printed, no clinical value.
+/// Nothing is trained, stored or sent. Only counts, patients' IDs, titles of columns, names and dates of series, and file names are
+/// printed, no clinical value.
 #[derive(Args)]
 #[command(after_help = CHECK_HELP)]
 struct Check {
@@ -47,6 +56,10 @@ struct Check {
     /// Print a JSON object, for scripts.
     #[arg(long)]
     json: bool,
+
+    /// Name every scan, patient and row of a kind of trouble, not only the first.
+    #[arg(long, conflicts_with = "json")]
+    all: bool,
 
     /// Which scans of each patient are read: flair, t1, t2, separated by commas.
     #[arg(long, value_name = "LIST", default_value = "flair", value_parser = contrasts)]
@@ -65,6 +78,11 @@ struct Check {
     #[arg(long, value_name = "MIB", default_value_t = LoadOptions::MEMORY_LIMIT_MIB, value_parser = clap::value_parser!(u64).range(1..))]
     memory_limit_mib: u64,
 }
+
+/// Prints a list of patients and images to fill in: manifest.csv, which says what is read whatever else is in the folder.
+#[derive(Args)]
+#[command(after_help = TEMPLATE_HELP)]
+struct Template {}
 
 /// A type of its own: to clap, a `Vec` is an option given several times.
 #[derive(Clone)]
@@ -92,15 +110,19 @@ impl Check {
         };
         let cuts = Cuts::AS_WRITTEN;
         let progress = Counted::new("reading", "scans");
+        // Somebody who looks at the report alone has no use for lines of a log.
+        let on_terminal = io::stderr().is_terminal();
         let check = DataCheck::of(&self.folder, &options, cuts, |at| {
-            progress.show(at.done, at.scans)
+            if on_terminal {
+                progress.show(at.done, at.scans);
+            }
         });
         drop(progress);
-        let check = check.map_err(Failure::settings)?;
+        let check = check.map_err(|error| Failure::Settings(anyhow!(plain(&error.to_string()))))?;
         if self.json {
             say(data_report::json(&self.folder, &check, cuts));
         } else {
-            say(data_report::text(&check));
+            say(data_report::text(&self.folder, &check, self.all));
         }
         if check.patients == 0 {
             let error = anyhow!("no patient has both a usable row in the table and a usable image");
@@ -114,15 +136,59 @@ impl Check {
     }
 }
 
+/// The header of a manifest with every column that is looked for.
+const MANIFEST: &str =
+    "patient,edss,sex,age,age at onset,co-morbidity,presenting symptom,flair,t1,t2";
+
+const TEMPLATE_HELP: &str = "\
+Example:
+  participant data template > /srv/mri/manifest.csv
+  participant data check /srv/mri
+
+Write a row for each patient, in a spreadsheet program or an editor:
+  patient             a name of your choice, once
+  edss                0 to 10 in half points, at the time of the images
+  sex                 F or M
+  age, age at onset   years
+  co-morbidity        yes or no
+  presenting symptom  motor, sensory, visual, balance, or several of them
+  flair, t1, t2       a NIfTI file, a DICOM file or a folder of DICOM files, from the folder of the
+                      manifest on; only the contrasts that you use
+
+What is not known is left empty. Columns that you do not have can be taken away, but for patient,
+edss and one of the images.";
+
 const CHECK_HELP: &str = "\
 Examples:
   participant data check /srv/mri
   participant data check /srv/mri --contrasts flair,t1,t2 --json > check.json
 
 Exit codes:
-  0  clean: everything can be used, and no scan is there twice
-  1  problems: something is left out, or the same scan has several names
+  0  clean: everything can be used, nothing was guessed, and no scan is there twice
+  1  problems: something is left out, was guessed or is not understood, or the same scan has
+     several names
   2  the folder cannot be used at all, or a flag is wrong
 
 Remarks that leave nothing out do not change the exit code: missing or constant features,
-tilted or unstated orientations, mixed sizes, a class without a patient.";
+tilted orientations, mixed sizes, a class without a patient.";
+
+#[cfg(test)]
+mod tests {
+    use model_data::Layout;
+
+    use super::*;
+
+    #[test]
+    fn a_template_that_is_filled_in_lacks_no_column() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let row = "A1,2.5,F,34,28,no,visual,a1.nii,,";
+        let path = folder.path().join("manifest.csv");
+        std::fs::write(path, format!("{MANIFEST}\n{row}\n")).expect("writes");
+        std::fs::write(folder.path().join("a1.nii"), "not read here").expect("writes");
+        let inventory = Layout::Manifest.inventory(folder.path(), &LoadOptions::default());
+        let inventory = inventory.expect("a manifest");
+        assert_eq!(inventory.report.warnings, [""; 0]);
+        assert_eq!(inventory.report.doubts, []);
+        assert!(inventory.entries[0].features.iter().all(Option::is_some));
+    }
+}

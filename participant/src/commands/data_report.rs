@@ -1,8 +1,9 @@
-//! What `participant data check` prints: counts, IDs and file names, no clinical value.
+//! What `participant data check` prints: counts, IDs, titles of columns and file names, no clinical value.
 
 use std::{
+    collections::BTreeSet,
     fmt::{self, Display},
-    path::Path,
+    path::{MAIN_SEPARATOR, Path},
 };
 
 use model_data::{
@@ -10,181 +11,288 @@ use model_data::{
 };
 use serde_json::{Value, json};
 
-/// Things left out, and scans that have several names.
+use super::data_kinds::{self, Trouble, counted, plain};
+
+/// Patients, scans and rows that are left out, in doubt, or there twice: each counts once, whatever is wrong with it.
 pub fn problems(check: &DataCheck) -> usize {
     let report = &check.report;
-    report.rows_without_images.len()
-        + report.images_without_row.len()
-        + report.bad_files.len()
+    let files: BTreeSet<&Path> = report
+        .bad_files
+        .iter()
+        .map(|bad| bad.path.as_path())
+        .collect();
+    let doubts: BTreeSet<&str> = report
+        .doubts
+        .iter()
+        .map(|doubt| doubt.about.as_str())
+        .collect();
+    // A patient without images and a folder without a row that are probably one.
+    let both = report.near_misses().len();
+    report.rows_without_images.len() + report.images_without_row.len() - both
+        + files.len()
         + report.bad_rows.len()
+        + doubts.len()
         + check.duplicates.len()
 }
 
-/// The report as text, for people.
-pub fn text(check: &DataCheck) -> impl Display {
-    Text(check)
+/// The report as text, for people. Paths are shown from `folder` on; `all` names every case of a kind.
+pub fn text<'a>(folder: &'a Path, check: &'a DataCheck, all: bool) -> impl Display + 'a {
+    Text { folder, check, all }
 }
 
-struct Text<'a>(&'a DataCheck);
+struct Text<'a> {
+    folder: &'a Path,
+    check: &'a DataCheck,
+    all: bool,
+}
 
 impl Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let check = self.0;
-        line(f, "layout", check.layout.name())?;
-        let rows = check.report.rows;
-        line(
-            f,
-            "patients",
-            format_args!("{} of {rows} rows", check.patients),
-        )?;
-        for count in &check.contrasts {
-            let slices = count.slices;
-            let counts = format_args!("{}, {slices} slices", scans(count.scans));
-            line(f, count.contrast.name(), counts)?;
-        }
+        let check = self.check;
+        self.overview(f)?;
         for counts in &check.tasks {
-            line(f, counts.task.as_str(), classes(counts))?;
+            self.line(f, counts.task.as_str(), classes(counts))?;
         }
-        features(f, check)?;
-        orientations(f, &check.orientations)?;
-        grids(f, &check.grids)?;
-        for warning in &check.report.warnings {
-            line(f, "note", warning)?;
-        }
-        omissions(f, check)?;
+        self.features(f)?;
+        self.orientations(f, &check.orientations)?;
+        self.grids(f, &check.grids)?;
+        self.lines(f, "note", &self.notes(), ["time", "times"])?;
+        self.lines(f, "in doubt", &self.doubts(), ["case", "cases"])?;
+        self.omissions(f)?;
         for names in &check.duplicates {
-            let names: Vec<String> = names.iter().map(scan).collect();
-            line(f, "the same scan", names.join(" and "))?;
+            let names: Vec<String> = names.iter().map(|name| self.scan(name)).collect();
+            self.line(f, "the same scan", names.join(" and "))?;
         }
         match problems(check) {
-            0 => write!(f, "clean: nothing is left out, and no scan is there twice"),
-            count => write!(f, "problems: {count}"),
+            0 => write!(
+                f,
+                "clean: nothing is left out, nothing is guessed, and no scan is there twice"
+            ),
+            count if self.all => write!(f, "problems: {count}"),
+            count => write!(f, "problems: {count} (--all names each)"),
         }
     }
 }
 
-fn line(f: &mut fmt::Formatter<'_>, name: &str, value: impl Display) -> fmt::Result {
-    writeln!(f, "{name:<22} {value}")
+impl Text<'_> {
+    /// A name and a value; what a terminal would obey is written out.
+    fn line(&self, f: &mut fmt::Formatter<'_>, name: &str, value: impl Display) -> fmt::Result {
+        let from_here = format!("{}{MAIN_SEPARATOR}", self.folder.display());
+        let value = value.to_string().replace(&from_here, "");
+        writeln!(f, "{name:<22} {}", plain(&value))
+    }
+
+    fn lines(
+        &self,
+        f: &mut fmt::Formatter<'_>,
+        name: &str,
+        troubles: &[Trouble],
+        nouns: [&str; 2],
+    ) -> fmt::Result {
+        let mut lines = data_kinds::lines(troubles, nouns, self.all).into_iter();
+        lines.try_for_each(|line| self.line(f, name, line))
+    }
+
+    /// What was read: layout, table and columns, patients, scans and series.
+    fn overview(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let check = self.check;
+        self.line(f, "layout", check.layout.name())?;
+        if let Some(table) = &check.report.table {
+            let path = table.path.display();
+            match &table.sheet {
+                Some(sheet) => self.line(f, "table", format_args!("{path}, sheet '{sheet}'"))?,
+                None => self.line(f, "table", path)?,
+            }
+            let column = |(what, title): &(String, String)| format!("{what} from '{title}'");
+            let columns: Vec<String> = table.columns.iter().map(column).collect();
+            self.line(f, "columns", columns.join(", "))?;
+        }
+        let rows = counted(check.report.rows, ["row", "rows"]);
+        self.line(f, "patients", format_args!("{} of {rows}", check.patients))?;
+        for count in &check.contrasts {
+            let slices = counted(count.slices, ["slice", "slices"]);
+            let mut counts = format!("{}, {slices}", scans(count.scans));
+            let series = check.report.series.get(&count.contrast);
+            for (name, times) in series.into_iter().flatten().take(MAX_SERIES) {
+                counts.push_str(&format!("; series '{name}': {times}"));
+            }
+            let more = series.map_or(0, |series| series.len().saturating_sub(MAX_SERIES));
+            if more > 0 {
+                counts.push_str(&format!("; and {more} other names"));
+            }
+            self.line(f, count.contrast.name(), counts)?;
+        }
+        Ok(())
+    }
+
+    fn notes(&self) -> Vec<Trouble> {
+        let warnings = self.check.report.warnings.iter();
+        warnings.map(|warning| Trouble::of_line(warning)).collect()
+    }
+
+    /// What was guessed or not understood.
+    fn doubts(&self) -> Vec<Trouble> {
+        let doubts = self.check.report.doubts.iter();
+        doubts
+            .map(|doubt| Trouble::new(&doubt.about, &doubt.kind))
+            .collect()
+    }
+
+    fn features(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let check = self.check;
+        let of_patients = check.patients;
+        let counts = || check.features.iter().enumerate();
+        for (place, count) in counts().filter(|(_, count)| count.missing > 0) {
+            let name = check.report.feature_name(place);
+            let missing = count.missing;
+            let patients = if of_patients == 1 {
+                "patient"
+            } else {
+                "patients"
+            };
+            let note =
+                format_args!("{name} of {missing} of {of_patients} {patients}: the mean is used");
+            self.line(f, "missing", note)?;
+        }
+        for (place, _) in counts().filter(|(_, count)| count.constant) {
+            let name = check.report.feature_name(place);
+            let note = "all patients have the same value, so it carries no information";
+            self.line(f, "constant", format_args!("{name}: {note}"))?;
+        }
+        Ok(())
+    }
+
+    fn orientations(&self, f: &mut fmt::Formatter<'_>, counts: &OrientationCounts) -> fmt::Result {
+        let OrientationCounts {
+            permuted,
+            oblique,
+            largest_tilt_degrees,
+            ..
+        } = *counts;
+        let notes = [
+            (permuted, "with axes in another order: reordered".to_owned()),
+            (
+                oblique,
+                format!(
+                    "tilted by up to {largest_tilt_degrees:.1} degrees: read along their own axes"
+                ),
+            ),
+        ];
+        for (count, note) in notes {
+            if count > 0 {
+                self.line(f, "orientation", format_args!("{} {note}", scans(count)))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// One size is what is expected; of many, the most frequent.
+    fn grids(&self, f: &mut fmt::Formatter<'_>, grids: &[GridCount]) -> fmt::Result {
+        let most = if self.all { grids.len() } else { MAX_GRIDS };
+        for (place, grid) in grids.iter().take(most).enumerate() {
+            let name = match (place, grids.len()) {
+                (0, 1) => "size",
+                (0, _) => "mixed sizes",
+                _ => "",
+            };
+            let [nx, ny, nz] = grid.dims;
+            let [dx, dy, dz] = grid.spacing_mm;
+            let scans = scans(grid.scans);
+            let size =
+                format_args!("{nx} x {ny} x {nz} of {dx:.2} x {dy:.2} x {dz:.2} mm: {scans}");
+            self.line(f, name, size)?;
+        }
+        match grids.len().saturating_sub(most) {
+            0 => Ok(()),
+            more => {
+                let sizes = counted(more, ["other size", "other sizes"]);
+                self.line(f, "", format_args!("and {sizes}"))
+            }
+        }
+    }
+
+    fn omissions(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let report = &self.check.report;
+        let near = report.near_misses();
+        for (place, (id, folder)) in near.iter().enumerate() {
+            let folder = folder.display();
+            let note = format_args!(
+                "patient {id} of the table has no images, and {folder} no row: did you mean the same? Write the ID as the folder has it"
+            );
+            match near.len() - place {
+                1 => self.line(f, "left out", note)?,
+                left if !self.all && place == 0 => {
+                    self.line(
+                        f,
+                        "left out",
+                        format_args!("{note} ({} more like it)", left - 1),
+                    )?;
+                    break;
+                }
+                _ => self.line(f, "left out", note)?,
+            }
+        }
+        let alone = |id: &&String| !near.iter().any(|(other, _)| *other == id.as_str());
+        let ids: Vec<&str> = { report.rows_without_images.iter() }
+            .filter(alone)
+            .map(String::as_str)
+            .collect();
+        if !ids.is_empty() {
+            let shown = if self.all { ids.len() } else { MAX_IDS };
+            let more = match ids.len().saturating_sub(shown) {
+                0 => String::new(),
+                more => format!(" and {more} more"),
+            };
+            let rows = counted(
+                ids.len(),
+                [
+                    "row without images, of patient",
+                    "rows without images, of patients",
+                ],
+            );
+            let ids = ids[..shown.min(ids.len())].join(", ");
+            self.line(f, "left out", format_args!("{rows} {ids}{more}"))?;
+        }
+        let folders = report.images_without_row.iter();
+        let folders = folders.filter(|folder| !near.iter().any(|(_, other)| other == folder));
+        let folders: Vec<Trouble> = folders
+            .map(|folder| Trouble::new(folder.display(), "the table has no row for it"))
+            .collect();
+        self.lines(f, "left out", &folders, ["folder", "folders"])?;
+        let files = report.bad_files.iter();
+        let files = files.map(|file| Trouble::new(file.path.display(), &file.reason));
+        self.lines(f, "left out", &files.collect::<Vec<_>>(), ["scan", "scans"])?;
+        let rows = report.bad_rows.iter();
+        let rows = rows.map(|row| Trouble::new(format_args!("row {}", row.row), row.reason));
+        self.lines(f, "left out", &rows.collect::<Vec<_>>(), ["row", "rows"])
+    }
+
+    fn scan(&self, name: &ScanName) -> String {
+        format!(
+            "patient {} {} ({})",
+            name.id,
+            name.contrast,
+            name.path.display()
+        )
+    }
 }
 
 fn scans(count: usize) -> String {
-    match count {
-        1 => "1 scan".to_owned(),
-        count => format!("{count} scans"),
-    }
+    counted(count, ["scan", "scans"])
 }
 
 fn classes(counts: &ClassCounts) -> String {
     let names = counts.task.class_names().iter();
     let of_class = |((name, patients), slices): ((&&str, &usize), &usize)| match patients {
         0 => format!("{name} NO patient"),
-        1 => format!("{name} 1 patient ({slices} slices)"),
-        _ => format!("{name} {patients} patients ({slices} slices)"),
+        _ => format!(
+            "{name} {} ({})",
+            counted(*patients, ["patient", "patients"]),
+            counted(*slices, ["slice", "slices"])
+        ),
     };
     let classes = names.zip(&counts.patients).zip(&counts.slices);
     classes.map(of_class).collect::<Vec<_>>().join(", ")
-}
-
-fn features(f: &mut fmt::Formatter<'_>, check: &DataCheck) -> fmt::Result {
-    let of_patients = check.patients;
-    let counts = || check.features.iter().enumerate();
-    let missing = counts().filter(|(_, count)| count.missing > 0);
-    for (place, count) in missing {
-        let name = check.report.feature_name(place);
-        let patients = count.missing;
-        let note = format_args!("{name} of {patients} of {of_patients} patients: the mean is used");
-        line(f, "missing", note)?;
-    }
-    for (place, _) in counts().filter(|(_, count)| count.constant) {
-        let name = check.report.feature_name(place);
-        line(
-            f,
-            "constant",
-            format_args!("{name}: all patients have the same value, so it carries no information"),
-        )?;
-    }
-    Ok(())
-}
-
-fn orientations(f: &mut fmt::Formatter<'_>, counts: &OrientationCounts) -> fmt::Result {
-    let OrientationCounts {
-        not_stated,
-        permuted,
-        oblique,
-        largest_tilt_degrees,
-    } = *counts;
-    let notes = [
-        (
-            not_stated,
-            "not stated: assumed to be right, front, head".to_owned(),
-        ),
-        (permuted, "with axes in another order: reordered".to_owned()),
-        (
-            oblique,
-            format!("tilted by up to {largest_tilt_degrees:.1} degrees: read along their own axes"),
-        ),
-    ];
-    for (count, note) in notes {
-        if count > 0 {
-            line(f, "orientation", format_args!("{} {note}", scans(count)))?;
-        }
-    }
-    Ok(())
-}
-
-/// One size is what is expected; of many, the most frequent.
-fn grids(f: &mut fmt::Formatter<'_>, grids: &[GridCount]) -> fmt::Result {
-    for (place, grid) in grids.iter().take(MAX_GRIDS).enumerate() {
-        let name = match (place, grids.len()) {
-            (0, 1) => "size",
-            (0, _) => "mixed sizes",
-            _ => "",
-        };
-        let [nx, ny, nz] = grid.dims;
-        let [dx, dy, dz] = grid.spacing_mm;
-        let scans = scans(grid.scans);
-        let size = format_args!("{nx} x {ny} x {nz} of {dx:.2} x {dy:.2} x {dz:.2} mm: {scans}");
-        line(f, name, size)?;
-    }
-    match grids.len().saturating_sub(MAX_GRIDS) {
-        0 => Ok(()),
-        more => line(f, "", format_args!("and {more} other sizes")),
-    }
-}
-
-fn omissions(f: &mut fmt::Formatter<'_>, check: &DataCheck) -> fmt::Result {
-    let report = &check.report;
-    if !report.rows_without_images.is_empty() {
-        let ids = report.rows_without_images.join(", ");
-        line(
-            f,
-            "left out",
-            format_args!("rows without images, of patients {ids}"),
-        )?;
-    }
-    for path in &report.images_without_row {
-        line(
-            f,
-            "left out",
-            format_args!("{}: the table has no row for it", path.display()),
-        )?;
-    }
-    for file in &report.bad_files {
-        line(f, "left out", file)?;
-    }
-    for row in &report.bad_rows {
-        line(f, "left out", row)?;
-    }
-    Ok(())
-}
-
-fn scan(name: &ScanName) -> String {
-    format!(
-        "patient {} {} ({})",
-        name.id,
-        name.contrast,
-        name.path.display()
-    )
 }
 
 /// For machines: `schema` rises when a key changes its meaning or goes.
@@ -197,7 +305,7 @@ pub fn json(folder: &Path, check: &DataCheck, cuts: Cuts) -> Value {
         .collect();
     let name = |name: &ScanName| json!({"id": name.id, "contrast": name.contrast.name(), "path": name.path});
     json!({
-        "schema": 1,
+        "schema": 2,
         "folder": folder,
         "layout": check.layout.name(),
         "clean": check.is_clean(),
@@ -245,6 +353,19 @@ pub fn json(folder: &Path, check: &DataCheck, cuts: Cuts) -> Value {
                 .map(|row| json!({"row": row.row, "reason": row.reason}))
                 .collect::<Vec<_>>(),
         },
+        "near_misses": report.near_misses().iter()
+            .map(|(id, folder)| json!({"id": id, "folder": folder}))
+            .collect::<Vec<_>>(),
+        "doubts": report.doubts.iter()
+            .map(|doubt| json!({"about": doubt.about, "kind": doubt.kind}))
+            .collect::<Vec<_>>(),
+        "table": report.table.as_ref().map(|table| json!({
+            "path": table.path,
+            "sheet": table.sheet,
+            "columns": table.columns.iter()
+                .map(|(what, title)| json!({"for": what, "title": title}))
+                .collect::<Vec<_>>(),
+        })),
         "warnings": report.warnings,
     })
 }
@@ -267,3 +388,5 @@ fn task(counts: &ClassCounts, cuts: Cuts) -> Value {
 }
 
 const MAX_GRIDS: usize = 8;
+const MAX_IDS: usize = 8;
+const MAX_SERIES: usize = 4;

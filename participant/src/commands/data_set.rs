@@ -221,6 +221,9 @@ fn log(report: &LoadReport) {
             folder.display()
         );
     }
+    for doubt in &report.doubts {
+        tracing::warn!("in doubt: {doubt}");
+    }
     for warning in &report.warnings {
         tracing::warn!("{warning}");
     }

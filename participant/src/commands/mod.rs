@@ -4,6 +4,7 @@ mod applied_model;
 mod consent;
 mod data;
 mod data_gaps;
+mod data_kinds;
 mod data_report;
 mod data_set;
 mod decide;

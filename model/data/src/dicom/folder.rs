@@ -1,22 +1,17 @@
 //! The series in a patient's folder, told apart by what their files say.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
-    fs, io,
+    collections::BTreeMap,
     path::{Path, PathBuf},
 };
 
 use super::{
-    FileError, Identity,
-    preface::{Beginning, PREAMBLE},
-    series::same_image,
+    Identity,
+    file_tree::Tree,
+    passed_over::{Copies, Skipped, Unread, Unusable, identity},
 };
-use crate::{Absent, BadFile, Contrast, Doubt, LoadReport, folder::entries};
+use crate::{BadFile, Contrast, Doubt, LoadReport};
 
-/// Folders within folders; deeper ones are not a patient's.
-const DEEPEST: usize = 8;
-/// Files of one patient.
-const MAX_FILES: usize = 1 << 17;
 /// Between inversion and excitation, where fluid is dark; that of STIR, of MPRAGE and of T1 FLAIR is shorter.
 const FLAIR_INVERSION_MS: std::ops::RangeInclusive<f64> = 1500.0..=3500.0;
 
@@ -45,6 +40,14 @@ struct OneSeries {
     incomplete: Option<String>,
 }
 
+/// Why a folder gives no series of a contrast, in words.
+pub(crate) enum NoSeries {
+    /// There is none.
+    Absent(String),
+    /// There is one, and it cannot be used.
+    Refused(String),
+}
+
 impl Series {
     /// Reads the header of every file in a folder and below.
     ///
@@ -55,9 +58,7 @@ impl Series {
             path: path.to_owned(),
             reason,
         };
-        let mut tree = Tree::default();
-        tree.collect(folder, DEEPEST)
-            .map_err(|error| bad(folder, error.to_string()))?;
+        let tree = Tree::of(folder).map_err(|error| bad(folder, error.to_string()))?;
         let mut found = Self {
             linked: tree.linked,
             ..Self::default()
@@ -110,8 +111,10 @@ impl Series {
             series.files.push(path);
         }
         found.patient_id = owner.map(|(id, _)| id);
-        unusable.tell(&mut found);
-        copies.tell(folder, &mut found);
+        for group in unusable.groups() {
+            found.add_unusable(group);
+        }
+        found.warnings.extend(copies.warnings(folder));
         found
             .warnings
             .extend(foreign.warning(folder, ["is not DICOM", "are not DICOM"]));
@@ -119,6 +122,20 @@ impl Series {
             .warnings
             .extend(without_image.warning(folder, ["holds no image", "hold no image"]));
         Ok(found)
+    }
+
+    /// What lies among the images of a single series is of that series, which is then incomplete.
+    fn add_unusable(&mut self, bad: BadFile) {
+        let folder = bad.path.parent();
+        let beside = |series: &&mut OneSeries| {
+            let mut files = series.files.iter();
+            files.any(|file| file.parent() == folder)
+        };
+        let mut series: Vec<_> = self.series.values_mut().filter(beside).collect();
+        match series.as_mut_slice() {
+            [only] => only.incomplete = Some(bad.to_string()),
+            _ => self.bad_files.push(bad),
+        }
     }
 
     /// The files of the series of a contrast, or of the one that is `named` by its UID, SeriesDescription,
@@ -132,7 +149,7 @@ impl Series {
         named: &str,
         folder: &Path,
         report: &mut LoadReport,
-    ) -> Result<Vec<PathBuf>, String> {
+    ) -> Result<Vec<PathBuf>, NoSeries> {
         let mut candidates: Vec<&OneSeries> = self.series.values().collect();
         if named.is_empty() {
             self.keep_contrast(&mut candidates, contrast, folder, report);
@@ -141,11 +158,11 @@ impl Series {
         }
         candidates.sort_by_key(|series| (series.rank(), usize::MAX - series.images));
         let Some((first, others)) = candidates.split_first() else {
-            return Err(self.none_of(contrast, named));
+            return Err(NoSeries::Absent(self.none_of(contrast, named)));
         };
         let name = contrast.name().to_uppercase();
         if let Some(reason) = &first.incomplete {
-            return Err(format!("{} is incomplete: {reason}", first.title()));
+            return Err(NoSeries::Refused(first.incompletely(reason)));
         }
         let dates = candidates
             .iter()
@@ -155,11 +172,11 @@ impl Series {
         dates.dedup();
         if dates.len() > 1 {
             let titles: Vec<String> = candidates.iter().map(|series| series.dated()).collect();
-            return Err(format!(
+            return Err(NoSeries::Refused(format!(
                 "holds examinations of several dates, and which belongs to the EDSS is not known: {}. Leave one, or name one by its \
                  SeriesInstanceUID in a column '{name} series' of the table",
                 titles.join("; ")
-            ));
+            )));
         }
         if !others.is_empty() {
             let others: Vec<String> = others.iter().map(|other| other.title()).collect();
@@ -239,9 +256,16 @@ impl Series {
             return None;
         }
         Some(match &first.incomplete {
-            Some(reason) => Err(format!("{} is incomplete: {reason}", first.title())),
+            Some(reason) => Err(first.incompletely(reason)),
             None => Ok(first.files.clone()),
         })
+    }
+
+    /// StudyDate of the series with these files.
+    pub(crate) fn date_of(&self, files: &[PathBuf]) -> Option<&str> {
+        let mut series = self.series.values();
+        let series = series.find(|series| series.files == files)?;
+        series.identity.date.as_deref()
     }
 
     /// Whether there is no series.
@@ -286,6 +310,10 @@ impl OneSeries {
         ]
     }
 
+    fn incompletely(&self, reason: &str) -> String {
+        format!("{} is incomplete: {reason}", self.title())
+    }
+
     /// For people: its name, date and UID.
     fn dated(&self) -> String {
         let date = self.identity.date.as_deref().unwrap_or("no date");
@@ -313,209 +341,4 @@ impl OneSeries {
         let name = self.identity.names.first();
         name.map_or(self.identity.series_uid.as_str(), String::as_str)
     }
-}
-
-/// Why a file gives no image.
-enum Unread {
-    /// It is not DICOM.
-    Foreign,
-    /// It is a report, a directory, and the like.
-    NoImage,
-    /// In words.
-    Bad(String),
-}
-
-fn identity(path: &Path) -> Result<Identity, Unread> {
-    if let Some(absent) = Absent::of(path) {
-        let end = path.extension().map(|end| end.to_ascii_lowercase());
-        let other = end.is_some_and(|end| NOT_IMAGES.iter().any(|other| end == *other));
-        return Err(if other {
-            Unread::Foreign
-        } else {
-            Unread::Bad(absent.to_string())
-        });
-    }
-    Identity::read(path).map_err(|error| match error {
-        FileError::NotDicom => Unread::Foreign,
-        FileError::NoImage => Unread::NoImage,
-        error => Unread::Bad(error.to_string()),
-    })
-}
-
-/// Ends of names of files that may well be empty.
-const NOT_IMAGES: [&str; 8] = ["txt", "log", "md", "json", "xml", "csv", "tsv", "lock"];
-
-/// Files with the SOPInstanceUID of another one.
-#[derive(Default)]
-struct Copies {
-    first: BTreeMap<String, PathBuf>,
-    skipped: Skipped,
-    /// A file that is another image, although its UID says the same.
-    different: Option<PathBuf>,
-}
-
-impl Copies {
-    /// Whether the file is a copy of an earlier one: the UID alone does not say, as some anonymisers give one to all.
-    fn has(&mut self, uid: &str, path: &Path) -> bool {
-        let Some(first) = self.first.get(uid) else {
-            self.first.insert(uid.to_owned(), path.to_owned());
-            return false;
-        };
-        let is_copy = same_image(first, path);
-        if is_copy {
-            self.skipped.add(path.to_owned());
-        } else {
-            self.different.get_or_insert(path.to_owned());
-        }
-        is_copy
-    }
-
-    fn tell(self, folder: &Path, found: &mut Series) {
-        found.warnings.extend(
-            self.skipped
-                .warning(folder, ["is a copy of another", "are copies of others"]),
-        );
-        if self.different.is_some() {
-            found.warnings.push(format!(
-                "{}: different images have one SOPInstanceUID, which is not relied on",
-                folder.display()
-            ));
-        }
-    }
-}
-
-/// Images that cannot be read, by their folder and the reason.
-#[derive(Default)]
-struct Unusable(BTreeMap<(PathBuf, String), Vec<PathBuf>>);
-
-impl Unusable {
-    fn add(&mut self, path: PathBuf, reason: String) {
-        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        self.0.entry((folder, reason)).or_default().push(path);
-    }
-
-    /// What lies among the images of a single series is of that series, which is then incomplete.
-    fn tell(self, found: &mut Series) {
-        for ((folder, reason), paths) in self.0 {
-            let Some(first) = paths.first() else { continue };
-            let name = first.file_name().unwrap_or_default().to_string_lossy();
-            let reason = match paths.len() {
-                1 => reason,
-                count => format!("{reason} ({count} files; the first is {name})"),
-            };
-            let beside = |series: &&mut OneSeries| {
-                series
-                    .files
-                    .iter()
-                    .any(|file| file.parent() == Some(&folder))
-            };
-            let mut series: Vec<_> = found.series.values_mut().filter(beside).collect();
-            match series.as_mut_slice() {
-                [only] => only.incomplete = Some(format!("{}: {reason}", first.display())),
-                _ => found.bad_files.push(BadFile {
-                    path: first.clone(),
-                    reason,
-                }),
-            }
-        }
-    }
-}
-
-/// Files passed over, counted.
-#[derive(Default)]
-struct Skipped {
-    count: usize,
-    first: Option<PathBuf>,
-}
-
-impl Skipped {
-    fn add(&mut self, path: PathBuf) {
-        self.count += 1;
-        self.first.get_or_insert(path);
-    }
-
-    /// `what` the files are: one, and several.
-    fn warning(self, folder: &Path, what: [&str; 2]) -> Option<String> {
-        let (first, folder) = (self.first?, folder.display());
-        let first = first.display();
-        Some(match self.count {
-            1 => format!("{folder}: 1 file {}, skipped ({first})", what[0]),
-            count => format!(
-                "{folder}: {count} files {}, skipped (the first is {first})",
-                what[1]
-            ),
-        })
-    }
-}
-
-/// The files below a folder.
-#[derive(Default)]
-struct Tree {
-    files: Vec<PathBuf>,
-    /// Folders that were reached by a link.
-    linked: Vec<PathBuf>,
-    /// Folders that have been entered: links may lead in a circle.
-    entered: BTreeSet<PathBuf>,
-}
-
-impl Tree {
-    /// Every file, in the order of names, and links that lead nowhere.
-    fn collect(&mut self, folder: &Path, levels: usize) -> io::Result<()> {
-        let place = fs::canonicalize(folder)?;
-        if !self.entered.insert(place) {
-            return Ok(());
-        }
-        for path in entries(folder)?.into_values() {
-            if path.is_dir() {
-                if path.is_symlink() {
-                    self.linked.push(fs::canonicalize(&path)?);
-                }
-                if levels > 0 {
-                    self.collect(&path, levels - 1)?;
-                }
-            } else if path.is_file() || path.is_symlink() {
-                if self.files.len() == MAX_FILES {
-                    return Err(io::Error::other("holds more files than a patient has"));
-                }
-                self.files.push(path);
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a file begins as DICOM files do, with or without their preamble.
-pub(crate) fn is_dicom(path: &Path) -> bool {
-    use io::Read;
-    let mut start = vec![];
-    let file = fs::File::open(path).and_then(|file| {
-        let mut file = file.take(PREAMBLE as u64);
-        file.read_to_end(&mut start)
-    });
-    file.is_ok() && Beginning::of(&start).is_some()
-}
-
-/// Whether a folder, or one below it, has a DICOM file among its first few.
-pub(crate) fn holds_dicom(folder: &Path) -> bool {
-    const PROBED: usize = 16;
-    fn probe(folder: &Path, levels: usize, left: &mut usize) -> bool {
-        let Ok(found) = entries(folder) else {
-            return false;
-        };
-        found.into_values().any(|path| {
-            if *left == 0 {
-                return false;
-            }
-            match fs::metadata(&path) {
-                Ok(kind) if kind.is_dir() => levels > 0 && probe(&path, levels - 1, left),
-                Ok(_) => {
-                    *left -= 1;
-                    is_dicom(&path)
-                }
-                Err(_) => false,
-            }
-        })
-    }
-    let mut left = PROBED;
-    probe(folder, DEEPEST, &mut left)
 }

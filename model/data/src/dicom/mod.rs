@@ -7,10 +7,12 @@
 
 mod compressed;
 mod dataset;
+mod file_tree;
 mod folder;
 mod geometry;
 mod image;
 mod jpeg_2000;
+mod passed_over;
 mod pixels;
 mod preface;
 mod series;
@@ -25,7 +27,8 @@ use std::{
 
 use dataset::Dataset;
 use dicom_core::Tag;
-pub(super) use folder::{Series, holds_dicom, is_dicom};
+pub(super) use file_tree::{holds_dicom, is_dicom};
+pub(super) use folder::{NoSeries, Series};
 use series::Identity;
 pub use series::read_dicom;
 pub(super) use series::{SeriesFrame, series_extent, series_frame};

@@ -57,7 +57,14 @@ fn tables() {
            <row r="2"><c r="A2"><v>1</v></c><c r="B2"><f>3/2</f><v>1.5</v></c></row>
            <row r="3"><c r="A3"><v>2</v></c><c r="B3"><f>2+1</f><v>3</v></c></row>"#,
     );
-    let tables: [(&str, &[u8], &str, &[&str]); 14] = [
+    // Formulas that were computed, and are 0 for all.
+    let zeros = raw_workbook(
+        r#"<row r="1"><c r="A1" t="inlineStr"><is><t>ID</t></is></c><c r="B1" t="inlineStr"><is><t>EDSS</t></is></c><c r="C1" t="inlineStr"><is><t>x</t></is></c></row>
+           <row r="2"><c r="A2"><v>1</v></c><c r="B2"><v>1.5</v></c><c r="C2"><f>1-1</f><v>0</v></c></row>
+           <row r="3"><c r="A3"><v>2</v></c><c r="B3"><v>3</v></c><c r="C3"><f>1-1</f><v>0</v></c></row>"#,
+    );
+    let tables: [(&str, &[u8], &str, &[&str]); 15] = [
+        ("clinical.xlsx", &zeros, BOTH, &[]),
         ("clinical.csv", b"sep=;\nID;EDSS\n1;1,5\n2;3\n", BOTH, &[]),
         (
             "clinical.csv",
@@ -439,6 +446,16 @@ fn volumes_are_of_one_series_whole_and_of_one_day() {
                 "1/b",
                 &series("1.3", "flair", &[(STUDY_DATE, "DA", "20220131")])[..6],
             );
+        },
+    );
+    dicom(
+        "flair,t1",
+        "1 1.5 12",
+        &["were taken on different days"],
+        |root| {
+            let of = |day| [(STUDY_DATE, "DA", day)];
+            put_images(root, "1/a", &series("1.2", "flair", &of("20210131")));
+            put_images(root, "1/b", &series("1.3", "t1", &of("20220131")));
         },
     );
     dicom(

@@ -87,6 +87,11 @@ fn of_inventory(settings: &Settings, layout: Layout, inventory: &mut Inventory) 
             let remedy = format!("{all} names it{}", strictly(settings));
             Check::warning(DATA, format!("{found}; something is left out"), remedy)
         }
+        Ok(_) if !inventory.report.doubts.is_empty() => {
+            let remedy = format!("{all} names it");
+            let found = format!("{found}; something was guessed or is not understood");
+            Check::warning(DATA, found, remedy)
+        }
         Ok(_) => Check::good(DATA, found),
     };
     Seen {
