@@ -1,7 +1,7 @@
 //! What `participant data check` prints: counts, IDs, titles of columns and file names, no clinical value.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     fmt::{self, Display},
     path::{MAIN_SEPARATOR, Path},
 };
@@ -142,16 +142,20 @@ impl Text<'_> {
         let check = self.check;
         let of_patients = check.patients;
         let counts = || check.features.iter().enumerate();
+        let mut missing: BTreeMap<usize, Vec<&str>> = BTreeMap::new();
         for (place, count) in counts().filter(|(_, count)| count.missing > 0) {
             let name = check.report.feature_name(place);
-            let missing = count.missing;
+            missing.entry(count.missing).or_default().push(name);
+        }
+        for (count, names) in missing.into_iter().rev() {
             let patients = if of_patients == 1 {
                 "patient"
             } else {
                 "patients"
             };
+            let names = names.join(", ");
             let note =
-                format_args!("{name} of {missing} of {of_patients} {patients}: the mean is used");
+                format_args!("{names} of {count} of {of_patients} {patients}: the mean is used");
             self.line(f, "missing", note)?;
         }
         for (place, _) in counts().filter(|(_, count)| count.constant) {

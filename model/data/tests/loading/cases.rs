@@ -2,9 +2,12 @@
 //!
 //! Each is read right, or refused or told with words that name what is odd: never read wrongly in silence.
 
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
-use model_data::{Contrast, Cuts, DataCheck, LoadOptions, load_cohort};
+use model_data::{Contrast, Cuts, DataCheck, LoadOptions, load_cohort, read_dicom, read_nifti};
 
 /// What became of a folder.
 pub struct Outcome {
@@ -253,6 +256,43 @@ fn each_case_is_read_right_or_told() {
     assert!(faults.is_empty(), "{}", faults.join("\n\n"));
 }
 
+/// The voxels of patient 3, as pydicom and nibabel read them: their sum, and their sums times the place from right to left, from front
+/// to back and from feet to head.
+#[test]
+fn files_that_were_refused_for_a_false_reason_hold_the_voxels_that_others_read() {
+    for name in [
+        "d_private_un",
+        "d_no_preamble",
+        "d_explicit_as_implicit",
+        "d_no_group_length",
+        "d_same_sop",
+        "d_decimal_comma",
+        "n_sform_zero",
+        "n_slope_nan",
+    ] {
+        let folder = case(name).join("Patient-3");
+        let scan = if name.starts_with('d') {
+            let files = fs::read_dir(folder.join("flair")).expect("a series");
+            let files = files.map(|file| file.expect("an entry").path());
+            read_dicom(&files.collect::<Vec<_>>())
+        } else {
+            read_nifti(&folder.join("3-Flair.nii"))
+        };
+        let volume = scan.expect("reads").volume;
+        let [nx, ny, nz] = volume.dims();
+        assert_eq!([nx, ny, nz], [20, 24, 10], "{name}");
+        let mut sums = [0.0; 4];
+        for (place, &voxel) in volume.voxels().iter().enumerate() {
+            let places = [1, place % nx, place / nx % ny, place / nx / ny];
+            for (sum, place) in sums.iter_mut().zip(places) {
+                *sum += f64::from(voxel) * place as f64;
+            }
+        }
+        let wanted = [610_907.0, 5_934_984.0, 6_885_393.0, 2_882_810.0];
+        assert_eq!(sums, wanted, "{name}");
+    }
+}
+
 /// In what an outcome is not the one wanted.
 pub fn fault(root: &Path, (name, contrasts, patients, words): Case) -> Option<String> {
     let Outcome {
@@ -273,7 +313,7 @@ pub fn fault(root: &Path, (name, contrasts, patients, words): Case) -> Option<St
 /// Links, which a repository does not carry everywhere: each is made in a copy.
 #[cfg(unix)]
 mod links {
-    use std::{fs, os::unix::fs::symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
