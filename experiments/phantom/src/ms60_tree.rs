@@ -166,6 +166,8 @@ fn header(volume: &Volume) -> NiftiHeader {
         pixdim: [1.0, dx, dy, dz, 0.0, 0.0, 0.0, 0.0],
         xyzt_units: MILLIMETRES,
         sform_code: SCANNER_FRAME,
+        // The default header claims a second frame, which would be another.
+        qform_code: 0,
         srow_x: [-dx, 0.0, 0.0, centre(nx, dx)],
         srow_y: [0.0, -dy, 0.0, centre(ny, dy)],
         srow_z: [0.0, 0.0, dz, -centre(nz, dz)],

@@ -121,6 +121,8 @@ pub struct LoadReport {
     pub doubts: Vec<Doubt>,
     /// Oddities that left nothing out.
     pub warnings: Vec<String>,
+    /// Dates of examinations, where somebody has to choose: of patients, for whoever asked for a report, and for no log.
+    pub dates: Vec<String>,
 }
 
 impl LoadReport {
@@ -229,6 +231,9 @@ impl fmt::Display for LoadReport {
         }
         for doubt in &self.doubts {
             write!(f, "\n{doubt}")?;
+        }
+        for dates in &self.dates {
+            write!(f, "\n{dates}")?;
         }
         for warning in &self.warnings {
             write!(f, "\n{warning}")?;

@@ -152,7 +152,6 @@ fn add_features(
             )),
         }
     }
-    report.rows_without_images.extend(by_id.into_keys());
     Ok(())
 }
 

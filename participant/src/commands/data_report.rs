@@ -57,6 +57,12 @@ impl Display for Text<'_> {
         self.orientations(f, &check.orientations)?;
         self.grids(f, &check.grids)?;
         self.lines(f, "note", &self.notes(), ["time", "times"])?;
+        for dates in &check.report.dates {
+            let dates = dates
+                .strip_prefix(&format!("{}/", self.folder.display()))
+                .unwrap_or(dates);
+            self.line(f, "dates", plain(dates))?;
+        }
         self.lines(f, "in doubt", &self.doubts(), ["case", "cases"])?;
         self.omissions(f)?;
         for names in &check.duplicates {

@@ -50,7 +50,7 @@ impl Counted {
     fn begin(&self, total: usize) -> Display {
         let Self { work, units, .. } = self;
         if !io::stderr().is_terminal() {
-            tracing::info!("{work} {total} {units}");
+            tracing::info!("{work} {units}: {total}");
             return Display::Lines(Mutex::new(Instant::now()));
         }
         let style = ProgressStyle::with_template("{msg} [{bar:40}] {pos}/{len}, {eta} left")

@@ -411,7 +411,10 @@ pub enum KeptModelError {
         source: io::Error,
     },
     /// The transcript does not hold.
-    #[error("the transcript {} does not hold", path.display())]
+    #[error(
+        "the transcript {} does not hold by the roster that was used (--roster FILE names another)",
+        path.display()
+    )]
     Chain {
         /// The file.
         path: PathBuf,

@@ -171,7 +171,14 @@ impl Series {
         dates.sort();
         dates.dedup();
         if dates.len() > 1 {
-            let titles: Vec<String> = candidates.iter().map(|series| series.dated()).collect();
+            let titles: Vec<String> = candidates
+                .iter()
+                .map(|series| series.identified())
+                .collect();
+            let dated: Vec<String> = candidates.iter().map(|series| series.dated()).collect();
+            report
+                .dates
+                .push(format!("{}: {}", folder.display(), dated.join("; ")));
             return Err(NoSeries::Refused(format!(
                 "holds examinations of several dates, and which belongs to the EDSS is not known: {}. Leave one, or name one by its \
                  SeriesInstanceUID in a column '{name} series' of the table",
@@ -314,14 +321,19 @@ impl OneSeries {
         format!("{} is incomplete: {reason}", self.title())
     }
 
-    /// For people: its name, date and UID.
+    /// For people who ask: its date and UID.
     fn dated(&self) -> String {
         let date = self.identity.date.as_deref().unwrap_or("no date");
         let date = match (date.get(..4), date.get(4..6), date.get(6..8)) {
             (Some(year), Some(month), Some(day)) => format!("{year}-{month}-{day}"),
             _ => date.to_owned(),
         };
-        format!("{date} {} {}", self.title(), self.identity.series_uid)
+        format!("{date} {}", self.identity.series_uid)
+    }
+
+    /// For people: its name and UID. Not its date, which is the patient's: this goes into logs.
+    fn identified(&self) -> String {
+        format!("{} {}", self.title(), self.identity.series_uid)
     }
 
     fn is_named(&self, named: &str) -> bool {

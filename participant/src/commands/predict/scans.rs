@@ -144,12 +144,12 @@ impl Scans {
         drop(progress);
         let trainer = opened.map_err(|error| unusable(error.into()))?;
         let account = trainer.account();
-        for scan in account.unreadable.iter() {
-            tracing::warn!("left out: {}: {}", scan.path.0.display(), scan.reason.0);
-        }
-        for warning in account.warnings.iter() {
-            tracing::warn!("{}", warning.0);
-        }
+        let unreadable = account.unreadable.iter();
+        warn_of(unreadable.map(|scan| {
+            let path = scan.path.0.display();
+            format!("left out: {path}: {}", scan.reason.0)
+        }));
+        warn_of(account.warnings.iter().map(|warning| warning.0.clone()));
         Ok(trainer)
     }
 }
@@ -167,22 +167,40 @@ pub fn origins(entry: &Entry) -> Vec<ScanOrigin> {
 }
 
 pub fn tell(report: &LoadReport) {
-    for file in &report.bad_files {
-        tracing::warn!("left out: {file}");
-    }
-    for row in &report.bad_rows {
-        tracing::warn!("left out: {row}");
-    }
-    for id in &report.rows_without_images {
-        tracing::warn!("left out: the table has a row for {id:?}, and there is no scan");
-    }
-    for folder in &report.images_without_row {
-        tracing::warn!(
+    let rows = { report.rows_without_images.iter() }
+        .map(|id| format!("left out: the table has a row for {id:?}, and there is no scan"));
+    let folders = { report.images_without_row.iter() }.map(|folder| {
+        format!(
             "left out: {}: the table has no row for it",
             folder.display()
-        );
+        )
+    });
+    let files = report
+        .bad_files
+        .iter()
+        .map(|file| format!("left out: {file}"));
+    let bad_rows = report.bad_rows.iter().map(|row| format!("left out: {row}"));
+    let doubts = report
+        .doubts
+        .iter()
+        .map(|doubt| format!("in doubt: {doubt}"));
+    warn_of(files);
+    warn_of(bad_rows);
+    warn_of(rows);
+    warn_of(folders);
+    warn_of(doubts);
+    warn_of(report.warnings.iter().cloned());
+}
+
+/// The first of many lines of a kind.
+fn warn_of(lines: impl Iterator<Item = String>) {
+    let lines: Vec<String> = lines.collect();
+    for line in lines.iter().take(SHOWN) {
+        tracing::warn!("{line}");
     }
-    for warning in &report.warnings {
-        tracing::warn!("{warning}");
+    if lines.len() > SHOWN {
+        tracing::warn!("and {} more of this kind", lines.len() - SHOWN);
     }
 }
+
+const SHOWN: usize = 5;
