@@ -55,9 +55,9 @@ table{border-collapse:collapse;margin:.6rem 1.5rem .6rem 0;display:block;overflo
 th,td{border:1px solid var(--line);padding:.2rem .6rem;text-align:right}\
 th:first-child{text-align:left}caption{text-align:left;font-weight:600;padding:.2rem 0}\
 th button{font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer}\
-.side-by-side{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-start}svg{max-width:100%;height:auto;background:#fff}\
+.side-by-side{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-start;margin:.6rem 0}svg{max-width:100%;height:auto;background:#fff}\
 .warning{border-left:5px solid var(--mark);padding-left:.7rem}.note{font-size:.85rem}code{word-break:break-all}\
-@media (max-width:30rem){main{padding:.6rem .8rem}table{margin-right:0;font-size:.85rem}th,td{padding:.15rem .35rem}}\
+@media (max-width:30rem){main{padding:.6rem .8rem}table{margin-right:0;font-size:.85rem}th,td{padding:.15rem .35rem}td{white-space:nowrap}}\
 @media print{:root{--ink:#000;--paper:#fff;--line:#666;--mark:#000}main{max-width:none}nav{display:none}\
 table,svg,.side-by-side{break-inside:avoid}}";
 
