@@ -1,6 +1,7 @@
 //! The numbers of a training for TensorBoard and MLflow (`--log`).
 
 use std::{
+    fmt,
     path::Path,
     str::FromStr,
     time::{Duration, SystemTime},
@@ -18,6 +19,13 @@ impl FromStr for LogTargets {
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         LogTarget::parse_list(text).map(Self)
+    }
+}
+
+impl fmt::Display for LogTargets {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let words: Vec<&str> = self.0.iter().map(|target| target.word()).collect();
+        f.write_str(&words.join(","))
     }
 }
 

@@ -17,28 +17,23 @@ pub struct Made {
 }
 
 impl Made {
-    /// By this process, now.
-    pub fn now() -> Self {
-        let arguments = env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    /// By this command, now.
+    pub fn now(command_line: String) -> Self {
         Self {
             date: moment::now(),
-            command_line: without_paths(arguments),
+            command_line,
             machine: machine(),
         }
     }
 }
 
-fn without_paths(arguments: impl Iterator<Item = String>) -> String {
-    let short = arguments.map(|argument| {
-        let (flag, value) = match argument.split_once('=') {
-            Some((flag, value)) => (format!("{flag}="), value.to_owned()),
-            None => (String::new(), argument),
-        };
-        let last = Path::new(&value).file_name();
-        let last = last.map(|name| name.to_string_lossy().into_owned());
-        format!("{flag}{}", last.unwrap_or(value))
-    });
-    short.collect::<Vec<_>>().join(" ")
+/// Of a path the last name; anything else as it is.
+pub fn last_name(value: &str) -> String {
+    let last = Path::new(value).file_name();
+    last.map_or_else(
+        || value.to_owned(),
+        |name| name.to_string_lossy().into_owned(),
+    )
 }
 
 fn machine() -> String {
@@ -58,16 +53,13 @@ mod tests {
 
     #[test]
     fn of_a_path_only_the_last_name_is_told() {
-        let given = [
-            "/home/a/target/release/experiments",
-            "simulate",
-            "--data",
-            "/srv/mri/",
-            "--out=/tmp/x/run",
-            "--seed",
-            "3",
-        ];
-        let line = without_paths(given.into_iter().map(str::to_owned));
-        assert_eq!(line, "experiments simulate --data mri --out=run --seed 3");
+        for (value, told) in [
+            ("/srv/site=A/mri/", "mri"),
+            ("phantom", "phantom"),
+            ("0.3", "0.3"),
+            ("..", ".."),
+        ] {
+            assert_eq!(last_name(value), told);
+        }
     }
 }

@@ -70,6 +70,7 @@ impl Trained {
         let out = self.path(name);
         let mut predict = program("participant");
         predict.arg("predict").arg(self.model()).arg(scans);
+        predict.arg("--roster").arg(self.run().join("roster.json"));
         let said = run(predict.arg("-o").arg(&out).args(more));
         (said, out)
     }
@@ -113,7 +114,7 @@ fn the_patients_of_a_test_are_predicted_as_the_run_has_tested_them() {
     let trained = Trained::new();
     let (said, out) = trained.predict("all", &trained.data(), &["--no-heat"]);
     let said = succeeds(said);
-    assert!(String::from_utf8_lossy(&said.stdout).contains("signed by 2 hospitals"));
+    assert!(String::from_utf8_lossy(&said.stdout).contains("2 hospitals or more have signed"));
     let predicted = table(&out.join("predictions.csv"));
     assert_eq!(predicted.len(), 36);
     let tested = table(&trained.run().join("test-predictions.csv"));
@@ -198,6 +199,19 @@ fn a_model_that_nobody_vouches_for_or_that_was_altered_is_refused() {
     fs::write(file("transcript.jsonl"), altered).expect("written");
     refused("altered", &["transcript.jsonl does not hold"]);
     fs::write(file("transcript.jsonl"), &whole).expect("written");
+    // A roster that came with the model vouches for nothing.
+    let mut strange = program("participant");
+    strange
+        .arg("predict")
+        .arg(trained.model())
+        .arg(trained.data());
+    let said = run(strange.arg("-o").arg(trained.path("strange")));
+    assert_eq!(said.status.code(), Some(2));
+    assert!(
+        stderr(&said).contains("a known roster"),
+        "{}",
+        stderr(&said)
+    );
     // One bit of the weights.
     let mut weights = fs::read(file("model.safetensors")).expect("written");
     let last = weights.len() - 2;

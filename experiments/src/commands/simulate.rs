@@ -22,7 +22,7 @@ use crate::{
 /// certificates, connected by QUIC over loopback.
 ///
 /// At the end it prints a table, and the output folder has summary.json, metrics.jsonl, model.safetensors with its card
-/// model.json, report.html and transcript.jsonl; and model-best.safetensors with its card, if another round's model than the last
+/// model.json, report.html, test-predictions.csv, and transcript.jsonl with roster.json; and model-best.safetensors with its card, if another round's model than the last
 /// one is kept as the best.
 ///
 /// Until then all that is needed to go on is in the folder .NAME.unfinished beside the output folder NAME, which only its owner

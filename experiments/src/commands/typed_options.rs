@@ -7,6 +7,7 @@ use clap::{ArgMatches, Args, Command, FromArgMatches, parser::ValueSource};
 use serde::{Deserialize, Serialize};
 
 use super::SimulateOptions;
+use crate::made::last_name;
 
 /// `simulate` as it was typed.
 #[derive(Clone, Debug)]
@@ -43,6 +44,17 @@ impl TypedOptions {
             typed.insert(format!("--{name}"), values);
         }
         Self(typed)
+    }
+
+    /// The command as it was typed, of each path the last name alone: for results, which are made to be shared.
+    pub fn command_line(&self) -> String {
+        let words = self.0.iter().flat_map(|(name, values)| {
+            let values = values.iter().map(|value| last_name(value));
+            std::iter::once(name.clone()).chain(values)
+        });
+        let start = ["experiments", "simulate"].map(str::to_owned);
+        let words: Vec<String> = start.into_iter().chain(words).collect();
+        words.join(" ")
     }
 
     /// The options that these words mean.

@@ -120,7 +120,7 @@ fn who_is_found(
     if summary.small_test.is_some() {
         return Ok(String::new());
     }
-    let mut section = "<h2>Who is found</h2>".to_owned();
+    let mut section = format!("<h2>Who is found{}</h2>", leak_warning(summary));
     section += &clinical::tables(test, classes);
     Ok(section + &side_by_side(&pictures.clinical)?)
 }

@@ -38,6 +38,7 @@ impl RunPictures {
         test: &TestResult,
     ) -> Result<Self, PictureError> {
         let leak = leak_warning(summary);
+        let shows_scores = summary.small_test.is_none();
         Ok(Self {
             learning: learning(&summary.history, leak)?,
             confusion: [
@@ -49,8 +50,16 @@ impl RunPictures {
             })
             .into_iter()
             .collect::<Result<_, _>>()?,
-            roc: curves(test, classes, leak)?,
-            clinical: clinical::pictures(test, classes, leak)?,
+            roc: if shows_scores {
+                curves(test, classes, leak)?
+            } else {
+                vec![]
+            },
+            clinical: if shows_scores {
+                clinical::pictures(test, classes, leak)?
+            } else {
+                vec![]
+            },
             slices: some_slices(&test.shown, classes)?,
         })
     }

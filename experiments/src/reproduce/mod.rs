@@ -83,9 +83,11 @@ pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
     let cells = configuration.cells();
     let cohort = check(&patients, &configuration, &progress)?;
     folder.begin(&configuration, &cohort_fingerprint(&patients))?;
+    let log = options.log.as_ref().map(|log| format!(" --log {log}"));
     stopping.can_go_on(format!(
-        "experiments reproduce --out {} --resume",
-        out.display()
+        "experiments reproduce --out {} --resume{}",
+        out.display(),
+        log.unwrap_or_default()
     ));
 
     let todo: training_jobs::Todo = cells

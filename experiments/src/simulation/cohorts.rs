@@ -23,6 +23,8 @@ pub struct Cohorts {
     pub counts: Vec<Vec<usize>>,
     /// What was left out or is odd about the data, for people.
     pub warnings: Vec<String>,
+    /// How much was left out of what was read, by kind: for the report, which names no patient and no file.
+    pub left_out: Vec<String>,
     /// Rows of the clinical table that have no images.
     pub rows_without_images: usize,
     /// [`cohort_fingerprint`] of all patients.
@@ -42,6 +44,7 @@ pub struct DealtPatient {
 /// # Errors
 /// Data that cannot be read, too few patients for the hospitals or the split.
 pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
+    let mut left_out = vec![];
     let (patients, scans, mut warnings, rows_without_images) = match &plan.source {
         DataSource::Phantom { patients, slices } => {
             let settings = PhantomSettings {
@@ -60,6 +63,7 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
             let cohort = read_folder(folder, &plan.loading, progress)?;
             let rows_without_images = cohort.report.rows_without_images.len();
             let warnings = account(&cohort);
+            left_out = cohort.report.counts();
             (cohort.patients, cohort.scans, warnings, rows_without_images)
         }
     };
@@ -101,6 +105,7 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
             plan.partition, dealt.moved
         );
         progress.line(&remark);
+        left_out.push(remark.clone());
         warnings.push(remark);
     }
     let parts = dealt.parts;
@@ -125,6 +130,7 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
         by_hospital: by_hospital.collect(),
         counts,
         warnings,
+        left_out,
         rows_without_images,
         fingerprint,
     })

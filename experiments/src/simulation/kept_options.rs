@@ -52,6 +52,11 @@ impl KeptOptions {
         text
     }
 
+    /// As [`TypedOptions::command_line`].
+    pub fn command_line(&self) -> String {
+        self.options.command_line()
+    }
+
     /// Whether a run of these options goes on after it was stopped.
     pub fn can_go_on(&self) -> bool {
         let options = self.options.meant();

@@ -71,7 +71,7 @@ pub use self::{
 };
 use crate::{
     commands::{SimulateCommand, UpdatesName},
-    logged::{Logged, LoggedStep},
+    logged::{LogTargets, Logged, LoggedStep},
     report,
     stopping::{Interrupted, STOPPED_BY_A_SIGNAL, Stopping},
 };
@@ -137,7 +137,8 @@ pub fn was_interrupted(error: &anyhow::Error) -> bool {
 }
 
 fn begin(command: &SimulateCommand) -> anyhow::Result<(Plan, Unfinished)> {
-    let plan = Plan::new(&command.options)?;
+    let mut plan = Plan::new(&command.options)?;
+    plan.command_line = command.typed.command_line();
     let unfinished = Unfinished::begin(&plan.out, &KeptOptions::new(&command.typed))?;
     Ok((plan, unfinished))
 }
@@ -146,12 +147,18 @@ fn go_on(command: &SimulateCommand, destination: &Path) -> anyhow::Result<(Plan,
     let (unfinished, kept) = Unfinished::resume(destination)?;
     let mut options = kept.to_go_on(&command.typed)?;
     options.out = Some(destination.to_owned());
-    Ok((Plan::new(&options)?, unfinished))
+    let mut plan = Plan::new(&options)?;
+    plan.command_line = kept.command_line();
+    Ok((plan, unfinished))
 }
 
 /// A simulation whose files are written, but for their folder's name.
 struct Finished {
     output: Output,
+    /// Written once the folder has its name, which is in the files.
+    logged: Logged<'static>,
+    log: LogTargets,
+    folder: PathBuf,
     table: String,
     verdict: anyhow::Result<()>,
 }
@@ -163,6 +170,7 @@ impl Finished {
     )]
     fn hand_over(self, unfinished: Unfinished) -> anyhow::Result<()> {
         self.output.finish(unfinished)?;
+        self.logged.write(&self.folder.join("logs"), &self.log)?;
         print!("{}", self.table);
         self.verdict
     }
@@ -203,10 +211,13 @@ fn run(
         let total = run.seconds_before + began.elapsed().as_secs_f64();
         let summary = Summary::new(&plan, &manifest, &run, &test, total, &cohorts);
         let output = Output::new(unfinished)?;
-        let warnings = &cohorts.warnings;
+        let warnings = &cohorts.left_out;
         write_files(&output, &plan, &manifest, &run, &summary, &test, warnings)?;
         anyhow::Ok(Finished {
             output,
+            logged: logged(&plan, &manifest, &summary),
+            log: plan.log.clone(),
+            folder: plan.out.clone(),
             table: table::table(&summary, &plan.out),
             verdict: verdict(&run),
         })
@@ -312,7 +323,6 @@ fn write_files(
         let card = report::best_model_card(plan, manifest, best, summary, statistics, hash);
         output.write_json(BEST_CARD_FILE, &card)?;
     }
-    logged(plan, manifest, summary).write(&output.path("logs"), &plan.log)?;
     let classes = plan.run.task.class_names();
     let pictures = report::RunPictures::new(summary, classes, test)?;
     for picture in pictures.all() {

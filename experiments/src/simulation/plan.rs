@@ -63,6 +63,8 @@ pub struct Plan {
     pub remarks: Vec<String>,
     /// `--log`.
     pub log: LogTargets,
+    /// The options that were typed when it was begun, without paths.
+    pub command_line: String,
 }
 
 /// Where patients come from.
@@ -152,6 +154,7 @@ impl Plan {
             trainer_program: options.trainer_program.clone(),
             out,
             log: options.log.clone().unwrap_or_default(),
+            command_line: String::new(),
             remarks,
         })
     }

@@ -244,7 +244,7 @@ impl Summary {
             device: plan.device.to_string(),
             threads: plan.threads,
             code_version: env!("CARGO_PKG_VERSION"),
-            made: Made::now(),
+            made: Made::now(plan.command_line.clone()),
         }
     }
 }
@@ -281,7 +281,11 @@ impl Best {
 
 fn name_of(folder: &Path) -> String {
     let name = folder.file_name().unwrap_or(folder.as_os_str());
-    name.to_string_lossy().into_owned()
+    match name.to_string_lossy().into_owned() {
+        // Not to be taken for ours.
+        name if name == "phantom" => "phantom (a folder)".to_owned(),
+        name => name,
+    }
 }
 
 fn scores(metrics: &Metrics, intervals: &Intervals, majority: f64) -> Scores {

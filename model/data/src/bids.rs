@@ -13,8 +13,8 @@ use std::{
 };
 
 use super::{
-    BadFile, Contrast, DataError, Doubt, Inventory, LoadOptions, LoadReport, ScanFiles, ScanSource,
-    Scores,
+    BadFile, BadRow, Contrast, DataError, Doubt, Inventory, LoadOptions, LoadReport, ScanFiles,
+    ScanSource, Scores,
     clinical_table::{ClinicalRow, ClinicalTable},
     folder::{composed, entries, is_nifti, root_entries},
     table_header::{Repeats, Wanted},
@@ -64,6 +64,7 @@ pub(super) fn inventory(root: &Path, options: &LoadOptions) -> Result<Inventory,
         .collect();
     let mut without_images: Vec<ClinicalRow> = vec![];
     let mut done = BTreeSet::new();
+    let mut owners: BTreeMap<&PathBuf, String> = BTreeMap::new();
     for row in rows {
         if done.contains(&row.id) {
             continue;
@@ -72,6 +73,14 @@ pub(super) fn inventory(root: &Path, options: &LoadOptions) -> Result<Inventory,
             without_images.push(row);
             continue;
         };
+        let owner = owners.entry(folder).or_insert_with(|| row.id.clone());
+        if *owner != row.id {
+            inventory.report.bad_rows.push(BadRow {
+                row: row.row,
+                reason: OTHER_SPELLING,
+            });
+            continue;
+        }
         named.insert(folder);
         let session = row.extra.iter().find(|cell| !cell.is_empty());
         let report = &mut inventory.report;
@@ -149,6 +158,9 @@ fn scans_of(
     Ok(scans)
 }
 
+/// `sub-01` and `01`, or one name in two spellings of Unicode.
+const OTHER_SPELLING: &str = "its ID is another spelling of one that occurred before";
+
 /// An image of a subject.
 struct Image {
     name: String,
@@ -160,7 +172,10 @@ struct Image {
 /// The images in `anat` and in `ses-*/anat`, session by session; those of the session asked for.
 fn anatomical_images(subject: &Path, session: Option<&str>) -> io::Result<Vec<Image>> {
     let folders = entries(subject)?;
-    let asked_for = session.map(|asked| label("ses-", asked).unwrap_or(asked));
+    let has_sessions = folders.keys().any(|name| label("ses-", name).is_some());
+    // A column may count sessions where the tree has none.
+    let asked_for = session.filter(|_| has_sessions);
+    let asked_for = asked_for.map(|asked| label("ses-", asked).unwrap_or(asked));
     let mut places = vec![];
     if asked_for.is_none() {
         places.push((None, subject.join("anat")));

@@ -45,9 +45,21 @@ impl ClinicalTable {
     /// Reads a table of any format that [`Sheet`] knows: the first sheet with a header.
     pub(super) fn read(path: &Path, wanted: Wanted<'_>) -> Result<Self, DataError> {
         let sheets = Sheet::read(path)?;
-        let mut with_header = sheets
-            .iter()
-            .filter_map(|sheet| Some((sheet, header_of(sheet, wanted)?)));
+        let with_header = |wanted: Wanted<'_>| -> Vec<_> {
+            sheets
+                .iter()
+                .filter_map(|sheet| Some((sheet, header_of(sheet, wanted)?)))
+                .collect()
+        };
+        // A sheet that has scores is the one that was meant in training.
+        let mut found = with_header(Wanted {
+            scores: Scores::Needed,
+            ..wanted
+        });
+        if found.is_empty() {
+            found = with_header(wanted);
+        }
+        let mut with_header = found.into_iter();
         let Some((sheet, header)) = with_header.next() else {
             let rows = sheets.first().map(|sheet| sheet.rows.as_slice());
             return Err(no_header(path, rows.unwrap_or_default(), wanted));
@@ -179,7 +191,7 @@ impl ClinicalTable {
                 scores.push(edss);
             }
             if repeated {
-                let agrees = scores.len() == 1;
+                let agrees = scores.len() == 1 || wanted.scores == Scores::Optional;
                 return refuse(if agrees { REPEATED } else { CONTRADICTED });
             }
         }

@@ -126,6 +126,48 @@ pub struct LoadReport {
 }
 
 impl LoadReport {
+    /// How much of each kind was left out or is in doubt, in words that name no patient, no file and no date: for what is made to be shared.
+    pub fn counts(&self) -> Vec<String> {
+        let kinds = [
+            (
+                self.rows_without_images.len(),
+                "rows of the table without images, left out",
+            ),
+            (
+                self.images_without_row.len(),
+                "folders of images without a row, left out",
+            ),
+            (
+                self.bad_files.len(),
+                "image files that cannot be used, left out",
+            ),
+            (self.bad_rows.len(), "rows that cannot be used, left out"),
+            (
+                self.doubts.len(),
+                "cases in doubt, which were settled by a guess",
+            ),
+            (self.warnings.len(), "notes"),
+        ];
+        let missing = self
+            .missing_features
+            .iter()
+            .enumerate()
+            .map(|(place, count)| {
+                let name = self.feature_name(place);
+                (
+                    *count,
+                    format!("patients without a value of {name}, filled by the mean"),
+                )
+            });
+        let kinds = kinds.map(|(count, what)| (count, what.to_owned()));
+        let met = kinds
+            .into_iter()
+            .chain(missing)
+            .filter(|(count, _)| *count > 0);
+        met.map(|(count, what)| format!("{what}: {count}"))
+            .collect()
+    }
+
     /// Whether nothing was left out.
     pub fn is_clean(&self) -> bool {
         self.first_omission().is_none()
@@ -231,9 +273,6 @@ impl fmt::Display for LoadReport {
         }
         for doubt in &self.doubts {
             write!(f, "\n{doubt}")?;
-        }
-        for dates in &self.dates {
-            write!(f, "\n{dates}")?;
         }
         for warning in &self.warnings {
             write!(f, "\n{warning}")?;

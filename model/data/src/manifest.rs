@@ -17,7 +17,7 @@ use std::{
 
 use super::{
     Absent, BadFile, BadRow, Contrast, DataError, Inventory, LoadOptions, LoadReport, ScanFiles,
-    ScanSource,
+    ScanSource, Scores,
     clinical_table::{ClinicalRow, ClinicalTable},
     dicom::{NoSeries, Series, is_dicom},
     folder::is_nifti,
@@ -84,7 +84,7 @@ pub(super) fn inventory(path: &Path, options: &LoadOptions) -> Result<Inventory,
         };
         let (first, of_patient) = &mut patients[place];
         let taken = |contrast| of_patient.iter().any(|(other, _)| *other == contrast);
-        if first.edss != row.edss {
+        if options.scores == Scores::Needed && first.edss != row.edss {
             let reason = "its EDSS differs from that of the patient's first row";
             inventory.report.bad_rows.push(bad_row(reason));
         } else if images.is_empty() || images.iter().any(|(contrast, _)| taken(*contrast)) {

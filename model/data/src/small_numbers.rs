@@ -50,9 +50,13 @@ pub fn warning(confusion: &[Vec<u64>], classes: &[&str]) -> Option<String> {
     let right: u64 = (0..confusion.len())
         .map(|class| confusion[class].get(class).copied().unwrap_or(0))
         .sum();
+    let chance = if all < FEWEST_PATIENTS || !rare.is_empty() {
+        "; with so few, chance alone gives such a result easily"
+    } else {
+        ""
+    };
     Some(format!(
-        "TOO FEW PATIENTS TO TELL how good the model is: {}. {right} of {all} were classified rightly; with so few, chance alone gives such \
-         a result easily. Use more patients",
+        "TOO FEW PATIENTS TO TELL how good the model is: {}. {right} of {all} were classified rightly{chance}. Use more patients",
         reasons.join("; ")
     ))
 }

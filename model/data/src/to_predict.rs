@@ -1,15 +1,15 @@
 //! Scans that a kept model is applied to: one file, one patient's folder of DICOM files, or a data folder of any layout. Scores are not
 //! needed, and the clinical table may be missing, or lie elsewhere.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, ffi::OsStr, fs, path::Path};
 
 use super::{
-    Contrast, DataError, Entry, FEATURES, Inventory, Layout, LoadOptions, ScanFiles, ScanSource,
-    Scores, bids,
+    Contrast, DataError, Doubt, Entry, FEATURES, Inventory, Layout, LoadOptions, ScanFiles,
+    ScanSource, Scores, bids,
     clinical_table::ClinicalTable,
     dicom::{Series, is_dicom},
     dicom_folders::scans_of,
-    folder::{find_table, is_nifti, is_table, patient_id, root_entries},
+    folder::{composed, find_table, is_nifti, is_table, patient_id, root_entries},
     table_header::{Repeats, Wanted},
 };
 
@@ -56,12 +56,18 @@ impl ToPredict<'_> {
                 false if is_dicom(self.path) => ScanFiles::Dicom(vec![self.path.to_owned()]),
                 _ => ScanFiles::Nifti(self.path.to_owned()),
             };
+            let named = contrast_named(&name);
             let asked = options.contrasts.first().copied();
-            let named = Contrast::of_description(&name);
-            vec![ScanSource {
-                contrast: named.or(asked).unwrap_or(Contrast::Flair),
-                files,
-            }]
+            let contrast = named.or(asked).unwrap_or(Contrast::Flair);
+            if named.is_none() {
+                let kind = format!(
+                    "its name does not say its contrast, and {} is assumed: put it into the name, such as scan_t2.nii.gz, or say --contrasts",
+                    contrast.name()
+                );
+                let doubt = Doubt::new(self.path.display(), kind);
+                inventory.report.doubts.push(doubt);
+            }
+            vec![ScanSource { contrast, files }]
         } else {
             match series_of_one_patient(self.path)? {
                 Some(series) => {
@@ -72,8 +78,11 @@ impl ToPredict<'_> {
                 None => return Ok(None),
             }
         };
-        let stem = name_of(self.path);
-        let stem = stem.split('.').next().unwrap_or_default();
+        let name = name_of(self.path);
+        let stem = match self.path.is_file() {
+            true => without_ending(&name),
+            false => &name,
+        };
         let id = self.patient.unwrap_or(stem).to_owned();
         if scans.is_empty() {
             inventory.report.rows_without_images.push(id);
@@ -90,9 +99,38 @@ impl ToPredict<'_> {
 }
 
 fn name_of(path: &Path) -> String {
-    let whole = fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
-    let name = whole.file_name().unwrap_or_default();
+    // A link has the patient's name, and what it leads to perhaps another.
+    let named = path.file_name().map(OsStr::to_owned);
+    let whole = || {
+        fs::canonicalize(path)
+            .ok()?
+            .file_name()
+            .map(OsStr::to_owned)
+    };
+    let name = named.or_else(whole).unwrap_or_default();
     name.to_string_lossy().into_owned()
+}
+
+fn without_ending(name: &str) -> &str {
+    let lower = name.to_ascii_lowercase();
+    let ending = [".nii.gz", ".nii", ".dcm"]
+        .into_iter()
+        .find(|ending| lower.ends_with(ending));
+    ending.map_or(name, |ending| &name[..name.len() - ending.len()])
+}
+
+/// By whole words: "patient1" is no T1.
+fn contrast_named(name: &str) -> Option<Contrast> {
+    let lower = without_ending(name).to_ascii_lowercase();
+    let words = lower.split(|c: char| !c.is_ascii_alphanumeric());
+    let mut named = words.filter_map(|word| match word {
+        "flair" => Some(Contrast::Flair),
+        "t1" | "t1w" => Some(Contrast::T1),
+        "t2" | "t2w" => Some(Contrast::T2),
+        _ => None,
+    });
+    let first = named.next()?;
+    named.all(|other| other == first).then_some(first)
 }
 
 /// The DICOM files of a folder without a table, where all are of one patient.
@@ -135,28 +173,37 @@ fn add_features(
     report.bad_rows.extend(bad_rows);
     report.warnings.extend(warnings);
     report.doubts.extend(doubts);
-    let mut by_id: BTreeMap<String, _> = rows
-        .into_iter()
-        .map(|row| (plain_id(&row.id).to_owned(), row.features))
-        .collect();
+    let mut by_id: BTreeMap<String, _> = BTreeMap::new();
+    for row in rows {
+        if by_id.insert(plain_id(&row.id), row.features).is_some() {
+            report.warnings.push(format!(
+                "{}: row {} is of a patient who has one before; the later one is taken",
+                table.display(),
+                row.row
+            ));
+        }
+    }
     for entry in &mut inventory.entries {
-        match by_id.remove(plain_id(&entry.id)) {
+        match by_id.remove(&plain_id(&entry.id)) {
             Some(features) => {
                 entry.features = features;
                 entry.edss = None;
             }
-            None => report.warnings.push(format!(
+            None => {
+                entry.features = [None; FEATURES];
+                report.warnings.push(format!(
                 "{} has no row for patient {:?}: its features are those of an average patient. Name the patient as the table does (--patient)",
                 table.display(),
                 entry.id
-            )),
+                ));
+            }
         }
     }
     Ok(())
 }
 
-/// An ID without what folders of a layout put before it.
-fn plain_id(id: &str) -> &str {
+/// An ID without what folders of a layout put before it, in one spelling of Unicode.
+fn plain_id(id: &str) -> String {
     let id = patient_id(id).unwrap_or(id);
-    bids::label("sub-", id).unwrap_or(id)
+    composed(bids::label("sub-", id).unwrap_or(id))
 }

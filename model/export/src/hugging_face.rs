@@ -58,7 +58,10 @@ fn front_matter(model: &KeptModel) -> Value {
             fields["license_name"] = json!(licence);
         }
     }
-    if let Some(test) = &model.card.test {
+    // Numbers of a test that is too small are no headline.
+    if let Some(test) = &model.card.test
+        && prose::too_few(&test.patient, &prose::class_names(model)).is_none()
+    {
         fields["model-index"] = json!([model_index(model, test)]);
         fields["metrics"] = json!(["accuracy", "f1", "roc_auc"]);
     }

@@ -199,7 +199,7 @@ fn results(card: &ModelCard, classes: &[String]) -> String {
             + "There is no test result: nobody has tested this model on data that no part of its training has seen.";
     };
     if let Some(warning) = too_few(&test.patient, classes) {
-        text += &format!("**{}.**\n\n", plain(&warning));
+        return text + &format!("**{}.**", plain(&warning));
     }
     text += "| test | count | accuracy | macro F1 | AUROC | largest class |\n|---|---|---|---|---|---|\n";
     for (name, scores) in [("by slice", &test.slice), ("by patient", &test.patient)] {
@@ -233,7 +233,7 @@ fn caveats(card: &ModelCard) -> String {
 }
 
 /// In the words of this project's own reports.
-fn too_few(scores: &Scores, classes: &[String]) -> Option<String> {
+pub fn too_few(scores: &Scores, classes: &[String]) -> Option<String> {
     // A card that says more has not counted patients; their sum might not be a number.
     let counted = |count: &u64| *count <= u32::MAX.into();
     let classes: Vec<&str> = classes.iter().map(String::as_str).collect();

@@ -49,7 +49,7 @@ pub struct ScanArguments {
     contrasts: Option<String>,
 
     /// The number of slices of each scan; 0 means every slice that shows tissue. By default as the model's card says.
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(..=1000))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(..=MAX_SLICES_PER_SCAN as i64))]
     slices_per_patient: Option<u16>,
 
     /// Where the network computes: auto, cpu, cuda or cuda:N.
@@ -92,13 +92,11 @@ impl ModelArguments {
     /// No model, or one that is altered or unknown.
     pub fn open(&self, settings: Option<&Settings>) -> Result<(KeptModel, Conditions), Failure> {
         let place = self.place(settings)?;
-        let beside = place.weights.with_file_name("roster.json");
         let roster = match (&self.roster, settings) {
             (Some(file), _) => Some(("--roster", file)),
             (None, Some(settings)) if settings.roster.is_file() => {
                 Some(("roster", &settings.roster))
             }
-            (None, _) if beside.is_file() => Some(("the roster beside the model", &beside)),
             (None, _) => None,
         };
         let rosters = match roster {
@@ -110,13 +108,19 @@ impl ModelArguments {
         let witnesses = Witnesses {
             transcript: self.transcript.clone(),
             rosters,
+            optional: self.unverified,
         };
         let model = KeptModel::open(&place, &witnesses).map_err(Failure::settings)?;
         if model.provenance == Provenance::Unknown && !self.unverified {
+            let path = place.weights.display();
+            let why = if model.card.clips.is_none() {
+                "its strategy keeps moments, which are in no file, so that no transcript can show it"
+            } else {
+                "it is in no run of this hospital, and in no transcript that hospitals of a known roster have signed"
+            };
             return Err(Failure::settings(anyhow!(
-                "nothing shows where the model {} comes from: it is in no run of this hospital, and in no transcript that was found. Give the \
-                 transcript of its run and the roster of its federation (--transcript FILE --roster FILE), or --unverified if you know it",
-                place.weights.display()
+                "nothing shows where the model {path} comes from: {why}. Give the transcript of its run and the roster of your federation \
+                 (--transcript FILE --roster FILE), or --unverified if you know where it is from"
             )));
         }
         let conditions = Conditions::of(&model);
@@ -146,6 +150,11 @@ impl ScanArguments {
         };
         let slices = self.slices_per_patient.map(usize::from);
         let slices = slices.or(input.slices_per_scan.map(|count| count as usize));
+        if let Some(count) = slices.filter(|count| *count > MAX_SLICES_PER_SCAN) {
+            return Err(Failure::settings(anyhow!(
+                "the model's card asks for {count} slices of each scan, where at most {MAX_SLICES_PER_SCAN} are taken: say --slices-per-patient"
+            )));
+        }
         Ok(LoadOptions {
             contrasts,
             slices: match slices {
@@ -159,12 +168,18 @@ impl ScanArguments {
     }
 }
 
+const MAX_SLICES_PER_SCAN: usize = 1000;
+
 /// What vouches for the model, for people.
 pub fn vouched(provenance: Provenance) -> String {
     match provenance {
         Provenance::OpenedHere => "opened by this hospital in a run".to_owned(),
-        Provenance::Signed { by: 1 } => "signed by 1 hospital in the transcript".to_owned(),
-        Provenance::Signed { by } => format!("signed by {by} hospitals in the transcript"),
+        Provenance::Signed { by: 1 } => {
+            "in a transcript that a hospital of the roster has signed".to_owned()
+        }
+        Provenance::Signed { by } => {
+            format!("in a transcript whose rounds {by} hospitals or more have signed")
+        }
         Provenance::Unknown => "NOT VERIFIED: nothing shows where it comes from".to_owned(),
     }
 }

@@ -71,14 +71,17 @@ pub fn train_alone(
         let slices: u64 = counts.confusion.iter().flatten().sum();
         let loss = counts.loss_sum / slices.max(1) as f64;
         told(round, loss);
-        if best.as_ref().is_none_or(|(lowest, _)| loss < *lowest) {
+        if loss.is_finite() && best.as_ref().is_none_or(|(lowest, _)| loss < *lowest) {
             best = Some((
                 loss,
                 like.with_values(model.values().to_vec(), card.clone()),
             ));
         }
     }
-    Ok(best.map_or(model, |(_, best)| best))
+    let best = best.map(|(_, best)| best);
+    best.ok_or_else(|| {
+        TrainerFailure("no round of the training on own data had a validation loss".into())
+    })
 }
 
 fn filters(model: &KeptModel, features: &[ConditionedWeights]) -> Option<Vec<Filter>> {

@@ -135,8 +135,9 @@ impl Used {
         }
         let unusual = pairs().filter(|(feature, value)| {
             let distance = value.map_or(0.0, |value| (value - feature.mean).abs());
-            // Yes and no are never far from their mean; a constant feature has no scale.
-            feature.deviation > 0.0 && distance > UNUSUAL_DEVIATIONS * feature.deviation
+            // Of yes and no the rarer is far from the mean and nothing unusual; a constant feature has no scale.
+            let is_flag = feature.from == 0.0 && feature.to == 1.0;
+            !is_flag && feature.deviation > 0.0 && distance > UNUSUAL_DEVIATIONS * feature.deviation
         });
         flags.extend(unusual.map(|(feature, _)| {
             format!(

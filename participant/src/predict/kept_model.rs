@@ -14,6 +14,7 @@ use protocol::{
     common_model::model_hash,
     digests::{ModelHash, WeightsHash},
     kept_model::weights_hash,
+    labels::Labels,
     manifest::Conditioning,
     network::{CONDITIONED_WEIGHT, ModelLayout},
     roster::Roster,
@@ -40,12 +41,15 @@ impl ModelPlace {
     /// # Errors
     /// Nothing there, or several runs that begin so.
     pub fn find(asked: &Path, state: Option<&Path>, last: bool) -> Result<Self, KeptModelError> {
+        let own = |path: &Path| state.is_some_and(|state| lies_in(path, state));
         if asked.is_file() {
-            return Ok(Self::of_file(asked.to_owned(), false));
+            return Ok(Self::of_file(asked.to_owned(), own(asked)));
         }
         if asked.is_dir() {
-            return Self::in_folder(asked, last, false).ok_or_else(|| KeptModelError::NoModel {
-                folder: asked.to_owned(),
+            return Self::in_folder(asked, last, own(asked)).ok_or_else(|| {
+                KeptModelError::NoModel {
+                    folder: asked.to_owned(),
+                }
             });
         }
         let digits = asked.to_str().unwrap_or_default().to_ascii_lowercase();
@@ -60,7 +64,8 @@ impl ModelPlace {
         let names = fs::read_dir(&runs).into_iter().flatten().flatten();
         for name in names.map(|entry| entry.file_name().to_string_lossy().into_owned()) {
             // A folder has the first 16 digits of its run.
-            if !name.is_empty() && (name.starts_with(&digits) || digits.starts_with(&name)) {
+            let is_run = name.len() == RUN_DIGITS;
+            if is_run && (name.starts_with(&digits) || digits.starts_with(&name)) {
                 fitting.push(name);
             }
         }
@@ -96,13 +101,25 @@ impl ModelPlace {
     }
 }
 
+/// Whether a path leads into the folder, links followed.
+fn lies_in(path: &Path, folder: &Path) -> bool {
+    let whole = |path: &Path| fs::canonicalize(path).ok();
+    let pair = whole(path).zip(whole(folder));
+    pair.is_some_and(|(path, folder)| path.starts_with(folder))
+}
+
+/// Of a run's hash in the name of its folder.
+const RUN_DIGITS: usize = 16;
+
 /// Who may have signed that a model is a run's.
 #[derive(Clone, Debug, Default)]
 pub struct Witnesses {
     /// The record of the run; without one, that beside the weights.
     pub transcript: Option<PathBuf>,
-    /// Of the federation, all epochs; empty where none is known here.
+    /// Of the federation, all epochs; empty where none is known here. Never what came with the model: that vouches for nothing.
     pub rosters: Vec<Roster>,
+    /// Whether the model is taken without any of them, too.
+    pub optional: bool,
 }
 
 /// What vouches for a model.
@@ -110,9 +127,9 @@ pub struct Witnesses {
 pub enum Provenance {
     /// This hospital has opened the sums that it is made of.
     OpenedHere,
-    /// So many hospitals have signed that it is the model of a round, and the chain of rounds before it holds.
+    /// It is the model of a round of a chain that holds, each round signed by so many hospitals or more.
     Signed {
-        /// Hospitals whose signature stands under the round.
+        /// The fewest under a round.
         by: usize,
     },
     /// Nothing.
@@ -150,9 +167,14 @@ impl KeptModel {
         let conditioning =
             conditioning.ok_or_else(|| broken("it does not say how the model is conditioned"))?;
         let classes = output.task.classes();
-        if output.classes.len() != classes {
+        let labels = Labels {
+            task: output.task,
+            scheme: output.labels,
+        };
+        // The hash of a model does not cover them: names in another order would turn every answer round.
+        if output != CardOutput::of(labels) {
             return Err(broken(
-                "it names another number of classes than its task has",
+                "its classes or cuts are not those of its task and labels",
             ));
         }
         let count = u32::try_from(classes).unwrap_or(u32::MAX);
@@ -163,6 +185,9 @@ impl KeptModel {
             return Err(KeptModelError::NotFinite { path });
         }
         let found = weights_hash(&layout, &values);
+        if place.own {
+            check_own(place, &card)?;
+        }
         if let Some(expected) = card.weights_hash
             && expected != found
         {
@@ -188,7 +213,13 @@ impl KeptModel {
         }
         let provenance = match place.own {
             true => Provenance::OpenedHere,
-            false => signed_by(hash, &place.weights, witnesses)?,
+            false => match signed_by(hash, &place.weights, witnesses) {
+                Err(error) if witnesses.optional => {
+                    tracing::warn!("{error}");
+                    Provenance::Unknown
+                }
+                signed => signed?,
+            },
         };
         Ok(Self {
             card,
@@ -243,13 +274,32 @@ impl KeptModel {
     }
 }
 
+/// A model of this hospital's own lies in the folder of its run, and its card says which weights it is of.
+fn check_own(place: &ModelPlace, card: &ModelCard) -> Result<(), KeptModelError> {
+    let folder = place.weights.parent().and_then(Path::file_name);
+    let folder = folder.map(|name| name.to_string_lossy().into_owned());
+    let run = card.run.map(hex::encode);
+    let is_runs = |name: &String| name.len() == RUN_DIGITS && hex::decode(name).is_ok();
+    let fits = match folder.filter(is_runs) {
+        Some(name) => run.is_some_and(|run| run.starts_with(&name)),
+        None => run.is_some(),
+    };
+    if fits && card.weights_hash.is_some() {
+        return Ok(());
+    }
+    Err(KeptModelError::Card {
+        path: place.card.clone(),
+        what: "it is not of the run in whose folder it lies, or does not say which weights it is of",
+    })
+}
+
 fn read_card(path: &Path) -> Result<ModelCard, KeptModelError> {
     let unreadable = |source| KeptModelError::NoCard {
         path: path.to_owned(),
         source,
     };
     let mut text = String::new();
-    let file = fs::File::open(path).map_err(unreadable)?;
+    let file = open_file(path).map_err(unreadable)?;
     let read = file.take(MAX_CARD_BYTES).read_to_string(&mut text);
     read.map_err(unreadable)?;
     serde_json::from_str(&text).map_err(|source| KeptModelError::CardFormat {
@@ -277,23 +327,36 @@ fn signed_by(
         path: path.clone(),
         source,
     };
-    let file = fs::File::open(&path).map_err(unreadable)?;
+    let file = open_file(&path).map_err(unreadable)?;
     let wanted = hex::encode(hash);
-    let mut signed = 0;
-    let lines = io::BufRead::lines(io::BufReader::new(file)).map(|line| {
+    let mut is_there = false;
+    let lines = io::BufReader::new(file.take(MAX_TRANSCRIPT_BYTES));
+    let lines = io::BufRead::lines(lines).map(|line| {
         let entry: TranscriptEntry = serde_json::from_str(&line?).map_err(io::Error::other)?;
-        if entry.model_hash == wanted {
-            signed = signed.max(entry.closed.len());
-        }
+        is_there |= entry.model_hash == wanted;
         io::Result::Ok(entry)
     });
-    verify(lines, &witnesses.rosters).map_err(|source| KeptModelError::Chain { path, source })?;
-    Ok(match signed {
-        0 => Provenance::Unknown,
-        by => Provenance::Signed { by },
+    let chain = verify(lines, &witnesses.rosters);
+    let chain = chain.map_err(|source| KeptModelError::Chain { path, source })?;
+    Ok(match is_there {
+        false => Provenance::Unknown,
+        true => Provenance::Signed {
+            by: chain.fewest_signatures,
+        },
     })
 }
 
+/// A file, and nothing that somebody would have to write into first.
+fn open_file(path: &Path) -> io::Result<fs::File> {
+    if fs::metadata(path)?.is_file() {
+        fs::File::open(path)
+    } else {
+        Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no file"))
+    }
+}
+
+/// A line a round, of some kilobytes.
+const MAX_TRANSCRIPT_BYTES: u64 = 4 << 30;
 /// No card is longer.
 const MAX_CARD_BYTES: u64 = 4 << 20;
 
@@ -311,7 +374,10 @@ pub enum KeptModelError {
         asked: PathBuf,
     },
     /// A folder without a model.
-    #[error("{} holds no model.safetensors", folder.display())]
+    #[error(
+        "{} holds no model.safetensors: name the folder of a run, the file itself, or the first digits of a run of this hospital with --config",
+        folder.display()
+    )]
     NoModel {
         /// The folder.
         folder: PathBuf,

@@ -1,5 +1,7 @@
 //! One patient after another: the trainer is asked about each scan, and its answers become what is said of the patient.
 
+use std::collections::BTreeSet;
+
 use model_data::Entry;
 use protocol::training_job::{
     JobWatcher, LocalTrainer, PredictRequest, PredictedSlice, TrainerFailure,
@@ -59,7 +61,12 @@ pub fn predict(
     if said.is_empty() {
         return Ok(None);
     }
-    let contrasts: Vec<_> = origins.iter().map(|origin| origin.contrast).collect();
+    let used = origins
+        .iter()
+        .zip(slices)
+        .filter(|(_, of_scan)| **of_scan > 0);
+    let contrasts: BTreeSet<_> = used.map(|(origin, _)| origin.contrast).collect();
+    let contrasts: Vec<_> = contrasts.into_iter().collect();
     let probabilities = mean(&said);
     let class = highest(&probabilities);
     let (low, high) = spread(said.iter().map(|slice| slice.probabilities[class]));

@@ -33,7 +33,7 @@ pub fn outcome(root: &Path, contrasts: &str) -> Outcome {
     match DataCheck::of(root, &options, Cuts::default(), |_| ()) {
         Ok(check) => Outcome {
             patients,
-            said: check.report.to_string(),
+            said: format!("{}\n{}", check.report, check.report.dates.join("\n")),
             clean: check.is_clean(),
         },
         Err(error) => Outcome {

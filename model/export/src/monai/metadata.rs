@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     kept_model::{FilterSource, KeptModel},
-    prose::{class_names, licence},
+    prose::{class_names, licence, too_few},
 };
 
 /// The whole file. What the card does not say is left out where the schema lets it, and said to be unknown where it does not.
@@ -38,7 +38,10 @@ pub fn metadata(model: &KeptModel) -> Value {
     if let Some(data) = &card.data {
         metadata["data_source"] = json!(data.source);
     }
-    if let Some(test) = &card.test {
+    let classes = class_names(model);
+    if let Some(test) = &card.test
+        && too_few(&test.patient, &classes).is_none()
+    {
         metadata["eval_metrics"] = json!({
             "slices": test.slice.count,
             "accuracy_by_slice": test.slice.accuracy,

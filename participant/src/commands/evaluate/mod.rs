@@ -32,8 +32,9 @@ use super::{
 ///
 /// FOR RESEARCH. Not a medical device, not for diagnosis.
 ///
-/// Without FOLDER, the patients are the test patients of this hospital's own data: those that no run has trained on here, by the split that
-/// the settings name. Nothing leaves this machine.
+/// Without FOLDER, the patients are the test patients of this hospital's own data, by the split that the settings name. If patients were
+/// added, removed or erased since the run, or the seed was changed, it is another split, and some of them were trained on. Nothing leaves
+/// this machine.
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub struct Evaluate {
@@ -49,8 +50,9 @@ pub struct Evaluate {
     #[arg(long)]
     own: bool,
 
-    /// With --own: for how many rounds. By default as many as the model was trained for.
-    #[arg(long, value_name = "R", requires = "own", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    /// With --own: for how many rounds. By default as many as the card tells: those of the run or, of a hospital's card, up to the round
+    /// that the model comes from.
+    #[arg(long, value_name = "R", requires = "own", value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_ROUNDS)))]
     rounds: Option<u32>,
 
     #[command(flatten)]
@@ -68,10 +70,7 @@ impl Evaluate {
         let settings = self.model.settings()?;
         let of_hospital = settings.as_ref().map(|(settings, _)| settings);
         let (model, conditions) = self.model.open(of_hospital)?;
-        let options = LoadOptions {
-            scores: Scores::Needed,
-            ..self.reading.options(&model, &conditions)?
-        };
+        let options = self.options(of_hospital, &model, &conditions)?;
         let labels = Labels {
             task: model.output.task,
             scheme: model.output.labels,
@@ -99,7 +98,9 @@ impl Evaluate {
             _ => None,
         };
         let scans = Scans::of(entries);
-        let mut trainer = scans.open(&options, self.reading.device, settings, None)?;
+        let place = self.model.place(of_hospital)?;
+        let unread = [place.weights.as_path(), &place.card];
+        let mut trainer = scans.open(&options, self.reading.device, settings, &unread)?;
         let unseen = match (&self.folder, settings) {
             (None, Some((settings, _))) => Some(test_patients(
                 &scans,
@@ -136,6 +137,39 @@ impl Evaluate {
         Ok(())
     }
 
+    /// Of a folder as the model's card says. Of this hospital's own data as a run reads them: the split depends on it.
+    fn options(
+        &self,
+        settings: Option<&Settings>,
+        model: &KeptModel,
+        conditions: &Conditions,
+    ) -> Result<LoadOptions, Failure> {
+        let by_card = self.reading.options(model, conditions)?;
+        let (true, Some(settings)) = (self.folder.is_none() || self.own, settings) else {
+            return Ok(LoadOptions {
+                scores: Scores::Needed,
+                ..by_card
+            });
+        };
+        let own = LoadOptions {
+            cache: None,
+            ..settings.load_options()
+        };
+        let differs = if own.contrasts != by_card.contrasts {
+            "contrasts (reading.contrasts)"
+        } else if own.slices != by_card.slices {
+            "slices of each scan (training.slices_per_patient)"
+        } else if own.features != by_card.features {
+            "features (reading.feature_columns)"
+        } else {
+            return Ok(own);
+        };
+        Err(Failure::settings(anyhow!(
+            "the model was trained with other {differs} than this hospital's settings name, so that its test patients cannot be told: name a \
+             FOLDER of other patients, without --own"
+        )))
+    }
+
     fn train_alone(
         &self,
         settings: &Settings,
@@ -143,13 +177,23 @@ impl Evaluate {
         model: &KeptModel,
         labels: Labels,
     ) -> Result<KeptModel, Failure> {
+        if let Some(folder) = &self.folder
+            && lies_in(folder, &settings.data)
+        {
+            return Err(Failure::settings(anyhow!(
+                "--own trains on patients of {}: leave FOLDER out, and the test patients are those that are not trained on",
+                folder.display()
+            )));
+        }
         let mut settings = settings.clone();
         settings.reading.cache = false;
+        settings.training.device = self.reading.device;
         let mut read = data_set::read(&settings, file).map_err(data_set::unusable)?;
         let records = read.table.records(labels).map_err(Failure::settings)?;
         let trained = model.card.training.as_ref().map(|training| training.rounds);
         let rounds = self.rounds.or(trained);
-        let rounds = rounds.unwrap_or(model.card.learning_round.get()).max(1);
+        let rounds = rounds.unwrap_or(model.card.learning_round.get());
+        let rounds = rounds.clamp(1, MAX_ROUNDS);
         let columns = settings.reading.feature_columns.clone();
         let seed = settings.training.seed;
         let alone = AloneSettings::usual(rounds, labels, model, seed, columns);
@@ -162,6 +206,14 @@ impl Evaluate {
         trained.map_err(Failure::run)
     }
 }
+
+fn lies_in(path: &Path, folder: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().ok();
+    let pair = whole(path).zip(whole(folder));
+    pair.is_some_and(|(path, folder)| path.starts_with(folder))
+}
+
+const MAX_ROUNDS: u32 = 1000;
 
 fn listed(folder: &Path, options: &LoadOptions) -> Result<Vec<Entry>, Failure> {
     let found = Layout::recognise(folder).and_then(|layout| layout.inventory(folder, options));

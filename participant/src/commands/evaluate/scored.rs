@@ -7,7 +7,7 @@ use model_metrics::{
     Interval, Intervals, Level, Metrics, OperatingPoint, Prediction, Share, bootstrap, calibration,
     per_patient,
 };
-use participant::predict::KeptModel;
+use participant::predict::{KeptModel, Provenance};
 use results::NOTICE;
 use serde_json::{Value, json};
 
@@ -154,7 +154,7 @@ impl Compared<'_> {
             text,
             "{count} {patients}, {}\n",
             if self.is_unseen {
-                "the test patients of this hospital, whom no run has trained on here"
+                "the test patients of this hospital by its present split: if patients or the seed have changed since the run, some were trained on"
             } else {
                 "those of the folder: were any of them trained on, this is too good"
             }
@@ -194,6 +194,7 @@ impl Compared<'_> {
             "model_hash": hex::encode(self.model.card.model_hash),
             "classes": self.common.classes,
             "unseen": self.is_unseen,
+            "verified": self.model.provenance != Provenance::Unknown,
             "common": self.common.json(),
             "own": self.alone.as_ref().map(Scored::json),
         })

@@ -3,7 +3,7 @@
 mod scans;
 mod told;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Args;
@@ -95,22 +95,28 @@ impl Predict {
     pub fn execute(self) -> Result<(), Failure> {
         let signals = BetweenWrites::listen().map_err(Failure::run)?;
         let settings = self.model.settings()?;
-        let (model, conditions) = self
-            .model
-            .open(settings.as_ref().map(|(settings, _)| settings))?;
+        let of_hospital = settings.as_ref().map(|(settings, _)| settings);
+        let place = self.model.place(of_hospital)?;
+        let (model, conditions) = self.model.open(of_hospital)?;
         let options = self.reading.options(&model, &conditions)?;
+        self.check_folder()?;
         let scans = Scans::find(
             &self.scans,
             self.clinical.as_deref(),
             self.patient.as_deref(),
             &options,
         )?;
-        let mut trainer = scans.open(
-            &options,
-            self.reading.device,
-            settings.as_ref(),
-            self.clinical.as_deref(),
-        )?;
+        let unread: Vec<&Path> = {
+            [
+                Some(place.weights.as_path()),
+                Some(&place.card),
+                self.clinical.as_deref(),
+            ]
+        }
+        .into_iter()
+        .flatten()
+        .collect();
+        let mut trainer = scans.open(&options, self.reading.device, settings.as_ref(), &unread)?;
         let predictions = self.predictions(&model, &conditions, &scans, &mut trainer)?;
         let outputs = Outputs {
             heat: !self.no_heat,
@@ -134,6 +140,27 @@ impl Predict {
             Format::Text => told.text(),
             Format::Json => told.json(),
         });
+        Ok(())
+    }
+
+    /// Before the scans are read, which takes long.
+    fn check_folder(&self) -> Result<(), Failure> {
+        let shown = self.out.display();
+        let is_empty = std::fs::read_dir(&self.out).map(|mut entries| entries.next().is_none());
+        if !is_empty.unwrap_or(true) {
+            return Err(Failure::settings(anyhow!(
+                "--out {shown}: the folder is not empty; name another one"
+            )));
+        }
+        let above = self
+            .out
+            .parent()
+            .filter(|above| !above.as_os_str().is_empty());
+        if above.is_some_and(|above| !above.is_dir()) {
+            return Err(Failure::settings(anyhow!(
+                "--out {shown}: the folder above it does not exist"
+            )));
+        }
         Ok(())
     }
 

@@ -90,7 +90,7 @@ impl Scans {
         &self.patients
     }
 
-    /// Starts the trainer on all scans.
+    /// Starts the trainer on all scans; `unread` are files that it must not read: the model, which holds W, and clinical tables.
     ///
     /// # Errors
     /// It cannot be started, or cannot read them.
@@ -99,7 +99,7 @@ impl Scans {
         options: &LoadOptions,
         device: DeviceChoice,
         settings: Option<&(Settings, PathBuf)>,
-        clinical: Option<&Path>,
+        unread: &[&Path],
     ) -> Result<TrainerProgram, Failure> {
         let scans = self.patients.iter().flat_map(|entry| &entry.scans);
         let patients = scans.map(|scan| PatientScans {
@@ -107,11 +107,16 @@ impl Scans {
             scans: List(vec![(&scan.files).into()]),
         });
         let mut closed = match settings {
-            Some((settings, file)) => kept_out(settings, file).map_err(Failure::Settings)?,
-            None => List::default(),
+            // The data of this hospital need not be there for a prediction.
+            Some((settings, file)) if settings.data.is_dir() => {
+                kept_out(settings, file).map_err(Failure::Settings)?
+            }
+            _ => List::default(),
         };
-        if let Some(table) = clinical {
-            let whole = path::absolute(table).map_err(Failure::settings)?;
+        let state = settings.map(|(settings, _)| settings.state.as_path());
+        let others = unread.iter().copied().chain(state);
+        for path in others {
+            let whole = path::absolute(path).map_err(Failure::settings)?;
             closed.0.push(FilePath(whole));
         }
         let data_set = DataSet {
@@ -144,6 +149,15 @@ impl Scans {
         drop(progress);
         let trainer = opened.map_err(|error| unusable(error.into()))?;
         let account = trainer.account();
+        let scans = self.patients.iter().map(|entry| entry.scans.len());
+        let listed = scans.sum::<usize>();
+        let slices: u64 = account.slices.iter().map(|&slices| u64::from(slices)).sum();
+        if account.slices.len() != listed || slices > MAX_SLICES {
+            return Err(Failure::run(anyhow!(
+                "the trainer tells of {} scans with {slices} slices, where {listed} scans were listed",
+                account.slices.len()
+            )));
+        }
         let unreadable = account.unreadable.iter();
         warn_of(unreadable.map(|scan| {
             let path = scan.path.0.display();
@@ -204,3 +218,5 @@ fn warn_of(lines: impl Iterator<Item = String>) {
 }
 
 const SHOWN: usize = 5;
+/// More than a machine could hold.
+const MAX_SLICES: u64 = 1 << 22;

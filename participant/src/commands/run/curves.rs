@@ -63,7 +63,8 @@ impl Curves {
     ) -> Result<(), LogError> {
         let now = SystemTime::now();
         if self.run.as_ref().is_some_and(|(open, _)| open != run) {
-            self.end(Ending::Complete);
+            // Nobody has told how that one ended.
+            self.end(Ending::Stopped);
         }
         let (_, log) = match &mut self.run {
             Some(open) => open,
