@@ -232,3 +232,87 @@ fn a_model_that_nobody_vouches_for_or_that_was_altered_is_refused() {
     let (said, _) = trained.predict("again", &trained.data(), &["--no-heat"]);
     succeeds(said);
 }
+
+#[test]
+fn a_model_is_scored_on_test_patients_beside_one_of_own_data_alone_and_exported() {
+    let root = tempfile::tempdir().expect("a folder");
+    let path = |name: &str| root.path().join(name);
+    let federation = path("federation");
+    let mut init = program("coordinator");
+    succeeds(run(init.args(["init", "--demo", "2"]).arg(&federation)));
+    let mut phantom = program("experiments");
+    phantom.args([
+        "phantom",
+        "--hospitals",
+        "2",
+        "--patients",
+        "72",
+        "--slices",
+        "4",
+    ]);
+    succeeds(run(phantom.arg(&federation)));
+    let data = federation.join("hospital-1/data");
+    let mut simulate = program("experiments");
+    simulate
+        .args([
+            "simulate",
+            "--hospitals",
+            "2",
+            "--rounds",
+            "1",
+            "--local-epochs",
+            "1",
+        ])
+        .args([
+            "--profile",
+            "study",
+            "--log",
+            "tensorboard,mlflow",
+            "--data",
+        ])
+        .arg(&data)
+        .arg("--out")
+        .arg(path("run"));
+    succeeds(run(&mut simulate));
+    assert!(path("run/logs/tensorboard").is_dir() && path("run/logs/mlruns").is_dir());
+    let with_model = |command: &str| {
+        let mut with_model = program("participant");
+        with_model.arg(command).arg(path("run")).arg("--roster");
+        with_model.arg(path("run/roster.json"));
+        with_model
+    };
+    let scored = |more: &[&str], folder: Option<&Path>| {
+        let mut evaluate = with_model("evaluate");
+        evaluate.args(["--format", "json"]).args(more).args(folder);
+        evaluate
+            .arg("--config")
+            .arg(federation.join("hospital-1/participant.toml"));
+        run(&mut evaluate)
+    };
+    let json =
+        |said: Output| -> Value { serde_json::from_slice(&succeeds(said).stdout).expect("JSON") };
+    let all = json(scored(&[], Some(&data)));
+    assert_eq!(
+        (&all["common"]["patients"], &all["unseen"]),
+        (&36.into(), &false.into())
+    );
+    let own = json(scored(&["--own", "--rounds", "1"], None));
+    let (common, alone) = (&own["common"], &own["own"]);
+    assert_eq!(common["patients"], alone["patients"]);
+    let patients = common["patients"].as_u64().expect("a number");
+    assert!((4..=8).contains(&patients), "15% of 36: {patients}");
+    assert!(
+        common["warning"]
+            .as_str()
+            .is_some_and(|words| words.contains("TOO FEW"))
+    );
+    assert!(alone["brier"].as_f64().is_some_and(f64::is_finite), "{own}");
+    // What is trained on is not scored.
+    let said = scored(&["--own", "--rounds", "1"], Some(&data));
+    assert_eq!(said.status.code(), Some(2), "{}", stderr(&said));
+    let mut export = with_model("export");
+    let said = succeeds(run(export
+        .args(["--format", "onnx", "-o"])
+        .arg(path("export"))));
+    assert!(path("export/model.onnx").is_file(), "{}", stderr(&said));
+}
