@@ -54,8 +54,14 @@ impl Scored {
         (self.classes.len() == 2).then(|| OperatingPoint::at(0.5, scored))
     }
 
+    /// Of too few patients the counts alone: a score would be taken for more than it is.
     fn rows(&self) -> Vec<(&'static str, String)> {
         let confusion = &self.metrics.confusion;
+        if self.warning().is_some() {
+            let counts = confusion.counts();
+            let right: u64 = (0..counts.len()).map(|class| counts[class][class]).sum();
+            return vec![("right", format!("{right} of {}", confusion.total()))];
+        }
         let with = |value: f64, interval: Option<Interval>| match interval {
             Some([low, high]) => format!("{value:.3} ({low:.2} to {high:.2})"),
             None => format!("{value:.3}"),
