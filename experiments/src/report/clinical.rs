@@ -192,3 +192,84 @@ fn right_by<K: Ord>(test: &TestResult, key: impl Fn(&TestPatient) -> K) -> BTree
 
 const THRESHOLD: f32 = 0.5;
 const BINS: usize = 10;
+
+#[cfg(test)]
+mod tests {
+    use crypto::sealed_sum::HospitalId;
+    use model::metrics::{Level, Metrics, bootstrap};
+    use model_data::Edss;
+
+    use super::*;
+
+    /// Twelve patients of two hospitals, of whom one of each class is called wrongly.
+    fn test() -> TestResult {
+        let patients: Vec<TestPatient> = (0..12)
+            .map(|number: usize| {
+                let label = number % 2;
+                let is_wrong = number < 2;
+                let share = if (label == 1) == is_wrong { 0.25 } else { 0.75 };
+                let hospital = HospitalId::new(if number < 6 { 1 } else { 2 });
+                TestPatient {
+                    hospital: hospital.expect("in range"),
+                    number,
+                    edss: Edss::new(if label == 1 { 4.5 } else { 1.0 }).expect("on the scale"),
+                    slices: 1,
+                    prediction: Prediction {
+                        patient: number,
+                        label,
+                        probabilities: vec![1.0 - share, share],
+                    },
+                }
+            })
+            .collect();
+        let slices: Vec<Prediction> = patients
+            .iter()
+            .map(|patient| patient.prediction.clone())
+            .collect();
+        let intervals = || bootstrap(&slices, 2, Level::Patient, 50, 1);
+        TestResult {
+            slice: Metrics::of(&slices, 2),
+            patient: Metrics::of(&slices, 2),
+            slice_intervals: intervals(),
+            patient_intervals: intervals(),
+            majority_patient: 0.5,
+            majority_slice: 0.5,
+            shown: vec![],
+            patients,
+            slices,
+        }
+    }
+
+    #[test]
+    fn the_tables_say_who_is_found_where_and_at_which_scores() {
+        let tables = tables(&test(), &["lower", "higher"]);
+        // Wilson's interval of 5 of 6.
+        assert!(
+            tables.contains("<td>0.83 (5 of 6; 0.44 to 0.97)</td>"),
+            "{tables}"
+        );
+        for row in [
+            "<tr><th>1</th><td>6</td><td>4</td></tr>",
+            "<tr><th>2</th><td>6</td><td>6</td></tr>",
+            "<tr><th>1.0</th><td>6</td><td>5</td></tr>",
+            "<tr><th>4.5</th><td>6</td><td>5</td></tr>",
+        ] {
+            assert!(tables.contains(row), "{row} in {tables}");
+        }
+    }
+
+    #[test]
+    fn the_curves_are_of_the_class_that_is_looked_for() {
+        let pictures = pictures(&test(), &["lower", "higher"], "").expect("drawn");
+        let names: Vec<&str> = pictures
+            .iter()
+            .map(|picture| picture.name.as_str())
+            .collect();
+        assert_eq!(names, ["precision-recall-higher", "calibration-higher"]);
+        assert!(
+            pictures[1].alt.contains("Brier score"),
+            "{}",
+            pictures[1].alt
+        );
+    }
+}

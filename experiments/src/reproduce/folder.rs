@@ -314,7 +314,7 @@ mod tests {
         let parent = tempfile::tempdir().expect("a folder");
         let empty = parent.path().join("empty");
         fs::create_dir(&empty).expect("made");
-        drop(Folder::open(&empty, true).expect("nothing to continue: begins"));
+        assert!(refusal(&empty, true).contains("there is no run in"));
         drop(Folder::open(&empty, false).expect("nothing was left but the lock"));
         fs::write(empty.join("notes"), "mine").expect("written");
         assert!(refusal(&empty, false).contains("not empty"));
