@@ -116,12 +116,16 @@ fn a_model_card_is_read_by_the_library_of_the_hub() {
     });
     let told = [
         "Few patients: the test has 18.",
-        "TOO FEW PATIENTS TO TELL",
         "phantom's \"numbers\" \\| &lt;b&gt; no",
         "120 patients over all hospitals",
         "age at onset from 0 to 100, mean 43.25",
         "commit 0123abc",
     ];
+    // A test of too few patients is told in words, and is no headline of the hub.
+    let mut small = full.clone();
+    let test = small.test.as_mut().expect("tested");
+    test.patient.confusion = vec![vec![5, 0], vec![2, 1]];
+    let few = ["TOO FEW PATIENTS TO TELL", "6 of 8 were classified rightly"];
     let untold = ["There is no test result", "unknown, the card does not say"];
     let named = ModelCard {
         licence: Some("Research only: ask us".into()),
@@ -129,6 +133,7 @@ fn a_model_card_is_read_by_the_library_of_the_hub() {
     };
     for (card, filters, metrics, text, licence) in [
         (full, None, results.concat(), told.as_slice(), "cc-by-4.0"),
+        (small, None, Vec::new(), &few, "cc-by-4.0"),
         (
             bare_card(2),
             Some(FilterSource::Common),
