@@ -33,6 +33,7 @@ mod slices;
 pub mod small_numbers;
 mod split;
 mod table_header;
+mod table_row;
 mod text_table;
 mod to_predict;
 mod volume;

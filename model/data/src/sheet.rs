@@ -10,21 +10,20 @@ use std::{
 use calamine::{Data, DataType, Reader, SheetType, SheetVisible, Xlsx, XlsxError};
 use zip::ZipArchive;
 
-use super::{DataError, text_table::TextTable};
+use super::{
+    DataError,
+    table_row::{MAX_CELLS, Row, known},
+    text_table::TextTable,
+};
 
 /// Larger files are no table of patients.
 const MAX_BYTES: u64 = 64 << 20;
 /// A cell further out is a slip; a sheet has room for 16,384 columns of 1,048,576 rows, and memory has not.
 const MAX_ROWS: usize = 1 << 20;
 const MAX_COLUMNS: usize = 1 << 10;
-/// Cells of a file, filled or not.
-pub(super) const MAX_CELLS: usize = 1 << 22;
 
 /// The list of sheets and settings of a workbook.
 const MAX_WORKBOOK_XML: u64 = 1 << 20;
-
-/// Number of a row in the file, from 1, and its cells.
-pub(super) type Row = (usize, Vec<String>);
 
 /// The rows of a table. Cells are trimmed; what stands for "not known" is empty.
 pub(super) struct Sheet {
@@ -205,16 +204,5 @@ fn words(error: XlsxError) -> String {
             "it is packed as a workbook (.xlsx) is, and holds none: save it as .xlsx".to_owned()
         }
         other => other.to_string(),
-    }
-}
-
-/// Without spaces and the mark of byte order around it; empty where people write that they do not know.
-pub(super) fn known(cell: &str) -> String {
-    let cell = cell.trim_matches(|c: char| c.is_whitespace() || c == '\u{feff}');
-    let unknown = ["n/a", "#n/a", "na", "nan", "null", "-", "?", "unknown"];
-    if unknown.iter().any(|word| cell.eq_ignore_ascii_case(word)) {
-        String::new()
-    } else {
-        cell.to_owned()
     }
 }

@@ -3,10 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use super::{
-    DataError, Doubt, FEATURES, Feature, FeatureColumns, Scores,
-    cell_words::number,
-    feature_columns::letters,
-    sheet::{Row, Sheet},
+    DataError, Doubt, FEATURES, Feature, FeatureColumns, Scores, cell_words::number,
+    feature_columns::letters, sheet::Sheet, table_row::Row,
 };
 
 /// What is looked for besides ID and EDSS.

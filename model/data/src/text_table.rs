@@ -1,6 +1,6 @@
 //! A table of text, as bytes of some encoding: .csv and .tsv, parted by commas, semicolons or tabs.
 
-use super::sheet::{MAX_CELLS, Row, known};
+use super::table_row::{MAX_CELLS, Row, known};
 
 /// The rows, and whether letters were lost.
 #[derive(Debug)]

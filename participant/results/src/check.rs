@@ -29,7 +29,7 @@ pub enum PredictionsError {
     /// A field of a patient.
     #[error("{field} of patient {patient:?} must be {expected}")]
     Patient {
-        /// Whose.
+        /// The patient's name, as the hospital has it.
         patient: String,
         /// Which.
         field: &'static str,

@@ -37,9 +37,9 @@ pub enum ResultsError {
         "no DICOM result for patient {patient:?}: {source}; predict without DICOM results, or mend the scan"
     )]
     Source {
-        /// Whose.
+        /// The patient's name, as the hospital has it.
         patient: String,
-        /// Why.
+        /// The cause, in words or as the library gives it.
         source: SourceError,
     },
 }

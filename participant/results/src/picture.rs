@@ -14,7 +14,7 @@ const LETTER: usize = 8;
 /// Height of the strip below the slice.
 const STRIP: usize = 24;
 /// How much of a pixel the hottest place covers.
-const MOST_COVER: f32 = 0.6;
+const MAX_COVER: f32 = 0.6;
 
 /// A picture of colours, row by row, three bytes a pixel.
 pub(crate) struct Overlay {
@@ -84,7 +84,7 @@ impl Overlay {
 }
 
 fn blend(grey: u8, heat: f32) -> [u8; 3] {
-    let cover = MOST_COVER * heat;
+    let cover = MAX_COVER * heat;
     let colour = [3.0 * heat, 3.0 * heat - 1.0, 3.0 * heat - 2.0];
     colour.map(|share| {
         let laid = share.clamp(0.0, 1.0) * 255.0;

@@ -405,7 +405,7 @@ pub fn local_product(weights: &ConditionedWeights, features: &[f64; FEATURES]) -
     std::array::from_fn(|entry| weights[entry] * features[entry])
 }
 
-/// One filter a patient, by the product in the clear: the numbers that an encrypted product is released as, too.
+/// One filter a patient from the plaintext product W * f, rounded and clipped. An encrypted product is released as the same filter.
 pub fn local_filters(weights: &ConditionedWeights, features: &[[f64; FEATURES]]) -> Vec<Filter> {
     let clipped =
         |features: &[f64; FEATURES]| features.map(|value| value.clamp(-MAX_FEATURE, MAX_FEATURE));

@@ -72,7 +72,7 @@ pub(super) fn object(
     // Once lossy, always lossy.
     object.put(tags::LOSSY_IMAGE_COMPRESSION, VR::CS, "00");
     for (tag, vr) in LOSSY {
-        object.take_over(source, tag, vr);
+        object.copy_from(source, tag, vr);
     }
     // Rows run to the patient's left, columns to the back.
     let towards = PrimitiveValue::Strs(["L", "P"].map(String::from).to_vec().into());

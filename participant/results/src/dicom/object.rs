@@ -76,7 +76,7 @@ impl Object {
             if NEVER_ABSENT.contains(&tag) {
                 object.put_raw(tag, vr, vec![]);
             }
-            object.take_over(source, tag, vr);
+            object.copy_from(source, tag, vr);
         }
         let has = |tag| source.values.contains_key(&tag);
         if has(tags::PATIENT_IDENTITY_REMOVED) && !has(tags::DEIDENTIFICATION_METHOD) {
@@ -139,7 +139,7 @@ impl Object {
     }
 
     /// A value as it stands in the source, where it has one.
-    pub(super) fn take_over(&mut self, source: &Source, tag: Tag, vr: VR) {
+    pub(super) fn copy_from(&mut self, source: &Source, tag: Tag, vr: VR) {
         if let Some(value) = source.values.get(&tag) {
             self.put_raw(tag, vr, value.clone());
         }

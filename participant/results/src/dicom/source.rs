@@ -81,7 +81,7 @@ pub enum SourceError {
     File {
         /// Which.
         path: PathBuf,
-        /// Why.
+        /// The cause, in words or as the library gives it.
         source: DicomFileError,
     },
     /// What every DICOM object has.

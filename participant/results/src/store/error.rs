@@ -26,7 +26,7 @@ pub enum StoreFault {
     File {
         /// Which.
         path: PathBuf,
-        /// Why.
+        /// The cause, in words or as the library gives it.
         reason: String,
     },
     /// More kinds of objects than one association takes.
