@@ -19,6 +19,7 @@
 //! | [`allowance`], [`hours`] | what a run may take of this hospital's machine and network, and when |
 //! | [`enrolment`] | how the hospital becomes a member, and follows rosters |
 //! | [`own_results`], `heat` | what this hospital's own data say of the common model, for people here |
+//! | [`learning_history`], [`split_fingerprint`] | what a run has taught, and on which patients it was tested, for its report |
 //! | [`standing`], [`web`] | where the hospital stands, for people here; the page that shows it |
 //! | [`settings`] | `participant.toml`, environment and flags as typed values, and the files they name |
 //! | [`state_folder`] | what must survive a restart, for one participant at a time |
@@ -39,6 +40,7 @@ pub mod hospital_data;
 pub mod hours;
 pub mod interruption;
 pub mod journal;
+pub mod learning_history;
 pub mod ledger;
 pub mod model_file;
 pub mod own_results;
@@ -46,6 +48,7 @@ pub mod predict;
 pub mod run_spans;
 pub mod settings;
 pub mod shell;
+pub mod split_fingerprint;
 pub mod standing;
 pub mod state_folder;
 pub mod trainer_program;

@@ -100,6 +100,11 @@ impl LatestModel {
         }
     }
 
+    /// Whose model it is.
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
     /// Its hash, the same at every hospital.
     pub fn hash(&self) -> &ModelHash {
         &self.hash

@@ -1,5 +1,6 @@
 //! What this hospital's own data say of the common model: loss and accuracy, and where the model looks in slices of its patients. It
-//! is for people here: it is not sent, not logged, and not on disk.
+//! is for people here: it is not sent and not logged. The numbers are kept for the report of the run
+//! ([`learning_history`](crate::learning_history)); pictures are not on disk.
 
 use std::sync::Arc;
 

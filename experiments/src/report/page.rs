@@ -3,12 +3,13 @@
 use std::fmt::Write as _;
 
 use ::report::{
+    clinical,
     page::{page, side_by_side},
     pictures::{Picture, PictureError, escape},
 };
 
-use super::{RunPictures, clinical};
-use crate::simulation::{Summary, TestResult, leak_warning, sums_in_words};
+use super::RunPictures;
+use crate::simulation::{Summary, TestResult, Validation, leak_warning, sums_in_words};
 
 /// The page.
 ///
@@ -26,7 +27,7 @@ pub fn html(
         results(summary, pictures)?,
         who_is_found(summary, classes, pictures, test)?,
         curves(summary, &pictures.learning)?,
-        slices(&pictures.slices)?,
+        slices(pictures)?,
         costs(summary),
         data(summary, classes, warnings),
         PROTECTION.to_owned(),
@@ -121,14 +122,14 @@ fn who_is_found(
         return Ok(String::new());
     }
     let mut section = format!("<h2>Who is found{}</h2>", leak_warning(summary));
-    section += &clinical::tables(test, classes);
+    section += &clinical::tables(&test.scored(), classes);
     Ok(section + &side_by_side(&pictures.clinical)?)
 }
 
 fn curves(summary: &Summary, pictures: &[Picture]) -> Result<String, PictureError> {
     let mut section = format!("<h2>Learning{}</h2>", leak_warning(summary));
     section += &side_by_side(pictures)?;
-    section += "<table><tr><th>round</th><th>contributors</th><th>training loss</th><th>validation loss</th><th>validation accuracy</th></tr>";
+    section += "<table><tr><th>round</th><th>contributors</th><th>training loss</th><th>validation loss</th><th>validation slices that are right</th></tr>";
     let number =
         |value: Option<f64>| value.map_or_else(|| "none".to_owned(), |value| format!("{value:.3}"));
     for round in &summary.history {
@@ -145,11 +146,24 @@ fn curves(summary: &Summary, pictures: &[Picture]) -> Result<String, PictureErro
             round.round,
             number(round.train_loss),
             number(validation.map(|validation| validation.loss)),
-            number(validation.map(|validation| validation.accuracy)),
+            validation.map_or_else(
+                || "none".to_owned(),
+                |validation| right(validation, summary.small_test.is_some())
+            ),
             leak_warning(summary)
         );
     }
     section += "</table>";
+    let mut validations = summary
+        .history
+        .iter()
+        .filter_map(|round| round.validation.as_ref());
+    if validations.any(Validation::is_of_one_class) {
+        section += "<p class=\"warning\">Validation slices of one class alone: a model that always says this class is right each time.</p>";
+    } else if summary.small_test.is_some() {
+        section += "<p class=\"note\">The validation patients are about as few as the test patients: how many of their slices are right \
+                    says as little.</p>";
+    }
     if let Some(best) = &summary.best {
         let _ = write!(
             section,
@@ -169,12 +183,25 @@ fn curves(summary: &Summary, pictures: &[Picture]) -> Result<String, PictureErro
     Ok(section)
 }
 
-fn slices(picture: &Picture) -> Result<String, PictureError> {
+/// The share only where there are patients enough for one.
+fn right(validation: &Validation, are_few: bool) -> String {
+    let (right, all) = validation.right_of_all();
+    if are_few || validation.is_of_one_class() {
+        format!("{right} of {all}")
+    } else {
+        format!("{:.3} ({right} of {all})", validation.accuracy)
+    }
+}
+
+fn slices(pictures: &RunPictures) -> Result<String, PictureError> {
+    let past_the_head =
+        { pictures.past_the_head.as_ref() }.map(|told| format!("<p class=\"warning\">{told}.</p>"));
     Ok(format!(
-        "<h2>Where the model looks</h2>{}<p class=\"note\">Beside each slice, where in it the evidence for the predicted class lies. \
+        "<h2>Where the model looks</h2>{}{}<p class=\"note\">Beside each slice, where in it the evidence for the predicted class lies. \
          Every map has a scale of its own: heat cannot be compared between slices. The front of the head is up, the patient's \
          right side is on the left.</p>",
-        picture.inline()?
+        past_the_head.unwrap_or_default(),
+        pictures.slices.inline()?
     ))
 }
 
@@ -247,6 +274,12 @@ fn data(summary: &Summary, classes: &[&str], warnings: &[String]) -> String {
         let _ = write!(section, "<td>{}</td></tr>", counts.iter().sum::<usize>());
     }
     section += "</table>";
+    let _ = write!(
+        section,
+        "<p>Slices of each scan: {}. Scans: {}.</p>",
+        summary.slice_choice,
+        summary.contrasts.join(", ")
+    );
     if !warnings.is_empty() {
         section += "<ul>";
         for warning in warnings {

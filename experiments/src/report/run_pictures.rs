@@ -1,13 +1,15 @@
 //! The pictures of a run.
 
-use ::report::pictures::{
-    Curve, LearningChart, Picture, PictureError, RocCurve, Scale, SliceView, Spread, confusion,
-    roc, slices, verdict,
+use ::report::{
+    clinical,
+    pictures::{
+        Curve, LearningChart, Picture, PictureError, RocCurve, Scale, SliceView, Spread, confusion,
+        roc, slices, verdict,
+    },
 };
-use model::metrics::{Level, RocBand, roc_band};
+use model::metrics::{Level, heat_outside_head, looks_past_the_head, roc_band};
 use model_data::IMAGE_SIDE;
 
-use super::clinical;
 use crate::simulation::{
     BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, HospitalRecord, RoundRecord, ShownSlice, Summary, TestResult,
     leak_warning,
@@ -25,6 +27,8 @@ pub struct RunPictures {
     pub clinical: Vec<Picture>,
     /// A few test slices, with where the model looks.
     pub slices: Picture,
+    /// In how many of them the model looks past the head, in words; none where it does in no slice.
+    pub past_the_head: Option<String>,
 }
 
 impl RunPictures {
@@ -56,11 +60,16 @@ impl RunPictures {
                 vec![]
             },
             clinical: if shows_scores {
-                clinical::pictures(test, classes, leak)?
+                clinical::pictures(&test.scored(), classes, leak)?
             } else {
                 vec![]
             },
             slices: some_slices(&test.shown, classes)?,
+            past_the_head: looks_past_the_head(
+                some(&test.shown).map(|shown| {
+                    heat_outside_head(&shown.slice.pixels, &shown.attention, IMAGE_SIDE)
+                }),
+            ),
         })
     }
 
@@ -69,23 +78,6 @@ impl RunPictures {
         let scores = self.confusion.iter().chain(&self.roc).chain(&self.clinical);
         self.learning.iter().chain(scores).chain([&self.slices])
     }
-}
-
-/// Draws a curve with its band.
-///
-/// # Errors
-/// What the plotting library says.
-pub fn roc_of(name: &str, title: &str, band: &RocBand) -> Result<Picture, PictureError> {
-    let points = band.curve.iter();
-    let curve = RocCurve {
-        points: points
-            .map(|point| (point.false_positive_rate, point.true_positive_rate))
-            .collect(),
-        area: band.auroc,
-        area_interval: band.auroc_interval,
-        band: band.band.clone(),
-    };
-    roc(name, title, &curve)
 }
 
 fn learning(history: &[RoundRecord], leak: &str) -> Result<Vec<Picture>, PictureError> {
@@ -152,10 +144,10 @@ fn curves(test: &TestResult, classes: &[&str], leak: &str) -> Result<Vec<Picture
             let (draws, seed) = (BOOTSTRAP_DRAWS, BOOTSTRAP_SEED);
             if let Some(curve) = roc_band(&test.slices, class, level, draws, seed) {
                 let class = classes[class];
-                pictures.push(roc_of(
+                pictures.push(roc(
                     &format!("roc-{name}-{class}"),
                     &format!("{title}: {class} against the rest{leak}"),
-                    &curve,
+                    &RocCurve::from(&curve),
                 )?);
             }
         }
@@ -165,10 +157,13 @@ fn curves(test: &TestResult, classes: &[&str], leak: &str) -> Result<Vec<Picture
 
 /// Right and wrong ones as they come.
 fn some_slices(shown: &[ShownSlice], classes: &[&str]) -> Result<Picture, PictureError> {
-    let step = shown.len().div_ceil(MAX_SLICES).max(1);
-    let some = shown.iter().step_by(step);
-    let views: Vec<SliceView<'_>> = some.map(|slice| view(slice, classes)).collect();
+    let views: Vec<SliceView<'_>> = some(shown).map(|slice| view(slice, classes)).collect();
     slices("grad-cam", "Some test slices", &views)
+}
+
+fn some(shown: &[ShownSlice]) -> impl Iterator<Item = &ShownSlice> {
+    let step = shown.len().div_ceil(MAX_SLICES).max(1);
+    shown.iter().step_by(step)
 }
 
 fn view<'a>(slice: &'a ShownSlice, classes: &[&str]) -> SliceView<'a> {

@@ -54,7 +54,7 @@ pub fn conditions(configuration: &Configuration) -> String {
 /// How many of the study's figures lie where, then a sentence for each row that the study has.
 pub fn differences(results: &Results) -> Vec<String> {
     let mut sentences = Vec::new();
-    let (mut below, mut within, mut above) = (0, 0, 0);
+    let (mut below, mut within, mut above, mut unclear) = (0, 0, 0, 0);
     for row in &results.rows {
         let Some(study) = row.study else { continue };
         let figures = [
@@ -64,6 +64,7 @@ pub fn differences(results: &Results) -> Vec<String> {
             ("F1", F1, study.f1),
         ];
         let mut differing = Vec::new();
+        let mut wide = Vec::new();
         for (name, place, theirs) in figures {
             let ours = Scores::ALL[place](&row.slice.scores);
             let (Some(ours), Some([low, high])) = (ours, row.slice.intervals[place]) else {
@@ -76,6 +77,9 @@ pub fn differences(results: &Results) -> Vec<String> {
             } else if theirs < low - HALF_A_PLACE {
                 above += 1;
                 differing.push(format!("{name} {ours:.2} is above {theirs:.2}"));
+            } else if high - low > WIDEST {
+                unclear += 1;
+                wide.push(name);
             } else {
                 within += 1;
             }
@@ -89,20 +93,33 @@ pub fn differences(results: &Results) -> Vec<String> {
             key.split,
             leak_mark(key.split)
         );
-        sentences.push(match differing.len() {
-            0 => format!("{name}: the study's figures lie within our intervals."),
-            4 => format!("{name}: of ours, {}.", differing.join(", ")),
-            _ => format!(
-                "{name}: of ours, {}; the study's others lie within our intervals.",
-                differing.join(", ")
-            ),
-        });
+        let compared = figures.len() - differing.len() - wide.len();
+        let mut parts = vec![];
+        if !differing.is_empty() {
+            parts.push(format!("of ours, {}", differing.join(", ")));
+        }
+        if !wide.is_empty() {
+            parts.push(format!(
+                "{} cannot be told, our intervals being too wide",
+                wide.join(", ")
+            ));
+        }
+        if compared > 0 {
+            let others = if parts.is_empty() {
+                "figures"
+            } else {
+                "others"
+            };
+            parts.push(format!("the study's {others} lie within our intervals"));
+        }
+        sentences.push(format!("{name}: {}.", parts.join("; ")));
     }
     sentences.insert(
         0,
         format!(
-            "Of {} figures of the study, {within} lie within our intervals; {below} of ours lie below the study's and {above} above.",
-            below + within + above
+            "Of {} figures of the study, {within} lie within our intervals; {below} of ours lie below the study's and {above} above; of \
+             {unclear} nothing can be told, as our intervals are wider than {WIDEST}.",
+            below + within + above + unclear
         ),
     );
     sentences
@@ -200,6 +217,8 @@ fn interval(interval: Option<Interval>, sign: &str) -> String {
 /// Beside every number of a split that leaks.
 pub const LEAK: &str = "(leaks)";
 const HALF_A_PLACE: f64 = 0.005;
+/// An interval that is wider holds nearly any figure: that a figure lies in it says nothing.
+const WIDEST: f64 = 0.2;
 /// Place in [`Scores::ALL`].
 pub const ACCURACY: usize = 0;
 /// Place in [`Scores::ALL`].

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use ::report::pictures::{
-    Curve, LearningChart, Picture, PictureError, Scale, SliceView, Spread, confusion, slices,
-    verdict,
+    Curve, LearningChart, Picture, PictureError, RocCurve, Scale, SliceView, Spread, confusion,
+    roc, slices, verdict,
 };
 use anyhow::Context;
 use model::{
@@ -28,7 +28,6 @@ use super::{
 };
 use crate::{
     commands::{BalanceName, ModelName},
-    report::roc_of,
     simulation::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED},
 };
 
@@ -182,10 +181,10 @@ impl<'a> Group<'a> {
                 BOOTSTRAP_SEED,
             )?;
             let name = self.classes[class];
-            Some(roc_of(
+            Some(roc(
                 &format!("{}-roc-{name}", self.stem),
                 &format!("{balance}: {name} against the rest{}", self.leak),
-                &band,
+                &RocCurve::from(&band),
             ))
         };
         classes.filter_map(draw).collect()

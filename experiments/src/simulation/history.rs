@@ -45,6 +45,21 @@ pub struct Validation {
     pub confusion: Vec<Vec<u64>>,
 }
 
+impl Validation {
+    /// Slices that are seen right, and all.
+    pub fn right_of_all(&self) -> (u64, u64) {
+        let right = self.confusion.iter().enumerate();
+        let right = right.filter_map(|(class, row)| row.get(class)).sum();
+        (right, self.confusion.iter().flatten().sum())
+    }
+
+    /// Whether no slice is of a second class.
+    pub fn is_of_one_class(&self) -> bool {
+        let is_there = |row: &&Vec<u64>| row.iter().any(|&slices| slices > 0);
+        self.confusion.iter().filter(is_there).count() == 1
+    }
+}
+
 /// All learning rounds so far.
 #[derive(Clone, Debug, Default)]
 pub struct History(BTreeMap<u32, RoundRecord>);

@@ -40,6 +40,8 @@ pub struct Summary {
     pub data: String,
     /// `--contrasts`.
     pub contrasts: Vec<&'static str>,
+    /// Which slices of each scan, in words.
+    pub slice_choice: String,
     /// `--task`.
     pub task: &'static str,
     /// `--labels`.
@@ -185,6 +187,12 @@ impl Summary {
                 .iter()
                 .map(|contrast| contrast.name())
                 .collect(),
+            slice_choice: match &plan.source {
+                DataSource::Phantom { slices, .. } => {
+                    format!("{slices}, as many as the phantom has")
+                }
+                DataSource::Folder(_) => plan.loading.slices.to_string(),
+            },
             task: plan.task_name(),
             labels: plan.run.label_scheme.as_str(),
             split: plan.split_name(),

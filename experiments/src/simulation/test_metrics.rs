@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
+use ::report::clinical::ScoredPatient;
 use crypto::sealed_sum::HospitalId;
 use model::{
     device::Device,
@@ -52,6 +53,18 @@ pub struct TestPatient {
 }
 
 impl TestResult {
+    /// The patients, for a page.
+    pub fn scored(&self) -> Vec<ScoredPatient> {
+        let patients = self.patients.iter();
+        patients
+            .map(|patient| ScoredPatient {
+                hospital: Some(patient.hospital.get()),
+                edss: patient.edss.value(),
+                prediction: patient.prediction.clone(),
+            })
+            .collect()
+    }
+
     /// A line of a CSV table for each test patient: the hospital, how many slices, the class, and the mean probability of each class. No
     /// name: a patient is a number among the test patients of the hospital.
     pub fn predictions(&self, classes: &[&str]) -> String {

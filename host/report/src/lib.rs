@@ -3,6 +3,7 @@
 //! | module | what |
 //! |---|---|
 //! | [`pictures`] | curves, matrices, ROC and slices, for pages and as PNG files |
+//! | [`clinical`] | what a clinician asks of a test |
 //! | [`page`] | a page that carries all it shows |
 //! | [`links`] | where a page would ask a network for something |
 //!
@@ -10,6 +11,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod clinical;
 pub mod links;
 pub mod page;
 pub mod pictures;

@@ -130,6 +130,16 @@ impl ModelArguments {
 }
 
 impl ScanArguments {
+    /// All as the model's card says.
+    pub fn as_in_training(device: DeviceChoice) -> Self {
+        Self {
+            contrasts: None,
+            slices_per_patient: None,
+            device,
+            memory_limit_mib: LoadOptions::MEMORY_LIMIT_MIB,
+        }
+    }
+
     /// What the loader is asked for, as in the training of this model unless told otherwise.
     ///
     /// # Errors

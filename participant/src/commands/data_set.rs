@@ -15,6 +15,7 @@ use participant::{
     erasure::Erased,
     hospital_data::ClinicalTable,
     settings::Settings,
+    split_fingerprint::SplitFingerprint,
     trainer_program::{TrainerCommand, TrainerError, TrainerProgram},
 };
 use protocol::{
@@ -50,6 +51,8 @@ pub struct ReadDataSet {
     pub trainer: TrainerProgram,
     /// What a run is to be told of, once it is known.
     pub gaps: DataGaps,
+    /// How the patients are split.
+    pub split: SplitFingerprint,
 }
 
 /// Reads both halves. `file` is where the settings are from.
@@ -75,6 +78,11 @@ pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<ReadDataSet> {
     let slices: usize = patients.iter().map(|patient| patient.slices).sum();
     tracing::info!(patients = patients.len(), slices, "the data set is read");
     let gaps = DataGaps::of(&patients, &report);
+    let mut split = Vec::with_capacity(patients.len());
+    for ReadEntry { entry, slices } in &patients {
+        split.push((entry.id.as_str(), entry.score()?.value(), *slices));
+    }
+    let split = SplitFingerprint::of(plan, split);
     let of_table = patients
         .into_iter()
         .map(|ReadEntry { entry, slices }| Ok((entry.score()?, entry.features, slices)));
@@ -92,6 +100,7 @@ pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<ReadDataSet> {
         table,
         trainer,
         gaps,
+        split,
     })
 }
 

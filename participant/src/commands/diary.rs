@@ -11,9 +11,11 @@ use host::{output::log_structured, spans};
 use participant::{
     approvals::shown::short_id,
     journal::EndedRun,
+    learning_history::CommonEvaluation,
     model_file::{LatestModel, ModelKeeper},
     run_spans::RunSpans,
     shell::ParticipantEvent,
+    split_fingerprint::SplitFingerprint,
     vault::{OpenedRound, ResumedRun, VaultEvent, statistics::Statistics},
 };
 use protocol::{
@@ -26,7 +28,10 @@ use protocol::{
 use serde_json::json;
 use training_log::Ending;
 
-use super::{data_gaps::DataGaps, run::curves::Curves};
+use super::{
+    data_gaps::DataGaps,
+    run::{curves::Curves, noted::Noted},
+};
 
 /// The participant's events as lines of a log.
 pub struct Diary {
@@ -43,11 +48,18 @@ pub struct Diary {
     gaps_told_for: Vec<(Labels, Conditioning)>,
     spans: RunSpans,
     curves: Curves,
+    noted: Noted,
 }
 
 impl Diary {
     /// Nothing has happened yet.
-    pub fn new(models: ModelKeeper, config: PathBuf, spans: RunSpans, curves: Curves) -> Self {
+    pub fn new(
+        models: ModelKeeper,
+        config: PathBuf,
+        spans: RunSpans,
+        curves: Curves,
+        noted: Noted,
+    ) -> Self {
         Self {
             models,
             latest: None,
@@ -60,11 +72,13 @@ impl Diary {
             gaps_told_for: Vec::new(),
             spans,
             curves,
+            noted,
         }
     }
 
-    /// The data were read, and this is what runs may lack in them.
-    pub fn begin_with(&mut self, gaps: DataGaps) {
+    /// The data were read and are split so, and this is what runs may lack in them.
+    pub fn begin_with(&mut self, gaps: DataGaps, split: SplitFingerprint) {
+        self.noted.begin_with(split);
         (self.gaps, self.gaps_told_for) = (gaps, Vec::new());
         // What is resumed comes again; another run has a model of its own. On disk is what was opened.
         (self.latest, self.ended_before) = (None, None);
@@ -95,7 +109,11 @@ impl Diary {
                 }
             }
             // Of this hospital's patients alone: not for a log.
-            ParticipantEvent::Own(_) => {}
+            ParticipantEvent::Own(result) => {
+                if let Some(latest) = &self.latest {
+                    self.noted.own(latest.run(), &result);
+                }
+            }
             ParticipantEvent::Disconnected { reason } => {
                 tracing::warn!(
                     reason,
@@ -295,6 +313,8 @@ impl Diary {
                 let evaluation = EvaluationCounters::read(&opened.sum.counters).ok();
                 if let Some(evaluation) = &evaluation {
                     self.curves.note(&opened.run, learning_round, evaluation);
+                    let common = CommonEvaluation::of(contributors, evaluation);
+                    self.noted.common(&opened.run, learning_round, common);
                     tracing::info!(
                         contributors,
                         slices = evaluation.slices(),
@@ -374,7 +394,7 @@ mod tests {
         let models = ModelKeeper::new(nowhere, own);
         let spans = RunSpans::new(HospitalId::new(1).expect("in range"));
         let curves = Curves::new(nowhere, LogTargets::default());
-        let mut diary = Diary::new(models, nowhere.into(), spans, curves);
+        let mut diary = Diary::new(models, nowhere.into(), spans, curves, Noted::new(nowhere));
         diary.note_step(1, 100);
         let first = diary.last_step;
         diary.note_step(2, 100);

@@ -14,9 +14,9 @@ use participant::{
     vault::run_of_session,
 };
 
-use super::{consent::Which, data_set};
+use super::{consent::Which, data_set, report};
 
-/// Leaves a patient out of all later runs, and deletes the prepared slices, which hold images.
+/// Leaves a patient out of all later runs, and deletes the prepared slices and the reports of runs, which hold images.
 ///
 /// The participant must not be running. Scans and table are never changed: delete the patient's there yourself. What is deleted, and what
 /// cannot be undone, is printed.
@@ -46,7 +46,7 @@ impl Erase {
         let mut erased = Erased::read(state.path()).map_err(Failure::settings)?;
         if erased.has(&self.patient) {
             say("this patient was erased before");
-            return remove_slices(state.path());
+            return remove_images(state.path());
         }
         if !self.absent {
             self.find(&settings)?;
@@ -55,7 +55,7 @@ impl Erase {
         erased
             .add(state.path(), &self.patient)
             .map_err(Failure::settings)?;
-        remove_slices(state.path())?;
+        remove_images(state.path())?;
         say(format_args!(
             "the patient is left out from now on; {} are ({})",
             erased.len(),
@@ -106,6 +106,19 @@ impl Erase {
         ));
         Ok(())
     }
+}
+
+/// Slices, and the reports that show some.
+fn remove_images(state: &Path) -> Result<(), Failure> {
+    let removed = report::remove_all(state)
+        .context("cannot delete report.html in a folder of STATE/runs; delete it yourself")
+        .map_err(Failure::Run)?;
+    if removed > 0 {
+        say(format_args!(
+            "deleted the reports of {removed} runs, which may show this patient; `participant report RUN` makes one again"
+        ));
+    }
+    remove_slices(state)
 }
 
 /// All of them: which are whose is not in their names, and the next start makes those of the others again.

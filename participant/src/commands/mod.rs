@@ -18,9 +18,11 @@ mod join;
 mod keys;
 mod ledger;
 mod ledger_report;
+mod own_test;
 mod policy;
 mod predict;
 mod progress;
+mod report;
 mod roster;
 mod run;
 mod runs;
@@ -66,6 +68,7 @@ pub enum Command {
     Predict(Box<predict::Predict>),
     Evaluate(Box<evaluate::Evaluate>),
     Export(export::Export),
+    Report(report::Report),
     Erase(erase::Erase),
     Ledger(ledger::LedgerArguments),
     Transcript(TranscriptArguments),
@@ -91,6 +94,7 @@ impl Command {
             Self::Predict(predict) => predict.execute(),
             Self::Evaluate(evaluate) => evaluate.execute(),
             Self::Export(export) => export.execute(),
+            Self::Report(report) => report.execute(),
             Self::Erase(erase) => erase.execute(),
             Self::Ledger(ledger) => ledger.execute(),
             Self::Transcript(transcript) => transcript.execute(),
@@ -122,6 +126,8 @@ Examples:
     participant data check federation/hospital-1/data
   apply the model of a run to new scans, for research
     participant predict 1f2e3d /srv/new-patients --config federation/hospital-1/participant.toml
+  see what the last run has taught, and how its model does on this hospital's own test patients
+    participant report --config federation/hospital-1/participant.toml
   see what a run would send, before anything is sent
     participant run --dry --config federation/hospital-1/participant.toml
   see what has left this hospital, and that nobody has altered the record of it
@@ -139,6 +145,7 @@ Output (STATE is the state folder):
   STATE/model.safetensors    the common model after every opened update; model.json beside it is its card
   STATE/model-best.safetensors  that of the best round, as the run says, with its card model-best.json
   STATE/runs                 the same files of every run, in a folder of its own: no run overwrites another's
+  STATE/runs/RUN/report.html what the run has taught, and how its model does here, with images of patients: for this hospital alone
   STATE/initial              models from elsewhere, put here by hand for a run that starts from one
   STATE/slices               prepared slices, which make the next start faster; they are images of patients, and safe to delete
   STATE/approvals.sqlite     the runs that were offered, and what was decided about them here

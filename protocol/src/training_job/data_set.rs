@@ -138,6 +138,27 @@ impl SliceChoice {
     }
 }
 
+impl fmt::Display for SliceChoice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All { drop_empty: true } => f.write_str("every plane that shows tissue"),
+            Self::All { drop_empty: false } => f.write_str("every plane"),
+            Self::Evenly { count, from, to } => {
+                write!(f, "{count} planes at equal distances over ")?;
+                if (*from, *to) == (0.0, 1.0) {
+                    f.write_str("the planes that show tissue")
+                } else {
+                    let (from, to) = (from * 100.0, to * 100.0);
+                    write!(
+                        f,
+                        "{from:.0}% to {to:.0}% of the planes that show tissue, from the feet up"
+                    )
+                }
+            }
+        }
+    }
+}
+
 /// Where the network computes, as a person asks for it: `auto`, `cpu`, `cuda` or `cuda:N`. Whether there is such a device only the
 /// trainer can tell.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
@@ -259,6 +280,32 @@ impl<'de, Context> BorrowDecode<'de, Context> for FilePath {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_choice_of_slices_is_told_in_words() {
+        let part = SliceChoice::Evenly {
+            count: 8,
+            from: 0.2,
+            to: 0.75,
+        };
+        for (choice, words) in [
+            (
+                SliceChoice::All { drop_empty: true },
+                "every plane that shows tissue",
+            ),
+            (SliceChoice::All { drop_empty: false }, "every plane"),
+            (
+                SliceChoice::evenly(16),
+                "16 planes at equal distances over the planes that show tissue",
+            ),
+            (
+                part,
+                "8 planes at equal distances over 20% to 75% of the planes that show tissue, from the feet up",
+            ),
+        ] {
+            assert_eq!(choice.to_string(), words);
+        }
+    }
 
     #[test]
     fn names_of_devices_are_read_and_written_alike() {

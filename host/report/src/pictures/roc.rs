@@ -1,5 +1,7 @@
 //! The receiver operating characteristic with its interval.
 
+use model_metrics::RocBand;
+
 use super::{Picture, PictureError, UnitSquare, with_interval};
 
 /// A curve of one class against the rest. Rates are between 0 and 1.
@@ -13,6 +15,20 @@ pub struct RocCurve {
     pub area_interval: Option<[f64; 2]>,
     /// (False positive rate, 95% interval of the true positive rate); empty where there is no interval.
     pub band: Vec<(f64, [f64; 2])>,
+}
+
+impl From<&RocBand> for RocCurve {
+    fn from(band: &RocBand) -> Self {
+        let points = band.curve.iter();
+        Self {
+            points: points
+                .map(|point| (point.false_positive_rate, point.true_positive_rate))
+                .collect(),
+            area: band.auroc,
+            area_interval: band.auroc_interval,
+            band: band.band.clone(),
+        }
+    }
 }
 
 /// Draws a curve over its band and the diagonal, which is what guessing reaches.

@@ -2,28 +2,24 @@
 
 mod scored;
 
-use std::{
-    collections::BTreeSet,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Args;
 use host::{failure::Failure, output::say, shown::Format, signals::BetweenWrites};
-use model_data::{Entry, Layout, LoadOptions, Scores, SplitKind, split_by_labels};
-use model_metrics::Prediction;
+use model_data::{LoadOptions, Scores};
 use participant::{
-    erasure::Erased,
     predict::{AloneSettings, Conditions, KeptModel, train_alone},
     settings::Settings,
 };
-use protocol::{labels::Labels, training_job::SplitPlan};
+use protocol::labels::Labels;
 
 use self::scored::{Compared, Scored};
 use super::{
     applied_model::{ModelArguments, ScanArguments},
     data_set,
-    predict::{Scans, predict_all},
+    own_test::{OwnTest, listed, own_options, own_patients, predictions},
+    predict::{Scans, Wanted, predict_all},
     progress::Counted,
 };
 
@@ -33,8 +29,8 @@ use super::{
 /// FOR RESEARCH. Not a medical device, not for diagnosis.
 ///
 /// Without FOLDER, the patients are the test patients of this hospital's own data, by the split that the settings name. If patients were
-/// added, removed or erased since the run, or the seed was changed, it is another split, and some of them were trained on. Nothing leaves
-/// this machine.
+/// added, removed or erased since the run, or the seed was changed, it is another split, and some of them were trained on: the log says so.
+/// Nothing leaves this machine.
 #[derive(Args)]
 #[command(after_help = HELP)]
 pub struct Evaluate {
@@ -102,17 +98,20 @@ impl Evaluate {
         let unread = [place.weights.as_path(), &place.card];
         let mut trainer = scans.open(&options, self.reading.device, settings, &unread)?;
         let unseen = match (&self.folder, settings) {
-            (None, Some((settings, _))) => Some(test_patients(
-                &scans,
-                &trainer.account().slices,
-                settings,
-                labels,
-            )?),
+            (None, Some((settings, _))) => {
+                let test = OwnTest::of(&scans, &trainer.account().slices, settings, labels)?;
+                if let Some(doubt) = test.doubt(&place) {
+                    tracing::warn!("{doubt}");
+                }
+                Some(test.places)
+            }
             _ => None,
         };
+        let asked = |patient: usize| { unseen.as_ref() }.is_none_or(|test| test.contains(&patient));
         let mut scored = |model: &KeptModel, conditions: &Conditions| {
-            let said = predict_all(model, conditions, &scans, false, &mut trainer)?;
-            let slices = predictions(&scans, said, unseen.as_ref(), labels)?;
+            let wanted = |patient| asked(patient).then_some(Wanted { heat: false });
+            let said = predict_all(model, conditions, &scans, wanted, &mut trainer)?;
+            let slices = predictions(&scans, &said, labels)?;
             Scored::of(slices, &model.output).map_err(Failure::settings)
         };
         let common = scored(&model, &conditions)?;
@@ -151,23 +150,7 @@ impl Evaluate {
                 ..by_card
             });
         };
-        let own = LoadOptions {
-            cache: None,
-            ..settings.load_options()
-        };
-        let differs = if own.contrasts != by_card.contrasts {
-            "contrasts (reading.contrasts)"
-        } else if own.slices != by_card.slices {
-            "slices of each scan (training.slices_per_patient)"
-        } else if own.features != by_card.features {
-            "features (reading.feature_columns)"
-        } else {
-            return Ok(own);
-        };
-        Err(Failure::settings(anyhow!(
-            "the model was trained with other {differs} than this hospital's settings name, so that its test patients cannot be told: name a \
-             FOLDER of other patients, without --own"
-        )))
+        own_options(settings, &by_card)
     }
 
     fn train_alone(
@@ -214,85 +197,6 @@ fn lies_in(path: &Path, folder: &Path) -> bool {
 }
 
 const MAX_ROUNDS: u32 = 1000;
-
-fn listed(folder: &Path, options: &LoadOptions) -> Result<Vec<Entry>, Failure> {
-    let found = Layout::recognise(folder).and_then(|layout| layout.inventory(folder, options));
-    let found = found.map_err(Failure::settings)?;
-    super::predict::tell(&found.report);
-    if found.entries.is_empty() {
-        return Err(Failure::settings(anyhow!(
-            "{} holds no patient with an EDSS and a scan",
-            folder.display()
-        )));
-    }
-    Ok(found.entries)
-}
-
-/// As a run reads them.
-fn own_patients(settings: &Settings, options: &LoadOptions) -> Result<Vec<Entry>, Failure> {
-    if settings.training.split == SplitKind::Slice {
-        return Err(Failure::settings(anyhow!(
-            "training.split is \"slice\": every patient of this hospital has slices that were trained on, and nobody is left to test with. \
-             Name a FOLDER of other patients"
-        )));
-    }
-    let mut entries = listed(&settings.data, options)?;
-    let erased = Erased::read(&settings.state).map_err(Failure::settings)?;
-    entries.retain(|entry| !erased.has(&entry.id));
-    Ok(entries)
-}
-
-/// The places of those that no run has trained or validated on here.
-fn test_patients(
-    scans: &Scans,
-    slices: &[u32],
-    settings: &Settings,
-    labels: Labels,
-) -> Result<BTreeSet<usize>, Failure> {
-    let mut rest = slices.iter();
-    let mut places = vec![];
-    let mut scores = vec![];
-    for (place, entry) in scans.patients().iter().enumerate() {
-        let of_patient: u32 = rest.by_ref().take(entry.scans.len()).sum();
-        // One without slices is left out, as in a run.
-        if of_patient > 0 {
-            places.push(place);
-            scores.push((
-                entry.score().map_err(Failure::settings)?,
-                of_patient as usize,
-            ));
-        }
-    }
-    let plan = SplitPlan {
-        kind: settings.training.split,
-        seed: settings.training.seed,
-    };
-    let split = split_by_labels(&scores, labels, plan).map_err(Failure::settings)?;
-    let test = split.test.iter().map(|sample| places[sample.patient]);
-    Ok(test.collect())
-}
-
-/// What was said of each slice of these patients, with the truth.
-fn predictions(
-    scans: &Scans,
-    said: Vec<Option<results::PatientPrediction>>,
-    only: Option<&BTreeSet<usize>>,
-    labels: Labels,
-) -> Result<Vec<Prediction>, Failure> {
-    let mut slices = vec![];
-    for (patient, (entry, said)) in scans.patients().iter().zip(said).enumerate() {
-        let Some(said) = said.filter(|_| only.is_none_or(|only| only.contains(&patient))) else {
-            continue;
-        };
-        let label = labels.class_of(entry.score().map_err(Failure::settings)?);
-        slices.extend(said.slices.into_iter().map(|slice| Prediction {
-            patient,
-            label,
-            probabilities: slice.probabilities,
-        }));
-    }
-    Ok(slices)
-}
 
 const HELP: &str = "\
 Examples:

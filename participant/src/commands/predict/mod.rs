@@ -178,7 +178,12 @@ impl Predict {
         scans: &Scans,
         trainer: &mut TrainerProgram,
     ) -> Result<Predictions, Failure> {
-        let said = predict_all(model, conditions, scans, !self.no_heat, trainer)?;
+        let wanted = |_| {
+            Some(Wanted {
+                heat: !self.no_heat,
+            })
+        };
+        let said = predict_all(model, conditions, scans, wanted, trainer)?;
         let patients: Vec<PatientPrediction> = said.into_iter().flatten().collect();
         if patients.is_empty() {
             return Err(Failure::settings(anyhow!(
@@ -202,7 +207,15 @@ impl Predict {
     }
 }
 
-/// What a model says of each patient, in the order of the list; none of one whose scans could not be used.
+/// What is asked of a patient.
+#[derive(Clone, Copy)]
+pub struct Wanted {
+    /// Also where the model looks in each slice, which takes most of the time.
+    pub heat: bool,
+}
+
+/// What a model says of each patient, in the order of the list; none of one whose scans could not be used, or of whom nothing is
+/// `wanted`.
 ///
 /// # Errors
 /// The trainer cannot do it.
@@ -210,16 +223,19 @@ pub fn predict_all(
     model: &KeptModel,
     conditions: &Conditions,
     scans: &Scans,
-    with_heat: bool,
+    wanted: impl Fn(usize) -> Option<Wanted>,
     trainer: &mut TrainerProgram,
 ) -> Result<Vec<Option<PatientPrediction>>, Failure> {
     let slices = trainer.account().slices.to_vec();
     let progress = Counted::new("predicting", "patients");
-    let total = scans.patients().len();
-    let mut said = Vec::with_capacity(total);
+    let patients = scans.patients();
+    let total = (0..patients.len())
+        .filter(|&patient| wanted(patient).is_some())
+        .count();
+    let mut said = Vec::with_capacity(patients.len());
     let mut first = 0;
-    for (done, entry) in scans.patients().iter().enumerate() {
-        progress.show(done, total);
+    let mut done = 0;
+    for (patient, entry) in patients.iter().enumerate() {
         let end = first + entry.scans.len();
         let asked = Asked {
             entry,
@@ -228,8 +244,14 @@ pub fn predict_all(
             origins: scans::origins(entry),
         };
         first = end;
-        let of_patient = predict(asked, model, conditions, with_heat, trainer, &mut Unwatched);
+        let Some(Wanted { heat }) = wanted(patient) else {
+            said.push(None);
+            continue;
+        };
+        progress.show(done, total);
+        let of_patient = predict(asked, model, conditions, heat, trainer, &mut Unwatched);
         said.push(of_patient.map_err(Failure::run)?);
+        done += 1;
     }
     Ok(said)
 }

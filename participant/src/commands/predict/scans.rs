@@ -14,7 +14,9 @@ use participant::{
 };
 use protocol::{
     codec::List,
-    training_job::{DataSet, DeviceChoice, FilePath, PatientScans, SplitKind, SplitPlan},
+    training_job::{
+        DataSet, DeviceChoice, FilePath, PatientScans, SliceCacheFolder, SplitKind, SplitPlan,
+    },
 };
 use results::ScanOrigin;
 
@@ -123,7 +125,10 @@ impl Scans {
             patients: patients.collect(),
             slices: options.slices,
             memory_limit_mib: options.memory_limit_mib,
-            cache: None,
+            cache: { options.cache.as_ref() }.map(|cache| SliceCacheFolder {
+                folder: FilePath(cache.folder.clone()),
+                forget_others: cache.forget_others,
+            }),
             split: SplitPlan {
                 kind: SplitKind::Patient,
                 seed: 0,

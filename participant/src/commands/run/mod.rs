@@ -1,6 +1,7 @@
 //! `participant run`.
 
 pub mod curves;
+pub mod noted;
 mod outcome;
 mod post;
 mod site;
@@ -15,8 +16,9 @@ use anyhow::Context as _;
 use clap::Args;
 use host::{
     failure::Failure,
+    output::say,
     settings::{environment, key_and_value},
-    signals::Stopping,
+    signals::{BetweenWrites, Stopping},
     web::WebListener,
 };
 use jiff::tz::TimeZone;
@@ -26,14 +28,15 @@ use participant::{
     shell::RunError,
 };
 
-use self::{curves::LogTargets, site::Site};
-use super::dry_run::DryRun;
+use self::{curves::LogTargets, outcome::Outcome, site::Site};
+use super::{dry_run::DryRun, report};
 
 /// Takes part in one training: waits for the coordinator, then runs the rounds.
 ///
 /// It starts the program `trainer`, which lies beside this one, and starts it again if it is lost. It may itself be started before
 /// the coordinator: it waits, and the log says so. Stop it with Ctrl-C or SIGTERM; the other hospitals
-/// continue without it. Started again, also after a crash or a power cut, it goes on in the run that it was in. Flags override the settings file for this run. Relative paths given as flags start at the current
+/// continue without it. Started again, also after a crash or a power cut, it goes on in the run that it was in. At the end it writes
+/// report.html beside the model: how the run went, and how its model does on this hospital's own test patients. Flags override the settings file for this run. Relative paths given as flags start at the current
 /// folder, those in the settings file at the folder of that file.
 #[derive(Args)]
 pub struct Run {
@@ -73,6 +76,10 @@ pub struct Run {
     #[arg(long, value_name = "LIST")]
     log: Option<LogTargets>,
 
+    /// Make no report at the end. `participant report` makes it later.
+    #[arg(long)]
+    no_report: bool,
+
     /// Set any key of the settings file, with its section, for example --set training.seed=7. May be given several times.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
@@ -98,10 +105,56 @@ impl Run {
         let runtime = tokio::runtime::Runtime::new()
             .context("cannot start the asynchronous runtime")
             .map_err(Failure::Run)?;
-        runtime.block_on(self.take_part(settings, zone))
+        let outcome = runtime.block_on(self.take_part(&settings, zone))?;
+        drop(runtime);
+        let Some(outcome) = outcome else {
+            return Ok(());
+        };
+        let report = if self.no_report {
+            None
+        } else {
+            self.report(&settings, &outcome)
+        };
+        say(outcome.summary(&settings, report.as_deref()));
+        Ok(())
     }
 
-    async fn take_part(self, settings: Settings, zone: TimeZone) -> Result<(), Failure> {
+    /// The run is over and its model is kept: what goes wrong here is told, and no more.
+    fn report(&self, settings: &Settings, outcome: &Outcome) -> Option<PathBuf> {
+        // A second start after the end finds the page of the first, unless that was stopped meanwhile.
+        if report::is_written(settings, &outcome.run) {
+            return Some(report::path(settings, &outcome.run));
+        }
+        tracing::info!("the run is over; now its report for this hospital is made");
+        let written = BetweenWrites::listen()
+            .map_err(Failure::run)
+            .and_then(|_ends_with_code_3| {
+                report::write_of_run(settings, &self.config, &outcome.run)
+            });
+        match written {
+            Ok(path) => {
+                tracing::info!(
+                    "the report of the run, for this hospital alone: {}",
+                    path.display()
+                );
+                Some(path)
+            }
+            Err(Failure::Run(error) | Failure::Settings(error) | Failure::Stopped(error)) => {
+                let config = self.config.display();
+                tracing::warn!(
+                    "the report of the run cannot be made; the model is kept all the same. When this is set right: participant report \
+                     --config {config}. The reason: {error:#}"
+                );
+                None
+            }
+        }
+    }
+
+    async fn take_part(
+        &self,
+        settings: &Settings,
+        zone: TimeZone,
+    ) -> Result<Option<Outcome>, Failure> {
         let stopping = Stopping::listen().map_err(Failure::run)?;
         // Before the data are read, which takes long.
         let listener = match settings.web {
@@ -115,7 +168,7 @@ impl Run {
         let hours = settings.allowance.hours.clone();
         let shifts = Shifts::new(hours, zone, MachineClock);
         let log = self.log.clone().unwrap_or_default();
-        let mut site = Site::new(&settings, &self.config, listener, log);
+        let mut site = Site::new(settings, &self.config, listener, log);
         let stop = async || {
             stopping.asked().await;
             tracing::warn!("stopping");

@@ -1,43 +1,35 @@
 //! What a run has led to, as the last line on stdout.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use crypto::sealed_sum::HospitalId;
-use participant::{journal::EndedRun, settings::Settings, shell::RunCost};
-use protocol::digests::{LearningRound, ModelHash};
+use participant::{settings::Settings, shell::RunCost};
+use protocol::digests::{LearningRound, ModelHash, RunId};
 use serde_json::json;
 
-/// What a run that ended well has led to.
-pub struct Outcome<'a> {
+/// What a run that ended well has led to, now or before.
+pub struct Outcome {
+    /// Which run.
+    pub run: RunId,
     /// Of the common model.
-    pub model_hash: &'a ModelHash,
+    pub model_hash: ModelHash,
     /// Its round.
     pub learning_round: LearningRound,
     /// Since this hospital has begun, or begun again, to take part.
-    pub cost: &'a RunCost,
+    pub cost: RunCost,
     /// The model's file.
-    pub model: &'a Path,
+    pub model: PathBuf,
+    /// Hospitals whose answers for a sum did not belong to those of the others, with their names.
+    pub wrong_answers: BTreeMap<HospitalId, String>,
 }
 
-impl<'a> Outcome<'a> {
-    /// Of a run that had ended here before.
-    pub fn of_ended_run(ended: &'a EndedRun, cost: &'a RunCost, model: &'a Path) -> Self {
-        Self {
-            model_hash: &ended.model_hash,
-            learning_round: ended.learning_round,
-            cost,
-            model,
-        }
-    }
-
-    /// One JSON object.
-    pub fn summary(
-        &self,
-        settings: &Settings,
-        wrong_answers: &BTreeMap<HospitalId, String>,
-    ) -> String {
-        let wrong_answers: Vec<_> = wrong_answers
-            .iter()
+impl Outcome {
+    /// One JSON object. `report` is the page of the run, if one was written.
+    pub fn summary(&self, settings: &Settings, report: Option<&Path>) -> String {
+        let wrong_answers: Vec<_> = { self.wrong_answers.iter() }
             .map(|(hospital, name)| json!({"hospital": hospital.get(), "name": name}))
             .collect();
         json!({
@@ -46,6 +38,7 @@ impl<'a> Outcome<'a> {
             "model_hash": hex::encode(self.model_hash),
             "learning_round": self.learning_round,
             "model": self.model,
+            "report": report,
             "seconds": {
                 "training": self.cost.training_secs,
                 "sealing": self.cost.sealing_secs,

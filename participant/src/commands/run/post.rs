@@ -14,7 +14,10 @@ use participant::{
 };
 use protocol::roster::Roster;
 
-use super::curves::{Curves, LogTargets};
+use super::{
+    curves::{Curves, LogTargets},
+    noted::Noted,
+};
 use crate::commands::diary::Diary;
 
 /// One per process.
@@ -51,10 +54,11 @@ impl Post {
         let models = ModelKeeper::new(state.path(), OwnReading::of(settings));
         let spans = RunSpans::new(settings.hospital);
         let curves = Curves::new(state.path(), log);
+        let noted = Noted::new(state.path());
         Ok(Self {
             ledger,
             standing,
-            diary: Diary::new(models, file.to_owned(), spans.clone(), curves),
+            diary: Diary::new(models, file.to_owned(), spans.clone(), curves, noted),
             spans,
             _web: web,
             state,

@@ -8,7 +8,7 @@ use std::{path::Path, pin::pin, sync::Arc, time::Duration};
 use anyhow::anyhow;
 use crypto::sealed_sum::SumRing;
 use getrandom::SysRng;
-use host::{failure::Failure, output::say, web::WebListener};
+use host::{failure::Failure, web::WebListener};
 use participant::{
     approvals::store::ApprovalStore,
     compute::ComputeSlots,
@@ -187,9 +187,10 @@ impl<'a> Site<'a> {
             table,
             trainer,
             gaps,
+            split,
         } = data_set::read(settings, self.file).map_err(data_set::unusable)?;
         let post = self.post(&roster)?;
-        post.diary.begin_with(gaps);
+        post.diary.begin_with(gaps, split);
         if erased()?.len() != erased_before {
             return Err(Failure::Settings(anyhow!(
                 "a patient was erased while the data were read: start again"
@@ -232,14 +233,13 @@ impl<'a> Site<'a> {
         Ok((participant, upkeep))
     }
 
-    /// Keeps the last model, and tells how it ended: the last line on stdout is a JSON object.
+    /// Keeps the last model. Gives how the run ended here, once the state folder is free again; nothing where there was no run to speak of.
     ///
     /// # Errors
     /// That of `result`, or why there is no model.
-    pub fn finish(self, result: Result<RunCost, Failure>) -> Result<(), Failure> {
-        let settings = self.settings;
+    pub fn finish(self, result: Result<RunCost, Failure>) -> Result<Option<Outcome>, Failure> {
         let Some(post) = self.post else {
-            return result.map(drop);
+            return result.map(|_| None);
         };
         let mut diary = post.diary;
         diary.end_curves(match &result {
@@ -251,10 +251,14 @@ impl<'a> Site<'a> {
         let ended_before = diary.ended_before().cloned();
         let (models, latest) = diary.into_latest_model();
         if let (Ok(cost), Some(ended)) = (&result, ended_before) {
-            let model = models.model_of(&ended.run);
-            let outcome = Outcome::of_ended_run(&ended, cost, &model);
-            say(outcome.summary(settings, &wrong_answers));
-            return Ok(());
+            return Ok(Some(Outcome {
+                run: ended.run,
+                model_hash: ended.model_hash,
+                learning_round: ended.learning_round,
+                cost: *cost,
+                model: models.model_of(&ended.run),
+                wrong_answers,
+            }));
         }
         // Also of a run that ended early: its last model is the common one of that round.
         let written = latest
@@ -272,15 +276,14 @@ impl<'a> Site<'a> {
             let text = "the run has ended and no sum was opened here; the first refusal in the log above tells why";
             return Err(Failure::Run(anyhow!(text)));
         };
-        let path = written.map_err(Failure::run)?;
-        let outcome = Outcome {
-            model_hash: latest.hash(),
+        Ok(Some(Outcome {
+            run: *latest.run(),
+            model_hash: *latest.hash(),
             learning_round: latest.learning_round(),
-            cost: &cost,
-            model: &path,
-        };
-        say(outcome.summary(settings, &wrong_answers));
-        Ok(())
+            cost,
+            model: written.map_err(Failure::run)?,
+            wrong_answers,
+        }))
     }
 }
 

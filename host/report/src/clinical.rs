@@ -3,21 +3,34 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use ::report::pictures::{Picture, PictureError, UnitSquare, escape};
-use model::metrics::{OperatingPoint, Prediction, Share, calibration, precision_recall};
+use model_metrics::{OperatingPoint, Prediction, Share, calibration, precision_recall};
 
-use crate::simulation::{TestPatient, TestResult};
+use crate::pictures::{Picture, PictureError, UnitSquare, escape};
+
+/// A test patient whose score is known.
+#[derive(Clone, Debug)]
+pub struct ScoredPatient {
+    /// Whose; none where all are of one hospital.
+    pub hospital: Option<u8>,
+    /// On the scale of the EDSS, from 0 to 10 in steps of a half.
+    pub edss: f64,
+    /// By the mean of the patient's slices.
+    pub prediction: Prediction,
+}
 
 /// Curves of precision against recall and of calibration, by patient, of the class that is looked for: class 1 of two, each of more.
+/// `leak` is added to each title.
 ///
 /// # Errors
 /// What the plotting library says.
 pub fn pictures(
-    test: &TestResult,
+    patients: &[ScoredPatient],
     classes: &[&str],
     leak: &str,
 ) -> Result<Vec<Picture>, PictureError> {
-    let predictions = of_patients(test);
+    let predictions: Vec<Prediction> = { patients.iter() }
+        .map(|patient| patient.prediction.clone())
+        .collect();
     let mut pictures = vec![];
     for class in looked_for(classes) {
         let name = classes[class];
@@ -77,17 +90,12 @@ pub fn pictures(
 }
 
 /// Tables by patient: sensitivity and its like, hospitals, scores of the EDSS.
-pub fn tables(test: &TestResult, classes: &[&str]) -> String {
-    operating_points(test, classes) + &by_hospital(test) + &by_score(test)
+pub fn tables(patients: &[ScoredPatient], classes: &[&str]) -> String {
+    operating_points(patients, classes) + &by_hospital(patients) + &by_score(patients)
 }
 
-fn of_patients(test: &TestResult) -> Vec<Prediction> {
-    let patients = test.patients.iter();
-    patients.map(|patient| patient.prediction.clone()).collect()
-}
-
-/// Of two classes the second says all.
-fn looked_for(classes: &[&str]) -> std::ops::Range<usize> {
+/// The classes that curves are drawn for: of two the second says all.
+pub fn looked_for(classes: &[&str]) -> std::ops::Range<usize> {
     if classes.len() == 2 {
         1..2
     } else {
@@ -95,13 +103,13 @@ fn looked_for(classes: &[&str]) -> std::ops::Range<usize> {
     }
 }
 
-fn operating_points(test: &TestResult, classes: &[&str]) -> String {
+fn operating_points(patients: &[ScoredPatient], classes: &[&str]) -> String {
     let mut table = "<table><caption>Who is found, and who is missed (by patient)</caption><tr><th>class</th><th>sensitivity</th>\
                      <th>specificity</th><th>PPV</th><th>NPV</th></tr>"
         .to_owned();
     for class in looked_for(classes) {
         // Of more than two classes a patient is called what is most probable, which is no threshold.
-        let scored = test.patients.iter().map(|patient| {
+        let scored = patients.iter().map(|patient| {
             let called = patient.prediction.class() == class;
             (
                 f32::from(u8::from(called)),
@@ -148,11 +156,16 @@ fn in_words(share: Share) -> String {
     }
 }
 
-fn by_hospital(test: &TestResult) -> String {
-    let counted = right_by(test, |patient| patient.hospital.get());
+fn by_hospital(patients: &[ScoredPatient]) -> String {
+    let counted = right_by(patients, |patient| patient.hospital);
+    if counted.keys().all(Option::is_none) {
+        return String::new();
+    }
     let mut table = "<table><caption>By hospital</caption><tr><th>hospital</th><th>test patients</th><th>right</th></tr>".to_owned();
     for (hospital, share) in counted {
         let Share { part, whole } = share;
+        let hospital =
+            hospital.map_or_else(|| "unknown".to_owned(), |hospital| hospital.to_string());
         let _ = write!(
             table,
             "<tr><th>{hospital}</th><td>{whole}</td><td>{part}</td></tr>"
@@ -161,9 +174,9 @@ fn by_hospital(test: &TestResult) -> String {
     table + "</table>"
 }
 
-fn by_score(test: &TestResult) -> String {
+fn by_score(patients: &[ScoredPatient]) -> String {
     // A score is a multiple of a half.
-    let counted = right_by(test, |patient| (patient.edss.value() * 2.0).round() as u32);
+    let counted = right_by(patients, |patient| (patient.edss * 2.0).round() as u32);
     let mut table =
         "<table><caption>By EDSS</caption><tr><th>EDSS</th><th>test patients</th><th>right</th></tr>"
             .to_owned();
@@ -178,9 +191,12 @@ fn by_score(test: &TestResult) -> String {
     table + "</table>"
 }
 
-fn right_by<K: Ord>(test: &TestResult, key: impl Fn(&TestPatient) -> K) -> BTreeMap<K, Share> {
+fn right_by<K: Ord>(
+    patients: &[ScoredPatient],
+    key: impl Fn(&ScoredPatient) -> K,
+) -> BTreeMap<K, Share> {
     let mut counted = BTreeMap::new();
-    for patient in &test.patients {
+    for patient in patients {
         let share = counted
             .entry(key(patient))
             .or_insert(Share { part: 0, whole: 0 });
@@ -195,54 +211,30 @@ const BINS: usize = 10;
 
 #[cfg(test)]
 mod tests {
-    use crypto::sealed_sum::HospitalId;
-    use model::metrics::{Level, Metrics, bootstrap};
-    use model_data::Edss;
-
     use super::*;
 
     /// Twelve patients of two hospitals, of whom one of each class is called wrongly.
-    fn test() -> TestResult {
-        let patients: Vec<TestPatient> = (0..12)
-            .map(|number: usize| {
-                let label = number % 2;
-                let is_wrong = number < 2;
-                let share = if (label == 1) == is_wrong { 0.25 } else { 0.75 };
-                let hospital = HospitalId::new(if number < 6 { 1 } else { 2 });
-                TestPatient {
-                    hospital: hospital.expect("in range"),
-                    number,
-                    edss: Edss::new(if label == 1 { 4.5 } else { 1.0 }).expect("on the scale"),
-                    slices: 1,
-                    prediction: Prediction {
-                        patient: number,
-                        label,
-                        probabilities: vec![1.0 - share, share],
-                    },
-                }
-            })
-            .collect();
-        let slices: Vec<Prediction> = patients
-            .iter()
-            .map(|patient| patient.prediction.clone())
-            .collect();
-        let intervals = || bootstrap(&slices, 2, Level::Patient, 50, 1);
-        TestResult {
-            slice: Metrics::of(&slices, 2),
-            patient: Metrics::of(&slices, 2),
-            slice_intervals: intervals(),
-            patient_intervals: intervals(),
-            majority_patient: 0.5,
-            majority_slice: 0.5,
-            shown: vec![],
-            patients,
-            slices,
-        }
+    fn patients() -> Vec<ScoredPatient> {
+        let patient = |number: usize| {
+            let label = number % 2;
+            let is_wrong = number < 2;
+            let share = if (label == 1) == is_wrong { 0.25 } else { 0.75 };
+            ScoredPatient {
+                hospital: Some(if number < 6 { 1 } else { 2 }),
+                edss: if label == 1 { 4.5 } else { 1.0 },
+                prediction: Prediction {
+                    patient: number,
+                    label,
+                    probabilities: vec![1.0 - share, share],
+                },
+            }
+        };
+        (0..12).map(patient).collect()
     }
 
     #[test]
     fn the_tables_say_who_is_found_where_and_at_which_scores() {
-        let tables = tables(&test(), &["lower", "higher"]);
+        let tables = tables(&patients(), &["lower", "higher"]);
         // Wilson's interval of 5 of 6.
         assert!(
             tables.contains("<td>0.83 (5 of 6; 0.44 to 0.97)</td>"),
@@ -259,8 +251,18 @@ mod tests {
     }
 
     #[test]
+    fn of_one_hospital_there_is_no_table_of_hospitals() {
+        let mut patients = patients();
+        for patient in &mut patients {
+            patient.hospital = None;
+        }
+        let tables = tables(&patients, &["lower", "higher"]);
+        assert!(!tables.contains("By hospital") && tables.contains("By EDSS"));
+    }
+
+    #[test]
     fn the_curves_are_of_the_class_that_is_looked_for() {
-        let pictures = pictures(&test(), &["lower", "higher"], "").expect("drawn");
+        let pictures = pictures(&patients(), &["lower", "higher"], "").expect("drawn");
         let names: Vec<&str> = pictures
             .iter()
             .map(|picture| picture.name.as_str())
