@@ -6,7 +6,7 @@ use protocol::{
     labels::{Edss, Labels},
     training_job::SplitPlan,
 };
-use rand::{SeedableRng, seq::SliceRandom};
+use rand::{RngExt as _, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha20Rng;
 
 use super::SplitKind;
@@ -57,6 +57,10 @@ pub fn split_by_labels(
 ///
 /// Sizes are exact over all classes (largest remainder: 40 patients give 28, 6 and 6), and each
 /// class is dealt as near to 70 / 15 / 15 as those sizes allow. The same seed gives the same split.
+///
+/// A class that is so rare that its share of the test, or of the validation, is less than one place and would be rounded to none gets a
+/// place by chance, as often as its share says. So a class of which each hospital has one or two patients is tested at some hospitals,
+/// and over a federation in its proportion, though no hospital knows what the others have.
 ///
 /// # Errors
 /// Fewer than 4 patients, or by slice, fewer than 4 slices.
@@ -142,7 +146,12 @@ fn deal(units: &[Unit], seed: u64) -> Vec<usize> {
     let counts: Vec<usize> = classes.values().map(Vec::len).collect();
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let mut part_of = vec![0; units.len()];
-    for (members, sizes) in classes.values_mut().zip(class_sizes(&counts)) {
+    let mut cells = class_sizes(&counts);
+    seat_rare_classes(
+        &mut cells,
+        &mut ChaCha20Rng::seed_from_u64(salted(seed, units)),
+    );
+    for (members, sizes) in classes.values_mut().zip(cells) {
         members.shuffle(&mut rng);
         let parts = (0..3).flat_map(|part| std::iter::repeat_n(part, sizes[part]));
         for (&unit, part) in members.iter().zip(parts) {
@@ -184,6 +193,44 @@ fn class_sizes(counts: &[usize]) -> Vec<[usize; 3]> {
     }
     cells
 }
+
+/// Test, then validation: a class without a place takes one by chance from the class that has the most, which gets one of its places in
+/// training back.
+fn seat_rare_classes(cells: &mut [[usize; 3]], rng: &mut ChaCha20Rng) {
+    let counts: Vec<usize> = cells.iter().map(|row| row.iter().sum()).collect();
+    let total: usize = counts.iter().sum();
+    for part in [2, 1] {
+        let size: usize = cells.iter().map(|row| row[part]).sum();
+        for class in 0..cells.len() {
+            let is_left_out = cells[class][part] == 0 && cells[class][0] > 0;
+            // The share is below one, as a floor of one would have been given.
+            if !is_left_out || rng.random_range(0..total) >= counts[class] * size {
+                continue;
+            }
+            let most = (0..cells.len()).max_by_key(|&other| (cells[other][part], Reverse(other)));
+            if let Some(most) = most.filter(|&most| most != class) {
+                cells[class][part] += 1;
+                cells[class][0] -= 1;
+                cells[most][part] -= 1;
+                cells[most][0] += 1;
+            }
+        }
+    }
+}
+
+/// Hospitals that all keep the default seed draw differently, as their patients differ.
+fn salted(seed: u64, units: &[Unit]) -> u64 {
+    let fields = units
+        .iter()
+        .flat_map(|unit| [unit.class, unit.slices.len()]);
+    fields.fold(seed ^ FNV_OFFSET, |hash, field| {
+        (hash ^ field as u64).wrapping_mul(FNV_PRIME)
+    })
+}
+
+/// Of the hash FNV-1a of 64 bits.
+const FNV_OFFSET: u64 = 0xcbf2_9ce4_8422_2325;
+const FNV_PRIME: u64 = 0x0100_0000_01b3;
 
 /// `total` by the largest remainder method, with at least one in every part.
 fn part_sizes(total: usize) -> [usize; 3] {
@@ -259,6 +306,39 @@ mod tests {
             split(&without_slices, SplitKind::Patient, 1),
             Err(SplitError::FewPatients { found: 3 })
         );
+    }
+
+    #[test]
+    fn a_class_that_every_hospital_has_one_of_is_tested_over_the_federation_in_its_share() {
+        let hospitals = 400;
+        let mut tested = [0, 0];
+        for hospital in 0..hospitals {
+            // One of six, as the twelfth part of a federation that has few of a class; each at another place of its table.
+            let mut patients = cohort(&[6], 4);
+            patients[hospital % 6].0 = 1;
+            patients[(hospital / 6) % 6].1 = 5;
+            let split = split(&patients, SplitKind::Patient, hospital as u64).expect("enough");
+            for patient in patients_of(&split.test) {
+                tested[patients[patient].0] += 1;
+            }
+        }
+        assert_eq!(tested[0] + tested[1], hospitals);
+        // 67 are expected of 400, with a standard deviation of 7.
+        assert!((40..=95).contains(&tested[1]), "{tested:?}");
+    }
+
+    #[test]
+    fn hospitals_with_the_same_seed_draw_differently() {
+        let tests_the_rare_class = |slices: usize| {
+            let mut patients = cohort(&[5, 1], 4);
+            patients[0].1 = slices;
+            let split = split(&patients, SplitKind::Patient, 1).expect("enough");
+            patients_of(&split.test) == [5]
+        };
+        let tested = (1..=60)
+            .filter(|&slices| tests_the_rare_class(slices))
+            .count();
+        assert!((2..=25).contains(&tested), "{tested}");
     }
 
     #[test]
