@@ -31,8 +31,17 @@ pub struct HistoryWriter {
 pub struct LearningHistory {
     /// The learning rounds that something is known of, in their order.
     pub rounds: Vec<LearntRound>,
-    /// How this hospital's patients were split when it last began to take part.
-    pub split: Option<SplitFingerprint>,
+    /// What this hospital has last taken part with.
+    pub data: Option<OwnData>,
+}
+
+/// This hospital's patients, as far as a later look needs to know them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnData {
+    /// How they were split.
+    pub split: SplitFingerprint,
+    /// The scanners that their scans are from, as far as files tell, in order.
+    pub scanners: Vec<String>,
 }
 
 /// One learning round.
@@ -93,12 +102,12 @@ impl HistoryWriter {
         }
     }
 
-    /// How the patients are split in this run. A later note takes the place of an earlier one.
+    /// What this hospital takes part in this run with. A later note takes the place of an earlier one.
     ///
     /// # Errors
     /// The line cannot be written.
-    pub fn note_split(&self, run: &RunId, split: SplitFingerprint) -> io::Result<()> {
-        self.add(run, &Line::Split(split))
+    pub fn note_data(&self, run: &RunId, data: OwnData) -> io::Result<()> {
+        self.add(run, &Line::Data(data))
     }
 
     /// What this hospital's own data say; pictures are not kept.
@@ -178,7 +187,7 @@ impl LearningHistory {
     /// Of a round that was repeated the last counts.
     fn take(&mut self, line: Line) {
         match line {
-            Line::Split(split) => self.split = Some(split),
+            Line::Data(data) => self.data = Some(data),
             Line::Trained { round, loss } => self.round(round).own_training_loss = loss,
             Line::Evaluated(own) => self.round(own.round).own = Some(own.evaluation()),
             Line::Common { round, evaluation } => self.round(round).common = Some(evaluation),
@@ -204,7 +213,7 @@ impl LearningHistory {
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "of", rename_all = "kebab-case")]
 enum Line {
-    Split(SplitFingerprint),
+    Data(OwnData),
     Trained {
         round: u32,
         loss: Option<f64>,

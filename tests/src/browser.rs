@@ -100,8 +100,14 @@ impl Browser {
         let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600});
         self.order("Emulation.setDeviceMetricsOverride", size);
         let value = if dark { "dark" } else { "light" };
-        let scheme = json!({"features": [{"name": "prefers-color-scheme", "value": value}]});
+        let scheme =
+            json!({"media": "", "features": [{"name": "prefers-color-scheme", "value": value}]});
         self.order("Emulation.setEmulatedMedia", scheme);
+    }
+
+    /// As on paper.
+    pub fn see_print(&mut self) {
+        self.order("Emulation.setEmulatedMedia", json!({"media": "print"}));
     }
 
     /// The value of an expression on the page.

@@ -27,6 +27,7 @@ mod nifti_frame;
 mod orientation;
 mod patient;
 mod scan;
+mod scanner;
 mod sheet;
 mod slice_grid;
 mod slices;
@@ -64,6 +65,7 @@ pub use protocol::{
     training_job::{SliceChoice, SplitKind},
 };
 pub use scan::{Placement, Scan, ScanError, read_nifti};
+pub use scanner::scanner_of;
 pub use slice_grid::SliceGrid;
 pub use slices::standardise;
 pub use slices::{IMAGE_SIDE, Slice, SliceError, axial_slices};

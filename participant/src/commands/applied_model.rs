@@ -7,6 +7,7 @@ use clap::Args;
 use host::{failure::Failure, key_files::NamedFile, settings::environment};
 use model_data::{Contrast, LoadOptions, SliceChoice};
 use participant::{
+    learning_history::LearningHistory,
     predict::{Conditions, KeptModel, ModelPlace, Provenance, Witnesses},
     settings::Settings,
 };
@@ -125,7 +126,8 @@ impl ModelArguments {
         }
         let conditions = Conditions::of(&model);
         let conditions = conditions.map_err(|reason| Failure::settings(anyhow!(reason)))?;
-        Ok((model, conditions))
+        let scanners = scanners_of_run(&place);
+        Ok((model, conditions.trained_on(scanners)))
     }
 }
 
@@ -176,6 +178,14 @@ impl ScanArguments {
             ..LoadOptions::default()
         })
     }
+}
+
+/// Of this hospital's own scans, where the model is of a run that it took part in.
+fn scanners_of_run(place: &ModelPlace) -> Vec<String> {
+    let folder = place.weights.parent().filter(|_| place.own);
+    let history = folder.and_then(|folder| LearningHistory::read(folder).ok());
+    let data = history.and_then(|history| history.data);
+    data.map_or_else(Vec::new, |data| data.scanners)
 }
 
 const MAX_SLICES_PER_SCAN: usize = 1000;

@@ -2,6 +2,7 @@
 //! clinical value.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{self, Path, PathBuf},
 };
@@ -10,10 +11,12 @@ use anyhow::Context as _;
 use host::failure::Failure;
 use model_data::{
     DataError, FeatureColumns, Inventory, LabelScheme, Layout, LoadReport, ReadEntry, Task,
+    scanner_of,
 };
 use participant::{
     erasure::Erased,
     hospital_data::ClinicalTable,
+    learning_history::OwnData,
     settings::Settings,
     split_fingerprint::SplitFingerprint,
     trainer_program::{TrainerCommand, TrainerError, TrainerProgram},
@@ -51,8 +54,8 @@ pub struct ReadDataSet {
     pub trainer: TrainerProgram,
     /// What a run is to be told of, once it is known.
     pub gaps: DataGaps,
-    /// How the patients are split.
-    pub split: SplitFingerprint,
+    /// What a later look at the run needs to know of them.
+    pub data: OwnData,
 }
 
 /// Reads both halves. `file` is where the settings are from.
@@ -82,7 +85,12 @@ pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<ReadDataSet> {
     for ReadEntry { entry, slices } in &patients {
         split.push((entry.id.as_str(), entry.score()?.value(), *slices));
     }
-    let split = SplitFingerprint::of(plan, split);
+    let scans = patients.iter().flat_map(|patient| &patient.entry.scans);
+    let scanners: BTreeSet<String> = scans.filter_map(|scan| scanner_of(&scan.files)).collect();
+    let data = OwnData {
+        split: SplitFingerprint::of(plan, split),
+        scanners: scanners.into_iter().collect(),
+    };
     let of_table = patients
         .into_iter()
         .map(|ReadEntry { entry, slices }| Ok((entry.score()?, entry.features, slices)));
@@ -100,7 +108,7 @@ pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<ReadDataSet> {
         table,
         trainer,
         gaps,
-        split,
+        data,
     })
 }
 

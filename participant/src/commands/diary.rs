@@ -11,11 +11,10 @@ use host::{output::log_structured, spans};
 use participant::{
     approvals::shown::short_id,
     journal::EndedRun,
-    learning_history::CommonEvaluation,
+    learning_history::{CommonEvaluation, OwnData},
     model_file::{LatestModel, ModelKeeper},
     run_spans::RunSpans,
     shell::ParticipantEvent,
-    split_fingerprint::SplitFingerprint,
     vault::{OpenedRound, ResumedRun, VaultEvent, statistics::Statistics},
 };
 use protocol::{
@@ -76,9 +75,9 @@ impl Diary {
         }
     }
 
-    /// The data were read and are split so, and this is what runs may lack in them.
-    pub fn begin_with(&mut self, gaps: DataGaps, split: SplitFingerprint) {
-        self.noted.begin_with(split);
+    /// The data were read, and this is what runs may lack in them.
+    pub fn begin_with(&mut self, gaps: DataGaps, data: OwnData) {
+        self.noted.begin_with(data);
         (self.gaps, self.gaps_told_for) = (gaps, Vec::new());
         // What is resumed comes again; another run has a model of its own. On disk is what was opened.
         (self.latest, self.ended_before) = (None, None);

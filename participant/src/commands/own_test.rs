@@ -119,7 +119,7 @@ impl OwnTest {
     /// Why the model of a run of this hospital may have been trained on some of them, if so.
     pub fn doubt(&self, place: &ModelPlace) -> Option<String> {
         let folder = place.weights.parent().filter(|_| place.own)?;
-        let of_run = LearningHistory::read(folder).ok()?.split?;
+        let of_run = LearningHistory::read(folder).ok()?.data?.split;
         (of_run != self.split).then(|| {
             format!(
                 "this hospital's patients are not split as in the run: it had {} patients with usable scans, and there are {} now, or their \

@@ -1,5 +1,7 @@
 //! From a patient's clinical features to the filter of the model, and what to know about the patient before the model is believed.
 
+use std::collections::BTreeSet;
+
 use model_data::{
     Contrast, FEATURES, FeatureColumn, FeatureColumns, FeatureScaling,
     card::{CardFeature, ModelCard},
@@ -15,6 +17,8 @@ pub struct Conditions {
     /// None where the model uses no filters.
     used: Option<Used>,
     contrasts: Option<Vec<Contrast>>,
+    /// None where they are not known.
+    scanners: Option<Vec<String>>,
 }
 
 struct Used {
@@ -34,6 +38,7 @@ impl Conditions {
                 columns: FeatureColumns::Standard,
                 used: None,
                 contrasts,
+                scanners: None,
             });
         }
         let features = features_of(&model.card)?;
@@ -44,6 +49,7 @@ impl Conditions {
                 features,
             }),
             contrasts,
+            scanners: None,
         })
     }
 
@@ -60,7 +66,12 @@ impl Conditions {
     }
 
     /// What is unusual about a patient's features and scans, as sentences without a value.
-    pub fn flags(&self, features: &[Option<f64>; FEATURES], scans: &[Contrast]) -> Vec<String> {
+    pub fn flags(
+        &self,
+        features: &[Option<f64>; FEATURES],
+        scans: &[Contrast],
+        scanners: &BTreeSet<String>,
+    ) -> Vec<String> {
         let mut flags = match &self.used {
             Some(used) => used.flags(features),
             None => vec![],
@@ -75,7 +86,25 @@ impl Conditions {
                 )
             }));
         }
+        if let Some(trained) = &self.scanners {
+            let unseen = scanners
+                .iter()
+                .filter(|scanner| !trained.contains(*scanner));
+            flags.extend(unseen.map(|scanner| {
+                format!(
+                    "scanner {scanner}: this hospital has trained on none of its scans; whether another one has, is not known here"
+                )
+            }));
+        }
         flags
+    }
+
+    /// The scanners of this hospital's own scans in the run that the model is of.
+    #[must_use]
+    pub fn trained_on(self, scanners: Vec<String>) -> Self {
+        // Where no file has told of one, none is strange.
+        let scanners = Some(scanners).filter(|scanners| !scanners.is_empty());
+        Self { scanners, ..self }
     }
 }
 
@@ -264,6 +293,7 @@ mod tests {
                 features,
             }),
             contrasts: Some(vec![Contrast::Flair, Contrast::T2]),
+            scanners: None,
         }
     }
 
@@ -293,17 +323,42 @@ mod tests {
     fn what_is_missing_or_far_from_the_training_is_told_without_its_value() {
         let (_, card) = in_training(&FeatureColumns::Standard);
         let conditions = conditions(card);
+        let none = BTreeSet::new();
         let mut features = [Some(5.0); FEATURES];
-        assert!(conditions.flags(&features, &[Contrast::Flair]).is_empty());
+        assert!(
+            conditions
+                .flags(&features, &[Contrast::Flair], &none)
+                .is_empty()
+        );
         features[Feature::Age.index()] = Some(97.0);
         features[Feature::Motor.index()] = None;
-        let flags = conditions.flags(&features, &[Contrast::T1]);
+        let flags = conditions.flags(&features, &[Contrast::T1], &none);
         assert_eq!(flags.len(), 3, "{flags:?}");
         assert!(flags[0].ends_with("motor symptoms"), "{flags:?}");
         assert!(flags[1].starts_with("age is more than 3"), "{flags:?}");
         assert!(!flags[1].contains("97"), "{flags:?}");
         assert!(flags[2].contains("flair, t2"), "{flags:?}");
-        let flags = conditions.flags(&[None; FEATURES], &[]);
+        let flags = conditions.flags(&[None; FEATURES], &[], &none);
         assert_eq!(flags.len(), 1, "{flags:?}");
+    }
+
+    #[test]
+    fn a_scanner_is_strange_where_it_is_known_which_ones_are_not() {
+        let (_, card) = in_training(&FeatureColumns::Standard);
+        let features = [Some(5.0); FEATURES];
+        let seen = BTreeSet::from(["GE".to_owned(), "SIEMENS PRISMA, 3.0 T".to_owned()]);
+        let flags =
+            |conditions: &Conditions| conditions.flags(&features, &[Contrast::Flair], &seen);
+        let conditions = conditions(card);
+        assert!(flags(&conditions).is_empty());
+        let conditions = conditions.trained_on(vec![]);
+        assert!(flags(&conditions).is_empty());
+        let conditions = conditions.trained_on(vec!["GE".to_owned()]);
+        let told = flags(&conditions);
+        assert_eq!(told.len(), 1, "{told:?}");
+        assert!(
+            told[0].starts_with("scanner SIEMENS PRISMA, 3.0 T: "),
+            "{told:?}"
+        );
     }
 }

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use model_data::Entry;
+use model_data::{Entry, scanner_of};
+use model_metrics::{heat_outside_head, looks_past_the_head};
 use protocol::training_job::{
-    JobWatcher, LocalTrainer, PredictRequest, PredictedSlice, TrainerFailure,
+    HEAT_SIDE, JobWatcher, LocalTrainer, PredictRequest, PredictedSlice, TrainerFailure,
 };
 use results::{PatientPrediction, ScanOrigin, SlicePicture, SlicePrediction};
 
@@ -65,18 +66,29 @@ pub fn predict(
         .iter()
         .zip(slices)
         .filter(|(_, of_scan)| **of_scan > 0);
-    let contrasts: BTreeSet<_> = used.map(|(origin, _)| origin.contrast).collect();
+    let used = used.map(|(origin, _)| origin);
+    let scanners = used
+        .clone()
+        .filter_map(|origin| scanner_of(&origin.files))
+        .collect();
+    let contrasts: BTreeSet<_> = used.map(|origin| origin.contrast).collect();
     let contrasts: Vec<_> = contrasts.into_iter().collect();
     let probabilities = mean(&said);
     let class = highest(&probabilities);
     let (low, high) = spread(said.iter().map(|slice| slice.probabilities[class]));
+    let mut flags = conditions.flags(&entry.features, &contrasts, &scanners);
+    flags.extend(looks_past_the_head(said.iter().map(|slice| {
+        let picture = slice.picture.as_ref()?;
+        let pixels: Vec<f32> = picture.pixels.iter().copied().map(f32::from).collect();
+        heat_outside_head(&pixels, &picture.heat, HEAT_SIDE)
+    })));
     Ok(Some(PatientPrediction {
         patient: entry.id.clone(),
         class,
         probabilities,
         low,
         high,
-        flags: conditions.flags(&entry.features, &contrasts),
+        flags,
         slices: said,
         scans: origins,
     }))

@@ -340,6 +340,14 @@ impl Page<'_> {
             row("scans", own.contrasts.join(", "));
             row("slices of each scan", own.slice_choice.clone());
         }
+        if let Some(data) = self
+            .history
+            .data
+            .as_ref()
+            .filter(|data| !data.scanners.is_empty())
+        {
+            row("scanners here", data.scanners.join("; "));
+        }
         let output = &self.model.output;
         let cuts: Vec<String> = output.edss_cuts.iter().map(f64::to_string).collect();
         row(

@@ -3,17 +3,16 @@
 use std::{io, path::Path};
 
 use participant::{
-    learning_history::{CommonEvaluation, HistoryWriter},
+    learning_history::{CommonEvaluation, HistoryWriter, OwnData},
     own_results::OwnResult,
-    split_fingerprint::SplitFingerprint,
 };
 use protocol::digests::{LearningRound, RunId};
 
 /// Of the run at hand.
 pub struct Noted {
     writer: HistoryWriter,
-    split: Option<SplitFingerprint>,
-    split_noted_for: Option<RunId>,
+    data: Option<OwnData>,
+    data_noted_for: Option<RunId>,
     /// A full disk is told once.
     failed: bool,
 }
@@ -23,21 +22,21 @@ impl Noted {
     pub fn new(state: &Path) -> Self {
         Self {
             writer: HistoryWriter::new(state),
-            split: None,
-            split_noted_for: None,
+            data: None,
+            data_noted_for: None,
             failed: false,
         }
     }
 
-    /// The data were read, and are split so.
-    pub fn begin_with(&mut self, split: SplitFingerprint) {
-        (self.split, self.split_noted_for) = (Some(split), None);
+    /// The data were read.
+    pub fn begin_with(&mut self, data: OwnData) {
+        (self.data, self.data_noted_for) = (Some(data), None);
     }
 
     /// What this hospital's own data say.
     pub fn own(&mut self, run: &RunId, result: &OwnResult) {
         let written = self
-            .note_split(run)
+            .note_data(run)
             .and_then(|()| self.writer.note_own(run, result));
         self.look_at(written);
     }
@@ -48,16 +47,16 @@ impl Noted {
         self.look_at(written);
     }
 
-    fn note_split(&mut self, run: &RunId) -> io::Result<()> {
-        let Some(split) = self
-            .split
+    fn note_data(&mut self, run: &RunId) -> io::Result<()> {
+        let Some(data) = self
+            .data
             .as_ref()
-            .filter(|_| self.split_noted_for != Some(*run))
+            .filter(|_| self.data_noted_for != Some(*run))
         else {
             return Ok(());
         };
-        self.writer.note_split(run, split.clone())?;
-        self.split_noted_for = Some(*run);
+        self.writer.note_data(run, data.clone())?;
+        self.data_noted_for = Some(*run);
         Ok(())
     }
 

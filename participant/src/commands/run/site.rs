@@ -187,10 +187,10 @@ impl<'a> Site<'a> {
             table,
             trainer,
             gaps,
-            split,
+            data,
         } = data_set::read(settings, self.file).map_err(data_set::unusable)?;
         let post = self.post(&roster)?;
-        post.diary.begin_with(gaps, split);
+        post.diary.begin_with(gaps, data);
         if erased()?.len() != erased_before {
             return Err(Failure::Settings(anyhow!(
                 "a patient was erased while the data were read: start again"
