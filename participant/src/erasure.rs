@@ -10,7 +10,7 @@ use std::{
 };
 
 use crypto::hash::{Digest, labelled_hash};
-use host::{private_folder::open_private_file, replaced_file::replace};
+use host::replaced_file::replace_private;
 use serde::{Deserialize, Serialize};
 
 /// The erased patients of one hospital.
@@ -83,10 +83,7 @@ impl Erased {
             patients: self.patients.iter().map(hex::encode).collect(),
         };
         let text = serde_json::to_vec_pretty(&kept).map_err(|error| failed(error.into()))?;
-        replace(&path, &text).map_err(failed)?;
-        // As private as the rest, whatever the umask is.
-        let file = open_private_file(&path).map_err(failed)?;
-        set_private(&file).map_err(failed)
+        replace_private(&path, &text).map_err(failed)
     }
 
     fn hash(&self, id: &str) -> Digest {
@@ -105,17 +102,6 @@ fn canonical(id: &str) -> String {
         .iter()
         .find_map(|prefix| id.strip_prefix(prefix));
     bare.unwrap_or(&id).to_owned()
-}
-
-#[cfg(unix)]
-fn set_private(file: &fs::File) -> io::Result<()> {
-    use std::os::unix::fs::PermissionsExt as _;
-    file.set_permissions(fs::Permissions::from_mode(0o600))
-}
-
-#[cfg(not(unix))]
-fn set_private(_: &fs::File) -> io::Result<()> {
-    Ok(())
 }
 
 fn parse(text: &str) -> io::Result<Erased> {

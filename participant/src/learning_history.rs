@@ -33,6 +33,8 @@ pub struct LearningHistory {
     pub rounds: Vec<LearntRound>,
     /// What this hospital has last taken part with.
     pub data: Option<OwnData>,
+    /// Whether it had taken part in the same run with patients that were split otherwise.
+    pub split_changed: bool,
 }
 
 /// This hospital's patients, as far as a later look needs to know them.
@@ -78,18 +80,13 @@ impl CommonEvaluation {
     /// Of an opened sum.
     pub fn of(hospitals: usize, counters: &EvaluationCounters) -> Self {
         let known = |value: f64| value.is_finite().then_some(value);
-        let confusion = &counters.confusion;
-        let right = confusion.iter().enumerate();
-        let right = right.filter_map(|(class, row)| row.get(class)).sum();
-        let is_there = |row: &&Vec<u64>| row.iter().any(|&slices| slices > 0);
-        let classes = confusion.iter().filter(is_there).count();
         Self {
             hospitals: u32::try_from(hospitals).unwrap_or(u32::MAX),
             training_loss: known(counters.training_loss()),
             loss: known(counters.validation_loss()),
-            right,
+            right: counters.right(),
             slices: counters.slices(),
-            classes: u32::try_from(classes).unwrap_or(u32::MAX),
+            classes: u32::try_from(counters.classes_there()).unwrap_or(u32::MAX),
         }
     }
 }
@@ -178,7 +175,8 @@ impl LearningHistory {
         let text = fs::read(&path)?;
         let mut history = Self::default();
         let lines = text.split(|byte| *byte == b'\n');
-        for line in lines.filter_map(|line| serde_json::from_slice(line).ok()) {
+        let known = lines.filter_map(|line| serde_json::from_slice(line).ok());
+        for line in known.filter(|line: &Line| line.round() <= MAX_ROUNDS) {
             history.take(line);
         }
         Ok(history)
@@ -187,7 +185,11 @@ impl LearningHistory {
     /// Of a round that was repeated the last counts.
     fn take(&mut self, line: Line) {
         match line {
-            Line::Data(data) => self.data = Some(data),
+            Line::Data(data) => {
+                let before = self.data.as_ref();
+                self.split_changed |= before.is_some_and(|before| before.split != data.split);
+                self.data = Some(data);
+            }
             Line::Trained { round, loss } => self.round(round).own_training_loss = loss,
             Line::Evaluated(own) => self.round(own.round).own = Some(own.evaluation()),
             Line::Common { round, evaluation } => self.round(round).common = Some(evaluation),
@@ -226,6 +228,17 @@ enum Line {
     },
 }
 
+impl Line {
+    /// That it is of, if it is of one.
+    fn round(&self) -> u32 {
+        match self {
+            Self::Data(_) => 0,
+            Self::Evaluated(own) => own.round,
+            Self::Trained { round, .. } | Self::Common { round, .. } => *round,
+        }
+    }
+}
+
 /// JSON has no NaN.
 #[derive(Serialize, Deserialize)]
 struct OwnLine {
@@ -262,6 +275,8 @@ impl OwnLine {
     }
 }
 
+/// A line of a later one is damaged: no run has so many.
+const MAX_ROUNDS: u32 = 1_000_000;
 /// Some 300 bytes a round, of as many rounds as a manifest may have.
 const MAX_BYTES: u64 = 64 << 20;
 

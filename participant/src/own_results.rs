@@ -47,14 +47,13 @@ impl OwnEvaluation {
     /// Of the counts that the trainer gave.
     pub fn of(learning_round: LearningRound, patients: usize, counts: &EvaluatedCounts) -> Self {
         let counters = counts.counters((0.0, 0));
-        let is_there = |row: &&Vec<u64>| row.iter().any(|&slices| slices > 0);
         Self {
             learning_round,
             loss: counters.validation_loss(),
             accuracy: counters.accuracy(),
             slices: counters.slices(),
             patients,
-            classes: counters.confusion.iter().filter(is_there).count(),
+            classes: counters.classes_there(),
         }
     }
 

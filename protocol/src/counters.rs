@@ -266,11 +266,21 @@ impl EvaluationCounters {
         self.confusion.iter().flatten().sum()
     }
 
+    /// Validation slices that were classified rightly.
+    pub fn right(&self) -> u64 {
+        let diagonal = self.confusion.iter().enumerate();
+        diagonal.map(|(class, row)| row[class]).sum()
+    }
+
     /// Share of the validation slices that were classified rightly; NaN without any.
     pub fn accuracy(&self) -> f64 {
-        let diagonal = self.confusion.iter().enumerate();
-        let right: u64 = diagonal.map(|(class, row)| row[class]).sum();
-        right as f64 / self.slices() as f64
+        self.right() as f64 / self.slices() as f64
+    }
+
+    /// How many classes the validation slices have.
+    pub fn classes_there(&self) -> usize {
+        let is_there = |row: &&Vec<u64>| row.iter().any(|&slices| slices > 0);
+        self.confusion.iter().filter(is_there).count()
     }
 
     /// Mean loss of a validation slice; NaN without any.

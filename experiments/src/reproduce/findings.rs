@@ -65,6 +65,7 @@ pub fn differences(results: &Results) -> Vec<String> {
         ];
         let mut differing = Vec::new();
         let mut wide = Vec::new();
+        let mut in_it = 0;
         for (name, place, theirs) in figures {
             let ours = Scores::ALL[place](&row.slice.scores);
             let (Some(ours), Some([low, high])) = (ours, row.slice.intervals[place]) else {
@@ -81,7 +82,7 @@ pub fn differences(results: &Results) -> Vec<String> {
                 unclear += 1;
                 wide.push(name);
             } else {
-                within += 1;
+                (within, in_it) = (within + 1, in_it + 1);
             }
         }
         let key = &row.key;
@@ -93,7 +94,6 @@ pub fn differences(results: &Results) -> Vec<String> {
             key.split,
             leak_mark(key.split)
         );
-        let compared = figures.len() - differing.len() - wide.len();
         let mut parts = vec![];
         if !differing.is_empty() {
             parts.push(format!("of ours, {}", differing.join(", ")));
@@ -104,7 +104,7 @@ pub fn differences(results: &Results) -> Vec<String> {
                 wide.join(", ")
             ));
         }
-        if compared > 0 {
+        if in_it > 0 {
             let others = if parts.is_empty() {
                 "figures"
             } else {
@@ -114,11 +114,15 @@ pub fn differences(results: &Results) -> Vec<String> {
         }
         sentences.push(format!("{name}: {}.", parts.join("; ")));
     }
+    let unclear_ones = if unclear > 0 {
+        format!("; of {unclear} nothing can be told, as our intervals are wider than {WIDEST}")
+    } else {
+        String::new()
+    };
     sentences.insert(
         0,
         format!(
-            "Of {} figures of the study, {within} lie within our intervals; {below} of ours lie below the study's and {above} above; of \
-             {unclear} nothing can be told, as our intervals are wider than {WIDEST}.",
+            "Of {} figures of the study, {within} lie within our intervals; {below} of ours lie below the study's and {above} above{unclear_ones}.",
             below + within + above + unclear
         ),
     );

@@ -3,7 +3,7 @@
 use std::{fs::File, io::Read as _, path::Path};
 
 use dicom_dictionary_std::tags;
-use serde::Deserialize;
+use serde_json::Value;
 
 use crate::{ScanFiles, read_dicom_values};
 
@@ -18,15 +18,10 @@ pub fn scanner_of(files: &ScanFiles) -> Option<String> {
 }
 
 /// As it is written in the file.
-#[derive(Default, Deserialize)]
-#[serde(default)]
 struct Told {
-    #[serde(rename = "Manufacturer")]
     maker: Option<String>,
-    #[serde(rename = "ManufacturersModelName")]
     model: Option<String>,
     /// Tesla.
-    #[serde(rename = "MagneticFieldStrength")]
     field: Option<f64>,
 }
 
@@ -59,7 +54,13 @@ impl Told {
 /// In capitals, with single spaces, without what no name has.
 fn plain(name: &str) -> Option<String> {
     let letters: String = { name.chars() }
-        .map(|letter| if letter.is_control() { ' ' } else { letter })
+        .map(|letter| {
+            if letter.is_ascii_graphic() {
+                letter
+            } else {
+                ' '
+            }
+        })
         .take(LONGEST)
         .collect();
     let words: Vec<&str> = letters.split_whitespace().collect();
@@ -95,7 +96,16 @@ fn of_sidecar(path: &Path) -> Option<Told> {
     let file = File::open(path.with_file_name(format!("{stem}.json"))).ok()?;
     let mut text = vec![];
     file.take(MAX_BYTES).read_to_end(&mut text).ok()?;
-    serde_json::from_slice(&text).ok()
+    let told: Value = serde_json::from_slice(&text).ok()?;
+    let text = |key: &str| told.get(key)?.as_str().map(str::to_owned);
+    let field = told.get("MagneticFieldStrength").unwrap_or(&Value::Null);
+    Some(Told {
+        maker: text("Manufacturer"),
+        model: text("ManufacturersModelName"),
+        field: field
+            .as_f64()
+            .or_else(|| field.as_str()?.trim().parse().ok()),
+    })
 }
 
 /// Of a name, letters.
@@ -150,6 +160,12 @@ mod tests {
         let ingenia = Some("PHILIPS INGENIA, 1.5 T".to_owned());
         assert_eq!(scanner_of(&scan("sub-1_FLAIR.nii.gz")), ingenia);
         assert_eq!(scanner_of(&scan("sub-1_FLAIR.nii")), ingenia);
+        write(
+            "sub-4.json",
+            r#"{"Manufacturer": "Philips", "ManufacturersModelName": 7, "MagneticFieldStrength": "3"}"#,
+        );
+        let philips = Some("PHILIPS, 3.0 T".to_owned());
+        assert_eq!(scanner_of(&scan("sub-4.nii.gz")), philips);
         for text in ["{", "[]", r#"{"Manufacturer": 7}"#, "{}", "null"] {
             write("sub-2.json", text);
             assert_eq!(scanner_of(&scan("sub-2.nii.gz")), None, "{text}");

@@ -58,9 +58,9 @@ pub fn split_by_labels(
 /// Sizes are exact over all classes (largest remainder: 40 patients give 28, 6 and 6), and each
 /// class is dealt as near to 70 / 15 / 15 as those sizes allow. The same seed gives the same split.
 ///
-/// A class that is so rare that its share of the test, or of the validation, is less than one place and would be rounded to none gets a
-/// place by chance, as often as its share says. So a class of which each hospital has one or two patients is tested at some hospitals,
-/// and over a federation in its proportion, though no hospital knows what the others have.
+/// Where the share of a class in the test or in the validation is less than one place, places in both are drawn by chance, as many for
+/// each class as its share says on the average. So a class of which each hospital has one or two patients is tested at some hospitals,
+/// and over a federation in its proportion, though no hospital knows what the others have. Such a class may have nobody in training here.
 ///
 /// # Errors
 /// Fewer than 4 patients, or by slice, fewer than 4 slices.
@@ -146,11 +146,8 @@ fn deal(units: &[Unit], seed: u64) -> Vec<usize> {
     let counts: Vec<usize> = classes.values().map(Vec::len).collect();
     let mut rng = ChaCha20Rng::seed_from_u64(seed);
     let mut part_of = vec![0; units.len()];
-    let mut cells = class_sizes(&counts);
-    seat_rare_classes(
-        &mut cells,
-        &mut ChaCha20Rng::seed_from_u64(salted(seed, units)),
-    );
+    let mut chance = ChaCha20Rng::seed_from_u64(salted(seed, units));
+    let cells = drawn_sizes(&counts, &mut chance).unwrap_or_else(|| class_sizes(&counts));
     for (members, sizes) in classes.values_mut().zip(cells) {
         members.shuffle(&mut rng);
         let parts = (0..3).flat_map(|part| std::iter::repeat_n(part, sizes[part]));
@@ -194,28 +191,45 @@ fn class_sizes(counts: &[usize]) -> Vec<[usize; 3]> {
     cells
 }
 
-/// Test, then validation: a class without a place takes one by chance from the class that has the most, which gets one of its places in
-/// training back.
-fn seat_rare_classes(cells: &mut [[usize; 3]], rng: &mut ChaCha20Rng) {
-    let counts: Vec<usize> = cells.iter().map(|row| row.iter().sum()).collect();
+/// As [`class_sizes`], by chance; none where each class has a share of at least one place in each part, and nothing is left to it.
+fn drawn_sizes(counts: &[usize], chance: &mut ChaCha20Rng) -> Option<Vec<[usize; 3]>> {
+    let [_, validation, test] = part_sizes(counts.iter().sum());
     let total: usize = counts.iter().sum();
-    for part in [2, 1] {
-        let size: usize = cells.iter().map(|row| row[part]).sum();
-        for class in 0..cells.len() {
-            let is_left_out = cells[class][part] == 0 && cells[class][0] > 0;
-            // The share is below one, as a floor of one would have been given.
-            if !is_left_out || rng.random_range(0..total) >= counts[class] * size {
-                continue;
-            }
-            let most = (0..cells.len()).max_by_key(|&other| (cells[other][part], Reverse(other)));
-            if let Some(most) = most.filter(|&most| most != class) {
-                cells[class][part] += 1;
-                cells[class][0] -= 1;
-                cells[most][part] -= 1;
-                cells[most][0] += 1;
-            }
-        }
-    }
+    let is_rare = |count: &&usize| (**count) * validation.min(test) < total;
+    counts.iter().find(is_rare)?;
+    let tested = draw(counts, test, chance);
+    let left: Vec<usize> = counts
+        .iter()
+        .zip(&tested)
+        .map(|(all, taken)| all - taken)
+        .collect();
+    // In proportion to what is left: on the average that is in proportion to all.
+    let validated = draw(&left, validation, chance);
+    let cells = left.iter().zip(validated).zip(tested);
+    Some(
+        cells
+            .map(|((left, validation), test)| [left - validation, validation, test])
+            .collect(),
+    )
+}
+
+/// Deals `places` among classes of these sizes: to each its share rounded up or down, and on the average exactly its share (systematic
+/// sampling: marks at equal distances, with a first one by chance, over the classes laid end to end).
+fn draw(counts: &[usize], places: usize, chance: &mut ChaCha20Rng) -> Vec<usize> {
+    let total: usize = counts.iter().sum();
+    let first = chance.random_range(0..total);
+    // Of the line of `total * places` steps, in which there is a mark every `total` steps.
+    let marks_before = |end: usize| match end.checked_sub(first + 1) {
+        Some(beyond) => beyond / total + 1,
+        None => 0,
+    };
+    let mut end = 0;
+    let of_class = |count: &usize| {
+        let begin = end;
+        end += count * places;
+        marks_before(end) - marks_before(begin)
+    };
+    counts.iter().map(of_class).collect()
 }
 
 /// Hospitals that all keep the default seed draw differently, as their patients differ.
@@ -309,22 +323,44 @@ mod tests {
     }
 
     #[test]
-    fn a_class_that_every_hospital_has_one_of_is_tested_over_the_federation_in_its_share() {
-        let hospitals = 400;
-        let mut tested = [0, 0];
-        for hospital in 0..hospitals {
-            // One of six, as the twelfth part of a federation that has few of a class; each at another place of its table.
-            let mut patients = cohort(&[6], 4);
-            patients[hospital % 6].0 = 1;
-            patients[(hospital / 6) % 6].1 = 5;
-            let split = split(&patients, SplitKind::Patient, hospital as u64).expect("enough");
-            for patient in patients_of(&split.test) {
-                tested[patients[patient].0] += 1;
+    fn over_many_hospitals_each_class_has_its_share_of_every_part() {
+        let hospitals = 4000;
+        for classes in [
+            &[1, 5][..],
+            &[5, 1],
+            &[3, 3],
+            &[2, 10],
+            &[2, 2, 2],
+            &[4, 1, 1],
+            &[1, 19],
+        ] {
+            let patients = cohort(classes, 4);
+            let mut places = vec![[0_usize; 3]; classes.len()];
+            for seed in 0..hospitals {
+                let split = split(&patients, SplitKind::Patient, seed).expect("enough");
+                for (part, samples) in [split.train, split.validation, split.test]
+                    .iter()
+                    .enumerate()
+                {
+                    for patient in patients_of(samples) {
+                        places[patients[patient].0][part] += 1;
+                    }
+                }
+            }
+            let sizes = part_sizes(classes.iter().sum());
+            let total: usize = classes.iter().sum();
+            for (class, &count) in classes.iter().enumerate() {
+                for part in 0..3 {
+                    let share = count as f64 * sizes[part] as f64 / total as f64;
+                    let got = places[class][part] as f64 / hospitals as f64;
+                    // A place or none: the mean of 4000 draws has a standard deviation of at most 0.008.
+                    assert!(
+                        (got - share).abs() < 0.04,
+                        "{classes:?}: class {class}, part {part}: {got}, not {share}"
+                    );
+                }
             }
         }
-        assert_eq!(tested[0] + tested[1], hospitals);
-        // 67 are expected of 400, with a standard deviation of 7.
-        assert!((40..=95).contains(&tested[1]), "{tested:?}");
     }
 
     #[test]

@@ -110,15 +110,16 @@ impl Erase {
 
 /// Slices, and the reports that show some.
 fn remove_images(state: &Path) -> Result<(), Failure> {
+    remove_slices(state)?;
     let removed = report::remove_all(state)
         .context("cannot delete report.html in a folder of STATE/runs; delete it yourself")
         .map_err(Failure::Run)?;
     if removed > 0 {
-        say(format_args!(
-            "deleted the reports of {removed} runs, which may show this patient; `participant report RUN` makes one again"
-        ));
+        say(
+            "deleted report.html of the runs, which may show this patient; `participant report RUN` makes it again",
+        );
     }
-    remove_slices(state)
+    Ok(())
 }
 
 /// All of them: which are whose is not in their names, and the next start makes those of the others again.
@@ -142,6 +143,7 @@ What this does not do:
   * Models that were trained before have learnt from this patient, here and at every other hospital. Only a new training from the
     start, not from a kept model, leaves the patient out of them.
   * Sums that were opened, and what others have recorded of them, stay as they are.
+  * Copies of a report (participant report -o FILE), of predictions and of `data check` that were made before are where you put them.
   * Logs may name files of the patient.
   * A run soon after, over the same hospitals, differs from the last one by this patient alone, and its sums can show the others what
     the patient had added. No setting prevents that: wait until records have changed at several hospitals.";

@@ -116,18 +116,30 @@ impl OwnTest {
         })
     }
 
-    /// Why the model of a run of this hospital may have been trained on some of them, if so.
+    /// Why the model of a run of this hospital may have been trained on some of them, in sentences, if so.
     pub fn doubt(&self, place: &ModelPlace) -> Option<String> {
         let folder = place.weights.parent().filter(|_| place.own)?;
-        let of_run = LearningHistory::read(folder).ok()?.data?.split;
-        (of_run != self.split).then(|| {
-            format!(
-                "this hospital's patients are not split as in the run: it had {} patients with usable scans, and there are {} now, or their \
-                 scores, scans or the seed (training.seed) have changed. The model may have been trained on some of the test patients, and \
-                 be shown too good",
-                of_run.patients, self.split.patients
-            )
-        })
+        let history = LearningHistory::read(folder).ok()?;
+        let of_run = history.data?.split;
+        let [then, now] = [of_run.patients, self.split.patients];
+        let what = match (of_run == self.split, history.split_changed, then == now) {
+            (true, false, _) => return None,
+            (true, true, _) => {
+                "In the course of the run this hospital's patients were split in different ways, as patients, scores, scans or the seed \
+                 (training.seed) had changed."
+                    .to_owned()
+            }
+            (false, _, true) => format!(
+                "This hospital's patients are not split as in the run: there are {now} with usable scans as then, but their scores, scans, \
+                 order or the seed (training.seed) differ."
+            ),
+            (false, _, false) => format!(
+                "This hospital's patients are not split as in the run: then there were {then} with usable scans, now there are {now}."
+            ),
+        };
+        Some(format!(
+            "{what} The model may have been trained on some of the test patients, and be shown too good."
+        ))
     }
 }
 

@@ -92,7 +92,7 @@ impl Conditions {
                 .filter(|scanner| !trained.contains(*scanner));
             flags.extend(unseen.map(|scanner| {
                 format!(
-                    "scanner {scanner}: this hospital has trained on none of its scans; whether another one has, is not known here"
+                    "scanner {scanner}: this hospital had no scan from it in the run; whether another hospital had one is not known here"
                 )
             }));
         }

@@ -52,14 +52,27 @@ impl ModelPlace {
                 }
             });
         }
-        let digits = asked.to_str().unwrap_or_default().to_ascii_lowercase();
-        let is_run = !digits.is_empty() && digits.chars().all(|digit| digit.is_ascii_hexdigit());
-        let runs = state.map(|state| state.join("runs"));
-        let Some(runs) = runs.filter(|_| is_run) else {
-            return Err(KeptModelError::Nothing {
+        let digits = asked.to_str().unwrap_or_default();
+        match state {
+            Some(state) if is_run(digits) => Self::of_run(digits, state, last),
+            _ => Err(KeptModelError::Nothing {
                 asked: asked.to_owned(),
+            }),
+        }
+    }
+
+    /// The model of the run of this hospital whose first digits these are, in either case.
+    ///
+    /// # Errors
+    /// No digits of a run, no such run, or several that begin so.
+    pub fn of_run(digits: &str, state: &Path, last: bool) -> Result<Self, KeptModelError> {
+        if !is_run(digits) {
+            return Err(KeptModelError::Nothing {
+                asked: digits.into(),
             });
-        };
+        }
+        let digits = digits.to_ascii_lowercase();
+        let runs = state.join("runs");
         let mut fitting = vec![];
         let names = fs::read_dir(&runs).into_iter().flatten().flatten();
         for name in names.map(|entry| entry.file_name().to_string_lossy().into_owned()) {
@@ -99,6 +112,10 @@ impl ModelPlace {
             own,
         }
     }
+}
+
+fn is_run(digits: &str) -> bool {
+    !digits.is_empty() && digits.chars().all(|digit| digit.is_ascii_hexdigit())
 }
 
 /// Whether a path leads into the folder, links followed.

@@ -150,7 +150,12 @@ impl Evaluate {
                 ..by_card
             });
         };
-        own_options(settings, &by_card)
+        own_options(settings, &by_card).map_err(|failure| match failure {
+            Failure::Settings(error) => Failure::Settings(error.context(
+                "this hospital's own test patients cannot be scored: name a FOLDER of other patients, without --own",
+            )),
+            other => other,
+        })
     }
 
     fn train_alone(

@@ -10,20 +10,23 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use host::{
-    failure::Failure, output::say, replaced_file::replace, settings::environment,
-    signals::BetweenWrites,
-};
-use model_data::card::{CARD_FILE, ModelCard};
+use host::{failure::Failure, output::say, replaced_file::replace_private, signals::BetweenWrites};
+use model_data::card::{BEST_MODEL_FILE, CARD_FILE, ModelCard};
 use participant::{
+    erasure::Erased,
     journal::run_folder,
     learning_history::LearningHistory,
     predict::{Conditions, KeptModel, ModelPlace, Witnesses},
     settings::Settings,
+    state_folder::StateFolder,
 };
 use protocol::digests::RunId;
 
-use self::{own::OwnPart, page::Page};
+use self::{
+    own::{Looking, OwnPart},
+    page::Page,
+};
+use super::consent::Which;
 
 /// Writes the report of a run for this hospital: what all hospitals have learnt together, and how the common model does on this
 /// hospital's own test patients.
@@ -39,9 +42,8 @@ pub struct Report {
     #[arg(value_name = "RUN")]
     run: Option<String>,
 
-    /// The settings file.
-    #[arg(long, value_name = "FILE", default_value = "participant.toml")]
-    config: PathBuf,
+    #[command(flatten)]
+    which: Which,
 
     /// The file to write. By default report.html in the folder of the run, STATE/runs/RUN.
     #[arg(short, long = "out", value_name = "FILE")]
@@ -69,19 +71,28 @@ impl Report {
     /// Reads, predicts and writes: the path of the page on stdout.
     pub fn execute(self) -> Result<(), Failure> {
         let signals = BetweenWrites::listen().map_err(Failure::run)?;
-        let settings =
-            Settings::load(&self.config, environment(), &[]).map_err(Failure::settings)?;
+        let settings = self.which.settings()?;
         let run = match &self.run {
             Some(digits) => digits.clone(),
             None => last_run(&settings.state)?,
         };
-        let shown = Shown {
-            images: !self.no_images,
-            ids: self.with_ids,
+        let asked = Asked {
+            run: &run,
+            shown: Shown {
+                images: !self.no_images,
+                ids: self.with_ids,
+            },
+            out: self.out.as_deref(),
         };
-        let report = ReportOf::read(&settings, &self.config, &run, shown)?;
-        let path = report.path(self.out);
-        signals.write(|| report.write(&path))?;
+        // While the participant works here the state folder is its own: then nothing is prepared in it.
+        let state = StateFolder::open(&settings.state).ok();
+        let path = write(
+            &settings,
+            self.which.config(),
+            &asked,
+            state.as_ref(),
+            &signals,
+        )?;
         say(path.display());
         Ok(())
     }
@@ -91,15 +102,22 @@ impl Report {
 ///
 /// # Errors
 /// Data that cannot be read, a trainer that fails, a full disk.
-pub fn write_of_run(settings: &Settings, file: &Path, run: &RunId) -> Result<PathBuf, Failure> {
-    let shown = Shown {
-        images: true,
-        ids: false,
+pub fn write_of_run(
+    settings: &Settings,
+    file: &Path,
+    run: &RunId,
+    state: &StateFolder,
+    signals: &BetweenWrites,
+) -> Result<PathBuf, Failure> {
+    let asked = Asked {
+        run: &hex::encode(run),
+        shown: Shown {
+            images: true,
+            ids: false,
+        },
+        out: None,
     };
-    let report = ReportOf::read(settings, file, &hex::encode(run), shown)?;
-    let path = report.path(None);
-    report.write(&path)?;
-    Ok(path)
+    write(settings, file, &asked, Some(state), signals)
 }
 
 /// Where the page of a run is written by default.
@@ -107,9 +125,14 @@ pub fn path(settings: &Settings, run: &RunId) -> PathBuf {
     run_folder(&settings.state, run).join(FILE)
 }
 
-/// Whether it is there.
+/// Whether it is there, and was written after the run's last model was kept: one that was asked for in the course of the run is not.
 pub fn is_written(settings: &Settings, run: &RunId) -> bool {
-    path(settings, run).is_file()
+    let folder = run_folder(&settings.state, run);
+    let written = |name: &str| fs::metadata(folder.join(name))?.modified();
+    match (written(FILE), written(CARD_FILE)) {
+        (Ok(page), Ok(card)) => page >= card,
+        _ => false,
+    }
 }
 
 /// Removes the pages of all runs from a state folder: they show patients. Gives how many there were.
@@ -117,21 +140,60 @@ pub fn is_written(settings: &Settings, run: &RunId) -> bool {
 /// # Errors
 /// One that cannot be removed.
 pub fn remove_all(state: &Path) -> io::Result<usize> {
-    let mut removed = 0;
-    let runs = match fs::read_dir(state.join("runs")) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        runs => runs?,
+    let entries = |folder: &Path| match fs::read_dir(folder) {
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+            ) =>
+        {
+            Ok(vec![])
+        }
+        entries => entries?.collect::<io::Result<Vec<_>>>(),
     };
-    for run in runs {
-        match fs::remove_file(run?.path().join(FILE)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            done => {
-                done?;
+    let mut removed = 0;
+    for run in entries(&state.join("runs"))? {
+        for file in entries(&run.path())? {
+            // Also one that was being written when its program was ended.
+            if file.file_name().to_string_lossy().starts_with(FILE) {
+                fs::remove_file(file.path())?;
                 removed += 1;
             }
         }
     }
     Ok(removed)
+}
+
+/// What is asked for.
+struct Asked<'a> {
+    /// First digits of the run.
+    run: &'a str,
+    shown: Shown,
+    /// By default in the folder of the run.
+    out: Option<&'a Path>,
+}
+
+/// Nobody is shown who was erased while the page was made.
+fn write(
+    settings: &Settings,
+    file: &Path,
+    asked: &Asked<'_>,
+    state: Option<&StateFolder>,
+    signals: &BetweenWrites,
+) -> Result<PathBuf, Failure> {
+    let erased = || Erased::read(&settings.state).map_err(Failure::settings);
+    let before = erased()?.len();
+    let report = ReportOf::read(settings, file, asked, state.is_some())?;
+    if erased()?.len() != before {
+        return Err(Failure::Settings(anyhow!(
+            "a patient was erased while the report was made: ask for it again"
+        )));
+    }
+    let path = { asked.out }.map_or_else(|| report.folder.join(FILE), Path::to_path_buf);
+    let written = signals.write(|| replace_private(&path, report.html.as_bytes()));
+    let written = written.with_context(|| format!("cannot write {}", path.display()));
+    written.map_err(Failure::Run)?;
+    Ok(path)
 }
 
 /// All that a page tells.
@@ -141,8 +203,14 @@ struct ReportOf {
 }
 
 impl ReportOf {
-    fn read(settings: &Settings, file: &Path, run: &str, shown: Shown) -> Result<Self, Failure> {
-        let place = ModelPlace::find(Path::new(run), Some(&settings.state), false);
+    /// `may_prepare`: slices may be kept in the state folder for the next time.
+    fn read(
+        settings: &Settings,
+        file: &Path,
+        asked: &Asked<'_>,
+        may_prepare: bool,
+    ) -> Result<Self, Failure> {
+        let place = ModelPlace::of_run(asked.run, &settings.state, false);
         let place = place.map_err(Failure::settings)?;
         let folder = place.weights.parent().unwrap_or(&settings.state).to_owned();
         let witnesses = Witnesses {
@@ -160,45 +228,52 @@ impl ReportOf {
             )
         });
         let history = history.map_err(Failure::Run)?;
-        let own = OwnPart::look(settings, file, &place, &model, &conditions, shown)?;
+        let looking = Looking {
+            settings,
+            file,
+            place: &place,
+            shown: asked.shown,
+            may_prepare,
+        };
+        let own = OwnPart::look(&looking, &model, &conditions)?;
+        // The card of the best round is not written again at the end.
+        let last = read_card(&folder.join(CARD_FILE))?;
         let page = Page {
             hospital: settings.hospital,
             model: &model,
+            is_best: place.weights.ends_with(BEST_MODEL_FILE),
+            is_over: last.run_complete,
             history: &history,
             own: &own,
-            shown,
+            shown: asked.shown,
         };
         let html = page.html().map_err(Failure::run)?;
         Ok(Self { folder, html })
     }
-
-    fn path(&self, asked: Option<PathBuf>) -> PathBuf {
-        asked.unwrap_or_else(|| self.folder.join(FILE))
-    }
-
-    fn write(&self, path: &Path) -> Result<(), Failure> {
-        let written = replace(path, self.html.as_bytes());
-        let written = written.with_context(|| format!("cannot write {}", path.display()));
-        written.map_err(Failure::Run)
-    }
 }
 
 fn last_run(state: &Path) -> Result<String, Failure> {
-    let path = state.join(CARD_FILE);
     let none = || {
         Failure::settings(anyhow!(
             "no run has left a model in {} yet; `participant runs list` shows the runs",
             state.display()
         ))
     };
-    let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => none(),
-        _ => Failure::settings(anyhow!("cannot read {}: {error}", path.display())),
-    })?;
-    let card: ModelCard = serde_json::from_str(&text)
-        .with_context(|| format!("{} is not the card of a model", path.display()))
-        .map_err(Failure::Settings)?;
-    card.run.map(hex::encode).ok_or_else(none)
+    let path = state.join(CARD_FILE);
+    if !path.exists() {
+        return Err(none());
+    }
+    read_card(&path)?.run.map(hex::encode).ok_or_else(none)
+}
+
+fn read_card(path: &Path) -> Result<ModelCard, Failure> {
+    let read = || {
+        let text = fs::read_to_string(path).context("cannot be read")?;
+        serde_json::from_str(&text).context("is not the card of a model")
+    };
+    let card: anyhow::Result<ModelCard> = read();
+    card.with_context(|| path.display().to_string())
+        .map_err(Failure::Settings)
 }
 
 const FILE: &str = "report.html";

@@ -64,19 +64,37 @@ pub struct LookedAt {
     pub outside: Option<f64>,
 }
 
+/// At what.
+pub struct Looking<'a> {
+    /// Of the hospital.
+    pub settings: &'a Settings,
+    /// Where they are from.
+    pub file: &'a Path,
+    /// Of the model.
+    pub place: &'a ModelPlace,
+    /// What the reader may see.
+    pub shown: Shown,
+    /// Whether prepared slices may be kept in the state folder.
+    pub may_prepare: bool,
+}
+
 impl OwnPart {
     /// Reads the scans and asks the model. Of data that were split by slice there is nobody to ask about.
     ///
     /// # Errors
     /// Data that cannot be read as in the run, or a trainer that fails.
     pub fn look(
-        settings: &Settings,
-        file: &Path,
-        place: &ModelPlace,
+        looking: &Looking<'_>,
         model: &KeptModel,
         conditions: &Conditions,
-        shown: Shown,
     ) -> Result<Option<Self>, Failure> {
+        let Looking {
+            settings,
+            file,
+            place,
+            shown,
+            may_prepare,
+        } = *looking;
         if settings.training.split == SplitKind::Slice {
             return Ok(None);
         }
@@ -88,10 +106,12 @@ impl OwnPart {
         let by_card = by_card.options(model, conditions)?;
         let options = LoadOptions {
             // What the run has prepared; nothing of it is thrown away.
-            cache: { settings.load_options().cache }.map(|cache| CacheChoice {
-                forget_others: false,
-                ..cache
-            }),
+            cache: { settings.load_options().cache }
+                .filter(|_| may_prepare)
+                .map(|cache| CacheChoice {
+                    forget_others: false,
+                    ..cache
+                }),
             ..own_options(settings, &by_card)?
         };
         let scans = Scans::of(own_patients(settings, &options)?);

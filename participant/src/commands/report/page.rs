@@ -23,8 +23,12 @@ use crate::commands::applied_model::vouched;
 pub struct Page<'a> {
     /// Whose.
     pub hospital: HospitalId,
-    /// The model of the best round.
+    /// The one that is reported on.
     pub model: &'a KeptModel,
+    /// Whether it is that of the best round, and not of the last.
+    pub is_best: bool,
+    /// Whether the run went to its end.
+    pub is_over: bool,
     /// What was learnt in each round.
     pub history: &'a LearningHistory,
     /// None where the data are split by slice.
@@ -78,16 +82,20 @@ impl Page<'_> {
         } else {
             "It names no patient."
         };
-        let unfinished = if card.run_complete {
+        let unfinished = if self.is_over {
             ""
         } else {
-            "<p class=\"warning\">The run was not over when this model was kept.</p>"
+            "<p class=\"warning\">The run was not over when this page was made.</p>"
+        };
+        let which = if self.is_best {
+            "keeps as the best one of the run"
+        } else {
+            "has as the last one of the run"
         };
         format!(
-            "<h1>Hospital {}: the run {}</h1><p class=\"warning\"><strong>For this hospital alone:</strong> this page shows {what} a \
-             model says of them. Give it to nobody who may not see that. {names}</p><p class=\"warning\">For research. Not a medical \
-             device, not for diagnosis.</p>{unfinished}<p>What follows is of the common model of round {}, which this hospital keeps as \
-             the best one of the run.</p>",
+            "<h1>Hospital {}: the run {}</h1><p class=\"warning\"><strong>For this hospital alone:</strong> this page shows {what}what a \
+             model says of patients. Give it to nobody who may not see that. {names}</p><p class=\"warning\">For research. Not a medical \
+             device, not for diagnosis.</p>{unfinished}<p>What follows is of the common model of round {}, which this hospital {which}.</p>",
             self.hospital,
             escape(&self.run()),
             card.learning_round
@@ -179,9 +187,16 @@ impl Page<'_> {
                 escape(&patient.remarks.join("; "))
             );
         }
+        let looked = match own.pictures.len() {
+            all if all == own.test.len() => String::new(),
+            0 => " Where the model looks was not examined.".to_owned(),
+            some => format!(" Where the model looks was examined for the first {some} alone."),
+        };
         table
             + "</table><p class=\"note\">Over the slices: where 95% of the patient's slices lie. It says nothing of how often the model is \
-               right.</p>"
+               right."
+            + &looked
+            + "</p>"
     }
 
     fn learning(&self) -> Result<String, PictureError> {
@@ -309,7 +324,7 @@ impl Page<'_> {
         let past_the_head = looks_past_the_head(pictures.iter().map(|looked| looked.outside));
         let past_the_head = past_the_head.map(|told| format!("<p class=\"warning\">{told}.</p>"));
         Ok(format!(
-            "<h2>Where the model looks</h2>{}{}<p class=\"note\">A slice of each of {} test patients. Every map has a scale of its own: heat \
+            "<h2>Where the model looks</h2>{}{}<p class=\"note\">One slice a patient, of {} of the test patients. Every map has a scale of its own: heat \
              cannot be compared between slices. The front of the head is up, the patient's right side is on the left.</p>",
             past_the_head.unwrap_or_default(),
             slices("grad-cam", "Some test slices", &views)?.inline()?,

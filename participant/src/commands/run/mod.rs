@@ -4,6 +4,7 @@ pub mod curves;
 pub mod noted;
 mod outcome;
 mod post;
+mod report_at_end;
 mod site;
 
 use std::{
@@ -18,7 +19,7 @@ use host::{
     failure::Failure,
     output::say,
     settings::{environment, key_and_value},
-    signals::{BetweenWrites, Stopping},
+    signals::Stopping,
     web::WebListener,
 };
 use jiff::tz::TimeZone;
@@ -28,8 +29,12 @@ use participant::{
     shell::RunError,
 };
 
-use self::{curves::LogTargets, outcome::Outcome, site::Site};
-use super::{dry_run::DryRun, report};
+use self::{
+    curves::LogTargets,
+    report_at_end::report_at_end,
+    site::{Ended, Site},
+};
+use super::dry_run::DryRun;
 
 /// Takes part in one training: waits for the coordinator, then runs the rounds.
 ///
@@ -105,56 +110,25 @@ impl Run {
         let runtime = tokio::runtime::Runtime::new()
             .context("cannot start the asynchronous runtime")
             .map_err(Failure::Run)?;
-        let outcome = runtime.block_on(self.take_part(&settings, zone))?;
+        let ended = runtime.block_on(self.take_part(&settings, zone))?;
         drop(runtime);
-        let Some(outcome) = outcome else {
+        let Some(Ended { outcome, state }) = ended else {
             return Ok(());
         };
         let report = if self.no_report {
             None
         } else {
-            self.report(&settings, &outcome)
+            report_at_end(&settings, &self.config, &outcome, state)
         };
         say(outcome.summary(&settings, report.as_deref()));
         Ok(())
-    }
-
-    /// The run is over and its model is kept: what goes wrong here is told, and no more.
-    fn report(&self, settings: &Settings, outcome: &Outcome) -> Option<PathBuf> {
-        // A second start after the end finds the page of the first, unless that was stopped meanwhile.
-        if report::is_written(settings, &outcome.run) {
-            return Some(report::path(settings, &outcome.run));
-        }
-        tracing::info!("the run is over; now its report for this hospital is made");
-        let written = BetweenWrites::listen()
-            .map_err(Failure::run)
-            .and_then(|_ends_with_code_3| {
-                report::write_of_run(settings, &self.config, &outcome.run)
-            });
-        match written {
-            Ok(path) => {
-                tracing::info!(
-                    "the report of the run, for this hospital alone: {}",
-                    path.display()
-                );
-                Some(path)
-            }
-            Err(Failure::Run(error) | Failure::Settings(error) | Failure::Stopped(error)) => {
-                let config = self.config.display();
-                tracing::warn!(
-                    "the report of the run cannot be made; the model is kept all the same. When this is set right: participant report \
-                     --config {config}. The reason: {error:#}"
-                );
-                None
-            }
-        }
     }
 
     async fn take_part(
         &self,
         settings: &Settings,
         zone: TimeZone,
-    ) -> Result<Option<Outcome>, Failure> {
+    ) -> Result<Option<Ended>, Failure> {
         let stopping = Stopping::listen().map_err(Failure::run)?;
         // Before the data are read, which takes long.
         let listener = match settings.web {

@@ -22,6 +22,8 @@ pub struct Outcome {
     pub cost: RunCost,
     /// The model's file.
     pub model: PathBuf,
+    /// Whether it had ended here before this program was started.
+    pub ended_before: bool,
     /// Hospitals whose answers for a sum did not belong to those of the others, with their names.
     pub wrong_answers: BTreeMap<HospitalId, String>,
 }

@@ -22,6 +22,7 @@ use participant::{
     },
     settings::Settings,
     shell::{Participant, ParticipantEvent, RunCost, RunError},
+    state_folder::StateFolder,
     vault::{Vault, VaultError, consent::Consent, self_test::self_test},
     way_out::{CoordinatorsCertificate, WayOut},
 };
@@ -47,6 +48,14 @@ pub struct Site<'a> {
     post: Option<Post>,
     /// Whether there was a participant before.
     has_begun: bool,
+}
+
+/// A run that is over here.
+pub struct Ended {
+    /// How.
+    pub outcome: Outcome,
+    /// Locked still.
+    pub state: StateFolder,
 }
 
 /// A participant that is about to run, and what looks after its certificates meanwhile.
@@ -233,15 +242,17 @@ impl<'a> Site<'a> {
         Ok((participant, upkeep))
     }
 
-    /// Keeps the last model. Gives how the run ended here, once the state folder is free again; nothing where there was no run to speak of.
+    /// Keeps the last model. Gives how the run ended here; nothing where there was no run to speak of.
     ///
     /// # Errors
     /// That of `result`, or why there is no model.
-    pub fn finish(self, result: Result<RunCost, Failure>) -> Result<Option<Outcome>, Failure> {
+    pub fn finish(self, result: Result<RunCost, Failure>) -> Result<Option<Ended>, Failure> {
         let Some(post) = self.post else {
             return result.map(|_| None);
         };
-        let mut diary = post.diary;
+        let Post {
+            mut diary, state, ..
+        } = post;
         diary.end_curves(match &result {
             Ok(_) => Ending::Complete,
             Err(Failure::Stopped(_)) => Ending::Stopped,
@@ -251,14 +262,16 @@ impl<'a> Site<'a> {
         let ended_before = diary.ended_before().cloned();
         let (models, latest) = diary.into_latest_model();
         if let (Ok(cost), Some(ended)) = (&result, ended_before) {
-            return Ok(Some(Outcome {
+            let outcome = Outcome {
                 run: ended.run,
                 model_hash: ended.model_hash,
                 learning_round: ended.learning_round,
                 cost: *cost,
                 model: models.model_of(&ended.run),
+                ended_before: true,
                 wrong_answers,
-            }));
+            };
+            return Ok(Some(Ended { outcome, state }));
         }
         // Also of a run that ended early: its last model is the common one of that round.
         let written = latest
@@ -276,14 +289,16 @@ impl<'a> Site<'a> {
             let text = "the run has ended and no sum was opened here; the first refusal in the log above tells why";
             return Err(Failure::Run(anyhow!(text)));
         };
-        Ok(Some(Outcome {
+        let outcome = Outcome {
             run: *latest.run(),
             model_hash: *latest.hash(),
             learning_round: latest.learning_round(),
             cost,
             model: written.map_err(Failure::run)?,
+            ended_before: false,
             wrong_answers,
-        }))
+        };
+        Ok(Some(Ended { outcome, state }))
     }
 }
 
