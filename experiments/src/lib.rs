@@ -15,13 +15,16 @@
 //! opened sum against one that it adds up beside the protocol; and it pools the hospitals' test sets.
 #![forbid(unsafe_code)]
 
+mod as_typed;
 pub mod bench;
 mod cache_folder;
 mod cohort_fingerprint;
 pub mod commands;
 mod logged;
 mod made;
+mod profile_name;
 pub mod report;
 pub mod reproduce;
 pub mod simulation;
 mod stopping;
+mod time_left;

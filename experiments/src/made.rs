@@ -12,6 +12,8 @@ pub struct Made {
     pub date: String,
     /// The program and its arguments, of each path the last name alone.
     pub command_line: String,
+    /// That the program was built from, if its build knew it.
+    pub commit: Option<&'static str>,
     /// Processor, its number of threads, and operating system.
     pub machine: String,
 }
@@ -22,6 +24,7 @@ impl Made {
         Self {
             date: moment::now(),
             command_line,
+            commit: version::COMMIT,
             machine: machine(),
         }
     }

@@ -1,13 +1,18 @@
-//! The phantom cohort, the simulation and its reports, from the command line.
+//! The program `experiments`: see `experiments --help`.
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::Parser as _;
 use experiments::commands::Experiments;
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    Experiments::parse().execute()
+    let arguments = Experiments::parse();
+    let _log = arguments.log.start();
+    match arguments.execute() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
 }

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use host::signals::StopSignals;
+use host::{failure::Failure, signals::StopSignals};
 use model::end_process;
 use tokio::{runtime, sync::watch};
 
@@ -89,13 +89,13 @@ impl Stopping {
 }
 
 fn end_at_once(state: &State) {
-    // Not `eprintln!`, which panics when the terminal is gone.
-    let mut errors = io::stderr();
-    let _ = writeln!(errors, "error: {Interrupted}");
+    let failure = Failure::stopped(Interrupted);
+    failure.report();
     if let Some(command) = &state.to_go_on {
-        let _ = writeln!(errors, "to go on: {command}");
+        // Not `eprintln!`, which panics when the terminal is gone.
+        let _ = writeln!(io::stderr(), "to go on: {command}");
     }
-    end_process(STOPPED_BY_A_SIGNAL)
+    end_process(failure.code())
 }
 
 /// While it lives, the first signal ends the federation at a safe point.
@@ -116,6 +116,3 @@ impl Drop for WaitsForSignal {
         self.0.state().is_waited_for = false;
     }
 }
-
-/// The exit code of all programs.
-pub const STOPPED_BY_A_SIGNAL: u8 = 3;

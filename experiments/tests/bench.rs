@@ -97,13 +97,14 @@ while read line; do echo '[10.0, 10.0, 10.0, 10.0, 10.0]'; done
 "#;
 
 /// The numbers of a short run with this program in Python's place, and its table.
-fn bench_training(python: &str) -> (Value, String) {
+fn bench_training(python: &str, format: &str) -> (Value, String) {
     let folder = tempfile::tempdir().expect("a folder");
     let (program, file) = (folder.path().join("python"), folder.path().join("numbers"));
     fs::write(&program, python).expect("the folder is ours");
     fs::set_permissions(&program, fs::Permissions::from_mode(0o755)).expect("it is ours");
     let output = Command::new(env!("CARGO_BIN_EXE_experiments"))
         .args(["bench", "training", "--device", "cpu", "--threads", "1"])
+        .args(["--format", format])
         .args(["--batch", "32", "--rounds", "1", "--json"])
         .args([&file, &"--python".into(), &program])
         .output()
@@ -117,7 +118,7 @@ fn bench_training(python: &str) -> (Value, String) {
 
 #[test]
 fn a_training_step_is_set_against_pytorch_where_there_is_one() {
-    let (numbers, table) = bench_training(PYTORCH_STAND_IN);
+    let (numbers, table) = bench_training(PYTORCH_STAND_IN, "text");
     let number = |key: &str| {
         let number = numbers[key].as_f64().filter(|&number| number > 0.0);
         number.unwrap_or_else(|| panic!("{key} in {numbers}"))
@@ -139,7 +140,7 @@ fn a_training_step_is_set_against_pytorch_where_there_is_one() {
 
 #[test]
 fn without_pytorch_recorded_times_are_shown_as_such_and_no_ratio_is() {
-    let (numbers, table) = bench_training("#!/bin/sh\nexit 3\n");
+    let (numbers, table) = bench_training("#!/bin/sh\nexit 3\n", "text");
     for variant in ["hybrid", "plain_conditioned", "plain"] {
         assert!(numbers[format!("recorded_pytorch_step_ms_{variant}")].is_number());
         assert!(numbers.get(format!("pytorch_step_ms_{variant}")).is_none());
@@ -153,4 +154,11 @@ fn without_pytorch_recorded_times_are_shown_as_such_and_no_ratio_is() {
     ] {
         assert!(table.contains(part), "{part} is not in:\n{table}");
     }
+}
+
+#[test]
+fn a_program_that_asks_for_json_gets_the_numbers_and_nothing_else() {
+    let (numbers, printed) = bench_training("#!/bin/sh\nexit 3\n", "json");
+    let printed: Value = serde_json::from_str(&printed).expect("nothing but JSON");
+    assert_eq!(printed, numbers);
 }

@@ -54,7 +54,7 @@ fn reproduce(out: &Path, arguments: &[&str]) {
 
 fn refusal(out: &Path, arguments: &[&str]) -> String {
     let output = run(out, arguments);
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     String::from_utf8(output.stderr).expect("text")
 }
 
@@ -142,6 +142,10 @@ fn the_tables_are_whole_and_the_hybrid_network_is_its_plaintext_reference() {
     assert_eq!(cells, 3 * 2 * 2);
     let models = fs::read_dir(out.join("models")).expect("there").count();
     assert_eq!(models, 2, "one for each split");
+
+    let again = run(&out, &["--resume", "--format", "json"]);
+    let printed: Value = serde_json::from_slice(&again.stdout).expect("nothing but JSON");
+    assert_eq!(printed, file);
 }
 
 /// Those that the tables name, inside the page and as files.

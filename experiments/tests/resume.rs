@@ -52,7 +52,7 @@ fn succeeds(mut command: Command) -> String {
 
 fn refusal(mut command: Command) -> String {
     let output: Output = command.output().expect("the program starts");
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(2));
     assert!(output.stdout.is_empty());
     String::from_utf8(output.stderr).expect("text")
 }

@@ -455,9 +455,14 @@ fn partitions_reach_the_files() {
         "none",
         "--updates",
         "plain",
+        "--format",
+        "json",
     ];
-    let (summary, _) = simulate(&out, &arguments);
+    let (summary, printed) = simulate(&out, &arguments);
     assert_eq!(summary["partition"], "zipf");
+    let printed: Value = serde_json::from_str(&printed).expect("nothing but JSON");
+    assert_eq!(printed, summary);
+    assert_eq!(printed["made"]["commit"].as_str(), version::COMMIT);
     let sizes: Vec<u64> = summary["patients_by_hospital"]
         .as_array()
         .expect("a list")
@@ -505,7 +510,7 @@ fn what_cannot_be_simulated_is_refused_before_anything_is_written() {
         let out = folder.path().join("run");
         let output = run(&out, arguments);
         let errors = String::from_utf8_lossy(&output.stderr);
-        assert_eq!(output.status.code(), Some(1), "{errors}");
+        assert_eq!(output.status.code(), Some(2), "{errors}");
         assert!(parts.iter().all(|part| errors.contains(part)), "{errors}");
         assert!(output.stdout.is_empty());
         assert_eq!(

@@ -48,16 +48,31 @@ impl Failure {
         Self::Stopped(error.into())
     }
 
+    /// The same failure, told in other words.
+    #[must_use]
+    pub fn map(self, told: impl FnOnce(anyhow::Error) -> anyhow::Error) -> Self {
+        match self {
+            Self::Run(error) => Self::Run(told(error)),
+            Self::Settings(error) => Self::Settings(told(error)),
+            Self::Stopped(error) => Self::Stopped(told(error)),
+        }
+    }
+
+    /// The exit code alone.
+    pub fn code(&self) -> u8 {
+        match self {
+            Self::Run(_) => 1,
+            Self::Settings(_) => 2,
+            Self::Stopped(_) => 3,
+        }
+    }
+
     /// Tells the user on stderr, with all causes, and gives the exit code.
     pub fn report(&self) -> ExitCode {
-        let (error, code) = match self {
-            Self::Run(error) => (error, 1),
-            Self::Settings(error) => (error, 2),
-            Self::Stopped(error) => (error, 3),
-        };
+        let (Self::Run(error) | Self::Settings(error) | Self::Stopped(error)) = self;
         // Not `eprintln!`, which panics when stderr is a closed pipe or a full disk.
         let _ = writeln!(io::stderr(), "error: {}", printable(&in_words(error)));
-        ExitCode::from(code)
+        ExitCode::from(self.code())
     }
 }
 

@@ -1,8 +1,10 @@
 //! What a program says: data on stdout, the log on stderr. Neither ever ends a program: a line that cannot be written is lost.
 
 use std::{
+    env,
     fmt::{self, Display},
-    io::{self, IsTerminal as _, Write as _},
+    io::{self, IsTerminal, Write as _},
+    str::FromStr as _,
     sync::OnceLock,
 };
 
@@ -37,7 +39,8 @@ pub struct LogArguments {
     log_format: LogFormat,
 
     /// How much is logged: error, warn, info, debug or trace. Also by module: info,protocol=debug.
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "info")]
+    // Left to clap, what is no level would be ignored.
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info", value_parser = EnvFilter::from_str)]
     log_level: EnvFilter,
 }
 
@@ -51,7 +54,7 @@ impl LogArguments {
         let lines = layer().log_internal_errors(false).with_writer(io::stderr);
         let lines = match self.log_format {
             LogFormat::Text => lines
-                .with_ansi(io::stderr().is_terminal())
+                .with_ansi(wants_colours(&io::stderr()))
                 .event_format(TextLines)
                 .boxed(),
             LogFormat::Json => lines
@@ -90,6 +93,11 @@ impl LogArguments {
 pub struct Log {
     #[cfg(feature = "opentelemetry")]
     _exporter: Option<Exporter>,
+}
+
+/// Whether somebody looks at the stream and has not asked for no colours (no-color.org).
+pub fn wants_colours(stream: &impl IsTerminal) -> bool {
+    stream.is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Writes a line to stdout. A reader that has gone is no reason to fail.

@@ -15,9 +15,10 @@ use crate::{
 };
 
 /// For whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Format {
     /// For people.
+    #[default]
     Text,
     /// For programs: a JSON object on one line.
     Json,

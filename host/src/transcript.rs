@@ -12,8 +12,9 @@ use protocol::{
     roster::Roster,
     transcript::{TranscriptEntry, VerifiedChain, first_difference, verify},
 };
+use serde_json::{Value, json};
 
-use crate::{failure::Failure, key_files::NamedFile, output::say};
+use crate::{failure::Failure, key_files::NamedFile, output::say, shown::Format};
 
 /// Checks the record of a run.
 #[derive(Args)]
@@ -44,10 +45,14 @@ struct Verify {
     /// The roster of the federation.
     #[arg(long, value_name = "FILE", default_value = "roster.json")]
     roster: PathBuf,
+
+    /// For people, or one JSON object.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
 }
 
 impl TranscriptArguments {
-    /// Runs the command: one line on stdout for each file.
+    /// Runs the command: on stdout one line for each file, or one object of all.
     ///
     /// # Errors
     /// [`Failure`]: a file that cannot be read, the first line that does not hold, or the first difference.
@@ -62,17 +67,21 @@ impl Verify {
         let rosters = NamedFile::new("--roster", &self.roster)
             .rosters()
             .map_err(Failure::settings)?;
-        let first = verified(&self.file, &rosters)?;
-        let Some(other) = self.other else {
-            return Ok(());
+        let (first, chain) = read(&self.file, &rosters)?;
+        let mut files = vec![as_json(&self.file, &chain)];
+        self.say(told(&self.file, &chain));
+        let Some(other) = &self.other else {
+            return self.say_json(files);
         };
-        let second = verified(&other, &rosters)?;
+        let (second, chain) = read(other, &rosters)?;
+        files.push(as_json(other, &chain));
+        self.say(told(other, &chain));
         let (left, right) = (self.file.display(), other.display());
         if let Some((line, what)) = first_difference(&first, &second) {
             let text = format!("{left} and {right} differ in line {line}: {what} is another");
             return Err(Failure::Run(anyhow!(text)));
         }
-        say(match first.len().cmp(&second.len()) {
+        self.say(match first.len().cmp(&second.len()) {
             std::cmp::Ordering::Equal => "both files tell of the same rounds".to_owned(),
             std::cmp::Ordering::Less => format!(
                 "{left} tells of the first {} of the {} rounds of {right}",
@@ -85,6 +94,19 @@ impl Verify {
                 first.len()
             ),
         });
+        self.say_json(files)
+    }
+
+    fn say(&self, line: String) {
+        if self.format == Format::Text {
+            say(line);
+        }
+    }
+
+    fn say_json(&self, files: Vec<Value>) -> Result<(), Failure> {
+        if self.format == Format::Json {
+            say(json!({"schema": 1, "files": files}));
+        }
         Ok(())
     }
 }
@@ -95,18 +117,12 @@ impl Verify {
 /// As the command.
 pub fn check(transcript: &Path, roster: &Path) -> Result<String, Failure> {
     let rosters = NamedFile::new("roster", roster).rosters();
-    let (_, told) = read(transcript, &rosters.map_err(Failure::settings)?)?;
-    Ok(told)
+    let (_, chain) = read(transcript, &rosters.map_err(Failure::settings)?)?;
+    Ok(told(transcript, &chain))
 }
 
 /// The lines of a file whose chain holds.
-fn verified(path: &Path, rosters: &[Roster]) -> Result<Vec<TranscriptEntry>, Failure> {
-    let (entries, told) = read(path, rosters)?;
-    say(told);
-    Ok(entries)
-}
-
-fn read(path: &Path, rosters: &[Roster]) -> Result<(Vec<TranscriptEntry>, String), Failure> {
+fn read(path: &Path, rosters: &[Roster]) -> Result<(Vec<TranscriptEntry>, VerifiedChain), Failure> {
     let file = File::open(path)
         .with_context(|| format!("cannot read {}", path.display()))
         .map_err(Failure::Settings)?;
@@ -119,8 +135,24 @@ fn read(path: &Path, rosters: &[Roster]) -> Result<(Vec<TranscriptEntry>, String
     let chain = verify(lines, rosters)
         .with_context(|| format!("{} does not hold", path.display()))
         .map_err(Failure::Run)?;
-    let told = told(path, &chain);
-    Ok((entries, told))
+    Ok((entries, chain))
+}
+
+fn as_json(path: &Path, chain: &VerifiedChain) -> Value {
+    let last = chain.last.as_ref().map(|(run, transcript, model)| {
+        json!({
+            "run": hex::encode(run),
+            "transcript": hex::encode(transcript),
+            "model": hex::encode(model),
+        })
+    });
+    json!({
+        "file": path.display().to_string(),
+        "rounds": chain.rounds,
+        "sessions": chain.sessions,
+        "fewest_signatures": chain.fewest_signatures,
+        "last": last,
+    })
 }
 
 fn told(path: &Path, chain: &VerifiedChain) -> String {

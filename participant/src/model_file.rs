@@ -148,6 +148,7 @@ impl LatestModel {
             validation,
             clips: is_whole.then(|| self.model.clips().to_vec()),
             null_steps: is_whole.then(|| self.model.null_steps()),
+            commit: version::COMMIT.map(str::to_owned),
             date: Some(rfc3339((own.now)())),
             input: CardInput {
                 contrasts: Some(own.contrasts.clone()),

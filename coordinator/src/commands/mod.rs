@@ -22,7 +22,7 @@ use host::{
 /// The coordinator of a federation: starts the rounds, adds the hospitals' sealed updates and multiplies their encrypted
 /// features. It can read neither.
 #[derive(Parser)]
-#[command(version, after_help = EXAMPLES, max_term_width = 120)]
+#[command(version = version::VERSION, after_help = EXAMPLES, max_term_width = 120)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]

@@ -24,28 +24,16 @@ mod sealed_sum;
 pub mod series;
 mod table;
 
-use std::path::{Path, PathBuf};
-
-use anyhow::Context as _;
 use crypto::ckks::Profile;
-use serde_json::Value;
 
-pub use self::clock::Clock;
-use self::{
-    ckks::CkksBench,
-    comparison::Comparison,
-    conditions::Conditions,
-    peer::{Peer, TENSEAL},
-    sealed_sum::SealedSumBench,
-};
+use self::{ckks::CkksBench, conditions::Conditions, peer::Peer, sealed_sum::SealedSumBench};
+pub use self::{clock::Clock, comparison::Comparison, table::table};
 
 /// What is to be measured, and how often.
 #[derive(Clone, Debug)]
 pub struct CryptoBench {
     /// Our parameters; TenSEAL always has the study's.
     pub profile: Profile,
-    /// The Python to look for TenSEAL in; without one, `python3` if there is one.
-    pub python: Option<PathBuf>,
     /// Rounds of the operations of the conditioning.
     pub rounds: usize,
     /// Rounds of a whole sealed sum.
@@ -55,25 +43,17 @@ pub struct CryptoBench {
 }
 
 impl CryptoBench {
-    /// Measures, prints the table, and writes the file if one is named.
+    /// Measures ours and TenSEAL, on one thread.
     ///
     /// # Errors
-    /// If a Python that was named does not start, TenSEAL fails half-way, a measured operation gives a wrong result, or the file
-    /// cannot be written.
-    #[expect(
-        clippy::print_stdout,
-        reason = "the table is what the command is asked for"
-    )]
-    pub fn execute(&self, json: Option<&Path>) -> anyhow::Result<()> {
+    /// TenSEAL fails half-way, or a measured operation gives a wrong result.
+    pub fn measure(&self, peer: Peer) -> anyhow::Result<Comparison> {
         let single = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
-        let comparison = single.install(|| self.measure())?;
-        print!("{}", table::table(&comparison));
-        write_numbers(json, &comparison.to_json())
+        single.install(|| self.measure_here(peer))
     }
 
-    fn measure(&self) -> anyhow::Result<Comparison> {
+    fn measure_here(&self, mut peer: Peer) -> anyhow::Result<Comparison> {
         let mut conditions = Conditions::at_start(self);
-        let mut peer = Peer::start(&TENSEAL, self.python.as_deref(), &[self.clock.name()])?;
         let mut comparison = Comparison::default();
 
         let ckks = CkksBench::new(self.profile)?;
@@ -108,23 +88,6 @@ impl CryptoBench {
         comparison.describe(conditions, peer.state());
         Ok(comparison)
     }
-}
-
-/// Writes the file if one is named, and says so.
-///
-/// # Errors
-/// If it cannot be written.
-#[expect(
-    clippy::print_stdout,
-    reason = "where the numbers are belongs to the table"
-)]
-pub fn write_numbers(file: Option<&Path>, numbers: &Value) -> anyhow::Result<()> {
-    let Some(file) = file else { return Ok(()) };
-    let mut text = serde_json::to_string_pretty(numbers)?;
-    text.push('\n');
-    std::fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))?;
-    println!("numbers in {}", file.display());
-    Ok(())
 }
 
 /// Of each operation within a round.

@@ -18,45 +18,59 @@ use ndarray::ShapeBuilder;
 use nifti::{NiftiError, NiftiHeader, writer::WriterOptions};
 use rayon::prelude::*;
 use rust_xlsxwriter::{Workbook, XlsxError};
+use tempfile::TempDir;
 
 use crate::{ClinicalDraw, PhantomSettings, draw_clinical, generate_patient};
 
-/// Writes each hospital's part, given as the patients' indices; `step` is called after every patient. Gives the folders.
+/// Where a phantom can be written: every hospital's folder is free of data, and the folder above them takes files.
 ///
 /// Everything is written beside its place first: what is there already is never mixed with what is new.
-///
-/// # Errors
-/// Data that is there already, or a folder that cannot be written.
-pub fn write_phantom(
-    root: &Path,
-    settings: &PhantomSettings,
-    parts: &[Vec<usize>],
-    step: impl Fn() + Sync,
-) -> anyhow::Result<Vec<PathBuf>> {
-    let folders: Vec<PathBuf> = (1..=parts.len())
-        .map(|number| root.join(format!("hospital-{number}")).join("data"))
-        .collect();
-    for folder in &folders {
-        check_free(folder)?;
+pub struct FreePlace {
+    folders: Vec<PathBuf>,
+    workshop: TempDir,
+}
+
+impl FreePlace {
+    /// Looks whether `root` is one for so many hospitals.
+    ///
+    /// # Errors
+    /// Data that is there already, or a folder that cannot be written.
+    pub fn find(root: &Path, hospitals: usize) -> anyhow::Result<Self> {
+        let folders: Vec<PathBuf> = (1..=hospitals)
+            .map(|number| root.join(format!("hospital-{number}")).join("data"))
+            .collect();
+        for folder in &folders {
+            check_free(folder)?;
+        }
+        fs::create_dir_all(root).with_context(|| format!("cannot make {}", root.display()))?;
+        let workshop = tempfile::Builder::new()
+            .prefix(".phantom-")
+            .tempdir_in(root)
+            .with_context(|| format!("cannot write to {}", root.display()))?;
+        Ok(Self { folders, workshop })
     }
-    fs::create_dir_all(root).with_context(|| format!("cannot make {}", root.display()))?;
-    let workshop = tempfile::Builder::new()
-        .prefix(".phantom-")
-        .tempdir_in(root)
-        .with_context(|| format!("cannot write to {}", root.display()))?;
-    for (number, part) in parts.iter().enumerate() {
-        write_part(
-            &workshop.path().join(number.to_string()),
-            settings,
-            part,
-            &step,
-        )?;
+
+    /// Writes each hospital's part, given as the patients' indices; `step` is called after every patient. Gives the folders.
+    ///
+    /// # Errors
+    /// What the system says.
+    pub fn write(
+        self,
+        settings: &PhantomSettings,
+        parts: &[Vec<usize>],
+        step: impl Fn() + Sync,
+    ) -> anyhow::Result<Vec<PathBuf>> {
+        let Self { folders, workshop } = self;
+        let beside = |number: usize| workshop.path().join(number.to_string());
+        for (number, part) in parts.iter().enumerate() {
+            write_part(&beside(number), settings, part, &step)?;
+        }
+        for (number, folder) in folders.iter().enumerate() {
+            move_into(&beside(number), folder)
+                .with_context(|| format!("cannot write to {}", folder.display()))?;
+        }
+        Ok(folders)
     }
-    for (number, folder) in folders.iter().enumerate() {
-        move_into(&workshop.path().join(number.to_string()), folder)
-            .with_context(|| format!("cannot write to {}", folder.display()))?;
-    }
-    Ok(folders)
 }
 
 /// A demo's folder may hold a note for people; a table or patients must not be there.
@@ -293,8 +307,9 @@ mod tests {
         let count = || {
             steps.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         };
-        let folders = write_phantom(root.path(), &SETTINGS, &[vec![0, 3], vec![1, 2, 4]], count)
-            .expect("written");
+        let place = FreePlace::find(root.path(), 2).expect("free");
+        let folders = place.write(&SETTINGS, &[vec![0, 3], vec![1, 2, 4]], count);
+        let folders = folders.expect("written");
         assert_eq!(steps.into_inner(), 5);
         assert_eq!(folders[1], root.path().join("hospital-2").join("data"));
         let contrasts = Contrast::ALL.to_vec();
@@ -337,7 +352,8 @@ mod tests {
     #[test]
     fn a_mask_lies_on_the_lesions_of_its_scan() {
         let root = tempfile::tempdir().expect("a folder");
-        let folders = write_phantom(root.path(), &SETTINGS, &[vec![2]], || ()).expect("written");
+        let place = FreePlace::find(root.path(), 1).expect("free");
+        let folders = place.write(&SETTINGS, &[vec![2]], || ()).expect("written");
         let read = |name: &str| {
             let path = folders[0].join("Patient-3").join(name);
             read_nifti(&path).expect("read").volume
@@ -365,9 +381,11 @@ mod tests {
         let data = root.path().join("hospital-1").join("data");
         fs::create_dir_all(&data).expect("made");
         fs::write(data.join("README"), "put data here").expect("written");
-        assert!(write_phantom(root.path(), &SETTINGS, &[vec![0]], || ()).is_ok());
-        let error = write_phantom(root.path(), &SETTINGS, &[vec![1]], || ()).expect_err("refused");
+        let place = FreePlace::find(root.path(), 1).expect("free");
+        place.write(&SETTINGS, &[vec![0]], || ()).expect("written");
+        let error = FreePlace::find(root.path(), 1).err().expect("refused");
         assert!(error.to_string().contains("hospital-1") && error.to_string().contains("already"));
-        assert!(!data.join("Patient-2").exists());
+        // The hospital's folder alone: nothing is left of the place.
+        assert_eq!(fs::read_dir(root.path()).expect("there").count(), 1);
     }
 }

@@ -1,13 +1,24 @@
 //! `experiments bench`.
 
-use std::path::PathBuf;
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+};
 
-use bench_crypto::{Clock, CryptoBench};
+use anyhow::{Context as _, anyhow};
+use bench_crypto::{
+    Clock, CryptoBench,
+    peer::{Peer, TENSEAL},
+    table,
+};
 use clap::{Args, Subcommand};
+use host::{failure::Failure, output::say, shown::Format};
+use model::device::Device;
 use protocol::training_job::DeviceChoice;
+use serde_json::Value;
 
-use super::simulate::ProfileName;
-use crate::bench::training::TrainingBench;
+use crate::{bench::training::TrainingBench, profile_name::ProfileName};
 
 /// Measures the speed of parts of the system, on one thread.
 #[derive(Args, Clone, Debug)]
@@ -28,9 +39,8 @@ enum Benchmark {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct BenchCryptoOptions {
-    /// Also write the numbers to this file, as JSON
-    #[arg(long, value_name = "FILE", overrides_with = "json")]
-    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    numbers: Numbers,
     /// Our CKKS parameters; TenSEAL always has those of the study, because it cannot compute with the others
     #[arg(long, value_enum, default_value = "study")]
     pub profile: ProfileName,
@@ -54,9 +64,8 @@ pub struct BenchCryptoOptions {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = TRAINING_EXAMPLES)]
 pub struct BenchTrainingOptions {
-    /// Also write the numbers to this file, as JSON
-    #[arg(long, value_name = "FILE", overrides_with = "json")]
-    pub json: Option<PathBuf>,
+    #[command(flatten)]
+    numbers: Numbers,
     /// Where both compute: cpu, cuda, cuda:N or auto
     #[arg(long, default_value = "cpu")]
     pub device: DeviceChoice,
@@ -80,35 +89,107 @@ pub struct BenchTrainingOptions {
     pub clock: Clock,
 }
 
+/// Where the numbers go.
+#[derive(Args, Clone, Debug)]
+struct Numbers {
+    /// Also write the numbers to this file, as JSON
+    #[arg(long, value_name = "FILE", overrides_with = "json")]
+    json: Option<PathBuf>,
+    /// What goes to stdout: the table for people, or the numbers as one JSON object
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+}
+
 impl BenchOptions {
     /// Measures.
     ///
     /// # Errors
-    /// A Python that does not start, a measured operation that gives a wrong result, a file that cannot be written.
-    pub fn execute(&self) -> anyhow::Result<()> {
+    /// [`Failure`]: a device or a Python that cannot be used, a measured operation that gives a wrong result, a file that cannot be
+    /// written.
+    pub fn execute(&self) -> Result<(), Failure> {
         match &self.what {
-            Benchmark::Crypto(options) => {
-                let bench = CryptoBench {
-                    profile: options.profile.profile(),
-                    python: options.tenseal.clone(),
-                    rounds: usize::from(options.rounds),
-                    sums: usize::from(options.sums),
-                    clock: options.clock,
-                };
-                bench.execute(options.json.as_deref())
-            }
-            Benchmark::Training(options) => {
-                let bench = TrainingBench {
-                    device: options.device,
-                    batch: usize::from(options.batch),
-                    profile: options.profile.profile(),
-                    python: options.python.clone(),
-                    rounds: usize::from(options.rounds),
-                    clock: options.clock,
-                };
-                bench.execute(options.json.as_deref())
+            Benchmark::Crypto(options) => options.execute(),
+            Benchmark::Training(options) => options.execute(),
+        }
+    }
+}
+
+impl BenchCryptoOptions {
+    fn execute(&self) -> Result<(), Failure> {
+        self.numbers.check()?;
+        let bench = CryptoBench {
+            profile: self.profile.profile(),
+            rounds: usize::from(self.rounds),
+            sums: usize::from(self.sums),
+            clock: self.clock,
+        };
+        let tenseal = Peer::start(&TENSEAL, self.tenseal.as_deref(), &[self.clock.name()]);
+        let tenseal = tenseal.map_err(Failure::settings)?;
+        let comparison = bench.measure(tenseal).map_err(Failure::run)?;
+        self.numbers
+            .hand_over(&table(&comparison), &comparison.to_json())
+    }
+}
+
+impl BenchTrainingOptions {
+    fn execute(&self) -> Result<(), Failure> {
+        self.numbers.check()?;
+        let device = Device::find(self.device).context("--device");
+        let device = device.map_err(Failure::settings)?;
+        if self.clock != Clock::Wall && device != Device::CPU {
+            return Err(Failure::Settings(anyhow!(
+                "--clock processor does not measure the work of a GPU: leave it out"
+            )));
+        }
+        let bench = TrainingBench {
+            device,
+            batch: usize::from(self.batch),
+            profile: self.profile.profile(),
+            rounds: usize::from(self.rounds),
+            clock: self.clock,
+        };
+        let pytorch = bench.start_pytorch(self.python.as_deref());
+        let pytorch = pytorch.map_err(Failure::settings)?;
+        let result = bench.measure(pytorch).map_err(Failure::run)?;
+        self.numbers.hand_over(&result.table(), &result.to_json())
+    }
+}
+
+impl Numbers {
+    /// Before minutes of measuring.
+    fn check(&self) -> Result<(), Failure> {
+        let Some(file) = &self.json else {
+            return Ok(());
+        };
+        let folder = file.parent().filter(|folder| *folder != Path::new(""));
+        if file.is_dir() || folder.is_some_and(|folder| !folder.is_dir()) {
+            return Err(Failure::Settings(anyhow!(
+                "--json {}: this is a folder, or the folder of the file does not exist; choose another file",
+                file.display()
+            )));
+        }
+        Ok(())
+    }
+
+    fn hand_over(&self, table: &str, numbers: &Value) -> Result<(), Failure> {
+        match self.format {
+            Format::Text => say(table.trim_end()),
+            Format::Json => say(numbers),
+        }
+        let Some(file) = &self.json else {
+            return Ok(());
+        };
+        fs::write(file, format!("{numbers:#}\n"))
+            .with_context(|| format!("cannot write {}", file.display()))
+            .map_err(Failure::run)?;
+        let where_they_are = format!("numbers in {}", file.display());
+        match self.format {
+            Format::Text => say(where_they_are),
+            Format::Json => {
+                let _ = writeln!(io::stderr(), "{where_they_are}");
             }
         }
+        Ok(())
     }
 }
 

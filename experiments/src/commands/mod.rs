@@ -2,30 +2,28 @@
 
 mod bench;
 mod phantom;
-mod reproduce;
-mod simulate;
-mod typed_options;
-
-use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use host::{failure::Failure, output::LogArguments};
 
-use crate::{simulation, stopping::STOPPED_BY_A_SIGNAL};
-
-pub use self::{
-    bench::{BenchCryptoOptions, BenchOptions, BenchTrainingOptions},
-    phantom::PhantomOptions,
-    reproduce::{BalanceName, ModelName, ReproduceOptions, TaskChoice},
-    simulate::{ConditioningName, ProfileName, SimulateOptions, UpdatesName},
-    typed_options::{SimulateCommand, TypedOptions},
+use self::{bench::BenchOptions, phantom::PhantomOptions};
+use crate::{
+    reproduce::{self, ReproduceOptions},
+    simulation::{self, SimulateCommand},
 };
 
 /// Runs whole federations and single-site trainings on this machine, and measures them.
 #[derive(Parser)]
-#[command(name = "experiments", version, propagate_version = true)]
+#[command(name = "experiments", version = version::VERSION, propagate_version = true, after_help = EXIT_CODES)]
+// What is worth telling of a run that goes well, a simulation tells itself.
+#[command(mut_arg("log_level", |argument| argument.default_value("error,model=warn")))]
 pub struct Experiments {
     #[command(subcommand)]
     command: Command,
+
+    /// The log.
+    #[command(flatten)]
+    pub log: LogArguments,
 }
 
 #[derive(Subcommand)]
@@ -37,51 +35,23 @@ enum Command {
 }
 
 impl Experiments {
-    /// Runs the command. 0 when it did what was asked, 1 when it could not, 3 when a signal stopped it; what went wrong is on stderr.
-    /// (The parser itself ends with 2 on options that do not exist.)
-    pub fn execute(self) -> ExitCode {
-        let logs = tracing_subscriber::EnvFilter::try_from_default_env()
-            .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("error,model=warn"));
-        tracing_subscriber::fmt()
-            .with_env_filter(logs)
-            .with_writer(std::io::stderr)
-            .init();
-        let result = match self.command {
+    /// Runs the command.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub fn execute(self) -> Result<(), Failure> {
+        match self.command {
             Command::Simulate(command) => simulation::simulate(&command),
             Command::Phantom(options) => options.execute(),
             Command::Bench(options) => options.execute(),
-            Command::Reproduce(options) => options.execute(),
-        };
-        match result {
-            Ok(()) => ExitCode::SUCCESS,
-            Err(error) => {
-                eprintln!("error: {error:#}");
-                if simulation::was_interrupted(&error) {
-                    ExitCode::from(STOPPED_BY_A_SIGNAL)
-                } else {
-                    ExitCode::FAILURE
-                }
-            }
+            Command::Reproduce(options) => reproduce::reproduce(&options),
         }
     }
 }
 
-/// The names as they are typed.
-macro_rules! shown_as_typed {
-    ($($name:ty),*) => {$(
-        impl std::fmt::Display for $name {
-            fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-                let value = clap::ValueEnum::to_possible_value(self).expect("no value is skipped");
-                formatter.write_str(value.get_name())
-            }
-        }
-    )*};
-}
-
-shown_as_typed!(
-    ConditioningName,
-    ProfileName,
-    UpdatesName,
-    BalanceName,
-    ModelName
-);
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed
+  2  an option, a folder or the data cannot be used; nothing was started
+  3  a signal stopped the program before the end";

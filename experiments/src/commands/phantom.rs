@@ -2,8 +2,10 @@
 
 use std::path::PathBuf;
 
+use anyhow::anyhow;
 use clap::Args;
-use phantom::{PhantomSettings, ms60_tree};
+use host::failure::Failure;
+use phantom::{PhantomSettings, ms60_tree::FreePlace};
 use protocol::labels::Task;
 
 use crate::{
@@ -41,15 +43,17 @@ impl PhantomOptions {
     /// Writes the files.
     ///
     /// # Errors
-    /// Too few patients, data that is there already, a folder that cannot be written.
-    pub fn execute(&self) -> anyhow::Result<()> {
-        let _ends_with_code_3 = Stopping::listen()?;
+    /// [`Failure`]: too few patients, data that is there already, a folder that cannot be written.
+    pub fn execute(&self) -> Result<(), Failure> {
+        let _ends_with_code_3 = Stopping::listen().map_err(Failure::run)?;
         let hospitals = usize::from(self.hospitals);
-        anyhow::ensure!(
-            self.patients >= hospitals,
-            "--patients {} are fewer than --hospitals {hospitals}: every hospital needs one",
-            self.patients
-        );
+        if self.patients < hospitals {
+            return Err(Failure::Settings(anyhow!(
+                "--patients {} are fewer than --hospitals {hospitals}: every hospital needs one",
+                self.patients
+            )));
+        }
+        let place = FreePlace::find(&self.folder, hospitals).map_err(Failure::settings)?;
         let settings = PhantomSettings {
             patients: self.patients,
             slices_per_patient: usize::from(self.slices),
@@ -68,7 +72,8 @@ impl PhantomOptions {
         let parts = deal_equally(&classes, hospitals, self.seed);
         let progress = Progress::new();
         let stage = progress.stage("writing phantom patients", self.patients);
-        let trees = ms60_tree::write_phantom(&self.folder, &settings, &parts, || stage.step())?;
+        let trees = place.write(&settings, &parts, || stage.step());
+        let trees = trees.map_err(Failure::run)?;
         drop(stage);
         for (tree, part) in trees.iter().zip(&parts) {
             progress.line(format!("{} patients in {}", part.len(), tree.display()));

@@ -59,6 +59,7 @@ pub fn model_card(
         caveats: caveats(summary),
         clips: is_whole.then(|| model.clips().to_vec()),
         null_steps: is_whole.then(|| model.null_steps()),
+        commit: summary.made.commit.map(str::to_owned),
         date: Some(summary.made.date.clone()),
         command_line: Some(summary.made.command_line.clone()),
         input: CardInput {

@@ -291,9 +291,11 @@ fn data(summary: &Summary, classes: &[&str], warnings: &[String]) -> String {
 }
 
 fn footer(summary: &Summary) -> String {
+    let commit = summary.made.commit;
+    let commit = commit.map(|commit| format!(", commit {commit}"));
     format!(
         "<h2>How this was made</h2><table><tr><th>when</th><td>{}</td></tr><tr><th>command</th><td><code>{}</code></td></tr>\
-         <tr><th>machine</th><td>{}</td></tr><tr><th>version</th><td>myelin {}</td></tr><tr><th>licence of the program</th><td>MIT or \
+         <tr><th>machine</th><td>{}</td></tr><tr><th>version</th><td>myelin {}{}</td></tr><tr><th>licence of the program</th><td>MIT or \
          Apache-2.0</td></tr><tr><th>to be cited as</th><td>myelin {}, federated learning with sealed updates; the method is that of \
          Cirillo et al., ITADATA 2025</td></tr></table><footer><p>Model hash <code>{}</code>. The model is in model.safetensors, its card in model.json, the pictures \
          in the folder pictures, all numbers in summary.json and metrics.jsonl, what was said of each test patient in test-predictions.csv, the signed chain of rounds in transcript.jsonl.</p></footer>",
@@ -301,6 +303,7 @@ fn footer(summary: &Summary) -> String {
         escape(&summary.made.command_line),
         escape(&summary.made.machine),
         summary.code_version,
+        commit.unwrap_or_default(),
         summary.code_version,
         summary.agreement.model_hash
     )

@@ -6,7 +6,7 @@ use model::metrics::Prediction;
 use protocol::{labels::Task, training_job::SplitKind};
 use serde::{Deserialize, Serialize};
 
-use crate::commands::{BalanceName, ModelName};
+use super::options::{BalanceName, ModelName};
 
 /// Which training.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -45,10 +45,10 @@ const COHORT_SEED: u64 = 1;
 
 #[cfg(test)]
 mod tests {
-    use phantom::ms60_tree;
+    use phantom::ms60_tree::FreePlace;
 
     use super::*;
-    use crate::commands::ReproduceOptions;
+    use crate::reproduce::options::ReproduceOptions;
 
     #[test]
     fn the_named_scans_of_a_phantom_and_of_a_folder_are_taken() {
@@ -60,7 +60,8 @@ mod tests {
         };
         let root = tempfile::tempdir().expect("a folder");
         let everyone = [(0..4).collect()];
-        let folders = ms60_tree::write_phantom(root.path(), &settings, &everyone, || ());
+        let place = FreePlace::find(root.path(), 1).expect("free");
+        let folders = place.write(&settings, &everyone, || ());
         let folder = folders.expect("written").remove(0);
         let phantom = ReproduceOptions {
             patients: Some(4),

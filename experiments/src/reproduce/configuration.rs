@@ -9,8 +9,11 @@ use protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::cell::CellKey;
-use crate::commands::{BalanceName, ModelName, ProfileName, ReproduceOptions, TaskChoice};
+use super::{
+    cell::CellKey,
+    options::{BalanceName, ModelName, ReproduceOptions, TaskChoice},
+};
+use crate::profile_name::ProfileName;
 
 /// `configuration.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -211,7 +211,7 @@ const UNFINISHED: &str = ".unfinished-";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::commands::{BalanceName, ModelName, ReproduceOptions};
+    use crate::reproduce::options::{BalanceName, ModelName, ReproduceOptions};
     use protocol::{labels::Task, training_job::SplitKind};
 
     fn refusal(root: &Path, resume: bool) -> String {

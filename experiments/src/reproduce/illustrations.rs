@@ -23,11 +23,11 @@ use super::{
     findings::leak_mark,
     folder::Folder,
     models::{is_kept, read_model},
+    options::{BalanceName, ModelName},
     split_cohort::SplitCohort,
     training::{Source, architecture},
 };
 use crate::{
-    commands::{BalanceName, ModelName},
     simulation::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED},
 };
 
@@ -380,7 +380,7 @@ mod tests {
 
     #[test]
     fn a_group_has_its_curves_matrices_and_roc() {
-        let options = crate::commands::ReproduceOptions {
+        let options = crate::reproduce::options::ReproduceOptions {
             model: Some(vec![ModelName::Plain]),
             balance: Some(vec![BalanceName::Original, BalanceName::Smote]),
             ..Default::default()

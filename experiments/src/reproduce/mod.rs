@@ -18,6 +18,7 @@ mod findings;
 mod folder;
 mod illustrations;
 mod models;
+mod options;
 mod report;
 mod results;
 mod seeds;
@@ -35,12 +36,14 @@ use std::{
 };
 
 use anyhow::Context;
+use host::{failure::Failure, output::say, shown::Format};
 use model_data::Patient;
 use protocol::labels::Task;
 
 pub use self::{
     cell::{Cell, CellConditioning, CellEpoch, CellKey, TestSlice},
     configuration::Configuration,
+    options::{BalanceName, ModelName, ReproduceOptions},
 };
 use self::{
     configuration::balance_of,
@@ -52,7 +55,6 @@ use self::{
 };
 use crate::{
     cohort_fingerprint::cohort_fingerprint,
-    commands::ReproduceOptions,
     logged::{LogTargets, Logged, LoggedStep},
     simulation::Progress,
     stopping::Stopping,
@@ -61,93 +63,130 @@ use crate::{
 /// Runs a reproduction, or what is left of one: the files into its folder, a few lines to stdout.
 ///
 /// # Errors
-/// Options that do not fit together or the run in the folder, data that cannot be used, a training that fails.
-#[expect(
-    clippy::print_stdout,
-    reason = "what came out is what the command is asked for"
-)]
-pub fn reproduce(options: &ReproduceOptions) -> anyhow::Result<()> {
-    let out = options
-        .out
-        .clone()
-        .unwrap_or_else(|| PathBuf::from(DEFAULT_OUT));
-    let stopping = Stopping::listen().context("cannot listen for signals")?;
-    let folder = Folder::open(&out, options.resume)?;
-    let configuration = Configuration::new(options, folder.recorded())?;
-    if let Some(recorded) = folder.recorded() {
-        configuration.check_same(recorded)?;
-    }
-    let progress = Progress::new();
-    let loading = options.loading(&configuration.contrasts);
-    let patients = cohort::patients(&configuration, &loading, &progress)?;
-    let cells = configuration.cells();
-    let cohort = check(&patients, &configuration, &progress)?;
-    folder.begin(&configuration, &cohort_fingerprint(&patients))?;
-    let log = options.log.as_ref().map(|log| format!(" --log {log}"));
-    stopping.can_go_on(format!(
-        "experiments reproduce --out {} --resume{}",
-        out.display(),
-        log.unwrap_or_default()
-    ));
+/// [`Failure`]: options that do not fit together or the run in the folder, data that cannot be used, a training that fails.
+pub fn reproduce(options: &ReproduceOptions) -> Result<(), Failure> {
+    let stopping = Stopping::listen()
+        .context("cannot listen for signals")
+        .map_err(Failure::run)?;
+    let begun = Begun::of(options).map_err(Failure::settings)?;
+    begun.train(options, &stopping).map_err(Failure::run)
+}
 
-    let todo: training_jobs::Todo = cells
-        .iter()
-        .filter(|key| !is_done(&folder, &configuration, key, &progress))
-        .map(|key| (*key, expected_samples(&cohort, key)))
-        .collect();
-    let jobs = options.jobs.map_or_else(
-        || std::thread::available_parallelism().map_or(1, usize::from),
-        usize::from,
-    );
-    progress.line(format!(
-        "{} trainings, {} of them done; {} at a time",
-        cells.len(),
-        cells.len() - todo.len(),
-        jobs.min(todo.len().max(1))
-    ));
-    training_jobs::train_all(
-        &todo,
-        cells.len() - todo.len(),
-        jobs,
-        &patients,
-        &configuration,
-        &folder,
-        &progress,
-    )?;
+/// A run that can be trained: its options fit together, its patients are there, and its folder is its own.
+struct Begun {
+    out: PathBuf,
+    folder: Folder,
+    configuration: Configuration,
+    progress: Progress,
+    patients: Vec<Patient>,
+    cohort: CohortCounts,
+}
 
-    let finished: Vec<Cell> = cells
-        .iter()
-        .map(|key| {
-            let mut reason = String::from("it is gone");
-            let cell = folder.cell(key, |damage| reason = damage);
-            cell.with_context(|| format!("cannot read back {key}: {reason}"))
+impl Begun {
+    fn of(options: &ReproduceOptions) -> anyhow::Result<Self> {
+        let out = options
+            .out
+            .clone()
+            .unwrap_or_else(|| PathBuf::from(DEFAULT_OUT));
+        let folder = Folder::open(&out, options.resume)?;
+        let configuration = Configuration::new(options, folder.recorded())?;
+        if let Some(recorded) = folder.recorded() {
+            configuration.check_same(recorded)?;
+        }
+        let progress = Progress::new();
+        let loading = options.loading(&configuration.contrasts);
+        let patients = cohort::patients(&configuration, &loading, &progress)?;
+        let cohort = check(&patients, &configuration, &progress)?;
+        folder.begin(&configuration, &cohort_fingerprint(&patients))?;
+        Ok(Self {
+            out,
+            folder,
+            configuration,
+            progress,
+            patients,
+            cohort,
         })
-        .collect::<anyhow::Result<_>>()?;
-    if let Some(targets) = &options.log {
-        write_logs(&out.join("logs"), targets, &configuration, &finished)?;
     }
-    let results = Results::new(&configuration, &finished, patients.len());
-    let notice = findings::notice(&configuration);
-    folder.write_json(
-        "tables.json",
-        &Tables::new(&configuration, &results, &notice),
-    )?;
-    let mut document = side_by_side::document(&configuration, &results, &cohort);
-    let pictures = illustrations::illustrations(&patients, &configuration, &finished, &folder)?;
-    document.blocks.extend(pictures);
-    folder.write("tables.md", document.markdown().as_bytes())?;
-    for picture in document.pictures() {
-        folder.write_picture(&picture.name, &picture.png()?)?;
+
+    fn train(self, options: &ReproduceOptions, stopping: &Stopping) -> anyhow::Result<()> {
+        let Self {
+            out,
+            folder,
+            configuration,
+            progress,
+            patients,
+            cohort,
+        } = self;
+        let cells = configuration.cells();
+        let log = options.log.as_ref().map(|log| format!(" --log {log}"));
+        stopping.can_go_on(format!(
+            "experiments reproduce --out {} --resume{}",
+            out.display(),
+            log.unwrap_or_default()
+        ));
+
+        let todo: training_jobs::Todo = cells
+            .iter()
+            .filter(|key| !is_done(&folder, &configuration, key, &progress))
+            .map(|key| (*key, expected_samples(&cohort, key)))
+            .collect();
+        let jobs = options.jobs.map_or_else(
+            || std::thread::available_parallelism().map_or(1, usize::from),
+            usize::from,
+        );
+        progress.line(format!(
+            "{} trainings, {} of them done; {} at a time",
+            cells.len(),
+            cells.len() - todo.len(),
+            jobs.min(todo.len().max(1))
+        ));
+        training_jobs::train_all(
+            &todo,
+            cells.len() - todo.len(),
+            jobs,
+            &patients,
+            &configuration,
+            &folder,
+            &progress,
+        )?;
+
+        let finished: Vec<Cell> = cells
+            .iter()
+            .map(|key| {
+                let mut reason = String::from("it is gone");
+                let cell = folder.cell(key, |damage| reason = damage);
+                cell.with_context(|| format!("cannot read back {key}: {reason}"))
+            })
+            .collect::<anyhow::Result<_>>()?;
+        if let Some(targets) = &options.log {
+            write_logs(&out.join("logs"), targets, &configuration, &finished)?;
+        }
+        let results = Results::new(&configuration, &finished, patients.len());
+        let notice = findings::notice(&configuration);
+        let tables = Tables::new(&configuration, &results, &notice);
+        folder.write_json("tables.json", &tables)?;
+        let mut document = side_by_side::document(&configuration, &results, &cohort);
+        let pictures = illustrations::illustrations(&patients, &configuration, &finished, &folder)?;
+        document.blocks.extend(pictures);
+        folder.write("tables.md", document.markdown().as_bytes())?;
+        for picture in document.pictures() {
+            folder.write_picture(&picture.name, &picture.png()?)?;
+        }
+        folder.write("report.html", report::html(&document)?.as_bytes())?;
+        match options.format {
+            Format::Json => say(serde_json::to_string(&tables)?),
+            Format::Text => {
+                let seconds: f64 = finished.iter().map(|cell| cell.seconds).sum();
+                say(format_args!(
+                    "{notice}\n{} trainings, {:.0} s each on the average; {} has report.html, tables.md, tables.json and pictures",
+                    finished.len(),
+                    seconds / finished.len() as f64,
+                    out.display()
+                ));
+            }
+        }
+        Ok(())
     }
-    folder.write("report.html", report::html(&document)?.as_bytes())?;
-    let seconds: f64 = finished.iter().map(|cell| cell.seconds).sum();
-    println!(
-        "{notice}\n{} trainings, {:.0} s each on the average; {} has report.html, tables.md, tables.json and pictures",
-        finished.len(),
-        seconds / finished.len() as f64,
-        out.display()
-    );
-    Ok(())
 }
 
 /// Whether a training is there, with its model if that is kept.

@@ -10,10 +10,10 @@ use protocol::training_job::SplitKind;
 use super::{
     cell::{Cell, CellKey},
     configuration::Configuration,
+    options::ModelName,
     seeds::BOOTSTRAP_SEED,
     study::{self, StudyFigures},
 };
-use crate::commands::ModelName;
 
 /// A number of each kind with its 95% interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -268,15 +268,15 @@ pub(super) mod tests {
     use protocol::labels::Task;
 
     use super::*;
-    use crate::{
-        commands::{BalanceName, ReproduceOptions},
-        reproduce::cell::{CellConditioning, TestSlice},
+    use crate::reproduce::{
+        cell::{CellConditioning, TestSlice},
+        options::{BalanceName, ReproduceOptions, TaskChoice},
     };
 
     /// Two training sets, three networks, two splits, two seeds.
     pub fn configuration() -> Configuration {
         let options = ReproduceOptions {
-            task: Some(crate::commands::TaskChoice::Binary),
+            task: Some(TaskChoice::Binary),
             balance: Some(vec![BalanceName::Original, BalanceName::Smote]),
             seeds: Some(2),
             ..ReproduceOptions::default()
@@ -427,7 +427,7 @@ pub(super) mod tests {
     #[test]
     fn what_was_not_run_is_not_compared_and_what_is_undefined_is_none() {
         let options = ReproduceOptions {
-            task: Some(crate::commands::TaskChoice::Binary),
+            task: Some(TaskChoice::Binary),
             balance: Some(vec![BalanceName::Original]),
             model: Some(vec![ModelName::Plain]),
             split: Some(vec![SplitKind::Patient]),

@@ -164,7 +164,7 @@ mod tests {
     use model_data::{Edss, Slice};
 
     use super::*;
-    use crate::commands::{BalanceName, ModelName};
+    use crate::reproduce::options::{BalanceName, ModelName};
 
     fn patient(edss: f64, slices: usize, age: Option<f64>) -> Patient {
         let mut features = [Some(0.0); FEATURES];

@@ -3,7 +3,7 @@
 use protocol::labels::Task;
 use serde::Serialize;
 
-use crate::commands::{BalanceName, ModelName};
+use super::options::{BalanceName, ModelName};
 
 /// Four figures of Table 3 or 4, to two places.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

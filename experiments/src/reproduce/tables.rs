@@ -11,10 +11,11 @@ use serde_json::Number;
 
 use super::{
     configuration::Configuration,
+    options::{BalanceName, ModelName},
     results::{Difference, Estimate, ReferenceComparison, Results, Row},
     study::StudyFigures,
 };
-use crate::commands::{BalanceName, ModelName, ProfileName};
+use crate::profile_name::ProfileName;
 
 /// The file.
 #[derive(Serialize)]

@@ -15,10 +15,11 @@ use super::{
     cell::{Cell, CellConditioning, CellEpoch, CellKey, TestSlice},
     configuration::{Configuration, balance_of},
     filters::{Encrypted, InTheClear},
+    options::ModelName,
     seeds::{balance_seed, encryption_seed, initial_seed, training_seed},
     split_cohort::SplitCohort,
 };
-use crate::commands::{ModelName, ProfileName};
+use crate::profile_name::ProfileName;
 
 /// What a training gives: the cell, and the model that it kept.
 pub struct Trained {
@@ -187,7 +188,7 @@ mod tests {
     use protocol::{labels::Task, training_job::SplitKind};
 
     use super::*;
-    use crate::commands::{BalanceName, ReproduceOptions};
+    use crate::reproduce::options::{BalanceName, ReproduceOptions};
 
     fn cohort() -> Vec<Patient> {
         let settings = PhantomSettings {

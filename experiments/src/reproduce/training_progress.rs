@@ -6,7 +6,10 @@ use std::{
 };
 
 use super::cell::{Cell, CellKey};
-use crate::simulation::{Progress, Stage};
+use crate::{
+    simulation::{Progress, Stage},
+    time_left::{in_words, time_left},
+};
 
 /// Shared by all jobs. Work is counted in samples: a training takes as long as its samples are many.
 pub struct TrainingProgress<'a> {
@@ -83,7 +86,7 @@ impl<'a> TrainingProgress<'a> {
             state.cells,
             outcome(cell),
             cell.seconds,
-            state.left().map(in_words).unwrap_or_default()
+            state.left_in_words()
         ));
     }
 
@@ -105,15 +108,18 @@ impl State {
             return None;
         }
         self.said = Instant::now();
-        let left = self.left().map(in_words).unwrap_or_default();
-        Some(format!("{:.0}% done{left}", 100.0 * done))
+        Some(format!("{:.0}% done{}", 100.0 * done, self.left_in_words()))
     }
 
-    /// None before there is anything to guess from, and at the end.
     fn left(&self) -> Option<Duration> {
-        let done = self.done();
-        let known = done > 0.0 && self.ended < self.cells - self.done_before;
-        known.then(|| self.began.elapsed().mul_f64((1.0 - done) / done))
+        let is_over = self.ended == self.cells - self.done_before;
+        time_left(self.began.elapsed(), self.done()).filter(|_| !is_over)
+    }
+
+    /// ", about 2 min left".
+    fn left_in_words(&self) -> String {
+        let left = self.left().map(in_words);
+        left.map(|left| format!(", {left}")).unwrap_or_default()
     }
 }
 
@@ -129,19 +135,6 @@ fn outcome(cell: &Cell) -> String {
     )
 }
 
-fn in_words(left: Duration) -> String {
-    let seconds = left.as_secs();
-    match seconds {
-        0..60 => format!(", about {seconds} s left"),
-        60..3600 => format!(", about {} min left", seconds.div_ceil(60)),
-        _ => format!(
-            ", about {} h {} min left",
-            seconds / 3600,
-            seconds % 3600 / 60
-        ),
-    }
-}
-
 /// How finely a bar shows what is done.
 const PARTS: usize = 1000;
 /// How long there may be no line where there is no bar.
@@ -150,14 +143,6 @@ const EVERY: Duration = Duration::from_secs(60);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn time_left_is_said_in_words() {
-        let words = |seconds| in_words(Duration::from_secs(seconds));
-        assert_eq!(words(12), ", about 12 s left");
-        assert_eq!(words(61), ", about 2 min left");
-        assert_eq!(words(7_260), ", about 2 h 1 min left");
-    }
 
     #[test]
     fn time_left_is_guessed_from_the_samples_that_were_gone_through() {

@@ -192,7 +192,7 @@ mod tests {
         #[derive(clap::Parser)]
         struct Line {
             #[command(flatten)]
-            options: crate::commands::SimulateOptions,
+            options: crate::simulation::options::SimulateOptions,
         }
         let line = [
             "simulate",

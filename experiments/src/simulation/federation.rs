@@ -11,6 +11,7 @@ use coordinator::{
     service::{Registry, RunReport, Service, ServiceError},
 };
 use crypto::sealed_sum::{HospitalId, SumRing};
+use host::failure::Failure;
 use model_data::ScanSource;
 use participant::{
     compute::ComputeSlots,
@@ -65,11 +66,18 @@ pub struct HospitalParts {
 #[derive(Debug)]
 pub enum Failed {
     /// It can go on from what is in its folder.
-    CanGoOn(anyhow::Error),
+    CanGoOn(Failure),
     /// The coordinator has ended the run.
-    ForGood(anyhow::Error),
+    ForGood(Failure),
     /// It can go on; but a trainer of this process still computes, so that the process can end only by `_exit`.
-    StillComputing(anyhow::Error),
+    StillComputing(Failure),
+}
+
+impl Failed {
+    /// While it ran, in a way from which it can go on. For `map_err`.
+    pub fn can_go_on(error: impl Into<anyhow::Error>) -> Self {
+        Self::CanGoOn(Failure::run(error))
+    }
 }
 
 /// What all of a federation need to know.
@@ -97,7 +105,7 @@ impl Federation<'_> {
             .worker_threads(self.plan.threads)
             .enable_all()
             .build()
-            .map_err(|error| Failed::CanGoOn(error.into()))?;
+            .map_err(Failed::can_go_on)?;
         let result = runtime.block_on(self.run_all(hospitals));
         runtime.shutdown_timeout(Duration::from_secs(2));
         result
@@ -105,13 +113,13 @@ impl Federation<'_> {
 
     async fn run_all(&self, hospitals: Vec<HospitalParts>) -> Result<Option<ModelHash>, Failed> {
         let waits = self.stopping.wait();
-        let Some(mut started) = self.start(hospitals).map_err(Failed::CanGoOn)? else {
+        let Some(mut started) = self.start(hospitals).map_err(Failed::can_go_on)? else {
             return Ok(None);
         };
         let run = to_the_end(started.service, &mut started.participants);
         let result = tokio::select! {
             result = run => result,
-            () = waits.signal() => Err(Failed::CanGoOn(Interrupted.into())),
+            () = waits.signal() => Err(Failed::CanGoOn(Failure::stopped(Interrupted))),
         };
         let failed = match result {
             Ok((report, costs)) => {
@@ -236,14 +244,14 @@ async fn to_the_end(
     let report = loop {
         tokio::select! {
             report = &mut service => break report.map_err(of_service)?,
-            Some(ended) = participants.join_next() => match ended.map_err(can_go_on)? {
+            Some(ended) = participants.join_next() => match ended.map_err(Failed::can_go_on)? {
                 (id, Ok(cost)) => { costs.insert(id, cost); }
                 (id, Err(error)) => {
                     if let Ok(report) = timeout(LAST_WORD, &mut service).await {
                         report.map_err(of_service)?;
                     }
                     let error = anyhow::Error::from(error).context(format!("hospital {id} failed"));
-                    return Err(Failed::CanGoOn(error));
+                    return Err(Failed::can_go_on(error));
                 }
             },
         }
@@ -262,19 +270,15 @@ async fn to_the_end(
         .await
         .context("a hospital did not learn that the run is over")
         .and_then(|rest| rest)
-        .map_err(Failed::ForGood)?;
+        .map_err(|error| Failed::ForGood(Failure::Run(error)))?;
     Ok((report, costs))
 }
 
 fn of_service(error: ServiceError) -> Failed {
     match error {
-        ServiceError::RunFailed { .. } => Failed::ForGood(error.into()),
-        error => Failed::CanGoOn(error.into()),
+        ServiceError::RunFailed { .. } => Failed::ForGood(Failure::run(error)),
+        error => Failed::can_go_on(error),
     }
-}
-
-fn can_go_on(error: impl Into<anyhow::Error>) -> Failed {
-    Failed::CanGoOn(error.into())
 }
 
 /// Tells hospitals that were cut off when their round has closed, and the observer everything.

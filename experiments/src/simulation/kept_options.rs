@@ -9,7 +9,10 @@ use std::{
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::commands::{SimulateOptions, TypedOptions, UpdatesName};
+use super::{
+    options::{SimulateOptions, UpdatesName},
+    typed_options::TypedOptions,
+};
 
 /// The content of `options.json`.
 #[derive(Debug, Serialize, Deserialize)]

@@ -17,6 +17,7 @@ mod kept_model;
 mod kept_options;
 mod notes;
 mod observer;
+mod options;
 mod output;
 mod partition;
 mod plain_updates;
@@ -32,6 +33,7 @@ mod sum_check;
 mod summary;
 mod table;
 mod test_metrics;
+mod typed_options;
 mod unfinished;
 
 use std::{
@@ -41,7 +43,8 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
+use host::{failure::Failure, output::say, shown::Format};
 use model::end_process;
 use model_data::card::{BEST_CARD_FILE, BEST_MODEL_FILE, CARD_FILE, MODEL_FILE};
 use protocol::manifest::Manifest;
@@ -51,6 +54,7 @@ use self::{
     federation::{Failed, HospitalParts},
     hospital::HospitalData,
     kept_options::KeptOptions,
+    options::UpdatesName,
     output::Output,
     run::RunResult,
     sealed_run::SealedRun,
@@ -68,25 +72,28 @@ pub use self::{
     summary::{Agreement, Bytes, ConditioningSummary, Sum, Summary},
     table::{leak_warning, sums_in_words},
     test_metrics::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, ShownSlice, TestPatient, TestResult},
+    typed_options::SimulateCommand,
 };
 use crate::{
-    commands::{SimulateCommand, UpdatesName},
     logged::{LogTargets, Logged, LoggedStep},
     report,
-    stopping::{Interrupted, STOPPED_BY_A_SIGNAL, Stopping},
+    stopping::Stopping,
 };
 
 /// Runs a simulation, or goes on with one: the files into its folder, the table to stdout.
 ///
 /// # Errors
-/// Options that do not fit together, data that cannot be used, a run that does not reach its end or whose check fails.
-pub fn simulate(command: &SimulateCommand) -> anyhow::Result<()> {
+/// [`Failure`]: options that do not fit together, data that cannot be used, a run that does not reach its end or whose check fails.
+pub fn simulate(command: &SimulateCommand) -> Result<(), Failure> {
     let began = Instant::now();
-    let stopping = Stopping::listen().context("cannot listen for signals")?;
-    let (plan, mut unfinished) = match &command.options.resume {
-        None => begin(command)?,
-        Some(destination) => go_on(command, destination)?,
+    let stopping = Stopping::listen()
+        .context("cannot listen for signals")
+        .map_err(Failure::run)?;
+    let begun = match &command.options.resume {
+        None => begin(command),
+        Some(destination) => go_on(command, destination),
     };
+    let (plan, mut unfinished) = begun.map_err(Failure::settings)?;
     if plan.updates == UpdatesName::Sealed {
         stopping.can_go_on(how_to_go_on(&plan.out));
     }
@@ -94,46 +101,30 @@ pub fn simulate(command: &SimulateCommand) -> anyhow::Result<()> {
     progress.line(format!("the results go to {}", plan.out.display()));
     let result = run(began, plan, &mut unfinished, &stopping, &progress);
     let result = match result {
-        Ok(finished) => return finished.hand_over(unfinished),
-        Err(Failed::ForGood(error)) => {
+        Ok(finished) => {
+            let handed_over = finished.hand_over(unfinished, command.options.format);
+            return handed_over.map_err(Failure::run);
+        }
+        Err(Failed::ForGood(failure)) => {
             unfinished.go();
-            return Err(error);
+            return Err(failure);
         }
         Err(result) => result,
     };
     let can_go_on = unfinished.stays();
     let destination = unfinished.destination().to_owned();
     let still_computes = matches!(result, Failed::StillComputing(_));
-    let (Failed::CanGoOn(error) | Failed::ForGood(error) | Failed::StillComputing(error)) = result;
-    let error = match can_go_on {
-        true => Unended { error, destination }.into(),
-        false => error,
+    let (Failed::CanGoOn(failure) | Failed::ForGood(failure) | Failed::StillComputing(failure)) =
+        result;
+    let failure = match can_go_on {
+        true => failure.map(|error| anyhow!("{error:#}\nto go on: {}", how_to_go_on(&destination))),
+        false => failure,
     };
     if still_computes {
-        eprintln!("error: {error:#}");
-        end_process(if was_interrupted(&error) {
-            STOPPED_BY_A_SIGNAL
-        } else {
-            1
-        });
+        failure.report();
+        end_process(failure.code());
     }
-    Err(error)
-}
-
-/// A simulation that can go on.
-#[derive(Debug, thiserror::Error)]
-#[error("{error:#}\nto go on: {}", how_to_go_on(destination))]
-struct Unended {
-    error: anyhow::Error,
-    destination: PathBuf,
-}
-
-/// Whether it was a signal that ended the simulation.
-pub fn was_interrupted(error: &anyhow::Error) -> bool {
-    match error.downcast_ref::<Unended>() {
-        Some(unended) => unended.error.is::<Interrupted>(),
-        None => error.is::<Interrupted>(),
-    }
+    Err(failure)
 }
 
 fn begin(command: &SimulateCommand) -> anyhow::Result<(Plan, Unfinished)> {
@@ -159,19 +150,18 @@ struct Finished {
     logged: Logged<'static>,
     log: LogTargets,
     folder: PathBuf,
-    table: String,
+    summary: Summary,
     verdict: anyhow::Result<()>,
 }
 
 impl Finished {
-    #[expect(
-        clippy::print_stdout,
-        reason = "the table is what the command is asked for"
-    )]
-    fn hand_over(self, unfinished: Unfinished) -> anyhow::Result<()> {
+    fn hand_over(self, unfinished: Unfinished, format: Format) -> anyhow::Result<()> {
         self.output.finish(unfinished)?;
         self.logged.write(&self.folder.join("logs"), &self.log)?;
-        print!("{}", self.table);
+        match format {
+            Format::Text => say(table::table(&self.summary, &self.folder).trim_end()),
+            Format::Json => say(serde_json::to_string(&self.summary)?),
+        }
         self.verdict
     }
 }
@@ -195,7 +185,8 @@ fn run(
             "INSECURE: --updates plain averages updates without encryption, for comparison only",
         );
     }
-    let (cohorts, data) = data(&mut plan, progress).map_err(Failed::CanGoOn)?;
+    let (cohorts, data) =
+        data(&mut plan, progress).map_err(|error| Failed::CanGoOn(Failure::Settings(error)))?;
     let manifest = Arc::new(plan.run.manifest());
     let sealed = SealedRun {
         plan: &plan,
@@ -218,11 +209,11 @@ fn run(
             logged: logged(&plan, &manifest, &summary),
             log: plan.log.clone(),
             folder: plan.out.clone(),
-            table: table::table(&summary, &plan.out),
+            summary,
             verdict: verdict(&run),
         })
     };
-    finish().map_err(Failed::CanGoOn)
+    finish().map_err(Failed::can_go_on)
 }
 
 /// The command that goes on with a simulation.
@@ -291,7 +282,7 @@ fn train(
                 .collect();
             let finished = plain_updates::run(plan, manifest, images, &records, progress);
             progress.clear();
-            RunResult::of_plain(finished.map_err(Failed::CanGoOn)?, manifest.keep)
+            RunResult::of_plain(finished.map_err(Failed::can_go_on)?, manifest.keep)
         }
     };
     Ok((run, tests))

@@ -388,6 +388,7 @@ impl Observer {
             return;
         };
         self.progress.line(round_line(record, self.manifest.rounds));
+        self.progress.rounds_done(round);
     }
 }
 

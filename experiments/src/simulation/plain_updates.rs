@@ -92,6 +92,7 @@ pub fn run(
     let mut standing = Standing::default();
     let mut best_model = None;
     let slots = ComputeSlots::new(plan.threads);
+    progress.begin_run(plan.hospital_ids(), manifest.rounds, 0);
     for round in 1..=manifest.rounds {
         let class_weights = statistics.class_weights();
         let changes = in_parallel(&mut hospitals, &slots, |hospital| {
@@ -121,6 +122,7 @@ pub fn run(
         );
         if let Some(record) = history.round(round) {
             progress.line(round_line(record, manifest.rounds));
+            progress.rounds_done(round);
         }
         if let Ok(evaluation) = EvaluationCounters::read(&sum) {
             standing.take(manifest.keep, LearningRound::new(round), &evaluation);

@@ -7,6 +7,7 @@ use std::{
 };
 
 use coordinator::settings::RunSettings;
+use crypto::sealed_sum::HospitalId;
 use model::device::{Device, DeviceError};
 use model_data::{Contrast, ContrastError, LoadOptions};
 use phantom::PhantomSettings;
@@ -18,13 +19,10 @@ use protocol::{
 
 use super::{
     fault_plan::{FaultPlan, FaultPlanError},
+    options::{ConditioningName, SimulateOptions, UpdatesName},
     partition::{Partition, PartitionError},
 };
-use crate::{
-    cache_folder::slice_cache,
-    commands::{ConditioningName, ProfileName, SimulateOptions, UpdatesName},
-    logged::LogTargets,
-};
+use crate::{cache_folder::slice_cache, logged::LogTargets, profile_name::ProfileName};
 
 /// What to simulate.
 #[derive(Clone, Debug)]
@@ -113,8 +111,15 @@ impl Plan {
         let faults = FaultPlan::new(options.drop.clone(), options.hospitals, options.rounds)?;
         let threads = threads(options)?;
         let (source, remarks) = source(options)?;
-        if options.trainer_program.is_some() && !matches!(source, DataSource::Folder(_)) {
-            return Err(PlanError::TrainerWithoutFiles);
+        if let Some(program) = &options.trainer_program {
+            if !matches!(source, DataSource::Folder(_)) {
+                return Err(PlanError::TrainerWithoutFiles);
+            }
+            if !program.is_file() {
+                return Err(PlanError::NoTrainer {
+                    program: program.clone(),
+                });
+            }
         }
         if options.partition == Partition::Scanner && matches!(source, DataSource::Folder(_)) {
             return Err(PartitionError::NoScanners.into());
@@ -178,9 +183,8 @@ impl Plan {
     }
 
     /// The hospitals' numbers.
-    pub fn hospital_ids(&self) -> impl Iterator<Item = crypto::sealed_sum::HospitalId> + use<> {
-        (1..=self.hospitals)
-            .map(|number| crypto::sealed_sum::HospitalId::new(number).expect("at most 100"))
+    pub fn hospital_ids(&self) -> impl ExactSizeIterator<Item = HospitalId> + use<> {
+        (1..=self.hospitals).map(|number| HospitalId::new(number).expect("at most 100"))
     }
 }
 
@@ -380,6 +384,12 @@ pub enum PlanError {
     /// A program reads files.
     #[error("--trainer-program needs a folder of data: the phantom is in this program's memory")]
     TrainerWithoutFiles,
+    /// No such program.
+    #[error("--trainer-program {}: there is no such file", program.display())]
+    NoTrainer {
+        /// What was given.
+        program: PathBuf,
+    },
     /// No such scans.
     #[error("--contrasts: {0}")]
     Contrasts(#[from] ContrastError),

@@ -2,10 +2,10 @@
 
 use std::{collections::BTreeMap, fs, sync::Arc};
 
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow};
 use coordinator::machine::TranscriptEntry;
 use crypto::sealed_sum::HospitalId;
-use host::private_folder::make_private_folder;
+use host::{failure::Failure, private_folder::make_private_folder};
 use participant::vault::statistics::ClinicalRecords;
 use protocol::manifest::Manifest;
 
@@ -49,8 +49,10 @@ impl SealedRun<'_> {
         unfinished: &mut Unfinished,
     ) -> Result<RunResult, Failed> {
         let folder = RunFolder::of(unfinished);
-        let (observer, recordings, notes) =
-            self.observer(&folder, records).map_err(Failed::CanGoOn)?;
+        let (notes, before) = self.notes(&folder).map_err(Failed::CanGoOn)?;
+        let (observer, recordings) = self
+            .observer(&folder, records, &notes, &before)
+            .map_err(Failed::can_go_on)?;
         unfinished.stay();
         let observer = SharedObserver::new(observer);
         let ended = observer.lock().ended;
@@ -64,6 +66,9 @@ impl SealedRun<'_> {
                     folder: folder.clone(),
                     stopping: self.stopping,
                 };
+                let done = observer.lock().history.last().unwrap_or_default();
+                let (hospitals, rounds) = (self.plan.hospital_ids(), self.manifest.rounds);
+                self.progress.begin_run(hospitals, rounds, done);
                 let named = federation.run(parts);
                 self.progress.clear();
                 named?
@@ -71,7 +76,7 @@ impl SealedRun<'_> {
         };
         if let (None, Some(model_hash)) = (ended, named) {
             let noted = notes.keep(&Note::Ended { model_hash });
-            noted.map_err(|error| Failed::CanGoOn(error.into()))?;
+            noted.map_err(Failed::can_go_on)?;
         }
         let hospitals = usize::from(self.plan.hospitals);
         let mut observer = observer.lock();
@@ -86,28 +91,35 @@ impl SealedRun<'_> {
                     ..run
                 })
             })
-            .map_err(Failed::CanGoOn)
+            .map_err(Failed::can_go_on)
     }
 
-    /// With what earlier processes have noted.
+    /// With what earlier processes have noted: of the same patients.
+    fn notes(&self, folder: &RunFolder) -> Result<(Notes, Vec<Note>), Failure> {
+        let place = folder.notes();
+        let (notes, before) = Notes::open(&place)
+            .with_context(|| format!("cannot use {}", place.display()))
+            .map_err(Failure::run)?;
+        let other =
+            |note: &Note| matches!(note, Note::Began { patients } if patients != self.fingerprint);
+        if before.iter().any(other) {
+            return Err(Failure::Settings(anyhow!(
+                "the patients differ from those with which the simulation began; put the data back as they were, or begin another \
+                 simulation with another --out"
+            )));
+        }
+        Ok((notes, before))
+    }
+
     fn observer(
         &self,
         folder: &RunFolder,
         records: Records,
-    ) -> anyhow::Result<(Observer, Recordings, Notes)> {
-        let place = folder.notes();
-        let (notes, before) =
-            Notes::open(&place).with_context(|| format!("cannot use {}", place.display()))?;
-        let other =
-            |note: &Note| matches!(note, Note::Began { patients } if patients != self.fingerprint);
-        if before.iter().any(other) {
-            bail!(
-                "the patients differ from those with which the simulation began; put the data back as they were, or begin another \
-                 simulation with another --out"
-            );
-        }
+        notes: &Notes,
+        before: &[Note],
+    ) -> anyhow::Result<(Observer, Recordings)> {
         make_private_folder(&folder.models())?;
-        let recordings = Recordings::in_folder(&folder.updates(), notes.clone(), &before)?;
+        let recordings = Recordings::in_folder(&folder.updates(), notes.clone(), before)?;
         sync_folder(folder.path())?;
         let sums = SumCheck::new(Arc::clone(self.manifest), recordings.clone(), records);
         let mut observer = Observer::new(
@@ -116,7 +128,7 @@ impl SealedRun<'_> {
             sums,
             folder.clone(),
             notes.clone(),
-            &before,
+            before,
         );
         if !before.is_empty() {
             self.progress.line(observer.goes_on());
@@ -125,7 +137,7 @@ impl SealedRun<'_> {
             patients: self.fingerprint.to_owned(),
         })?;
         observer.costs.another_process();
-        Ok((observer, recordings, notes))
+        Ok((observer, recordings))
     }
 }
 

@@ -1,17 +1,13 @@
 //! What was looked at, for people and for programs.
 
-use std::{
-    env,
-    fmt::Write as _,
-    io::{self, IsTerminal as _},
-};
+use std::{fmt::Write as _, io};
 
 use anyhow::anyhow;
 use serde_json::{Value, json};
 
 use crate::{
     failure::Failure,
-    output::{printable, say},
+    output::{printable, say, wants_colours},
 };
 
 /// One thing that was looked at.
@@ -145,7 +141,7 @@ impl Report {
         if as_json {
             say(self.json());
         } else {
-            say(self.text(wants_colours()));
+            say(self.text(wants_colours(&io::stdout())));
         }
         match self.count(Finding::Failed) {
             0 => Ok(()),
@@ -212,11 +208,6 @@ impl Extend<Check> for Report {
     fn extend<T: IntoIterator<Item = Check>>(&mut self, checks: T) {
         self.checks.extend(checks);
     }
-}
-
-/// Where somebody looks at it, unless they do not want any (no-color.org).
-fn wants_colours() -> bool {
-    io::stdout().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Texts of other parties, names among them, stand in it.

@@ -4,11 +4,12 @@ use std::time::SystemTime;
 
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
-use host::{failure::Failure, key_files::NamedFile, output::say};
+use host::{doctor::utc, failure::Failure, key_files::NamedFile, output::say, shown::Format};
 use protocol::{
     enrolment::keys_hash,
     spoken::{Length, spoken},
 };
+use serde_json::json;
 
 use super::consent::Which;
 
@@ -30,6 +31,10 @@ enum KeysCommand {
 struct Show {
     #[command(flatten)]
     which: Which,
+
+    /// For people, or one JSON object.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
 }
 
 /// Has the coordinator renew this hospital's certificate, for the same key. `participant run` does so by itself in its last 30 days.
@@ -62,10 +67,19 @@ impl Show {
             identity.fingerprint().as_bytes(),
         );
         let until = certificate.valid_until().map_err(Failure::settings)?;
+        let fingerprint = spoken(&hash, Length::Short);
+        if self.format == Format::Json {
+            say(json!({
+                "schema": 1,
+                "hospital": settings.hospital.get(),
+                "fingerprint": fingerprint,
+                "certificate_valid_until": utc(until),
+            }));
+            return Ok(());
+        }
         say(format_args!(
-            "hospital {}: {}",
-            settings.hospital,
-            spoken(&hash, Length::Short)
+            "hospital {}: {fingerprint}",
+            settings.hospital
         ));
         say(match until.duration_since(SystemTime::now()) {
             Ok(left) => format!(

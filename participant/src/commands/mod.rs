@@ -39,7 +39,7 @@ use host::{
 /// One hospital's program in a federation: it trains on the hospital's scans and takes part in the sealed sums. Scans, clinical
 /// records and keys stay on this machine.
 #[derive(Parser)]
-#[command(version, after_help = EXAMPLES, max_term_width = 120)]
+#[command(version = version::VERSION, after_help = EXAMPLES, max_term_width = 120)]
 pub struct Arguments {
     /// What to do.
     #[command(subcommand)]

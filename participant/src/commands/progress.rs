@@ -53,12 +53,16 @@ impl Counted {
             tracing::info!("{work} {units}: {total}");
             return Display::Lines(Mutex::new(Instant::now()));
         }
-        let style = ProgressStyle::with_template("{msg} [{bar:40}] {pos}/{len}, {eta} left")
-            .expect("a template with known keys")
-            .progress_chars("=> ");
-        let bar = ProgressBar::new(total as u64).with_style(style);
-        Display::Bar(bar.with_message(format!("{work} {units}")))
+        Display::Bar(bar(format!("{work} {units}"), total))
     }
+}
+
+fn bar(message: String, total: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{msg} [{wide_bar}] {pos}/{len}, {eta} left")
+        .expect("a template with known keys")
+        .progress_chars("=> ");
+    let bar = ProgressBar::new(total as u64).with_style(style);
+    bar.with_message(message)
 }
 
 impl Drop for Counted {
@@ -70,3 +74,22 @@ impl Drop for Counted {
 }
 
 const BETWEEN_LINES: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use indicatif::{InMemoryTerm, ProgressDrawTarget};
+
+    use super::*;
+
+    #[test]
+    fn a_bar_of_many_fits_80_columns() {
+        let terminal = InMemoryTerm::new(24, 80);
+        let bar = bar("predicting patients".to_owned(), 100_000);
+        bar.set_draw_target(ProgressDrawTarget::term_like(Box::new(terminal.clone())));
+        bar.set_position(99_999);
+        bar.tick();
+        let shown = terminal.contents();
+        assert_eq!(shown.lines().count(), 1, "{shown}");
+        assert!(shown.starts_with("predicting patients [=====") && shown.ends_with(" left"));
+    }
+}

@@ -9,7 +9,7 @@ use trainer::serve::{Ended, serve};
 /// Trains on a hospital's scans for the participant that starts it: messages come on stdin and go to stdout, the log goes to
 /// stderr. It holds no key, opens no connection, and ends when stdin closes.
 #[derive(Parser)]
-#[command(version)]
+#[command(version = version::VERSION)]
 struct Arguments {
     /// Serve the participant on the other end of stdin and stdout.
     #[arg(long, required = true)]

@@ -13,33 +13,29 @@ mod conditioning;
 mod result;
 mod steps;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use anyhow::ensure;
 use bench_crypto::{
     clock::Clock,
     conditions::Machine,
     peer::{Library, Peer},
-    write_numbers,
 };
 use crypto::ckks::Profile;
 use model::device::Device;
-use protocol::training_job::DeviceChoice;
 use serde::Serialize;
 
-use self::{conditioning::StudyConditioning, result::TrainingResult, steps::Cohort};
+pub use self::result::TrainingResult;
+use self::{conditioning::StudyConditioning, steps::Cohort};
 
 /// What is to be measured, and how often.
 #[derive(Clone, Debug)]
 pub struct TrainingBench {
     /// Where the networks compute.
-    pub device: DeviceChoice,
+    pub device: Device,
     /// Samples of a step.
     pub batch: usize,
     /// CKKS parameters of the study's conditioning.
     pub profile: Profile,
-    /// The Python to look for PyTorch in; without one, `python3` if there is one.
-    pub python: Option<PathBuf>,
     /// Rounds that count, of five steps each.
     pub rounds: usize,
     /// What time is read from.
@@ -86,28 +82,30 @@ impl Variant {
 }
 
 impl TrainingBench {
-    /// Measures, prints the table, and writes the file if one is named.
+    /// Starts PyTorch in the Python that is named, or else in `python3` if there is one.
     ///
     /// # Errors
-    /// A device that is not there or has too little memory, a Python that was named and does not start, PyTorch failing half-way,
-    /// a step or a product that is wrong, or a file that cannot be written.
-    #[expect(
-        clippy::print_stdout,
-        reason = "the table is what the command is asked for"
-    )]
-    pub fn execute(&self, json: Option<&Path>) -> anyhow::Result<()> {
-        let device = Device::find(self.device)?;
-        ensure!(
-            self.clock == Clock::Wall || device == Device::CPU,
-            "--clock processor does not measure the work of a GPU: leave it out"
-        );
-        let single = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
-        let result = single.install(|| self.measure(device))?;
-        print!("{}", result.table());
-        write_numbers(json, &result.to_json())
+    /// A Python that was named and does not start, or PyTorch does not do its first work.
+    pub fn start_pytorch(&self, python: Option<&Path>) -> anyhow::Result<Peer> {
+        let arguments = [
+            self.clock.name(),
+            &self.device.to_string(),
+            &self.batch.to_string(),
+        ];
+        Peer::start(&PYTORCH, python, &arguments)
     }
 
-    fn measure(&self, device: Device) -> anyhow::Result<TrainingResult> {
+    /// Measures ours and PyTorch, on one thread.
+    ///
+    /// # Errors
+    /// A device that has too little memory, PyTorch failing half-way, a step or a product that is wrong.
+    pub fn measure(&self, pytorch: Peer) -> anyhow::Result<TrainingResult> {
+        let single = rayon::ThreadPoolBuilder::new().num_threads(1).build()?;
+        single.install(|| self.measure_here(pytorch))
+    }
+
+    fn measure_here(&self, mut peer: Peer) -> anyhow::Result<TrainingResult> {
+        let device = self.device;
         let mut conditions = Conditions {
             device: device.to_string(),
             threads: 1,
@@ -118,12 +116,6 @@ impl TrainingBench {
             repetitions_per_round: REPETITIONS,
             machine: Machine::at_start(),
         };
-        let arguments = [
-            self.clock.name(),
-            &device.to_string(),
-            &self.batch.to_string(),
-        ];
-        let mut peer = Peer::start(&PYTORCH, self.python.as_deref(), &arguments)?;
         let cohort = Cohort::draw(self.batch)?;
         let mut trainers = Variant::ALL.map(|variant| steps::trainer(variant, device));
         let mut variants = Vec::new();

@@ -69,7 +69,7 @@ impl TrainingResult {
     }
 
     /// Says how it was measured.
-    pub fn describe(&mut self, conditions: Conditions, peer: PeerState) {
+    pub(super) fn describe(&mut self, conditions: Conditions, peer: PeerState) {
         self.described = Some((conditions, peer));
     }
 

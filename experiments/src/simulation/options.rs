@@ -1,9 +1,9 @@
-//! `experiments simulate`.
+//! The options of `experiments simulate`.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use crypto::ckks::Profile;
+use host::shown::Format;
 use model_data::LoadOptions;
 use protocol::{
     labels::{LabelScheme, Task},
@@ -11,12 +11,9 @@ use protocol::{
     strategy::Strategy,
     training_job::{DeviceChoice, SplitKind},
 };
-use serde::{Deserialize, Serialize};
 
-use crate::{
-    logged::LogTargets,
-    simulation::{Partition, PlannedDrop},
-};
+use super::{fault_plan::PlannedDrop, partition::Partition};
+use crate::{as_typed::shown_as_typed, logged::LogTargets, profile_name::ProfileName};
 
 /// Trains the hybrid CNN in a whole federation on this machine: the coordinator and every hospital, each with its own keys and
 /// certificates, connected by QUIC over loopback.
@@ -115,6 +112,9 @@ pub struct SimulateOptions {
     /// Train in programs of their own, as a federation does: the file of the program `trainer`; with a folder of data only
     #[arg(long, value_name = "FILE", hide = true)]
     pub trainer_program: Option<PathBuf>,
+    /// What goes to stdout at the end: the table for people, or the object of summary.json on one line
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
     /// The output folder; it must be empty or not exist yet [default: runs/NAME-OF-THE-RUN]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -136,29 +136,6 @@ pub enum ConditioningName {
     None,
 }
 
-/// `--profile`.
-#[derive(
-    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize,
-)]
-#[serde(rename_all = "kebab-case")]
-pub enum ProfileName {
-    /// The default of a federation, with a larger security margin.
-    #[default]
-    Hardened,
-    /// Those of the published study.
-    Study,
-}
-
-impl ProfileName {
-    /// The library's word for the option.
-    pub fn profile(self) -> Profile {
-        match self {
-            Self::Hardened => Profile::Hardened,
-            Self::Study => Profile::Study,
-        }
-    }
-}
-
 /// `--updates`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum UpdatesName {
@@ -168,6 +145,8 @@ pub enum UpdatesName {
     /// INSECURE: averaged without any protection, for comparison only.
     Plain,
 }
+
+shown_as_typed!(ConditioningName, UpdatesName);
 
 const EXAMPLES: &str = "\
 Examples:

@@ -6,7 +6,7 @@ use anyhow::{Context, bail};
 use clap::{ArgMatches, Args, Command, FromArgMatches, parser::ValueSource};
 use serde::{Deserialize, Serialize};
 
-use super::SimulateOptions;
+use super::options::SimulateOptions;
 use crate::made::last_name;
 
 /// `simulate` as it was typed.
@@ -148,8 +148,8 @@ fn in_words(values: &[String]) -> String {
     }
 }
 
-/// These say where a run is, not what it is.
-const OF_ONE_START: [&str; 2] = ["out", "resume"];
+/// These say where a run is and how it is shown, not what it is.
+const OF_ONE_START: [&str; 3] = ["format", "out", "resume"];
 
 #[cfg(test)]
 mod tests {

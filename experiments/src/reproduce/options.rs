@@ -1,8 +1,9 @@
-//! `experiments reproduce`.
+//! The options of `experiments reproduce`.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
+use host::shown::Format;
 use model_data::{Contrast, LoadOptions};
 use protocol::{
     labels::LabelScheme,
@@ -10,8 +11,10 @@ use protocol::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::simulate::ProfileName;
-use crate::{cache_folder::slice_cache, logged::LogTargets, reproduce};
+use crate::{
+    as_typed::shown_as_typed, cache_folder::slice_cache, logged::LogTargets,
+    profile_name::ProfileName,
+};
 
 /// Repeats the study at one site: every task, training set, network and split, several times, with the results beside the
 /// study's tables.
@@ -72,6 +75,9 @@ pub struct ReproduceOptions {
     /// for bit each time [default: cpu]
     #[arg(long)]
     pub device: Option<DeviceChoice>,
+    /// What goes to stdout at the end: a few lines for people, or the object of tables.json on one line
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
     /// The output folder [default: runs/reproduction]
     #[arg(long, value_name = "DIR")]
     pub out: Option<PathBuf>,
@@ -141,15 +147,9 @@ impl ReproduceOptions {
             ..LoadOptions::default()
         }
     }
-
-    /// Runs the reproduction.
-    ///
-    /// # Errors
-    /// Options that do not fit together or the run in the folder, data that cannot be used, a training that fails.
-    pub fn execute(&self) -> anyhow::Result<()> {
-        reproduce::reproduce(self)
-    }
 }
+
+shown_as_typed!(BalanceName, ModelName);
 
 const EXAMPLES: &str = "\
 Examples:
