@@ -27,9 +27,7 @@ use super::{
     split_cohort::SplitCohort,
     training::{Source, architecture},
 };
-use crate::{
-    simulation::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED},
-};
+use crate::simulation::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED};
 
 /// Headings and pictures.
 ///

@@ -388,7 +388,7 @@ impl Page<'_> {
 
     fn how_it_was_made(&self) -> String {
         let card = &self.model.card;
-        let made = format!("myelin {}", env!("CARGO_PKG_VERSION"));
+        let made = format!("myelin {}", version::VERSION);
         format!(
             "<h2>How this was made</h2><table><tr><th>when</th><td>{}</td></tr><tr><th>model kept at</th><td>{}</td></tr>\
              <tr><th>model</th><td>{}</td></tr><tr><th>version</th><td>{made}</td></tr>\
