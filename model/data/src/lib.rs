@@ -28,6 +28,7 @@ mod orientation;
 mod patient;
 mod scan;
 mod sheet;
+mod shown_patients;
 mod slice_grid;
 mod slices;
 pub mod small_numbers;
@@ -64,6 +65,7 @@ pub use protocol::{
     training_job::{SliceChoice, SplitKind},
 };
 pub use scan::{Placement, Scan, ScanError, read_nifti};
+pub use shown_patients::{ShownPatient, ShownScan};
 pub use slice_grid::SliceGrid;
 pub use slices::standardise;
 pub use slices::{IMAGE_SIDE, Slice, SliceError, axial_slices};
