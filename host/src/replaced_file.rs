@@ -7,14 +7,32 @@ use std::{
     path::Path,
 };
 
+use crate::private_folder::create_private_file;
+
 /// Writes `bytes` beside `path`, synced, and puts them in its place.
 ///
 /// # Errors
 /// What the operating system says; then what was at `path` is there still.
 pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_by(path, bytes, |beside| File::create(beside))
+}
+
+/// The same, by a file that only its owner can read, whatever was there.
+///
+/// # Errors
+/// As [`replace`].
+pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    replace_by(path, bytes, create_private_file)
+}
+
+fn replace_by(
+    path: &Path,
+    bytes: &[u8],
+    create: impl Fn(&Path) -> io::Result<File>,
+) -> io::Result<()> {
     let mut beside = OsString::from(path);
     beside.push(format!(".{}.partial", std::process::id()));
-    let written = File::create(&beside).and_then(|mut file| {
+    let written = create(Path::new(&beside)).and_then(|mut file| {
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&beside, path)
@@ -40,5 +58,21 @@ mod tests {
         assert_eq!(fs::read(&path).expect("there"), b"two");
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
         assert!(replace(&folder.path().join("nowhere/roster.json"), b"one").is_err());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_private_file_takes_the_place_of_one_that_others_can_read() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("page.html");
+        fs::write(&path, b"one").expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
+        replace_private(&path, b"two").expect("replaced");
+        let mode = fs::metadata(&path).expect("there").permissions().mode();
+        assert_eq!(
+            (mode & 0o777, fs::read(&path).expect("there")),
+            (0o600, b"two".to_vec())
+        );
     }
 }

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | [`pictures`] | curves, matrices, ROC and slices, for pages and as PNG files |
 //! | [`page`] | a page that carries all it shows |
+//! | [`montage`] | many small images with words, for pages |
 //! | [`links`] | where a page would ask a network for something |
 //!
 //! It knows nothing of federations and models: who has results says here what is to be drawn.
@@ -11,5 +12,6 @@
 #![forbid(unsafe_code)]
 
 pub mod links;
+pub mod montage;
 pub mod page;
 pub mod pictures;
