@@ -9,10 +9,12 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 use super::{
     BadFile, Contrast, Cuts, DataError, Doubt, Entry, FEATURES, Inventory, Layout, LoadOptions,
-    LoadProgress, LoadReport, Placement, ScanError, ScanFiles, ScanSource, SliceChoice, Task,
-    Volume, VolumeError,
+    LoadProgress, LoadReport, Placement, ScanError, ScanFiles, ScanSource, ShownPatient, Slice,
+    SliceChoice, Task, Volume, VolumeError,
+    cache::PIXEL_BYTES,
     load::{DISPUTED, read_all},
-    slices::chosen_planes,
+    shown_patients::Spread,
+    slices::{chosen_planes, cut},
 };
 
 /// What was found in a data folder: counts, and the names of files and patients that are odd. No
@@ -131,12 +133,39 @@ impl DataCheck {
         cuts: Cuts,
         progress: impl Fn(LoadProgress) + Sync,
     ) -> Result<Self, DataError> {
+        let (check, _) = Self::with_patients(root, options, cuts, 0, progress)?;
+        Ok(check)
+    }
+
+    /// The same, and at most `most` patients, spread over all of the table, with a prepared slice of each scan: each is 64 KiB, and
+    /// read on the way.
+    ///
+    /// # Errors
+    /// As [`DataCheck::of`].
+    pub fn with_patients(
+        root: &Path,
+        options: &LoadOptions,
+        cuts: Cuts,
+        most: usize,
+        progress: impl Fn(LoadProgress) + Sync,
+    ) -> Result<(Self, Vec<ShownPatient>), DataError> {
         let layout = Layout::recognise(root)?;
         let Inventory { entries, report } = layout.inventory(root, options)?;
         let scans = entries.iter().flat_map(|entry| &entry.scans);
         let sources: Vec<&ScanFiles> = scans.map(|scan| &scan.files).collect();
-        let read = |files: &ScanFiles| Finding::of(files, options.slices);
-        let findings = read_all(&sources, &options.reading(), progress, read, |_| 0)?;
+        let spread = Spread::over(entries.len(), most);
+        let is_shown = spread.scans(&entries);
+        let read =
+            |place: usize, files: &ScanFiles| Finding::of(files, options.slices, is_shown[place]);
+        let kept = |finding: &Result<Finding, ScanError>| match finding {
+            Ok(Finding {
+                middle: Some(_), ..
+            }) => PIXEL_BYTES,
+            _ => 0,
+        };
+        let mut findings = read_all(&sources, &options.reading(), progress, read, kept)?;
+        let middles = { findings.iter_mut() }.map(|finding| finding.as_mut().ok()?.middle.take());
+        let shown = spread.patients(&entries, &options.contrasts, middles);
         let mut check = Self::empty(layout, options, report);
         let mut tally = Tally::default();
         let mut findings = findings.into_iter();
@@ -150,7 +179,7 @@ impl DataCheck {
         for (missing, feature) in check.report.missing_features.iter_mut().zip(check.features) {
             *missing = feature.missing;
         }
-        Ok(check)
+        Ok((check, shown))
     }
 
     /// Whether nothing is left out, guessed or not understood, and no scan has two names.
@@ -288,6 +317,8 @@ impl DataCheck {
 /// What is kept of a scan once its voxels are gone.
 struct Finding {
     slices: usize,
+    /// Of a scan that is to be shown.
+    middle: Option<Slice>,
     placement: Placement,
     grid: Grid,
     image: [u8; 32],
@@ -297,11 +328,14 @@ struct Finding {
 type Grid = ([usize; 3], [u64; 3]);
 
 impl Finding {
-    fn of(files: &ScanFiles, choice: SliceChoice) -> Result<Self, ScanError> {
+    fn of(files: &ScanFiles, choice: SliceChoice, is_shown: bool) -> Result<Self, ScanError> {
         let scan = files.read()?;
         let volume = &scan.volume;
+        let planes = chosen_planes(volume, choice)?;
+        let middle = planes.get(planes.len() / 2).filter(|_| is_shown);
         Ok(Self {
-            slices: chosen_planes(volume, choice)?.len(),
+            slices: planes.len(),
+            middle: middle.and_then(|&plane| cut(volume, &[plane]).pop()),
             placement: scan.placement,
             grid: (
                 volume.dims(),

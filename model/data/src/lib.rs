@@ -29,6 +29,7 @@ mod patient;
 mod scan;
 mod scanner;
 mod sheet;
+mod shown_patients;
 mod slice_grid;
 mod slices;
 pub mod small_numbers;
@@ -66,6 +67,7 @@ pub use protocol::{
 };
 pub use scan::{Placement, Scan, ScanError, read_nifti};
 pub use scanner::scanner_of;
+pub use shown_patients::{ShownPatient, ShownScan};
 pub use slice_grid::SliceGrid;
 pub use slices::standardise;
 pub use slices::{IMAGE_SIDE, Slice, SliceError, axial_slices};

@@ -114,7 +114,7 @@ pub fn read_scans(
         opened.map_err(warning).ok()
     });
     let sources: Vec<&ScanFiles> = patients.iter().flatten().collect();
-    let read = |files: &ScanFiles| prepare(files, options.slices, cache.as_ref());
+    let read = |_, files: &ScanFiles| prepare(files, options.slices, cache.as_ref());
     let kept = |reading: &ScanReading| match &reading.prepared {
         Ok(prepared) => prepared.slices.len() as u64 * PIXEL_BYTES,
         Err(_) => 0,
@@ -161,13 +161,13 @@ fn count(length: usize) -> u32 {
     u32::try_from(length).unwrap_or(u32::MAX)
 }
 
-/// Applies `read` to every scan on all threads, within the memory that `options` allow; results in
+/// Applies `read` to every scan and its place on all threads, within the memory that `options` allow; results in
 /// the order of `sources`. `kept` is how many bytes of a result stay until the end.
 pub(super) fn read_all<T: Send>(
     sources: &[&ScanFiles],
     options: &ReadOptions,
     progress: impl Fn(LoadProgress) + Sync,
-    read: impl Fn(&ScanFiles) -> T + Sync,
+    read: impl Fn(usize, &ScanFiles) -> T + Sync,
     kept: impl Fn(&T) -> u64 + Sync,
 ) -> Result<Vec<T>, DataError> {
     let limit = options.memory_limit_mib.saturating_mul(MIB);
@@ -192,9 +192,10 @@ pub(super) fn read_all<T: Send>(
     let done = AtomicUsize::new(0);
     let scans = sources.len();
     progress(LoadProgress { done: 0, scans });
-    let results = sources.par_iter().zip(&needs).map(|(files, &need)| {
+    let numbered = sources.par_iter().zip(&needs).enumerate();
+    let results = numbered.map(|(place, (files, &need))| {
         let room = budget.reserve(need)?;
-        let result = read(files);
+        let result = read(place, files);
         room.keep(kept(&result))?;
         let done = 1 + done.fetch_add(1, Ordering::Relaxed);
         progress(LoadProgress { done, scans });

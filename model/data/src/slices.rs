@@ -31,7 +31,11 @@ pub struct Slice {
 /// # Errors
 /// No plane shows tissue, or the choice asks for none.
 pub fn axial_slices(volume: &Volume, choice: SliceChoice) -> Result<Vec<Slice>, SliceError> {
-    let planes = chosen_planes(volume, choice)?;
+    Ok(cut(volume, &chosen_planes(volume, choice)?))
+}
+
+/// The slices at these heights, as [`axial_slices`] prepares them.
+pub(super) fn cut(volume: &Volume, planes: &[usize]) -> Vec<Slice> {
     let background = volume
         .voxels()
         .iter()
@@ -42,9 +46,9 @@ pub fn axial_slices(volume: &Volume, choice: SliceChoice) -> Result<Vec<Slice>, 
     let [column_places, row_places] = PixelPlaces::of(volume.dims(), volume.spacing_mm());
     let columns = Resampler::new(nx, column_places);
     let rows = Resampler::new(ny, row_places);
-    let slices = planes
-        .into_iter()
-        .map(|z| {
+    planes
+        .iter()
+        .map(|&z| {
             let mut pixels = resize(volume.axial_plane(z), background, &columns, &rows);
             standardise(&mut pixels);
             Slice {
@@ -52,8 +56,7 @@ pub fn axial_slices(volume: &Volume, choice: SliceChoice) -> Result<Vec<Slice>, 
                 pixels: pixels.into_boxed_slice(),
             }
         })
-        .collect();
-    Ok(slices)
+        .collect()
 }
 
 /// Heights of the planes that [`axial_slices`] would cut; at least one.

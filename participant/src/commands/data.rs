@@ -7,13 +7,19 @@ use std::{
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
-use host::{failure::Failure, output::say};
+use host::{failure::Failure, moment, output::say, signals::BetweenWrites};
 use model_data::{
     Contrast, ContrastError, Cuts, DataCheck, FeatureColumnError, FeatureColumns, LoadOptions,
     SliceChoice,
 };
 
-use super::{data_kinds::plain, data_report, progress::Counted};
+use super::{
+    data_kinds::plain,
+    data_overview::Names,
+    data_page::{MAX_SHOWN, Page, PageFile},
+    data_report,
+    progress::Counted,
+};
 
 /// Commands about the data set. They need no federation.
 #[derive(Args)]
@@ -43,8 +49,8 @@ impl Data {
 
 /// Reads every scan in a folder and reports patients, slices and classes, and what is missing, in doubt, left out or duplicated.
 ///
-/// Nothing is trained, stored or sent. Only counts, patients' IDs, titles of columns, names and dates of series, and file names are
-/// printed, no clinical value.
+/// Nothing is trained or sent, and nothing is stored but the page of --html. Only counts, patients' IDs, titles of columns, names and
+/// dates of series, and file names are printed, no clinical value.
 #[derive(Args)]
 #[command(after_help = CHECK_HELP)]
 struct Check {
@@ -60,6 +66,15 @@ struct Check {
     /// Name every scan, patient and row of a kind of trouble, not only the first.
     #[arg(long, conflicts_with = "json")]
     all: bool,
+
+    /// Also write a page for a browser: the counts, what is left out and why, and prepared slices of up to 24 patients. It holds images of
+    /// patients, is for this hospital alone, and has mode 0600. A page of an earlier check is replaced.
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
+
+    /// With --html: name patients, files and series on the page, too.
+    #[arg(long, requires = "html")]
+    with_ids: bool,
 
     /// Which scans of each patient are read: flair, t1, t2, separated by commas.
     #[arg(long, value_name = "LIST", default_value = "flair", value_parser = contrasts)]
@@ -98,13 +113,15 @@ fn feature_columns(text: &str) -> Result<FeatureColumns, FeatureColumnError> {
 
 impl Check {
     fn execute(self) -> Result<(), Failure> {
+        let signals = BetweenWrites::listen().map_err(Failure::run)?;
+        let page_file = self.html.as_deref().map(PageFile::at).transpose()?;
         let options = LoadOptions {
-            contrasts: self.contrasts.0,
+            contrasts: self.contrasts.0.clone(),
             slices: match self.slices_per_patient {
                 0 => SliceChoice::All { drop_empty: true },
                 count => SliceChoice::evenly(count.into()),
             },
-            features: self.feature_columns,
+            features: self.feature_columns.clone(),
             memory_limit_mib: self.memory_limit_mib,
             ..LoadOptions::default()
         };
@@ -112,27 +129,53 @@ impl Check {
         let progress = Counted::new("reading", "scans");
         // Somebody who looks at the report alone has no use for lines of a log.
         let on_terminal = io::stderr().is_terminal();
-        let check = DataCheck::of(&self.folder, &options, cuts, |at| {
+        let most = page_file.as_ref().map_or(0, |_| MAX_SHOWN);
+        let read = DataCheck::with_patients(&self.folder, &options, cuts, most, |at| {
             if on_terminal {
                 progress.show(at.done, at.scans);
             }
         });
         drop(progress);
-        let check = check.map_err(|error| Failure::Settings(anyhow!(plain(&error.to_string()))))?;
+        let (check, shown) =
+            read.map_err(|error| Failure::Settings(anyhow!(plain(&error.to_string()))))?;
         if self.json {
             say(data_report::json(&self.folder, &check, cuts));
         } else {
             say(data_report::text(&self.folder, &check, self.all));
         }
-        if check.patients == 0 {
-            let error = anyhow!("no patient has both a usable row in the table and a usable image");
-            return Err(Failure::Settings(error));
+        if let Some(file) = page_file {
+            let page = Page {
+                folder: &self.folder,
+                options: &options,
+                check: &check,
+                shown: &shown,
+                names: if self.with_ids {
+                    Names::Told
+                } else {
+                    Names::Withheld
+                },
+            };
+            let html = page.html(&moment::now()).map_err(Failure::run)?;
+            file.write(&html, &signals)?;
+            if !self.json {
+                let path = plain(&file.path().display().to_string());
+                say(format_args!("{:<22} {path}", "page"));
+            }
         }
-        match data_report::problems(&check) {
-            0 => Ok(()),
-            1 => Err(Failure::Run(anyhow!("1 problem found; see above"))),
-            count => Err(Failure::Run(anyhow!("{count} problems found; see above"))),
-        }
+        judge(&check)
+    }
+}
+
+/// The end of the command, by what was found.
+fn judge(check: &DataCheck) -> Result<(), Failure> {
+    if check.patients == 0 {
+        let error = anyhow!("no patient has both a usable row in the table and a usable image");
+        return Err(Failure::Settings(error));
+    }
+    match data_report::problems(check) {
+        0 => Ok(()),
+        1 => Err(Failure::Run(anyhow!("1 problem found; see above"))),
+        count => Err(Failure::Run(anyhow!("{count} problems found; see above"))),
     }
 }
 
@@ -162,12 +205,14 @@ const CHECK_HELP: &str = "\
 Examples:
   participant data check /srv/mri
   participant data check /srv/mri --contrasts flair,t1,t2 --json > check.json
+  participant data check /srv/mri --contrasts flair,t1,t2 --html check.html
 
 Exit codes:
   0  clean: everything can be used, nothing was guessed, and no scan is there twice
   1  problems: something is left out, was guessed or is not understood, or the same scan has
      several names
-  2  the folder cannot be used at all, or a flag is wrong
+  2  the folder cannot be used at all, the page cannot be written, or a flag is wrong
+  3  a signal stopped the program
 
 Remarks that leave nothing out do not change the exit code: missing or constant features,
 tilted orientations, mixed sizes, a class without a patient.";

@@ -1,6 +1,9 @@
 //! Troubles of one kind as one line: how many there are, and an example.
 
-use std::fmt::Display;
+use std::{
+    fmt::Display,
+    path::{MAIN_SEPARATOR, Path},
+};
 
 /// One thing that is wrong or odd.
 pub struct Trouble {
@@ -72,6 +75,12 @@ pub fn counted(count: usize, [one, several]: [&str; 2]) -> String {
         1 => format!("1 {one}"),
         count => format!("{count} {several}"),
     }
+}
+
+/// A [`plain`] text with paths from `folder` on.
+pub fn from_here(folder: &Path, text: &str) -> String {
+    let from_here = format!("{}{MAIN_SEPARATOR}", folder.display());
+    plain(&text.replace(&from_here, ""))
 }
 
 /// A text as a terminal can show it: what would move its cursor, colour it or turn its direction is written out.

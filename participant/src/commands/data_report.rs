@@ -3,7 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fmt::{self, Display},
-    path::{MAIN_SEPARATOR, Path},
+    path::Path,
 };
 
 use model_data::{
@@ -11,7 +11,10 @@ use model_data::{
 };
 use serde_json::{Value, json};
 
-use super::data_kinds::{self, Trouble, counted, plain};
+use super::{
+    data_kinds::{self, Trouble, counted, from_here, plain},
+    data_overview::{Names, overview},
+};
 
 /// Patients, scans and rows that are left out, in doubt, or there twice: each counts once, whatever is wrong with it.
 pub fn problems(check: &DataCheck) -> usize {
@@ -49,7 +52,9 @@ struct Text<'a> {
 impl Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let check = self.check;
-        self.overview(f)?;
+        for (name, value) in overview(check, Names::Told) {
+            self.line(f, name, value)?;
+        }
         for counts in &check.tasks {
             self.line(f, counts.task.as_str(), classes(counts))?;
         }
@@ -83,9 +88,8 @@ impl Display for Text<'_> {
 impl Text<'_> {
     /// A name and a value; what a terminal would obey is written out.
     fn line(&self, f: &mut fmt::Formatter<'_>, name: &str, value: impl Display) -> fmt::Result {
-        let from_here = format!("{}{MAIN_SEPARATOR}", self.folder.display());
-        let value = value.to_string().replace(&from_here, "");
-        writeln!(f, "{name:<22} {}", plain(&value))
+        let value = from_here(self.folder, &value.to_string());
+        writeln!(f, "{name:<22} {value}")
     }
 
     fn lines(
@@ -97,38 +101,6 @@ impl Text<'_> {
     ) -> fmt::Result {
         let mut lines = data_kinds::lines(troubles, nouns, self.all).into_iter();
         lines.try_for_each(|line| self.line(f, name, line))
-    }
-
-    /// What was read: layout, table and columns, patients, scans and series.
-    fn overview(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let check = self.check;
-        self.line(f, "layout", check.layout.name())?;
-        if let Some(table) = &check.report.table {
-            let path = table.path.display();
-            match &table.sheet {
-                Some(sheet) => self.line(f, "table", format_args!("{path}, sheet '{sheet}'"))?,
-                None => self.line(f, "table", path)?,
-            }
-            let column = |(what, title): &(String, String)| format!("{what} from '{title}'");
-            let columns: Vec<String> = table.columns.iter().map(column).collect();
-            self.line(f, "columns", columns.join(", "))?;
-        }
-        let rows = counted(check.report.rows, ["row", "rows"]);
-        self.line(f, "patients", format_args!("{} of {rows}", check.patients))?;
-        for count in &check.contrasts {
-            let slices = counted(count.slices, ["slice", "slices"]);
-            let mut counts = format!("{}, {slices}", scans(count.scans));
-            let series = check.report.series.get(&count.contrast);
-            for (name, times) in series.into_iter().flatten().take(MAX_SERIES) {
-                counts.push_str(&format!("; series '{name}': {times}"));
-            }
-            let more = series.map_or(0, |series| series.len().saturating_sub(MAX_SERIES));
-            if more > 0 {
-                counts.push_str(&format!("; and {more} other names"));
-            }
-            self.line(f, count.contrast.name(), counts)?;
-        }
-        Ok(())
     }
 
     fn notes(&self) -> Vec<Trouble> {
@@ -399,4 +371,3 @@ fn task(counts: &ClassCounts, cuts: Cuts) -> Value {
 
 const MAX_GRIDS: usize = 8;
 const MAX_IDS: usize = 8;
-const MAX_SERIES: usize = 4;

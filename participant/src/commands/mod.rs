@@ -5,6 +5,8 @@ mod consent;
 mod data;
 mod data_gaps;
 mod data_kinds;
+mod data_overview;
+mod data_page;
 mod data_report;
 mod data_set;
 mod decide;

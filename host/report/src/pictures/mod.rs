@@ -29,7 +29,7 @@ use plotters::{
 pub use self::{
     confusion::confusion,
     learning::{Curve, LearningChart, Scale, Spread},
-    png::{Raster, grey_levels},
+    png::{Raster, grey_address, grey_levels},
     roc::{RocCurve, roc},
     slices::{SliceView, slices, verdict},
     unit_square::UnitSquare,

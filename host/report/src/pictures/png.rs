@@ -45,11 +45,31 @@ impl Raster {
         let bytes = self.pixels.as_flattened();
         let encoded = encode(self.width, self.height, ColorType::Rgb, bytes)
             .map_err(|error| no_png(picture, &error))?;
-        Ok(format!(
-            "data:image/png;base64,{}",
-            BASE64_STANDARD.encode(encoded)
-        ))
+        Ok(address(&encoded))
     }
+}
+
+/// A square image of [`grey_levels`], as a `data:` address: a third of the bytes of a [`Raster`].
+///
+/// # Errors
+/// A number of values that makes no square, or none at all.
+pub fn grey_address(values: &[f32]) -> Result<String, PictureError> {
+    let side = values.len().isqrt();
+    let width = u32::try_from(side).unwrap_or(u32::MAX);
+    if side == 0 || (width as usize).checked_mul(side) != Some(values.len()) {
+        return Err(PictureError::Pixels {
+            width,
+            height: width,
+            found: values.len(),
+        });
+    }
+    let encoded = encode(width, width, ColorType::Grayscale, &grey_levels(values))
+        .map_err(|error| no_png("a grey image", &error))?;
+    Ok(address(&encoded))
+}
+
+fn address(png: &[u8]) -> String {
+    format!("data:image/png;base64,{}", BASE64_STANDARD.encode(png))
 }
 
 /// Values as grey, from the 1st percentile (black) to the 99.5th (white): a few hot voxels do not darken the rest.

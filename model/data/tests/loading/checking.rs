@@ -2,7 +2,10 @@
 
 use std::path::Path;
 
-use model_data::{Contrast, Cuts, DataCheck, DataError, Feature, LoadOptions, ScanName, Task};
+use model_data::{
+    Contrast, Cuts, DataCheck, DataError, Feature, LoadOptions, ScanName, ShownScan, SliceChoice,
+    Task, load_cohort,
+};
 
 use crate::{
     files::{Header, gzipped, head},
@@ -211,4 +214,59 @@ fn a_folder_without_anyone_is_a_finding_and_no_folder_an_error() {
     let options = LoadOptions::default();
     let nowhere = DataCheck::of(&root.path().join("no"), &options, Cuts::default(), |_| ());
     assert!(matches!(nowhere, Err(DataError::Folder { .. })));
+}
+
+#[test]
+fn patients_are_shown_as_the_network_takes_them() {
+    let root = folder(&[
+        "1|F|56|43|3|No|Gelenia|Motor|No",
+        "2|M|29|19|1.5|No|Gelenia|Sensory|Yes",
+        "3|M|31|19|6|No|Gelenia|Sensory|Yes",
+    ]);
+    let path = root.path();
+    let plain = Header::float32(DIMS);
+    for number in [1, 3] {
+        let flair = format!("{number}-Flair.nii");
+        put(
+            path,
+            &number.to_string(),
+            &flair,
+            &other_scan(&plain, number),
+        );
+    }
+    put(path, "1", "1-T2.nii", &other_scan(&plain, 11));
+    let whole = other_scan(&plain, 2);
+    put(path, "2", "2-Flair.nii", &whole[..whole.len() / 2]);
+    for slices in [
+        SliceChoice::All { drop_empty: true },
+        SliceChoice::evenly(3),
+    ] {
+        let options = LoadOptions {
+            contrasts: vec![Contrast::T2, Contrast::Flair],
+            slices,
+            ..LoadOptions::default()
+        };
+        let cohort = load_cohort(path, &options, |_| ()).expect("a cohort");
+        let middle = |patient: usize, scan: usize, scans: usize| {
+            let all = &cohort.patients[patient].slices;
+            let of_scan = all.len() / scans;
+            ShownScan::Middle(all[scan * of_scan + of_scan / 2].clone())
+        };
+        let shown = |most| {
+            let check = DataCheck::with_patients(path, &options, Cuts::default(), most, |_| ());
+            check.expect("a folder that can be read").1
+        };
+        let all = shown(24);
+        let numbers: Vec<(usize, &str)> = { all.iter() }
+            .map(|patient| (patient.number, patient.id.as_str()))
+            .collect();
+        assert_eq!(numbers, [(1, "1"), (2, "2"), (3, "3")]);
+        let seen = |t2, flair| vec![(Contrast::T2, t2), (Contrast::Flair, flair)];
+        assert_eq!(all[0].scans, seen(middle(0, 0, 2), middle(0, 1, 2)));
+        assert_eq!(all[1].scans, seen(ShownScan::Absent, ShownScan::Unusable));
+        assert_eq!(all[2].scans, seen(ShownScan::Absent, middle(1, 0, 1)));
+        let numbers = |most| shown(most).iter().map(|patient| patient.number).collect();
+        let (two, none): (Vec<usize>, Vec<usize>) = (numbers(2), numbers(0));
+        assert_eq!((two, none), (vec![1, 2], vec![]));
+    }
 }
