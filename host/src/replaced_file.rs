@@ -74,20 +74,4 @@ mod tests {
         assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 1);
         assert!(replace(&folder.path().join("nowhere/roster.json"), b"one").is_err());
     }
-
-    #[cfg(unix)]
-    #[test]
-    fn a_private_file_takes_the_place_of_one_that_others_can_read() {
-        use std::os::unix::fs::PermissionsExt as _;
-        let folder = tempfile::tempdir().expect("a folder");
-        let path = folder.path().join("page.html");
-        fs::write(&path, b"one").expect("written");
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).expect("set");
-        replace_private(&path, b"two").expect("replaced");
-        let mode = fs::metadata(&path).expect("there").permissions().mode();
-        assert_eq!(
-            (mode & 0o777, fs::read(&path).expect("there")),
-            (0o600, b"two".to_vec())
-        );
-    }
 }

@@ -84,7 +84,7 @@ fn each_hospital_has_a_page_of_the_run_and_of_its_own_test_patients() {
         // 30 patients here give 5 test patients.
         "TOO FEW PATIENTS TO TELL",
         "Where the model looks",
-        "planes that show tissue",
+        "every plane that shows tissue",
         "opened by this hospital in a run",
     ] {
         assert!(page.contains(words), "{words}");

@@ -8,6 +8,8 @@ use ::report::{
     pictures::{Picture, PictureError, escape},
 };
 
+use model::metrics::PAST_THE_HEAD;
+
 use super::RunPictures;
 use crate::simulation::{Summary, TestResult, Validation, leak_warning, sums_in_words};
 
@@ -194,8 +196,8 @@ fn right(validation: &Validation, are_few: bool) -> String {
 }
 
 fn slices(pictures: &RunPictures) -> Result<String, PictureError> {
-    let past_the_head =
-        { pictures.past_the_head.as_ref() }.map(|told| format!("<p class=\"warning\">{told}.</p>"));
+    let past_the_head = { pictures.past_the_head.as_ref() }
+        .map(|told| format!("<p class=\"warning\">Beware: {told}. {PAST_THE_HEAD}</p>"));
     Ok(format!(
         "<h2>Where the model looks</h2>{}{}<p class=\"note\">Beside each slice, where in it the evidence for the predicted class lies. \
          Every map has a scale of its own: heat cannot be compared between slices. The front of the head is up, the patient's \
@@ -291,22 +293,13 @@ fn data(summary: &Summary, classes: &[&str], warnings: &[String]) -> String {
 }
 
 fn footer(summary: &Summary) -> String {
-    let commit = summary.made.commit;
-    let commit = commit.map(|commit| format!(", commit {commit}"));
-    format!(
-        "<h2>How this was made</h2><table><tr><th>when</th><td>{}</td></tr><tr><th>command</th><td><code>{}</code></td></tr>\
-         <tr><th>machine</th><td>{}</td></tr><tr><th>version</th><td>myelin {}{}</td></tr><tr><th>licence of the program</th><td>MIT or \
-         Apache-2.0</td></tr><tr><th>to be cited as</th><td>myelin {}, federated learning with sealed updates; the method is that of \
-         Cirillo et al., ITADATA 2025</td></tr></table><footer><p>Model hash <code>{}</code>. The model is in model.safetensors, its card in model.json, the pictures \
-         in the folder pictures, all numbers in summary.json and metrics.jsonl, what was said of each test patient in test-predictions.csv, the signed chain of rounds in transcript.jsonl.</p></footer>",
-        summary.made.date,
-        escape(&summary.made.command_line),
-        escape(&summary.made.machine),
-        summary.code_version,
-        commit.unwrap_or_default(),
-        summary.code_version,
-        summary.agreement.model_hash
-    )
+    summary.made.section()
+        + &format!(
+            "<footer><p>Model hash <code>{}</code>. The model is in model.safetensors, its card in model.json, the pictures in the folder \
+             pictures, all numbers in summary.json and metrics.jsonl, what was said of each test patient in test-predictions.csv, the \
+             signed chain of rounds in transcript.jsonl.</p></footer>",
+            summary.agreement.model_hash
+        )
 }
 
 const PROTECTION: &str = "<h2>What is protected from whom</h2>\

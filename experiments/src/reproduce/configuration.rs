@@ -1,5 +1,7 @@
 //! What a reproduction is, apart from where and how fast it runs: what a run must have in common with the one it continues.
 
+use std::fmt;
+
 use anyhow::{Context, bail};
 use model::{balance::Balance, device::Device};
 use model_data::{Contrast, Cuts};
@@ -13,7 +15,7 @@ use super::{
     cell::CellKey,
     options::{BalanceName, ModelName, ReproduceOptions, TaskChoice},
 };
-use crate::profile_name::ProfileName;
+use crate::{made::last_name, profile_name::ProfileName};
 
 /// `configuration.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -52,6 +54,49 @@ pub struct Configuration {
 }
 
 impl Configuration {
+    /// The command that asks for the same, of a data folder the last name alone.
+    pub fn command_line(&self) -> String {
+        fn list<T: fmt::Display>(values: &[T]) -> String {
+            let words: Vec<String> = values.iter().map(T::to_string).collect();
+            words.join(",")
+        }
+        let contrasts: Vec<&str> = self
+            .contrasts
+            .iter()
+            .map(|contrast| contrast.name())
+            .collect();
+        let task = match self.task.as_slice() {
+            [one] => one.to_string(),
+            _ => "both".to_owned(),
+        };
+        let mut words = vec![
+            ("data", last_name(&self.data)),
+            ("contrasts", contrasts.join(",")),
+        ];
+        let of_phantom = [("patients", self.patients), ("slices", self.slices)];
+        words.extend(
+            of_phantom
+                .iter()
+                .filter_map(|(name, size)| Some((*name, size.as_ref()?.to_string()))),
+        );
+        words.extend([
+            ("task", task),
+            ("balance", list(&self.balance)),
+            ("model", list(&self.model)),
+            ("split", list(&self.split)),
+            ("profile", self.profile.to_string()),
+            ("labels", self.labels.to_string()),
+            ("seeds", self.seeds.to_string()),
+            ("epochs", self.epochs.to_string()),
+            ("early-stop", self.early_stop.to_string()),
+            ("device", self.device.clone()),
+        ]);
+        let words = words
+            .iter()
+            .map(|(name, value)| format!(" --{name} {value}"));
+        format!("experiments reproduce{}", words.collect::<String>())
+    }
+
     /// The options; what is not given is as recorded, or the default.
     ///
     /// # Errors

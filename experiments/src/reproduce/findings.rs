@@ -3,6 +3,8 @@
 use model::metrics::{Interval, Scores};
 use protocol::{labels::LabelScheme, training_job::SplitKind};
 
+use crate::made::last_name;
+
 use super::{
     configuration::Configuration,
     results::{Difference, Estimate, ReferenceComparison, Results},
@@ -19,7 +21,7 @@ pub fn notice(configuration: &Configuration) -> String {
         format!(
             "The patients are those of {}. The study's figures stand beside ours as it printed them; they are comparable only if \
              these are its patients, its three kinds of scans, its labels and its split by slice.",
-            configuration.data
+            last_name(&configuration.data)
         )
     }
 }
@@ -30,7 +32,7 @@ pub fn conditions(configuration: &Configuration) -> String {
         (Some(patients), Some(slices)) => {
             format!("a phantom of {patients} patients, {slices} slices a scan")
         }
-        _ => configuration.data.clone(),
+        _ => last_name(&configuration.data),
     };
     let labels = match configuration.labels {
         LabelScheme::AsWritten => "as-written (binary above 2.0; up to 2.0, up to 4.0, above)",

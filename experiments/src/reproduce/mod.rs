@@ -172,7 +172,10 @@ impl Begun {
         for picture in document.pictures() {
             folder.write_picture(&picture.name, &picture.png()?)?;
         }
-        folder.write("report.html", report::html(&document)?.as_bytes())?;
+        folder.write(
+            "report.html",
+            report::html(&document, &configuration)?.as_bytes(),
+        )?;
         match options.format {
             Format::Json => say(serde_json::to_string(&tables)?),
             Format::Text => {

@@ -57,13 +57,13 @@ th:first-child{text-align:left}caption{text-align:left;font-weight:600;padding:.
 th button{font:inherit;color:inherit;background:none;border:0;padding:0;cursor:pointer}\
 .side-by-side{display:flex;flex-wrap:wrap;gap:1rem;align-items:flex-start;margin:.6rem 0}svg{max-width:100%;height:auto;background:#fff}\
 .warning{border-left:5px solid var(--mark);padding-left:.7rem}.note{font-size:.85rem}code{word-break:break-all}\
-.words td,.words th{text-align:left}details{margin:.3rem 0}summary{cursor:pointer}\
+.words td,.words th,td.words{text-align:left}td.words{min-width:12rem}details{margin:.3rem 0}summary{cursor:pointer}\
 .bar{display:inline-block;width:5rem;height:.65rem;margin-right:.5rem;border:1px solid var(--line)}.bar i{display:block;height:100%;background:var(--line)}\
 .montage{display:grid;grid-template-columns:repeat(auto-fill,minmax(7rem,1fr));gap:1.2rem .7rem;margin:.8rem 0}\
 .montage figure{margin:0;break-inside:avoid;font-size:.8rem}.montage figcaption{font-weight:600}.montage span{display:block;margin-bottom:.3rem}\
 .montage img,.empty{display:block;width:100%;aspect-ratio:1;border-radius:3px;background:#000}\
 .empty{display:flex;align-items:center;justify-content:center;text-align:center;box-sizing:border-box;padding:.4rem;border:1px dashed var(--line);background:none}\
-@media (max-width:30rem){main{padding:.6rem .8rem}table{margin-right:0;font-size:.85rem}th,td{padding:.15rem .35rem}td{white-space:nowrap}.words td{white-space:normal}}\
+@media (max-width:30rem){main{padding:.6rem .8rem}table{margin-right:0;font-size:.85rem}th,td{padding:.15rem .35rem}td{white-space:nowrap}.words td,td.words{white-space:normal}}\
 @media print{:root{--ink:#000;--paper:#fff;--line:#666;--mark:#000}main{max-width:none}nav{display:none}.bar i{border-top:.65rem solid #666}\
 .montage img{print-color-adjust:exact}\
 table,svg,.side-by-side{break-inside:avoid}}";

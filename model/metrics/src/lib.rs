@@ -19,7 +19,7 @@ pub use bootstrap::{ClassIntervals, Interval, Intervals, Level, bootstrap};
 pub use calibration::{Calibration, CalibrationBin, calibration};
 pub use confusion::{ClassScores, Confusion};
 pub use crossed_bootstrap::{CrossedBootstrap, Scores, score_intervals};
-pub use outside_head::{heat_outside_head, looks_past_the_head};
+pub use outside_head::{PAST_THE_HEAD, heat_outside_head, looks_past_the_head};
 pub use precision_recall::{PrecisionRecall, PrecisionRecallPoint, precision_recall};
 pub use prediction::{Metrics, Prediction, per_patient};
 pub use roc::{RocBand, RocPoint, roc_band, roc_curve};

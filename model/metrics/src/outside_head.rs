@@ -30,21 +30,23 @@ pub fn heat_outside_head(pixels: &[f32], heat: &[f32], side: usize) -> Option<f6
     (has_head && all > 0.0 && all.is_finite()).then(|| without_head / all)
 }
 
-/// In how many of some slices the model looks past the head, as a sentence for people; none where it does in no slice. `shares` are those
-/// of [`heat_outside_head`].
+/// In how many of some slices the model looks past the head, for people: "in 2 of 3 slices more than half of the heat lies outside the
+/// head"; none where it does in no slice. `shares` are those of [`heat_outside_head`].
 pub fn looks_past_the_head(shares: impl IntoIterator<Item = Option<f64>>) -> Option<String> {
     let known: Vec<f64> = shares.into_iter().flatten().collect();
     let past = known.iter().filter(|&&share| share > MOSTLY).count();
-    let of = match (past, known.len()) {
+    let slices = match (past, known.len()) {
         (0, _) => return None,
-        (1, 1) => "In the slice".to_owned(),
-        (past, all) => format!("In {past} of {all} slices"),
+        (1, 1) => "the slice".to_owned(),
+        (past, all) => format!("{past} of {all} slices"),
     };
     Some(format!(
-        "{of}, more than half of the heat lies outside the head: there the model goes by something that is no brain, such as the scanner's \
-         noise or the way the picture was cut"
+        "in {slices} more than half of the heat lies outside the head"
     ))
 }
+
+/// What that means, for a page.
+pub const PAST_THE_HEAD: &str = "There the model goes by something that is no brain, such as the scanner's noise or the way the picture was cut.";
 
 fn dark_pixels(pixels: &[f32]) -> Option<Vec<bool>> {
     let mut known: Vec<f32> = { pixels.iter().copied() }
@@ -150,8 +152,8 @@ mod tests {
     fn slices_in_which_the_model_looks_past_the_head_are_counted() {
         assert_eq!(looks_past_the_head([Some(0.5), None, Some(0.1)]), None);
         let told = looks_past_the_head([Some(0.6), None, Some(0.1), Some(0.9)]);
-        assert!(told.is_some_and(|told| told.starts_with("In 2 of 3 slices, ")));
+        assert!(told.is_some_and(|told| told.starts_with("in 2 of 3 slices ")));
         let told = looks_past_the_head([Some(0.6)]);
-        assert!(told.is_some_and(|told| told.starts_with("In the slice, ")));
+        assert!(told.is_some_and(|told| told.starts_with("in the slice ")));
     }
 }

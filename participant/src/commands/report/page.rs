@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use host::moment;
 use model_data::small_numbers;
-use model_metrics::{Level, Metrics, Prediction, looks_past_the_head, roc_band};
+use model_metrics::{Level, Metrics, PAST_THE_HEAD, Prediction, looks_past_the_head, roc_band};
 use participant::{learning_history::LearningHistory, predict::KeptModel};
 use protocol::{HospitalId, training_job::HEAT_SIDE};
 use report::{
@@ -73,9 +73,9 @@ impl Page<'_> {
             .as_ref()
             .is_some_and(|own| !own.pictures.is_empty());
         let what = if images {
-            "images of patients and what"
+            "images of patients, and "
         } else {
-            "what"
+            ""
         };
         let names = if self.shown.ids {
             "It names patients."
@@ -179,7 +179,7 @@ impl Page<'_> {
             };
             let _ = write!(
                 table,
-                "<tr><th>{who}</th><td>{}</td><td>{}{mark}</td><td>{:.2}</td><td>{low:.2} to {high:.2}</td><td>{}</td><td>{}</td></tr>",
+                "<tr><th>{who}</th><td>{}</td><td>{}{mark}</td><td>{:.2}</td><td>{low:.2} to {high:.2}</td><td>{}</td><td class=\"words\">{}</td></tr>",
                 name(prediction.label),
                 name(class),
                 probability.unwrap_or_default(),
@@ -322,7 +322,8 @@ impl Page<'_> {
             })
             .collect();
         let past_the_head = looks_past_the_head(pictures.iter().map(|looked| looked.outside));
-        let past_the_head = past_the_head.map(|told| format!("<p class=\"warning\">{told}.</p>"));
+        let past_the_head = past_the_head
+            .map(|told| format!("<p class=\"warning\">Beware: {told}. {PAST_THE_HEAD}</p>"));
         Ok(format!(
             "<h2>Where the model looks</h2>{}{}<p class=\"note\">One slice a patient, of {} of the test patients. Every map has a scale of its own: heat \
              cannot be compared between slices. The front of the head is up, the patient's right side is on the left.</p>",
@@ -334,7 +335,7 @@ impl Page<'_> {
 
     fn data(&self) -> String {
         let card = &self.model.card;
-        let mut section = "<h2>Data and training</h2><table>".to_owned();
+        let mut section = "<h2>Data and training</h2><table class=\"words\">".to_owned();
         let mut row = |name: &str, value: String| {
             let _ = write!(
                 section,
@@ -390,7 +391,7 @@ impl Page<'_> {
         let card = &self.model.card;
         let made = format!("myelin {}", version::VERSION);
         format!(
-            "<h2>How this was made</h2><table><tr><th>when</th><td>{}</td></tr><tr><th>model kept at</th><td>{}</td></tr>\
+            "<h2>How this was made</h2><table class=\"words\"><tr><th>when</th><td>{}</td></tr><tr><th>model kept at</th><td>{}</td></tr>\
              <tr><th>model</th><td>{}</td></tr><tr><th>version</th><td>{made}</td></tr>\
              <tr><th>licence of the program</th><td>MIT or Apache-2.0</td></tr><tr><th>to be cited as</th><td>{made}, federated learning \
              with sealed updates; the method is that of Cirillo et al., ITADATA 2025</td></tr></table><footer><p>Run \
@@ -410,6 +411,6 @@ const DRAWS: usize = 1000;
 const SEED: u64 = 1;
 
 const PROTECTION: &str = "<h2>What others know</h2>\
-<p>Of this page nobody else knows more than the sums of all hospitals: the curves called \u{201c}all\u{201d}, and the common model. The \
-coordinator saw no update, not even their sum. What successive models tell approximately, and what a run shows of its hospitals, is in \
+<p>Nobody outside this hospital knows more of this page than the sums of all hospitals: the curves called \u{201c}all\u{201d}, and the \
+common model. The coordinator saw no update, and not even their sum. What successive models tell approximately, and what a run shows of its hospitals, is in \
 docs/THREATS.md.</p>";
