@@ -4,7 +4,9 @@
 //! "At once" is `_exit`: libtorch's threads may compute, and its destructors crash beside them.
 
 use std::{
+    fs,
     io::{self, Write as _},
+    path::PathBuf,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
 };
@@ -30,6 +32,8 @@ struct State {
     is_waited_for: bool,
     /// The command that goes on later, where one can.
     to_go_on: Option<String>,
+    /// What goes as long as nothing can go on: a file, and then the folder around it, if that is to go too.
+    to_remove: Option<(PathBuf, Option<PathBuf>)>,
 }
 
 impl Stopping {
@@ -41,6 +45,7 @@ impl Stopping {
         let state = Arc::new(Mutex::new(State {
             is_waited_for: false,
             to_go_on: None,
+            to_remove: None,
         }));
         let (ask, asked) = watch::channel(false);
         let stopping = Self { state, asked };
@@ -62,6 +67,11 @@ impl Stopping {
     /// From now on the work can go on by this command, whenever it is stopped.
     pub fn can_go_on(&self, command: String) {
         self.state().to_go_on = Some(command);
+    }
+
+    /// What a signal removes before the work [can go on](Self::can_go_on): `file`, and then `folder`, if there is nothing else in it.
+    pub fn removes(&self, file: PathBuf, folder: Option<PathBuf>) {
+        self.state().to_remove = Some((file, folder));
     }
 
     /// Waits for the signal as long as the value lives: who has it ends at a safe point.
@@ -94,6 +104,10 @@ fn end_at_once(state: &State) {
     if let Some(command) = &state.to_go_on {
         // Not `eprintln!`, which panics when the terminal is gone.
         let _ = writeln!(io::stderr(), "to go on: {command}");
+    } else if let Some((file, folder)) = &state.to_remove {
+        let _ = fs::remove_file(file);
+        // One that is not empty stays.
+        let _ = folder.as_ref().map(fs::remove_dir);
     }
     end_process(failure.code())
 }

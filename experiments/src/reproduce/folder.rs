@@ -30,6 +30,8 @@ pub struct Folder {
     root: PathBuf,
     /// Of the run that is to be continued.
     recorded: Option<Configuration>,
+    /// Whether it was not there before.
+    is_new: bool,
     _lock: File,
 }
 
@@ -56,6 +58,7 @@ impl Folder {
                 "--resume: there is no run in {shown}; name the folder of the run that is to go on, or leave --resume out to begin one"
             );
         }
+        let is_new = !root.exists();
         let cannot = || format!("--out {shown}: cannot write into this folder");
         if let Some(parent) = root.parent() {
             fs::create_dir_all(parent).with_context(cannot)?;
@@ -83,8 +86,15 @@ impl Folder {
         Ok(Self {
             root: root.to_owned(),
             recorded,
+            is_new,
             _lock: lock,
         })
+    }
+
+    /// The file that stands in it before a run has begun, and the folder, if that was made for it.
+    pub fn before_a_run(&self) -> (PathBuf, Option<PathBuf>) {
+        let made = self.is_new.then(|| self.root.clone());
+        (self.root.join(LOCK), made)
     }
 
     /// The run that is to be continued, if one is.

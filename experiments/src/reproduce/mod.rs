@@ -89,6 +89,10 @@ impl Begun {
             .clone()
             .unwrap_or_else(|| PathBuf::from(DEFAULT_OUT));
         let folder = Folder::open(&out, options.resume)?;
+        if folder.recorded().is_none() {
+            let (lock, made) = folder.before_a_run();
+            stopping.removes(lock, made);
+        }
         let configuration = Configuration::new(options, folder.recorded())?;
         if let Some(recorded) = folder.recorded() {
             configuration.check_same(recorded)?;

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
-use host::{failure::Failure, moment, output::say, signals::BetweenWrites};
+use host::{failure::Failure, moment, output::say, shown::Format, signals::BetweenWrites};
 use model_data::{
     Contrast, ContrastError, Cuts, DataCheck, FeatureColumnError, FeatureColumns, LoadOptions,
     SliceChoice,
@@ -59,8 +59,12 @@ struct Check {
     #[arg(value_name = "DIR")]
     folder: PathBuf,
 
-    /// Print a JSON object, for scripts.
-    #[arg(long)]
+    /// For people, or a JSON object.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    format: Format,
+
+    /// The same as --format json.
+    #[arg(long, conflicts_with = "format")]
     json: bool,
 
     /// Name every scan, patient and row of a kind of trouble, not only the first.
@@ -112,6 +116,10 @@ fn feature_columns(text: &str) -> Result<FeatureColumns, FeatureColumnError> {
 }
 
 impl Check {
+    fn is_json(&self) -> bool {
+        self.json || matches!(self.format, Format::Json)
+    }
+
     fn execute(self) -> Result<(), Failure> {
         let signals = BetweenWrites::listen().map_err(Failure::run)?;
         let page_file = self.html.as_deref().map(PageFile::at).transpose()?;
@@ -138,7 +146,7 @@ impl Check {
         drop(progress);
         let (check, shown) =
             read.map_err(|error| Failure::Settings(anyhow!(plain(&error.to_string()))))?;
-        if self.json {
+        if self.is_json() {
             say(data_report::json(&self.folder, &check, cuts));
         } else {
             say(data_report::text(&self.folder, &check, self.all));
@@ -157,7 +165,7 @@ impl Check {
             };
             let html = page.html(&moment::now()).map_err(Failure::run)?;
             file.write(&html, &signals)?;
-            if !self.json {
+            if !self.is_json() {
                 let path = plain(&file.path().display().to_string());
                 say(format_args!("{:<22} {path}", "page"));
             }
@@ -204,7 +212,7 @@ edss and one of the images.";
 const CHECK_HELP: &str = "\
 Examples:
   participant data check /srv/mri
-  participant data check /srv/mri --contrasts flair,t1,t2 --json > check.json
+  participant data check /srv/mri --contrasts flair,t1,t2 --format json > check.json
   participant data check /srv/mri --contrasts flair,t1,t2 --html check.html
 
 Exit codes:
