@@ -10,7 +10,8 @@ use crate::ring::Modulus;
 /// `(h - q p) + l`, in which every step is exact (van der Hoeven, Lecerf and Quintin, "Modular SIMD arithmetic in Mathemagix", ACM
 /// TOMS 2016, section 3; the same in `fft_small` of FLINT). Factors are centred, at most p/2 in magnitude.
 ///
-/// Bounds, in units of p: where y is at most 10 in magnitude, h / p is below 2^48.4 and calculated to within 2^-51.4 of itself, so that
+/// Bounds, in units of p: where y is at most 10 in magnitude, y w / p is below 2^48.4, and h times the rounded 1 / p within
+/// 3 * 2^-53 = 2^-51.4 of it, relatively, so that
 /// q is within 0.63 of it, and so is the product of 0. Forward a number grows by as much with each of up to 14 levels, from less than
 /// 1 to less than 10. Back, a sum of four is reduced after every two levels, so that nothing that is stored exceeds 1.3, and no sum
 /// 5.2. All these are whole numbers below 2^50. No number is ever subnormal.
@@ -287,4 +288,124 @@ pub(super) fn folding_factor(modulus: Modulus, factor: u64) -> u64 {
         "a factor of 60 bits with its sign"
     );
     (low as u64 & u64::from(u32::MAX)) | (high as u64) << 32
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LARGEST_FLOATING: u64 = 70_368_743_587_841;
+    /// Nearly 2^24 below 2^60, and 2^14 below it.
+    const SIXTY: [u64; 2] = [1_152_921_504_591_020_033, 1_152_921_504_606_830_593];
+
+    fn congruent(number: i128, other: i128, prime: u64) -> bool {
+        (number - other).rem_euclid(i128::from(prime)) == 0
+    }
+
+    fn edges(prime: u64) -> [u64; 9] {
+        let edge = (1 << 59) - (1 << 27);
+        let half = prime / 2;
+        [
+            0,
+            1,
+            prime - 1,
+            half,
+            half + 1,
+            edge - 1,
+            edge,
+            edge + 1,
+            prime / 3,
+        ]
+        .map(|value| value % prime)
+    }
+
+    #[test]
+    fn floating_numbers_keep_to_their_bounds_at_the_edges() {
+        let Some(v) = Vectors::try_new() else { return };
+        let prime = LARGEST_FLOATING;
+        let numbers = Floating::new(v, prime);
+        let half = (prime / 2) as i64;
+        for times in -10..=10_i64 {
+            for beside in [-1, 0, 1] {
+                let a = times * prime as i64 + beside;
+                let words = v.as_words(v.splat_float(a as f64));
+                if times.abs() < 10 {
+                    let [word, ..] = v.store(numbers.leave(words));
+                    assert_eq!(
+                        i128::from(word),
+                        i128::from(a).rem_euclid(i128::from(prime)),
+                        "{a}"
+                    );
+                }
+                for factor in [0, 1, -1, half, -half, half - 1, 12_345] {
+                    let as_factor = v.splat_float(f64::from_bits(floating_factor(factor)));
+                    let [word, ..] = v.store(numbers.multiply(words, as_factor));
+                    let product = f64::from_bits(word);
+                    assert!(
+                        product.abs() <= 0.63 * prime as f64,
+                        "{a} {factor}: {product}"
+                    );
+                    let exact = i128::from(a) * i128::from(factor);
+                    assert!(congruent(product as i128, exact, prime), "{a} {factor}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_folding_factor_is_the_factor_in_two_halves() {
+        for prime in SIXTY {
+            let modulus = Modulus::new(prime);
+            for factor in edges(prime) {
+                let packed = folding_factor(modulus, factor);
+                let (low, high) = (packed as u32 as i32, (packed >> 32) as u32 as i32);
+                assert!(i64::from(low).abs() <= 1 << 27, "{factor}");
+                let whole = i128::from(low) + (i128::from(high) << 28);
+                assert!(congruent(whole, i128::from(factor), prime), "{factor}");
+            }
+        }
+    }
+
+    #[test]
+    fn folding_numbers_keep_to_their_bounds_at_the_edges() {
+        let Some(v) = Vectors::try_new() else { return };
+        let unit = (1_u64 << 60) as f64;
+        for prime in SIXTY {
+            let modulus = Modulus::new(prime);
+            let numbers = Folding::new(v, prime);
+            let (p, far) = (prime as i64, (7.9 * unit) as i64);
+            let mut words = vec![0, 1, -1, p - 1, p, -p, 4 * p - 1, -4 * p, far, -far];
+            // Lower halves at the ends of their range.
+            words.extend([1 << 31, (1 << 31) - 1, -(1 << 31), far - (1 << 31)]);
+            for &a in &words {
+                let loaded = v.splat(a as u64);
+                for factor in edges(prime) {
+                    let beside = modulus.multiply(factor, (1 << 32) % prime);
+                    let pair = [factor, beside].map(|half| v.splat(folding_factor(modulus, half)));
+                    let product = v.store(numbers.multiply(loaded, pair))[0] as i64;
+                    let exact = i128::from(a) * i128::from(factor);
+                    assert!(congruent(i128::from(product), exact, prime), "{a} {factor}");
+                    let size = product as f64 / unit;
+                    assert!((-0.54..1.54).contains(&size), "{a} {factor}: {size}");
+                }
+                if (-4 * p..=4 * p).contains(&a) {
+                    let [word, ..] = v.store(numbers.leave(loaded));
+                    assert_eq!(
+                        i128::from(word),
+                        i128::from(a).rem_euclid(i128::from(prime)),
+                        "{a}"
+                    );
+                }
+            }
+            for a in [i64::MIN, i64::MAX, 0, -1] {
+                let shrunk = v.store(numbers.shrink(v.splat(a as u64)))[0] as i64;
+                assert!(congruent(i128::from(shrunk), i128::from(a), prime), "{a}");
+                let slack = 8 << 24;
+                assert!(
+                    (-slack..(1 << 60) + slack).contains(&shrunk),
+                    "{a}: {shrunk}"
+                );
+            }
+        }
+    }
 }
