@@ -32,3 +32,16 @@ fn this_processor_has_the_vectors_that_the_environment_says() {
         );
     }
 }
+
+/// The loops over rows too: which widths they are compiled for is a matter of features of `pulp`, that nothing else would miss.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn rows_use_the_widest_vectors() {
+    use pulp::Arch;
+    use pulp::x86::{V3, V4};
+
+    let arch = Arch::new();
+    let used = [matches!(arch, Arch::V3(_)), matches!(arch, Arch::V4(_))];
+    let wide = V4::try_new().is_some();
+    assert_eq!(used, [!wide && V3::try_new().is_some(), wide]);
+}

@@ -91,20 +91,53 @@ pub(crate) const OPERATIONS: &[Operation] = &[
         name: "transform there and back, 40 bits",
         prepare: |secret| there_and_back(secret, &PLANS[2]),
     },
+    Operation {
+        name: "our transform there and back, 60 bits, an odd number of levels",
+        prepare: |secret| there_and_back(secret, &OURS[0]),
+    },
+    Operation {
+        name: "our transform there and back, 60 bits, an even number of levels",
+        prepare: |secret| there_and_back(secret, &OURS[1]),
+    },
+    Operation {
+        name: "our transform there and back, 40 bits, an odd number of levels",
+        prepare: |secret| there_and_back(secret, &OURS[2]),
+    },
+    Operation {
+        name: "our transform there and back, 40 bits, an even number of levels",
+        prepare: |secret| there_and_back(secret, &OURS[3]),
+    },
 ];
 
 const WORDS: usize = 4096;
 const Q: Modulus = Modulus::new(MODULUS);
 
-/// One for each kind of butterfly that the primes in use lead to.
+/// One for each kind of butterfly that the primes in use lead to on this processor.
 static PLANS: LazyLock<[NttPlan; 3]> = LazyLock::new(|| {
-    [
-        (4096, MODULUS),
-        (8192, 1_152_921_504_606_830_593),
-        (8192, 1_099_511_480_321),
-    ]
-    .map(|(degree, modulus)| NttPlan::new(degree, Modulus::new(modulus)))
+    [(4096, MODULUS), (8192, OF_60_BITS), (8192, OF_40_BITS)]
+        .map(|(degree, modulus)| NttPlan::new(degree, Modulus::new(modulus)))
 });
+
+/// Ours also where the library is faster, as long as the processor has AVX2; else the library's.
+static OURS: LazyLock<[NttPlan; 4]> = LazyLock::new(|| {
+    [
+        (8192, OF_60_BITS),
+        (4096, OF_60_BITS),
+        (8192, OF_40_BITS),
+        (4096, OF_40_BITS),
+    ]
+    .map(|(degree, modulus)| {
+        let modulus = Modulus::new(modulus);
+        #[cfg(target_arch = "x86_64")]
+        if let Some(ours) = NttPlan::of_ours(degree, modulus) {
+            return ours;
+        }
+        NttPlan::new(degree, modulus)
+    })
+});
+
+const OF_60_BITS: u64 = 1_152_921_504_606_830_593;
+const OF_40_BITS: u64 = 1_099_511_480_321;
 
 fn one_by_one<In: Copy + 'static, Out: 'static>(
     inputs: Vec<In>,

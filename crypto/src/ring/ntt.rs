@@ -1,3 +1,12 @@
+#[cfg(target_arch = "x86_64")]
+mod kernel;
+#[cfg(target_arch = "x86_64")]
+mod numbers;
+#[cfg(target_arch = "x86_64")]
+mod own;
+#[cfg(target_arch = "x86_64")]
+mod vectors;
+
 use concrete_ntt::prime64::Plan;
 
 use super::{Coefficients, Evaluations, Modulus};
@@ -8,6 +17,10 @@ use super::{Coefficients, Evaluations, Modulus};
 /// the root is its own (so evaluations stay inside the process, or are put in another order by their
 /// [points](Self::points)), and its products are correct only for some primes (so ours are Barrett and Shoup
 /// products, [`Modulus`]).
+///
+/// On a processor with AVX2 the transforms for the primes of CKKS are ours where the library has nothing faster: AVX-512 for those of 60
+/// bits, for which it else takes half as long again; AVX-512 IFMA for those of 46 or fewer, for which it else takes more than twice as
+/// long.
 ///
 /// ```
 /// use crypto::ring::{Coefficients, Modulus, NttPlan};
@@ -24,8 +37,16 @@ use super::{Coefficients, Evaluations, Modulus};
 /// assert_eq!(plan.inverse(product).words()[2], plan.modulus().value() - 1);
 /// ```
 pub struct NttPlan {
-    plan: Plan,
+    transform: Transform,
     modulus: Modulus,
+    degree: usize,
+}
+
+/// Chosen by processor and prime, for speed alone: all have the same points in the same order.
+enum Transform {
+    Library(Plan),
+    #[cfg(target_arch = "x86_64")]
+    Own(own::Transform),
 }
 
 impl NttPlan {
@@ -35,9 +56,36 @@ impl NttPlan {
     /// If `degree` is not a power of two from 16, or `modulus` not a prime that is 1 mod `2 * degree`: both are
     /// compiled in, or were checked.
     pub fn new(degree: usize, modulus: Modulus) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        if let Some(own) = own::Transform::where_faster(degree, modulus) {
+            return Self {
+                transform: Transform::Own(own),
+                modulus,
+                degree,
+            };
+        }
+        Self::of_library(degree, modulus)
+    }
+
+    /// Ours, whether or not it is faster here; none where the processor, the degree or the prime does not allow it.
+    #[cfg(all(test, target_arch = "x86_64"))]
+    pub(super) fn of_ours(degree: usize, modulus: Modulus) -> Option<Self> {
+        let transform = Transform::Own(own::Transform::new(degree, modulus)?);
+        Some(Self {
+            transform,
+            modulus,
+            degree,
+        })
+    }
+
+    fn of_library(degree: usize, modulus: Modulus) -> Self {
         let plan = Plan::try_new(degree, modulus.value())
             .expect("a prime that is 1 mod 2N has a primitive 2N-th root of unity");
-        Self { plan, modulus }
+        Self {
+            transform: Transform::Library(plan),
+            modulus,
+            degree,
+        }
     }
 
     /// The prime.
@@ -47,7 +95,7 @@ impl NttPlan {
 
     /// The degree N of `X^N + 1`.
     pub fn degree(&self) -> usize {
-        self.plan.ntt_size()
+        self.degree
     }
 
     /// Evaluates a polynomial.
@@ -71,7 +119,7 @@ impl NttPlan {
     }
 
     /// The points that a polynomial is evaluated at, in the order of the values: the odd powers of a primitive 2N-th
-    /// root of unity. The order is the library's and may differ from one processor to another.
+    /// root of unity. The order is the library's.
     ///
     /// ```
     /// use crypto::ring::{Coefficients, Modulus, NttPlan};
@@ -96,7 +144,11 @@ impl NttPlan {
     /// # Panics
     /// If the row has another length than the degree.
     pub(crate) fn evaluate_row(&self, row: &mut [u64]) {
-        self.plan.fwd(row);
+        match &self.transform {
+            Transform::Library(plan) => plan.fwd(row),
+            #[cfg(target_arch = "x86_64")]
+            Transform::Own(own) => own.forward(row),
+        }
     }
 
     /// Evaluations below the modulus to coefficients, in place.
@@ -104,9 +156,15 @@ impl NttPlan {
     /// # Panics
     /// If the row has another length than the degree.
     pub(crate) fn interpolate_row(&self, row: &mut [u64]) {
-        self.plan.inv(row);
-        // A Shoup product: unlike the library's Barrett products it is right for every prime.
-        self.plan.normalize(row);
+        match &self.transform {
+            Transform::Library(plan) => {
+                plan.inv(row);
+                // A Shoup product: unlike the library's Barrett products it is right for every prime.
+                plan.normalize(row);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Transform::Own(own) => own.inverse(row),
+        }
     }
 }
 
@@ -183,6 +241,82 @@ mod tests {
     fn product_is_schoolbook_at_the_degree_of_ckks() {
         for value in CKKS {
             check_product(8192, value, random(8192, value, 0), random(8192, value, 1));
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn ours_are_for_known_primes_and_degrees() {
+        if pulp::x86::V3::try_new().is_none() {
+            return;
+        }
+        let ours = |degree, value| NttPlan::of_ours(degree, Modulus::new(value)).is_some();
+        for value in CKKS {
+            assert!(ours(64, value) && ours(8192, value));
+            assert!(!ours(32, value), "a degree that nothing here has");
+        }
+        // The smallest prime 1 mod 128 above 2^60 - 2^24.
+        assert!(ours(64, 1_152_921_504_590_070_401));
+        assert!(!ours(4096, SEALED_SUM));
+        assert!(!ours(16384, CKKS[0]), "no root of unity");
+        // Of 47 bits, the first and the last; of 59; and of 60 bits, further than 2^24 from 2^60.
+        for value in [
+            70_368_744_179_329,
+            140_737_488_125_953,
+            576_460_752_302_473_217,
+            1_152_921_504_590_069_377,
+        ] {
+            assert!(!ours(64, value), "{value}");
+        }
+    }
+
+    /// The points too, which follow from the root.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn ours_are_those_of_the_library() {
+        if pulp::x86::V3::try_new().is_none() {
+            return;
+        }
+        // The largest primes of 46 and 33 bits besides those in use, and one nearly 2^24 below 2^60: 1 mod 2^15.
+        let others = [70_368_743_587_841, 8_589_475_841, 1_152_921_504_591_020_033];
+        for value in CKKS.into_iter().chain(others) {
+            let modulus = Modulus::new(value);
+            for degree in [64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384] {
+                let ours = NttPlan::of_ours(degree, modulus);
+                let has_root = (value - 1) % (2 * degree as u64) == 0;
+                assert_eq!(ours.is_some(), has_root, "{value} {degree}");
+                let Some(ours) = ours else { continue };
+                let library = NttPlan::of_library(degree, modulus);
+                assert_eq!(ours.points(), library.points(), "{value} {degree}");
+                let mut edges = random(degree, value, 5);
+                for (place, word) in edges.iter_mut().enumerate() {
+                    let choices = [*word, 0, 1, value - 1, value / 2, value / 2 + 1];
+                    *word = choices[(place + place / 7) % choices.len()];
+                }
+                let rows = [
+                    random(degree, value, 6),
+                    edges,
+                    vec![value - 1; degree],
+                    vec![value / 2; degree],
+                    vec![1; degree],
+                    vec![0; degree],
+                ];
+                for row in rows {
+                    let (mut here, mut there) = (row.clone(), row.clone());
+                    ours.evaluate_row(&mut here);
+                    library.evaluate_row(&mut there);
+                    assert!(here == there, "forward, {value} {degree}");
+                    // Sums that are 0 or -1 modulo the prime, far from either.
+                    ours.interpolate_row(&mut here);
+                    assert!(here == row, "there and back, {value} {degree}");
+                    let (mut here, mut there) = (row.clone(), row.clone());
+                    ours.interpolate_row(&mut here);
+                    library.interpolate_row(&mut there);
+                    assert!(here == there, "back, {value} {degree}");
+                    ours.evaluate_row(&mut here);
+                    assert!(here == row, "back and there, {value} {degree}");
+                }
+            }
         }
     }
 }
