@@ -68,7 +68,7 @@ pub fn reproduce(options: &ReproduceOptions) -> Result<(), Failure> {
     let stopping = Stopping::listen()
         .context("cannot listen for signals")
         .map_err(Failure::run)?;
-    let begun = Begun::of(options).map_err(Failure::settings)?;
+    let begun = Begun::of(options, &stopping).map_err(Failure::settings)?;
     begun.train(options, &stopping).map_err(Failure::run)
 }
 
@@ -83,7 +83,7 @@ struct Begun {
 }
 
 impl Begun {
-    fn of(options: &ReproduceOptions) -> anyhow::Result<Self> {
+    fn of(options: &ReproduceOptions, stopping: &Stopping) -> anyhow::Result<Self> {
         let out = options
             .out
             .clone()
