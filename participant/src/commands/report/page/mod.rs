@@ -1,0 +1,179 @@
+//! The page of a run for one hospital. It asks nothing of any network, and tells no path of this machine.
+
+mod learning;
+mod test_patients;
+
+use std::fmt::Write as _;
+
+use host::moment;
+use participant::{learning_history::LearningHistory, predict::KeptModel};
+use protocol::HospitalId;
+use report::{
+    page::page,
+    pictures::{PictureError, escape},
+};
+
+use super::{Shown, own::OwnPart};
+use crate::commands::applied_model::vouched;
+
+/// What it is made of.
+pub struct Page<'a> {
+    /// Whose.
+    pub hospital: HospitalId,
+    /// The one that is reported on.
+    pub model: &'a KeptModel,
+    /// Whether it is that of the best round, and not of the last.
+    pub is_best: bool,
+    /// Whether the run went to its end.
+    pub is_over: bool,
+    /// What was learnt in each round.
+    pub history: &'a LearningHistory,
+    /// None where the data are split by slice.
+    pub own: &'a Option<OwnPart>,
+    /// What the reader may see.
+    pub shown: Shown,
+}
+
+impl Page<'_> {
+    /// The page.
+    ///
+    /// # Errors
+    /// A picture that cannot be drawn.
+    pub fn html(&self) -> Result<String, PictureError> {
+        let sections = [
+            self.headline(),
+            self.test()?,
+            self.learning()?,
+            self.where_it_looks()?,
+            self.data(),
+            PROTECTION.to_owned(),
+            self.how_it_was_made(),
+        ];
+        let title = format!("Hospital {}: a run of the federation", self.hospital);
+        Ok(page(&title, &sections.concat()))
+    }
+
+    fn classes(&self) -> Vec<&str> {
+        let classes = self.model.output.classes.iter();
+        classes.map(String::as_str).collect()
+    }
+
+    fn run(&self) -> String {
+        let run = self.model.card.run.map(hex::encode).unwrap_or_default();
+        run.chars().take(16).collect()
+    }
+
+    fn headline(&self) -> String {
+        let card = &self.model.card;
+        let images = self
+            .own
+            .as_ref()
+            .is_some_and(|own| !own.pictures.is_empty());
+        let what = if images {
+            "images of patients, and "
+        } else {
+            ""
+        };
+        let names = if self.shown.ids {
+            "It names patients."
+        } else {
+            "It names no patient."
+        };
+        let unfinished = if self.is_over {
+            ""
+        } else {
+            "<p class=\"warning\">The run was not over when this page was made.</p>"
+        };
+        let which = if self.is_best {
+            "keeps as the best one of the run"
+        } else {
+            "has as the last one of the run"
+        };
+        format!(
+            "<h1>Hospital {}: the run {}</h1><p class=\"warning\"><strong>For this hospital alone:</strong> this page shows {what}what a \
+             model says of patients. Give it to nobody who may not see that. {names}</p><p class=\"warning\">For research. Not a medical \
+             device, not for diagnosis.</p>{unfinished}<p>What follows is of the common model of round {}, which this hospital {which}.</p>",
+            self.hospital,
+            escape(&self.run()),
+            card.learning_round
+        )
+    }
+
+    fn data(&self) -> String {
+        let card = &self.model.card;
+        let mut section = "<h2>Data and training</h2><table class=\"words\">".to_owned();
+        let mut row = |name: &str, value: String| {
+            let _ = write!(
+                section,
+                "<tr><th>{name}</th><td>{}</td></tr>",
+                escape(&value)
+            );
+        };
+        if let Some(own) = self.own {
+            let all: u64 = own.patients.iter().sum();
+            let by_class: Vec<String> = { own.patients.iter().zip(self.classes()) }
+                .map(|(count, class)| format!("{count} {class}"))
+                .collect();
+            row(
+                "patients here",
+                format!("{all} with usable scans: {}", by_class.join(", ")),
+            );
+            row("test patients here", own.test.len().to_string());
+            row("scans", own.contrasts.join(", "));
+            row("slices of each scan", own.slice_choice.clone());
+        }
+        if let Some(data) = self
+            .history
+            .data
+            .as_ref()
+            .filter(|data| !data.scanners.is_empty())
+        {
+            row("scanners here", data.scanners.join("; "));
+        }
+        let output = &self.model.output;
+        let cuts: Vec<String> = output.edss_cuts.iter().map(f64::to_string).collect();
+        row(
+            "classes",
+            format!(
+                "{}, by EDSS above {}",
+                output.classes.join(", "),
+                cuts.join(" and ")
+            ),
+        );
+        row("conditioning", self.model.conditioning.to_string());
+        if let Some(strategy) = &card.strategy {
+            row("strategy", strategy.clone());
+        }
+        if let Some(contributors) = &card.contributors {
+            row(
+                "hospitals in this round's update",
+                contributors.len().to_string(),
+            );
+        }
+        section + "</table>"
+    }
+
+    fn how_it_was_made(&self) -> String {
+        let card = &self.model.card;
+        let made = format!("myelin {}", version::VERSION);
+        format!(
+            "<h2>How this was made</h2><table class=\"words\"><tr><th>when</th><td>{}</td></tr><tr><th>model kept at</th><td>{}</td></tr>\
+             <tr><th>model</th><td>{}</td></tr><tr><th>version</th><td>{made}</td></tr>\
+             <tr><th>licence of the program</th><td>MIT or Apache-2.0</td></tr><tr><th>to be cited as</th><td>{made}, federated learning \
+             with sealed updates; the method is that of Cirillo et al., ITADATA 2025</td></tr></table><footer><p>Run \
+             <code>{}</code>. Model hash <code>{}</code>. The model and its card are in the folder of the run in the state folder of this \
+             hospital; <code>participant predict</code> applies it to other scans, <code>participant ledger</code> shows what has left the \
+             hospital.</p></footer>",
+            moment::now(),
+            escape(card.date.as_deref().unwrap_or("unknown")),
+            vouched(self.model.provenance),
+            card.run.map(hex::encode).unwrap_or_default(),
+            hex::encode(card.model_hash)
+        )
+    }
+}
+
+const PROTECTION: &str = "<h2>What others know</h2>\
+<p>Nobody outside this hospital knows more of this page than the sums of all hospitals: the curves called \u{201c}all\u{201d}, and the \
+common model. The coordinator saw no update, and not even their sum. What successive models tell approximately, and what a run shows of its hospitals, is in \
+docs/THREATS.md.</p>";
