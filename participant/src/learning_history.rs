@@ -33,6 +33,8 @@ pub struct LearningHistory {
     pub rounds: Vec<LearntRound>,
     /// What this hospital has last taken part with.
     pub data: Option<OwnData>,
+    /// Lines that are damaged, and were passed over.
+    pub damaged: usize,
     /// Whether it had taken part in the same run with patients that were split otherwise.
     pub split_changed: bool,
 }
@@ -175,9 +177,11 @@ impl LearningHistory {
         let text = fs::read(&path)?;
         let mut history = Self::default();
         let lines = text.split(|byte| *byte == b'\n');
-        let known = lines.filter_map(|line| serde_json::from_slice(line).ok());
-        for line in known.filter(|line: &Line| line.round() <= MAX_ROUNDS) {
-            history.take(line);
+        for line in lines.filter(|line| !line.is_empty()) {
+            match serde_json::from_slice::<Line>(line) {
+                Ok(line) if line.is_possible() => history.take(line),
+                _ => history.damaged += 1,
+            }
         }
         Ok(history)
     }
@@ -229,12 +233,16 @@ enum Line {
 }
 
 impl Line {
-    /// That it is of, if it is of one.
-    fn round(&self) -> u32 {
+    /// Of a round that a run can have, with counts that fit together.
+    fn is_possible(&self) -> bool {
+        let of_a_run = |round: u32| (1..=MAX_ROUNDS).contains(&round);
         match self {
-            Self::Data(_) => 0,
-            Self::Evaluated(own) => own.round,
-            Self::Trained { round, .. } | Self::Common { round, .. } => *round,
+            Self::Data(_) => true,
+            Self::Trained { round, .. } => of_a_run(*round),
+            Self::Evaluated(own) => of_a_run(own.round),
+            Self::Common { round, evaluation } => {
+                of_a_run(*round) && evaluation.right <= evaluation.slices
+            }
         }
     }
 }
@@ -275,8 +283,8 @@ impl OwnLine {
     }
 }
 
-/// A line of a later one is damaged: no run has so many.
-const MAX_ROUNDS: u32 = 1_000_000;
+/// No run has so many.
+const MAX_ROUNDS: u32 = 100_000;
 /// Some 300 bytes a round, of as many rounds as a manifest may have.
 const MAX_BYTES: u64 = 64 << 20;
 
@@ -359,5 +367,13 @@ mod tests {
         );
         let nowhere = LearningHistory::read(state.path()).expect("nothing there");
         assert_eq!(nowhere, LearningHistory::default());
+        assert_eq!(history.damaged, 1);
+        fs::write(
+            &path,
+            "\n\u{1}\n{}\n{\"of\":\"trained\",\"round\":4000000000,\"loss\":1}",
+        )
+        .expect("written");
+        let history = LearningHistory::read(&folder).expect("read");
+        assert_eq!((history.rounds.len(), history.damaged), (0, 3));
     }
 }

@@ -196,8 +196,9 @@ fn right(validation: &Validation, are_few: bool) -> String {
 }
 
 fn slices(pictures: &RunPictures) -> Result<String, PictureError> {
-    let past_the_head = { pictures.past_the_head.as_ref() }
-        .map(|told| format!("<p class=\"warning\">Beware: {told}. {PAST_THE_HEAD}</p>"));
+    let past_the_head = { pictures.past_the_head.as_ref() }.map(|told| {
+        format!("<p class=\"warning\">Of the slices shown here, {told}. {PAST_THE_HEAD}</p>")
+    });
     Ok(format!(
         "<h2>Where the model looks</h2>{}{}<p class=\"note\">Beside each slice, where in it the evidence for the predicted class lies. \
          Every map has a scale of its own: heat cannot be compared between slices. The front of the head is up, the patient's \

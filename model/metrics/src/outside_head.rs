@@ -46,7 +46,7 @@ pub fn looks_past_the_head(shares: impl IntoIterator<Item = Option<f64>>) -> Opt
 }
 
 /// What that means, for a page.
-pub const PAST_THE_HEAD: &str = "There the model goes by something that is no brain, such as the scanner's noise or the way the picture was cut.";
+pub const PAST_THE_HEAD: &str = "There the model may be using something outside the brain, such as the scanner's noise or the way the picture was cut.";
 
 fn dark_pixels(pixels: &[f32]) -> Option<Vec<bool>> {
     let mut known: Vec<f32> = { pixels.iter().copied() }

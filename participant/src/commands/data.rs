@@ -16,8 +16,9 @@ use model_data::{
 use super::{
     data_kinds::plain,
     data_overview::Names,
-    data_page::{MAX_SHOWN, Page, PageFile},
+    data_page::{MAX_SHOWN, Page},
     data_report,
+    page_file::{PageFile, PageKind},
     progress::Counted,
 };
 
@@ -122,7 +123,9 @@ impl Check {
 
     fn execute(self) -> Result<(), Failure> {
         let signals = BetweenWrites::listen().map_err(Failure::run)?;
-        let page_file = self.html.as_deref().map(PageFile::at).transpose()?;
+        let page_file = self.html.as_deref();
+        let page_file = page_file.map(|path| PageFile::at(path, PageKind::DataCheck));
+        let page_file = page_file.transpose()?;
         let options = LoadOptions {
             contrasts: self.contrasts.0.clone(),
             slices: match self.slices_per_patient {

@@ -21,6 +21,7 @@ mod keys;
 mod ledger;
 mod ledger_report;
 mod own_test;
+mod page_file;
 mod policy;
 mod predict;
 mod progress;

@@ -67,8 +67,8 @@ impl ModelPlace {
     /// No digits of a run, no such run, or several that begin so.
     pub fn of_run(digits: &str, state: &Path, last: bool) -> Result<Self, KeptModelError> {
         if !is_run(digits) {
-            return Err(KeptModelError::Nothing {
-                asked: digits.into(),
+            return Err(KeptModelError::NotDigits {
+                asked: digits.to_owned(),
             });
         }
         let digits = digits.to_ascii_lowercase();
@@ -380,6 +380,14 @@ const MAX_CARD_BYTES: u64 = 4 << 20;
 /// Why there is no model to apply.
 #[derive(Debug, thiserror::Error)]
 pub enum KeptModelError {
+    /// What is asked for is not the beginning of a run's number.
+    #[error(
+        "{asked:?} is not the beginning of a run's number; `participant runs list` shows the runs"
+    )]
+    NotDigits {
+        /// By the user.
+        asked: String,
+    },
     /// No such file or folder, and no digits of a run.
     #[error(
         "there is no model {}: name a file .safetensors, a folder that has a model.safetensors, or the first digits of a run of this \

@@ -122,7 +122,7 @@ impl LearningChart<'_> {
                 .x_label_style(letters(TICK, HPos::Center, VPos::Top))
                 .y_label_style(letters(TICK, HPos::Right, VPos::Center))
                 .x_label_formatter(&whole_steps)
-                .y_label_formatter(&|value| format!("{value:.2}"))
+                .y_label_formatter(&|&value| on_axis(value))
                 .x_desc(self.step)
                 .axis_desc_style(letters(TICK, HPos::Center, VPos::Bottom))
                 .draw()?;
@@ -295,6 +295,15 @@ const MARGIN: i32 = 24;
 const NAMES_BEGIN: i32 = 940;
 /// On a curve.
 const MAX_MARKS: usize = 16;
+
+/// Short enough for the margin, also of a loss that has run away.
+fn on_axis(value: f64) -> String {
+    if value.abs() < 1000.0 {
+        format!("{value:.2}")
+    } else {
+        format!("{value:.1e}")
+    }
+}
 
 #[cfg(test)]
 mod tests {

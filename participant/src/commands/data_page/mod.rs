@@ -6,7 +6,6 @@
 //!
 //! By default it names no patient, file or series: what it says of them are this program's own words ([`known`]) and counts.
 
-mod file;
 mod known;
 mod left_out;
 mod made;
@@ -21,8 +20,7 @@ use ::report::{
 };
 use model_data::{DataCheck, LoadOptions, ShownPatient, ShownScan};
 
-pub use self::file::PageFile;
-use super::data_overview::Names;
+use super::{data_overview::Names, page_file::PageKind};
 
 /// What is shown.
 pub struct Page<'a> {
@@ -57,7 +55,7 @@ impl Page<'_> {
             left_out::sections(self.folder, self.check, self.names),
             made::section(self, date),
         ];
-        Ok(page(file::TITLE, &sections.concat()))
+        Ok(page(PageKind::DataCheck.title(), &sections.concat()))
     }
 
     fn slices(&self) -> Result<String, PictureError> {

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use host::{failure::Failure, output::say, replaced_file::replace_private, signals::BetweenWrites};
+use host::{failure::Failure, output::say, signals::BetweenWrites};
 use model_data::card::{BEST_MODEL_FILE, CARD_FILE, ModelCard};
 use participant::{
     erasure::Erased,
@@ -26,7 +26,10 @@ use self::{
     own::{Looking, OwnPart},
     page::Page,
 };
-use super::consent::Which;
+use super::{
+    consent::Which,
+    page_file::{PageFile, PageKind},
+};
 
 /// Writes the report of a run for this hospital: what all hospitals have learnt together, and how the common model does on this
 /// hospital's own test patients.
@@ -45,7 +48,7 @@ pub struct Report {
     #[command(flatten)]
     which: Which,
 
-    /// The file to write. By default report.html in the folder of the run, STATE/runs/RUN.
+    /// The file to write. By default report.html in the folder of the run, STATE/runs/RUN. Only an earlier report is replaced.
     #[arg(short, long = "out", value_name = "FILE")]
     out: Option<PathBuf>,
 
@@ -183,73 +186,67 @@ fn write(
 ) -> Result<PathBuf, Failure> {
     let erased = || Erased::read(&settings.state).map_err(Failure::settings);
     let before = erased()?.len();
-    let report = ReportOf::read(settings, file, asked, state.is_some())?;
+    let place = ModelPlace::of_run(asked.run, &settings.state, false);
+    let place = place.map_err(Failure::settings)?;
+    let folder = place.weights.parent().unwrap_or(&settings.state).to_owned();
+    // Before the scans are read, which takes long.
+    let path = { asked.out }.map_or_else(|| folder.join(FILE), Path::to_path_buf);
+    let page_file = PageFile::at(&path, PageKind::Report)?;
+    let html = html(settings, file, asked, &place, &folder, state.is_some())?;
     if erased()?.len() != before {
         return Err(Failure::Settings(anyhow!(
             "a patient was erased while the report was made: ask for it again"
         )));
     }
-    let path = { asked.out }.map_or_else(|| report.folder.join(FILE), Path::to_path_buf);
-    let written = signals.write(|| replace_private(&path, report.html.as_bytes()));
-    let written = written.with_context(|| format!("cannot write {}", path.display()));
-    written.map_err(Failure::Run)?;
+    page_file.write(&html, signals)?;
     Ok(path)
 }
 
-/// All that a page tells.
-struct ReportOf {
-    folder: PathBuf,
-    html: String,
-}
-
-impl ReportOf {
-    /// `may_prepare`: slices may be kept in the state folder for the next time.
-    fn read(
-        settings: &Settings,
-        file: &Path,
-        asked: &Asked<'_>,
-        may_prepare: bool,
-    ) -> Result<Self, Failure> {
-        let place = ModelPlace::of_run(asked.run, &settings.state, false);
-        let place = place.map_err(Failure::settings)?;
-        let folder = place.weights.parent().unwrap_or(&settings.state).to_owned();
-        let witnesses = Witnesses {
-            transcript: None,
-            rosters: vec![],
-            optional: true,
-        };
-        let model = KeptModel::open(&place, &witnesses).map_err(Failure::settings)?;
-        let conditions = Conditions::of(&model);
-        let conditions = conditions.map_err(|reason| Failure::settings(anyhow!(reason)))?;
-        let history = LearningHistory::read(&folder).with_context(|| {
-            format!(
-                "cannot read {}",
-                folder.join(LearningHistory::FILE).display()
-            )
-        });
-        let history = history.map_err(Failure::Run)?;
-        let looking = Looking {
-            settings,
-            file,
-            place: &place,
-            shown: asked.shown,
-            may_prepare,
-        };
-        let own = OwnPart::look(&looking, &model, &conditions)?;
-        // The card of the best round is not written again at the end.
-        let last = read_card(&folder.join(CARD_FILE))?;
-        let page = Page {
-            hospital: settings.hospital,
-            model: &model,
-            is_best: place.weights.ends_with(BEST_MODEL_FILE),
-            is_over: last.run_complete,
-            history: &history,
-            own: &own,
-            shown: asked.shown,
-        };
-        let html = page.html().map_err(Failure::run)?;
-        Ok(Self { folder, html })
+/// `folder` is that of the run; `may_prepare`: slices may be kept in the state folder for the next time.
+fn html(
+    settings: &Settings,
+    file: &Path,
+    asked: &Asked<'_>,
+    place: &ModelPlace,
+    folder: &Path,
+    may_prepare: bool,
+) -> Result<String, Failure> {
+    let witnesses = Witnesses {
+        transcript: None,
+        rosters: vec![],
+        optional: true,
+    };
+    let model = KeptModel::open(place, &witnesses).map_err(Failure::settings)?;
+    let conditions = Conditions::of(&model);
+    let conditions = conditions.map_err(|reason| Failure::settings(anyhow!(reason)))?;
+    let history = LearningHistory::read(folder);
+    if let Err(error) = &history {
+        let path = folder.join(LearningHistory::FILE);
+        tracing::warn!(
+            "{} cannot be used: {error}; the report is made without it",
+            path.display()
+        );
     }
+    let looking = Looking {
+        settings,
+        file,
+        place,
+        shown: asked.shown,
+        may_prepare,
+    };
+    let own = OwnPart::look(&looking, &model, &conditions)?;
+    // The card of the best round is not written again at the end.
+    let last = read_card(&folder.join(CARD_FILE))?;
+    let page = Page {
+        hospital: settings.hospital,
+        model: &model,
+        is_best: place.weights.ends_with(BEST_MODEL_FILE),
+        is_over: last.run_complete,
+        history: history.as_ref().ok(),
+        own: &own,
+        shown: asked.shown,
+    };
+    page.html().map_err(Failure::run)
 }
 
 fn last_run(state: &Path) -> Result<String, Failure> {

@@ -95,7 +95,7 @@ fn make(
             "the program has a fault, which the log above tells of"
         )),
         // A page that is half written is whole or gone first.
-        None => writes.write(|| Err(anyhow!("a signal has come"))),
+        None => writes.write(|| Err(anyhow!("the program was stopped by a signal"))),
     }
 }
 

@@ -14,7 +14,7 @@ use report::{
 };
 
 use super::{Shown, own::OwnPart};
-use crate::commands::applied_model::vouched;
+use crate::commands::{applied_model::vouched, page_file::PageKind};
 
 /// What it is made of.
 pub struct Page<'a> {
@@ -26,8 +26,8 @@ pub struct Page<'a> {
     pub is_best: bool,
     /// Whether the run went to its end.
     pub is_over: bool,
-    /// What was learnt in each round.
-    pub history: &'a LearningHistory,
+    /// What was learnt in each round; none where its file cannot be read.
+    pub history: Option<&'a LearningHistory>,
     /// None where the data are split by slice.
     pub own: &'a Option<OwnPart>,
     /// What the reader may see.
@@ -49,8 +49,7 @@ impl Page<'_> {
             PROTECTION.to_owned(),
             self.how_it_was_made(),
         ];
-        let title = format!("Hospital {}: a run of the federation", self.hospital);
-        Ok(page(&title, &sections.concat()))
+        Ok(page(PageKind::Report.title(), &sections.concat()))
     }
 
     fn classes(&self) -> Vec<&str> {
@@ -85,14 +84,14 @@ impl Page<'_> {
             "<p class=\"warning\">The run was not over when this page was made.</p>"
         };
         let which = if self.is_best {
-            "keeps as the best one of the run"
+            "the best round of the run"
         } else {
-            "has as the last one of the run"
+            "the last one that this hospital has of the run"
         };
         format!(
             "<h1>Hospital {}: the run {}</h1><p class=\"warning\"><strong>For this hospital alone:</strong> this page shows {what}what a \
              model says of patients. Give it to nobody who may not see that. {names}</p><p class=\"warning\">For research. Not a medical \
-             device, not for diagnosis.</p>{unfinished}<p>What follows is of the common model of round {}, which this hospital {which}.</p>",
+             device, not for diagnosis.</p>{unfinished}<p>These results are of the common model of round {}, {which}.</p>",
             self.hospital,
             escape(&self.run()),
             card.learning_round
@@ -124,8 +123,7 @@ impl Page<'_> {
         }
         if let Some(data) = self
             .history
-            .data
-            .as_ref()
+            .and_then(|history| history.data.as_ref())
             .filter(|data| !data.scanners.is_empty())
         {
             row("scanners here", data.scanners.join("; "));
@@ -157,8 +155,8 @@ impl Page<'_> {
         let card = &self.model.card;
         let made = format!("myelin {}", version::VERSION);
         format!(
-            "<h2>How this was made</h2><table class=\"words\"><tr><th>when</th><td>{}</td></tr><tr><th>model kept at</th><td>{}</td></tr>\
-             <tr><th>model</th><td>{}</td></tr><tr><th>version</th><td>{made}</td></tr>\
+            "<h2>How this was made</h2><table class=\"words\"><tr><th>when</th><td>{}</td></tr><tr><th>model saved on</th><td>{}</td></tr>\
+             <tr><th>origin of the model</th><td>{}</td></tr><tr><th>version</th><td>{made}</td></tr>\
              <tr><th>licence of the program</th><td>MIT or Apache-2.0</td></tr><tr><th>to be cited as</th><td>{made}, federated learning \
              with sealed updates; the method is that of Cirillo et al., ITADATA 2025</td></tr></table><footer><p>Run \
              <code>{}</code>. Model hash <code>{}</code>. The model and its card are in the folder of the run in the state folder of this \
@@ -174,6 +172,5 @@ impl Page<'_> {
 }
 
 const PROTECTION: &str = "<h2>What others know</h2>\
-<p>Nobody outside this hospital knows more of this page than the sums of all hospitals: the curves called \u{201c}all\u{201d}, and the \
-common model. The coordinator saw no update, and not even their sum. What successive models tell approximately, and what a run shows of its hospitals, is in \
-docs/THREATS.md.</p>";
+<p>Other hospitals know only the sums over all hospitals (the curves called \u{201c}all\u{201d}) and the common model. The coordinator \
+knows neither an update nor the sum of them. What can be guessed from several models in a row is in docs/THREATS.md.</p>";

@@ -23,7 +23,7 @@ impl Page<'_> {
             return Ok(section);
         };
         if let Some(doubt) = &own.doubt {
-            let _ = write!(section, "<p class=\"warning\">{}.</p>", escape(doubt));
+            let _ = write!(section, "<p class=\"warning\">{}</p>", escape(doubt));
         }
         let classes = self.classes();
         let patients: Vec<Prediction> = { own.test.iter() }
@@ -72,8 +72,8 @@ impl Page<'_> {
     fn patients(&self, own: &OwnPart) -> String {
         let classes = self.classes();
         let name = |class: usize| classes.get(class).copied().unwrap_or("?");
-        let mut table = "<table><caption>What the model says of each test patient</caption><tr><th>patient</th><th>has</th><th>is called</th>\
-                         <th>probability</th><th>over the slices</th><th>slices</th><th>remarks</th></tr>"
+        let mut table = "<table><caption>What the model says of each test patient</caption><tr><th>patient</th><th>true class</th><th>predicted class</th>\
+                         <th>probability</th><th>range over the slices</th><th>slices</th><th>remarks</th></tr>"
             .to_owned();
         for (number, patient) in (1..).zip(&own.test) {
             let prediction = &patient.scored.prediction;
@@ -106,8 +106,8 @@ impl Page<'_> {
             some => format!(" Where the model looks was examined for the first {some} alone."),
         };
         table
-            + "</table><p class=\"note\">Over the slices: where 95% of the patient's slices lie. It says nothing of how often the model is \
-               right."
+            + "</table><p class=\"note\">Range over the slices: 95% of this patient's slices have a probability in it. It says nothing of how often \
+               the model is right."
             + &looked
             + "</p>"
     }
@@ -126,8 +126,9 @@ impl Page<'_> {
             })
             .collect();
         let past_the_head = looks_past_the_head(pictures.iter().map(|looked| looked.outside));
-        let past_the_head = past_the_head
-            .map(|told| format!("<p class=\"warning\">Beware: {told}. {PAST_THE_HEAD}</p>"));
+        let past_the_head = past_the_head.map(|told| {
+            format!("<p class=\"warning\">Of the slices shown here, {told}. {PAST_THE_HEAD}</p>")
+        });
         Ok(format!(
             "<h2>Where the model looks</h2>{}{}<p class=\"note\">One slice a patient, of {} of the test patients. Every map has a scale of its own: heat \
              cannot be compared between slices. The front of the head is up, the patient's right side is on the left.</p>",

@@ -1,4 +1,4 @@
-//! Where the page is written: a file for its owner alone, which replaces an earlier page and nothing else.
+//! Where a page is written: a file for its owner alone, which replaces an earlier page of its kind and nothing else.
 
 use std::{
     fs::{self, File},
@@ -9,10 +9,34 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use host::{failure::Failure, replaced_file::replace_private, signals::BetweenWrites};
 
-/// Tells a page of this kind from other files.
-pub const TITLE: &str = "Data check of a hospital (myelin)";
+/// The pages that the program writes.
+#[derive(Clone, Copy)]
+pub enum PageKind {
+    /// Of `data check --html`.
+    DataCheck,
+    /// Of a run.
+    Report,
+}
+
+impl PageKind {
+    /// Tells a page of this kind from other files.
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::DataCheck => "Data check of a hospital (myelin)",
+            Self::Report => "Report of a run for one hospital (myelin)",
+        }
+    }
+
+    fn flag(self) -> &'static str {
+        match self {
+            Self::DataCheck => "--html",
+            Self::Report => "--out",
+        }
+    }
+}
 
 /// A place for the page.
+#[derive(Debug)]
 pub struct PageFile(PathBuf);
 
 impl PageFile {
@@ -20,24 +44,24 @@ impl PageFile {
     ///
     /// # Errors
     /// No folder to write into, or something there that is no page of this kind.
-    pub fn at(path: &Path) -> Result<Self, Failure> {
-        let shown = path.display();
+    pub fn at(path: &Path, kind: PageKind) -> Result<Self, Failure> {
+        let (flag, shown) = (kind.flag(), path.display());
         let above = path.parent().filter(|above| *above != Path::new(""));
         if above.is_some_and(|above| !above.is_dir()) {
             return Err(Failure::settings(anyhow!(
-                "--html {shown}: the folder above it does not exist; make it, or name another file"
+                "{flag} {shown}: the folder above it does not exist; make it, or name another file"
             )));
         }
         match fs::symlink_metadata(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
-                let error = anyhow!(error).context(format!("--html {shown}: cannot look at it"));
+                let error = anyhow!(error).context(format!("{flag} {shown}: cannot look at it"));
                 return Err(Failure::Settings(error));
             }
-            Ok(about) if about.is_file() && is_page(path) => {}
+            Ok(about) if about.is_file() && is_page(path, kind) => {}
             Ok(_) => {
                 return Err(Failure::settings(anyhow!(
-                    "--html {shown}: something else is there than a page of an earlier check; name another file, or take that one away"
+                    "{flag} {shown}: something else is there than an earlier page of this command, and it is not overwritten; name another file"
                 )));
             }
         }
@@ -62,10 +86,10 @@ impl PageFile {
 }
 
 /// Whether a file begins like a page of this kind.
-fn is_page(path: &Path) -> bool {
+fn is_page(path: &Path, kind: PageKind) -> bool {
     let mut start = vec![];
     let read = File::open(path).and_then(|file| file.take(HEAD_BYTES).read_to_end(&mut start));
-    let title = format!("<title>{TITLE}</title>");
+    let title = format!("<title>{}</title>", kind.title());
     read.is_ok() && String::from_utf8_lossy(&start).contains(&title)
 }
 
@@ -80,10 +104,10 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let path = folder.path().join("check.html");
         let signals = BetweenWrites::default();
-        let page = |words: &str| ::report::page::page(TITLE, words);
-        let first = PageFile::at(&path).expect("nothing is there");
+        let page = |words: &str| ::report::page::page(PageKind::DataCheck.title(), words);
+        let first = PageFile::at(&path, PageKind::DataCheck).expect("nothing is there");
         first.write(&page("one"), &signals).expect("written");
-        let second = PageFile::at(&path).expect("a page");
+        let second = PageFile::at(&path, PageKind::DataCheck).expect("a page");
         second.write(&page("two"), &signals).expect("replaced");
         assert!(fs::read_to_string(&path).expect("there").contains("two"));
         #[cfg(unix)]
@@ -93,10 +117,14 @@ mod tests {
             assert_eq!(mode & 0o777, 0o600);
         }
 
-        let refused = |path: &Path| match PageFile::at(path) {
+        let refused = |path: &Path| match PageFile::at(path, PageKind::DataCheck) {
             Err(Failure::Settings(error)) => error.to_string(),
             _ => panic!("{} is taken", path.display()),
         };
+        assert!(
+            PageFile::at(&path, PageKind::Report).is_err(),
+            "of another kind"
+        );
         fs::write(&path, "<title>My thesis</title>").expect("written");
         assert!(refused(&path).contains("name another file"));
         assert!(refused(folder.path()).contains("something else"));
