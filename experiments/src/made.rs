@@ -2,7 +2,7 @@
 
 use std::{env, path::Path, thread};
 
-use ::report::pictures::escape;
+use ::report::{page::program_rows, pictures::escape};
 use host::moment;
 use serde::Serialize;
 
@@ -29,20 +29,16 @@ impl Made {
             machine: machine(),
         }
     }
-}
 
-impl Made {
     /// The section of a page that tells it.
     pub fn section(&self) -> String {
-        let version = version::VERSION;
         format!(
             "<h2>How this was made</h2><table class=\"words\"><tr><th>when</th><td>{}</td></tr><tr><th>command</th><td><code>{}</code></td></tr>\
-             <tr><th>machine</th><td>{}</td></tr><tr><th>version</th><td>myelin {version}</td></tr><tr><th>licence of the program</th><td>MIT \
-             or Apache-2.0</td></tr><tr><th>to be cited as</th><td>myelin {version}, federated learning with sealed updates; the method is \
-             that of Cirillo et al., ITADATA 2025</td></tr></table>",
+             <tr><th>machine</th><td>{}</td></tr>{}</table>",
             self.date,
             escape(&self.command_line),
             escape(&self.machine),
+            program_rows(version::VERSION),
         )
     }
 }

@@ -151,7 +151,7 @@ impl Progress {
     ) {
         let Some(bars) = &self.terminal else { return };
         let number = hospitals.len();
-        let is_counted = number > MOST_BARS;
+        let is_counted = number > MAX_BARS;
         let hospitals = hospitals.map(|id| {
             let bar = (!is_counted).then(|| {
                 let bar = ProgressBar::new(PARTS).with_style(hospital_style());
@@ -316,7 +316,7 @@ fn style(template: &str) -> ProgressStyle {
 }
 
 /// More hospitals are counted: their bars would not fit a terminal.
-const MOST_BARS: usize = 12;
+const MAX_BARS: usize = 12;
 /// How finely a bar shows what is done.
 const PARTS: u64 = 1000;
 

@@ -34,6 +34,15 @@ fn with_contents(body: &str) -> (String, String) {
     (contents, named)
 }
 
+/// Rows of a table that tells how a page was made: the program's `version`, its licence, and how to cite it.
+pub fn program_rows(version: &str) -> String {
+    format!(
+        "<tr><th>version</th><td>myelin {version}</td></tr><tr><th>licence of the program</th><td>MIT or Apache-2.0</td></tr>\
+         <tr><th>to be cited as</th><td>myelin {version}, federated learning with sealed updates; the method is that of Cirillo et al., \
+         ITADATA 2025</td></tr>"
+    )
+}
+
 /// Pictures in rows, as many to a row as fit.
 ///
 /// # Errors

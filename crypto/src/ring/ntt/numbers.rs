@@ -25,7 +25,7 @@ pub(super) struct Floating {
 }
 
 impl Floating {
-    pub(super) const MOST_BITS: u32 = 46;
+    pub(super) const MAX_BITS: u32 = 46;
 
     #[inline(always)]
     pub(super) fn new(vectors: Vectors, prime: u64) -> Self {
@@ -294,7 +294,7 @@ pub(super) fn folding_factor(modulus: Modulus, factor: u64) -> u64 {
 mod tests {
     use super::*;
 
-    const LARGEST_FLOATING: u64 = 70_368_743_587_841;
+    const MAX_FLOATING_PRIME: u64 = 70_368_743_587_841;
     /// Nearly 2^24 below 2^60, and 2^14 below it.
     const SIXTY: [u64; 2] = [1_152_921_504_591_020_033, 1_152_921_504_606_830_593];
 
@@ -322,7 +322,7 @@ mod tests {
     #[test]
     fn floating_numbers_keep_to_their_bounds_at_the_edges() {
         let Some(v) = Vectors::try_new() else { return };
-        let prime = LARGEST_FLOATING;
+        let prime = MAX_FLOATING_PRIME;
         let numbers = Floating::new(v, prime);
         let half = (prime / 2) as i64;
         for times in -10..=10_i64 {

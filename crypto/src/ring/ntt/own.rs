@@ -28,7 +28,7 @@ enum Numbers {
 
 impl Numbers {
     fn of(modulus: Modulus) -> Option<Self> {
-        if modulus.bits() <= Floating::MOST_BITS {
+        if modulus.bits() <= Floating::MAX_BITS {
             return Some(Self::Floating);
         }
         complement_of_60_bits(modulus.value()).map(|_| Self::Folding)

@@ -20,7 +20,7 @@ pub fn section(page: &Page<'_>, date: &str) -> String {
         "<h2>How this page was made</h2><p>On {} by myelin {}, with</p><p><code>{}</code></p>\
          <p>Nothing was trained or sent. The page carries all that it shows and asks nothing of any network.</p>",
         escape(date),
-        env!("CARGO_PKG_VERSION"),
+        version::VERSION,
         escape(&plain(&command)),
     )
 }

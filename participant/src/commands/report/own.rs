@@ -54,17 +54,17 @@ pub struct TestPatient {
 
 /// A slice, and where the model looks.
 pub struct LookedAt {
-    /// Brightness.
+    /// Brightness of the slice, row by row.
     pub pixels: Vec<f32>,
-    /// From 0 to 1.
+    /// How much each pixel speaks for the predicted class, from 0 to 1, in the same order.
     pub heat: Vec<f32>,
-    /// Below it.
+    /// Lines to stand below the slice.
     pub caption: Vec<String>,
     /// The share of the heat outside the head.
     pub outside: Option<f64>,
 }
 
-/// At what.
+/// What is to be looked at, and what may be shown of it.
 pub struct Looking<'a> {
     /// Of the hospital.
     pub settings: &'a Settings,

@@ -52,7 +52,7 @@ pub struct Site<'a> {
 
 /// A run that is over here.
 pub struct Ended {
-    /// How.
+    /// Its last model and what it has cost.
     pub outcome: Outcome,
     /// Locked still.
     pub state: StateFolder,

@@ -14,7 +14,7 @@ use self::{
 /// A reason, and what a person can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Known {
-    /// Why.
+    /// Why something is left out or in doubt, as a sentence.
     pub why: &'static str,
     /// What to do.
     pub remedy: &'static str,

@@ -9,7 +9,7 @@ use host::moment;
 use participant::{learning_history::LearningHistory, predict::KeptModel};
 use protocol::HospitalId;
 use report::{
-    page::page,
+    page::{page, program_rows},
     pictures::{PictureError, escape},
 };
 
@@ -18,7 +18,7 @@ use crate::commands::{applied_model::vouched, page_file::PageKind};
 
 /// What it is made of.
 pub struct Page<'a> {
-    /// Whose.
+    /// The hospital that the page is for.
     pub hospital: HospitalId,
     /// The one that is reported on.
     pub model: &'a KeptModel,
@@ -153,18 +153,16 @@ impl Page<'_> {
 
     fn how_it_was_made(&self) -> String {
         let card = &self.model.card;
-        let made = format!("myelin {}", version::VERSION);
         format!(
             "<h2>How this was made</h2><table class=\"words\"><tr><th>when</th><td>{}</td></tr><tr><th>model saved on</th><td>{}</td></tr>\
-             <tr><th>origin of the model</th><td>{}</td></tr><tr><th>version</th><td>{made}</td></tr>\
-             <tr><th>licence of the program</th><td>MIT or Apache-2.0</td></tr><tr><th>to be cited as</th><td>{made}, federated learning \
-             with sealed updates; the method is that of Cirillo et al., ITADATA 2025</td></tr></table><footer><p>Run \
+             <tr><th>origin of the model</th><td>{}</td></tr>{}</table><footer><p>Run \
              <code>{}</code>. Model hash <code>{}</code>. The model and its card are in the folder of the run in the state folder of this \
              hospital; <code>participant predict</code> applies it to other scans, <code>participant ledger</code> shows what has left the \
              hospital.</p></footer>",
             moment::now(),
             escape(card.date.as_deref().unwrap_or("unknown")),
             vouched(self.model.provenance),
+            program_rows(version::VERSION),
             card.run.map(hex::encode).unwrap_or_default(),
             hex::encode(card.model_hash)
         )
