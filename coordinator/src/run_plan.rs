@@ -12,7 +12,6 @@ use getrandom::SysRng;
 use protocol::{
     manifest::{Manifest, Purpose},
     message::most_blocks,
-    network::CONDITIONED_VALUES,
     round::contribution::{BOX_BYTES, contribution_bytes},
 };
 use rand_core::UnwrapErr;
@@ -120,7 +119,7 @@ impl RunPlan {
         let update = Sum::of(manifest, Purpose::Update, assumed.hospitals)?;
         let evaluation = Sum::of(manifest, Purpose::Evaluation, assumed.hospitals)?;
         let filters = match manifest.conditioning.profile() {
-            Some(profile) => Filters::of(profile, assumed.patients)?,
+            Some(profile) => Filters::of(manifest, profile, assumed.patients)?,
             None => Filters::default(),
         };
         let traffic = |of_sum: fn(&Sum) -> u64, once: u64, filter: u64| {
@@ -191,8 +190,10 @@ struct Filters {
 }
 
 impl Filters {
-    fn of(profile: Profile, patients: u32) -> Result<Self, PlanError> {
-        let patients_of_block = (Profile::SLOTS - 1) / CONDITIONED_VALUES;
+    fn of(manifest: &Manifest, profile: Profile, patients: u32) -> Result<Self, PlanError> {
+        let patients_of_block = manifest
+            .conditioning_form
+            .patients_per_block(manifest.task.classes());
         let most = most_blocks(profile) as usize * patients_of_block;
         if patients as usize > most {
             return Err(PlanError::Patients {

@@ -34,18 +34,18 @@ impl HeatMap {
     }
 }
 
-/// Heat `[B, 128, 128]` of images `[B, 1, 128, 128]` for one class each, `classes` of shape `[B]`; `filters` `[B, 9]`
-/// as in [`Network::forward`].
+/// Heat `[B, 128, 128]` of images `[B, 1, 128, 128]` for one class each, `classes` of shape `[B]`; `inputs`
+/// as in [`Network::forward`]. A shift of the logits is the same at every pixel, and has no heat.
 ///
 /// # Errors
 /// What libtorch refuses.
 pub(crate) fn heat(
     network: &Network,
     images: &Tensor,
-    filters: Option<&Tensor>,
+    inputs: Option<&Tensor>,
     classes: &Tensor,
 ) -> Result<Tensor, TchError> {
-    let maps = tch::no_grad(|| network.feature_maps(images, filters, &Mode::Evaluation))?;
+    let maps = tch::no_grad(|| network.feature_maps(images, inputs, &Mode::Evaluation))?;
     let maps = maps.set_requires_grad(true);
     let logits = network.classify(&maps, &Mode::Evaluation)?;
     let asked = logits.f_gather(1, &classes.unsqueeze(1), false)?;
@@ -66,6 +66,7 @@ pub(crate) fn heat(
 
 #[cfg(test)]
 mod tests {
+    use protocol::vocabulary::ConditioningForm;
     use serde::Deserialize;
 
     use super::*;
@@ -85,7 +86,8 @@ mod tests {
     fn network() -> Network {
         let architecture = Architecture {
             classes: 3,
-            conditioning: Conditioning::Filters,
+            form: ConditioningForm::Study,
+            conditioning: Conditioning::Supplied,
         };
         Network::new(architecture, Device::CPU)
     }

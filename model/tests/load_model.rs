@@ -12,7 +12,7 @@ use model::{
     network::{Architecture, Conditioning, Mode, Network},
 };
 use model_data::weights::read_safetensors;
-use protocol::network::TensorSpec;
+use protocol::{network::TensorSpec, vocabulary::ConditioningForm};
 use tch::Tensor;
 
 const CLASSES: usize = 3;
@@ -51,7 +51,7 @@ fn logits(fixture: &DrawnModel, conditioning: Conditioning) -> Vec<Vec<f64>> {
         "the clip is not tried"
     );
     let filters = Tensor::from_slice(&filters).view([BATCH as i64, 9]);
-    let filters = (conditioning == Conditioning::Filters).then_some(&filters);
+    let filters = (conditioning == Conditioning::Supplied).then_some(&filters);
     let logits = tch::no_grad(|| network.forward(&images, filters, &Mode::Evaluation))
         .expect("a few slices fit into memory");
     let mut flat = vec![0.0_f32; BATCH * CLASSES];
@@ -64,6 +64,7 @@ fn logits(fixture: &DrawnModel, conditioning: Conditioning) -> Vec<Vec<f64>> {
 fn architecture(conditioning: Conditioning) -> Architecture {
     Architecture {
         classes: CLASSES,
+        form: ConditioningForm::Study,
         conditioning,
     }
 }
@@ -90,7 +91,7 @@ fn a_model_opened_in_pytorch_gives_the_same_logits() {
         recorded.sha256,
         "the files are not those of the record"
     );
-    let conditioned = logits(&fixture, Conditioning::Filters);
+    let conditioned = logits(&fixture, Conditioning::Supplied);
     let free = logits(&fixture, Conditioning::Free);
     assert_close(&conditioned, &recorded.conditioned, "with features");
     assert_close(&free, &recorded.free, "without features");

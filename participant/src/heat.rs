@@ -94,7 +94,7 @@ mod tests {
         EvaluateRequest {
             round: RoundNumber::new(1),
             model: vec![0.5; 3],
-            filters: None,
+            inputs: None,
             plan: TrainingPlan::of(&manifest()),
         }
     }

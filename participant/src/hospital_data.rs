@@ -121,7 +121,7 @@ mod tests {
             means: [50.0; FEATURES],
             deviations: [1.0; FEATURES],
         };
-        let scaled = records.scaled(&statistics);
+        let scaled = records.scaled(&statistics, protocol::vocabulary::ConditioningForm::Study);
         assert_eq!(scaled[5][..4], [0.25, 0.5, 0.875, 0.0]);
     }
 }

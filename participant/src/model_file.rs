@@ -33,7 +33,7 @@ use protocol::{
     digests::{LearningRound, ModelHash, RunId, Transcript},
     kept_model::weights_hash,
     labels::Labels,
-    manifest::Conditioning,
+    manifest::{Conditioning, ConditioningForm},
 };
 use time::OffsetDateTime;
 
@@ -57,6 +57,7 @@ pub struct LatestModel {
     kept_round: Option<LearningRound>,
     labels: Labels,
     conditioning: Conditioning,
+    form: ConditioningForm,
     /// None before they are known.
     statistics: Option<Statistics>,
 }
@@ -79,6 +80,7 @@ impl LatestModel {
             kept_round: opened.kept_round,
             labels: opened.labels,
             conditioning: opened.conditioning,
+            form: opened.form,
             statistics,
         }
     }
@@ -96,6 +98,7 @@ impl LatestModel {
             kept_round: run.kept_round,
             labels: run.labels,
             conditioning: run.conditioning,
+            form: run.form,
             statistics: run.statistics.clone(),
         }
     }
@@ -134,7 +137,7 @@ impl LatestModel {
         let statistics = self.statistics.as_ref();
         let features = statistics.map(|statistics| statistics.for_card(&own.features));
         let bare = ModelCard::new(self.model.layout(), self.hash);
-        let card = bare.of_run(self.labels, self.conditioning, features);
+        let card = bare.of_run(self.labels, self.conditioning, self.form, features);
         // What a strategy's moments add to the hash is in no card.
         let is_whole = self.model.moments().is_empty();
         ModelCard {
@@ -348,6 +351,7 @@ mod tests {
             kept_round: Some(LearningRound::new(round)),
             labels: Labels::of(&manifest()),
             conditioning: Conditioning::EncryptedHardened,
+            form: ConditioningForm::Study,
             statistics: Some(Statistics {
                 class_counts: vec![5, 3],
                 means: [0.5; FEATURES],

@@ -1191,7 +1191,7 @@ mod tests {
         TrainRequest {
             round: RoundNumber::new(1),
             model: Vec::new(),
-            filters: None,
+            inputs: None,
             class_weights: Vec::new(),
             seed: [2; 32],
             plan: TrainingPlan::of(&manifest()),
@@ -1318,7 +1318,7 @@ mod tests {
                 request: EvaluateRequest {
                     round: RoundNumber::new(round),
                     model,
-                    filters: None,
+                    inputs: None,
                     plan,
                 },
             };

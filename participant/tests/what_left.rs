@@ -48,10 +48,10 @@ impl LocalTrainer for NoNetwork {
         request: TrainRequest,
         _: &mut dyn JobWatcher,
     ) -> Result<TrainedUpdate, TrainerFailure> {
-        let patients = request.filters.as_ref().map_or(0, |filters| filters.len());
+        let patients = request.inputs.as_ref().map_or(0, |inputs| inputs.len());
         Ok(TrainedUpdate {
             model: request.model.iter().map(|value| value + 0.01).collect(),
-            filter_gradients: vec![[0.0; FEATURES]; patients],
+            input_gradients: vec![[0.0; FEATURES]; patients].into(),
             batches: 2,
             loss: 0.5,
         })

@@ -8,9 +8,9 @@ use crypto::sealed_sum::{ClippedTensor, next_clip};
 
 use crate::{
     codec,
-    digests::ModelHash,
-    manifest::{ADAPTIVE_CLIPS, Conditioning, Manifest},
-    network::{CONDITIONED_VALUES, CONDITIONED_WEIGHT, ModelLayout, TensorKind},
+    digests::{LearningRound, ModelHash},
+    manifest::{ADAPTIVE_CLIPS, Manifest},
+    network::{ModelLayout, TensorKind},
     server_optimiser::{ServerOptimiser, plain},
     strategy::Strategy,
 };
@@ -24,6 +24,9 @@ pub struct CommonModel {
     optimiser: ServerOptimiser,
     clips: Vec<f64>,
     clips_adapt: bool,
+    /// The tensors that vaults keep, and in which learning rounds they move.
+    kept_by_vault: &'static [&'static str],
+    conditioning_every: u32,
     null_steps: u32,
 }
 
@@ -58,6 +61,8 @@ impl CommonModel {
                 .map(|tensor| manifest.first_clip(tensor.kind))
                 .collect(),
             clips_adapt: manifest.clip_rule == ADAPTIVE_CLIPS,
+            kept_by_vault: manifest.kept_by_vault(),
+            conditioning_every: manifest.conditioning_every,
             null_steps: 0,
         }
     }
@@ -82,6 +87,8 @@ impl CommonModel {
             optimiser,
             clips,
             clips_adapt: manifest.clip_rule == ADAPTIVE_CLIPS,
+            kept_by_vault: manifest.kept_by_vault(),
+            conditioning_every: manifest.conditioning_every,
             null_steps,
         })
     }
@@ -124,26 +131,10 @@ impl CommonModel {
         self.optimiser.moments()
     }
 
-    /// What a trainer gets of the model: all of it or, when filters are used, all but W. With W the filters would give the clinical
-    /// features.
-    pub fn for_trainer(&self, conditioning: Conditioning) -> Vec<f32> {
-        let mut values = self.values.to_vec();
-        if conditioning.uses_filters() {
-            values.drain(self.conditioned_range());
-        }
-        values
-    }
-
-    /// W, the conditioned weights.
-    pub fn conditioned_weights(&self) -> [f64; CONDITIONED_VALUES] {
-        let start = self.conditioned_range().start;
-        std::array::from_fn(|entry| f64::from(self.values[start + entry]))
-    }
-
-    fn conditioned_range(&self) -> std::ops::Range<usize> {
-        self.layout
-            .range(CONDITIONED_WEIGHT)
-            .expect("a checked manifest has the hybrid network's layout")
+    /// What a trainer gets of the model: all of it but what the vault keeps. With that, what it gets of each patient would give the
+    /// clinical features.
+    pub fn for_trainer(&self) -> Vec<f32> {
+        self.layout.without(self.kept_by_vault, &self.values)
     }
 
     /// c, one clip a tensor. For vaults only: the coordinator never sees one after the first.
@@ -180,11 +171,12 @@ impl CommonModel {
     /// variances and W within their bounds, and moves the clips by the manifest's rule.
     ///
     /// A running statistic of a batch norm is an average: a momentum of it would be the statistic of no data. W follows its plain
-    /// gradient at a rate of its own; without conditioning it moves like them.
+    /// gradient at a rate of its own; without conditioning it moves like them. What the vaults keep stays as it is but in every k-th
+    /// learning round, where the manifest says so.
     ///
     /// # Panics
     /// If `mean` has another length than the model: both come from one layout.
-    pub fn apply_mean(&mut self, mean: &[f64], contributors: usize) {
+    pub fn apply_mean(&mut self, mean: &[f64], contributors: usize, round: LearningRound) {
         assert_eq!(mean.len(), self.values.len(), "a mean of another model");
         let values = Arc::make_mut(&mut self.values);
         let mut start = 0;
@@ -193,6 +185,10 @@ impl CommonModel {
             start = range.end;
             let mean = &mean[range.clone()];
             let values = &mut values[range.clone()];
+            let is_kept = self.kept_by_vault.contains(&tensor.name.0.as_str());
+            if is_kept && !round.get().is_multiple_of(self.conditioning_every) {
+                continue;
+            }
             match tensor.kind {
                 TensorKind::Weight => self.optimiser.step(range, values, mean),
                 TensorKind::Conditioned => move_by(values, mean, |moved| {
@@ -259,8 +255,8 @@ fn digest_bytes(context: digest::Context) -> [u8; 32] {
 mod tests {
     use super::*;
     use crate::{
-        manifest::{FIXED_CLIPS, testing::manifest},
-        network::testing::miniature,
+        manifest::{Conditioning, ConditioningForm, FIXED_CLIPS, testing::manifest},
+        network::{CONDITIONED_WEIGHT, testing::miniature},
         strategy::testing::EACH,
     };
 
@@ -291,7 +287,7 @@ mod tests {
         mean[variance.start] = -5.0;
         mean[conditioned.start] = 100.0;
         mean[bias.start] = 0.25;
-        model.apply_mean(&mean, 3);
+        model.apply_mean(&mean, 3, LearningRound::new(1));
         assert_eq!(model.values()[variance.start], 1e-5);
         assert_eq!(model.values()[conditioned.start], 16.0);
         assert_eq!(model.values()[bias.start], before[bias.start] + 0.25);
@@ -318,10 +314,10 @@ mod tests {
     fn statistics_and_w_move_by_the_mean_whatever_the_strategy() {
         let mut average = CommonModel::initial(&of_strategy(Strategy::FedAvg));
         let mean = mean(&average);
-        average.apply_mean(&mean, 3);
+        average.apply_mean(&mean, 3, LearningRound::new(1));
         for strategy in EACH {
             let mut model = CommonModel::initial(&of_strategy(strategy));
-            model.apply_mean(&mean, 3);
+            model.apply_mean(&mean, 3, LearningRound::new(1));
             let has_moments = !strategy.moments().is_empty();
             let mut start = 0;
             for tensor in model.layout().tensors.iter() {
@@ -349,7 +345,7 @@ mod tests {
         for strategy in EACH {
             let manifest = of_strategy(strategy);
             let mut model = CommonModel::initial(&manifest);
-            model.apply_mean(&mean(&model), 3);
+            model.apply_mean(&mean(&model), 3, LearningRound::new(1));
             let restored = |moments: Vec<Vec<f32>>| {
                 let values = model.values().to_vec();
                 CommonModel::restored(&manifest, values, moments, model.clips().to_vec(), 0)
@@ -377,8 +373,8 @@ mod tests {
                     .iter()
                     .map(|change| change / f64::from(round))
                     .collect();
-                undisturbed.apply_mean(&mean, 3);
-                restarted.apply_mean(&mean, 3);
+                undisturbed.apply_mean(&mean, 3, LearningRound::new(round));
+                restarted.apply_mean(&mean, 3, LearningRound::new(round));
                 let moments = restarted.moments().into_iter().map(<[f32]>::to_vec);
                 restarted = CommonModel::restored(
                     &manifest,
@@ -393,20 +389,56 @@ mod tests {
         }
     }
 
+    fn of_form(conditioning: Conditioning, form: ConditioningForm) -> Manifest {
+        Manifest {
+            conditioning,
+            conditioning_form: form,
+            layout: ModelLayout::of(2, form),
+            ..manifest()
+        }
+    }
+
     #[test]
-    fn a_trainer_with_filters_gets_everything_but_w() {
-        let model = CommonModel::initial(&manifest());
-        assert_eq!(
-            model.for_trainer(Conditioning::None),
-            **model.values(),
-            "nothing is conditioned"
-        );
-        let range = model.layout().range(CONDITIONED_WEIGHT).expect("present");
-        let without = model.for_trainer(Conditioning::EncryptedHardened);
-        assert_eq!(without[..range.start], model.values()[..range.start]);
-        assert_eq!(without[range.start..], model.values()[range.end..]);
-        let weights = model.conditioned_weights().map(|value| value as f32);
-        assert_eq!(weights, model.values()[range]);
+    fn a_trainer_gets_everything_but_what_the_vault_keeps() {
+        let unconditioned = of_form(Conditioning::None, ConditioningForm::Study);
+        let model = CommonModel::initial(&unconditioned);
+        assert_eq!(model.for_trainer(), **model.values());
+        for &form in ConditioningForm::ALL {
+            let model = CommonModel::initial(&of_form(Conditioning::EncryptedHardened, form));
+            let kept = form.tensors().iter();
+            let kept: usize = kept
+                .map(|name| model.layout().range(name).expect("its own").len())
+                .sum();
+            let found = model.for_trainer();
+            assert_eq!(found.len() + kept, model.values().len());
+            assert_eq!(
+                found,
+                model.layout().without(form.tensors(), model.values())
+            );
+        }
+    }
+
+    #[test]
+    fn what_the_vault_keeps_moves_in_every_kth_round_alone() {
+        for &form in ConditioningForm::ALL {
+            let manifest = Manifest {
+                conditioning_every: 3,
+                ..of_form(Conditioning::Plain, form)
+            };
+            let mut model = CommonModel::initial(&manifest);
+            let mean = vec![0.01; model.values().len()];
+            for round in 1..=7 {
+                let before = model.clone();
+                model.apply_mean(&mean, 3, LearningRound::new(round));
+                for tensor in before.layout().tensors.iter() {
+                    let name = tensor.name.0.as_str();
+                    let range = before.layout().range(name).expect("present");
+                    let moved = before.values()[range.clone()] != model.values()[range];
+                    let expected = !form.tensors().contains(&name) || round % 3 == 0;
+                    assert_eq!(moved, expected, "{form}: {name} in round {round}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -417,7 +449,11 @@ mod tests {
                 ..manifest()
             });
             let before = model.clips().to_vec();
-            model.apply_mean(&vec![0.0; model.layout().values()], 3);
+            model.apply_mean(
+                &vec![0.0; model.layout().values()],
+                3,
+                LearningRound::new(1),
+            );
             assert!(
                 model
                     .clips()

@@ -33,7 +33,7 @@ use crate::{
         Encapsulation, GroupKey, Join, Ready, SealedGroupKey, SealedState, SeenEncapsulation,
     },
     strategy::{Adaptive, Strategy},
-    vocabulary::{Conditioning, Keep, LabelScheme, Purpose, Task},
+    vocabulary::{Conditioning, ConditioningForm, Keep, LabelScheme, Purpose, Task},
 };
 
 /// Encodes to these bytes and is read from them.
@@ -199,6 +199,8 @@ fn manifest() {
         task: Task::Multiclass,
         label_scheme: LabelScheme::AsCounted,
         conditioning: Conditioning::Plain,
+        conditioning_form: ConditioningForm::Late,
+        conditioning_every: 3,
         layout: ModelLayout {
             tensors: List(vec![TensorSpec {
                 name: "w".into(),
@@ -242,6 +244,8 @@ fn manifest() {
             &[1],                            // task
             &[1],                            // label_scheme
             &[2],                            // conditioning
+            &[2],                            // conditioning_form
+            &[3, 0, 0, 0],                   // conditioning_every
             &[1, 0, 0, 0],                   // layout.tensors: how many
             &[1, 0, 0, 0],                   // tensors[0].name: how many bytes
             b"w",                            // tensors[0].name

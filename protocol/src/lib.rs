@@ -29,6 +29,7 @@
 
 pub mod codec;
 pub mod common_model;
+mod conditioning_form;
 pub mod counters;
 pub mod culprit;
 pub mod digests;

@@ -8,10 +8,19 @@ use rand_chacha::{
     rand_core::{Rng, SeedableRng},
 };
 
-use crate::codec::{Decode, Encode, List, Text, one_byte};
+use crate::{
+    codec::{Decode, Encode, List, Text, one_byte},
+    vocabulary::ConditioningForm,
+};
 
 /// The tensor that clinical features condition. It never reaches a trainer that works with conditioned filters.
 pub const CONDITIONED_WEIGHT: &str = "conditioned.weight";
+
+/// What an `additive` run multiplies with the features and adds to [`CONDITIONED_WEIGHT`]. It never reaches a trainer.
+pub const CONDITIONED_SLOPE: &str = "conditioned.slope";
+
+/// What a `late` run multiplies with the features and adds to the logits: nine values a class. It never reaches a trainer.
+pub const LATE_WEIGHT: &str = "late.weight";
 
 /// Number of values of [`CONDITIONED_WEIGHT`], and of a patient's clinical features.
 pub const CONDITIONED_VALUES: usize = 9;
@@ -21,7 +30,7 @@ pub const CONDITIONED_VALUES: usize = 9;
 pub enum TensorKind {
     /// Moved by the optimiser.
     Weight,
-    /// W of the conditioned convolution: moved by the vault, kept in [-16, 16].
+    /// Of the conditioned convolution, or beside the classifier: where features meet it, moved by the vault; kept in [-16, 16].
     Conditioned,
     /// A running mean of a batch norm.
     RunningMean,
@@ -100,6 +109,43 @@ impl ModelLayout {
         }
     }
 
+    /// The network of a form of conditioning: [`Self::hybrid_cnn`], and beside it the tensors that the study does not have.
+    pub fn of(classes: u32, form: ConditioningForm) -> Self {
+        Self::hybrid_cnn(classes).with_tensors_of(classes, form)
+    }
+
+    fn with_tensors_of(mut self, classes: u32, form: ConditioningForm) -> Self {
+        let own = match form {
+            ConditioningForm::Study => return self,
+            ConditioningForm::Additive => {
+                tensor(CONDITIONED_SLOPE, &[1, 1, 3, 3], TensorKind::Conditioned)
+            }
+            ConditioningForm::Late => tensor(
+                LATE_WEIGHT,
+                &[classes, CONDITIONED_VALUES as u32],
+                TensorKind::Conditioned,
+            ),
+        };
+        let tensors = &mut self.tensors.0;
+        let place = tensors.partition_point(|other| other.name < own.name);
+        tensors.insert(place, own);
+        self
+    }
+
+    /// `values`, in the order of this layout, without those of some tensors.
+    pub fn without(&self, names: &[&str], values: &[f32]) -> Vec<f32> {
+        let mut left = Vec::with_capacity(values.len());
+        let mut rest = values;
+        for tensor in self.tensors.iter() {
+            let (own, after) = rest.split_at(tensor.values());
+            rest = after;
+            if !names.contains(&tensor.name.0.as_str()) {
+                left.extend_from_slice(own);
+            }
+        }
+        left
+    }
+
     /// Values of all tensors, buffers included.
     pub fn values(&self) -> usize {
         self.tensors.iter().map(TensorSpec::values).sum()
@@ -131,7 +177,8 @@ impl ModelLayout {
     }
 
     /// The initial model, by PyTorch's rules: weights and biases of convolutions and dense layers uniform in ±1/sqrt(fan-in), batch
-    /// norms at one and zero. Drawn from ChaCha20 in the order of the layout, so every party makes the same values.
+    /// norms at one and zero. What only some forms of conditioning have begins at zero: every form begins as the same network. Drawn from
+    /// ChaCha20 in the order of the layout, so every party makes the same values.
     pub fn initial_values(&self, seed: &[u8; 32]) -> Vec<f32> {
         let mut rng = ChaCha20Rng::from_seed(*seed);
         let mut values = Vec::with_capacity(self.values());
@@ -142,6 +189,7 @@ impl ModelLayout {
                 TensorKind::RunningVariance => Some(1.0),
                 _ if name.ends_with("norm.weight") => Some(1.0),
                 _ if name.ends_with("norm.bias") => Some(0.0),
+                _ if [CONDITIONED_SLOPE, LATE_WEIGHT].contains(&name) => Some(0.0),
                 _ => None,
             };
             if let Some(constant) = constant {
@@ -183,10 +231,15 @@ fn unit_interval(rng: &mut impl Rng) -> f64 {
 #[cfg(any(test, feature = "testing"))]
 pub mod testing {
     use super::{
-        CONDITIONED_WEIGHT, List, ModelLayout,
+        CONDITIONED_WEIGHT, ConditioningForm, List, ModelLayout,
         TensorKind::{Conditioned, RunningMean, RunningVariance, Weight},
         tensor,
     };
+
+    /// [`miniature`] of a form of conditioning.
+    pub fn miniature_of(classes: u32, width: u32, form: ConditioningForm) -> ModelLayout {
+        miniature(classes, width).with_tensors_of(classes, form)
+    }
 
     /// A network with a tensor of every kind, small enough for thousands of rounds in one test. Nothing trains it.
     pub fn miniature(classes: u32, width: u32) -> ModelLayout {
@@ -220,12 +273,10 @@ mod tests {
     #[test]
     fn tensors_are_sorted_and_found() {
         let layout = ModelLayout::hybrid_cnn(2);
-        assert!(
-            layout
-                .tensors
-                .windows(2)
-                .all(|pair| pair[0].name < pair[1].name)
-        );
+        for &form in ConditioningForm::ALL {
+            let tensors = ModelLayout::of(2, form).tensors;
+            assert!(tensors.is_sorted_by(|one, other| one.name < other.name));
+        }
         assert_eq!(
             layout.range(CONDITIONED_WEIGHT).map(|range| range.len()),
             Some(CONDITIONED_VALUES)
@@ -259,5 +310,25 @@ mod tests {
                 .iter()
                 .all(|&value| value == 1.0)
         );
+    }
+
+    #[test]
+    fn every_form_begins_as_the_network_of_the_study() {
+        let study = ModelLayout::of(3, ConditioningForm::Study);
+        assert_eq!(study, ModelLayout::hybrid_cnn(3));
+        let expected = study.initial_values(&[1; 32]);
+        for (form, own, values) in [
+            (ConditioningForm::Additive, CONDITIONED_SLOPE, 9),
+            (ConditioningForm::Late, LATE_WEIGHT, 27),
+        ] {
+            let layout = ModelLayout::of(3, form);
+            let initial = layout.initial_values(&[1; 32]);
+            assert_eq!(
+                initial[layout.range(own).expect("its own")],
+                vec![0.0; values]
+            );
+            assert_eq!(layout.without(&[own], &initial), expected);
+            assert_eq!(layout.parameters(), study.parameters() + values);
+        }
     }
 }

@@ -64,6 +64,22 @@ pub enum Conditioning {
     None,
 }
 
+/// What clinical features do to the network (MODEL.md, "Forms of conditioning").
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "clap", derive(clap::ValueEnum))]
+pub enum ConditioningForm {
+    /// A filter of the first convolution is a product: clip(W * f).
+    #[default]
+    Study,
+    /// A filter of the first convolution is moved by the features: clip(W + A * z).
+    Additive,
+    /// Each class's logit is moved by the features: the network's plus u . z.
+    Late,
+}
+
 /// Which model of a run is kept as its best one.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
@@ -84,6 +100,7 @@ one_byte!(Purpose { Stats = 0, Update = 1, Evaluation = 2 });
 one_byte!(Task { Binary = 0, Multiclass = 1 });
 one_byte!(LabelScheme { AsWritten = 0, AsCounted = 1 });
 one_byte!(Conditioning { EncryptedHardened = 0, EncryptedStudy = 1, Plain = 2, None = 3 });
+one_byte!(ConditioningForm { Study = 0, Additive = 1, Late = 2 });
 one_byte!(Keep { BestLoss = 0, BestAccuracy = 1, Last = 2 });
 
 /// Not one of the names.
@@ -156,6 +173,12 @@ named!(Conditioning, "conditioning", "encrypted-hardened, encrypted-study, plain
     None = "none",
 });
 
+named!(ConditioningForm, "form of conditioning", "study, additive or late", {
+    Study = "study",
+    Additive = "additive",
+    Late = "late",
+});
+
 named!(Keep, "model to keep", "best-loss, best-accuracy or last", {
     BestLoss = "best-loss",
     BestAccuracy = "best-accuracy",
@@ -207,8 +230,8 @@ impl Conditioning {
         }
     }
 
-    /// Whether trainers get filters and never W.
-    pub fn uses_filters(self) -> bool {
+    /// Whether clinical features condition the network. What they meet there stays with the vault.
+    pub fn uses_features(self) -> bool {
         self != Self::None
     }
 }
@@ -245,6 +268,7 @@ mod tests {
         check(Task::ALL);
         check(LabelScheme::ALL);
         check(Conditioning::ALL);
+        check(ConditioningForm::ALL);
         check(Keep::ALL);
         assert_eq!(
             "smal".parse::<Task>().map_err(|error| error.to_string()),
@@ -265,6 +289,9 @@ mod tests {
         }
         for scheme in LabelScheme::ALL {
             assert_eq!(name(scheme), scheme.as_str());
+        }
+        for form in ConditioningForm::ALL {
+            assert_eq!(name(form), form.as_str());
         }
         for keep in Keep::ALL {
             assert_eq!(name(keep), keep.as_str());

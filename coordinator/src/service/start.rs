@@ -276,6 +276,14 @@ fn differing_keys(kept: &Manifest, settings: &Manifest) -> Vec<&'static str> {
         ),
         ("weight_decay", kept.weight_decay == settings.weight_decay),
         (
+            "conditioning_form",
+            kept.conditioning_form == settings.conditioning_form,
+        ),
+        (
+            "conditioning_every",
+            kept.conditioning_every == settings.conditioning_every,
+        ),
+        (
             "conditioning_rate",
             kept.conditioning_rate == settings.conditioning_rate,
         ),

@@ -8,7 +8,8 @@ use protocol::{
     digests::WeightsHash,
     identity::{Signed, SigningKey},
     manifest::{
-        Conditioning, FIXED_CLIPS, Keep, LabelScheme, MAX_STRAGGLER_FACTOR, Manifest, Task,
+        Conditioning, ConditioningForm, FIXED_CLIPS, Keep, LabelScheme, MAX_STRAGGLER_FACTOR,
+        Manifest, Task,
     },
     network::ModelLayout,
     strategy::Strategy,
@@ -26,8 +27,12 @@ pub struct RunSettings {
     pub task: Task,
     /// Where they are cut.
     pub label_scheme: LabelScheme,
-    /// Where filters come from, and with which parameters they are encrypted.
+    /// Who multiplies clinical features with the network's weights, and with which parameters they are encrypted.
     pub conditioning: Conditioning,
+    /// What the products do to the network.
+    pub conditioning_form: ConditioningForm,
+    /// What the vaults keep of it moves in every so many learning rounds.
+    pub conditioning_every: u32,
     /// Learning rounds.
     pub rounds: u32,
     /// Passes over the local training set in a round.
@@ -76,8 +81,11 @@ impl RunSettings {
             task: self.task,
             label_scheme: self.label_scheme,
             conditioning: self.conditioning,
-            layout: ModelLayout::hybrid_cnn(
+            conditioning_form: self.conditioning_form,
+            conditioning_every: self.conditioning_every,
+            layout: ModelLayout::of(
                 u32::try_from(self.task.classes()).expect("2 or 3 classes"),
+                self.conditioning_form,
             ),
             nonce,
             init_seed: labelled_hash("init-seed", &[&self.seed.to_le_bytes()]),
@@ -118,12 +126,14 @@ impl Default for RunSettings {
             task: Task::Binary,
             label_scheme: LabelScheme::AsWritten,
             conditioning: Conditioning::EncryptedHardened,
+            conditioning_form: ConditioningForm::Study,
+            conditioning_every: 1,
             rounds: 8,
             local_epochs: 2,
             batch_size: 32,
             learning_rate: 1e-3,
             weight_decay: 1e-2,
-            conditioning_rate: 0.1,
+            conditioning_rate: ConditioningForm::Study.usual_rate(),
             strategy: Strategy::FedAvg,
             local_steps: 200,
             seed: 1,
@@ -145,13 +155,15 @@ pub(super) struct RawRun {
     task: String,
     labels: String,
     conditioning: String,
+    conditioning_form: String,
+    conditioning_every: i64,
     profile: String,
     rounds: i64,
     local_epochs: i64,
     batch_size: i64,
     learning_rate: f64,
     weight_decay: f64,
-    conditioning_rate: f64,
+    conditioning_rate: RateSetting,
     strategy: String,
     local_steps: i64,
     seed: i64,
@@ -178,6 +190,7 @@ impl RawRun {
             .keep
             .parse()
             .map_err(|_| wrong("run.keep", &self.keep, "best-loss, best-accuracy or last"))?;
+        let form = self.form()?;
         let settings = RunSettings {
             task: self
                 .task
@@ -188,6 +201,8 @@ impl RawRun {
                 .parse()
                 .map_err(|_| wrong("run.labels", &self.labels, "as-written or as-counted"))?,
             conditioning: self.conditioning()?,
+            conditioning_form: form,
+            conditioning_every: whole("run.conditioning_every", self.conditioning_every)?,
             rounds: whole("run.rounds", self.rounds)?,
             local_epochs: whole("run.local_epochs", self.local_epochs)?,
             batch_size: whole("run.batch_size", self.batch_size)?,
@@ -207,12 +222,7 @@ impl RawRun {
                 0.0..=1.0,
                 "a number from 0 to 1",
             )?,
-            conditioning_rate: real(
-                "run.conditioning_rate",
-                self.conditioning_rate,
-                0.0..=100.0,
-                "a number from 0 to 100",
-            )?,
+            conditioning_rate: self.conditioning_rate.of(form)?,
             strategy: self.strategy.parse().map_err(|_| {
                 let expected =
                     "fedavg, fedavgm, fedadam, fedyogi or fedprox:MU with a MU from 0 to 100";
@@ -245,6 +255,18 @@ impl RawRun {
         })
     }
 
+    fn form(&self) -> Result<ConditioningForm, SettingsError> {
+        let key = "run.conditioning_form";
+        let form = self.conditioning_form.parse();
+        let form =
+            form.map_err(|_| wrong(key, &self.conditioning_form, "study, additive or late"))?;
+        if self.conditioning == "none" && form != ConditioningForm::Study {
+            let expected = "study with run.conditioning = \"none\", which conditions nothing";
+            return Err(wrong(key, form, expected));
+        }
+        Ok(form)
+    }
+
     fn conditioning(&self) -> Result<Conditioning, SettingsError> {
         let encrypted = match self.profile.as_str() {
             "hardened" => Conditioning::EncryptedHardened,
@@ -256,6 +278,31 @@ impl RawRun {
             "plain" => Ok(Conditioning::Plain),
             "none" => Ok(Conditioning::None),
             other => Err(wrong("run.conditioning", other, "encrypted, plain or none")),
+        }
+    }
+}
+
+/// A number, or "auto": what is usual for the form of conditioning.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum RateSetting {
+    Number(f64),
+    Word(String),
+}
+
+impl RateSetting {
+    fn of(&self, form: ConditioningForm) -> Result<f64, SettingsError> {
+        const KEY: &str = "run.conditioning_rate";
+        const EXPECTED: &str = "a number from 0 to 100, or \"auto\"";
+        match self {
+            Self::Number(rate) => real(KEY, *rate, 0.0..=100.0, EXPECTED),
+            Self::Word(word) if word == "auto" => Ok(form.usual_rate()),
+            // A flag gives a number as text.
+            Self::Word(word) => {
+                let rate = word.trim().parse();
+                let rate = rate.map_err(|_| wrong(KEY, word, EXPECTED))?;
+                real(KEY, rate, 0.0..=100.0, EXPECTED)
+            }
         }
     }
 }

@@ -4,55 +4,7 @@ use model_data::{Edss, FEATURES, Feature};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
-/// How closely EDSS follows the lesion volume, as a rank correlation (Spearman).
-///
-/// Ranks, because they do not care whether the volume or its logarithm is meant: with scores skewed
-/// low and logarithms of volumes skewed high, even a perfect order has a Pearson correlation of
-/// no more than 0.93.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Correlation {
-    /// 0.95: far more than nature grants, so that learning is visible in minutes.
-    #[default]
-    Teaching,
-    /// 0.37: what 30 patients with consensus masks show (Lesjak et al. 2017).
-    Realistic,
-}
-
-impl Correlation {
-    /// Spearman's coefficient between EDSS and lesion volume.
-    pub fn of_ranks(self) -> f64 {
-        match self {
-            Self::Teaching => 0.95,
-            Self::Realistic => 0.37,
-        }
-    }
-
-    /// Pearson's coefficient of the two normal variables behind them, which is a little larger
-    /// because whole half points tie patients (found by simulating 400,000 of them).
-    fn of_normals(self) -> f64 {
-        match self {
-            Self::Teaching => 0.9625,
-            Self::Realistic => 0.390,
-        }
-    }
-
-    /// The realistic ones have the signs and about the size seen in MS60; for teaching they
-    /// are larger, as that of the lesion load is.
-    fn loadings(self) -> Loadings {
-        match self {
-            Self::Teaching => Loadings {
-                age: 0.45,
-                comorbidity: 0.25,
-                symptoms: [0.65, -0.4, 0.0, -0.35],
-            },
-            Self::Realistic => Loadings {
-                age: 0.3,
-                comorbidity: 0.1,
-                symptoms: [0.5, -0.2, 0.0, -0.25],
-            },
-        }
-    }
-}
+use crate::kind::PhantomKind;
 
 /// A drawn patient, before there is any anatomy.
 #[derive(Clone, PartialEq)]
@@ -65,20 +17,22 @@ pub struct ClinicalDraw {
     pub age_years: f64,
     /// Volume of all lesions together, in millilitres.
     pub lesion_volume_ml: f64,
+    /// The normal variable behind it.
+    pub(crate) load: f64,
 }
 
 impl ClinicalDraw {
     /// Draws a patient through a Gaussian copula: one normal variable for the lesion load, one
     /// for disability that correlates with it, and one for each feature that correlates with
-    /// disability. Each is then mapped to its own distribution.
-    pub fn new(rng: &mut impl Rng, correlation: Correlation) -> Self {
+    /// what the kind has features tell of. Each is then mapped to its own distribution.
+    pub fn new(rng: &mut impl Rng, kind: PhantomKind) -> Self {
         let load: f64 = rng.sample(StandardNormal);
-        let disability = correlated(rng, load, correlation.of_normals());
-        let loadings = correlation.loadings();
-        let age = correlated(rng, disability, loadings.age);
+        let (disability, told) = kind.disability(rng, load);
+        let loadings = kind.loadings();
+        let age = correlated(rng, told, loadings.age);
         let age_years = quantile(&AGE_YEARS, normal_cdf(age)).floor();
-        let duration =
-            0.4 * age + correlated(rng, disability, 0.1) * (1.0 - 0.4_f64.powi(2)).sqrt();
+        let duration = AGE_IN_DURATION * age
+            + correlated(rng, told, loadings.duration) * (1.0 - AGE_IN_DURATION.powi(2)).sqrt();
         let duration_years = quantile(&DURATION_YEARS, normal_cdf(duration))
             .floor()
             .min(age_years - YOUNGEST_ONSET_YEARS);
@@ -88,14 +42,15 @@ impl ClinicalDraw {
         set(Feature::Age, age_years);
         set(Feature::AgeAtOnset, age_years - duration_years);
         set(Feature::Duration, duration_years);
-        let with_age = (1.0 - loadings.comorbidity.powi(2)).sqrt() * correlated(rng, age, 0.4);
-        let illness = loadings.comorbidity * disability + with_age;
+        let with_age =
+            (1.0 - loadings.comorbidity.powi(2)).sqrt() * correlated(rng, age, AGE_IN_COMORBIDITY);
+        let illness = loadings.comorbidity * told + with_age;
         set(
             Feature::Comorbidity,
-            f64::from(normal_cdf(illness) > 1.0 - 0.22),
+            f64::from(normal_cdf(illness) > 1.0 - SHARE_WITH_COMORBIDITY),
         );
         for ((feature, share), loading) in SYMPTOMS.into_iter().zip(loadings.symptoms) {
-            let tendency = normal_cdf(correlated(rng, disability, loading));
+            let tendency = normal_cdf(correlated(rng, told, loading));
             set(feature, f64::from(tendency > 1.0 - share));
         }
         for (group, share) in MISSING {
@@ -108,6 +63,7 @@ impl ClinicalDraw {
             features,
             age_years,
             lesion_volume_ml: quantile(&LOG_VOLUME_ML, normal_cdf(load)).exp(),
+            load,
         }
     }
 }
@@ -115,7 +71,7 @@ impl ClinicalDraw {
 /// Share of patients by half point from 0 to 6, in percent: the 60 rows of MS60 (Muslim et al.
 /// 2022, Data in Brief 42:108139), smoothed.
 /// 55% are at 2.0 or below.
-const EDSS_PERCENT: [u8; 13] = [8, 8, 18, 13, 8, 6, 11, 8, 9, 3, 4, 2, 2];
+pub(crate) const EDSS_PERCENT: [u8; 13] = [8, 8, 18, 13, 8, 6, 11, 8, 9, 3, 4, 2, 2];
 
 /// Natural logarithm of the lesion volume in ml by probability. The inner five points are
 /// quantiles over the consensus masks of 30 patients (Lesjak et al. 2017, Neuroinformatics 16:51);
@@ -131,7 +87,7 @@ const LOG_VOLUME_ML: [(f64, f64); 7] = [
 ];
 
 /// Age by probability, from MS60; the last bin is open above 56.
-const AGE_YEARS: [(f64, f64); 7] = [
+pub(crate) const AGE_YEARS: [(f64, f64); 7] = [
     (0.0, 15.0),
     (0.1, 17.0),
     (0.25, 20.0),
@@ -142,7 +98,7 @@ const AGE_YEARS: [(f64, f64); 7] = [
 ];
 
 /// Years from onset to the scan by probability, from MS60.
-const DURATION_YEARS: [(f64, f64); 6] = [
+pub(crate) const DURATION_YEARS: [(f64, f64); 6] = [
     (0.0, 0.0),
     (0.4, 0.5),
     (0.5, 2.0),
@@ -151,24 +107,21 @@ const DURATION_YEARS: [(f64, f64); 6] = [
     (1.0, 21.999),
 ];
 
-const YOUNGEST_ONSET_YEARS: f64 = 8.0;
+pub(crate) const YOUNGEST_ONSET_YEARS: f64 = 8.0;
 const SHARE_OF_MEN: f64 = 0.23;
+pub(crate) const SHARE_WITH_COMORBIDITY: f64 = 0.22;
+/// Correlation of the normal variables behind duration and age, where nothing else is told.
+pub(crate) const AGE_IN_DURATION: f64 = 0.4;
+/// The same of co-morbidity.
+pub(crate) const AGE_IN_COMORBIDITY: f64 = 0.4;
 
 /// Presenting symptom and its share.
-const SYMPTOMS: [(Feature, f64); 4] = [
+pub(crate) const SYMPTOMS: [(Feature, f64); 4] = [
     (Feature::Motor, 0.32),
     (Feature::Sensory, 0.42),
     (Feature::Visual, 0.33),
     (Feature::Balance, 0.12),
 ];
-
-/// How features go with disability: correlations of the normal variables behind them.
-struct Loadings {
-    age: f64,
-    comorbidity: f64,
-    /// In the order of [`SYMPTOMS`].
-    symptoms: [f64; 4],
-}
 
 /// What goes missing together, and how often: an illegible sex, an onset after the age.
 const MISSING: [(&[Feature], f64); 3] = [
@@ -178,7 +131,7 @@ const MISSING: [(&[Feature], f64); 3] = [
 ];
 
 /// A standard normal variable whose correlation with `with` is `correlation`.
-fn correlated(rng: &mut impl Rng, with: f64, correlation: f64) -> f64 {
+pub(crate) fn correlated(rng: &mut impl Rng, with: f64, correlation: f64) -> f64 {
     let own: f64 = rng.sample(StandardNormal);
     correlation * with + (1.0 - correlation * correlation).sqrt() * own
 }
@@ -194,7 +147,7 @@ fn edss_at(probability: f64) -> Edss {
 }
 
 /// Linear between the points of a table that starts at probability 0 and ends at 1.
-fn quantile(table: &[(f64, f64)], probability: f64) -> f64 {
+pub(crate) fn quantile(table: &[(f64, f64)], probability: f64) -> f64 {
     let after = table.partition_point(|&(at, _)| at <= probability);
     let right = table[after.clamp(1, table.len() - 1)];
     let left = table[after.clamp(1, table.len() - 1) - 1];
@@ -202,7 +155,7 @@ fn quantile(table: &[(f64, f64)], probability: f64) -> f64 {
 }
 
 /// Distribution function of the standard normal: Abramowitz and Stegun 26.2.17, within 7.5e-8.
-fn normal_cdf(z: f64) -> f64 {
+pub(crate) fn normal_cdf(z: f64) -> f64 {
     let t = 1.0 / (1.0 + 0.231_641_9 * z.abs());
     let series = [
         0.319_381_530,
@@ -223,10 +176,10 @@ mod tests {
 
     use super::*;
 
-    fn draws(count: usize, correlation: Correlation) -> Vec<ClinicalDraw> {
+    fn draws(count: usize, kind: PhantomKind) -> Vec<ClinicalDraw> {
         let mut rng = ChaCha8Rng::seed_from_u64(11);
         (0..count)
-            .map(|_| ClinicalDraw::new(&mut rng, correlation))
+            .map(|_| ClinicalDraw::new(&mut rng, kind))
             .collect()
     }
 
@@ -257,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_lesion_load_has_the_quantiles_of_real_masks() {
-        let drawn = draws(4000, Correlation::Teaching);
+        let drawn = draws(4000, PhantomKind::Teaching);
         let mut volumes: Vec<f64> = drawn.iter().map(|draw| draw.lesion_volume_ml).collect();
         volumes.sort_by(f64::total_cmp);
         for (share, expected) in [
@@ -277,22 +230,22 @@ mod tests {
 
     #[test]
     fn edss_follows_the_load_as_closely_as_asked() {
-        for correlation in [Correlation::Teaching, Correlation::Realistic] {
-            let drawn = draws(3000, correlation);
+        for kind in PhantomKind::ALL {
+            let drawn = draws(3000, kind);
             let volumes: Vec<f64> = drawn.iter().map(|draw| draw.lesion_volume_ml).collect();
             let found = pearson(&ranks(&scores(&drawn)), &ranks(&volumes));
-            let tolerance = 3.0 * (1.0 - correlation.of_ranks().powi(2)) / 3000_f64.sqrt();
+            let tolerance = 3.0 * (1.0 - kind.of_ranks().powi(2)) / 3000_f64.sqrt();
             assert!(
-                (found - correlation.of_ranks()).abs() < tolerance,
-                "{correlation:?}: {found}"
+                (found - kind.of_ranks()).abs() < tolerance,
+                "{kind}: {found}"
             );
         }
     }
 
     #[test]
     fn features_carry_some_of_the_signal() {
-        for correlation in [Correlation::Teaching, Correlation::Realistic] {
-            let drawn = draws(3000, correlation);
+        for kind in [PhantomKind::Teaching, PhantomKind::Realistic] {
+            let drawn = draws(3000, kind);
             let of = |feature: Feature| -> f64 {
                 let known = drawn
                     .iter()
@@ -309,7 +262,7 @@ mod tests {
 
     #[test]
     fn rows_look_like_those_of_the_table() {
-        let drawn = draws(4000, Correlation::Teaching);
+        let drawn = draws(4000, PhantomKind::Teaching);
         let share = |condition: &dyn Fn(&ClinicalDraw) -> bool| {
             drawn.iter().filter(|draw| condition(draw)).count() as f64 / 4000.0
         };

@@ -19,9 +19,11 @@
 mod acquisition;
 mod anatomy;
 mod clinical;
+mod kind;
 mod lesions;
 pub mod ms60_tree;
 mod random_field;
+pub mod reachable;
 mod scanner;
 mod shapes;
 mod tissue;
@@ -31,7 +33,8 @@ use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
 use rayon::prelude::*;
 
-pub use clinical::{ClinicalDraw, Correlation};
+pub use clinical::ClinicalDraw;
+pub use kind::PhantomKind;
 pub use scanner::ScannerProfile;
 
 use anatomy::Anatomy;
@@ -44,8 +47,8 @@ pub struct PhantomSettings {
     pub patients: usize,
     /// Axial slices of each.
     pub slices_per_patient: usize,
-    /// How closely EDSS follows the lesion volume.
-    pub correlation: Correlation,
+    /// What images and features tell of EDSS.
+    pub kind: PhantomKind,
     /// Seed of everything. Patient `i` is the same whatever the number of patients.
     pub seed: u64,
 }
@@ -56,7 +59,7 @@ impl Default for PhantomSettings {
         Self {
             patients: 120,
             slices_per_patient: 16,
-            correlation: Correlation::default(),
+            kind: PhantomKind::default(),
             seed: 1,
         }
     }
@@ -85,7 +88,7 @@ pub struct PhantomPatient {
 pub fn draw_clinical(settings: &PhantomSettings, index: usize) -> ClinicalDraw {
     ClinicalDraw::new(
         &mut stream(settings, index, Purpose::Clinical),
-        settings.correlation,
+        settings.kind,
     )
 }
 
@@ -188,6 +191,8 @@ enum Purpose {
     LesionVolumes,
     Anatomy,
     Noise,
+    /// Of patients that nobody is shown: [`reachable`].
+    Population,
 }
 
 fn stream(settings: &PhantomSettings, index: usize, purpose: Purpose) -> ChaCha8Rng {
@@ -205,7 +210,7 @@ mod tests {
     const SMALL: PhantomSettings = PhantomSettings {
         patients: 4,
         slices_per_patient: 3,
-        correlation: Correlation::Teaching,
+        kind: PhantomKind::Teaching,
         seed: 7,
     };
 

@@ -296,7 +296,7 @@ mod tests {
     const SETTINGS: PhantomSettings = PhantomSettings {
         patients: 5,
         slices_per_patient: 3,
-        correlation: crate::Correlation::Teaching,
+        kind: crate::PhantomKind::Teaching,
         seed: 3,
     };
 

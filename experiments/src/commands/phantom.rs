@@ -9,6 +9,7 @@ use phantom::{PhantomSettings, ms60_tree::FreePlace};
 use protocol::labels::Task;
 
 use crate::{
+    phantom_name::PhantomName,
     simulation::{Progress, deal_equally, phantom_seed},
     stopping::Stopping,
 };
@@ -31,6 +32,9 @@ pub struct PhantomOptions {
     /// The number of slices of each scan
     #[arg(long, value_name = "S", default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=512))]
     pub slices: u16,
+    /// What images and features show of the disability
+    #[arg(long, value_enum, value_name = "KIND", default_value_t)]
+    pub phantom: PhantomName,
     /// The classes of which every hospital gets its share
     #[arg(long, value_enum, default_value_t)]
     pub task: Task,
@@ -57,8 +61,8 @@ impl PhantomOptions {
         let settings = PhantomSettings {
             patients: self.patients,
             slices_per_patient: usize::from(self.slices),
+            kind: self.phantom.kind(),
             seed: phantom_seed(self.seed),
-            ..PhantomSettings::default()
         };
         let task = self.task;
         let classes: Vec<usize> = (0..self.patients)

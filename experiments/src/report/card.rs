@@ -15,7 +15,6 @@ use protocol::{
     kept_model::weights_hash,
     labels::Labels,
     manifest::{Manifest, Task},
-    network::CONDITIONED_WEIGHT,
 };
 
 use crate::simulation::{Plan, Summary, Validation};
@@ -31,7 +30,12 @@ pub fn model_card(
 ) -> ModelCard {
     let features = statistics.map(|statistics| statistics.for_card(&plan.loading.features));
     let bare = ModelCard::new(&manifest.layout, model.hash());
-    let card = bare.of_run(Labels::of(manifest), manifest.conditioning, features);
+    let card = bare.of_run(
+        Labels::of(manifest),
+        manifest.conditioning,
+        manifest.conditioning_form,
+        features,
+    );
     let is_whole = model.moments().is_empty();
     let last = summary.history.last();
     let validation = last.and_then(|round| round.validation.as_ref());
@@ -167,7 +171,7 @@ pub fn write_model(
         ("code_version".to_owned(), summary.code_version.to_owned()),
         (
             "conditioned_tensor".to_owned(),
-            CONDITIONED_WEIGHT.to_owned(),
+            manifest.conditioning_form.factors().to_owned(),
         ),
     ]);
     write_safetensors(path, &manifest.layout.tensors, model.values(), &metadata)?;

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use model::metrics::Prediction;
-use protocol::{labels::Task, training_job::SplitKind};
+use protocol::{labels::Task, training_job::SplitKind, vocabulary::ConditioningForm};
 use serde::{Deserialize, Serialize};
 
 use super::options::{BalanceName, ModelName};
@@ -17,6 +17,9 @@ pub struct CellKey {
     pub balance: BalanceName,
     /// Which network.
     pub model: ModelName,
+    /// What clinical features do to it; that of the study where they condition nothing.
+    #[serde(default)]
+    pub form: ConditioningForm,
     /// How the patients were cut.
     pub split: SplitKind,
     /// Of the split, the start, the order and the dropout, from 1.
@@ -24,16 +27,24 @@ pub struct CellKey {
 }
 
 impl CellKey {
+    /// The network, and the form of its conditioning unless it is the study's: `hybrid`, `hybrid-late`.
+    pub fn network(&self) -> String {
+        match self.form {
+            ConditioningForm::Study => self.model.to_string(),
+            form => format!("{}-{form}", self.model),
+        }
+    }
+
     /// The file's name without its ending: `binary-smote-hybrid-patient-seed-3`.
     pub fn stem(&self) -> String {
         let Self {
             task,
             balance,
-            model,
             split,
             seed,
+            ..
         } = self;
-        format!("{task}-{balance}-{model}-{split}-seed-{seed}")
+        format!("{task}-{balance}-{}-{split}-seed-{seed}", self.network())
     }
 }
 
@@ -43,13 +54,14 @@ impl fmt::Display for CellKey {
         let Self {
             task,
             balance,
-            model,
             split,
             seed,
+            ..
         } = self;
         write!(
             formatter,
-            "{task}, {balance}, {model}, split by {split}, seed {seed}"
+            "{task}, {balance}, {}, split by {split}, seed {seed}",
+            self.network()
         )
     }
 }
@@ -69,7 +81,7 @@ pub struct Cell {
     pub stopped_early: bool,
     /// Every slice of the test set.
     pub test: Vec<TestSlice>,
-    /// How the filters came about; none without clinical features.
+    /// How what is given of each patient came about; none without clinical features.
     pub conditioning: Option<CellConditioning>,
     /// What it took.
     pub seconds: f64,
@@ -101,12 +113,12 @@ pub struct TestSlice {
     pub probabilities: Vec<f32>,
 }
 
-/// The filters of a training.
+/// What was given of the patients in a training: filters, or shifts of logits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CellConditioning {
     /// Ciphertexts multiplied and decrypted; 0 in the clear.
     pub products: u64,
-    /// Values of filters that were used.
+    /// Values that were used.
     pub values: u64,
     /// Of those, how many are not what the product in the clear gives: it lay within the encryption's error of a boundary
     /// between two steps of the rounding.
@@ -139,6 +151,7 @@ mod tests {
             task: Task::Binary,
             balance: BalanceName::Smote,
             model: ModelName::PlainConditioned,
+            form: ConditioningForm::Study,
             split: SplitKind::Patient,
             seed: 3,
         };
@@ -146,6 +159,14 @@ mod tests {
         assert_eq!(
             key.to_string(),
             "binary, smote, plain-conditioned, split by patient, seed 3"
+        );
+        let late = CellKey {
+            form: ConditioningForm::Late,
+            ..key
+        };
+        assert_eq!(
+            late.stem(),
+            "binary-smote-plain-conditioned-late-patient-seed-3"
         );
     }
 }

@@ -21,8 +21,8 @@ pub fn patients(
         let settings = PhantomSettings {
             patients,
             slices_per_patient: slices,
+            kind: configuration.phantom.unwrap_or_default().kind(),
             seed: phantom_seed(COHORT_SEED),
-            ..PhantomSettings::default()
         };
         let stage = progress.stage("making phantom patients", patients);
         let contrasts = &configuration.contrasts;

@@ -8,6 +8,7 @@ use model_data::{Contrast, Cuts};
 use protocol::{
     labels::{LabelScheme, Task},
     training_job::{DeviceChoice, SplitKind},
+    vocabulary::ConditioningForm,
 };
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +16,7 @@ use super::{
     cell::CellKey,
     options::{BalanceName, ModelName, ReproduceOptions, TaskChoice},
 };
-use crate::{made::last_name, profile_name::ProfileName};
+use crate::{made::last_name, phantom_name::PhantomName, profile_name::ProfileName};
 
 /// `configuration.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,12 +32,18 @@ pub struct Configuration {
     pub patients: Option<usize>,
     /// Slices of each scan of the phantom.
     pub slices: Option<usize>,
+    /// What the phantom shows.
+    #[serde(default)]
+    pub phantom: Option<PhantomName>,
     /// What is told apart.
     pub task: Vec<Task>,
     /// Training sets.
     pub balance: Vec<BalanceName>,
     /// Networks.
     pub model: Vec<ModelName>,
+    /// What clinical features do to those that they condition.
+    #[serde(default = "study_alone")]
+    pub conditioning_form: Vec<ConditioningForm>,
     /// Splits.
     pub split: Vec<SplitKind>,
     /// Of the hybrid network's encryption.
@@ -51,6 +58,10 @@ pub struct Configuration {
     pub early_stop: u32,
     /// Where the networks compute: another device rounds otherwise.
     pub device: String,
+}
+
+fn study_alone() -> Vec<ConditioningForm> {
+    vec![ConditioningForm::Study]
 }
 
 impl Configuration {
@@ -74,6 +85,7 @@ impl Configuration {
             ("contrasts", contrasts.join(",")),
         ];
         let of_phantom = [("patients", self.patients), ("slices", self.slices)];
+        words.extend(self.phantom.map(|kind| ("phantom", kind.to_string())));
         words.extend(
             of_phantom
                 .iter()
@@ -83,6 +95,7 @@ impl Configuration {
             ("task", task),
             ("balance", list(&self.balance)),
             ("model", list(&self.model)),
+            ("conditioning-form", list(&self.conditioning_form)),
             ("split", list(&self.split)),
             ("profile", self.profile.to_string()),
             ("labels", self.labels.to_string()),
@@ -126,11 +139,16 @@ impl Configuration {
             },
             patients: None,
             slices: None,
+            phantom: None,
             task: tasks
                 .or_else(|| recorded.map(|recorded| recorded.task.clone()))
                 .unwrap_or_else(|| Task::ALL.to_vec()),
             balance: distinct("--balance", choose!(balance, ALL_BALANCES.to_vec()))?,
             model: distinct("--model", choose!(model, ALL_MODELS.to_vec()))?,
+            conditioning_form: distinct(
+                "--conditioning-form",
+                choose!(conditioning_form, study_alone()),
+            )?,
             split: distinct("--split", choose!(split, BOTH_SPLITS.to_vec()))?,
             profile: choose!(profile, ProfileName::Study),
             labels: choose!(labels, LabelScheme::AsWritten),
@@ -147,8 +165,9 @@ impl Configuration {
             .to_string(),
         };
         let given = [
-            ("--patients", options.patients),
-            ("--slices", options.slices),
+            ("--patients", options.patients.is_some()),
+            ("--slices", options.slices.is_some()),
+            ("--phantom", options.phantom.is_some()),
         ];
         if configuration.data == PHANTOM {
             let of = |given: Option<usize>, field: fn(&Self) -> Option<usize>, default| {
@@ -171,7 +190,9 @@ impl Configuration {
                 }
             }
             [configuration.patients, configuration.slices] = sizes.map(|size| Some(size.1));
-        } else if let Some((option, _)) = given.iter().find(|(_, given)| given.is_some()) {
+            let before = recorded.and_then(|recorded| recorded.phantom);
+            configuration.phantom = Some(options.phantom.or(before).unwrap_or_default());
+        } else if let Some((option, _)) = given.iter().find(|(_, given)| *given) {
             bail!(
                 "{option} is only for the phantom; of {}, every patient and slice is used. Leave {option} out",
                 configuration.data
@@ -217,24 +238,42 @@ impl Configuration {
         cells
     }
 
+    /// What is said of a network is said of this form first; that of the study where it has none.
+    pub fn first_form(&self, model: ModelName) -> ConditioningForm {
+        match model {
+            ModelName::Plain => ConditioningForm::Study,
+            ModelName::Hybrid | ModelName::PlainConditioned => {
+                self.conditioning_form.first().copied().unwrap_or_default()
+            }
+        }
+    }
+
     /// Every row of the tables, as the cell of its first seed.
     pub fn rows(&self) -> impl Iterator<Item = CellKey> {
         let Self {
             task,
             balance,
             model,
+            conditioning_form,
             split,
             ..
         } = self;
         task.iter().flat_map(move |&task| {
             balance.iter().flat_map(move |&balance| {
                 model.iter().flat_map(move |&model| {
-                    split.iter().map(move |&split| CellKey {
-                        task,
-                        balance,
-                        model,
-                        split,
-                        seed: 1,
+                    let forms = match model {
+                        ModelName::Plain => &[ConditioningForm::Study],
+                        _ => conditioning_form.as_slice(),
+                    };
+                    forms.iter().flat_map(move |&form| {
+                        split.iter().map(move |&split| CellKey {
+                            task,
+                            balance,
+                            model,
+                            form,
+                            split,
+                            seed: 1,
+                        })
                     })
                 })
             })

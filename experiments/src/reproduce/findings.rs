@@ -92,7 +92,7 @@ pub fn differences(results: &Results) -> Vec<String> {
             "{}, {}, {}, split by {}{}",
             key.task,
             key.balance,
-            key.model,
+            key.network(),
             key.split,
             leak_mark(key.split)
         );
@@ -148,7 +148,7 @@ pub fn of_leak(leak: &Difference) -> String {
         signed(difference, ACCURACY),
         signed(difference, F1),
         signed(difference, AUROC),
-        verdict(difference, ACCURACY)
+        verdict(difference, ACCURACY, "accuracy")
     )
 }
 
@@ -157,12 +157,14 @@ pub fn of_conditioning(worth: &Difference) -> String {
     let difference = &worth.estimate;
     format!(
         "{}: with the clinical features (hybrid) instead of without (plain), accuracy changes by {}, macro F1 by {}, AUROC by {}, \
-         over all training sets{}.",
+         over all training sets; by patient, accuracy by {}, AUROC by {}{}.",
         worth.of,
         signed(difference, ACCURACY),
         signed(difference, F1),
         signed(difference, AUROC),
-        verdict(difference, ACCURACY)
+        signed(&worth.patient, ACCURACY),
+        signed(&worth.patient, AUROC),
+        verdict(&worth.patient, AUROC, "AUROC by patient")
     )
 }
 
@@ -188,11 +190,11 @@ pub fn of_reference(reference: &ReferenceComparison) -> String {
 }
 
 /// What the interval of a difference allows to say.
-fn verdict(difference: &Estimate, place: usize) -> &'static str {
+fn verdict(difference: &Estimate, place: usize, name: &str) -> String {
     match difference.intervals[place] {
-        Some([low, _]) if low > 0.0 => ": a gain",
-        Some([_, high]) if high < 0.0 => ": a loss",
-        _ => ": for accuracy, no difference can be shown",
+        Some([low, _]) if low > 0.0 => format!(": for {name}, a gain"),
+        Some([_, high]) if high < 0.0 => format!(": for {name}, a loss"),
+        _ => format!(": for {name}, no difference can be shown"),
     }
 }
 
@@ -292,9 +294,9 @@ mod tests {
             },
             intervals: [interval, None, None, None, None, None],
         };
-        let said = |interval| verdict(&estimate(interval), ACCURACY);
-        assert_eq!(said(Some([0.01, 0.2])), ": a gain");
-        assert_eq!(said(Some([-0.2, -0.1])), ": a loss");
+        let said = |interval| verdict(&estimate(interval), ACCURACY, "accuracy");
+        assert_eq!(said(Some([0.01, 0.2])), ": for accuracy, a gain");
+        assert_eq!(said(Some([-0.2, -0.1])), ": for accuracy, a loss");
         for open in [Some([0.0, 0.2]), Some([-0.1, 0.2]), None] {
             assert!(said(open).contains("no difference can be shown"));
         }

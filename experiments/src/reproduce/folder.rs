@@ -220,6 +220,8 @@ const UNFINISHED: &str = ".unfinished-";
 
 #[cfg(test)]
 mod tests {
+    use protocol::vocabulary::ConditioningForm;
+
     use super::*;
     use crate::reproduce::options::{BalanceName, ModelName, ReproduceOptions};
     use protocol::{labels::Task, training_job::SplitKind};
@@ -239,6 +241,7 @@ mod tests {
                 task: Task::Binary,
                 balance: BalanceName::Original,
                 model: ModelName::Plain,
+                form: ConditioningForm::Study,
                 split: SplitKind::Patient,
                 seed: 2,
             },

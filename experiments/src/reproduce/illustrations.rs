@@ -89,6 +89,7 @@ impl<'a> Group<'a> {
                 task,
                 balance,
                 model,
+                form: configuration.first_form(model),
                 split,
                 seed,
             };
@@ -249,7 +250,7 @@ fn where_it_looks(
         .map(|&place| predicted(place))
         .enumerate()
         .collect();
-    // In the clear: the filters are those of the encrypted products, to the last rounding.
+    // In the clear: the filters and shifts are those of the encrypted products, to the last rounding.
     let in_the_clear = CellKey {
         model: match key.model {
             ModelName::Hybrid => ModelName::PlainConditioned,
@@ -259,7 +260,7 @@ fn where_it_looks(
     };
     let mut source = Source::new(&in_the_clear, configuration.profile, &parts);
     let mut trainer = Trainer::new(architecture, configuration.device()?);
-    let maps = trainer.grad_cam_of_fit(&dataset, &asked, &model, source.as_filters())?;
+    let maps = trainer.grad_cam_of_fit(&dataset, &asked, &model, source.as_inputs())?;
     let views = chosen.iter().zip(&samples).zip(&maps);
     let views: Vec<SliceView<'_>> = views
         .map(|((&place, sample), map)| SliceView {
@@ -309,6 +310,8 @@ const WHERE_IT_LOOKS: &str = "Beside each slice, where in it the evidence for th
 
 #[cfg(test)]
 mod tests {
+    use protocol::vocabulary::ConditioningForm;
+
     use super::*;
     use crate::reproduce::cell::TestSlice;
 
@@ -318,6 +321,7 @@ mod tests {
                 task: Task::Binary,
                 balance: BalanceName::Original,
                 model: ModelName::Plain,
+                form: ConditioningForm::Study,
                 split: SplitKind::Patient,
                 seed,
             },

@@ -1,7 +1,7 @@
 //! The study repeated at one site, several times, and its tables beside ours.
 //!
 //! ```text
-//! options -> configuration -> patients -> cells, J at a time: parts -> training set -> network, source of filters -> fit -> test
+//! options -> configuration -> patients -> cells, J at a time: parts -> training set -> network, source of inputs -> fit -> test
 //!                 |                         |
 //!              folder (what is finished stays) ------> results: means, intervals, differences; pictures -> tables.json, tables.md, report.html
 //! ```
@@ -13,12 +13,12 @@ mod cell;
 mod cohort;
 mod configuration;
 mod document;
-mod filters;
 mod findings;
 mod folder;
 mod illustrations;
 mod models;
 mod options;
+mod patient_inputs;
 mod report;
 mod results;
 mod seeds;

@@ -11,6 +11,7 @@ use super::{cell::CellKey, configuration::Configuration, folder::Folder, trainin
 pub fn is_kept(configuration: &Configuration, key: &CellKey) -> bool {
     key.seed == 1
         && configuration.model.first() == Some(&key.model)
+        && configuration.first_form(key.model) == key.form
         && configuration.balance.first() == Some(&key.balance)
 }
 

@@ -8,12 +8,13 @@ use model_data::{Contrast, LoadOptions};
 use protocol::{
     labels::LabelScheme,
     training_job::{DeviceChoice, SplitKind},
+    vocabulary::ConditioningForm,
 };
 use serde::{Deserialize, Serialize};
 
 use crate::{
     as_typed::shown_as_typed, cache_folder::slice_cache, logged::LogTargets,
-    profile_name::ProfileName,
+    phantom_name::PhantomName, profile_name::ProfileName,
 };
 
 /// Repeats the study at one site: every task, training set, network and split, several times, with the results beside the
@@ -40,6 +41,9 @@ pub struct ReproduceOptions {
     /// The number of slices of each scan of the phantom [default: 4]
     #[arg(long, value_name = "S")]
     pub slices: Option<usize>,
+    /// What the phantom's images and features show of the disability [default: teaching]
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub phantom: Option<PhantomName>,
     /// The classes to tell apart [default: both]
     #[arg(long, value_enum)]
     pub task: Option<TaskChoice>,
@@ -49,6 +53,10 @@ pub struct ReproduceOptions {
     /// The networks, separated by commas [default: all three]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
     pub model: Option<Vec<ModelName>>,
+    /// What clinical features do to the networks that they condition, separated by commas: several forms are compared on the same
+    /// patients, starts and orders [default: study]
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
+    pub conditioning_form: Option<Vec<ConditioningForm>>,
     /// What is split into training, validation and test: patients, or single slices as in the study, which leak patients from
     /// training into test. Both, separated by a comma, show how much the leak changes [default: patient,slice]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "LIST")]
@@ -156,4 +164,5 @@ Examples:
   experiments reproduce
   experiments reproduce --task binary --balance original,smote --model hybrid,plain --split patient --seeds 1
   experiments reproduce --data MS60 --contrasts flair,t1,t2 --epochs 60 --early-stop 20 --out runs/ms60
+  experiments reproduce --phantom informative --conditioning-form study,additive,late --model hybrid,plain --split patient --out runs/forms
   experiments reproduce --out runs/ms60 --resume";

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use model::metrics::{
     CrossedBootstrap, Interval, Level, Metrics, Prediction, Scores, per_patient, score_intervals,
 };
-use protocol::training_job::SplitKind;
+use protocol::{training_job::SplitKind, vocabulary::ConditioningForm};
 
 use super::{
     cell::{Cell, CellKey},
@@ -38,16 +38,18 @@ pub struct Row {
     pub majority: f64,
     /// What the study has.
     pub study: Option<StudyFigures>,
-    /// By slice, of each draw of the bootstrap: for differences.
-    draws: Vec<Scores>,
+    /// By slice and by patient, of each draw of the bootstrap: for differences.
+    draws: [Vec<Scores>; 2],
 }
 
 /// A difference of two numbers, paired over repetitions and patients.
 pub struct Difference {
     /// Of which rows: "binary, hybrid".
     pub of: String,
-    /// How large.
+    /// How large by slice.
     pub estimate: Estimate,
+    /// How large by patient.
+    pub patient: Estimate,
 }
 
 /// How the hybrid network compares with its plaintext reference, over every pair of cells with the same seed.
@@ -111,16 +113,20 @@ impl Results {
                     split: SplitKind::Patient,
                     ..key
                 },
-                |key| format!("{}, {}", key.task, key.model),
+                |key| format!("{}, {}", key.task, key.network()),
             ),
             conditioning: differences(
                 &rows,
                 |key| key.model == ModelName::Hybrid,
                 |key| CellKey {
                     model: ModelName::Plain,
+                    form: ConditioningForm::Study,
                     ..key
                 },
-                |key| format!("{}, split by {}", key.task, key.split),
+                |key| match key.form {
+                    ConditioningForm::Study => format!("{}, split by {}", key.task, key.split),
+                    form => format!("{}, split by {}, {form}", key.task, key.split),
+                },
             ),
             reference: ReferenceComparison::new(cells, &rows),
             rows,
@@ -145,8 +151,8 @@ impl Row {
             };
             (estimate, draws)
         };
-        let (slice, draws) = estimate(Level::Slice);
-        let (patient, _) = estimate(Level::Patient);
+        let (slice, of_slices) = estimate(Level::Slice);
+        let (patient, of_patients) = estimate(Level::Patient);
         let mut train_counts = vec![0.0; classes];
         for cell in cells {
             for (mean, &count) in train_counts.iter_mut().zip(&cell.train_counts) {
@@ -159,8 +165,9 @@ impl Row {
             slice,
             patient,
             majority: majority(&runs, classes),
-            study: study::figures(key.task, key.balance, key.model),
-            draws,
+            study: study::figures(key.task, key.balance, key.model)
+                .filter(|_| key.form == ConditioningForm::Study),
+            draws: [of_slices, of_patients],
         }
     }
 }
@@ -199,14 +206,22 @@ fn differences(
         let mean_of = |each: &dyn Fn(&(&Row, &Row)) -> Scores| {
             Scores::mean(&pairs.iter().map(each).collect::<Vec<Scores>>())
         };
-        let draws: Vec<Scores> = (0..DRAWS)
-            .map(|draw| mean_of(&|(row, other)| row.draws[draw].minus(&other.draws[draw])))
-            .collect();
-        let estimate = Estimate {
-            scores: mean_of(&|(row, other)| row.slice.scores.minus(&other.slice.scores)),
-            intervals: score_intervals(&draws),
+        let estimate = |level: usize, scores: fn(&Row) -> Scores| {
+            let draws: Vec<Scores> = (0..DRAWS)
+                .map(|draw| {
+                    mean_of(&|(row, other)| row.draws[level][draw].minus(&other.draws[level][draw]))
+                })
+                .collect();
+            Estimate {
+                scores: mean_of(&|(row, other)| scores(row).minus(&scores(other))),
+                intervals: score_intervals(&draws),
+            }
         };
-        Difference { of, estimate }
+        Difference {
+            of,
+            estimate: estimate(0, |row| row.slice.scores),
+            patient: estimate(1, |row| row.patient.scores),
+        }
     };
     names.into_iter().map(difference).collect()
 }

@@ -171,7 +171,7 @@ fn score_row(row: &Row) -> Vec<String> {
     let own =
         |estimate: &Estimate, place: usize| format!("{}{leak}", with_interval(estimate, place));
     let slice = &row.slice;
-    let mut cells = vec![format!("{}, {}", row.key.balance, row.key.model)];
+    let mut cells = vec![format!("{}, {}", row.key.balance, row.key.network())];
     cells.extend([ACCURACY, PRECISION, RECALL, F1, AUROC].map(|place| own(slice, place)));
     cells.push(own(&row.patient, ACCURACY));
     cells.push(format!("{:.2}", row.majority));

@@ -5,8 +5,9 @@ use model_data::{
     Cuts, FEATURES, Feature, FeatureScaling, Patient, Sample, Split, SplitKind, Task,
     impute_and_scale, split,
 };
+use protocol::vocabulary::ConditioningForm;
 
-use super::{cell::CellKey, filters::Features, seeds::split_seed};
+use super::{cell::CellKey, patient_inputs::Features, seeds::split_seed};
 
 /// The patients of one cell, split into training, validation and test.
 pub struct SplitCohort {
@@ -45,7 +46,7 @@ impl SplitCohort {
             .collect();
         let split = split(&units, key.split, split_seed(key.seed)).with_context(cell)?;
         let parts = Self {
-            features: features(patients, &split.train),
+            features: features(patients, &split.train, key.form),
             split,
             classes,
             slices,
@@ -131,29 +132,32 @@ fn absent_class(task: Task, counts: &[u64]) -> Option<&'static str> {
         .map(|(_, name)| *name)
 }
 
-/// Features to [0, 1] by their public ranges; nothing of validation or test enters the means.
-fn features(patients: &[Patient], train: &[Sample]) -> Features {
+/// Features as the form takes them; nothing of validation or test enters means and deviations.
+fn features(patients: &[Patient], train: &[Sample], form: ConditioningForm) -> Features {
     let mut trained_on = vec![false; patients.len()];
     for sample in train {
         trained_on[sample.patient] = true;
     }
-    let mut means = [0.0; FEATURES];
-    for (feature, mean) in means.iter_mut().enumerate() {
+    let (mut means, mut deviations) = ([0.0; FEATURES], [0.0; FEATURES]);
+    for feature in 0..FEATURES {
         let trained_on = patients.iter().zip(&trained_on).filter(|(_, own)| **own);
         let present: Vec<f64> = trained_on
             .filter_map(|(patient, _)| patient.features[feature])
             .collect();
         if !present.is_empty() {
-            *mean = present.iter().sum::<f64>() / present.len() as f64;
+            let count = present.len() as f64;
+            let mean = present.iter().sum::<f64>() / count;
+            let squares = present.iter().map(|value| (value - mean).powi(2));
+            means[feature] = mean;
+            deviations[feature] = (squares.sum::<f64>() / count).sqrt();
         }
     }
-    let scaling = FeatureScaling::Unit {
-        ranges: Feature::RANGES,
-    };
-    patients
+    let scaling = FeatureScaling::of(form, Feature::RANGES, deviations);
+    let scaled: Vec<_> = patients
         .iter()
         .map(|patient| impute_and_scale(&patient.features, &means, scaling))
-        .collect()
+        .collect();
+    Features::new(form, &scaled)
 }
 
 const WAYS_OUT: &str =
@@ -193,6 +197,7 @@ mod tests {
             task,
             balance: BalanceName::Original,
             model: ModelName::Plain,
+            form: ConditioningForm::Study,
             split,
             seed: 7,
         }
@@ -261,8 +266,12 @@ mod tests {
             patient.features[1] = Some(20.0);
         }
         let train = [1, 2, 5].map(|patient| Sample { patient, slice: 0 });
-        let features = features(&patients, &train);
         let mean = (20.0 + 20.0 + 40.0) / 3.0;
-        assert!((features[0][1] - mean / 100.0).abs() < 1e-12);
+        let study = features(&patients, &train, ConditioningForm::Study);
+        assert!((study.of(0)[1] - mean / 100.0).abs() < 1e-12);
+        let late = features(&patients, &train, ConditioningForm::Late);
+        let deviation = (2.0 * (20.0_f64 - mean).powi(2) + (40.0 - mean).powi(2)) / 3.0;
+        assert_eq!(late.of(0)[1], 0.0);
+        assert!((late.of(5)[1] - (40.0 - mean) / deviation.sqrt()).abs() < 1e-12);
     }
 }

@@ -5,6 +5,7 @@ use model_data::Contrast;
 use protocol::{
     labels::{LabelScheme, Task},
     training_job::SplitKind,
+    vocabulary::ConditioningForm,
 };
 use serde::Serialize;
 use serde_json::Number;
@@ -48,6 +49,8 @@ struct TableRow {
     task: Task,
     balance: BalanceName,
     model: ModelName,
+    /// What clinical features do to the network; null where they condition nothing.
+    form: Option<ConditioningForm>,
     split: SplitKind,
     /// Whether slices of one patient are on both sides, so that every number of the row is too good.
     leaks: bool,
@@ -88,6 +91,7 @@ struct TableDifference {
     of: String,
     #[serde(flatten)]
     scores: TableScores,
+    patient: TableScores,
 }
 
 #[derive(Serialize)]
@@ -137,6 +141,7 @@ fn table_row(configuration: &Configuration, row: &Row) -> TableRow {
         task: row.key.task,
         balance: row.key.balance,
         model: row.key.model,
+        form: (row.key.model != ModelName::Plain).then_some(row.key.form),
         split: row.key.split,
         leaks: row.key.split == SplitKind::Slice,
         labels: configuration.labels,
@@ -185,6 +190,7 @@ fn difference(difference: &Difference) -> TableDifference {
     TableDifference {
         of: difference.of.clone(),
         scores: table_scores(&difference.estimate),
+        patient: table_scores(&difference.patient),
     }
 }
 

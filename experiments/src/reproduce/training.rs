@@ -6,7 +6,7 @@ use anyhow::Context;
 use model::{
     balance::balanced,
     network::{Architecture, Conditioning},
-    train::{Dataset, EpochRecord, FilterSource, FitSettings, Plateau, Trainer, TrainingSettings},
+    train::{Dataset, EpochRecord, FitSettings, InputSource, Plateau, Trainer, TrainingSettings},
 };
 use model_data::{Patient, Sample};
 use protocol::{labels::class_weights, network::ModelLayout};
@@ -14,8 +14,8 @@ use protocol::{labels::class_weights, network::ModelLayout};
 use super::{
     cell::{Cell, CellConditioning, CellEpoch, CellKey, TestSlice},
     configuration::{Configuration, balance_of},
-    filters::{Encrypted, InTheClear},
     options::ModelName,
+    patient_inputs::{Encrypted, InTheClear},
     seeds::{balance_seed, encryption_seed, initial_seed, training_seed},
     split_cohort::SplitCohort,
 };
@@ -29,7 +29,7 @@ pub struct Trained {
     pub model: Vec<f32>,
 }
 
-/// The three networks share every line but their source of filters.
+/// The three networks share every line but their source of what is given of each patient.
 pub enum Source {
     /// `hybrid`
     Encrypted(Box<Encrypted>),
@@ -40,12 +40,13 @@ pub enum Source {
 }
 
 impl Source {
-    /// The source of a network's filters.
+    /// The source of a network's filters or shifts.
     pub fn new(key: &CellKey, profile: ProfileName, parts: &SplitCohort) -> Self {
         let features = || parts.features.clone();
         match key.model {
             ModelName::Hybrid => Self::Encrypted(Box::new(Encrypted::new(
                 features(),
+                key.task.classes(),
                 profile.profile(),
                 encryption_seed(key.seed),
             ))),
@@ -55,7 +56,7 @@ impl Source {
     }
 
     /// As the trainer takes it.
-    pub fn as_filters(&mut self) -> Option<&mut dyn FilterSource> {
+    pub fn as_inputs(&mut self) -> Option<&mut dyn InputSource> {
         match self {
             Self::Encrypted(source) => Some(&mut **source),
             Self::InTheClear(source) => Some(source),
@@ -111,13 +112,13 @@ pub fn train(
             &training.dataset,
             &validation,
             &initial(key),
-            source.as_filters(),
+            source.as_inputs(),
             &settings,
             progress,
         )
         .with_context(cell)?;
     let evaluation = trainer
-        .evaluate_fit(&test, &fit.model, source.as_filters())
+        .evaluate_fit(&test, &fit.model, source.as_inputs())
         .with_context(cell)?;
     let samples = parts.split.test.iter().zip(test.labels());
     let cell = Cell {
@@ -144,10 +145,11 @@ pub fn train(
     })
 }
 
-/// Every network holds W; where it is conditioned, filters are made from it.
+/// Every network holds what meets clinical features; where it is conditioned, filters or shifts are made from it.
 pub fn architecture(key: &CellKey) -> Architecture {
     Architecture {
         classes: key.task.classes(),
+        form: key.form,
         conditioning: Conditioning::Free,
     }
 }
@@ -155,7 +157,7 @@ pub fn architecture(key: &CellKey) -> Architecture {
 /// The same start for every network and training set of a repetition, by PyTorch's rules.
 pub fn initial(key: &CellKey) -> Vec<f32> {
     let classes = u32::try_from(architecture(key).classes).expect("a handful of classes");
-    ModelLayout::hybrid_cnn(classes).initial_values(&initial_seed(key.seed))
+    ModelLayout::of(classes, key.form).initial_values(&initial_seed(key.seed))
 }
 
 /// The study's: AdamW, batches of 32, weights of inverse class frequency, a plateau of 15 epochs.
@@ -185,7 +187,7 @@ fn epoch(epoch: &EpochRecord) -> CellEpoch {
 mod tests {
     use model::device::Device;
     use phantom::PhantomSettings;
-    use protocol::{labels::Task, training_job::SplitKind};
+    use protocol::{labels::Task, training_job::SplitKind, vocabulary::ConditioningForm};
 
     use super::*;
     use crate::reproduce::options::{BalanceName, ReproduceOptions};
@@ -210,10 +212,15 @@ mod tests {
     }
 
     fn key(model: ModelName) -> CellKey {
+        key_of(model, ConditioningForm::Study)
+    }
+
+    fn key_of(model: ModelName, form: ConditioningForm) -> CellKey {
         CellKey {
             task: Task::Binary,
             balance: BalanceName::Original,
             model,
+            form,
             split: SplitKind::Slice,
             seed: 1,
         }
@@ -223,10 +230,14 @@ mod tests {
     #[test]
     fn the_same_weights_give_the_same_logits_encrypted_and_in_the_clear() {
         let patients = cohort();
-        for profile in [ProfileName::Hardened, ProfileName::Study] {
+        let forms = ConditioningForm::ALL.iter();
+        let each = forms.flat_map(|&form| {
+            [ProfileName::Hardened, ProfileName::Study].map(|profile| (form, profile))
+        });
+        for (form, profile) in each {
             let configuration = configuration(profile);
             let probabilities = |model| {
-                let key = key(model);
+                let key = key_of(model, form);
                 let parts =
                     SplitCohort::new(&patients, &key, configuration.cuts()).expect("splits");
                 let everything: Vec<Sample> =
@@ -237,14 +248,17 @@ mod tests {
                 let data = data.expect("samples exist");
                 let mut source = Source::new(&key, profile, &parts);
                 let mut trainer = Trainer::new(architecture(&key), Device::CPU);
-                let logits = trainer.logits_of_fit(&data, &initial(&key), source.as_filters());
+                let logits = trainer.logits_of_fit(&data, &initial(&key), source.as_inputs());
                 logits.expect("evaluates")
             };
             let encrypted = probabilities(ModelName::Hybrid);
             let clear = probabilities(ModelName::PlainConditioned);
             let pairs = encrypted.iter().flatten().zip(clear.iter().flatten());
             let largest = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
-            assert!(largest <= 1e-6, "{profile}: logits differ by {largest}");
+            assert!(
+                largest <= 1e-6,
+                "{form}, {profile}: logits differ by {largest}"
+            );
         }
     }
 
@@ -253,11 +267,22 @@ mod tests {
      {
         let patients = cohort();
         let configuration = configuration(ProfileName::Hardened);
-        let cell = |model| {
-            train(&patients, &configuration, &key(model), &mut |_, _| ())
+        let cell_of = |model, form| {
+            let key = key_of(model, form);
+            train(&patients, &configuration, &key, &mut |_, _| ())
                 .expect("trains")
                 .cell
         };
+        for form in [ConditioningForm::Additive, ConditioningForm::Late] {
+            let [hybrid, reference] =
+                [ModelName::Hybrid, ModelName::PlainConditioned].map(|model| cell_of(model, form));
+            assert!(
+                hybrid.test == reference.test,
+                "{form}: the same predictions"
+            );
+            assert_eq!(hybrid.epochs, reference.epochs);
+        }
+        let cell = |model| cell_of(model, ConditioningForm::Study);
         let [hybrid, reference, plain] = [
             ModelName::Hybrid,
             ModelName::PlainConditioned,

@@ -46,12 +46,16 @@ pub struct DealtPatient {
 pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
     let mut left_out = vec![];
     let (patients, scans, mut warnings, rows_without_images) = match &plan.source {
-        DataSource::Phantom { patients, slices } => {
+        DataSource::Phantom {
+            patients,
+            slices,
+            kind,
+        } => {
             let settings = PhantomSettings {
                 patients: *patients,
                 slices_per_patient: *slices,
+                kind: kind.kind(),
                 seed: phantom_seed(plan.seed),
-                ..PhantomSettings::default()
             };
             let stage = progress.stage("making phantom patients", *patients);
             let contrasts = &plan.loading.contrasts;

@@ -2,11 +2,8 @@
 //!
 //! A second quantiser, written from PROTOCOL.md 3.4 and not from the code that it checks.
 
-use participant::vault::conditioning::{ConditionedWeights, weight_change};
-use protocol::{
-    common_model::CommonModel, manifest::Manifest, network::CONDITIONED_WEIGHT,
-    training_job::TrainedUpdate,
-};
+use participant::vault::conditioning::weights::{ScaledFeatures, weight_change};
+use protocol::{common_model::CommonModel, manifest::Manifest, training_job::TrainedUpdate};
 use rayon::prelude::*;
 
 /// The sum of an update over its contributors.
@@ -110,39 +107,34 @@ impl MeanError {
     }
 }
 
-/// What training changed in the common model, in the order of the layout; in the place of W stands what the vault puts there.
+/// What training changed in the common model, in the order of the layout; in the place of what the vault keeps stands what it puts there.
 pub fn change(
     manifest: &Manifest,
     model: &CommonModel,
     update: &TrainedUpdate,
-    features: &[ConditionedWeights],
+    features: &[ScaledFeatures],
 ) -> Vec<f64> {
+    let kept = manifest.kept_by_vault();
+    let of_kept = weight_change(
+        manifest.conditioning_form,
+        features,
+        &update.input_gradients,
+        update.batches,
+        manifest.conditioning_rate,
+    );
+    let mut of_kept = of_kept.into_iter();
     let before = model.values();
-    let conditioned = model
-        .layout()
-        .range(CONDITIONED_WEIGHT)
-        .filter(|_| manifest.conditioning.uses_filters());
     let mut change = Vec::with_capacity(before.len());
     let mut trained = update.model.iter();
-    let mut append = |change: &mut Vec<f64>, until: usize| {
-        let range = change.len()..until;
-        change.extend(
-            before[range]
-                .iter()
-                .zip(trained.by_ref())
-                .map(|(before, after)| f64::from(*after) - f64::from(*before)),
-        );
-    };
-    if let Some(range) = conditioned {
-        append(&mut change, range.start);
-        change.extend(weight_change(
-            features,
-            &update.filter_gradients,
-            update.batches,
-            manifest.conditioning_rate,
-        ));
+    for tensor in model.layout().tensors.iter() {
+        let range = change.len()..change.len() + tensor.values();
+        if kept.contains(&tensor.name.0.as_str()) {
+            change.extend(of_kept.by_ref().take(tensor.values()));
+        } else {
+            let pairs = before[range].iter().zip(trained.by_ref());
+            change.extend(pairs.map(|(before, after)| f64::from(*after) - f64::from(*before)));
+        }
     }
-    append(&mut change, before.len());
     change
 }
 

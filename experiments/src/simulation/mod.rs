@@ -5,6 +5,7 @@
 //!                                                     '-> plain updates (INSECURE, to compare) -------'
 //! ```
 
+mod baselines;
 mod cohorts;
 mod costs;
 mod expected_sums;
@@ -188,6 +189,13 @@ fn run(
     let (cohorts, data) =
         data(&mut plan, progress).map_err(|error| Failed::CanGoOn(Failure::Settings(error)))?;
     let manifest = Arc::new(plan.run.manifest());
+    let baselines = match plan.baselines {
+        true => {
+            let made = baselines::baselines(&plan, &manifest, &data, progress);
+            Some(made.map_err(Failed::can_go_on)?)
+        }
+        false => None,
+    };
     let sealed = SealedRun {
         plan: &plan,
         manifest: &manifest,
@@ -200,7 +208,7 @@ fn run(
     let finish = || {
         let test = test_metrics::test(&manifest, &run.model, plan.device, tests, &run.features)?;
         let total = run.seconds_before + began.elapsed().as_secs_f64();
-        let summary = Summary::new(&plan, &manifest, &run, &test, total, &cohorts);
+        let summary = Summary::new(&plan, &manifest, &run, &test, total, &cohorts, baselines);
         let output = Output::new(unfinished)?;
         let warnings = &cohorts.left_out;
         write_files(&output, &plan, &manifest, &run, &summary, &test, warnings)?;
@@ -355,6 +363,7 @@ fn logged(plan: &Plan, manifest: &Manifest, summary: &Summary) -> Logged<'static
             ("partition", summary.partition.clone()),
             ("strategy", summary.strategy.clone()),
             ("conditioning", manifest.conditioning.to_string()),
+            ("conditioning_form", manifest.conditioning_form.to_string()),
             ("updates", summary.updates.clone()),
             ("learning_rate", manifest.learning_rate.to_string()),
             ("batch_size", manifest.batch_size.to_string()),

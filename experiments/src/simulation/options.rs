@@ -7,13 +7,16 @@ use host::shown::Format;
 use model_data::LoadOptions;
 use protocol::{
     labels::{LabelScheme, Task},
-    manifest::Keep,
+    manifest::{ConditioningForm, Keep},
     strategy::Strategy,
     training_job::{DeviceChoice, SplitKind},
 };
 
 use super::{fault_plan::PlannedDrop, partition::Partition};
-use crate::{as_typed::shown_as_typed, logged::LogTargets, profile_name::ProfileName};
+use crate::{
+    as_typed::shown_as_typed, logged::LogTargets, phantom_name::PhantomName,
+    profile_name::ProfileName,
+};
 
 /// Trains the hybrid CNN in a whole federation on this machine: the coordinator and every hospital, each with its own keys and
 /// certificates, connected by QUIC over loopback.
@@ -57,6 +60,13 @@ pub struct SimulateOptions {
     /// The number of slices of each scan of the phantom [default: 16]
     #[arg(long, value_name = "S")]
     pub slices: Option<usize>,
+    /// What the phantom's images and features show of the disability [default: teaching]
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub phantom: Option<PhantomName>,
+    /// Also train and test what else could be done with the same patients: features alone, images alone, all data pooled, each hospital
+    /// alone. Takes about three times as long
+    #[arg(long)]
+    pub baselines: bool,
     /// The classes to tell apart
     #[arg(long, value_enum, default_value_t)]
     pub task: Task,
@@ -74,9 +84,18 @@ pub struct SimulateOptions {
     /// Also write the numbers of each round for these tools, into DIR/logs: tensorboard, mlflow, separated by commas
     #[arg(long, value_name = "LIST")]
     pub log: Option<LogTargets>,
-    /// Who multiplies the clinical features with the filter W
+    /// Who multiplies the clinical features with the network's weights
     #[arg(long, value_enum, default_value_t)]
     pub conditioning: ConditioningName,
+    /// What the products do to the network [default: study]
+    #[arg(long, value_enum, value_name = "FORM")]
+    pub conditioning_form: Option<ConditioningForm>,
+    /// The weights that meet the features move in every K-th round
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    pub conditioning_every: u32,
+    /// How far these weights follow their gradient in a round [default: 0.1, and 2 for late]
+    #[arg(long, value_name = "RATE")]
+    pub conditioning_rate: Option<f64>,
     /// The CKKS parameters
     #[arg(long, value_enum, default_value_t)]
     pub profile: ProfileName,
@@ -153,6 +172,7 @@ Examples:
   experiments simulate
   experiments simulate --hospitals 5 --rounds 12 --task multiclass
   experiments simulate --partition dirichlet:0.5
+  experiments simulate --phantom informative --conditioning-form late --baselines
   experiments simulate --data MS60 --split slice --rounds 2
   experiments simulate --hospitals 7 --drop 2@before-upload:1 --drop 4@after-upload:2
   experiments simulate --resume runs/NAME-OF-THE-RUN";

@@ -8,7 +8,10 @@ use crypto::sealed_sum::HospitalId;
 use participant::{
     compute::ComputeSlots,
     vault::{
-        conditioning::{ConditionedWeights, Filter, local_filters},
+        conditioning::{
+            release::ReleaseLevels,
+            weights::{ConditioningWeights, ScaledFeatures},
+        },
         statistics::{ClinicalRecords, Statistics, own_counters},
         training_seed,
     },
@@ -20,8 +23,8 @@ use protocol::{
     keeping::{Standing, Verdict},
     manifest::Manifest,
     training_job::{
-        EvaluateRequest, JobProgress, LocalTrainer, TrainRequest, TrainerFailure, TrainingPlan,
-        Unwatched,
+        EvaluateRequest, JobProgress, LocalTrainer, PatientValues, TrainRequest, TrainerFailure,
+        TrainingPlan, Unwatched,
     },
 };
 use trainer::{CnnTrainer, ImageSet};
@@ -47,7 +50,7 @@ pub struct PlainRun {
     /// The federation's statistics.
     pub statistics: Statistics,
     /// The scaled features of each hospital.
-    pub features: BTreeMap<HospitalId, Vec<ConditionedWeights>>,
+    pub features: BTreeMap<HospitalId, Vec<ScaledFeatures>>,
     /// Wall seconds of training and evaluation, summed over hospitals.
     pub training_secs: f64,
 }
@@ -55,7 +58,7 @@ pub struct PlainRun {
 struct PlainHospital {
     id: HospitalId,
     trainer: CnnTrainer,
-    features: Vec<ConditionedWeights>,
+    features: Vec<ScaledFeatures>,
     /// Loss and steps of the last training.
     training: (f64, u32),
     training_secs: f64,
@@ -81,7 +84,7 @@ pub fn run(
             trainer: CnnTrainer::new(images, plan.device),
             features: records
                 .get(&id)
-                .map(|records| records.scaled(&statistics))
+                .map(|records| records.scaled(&statistics, manifest.conditioning_form))
                 .unwrap_or_default(),
             training: (0.0, 0),
             training_secs: 0.0,
@@ -102,7 +105,11 @@ pub fn run(
             .into_iter()
             .filter(|(id, _)| plan.faults.contributes(*id, round));
         let (contributors, changes): (Vec<HospitalId>, Vec<Vec<f64>>) = contributing.unzip();
-        model.apply_mean(&expected_sums::mean(&changes), contributors.len());
+        model.apply_mean(
+            &expected_sums::mean(&changes),
+            contributors.len(),
+            LearningRound::new(round),
+        );
         history.updated(
             round,
             contributors.iter().map(|id| id.get()).collect(),
@@ -166,8 +173,8 @@ impl PlainHospital {
         let began = Instant::now();
         let request = TrainRequest {
             round: RoundNumber::new(round),
-            model: model.for_trainer(manifest.conditioning),
-            filters: self.filters(manifest, model).map(Into::into),
+            model: model.for_trainer(),
+            inputs: self.inputs(manifest, model).map(Into::into),
             class_weights: class_weights.to_vec(),
             seed: training_seed(manifest, self.id, LearningRound::new(round)),
             plan: TrainingPlan::of(manifest),
@@ -196,11 +203,11 @@ impl PlainHospital {
         model: &CommonModel,
     ) -> Result<Vec<u64>, TrainerFailure> {
         let began = Instant::now();
-        let filters = self.filters(manifest, model);
+        let inputs = self.inputs(manifest, model);
         let request = EvaluateRequest {
             round: RoundNumber::default(),
-            model: model.for_trainer(manifest.conditioning),
-            filters: filters.map(Into::into),
+            model: model.for_trainer(),
+            inputs: inputs.map(Into::into),
             plan: TrainingPlan::of(manifest),
         };
         let counts = self.trainer.evaluate(request, &mut Unwatched)?;
@@ -208,12 +215,21 @@ impl PlainHospital {
         Ok(counts.counters(self.training).write())
     }
 
-    fn filters(&self, manifest: &Manifest, model: &CommonModel) -> Option<Vec<Filter>> {
-        manifest
-            .conditioning
-            .uses_filters()
-            .then(|| local_filters(&model.conditioned_weights(), &self.features))
+    fn inputs(&self, manifest: &Manifest, model: &CommonModel) -> Option<PatientValues> {
+        local_inputs(manifest, model, &self.features)
     }
+}
+
+/// What a trainer gets of patients with these features, computed in the clear.
+pub fn local_inputs(
+    manifest: &Manifest,
+    model: &CommonModel,
+    features: &[ScaledFeatures],
+) -> Option<PatientValues> {
+    let form = manifest.conditioning_form;
+    let used = manifest.conditioning.uses_features();
+    let weights = used.then(|| ConditioningWeights::of(form, model.layout(), model.values()))?;
+    Some(weights.local_inputs(features, ReleaseLevels::FINEST))
 }
 
 /// All hospitals at once, as many as there are slots; the results in the hospitals' order.

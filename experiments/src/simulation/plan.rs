@@ -13,7 +13,7 @@ use model_data::{Contrast, ContrastError, LoadOptions};
 use phantom::PhantomSettings;
 use protocol::{
     labels::Labels,
-    manifest::{Conditioning, Keep},
+    manifest::{Conditioning, ConditioningForm, Keep},
     training_job::SplitKind,
 };
 
@@ -22,7 +22,10 @@ use super::{
     options::{ConditioningName, SimulateOptions, UpdatesName},
     partition::{Partition, PartitionError},
 };
-use crate::{cache_folder::slice_cache, logged::LogTargets, profile_name::ProfileName};
+use crate::{
+    cache_folder::slice_cache, logged::LogTargets, phantom_name::PhantomName,
+    profile_name::ProfileName,
+};
 
 /// What to simulate.
 #[derive(Clone, Debug)]
@@ -59,6 +62,8 @@ pub struct Plan {
     pub out: PathBuf,
     /// What a person should know before it starts.
     pub remarks: Vec<String>,
+    /// Whether the baselines are trained, too.
+    pub baselines: bool,
     /// `--log`.
     pub log: LogTargets,
     /// The options that were typed when it was begun, without paths.
@@ -74,6 +79,8 @@ pub enum DataSource {
         patients: usize,
         /// Of each patient.
         slices: usize,
+        /// What its images and features show.
+        kind: PhantomName,
     },
     /// A folder of patients.
     Folder(PathBuf),
@@ -97,6 +104,11 @@ impl Plan {
             ("--rounds", options.rounds, MAX_ROUNDS),
             ("--local-epochs", options.local_epochs, MAX_LOCAL_EPOCHS),
             ("--round-timeout-secs", options.round_timeout_secs, 86_400),
+            (
+                "--conditioning-every",
+                options.conditioning_every,
+                MAX_ROUNDS,
+            ),
         ];
         for (option, found, most) in counts {
             if !(1..=most).contains(&found) {
@@ -124,6 +136,7 @@ impl Plan {
         if options.partition == Partition::Scanner && matches!(source, DataSource::Folder(_)) {
             return Err(PartitionError::NoScanners.into());
         }
+        let form = conditioning_form(options)?;
         let out = options
             .out
             .clone()
@@ -135,6 +148,9 @@ impl Plan {
                 task: options.task,
                 label_scheme: options.labels,
                 conditioning: conditioning(options.conditioning, options.profile),
+                conditioning_form: form,
+                conditioning_every: options.conditioning_every,
+                conditioning_rate: conditioning_rate(options, form)?,
                 rounds: options.rounds,
                 local_epochs: options.local_epochs,
                 strategy: options.strategy,
@@ -159,6 +175,7 @@ impl Plan {
             trainer_program: options.trainer_program.clone(),
             out,
             log: options.log.clone().unwrap_or_default(),
+            baselines: options.baselines,
             command_line: String::new(),
             remarks,
         })
@@ -194,6 +211,26 @@ fn conditioning(name: ConditioningName, profile: ProfileName) -> Conditioning {
         (ConditioningName::Encrypted, ProfileName::Study) => Conditioning::EncryptedStudy,
         (ConditioningName::Plain, _) => Conditioning::Plain,
         (ConditioningName::None, _) => Conditioning::None,
+    }
+}
+
+/// That of the study where nothing is conditioned: it has no meaning there.
+fn conditioning_form(options: &SimulateOptions) -> Result<ConditioningForm, PlanError> {
+    match options.conditioning_form {
+        Some(form)
+            if options.conditioning == ConditioningName::None
+                && form != ConditioningForm::Study =>
+        {
+            Err(PlanError::FormWithoutConditioning { form })
+        }
+        form => Ok(form.unwrap_or_default()),
+    }
+}
+
+fn conditioning_rate(options: &SimulateOptions, form: ConditioningForm) -> Result<f64, PlanError> {
+    match options.conditioning_rate {
+        Some(rate) if !(0.0..=100.0).contains(&rate) => Err(PlanError::ConditioningRate { rate }),
+        rate => Ok(rate.unwrap_or(form.usual_rate())),
     }
 }
 
@@ -236,6 +273,7 @@ fn source(options: &SimulateOptions) -> Result<(DataSource, Vec<String>), PlanEr
         let given = [
             ("--patients", options.patients.is_some()),
             ("--slices", options.slices.is_some()),
+            ("--phantom", options.phantom.is_some()),
         ];
         let ignored = given.into_iter().filter(|(_, given)| *given);
         let remark = |(option, _)| {
@@ -270,7 +308,13 @@ fn source(options: &SimulateOptions) -> Result<(DataSource, Vec<String>), PlanEr
             });
         }
     }
-    Ok((DataSource::Phantom { patients, slices }, Vec::new()))
+    let kind = options.phantom.unwrap_or_default();
+    let source = DataSource::Phantom {
+        patients,
+        slices,
+        kind,
+    };
+    Ok((source, Vec::new()))
 }
 
 fn loading(options: &SimulateOptions) -> Result<LoadOptions, PlanError> {
@@ -372,6 +416,20 @@ pub enum PlanError {
         "--early-stop waits for a better round, and --keep last knows none: choose best-loss or best-accuracy"
     )]
     EarlyStopWithoutBest,
+    /// Nothing is conditioned that could have a form.
+    #[error(
+        "--conditioning-form {form} has no meaning with --conditioning none: leave one of them out"
+    )]
+    FormWithoutConditioning {
+        /// What was given.
+        form: ConditioningForm,
+    },
+    /// A rate that no manifest can have.
+    #[error("--conditioning-rate is {rate}; choose a number from 0 to 100")]
+    ConditioningRate {
+        /// What was given.
+        rate: f64,
+    },
     /// Drops that leave too few hospitals, or do not exist.
     #[error(transparent)]
     Faults(#[from] FaultPlanError),
@@ -456,7 +514,8 @@ mod tests {
             plan.source,
             DataSource::Phantom {
                 patients: 120,
-                slices: 16
+                slices: 16,
+                kind: PhantomName::Teaching,
             }
         );
         assert_eq!(plan.run.task, protocol::labels::Task::Binary);

@@ -222,6 +222,8 @@ fn unwritten(error: io::Error) -> TrainerFailure {
 
 #[cfg(test)]
 mod tests {
+    use protocol::training_job::PatientValues;
+
     use super::*;
 
     #[test]
@@ -235,7 +237,7 @@ mod tests {
         };
         let update = TrainedUpdate {
             model: vec![0.1, -2.5],
-            filter_gradients: vec![],
+            input_gradients: PatientValues::default(),
             batches: 7,
             loss: 0.1 + 0.2,
         };

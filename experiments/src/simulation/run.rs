@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Context;
 use coordinator::machine::TranscriptEntry;
 use crypto::sealed_sum::HospitalId;
-use participant::vault::{conditioning::ConditionedWeights, statistics::Statistics};
+use participant::vault::{conditioning::weights::ScaledFeatures, statistics::Statistics};
 use protocol::{
     common_model::CommonModel,
     digests::{LearningRound, ModelHash},
@@ -33,7 +33,7 @@ pub struct RunResult {
     /// The federation's statistics, by which features are scaled.
     pub statistics: Option<Statistics>,
     /// The scaled features of each hospital.
-    pub features: BTreeMap<HospitalId, Vec<ConditionedWeights>>,
+    pub features: BTreeMap<HospitalId, Vec<ScaledFeatures>>,
     /// The signed hash chain.
     pub transcript: Vec<TranscriptEntry>,
     /// The file of the roster whose hospitals have signed it.

@@ -12,7 +12,7 @@ use coordinator::machine::TranscriptEntry;
 use crypto::sealed_sum::HospitalId;
 use participant::vault::{
     OpenedRound,
-    conditioning::ConditionedWeights,
+    conditioning::weights::ScaledFeatures,
     statistics::{ClinicalRecords, Statistics, own_counters},
     training_seed,
 };
@@ -37,7 +37,7 @@ pub struct SumCheck {
     /// Of the federation; none before they are known.
     statistics: Option<Statistics>,
     /// Scaled, by hospital; known once the statistics are.
-    features: BTreeMap<HospitalId, Vec<ConditionedWeights>>,
+    features: BTreeMap<HospitalId, Vec<ScaledFeatures>>,
     /// The common models after a learning round that updates may still be checked against, and that at the beginning.
     models: BTreeMap<LearningRound, CommonModel>,
     /// Sums that not all hospitals have opened yet, as they should be.
@@ -249,7 +249,7 @@ impl SumCheck {
     }
 
     /// The scaled features of each hospital, once the statistics are known.
-    pub fn features(&self) -> &BTreeMap<HospitalId, Vec<ConditionedWeights>> {
+    pub fn features(&self) -> &BTreeMap<HospitalId, Vec<ScaledFeatures>> {
         &self.features
     }
 
@@ -327,7 +327,9 @@ impl SumCheck {
         // The vault that opened them has read them.
         if let Ok(sums) = StatsCounters::read(self.manifest.task, counters) {
             let statistics = Statistics::from(&sums);
-            let scaled = |(&id, records): (_, &ClinicalRecords)| (id, records.scaled(&statistics));
+            let form = self.manifest.conditioning_form;
+            let scaled =
+                |(&id, records): (_, &ClinicalRecords)| (id, records.scaled(&statistics, form));
             self.features = self.records.iter().map(scaled).collect();
             self.statistics = Some(statistics);
         }
@@ -361,9 +363,12 @@ impl CheckedSum {
 mod tests {
     use super::*;
     use crypto::sealed_sum::OpenedSum;
-    use protocol::training_job::TrainedUpdate;
     use protocol::{
-        keeping::Verdict, labels::Labels, manifest::Conditioning, network::ModelLayout,
+        keeping::Verdict,
+        labels::Labels,
+        manifest::{Conditioning, ConditioningForm},
+        network::ModelLayout,
+        training_job::{PatientValues, TrainedUpdate},
     };
 
     const HOSPITALS: u8 = 3;
@@ -427,7 +432,7 @@ mod tests {
             }
             let update = TrainedUpdate {
                 model: trained,
-                filter_gradients: vec![],
+                input_gradients: PatientValues::default(),
                 batches: 1,
                 loss: 0.5,
             };
@@ -440,6 +445,7 @@ mod tests {
             round: RoundNumber::new(2),
             labels: Labels::of(&manifest),
             conditioning: manifest.conditioning,
+            form: ConditioningForm::Study,
             purpose: Purpose::Update,
             learning_round: LearningRound::new(1),
             contributors: (1..=HOSPITALS).map(id).collect(),

@@ -9,11 +9,12 @@ use model_data::{
 };
 use protocol::{
     digests::LearningRound,
-    manifest::{Keep, Manifest},
+    manifest::{ConditioningForm, Keep, Manifest},
 };
 use serde::Serialize;
 
 use super::{
+    baselines::Baselines,
     cohorts::Cohorts,
     history::RoundRecord,
     plan::{DataSource, Plan},
@@ -21,7 +22,7 @@ use super::{
     seconds::Seconds,
     test_metrics::TestResult,
 };
-use crate::made::Made;
+use crate::{made::Made, phantom_name::PhantomName, reachable::reachable_auroc};
 
 /// The content of `summary.json`. What is not defined is null.
 #[derive(Clone, Debug, Serialize)]
@@ -70,6 +71,13 @@ pub struct Summary {
     pub seconds: Seconds,
     /// The last common model on the pooled test sets.
     pub test: TestSummary,
+    /// What else could have been done with the same patients; null without `--baselines`.
+    pub baselines: Option<Baselines>,
+    /// The AUROC by patient that the best classifier would have on patients such as the phantom's, given lesion volume and features
+    /// (without `--conditioning none`); null for other data.
+    pub reachable_auroc: Option<f64>,
+    /// `--phantom`; null for other data.
+    pub phantom: Option<PhantomName>,
     /// Why `test` says nothing: too few patients, or a class without one. Null where it does.
     pub small_test: Option<String>,
     /// The learning rounds.
@@ -132,6 +140,8 @@ pub struct Sum {
 pub struct ConditioningSummary {
     /// `--conditioning`.
     pub mode: String,
+    /// `--conditioning-form`; null where nothing is conditioned.
+    pub form: Option<ConditioningForm>,
     /// `--profile`.
     pub profile: String,
     /// The largest difference of a decrypted product from the product in the clear, before rounding and clipping.
@@ -158,8 +168,13 @@ impl Summary {
         test: &TestResult,
         total_secs: f64,
         cohorts: &Cohorts,
+        baselines: Option<Baselines>,
     ) -> Self {
         let parameters = manifest.layout.parameters();
+        let phantom = match &plan.source {
+            DataSource::Phantom { kind, .. } => Some(*kind),
+            DataSource::Folder(_) => None,
+        };
         let hospital_rounds = f64::from(plan.hospitals) * run.history.len().max(1) as f64;
         let bytes = |bytes: Option<u64>| {
             let each = bytes.map(|bytes| bytes as f64 / hospital_rounds);
@@ -213,11 +228,15 @@ impl Summary {
             },
             conditioning: ConditioningSummary {
                 mode: plan.conditioning.to_string(),
+                form: manifest
+                    .conditioning
+                    .uses_features()
+                    .then_some(manifest.conditioning_form),
                 profile: plan.profile.to_string(),
                 max_abs_error: run.largest_product_error.filter(|_| encrypted),
                 milliseconds_per_hospital_round: manifest
                     .conditioning
-                    .uses_filters()
+                    .uses_features()
                     .then_some(conditioning_ms),
             },
             agreement: Agreement {
@@ -236,6 +255,11 @@ impl Summary {
                     test.majority_patient,
                 ),
             },
+            baselines,
+            reachable_auroc: phantom.and_then(|kind| {
+                reachable_auroc(kind, plan.labels(), manifest.conditioning.uses_features())
+            }),
+            phantom,
             small_test: small_numbers::warning(
                 test.patient.confusion.counts(),
                 manifest.task.class_names(),

@@ -51,6 +51,25 @@ pub fn table(summary: &Summary, out: &std::path::Path) -> String {
             }
         }
     }
+    if let Some(auroc) = summary.reachable_auroc {
+        row(
+            "reachable AUROC",
+            format!("{auroc:.3} by patient, at best, on patients such as these"),
+        );
+    }
+    if let Some(baselines) = &summary.baselines {
+        let local = baselines.local.iter().map(|scores| auroc(scores.auroc));
+        row(
+            "baselines, AUROC by patient",
+            format!(
+                "features alone {}, images alone {}, all data pooled {}, each hospital alone {}",
+                auroc(baselines.features.auroc),
+                auroc(baselines.images.auroc),
+                auroc(baselines.pooled.auroc),
+                local.collect::<Vec<_>>().join(" ")
+            ),
+        );
+    }
     for (name, bytes) in [("sent", &summary.upload), ("received", &summary.download)] {
         if let (Some(bytes), Some(ratio)) = (bytes.bytes_per_hospital_round, bytes.ratio_to_f32) {
             row(
@@ -157,4 +176,7 @@ fn scores_in_words(scores: &Scores) -> String {
         "accuracy {:.3} (largest class {:.3}), macro F1 {:.3}, AUROC {auroc}, of {}",
         scores.accuracy, scores.majority, scores.f1_macro, scores.count
     )
+}
+fn auroc(auroc: Option<f64>) -> String {
+    auroc.map_or_else(|| "undefined".to_owned(), |auroc| format!("{auroc:.3}"))
 }

@@ -11,10 +11,10 @@ use model::{
     train::Trainer,
 };
 use model_data::{Edss, Slice};
-use participant::vault::conditioning::{ConditionedWeights, local_filters};
+use participant::vault::conditioning::weights::ScaledFeatures;
 use protocol::{common_model::CommonModel, manifest::Manifest};
 
-use super::hospital::TestSet;
+use super::{hospital::TestSet, plain_updates::local_inputs};
 
 /// What the test shows.
 pub struct TestResult {
@@ -110,6 +110,40 @@ pub struct ShownSlice {
     pub attention: Box<[f32]>,
 }
 
+/// What the model says of every slice of the test sets, each patient with a number of its own.
+///
+/// # Errors
+/// A model that does not fit the data.
+pub fn predictions<'a>(
+    manifest: &Manifest,
+    model: &CommonModel,
+    device: Device,
+    sets: impl IntoIterator<Item = (HospitalId, &'a TestSet)>,
+    features: &BTreeMap<HospitalId, Vec<ScaledFeatures>>,
+) -> anyhow::Result<Vec<Prediction>> {
+    let mut trainer = Trainer::new(
+        Architecture::of(
+            manifest.task,
+            manifest.conditioning,
+            manifest.conditioning_form,
+        ),
+        device,
+    );
+    let values = model.for_trainer();
+    let mut slices: Vec<Prediction> = Vec::new();
+    for (hospital, set) in sets {
+        let features = features.get(&hospital).map_or(&[][..], Vec::as_slice);
+        let inputs = local_inputs(manifest, model, features);
+        let evaluation =
+            trainer.evaluate(&set.dataset, &values, inputs.as_ref(), &mut |_, _| ())?;
+        let numbers = slices.iter().map(|slice| slice.patient + 1);
+        let first = numbers.max().unwrap_or(0);
+        let own = evaluation.predictions(&set.dataset, first);
+        slices.extend(own);
+    }
+    Ok(slices)
+}
+
 /// Evaluates the model on all test sets.
 ///
 /// # Errors
@@ -119,25 +153,26 @@ pub fn test(
     model: &CommonModel,
     device: Device,
     sets: Vec<(HospitalId, TestSet)>,
-    features: &BTreeMap<HospitalId, Vec<ConditionedWeights>>,
+    features: &BTreeMap<HospitalId, Vec<ScaledFeatures>>,
 ) -> anyhow::Result<TestResult> {
     let classes = manifest.task.classes();
     let mut trainer = Trainer::new(
-        Architecture::of(manifest.task, manifest.conditioning),
+        Architecture::of(
+            manifest.task,
+            manifest.conditioning,
+            manifest.conditioning_form,
+        ),
         device,
     );
-    let values = model.for_trainer(manifest.conditioning);
+    let values = model.for_trainer();
     let (mut slices, mut shown) = (Vec::new(), Vec::new());
     let mut patients_before = 0;
     let mut patients = Vec::new();
     for (hospital, set) in sets {
         let features = features.get(&hospital).map_or(&[][..], Vec::as_slice);
-        let filters = manifest
-            .conditioning
-            .uses_filters()
-            .then(|| local_filters(&model.conditioned_weights(), features));
+        let inputs = local_inputs(manifest, model, features);
         let evaluation =
-            trainer.evaluate(&set.dataset, &values, filters.as_deref(), &mut |_, _| ())?;
+            trainer.evaluate(&set.dataset, &values, inputs.as_ref(), &mut |_, _| ())?;
         let own = set
             .dataset
             .patients()
@@ -156,7 +191,7 @@ pub fn test(
             .iter()
             .map(|example| (example.sample, own[example.sample].class()))
             .collect();
-        let maps = trainer.grad_cam(&set.dataset, &looked_at, &values, filters.as_deref())?;
+        let maps = trainer.grad_cam(&set.dataset, &looked_at, &values, inputs.as_ref())?;
         for (example, map) in set.examples.into_iter().zip(maps) {
             let prediction = &own[example.sample];
             shown.push(ShownSlice {

@@ -7,7 +7,7 @@
 use protocol::{
     digests::{LearningRound, ModelHash, RunId, Transcript, WeightsHash},
     labels::{LabelScheme, Labels, Task},
-    manifest::Conditioning,
+    manifest::{Conditioning, ConditioningForm},
     network::ModelLayout,
     training_job::SplitKind,
 };
@@ -136,6 +136,7 @@ impl ModelCard {
                 contrasts: None,
                 slices_per_scan: None,
                 conditioning: None,
+                conditioning_form: None,
                 features: None,
                 feature_scaling: None,
                 feature_statistics: None,
@@ -165,9 +166,10 @@ impl ModelCard {
         self,
         labels: Labels,
         conditioning: Conditioning,
+        form: ConditioningForm,
         features: Option<Vec<CardFeature>>,
     ) -> Self {
-        let used = conditioning.uses_filters();
+        let used = conditioning.uses_features();
         let names = |features: &Vec<CardFeature>| {
             let names = features.iter().map(|feature| feature.name.clone());
             names.collect::<Vec<_>>()
@@ -177,8 +179,9 @@ impl ModelCard {
             output: Some(CardOutput::of(labels)),
             input: CardInput {
                 conditioning: Some(conditioning),
+                conditioning_form: used.then_some(form),
                 features: features.as_ref().map(names).or(self.input.features),
-                feature_scaling: used.then(|| FEATURE_SCALING.to_owned()),
+                feature_scaling: used.then(|| feature_scaling(form).to_owned()),
                 feature_statistics: features,
                 ..self.input
             },
@@ -281,6 +284,10 @@ pub struct CardInput {
     /// How filters were made: `none` where the network has no conditioned convolution.
     #[serde(default)]
     pub conditioning: Option<Conditioning>,
+    /// What the features do to the network: `study`, `additive` or `late`. Null where they condition nothing, and in a card of an earlier
+    /// release, which knew `study` alone.
+    #[serde(default)]
+    pub conditioning_form: Option<ConditioningForm>,
     /// Clinical features in their order. Null where none condition the network, or where `training` is null too and the writer does
     /// not know.
     pub features: Option<Vec<String>>,
@@ -329,7 +336,7 @@ pub struct CardTraining {
     pub learning_rate: f64,
     /// Weight decay of AdamW.
     pub weight_decay: f64,
-    /// How far W follows its gradient in a round.
+    /// How far what the vaults keep of the network follows its gradient in a round.
     pub conditioning_rate: f64,
     /// How filters were made: `encrypted`, `plain` or `none`.
     pub conditioning: String,
@@ -422,8 +429,16 @@ pub const BEST_CARD_FILE: &str = "model-best.json";
 pub const NOTICE: &str =
     "Not a medical device. Not for diagnosis, prognosis or treatment of anybody.";
 
-const FEATURE_SCALING: &str =
-    "to [0, 1] by the range of each; a missing value is the mean of the federation";
+const fn feature_scaling(form: ConditioningForm) -> &'static str {
+    match form {
+        ConditioningForm::Study => {
+            "to [0, 1] by the range of each; a missing value is the mean of the federation"
+        }
+        ConditioningForm::Additive | ConditioningForm::Late => {
+            "less the mean of the federation, over its standard deviation, and clipped to [-8, 8]; a missing value is 0"
+        }
+    }
+}
 
 const INTENDED_USE: &str =
     "research on federated learning with protected updates and protected clinical features";
@@ -471,6 +486,7 @@ mod tests {
             bare().of_run(
                 labels,
                 Conditioning::EncryptedStudy,
+                ConditioningForm::Study,
                 Some(vec![sex.clone()]),
             )
         };

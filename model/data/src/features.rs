@@ -1,5 +1,7 @@
 //! The nine clinical features that condition the network.
 
+use protocol::vocabulary::ConditioningForm;
+
 use super::FeatureRanges;
 
 /// Features of a patient; also the taps of a 3x3 filter.
@@ -79,7 +81,7 @@ impl Feature {
     ];
 }
 
-/// How raw features become the numbers that are multiplied with W.
+/// How raw features become the numbers that are multiplied with W, A or u.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FeatureScaling {
     /// To [0, 1] by the fixed public range of each feature; values outside are clamped.
@@ -92,6 +94,16 @@ pub enum FeatureScaling {
         /// Standard deviation over the federation, raw units.
         deviations: [f64; FEATURES],
     },
+}
+
+impl FeatureScaling {
+    /// As the form of conditioning takes them.
+    pub fn of(form: ConditioningForm, ranges: FeatureRanges, deviations: [f64; FEATURES]) -> Self {
+        match form {
+            ConditioningForm::Study => Self::Unit { ranges },
+            ConditioningForm::Additive | ConditioningForm::Late => Self::ZScore { deviations },
+        }
+    }
 }
 
 /// Replaces what is missing by `means` (raw units, over the federation), then scales.

@@ -18,6 +18,7 @@ use protocol::{
     digests::ModelHash,
     kept_model::weights_hash,
     network::{CONDITIONED_VALUES, ModelLayout},
+    vocabulary::ConditioningForm,
 };
 
 /// Where a model and its card are.
@@ -52,10 +53,10 @@ impl ModelFiles {
     }
 }
 
-/// Where the filter of the conditioned convolution comes from.
+/// Where what the network takes of each patient comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FilterSource {
-    /// W times the clinical features of each sample's patient.
+    /// The clinical features of each sample's patient: as the form of conditioning says.
     Features,
     /// W itself, for all: the plain variant.
     Common,
@@ -69,6 +70,8 @@ pub struct KeptModel {
     pub classes: u32,
     /// Where its filters come from.
     pub filters: FilterSource,
+    /// What clinical features do to the network, where they condition it.
+    pub form: ConditioningForm,
     /// The tensors, sorted by name.
     pub layout: ModelLayout,
     /// Every value, in the order of the layout; all are finite.
@@ -98,12 +101,15 @@ impl KeptModel {
                 found: card.classes,
             })?;
         let filters = filters_of(&card, files.filters)?;
-        let layout = ModelLayout::hybrid_cnn(classes);
+        // A card of an earlier release knows the form of the study alone.
+        let form = card.input.conditioning_form.unwrap_or_default();
+        let layout = ModelLayout::of(classes, form);
         let file = WeightsFile::read(&files.weights)?;
         let values = file.values(&layout.tensors)?;
         let model = Self {
             classes,
             filters,
+            form,
             layout,
             values,
             file: file.bytes().to_vec(),
@@ -182,7 +188,7 @@ fn filters_of(
     let training = card.training.as_ref();
     let by_training = training.map(|training| training.conditioning.as_str());
     let of_card = match (card.input.conditioning, &card.input.features, by_training) {
-        (Some(conditioning), ..) if conditioning.uses_filters() => Some(FilterSource::Features),
+        (Some(conditioning), ..) if conditioning.uses_features() => Some(FilterSource::Features),
         (Some(_), ..) => Some(FilterSource::Common),
         // A card of an earlier release has no `conditioning`.
         (None, Some(_), _) => Some(FilterSource::Features),

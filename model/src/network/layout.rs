@@ -1,6 +1,9 @@
-//! Which tensors a network has, and their order in the flat vector: those of the protocol, without W where the vault keeps it.
+//! Which tensors a network has, and their order in the flat vector: those of the protocol, without what the vault keeps.
 
-use protocol::network::{CONDITIONED_WEIGHT, ModelLayout, TensorKind, TensorSpec};
+use protocol::{
+    network::{ModelLayout, TensorKind, TensorSpec},
+    vocabulary::ConditioningForm,
+};
 
 use super::{Architecture, Conditioning};
 
@@ -12,11 +15,13 @@ impl Architecture {
     pub fn of(
         task: protocol::labels::Task,
         conditioning: protocol::manifest::Conditioning,
+        form: ConditioningForm,
     ) -> Self {
         Self {
             classes: task.classes(),
-            conditioning: if conditioning.uses_filters() {
-                Conditioning::Filters
+            form,
+            conditioning: if conditioning.uses_features() {
+                Conditioning::Supplied
             } else {
                 Conditioning::Free
             },
@@ -25,13 +30,15 @@ impl Architecture {
 
     /// Every tensor the trainer holds, sorted by name: the order of the flat vector.
     ///
-    /// [`CONDITIONED_WEIGHT`] is among them only when nothing conditions it; else the vault keeps it.
+    /// What meets clinical features is not among them where the vault keeps it.
     pub fn layout(&self) -> Vec<TensorSpec> {
         let classes = u32::try_from(self.classes).expect("a handful of classes");
-        let all = ModelLayout::hybrid_cnn(classes).tensors.0.into_iter();
-        let held = |spec: &TensorSpec| {
-            self.conditioning == Conditioning::Free || spec.name.0 != CONDITIONED_WEIGHT
+        let all = ModelLayout::of(classes, self.form).tensors.0.into_iter();
+        let kept_by_vault = match self.conditioning {
+            Conditioning::Supplied => self.form.tensors(),
+            Conditioning::Free => &[],
         };
+        let held = |spec: &TensorSpec| !kept_by_vault.contains(&spec.name.0.as_str());
         all.filter(held).collect()
     }
 
@@ -58,6 +65,7 @@ mod tests {
     fn parameters(classes: usize, conditioning: Conditioning) -> usize {
         let architecture = Architecture {
             classes,
+            form: ConditioningForm::Study,
             conditioning,
         };
         let layout = architecture.layout();
@@ -81,20 +89,25 @@ mod tests {
     fn the_parameters_are_those_of_the_study() {
         assert_eq!(parameters(3, Conditioning::Free), 4_202_446);
         assert_eq!(parameters(2, Conditioning::Free), 4_201_933);
-        assert_eq!(parameters(2, Conditioning::Filters), 4_201_924);
+        assert_eq!(parameters(2, Conditioning::Supplied), 4_201_924);
     }
 
     #[test]
-    fn only_the_free_network_has_the_base_weight_and_names_are_sorted() {
-        for conditioning in [Conditioning::Filters, Conditioning::Free] {
-            let layout = Architecture {
-                classes: 2,
-                conditioning,
+    fn only_the_free_network_has_what_meets_features_and_names_are_sorted() {
+        for &form in ConditioningForm::ALL {
+            for conditioning in [Conditioning::Supplied, Conditioning::Free] {
+                let layout = Architecture {
+                    classes: 2,
+                    form,
+                    conditioning,
+                }
+                .layout();
+                assert!(layout.is_sorted_by(|a, b| a.name < b.name));
+                let names: Vec<&str> = layout.iter().map(|spec| spec.name.0.as_str()).collect();
+                for kept in form.tensors() {
+                    assert_eq!(names.contains(kept), conditioning == Conditioning::Free);
+                }
             }
-            .layout();
-            assert!(layout.is_sorted_by(|a, b| a.name < b.name));
-            let has_base = layout.iter().any(|spec| spec.name.0 == CONDITIONED_WEIGHT);
-            assert_eq!(has_base, conditioning == Conditioning::Free);
         }
     }
 
@@ -102,16 +115,18 @@ mod tests {
     fn a_run_has_the_network_of_its_task_and_variant() {
         use protocol::{labels::Task, manifest};
         for &task in Task::ALL {
-            for conditioning in [
-                manifest::Conditioning::EncryptedHardened,
-                manifest::Conditioning::EncryptedStudy,
-                manifest::Conditioning::Plain,
-                manifest::Conditioning::None,
-            ] {
-                let architecture = Architecture::of(task, conditioning);
-                let whole = ModelLayout::hybrid_cnn(task.classes() as u32).values();
-                let kept_by_vault = if conditioning.uses_filters() { 9 } else { 0 };
-                assert_eq!(architecture.values() + kept_by_vault, whole);
+            for (&conditioning, &form) in
+                manifest::Conditioning::ALL.iter().flat_map(|conditioning| {
+                    ConditioningForm::ALL
+                        .iter()
+                        .map(move |form| (conditioning, form))
+                })
+            {
+                let architecture = Architecture::of(task, conditioning, form);
+                let whole = ModelLayout::of(task.classes() as u32, form);
+                let kept = conditioning.kept_by_vault(form);
+                let left = whole.without(kept, &vec![0.0; whole.values()]);
+                assert_eq!(architecture.values(), left.len());
             }
         }
     }

@@ -1,18 +1,22 @@
 //! The hybrid CNN: two convolutions side by side, one of them with a filter per patient, then
-//! three blocks of convolution, batch norm, ReLU and pooling, then two dense layers.
+//! three blocks of convolution, batch norm, ReLU and pooling, then two dense layers. In the form `late`
+//! both convolutions are the same for all patients, and the logits are shifted for each.
 //!
 //! ```text
 //!  image [B, 1, 128, 128] ─┬─ 3x3, filter of the sample's patient ─┐
 //!                          └─ 3x3, free, with bias ────────────────┴─ [B, 2, 128, 128]
 //!  ─ block1 ─ [B, 8, 64, 64] ─ block2 ─ [B, 16, 32, 32] ─ block3 ─ [B, 32, 16, 16]
-//!  ─ dense 512, ReLU, dropout 0.4 ─ classifier ─ logits [B, classes]
+//!  ─ dense 512, ReLU, dropout 0.4 ─ classifier (─ plus the patient's shifts) ─ logits [B, classes]
 //! ```
 
 mod layout;
 
 use tch::{Kind, TchError, Tensor};
 
-use protocol::network::{CONDITIONED_WEIGHT, TensorSpec};
+use protocol::{
+    network::{CONDITIONED_WEIGHT, TensorSpec},
+    vocabulary::ConditioningForm,
+};
 
 use crate::device::Device;
 pub(crate) use layout::{DENSE, is_weight, sides};
@@ -30,18 +34,20 @@ const NORM_EPSILON: f64 = 1e-5;
 pub struct Architecture {
     /// Outputs of the classifier.
     pub classes: usize,
-    /// Where the filters of the first convolution come from.
+    /// What is given of each patient, where something is.
+    pub form: ConditioningForm,
+    /// Whether the network holds what that is made from.
     pub conditioning: Conditioning,
 }
 
-/// Where the filters of the conditioned convolution come from.
+/// Whether a network holds the tensors that meet clinical features.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Conditioning {
-    /// One finished filter per patient is supplied; the network holds no base weight. The hybrid
-    /// and the plain-conditioned variant differ only in who multiplied it.
-    Filters,
-    /// The network holds W. Nothing conditions it: one filter for all, trained like any weight (the
-    /// plain variant); or, at a single site, filters are made from it for every batch.
+    /// It does not: a finished filter, or finished shifts, of each patient are supplied. The hybrid and
+    /// the plain-conditioned variant differ only in who multiplied.
+    Supplied,
+    /// It does. Nothing conditions it: one filter for all, trained like any weight (the plain variant);
+    /// or, at a single site, what is given of each patient is made from them for every batch.
     Free,
 }
 
@@ -153,13 +159,13 @@ impl Network {
         flat
     }
 
-    /// W, the weight of the first convolution, [1, 1, 3, 3], and its place among
-    /// [`Network::weights`]: `None` when the network holds none.
-    pub(crate) fn conditioned_weight(&self) -> Option<(usize, &Tensor)> {
-        let place = self
-            .weights()
-            .position(|(spec, _)| spec.name.0 == CONDITIONED_WEIGHT);
-        place.zip(self.conditioned_weight.as_ref())
+    /// The tensors that meet clinical features, each with its place among [`Network::weights`], in the
+    /// order of [`ConditioningForm::tensors`]: none where the network does not hold them.
+    pub(crate) fn meeting_features(&self) -> Vec<(usize, &Tensor)> {
+        let names = self.architecture.form.tensors();
+        let weights = self.weights().enumerate();
+        let named = weights.filter(|(_, (spec, _))| names.contains(&spec.name.0.as_str()));
+        named.map(|(place, (_, tensor))| (place, tensor)).collect()
     }
 
     /// What an optimiser moves, in the order of the layout; running statistics are not among it.
@@ -168,22 +174,32 @@ impl Network {
         all.filter(|(spec, _)| is_weight(spec))
     }
 
-    /// Logits [B, classes] of `images` [B, 1, 128, 128]; `filters` [B, 9] are those of each
-    /// sample's patient, row-major 3x3, already clipped to [-1, 1]. They take the place of the
-    /// weight of the first convolution where the network has one.
+    /// Logits [B, classes] of `images` [B, 1, 128, 128]; `inputs` is what the form of conditioning says of
+    /// each sample's patient. Filters [B, 9], row-major 3x3, already clipped to [-1, 1], take the place of
+    /// the weight of the first convolution where the network has one; shifts [B, classes] are added to the
+    /// logits.
     ///
     /// # Errors
     /// What libtorch refuses: shapes that do not fit, no memory.
     ///
     /// # Panics
-    /// If filters are missing for the architecture.
+    /// If inputs are missing for the architecture.
     pub fn forward(
         &self,
         images: &Tensor,
-        filters: Option<&Tensor>,
+        inputs: Option<&Tensor>,
         mode: &Mode<'_>,
     ) -> Result<Tensor, TchError> {
-        self.classify(&self.feature_maps(images, filters, mode)?, mode)
+        let logits = self.classify(&self.feature_maps(images, inputs, mode)?, mode)?;
+        match (self.architecture.form, inputs) {
+            (ConditioningForm::Late, Some(shifts)) => logits.f_add(shifts),
+            (ConditioningForm::Late, None)
+                if self.architecture.conditioning == Conditioning::Supplied =>
+            {
+                panic!("a network whose logits are shifted for each patient needs the shifts")
+            }
+            _ => Ok(logits),
+        }
     }
 
     /// What the last convolution block gives, [B, 32, 16, 16]; takes what [`Network::forward`] takes.
@@ -193,9 +209,13 @@ impl Network {
     pub(crate) fn feature_maps(
         &self,
         images: &Tensor,
-        filters: Option<&Tensor>,
+        inputs: Option<&Tensor>,
         mode: &Mode<'_>,
     ) -> Result<Tensor, TchError> {
+        let filters = match self.architecture.form {
+            ConditioningForm::Study | ConditioningForm::Additive => inputs,
+            ConditioningForm::Late => None,
+        };
         let mut hidden = self.side_by_side(images, filters)?;
         for block in &self.blocks {
             hidden = block.forward(&hidden, matches!(mode, Mode::Training { .. }))?;
@@ -203,7 +223,7 @@ impl Network {
         Ok(hidden)
     }
 
-    /// From feature maps to logits.
+    /// From feature maps to logits, before any shift.
     ///
     /// # Errors
     /// As [`Network::forward`].
@@ -310,11 +330,17 @@ fn channels_last(images: &Tensor) -> Result<Tensor, TchError> {
 mod tests {
     use super::*;
 
+    fn each() -> impl Iterator<Item = (&'static ConditioningForm, Conditioning)> {
+        let of_form = |form| [Conditioning::Supplied, Conditioning::Free].map(|held| (form, held));
+        ConditioningForm::ALL.iter().flat_map(of_form)
+    }
+
     #[test]
     fn flatten_gives_back_what_was_loaded() {
-        for conditioning in [Conditioning::Filters, Conditioning::Free] {
+        for (&form, conditioning) in each() {
             let architecture = Architecture {
                 classes: 3,
+                form,
                 conditioning,
             };
             let mut network = Network::new(architecture, Device::CPU);
@@ -335,22 +361,52 @@ mod tests {
 
     #[test]
     fn the_shapes_of_the_layout_fit_the_way_through() {
-        let architecture = Architecture {
-            classes: 3,
-            conditioning: Conditioning::Filters,
-        };
-        let network = Network::new(architecture, Device::CPU);
-        let images = Tensor::zeros([2, 1, 128, 128], (Kind::Float, tch::Device::Cpu));
-        let filters = Tensor::zeros([2, 9], (Kind::Float, tch::Device::Cpu));
-        let mask = Tensor::ones([2, DENSE], (Kind::Float, tch::Device::Cpu));
-        for mode in [
-            Mode::Evaluation,
-            Mode::Training {
-                dropout_mask: &mask,
-            },
-        ] {
-            let logits = network.forward(&images, Some(&filters), &mode);
-            assert_eq!(logits.expect("shapes fit").size(), [2, 3]);
+        for (&form, conditioning) in each() {
+            let architecture = Architecture {
+                classes: 3,
+                form,
+                conditioning,
+            };
+            let network = Network::new(architecture, Device::CPU);
+            let images = Tensor::zeros([2, 1, 128, 128], (Kind::Float, tch::Device::Cpu));
+            let inputs = [2, form.values_per_patient(3) as i64];
+            let inputs = Tensor::zeros(inputs, (Kind::Float, tch::Device::Cpu));
+            let mask = Tensor::ones([2, DENSE], (Kind::Float, tch::Device::Cpu));
+            for mode in [
+                Mode::Evaluation,
+                Mode::Training {
+                    dropout_mask: &mask,
+                },
+            ] {
+                let logits = network.forward(&images, Some(&inputs), &mode);
+                assert_eq!(logits.expect("shapes fit").size(), [2, 3]);
+            }
         }
+    }
+
+    #[test]
+    fn shifts_are_added_to_the_logits_of_the_network_without() {
+        let architecture = |form, conditioning| Architecture {
+            classes: 3,
+            form,
+            conditioning,
+        };
+        let late = architecture(ConditioningForm::Late, Conditioning::Supplied);
+        let free = architecture(ConditioningForm::Study, Conditioning::Free);
+        assert_eq!(late.layout(), free.layout());
+        let values: Vec<f32> = (0..late.values())
+            .map(|value| ((value * 7919 % 1009) as f32 / 1009.0 - 0.5) / 20.0 + 0.03)
+            .collect();
+        let images = Tensor::arange(2 * 128 * 128, (Kind::Float, tch::Device::Cpu));
+        let images = (images.view([2, 1, 128, 128]) * 0.37).sin();
+        let shifts = Tensor::from_slice(&[0.5_f32, -1.0, 0.0, 2.0, 0.25, -8.0]).view([2, 3]);
+        let logits = |architecture, inputs: Option<&Tensor>| {
+            let mut network = Network::new(architecture, Device::CPU);
+            network.load(&values).expect("length of the layout");
+            let logits = network.forward(&images, inputs, &Mode::Evaluation);
+            logits.expect("shapes fit")
+        };
+        let expected = logits(free, None) + &shifts;
+        assert_eq!(logits(late, Some(&shifts)), expected);
     }
 }

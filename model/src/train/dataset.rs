@@ -4,6 +4,7 @@ use tch::{Kind, TchError, Tensor};
 
 use crate::device::Device;
 use model_data::{IMAGE_SIDE, Patient, Sample, Slice};
+use protocol::training_job::PatientValues;
 
 /// Pixels of an image.
 const PIXELS: usize = IMAGE_SIDE * IMAGE_SIDE;
@@ -19,7 +20,7 @@ pub struct Dataset {
 impl Dataset {
     /// Gathers `samples` of `patients`; `label` gives the class of a patient.
     ///
-    /// A sample's patient keeps its index in `patients`: filters are supplied in that order.
+    /// A sample's patient keeps its index in `patients`: what is given of each is supplied in that order.
     ///
     /// # Errors
     /// No sample, a sample that names a patient or slice that is not there, or a slice of another
@@ -194,14 +195,15 @@ pub(super) struct Batch {
     pub images: Tensor,
     /// `[B]`, 64-bit integers.
     pub labels: Tensor,
-    /// `[B]`, 64-bit integers: rows of the table of filters.
+    /// `[B]`, 64-bit integers: rows of the table of patients.
     pub patients: Tensor,
 }
 
-/// [P, 9] from one filter per patient.
-pub(super) fn filter_table(filters: &[[f32; 9]], device: Device) -> Result<Tensor, TchError> {
-    Tensor::from_slice(filters.as_flattened())
-        .view([-1, 9])
+/// [P, V] from the V values of each patient.
+pub(super) fn patient_table(values: &PatientValues, device: Device) -> Result<Tensor, TchError> {
+    let width = i64::try_from(values.per_patient()).expect("a handful of values");
+    Tensor::from_slice(values.flat())
+        .f_view([-1, width])?
         .f_to(device.0)
 }
 

@@ -11,23 +11,35 @@ pub enum TrainError {
     /// The model has another length than the network.
     #[error(transparent)]
     Model(#[from] LengthMismatch),
-    /// Too few filters, or filters for a network that takes none.
-    #[error("{found} filters supplied where the patients and the architecture need {needed}")]
-    Filters {
-        /// Filters needed.
+    /// Too few patients, or values for a network that takes none.
+    #[error(
+        "filters or shifts of {found} patients supplied, where the patients and the architecture need {needed}"
+    )]
+    Inputs {
+        /// Patients needed.
         needed: usize,
-        /// Filters given.
+        /// Patients given.
         found: usize,
     },
-    /// A filter with a value outside of [-1, 1], or one that is not a number.
-    #[error("the filter of patient {patient} is not clipped to [-1, 1]")]
-    FilterRange {
+    /// Another number of values of each patient than the form of conditioning has.
+    #[error("{found} values of each patient supplied, where the network takes {needed}")]
+    InputWidth {
+        /// Values needed.
+        needed: usize,
+        /// Values given.
+        found: usize,
+    },
+    /// A value beyond the limit of the form of conditioning, or one that is not a number.
+    #[error("a value of patient {patient} is not clipped to [-{limit}, {limit}]")]
+    InputRange {
         /// Index of the patient.
         patient: usize,
+        /// Largest magnitude.
+        limit: u8,
     },
-    /// Whoever makes the filters of each batch could not.
-    #[error("no filters for a batch: {reason}")]
-    FilterSource {
+    /// Whoever makes the filters or shifts of each batch could not.
+    #[error("no filters or shifts for a batch: {reason}")]
+    InputSource {
         /// What went wrong, in words.
         reason: String,
     },

@@ -23,6 +23,6 @@ pub use error::TrainError;
 pub use evaluation::Evaluation;
 pub use plateau::Plateau;
 pub use settings::TrainingSettings;
-pub use single_site::{EpochRecord, FilterSource, Fit, FitSettings};
-pub use trainer::{Filter, TrainOutcome, Trainer};
+pub use single_site::{EpochRecord, Fit, FitSettings, InputSource};
+pub use trainer::{TrainOutcome, Trainer};
 pub use training::Training;

@@ -20,8 +20,8 @@ pub(super) struct Optimiser {
 pub(super) struct Gradients {
     /// Of each of [`Network::weights`], in that order; undefined where the loss does not depend on it.
     pub weights: Vec<Tensor>,
-    /// Of the table of filters, if there is one: [P, 9].
-    pub filters: Option<Tensor>,
+    /// Of the table of patients, if there is one: [P, V].
+    pub inputs: Option<Tensor>,
 }
 
 impl Optimiser {
@@ -44,17 +44,17 @@ impl Optimiser {
         self.adamw.set_learning_rate(learning_rate);
     }
 
-    /// The gradients of a loss, with that of the table of filters it came from.
+    /// The gradients of a loss, with that of the table of patients it came from.
     ///
     /// # Errors
     /// What libtorch refuses: no memory.
-    pub fn backward(&self, loss: &Tensor, filters: Option<&Tensor>) -> Result<Gradients, TchError> {
-        let inputs: Vec<&Tensor> = self.weights.iter().chain(filters).collect();
-        let mut gradients = Tensor::f_run_backward(&[loss], &inputs, false, false)?;
-        let filters = gradients.split_off(self.weights.len()).pop();
+    pub fn backward(&self, loss: &Tensor, table: Option<&Tensor>) -> Result<Gradients, TchError> {
+        let moved: Vec<&Tensor> = self.weights.iter().chain(table).collect();
+        let mut gradients = Tensor::f_run_backward(&[loss], &moved, false, false)?;
+        let inputs = gradients.split_off(self.weights.len()).pop();
         Ok(Gradients {
             weights: gradients,
-            filters,
+            inputs,
         })
     }
 

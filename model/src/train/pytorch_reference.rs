@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use protocol::vocabulary::ConditioningForm;
 use serde::Deserialize;
 use tch::{Kind, Tensor};
 
@@ -76,6 +77,7 @@ fn assert_close(what: &str, ours: &[f64], theirs: &[f64]) {
 fn follow(variant: &Variant, conditioning: Conditioning) -> Vec<Tensor> {
     let architecture = Architecture {
         classes: variant.classes,
+        form: ConditioningForm::Study,
         conditioning,
     };
     let mut network = Network::new(architecture, Device::CPU);
@@ -85,7 +87,7 @@ fn follow(variant: &Variant, conditioning: Conditioning) -> Vec<Tensor> {
     let images = images();
     let labels = Tensor::from_slice(&[0, 1, variant.classes as i64 - 1, 1]);
     let class_weights = Tensor::from_slice(&[0.7_f32, 1.9, 1.2][..variant.classes]);
-    let table = (conditioning == Conditioning::Filters).then(|| filters().set_requires_grad(true));
+    let table = (conditioning == Conditioning::Supplied).then(|| filters().set_requires_grad(true));
     let logits = |network: &Network, mode: &Mode<'_>| {
         let of_samples = |table: &Tensor| table.index_select(0, &Tensor::from_slice(&PATIENTS));
         let forward = network.forward(&images, table.as_ref().map(of_samples).as_ref(), mode);
@@ -127,7 +129,7 @@ fn follow(variant: &Variant, conditioning: Conditioning) -> Vec<Tensor> {
                 None => assert!(["filters", "conditioned.weight"].contains(&name.as_str())),
             }
         }
-        filter_gradients.extend(gradients.filters.take());
+        filter_gradients.extend(gradients.inputs.take());
         let flat = network.flatten();
         let mut start = 0;
         let mut left_out = vec![];
@@ -152,7 +154,7 @@ fn follow(variant: &Variant, conditioning: Conditioning) -> Vec<Tensor> {
 #[test]
 fn the_hybrid_network_is_the_twin_down_to_the_gradients_of_the_filters() {
     let variant = reference().hybrid;
-    let gradients = follow(&variant, Conditioning::Filters);
+    let gradients = follow(&variant, Conditioning::Supplied);
     for (gradient, step) in gradients.iter().zip(&variant.steps) {
         assert_close("filters", &sampled(gradient), &step.gradients["filters"]);
     }
@@ -169,7 +171,7 @@ fn the_plain_network_is_the_twin() {
 fn masked_filter_gradients_add_up_to_the_gradient_of_the_base_weight() {
     let mut variant = reference().plain_conditioned;
     variant.steps.truncate(1);
-    let gradients = follow(&variant, Conditioning::Filters).remove(0);
+    let gradients = follow(&variant, Conditioning::Supplied).remove(0);
     let inside = filters().abs().lt(1.0);
     let clipped = 27 - inside.sum(Kind::Int64).int64_value(&[]);
     assert!(

@@ -2,12 +2,13 @@
 //!
 //! ```text
 //!  W now in force ──> filters of the batch's patients ──> forward, backward ──> AdamW
-//!       ▲             (a FilterSource: CKKS, the clear)      │ dL/dF of each patient │
+//!       ▲             (an InputSource: CKKS, the clear)      │ dL/dF of each patient │
 //!       └──────────── dL/dW = sum of f * dL/dF * [|F| < 1] <─┘                       │
 //!       └────────────────────────────────────────────────────────────────────────────┘
 //! ```
 //!
-//! The variants share every line but the source of the filters; without one, W is the filter of
+//! In the other forms of conditioning W and A, or u, stand in the place of W, and shifts of the logits in
+//! that of filters. The variants share every line but the source; without one, W is the filter of
 //! everybody and its gradient is autograd's (the study's plaintext network).
 
 use std::{error::Error, num::NonZeroUsize};
@@ -15,35 +16,39 @@ use std::{error::Error, num::NonZeroUsize};
 use rand::seq::SliceRandom;
 use tch::Tensor;
 
+use protocol::training_job::PatientValues;
+
 use super::{
-    Dataset, Evaluation, Filter, TrainError, Training, TrainingSettings,
-    dataset::filter_table,
+    Dataset, Evaluation, TrainError, Training, TrainingSettings,
+    dataset::patient_table,
     optimiser::Gradients,
     plateau::{EarlyStop, Plateau, PlateauWatch, Verdict},
-    trainer::{Stream, Trainer, finite, single_threaded, stream},
+    trainer::{Stream, Trainer, check_inputs, finite, single_threaded, stream},
     training::masked,
 };
 use crate::{
     grad_cam::HeatMap,
     network::{Conditioning, Mode},
 };
-use model_data::FEATURES;
 
-/// Who makes the filters of a batch from W, and gives W its gradient: whoever has the clinical
-/// features.
-pub trait FilterSource {
-    /// The filters that `weight` means for these patients, in their order: clip(W * f) to [-1, 1].
+/// Who makes the filters or shifts of a batch from the weights that meet clinical features, and gives these
+/// weights their gradient: whoever has the features.
+pub trait InputSource {
+    /// What `weights` mean for these patients, in their order: in the form `study` the filters clip(W * f).
+    /// `weights` are those of [`ConditioningForm::tensors`](protocol::vocabulary::ConditioningForm::tensors),
+    /// one tensor after another.
     ///
     /// # Errors
-    /// What went wrong; the message ends up in [`TrainError::FilterSource`].
-    fn filters(
+    /// What went wrong; the message ends up in [`TrainError::InputSource`].
+    fn inputs(
         &mut self,
-        weight: &Filter,
+        weights: &[f32],
         patients: &[usize],
-    ) -> Result<Vec<Filter>, Box<dyn Error + Send + Sync>>;
+    ) -> Result<PatientValues, Box<dyn Error + Send + Sync>>;
 
-    /// dL/dW, given dL/dF of each of these patients, already 0 where a filter lies on the clip.
-    fn weight_gradient(&self, patients: &[usize], filter_gradients: &[Filter]) -> Filter;
+    /// The gradient of the weights, in their order, given that of each of these patients' inputs, already 0
+    /// where one lies on the clip.
+    fn gradient(&self, patients: &[usize], input_gradients: &PatientValues) -> Vec<f32>;
 }
 
 /// How a single site trains.
@@ -87,20 +92,20 @@ impl Trainer {
     /// Trains from `initial` until the epochs or the patience are at their end, and keeps the
     /// model of the lowest validation loss.
     ///
-    /// Before each batch `source` makes the filters of the batch's patients from the W now in
+    /// Before each batch `source` makes what the form gives of the batch's patients from the W now in
     /// force; after it, W moves by AdamW like every other weight. Without a source nothing is
     /// conditioned. `progress` is told (batches done, batches in all) after each batch.
     ///
     /// # Errors
     /// An architecture without W, a model, class weights or labels that do not fit it; a setting
-    /// out of range; a source that fails or gives filters outside [-1, 1]; a loss that is not
+    /// out of range; a source that fails or gives values beyond the form's limit; a loss that is not
     /// finite, which names the epoch and the batch; too little memory.
     pub fn fit(
         &mut self,
         training: &Dataset,
         validation: &Dataset,
         initial: &[f32],
-        mut source: Option<&mut dyn FilterSource>,
+        mut source: Option<&mut dyn InputSource>,
         settings: &FitSettings,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Fit, TrainError> {
@@ -123,7 +128,7 @@ impl Trainer {
         &self,
         training: &Dataset,
         validation: &Dataset,
-        mut source: Option<&mut (dyn FilterSource + '_)>,
+        mut source: Option<&mut (dyn InputSource + '_)>,
         settings: &FitSettings,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Fit, TrainError> {
@@ -147,11 +152,11 @@ impl Trainer {
             let mut epoch_loss = 0.0;
             for (batch, indices) in order.chunks(own.batch).enumerate() {
                 let conditioned = self.conditioned(training, indices, source.as_deref_mut())?;
-                let filters = conditioned.as_ref().map(|made| &made.table);
+                let table = conditioned.as_ref().map(|made| &made.table);
                 let samples = training.batch(indices, self.device)?;
-                let (loss, mut gradients) = steps.gradients(&samples, filters)?;
+                let (loss, mut gradients) = steps.gradients(&samples, table)?;
                 if let (Some(made), Some(source)) = (conditioned, source.as_deref()) {
-                    self.give_weight_its_gradient(&mut gradients, &made, source)?;
+                    self.give_weights_their_gradient(&mut gradients, &made, source)?;
                 }
                 steps.apply(&gradients)?;
                 epoch_loss += finite(loss.f_double_value(&[])?, epoch, batch + 1)?;
@@ -159,8 +164,8 @@ impl Trainer {
             }
             let everything: Vec<usize> = (0..validation.len()).collect();
             let conditioned = self.conditioned(validation, &everything, source.as_deref_mut())?;
-            let filters = conditioned.as_ref().map(|made| &made.table);
-            let evaluation = self.evaluate_loaded(validation, filters)?;
+            let table = conditioned.as_ref().map(|made| &made.table);
+            let evaluation = self.evaluate_loaded(validation, table)?;
             let validation_loss = evaluation.weighted_loss(&own.class_weights);
             let train_loss = epoch_loss / batches as f64;
             fit.epochs.push(EpochRecord {
@@ -186,7 +191,7 @@ impl Trainer {
         Ok(fit)
     }
 
-    /// Evaluates a model of [`Trainer::fit`], with filters from the W it holds.
+    /// Evaluates a model of [`Trainer::fit`], with filters or shifts from the W it holds.
     ///
     /// # Errors
     /// As [`Trainer::fit`].
@@ -194,7 +199,7 @@ impl Trainer {
         &mut self,
         dataset: &Dataset,
         model: &[f32],
-        source: Option<&mut dyn FilterSource>,
+        source: Option<&mut dyn InputSource>,
     ) -> Result<Evaluation, TrainError> {
         single_threaded();
         self.check_single_site(dataset)?;
@@ -213,7 +218,7 @@ impl Trainer {
         &mut self,
         dataset: &Dataset,
         model: &[f32],
-        source: Option<&mut dyn FilterSource>,
+        source: Option<&mut dyn InputSource>,
     ) -> Result<Vec<Vec<f32>>, TrainError> {
         single_threaded();
         self.check_single_site(dataset)?;
@@ -230,7 +235,7 @@ impl Trainer {
         Ok(logits)
     }
 
-    /// [`Trainer::grad_cam`] under a model of [`Trainer::fit`], with filters from the W it holds.
+    /// [`Trainer::grad_cam`] under a model of [`Trainer::fit`], with filters or shifts from the W it holds.
     ///
     /// # Errors
     /// As [`Trainer::fit`], and a class that there is not.
@@ -242,7 +247,7 @@ impl Trainer {
         dataset: &Dataset,
         asked: &[(usize, usize)],
         model: &[f32],
-        source: Option<&mut dyn FilterSource>,
+        source: Option<&mut dyn InputSource>,
     ) -> Result<Vec<HeatMap>, TrainError> {
         single_threaded();
         self.check_single_site(dataset)?;
@@ -253,12 +258,12 @@ impl Trainer {
         self.grad_cam_loaded(dataset, asked, table)
     }
 
-    /// Filters for the patients of some samples, made from the W now in force.
+    /// What the form gives of the patients of some samples, made from the W now in force.
     fn conditioned(
         &self,
         dataset: &Dataset,
         samples: &[usize],
-        source: Option<&mut (dyn FilterSource + '_)>,
+        source: Option<&mut (dyn InputSource + '_)>,
     ) -> Result<Option<ConditionedBatch>, TrainError> {
         let Some(source) = source else {
             return Ok(None);
@@ -267,60 +272,68 @@ impl Trainer {
         let mut patients: Vec<usize> = of_samples.collect();
         patients.sort_unstable();
         patients.dedup();
-        let made = source.filters(&self.weight(), &patients).map_err(|error| {
-            TrainError::FilterSource {
+        let made = source
+            .inputs(&self.weights_in_force(), &patients)
+            .map_err(|error| TrainError::InputSource {
                 reason: error.to_string(),
-            }
-        })?;
+            })?;
         if made.len() != patients.len() {
-            return Err(TrainError::Filters {
+            return Err(TrainError::Inputs {
                 needed: patients.len(),
                 found: made.len(),
             });
         }
-        let mut rows = vec![[0.0; FEATURES]; dataset.highest_patient() + 1];
-        for (&patient, filter) in patients.iter().zip(made) {
-            if !filter.iter().all(|tap| (-1.0..=1.0).contains(tap)) {
-                return Err(TrainError::FilterRange { patient });
-            }
-            rows[patient] = filter;
+        let width = made.per_patient();
+        let mut rows = vec![0.0; width * (dataset.highest_patient() + 1)];
+        for (&patient, row) in patients.iter().zip(made.rows()) {
+            rows[patient * width..][..width].copy_from_slice(row);
         }
-        let table = filter_table(&rows, self.device)?.f_set_requires_grad(true)?;
+        let rows = PatientValues::new(width, rows);
+        let architecture = self.architecture();
+        check_inputs(&rows, architecture.form, architecture.classes)?;
+        let table = patient_table(&rows, self.device)?.f_set_requires_grad(true)?;
         Ok(Some(ConditionedBatch { patients, table }))
     }
 
-    /// Puts dL/dW among the gradients. Autograd has not reached W, as the filters came from
-    /// elsewhere.
-    fn give_weight_its_gradient(
+    /// Puts the gradient of what meets features among the gradients. Autograd has not reached it, as what
+    /// is given of each patient came from elsewhere.
+    fn give_weights_their_gradient(
         &self,
         gradients: &mut Gradients,
         made: &ConditionedBatch,
-        source: &dyn FilterSource,
+        source: &dyn InputSource,
     ) -> Result<(), TrainError> {
-        let of_table = gradients.filters.as_ref();
-        let of_everybody = masked(of_table.expect("the loss came from the table"), &made.table);
-        let of_patients = made.patients.iter().map(|&patient| of_everybody[patient]);
-        let of_patients: Vec<Filter> = of_patients.collect();
-        let gradient = source.weight_gradient(&made.patients, &of_patients);
-        let (place, weight) = self.weight_in_place();
-        gradients.weights[place] = filter_table(&[gradient], self.device)?.f_view_as(weight)?;
+        let of_table = gradients.inputs.as_ref();
+        let of_table = of_table.expect("the loss came from the table");
+        let of_everybody = masked(of_table, &made.table, self.architecture().form.limit());
+        let rows = made.patients.iter();
+        let rows = rows.filter_map(|&patient| of_everybody.row(patient));
+        let of_patients = PatientValues::new(
+            of_everybody.per_patient(),
+            rows.flatten().copied().collect(),
+        );
+        let gradient = source.gradient(&made.patients, &of_patients);
+        let mut rest = gradient.as_slice();
+        for (place, weight) in self.network.meeting_features() {
+            let (own, after) = rest.split_at(weight.numel());
+            rest = after;
+            let own = Tensor::from_slice(own).f_to(self.device.0)?;
+            gradients.weights[place] = own.f_view_as(weight)?;
+        }
         Ok(())
     }
 
-    /// The W now in force.
-    fn weight(&self) -> Filter {
-        let mut weight = [0.0; FEATURES];
-        let (_, tensor) = self.weight_in_place();
-        tensor
-            .to_device(tch::Device::Cpu)
-            .copy_data(&mut weight, FEATURES);
-        weight
-    }
-
-    /// W and its place among the weights.
-    fn weight_in_place(&self) -> (usize, &Tensor) {
-        let weight = self.network.conditioned_weight();
-        weight.expect("checked before the first batch")
+    /// The weights that meet features, as they are now: one tensor after another.
+    fn weights_in_force(&self) -> Vec<f32> {
+        let mut weights = vec![];
+        for (_, tensor) in self.network.meeting_features() {
+            let start = weights.len();
+            weights.resize(start + tensor.numel(), 0.0);
+            tensor
+                .to_device(tch::Device::Cpu)
+                .copy_data(&mut weights[start..], tensor.numel());
+        }
+        weights
     }
 
     fn check_single_site(&self, dataset: &Dataset) -> Result<(), TrainError> {
@@ -332,12 +345,12 @@ impl Trainer {
     }
 }
 
-/// The filters of a batch: a row for each patient of the data set, of which only those of the
-/// batch's patients mean something.
+/// What is given of each patient in a batch: a row for each patient of the data set, of which only those of
+/// the batch's patients mean something.
 struct ConditionedBatch {
     /// Whose rows mean something, each once, ascending.
     patients: Vec<usize>,
-    /// [P, 9], a leaf of the graph.
+    /// [P, V], a leaf of the graph.
     table: Tensor,
 }
 

@@ -1,11 +1,12 @@
 //! A round's training from outside: that it learns, repeats itself, and refuses.
 
+use protocol::{training_job::PatientValues, vocabulary::ConditioningForm};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 use tch::Kind;
 
 use super::{
-    Dataset, Filter, TrainError, TrainOutcome, Trainer, TrainingSettings,
+    Dataset, TrainError, TrainOutcome, Trainer, TrainingSettings,
     trainer::{Stream, stream},
     training::dropout_mask,
 };
@@ -53,6 +54,7 @@ pub(super) fn dataset(of: &[usize]) -> Dataset {
 pub(super) fn trainer(conditioning: Conditioning) -> Trainer {
     let architecture = Architecture {
         classes: CLASSES,
+        form: ConditioningForm::Study,
         conditioning,
     };
     Trainer::new(architecture, Device::CPU)
@@ -86,22 +88,22 @@ fn settings() -> TrainingSettings {
     }
 }
 
-fn filters() -> Vec<Filter> {
-    vec![[0.25, 0.5, -0.25, 0.125, 1.0, -1.0, 0.0, 0.5, -0.5]; 4]
+fn filters() -> PatientValues {
+    vec![[0.25, 0.5, -0.25, 0.125, 1.0, -1.0, 0.0, 0.5, -0.5]; 4].into()
 }
 
 fn train(dataset: &Dataset, settings: &TrainingSettings) -> Result<TrainOutcome, TrainError> {
-    let mut trainer = trainer(Conditioning::Filters);
+    let mut trainer = trainer(Conditioning::Supplied);
     let start = model(trainer.architecture());
     trainer.train_round(dataset, &start, Some(&filters()), settings, &mut |_, _| ())
 }
 
 #[test]
 fn a_few_epochs_learn_what_can_be_seen() {
-    for conditioning in [Conditioning::Filters, Conditioning::Free] {
+    for conditioning in [Conditioning::Supplied, Conditioning::Free] {
         let mut trainer = trainer(conditioning);
         let start = model(trainer.architecture());
-        let filters = (conditioning == Conditioning::Filters).then(filters);
+        let filters = (conditioning == Conditioning::Supplied).then(filters);
         let settings = TrainingSettings {
             local_epochs: 15,
             ..settings()
@@ -112,7 +114,7 @@ fn a_few_epochs_learn_what_can_be_seen() {
             .train_round(
                 &dataset(&[0, 1]),
                 &start,
-                filters.as_deref(),
+                filters.as_ref(),
                 &settings,
                 &mut progress,
             )
@@ -124,7 +126,7 @@ fn a_few_epochs_learn_what_can_be_seen() {
             .evaluate(
                 &dataset(&[2, 3]),
                 &outcome.model,
-                filters.as_deref(),
+                filters.as_ref(),
                 &mut |_, _| (),
             )
             .expect("evaluates");
@@ -153,7 +155,7 @@ fn the_same_seed_gives_the_same_model_whatever_else_the_process_trains() {
         handles.map(|handle| handle.join().expect("no panic").expect("trains"))
     });
     assert!(alone.model == beside[0].model);
-    assert!(alone.filter_gradients == beside[0].filter_gradients);
+    assert!(alone.input_gradients == beside[0].input_gradients);
     assert!(alone.model != beside[1].model);
     let otherwise = TrainingSettings {
         seed: [4; 32],
@@ -165,7 +167,7 @@ fn the_same_seed_gives_the_same_model_whatever_else_the_process_trains() {
 
 #[test]
 fn the_proximal_term_keeps_training_near_its_start() {
-    let start = model(trainer(Conditioning::Filters).architecture());
+    let start = model(trainer(Conditioning::Supplied).architecture());
     let distance = |proximal: f64| {
         let settings = TrainingSettings {
             proximal,
@@ -184,7 +186,8 @@ fn the_proximal_term_keeps_training_near_its_start() {
 #[test]
 fn clipped_taps_and_absent_patients_have_no_gradient() {
     let outcome = train(&dataset(&[0, 2]), &settings()).expect("trains");
-    let [present, absent, also_present, also_absent] = outcome.filter_gradients[..] else {
+    let (rows, _) = outcome.input_gradients.flat().as_chunks::<FEATURES>();
+    let [present, absent, also_present, also_absent] = *rows else {
         panic!("one gradient per patient");
     };
     assert_eq!([absent, also_absent], [[0.0; FEATURES]; 2]);
@@ -197,9 +200,9 @@ fn clipped_taps_and_absent_patients_have_no_gradient() {
 #[test]
 fn what_does_not_fit_is_refused() {
     let data = dataset(&[0, 1]);
-    let mut trainer = trainer(Conditioning::Filters);
+    let mut trainer = trainer(Conditioning::Supplied);
     let start = model(trainer.architecture());
-    let mut refusal = |model: &[f32], filters: Option<&[Filter]>, settings: &_| {
+    let mut refusal = |model: &[f32], filters: Option<&PatientValues>, settings: &_| {
         trainer
             .train_round(&data, model, filters, settings, &mut |_, _| ())
             .err()
@@ -213,15 +216,26 @@ fn what_does_not_fit_is_refused() {
             found
         }))
     );
-    for few in [None, Some(&fine[..1])] {
-        let found = few.map_or(0, <[_]>::len);
-        let expected = TrainError::Filters { needed: 2, found };
+    let one = PatientValues::new(FEATURES, fine.flat()[..FEATURES].to_vec());
+    for few in [None, Some(&one)] {
+        let found = few.map_or(0, PatientValues::len);
+        let expected = TrainError::Inputs { needed: 2, found };
         assert_eq!(refusal(&start, few, &good), Some(expected));
     }
+    let narrow = PatientValues::new(2, vec![0.0; 8]);
+    let expected = TrainError::InputWidth {
+        needed: 9,
+        found: 2,
+    };
+    assert_eq!(refusal(&start, Some(&narrow), &good), Some(expected));
     for wrong in [1.5, f32::NAN] {
-        let mut filters = fine.clone();
-        filters[1][8] = wrong;
-        let expected = TrainError::FilterRange { patient: 1 };
+        let mut flat = fine.flat().to_vec();
+        flat[FEATURES + 8] = wrong;
+        let filters = PatientValues::new(FEATURES, flat);
+        let expected = TrainError::InputRange {
+            patient: 1,
+            limit: 1,
+        };
         assert_eq!(refusal(&start, Some(&filters), &good), Some(expected));
     }
     let mut diverged = start.clone();
@@ -311,7 +325,7 @@ fn too_little_memory_halves_the_batch_once_and_for_all() {
         ..settings()
     };
     let expected = train(&data, &halved).expect("trains");
-    let mut trainer = trainer(Conditioning::Filters);
+    let mut trainer = trainer(Conditioning::Supplied);
     let start = model(trainer.architecture());
     trainer.memory.room_for = Some(2);
     let round = |trainer: &mut Trainer, seen: &mut Vec<(usize, usize)>| {
@@ -333,7 +347,7 @@ fn too_little_memory_halves_the_batch_once_and_for_all() {
 #[test]
 fn an_evaluation_halves_its_batch_as_well() {
     let data = dataset(&[0, 1, 2]);
-    let mut trainer = trainer(Conditioning::Filters);
+    let mut trainer = trainer(Conditioning::Supplied);
     let start = model(trainer.architecture());
     let in_one = trainer
         .evaluate(&data, &start, Some(&filters()), &mut |_, _| ())
@@ -357,21 +371,21 @@ fn an_evaluation_halves_its_batch_as_well() {
 #[test]
 fn filters_can_be_replaced_from_step_to_step() {
     let data = dataset(&[0, 1]);
-    let mut trainer = trainer(Conditioning::Filters);
+    let mut trainer = trainer(Conditioning::Supplied);
     let start = model(trainer.architecture());
     let settings = settings();
     let gradients = |replaced: bool, trainer: &mut Trainer| {
         let first = if replaced {
-            vec![[0.5; FEATURES]; 4]
+            vec![[0.5; FEATURES]; 4].into()
         } else {
             filters()
         };
         let mut training = trainer.begin(&data, &start, Some(&first), &settings)?;
         if replaced {
-            training.set_filters(&filters())?;
+            training.set_inputs(&filters())?;
         }
         let loss = training.step(&[0, 2, 3])?;
-        Ok::<_, TrainError>((loss, training.filter_gradients()))
+        Ok::<_, TrainError>((loss, training.input_gradients()))
     };
     let expected = gradients(false, &mut trainer).expect("trains");
     assert_eq!(gradients(true, &mut trainer).expect("trains"), expected);
@@ -379,7 +393,10 @@ fn filters_can_be_replaced_from_step_to_step() {
         .begin(&data, &start, Some(&filters()), &settings)
         .expect("begins");
     assert_eq!(
-        training.set_filters(&[[2.0; FEATURES]; 4]),
-        Err(TrainError::FilterRange { patient: 0 })
+        training.set_inputs(&vec![[2.0; FEATURES]; 4].into()),
+        Err(TrainError::InputRange {
+            patient: 0,
+            limit: 1
+        })
     );
 }

@@ -1,4 +1,4 @@
-//! Local epochs with AdamW, and the gradient of every patient's filter.
+//! Local epochs with AdamW, and the gradient of what is given of every patient.
 
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha20Rng;
@@ -6,16 +6,18 @@ use tch::{Kind, TchError, Tensor};
 
 use super::{
     Dataset, Evaluation, TrainError, Training, TrainingSettings,
-    dataset::{Batch, filter_table},
+    dataset::{Batch, patient_table},
     memory::Memory,
 };
+use protocol::vocabulary::ConditioningForm;
+
 use crate::{
     device::Device,
     grad_cam::{HeatMap, heat},
     network::{Architecture, Conditioning, Mode, Network},
 };
 
-pub use protocol::training_job::Filter;
+use protocol::training_job::PatientValues;
 
 /// Samples evaluated at a time, where there is memory for them.
 const EVALUATION_BATCH: usize = 64;
@@ -25,10 +27,10 @@ const EVALUATION_BATCH: usize = 64;
 pub struct TrainOutcome {
     /// The trained tensors, flat, in the order of the layout.
     pub model: Vec<f32>,
-    /// For each patient, the sum over batches of dL/dF, zero where the filter lies on the clip
-    /// (|F| = 1); with the features of its patient each makes a part of dL/dW (MODEL.md, "The
+    /// For each patient, the sum over batches of the loss's gradient by its filter or shifts, zero where
+    /// one lies on the clip; with the features of its patient each makes a part of dL/dW (MODEL.md, "The
     /// network"). Empty when nothing is conditioned.
-    pub filter_gradients: Vec<Filter>,
+    pub input_gradients: PatientValues,
     /// Batches done.
     pub batches: u32,
     /// Mean of the batches' losses over the last epoch.
@@ -67,29 +69,29 @@ impl Trainer {
 
     /// Trains `settings.local_epochs` epochs from `model`, with a fresh optimiser.
     ///
-    /// `filters` has one filter per patient of the hospital, in the order of the patients that
+    /// `inputs` has a filter or shifts of each patient of the hospital, in the order of the patients that
     /// the data set was made from; `None` for an architecture without conditioning.
     /// `progress` is told (batches done, batches in all) after each batch.
     ///
     /// # Errors
-    /// A model, filters, class weights or labels that do not fit the architecture; a setting out
+    /// A model, inputs, class weights or labels that do not fit the architecture; a setting out
     /// of range; a loss that is not finite, which names the epoch and the batch; too little memory.
     pub fn train_round(
         &mut self,
         dataset: &Dataset,
         model: &[f32],
-        filters: Option<&[Filter]>,
+        inputs: Option<&PatientValues>,
         settings: &TrainingSettings,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<TrainOutcome, TrainError> {
-        self.check(dataset, filters)?;
+        self.check(dataset, inputs)?;
         settings.check(self.architecture().classes)?;
         self.in_memory(settings.batch.min(dataset.len()), |trainer, batch| {
             let settings = TrainingSettings {
                 batch,
                 ..settings.clone()
             };
-            trainer.epochs(dataset, model, filters, &settings, progress)
+            trainer.epochs(dataset, model, inputs, &settings, progress)
         })
     }
 
@@ -102,37 +104,37 @@ impl Trainer {
         &'a mut self,
         dataset: &'a Dataset,
         model: &[f32],
-        filters: Option<&[Filter]>,
+        inputs: Option<&PatientValues>,
         settings: &TrainingSettings,
     ) -> Result<Training<'a>, TrainError> {
         single_threaded();
-        self.check(dataset, filters)?;
+        self.check(dataset, inputs)?;
         settings.check(self.architecture().classes)?;
         self.network.load(model)?;
-        Training::new(self, dataset, filters, settings)
+        Training::new(self, dataset, inputs, settings)
     }
 
     /// Evaluates `model` on a data set, without dropout and with the running statistics.
     /// `progress` is told (batches done, batches in all) after each batch.
     ///
     /// # Errors
-    /// A model or filters that do not fit the architecture; a loss that is not finite; too little
+    /// A model or inputs that do not fit the architecture; a loss that is not finite; too little
     /// memory.
     pub fn evaluate(
         &mut self,
         dataset: &Dataset,
         model: &[f32],
-        filters: Option<&[Filter]>,
+        inputs: Option<&PatientValues>,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Evaluation, TrainError> {
         single_threaded();
-        self.check(dataset, filters)?;
+        self.check(dataset, inputs)?;
         self.network.load(model)?;
-        let filters = filters
-            .map(|filters| filter_table(filters, self.device))
+        let table = inputs
+            .map(|inputs| patient_table(inputs, self.device))
             .transpose()?;
         self.in_memory(EVALUATION_BATCH.min(dataset.len()), |trainer, batch| {
-            trainer.evaluate_in_batches(dataset, filters.as_ref(), batch, progress)
+            trainer.evaluate_in_batches(dataset, table.as_ref(), batch, progress)
         })
     }
 
@@ -157,11 +159,11 @@ impl Trainer {
         &mut self,
         dataset: &Dataset,
         model: &[f32],
-        filters: Option<&[Filter]>,
+        inputs: Option<&PatientValues>,
         settings: &TrainingSettings,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<TrainOutcome, TrainError> {
-        let mut training = self.begin(dataset, model, filters, settings)?;
+        let mut training = self.begin(dataset, model, inputs, settings)?;
         let mut shuffles = stream(&settings.seed, Stream::Shuffles);
         let mut order: Vec<usize> = (0..dataset.len()).collect();
         let batches = order.len().div_ceil(settings.batch);
@@ -177,10 +179,10 @@ impl Trainer {
                 progress(epoch * batches + batch + 1, total);
             }
         }
-        let filter_gradients = training.filter_gradients();
+        let input_gradients = training.input_gradients();
         Ok(TrainOutcome {
             model: self.network.flatten(),
-            filter_gradients,
+            input_gradients,
             batches: steps,
             train_loss: epoch_loss / batches as f64,
         })
@@ -190,9 +192,9 @@ impl Trainer {
     pub(super) fn evaluate_loaded(
         &self,
         dataset: &Dataset,
-        filters: Option<&Tensor>,
+        table: Option<&Tensor>,
     ) -> Result<Evaluation, TrainError> {
-        self.evaluate_in_batches(dataset, filters, self.evaluation_batch(), &mut |_, _| ())
+        self.evaluate_in_batches(dataset, table, self.evaluation_batch(), &mut |_, _| ())
     }
 
     /// Samples evaluated at a time.
@@ -203,7 +205,7 @@ impl Trainer {
     fn evaluate_in_batches(
         &self,
         dataset: &Dataset,
-        filters: Option<&Tensor>,
+        table: Option<&Tensor>,
         batch: usize,
         progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Evaluation, TrainError> {
@@ -213,7 +215,7 @@ impl Trainer {
         let batches = order.len().div_ceil(batch);
         for (batch, indices) in order.chunks(batch).enumerate() {
             let samples = dataset.batch(indices, self.device)?;
-            let logits = tch::no_grad(|| self.logits(&samples, filters, &Mode::Evaluation))?;
+            let logits = tch::no_grad(|| self.logits(&samples, table, &Mode::Evaluation))?;
             let logs = logits.f_log_softmax(-1, Kind::Double)?;
             let logs = Vec::<Vec<f64>>::try_from(&logs)?;
             let labels = indices.iter().map(|&index| dataset.label(index));
@@ -235,7 +237,7 @@ impl Trainer {
     /// the evidence for that class lies in that slice.
     ///
     /// # Errors
-    /// A model, filters or a class that do not fit the architecture.
+    /// A model, inputs or a class that do not fit the architecture.
     ///
     /// # Panics
     /// If the data set has no such sample.
@@ -244,23 +246,23 @@ impl Trainer {
         dataset: &Dataset,
         asked: &[(usize, usize)],
         model: &[f32],
-        filters: Option<&[Filter]>,
+        inputs: Option<&PatientValues>,
     ) -> Result<Vec<HeatMap>, TrainError> {
         single_threaded();
-        self.check(dataset, filters)?;
+        self.check(dataset, inputs)?;
         self.network.load(model)?;
-        let filters = filters
-            .map(|filters| filter_table(filters, self.device))
+        let table = inputs
+            .map(|inputs| patient_table(inputs, self.device))
             .transpose()?;
-        self.grad_cam_loaded(dataset, asked, filters.as_ref())
+        self.grad_cam_loaded(dataset, asked, table.as_ref())
     }
 
-    /// Grad-CAM of the model that is loaded; `filters` is the table of all patients.
+    /// Grad-CAM of the model that is loaded; `table` is that of all patients.
     pub(super) fn grad_cam_loaded(
         &self,
         dataset: &Dataset,
         asked: &[(usize, usize)],
-        filters: Option<&Tensor>,
+        table: Option<&Tensor>,
     ) -> Result<Vec<HeatMap>, TrainError> {
         let classes = self.architecture().classes;
         if let Some(&(_, class)) = asked.iter().find(|(_, class)| *class >= classes) {
@@ -273,7 +275,7 @@ impl Trainer {
                 .map(|&(index, class)| (index, class as i64))
                 .unzip();
             let samples = dataset.batch(&indices, self.device)?;
-            let of_samples = filters.map(|table| table.index_select(0, &samples.patients));
+            let of_samples = table.map(|table| table.index_select(0, &samples.patients));
             let classes = Tensor::from_slice(&classes).to_device(self.device.0);
             let images = &samples.images;
             let heat = heat(&self.network, images, of_samples.as_ref(), &classes)?;
@@ -282,28 +284,28 @@ impl Trainer {
         Ok(maps)
     }
 
-    /// Logits [B, classes]; `filters` is the table of all patients.
+    /// Logits [B, classes]; `table` is that of all patients.
     pub(super) fn logits(
         &self,
         samples: &Batch,
-        filters: Option<&Tensor>,
+        table: Option<&Tensor>,
         mode: &Mode<'_>,
     ) -> Result<Tensor, TchError> {
         self.memory.allocate(samples.labels.numel())?;
-        let filters = filters
+        let inputs = table
             .map(|table| table.f_index_select(0, &samples.patients))
             .transpose()?;
-        self.network
-            .forward(&samples.images, filters.as_ref(), mode)
+        self.network.forward(&samples.images, inputs.as_ref(), mode)
     }
 
     pub(super) fn check(
         &self,
         dataset: &Dataset,
-        filters: Option<&[Filter]>,
+        inputs: Option<&PatientValues>,
     ) -> Result<(), TrainError> {
         let Architecture {
             classes,
+            form,
             conditioning,
         } = self.architecture();
         let class = dataset.highest_label();
@@ -311,23 +313,40 @@ impl Trainer {
             return Err(TrainError::Class { class, classes });
         }
         let needed = match conditioning {
-            Conditioning::Filters => dataset.highest_patient() + 1,
+            Conditioning::Supplied => dataset.highest_patient() + 1,
             Conditioning::Free => 0,
         };
-        match (conditioning, filters) {
+        match (conditioning, inputs) {
             (Conditioning::Free, None) => Ok(()),
-            (Conditioning::Filters, Some(filters)) if filters.len() >= needed => {
-                let within = |value: &f32| (-1.0..=1.0).contains(value);
-                match filters.iter().position(|filter| !filter.iter().all(within)) {
-                    Some(patient) => Err(TrainError::FilterRange { patient }),
-                    None => Ok(()),
-                }
+            (Conditioning::Supplied, Some(inputs)) if inputs.len() >= needed => {
+                check_inputs(inputs, form, classes)
             }
-            _ => Err(TrainError::Filters {
+            _ => Err(TrainError::Inputs {
                 needed,
-                found: filters.map_or(0, <[_]>::len),
+                found: inputs.map_or(0, PatientValues::len),
             }),
         }
+    }
+}
+
+/// As many values of each patient as the form has, none beyond its limit.
+pub(super) fn check_inputs(
+    inputs: &PatientValues,
+    form: ConditioningForm,
+    classes: usize,
+) -> Result<(), TrainError> {
+    let (needed, found) = (form.values_per_patient(classes), inputs.per_patient());
+    if found != needed {
+        return Err(TrainError::InputWidth { needed, found });
+    }
+    let limit = form.limit();
+    let within = |value: &f32| (-limit..=limit).contains(value);
+    match inputs.rows().position(|row| !row.iter().all(within)) {
+        Some(patient) => Err(TrainError::InputRange {
+            patient,
+            limit: limit as u8,
+        }),
+        None => Ok(()),
     }
 }
 

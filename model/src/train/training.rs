@@ -4,9 +4,11 @@ use rand::Rng;
 use rand_chacha::ChaCha20Rng;
 use tch::{Kind, Reduction, TchError, Tensor};
 
+use protocol::training_job::PatientValues;
+
 use super::{
-    Dataset, Filter, TrainError, Trainer, TrainingSettings,
-    dataset::{Batch, filter_table},
+    Dataset, TrainError, Trainer, TrainingSettings,
+    dataset::{Batch, patient_table},
     optimiser::{Gradients, Optimiser},
     trainer::{Stream, stream},
 };
@@ -14,7 +16,6 @@ use crate::{
     device::Device,
     network::{DENSE, DROPOUT, Mode},
 };
-use model_data::FEATURES;
 
 /// A trainer's network as it learns from one data set: [`Trainer::begin`] makes it.
 pub struct Training<'a> {
@@ -24,11 +25,11 @@ pub struct Training<'a> {
     /// `[classes]`.
     class_weights: Tensor,
     masks: ChaCha20Rng,
-    filters: Option<Filters>,
+    inputs: Option<Inputs>,
 }
 
-/// The filters of all patients, and what has gathered of their gradients: [P, 9] both.
-struct Filters {
+/// What is given of all patients, and what has gathered of its gradients: [P, V] both.
+struct Inputs {
     table: Tensor,
     gradients: Tensor,
 }
@@ -41,18 +42,18 @@ impl<'a> Training<'a> {
     pub(super) fn new(
         trainer: &'a Trainer,
         dataset: &'a Dataset,
-        filters: Option<&[Filter]>,
+        inputs: Option<&PatientValues>,
         settings: &TrainingSettings,
     ) -> Result<Self, TrainError> {
         let device = trainer.device;
-        let on_device = |filters| Filters::new(filters, device);
+        let on_device = |inputs| Inputs::new(inputs, device);
         Ok(Self {
             trainer,
             dataset,
             optimiser: settings.optimiser(&trainer.network)?,
             class_weights: settings.class_weights_on(device)?,
             masks: stream(&settings.seed, Stream::DropoutMasks),
-            filters: filters.map(on_device).transpose()?,
+            inputs: inputs.map(on_device).transpose()?,
         })
     }
 
@@ -64,25 +65,26 @@ impl<'a> Training<'a> {
     pub fn step(&mut self, indices: &[usize]) -> Result<f64, TrainError> {
         let samples = self.dataset.batch(indices, self.trainer.device)?;
         let table = self
-            .filters
+            .inputs
             .as_ref()
-            .map(|filters| filters.table.shallow_clone());
+            .map(|inputs| inputs.table.shallow_clone());
         let (loss, gradients) = self.gradients(&samples, table.as_ref())?;
         self.apply(&gradients)?;
-        if let (Some(filters), Some(gradient)) = (&mut self.filters, &gradients.filters) {
-            let _ = filters.gradients.f_add_(gradient)?;
+        if let (Some(inputs), Some(gradient)) = (&mut self.inputs, &gradients.inputs) {
+            let _ = inputs.gradients.f_add_(gradient)?;
         }
         // Waits for the device, hence last.
         Ok(loss.f_double_value(&[])?)
     }
 
-    /// Replaces the filters for the steps to come, and forgets what has gathered of their gradients.
+    /// Replaces what is given of each patient for the steps to come, and forgets what has gathered of its
+    /// gradients.
     ///
     /// # Errors
-    /// Filters for a network that takes none, another number of them, or one outside of [-1, 1].
-    pub fn set_filters(&mut self, filters: &[Filter]) -> Result<(), TrainError> {
-        self.trainer.check(self.dataset, Some(filters))?;
-        self.filters = Some(Filters::new(filters, self.trainer.device)?);
+    /// Values for a network that takes none, of too few patients, or one beyond the limit of the form.
+    pub fn set_inputs(&mut self, inputs: &PatientValues) -> Result<(), TrainError> {
+        self.trainer.check(self.dataset, Some(inputs))?;
+        self.inputs = Some(Inputs::new(inputs, self.trainer.device)?);
         Ok(())
     }
 
@@ -91,11 +93,12 @@ impl<'a> Training<'a> {
         self.optimiser.set_learning_rate(learning_rate);
     }
 
-    /// The sum over the steps of dL/dF of each patient, zero where the filter lies on the clip.
-    /// Empty when nothing is conditioned.
-    pub fn filter_gradients(&self) -> Vec<Filter> {
-        let gathered = |filters: &Filters| masked(&filters.gradients, &filters.table);
-        self.filters.as_ref().map(gathered).unwrap_or_default()
+    /// The sum over the steps of the loss's gradient by each patient's inputs, zero where one lies on the
+    /// clip. Empty when nothing is conditioned.
+    pub fn input_gradients(&self) -> PatientValues {
+        let limit = self.trainer.architecture().form.limit();
+        let gathered = |inputs: &Inputs| masked(&inputs.gradients, &inputs.table, limit);
+        self.inputs.as_ref().map(gathered).unwrap_or_default()
     }
 
     /// Moves every weight that has a gradient.
@@ -106,29 +109,29 @@ impl<'a> Training<'a> {
         Ok(self.optimiser.step(gradients)?)
     }
 
-    /// Loss and gradients of a batch; `filters` is the table of all patients.
+    /// Loss and gradients of a batch; `table` is that of all patients.
     ///
     /// # Errors
     /// What libtorch refuses: no memory.
     pub(super) fn gradients(
         &mut self,
         samples: &Batch,
-        filters: Option<&Tensor>,
+        table: Option<&Tensor>,
     ) -> Result<(Tensor, Gradients), TchError> {
         let mask = dropout_mask(samples.labels.numel(), &mut self.masks);
         let mode = Mode::Training {
             dropout_mask: &mask.f_to(self.trainer.device.0)?,
         };
-        let logits = self.trainer.logits(samples, filters, &mode)?;
+        let logits = self.trainer.logits(samples, table, &mode)?;
         let loss = weighted_loss(&logits, &samples.labels, &self.class_weights)?;
-        let gradients = self.optimiser.backward(&loss, filters)?;
+        let gradients = self.optimiser.backward(&loss, table)?;
         Ok((loss, gradients))
     }
 }
 
-impl Filters {
-    fn new(filters: &[Filter], device: Device) -> Result<Self, TchError> {
-        let table = filter_table(filters, device)?.f_set_requires_grad(true)?;
+impl Inputs {
+    fn new(inputs: &PatientValues, device: Device) -> Result<Self, TchError> {
+        let table = patient_table(inputs, device)?.f_set_requires_grad(true)?;
         let gradients = Tensor::f_zeros(table.size(), (Kind::Float, device.0))?;
         Ok(Self { table, gradients })
     }
@@ -159,18 +162,13 @@ pub(super) fn dropout_mask(batch: usize, rng: &mut ChaCha20Rng) -> Tensor {
     Tensor::from_slice(&mask).view([-1, DENSE])
 }
 
-/// Gradients of a table of filters, 0 where the filter lies on the clip.
-pub(super) fn masked(gradients: &Tensor, table: &Tensor) -> Vec<Filter> {
-    rows(&(gradients * table.detach().abs().lt(1.0)))
-}
-
-/// Rows of a [P, 9] tensor.
-fn rows(table: &Tensor) -> Vec<Filter> {
-    let mut flat: Vec<f32> = vec![0.0; table.numel()];
-    table
+/// Gradients of a table of patients, 0 where the value lies on the clip.
+pub(super) fn masked(gradients: &Tensor, table: &Tensor, limit: f32) -> PatientValues {
+    let inside = gradients * table.detach().abs().lt(f64::from(limit));
+    let mut flat: Vec<f32> = vec![0.0; inside.numel()];
+    inside
         .to_device(tch::Device::Cpu)
-        .copy_data(&mut flat, table.numel());
-    let (rows, rest) = flat.as_chunks::<FEATURES>();
-    debug_assert!(rest.is_empty(), "nine columns");
-    rows.to_vec()
+        .copy_data(&mut flat, inside.numel());
+    let width = table.size()[1];
+    PatientValues::new(usize::try_from(width).expect("a handful of values"), flat)
 }

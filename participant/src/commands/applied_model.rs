@@ -10,6 +10,7 @@ use participant::{
     learning_history::LearningHistory,
     predict::{Conditions, KeptModel, ModelPlace, Provenance, Witnesses},
     settings::Settings,
+    vault::conditioning::release::ReleaseLevels,
 };
 use protocol::training_job::DeviceChoice;
 
@@ -124,7 +125,10 @@ impl ModelArguments {
                  (--transcript FILE --roster FILE), or --unverified if you know where it is from"
             )));
         }
-        let conditions = Conditions::of(&model);
+        let levels = settings.map_or_else(ReleaseLevels::default, |settings| {
+            settings.policy.release_levels
+        });
+        let conditions = Conditions::of(&model, levels);
         let conditions = conditions.map_err(|reason| Failure::settings(anyhow!(reason)))?;
         let scanners = scanners_of_run(&place);
         Ok((model, conditions.trained_on(scanners)))

@@ -56,7 +56,7 @@ impl DataGaps {
                 labels.scheme
             )
         });
-        let is_used = conditioning.uses_filters();
+        let is_used = conditioning.uses_features();
         let features = self.features.iter().filter(|_| is_used);
         let features = features.map(|name| {
             format!(

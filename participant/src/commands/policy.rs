@@ -104,6 +104,8 @@ fn keys(policy: &Policy, approval: Approval, allowance: &Allowance) -> Vec<(&'st
             "max_gpu_memory_percent",
             allowance.gpu_memory.percent().into(),
         ),
+        ("release.versions", policy.release_versions.into()),
+        ("release.levels", policy.release_levels.count().into()),
     ]
 }
 

@@ -1,13 +1,13 @@
 //! The objects of a run, made as a run makes them, to be measured.
 
 use crypto::{
-    ckks::Profile,
     hash::{Digest, SecretKey32},
     sealed_sum::{CHUNK_BYTES, DealerAnswer, HospitalId, UNLOCK_BYTES},
 };
 use getrandom::SysRng;
 use protocol::{
     codec::{self, Bytes, Id},
+    common_model::CommonModel,
     digests::{
         BoxesRoot, ChunksRoot, ClipCommit, ContributorsHash, EncapsulationDigest, GroupKeyId,
         HeaderHash, JoinDigest, JoinedSet, LearningRound, ModelHash, ResultCommit, RosterHash,
@@ -15,7 +15,7 @@ use protocol::{
     },
     identity::{Message, Signed, SigningKey},
     keeping::Verdict,
-    manifest::Purpose,
+    manifest::{Manifest, Purpose},
     message::{Hello, ToCoordinator},
     round::{
         contribution::{
@@ -37,7 +37,10 @@ use crate::{
     ledger::{Object, Sum},
     vault::{
         aead::seal_once,
-        conditioning::{Conditioner, MAX_RELEASES},
+        conditioning::{
+            Conditioner, EncryptedProducts, MAX_RELEASES, release::ReleaseLevels,
+            weights::ConditioningWeights,
+        },
         statistics::{ClinicalRecords, Statistics, own_counters},
     },
     way_out::About,
@@ -60,12 +63,14 @@ impl<'a> Encoder<'a> {
         outlook: &'a Outlook<'a>,
         records: &ClinicalRecords,
     ) -> Result<Self, ForecastError> {
-        let profile = outlook.manifest.conditioning.profile();
+        let manifest = outlook.manifest;
+        let profile = manifest.conditioning.profile();
         Ok(Self {
             about: About::of_run(outlook.roster.threshold(), outlook.run(), profile),
             key: SigningKey::generate(&mut UnwrapErr(SysRng)),
-            encrypted: profile
-                .map_or_else(Vec::new, |profile| encrypt(outlook.id, records, profile)),
+            encrypted: EncryptedProducts::of(manifest).map_or_else(Vec::new, |products| {
+                encrypt(outlook.id, records, manifest, products)
+            }),
             joined: outlook.roster.members().map(|member| member.id).collect(),
             outlook,
         })
@@ -273,11 +278,20 @@ impl<'a> Encoder<'a> {
 
 /// What a vault sends for its features and one filter. The features are scaled by this hospital's own means: how long a ciphertext is
 /// does not depend on what is in it.
-fn encrypt(id: HospitalId, records: &ClinicalRecords, profile: Profile) -> Vec<ToCoordinator> {
-    let features = records.scaled(&Statistics::from(&own_counters(records)));
+fn encrypt(
+    id: HospitalId,
+    records: &ClinicalRecords,
+    manifest: &Manifest,
+    products: EncryptedProducts,
+) -> Vec<ToCoordinator> {
+    let form = manifest.conditioning_form;
+    let features = records.scaled(&Statistics::from(&own_counters(records)), form);
     let rng = &mut UnwrapErr(SysRng);
-    let mut conditioner = Conditioner::new(id, SESSION, features, Some(profile), rng);
-    match conditioner.request(Default::default(), rng) {
+    let levels = ReleaseLevels::FINEST;
+    let mut conditioner = Conditioner::new(id, SESSION, features, Some(products), levels, rng);
+    let model = CommonModel::initial(manifest);
+    let weights = ConditioningWeights::of(form, model.layout(), model.values());
+    match conditioner.request(weights, rng) {
         Ok(_) => Vec::new(),
         Err(messages) => messages,
     }

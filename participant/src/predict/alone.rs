@@ -3,16 +3,18 @@
 use model_data::FeatureColumns;
 use protocol::{
     labels::Labels,
-    network::CONDITIONED_WEIGHT,
     training_job::{
-        EvaluateRequest, LocalTrainer, TrainRequest, TrainedUpdate, TrainerFailure, TrainingPlan,
-        Unwatched,
+        EvaluateRequest, LocalTrainer, PatientValues, TrainRequest, TrainedUpdate, TrainerFailure,
+        TrainingPlan, Unwatched,
     },
 };
 
 use super::KeptModel;
 use crate::vault::{
-    conditioning::{ConditionedWeights, Filter, local_filters, weight_change},
+    conditioning::{
+        release::ReleaseLevels,
+        weights::{ScaledFeatures, weight_change},
+    },
     statistics::{ClinicalRecords, Statistics, own_counters},
 };
 
@@ -23,8 +25,10 @@ pub struct AloneSettings {
     pub rounds: u32,
     /// Of AdamW and the epochs of a round.
     pub plan: TrainingPlan,
-    /// How far W follows its gradient in a round.
+    /// How far what a vault keeps follows its gradient in a round.
     pub conditioning_rate: f64,
+    /// How finely shifts of logits are released.
+    pub levels: ReleaseLevels,
     /// Of the initial values, the shuffles and dropout.
     pub seed: u64,
     /// The columns of the hospital's features.
@@ -44,7 +48,7 @@ pub fn train_alone(
     mut told: impl FnMut(u32, f64),
 ) -> Result<KeptModel, TrainerFailure> {
     let statistics = Statistics::from(&own_counters(records));
-    let features = records.scaled(&statistics);
+    let features = records.scaled(&statistics, like.form);
     let card = Some(statistics.for_card(&settings.columns));
     let layout = like.layout();
     let mut model = like.with_values(layout.initial_values(&seed(settings.seed, 0)), card.clone());
@@ -53,7 +57,7 @@ pub fn train_alone(
         let request = TrainRequest {
             round: round.into(),
             model: model.for_trainer(),
-            filters: filters(&model, &features).map(Into::into),
+            inputs: inputs(&model, &features, settings.levels).map(Into::into),
             class_weights: statistics.class_weights(),
             seed: seed(settings.seed, round),
             plan: settings.plan.clone(),
@@ -64,7 +68,7 @@ pub fn train_alone(
         let request = EvaluateRequest {
             round: round.into(),
             model: model.for_trainer(),
-            filters: filters(&model, &features).map(Into::into),
+            inputs: inputs(&model, &features, settings.levels).map(Into::into),
             plan: settings.plan.clone(),
         };
         let counts = trainer.evaluate(request, &mut Unwatched)?;
@@ -84,32 +88,44 @@ pub fn train_alone(
     })
 }
 
-fn filters(model: &KeptModel, features: &[ConditionedWeights]) -> Option<Vec<Filter>> {
-    let used = model.conditioning.uses_filters();
-    used.then(|| local_filters(&model.conditioned_weights(), features))
+fn inputs(
+    model: &KeptModel,
+    features: &[ScaledFeatures],
+    levels: ReleaseLevels,
+) -> Option<PatientValues> {
+    let weights = model.conditioning_weights()?;
+    Some(weights.local_inputs(features, levels))
 }
 
-/// What the trainer has made of the values, and W moved by its gradient.
+/// What the trainer has made of the values, and what a vault keeps moved by its gradient.
 fn moved(
     model: &KeptModel,
     update: &TrainedUpdate,
-    features: &[ConditionedWeights],
+    features: &[ScaledFeatures],
     rate: f64,
 ) -> Result<Vec<f32>, TrainerFailure> {
     let of_another_size = || TrainerFailure("the trainer returned a model of another size".into());
+    let kept = model.conditioning.kept_by_vault(model.form);
+    let change = weight_change(
+        model.form,
+        features,
+        &update.input_gradients,
+        update.batches,
+        rate,
+    );
+    let mut of_kept = change.into_iter();
     let mut trained = update.model.iter().copied();
     let mut values = Vec::with_capacity(model.values().len());
     for tensor in model.layout().tensors.iter() {
-        let end = values.len() + tensor.values();
-        if model.conditioning.uses_filters() && tensor.name.0 == CONDITIONED_WEIGHT {
-            let change = weight_change(features, &update.filter_gradients, update.batches, rate);
-            let before = model.conditioned_weights();
-            let pairs = before.iter().zip(change);
-            values.extend(pairs.map(|(weight, change)| (weight + change) as f32));
+        let range = values.len()..values.len() + tensor.values();
+        if kept.contains(&tensor.name.0.as_str()) {
+            let before = model.values()[range.clone()].iter();
+            let pairs = before.zip(of_kept.by_ref());
+            values.extend(pairs.map(|(weight, change)| (f64::from(*weight) + change) as f32));
         } else {
             values.extend(trained.by_ref().take(tensor.values()));
         }
-        if values.len() != end {
+        if values.len() != range.end {
             return Err(of_another_size());
         }
     }
@@ -141,9 +157,11 @@ impl AloneSettings {
             plan: TrainingPlan {
                 labels,
                 conditioning: like.conditioning,
+                form: like.form,
                 ..TrainingPlan::of(&manifest)
             },
-            conditioning_rate: manifest.conditioning_rate,
+            conditioning_rate: like.form.usual_rate(),
+            levels: ReleaseLevels::FINEST,
             seed,
             columns,
         }

@@ -1,4 +1,4 @@
-//! From a patient's clinical features to the filter of the model, and what to know about the patient before the model is believed.
+//! From a patient's clinical features to what the model takes of them, and what to know about the patient before the model is believed.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,15 @@ use model_data::{
 };
 
 use super::KeptModel;
-use crate::vault::conditioning::{ConditionedWeights, Filter, local_filters};
+use protocol::training_job::PatientValues;
+use protocol::vocabulary::ConditioningForm;
+
+use crate::vault::conditioning::{release::ReleaseLevels, weights::ConditioningWeights};
 
 /// How a model meets the features of patients that it has not seen.
 pub struct Conditions {
     columns: FeatureColumns,
-    /// None where the model uses no filters.
+    /// None where clinical features do not condition the model.
     used: Option<Used>,
     contrasts: Option<Vec<Contrast>>,
     /// None where they are not known.
@@ -22,30 +25,34 @@ pub struct Conditions {
 }
 
 struct Used {
-    weights: ConditionedWeights,
+    form: ConditioningForm,
+    weights: ConditioningWeights,
+    levels: ReleaseLevels,
     features: [CardFeature; FEATURES],
 }
 
 impl Conditions {
-    /// Of a model.
+    /// Of a model; `levels` is how finely this hospital's policy has shifts of logits released.
     ///
     /// # Errors
     /// A card that does not tell the means and ranges that its model needs, in words.
-    pub fn of(model: &KeptModel) -> Result<Self, String> {
+    pub fn of(model: &KeptModel, levels: ReleaseLevels) -> Result<Self, String> {
         let contrasts = model.card.input.contrasts.clone();
-        if !model.conditioning.uses_filters() {
+        let Some(weights) = model.conditioning_weights() else {
             return Ok(Self {
                 columns: FeatureColumns::Standard,
                 used: None,
                 contrasts,
                 scanners: None,
             });
-        }
+        };
         let features = features_of(&model.card)?;
         Ok(Self {
             columns: columns_of(&features)?,
             used: Some(Used {
-                weights: model.conditioned_weights(),
+                form: model.form,
+                weights,
+                levels,
                 features,
             }),
             contrasts,
@@ -58,11 +65,17 @@ impl Conditions {
         &self.columns
     }
 
-    /// The filter of a patient, with missing features filled as in training; none where the model has no use for one.
-    pub fn filter(&self, features: &[Option<f64>; FEATURES]) -> Option<Filter> {
+    /// How finely shifts of logits are released.
+    pub fn levels(&self) -> ReleaseLevels {
+        let used = self.used.as_ref();
+        used.map_or_else(ReleaseLevels::default, |used| used.levels)
+    }
+
+    /// What the model takes of a patient, with missing features filled as in training; none where it takes nothing.
+    pub fn inputs(&self, features: &[Option<f64>; FEATURES]) -> Option<PatientValues> {
         let used = self.used.as_ref()?;
         let scaled = used.scaled(features, &self.columns);
-        local_filters(&used.weights, &[scaled]).pop()
+        Some(used.weights.local_inputs(&[scaled], used.levels))
     }
 
     /// What is unusual about a patient's features and scans, as sentences without a value.
@@ -125,9 +138,11 @@ impl Used {
             .features
             .each_ref()
             .map(|feature| [feature.from, feature.to]);
+        let deviations = self.features.each_ref().map(|feature| feature.deviation);
         match columns {
             FeatureColumns::Standard => {
-                impute_and_scale(features, &means, FeatureScaling::Unit { ranges })
+                let scaling = FeatureScaling::of(self.form, ranges, deviations);
+                impute_and_scale(features, &means, scaling)
             }
             // These reach the vault as percents.
             FeatureColumns::Named(_) => {
@@ -138,8 +153,12 @@ impl Used {
                 let features =
                     std::array::from_fn(|place| features[place].map(|value| percent(place, value)));
                 let means = std::array::from_fn(|place| percent(place, means[place]));
-                let ranges = [[0.0, 100.0]; FEATURES];
-                impute_and_scale(&features, &means, FeatureScaling::Unit { ranges })
+                let deviations = std::array::from_fn(|place| {
+                    let [from, to] = ranges[place];
+                    deviations[place] / (to - from) * 100.0
+                });
+                let scaling = FeatureScaling::of(self.form, [[0.0, 100.0]; FEATURES], deviations);
+                impute_and_scale(&features, &means, scaling)
             }
         }
     }
@@ -237,6 +256,7 @@ const UNUSUAL_DEVIATIONS: f64 = 3.0;
 #[cfg(test)]
 mod tests {
     use model_data::{Feature, FeatureRanges};
+    use protocol::network::ModelLayout;
 
     use super::*;
     use crate::{
@@ -248,7 +268,17 @@ mod tests {
         training_job::{SplitKind, SplitPlan},
     };
 
-    const WEIGHTS: ConditionedWeights = [0.7, -1.3, 0.2, 2.0, -0.4, 0.1, 0.9, -0.6, 0.35];
+    /// Weights of a network with two classes.
+    fn weights(form: ConditioningForm) -> ConditioningWeights {
+        let layout = ModelLayout::of(2, form);
+        let kept = form.tensors().iter();
+        let kept: usize = kept
+            .map(|name| layout.range(name).expect("its own").len())
+            .sum();
+        let values = [0.7, -1.3, 0.2, 2.0, -0.4, 0.1, 0.9, -0.6, 0.35];
+        let kept: Vec<f32> = values.into_iter().cycle().take(kept).collect();
+        ConditioningWeights::from_kept(form, &kept)
+    }
 
     fn patients() -> Vec<[Option<f64>; FEATURES]> {
         (0..20)
@@ -262,7 +292,10 @@ mod tests {
     }
 
     /// What a vault makes of the same patients in training.
-    fn in_training(columns: &FeatureColumns) -> (Vec<[f64; FEATURES]>, Vec<CardFeature>) {
+    fn in_training(
+        columns: &FeatureColumns,
+        form: ConditioningForm,
+    ) -> (Vec<[f64; FEATURES]>, Vec<CardFeature>) {
         let rows = patients().into_iter().zip(0..).map(|(features, number)| {
             let score = Edss::new(if number % 2 == 0 { 1.0 } else { 6.0 });
             (score.expect("on the scale"), features, 2)
@@ -281,15 +314,24 @@ mod tests {
         };
         let records = table.records(labels).expect("splits");
         let statistics = Statistics::from(&own_counters(&records));
-        (records.scaled(&statistics), statistics.for_card(columns))
+        (
+            records.scaled(&statistics, form),
+            statistics.for_card(columns),
+        )
     }
 
     fn conditions(features: Vec<CardFeature>) -> Conditions {
+        conditions_of(features, ConditioningForm::Study)
+    }
+
+    fn conditions_of(features: Vec<CardFeature>, form: ConditioningForm) -> Conditions {
         let features = <[CardFeature; FEATURES]>::try_from(features).expect("nine");
         Conditions {
             columns: columns_of(&features).expect("columns"),
             used: Some(Used {
-                weights: WEIGHTS,
+                form,
+                weights: weights(form),
+                levels: ReleaseLevels::FINEST,
                 features,
             }),
             contrasts: Some(vec![Contrast::Flair, Contrast::T2]),
@@ -298,30 +340,36 @@ mod tests {
     }
 
     #[test]
-    fn filters_are_those_of_the_training_with_missing_features_filled_alike() {
+    fn what_the_model_takes_is_that_of_the_training_with_missing_features_filled_alike() {
         let ranges: FeatureRanges = std::array::from_fn(|place| [-2.0, 12.0 + place as f64]);
         let named: [FeatureColumn; FEATURES] = std::array::from_fn(|place| FeatureColumn {
             name: format!("column {place}"),
             from: ranges[place][0],
             to: ranges[place][1],
         });
-        for columns in [
+        let columns = [
             FeatureColumns::Standard,
             FeatureColumns::Named(Box::new(named)),
-        ] {
-            let (scaled, card) = in_training(&columns);
-            let expected = local_filters(&WEIGHTS, &scaled);
-            let conditions = conditions(card);
-            assert_eq!(conditions.columns(), &columns);
-            for (features, filter) in patients().iter().zip(expected) {
-                assert_eq!(conditions.filter(features), Some(filter));
+        ];
+        for (columns, &form) in columns.iter().flat_map(|columns| {
+            ConditioningForm::ALL
+                .iter()
+                .map(move |form| (columns, form))
+        }) {
+            let (scaled, card) = in_training(columns, form);
+            let expected = weights(form).local_inputs(&scaled, ReleaseLevels::FINEST);
+            let conditions = conditions_of(card, form);
+            assert_eq!(conditions.columns(), columns);
+            for (features, expected) in patients().iter().zip(expected.rows()) {
+                let found = conditions.inputs(features).expect("conditioned");
+                assert_eq!(found.row(0), Some(expected), "{form}");
             }
         }
     }
 
     #[test]
     fn what_is_missing_or_far_from_the_training_is_told_without_its_value() {
-        let (_, card) = in_training(&FeatureColumns::Standard);
+        let (_, card) = in_training(&FeatureColumns::Standard, ConditioningForm::Study);
         let conditions = conditions(card);
         let none = BTreeSet::new();
         let mut features = [Some(5.0); FEATURES];
@@ -344,7 +392,7 @@ mod tests {
 
     #[test]
     fn a_scanner_is_strange_where_it_is_known_which_ones_are_not() {
-        let (_, card) = in_training(&FeatureColumns::Standard);
+        let (_, card) = in_training(&FeatureColumns::Standard, ConditioningForm::Study);
         let features = [Some(5.0); FEATURES];
         let seen = BTreeSet::from(["GE".to_owned(), "SIEMENS PRISMA, 3.0 T".to_owned()]);
         let flags =

@@ -15,13 +15,13 @@ use protocol::{
     digests::{ModelHash, WeightsHash},
     kept_model::weights_hash,
     labels::Labels,
-    manifest::Conditioning,
-    network::{CONDITIONED_WEIGHT, ModelLayout},
+    manifest::{Conditioning, ConditioningForm},
+    network::ModelLayout,
     roster::Roster,
     transcript::{BrokenChain, TranscriptEntry, verify},
 };
 
-use crate::vault::conditioning::ConditionedWeights;
+use crate::vault::conditioning::weights::ConditioningWeights;
 
 /// Where a model lies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -159,8 +159,10 @@ pub struct KeptModel {
     pub card: ModelCard,
     /// The classes.
     pub output: CardOutput,
-    /// How filters are made.
+    /// Whether clinical features condition it.
     pub conditioning: Conditioning,
+    /// How.
+    pub form: ConditioningForm,
     /// What vouches for it.
     pub provenance: Provenance,
     layout: ModelLayout,
@@ -195,7 +197,9 @@ impl KeptModel {
             ));
         }
         let count = u32::try_from(classes).unwrap_or(u32::MAX);
-        let layout = ModelLayout::hybrid_cnn(count);
+        // A card of an earlier release knows the form of the study alone.
+        let form = card.input.conditioning_form.unwrap_or_default();
+        let layout = ModelLayout::of(count, form);
         let values = read_safetensors(&place.weights, &layout.tensors)?;
         if !values.iter().all(|value| value.is_finite()) {
             let path = place.weights.clone();
@@ -242,6 +246,7 @@ impl KeptModel {
             card,
             output,
             conditioning,
+            form,
             provenance,
             layout,
             values,
@@ -256,6 +261,7 @@ impl KeptModel {
             card,
             output: self.output.clone(),
             conditioning: self.conditioning,
+            form: self.form,
             provenance: Provenance::OpenedHere,
             layout: self.layout.clone(),
             values,
@@ -272,22 +278,16 @@ impl KeptModel {
         &self.values
     }
 
-    /// What a trainer gets: all of it or, where filters are used, all but W.
+    /// What a trainer gets: all of it but what a vault keeps.
     pub fn for_trainer(&self) -> Vec<f32> {
-        let mut values = self.values.clone();
-        if self.conditioning.uses_filters()
-            && let Some(range) = self.layout.range(CONDITIONED_WEIGHT)
-        {
-            values.drain(range);
-        }
-        values
+        let kept = self.conditioning.kept_by_vault(self.form);
+        self.layout.without(kept, &self.values)
     }
 
-    /// W.
-    pub fn conditioned_weights(&self) -> ConditionedWeights {
-        let range = self.layout.range(CONDITIONED_WEIGHT).unwrap_or(0..0);
-        let mut values = self.values[range].iter();
-        std::array::from_fn(|_| values.next().map_or(0.0, |&value| f64::from(value)))
+    /// What a vault keeps of it; none where clinical features do not condition it.
+    pub fn conditioning_weights(&self) -> Option<ConditioningWeights> {
+        let used = self.conditioning.uses_features();
+        used.then(|| ConditioningWeights::of(self.form, &self.layout, &self.values))
     }
 }
 

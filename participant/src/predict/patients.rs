@@ -41,7 +41,7 @@ pub fn predict(
         slices,
         origins,
     } = asked;
-    let filter = conditions.filter(&entry.features);
+    let inputs = conditions.inputs(&entry.features);
     let mut said = vec![];
     for (scan, (place, _)) in (first..)
         .zip(slices)
@@ -51,9 +51,10 @@ pub fn predict(
         let request = PredictRequest {
             patient: place,
             model: model.for_trainer(),
-            filter: filter.map(PredictRequest::filter_of),
+            inputs: inputs.clone().map(Into::into),
             task: model.output.task,
             conditioning: model.conditioning,
+            form: model.form,
             with_heat,
         };
         let predicted = trainer.predict(request, watcher)?;

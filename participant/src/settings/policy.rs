@@ -10,7 +10,10 @@ use crate::{
     approvals::Approval,
     hours::Hours,
     trainer_program::GpuMemoryShare,
-    vault::policy::{Policy, RepeatedSums},
+    vault::{
+        conditioning::release::ReleaseLevels,
+        policy::{Policy, RepeatedSums},
+    },
 };
 
 /// As the layers give it. Numbers are wide, so that one out of range is reported and not cut to size.
@@ -35,6 +38,24 @@ pub(super) struct RawPolicy {
     hours: RawList,
     max_megabits_per_second: i64,
     max_gpu_memory_percent: i64,
+    release: RawRelease,
+}
+
+/// What a trainer gets of each patient.
+#[derive(Deserialize)]
+struct RawRelease {
+    versions: i64,
+    levels: i64,
+}
+
+impl RawRelease {
+    fn levels(&self) -> Result<ReleaseLevels, SettingsError> {
+        let levels = u32::try_from(self.levels).ok();
+        levels.and_then(ReleaseLevels::new).ok_or_else(|| {
+            let expected = "3, 5, 9, 17, 33 and so on up to 65537: a power of two, and one";
+            wrong("policy.release.levels", self.levels, expected)
+        })
+    }
 }
 
 impl RawPolicy {
@@ -65,6 +86,8 @@ impl RawPolicy {
             repeated_sums,
             allow_initial_model: self.allow_initial_model,
             max_null_steps: count("policy.max_null_steps", self.max_null_steps)?,
+            release_versions: count("policy.release.versions", self.release.versions)?,
+            release_levels: self.release.levels()?,
         };
         let allowance = Allowance {
             hours: hours(self.hours)?,

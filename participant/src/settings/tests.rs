@@ -7,7 +7,10 @@ use host::participant_file::participant_file;
 use tempfile::TempDir;
 
 use super::*;
-use crate::{trainer_program::GpuMemoryShare, vault::policy::RepeatedSums};
+use crate::{
+    trainer_program::GpuMemoryShare,
+    vault::{conditioning::release::ReleaseLevels, policy::RepeatedSums},
+};
 
 fn file(text: &str) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().expect("a folder");
@@ -128,6 +131,8 @@ fn flags_environment_and_file_reach_their_settings() {
         ("policy.allow_plain_conditioning", "true"),
         ("policy.repeated_sums", "allow"),
         ("policy.max_null_steps", "0"),
+        ("policy.release.versions", "9"),
+        ("policy.release.levels", "33"),
         ("policy.approval", "automatic"),
         ("policy.hours", "19:00-07:00, 12:15-13:00"),
         ("policy.max_megabits_per_second", "20"),
@@ -153,6 +158,8 @@ fn flags_environment_and_file_reach_their_settings() {
         allow_plain_conditioning: true,
         repeated_sums: RepeatedSums::Allow,
         max_null_steps: 0,
+        release_versions: 9,
+        release_levels: ReleaseLevels::new(33).expect("2^5 + 1"),
         ..Policy::default()
     };
     assert_eq!(settings.policy, policy);
@@ -272,6 +279,8 @@ fn every_bad_value_is_named_with_what_belongs_there() {
         ("policy.max_megabits_per_second", "5000000000"),
         ("policy.max_gpu_memory_percent", "0"),
         ("policy.max_gpu_memory_percent", "101"),
+        ("policy.release.versions", "0"),
+        ("policy.release.levels", "64"),
     ] {
         match load("hospital = 1", &[(key, value)]) {
             Err(SettingsError::Value { key: named, .. }) => assert_eq!(named, key, "{value}"),

@@ -129,7 +129,7 @@ fn request() -> TrainRequest {
     TrainRequest {
         round: 1.into(),
         model: vec![1.0; 10],
-        filters: None,
+        inputs: None,
         class_weights: vec![1.0, 1.0],
         seed: [2; 32],
         plan: TrainingPlan::of(&manifest()),
@@ -139,7 +139,7 @@ fn request() -> TrainRequest {
 fn update() -> TrainedUpdate {
     TrainedUpdate {
         model: vec![0.5; 10],
-        filter_gradients: Vec::new(),
+        input_gradients: protocol::training_job::PatientValues::default(),
         batches: 4,
         loss: 0.25,
     }
@@ -229,7 +229,7 @@ fn heat_request() -> HeatRequest {
     let TrainRequest { model, plan, .. } = request();
     HeatRequest {
         model,
-        filters: None,
+        inputs: None,
         plan,
     }
 }

@@ -2,23 +2,20 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
-use crypto::{
-    ckks::Profile,
-    sealed_sum::{HospitalId, SumRing},
-};
+use crypto::sealed_sum::{HospitalId, SumRing};
 use protocol::{
     codec::Text,
     digests::HeaderHash,
     identity::{Message, Signed, SigningKey},
     labels::Labels,
     manifest::{Manifest, ManifestCheck},
-    message::{Hello, RefusedPart, Resume, ToCoordinator, Welcome, most_blocks},
+    message::{Hello, RefusedPart, Resume, ToCoordinator, Welcome},
     roster::Roster,
 };
 use rand_core::CryptoRng;
 
 use super::{
-    conditioning::PATIENTS_PER_BLOCK,
+    conditioning::EncryptedProducts,
     consent::Consent,
     error::{Refusal, UnusableRecords, VaultError},
     input::InputKind,
@@ -127,9 +124,9 @@ impl<J> Hospital<J> {
         manifest: &Manifest,
     ) -> Result<ClinicalRecords, UnusableRecords> {
         let records = self.source.records(Labels::of(manifest))?;
-        if let Some(profile) = manifest.conditioning.profile() {
+        if let Some(products) = EncryptedProducts::of(manifest) {
             // The coordinator would refuse what is beyond, and the round would wait for it.
-            check_patients(records.features.len(), profile)?;
+            check_patients(records.features.len(), products)?;
         }
         Ok(records)
     }
@@ -160,26 +157,37 @@ impl<J> Hospital<J> {
     }
 }
 
-fn check_patients(patients: usize, profile: Profile) -> Result<(), UnusableRecords> {
-    let most = PATIENTS_PER_BLOCK * most_blocks(profile) as usize;
+fn check_patients(patients: usize, products: EncryptedProducts) -> Result<(), UnusableRecords> {
+    let most = products.most_patients();
     if patients <= most {
         return Ok(());
     }
     Err(UnusableRecords(format!(
-        "its {patients} patients are more than the {most} whose features can be encrypted with the CKKS parameters `{profile}`; leave some \
-         out of the clinical table, or ask the operator for a run with other parameters or with plain conditioning"
+        "its {patients} patients are more than the {most} whose features can be encrypted with the CKKS parameters `{}`; leave some \
+         out of the clinical table, or ask the operator for a run with other parameters or with plain conditioning",
+        products.profile
     )))
 }
 
 #[cfg(test)]
 mod tests {
+    use crypto::ckks::Profile;
+
     use super::*;
 
     #[test]
     fn more_patients_than_the_coordinator_takes_are_refused_with_the_number() {
-        for (profile, most) in [(Profile::Hardened, 14_105), (Profile::Study, 6_825)] {
-            assert_eq!(check_patients(most, profile), Ok(()));
-            let error = check_patients(most + 1, profile).expect_err("too many");
+        for (profile, slots_per_patient, most) in [
+            (Profile::Hardened, 9, 14_105),
+            (Profile::Study, 9, 6_825),
+            (Profile::Hardened, 18, 7_037),
+        ] {
+            let products = EncryptedProducts {
+                profile,
+                slots_per_patient,
+            };
+            assert_eq!(check_patients(most, products), Ok(()));
+            let error = check_patients(most + 1, products).expect_err("too many");
             assert!(
                 error.0.contains(&format!("more than the {most} whose")),
                 "{error}"

@@ -9,16 +9,19 @@ use protocol::{
     identity::Signed,
     manifest::{Manifest, Purpose},
     message::{Products, ToCoordinator},
-    network::CONDITIONED_WEIGHT,
     round::{RoundError, outcome::RoundClosed},
     training_job::{
-        EvaluateRequest, EvaluatedCounts, PatientFilters, TrainRequest, TrainedUpdate, TrainingPlan,
+        EvaluateRequest, EvaluatedCounts, PatientInputs, PatientValues, TrainRequest,
+        TrainedUpdate, TrainingPlan,
     },
 };
 use zeroize::Zeroizing;
 
 use super::{
-    conditioning::{Conditioner, Filter, ProductError, Released, weight_change},
+    conditioning::{
+        Conditioner, EncryptedProducts, ProductError, Released,
+        weights::{ConditioningWeights, weight_change},
+    },
     hospital::Hospital,
     input::InputKind,
     kept::LearningRecord,
@@ -33,7 +36,7 @@ use crate::journal::Journal;
 /// What the vault has besides the session once the statistics are known.
 pub(super) struct Learning {
     pub(super) statistics: Statistics,
-    pub(super) filters: Filters,
+    pub(super) conditions: Conditions,
     training: Training,
     /// Loss and steps of the last training, for the next evaluation.
     last_training: (f64, u32),
@@ -42,16 +45,16 @@ pub(super) struct Learning {
     pub(super) round: Round<Work>,
 }
 
-/// The filters of the conditioned convolution, for W of the common model.
-pub(super) enum Filters {
+/// What the trainer gets of each patient: filters of the conditioned convolution, or shifts of the logits.
+pub(super) enum Conditions {
     /// The run trains without.
     NotUsed,
     /// No round has asked for them yet: features are not encrypted.
     NotPrepared,
-    /// Not known for the present W.
+    /// Not known for the present weights.
     Unknown(Box<Conditioner>),
-    /// Known for the present W.
-    Known(Box<Conditioner>, Arc<Vec<Filter>>),
+    /// Known for these weights.
+    Known(Box<Conditioner>, ConditioningWeights, Arc<PatientValues>),
 }
 
 /// What the trainer has made of the common model as it is now.
@@ -66,8 +69,8 @@ enum Training {
 
 /// Whether a round's work can start.
 enum Supply {
-    /// What the trainer gets: one filter a patient, if the run uses any.
-    Here(Option<Arc<Vec<Filter>>>),
+    /// What the trainer gets of each patient, if the run uses anything.
+    Here(Option<Arc<PatientValues>>),
     /// Asked of the coordinator.
     Awaited,
 }
@@ -80,10 +83,10 @@ impl Learning {
     ) -> Self {
         Self {
             statistics,
-            filters: if manifest.conditioning.uses_filters() {
-                Filters::NotPrepared
+            conditions: if manifest.conditioning.uses_features() {
+                Conditions::NotPrepared
             } else {
-                Filters::NotUsed
+                Conditions::NotUsed
             },
             training: Training::NotStarted,
             last_training: (0.0, 0),
@@ -92,7 +95,7 @@ impl Learning {
         }
     }
 
-    /// As it was kept: nothing of the present model is trained, and its filters are not known.
+    /// As it was kept: nothing of the present model is trained, and what the trainer gets of each patient is not known.
     pub(super) fn restored(record: LearningRecord, manifest: &Manifest) -> Self {
         let LearningRecord {
             statistics,
@@ -131,11 +134,14 @@ impl Learning {
         }
     }
 
-    /// A sum was opened. An update has moved the model: filters and training of the old one are of no use.
+    /// A sum was opened. An update has moved the model: the training of the old one is of no use, nor is a request with weights that
+    /// have moved.
     pub(super) fn after_opening(&mut self, opened: &Contents, closed: Signed<RoundClosed>) {
         if let Contents::Update(_) = opened {
             self.training = Training::NotStarted;
-            self.filters = std::mem::replace(&mut self.filters, Filters::NotUsed).of_moved_model();
+            if let Conditions::Unknown(conditioner) = &mut self.conditions {
+                conditioner.forget_request();
+            }
         }
         self.closed = Some(closed);
         self.round = Round::Idle;
@@ -147,7 +153,8 @@ impl Learning {
         closed.is_some_and(|closed| closed.is_ok_and(|closed| closed.header == *header))
     }
 
-    /// An update did not open. The model is the same, and so are its filters; what is trained next is another training.
+    /// An update did not open. The model is the same, and so is what the trainer gets of each patient; what is trained next is another
+    /// training.
     pub(super) fn after_null_step(&mut self, closed: Signed<RoundClosed>) {
         self.training = Training::NotStarted;
         self.closed = Some(closed);
@@ -166,35 +173,37 @@ impl Learning {
         if let Some(closed) = &self.closed {
             hospital.send(ToCoordinator::RoundClosed(closed.clone()));
         }
-        if let Filters::Unknown(conditioner) | Filters::Known(conditioner, _) = &mut self.filters {
+        if let Conditions::Unknown(conditioner) | Conditions::Known(conditioner, ..) =
+            &mut self.conditions
+        {
             hospital.send_all(conditioner.repeat_request());
         }
         self.round.repeat(hospital);
     }
 
-    /// Starts what the round asks for: filters first, then training or evaluation.
+    /// Starts what the round asks for: first what the trainer gets of each patient, then training or evaluation.
     pub(super) fn begin_round<J: Journal>(
         &mut self,
         open: OpenRound,
         session: &Session,
         hospital: &mut Hospital<J>,
     ) -> StepResult {
-        let filters = match self.supply_filters(session, hospital) {
-            Supply::Here(filters) => filters,
+        let inputs = match self.supply_inputs(session, hospital) {
+            Supply::Here(inputs) => inputs,
             Supply::Awaited => {
                 self.round = Round::Working(open, Work::AwaitingFilters);
                 return Ok(Reaction::Handled);
             }
         };
-        let filters = filters.map(|filters| filters.as_ref().clone().into());
+        let inputs = inputs.map(|inputs| inputs.as_ref().clone().into());
         match open.header.purpose {
-            Purpose::Update => self.begin_training(open, filters, session, hospital),
+            Purpose::Update => self.begin_training(open, inputs, session, hospital),
             Purpose::Evaluation => {
                 let manifest = &session.run.manifest;
                 let request = EvaluateRequest {
                     round: open.number(),
-                    model: session.chain.model.for_trainer(manifest.conditioning),
-                    filters,
+                    model: session.chain.model.for_trainer(),
+                    inputs,
                     plan: TrainingPlan::of(manifest),
                 };
                 hospital.outputs.push_back(VaultOutput::Evaluate {
@@ -213,7 +222,7 @@ impl Learning {
     fn begin_training<J: Journal>(
         &mut self,
         open: OpenRound,
-        filters: Option<PatientFilters>,
+        inputs: Option<PatientInputs>,
         session: &Session,
         hospital: &mut Hospital<J>,
     ) -> StepResult {
@@ -224,8 +233,8 @@ impl Learning {
                 let manifest = &session.run.manifest;
                 let request = TrainRequest {
                     round: open.number(),
-                    model: session.chain.model.for_trainer(manifest.conditioning),
-                    filters,
+                    model: session.chain.model.for_trainer(),
+                    inputs,
                     class_weights: self.statistics.class_weights(),
                     seed: stream_after(
                         training_seed(manifest, hospital.id(), open.learning_round),
@@ -247,45 +256,56 @@ impl Learning {
         Ok(Reaction::Handled)
     }
 
-    /// The filters of the present W, or a request to the coordinator for their products.
-    fn supply_filters<J>(&mut self, session: &Session, hospital: &mut Hospital<J>) -> Supply {
-        let mut conditioner = match std::mem::replace(&mut self.filters, Filters::NotUsed) {
-            Filters::NotUsed => return Supply::Here(None),
-            Filters::Known(conditioner, filters) => {
-                self.filters = Filters::Known(conditioner, filters.clone());
-                return Supply::Here(Some(filters));
+    /// What the trainer gets of each patient by the present weights, or a request to the coordinator for the products.
+    fn supply_inputs<J>(&mut self, session: &Session, hospital: &mut Hospital<J>) -> Supply {
+        let manifest = &session.run.manifest;
+        let conditions = std::mem::replace(&mut self.conditions, Conditions::NotUsed);
+        let present = || conditioning_weights(session);
+        let mut conditioner = match conditions {
+            Conditions::NotUsed => return Supply::Here(None),
+            Conditions::Known(conditioner, weights, inputs) if weights == present() => {
+                self.conditions = Conditions::Known(conditioner, weights, inputs.clone());
+                return Supply::Here(Some(inputs));
             }
-            Filters::NotPrepared => Box::new(Conditioner::new(
+            Conditions::NotPrepared => Box::new(Conditioner::new(
                 hospital.id(),
                 session.keys.session(),
-                session.run.records.scaled(&self.statistics),
-                session.run.manifest.conditioning.profile(),
+                session
+                    .run
+                    .records
+                    .scaled(&self.statistics, manifest.conditioning_form),
+                EncryptedProducts::of(manifest),
+                hospital.consent.policy.release_levels,
                 &mut hospital.rng,
             )),
-            Filters::Unknown(conditioner) => conditioner,
+            Conditions::Known(conditioner, ..) | Conditions::Unknown(conditioner) => conditioner,
         };
-        match conditioner.request(session.chain.model.conditioned_weights(), &mut hospital.rng) {
-            Ok(released) => Supply::Here(Some(self.keep_filters(conditioner, released, hospital))),
+        match conditioner.request(present(), &mut hospital.rng) {
+            Ok(released) => {
+                let inputs = self.keep_inputs(conditioner, present(), released, hospital);
+                Supply::Here(Some(inputs))
+            }
             Err(messages) => {
-                self.filters = Filters::Unknown(conditioner);
+                self.conditions = Conditions::Unknown(conditioner);
                 hospital.send_all(messages);
                 Supply::Awaited
             }
         }
     }
 
-    fn keep_filters<J>(
+    fn keep_inputs<J>(
         &mut self,
         conditioner: Box<Conditioner>,
+        weights: ConditioningWeights,
         released: Released,
         hospital: &mut Hospital<J>,
-    ) -> Arc<Vec<Filter>> {
-        let filters = Arc::new(released.filters);
-        self.filters = Filters::Known(conditioner, filters.clone());
+    ) -> Arc<PatientValues> {
+        let inputs = Arc::new(released.inputs);
+        self.conditions = Conditions::Known(conditioner, weights, inputs.clone());
         hospital.event(VaultEvent::Conditioned {
             largest_error: released.largest_error,
         });
-        filters
+        inputs
     }
 
     /// The coordinator's products: "**check** slot 4095 and every |W*f - local product| < 2^-20; otherwise discard, count, and after
@@ -296,23 +316,29 @@ impl Learning {
         session: &Session,
         hospital: &mut Hospital<J>,
     ) -> StepResult {
-        let mut conditioner = match std::mem::replace(&mut self.filters, Filters::NotUsed) {
-            Filters::Unknown(conditioner) => conditioner,
-            known @ Filters::Known(..) => {
-                self.filters = known;
+        let conditions = std::mem::replace(&mut self.conditions, Conditions::NotUsed);
+        let mut conditioner = match conditions {
+            Conditions::Unknown(conditioner) => conditioner,
+            known @ Conditions::Known(..) => {
+                self.conditions = known;
                 return Ok(Reaction::Ignored(NOT_AWAITED));
             }
-            without @ (Filters::NotUsed | Filters::NotPrepared) => {
-                self.filters = without;
+            without @ (Conditions::NotUsed | Conditions::NotPrepared) => {
+                self.conditions = without;
                 return self.round.wrong_phase(InputKind::Products);
             }
         };
         match conditioner.accept(products, &mut hospital.rng) {
             Ok(released) => {
-                self.keep_filters(conditioner, released, hospital);
+                self.keep_inputs(
+                    conditioner,
+                    conditioning_weights(session),
+                    released,
+                    hospital,
+                );
             }
             Err(error) => {
-                self.filters = Filters::Unknown(conditioner);
+                self.conditions = Conditions::Unknown(conditioner);
                 if error == ProductError::OtherRequest {
                     return Ok(Reaction::Ignored(NOT_AWAITED));
                 }
@@ -397,7 +423,7 @@ impl Learning {
             self.round = Round::Working(open, Work::Training);
             return Ok(Reaction::Handled);
         };
-        match self.filters.change(update, session) {
+        match self.conditions.change(update, session) {
             Ok(change) => {
                 let counters = UpdateCounters {
                     contributions: 1,
@@ -436,19 +462,15 @@ impl Learning {
     }
 }
 
-impl Filters {
-    /// W has moved: filters and requests with the old one are of no use any more.
-    fn of_moved_model(self) -> Self {
-        match self {
-            Self::Unknown(mut conditioner) | Self::Known(mut conditioner, _) => {
-                conditioner.forget_request();
-                Self::Unknown(conditioner)
-            }
-            without @ (Self::NotUsed | Self::NotPrepared) => without,
-        }
-    }
+/// What the vault keeps of the common model as it is now.
+fn conditioning_weights(session: &Session) -> ConditioningWeights {
+    let model = &session.chain.model;
+    let form = session.run.manifest.conditioning_form;
+    ConditioningWeights::of(form, model.layout(), model.values())
+}
 
-    /// The update: what training moved, and `-eta_W` times the gradient of W in its place.
+impl Conditions {
+    /// The update: what training moved, and `-eta_W` times the gradient of what the vault keeps in its place.
     fn change(
         &self,
         update: &TrainedUpdate,
@@ -456,18 +478,22 @@ impl Filters {
     ) -> Result<Zeroizing<Vec<f64>>, RoundError> {
         let (manifest, model) = (&session.run.manifest, &session.chain.model);
         let common = model.values();
+        let of_kept = match self {
+            Self::Unknown(conditioner) | Self::Known(conditioner, ..) => weight_change(
+                manifest.conditioning_form,
+                conditioner.features(),
+                &update.input_gradients,
+                update.batches,
+                manifest.conditioning_rate,
+            ),
+            Self::NotUsed | Self::NotPrepared => Vec::new(),
+        };
+        let mut of_kept = of_kept.iter().copied();
         let mut change: Zeroizing<Vec<f64>> = Zeroizing::new(Vec::with_capacity(common.len()));
         let mut trained = update.model.iter();
         for tensor in model.layout().tensors.iter() {
-            if tensor.name.0 == CONDITIONED_WEIGHT
-                && let Self::Unknown(conditioner) | Self::Known(conditioner, _) = self
-            {
-                change.extend(weight_change(
-                    conditioner.features(),
-                    &update.filter_gradients,
-                    update.batches,
-                    manifest.conditioning_rate,
-                ));
+            if manifest.kept_by_vault().contains(&tensor.name.0.as_str()) {
+                change.extend(of_kept.by_ref().take(tensor.values()));
                 continue;
             }
             let before = &common[change.len()..change.len() + tensor.values()];

@@ -12,7 +12,7 @@ use protocol::{
     },
     keeping::{BestRound, Verdict},
     labels::Labels,
-    manifest::{Conditioning, Purpose},
+    manifest::{Conditioning, ConditioningForm, Purpose},
     message::ToCoordinator,
     training_job::{EvaluateRequest, TrainRequest},
 };
@@ -205,6 +205,8 @@ pub struct ResumedRun {
     pub labels: Labels,
     /// Whether and how filters are made.
     pub conditioning: Conditioning,
+    /// What they do to the network.
+    pub form: ConditioningForm,
     /// The federation's statistics, once they are known.
     pub statistics: Option<Statistics>,
     /// The learning round that the common model comes from; 0 before the first.
@@ -234,6 +236,8 @@ pub struct OpenedRound {
     pub labels: Labels,
     /// Whether and how its filters are made.
     pub conditioning: Conditioning,
+    /// What they do to the network.
+    pub form: ConditioningForm,
     /// What it was for.
     pub purpose: Purpose,
     /// The learning round, from 1; 0 for `stats`.

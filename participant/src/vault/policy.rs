@@ -8,6 +8,8 @@ use protocol::{
     round::null_step::USUAL_NULL_STEPS,
 };
 
+use super::conditioning::release::ReleaseLevels;
+
 /// The bounds of a run that this hospital accepts. What a default does not allow is refused until somebody here allows it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
@@ -44,6 +46,10 @@ pub struct Policy {
     /// After how many updates that did not open this hospital goes on in a run: each lets whoever spoilt one compare two sums on the same
     /// weights (THREATS.md 6).
     pub max_null_steps: u32,
+    /// Of how many versions of the weights that meet clinical features at most a run has its trainer given something of every patient.
+    pub release_versions: u32,
+    /// How finely shifts of logits are given to it.
+    pub release_levels: ReleaseLevels,
 }
 
 /// What to do about a sum that is about the same as one of another run, over almost the same hospitals.
@@ -83,6 +89,8 @@ impl Default for Policy {
             repeated_sums: RepeatedSums::Refuse,
             allow_initial_model: true,
             max_null_steps: USUAL_NULL_STEPS,
+            release_versions: 1001,
+            release_levels: ReleaseLevels::FINEST,
         }
     }
 }
@@ -196,6 +204,11 @@ impl Policy {
                 "max_first_clip",
                 self.max_first_clip,
                 manifest.first_clip(TensorKind::Weight),
+            ),
+            (
+                "release.versions",
+                f64::from(self.release_versions),
+                f64::from(manifest.conditioning_versions()),
             ),
         ];
         match asked.into_iter().find(|(_, bound, asked)| asked > bound) {
@@ -343,7 +356,12 @@ mod tests {
         let mut run = usual();
         run.weights.0.push(heavy);
         refuses(&Policy::default(), &run, &["policy.max_weight is 16", "24"]);
-        let bounds: [(Strict, &str, &str); 5] = [
+        let bounds: [(Strict, &str, &str); 6] = [
+            (
+                |policy| policy.release_versions = 2,
+                "policy.release.versions is 2",
+                "for 3",
+            ),
             (|policy| policy.max_rounds = 1, "max_rounds is 1", "for 2"),
             (
                 |policy| policy.max_local_epochs = 0,

@@ -13,10 +13,15 @@ use crypto::{
     },
 };
 use model_data::FEATURES;
-use protocol::{codec, digests::SessionId, message::ToCoordinator};
+use protocol::{codec, digests::SessionId, message::ToCoordinator, vocabulary::ConditioningForm};
 use rand_core::CryptoRng;
 
-use super::{conditioning::Conditioner, round::contribute::mask};
+use super::{
+    conditioning::{
+        Conditioner, EncryptedProducts, release::ReleaseLevels, weights::ConditioningWeights,
+    },
+    round::contribute::mask,
+};
 
 /// Something would leave this hospital unprotected.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -97,10 +102,17 @@ fn sealed(ring: &SumRing, rng: &mut impl CryptoRng) -> Vec<Vec<u8>> {
 fn encrypted(profile: Profile, rng: &mut impl CryptoRng) -> Vec<Vec<u8>> {
     let numbers: Vec<_> = Known::numbers().collect();
     let (features, _) = numbers.as_chunks::<FEATURES>();
-    let weights = features[0];
+    let weights = features[0].map(|value| value as f32);
+    let weights = ConditioningWeights::from_kept(ConditioningForm::Study, &weights);
     let id = HospitalId::new(1).expect("in range");
     let session = SessionId::from_bytes([7; 16]);
-    let mut conditioner = Conditioner::new(id, session, features.to_vec(), Some(profile), rng);
+    let products = EncryptedProducts {
+        profile,
+        slots_per_patient: FEATURES,
+    };
+    let levels = ReleaseLevels::FINEST;
+    let mut conditioner =
+        Conditioner::new(id, session, features.to_vec(), Some(products), levels, rng);
     // A profile always asks; products that are made here would leave nothing to look at.
     let messages = conditioner.request(weights, rng).err().unwrap_or_default();
     let parts = messages.into_iter().map(|message| match message {

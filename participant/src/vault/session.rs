@@ -221,6 +221,7 @@ impl InSession {
             run: manifest.run(),
             labels: Labels::of(manifest),
             conditioning: manifest.conditioning,
+            form: manifest.conditioning_form,
             statistics: match &self.stage {
                 Stage::BeforeStatistics(_) => None,
                 Stage::Learning(learning) => Some(learning.statistics.clone()),

@@ -315,10 +315,11 @@ impl Chain {
 
     /// The common model moves by the mean of an update.
     pub(super) fn apply_update(&mut self, mean: &[f64], contributors: &BTreeSet<HospitalId>) {
-        self.model.apply_mean(mean, contributors.len());
+        self.updates = self.updates.next();
+        self.model
+            .apply_mean(mean, contributors.len(), self.updates);
         self.contributors = contributors.iter().copied().collect();
         self.validation = None;
-        self.updates = self.updates.next();
         self.model_hash = self.model.hash();
     }
 }

@@ -6,6 +6,7 @@ use model_data::{
 use protocol::{
     counters::{FeatureSums, StatsCounters},
     labels::class_weights,
+    vocabulary::ConditioningForm,
 };
 
 /// What a hospital knows of its own patients, as far as the vault needs it.
@@ -23,11 +24,9 @@ pub struct ClinicalRecords {
 }
 
 impl ClinicalRecords {
-    /// Features with the missing ones replaced by the federation's means, scaled to [0, 1] by their public ranges.
-    pub fn scaled(&self, statistics: &Statistics) -> Vec<[f64; FEATURES]> {
-        let scaling = FeatureScaling::Unit {
-            ranges: self.ranges,
-        };
+    /// Features with the missing ones replaced by the federation's means, scaled as the form of conditioning takes them.
+    pub fn scaled(&self, statistics: &Statistics, form: ConditioningForm) -> Vec<[f64; FEATURES]> {
+        let scaling = FeatureScaling::of(form, self.ranges, statistics.deviations);
         self.features
             .iter()
             .map(|features| impute_and_scale(features, &statistics.means, scaling))

@@ -53,7 +53,7 @@ impl CnnTrainer {
             let dataset = self.images.dataset(samples, plan.labels);
             dataset.map_err(TrainerFailure::from_error)
         };
-        let architecture = Architecture::of(plan.labels.task, plan.conditioning);
+        let architecture = Architecture::of(plan.labels.task, plan.conditioning, plan.form);
         Ok(Prepared {
             training: dataset(&split.train)?,
             validation: dataset(&split.validation)?,
@@ -79,13 +79,13 @@ impl LocalTrainer for CnnTrainer {
             class_weights: request.class_weights,
             seed: request.seed,
         };
-        let filters = request.filters.as_deref();
+        let inputs = request.inputs.as_deref();
         let (trainer, training) = (&mut prepared.trainer, &prepared.training);
         let outcome = trainer
             .train_round(
                 training,
                 &request.model,
-                filters,
+                inputs,
                 &settings,
                 &mut |done, total| {
                     watcher.moved(JobProgress::Training { done, total });
@@ -94,7 +94,7 @@ impl LocalTrainer for CnnTrainer {
             .map_err(TrainerFailure::from_error)?;
         Ok(TrainedUpdate {
             model: outcome.model,
-            filter_gradients: outcome.filter_gradients,
+            input_gradients: outcome.input_gradients,
             batches: outcome.batches,
             loss: outcome.train_loss,
         })
@@ -106,13 +106,13 @@ impl LocalTrainer for CnnTrainer {
         watcher: &mut dyn JobWatcher,
     ) -> Result<EvaluatedCounts, TrainerFailure> {
         let prepared = self.prepared(&request.plan)?;
-        let filters = request.filters.as_deref();
+        let inputs = request.inputs.as_deref();
         let evaluation = prepared
             .trainer
             .evaluate(
                 &prepared.validation,
                 &request.model,
-                filters,
+                inputs,
                 &mut |done, total| {
                     watcher.moved(JobProgress::Evaluating { done, total });
                 },

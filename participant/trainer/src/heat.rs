@@ -34,7 +34,7 @@ impl Looking {
         let seed = images.split_seed();
         let shown = shown_slices(&split.validation, class_of, seed, MAX_HEATED_SLICES);
         let slices = images.dataset(&shown, labels);
-        let architecture = Architecture::of(labels.task, plan.conditioning);
+        let architecture = Architecture::of(labels.task, plan.conditioning, plan.form);
         Ok(Self {
             trainer: Trainer::new(architecture, Device::CPU),
             slices: slices.map_err(TrainerFailure::from_error)?,
@@ -42,12 +42,12 @@ impl Looking {
     }
 
     /// # Errors
-    /// A model or filters that do not fit; too little memory.
+    /// A model or inputs that do not fit; too little memory.
     pub(crate) fn look(&mut self, request: &HeatRequest) -> Result<HeatedSlices, TrainerFailure> {
-        let filters = request.filters.as_deref();
+        let inputs = request.inputs.as_deref();
         let evaluation = self
             .trainer
-            .evaluate(&self.slices, &request.model, filters, &mut |_, _| ())
+            .evaluate(&self.slices, &request.model, inputs, &mut |_, _| ())
             .map_err(TrainerFailure::from_error)?;
         let predictions = evaluation.predictions(&self.slices, 0);
         let asked: Vec<(usize, usize)> = predictions
@@ -57,7 +57,7 @@ impl Looking {
             .collect();
         let maps = self
             .trainer
-            .grad_cam(&self.slices, &asked, &request.model, filters)
+            .grad_cam(&self.slices, &asked, &request.model, inputs)
             .map_err(TrainerFailure::from_error)?;
         let heated = predictions.iter().zip(&asked).zip(maps);
         let heated = heated.map(|((prediction, &(slice, class)), map)| HeatedSlice {

@@ -10,7 +10,14 @@ use protocol::{labels::Labels, training_job::SplitPlan};
 #[derive(Clone)]
 pub struct ImageSet {
     patients: Arc<Vec<Patient>>,
-    plan: SplitPlan,
+    cut: Cut,
+}
+
+/// How training, validation and test come about.
+#[derive(Clone)]
+enum Cut {
+    Drawn(SplitPlan),
+    Given(Split),
 }
 
 impl ImageSet {
@@ -21,8 +28,42 @@ impl ImageSet {
         }
         Self {
             patients: Arc::new(patients),
-            plan,
+            cut: Cut::Drawn(plan),
         }
+    }
+
+    /// The patients of several sets, one set after another, each cut as it is in its own: what one site would have that has them all.
+    ///
+    /// # Errors
+    /// A set with too few patients or slices.
+    pub fn pooled<'a>(
+        sets: impl IntoIterator<Item = &'a Self>,
+        labels: Labels,
+    ) -> Result<Self, SplitError> {
+        let mut patients = Vec::new();
+        let mut pooled = Split {
+            train: vec![],
+            validation: vec![],
+            test: vec![],
+        };
+        for set in sets {
+            let before = patients.len();
+            let moved = |samples: Vec<Sample>| {
+                samples.into_iter().map(move |sample| Sample {
+                    patient: before + sample.patient,
+                    ..sample
+                })
+            };
+            let own = set.split(labels)?;
+            pooled.train.extend(moved(own.train));
+            pooled.validation.extend(moved(own.validation));
+            pooled.test.extend(moved(own.test));
+            patients.extend(set.patients.iter().cloned());
+        }
+        Ok(Self {
+            patients: Arc::new(patients),
+            cut: Cut::Given(pooled),
+        })
     }
 
     /// Of patients whose names are not known; one without slices is left out, as the vault leaves it out.
@@ -47,12 +88,16 @@ impl ImageSet {
     /// # Errors
     /// Too few patients or slices.
     pub fn split(&self, labels: Labels) -> Result<Split, SplitError> {
+        let plan = match &self.cut {
+            Cut::Drawn(plan) => *plan,
+            Cut::Given(split) => return Ok(split.clone()),
+        };
         let scores: Vec<_> = self
             .patients
             .iter()
             .map(|patient| (patient.edss, patient.slices.len()))
             .collect();
-        split_by_labels(&scores, labels, self.plan)
+        split_by_labels(&scores, labels, plan)
     }
 
     /// Samples of the split as a data set.
@@ -65,9 +110,12 @@ impl ImageSet {
         })
     }
 
-    /// What the split is drawn from.
+    /// What the split is drawn from; 0 of pooled sets.
     pub fn split_seed(&self) -> u64 {
-        self.plan.seed
+        match &self.cut {
+            Cut::Drawn(plan) => plan.seed,
+            Cut::Given(_) => 0,
+        }
     }
 
     /// The patients, without features.

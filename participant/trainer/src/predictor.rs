@@ -98,10 +98,14 @@ impl Predictor {
             return Ok(PredictedSlices::default());
         }
         let dataset = Dataset::unlabelled(slices).map_err(TrainerFailure::from_error)?;
-        let trainer = self.trainer(Architecture::of(request.task, request.conditioning));
-        let filters = request.filter.as_deref();
+        let trainer = self.trainer(Architecture::of(
+            request.task,
+            request.conditioning,
+            request.form,
+        ));
+        let inputs = request.inputs.as_deref();
         let evaluation = trainer
-            .evaluate(&dataset, &request.model, filters, &mut |done, total| {
+            .evaluate(&dataset, &request.model, inputs, &mut |done, total| {
                 watcher.moved(JobProgress::Evaluating { done, total });
             })
             .map_err(TrainerFailure::from_error)?;
@@ -113,7 +117,7 @@ impl Predictor {
                 .enumerate()
                 .collect();
             trainer
-                .grad_cam(&dataset, &asked, &request.model, filters)
+                .grad_cam(&dataset, &asked, &request.model, inputs)
                 .map_err(TrainerFailure::from_error)?
         } else {
             vec![]

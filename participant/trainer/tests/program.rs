@@ -130,7 +130,7 @@ fn request(local_epochs: u32) -> TrainRequest {
     TrainRequest {
         round: 1.into(),
         model: ModelLayout::hybrid_cnn(2).initial_values(&[3; 32]),
-        filters: None,
+        inputs: None,
         class_weights: vec![1.0, 1.5],
         seed: [2; 32],
         plan: plan(local_epochs),
@@ -142,7 +142,7 @@ fn evaluation() -> EvaluateRequest {
     EvaluateRequest {
         round: 2.into(),
         model,
-        filters: None,
+        inputs: None,
         plan,
     }
 }
@@ -266,7 +266,11 @@ fn looked_at(images: &ImageSet, model: &[f32]) -> Vec<(usize, usize, f32, Box<[f
     let class_of = |patient: usize| labels.class_of(images.patients()[patient].edss);
     let shown = shown_slices(&split.validation, class_of, 1, MAX_HEATED_SLICES);
     let slices: Dataset = images.dataset(&shown, labels).expect("of the right size");
-    let architecture = Architecture::of(labels.task, Conditioning::None);
+    let architecture = Architecture::of(
+        labels.task,
+        Conditioning::None,
+        protocol::manifest::ConditioningForm::Study,
+    );
     let mut trainer = Trainer::new(architecture, Device::CPU);
     let evaluation = trainer.evaluate(&slices, model, None, &mut |_, _| ());
     let predictions = evaluation.expect("evaluates").predictions(&slices, 0);

@@ -9,7 +9,8 @@ use protocol::enrolment::{
 use protocol::identity::{Message, Signed, SigningKey};
 use protocol::keeping::Verdict;
 use protocol::manifest::{
-    Conditioning, FIXED_CLIPS, Keep, LabelScheme, Manifest, MemberWeight, Purpose, Task,
+    Conditioning, ConditioningForm, FIXED_CLIPS, Keep, LabelScheme, Manifest, MemberWeight,
+    Purpose, Task,
 };
 use protocol::message::{
     EncryptedFeatures, EvaluationKey, FilterRequest, Hello, Products, RefusedPart, Resume,
@@ -295,6 +296,8 @@ fn manifest() -> Manifest {
         batch_size: 32,
         learning_rate: 1e-3,
         weight_decay: 1e-4,
+        conditioning_form: ConditioningForm::Study,
+        conditioning_every: 1,
         conditioning_rate: 1e-2,
         strategy: Strategy::FEDYOGI,
         local_steps: 30,

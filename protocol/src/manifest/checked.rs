@@ -12,7 +12,7 @@ use crate::{
     network::ModelLayout,
     roster::Roster,
     strategy::StrategyOutOfRange,
-    vocabulary::Purpose,
+    vocabulary::{Conditioning, ConditioningForm, Purpose},
 };
 
 /// A manifest that the federation's operator signed, that is sound, and whose sums fit the federation. It reads as the [`Manifest`]
@@ -153,6 +153,14 @@ pub enum ManifestError {
     /// Steps of no length.
     #[error("the run manifest's learning_rate is 0, which learns nothing")]
     LearnsNothing,
+    /// Nothing is conditioned that could have a form.
+    #[error(
+        "the run manifest has the conditioning_form {form}, and conditioning \"none\": nothing is conditioned"
+    )]
+    FormWithoutConditioning {
+        /// Its form.
+        form: ConditioningForm,
+    },
     /// A number of the strategy beyond its bounds, or none.
     #[error("the run manifest's strategy: {0}")]
     Strategy(#[from] StrategyOutOfRange),
@@ -232,6 +240,7 @@ impl ManifestError {
             | Self::OutOfRange { .. }
             | Self::LearnsNothing
             | Self::StragglerFactor { .. }
+            | Self::FormWithoutConditioning { .. }
             | Self::Strategy(_)
             | Self::ClipRule { .. }
             | Self::EarlyStopWithoutBest
@@ -250,7 +259,8 @@ impl Manifest {
     /// # Errors
     /// [`ManifestError`] for the first field that is wrong.
     pub fn check(&self) -> Result<(), ManifestError> {
-        if self.layout != ModelLayout::hybrid_cnn(self.task.classes() as u32) {
+        let classes = self.task.classes() as u32;
+        if self.layout != ModelLayout::of(classes, self.conditioning_form) {
             return Err(ManifestError::Layout);
         }
         self.check_fields()
@@ -265,6 +275,7 @@ impl Manifest {
             ("local_steps", self.local_steps),
             ("silence_secs", self.silence_secs),
             ("straggler_floor_secs", self.straggler_floor_secs),
+            ("conditioning_every", self.conditioning_every),
         ];
         if let Some((field, _)) = counts.into_iter().find(|(_, count)| *count == 0) {
             return Err(ManifestError::Zero { field });
@@ -285,6 +296,11 @@ impl Manifest {
         }
         if self.learning_rate == 0.0 {
             return Err(ManifestError::LearnsNothing);
+        }
+        let unconditioned = self.conditioning == Conditioning::None;
+        if unconditioned && self.conditioning_form != ConditioningForm::Study {
+            let form = self.conditioning_form;
+            return Err(ManifestError::FormWithoutConditioning { form });
         }
         self.strategy.check()?;
         if ![ADAPTIVE_CLIPS, FIXED_CLIPS].contains(&self.clip_rule) {
@@ -341,11 +357,19 @@ mod tests {
         assert_eq!(*checked.manifest(), manifest());
         assert_eq!(checked.run(), checked.signed().digest());
         type Fault = (&'static str, fn(&mut Manifest));
-        let faults: [Fault; 20] = [
+        let faults: [Fault; 22] = [
             ("layout", |manifest| {
                 manifest.layout = ModelLayout::hybrid_cnn(3)
             }),
             ("batch_size", |manifest| manifest.batch_size = 0),
+            ("conditioning_every", |manifest| {
+                manifest.conditioning_every = 0
+            }),
+            ("conditioning_form late", |manifest| {
+                manifest.conditioning = Conditioning::None;
+                manifest.conditioning_form = ConditioningForm::Late;
+                manifest.layout = ModelLayout::of(2, ConditioningForm::Late);
+            }),
             ("silence_secs", |manifest| manifest.silence_secs = 0),
             ("straggler_floor_secs", |manifest| {
                 manifest.straggler_floor_secs = 0

@@ -20,7 +20,7 @@ use crate::{
 };
 
 pub use self::checked::{CheckedManifest, MAX_STRAGGLER_FACTOR, ManifestCheck, ManifestError};
-pub use crate::vocabulary::{Conditioning, Keep, LabelScheme, Purpose, Task};
+pub use crate::vocabulary::{Conditioning, ConditioningForm, Keep, LabelScheme, Purpose, Task};
 
 /// A weight in the mean that differs from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
@@ -40,8 +40,12 @@ pub struct Manifest {
     pub task: Task,
     /// Where they are cut: by all hospitals alike.
     pub label_scheme: LabelScheme,
-    /// The filters.
+    /// Who multiplies what the network keeps with the clinical features.
     pub conditioning: Conditioning,
+    /// What the products do to the network.
+    pub conditioning_form: ConditioningForm,
+    /// What the vaults keep moves in every so many learning rounds; 1: in each.
+    pub conditioning_every: u32,
     /// The tensors of the common model.
     pub layout: ModelLayout,
     /// Makes every run unlike any other, also one of the same settings.
@@ -117,11 +121,35 @@ impl Manifest {
     pub fn first_clip(&self, kind: TensorKind) -> f64 {
         match kind {
             TensorKind::Weight => self.largest_step_of_adamw(),
-            // W follows its plain gradient, which no optimiser bounds; entries of 2 have been seen on scans.
+            // It follows its plain gradient, which no optimiser bounds.
             TensorKind::Conditioned => self
                 .largest_step_of_adamw()
-                .max(LARGEST_GRADIENT * self.conditioning_rate),
+                .max(self.largest_gradient() * self.conditioning_rate),
             TensorKind::RunningMean | TensorKind::RunningVariance => 8.0,
+        }
+    }
+
+    /// Entries of a gradient beyond this are cut off.
+    fn largest_gradient(&self) -> f64 {
+        match self.conditioning_form {
+            // Nothing bounds those of a filter; entries of 2 have been seen on scans.
+            ConditioningForm::Study | ConditioningForm::Additive => 32.0,
+            // A mean over samples of at most 1 times a feature of at most 8.
+            ConditioningForm::Late => 8.0,
+        }
+    }
+
+    /// The tensors that the vaults keep: no trainer of this run gets them.
+    pub fn kept_by_vault(&self) -> &'static [&'static str] {
+        self.conditioning.kept_by_vault(self.conditioning_form)
+    }
+
+    /// How many different values the tensors that the vaults keep have in this run, if no round fails: that of the start, and one after
+    /// each round in which they move. For each of them a trainer is given something of every patient.
+    pub fn conditioning_versions(&self) -> u32 {
+        match self.kept_by_vault() {
+            [] => 0,
+            _ => 1 + self.rounds / self.conditioning_every,
         }
     }
 
@@ -170,9 +198,6 @@ impl Manifest {
     }
 }
 
-/// Entries of the gradient of W beyond this are cut off.
-const LARGEST_GRADIENT: f64 = 32.0;
-
 /// Manifests for tests.
 #[cfg(any(test, feature = "testing"))]
 pub mod testing {
@@ -185,6 +210,8 @@ pub mod testing {
             task: Task::Binary,
             label_scheme: LabelScheme::AsWritten,
             conditioning: Conditioning::Plain,
+            conditioning_form: ConditioningForm::Study,
+            conditioning_every: 1,
             layout: ModelLayout::hybrid_cnn(2),
             nonce: [4; 32],
             init_seed: [5; 32],

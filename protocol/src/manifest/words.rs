@@ -24,6 +24,8 @@ impl Manifest {
             ("task", self.task.to_string()),
             ("labels", self.label_scheme.to_string()),
             ("conditioning", self.conditioning.to_string()),
+            ("conditioning_form", self.conditioning_form.to_string()),
+            ("conditioning_every", self.conditioning_every.to_string()),
             ("rounds", self.rounds.to_string()),
             ("local_epochs", self.local_epochs.to_string()),
             ("batch_size", self.batch_size.to_string()),
@@ -88,6 +90,8 @@ mod tests {
         let hash = "07".repeat(32);
         for (key, usual, other) in [
             ("conditioning", "plain", "encrypted-study"),
+            ("conditioning_form", "study", "study"),
+            ("conditioning_every", "1", "1"),
             ("early_stop", "0", "3"),
             ("initial_model", "none", hash.as_str()),
             (

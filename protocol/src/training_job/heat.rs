@@ -1,7 +1,7 @@
 //! Where the common model looks in slices of this hospital's own (Grad-CAM): pictures for people here. They are of patients, go from
 //! the trainer to the participant beside it, and no further than its page.
 
-use super::{EvaluateRequest, PatientFilters, TrainingPlan};
+use super::{EvaluateRequest, PatientInputs, TrainingPlan};
 use crate::codec::{Decode, Encode, List};
 
 /// Pixels along a side of a slice, and of its heat.
@@ -14,8 +14,8 @@ pub const MAX_HEATED_SLICES: usize = 8;
 pub struct HeatRequest {
     /// As in [`EvaluateRequest::model`].
     pub model: Vec<f32>,
-    /// As in [`EvaluateRequest::filters`].
-    pub filters: Option<PatientFilters>,
+    /// As in [`EvaluateRequest::inputs`].
+    pub inputs: Option<PatientInputs>,
     /// The run.
     pub plan: TrainingPlan,
 }
@@ -23,10 +23,10 @@ pub struct HeatRequest {
 impl HeatRequest {
     /// About the model of an evaluation.
     pub fn about(evaluation: &EvaluateRequest) -> Self {
-        let filters = evaluation.filters.as_ref();
+        let inputs = evaluation.inputs.as_deref();
         Self {
             model: evaluation.model.clone(),
-            filters: filters.map(|filters| filters.to_vec().into()),
+            inputs: inputs.map(|inputs| inputs.clone().into()),
             plan: evaluation.plan.clone(),
         }
     }
@@ -74,13 +74,13 @@ impl HeatedSlices {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{digests::RoundNumber, manifest::testing::manifest};
+    use crate::{digests::RoundNumber, manifest::testing::manifest, training_job::PatientValues};
 
     fn evaluation() -> EvaluateRequest {
         EvaluateRequest {
             round: RoundNumber::new(3),
             model: vec![0.5; 4],
-            filters: Some(vec![[0.25; 9], [0.5; 9]].into()),
+            inputs: Some(PatientValues::from(vec![[0.25; 9], [0.5; 9]]).into()),
             plan: TrainingPlan::of(&manifest()),
         }
     }
@@ -97,11 +97,11 @@ mod tests {
     }
 
     #[test]
-    fn pictures_are_asked_of_the_model_and_the_filters_of_the_evaluation() {
+    fn pictures_are_asked_of_the_model_and_the_inputs_of_the_evaluation() {
         let evaluation = evaluation();
         let request = HeatRequest::about(&evaluation);
         assert!(request.model == evaluation.model && request.plan == evaluation.plan);
-        assert!(request.filters == evaluation.filters);
+        assert!(request.inputs == evaluation.inputs);
     }
 
     #[test]

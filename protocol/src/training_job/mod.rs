@@ -1,5 +1,5 @@
-//! What a vault asks of a trainer, and what it gets back. A trainer learns no key, no clinical feature and, when filters are used,
-//! no W.
+//! What a vault asks of a trainer, and what it gets back. A trainer learns no key, no clinical feature and, when features condition
+//! the network, nothing of what the vault keeps of it.
 //!
 //! ```text
 //! vault ── TrainRequest ──> LocalTrainer ── TrainedUpdate ──> vault
@@ -8,8 +8,8 @@
 //! ```
 
 mod data_set;
-mod filters;
 mod heat;
+mod patient_values;
 pub mod pipe;
 mod predict;
 mod watcher;
@@ -19,8 +19,8 @@ pub use self::{
         DataSet, DeviceChoice, FilePath, PatientScans, ReadingAccount, ScanPaths, SliceCacheFolder,
         SliceChoice, SplitKind, SplitPlan, UnknownDevice, UnreadableScan,
     },
-    filters::{Filter, PatientFilters},
     heat::{HEAT_SIDE, HeatRequest, HeatedSlice, HeatedSlices, MAX_HEATED_SLICES},
+    patient_values::{PatientInputs, PatientValues},
     predict::{
         MAX_PREDICTED_SLICES, PredictRequest, PredictedSlice, PredictedSlices, SlicePicture,
     },
@@ -32,7 +32,7 @@ use crate::{
     counters::EvaluationCounters,
     digests::RoundNumber,
     labels::Labels,
-    manifest::{Conditioning, Manifest},
+    manifest::{Conditioning, ConditioningForm, Manifest},
 };
 
 /// What a trainer needs to know of the run. Not the manifest: its `init_seed` gives the initial W, and with W the filters give the
@@ -41,8 +41,10 @@ use crate::{
 pub struct TrainingPlan {
     /// The classes.
     pub labels: Labels,
-    /// Whether filters are supplied.
+    /// Whether something is supplied of each patient.
     pub conditioning: Conditioning,
+    /// What that is.
+    pub form: ConditioningForm,
     /// Passes over the training set.
     pub local_epochs: u32,
     /// Samples of a step.
@@ -61,6 +63,7 @@ impl TrainingPlan {
         Self {
             labels: Labels::of(manifest),
             conditioning: manifest.conditioning,
+            form: manifest.conditioning_form,
             local_epochs: manifest.local_epochs,
             batch_size: manifest.batch_size,
             learning_rate: manifest.learning_rate,
@@ -70,17 +73,17 @@ impl TrainingPlan {
     }
 }
 
-/// One round of local training. Holds no key, no clinical feature and, when filters are used, no W; nor the hash of the model, which
-/// would say whether a guess of W is right.
+/// One round of local training. Holds no key, no clinical feature and nothing of what the vault keeps of the network; nor the hash of the
+/// model, which would say whether a guess of W is right.
 #[derive(PartialEq, Encode, Decode)]
 pub struct TrainRequest {
     /// Number of the round.
     pub round: RoundNumber,
-    /// The common model in the order of the layout, without W when `filters` are given:
+    /// The common model in the order of the layout, without what the vault keeps:
     /// [`CommonModel::for_trainer`](crate::common_model::CommonModel::for_trainer).
     pub model: Vec<f32>,
-    /// One filter a patient.
-    pub filters: Option<PatientFilters>,
+    /// Of each patient what the run's form of conditioning says: a filter, or shifts of the logits.
+    pub inputs: Option<PatientInputs>,
     /// Weight of each class in the loss.
     pub class_weights: Vec<f64>,
     /// Of shuffles and dropout.
@@ -96,8 +99,8 @@ pub struct EvaluateRequest {
     pub round: RoundNumber,
     /// As in [`TrainRequest::model`].
     pub model: Vec<f32>,
-    /// As in [`TrainRequest::filters`].
-    pub filters: Option<PatientFilters>,
+    /// As in [`TrainRequest::inputs`].
+    pub inputs: Option<PatientInputs>,
     /// The run.
     pub plan: TrainingPlan,
 }
@@ -107,8 +110,8 @@ pub struct EvaluateRequest {
 pub struct TrainedUpdate {
     /// The trained model, in the form of [`TrainRequest::model`].
     pub model: Vec<f32>,
-    /// For each patient, the sum over batches of dL/dF, zero where clipped; empty without filters.
-    pub filter_gradients: Vec<Filter>,
+    /// For each patient, the sum over batches of the loss's gradient by each of its inputs, zero where clipped; empty without inputs.
+    pub input_gradients: PatientValues,
     /// Batches done.
     pub batches: u32,
     /// Mean loss of the last epoch's batches.
@@ -116,10 +119,13 @@ pub struct TrainedUpdate {
 }
 
 impl TrainedUpdate {
-    /// Whether it can be the answer to a request: as many values, and a gradient for each filter.
+    /// Whether it can be the answer to a request: as many values, and a gradient for each input.
     pub fn fits(&self, request: &TrainRequest) -> bool {
-        let filters = request.filters.as_ref().map_or(0, |filters| filters.len());
-        self.model.len() == request.model.len() && self.filter_gradients.len() == filters
+        let gradients_fit = match &request.inputs {
+            Some(inputs) => self.input_gradients.is_shaped_like(inputs),
+            None => self.input_gradients.is_empty(),
+        };
+        self.model.len() == request.model.len() && gradients_fit
     }
 }
 

@@ -24,7 +24,7 @@
 //!
 //! Every job has a number, which its steps and its answer repeat: an answer that comes twice is none to the next job.
 //!
-//! Frames hold filters, which are as confidential as the clinical features, and slices of patients. Their buffers are erased when dropped; what the operating
+//! Frames hold what is released of each patient, as confidential as the clinical features, and slices of patients. Their buffers are erased when dropped; what the operating
 //! system holds of a pipe is not ours to erase.
 
 use std::{
@@ -411,7 +411,7 @@ mod tests {
         let request = || TrainRequest {
             round: 3.into(),
             model: vec![0.5, f32::NEG_INFINITY],
-            filters: Some(vec![[0.25; 9]].into()),
+            inputs: Some(PatientValues::from(vec![[0.25; 9]]).into()),
             class_weights: vec![1.0, 2.0],
             seed: [2; 32],
             plan: TrainingPlan::of(&manifest()),
@@ -505,7 +505,7 @@ mod tests {
     }
 
     #[test]
-    fn a_model_of_the_largest_task_fits_into_a_frame_with_the_filters_of_a_million_patients() {
+    fn a_model_of_the_largest_task_fits_into_a_frame_with_the_inputs_of_a_million_patients() {
         let layout = crate::network::ModelLayout::hybrid_cnn(3);
         let bytes = 4 * layout.values() + 36 * 1_000_000 + 1000;
         assert!(bytes < MAX_FRAME_BYTES);

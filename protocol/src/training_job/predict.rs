@@ -1,11 +1,11 @@
 //! What a kept model says of scans whose class nobody has told. The answer goes from the trainer to the participant beside it, which
 //! writes it into files of this hospital.
 
-use super::{Filter, HEAT_SIDE, PatientFilters};
+use super::{HEAT_SIDE, PatientInputs};
 use crate::{
     codec::{Decode, Encode, List},
     labels::Task,
-    manifest::Conditioning,
+    manifest::{Conditioning, ConditioningForm},
 };
 
 /// More slices of one patient of the list are not asked about, and not taken from a trainer.
@@ -18,21 +18,16 @@ pub struct PredictRequest {
     pub patient: u32,
     /// As in [`EvaluateRequest::model`](super::EvaluateRequest::model).
     pub model: Vec<f32>,
-    /// The filter of this patient, where the model is conditioned.
-    pub filter: Option<PatientFilters>,
+    /// What the model's form of conditioning takes of this patient alone, where the model is conditioned.
+    pub inputs: Option<PatientInputs>,
     /// How many classes there are.
     pub task: Task,
-    /// Whether filters are used.
+    /// Whether the model is conditioned.
     pub conditioning: Conditioning,
+    /// How.
+    pub form: ConditioningForm,
     /// Whether to show where the model looks.
     pub with_heat: bool,
-}
-
-impl PredictRequest {
-    /// With the filter of one patient.
-    pub fn filter_of(filter: Filter) -> PatientFilters {
-        vec![filter].into()
-    }
 }
 
 /// What the model says of one slice.
@@ -85,14 +80,16 @@ impl PredictedSlices {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::training_job::PatientValues;
 
     fn request(with_heat: bool) -> PredictRequest {
         PredictRequest {
             patient: 3,
             model: vec![0.5; 4],
-            filter: Some(PredictRequest::filter_of([0.25; 9])),
+            inputs: Some(PatientValues::from(vec![[0.25; 9]]).into()),
             task: Task::Binary,
             conditioning: Conditioning::EncryptedHardened,
+            form: ConditioningForm::Study,
             with_heat,
         }
     }

@@ -72,6 +72,8 @@ pub struct Cohort<'a> {
     pub finished: Vec<HospitalId>,
     /// How often a trainer was asked to train.
     pub trained: usize,
+    /// How often a vault has made what a trainer gets of each patient.
+    pub conditioned: usize,
     pub(crate) hospitals: BTreeMap<HospitalId, Hospital>,
     pub(crate) agenda: Agenda<Happening>,
     pub(crate) network: Network,
@@ -289,6 +291,7 @@ impl<'a> Cohort<'a> {
             null_steps: BTreeMap::new(),
             finished: Vec::new(),
             trained: 0,
+            conditioned: 0,
             agenda: Agenda::new(now),
             network: Network::default(),
             transfers: Transfers::default(),

@@ -284,6 +284,7 @@ impl Cohort<'_> {
                     self.wrong_answers.entry(hospital).or_default().push(id);
                 }
             }
+            VaultEvent::Conditioned { .. } => self.conditioned += 1,
             VaultEvent::NullStep { round, run } => {
                 self.null_steps.entry(id).or_default().push((round, *run));
             }
@@ -299,7 +300,6 @@ impl Cohort<'_> {
             | VaultEvent::EndedBefore(_)
             | VaultEvent::LeftEarlierRoster
             | VaultEvent::Overtaken { .. }
-            | VaultEvent::Conditioned { .. }
             | VaultEvent::Sealed { .. }
             | VaultEvent::Ignored { .. } => {}
         }

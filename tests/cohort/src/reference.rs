@@ -5,21 +5,20 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crypto::sealed_sum::HospitalId;
 use participant::vault::{
-    conditioning::{local_product, release, weight_change},
+    conditioning::release::release_tap,
     statistics::{Statistics, own_counters},
 };
 use protocol::{
     common_model::CommonModel,
     counters::StatsCounters,
-    digests::ModelHash,
-    manifest::{Keep, Manifest, Purpose},
-    network::CONDITIONED_WEIGHT,
+    digests::{LearningRound, ModelHash},
+    manifest::{ConditioningForm, Keep, Manifest, Purpose},
     round::header::RoundOpen,
 };
 
 use crate::{
     records::records,
-    training::{BATCHES, Training, filter_gradient},
+    training::{BATCHES, Training, input_gradient},
 };
 
 /// One contribution, or a sum of them, before anything is masked.
@@ -43,7 +42,7 @@ pub(crate) struct Reference {
     manifest: Arc<Manifest>,
     training: Training,
     /// Every common model of the run so far.
-    models: BTreeMap<ModelHash, CommonModel>,
+    models: BTreeMap<ModelHash, (LearningRound, CommonModel)>,
     statistics: Option<Statistics>,
     /// The counters of every evaluation so far, in order.
     evaluations: Vec<Vec<u64>>,
@@ -53,7 +52,7 @@ impl Reference {
     pub(crate) fn new(manifest: Arc<Manifest>, training: Training) -> Self {
         let initial = CommonModel::initial(&manifest);
         Self {
-            models: BTreeMap::from([(initial.hash(), initial)]),
+            models: BTreeMap::from([(initial.hash(), (LearningRound::default(), initial))]),
             manifest,
             training,
             statistics: None,
@@ -78,7 +77,7 @@ impl Reference {
                 })
             }
             Purpose::Update => {
-                let model = self.models.get(&header.model_hash)?;
+                let (_, model) = self.models.get(&header.model_hash)?;
                 let change = self.change(hospital, model, &header.model_hash)?;
                 Some(self.quantised(hospital, model, &change, header))
             }
@@ -113,11 +112,12 @@ impl Reference {
                     .map(|sums| Statistics::from(&sums));
             }
             Purpose::Update => {
-                let mut model = self.models.get(&header.model_hash)?.clone();
+                let (before, mut model) = self.models.get(&header.model_hash)?.clone();
+                let round = before.next();
                 let mean = self.mean(&model, contributors, &sum.values, header);
-                model.apply_mean(&mean, contributors.len());
+                model.apply_mean(&mean, contributors.len(), round);
                 let hash = model.hash();
-                self.models.insert(hash, model);
+                self.models.insert(hash, (round, model));
                 return Some(hash);
             }
             Purpose::Evaluation => self.evaluations.push(sum.counters.clone()),
@@ -154,40 +154,83 @@ impl Reference {
         }
     }
 
-    /// What the hospital's training moves each value by; W by its gradient, where filters are used.
+    /// What the hospital's training moves each value by; what the vault keeps by its gradient.
     fn change(
         &self,
         hospital: HospitalId,
         model: &CommonModel,
         hash: &ModelHash,
     ) -> Option<Vec<f64>> {
-        let filtered = self.manifest.conditioning.uses_filters();
-        let conditioned = model.layout().range(CONDITIONED_WEIGHT)?;
+        let kept = self.manifest.kept_by_vault();
+        let mut of_kept = match kept {
+            [] => Vec::new(),
+            _ => self.change_of_kept(hospital, model)?,
+        }
+        .into_iter();
         let mut change = Vec::with_capacity(model.values().len());
         let mut trained = 0;
-        for (index, &before) in model.values().iter().enumerate() {
-            if filtered && conditioned.contains(&index) {
-                if index == conditioned.start {
-                    change
-                        .extend(self.change_of_w(hospital, &model.values()[conditioned.clone()])?);
-                }
+        for tensor in model.layout().tensors.iter() {
+            let range = change.len()..change.len() + tensor.values();
+            if kept.contains(&tensor.name.0.as_str()) {
+                change.extend(of_kept.by_ref().take(tensor.values()));
                 continue;
             }
-            let after = before + self.training.change(hospital, hash, trained);
-            change.push(f64::from(after) - f64::from(before));
-            trained += 1;
+            for &before in &model.values()[range] {
+                let after = before + self.training.change(hospital, hash, trained);
+                change.push(f64::from(after) - f64::from(before));
+                trained += 1;
+            }
         }
         Some(change)
     }
 
-    fn change_of_w(&self, hospital: HospitalId, w: &[f32]) -> Option<[f64; 9]> {
+    /// By the definition of each form (MODEL.md, "Forms of conditioning"), the tensors by name.
+    fn change_of_kept(&self, hospital: HospitalId, model: &CommonModel) -> Option<Vec<f64>> {
         let statistics = self.statistics.as_ref()?;
-        let features = records(hospital, self.manifest.task.classes()).scaled(statistics);
-        let w: [f64; 9] = std::array::from_fn(|entry| f64::from(w[entry]));
-        let gradient = |features| filter_gradient(&release(&local_product(&w, features)));
-        let gradients: Vec<_> = features.iter().map(gradient).collect();
-        let rate = self.manifest.conditioning_rate;
-        Some(weight_change(&features, &gradients, BATCHES, rate))
+        let form = self.manifest.conditioning_form;
+        let features = records(hospital, self.manifest.task.classes()).scaled(statistics, form);
+        let tensor = |name: &str| {
+            let range = model.layout().range(name)?;
+            Some(&model.values()[range])
+        };
+        let factors = tensor(form.factors())?;
+        let mut of_factors = vec![0.0; factors.len()];
+        let mut of_base = vec![0.0; 9];
+        for features in &features {
+            let product = |place: usize| f64::from(factors[place]) * features[place % 9];
+            match form {
+                ConditioningForm::Study | ConditioningForm::Additive => {
+                    for entry in 0..9 {
+                        let base = match form {
+                            ConditioningForm::Additive => {
+                                f64::from(tensor("conditioned.weight")?[entry])
+                            }
+                            _ => 0.0,
+                        };
+                        let tap = release_tap(base + product(entry));
+                        let gradient = f64::from(input_gradient(tap));
+                        of_factors[entry] += gradient * features[entry];
+                        of_base[entry] += gradient;
+                    }
+                }
+                ConditioningForm::Late => {
+                    for (class, sums) in of_factors.chunks_mut(9).enumerate() {
+                        let sum: f64 = (0..9).map(|entry| product(9 * class + entry)).sum();
+                        let multiple = (sum * 4096.0 - 43.0 / (127.0 * 256.0)).round_ties_even();
+                        let shift = (multiple / 4096.0).clamp(-8.0, 8.0) as f32;
+                        let gradient = f64::from(input_gradient(shift));
+                        for (sum, feature) in sums.iter_mut().zip(features) {
+                            *sum += gradient * feature;
+                        }
+                    }
+                }
+            }
+        }
+        if form == ConditioningForm::Additive {
+            of_factors.extend(of_base);
+        }
+        let rate = -self.manifest.conditioning_rate / f64::from(BATCHES);
+        Some(of_factors.into_iter().map(|sum| rate * sum).collect())
     }
 
     /// `u = clamp(round_half_even((omega / omega_max) x / step)) + 2^(B-1)`, and how many values the clamp cut off.

@@ -5,9 +5,12 @@ use std::{collections::VecDeque, num::NonZeroU32};
 use crypto::sealed_sum::{HospitalId, min_contributors, threshold};
 use protocol::{
     codec::{Id, List},
-    manifest::{ADAPTIVE_CLIPS, Conditioning, FIXED_CLIPS, Manifest, MemberWeight, Purpose, Task},
+    manifest::{
+        ADAPTIVE_CLIPS, Conditioning, ConditioningForm, FIXED_CLIPS, Manifest, MemberWeight,
+        Purpose, Task,
+    },
     message::{Hello, ToCoordinator},
-    network::testing::miniature,
+    network::testing::miniature_of,
     strategy::testing::EACH,
 };
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -278,6 +281,10 @@ fn manifest(draw: &mut Draw, size: u8) -> Manifest {
         ]);
         rounds = 1;
     }
+    let form = match conditioning {
+        Conditioning::None => ConditioningForm::Study,
+        _ => draw.one_of(ConditioningForm::ALL),
+    };
     let width = MINIATURE_WIDTHS[usize::from(draw.below(8) == 0)];
     let weights = if draw.below(3) == 0 {
         let weight = |number| MemberWeight {
@@ -291,9 +298,11 @@ fn manifest(draw: &mut Draw, size: u8) -> Manifest {
     Manifest {
         task,
         conditioning,
+        conditioning_form: form,
+        conditioning_every: draw.one_of(&[1, 1, 2]),
         rounds,
         weights,
-        layout: miniature(task.classes() as u32, width),
+        layout: miniature_of(task.classes() as u32, width, form),
         nonce: draw.bytes(),
         init_seed: draw.bytes(),
         silence_secs: draw.one_of(&[6, 10, 30]),

@@ -4,7 +4,7 @@
 use crypto::sealed_sum::HospitalId;
 use protocol::{
     digests::{ModelHash, RoundNumber},
-    training_job::{EvaluateRequest, EvaluatedCounts, TrainRequest, TrainedUpdate},
+    training_job::{EvaluateRequest, EvaluatedCounts, PatientValues, TrainRequest, TrainedUpdate},
 };
 
 /// How the hospitals of a cohort train.
@@ -54,10 +54,13 @@ impl Training {
         request: &TrainRequest,
     ) -> TrainedUpdate {
         let moved = |(index, value): (usize, &f32)| value + self.change(hospital, model, index);
-        let filters = request.filters.iter().flat_map(|filters| filters.iter());
+        let gradients = request.inputs.as_ref().map(|inputs| {
+            let rows = inputs.flat().iter().map(|value| input_gradient(*value));
+            PatientValues::new(inputs.per_patient(), rows.collect())
+        });
         TrainedUpdate {
             model: request.model.iter().enumerate().map(moved).collect(),
-            filter_gradients: filters.map(filter_gradient).collect(),
+            input_gradients: gradients.unwrap_or_default(),
             batches: BATCHES,
             loss: self.loss(hospital),
         }
@@ -96,9 +99,9 @@ impl Training {
     }
 }
 
-/// The gradient that the trainer reports for a filter.
-pub(crate) fn filter_gradient(filter: &[f32; 9]) -> [f32; 9] {
-    filter.map(|value| value * 0.5)
+/// The gradient that the trainer reports for what it was given of a patient.
+pub(crate) fn input_gradient(value: f32) -> f32 {
+    value * 0.5
 }
 
 /// SplitMix64: spreads every bit of its argument over the result.

@@ -21,8 +21,9 @@ use protocol::{
     identity::{Signed, SigningKey},
     keeping::Verdict,
     kept_model::{initial_model_hash, weights_hash},
-    manifest::{Conditioning, Keep, Manifest, Purpose},
+    manifest::{Conditioning, ConditioningForm, Keep, Manifest, Purpose},
     message::{ToCoordinator, ToVault},
+    network::ModelLayout,
     roster::testing::federation,
     round::{header::RoundOpen, unlock::UnlockRequest},
 };
@@ -67,15 +68,43 @@ fn three_hospitals_train_to_one_model_and_the_mean_is_exact() {
 
 #[test]
 fn encrypted_and_plain_conditioning_give_the_same_model_and_none_another() {
-    let hash = |conditioning| {
-        let mut run = Cohort::immediate(2, &manifest(2, conditioning));
+    let hash = |manifest: &Manifest| {
+        let mut run = Cohort::immediate(2, manifest);
         run.connect_all();
         assert!(run.refusals.is_empty(), "{:?}", run.refusals);
         run.completed().expect("the run completes")
     };
-    let encrypted = hash(Conditioning::EncryptedHardened);
-    assert_eq!(encrypted, hash(Conditioning::Plain));
-    assert_ne!(encrypted, hash(Conditioning::None));
+    let none = hash(&manifest(2, Conditioning::None));
+    let mut hashes = vec![none];
+    for &form in ConditioningForm::ALL {
+        let of_form = |conditioning| {
+            hash(&Manifest {
+                conditioning_form: form,
+                layout: ModelLayout::of(2, form),
+                ..manifest(2, conditioning)
+            })
+        };
+        let encrypted = of_form(Conditioning::EncryptedHardened);
+        assert_eq!(encrypted, of_form(Conditioning::Plain), "{form}");
+        assert!(!hashes.contains(&encrypted), "{form}");
+        hashes.push(encrypted);
+    }
+}
+
+/// Products are asked for once for each version of the weights.
+#[test]
+fn weights_that_stand_still_are_not_asked_about_again() {
+    for (every, versions) in [(1, 4), (2, 2), (5, 1)] {
+        let manifest = Manifest {
+            conditioning_every: every,
+            ..manifest(3, Conditioning::Plain)
+        };
+        assert_eq!(manifest.conditioning_versions(), versions);
+        let mut run = Cohort::immediate(2, &manifest);
+        run.connect_all();
+        assert!(run.completed().is_some());
+        assert_eq!(run.conditioned, 2 * versions as usize, "every {every}");
+    }
 }
 
 #[test]

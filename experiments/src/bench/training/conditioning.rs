@@ -6,13 +6,18 @@ use crypto::ckks::{
     encrypt_symmetric,
 };
 use getrandom::SysRng;
-use model::train::Filter;
 use model_data::FEATURES;
-use participant::vault::conditioning::PATIENTS_PER_BLOCK;
+use protocol::vocabulary::ConditioningForm;
 use rand::RngExt;
 use rand_core::UnwrapErr;
 
 use super::Clock;
+
+/// A filter of the conditioned convolution.
+type Filter = [f32; FEATURES];
+
+/// Patients of one ciphertext.
+const PATIENTS_PER_BLOCK: usize = ConditioningForm::Study.patients_per_block(2);
 
 /// What the `study` pipeline does before each batch, at the one site that it knows: W in force is encrypted, multiplied with the
 /// encrypted features of the patients, decrypted and clipped. The features were encrypted once.

@@ -6,11 +6,19 @@ use getrandom::SysRng;
 use model::{
     device::Device,
     network::{Architecture, Conditioning},
-    train::{Dataset, Filter, Trainer, Training, TrainingSettings},
+    train::{Dataset, Trainer, Training, TrainingSettings},
 };
 use model_data::{Edss, FEATURES, IMAGE_SIDE, Patient, Sample, Slice};
-use participant::vault::conditioning::{ConditionedWeights, Conditioner, weight_change};
-use protocol::network::{CONDITIONED_WEIGHT, ModelLayout};
+use participant::vault::conditioning::{
+    Conditioner,
+    release::ReleaseLevels,
+    weights::{ConditioningWeights, weight_change},
+};
+use protocol::{
+    network::{CONDITIONED_WEIGHT, ModelLayout},
+    training_job::PatientValues,
+    vocabulary::ConditioningForm,
+};
 use rand::RngExt;
 use rand_core::UnwrapErr;
 
@@ -32,7 +40,7 @@ pub struct Steps<'a> {
 
 /// W as a site holds it that conditions in the clear.
 struct InTheClear<'a> {
-    weights: ConditionedWeights,
+    weights: [f32; FEATURES],
     conditioner: Conditioner,
     features: &'a [[f64; FEATURES]],
 }
@@ -41,10 +49,11 @@ struct InTheClear<'a> {
 pub fn trainer(variant: Variant, device: Device) -> Trainer {
     let conditioning = match variant {
         Variant::Plain => Conditioning::Free,
-        Variant::Hybrid | Variant::PlainConditioned => Conditioning::Filters,
+        Variant::Hybrid | Variant::PlainConditioned => Conditioning::Supplied,
     };
     let architecture = Architecture {
         classes: CLASSES,
+        form: ConditioningForm::Study,
         conditioning,
     };
     Trainer::new(architecture, device)
@@ -104,24 +113,24 @@ impl<'a> Steps<'a> {
         let layout = ModelLayout::hybrid_cnn(CLASSES as u32);
         let mut model = layout.initial_values(&[7; 32]);
         let range = layout.range(CONDITIONED_WEIGHT).context("it has W")?;
-        let weights = std::array::from_fn(|tap| f64::from(model[range.start + tap]));
+        let weights = std::array::from_fn(|tap| model[range.start + tap]);
         let mut clear = InTheClear {
             weights,
             conditioner: conditioner(&cohort.features)?,
             features: &cohort.features,
         };
-        let filters = match variant {
+        let inputs = match variant {
             Variant::Plain => None,
             Variant::Hybrid | Variant::PlainConditioned => {
                 model.drain(range);
-                Some(clear.filters()?)
+                Some(clear.inputs()?)
             }
         };
         let settings = TrainingSettings {
             batch: cohort.samples.len(),
             ..TrainingSettings::new(vec![0.6, 1.4], [1; 32])
         };
-        let training = trainer.begin(&cohort.dataset, &model, filters.as_deref(), &settings)?;
+        let training = trainer.begin(&cohort.dataset, &model, inputs.as_ref(), &settings)?;
         Ok(Self {
             training,
             samples: &cohort.samples,
@@ -146,26 +155,28 @@ impl<'a> Steps<'a> {
         let Some(clear) = &mut self.in_the_clear else {
             return Ok(self.training.step(self.samples)?);
         };
-        self.training.set_filters(&clear.filters()?)?;
+        self.training.set_inputs(&clear.inputs()?)?;
         let loss = self.training.step(self.samples)?;
-        clear.learn(&self.training.filter_gradients());
+        clear.learn(&self.training.input_gradients());
         Ok(loss)
     }
 }
 
 impl InTheClear<'_> {
-    fn filters(&mut self) -> anyhow::Result<Vec<Filter>> {
-        let released = self.conditioner.request(self.weights, &mut system());
+    fn inputs(&mut self) -> anyhow::Result<PatientValues> {
+        let weights = ConditioningWeights::from_kept(ConditioningForm::Study, &self.weights);
+        let released = self.conditioner.request(weights, &mut system());
         let released = released
             .ok()
             .context("without a key nothing is encrypted")?;
-        Ok(released.filters)
+        Ok(released.inputs)
     }
 
-    fn learn(&mut self, gradients: &[Filter]) {
-        let change = weight_change(self.features, gradients, 1, RATE);
+    fn learn(&mut self, gradients: &PatientValues) {
+        let form = ConditioningForm::Study;
+        let change = weight_change(form, self.features, gradients, 1, RATE);
         for (weight, change) in self.weights.iter_mut().zip(change) {
-            *weight += change;
+            *weight += change as f32;
         }
     }
 }
@@ -177,6 +188,7 @@ fn conditioner(features: &[[f64; FEATURES]]) -> anyhow::Result<Conditioner> {
         [0; 16].into(),
         features.to_vec(),
         None,
+        ReleaseLevels::FINEST,
         &mut system(),
     ))
 }

@@ -7,9 +7,15 @@
 //!  slices [N, 1, 128, 128] ─ Conv, nine kernels with a single 1 ─ [N, 9, 128, 128] ┐
 //!  features [N, 9] ─ times W, rounded, clipped ─ [N, 9, 1, 1] ─────────────────────┴─ Mul ─ ReduceSum ─ [N, 1, 128, 128]
 //! ```
+//!
+//! In the form `additive` W is added to the products before they are rounded. In the form `late` both convolutions are the same for all,
+//! and the products of each class, added up, rounded and clipped, are added to its logit.
 
 use model_data::{FEATURES, IMAGE_SIDE};
-use protocol::network::CONDITIONED_WEIGHT;
+use protocol::{
+    network::{CONDITIONED_SLOPE, CONDITIONED_WEIGHT, LATE_WEIGHT},
+    vocabulary::ConditioningForm,
+};
 
 use super::{
     graph::{GraphBuilder, cast_to, float, integer, integers},
@@ -24,14 +30,23 @@ pub fn graph(model: &KeptModel) -> Graph {
     for spec in model.layout.tensors.iter() {
         let name = spec.name.0.as_str();
         let dims: Vec<i64> = spec.shape.iter().map(|&side| side.into()).collect();
-        if name != CONDITIONED_WEIGHT || model.filters == FilterSource::Common {
+        let meets_features = model.form.tensors().contains(&name);
+        if !meets_features || model.filters == FilterSource::Common {
             graph.floats(name, &dims, model.tensor(name));
         }
     }
     let about = "axial slices, zero mean and unit variance each";
     graph.input("slices", &[1, side, side], about);
-    match model.filters {
-        FilterSource::Common => {
+    let form = match model.filters {
+        FilterSource::Common => None,
+        FilterSource::Features => {
+            let about = "clinical features in the order and scale of the model's card";
+            graph.input("features", &[FEATURES as i64], about);
+            Some(model.form)
+        }
+    };
+    match form {
+        None | Some(ConditioningForm::Late) => {
             graph.node(
                 "conditioned",
                 "Conv",
@@ -39,8 +54,12 @@ pub fn graph(model: &KeptModel) -> Graph {
                 kernel_of_three(),
             );
         }
-        FilterSource::Features => {
-            conditioned_convolution(&mut graph, model.tensor(CONDITIONED_WEIGHT))
+        Some(ConditioningForm::Study) => {
+            conditioned_convolution(&mut graph, model.tensor(CONDITIONED_WEIGHT), None)
+        }
+        Some(ConditioningForm::Additive) => {
+            let base = model.tensor(CONDITIONED_WEIGHT);
+            conditioned_convolution(&mut graph, model.tensor(CONDITIONED_SLOPE), Some(base))
         }
     }
     let free = ["slices", "free.weight", "free.bias"];
@@ -51,22 +70,61 @@ pub fn graph(model: &KeptModel) -> Graph {
     for number in 1..=BLOCKS {
         hidden = block(&mut graph, number, &hidden);
     }
-    classify(&mut graph, &hidden, model.classes.into());
+    let shifted = form == Some(ConditioningForm::Late);
+    if shifted {
+        shifts(&mut graph, model.tensor(LATE_WEIGHT), model.classes.into());
+    }
+    classify(&mut graph, &hidden, model.classes.into(), shifted);
     graph.finish()
 }
 
-/// `conditioned`, from `slices` and `features`.
-///
-/// The products are rounded as a vault releases them (PROTOCOL.md 5.4, step 6), in double precision.
-fn conditioned_convolution(graph: &mut GraphBuilder, base: &[f32]) {
-    let about = "clinical features in the order and scale of the model's card";
-    graph.input("features", &[FEATURES as i64], about);
-    let base: Vec<f64> = base.iter().map(|&weight| weight.into()).collect();
-    graph.doubles("filter.base", &[FEATURES as i64], &base);
-    graph.doubles("filter.grid", &[], &[FILTER_GRID]);
-    graph.doubles("filter.shift", &[], &[BOUNDARY_SHIFT]);
-    graph.doubles("filter.lowest", &[], &[-1.0]);
-    graph.doubles("filter.highest", &[], &[1.0]);
+/// `shifts` of the logits, from `features`: the products of each class added up, and rounded as a vault releases them at its finest
+/// levels.
+fn shifts(graph: &mut GraphBuilder, weights: &[f32], classes: i64) {
+    let weights: Vec<f64> = weights.iter().map(|&weight| weight.into()).collect();
+    graph.doubles("late.weights", &[classes, FEATURES as i64], &weights);
+    let exact = vec![cast_to(DataType::Double)];
+    graph.node("late.features", "Cast", &["features"], exact);
+    let sum = ["late.features", "late.weights"];
+    let transposed = vec![integer("transB", 1)];
+    graph.node("late.sum", "Gemm", &sum, transposed);
+    let limit = f64::from(ConditioningForm::Late.limit());
+    released(graph, "late.sum", "late", limit);
+    let single = vec![cast_to(DataType::Float)];
+    graph.node("shifts", "Cast", &["late.clipped"], single);
+}
+
+/// `PART.clipped`, from a node: rounded to a multiple of 2^-12 and clipped (PROTOCOL.md 5.4, step 6), in double precision.
+fn released(graph: &mut GraphBuilder, input: &str, part: &str, limit: f64) {
+    let named = |name: &str| format!("{part}.{name}");
+    let (grid, shift) = (named("grid"), named("shift"));
+    let (lowest, highest) = (named("lowest"), named("highest"));
+    graph.doubles(&grid, &[], &[GRID]);
+    graph.doubles(&shift, &[], &[BOUNDARY_SHIFT]);
+    graph.doubles(&lowest, &[], &[-limit]);
+    graph.doubles(&highest, &[], &[limit]);
+    let (multiple, shifted) = (named("multiple"), named("shifted"));
+    let (rounded, released) = (named("rounded"), named("released"));
+    for (output, operator, inputs) in [
+        (multiple.as_str(), "Mul", &[input, &grid][..]),
+        (&shifted, "Sub", &[&multiple, &shift]),
+        (&rounded, "Round", &[&shifted]),
+        (&released, "Div", &[&rounded, &grid]),
+        (&named("clipped"), "Clip", &[&released, &lowest, &highest]),
+    ] {
+        graph.node(output, operator, inputs, Vec::new());
+    }
+}
+
+/// `conditioned`, from `slices` and `features`; `base` is added to the products.
+fn conditioned_convolution(graph: &mut GraphBuilder, factors: &[f32], base: Option<&[f32]>) {
+    let doubles = |values: &[f32]| {
+        values
+            .iter()
+            .map(|&value| value.into())
+            .collect::<Vec<f64>>()
+    };
+    graph.doubles("filter.factors", &[FEATURES as i64], &doubles(factors));
     graph.integers("filter.sides", &[2, 3]);
     graph.integers("filter.entries", &[1]);
     let shape = [FEATURES as i64, 1, 3, 3];
@@ -74,28 +132,19 @@ fn conditioned_convolution(graph: &mut GraphBuilder, base: &[f32]) {
 
     let exact = vec![cast_to(DataType::Double)];
     graph.node("filter.features", "Cast", &["features"], exact);
-    for (output, operator, inputs) in [
-        (
-            "filter.product",
-            "Mul",
-            &["filter.features", "filter.base"][..],
-        ),
-        ("filter.multiple", "Mul", &["filter.product", "filter.grid"]),
-        (
-            "filter.shifted",
-            "Sub",
-            &["filter.multiple", "filter.shift"],
-        ),
-        ("filter.rounded", "Round", &["filter.shifted"]),
-        ("filter.released", "Div", &["filter.rounded", "filter.grid"]),
-        (
-            "filter.clipped",
-            "Clip",
-            &["filter.released", "filter.lowest", "filter.highest"],
-        ),
-    ] {
-        graph.node(output, operator, inputs, Vec::new());
-    }
+    let product = ["filter.features", "filter.factors"];
+    graph.node("filter.product", "Mul", &product, Vec::new());
+    let whole = match base {
+        None => "filter.product",
+        Some(base) => {
+            graph.doubles("filter.base", &[FEATURES as i64], &doubles(base));
+            let sum = ["filter.product", "filter.base"];
+            graph.node("filter.sum", "Add", &sum, Vec::new());
+            "filter.sum"
+        }
+    };
+    let limit = f64::from(ConditioningForm::Study.limit());
+    released(graph, whole, "filter", limit);
     let single = vec![cast_to(DataType::Float)];
     graph.node("filter", "Cast", &["filter.clipped"], single);
     let filter = ["filter", "filter.sides"];
@@ -143,15 +192,23 @@ fn block(graph: &mut GraphBuilder, number: usize, input: &str) -> String {
     output
 }
 
-/// `logits` and `probabilities`, from the last block.
-fn classify(graph: &mut GraphBuilder, maps: &str, classes: i64) {
+/// `logits` and `probabilities`, from the last block; with `shifts` added where there are any.
+fn classify(graph: &mut GraphBuilder, maps: &str, classes: i64, shifted: bool) {
     let transposed = || vec![integer("transB", 1)];
     graph.node("flat", "Flatten", &[maps], vec![integer("axis", 1)]);
     let dense = ["flat", "dense.weight", "dense.bias"];
     graph.node("dense", "Gemm", &dense, transposed());
     graph.node("dense.relu", "Relu", &["dense"], Vec::new());
     let classifier = ["dense.relu", "classifier.weight", "classifier.bias"];
-    graph.node("logits", "Gemm", &classifier, transposed());
+    let of_images = if shifted {
+        "logits.of_images"
+    } else {
+        "logits"
+    };
+    graph.node(of_images, "Gemm", &classifier, transposed());
+    if shifted {
+        graph.node("logits", "Add", &[of_images, "shifts"], Vec::new());
+    }
     graph.node(
         "probabilities",
         "Softmax",
@@ -183,8 +240,8 @@ const BLOCKS: usize = 3;
 /// PyTorch's default, with which the network was trained.
 const NORM_EPSILON: f32 = 1e-5;
 
-/// A released filter is a multiple of one part of these.
-const FILTER_GRID: f64 = 4096.0;
+/// What is released is a multiple of one part of these.
+const GRID: f64 = 4096.0;
 
 /// 43/127 of 2^-20, in steps of the grid.
 const BOUNDARY_SHIFT: f64 = 43.0 / (127.0 * 256.0);

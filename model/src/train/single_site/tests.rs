@@ -11,7 +11,10 @@ use crate::{
         training::{dropout_mask, weighted_loss},
     },
 };
-use model_data::Sample;
+use model_data::{FEATURES, Sample};
+use protocol::vocabulary::ConditioningForm;
+
+type Filter = [f32; FEATURES];
 
 /// W * f in the clear, not rounded, of four patients whose features reach from -1 to 1.
 struct Products {
@@ -30,23 +33,29 @@ impl Products {
     }
 }
 
-impl FilterSource for Products {
-    fn filters(
-        &mut self,
-        weight: &Filter,
-        patients: &[usize],
-    ) -> Result<Vec<Filter>, Box<dyn Error + Send + Sync>> {
-        self.asked.push(patients.to_vec());
+impl Products {
+    fn filters(&self, weight: &[f32], patients: &[usize]) -> Vec<Filter> {
         let product = |features: &Filter| {
             std::array::from_fn(|tap| (weight[tap] * features[tap]).clamp(-1.0, 1.0))
         };
         let of_patients = patients.iter().map(|&patient| &self.features[patient]);
-        Ok(of_patients.map(product).collect())
+        of_patients.map(product).collect()
+    }
+}
+
+impl InputSource for Products {
+    fn inputs(
+        &mut self,
+        weights: &[f32],
+        patients: &[usize],
+    ) -> Result<PatientValues, Box<dyn Error + Send + Sync>> {
+        self.asked.push(patients.to_vec());
+        Ok(self.filters(weights, patients).into())
     }
 
-    fn weight_gradient(&self, patients: &[usize], filter_gradients: &[Filter]) -> Filter {
-        let mut sum = [0.0; FEATURES];
-        for (&patient, gradient) in patients.iter().zip(filter_gradients) {
+    fn gradient(&self, patients: &[usize], input_gradients: &PatientValues) -> Vec<f32> {
+        let mut sum = vec![0.0; FEATURES];
+        for (&patient, gradient) in patients.iter().zip(input_gradients.rows()) {
             for tap in 0..FEATURES {
                 sum[tap] += self.features[patient][tap] * gradient[tap];
             }
@@ -57,6 +66,7 @@ impl FilterSource for Products {
 
 const FREE: Architecture = Architecture {
     classes: CLASSES,
+    form: ConditioningForm::Study,
     conditioning: Conditioning::Free,
 };
 
@@ -93,7 +103,7 @@ fn settings(epochs: usize) -> FitSettings {
     }
 }
 
-fn fit(source: Option<&mut dyn FilterSource>, settings: &FitSettings) -> Result<Fit, TrainError> {
+fn fit(source: Option<&mut dyn InputSource>, settings: &FitSettings) -> Result<Fit, TrainError> {
     let (training, validation) = (dataset(&[0, 1, 2]), dataset(&[3, 2]));
     Trainer::new(FREE, Device::CPU).fit(
         &training,
@@ -111,10 +121,10 @@ fn twin(settings: &TrainingSettings, source: &Products) -> Vec<f32> {
     let mut network = Network::new(FREE, Device::CPU);
     network.load(&initial()).expect("fits");
     let weight = |network: &Network| {
-        let (_, weight) = network.conditioned_weight().expect("free");
+        let (_, weight) = network.meeting_features()[0];
         weight.view([1, 9])
     };
-    let features = filter_table(&source.features, Device::CPU).expect("small");
+    let features = patient_table(&source.features.clone().into(), Device::CPU).expect("small");
     let mut optimiser = settings.optimiser(&network).expect("small moments");
     let class_weights = settings.class_weights_on(Device::CPU).expect("small");
     let mut shuffles = stream(&settings.seed, Stream::Shuffles);
@@ -148,7 +158,7 @@ fn the_gradient_of_w_is_autograds_through_the_product_and_the_clip() {
     let settings = TrainingSettings::new(vec![0.8, 1.3], [1; 32]);
     let mut source = Products::new();
     let gradient = |trainer: &Trainer, gradients: &Gradients| {
-        let (place, _) = trainer.weight_in_place();
+        let (place, _) = trainer.network.meeting_features()[0];
         let gradient = gradients.weights[place].view([-1]);
         Vec::<f32>::try_from(&gradient).expect("floats")
     };
@@ -160,15 +170,15 @@ fn the_gradient_of_w_is_autograds_through_the_product_and_the_clip() {
         let mut training = Training::new(&trainer, &data, None, &settings).expect("begins");
         let found = training.gradients(&samples, Some(&made.table));
         let (_, mut gradients) = found.expect("a graph");
-        let given = trainer.give_weight_its_gradient(&mut gradients, &made, &source);
+        let given = trainer.give_weights_their_gradient(&mut gradients, &made, &source);
         given.expect("nine values");
         gradient(&trainer, &gradients)
     };
     let theirs = {
         let mut trainer = Trainer::new(FREE, Device::CPU);
         trainer.network.load(&initial()).expect("fits");
-        let features = filter_table(&source.features, Device::CPU).expect("small");
-        let (_, weight) = trainer.weight_in_place();
+        let features = patient_table(&source.features.clone().into(), Device::CPU).expect("small");
+        let (_, weight) = trainer.network.meeting_features()[0];
         let filters = (weight.view([1, 9]) * features).clamp(-1.0, 1.0);
         let mut training = Training::new(&trainer, &data, None, &settings).expect("begins");
         let found = training.gradients(&samples, Some(&filters));
@@ -194,12 +204,159 @@ fn w_moves_as_autograd_moves_it_through_the_product_and_the_clip() {
             .fold(0.0, f32::max)
     };
     assert!(moved(weight_range()) > 1e-4, "W does not move");
-    let filters = source.filters(&start[weight_range()].try_into().expect("nine"), &[0, 1, 2]);
-    let filters = filters.expect("never fails").concat();
+    let filters = source.filters(&start[weight_range()], &[0, 1, 2]).concat();
     let clipped = filters.iter().filter(|tap| tap.abs() == 1.0).count();
     assert!((2..25).contains(&clipped), "{clipped} taps on the clip");
     for (place, (ours, theirs)) in fit.model.iter().zip(&twin).enumerate() {
         assert!((ours - theirs).abs() <= 1e-5, "{place}: {ours}, {theirs}");
+    }
+}
+
+/// What a form gives of each patient, in the clear and not rounded.
+struct OfForm {
+    form: ConditioningForm,
+    features: Vec<Filter>,
+}
+
+impl OfForm {
+    fn new(form: ConditioningForm) -> Self {
+        let features = Products::new().features;
+        Self { form, features }
+    }
+
+    fn architecture(&self) -> Architecture {
+        Architecture {
+            form: self.form,
+            ..FREE
+        }
+    }
+
+    /// With the weights in the graph: the table of all four patients.
+    fn table(&self, weights: &[&Tensor]) -> Tensor {
+        let features = patient_table(&self.features.clone().into(), Device::CPU).expect("small");
+        let row = |tensor: &Tensor| tensor.view([-1, FEATURES as i64]);
+        let table = match self.form {
+            ConditioningForm::Study => row(weights[0]) * features,
+            ConditioningForm::Additive => row(weights[1]) + row(weights[0]) * features,
+            ConditioningForm::Late => features.matmul(&row(weights[0]).transpose(0, 1)),
+        };
+        let limit = f64::from(self.form.limit());
+        table.clamp(-limit, limit)
+    }
+}
+
+impl InputSource for OfForm {
+    fn inputs(
+        &mut self,
+        weights: &[f32],
+        patients: &[usize],
+    ) -> Result<PatientValues, Box<dyn Error + Send + Sync>> {
+        let sizes = match self.form {
+            ConditioningForm::Study => [FEATURES, 0],
+            ConditioningForm::Additive => [FEATURES, FEATURES],
+            ConditioningForm::Late => [FEATURES * CLASSES, 0],
+        };
+        let (first, second) = weights.split_at(sizes[0]);
+        assert_eq!(second.len(), sizes[1]);
+        let tensors = [first, second].map(Tensor::from_slice);
+        let table = self.table(&tensors.each_ref());
+        let places: Vec<i64> = patients.iter().map(|&patient| patient as i64).collect();
+        let rows = table.index_select(0, &Tensor::from_slice(&places));
+        let mut flat = vec![0.0_f32; rows.numel()];
+        rows.copy_data(&mut flat, rows.numel());
+        let width = self.form.values_per_patient(CLASSES);
+        Ok(PatientValues::new(width, flat))
+    }
+
+    fn gradient(&self, patients: &[usize], input_gradients: &PatientValues) -> Vec<f32> {
+        let rows = || patients.iter().zip(input_gradients.rows());
+        let with_features = |value: fn(&[f32], usize) -> f32, count: usize| {
+            let mut sum = vec![0.0; count];
+            for (&patient, gradient) in rows() {
+                for (place, sum) in sum.iter_mut().enumerate() {
+                    *sum += self.features[patient][place % FEATURES] * value(gradient, place);
+                }
+            }
+            sum
+        };
+        match self.form {
+            ConditioningForm::Study => with_features(|gradient, place| gradient[place], FEATURES),
+            ConditioningForm::Additive => {
+                let mut both = with_features(|gradient, place| gradient[place], FEATURES);
+                both.extend((0..FEATURES).map(|tap| rows().map(|(_, row)| row[tap]).sum::<f32>()));
+                both
+            }
+            ConditioningForm::Late => with_features(
+                |gradient, place| gradient[place / FEATURES],
+                FEATURES * CLASSES,
+            ),
+        }
+    }
+}
+
+/// W and A, or u, move as autograd moves them when what is given of each patient is made in the graph.
+#[test]
+fn what_meets_features_moves_as_autograd_moves_it_in_every_form() {
+    for &form in ConditioningForm::ALL {
+        let mut source = OfForm::new(form);
+        let architecture = source.architecture();
+        let start = model(architecture);
+        let settings = settings(1);
+        let own = &settings.training;
+        let (training, validation) = (dataset(&[0, 1, 2]), dataset(&[3, 2]));
+        let fit = Trainer::new(architecture, Device::CPU).fit(
+            &training,
+            &validation,
+            &start,
+            Some(&mut source),
+            &settings,
+            &mut |_, _| (),
+        );
+        let fit = fit.expect("trains");
+        let mut network = Network::new(architecture, Device::CPU);
+        network.load(&start).expect("fits");
+        let mut optimiser = own.optimiser(&network).expect("small moments");
+        let class_weights = own.class_weights_on(Device::CPU).expect("small");
+        let mut shuffles = stream(&own.seed, Stream::Shuffles);
+        let mut masks = stream(&own.seed, Stream::DropoutMasks);
+        let mut order: Vec<usize> = (0..training.len()).collect();
+        order.shuffle(&mut shuffles);
+        for indices in order.chunks(own.batch) {
+            let samples = training.batch(indices, Device::CPU).expect("small");
+            let weights: Vec<&Tensor> = network
+                .meeting_features()
+                .into_iter()
+                .map(|(_, tensor)| tensor)
+                .collect();
+            let inputs = source.table(&weights).index_select(0, &samples.patients);
+            let dropout_mask = &dropout_mask(indices.len(), &mut masks);
+            let mode = Mode::Training { dropout_mask };
+            let logits = network.forward(&samples.images, Some(&inputs), &mode);
+            let loss = weighted_loss(&logits.expect("fits"), &samples.labels, &class_weights);
+            let gradients = optimiser.backward(&loss.expect("fits"), None);
+            optimiser
+                .step(&gradients.expect("a graph"))
+                .expect("one gradient a weight");
+        }
+        let twin = network.flatten();
+        for (place, (ours, theirs)) in fit.model.iter().zip(&twin).enumerate() {
+            assert!(
+                (ours - theirs).abs() <= 1e-5,
+                "{form}, {place}: {ours}, {theirs}"
+            );
+        }
+        let mut at = 0;
+        for spec in architecture.layout() {
+            let range = at..at + spec.values();
+            at = range.end;
+            if form.tensors().contains(&spec.name.0.as_str()) {
+                assert!(
+                    fit.model[range.clone()] != start[range],
+                    "{form}: {}",
+                    spec.name.0
+                );
+            }
+        }
     }
 }
 
@@ -221,7 +378,7 @@ fn every_batch_asks_for_its_own_patients_and_every_epoch_for_those_of_the_valida
 #[test]
 fn training_learns_and_keeps_the_epoch_of_the_lowest_validation_loss() {
     let mut products = Products::new();
-    for source in [None, Some(&mut products as &mut dyn FilterSource)] {
+    for source in [None, Some(&mut products as &mut dyn InputSource)] {
         let conditioned = source.is_some();
         let fit = fit(source, &settings(12)).expect("trains");
         let losses = || fit.epochs.iter().map(|epoch| epoch.validation_loss);
@@ -230,7 +387,7 @@ fn training_learns_and_keeps_the_epoch_of_the_lowest_validation_loss() {
         assert_eq!(fit.epochs[fit.best_epoch - 1].validation_loss, best);
         assert!(fit.epochs[11].train_loss < 0.2, "{:?}", fit.epochs[11]);
         let mut again = Products::new();
-        let source = conditioned.then_some(&mut again as &mut dyn FilterSource);
+        let source = conditioned.then_some(&mut again as &mut dyn InputSource);
         let mut trainer = Trainer::new(FREE, Device::CPU);
         let evaluation = trainer.evaluate_fit(&dataset(&[3, 2]), &fit.model, source);
         let evaluation = evaluation.expect("evaluates");
@@ -241,13 +398,10 @@ fn training_learns_and_keeps_the_epoch_of_the_lowest_validation_loss() {
 #[test]
 fn grad_cam_takes_the_filters_that_w_means() {
     let (model, asked) = (initial(), [(2, 1), (0, 0), (1, 1)]);
-    let weight: Filter = model[weight_range()].try_into().expect("nine");
-    let filters = Products::new()
-        .filters(&weight, &[0, 1, 2, 3])
-        .expect("made");
+    let filters = Products::new().filters(&model[weight_range()], &[0, 1, 2, 3]);
     let without_weight = [&model[..weight_range().start], &model[weight_range().end..]].concat();
     let conditioned = Architecture {
-        conditioning: Conditioning::Filters,
+        conditioning: Conditioning::Supplied,
         ..FREE
     };
     let given = Trainer::new(conditioned, Device::CPU)
@@ -255,10 +409,10 @@ fn grad_cam_takes_the_filters_that_w_means() {
             &dataset(&[3, 1, 0]),
             &asked,
             &without_weight,
-            Some(&filters),
+            Some(&filters.into()),
         )
         .expect("maps");
-    let maps = |source: Option<&mut dyn FilterSource>| {
+    let maps = |source: Option<&mut dyn InputSource>| {
         Trainer::new(FREE, Device::CPU)
             .grad_cam_of_fit(&dataset(&[3, 1, 0]), &asked, &model, source)
             .expect("maps")
@@ -338,18 +492,18 @@ fn the_weighted_loss_is_that_of_training() {
 /// Gives filters that no clip has seen, or none.
 struct Faulty(Option<f32>);
 
-impl FilterSource for Faulty {
-    fn filters(
+impl InputSource for Faulty {
+    fn inputs(
         &mut self,
-        _: &Filter,
+        _: &[f32],
         patients: &[usize],
-    ) -> Result<Vec<Filter>, Box<dyn Error + Send + Sync>> {
+    ) -> Result<PatientValues, Box<dyn Error + Send + Sync>> {
         let tap = self.0.ok_or("the key is gone")?;
-        Ok(vec![[tap; FEATURES]; patients.len()])
+        Ok(vec![[tap; FEATURES]; patients.len()].into())
     }
 
-    fn weight_gradient(&self, _: &[usize], _: &[Filter]) -> Filter {
-        [0.0; FEATURES]
+    fn gradient(&self, _: &[usize], _: &PatientValues) -> Vec<f32> {
+        vec![0.0; FEATURES]
     }
 }
 
@@ -365,7 +519,7 @@ fn what_does_not_fit_is_refused() {
         assert!(refusal(Some(tap)).contains("not clipped"));
     }
     let hybrid = Architecture {
-        conditioning: Conditioning::Filters,
+        conditioning: Conditioning::Supplied,
         ..FREE
     };
     let data = dataset(&[0, 1]);
@@ -390,7 +544,7 @@ fn too_little_memory_halves_the_batch_of_the_whole_training() {
         let mut trainer = Trainer::new(FREE, Device::CPU);
         trainer.memory.room_for = room_for;
         let mut source = Products::new();
-        let source: Option<&mut dyn FilterSource> = Some(&mut source);
+        let source: Option<&mut dyn InputSource> = Some(&mut source);
         let progress = &mut |_, _| ();
         trainer.fit(
             &training,

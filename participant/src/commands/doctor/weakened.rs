@@ -107,8 +107,14 @@ pub fn look(settings: &Settings) -> Vec<Check> {
 }
 
 /// Of which more is weaker.
-fn bounds(ours: &Policy, usual: &Policy) -> [(&'static str, f64, f64, &'static str); 7] {
+fn bounds(ours: &Policy, usual: &Policy) -> [(&'static str, f64, f64, &'static str); 8] {
     [
+        (
+            "policy.release.versions",
+            ours.release_versions.into(),
+            usual.release_versions.into(),
+            "the more versions, the more the trainer's program is told of each patient's features",
+        ),
         (
             "policy.max_weight",
             ours.max_weight.into(),
@@ -193,6 +199,7 @@ mod tests {
             ("max_weight", "17"),
             ("max_first_clip", "100.5"),
             ("max_null_steps", "5"),
+            ("release.versions", "1002"),
             ("max_rounds", "1001"),
             ("max_local_epochs", "101"),
             ("max_batch_size", "257"),

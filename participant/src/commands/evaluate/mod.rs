@@ -117,7 +117,7 @@ impl Evaluate {
         let common = scored(&model, &conditions)?;
         let alone = match alone {
             Some(alone) => {
-                let conditions = Conditions::of(&alone);
+                let conditions = Conditions::of(&alone, conditions.levels());
                 let conditions = conditions.map_err(|reason| Failure::run(anyhow!(reason)))?;
                 Some(scored(&alone, &conditions)?)
             }
@@ -184,7 +184,10 @@ impl Evaluate {
         let rounds = rounds.clamp(1, MAX_ROUNDS);
         let columns = settings.reading.feature_columns.clone();
         let seed = settings.training.seed;
-        let alone = AloneSettings::usual(rounds, labels, model, seed, columns);
+        let alone = AloneSettings {
+            levels: settings.policy.release_levels,
+            ..AloneSettings::usual(rounds, labels, model, seed, columns)
+        };
         let progress = Counted::new("training on own data", "rounds");
         progress.show(0, rounds as usize);
         let trained = train_alone(model, &records, &alone, &mut read.trainer, |round, _| {

@@ -217,7 +217,7 @@ fn html(
         optional: true,
     };
     let model = KeptModel::open(place, &witnesses).map_err(Failure::settings)?;
-    let conditions = Conditions::of(&model);
+    let conditions = Conditions::of(&model, settings.policy.release_levels);
     let conditions = conditions.map_err(|reason| Failure::settings(anyhow!(reason)))?;
     let history = LearningHistory::read(folder);
     if let Err(error) = &history {

@@ -162,6 +162,7 @@ impl CheckedOutcome {
             round: header.round,
             labels: Labels::of(&session.run.manifest),
             conditioning: session.run.manifest.conditioning,
+            form: session.run.manifest.conditioning_form,
             purpose: header.purpose,
             learning_round,
             contributors: self.members.iter().copied().collect(),

@@ -257,7 +257,7 @@ impl World {
                 let hash = self.training.as_ref().expect("asked for").0;
                 let empty = TrainedUpdate {
                     model: Vec::new(),
-                    filter_gradients: Vec::new(),
+                    input_gradients: protocol::training_job::PatientValues::default(),
                     batches: 1,
                     loss: 0.5,
                 };
@@ -928,7 +928,7 @@ impl World {
         };
         let empty = TrainedUpdate {
             model: Vec::new(),
-            filter_gradients: Vec::new(),
+            input_gradients: protocol::training_job::PatientValues::default(),
             batches: 1,
             loss: 0.5,
         };

@@ -123,15 +123,13 @@ fn train(hospital: HospitalId, request: &TrainRequest) -> TrainedUpdate {
         .enumerate()
         .map(|(index, value)| value + change(hospital, index))
         .collect();
-    let filter_gradients = request
-        .filters
-        .iter()
-        .flat_map(|filters| filters.iter())
-        .map(|filter| filter.map(|value| value * 0.5))
-        .collect();
+    let halved = request.inputs.as_ref().map(|inputs| {
+        let values = inputs.flat().iter().map(|value| value * 0.5);
+        protocol::training_job::PatientValues::new(inputs.per_patient(), values.collect())
+    });
     TrainedUpdate {
         model,
-        filter_gradients,
+        input_gradients: halved.unwrap_or_default(),
         batches: 2,
         loss: 0.5,
     }

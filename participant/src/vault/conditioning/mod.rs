@@ -1,8 +1,11 @@
-//! The filters of the conditioned convolution: clip(W * f) for every patient (PROTOCOL.md 5.4).
+//! What a trainer is given of every patient: in the study's form the filters clip(W * f) (PROTOCOL.md 5.4).
 //!
-//! Encrypted, W and f go to the coordinator under this vault's own CKKS key and come back multiplied; the vault checks every product
-//! against its own before it releases anything. In the clear, the same rounding and clipping is applied to the local product, so both
-//! ways release the same numbers.
+//! Encrypted, the weights and the features go to the coordinator under this vault's own CKKS key and come back multiplied; the vault
+//! checks every product against its own before it releases anything. In the clear, the same rounding and clipping is applied to the
+//! local product, so both ways release the same numbers. What the products are for is the run's form of conditioning ([`weights`]).
+
+pub mod release;
+pub mod weights;
 
 use crypto::{
     ckks::{self, Ciphertext, Context, Profile, RelinearisationKey, SecretKey},
@@ -12,26 +15,25 @@ use model_data::FEATURES;
 use protocol::{
     codec::{Bytes, Id, List},
     digests::{FeaturesDigest, FilterRequestDigest, SessionId},
+    manifest::Manifest,
     message::{
         EncryptedFeatures, EvaluationKey, FilterRequest, Products, ToCoordinator, features_digest,
+        most_blocks,
     },
+    training_job::PatientValues,
 };
 use rand_core::CryptoRng;
 use zeroize::{Zeroize, Zeroizing};
 
-/// clip(W * f) of one patient.
-pub use protocol::training_job::Filter;
+use self::{
+    release::ReleaseLevels,
+    weights::{ConditioningWeights, ScaledFeatures, bounded},
+};
 
-/// W, the nine weights that are conditioned.
-pub type ConditionedWeights = [f64; FEATURES];
-
-/// Patients of one ciphertext: nine slots each, the last slot stays zero.
-pub const PATIENTS_PER_BLOCK: usize = (Profile::SLOTS - 1) / FEATURES;
-
-/// Filters for the trainer, and how far the products were from the local ones.
+/// What the trainer gets, and how far the products were from the local ones.
 pub struct Released {
-    /// One filter a patient.
-    pub filters: Vec<Filter>,
+    /// A filter, or shifts of the logits, of each patient.
+    pub inputs: PatientValues,
     /// The largest difference of a decrypted product from the product in the clear, before rounding; 0 without encryption.
     pub largest_error: f64,
 }
@@ -55,11 +57,13 @@ pub struct Conditioner {
     id: HospitalId,
     session: SessionId,
     /// Scaled, clipped to ±8, in the trainer's order of patients.
-    features: Zeroizing<Vec<[f64; FEATURES]>>,
+    features: Zeroizing<Vec<ScaledFeatures>>,
+    /// How finely shifts of logits are released.
+    levels: ReleaseLevels,
     source: ProductSource,
 }
 
-/// Where W * f is computed.
+/// Where products are computed.
 enum ProductSource {
     /// Here, in the clear.
     Local,
@@ -70,6 +74,8 @@ enum ProductSource {
 struct Encryption {
     context: Context,
     secret: SecretKey,
+    /// Slots of each patient: as many as there are factors.
+    slots_per_patient: usize,
     key_number: u32,
     /// What the coordinator needs of this key, kept to be sent again as the identical bytes.
     key_message: EvaluationKey,
@@ -97,26 +103,31 @@ enum RequestState {
 struct Pending {
     request: FilterRequest,
     digest: FilterRequestDigest,
-    weights: Zeroizing<ConditionedWeights>,
+    weights: ConditioningWeights,
 }
 
 impl Conditioner {
-    /// Takes the scaled features; with a profile, makes a CKKS key and encrypts them.
+    /// Takes the scaled features; where products are encrypted, makes a CKKS key and encrypts the features.
     pub fn new(
         id: HospitalId,
         session: SessionId,
-        mut features: Vec<[f64; FEATURES]>,
-        profile: Option<Profile>,
+        mut features: Vec<ScaledFeatures>,
+        encryption: Option<EncryptedProducts>,
+        levels: ReleaseLevels,
         rng: &mut impl CryptoRng,
     ) -> Self {
-        for value in features.iter_mut().flatten() {
-            *value = value.clamp(-MAX_FEATURE, MAX_FEATURE);
+        for features in &mut features {
+            *features = bounded(features);
         }
         let features = Zeroizing::new(features);
-        let source = match profile {
+        let source = match encryption {
             None => ProductSource::Local,
-            Some(profile) => ProductSource::Encrypted(Box::new(Encryption::new(
+            Some(EncryptedProducts {
+                profile,
+                slots_per_patient,
+            }) => ProductSource::Encrypted(Box::new(Encryption::new(
                 Context::new(profile),
+                slots_per_patient,
                 // A vault that was started again must not take the number of an earlier key: the coordinator would go on with that one.
                 rng.next_u32(),
                 &features,
@@ -127,24 +138,25 @@ impl Conditioner {
             id,
             session,
             features,
+            levels,
             source,
         }
     }
 
-    /// The features that filters are made of, for the gradient of W.
-    pub fn features(&self) -> &[[f64; FEATURES]] {
+    /// The features that meet the weights, for the gradient of these.
+    pub fn features(&self) -> &[ScaledFeatures] {
         &self.features
     }
 
-    /// The filters, when they can be had here; otherwise what to ask the coordinator.
+    /// What the trainer gets, when it can be had here; otherwise what to ask the coordinator.
     pub fn request(
         &mut self,
-        weights: ConditionedWeights,
+        weights: ConditioningWeights,
         rng: &mut impl CryptoRng,
     ) -> Result<Released, Vec<ToCoordinator>> {
         match &mut self.source {
             ProductSource::Local => Ok(Released {
-                filters: local_filters(&weights, &self.features),
+                inputs: weights.local_inputs(&self.features, self.levels),
                 largest_error: 0.0,
             }),
             ProductSource::Encrypted(encryption) => {
@@ -199,7 +211,7 @@ impl Conditioner {
             return Err(ProductError::OtherRequest);
         };
         let pending = encryption.answered_by(products)?;
-        let released = encryption.check(products, &pending.weights, &self.features);
+        let released = encryption.check(products, &pending.weights, &self.features, self.levels);
         match &released {
             Ok(_) => encryption.releases += encryption.feature_messages.len(),
             Err(_) => encryption.failures += 1,
@@ -209,7 +221,8 @@ impl Conditioner {
                 encryption.context.clone(),
                 encryption.key_number.wrapping_add(1),
             );
-            **encryption = Encryption::new(context, number, &self.features, rng);
+            let slots = encryption.slots_per_patient;
+            **encryption = Encryption::new(context, slots, number, &self.features, rng);
         }
         released
     }
@@ -218,8 +231,9 @@ impl Conditioner {
 impl Encryption {
     fn new(
         context: Context,
+        slots_per_patient: usize,
         key_number: u32,
-        features: &[[f64; FEATURES]],
+        features: &[ScaledFeatures],
         rng: &mut impl CryptoRng,
     ) -> Self {
         let secret = SecretKey::generate(&context, rng);
@@ -229,8 +243,13 @@ impl Encryption {
             bytes: Bytes(relinearisation.to_bytes()),
         };
         let mut feature_messages = Vec::new();
-        for (block, patients) in features.chunks(PATIENTS_PER_BLOCK).enumerate() {
-            let slots = Zeroizing::new(patients.concat());
+        let repeats = slots_per_patient / FEATURES;
+        let blocks = features.chunks(patients_per_block(slots_per_patient));
+        for (block, patients) in blocks.enumerate() {
+            let slots = patients
+                .iter()
+                .flat_map(|features| features.repeat(repeats));
+            let slots: Zeroizing<Vec<f64>> = Zeroizing::new(slots.collect());
             let bytes = encrypt(&context, &secret, &slots, rng);
             feature_messages.push(EncryptedFeatures {
                 key: key_number,
@@ -242,6 +261,7 @@ impl Encryption {
         Self {
             context,
             secret,
+            slots_per_patient,
             key_number,
             key_message,
             feature_messages,
@@ -284,11 +304,12 @@ impl Encryption {
         &mut self,
         id: HospitalId,
         session: SessionId,
-        weights: ConditionedWeights,
+        weights: ConditioningWeights,
         rng: &mut impl CryptoRng,
     ) -> Vec<ToCoordinator> {
         self.version += 1;
-        let slots = Zeroizing::new(weights.repeat(PATIENTS_PER_BLOCK));
+        let patients = patients_per_block(self.slots_per_patient);
+        let slots = Zeroizing::new(weights.factors().repeat(patients));
         let request = FilterRequest {
             session,
             id: Id(id),
@@ -304,7 +325,7 @@ impl Encryption {
         self.request = RequestState::Asked(Pending {
             digest: request.digest(),
             request: request.clone(),
-            weights: Zeroizing::new(weights),
+            weights,
         });
         messages.push(ToCoordinator::FilterRequest(request));
         messages
@@ -313,17 +334,17 @@ impl Encryption {
     fn check(
         &self,
         products: &Products,
-        weights: &ConditionedWeights,
-        features: &[[f64; FEATURES]],
+        weights: &ConditioningWeights,
+        features: &[ScaledFeatures],
+        levels: ReleaseLevels,
     ) -> Result<Released, ProductError> {
-        let blocks = features.chunks(PATIENTS_PER_BLOCK);
+        let width = self.slots_per_patient;
+        let blocks = features.chunks(patients_per_block(width));
         if products.blocks.len() != blocks.len() {
             return Err(ProductError::Malformed("another number of blocks".into()));
         }
-        let mut released = Released {
-            filters: Vec::with_capacity(features.len()),
-            largest_error: 0.0,
-        };
+        let mut largest_error = 0.0_f64;
+        let mut released = Vec::with_capacity(features.len() * weights.values_per_patient());
         for (bytes, patients) in products.blocks.iter().zip(blocks) {
             let malformed =
                 |error: crypto::ckks::CkksError| ProductError::Malformed(error.to_string());
@@ -335,84 +356,58 @@ impl Encryption {
             }
             let plaintext = ckks::decrypt(&self.secret, &ciphertext).map_err(malformed)?;
             let decoded = self.context.decode(&plaintext).map_err(malformed)?;
-            // Slots beyond the last patient hold W * 0; all of them are looked at, the last one among them.
+            // Slots beyond the last patient hold a weight times 0; all of them are looked at, the last one among them.
             let mut expected = Zeroizing::new(vec![0.0; Profile::SLOTS]);
-            for (slots, features) in expected.chunks_exact_mut(FEATURES).zip(patients) {
-                let mut product = local_product(weights, features);
-                slots.copy_from_slice(&product);
-                product.zeroize();
+            for (slots, features) in expected.chunks_exact_mut(width).zip(patients) {
+                slots.copy_from_slice(&weights.products(features));
             }
             for (product, local) in decoded.iter().zip(expected.iter()) {
                 let error = (product - local).abs();
                 if error.is_nan() || error >= MAX_ERROR {
+                    released.zeroize();
                     return Err(ProductError::Wrong);
                 }
-                released.largest_error = released.largest_error.max(error);
+                largest_error = largest_error.max(error);
             }
-            released.filters.extend(
-                decoded
-                    .chunks_exact(FEATURES)
-                    .take(patients.len())
-                    .map(release),
-            );
+            for products in decoded.chunks_exact(width).take(patients.len()) {
+                weights.release(products, levels, &mut released);
+            }
         }
-        Ok(released)
+        Ok(Released {
+            inputs: PatientValues::new(weights.values_per_patient(), released),
+            largest_error,
+        })
     }
 }
 
-/// What a round moves W by: `-eta_W` times the mean over its batches of dL/dW = sum over patients of `f_p * G_p`, where the trainer
-/// has already put zero for clipped entries (MODEL.md, "Gradient of W").
-pub fn weight_change(
-    features: &[[f64; FEATURES]],
-    filter_gradients: &[Filter],
-    batches: u32,
-    rate: f64,
-) -> ConditionedWeights {
-    let pairs = features.iter().zip(filter_gradients);
-    weight_gradient(pairs).map(|sum| -rate * sum / f64::from(batches.max(1)))
+/// How products are computed at the coordinator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EncryptedProducts {
+    /// The parameters.
+    pub profile: Profile,
+    /// As many as there are factors of the form: [`ConditioningForm::products_per_patient`](protocol::vocabulary::ConditioningForm::products_per_patient).
+    pub slots_per_patient: usize,
 }
 
-/// dL/dW: the sum over patients, each with its features and its `G_p`.
-pub fn weight_gradient<'a>(
-    patients: impl IntoIterator<Item = (&'a [f64; FEATURES], &'a Filter)>,
-) -> ConditionedWeights {
-    let mut gradient = [0.0; FEATURES];
-    for (features, gradients) in patients {
-        for ((sum, feature), filter_gradient) in gradient.iter_mut().zip(features).zip(gradients) {
-            *sum += feature * f64::from(*filter_gradient);
-        }
+impl EncryptedProducts {
+    /// In a run; none where nothing is encrypted.
+    pub fn of(manifest: &Manifest) -> Option<Self> {
+        let form = manifest.conditioning_form;
+        manifest.conditioning.profile().map(|profile| Self {
+            profile,
+            slots_per_patient: form.products_per_patient(manifest.task.classes()),
+        })
     }
-    gradient
+
+    /// How many patients' features the coordinator takes.
+    pub fn most_patients(self) -> usize {
+        patients_per_block(self.slots_per_patient) * most_blocks(self.profile) as usize
+    }
 }
 
-/// Rounds to a multiple of 2^-12 and clips to [-1, 1]: what leaves the vault (PROTOCOL.md 5.4, 6.).
-///
-/// The boundaries lie a little above the middles between multiples. Many features are 0 or 1 and W is an f32, so that W f *is* a
-/// middle far more often than chance has it; there the sign of the decryption's error would decide, and tell (THREATS.md 7).
-///
-/// # Panics
-/// With fewer than nine products.
-pub fn release(product: &[f64]) -> Filter {
-    std::array::from_fn(|entry| {
-        let multiple = (product[entry] * GRID - BOUNDARY_SHIFT).round_ties_even();
-        // Adding zero makes -0 a zero like the others.
-        ((multiple + 0.0) / GRID).clamp(-1.0, 1.0) as f32
-    })
-}
-
-/// W * f in the clear: what a decrypted product is checked against, and the plaintext reference.
-pub fn local_product(weights: &ConditionedWeights, features: &[f64; FEATURES]) -> [f64; FEATURES] {
-    std::array::from_fn(|entry| weights[entry] * features[entry])
-}
-
-/// One filter a patient from the plaintext product W * f, rounded and clipped. An encrypted product is released as the same filter.
-pub fn local_filters(weights: &ConditionedWeights, features: &[[f64; FEATURES]]) -> Vec<Filter> {
-    let clipped =
-        |features: &[f64; FEATURES]| features.map(|value| value.clamp(-MAX_FEATURE, MAX_FEATURE));
-    features
-        .iter()
-        .map(|features| release(&local_product(weights, &clipped(features))))
-        .collect()
+/// The last slot stays zero.
+fn patients_per_block(slots_per_patient: usize) -> usize {
+    (Profile::SLOTS - 1) / slots_per_patient
 }
 
 fn encrypt(
@@ -431,14 +426,8 @@ fn encrypt(
     )
 }
 
-/// Features are clipped to this on both sides (PROTOCOL.md 5.3).
-pub const MAX_FEATURE: f64 = 8.0;
 /// A decrypted product that is further than this from the local one is refused (PROTOCOL.md 5.4, 5.).
 pub const MAX_ERROR: f64 = 1.0 / (1_u64 << 20) as f64;
-const GRID: f64 = 4096.0;
-/// In steps of the grid. 43/127 of a power of two is at least a sixth of the spacing away from the points of every finer binary grid,
-/// however often it is doubled, and from their products with fractions whose denominator is no multiple of 127.
-const BOUNDARY_SHIFT: f64 = 43.0 / (127.0 * 256.0);
 const MAX_FAILURES: u32 = 3;
 /// Blocks of products that one key decrypts: 4 million values (PROTOCOL.md 5.5).
 pub const MAX_RELEASES: usize = 1000;
@@ -447,6 +436,7 @@ pub const MAX_RELEASES: usize = 1000;
 pub(super) mod tests {
     use super::*;
     use crypto::ckks::{Evaluator, SeededCiphertext};
+    use protocol::{network::ModelLayout, vocabulary::ConditioningForm};
     use rand_chacha::ChaCha20Rng;
     use rand_core::{Rng, SeedableRng};
 
@@ -512,6 +502,9 @@ pub(super) mod tests {
         }
     }
 
+    /// Patients of one ciphertext in the study's form.
+    const PATIENTS_PER_BLOCK: usize = ConditioningForm::Study.patients_per_block(2);
+
     /// A vault's conditioner and the coordinator's part.
     struct Pair {
         vault: Conditioner,
@@ -523,7 +516,7 @@ pub(super) mod tests {
         fn new(patients: usize) -> Self {
             let mut rng = ChaCha20Rng::from_seed([4; 32]);
             let features = random_features(patients, &mut rng);
-            let vault = conditioner(features, Some(Profile::Hardened), &mut rng);
+            let vault = conditioner(features, true, &mut rng);
             Self {
                 vault,
                 server: Server::new(Profile::Hardened),
@@ -531,9 +524,9 @@ pub(super) mod tests {
             }
         }
 
-        fn ask(&mut self, weights: ConditionedWeights) -> Vec<ToCoordinator> {
+        fn ask(&mut self, weights: [f32; 9]) -> Vec<ToCoordinator> {
             self.vault
-                .request(weights, &mut self.rng)
+                .request(of_study(weights), &mut self.rng)
                 .err()
                 .expect("products are asked for")
         }
@@ -560,18 +553,41 @@ pub(super) mod tests {
         }
     }
 
-    const WEIGHTS: ConditionedWeights = [0.5, -0.25, 0.125, 1.0, -2.0, 0.3, 16.0, 0.0, -0.01];
+    const WEIGHTS: [f32; 9] = [0.5, -0.25, 0.125, 1.0, -2.0, 0.3, 16.0, 0.0, -0.01];
+
+    fn of_study(weights: [f32; 9]) -> ConditioningWeights {
+        ConditioningWeights::from_kept(ConditioningForm::Study, &weights)
+    }
 
     fn conditioner(
         features: Vec<[f64; FEATURES]>,
-        profile: Option<Profile>,
+        encrypted: bool,
         rng: &mut ChaCha20Rng,
     ) -> Conditioner {
+        conditioner_of(
+            features,
+            encrypted.then_some(Profile::Hardened),
+            FEATURES,
+            rng,
+        )
+    }
+
+    fn conditioner_of(
+        features: Vec<[f64; FEATURES]>,
+        profile: Option<Profile>,
+        slots_per_patient: usize,
+        rng: &mut ChaCha20Rng,
+    ) -> Conditioner {
+        let encryption = profile.map(|profile| EncryptedProducts {
+            profile,
+            slots_per_patient,
+        });
         Conditioner::new(
             HospitalId::new(5).expect("a valid id"),
             [8; 16].into(),
             features,
-            profile,
+            encryption,
+            ReleaseLevels::FINEST,
             rng,
         )
     }
@@ -614,48 +630,54 @@ pub(super) mod tests {
         let patients = PATIENTS_PER_BLOCK + 45;
         let mut pair = Pair::new(patients);
         let features = pair.vault.features().to_vec();
-        let mut plain = conditioner(features, None, &mut pair.rng);
+        let mut plain = conditioner(features, false, &mut pair.rng);
         let local = plain
-            .request(WEIGHTS, &mut pair.rng)
+            .request(of_study(WEIGHTS), &mut pair.rng)
             .expect("no products are needed");
         let first = pair.encryption().key_number;
         let (key, released) = pair.exchange();
         assert_eq!(key, Some(first));
-        assert_eq!(released.filters.len(), patients);
-        assert!(released.filters == local.filters);
+        assert_eq!(released.inputs.len(), patients);
+        assert!(released.inputs == local.inputs);
         assert!(
             released.largest_error > 0.0 && released.largest_error < 1e-9,
             "{}",
             released.largest_error
         );
-        let values = || released.filters.as_flattened().iter();
+        let values = || released.inputs.flat().iter();
         assert!(values().all(|value| value.abs() <= 1.0 && (value * 4096.0).fract() == 0.0));
         assert!(values().any(|value| *value == 1.0) && values().any(|value| *value == -1.0));
     }
 
+    /// Over more than one block, with both parameter sets.
     #[test]
-    fn a_weight_in_the_middle_between_two_multiples_does_not_show_the_sign_of_the_error() {
-        for middle in [-1_320.5_f32, -0.5, 0.5, 1_023.5, 4_095.5] {
-            let weight = middle / 4096.0;
-            for neighbour in [weight.next_down(), weight, weight.next_up()] {
-                let product = f64::from(neighbour);
-                let error = 2.0_f64.powi(-34);
-                let [less, more] =
-                    [product - error, product + error].map(|w| release(&[w; FEATURES]));
-                assert_eq!(less, more, "{neighbour}");
+    fn every_form_releases_the_same_encrypted_and_in_the_clear() {
+        for &form in ConditioningForm::ALL {
+            for (profile, classes) in [(Profile::Hardened, 2), (Profile::Study, 3)] {
+                let mut rng = ChaCha20Rng::from_seed([6; 32]);
+                let width = form.products_per_patient(classes);
+                let patients = form.patients_per_block(classes) + 3;
+                let features = random_features(patients, &mut rng);
+                let layout = ModelLayout::of(classes as u32, form);
+                let kept: usize = form
+                    .tensors()
+                    .iter()
+                    .map(|name| layout.range(name).expect("its own").len())
+                    .sum();
+                let kept: Vec<f32> = (0..kept)
+                    .map(|place| (place * 7 % 13) as f32 / 5.0 - 1.1)
+                    .collect();
+                let weights = ConditioningWeights::from_kept(form, &kept);
+                let local = weights.local_inputs(&features, ReleaseLevels::FINEST);
+                let mut vault = conditioner_of(features, Some(profile), width, &mut rng);
+                let messages = vault.request(weights, &mut rng).err().expect("asks");
+                let products = Server::new(profile).answer(&messages);
+                let released = vault.accept(&products, &mut rng).expect("right");
+                assert_eq!(released.inputs.len(), patients);
+                assert!(released.inputs == local, "{form}, {profile}");
+                assert!(released.largest_error > 0.0 && released.largest_error < 1e-6);
             }
         }
-        let boundary = |multiple: f64| (multiple + 0.5 + BOUNDARY_SHIFT) / 4096.0;
-        for multiple in [-1_321.0, 0.0, 7.0] {
-            let beside =
-                [-1e-12, 1e-12].map(|error| release(&[boundary(multiple) + error; FEATURES]));
-            assert_eq!(
-                beside.map(|filter| f64::from(filter[0]) * 4096.0),
-                [multiple, multiple + 1.0]
-            );
-        }
-        let [less, more] = [-1e-9, 1e-9].map(|product| release(&[product; FEATURES])[0]);
-        assert_eq!((less.to_bits(), more.to_bits()), (0, 0), "no sign of zero");
     }
 
     #[test]
@@ -675,7 +697,7 @@ pub(super) mod tests {
         let old = pair.server.features.remove(0).key_id();
         let (key, released) = pair.exchange();
         let second = first.wrapping_add(1);
-        assert_eq!((key, released.filters.len()), (Some(second), 3));
+        assert_eq!((key, released.inputs.len()), (Some(second), 3));
         assert_ne!(pair.server.features[0].key_id(), old);
         assert_eq!(pair.exchange().0, None);
     }
@@ -712,7 +734,7 @@ pub(super) mod tests {
         );
         // What was not looked at tells nothing of the key.
         assert_eq!(pair.encryption().failures, 0);
-        let mut plain = conditioner(vec![[0.0; FEATURES]], None, &mut pair.rng);
+        let mut plain = conditioner(vec![[0.0; FEATURES]], false, &mut pair.rng);
         assert_eq!(
             plain.accept(&products, &mut pair.rng).err(),
             Some(ProductError::OtherRequest)
@@ -736,7 +758,7 @@ pub(super) mod tests {
             }),
             ("something in the last slot", |pair, _, products| {
                 let mut slots = pair.vault.features[PATIENTS_PER_BLOCK..].concat();
-                let mut weights = WEIGHTS.repeat(PATIENTS_PER_BLOCK);
+                let mut weights = WEIGHTS.map(f64::from).repeat(PATIENTS_PER_BLOCK);
                 for slots in [&mut slots, &mut weights] {
                     slots.resize(Profile::SLOTS, 0.0);
                     slots[Profile::SLOTS - 1] = 0.01;
@@ -789,7 +811,7 @@ pub(super) mod tests {
             assert_eq!(pair.encryption().failures, 1, "{case}");
             // Asked again, the right products do.
             assert_eq!(
-                pair.exchange().1.filters.len(),
+                pair.exchange().1.inputs.len(),
                 PATIENTS_PER_BLOCK + 2,
                 "{case}"
             );

@@ -1,0 +1,282 @@
+//! The weights that meet clinical features, and what a form of conditioning makes of both (MODEL.md, "Forms of conditioning"): the
+//! products, what is released of each patient, and the gradient.
+
+use model_data::FEATURES;
+use protocol::{network::ModelLayout, training_job::PatientValues, vocabulary::ConditioningForm};
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::release::{ReleaseLevels, release_shift, release_tap};
+
+/// The scaled features of one patient.
+pub type ScaledFeatures = [f64; FEATURES];
+
+/// What the vault keeps of the common model.
+#[derive(Clone, PartialEq, Zeroize, ZeroizeOnDrop)]
+pub struct ConditioningWeights {
+    #[zeroize(skip)]
+    form: ConditioningForm,
+    /// Nine, or nine a class: what the coordinator multiplies with the features.
+    factors: Vec<f64>,
+    /// W, where products are added to it; else 0.
+    base: [f64; FEATURES],
+}
+
+impl ConditioningWeights {
+    /// Of a model in the order of `layout`.
+    ///
+    /// # Panics
+    /// If the layout is not that of the form.
+    pub fn of(form: ConditioningForm, layout: &ModelLayout, values: &[f32]) -> Self {
+        let kept = form.tensors().iter().flat_map(|name| {
+            let range = layout.range(name);
+            &values[range.expect("a checked manifest has the layout of its form")]
+        });
+        let kept: Zeroizing<Vec<f32>> = Zeroizing::new(kept.copied().collect());
+        Self::from_kept(form, &kept)
+    }
+
+    /// Of the tensors of the form ([`ConditioningForm::tensors`]), one after another.
+    pub fn from_kept(form: ConditioningForm, kept: &[f32]) -> Self {
+        let mut kept: Vec<f64> = kept.iter().map(|&value| value.into()).collect();
+        let mut base = [0.0; FEATURES];
+        if form == ConditioningForm::Additive {
+            // By name, the slopes come before W.
+            let start = kept.len().saturating_sub(FEATURES);
+            for (base, weight) in base.iter_mut().zip(&kept[start..]) {
+                *base = *weight;
+            }
+            kept.truncate(start);
+        }
+        Self {
+            form,
+            factors: kept,
+            base,
+        }
+    }
+
+    /// What is multiplied with the features: nine values, or nine a class.
+    pub fn factors(&self) -> &[f64] {
+        &self.factors
+    }
+
+    /// As many slots of a patient as there are factors: the features, again for each class.
+    pub fn slots(&self, features: &ScaledFeatures) -> impl Iterator<Item = f64> {
+        features.repeat(self.factors.len() / FEATURES).into_iter()
+    }
+
+    /// The products in the clear: what a decrypted one is checked against, and the plaintext reference.
+    pub fn products(&self, features: &ScaledFeatures) -> Zeroizing<Vec<f64>> {
+        let pairs = self.factors.iter().zip(features.iter().cycle());
+        Zeroizing::new(pairs.map(|(factor, feature)| factor * feature).collect())
+    }
+
+    /// What a trainer gets of one patient, from its products: a filter, or shifts of the logits.
+    pub fn release(&self, products: &[f64], levels: ReleaseLevels, released: &mut Vec<f32>) {
+        match self.form {
+            ConditioningForm::Study | ConditioningForm::Additive => {
+                let taps = products.iter().zip(&self.base);
+                released.extend(taps.map(|(product, base)| release_tap(base + product)));
+            }
+            ConditioningForm::Late => {
+                let classes = products.chunks_exact(FEATURES);
+                released
+                    .extend(classes.map(|class| release_shift(class.iter().sum::<f64>(), levels)));
+            }
+        }
+    }
+
+    /// Values that a trainer gets of each patient.
+    pub fn values_per_patient(&self) -> usize {
+        self.form.values_per_patient(self.factors.len() / FEATURES)
+    }
+
+    /// What a trainer gets of patients whose products are computed in the clear. From an encrypted product the same is released.
+    pub fn local_inputs(
+        &self,
+        patients: &[ScaledFeatures],
+        levels: ReleaseLevels,
+    ) -> PatientValues {
+        let mut released = Vec::with_capacity(patients.len() * self.values_per_patient());
+        for features in patients {
+            self.release(&self.products(&bounded(features)), levels, &mut released);
+        }
+        PatientValues::new(self.values_per_patient(), released)
+    }
+}
+
+/// Clipped to ±8 (PROTOCOL.md 5.3).
+pub fn bounded(features: &ScaledFeatures) -> ScaledFeatures {
+    features.map(|value| value.clamp(-MAX_FEATURE, MAX_FEATURE))
+}
+
+/// What a round moves the weights by: `-eta_W` times the mean over its batches of their gradient (MODEL.md, "Gradient of W"), in the
+/// order of [`ConditioningForm::tensors`], one tensor after another.
+pub fn weight_change(
+    form: ConditioningForm,
+    patients: &[ScaledFeatures],
+    input_gradients: &PatientValues,
+    batches: u32,
+    rate: f64,
+) -> Vec<f64> {
+    let rows = patients.iter().zip(input_gradients.rows());
+    let mut change = weight_gradient(form, input_gradients.per_patient(), rows);
+    for value in &mut change {
+        *value *= -rate / f64::from(batches.max(1));
+    }
+    change
+}
+
+/// The gradient of the weights: the sum over patients, each with its features and the gradient of what was given of it, where the
+/// trainer has already put zero for clipped values.
+pub fn weight_gradient<'a>(
+    form: ConditioningForm,
+    per_patient: usize,
+    patients: impl Iterator<Item = (&'a ScaledFeatures, &'a [f32])>,
+) -> Vec<f64> {
+    let factors = match form {
+        ConditioningForm::Study | ConditioningForm::Additive => FEATURES,
+        ConditioningForm::Late => FEATURES * per_patient,
+    };
+    let mut of_factors = vec![0.0; factors];
+    let mut of_base = [0.0; FEATURES];
+    for (features, gradients) in patients {
+        for (place, sum) in of_factors.iter_mut().enumerate() {
+            let input = match form {
+                ConditioningForm::Study | ConditioningForm::Additive => place,
+                ConditioningForm::Late => place / FEATURES,
+            };
+            *sum += features[place % FEATURES] * f64::from(gradients[input]);
+        }
+        for (sum, gradient) in of_base.iter_mut().zip(gradients) {
+            *sum += f64::from(*gradient);
+        }
+    }
+    if form == ConditioningForm::Additive {
+        of_factors.extend(of_base);
+    }
+    of_factors
+}
+
+/// Features are clipped to this on both sides (PROTOCOL.md 5.3).
+pub const MAX_FEATURE: f64 = 8.0;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FEATURES_OF_TWO: [ScaledFeatures; 2] = [
+        [0.5, -1.0, 2.0, 0.0, 1.0, -0.25, 9.0, 3.0, -2.0],
+        [-0.5, 0.25, 1.0, 1.0, -1.0, 0.75, -9.0, 0.0, 0.5],
+    ];
+
+    fn weights(form: ConditioningForm, classes: u32) -> (ModelLayout, Vec<f32>) {
+        let layout = ModelLayout::of(classes, form);
+        let mut values = layout.initial_values(&[3; 32]);
+        for (number, name) in form.tensors().iter().enumerate() {
+            for (place, value) in values[layout.range(name).expect("its own")]
+                .iter_mut()
+                .enumerate()
+            {
+                *value = ((place * 7 + number * 3) % 11) as f32 / 8.0 - 0.6;
+            }
+        }
+        (layout, values)
+    }
+
+    /// By the definition of each form, from the tensors themselves.
+    #[test]
+    fn what_is_released_is_what_the_form_says() {
+        for (form, classes) in [
+            (ConditioningForm::Study, 2),
+            (ConditioningForm::Additive, 3),
+            (ConditioningForm::Late, 2),
+            (ConditioningForm::Late, 3),
+        ] {
+            let (layout, values) = weights(form, classes);
+            let read = ConditioningWeights::of(form, &layout, &values);
+            let tensor = |name: &str| &values[layout.range(name).expect("its own")];
+            let inputs = read.local_inputs(&FEATURES_OF_TWO, ReleaseLevels::FINEST);
+            assert_eq!(
+                inputs.per_patient(),
+                form.values_per_patient(classes as usize)
+            );
+            for (features, row) in FEATURES_OF_TWO.iter().zip(inputs.rows()) {
+                let z = bounded(features);
+                for (place, &found) in row.iter().enumerate() {
+                    let expected = match form {
+                        ConditioningForm::Study => {
+                            f64::from(tensor("conditioned.weight")[place]) * z[place]
+                        }
+                        ConditioningForm::Additive => {
+                            f64::from(tensor("conditioned.weight")[place])
+                                + f64::from(tensor("conditioned.slope")[place]) * z[place]
+                        }
+                        ConditioningForm::Late => {
+                            let u = &tensor("late.weight")[place * FEATURES..][..FEATURES];
+                            u.iter().zip(z).map(|(u, z)| f64::from(*u) * z).sum()
+                        }
+                    };
+                    let limit = f64::from(form.limit());
+                    let expected = expected.clamp(-limit, limit);
+                    assert!(
+                        (f64::from(found) - expected).abs() <= 0.6 / 4096.0,
+                        "{form}, {place}: {found}, not {expected}"
+                    );
+                }
+            }
+        }
+    }
+
+    /// The gradient is the derivative of what the gradients of the inputs are multiplied with.
+    #[test]
+    fn the_gradient_is_that_of_the_inputs_by_the_weights() {
+        for (form, classes) in [
+            (ConditioningForm::Study, 2),
+            (ConditioningForm::Additive, 2),
+            (ConditioningForm::Late, 3),
+        ] {
+            let (layout, values) = weights(form, classes);
+            let kept: Vec<f32> = form
+                .tensors()
+                .iter()
+                .flat_map(|name| values[layout.range(name).expect("its own")].to_vec())
+                .collect();
+            let width = form.values_per_patient(classes as usize);
+            let given: Vec<f32> = (0..2 * width)
+                .map(|place| (place % 5) as f32 / 4.0 - 0.5)
+                .collect();
+            let gradients = PatientValues::new(width, given.clone());
+            let patients = FEATURES_OF_TWO.map(|features| bounded(&features));
+            // Neither rounded nor clipped: sum over patients of the gradients times the inputs.
+            let sum = |kept: &[f32]| -> f64 {
+                let weights = ConditioningWeights::from_kept(form, kept);
+                let rows = patients.iter().zip(given.chunks(width));
+                rows.map(|(features, gradients)| {
+                    let products = weights.products(features);
+                    let input = |place: usize| match form {
+                        ConditioningForm::Late => {
+                            products[place * FEATURES..][..FEATURES].iter().sum::<f64>()
+                        }
+                        _ => weights.base[place] + products[place],
+                    };
+                    let inputs = gradients.iter().enumerate();
+                    inputs
+                        .map(|(place, gradient)| f64::from(*gradient) * input(place))
+                        .sum::<f64>()
+                })
+                .sum()
+            };
+            let change = weight_change(form, &patients, &gradients, 4, 2.0);
+            assert_eq!(change.len(), kept.len(), "{form}");
+            for (place, change) in change.iter().enumerate() {
+                let mut moved = kept.clone();
+                moved[place] += 1.0;
+                let derivative = sum(&moved) - sum(&kept);
+                assert!(
+                    (change + 0.5 * derivative).abs() < 1e-5,
+                    "{form}, {place}: {change}, {derivative}"
+                );
+            }
+        }
+    }
+}
