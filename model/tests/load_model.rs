@@ -18,41 +18,86 @@ use tch::Tensor;
 const CLASSES: usize = 3;
 /// Absolute.
 const TOLERANCE: f64 = 1e-5;
-const RECORD: &str = "model/tests/oracle/loaded_logits.json";
 
-fn fixture() -> DrawnModel {
-    DrawnModel::new(&architecture(Conditioning::Free).layout())
+fn record_of(form: ConditioningForm) -> &'static str {
+    match form {
+        ConditioningForm::Study => "model/tests/oracle/loaded_logits.json",
+        ConditioningForm::Additive => "model/tests/oracle/loaded_logits_additive.json",
+        ConditioningForm::Late => "model/tests/oracle/loaded_logits_late.json",
+    }
+}
+
+fn fixture(form: ConditioningForm) -> DrawnModel {
+    DrawnModel::new(&architecture(form, Conditioning::Free).layout())
 }
 
 /// As this crate computes them.
-fn logits(fixture: &DrawnModel, conditioning: Conditioning) -> Vec<Vec<f64>> {
-    let architecture = architecture(conditioning);
+fn logits(
+    fixture: &DrawnModel,
+    form: ConditioningForm,
+    conditioning: Conditioning,
+) -> Vec<Vec<f64>> {
+    let architecture = architecture(form, conditioning);
     let read = |layout: &[TensorSpec]| read_safetensors(&fixture.model, layout).expect("readable");
     let mut network = Network::new(architecture, Device::CPU);
     network
         .load(&read(&architecture.layout()))
         .expect("the layout's length");
     let images = Tensor::from_slice(&fixture.slices).view([BATCH as i64, 1, 128, 128]);
-    let layout = self::architecture(Conditioning::Free).layout();
-    let base: Vec<TensorSpec> = layout
-        .into_iter()
-        .filter(|spec| spec.name.0 == "conditioned.weight")
-        .collect();
-    let base = read(&base);
-    let release = |(place, feature): (usize, &f32)| {
-        let product = f64::from(base[place % 9]) * f64::from(*feature);
-        ((product * 4096.0 - 43.0 / (127.0 * 256.0)).round_ties_even() / 4096.0).clamp(-1.0, 1.0)
-            as f32
+    let tensor = |name: &str| {
+        let layout = self::architecture(form, Conditioning::Free).layout();
+        let specs: Vec<TensorSpec> = layout
+            .into_iter()
+            .filter(|spec| spec.name.0 == name)
+            .collect();
+        read(&specs)
     };
-    let filters: Vec<f32> = fixture.features.iter().enumerate().map(release).collect();
-    let clipped = filters.iter().filter(|value| value.abs() == 1.0).count();
-    assert!(
-        clipped > 0 && clipped < filters.len(),
-        "the clip is not tried"
-    );
-    let filters = Tensor::from_slice(&filters).view([BATCH as i64, 9]);
-    let filters = (conditioning == Conditioning::Supplied).then_some(&filters);
-    let logits = tch::no_grad(|| network.forward(&images, filters, &Mode::Evaluation))
+    let rounded = |value: f64, limit: f64| {
+        let multiple = (value * 4096.0 - 43.0 / (127.0 * 256.0)).round_ties_even();
+        (multiple / 4096.0).clamp(-limit, limit) as f32
+    };
+    let product = |weights: &[f32], (place, feature): (usize, &f32)| {
+        f64::from(weights[place]) * f64::from(*feature)
+    };
+    let (base, factors) = (tensor("conditioned.weight"), tensor(form.factors()));
+    let inputs: Vec<f32> = fixture
+        .features
+        .chunks_exact(9)
+        .flat_map(|patient| match form {
+            ConditioningForm::Study | ConditioningForm::Additive => {
+                let offset = match form {
+                    ConditioningForm::Additive => base.clone(),
+                    _ => vec![0.0; 9],
+                };
+                let taps = patient
+                    .iter()
+                    .enumerate()
+                    .map(|tap| rounded(f64::from(offset[tap.0]) + product(&factors, tap), 1.0));
+                taps.collect::<Vec<f32>>()
+            }
+            ConditioningForm::Late => {
+                let class = |own: &[f32]| {
+                    patient
+                        .iter()
+                        .enumerate()
+                        .map(|one| product(own, one))
+                        .sum()
+                };
+                let shifts = factors.chunks_exact(9).map(|own| rounded(class(own), 8.0));
+                shifts.collect()
+            }
+        })
+        .collect();
+    if form != ConditioningForm::Late {
+        let clipped = inputs.iter().filter(|value| value.abs() == 1.0).count();
+        assert!(
+            clipped > 0 && clipped < inputs.len(),
+            "the clip is not tried"
+        );
+    }
+    let inputs = Tensor::from_slice(&inputs).view([BATCH as i64, -1]);
+    let inputs = (conditioning == Conditioning::Supplied).then_some(&inputs);
+    let logits = tch::no_grad(|| network.forward(&images, inputs, &Mode::Evaluation))
         .expect("a few slices fit into memory");
     let mut flat = vec![0.0_f32; BATCH * CLASSES];
     logits.copy_data(&mut flat, BATCH * CLASSES);
@@ -61,10 +106,10 @@ fn logits(fixture: &DrawnModel, conditioning: Conditioning) -> Vec<Vec<f64>> {
         .collect()
 }
 
-fn architecture(conditioning: Conditioning) -> Architecture {
+fn architecture(form: ConditioningForm, conditioning: Conditioning) -> Architecture {
     Architecture {
         classes: CLASSES,
-        form: ConditioningForm::Study,
+        form,
         conditioning,
     }
 }
@@ -84,15 +129,21 @@ fn assert_close(ours: &[Vec<f64>], theirs: &[Vec<f64>], what: &str) {
 
 #[test]
 fn a_model_opened_in_pytorch_gives_the_same_logits() {
-    let fixture = fixture();
-    let recorded = Recorded::read(RECORD);
+    for &form in ConditioningForm::ALL {
+        compare(form);
+    }
+}
+
+fn compare(form: ConditioningForm) {
+    let fixture = fixture(form);
+    let recorded = Recorded::read(record_of(form));
     assert_eq!(
         fixture.sha256(),
         recorded.sha256,
         "the files are not those of the record"
     );
-    let conditioned = logits(&fixture, Conditioning::Supplied);
-    let free = logits(&fixture, Conditioning::Free);
+    let conditioned = logits(&fixture, form, Conditioning::Supplied);
+    let free = logits(&fixture, form, Conditioning::Free);
     assert_close(&conditioned, &recorded.conditioned, "with features");
     assert_close(&free, &recorded.free, "without features");
     match fixture.asked_of_pytorch() {
@@ -119,7 +170,9 @@ fn a_model_opened_in_pytorch_gives_the_same_logits() {
 #[test]
 #[ignore = "records anew what PyTorch says"]
 fn record() {
-    let now = fixture().asked_of_pytorch();
-    now.expect("python3 with torch and safetensors")
-        .write(RECORD);
+    for &form in ConditioningForm::ALL {
+        let now = fixture(form).asked_of_pytorch();
+        now.expect("python3 with torch and safetensors")
+            .write(record_of(form));
+    }
 }

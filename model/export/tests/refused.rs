@@ -49,7 +49,7 @@ fn a_card_that_does_not_say_how_filters_are_made_needs_somebody_who_does() {
         }
     }
     for (variant, told) in [
-        (Variant::Conditioned, FilterSource::Common),
+        (Variant::STUDY, FilterSource::Common),
         (Variant::Plain, FilterSource::Features),
     ] {
         let files = ModelFiles {
@@ -68,7 +68,7 @@ fn a_card_that_does_not_say_how_filters_are_made_needs_somebody_who_does() {
 fn a_card_of_an_earlier_release_is_understood() {
     let (folder, drawn) = (tempfile::tempdir().expect("a folder"), drawn());
     let path = folder.path();
-    for variant in [Variant::Conditioned, Variant::Plain] {
+    for variant in [Variant::STUDY, Variant::Plain] {
         let mut card = full_card(2, variant, &drawn);
         card.input.conditioning = None;
         card.input.feature_statistics = None;
@@ -79,7 +79,7 @@ fn a_card_of_an_earlier_release_is_understood() {
         let files = keep(path, &drawn, &card);
         export(&path.join("out"), &files, &Format::ALL).expect("exported");
         let told = fs::read_to_string(path.join("out/monai/configs/inference.json"));
-        let conditioned = format!("\"conditioned\": {}", variant == Variant::Conditioned);
+        let conditioned = format!("\"conditioned\": {}", variant == Variant::STUDY);
         assert!(told.expect("there").contains(&conditioned));
     }
 }
@@ -88,7 +88,7 @@ fn a_card_of_an_earlier_release_is_understood() {
 fn a_card_of_another_network_or_model_is_refused() {
     let (folder, drawn) = (tempfile::tempdir().expect("a folder"), drawn());
     let path = folder.path();
-    let full = || full_card(2, Variant::Conditioned, &drawn);
+    let full = || full_card(2, Variant::STUDY, &drawn);
     let error_of = |card: ModelCard| refused(path, &keep(path, &drawn, &card)).to_string();
     for classes in [None, Some(0), Some(1), Some(4), Some(u32::MAX)] {
         let error = error_of(ModelCard { classes, ..full() });
@@ -158,7 +158,7 @@ fn a_card_of_another_network_or_model_is_refused() {
 fn damaged_files_are_an_error_and_no_panic() {
     let (folder, drawn) = (tempfile::tempdir().expect("a folder"), drawn());
     let path = folder.path();
-    let files = keep(path, &drawn, &full_card(2, Variant::Conditioned, &drawn));
+    let files = keep(path, &drawn, &full_card(2, Variant::STUDY, &drawn));
     let (weights, card) = (fs::read(&files.weights), fs::read(&files.card));
     let (weights, card) = (weights.expect("there"), card.expect("there"));
     for length in [0, 7, 8, 9, 100, weights.len() - 1] {

@@ -1,6 +1,7 @@
 //! `configs/metadata.json`, by MONAI's schema for the metadata of a bundle.
 
 use model_data::{FEATURES, Feature, IMAGE_SIDE};
+use protocol::vocabulary::ConditioningForm;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -92,7 +93,11 @@ fn inputs(model: &KeptModel) -> Value {
         let names = of_card
             .filter(|names| names.len() == FEATURES)
             .unwrap_or_else(usual);
-        let features = tensor("clinical features", "features", &[], &[0.0, 1.0], names);
+        let range = match model.form {
+            ConditioningForm::Study => [0.0, 1.0],
+            ConditioningForm::Additive | ConditioningForm::Late => [-8.0, 8.0],
+        };
+        let features = tensor("clinical features", "features", &[], &range, names);
         // In the order of their names, as the network takes them.
         inputs.insert("patient_features".into(), features);
     }

@@ -65,6 +65,7 @@ fn inference(model: &KeptModel) -> Value {
             "_target_": "scripts.network.HybridCnn",
             "classes": model.classes,
             "conditioned": conditioned,
+            "form": model.form.as_str(),
         },
         "network": format!("$@network_def.load(@bundle_root + '/models/{MODEL_FILE}').to(@device)"),
         "dataset": {
