@@ -593,7 +593,7 @@ mod tests {
             ),
             (
                 "/input",
-                "conditioning contrasts example feature_scaling feature_statistics features slices slices_per_scan",
+                "conditioning conditioning_form contrasts example feature_scaling feature_statistics features slices slices_per_scan",
             ),
             ("/output", "classes edss_cuts labels task"),
             ("/input/feature_statistics/0", "deviation from mean name to"),

@@ -279,7 +279,6 @@ fn every_bad_value_is_named_with_what_belongs_there() {
         ("policy.max_megabits_per_second", "5000000000"),
         ("policy.max_gpu_memory_percent", "0"),
         ("policy.max_gpu_memory_percent", "101"),
-        ("policy.release.versions", "0"),
         ("policy.release.levels", "64"),
     ] {
         match load("hospital = 1", &[(key, value)]) {

@@ -411,7 +411,7 @@ mod tests {
         let request = || TrainRequest {
             round: 3.into(),
             model: vec![0.5, f32::NEG_INFINITY],
-            inputs: Some(PatientValues::from(vec![[0.25; 9]]).into()),
+            inputs: Some(crate::training_job::PatientValues::from(vec![[0.25; 9]]).into()),
             class_weights: vec![1.0, 2.0],
             seed: [2; 32],
             plan: TrainingPlan::of(&manifest()),
