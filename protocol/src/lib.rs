@@ -29,6 +29,7 @@
 
 pub mod codec;
 pub mod common_model;
+pub mod counted;
 pub mod counters;
 pub mod culprit;
 pub mod digests;
