@@ -71,7 +71,7 @@ fn serve_names_what_is_wrong_and_starts_nothing() {
 
     let said = serve(&["--set", "run.round=3"]);
     assert!(
-        said.contains("`run.round`") && said.contains("run.rounds"),
+        said.contains("`run.round` in --set run.round") && said.contains("run.rounds"),
         "{said}"
     );
     let said = serve(&["--rounds", "0"]);
@@ -96,6 +96,43 @@ fn serve_names_what_is_wrong_and_starts_nothing() {
     let said = refusal(&["serve", "--config", path(&folder.path().join("none.toml"))]);
     assert!(said.contains("none.toml"), "{said}");
     assert!(!directory.join("coordinator/state").exists());
+}
+
+#[test]
+fn a_model_to_start_from_that_is_not_there_is_told_before_a_run_is_signed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let directory = folder.path().join("federation");
+    assert!(
+        coordinator(&["init", "--demo", "2", path(&directory)])
+            .status
+            .success()
+    );
+    let settings = directory.join("coordinator/coordinator.toml");
+    let missing = folder.path().join("kept.safetensors");
+    let flag = format!("run.initial_model={}", missing.display());
+    for command in ["plan", "sign"] {
+        let said = refusal(&["run", command, path(&settings), "--set", &flag]);
+        for part in ["`run.initial_model`", path(&missing), "weights_hash"] {
+            assert!(said.contains(part), "{command}: {part} in {said}");
+        }
+    }
+    assert!(!settings.with_extension("signed.json").exists());
+}
+
+#[test]
+fn a_level_that_is_none_is_refused_and_a_dash_is_no_file() {
+    let said = refusal(&["run", "list", "--log-level", "x"]);
+    assert!(
+        said.contains("off, error, warn, info, debug or trace"),
+        "{said}"
+    );
+    for words in [
+        &["run", "sign", "run.toml", "-o", "-"][..],
+        &["init", "--demo", "3", "-"],
+    ] {
+        let said = refusal(words);
+        assert!(said.contains("not written to stdout"), "{words:?}: {said}");
+    }
 }
 
 #[test]

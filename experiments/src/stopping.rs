@@ -6,11 +6,13 @@
 use std::{
     fs,
     io::{self, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
+    time::Duration,
 };
 
+use anyhow::anyhow;
 use host::{failure::Failure, signals::StopSignals};
 use model::end_process;
 use tokio::{runtime, sync::watch};
@@ -32,7 +34,7 @@ struct State {
     is_waited_for: bool,
     /// The command that goes on later, where one can.
     to_go_on: Option<String>,
-    /// What goes as long as nothing can go on: a file, and then the folder around it, if that is to go too.
+    /// What goes as long as nothing can go on: a file or a folder with all in it, and then the folder around it, if that is to go too.
     to_remove: Option<(PathBuf, Option<PathBuf>)>,
 }
 
@@ -69,9 +71,9 @@ impl Stopping {
         self.state().to_go_on = Some(command);
     }
 
-    /// What a signal removes before the work [can go on](Self::can_go_on): `file`, and then `folder`, if there is nothing else in it.
-    pub fn removes(&self, file: PathBuf, folder: Option<PathBuf>) {
-        self.state().to_remove = Some((file, folder));
+    /// What a signal removes before the work [can go on](Self::can_go_on): `begun`, and then `folder`, if there is nothing else in it.
+    pub fn removes(&self, begun: PathBuf, folder: Option<PathBuf>) {
+        self.state().to_remove = Some((begun, folder));
     }
 
     /// Waits for the signal as long as the value lives: who has it ends at a safe point.
@@ -99,18 +101,44 @@ impl Stopping {
 }
 
 fn end_at_once(state: &State) {
-    let failure = Failure::stopped(Interrupted);
+    let failure = match (&state.to_go_on, &state.to_remove) {
+        (None, Some((begun, folder))) => {
+            let error = anyhow!("{Interrupted}: {}", removed(begun));
+            // One that is not empty stays.
+            let _ = folder.as_ref().map(fs::remove_dir);
+            Failure::Stopped(error)
+        }
+        _ => Failure::stopped(Interrupted),
+    };
     failure.report();
     if let Some(command) = &state.to_go_on {
         // Not `eprintln!`, which panics when the terminal is gone.
         let _ = writeln!(io::stderr(), "to go on: {command}");
-    } else if let Some((file, folder)) = &state.to_remove {
-        let _ = fs::remove_file(file);
-        // One that is not empty stays.
-        let _ = folder.as_ref().map(fs::remove_dir);
     }
     end_process(failure.code())
 }
+
+/// Removes what was begun, and says so.
+fn removed(begun: &Path) -> String {
+    // Other threads may still write into it; they cannot make anew what is gone.
+    for _ in 0..REMOVALS {
+        let gone = if begun.is_dir() {
+            fs::remove_dir_all(begun)
+        } else {
+            fs::remove_file(begun)
+        };
+        match gone {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                thread::sleep(BETWEEN_REMOVALS);
+            }
+            _ => return "what was begun is removed".to_owned(),
+        }
+    }
+    format!("what was begun is left in {}", begun.display())
+}
+
+const REMOVALS: u32 = 50;
+const BETWEEN_REMOVALS: Duration = Duration::from_millis(20);
 
 /// While it lives, the first signal ends the federation at a safe point.
 pub struct WaitsForSignal(Stopping);

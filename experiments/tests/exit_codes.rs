@@ -23,10 +23,13 @@ fn what_a_user_can_set_right_is_2() {
     for (arguments, part) in [
         (&["simulate", "--colour"][..], "--colour"),
         (&["simulate", "--log-level", "host=loud"], "--log-level"),
+        (&["simulate", "--log-level", "inof"], "warn, info, debug"),
         (&["simulate", "--hospitals", "1"], "from 2 to 100"),
         (&["simulate", "--patients", "3"], "--task"),
         (&["simulate", "--data", "nowhere"], "--data nowhere"),
         (&["simulate", "--out", "taken"], "not empty"),
+        (&["simulate", "--out", "-"], "not written to stdout"),
+        (&["reproduce", "--out", "-"], "not written to stdout"),
         (&["simulate", "--resume", "nothing"], "no unfinished"),
         (&["simulate", "--device", "cuda:4096"], "--device"),
         (&["reproduce", "--patients", "2"], "from 4"),

@@ -251,6 +251,41 @@ fn one_ctrl_c_ends_a_run_in_time_and_says_how_it_goes_on() {
     assert_eq!(facts(&stopped), facts(&whole));
 }
 
+#[cfg(unix)]
+#[test]
+fn a_phantom_that_is_stopped_leaves_nothing_and_says_so() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let root = folder.path().join("phantom");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_experiments"));
+    command
+        .arg("phantom")
+        .arg(&root)
+        .args(["--patients", "2000"]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+    let child = child.expect("the program starts");
+    let began = Instant::now();
+    // The hidden folder in which it begins.
+    while !fs::read_dir(&root).is_ok_and(|mut found| found.next().is_some()) {
+        assert!(
+            began.elapsed() < Duration::from_secs(60),
+            "it has not begun"
+        );
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    let asked = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status();
+    assert!(asked.expect("asked").success());
+    let output = child.wait_with_output().expect("it ends");
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{errors}");
+    assert!(
+        errors.contains("stopped before the end: what was begun is removed"),
+        "{errors}"
+    );
+    assert!(!root.exists(), "nothing is left");
+}
+
 #[test]
 fn a_plain_run_does_not_go_on_and_leaves_room_for_another() {
     let folder = tempfile::tempdir().expect("a folder");

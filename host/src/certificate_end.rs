@@ -2,6 +2,8 @@
 
 use std::time::{Duration, SystemTime};
 
+use protocol::counted::counted;
+
 use crate::doctor::utc;
 
 /// A certificate that ends soon, or has ended.
@@ -51,9 +53,8 @@ impl CertificateEnd {
             _ if self.urgency == Urgency::Over => {
                 return format!("has ended: it was valid until {at}");
             }
-            0 => format!("{} hours", self.left.as_secs() / 3600),
-            1 => "1 day".to_owned(),
-            days => format!("{days} days"),
+            0 => counted(self.left.as_secs() / 3600, ["hour", "hours"]),
+            days => counted(days, ["day", "days"]),
         };
         format!("ends in {time}, at {at}")
     }

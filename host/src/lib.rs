@@ -33,7 +33,7 @@
 //!     rounds: i64,
 //! }
 //!
-//! let template = Template { text: "rounds = 8  # learning rounds", required: &[] };
+//! let template = Template { text: "rounds = 8  # learning rounds", required: &[], paths: &[] };
 //! let folder = tempfile::tempdir()?;
 //! let file = folder.path().join("run.toml");
 //! std::fs::write(&file, "")?;

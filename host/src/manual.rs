@@ -6,7 +6,10 @@ use anyhow::Context as _;
 use clap::{Args, Command};
 use clap_complete::Shell;
 
-use crate::{failure::Failure, output::say};
+use crate::{
+    failure::Failure,
+    output::{place_to_write, say},
+};
 
 /// Prints the completions of this program for a shell.
 ///
@@ -24,7 +27,7 @@ pub struct Completions {
 #[derive(Args)]
 pub struct ManPages {
     /// The folder; it is made if it is not there.
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", value_parser = place_to_write())]
     folder: PathBuf,
 }
 

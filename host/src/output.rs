@@ -4,11 +4,15 @@ use std::{
     env,
     fmt::{self, Display},
     io::{self, IsTerminal, Write as _},
+    path::PathBuf,
     str::FromStr as _,
     sync::OnceLock,
 };
 
-use clap::{Args, ValueEnum};
+use clap::{
+    Args, ValueEnum,
+    builder::{PathBufValueParser, TypedValueParser},
+};
 use serde_json::{Map, Value};
 use tracing::{
     Event, Subscriber,
@@ -16,6 +20,7 @@ use tracing::{
 };
 use tracing_subscriber::{
     EnvFilter, Layer as _,
+    filter::LevelFilter,
     fmt::{
         FmtContext, FormatEvent, FormatFields, FormattedFields,
         format::{self, Format, Writer},
@@ -38,9 +43,8 @@ pub struct LogArguments {
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,
 
-    /// How much is logged: error, warn, info, debug or trace. Also by module: info,protocol=debug.
-    // Left to clap, what is no level would be ignored.
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "info", value_parser = EnvFilter::from_str)]
+    /// How much is logged: off, error, warn, info, debug or trace. Also by module: info,protocol=debug.
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "info", value_parser = log_filter)]
     log_level: EnvFilter,
 }
 
@@ -88,6 +92,22 @@ impl LogArguments {
     }
 }
 
+/// What is logged. To the library a word that is no level is a module of which all is logged, so that a level with a slip of the
+/// pen would be taken and silence the rest.
+fn log_filter(text: &str) -> Result<EnvFilter, String> {
+    for word in text.split(',') {
+        let names_a_module = word.contains(['=', ':', '[']);
+        // The library takes an empty word for "error".
+        let is_level = !word.is_empty() && LevelFilter::from_str(word).is_ok();
+        if !names_a_module && !is_level {
+            return Err(format!(
+                "{word:?} is no level: off, error, warn, info, debug or trace; of a module, MODULE=LEVEL, such as info,protocol=debug"
+            ));
+        }
+    }
+    EnvFilter::from_str(text).map_err(|error| error.to_string())
+}
+
 /// The log of a program, until its end.
 #[must_use = "what is on its way to a collector is lost with it"]
 pub struct Log {
@@ -103,6 +123,16 @@ pub fn wants_colours(stream: &impl IsTerminal) -> bool {
 /// Writes a line to stdout. A reader that has gone is no reason to fail.
 pub fn say(line: impl Display) {
     let _ = writeln!(io::stdout(), "{line}");
+}
+
+/// A file or folder that a flag names to be written, as `value_parser`. What is meant for a pipe would be a file called "-".
+pub fn place_to_write() -> impl TypedValueParser<Value = PathBuf> {
+    PathBufValueParser::new().try_map(|path| match path.to_str() {
+        Some("-") => {
+            Err("this is not written to stdout: name a file or a folder (./- is one called so)")
+        }
+        _ => Ok(path),
+    })
 }
 
 /// A text of another party as it can be shown on a terminal: without control characters, and not without end.
@@ -285,6 +315,38 @@ mod tests {
         for line in &lines[1..] {
             assert_eq!(line["spans"], within, "{line}");
         }
+    }
+
+    #[test]
+    fn a_word_that_is_no_level_is_refused_and_filters_are_taken() {
+        for taken in [
+            "info",
+            "WARN",
+            "off",
+            "3",
+            "info,quinn=warn",
+            "error,model=warn",
+            "myelin_participant=debug",
+            "participant::shell=trace",
+            "warn,[run]=debug",
+            "[round{number=3}]=debug,info",
+        ] {
+            let filter = log_filter(taken).map(|filter| filter.to_string());
+            assert!(filter.is_ok(), "{taken}: {filter:?}");
+        }
+        for refused in [
+            "x",
+            "inof",
+            "",
+            "info,",
+            "info,loud",
+            "participant",
+            "debug info",
+        ] {
+            let said = log_filter(refused).expect_err(refused);
+            assert!(said.contains("warn, info, debug or trace"), "{said}");
+        }
+        assert!(log_filter("host=loud").is_err());
     }
 
     #[test]

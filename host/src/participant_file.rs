@@ -11,6 +11,15 @@ use crate::settings::Template;
 pub const TEMPLATE: Template = Template {
     text: TEXT,
     required: &["hospital"],
+    paths: &[
+        "roster",
+        "data",
+        "state",
+        "keys.signing_key",
+        "keys.tls_certificate",
+        "keys.tls_key",
+        "keys.ca_certificate",
+    ],
 };
 
 /// The text of one hospital's `participant.toml`, with comments that teach. `address` is the coordinator's `host:port`,

@@ -1,6 +1,7 @@
 //! A roster as people read it before they sign it, alike in every program.
 
 use protocol::{
+    counted::counted,
     enrolment::{keys_hash, operator_hash},
     roster::{Member, Roster},
     spoken::{Length, spoken},
@@ -31,9 +32,9 @@ pub fn operator_fingerprint(roster: &Roster) -> String {
 /// The lines: who is in it, under which keys, what differs from `previous`, and the fingerprint of the whole.
 pub fn in_words(roster: &Roster, previous: Option<&Roster>) -> Vec<String> {
     let mut lines = vec![format!(
-        "roster, epoch {}: {} hospitals; {} of them open a sum, and a sum is over {} or more",
+        "roster, epoch {}: {}; {} of them open a sum, and a sum is over {} or more",
         roster.epoch(),
-        roster.size(),
+        counted(roster.size(), ["hospital", "hospitals"]),
         roster.threshold(),
         roster.min_contributors()
     )];

@@ -3,22 +3,46 @@
 //! They are waited for on a thread of their own, so that a second one is heard whatever the rest of the program is busy with.
 
 use std::{
-    io, process,
-    sync::{Arc, Mutex, PoisonError, mpsc},
+    fmt::{self, Display},
+    io::{self, IsTerminal as _, Write as _},
+    process,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc},
     thread,
 };
+
+use anyhow::anyhow;
 
 use tokio::{
     runtime,
     sync::{oneshot, watch},
 };
 
+use crate::failure::Failure;
+
+/// A signal that asks a program to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StopSignal {
+    /// SIGINT, of Ctrl-C.
+    Interrupt,
+    /// SIGTERM.
+    Terminate,
+}
+
+impl Display for StopSignal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Interrupt => "SIGINT",
+            Self::Terminate => "SIGTERM",
+        })
+    }
+}
+
 /// Listens from its creation on, so that no signal is lost between that and the wait.
 ///
 /// The first Ctrl-C or SIGTERM is the program's to answer: it ends at a safe point. The second ends the process at once, with exit
 /// code 3. SIGHUP, which a terminal sends when its window is closed, is noted in the log and changes nothing.
 pub struct StopSignals {
-    first: oneshot::Receiver<()>,
+    first: oneshot::Receiver<StopSignal>,
 }
 
 impl StopSignals {
@@ -46,11 +70,12 @@ impl StopSignals {
         Ok(Self { first })
     }
 
-    /// Ends with the first of Ctrl-C and SIGTERM.
-    pub async fn first(self) {
-        if self.first.await.is_err() {
+    /// The first of Ctrl-C and SIGTERM, when it comes.
+    pub async fn first(self) -> StopSignal {
+        match self.first.await {
+            Ok(signal) => signal,
             // Nobody listens any more: no signal will come.
-            std::future::pending().await
+            Err(_) => std::future::pending().await,
         }
     }
 }
@@ -82,39 +107,67 @@ impl Stopping {
 }
 
 /// For a command that has no safe point of its own: the first signal ends the process with exit code 3, but not while something is being
-/// written.
+/// written. Its last words are what the command leaves.
 #[derive(Clone, Default)]
-pub struct BetweenWrites(Arc<Mutex<()>>);
+pub struct BetweenWrites(Arc<Mutex<String>>);
 
 impl BetweenWrites {
-    /// Begins to listen.
+    /// Begins to listen. `leaves` is what a signal leaves before the first write, as half a sentence: "no page is written".
     ///
     /// # Errors
     /// If the operating system does not let it.
-    pub fn listen() -> io::Result<Self> {
-        let between = Self::default();
+    pub fn listen(leaves: impl Into<String>) -> io::Result<Self> {
+        let between = Self(Arc::new(Mutex::new(leaves.into())));
         let signals = StopSignals::listen()?;
         let ending = between.clone();
         let runtime = runtime::Builder::new_current_thread().build()?;
         thread::Builder::new()
             .name("stopping".to_owned())
             .spawn(move || {
-                runtime.block_on(signals.first());
-                let _written = ending.0.lock().unwrap_or_else(PoisonError::into_inner);
+                let signal = runtime.block_on(signals.first());
+                let leaves = ending.leaves();
+                let mut stderr = io::stderr();
+                if stderr.is_terminal() {
+                    // A bar may stand in this line.
+                    let _ = writeln!(stderr);
+                }
+                Failure::Stopped(anyhow!("stopped by {signal}: {leaves}")).report();
                 end_at_once();
             })?;
         Ok(between)
     }
 
-    /// Writes, undisturbed by a first signal.
-    pub fn write<T>(&self, write: impl FnOnce() -> T) -> T {
-        let _writing = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        write()
+    /// Writes, undisturbed by a first signal. From then on, if it succeeds, `leaves` is what a signal leaves.
+    ///
+    /// # Errors
+    /// Those of `write`.
+    pub fn write<T, E>(
+        &self,
+        leaves: impl Into<String>,
+        write: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut left = self.leaves();
+        let written = write()?;
+        *left = leaves.into();
+        Ok(written)
+    }
+
+    /// Waits for a write at hand.
+    pub fn settle(&self) {
+        drop(self.leaves());
+    }
+
+    fn leaves(&self) -> MutexGuard<'_, String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// The thread: tells of the first signal, ends the process with the second.
-fn watch(tell: oneshot::Sender<()>, report: &mpsc::Sender<io::Result<()>>, end_at_once: &dyn Fn()) {
+fn watch(
+    tell: oneshot::Sender<StopSignal>,
+    report: &mpsc::Sender<io::Result<()>>,
+    end_at_once: &dyn Fn(),
+) {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
@@ -127,9 +180,9 @@ fn watch(tell: oneshot::Sender<()>, report: &mpsc::Sender<io::Result<()>>, end_a
         };
         // Whoever asked waits for the answer.
         let _ = report.send(Ok(()));
-        signals.stop().await;
+        let first = signals.stop().await;
         // A program that does not listen any more is about to end by itself.
-        let _ = tell.send(());
+        let _ = tell.send(first);
         signals.stop().await;
         tracing::warn!("stopping at once: a second signal has come");
         end_at_once();
@@ -169,11 +222,11 @@ impl Signals {
 
     /// The next signal that asks the program to stop.
     #[cfg(unix)]
-    async fn stop(&mut self) {
+    async fn stop(&mut self) -> StopSignal {
         loop {
             tokio::select! {
-                _ = self.interrupt.recv() => return,
-                _ = self.terminate.recv() => return,
+                _ = self.interrupt.recv() => return StopSignal::Interrupt,
+                _ = self.terminate.recv() => return StopSignal::Terminate,
                 _ = self.hangup.recv() => {
                     tracing::info!("received SIGHUP, which changes nothing; SIGTERM or Ctrl-C ends the program");
                 }
@@ -183,9 +236,10 @@ impl Signals {
 
     /// The next signal that asks the program to stop.
     #[cfg(not(unix))]
-    async fn stop(&mut self) {
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending().await
+    async fn stop(&mut self) -> StopSignal {
+        match tokio::signal::ctrl_c().await {
+            Ok(()) => StopSignal::Interrupt,
+            Err(_) => std::future::pending().await,
         }
     }
 }

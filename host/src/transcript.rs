@@ -9,6 +9,7 @@ use std::{
 use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
 use protocol::{
+    counted::counted,
     roster::Roster,
     transcript::{TranscriptEntry, VerifiedChain, first_difference, verify},
 };
@@ -157,13 +158,14 @@ fn as_json(path: &Path, chain: &VerifiedChain) -> Value {
 
 fn told(path: &Path, chain: &VerifiedChain) -> String {
     let path = path.display();
+    let hold = if chain.rounds == 1 { "holds" } else { "hold" };
     match &chain.last {
         None => format!("{path}: no round"),
         Some((run, transcript, model)) => format!(
-            "{path}: {} rounds in {} sessions hold, each signed by {} hospitals or more; the last is of run {}, T {}, model {}",
-            chain.rounds,
-            chain.sessions,
-            chain.fewest_signatures,
+            "{path}: {} in {} {hold}, each signed by {} or more; the last is of run {}, T {}, model {}",
+            counted(chain.rounds, ["round", "rounds"]),
+            counted(chain.sessions, ["session", "sessions"]),
+            counted(chain.fewest_signatures, ["hospital", "hospitals"]),
             hex::encode(run),
             hex::encode(transcript),
             hex::encode(model)

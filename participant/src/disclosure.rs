@@ -3,6 +3,7 @@
 
 use crypto::ckks::Profile;
 use protocol::{
+    counted::counted,
     manifest::{Conditioning, Manifest},
     roster::Roster,
 };
@@ -14,9 +15,9 @@ pub fn what_leaves(run: &Manifest, roster: &Roster) -> Vec<String> {
     let (members, least, answers) = (roster.size(), roster.min_contributors(), roster.threshold());
     let sealed = format!(
         "sealed: counts of the classes and sums of the clinical features, once; the change of the network's weights, and counts of right and \
-         wrong answers with the losses, once a round for at most {} rounds. Nobody can open what this hospital gives. Of each, only the sum \
+         wrong answers with the losses, once a round for at most {}. Nobody can open what this hospital gives. Of each, only the sum \
          over at least {least} of the {members} hospitals is opened, by {answers} of them, and all of them see it; the coordinator does not",
-        run.rounds
+        counted(run.rounds, ["round", "rounds"])
     );
     let features = match run.conditioning {
         Conditioning::None => "no clinical feature: the run does not use them".to_owned(),
@@ -94,9 +95,9 @@ pub fn warnings(run: &Manifest, roster: &Roster, policy: &Policy) -> Vec<String>
     warn(
         policy.max_null_steps > 0,
         format!(
-            "an update that does not open is tried again, up to {} times in a run (policy.max_null_steps): whoever spoils one on purpose can \
+            "an update that does not open is tried again, up to {} in a run (policy.max_null_steps): whoever spoils one on purpose can \
              compare the two (THREATS.md 6)",
-            policy.max_null_steps
+            counted(policy.max_null_steps, ["time", "times"])
         ),
     );
     warn(

@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use protocol::{
+    counted::counted,
     digests::LearningRound,
     labels::Task,
     training_job::{EvaluatedCounts, HeatedSlices},
@@ -60,10 +61,7 @@ impl OwnEvaluation {
     /// Why the accuracy says little, if it does.
     pub fn caution(&self) -> Option<String> {
         let few = self.patients < MIN_PATIENTS;
-        let patients = match self.patients {
-            1 => "1 patient".to_owned(),
-            count => format!("{count} patients"),
-        };
+        let patients = counted(self.patients, ["patient", "patients"]);
         match (few, self.classes < 2) {
             (false, false) => None,
             (true, false) => Some(format!(

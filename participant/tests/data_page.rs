@@ -179,7 +179,17 @@ fn the_page_counts_like_the_text_and_says_why_and_what_to_do() {
         assert!(said.contains(value), "{value} in:\n{said}");
         assert!(row(&page, "Overview", head).contains(value), "{value}");
     }
-    assert!(said.contains("problems: 6") && page.contains("<strong>6 problems:</strong>"));
+    // Three patients are the seventh, for a run by patient.
+    assert!(said.contains("problems: 7") && page.contains("<strong>7 problems:</strong>"));
+    let too_few = "3 patients with images cannot be split by patient (at least 4 are needed)";
+    assert!(said.contains(too_few) && page.contains(too_few), "{said}");
+    let (page_by_slice, said) = self::page(folder.path(), &["--split", "slice"]);
+    assert!(
+        said.contains("problems: 6") && !said.contains("no run"),
+        "{said}"
+    );
+    assert!(!page_by_slice.contains("cannot be split") && page_by_slice.contains("--split slice"));
+    assert!(row(&page, "Overview", "scanners").contains("not told by the files: 4 scans"));
     let counts = "Patients, scans and slices";
     let cells = row(&page, counts, "FLAIR");
     assert!(

@@ -48,9 +48,11 @@ fn what_is_wrong_is_named_and_nothing_is_started() {
     let folder = federation();
     let said = refusal(&folder, &["--set", "training.sed=3"]);
     assert!(
-        said.contains("`training.sed`") && said.contains("training.seed"),
+        said.contains("`training.sed` in --set training.sed") && said.contains("training.seed"),
         "{said}"
     );
+    let said = refusal(&folder, &["--set", "training.seed=one"]);
+    assert!(said.contains("--set training.seed"), "{said}");
     let said = refusal(&folder, &["--device", "gpu"]);
     assert!(
         said.contains("training.device") && said.contains("cuda:N"),
@@ -85,6 +87,69 @@ fn a_settings_file_that_is_not_there_is_named() {
         said.contains("nowhere/participant.toml") && said.contains("--config"),
         "{said}"
     );
+}
+
+#[test]
+fn a_level_that_is_none_is_refused_and_a_filter_of_modules_is_taken() {
+    let level =
+        |level: &str| participant(&["runs", "list", "--config", "no", "--log-level", level]);
+    for wrong in ["x", "info,loud"] {
+        let output = level(wrong);
+        assert_eq!(output.status.code(), Some(2));
+        let said = text(&output.stderr);
+        assert!(
+            said.contains("off, error, warn, info, debug or trace"),
+            "{said}"
+        );
+    }
+    // What is wrong now is the settings file.
+    for right in ["info,quinn=warn", "myelin_participant=debug"] {
+        let said = text(&level(right).stderr);
+        assert!(said.contains("settings file no"), "{said}");
+    }
+}
+
+#[test]
+fn a_dash_is_no_file_to_write() {
+    let here = tempfile::tempdir().expect("a folder");
+    for words in [
+        &["predict", "model", "scans", "-o", "-"][..],
+        &["export", "model", "-o", "-"],
+        &["report", "-o", "-"],
+        &["data", "check", ".", "--html", "-"],
+        &["join", "token", "-"],
+        &["man", "-"],
+    ] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_participant"));
+        let output = command.args(words).current_dir(here.path()).output();
+        let output = output.expect("it can be started");
+        assert_eq!(output.status.code(), Some(2), "{words:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains("not written to stdout"), "{words:?}: {said}");
+    }
+    assert_eq!(fs::read_dir(here.path()).expect("there").count(), 0);
+}
+
+#[test]
+fn a_path_of_set_starts_at_the_current_folder_as_that_of_a_flag_does() {
+    let folder = federation();
+    let settings = folder.path().join("hospital-1/participant.toml");
+    for flag in [&["--set", "data=mine/mri"][..], &["--data", "mine/mri"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_participant"));
+        command
+            .args(["run", "--config", path(&settings)])
+            .args(flag);
+        let output = command.current_dir(folder.path()).output();
+        let output = output.expect("it can be started");
+        assert_eq!(output.status.code(), Some(2));
+        let here = folder
+            .path()
+            .canonicalize()
+            .expect("there")
+            .join("mine/mri");
+        let said = text(&output.stderr);
+        assert!(said.contains(path(&here)), "{flag:?}: {said}");
+    }
 }
 
 #[test]

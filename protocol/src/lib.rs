@@ -30,6 +30,7 @@
 pub mod codec;
 pub mod common_model;
 mod conditioning_form;
+pub mod counted;
 pub mod counters;
 pub mod culprit;
 pub mod digests;

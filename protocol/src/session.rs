@@ -10,6 +10,7 @@ use crypto::{
 
 use crate::{
     codec::{Bytes, Decode, Encode, Id, List},
+    counted::counted,
     culprit::Culprit,
     digests::{
         EncapsulationDigest, GroupKeyId, JoinDigest, JoinedSet, OutcomeName, RosterHash,
@@ -319,7 +320,8 @@ pub enum SessionError {
     },
     /// Nobody can say where the run goes on.
     #[error(
-        "{vaults} hospitals have reached the same point of the run where {needed} are needed: start a new run from a kept model (run.initial_model)"
+        "{} reached the same point of the run where {needed} are needed: start a new run from a kept model (run.initial_model)",
+        counted(*vaults, ["hospital has", "hospitals have"])
     )]
     NoCommonState {
         /// So many are alike.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     codec::{self, Decode},
+    counted::counted,
     digests::{
         ChunksRoot, ContributorsHash, HeaderHash, ModelHash, RoundNumber, RunId, SessionId,
         Transcript,
@@ -237,7 +238,8 @@ fn check_line(
     let (verdict, signatures) = most.unwrap_or_default();
     if signatures < roster.threshold() {
         return Err(format!(
-            "{signatures} hospitals have signed it where {} are needed",
+            "{} signed it where {} are needed",
+            counted(signatures, ["hospital has", "hospitals have"]),
             roster.threshold()
         ));
     }

@@ -203,3 +203,28 @@ fn weaker_parameters_are_refused_by_default_and_nobody_can_approve_them() {
     let record = federation.hospital(3).join("state/approvals.sqlite");
     assert!(fs::metadata(record).expect("kept").len() > 0);
 }
+
+#[test]
+fn a_run_that_starts_from_a_model_that_is_not_here_is_not_approved_and_says_what_to_do() {
+    let federation = federation();
+    let mut serve = federation.serve(1, 30);
+    let hash = "0f".repeat(32);
+    serve.args(["--set", &format!("run.initial_model={hash}")]);
+    let mut parties = Parties::start(&mut serve, [federation.participant(3)]);
+    let [hospital] = &mut parties.hospitals[..] else {
+        panic!("one is there")
+    };
+    hospital.wait_for(WAITS, PATIENCE);
+    let run = id(&runs(&federation)[0]);
+    let initial = federation.hospital(3).join("state/initial");
+    let remedy = format!("Copy its .safetensors file into {}", initial.display());
+    let shown = said(&at(&federation, 3, &["runs", "show", &run[..8]]));
+    has(&shown, &["it cannot be joined yet", &hash, &remedy]);
+    let refused = at(&federation, 3, &["approve", &run[..8]]);
+    assert_eq!(refused.status.code(), Some(2));
+    has(&stderr(&refused), &["cannot be approved yet", &remedy]);
+    // It is still offered, and waits.
+    assert_eq!(runs(&federation)[0]["state"], "waiting");
+    hospital.signal("TERM");
+    assert_eq!(hospital.exit_status(PATIENCE).code(), Some(3));
+}

@@ -1,9 +1,17 @@
 //! `participant data check` on a phantom written as files, sound and spoilt.
 
-use std::{fs, path::Path, process::Output};
+use std::{
+    fs,
+    path::Path,
+    process::Output,
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
-use system_tests::{Federation, program, run, stderr};
+use system_tests::{Federation, Running, program, run, stderr};
+
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn check(folder: &Path, more: &[&str]) -> Output {
     let mut command = program("participant");
@@ -16,6 +24,39 @@ fn stdout(output: &Output) -> String {
 
 fn json_of(output: &Output) -> Value {
     serde_json::from_slice(&output.stdout).expect("one JSON object")
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_check_that_is_stopped_says_what_it_leaves() {
+    let federation = Federation::new(2).with_phantom(2, 48, 48);
+    let folder = federation.hospital(1).join("data");
+    let page = federation.path().join("check.html");
+    let mut check = program("participant");
+    check.args(["data", "check"]).arg(&folder);
+    check
+        .args(["--contrasts", "flair,t1,t2", "--html"])
+        .arg(&page);
+    let mut running = Running::start("check", &mut check);
+    let tasks = format!("/proc/{}/task", running.id());
+    let listens = || {
+        let tasks = fs::read_dir(&tasks).into_iter().flatten().flatten();
+        tasks
+            .filter_map(|task| fs::read_to_string(task.path().join("comm")).ok())
+            .any(|name| name.trim() == "stopping")
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while !listens() {
+        assert!(Instant::now() < deadline, "{}", running.said());
+        thread::sleep(Duration::from_millis(1));
+    }
+    running.signal("TERM");
+    assert_eq!(running.exit_status(PATIENCE).code(), Some(3));
+    running.wait_for(
+        "stopped by SIGTERM: nothing is told; no page is written",
+        PATIENCE,
+    );
+    assert!(!page.exists());
 }
 
 #[test]
@@ -34,7 +75,9 @@ fn a_data_set_is_described_in_counts_and_judged_by_the_exit_code() {
         assert!(said.contains(words), "{words} in:\n{said}");
     }
     let found = json_of(&check(&folder, &["--json"]));
-    assert_eq!(found["schema"], 2);
+    assert_eq!(found["schema"], 3);
+    assert_eq!(found["scanners"], json!([{"name": null, "scans": 6}]));
+    assert_eq!(found["split_refused"], Value::Null);
     assert_eq!(found["clean"], true);
     assert_eq!(
         (&found["patients"], &found["slices"]),
@@ -87,6 +130,21 @@ fn a_data_set_is_described_in_counts_and_judged_by_the_exit_code() {
         said.contains("the same scan") && said.contains("problems: 3"),
         "{said}"
     );
+
+    // With one patient less a run would refuse the rest.
+    fs::remove_file(scan(&ids[4])).expect("removed");
+    let too_few = json_of(&check(&folder, &["--json"]));
+    assert_eq!(
+        (&too_few["patients"], &too_few["problems"]),
+        (&json!(3), &json!(5))
+    );
+    let why = too_few["split_refused"].as_str().expect("a reason");
+    assert!(
+        why.contains("3 patients") && why.contains("training.split"),
+        "{why}"
+    );
+    let by_slice = json_of(&check(&folder, &["--json", "--split", "slice"]));
+    assert_eq!(by_slice["split_refused"], Value::Null);
 
     let nowhere = check(&folder.join("nowhere"), &["--json"]);
     assert_eq!(nowhere.status.code(), Some(2));

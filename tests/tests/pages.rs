@@ -174,7 +174,7 @@ fn a_run_is_started_approved_paused_and_watched_to_its_end_in_a_browser() {
     wait_for_words(
         &mut operator,
         "#transcript-said",
-        "13 rounds in 1 sessions hold",
+        "13 rounds in 1 session hold",
     );
     page.assert_sound(&mut operator, "coordinator-after");
 

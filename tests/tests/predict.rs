@@ -4,11 +4,14 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    process::Output,
+    process::{Command, Output},
+    time::Duration,
 };
 
 use serde_json::Value;
-use system_tests::{program, run, stderr};
+use system_tests::{Running, program, run, stderr};
+
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A cohort on disk, and a run on it.
 struct Trained {
@@ -109,12 +112,26 @@ fn share(row: &[(String, String)], name: &str) -> f64 {
     cell(row, name).parse().expect("a number")
 }
 
+/// SIGTERM while the scans are read ends the program with code 3 and these last words.
+fn assert_stops_with(command: &mut Command, leaves: &str) {
+    let mut running = Running::start("stopped", command);
+    running.wait_for("reading scans", PATIENCE);
+    running.signal("TERM");
+    assert_eq!(running.exit_status(PATIENCE).code(), Some(3));
+    // Its last words are read after its end.
+    running.wait_for(&format!("stopped by SIGTERM: {leaves}"), PATIENCE);
+}
+
 #[test]
 fn the_patients_of_a_test_are_predicted_as_the_run_has_tested_them() {
     let trained = Trained::new();
     let (said, out) = trained.predict("all", &trained.data(), &["--no-heat"]);
     let said = succeeds(said);
-    assert!(String::from_utf8_lossy(&said.stdout).contains("2 hospitals or more have signed"));
+    let told = String::from_utf8_lossy(&said.stdout).into_owned();
+    assert!(told.contains("2 hospitals or more have signed"), "{told}");
+    // A simulation has read no scan of a scanner that is told.
+    let unknown = "The scanners of the training are not known here";
+    assert_eq!(told.matches(unknown).count(), 1, "{told}");
     let predicted = table(&out.join("predictions.csv"));
     assert_eq!(predicted.len(), 36);
     let tested = table(&trained.run().join("test-predictions.csv"));
@@ -158,6 +175,30 @@ fn the_patients_of_a_test_are_predicted_as_the_run_has_tested_them() {
     let pictures = fs::read_dir(&heat).expect("pictures").count();
     assert_eq!(pictures, 4 + 1, "four slices and their volume");
     assert!(one.join("bids/dataset_description.json").exists());
+
+    // Stopped while it reads, it says what it leaves; so does what scores.
+    let stopped = trained.path("stopped");
+    let mut predict = program("participant");
+    predict
+        .arg("predict")
+        .arg(trained.model())
+        .arg(trained.data());
+    predict
+        .arg("--roster")
+        .arg(trained.run().join("roster.json"));
+    predict.arg("-o").arg(&stopped);
+    let leaves = format!("no prediction is written into {}", stopped.display());
+    assert_stops_with(&mut predict, &leaves);
+    assert!(!stopped.exists());
+    let mut evaluate = program("participant");
+    evaluate
+        .arg("evaluate")
+        .arg(trained.model())
+        .arg(trained.data());
+    evaluate
+        .arg("--roster")
+        .arg(trained.run().join("roster.json"));
+    assert_stops_with(&mut evaluate, "no score is told");
 
     // Without the table all features are those of an average patient, which is said.
     let (said, bare) = trained.predict("bare", &scan, &["--no-heat", "--format", "json"]);
@@ -292,10 +333,48 @@ fn a_model_is_scored_on_test_patients_beside_one_of_own_data_alone_and_exported(
     let json =
         |said: Output| -> Value { serde_json::from_slice(&succeeds(said).stdout).expect("JSON") };
     let all = json(scored(&[], Some(&data)));
+    let unknown = "The scanners of the training are not known here";
     assert_eq!(
         (&all["common"]["patients"], &all["unseen"]),
         (&36.into(), &false.into())
     );
+    assert_eq!(all["scanners_known"], false);
+    // Who is far from the training is named, as by `predict`.
+    let folder = path("strange");
+    fs::create_dir(&folder).expect("made");
+    let scans = fs::read_dir(&data)
+        .expect("there")
+        .map(|entry| entry.expect("readable").path());
+    let mut scans: Vec<PathBuf> = scans.filter(|path| path.is_dir()).collect();
+    scans.sort();
+    let mut rows = "patient,edss,sex,age,age at onset,flair\n".to_owned();
+    for (place, scan) in scans.iter().take(6).enumerate() {
+        let name = scan
+            .file_name()
+            .and_then(|name| name.to_str())
+            .expect("text");
+        let id = name.strip_prefix("Patient-").expect("a patient");
+        let age = if place == 0 { 99 } else { 40 };
+        let (edss, file) = (1 + 5 * (place % 2), scan.join(format!("{id}-Flair.nii")));
+        rows += &format!("P{place},{edss},F,{age},30,{}\n", file.display());
+    }
+    fs::write(folder.join("manifest.csv"), rows).expect("written");
+    let strange = json(scored(&[], Some(&folder)));
+    let unusual = strange["unusual"].as_array().expect("a list");
+    let first = unusual.iter().find(|one| one["patient"] == "P0");
+    let flags = first.expect("named")["flags"].to_string();
+    assert!(flags.contains("age is more than 3"), "{strange}");
+    let mut in_words = with_model("evaluate");
+    let in_words = succeeds(run(in_words.arg(&folder)));
+    let in_words = String::from_utf8_lossy(&in_words.stdout).into_owned();
+    for words in [
+        "unlike the training",
+        "1 of 6 patients: age is more than 3",
+        "(P0)",
+        unknown,
+    ] {
+        assert!(in_words.contains(words), "{words} in {in_words}");
+    }
     let own = json(scored(&["--own", "--rounds", "1"], None));
     let (common, alone) = (&own["common"], &own["own"]);
     assert_eq!(common["patients"], alone["patients"]);

@@ -54,7 +54,7 @@ fn the_transcript_holds_and_every_change_of_it_is_named(federation: &Federation)
         let output = verify(name, &[&path]);
         assert!(output.status.success(), "{}", stderr(&output));
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert!(said.contains("3 rounds in 1 sessions hold"), "{said}");
+        assert!(said.contains("3 rounds in 1 session hold"), "{said}");
     }
     let altered = federation.path().join("altered.jsonl");
     let refused = |changed: String, words: &str| {

@@ -2,11 +2,15 @@
 
 use std::{
     fs,
+    io::Cursor,
     path::{Path, PathBuf},
     process::Output,
     time::Duration,
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use nifti::{IntoNdArray as _, NiftiObject as _, ReaderOptions};
+use report::pictures::{SliceView, slices};
 use system_tests::{Federation, Running, browser::Browser, program, run, stderr};
 
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -55,6 +59,95 @@ fn rows(page: &str) -> Vec<[String; 4]> {
         [(); 4].map(|()| cells.next().expect("a cell"))
     })
     .collect()
+}
+
+/// An image of a page.
+struct Tile {
+    side: usize,
+    pixels: Vec<[u8; 3]>,
+}
+
+/// Of "Where the model looks": of each patient the slice with its map, then the slice.
+fn tiles(page: &str) -> Vec<Tile> {
+    let section = page.split(">Where the model looks</h2>").nth(1);
+    let section = section.and_then(|rest| rest.split("<h2").next());
+    let images = section
+        .expect("the section")
+        .split("href=\"data:image/png;base64,");
+    let tile = |image: &str| {
+        let (encoded, _) = image.split_once('"').expect("a quote");
+        let bytes = STANDARD.decode(encoded).expect("base64");
+        let mut reader = png::Decoder::new(Cursor::new(bytes))
+            .read_info()
+            .expect("a PNG");
+        let mut pixels = vec![0; reader.output_buffer_size().expect("small")];
+        reader.next_frame(&mut pixels).expect("an image");
+        Tile {
+            side: reader.info().width as usize,
+            pixels: pixels.as_chunks().0.to_vec(),
+        }
+    };
+    images.skip(1).map(tile).collect()
+}
+
+/// The map of the page is what the page draws of the heat that `predict` has written of the same slice, pixel by pixel.
+/// Gives the largest heat.
+fn assert_heat_is_the_same(id: &str, predicted: &Path, map: &Tile, slice: &Tile) -> f32 {
+    let table = fs::read_to_string(predicted.join("slices.csv")).expect("a table");
+    let of_patient = format!("{id},");
+    let rows = table.lines().filter(|line| line.starts_with(&of_patient));
+    let planes: Vec<usize> = rows
+        .map(|row| {
+            row.split(',')
+                .nth(3)
+                .expect("a plane")
+                .parse()
+                .expect("a number")
+        })
+        .collect();
+    let plane = planes[planes.len() / 2];
+    let volume = predicted.join(format!("heat/{id}/flair-heat.nii.gz"));
+    let volume = ReaderOptions::new().read_file(volume).expect("NIfTI");
+    let volume = volume.into_volume().into_ndarray::<f32>().expect("numbers");
+    let side = slice.side;
+    let places = (0..side * side).map(|place| (place % side, place / side));
+    let heat: Vec<f32> = places
+        .map(|(column, row)| volume[[column, row, plane]])
+        .collect();
+    // Between its ends a grey level of the page is that of a brightness in its middle.
+    let brightness = |[grey, ..]: &[u8; 3]| match *grey {
+        0 | 255 => f32::from(*grey),
+        grey => f32::from(grey) + 0.5,
+    };
+    let pixels: Vec<f32> = slice.pixels.iter().map(brightness).collect();
+    let view = SliceView {
+        pixels: &pixels,
+        side,
+        attention: &heat,
+        caption: vec![],
+    };
+    let drawn = slices("expected", "expected", &[view]).expect("drawn");
+    let drawn = drawn.inline().expect("drawn");
+    let expected = tiles(&format!(">Where the model looks</h2>{drawn}"));
+    assert!(expected[1].pixels == slice.pixels, "{id}: the slice");
+    // A heat is told in 255 steps; two computations may round one of them differently.
+    let differ = expected[0].pixels.iter().zip(&map.pixels);
+    let differ = differ.filter(|(one, other)| {
+        let pairs = one.iter().zip(other.iter());
+        pairs
+            .into_iter()
+            .any(|(one, other)| one.abs_diff(*other) > 4)
+    });
+    let (differ, all) = (differ.count(), map.pixels.len());
+    assert_eq!(
+        (expected[0].side, expected[0].pixels.len()),
+        (map.side, all)
+    );
+    assert!(
+        1000 * differ <= all,
+        "{id}: {differ} of {all} pixels differ"
+    );
+    heat.into_iter().fold(0.0, f32::max)
 }
 
 #[test]
@@ -124,10 +217,7 @@ fn each_hospital_has_a_page_of_the_run_and_of_its_own_test_patients() {
     let out = federation.path().join("predicted");
     let model = path.with_file_name("model-best.safetensors");
     let [model, data, out] = [&model, &data, &out].map(|path| path.display().to_string());
-    participant(
-        &federation,
-        &["predict", &model, &data, "--no-heat", "-o", &out],
-    );
+    participant(&federation, &["predict", &model, &data, "-o", &out]);
     let predicted = fs::read_to_string(Path::new(&out).join("predictions.csv")).expect("a table");
     let named_rows = rows(&with_names);
     assert_eq!(named_rows.len(), rows(&page).len());
@@ -147,6 +237,17 @@ fn each_hospital_has_a_page_of_the_run_and_of_its_own_test_patients() {
         let shown: f64 = probability.parse().expect("a number");
         assert!((told - shown).abs() < 0.0051, "{shown} and {line}");
     }
+
+    let ids: Vec<&str> = named_rows.iter().map(|[id, ..]| id.as_str()).collect();
+    let tiles = tiles(&page);
+    assert_eq!(tiles.len(), 2 * ids.len(), "a slice and a map of each");
+    let pairs = ids.iter().zip(tiles.chunks_exact(2));
+    let hottest = pairs.map(|(id, pair)| {
+        let [map, slice] = pair else { panic!("a pair") };
+        assert_heat_is_the_same(id, Path::new(&out), map, slice)
+    });
+    let hottest: Vec<f32> = hottest.collect();
+    assert!(hottest.contains(&1.0), "no map at all: {hottest:?}");
 
     // Of another split it is no test, which is said; and of an erased patient no page is left.
     participant(&federation, &["report", "--set", "training.seed=9"]);

@@ -9,7 +9,10 @@ use coordinator::{
     enrolment::NewCoordinator,
     settings,
 };
-use host::{failure::Failure, output::say};
+use host::{
+    failure::Failure,
+    output::{place_to_write, say},
+};
 
 /// Makes a coordinator that hospitals can join, or a whole federation for a demonstration on one machine.
 ///
@@ -29,6 +32,7 @@ pub struct Init {
     name: Option<String>,
 
     /// The folder to write. It must be empty or not exist yet.
+    #[arg(value_parser = place_to_write())]
     directory: PathBuf,
 
     /// The UDP address at which the coordinator will listen.

@@ -16,6 +16,7 @@ use host::{
     failure::Failure, key_files::NamedFile, output::say, settings::environment, shown::Format,
 };
 use protocol::{
+    counted::counted,
     enrolment::{Code, Invitation, keys_hash},
     spoken::{Length, is_spoken},
 };
@@ -347,14 +348,10 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 fn in_words(duration: Duration) -> String {
-    let plural = |count: u64, unit: &str| match count {
-        1 => format!("1 {unit}"),
-        _ => format!("{count} {unit}s"),
-    };
     // To the nearest: what is issued now for a year is not valid for 364 days.
     match (duration.as_secs() + HOUR_SECS / 2) / HOUR_SECS {
-        hours @ 0..48 => plural(hours, "hour"),
-        hours => plural((hours + 12) / 24, "day"),
+        hours @ 0..48 => counted(hours, ["hour", "hours"]),
+        hours => counted((hours + 12) / 24, ["day", "days"]),
     }
 }
 

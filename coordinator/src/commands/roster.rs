@@ -16,7 +16,10 @@ use host::{
     roster_in_words::{coordinator_fingerprint, in_words, operator_fingerprint},
     shown::Format,
 };
-use protocol::roster::{PeerKeys, RosterFile};
+use protocol::{
+    counted::counted,
+    roster::{PeerKeys, RosterFile},
+};
 use serde_json::json;
 
 use super::members::OfCoordinator;
@@ -207,9 +210,9 @@ impl Publish {
             .publish(&draft, SystemTime::now())
             .map_err(Failure::settings)?;
         say(format_args!(
-            "published the roster of epoch {}, {} hospitals, as {}; its fingerprint: {}",
+            "published the roster of epoch {}, {}, as {}; its fingerprint: {}",
             roster.epoch(),
-            roster.size(),
+            counted(roster.size(), ["hospital", "hospitals"]),
             settings.roster.display(),
             roster.fingerprint()
         ));

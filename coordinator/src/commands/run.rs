@@ -12,7 +12,7 @@ use coordinator::{
 use host::{
     failure::Failure,
     key_files::NamedFile,
-    output::{printable, say},
+    output::{place_to_write, printable, say},
     run_file,
     settings::{environment, key_and_value},
     shown::Format,
@@ -68,12 +68,13 @@ struct Sign {
     #[arg(long, value_name = "FILE")]
     roster: Option<PathBuf>,
 
-    /// Set any key of the settings, for example --set run.rounds=16. May be given several times.
+    /// Set any key of the settings, for example --set run.rounds=16. May be given several times. A relative path
+    /// starts at the current folder.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
 
     /// The file to write. It must not exist yet [default: MANIFEST with the ending .signed.json].
-    #[arg(short, long, value_name = "FILE")]
+    #[arg(short, long, value_name = "FILE", value_parser = place_to_write())]
     out: Option<PathBuf>,
 }
 

@@ -15,7 +15,7 @@ use host::{
     settings::{environment, key_and_value},
     shown::Format,
 };
-use protocol::manifest::Manifest;
+use protocol::{counted::counted, manifest::Manifest};
 use serde_json::{Value, json};
 
 /// Says what a run will cost before anybody starts it: megabytes, seconds, disk and memory, of a hospital and of the coordinator.
@@ -47,7 +47,8 @@ pub struct Plan {
     #[arg(long, value_name = "MILLISECONDS", default_value_t = 300.0, value_parser = above_zero)]
     step_ms: f64,
 
-    /// Set any key of the settings, for example --set run.rounds=16. May be given several times.
+    /// Set any key of the settings, for example --set run.rounds=16. May be given several times. A relative path
+    /// starts at the current folder.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
 
@@ -113,12 +114,12 @@ fn text(manifest: &Manifest, assumed: &Assumed, plan: &RunPlan) -> String {
     let needs = |what: &str, needs: Needs| line(what, needs.disk, needs.memory);
     let seconds = &plan.seconds;
     format!(
-        "{:?}: {} learning rounds, conditioning {}, {hospitals} hospitals.\nAssumed of each: {} patients with {} slices, a line of {} Mbit/s each way, {} ms a training step.\n\n  {:<32} {:>10} {:>12}\n{}{}{}{}\n  {:<32} {:>10} {:>12}\n{}{}\nA round takes about {}: training {}, transfer {}, cryptography {}. The run takes about {}, beside the time in which\nhospitals join.\nIf every hospital takes part and nothing is sent twice; a round lasts as long as the slowest hospital's.",
+        "{:?}: {}, conditioning {}, {hospitals} hospitals.\nAssumed of each: {} with {}, a line of {} Mbit/s each way, {} ms a training step.\n\n  {:<32} {:>10} {:>12}\n{}{}{}{}\n  {:<32} {:>10} {:>12}\n{}{}\nA round takes about {}: training {}, transfer {}, cryptography {}. The run takes about {}, beside the time in which\nhospitals join.\nIf every hospital takes part and nothing is sent twice; a round lasts as long as the slowest hospital's.",
         manifest.name.0,
-        plan.rounds,
+        counted(plan.rounds, ["learning round", "learning rounds"]),
         manifest.conditioning,
-        assumed.patients,
-        assumed.slices,
+        counted(assumed.patients, ["patient", "patients"]),
+        counted(assumed.slices, ["slice", "slices"]),
         assumed.megabits,
         assumed.step_millis,
         "megabytes",

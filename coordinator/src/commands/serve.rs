@@ -3,7 +3,7 @@
 use std::{
     fs, io,
     net::SocketAddr,
-    path::{self, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -75,7 +75,8 @@ pub struct Serve {
     #[arg(long)]
     new_run: bool,
 
-    /// Set any key of the settings file, with its section, for example --set run.batch_size=16. May be given several times.
+    /// Set any key of the settings file, with its section, for example --set run.batch_size=16. May be given several times. A
+    /// relative path starts at the current folder.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
 }
@@ -83,9 +84,8 @@ pub struct Serve {
 impl Serve {
     /// Runs to the end; after each run a JSON object on one line of stdout.
     pub fn execute(self) -> Result<(), Failure> {
-        let flags = self.flags().map_err(Failure::settings)?;
-        let settings =
-            Settings::load(&self.config, environment(), &flags).map_err(Failure::settings)?;
+        let settings = Settings::load(&self.config, environment(), &self.flags());
+        let settings = settings.map_err(Failure::settings)?;
         let runtime = tokio::runtime::Runtime::new()
             .context("cannot start the asynchronous runtime")
             .map_err(Failure::Run)?;
@@ -179,7 +179,7 @@ impl Serve {
         }
     }
 
-    fn flags(&self) -> io::Result<Vec<(String, String)>> {
+    fn flags(&self) -> Vec<(String, String)> {
         let mut flags = self.set.clone();
         let mut put = |key: &str, value: Option<String>| {
             flags.extend(value.map(|value| (key.to_owned(), value)));
@@ -188,10 +188,9 @@ impl Serve {
         put("run.rounds", self.rounds.map(|rounds| rounds.to_string()));
         put("run.name", self.name.clone());
         put("web.listen", self.web.map(|address| address.to_string()));
-        // Unlike the paths in the file, one given here starts where the user is.
-        let state = self.state.as_ref().map(path::absolute).transpose()?;
+        let state = self.state.as_ref();
         put("state", state.map(|path| path.display().to_string()));
-        Ok(flags)
+        flags
     }
 }
 

@@ -97,6 +97,7 @@ fn in_words(status: &Status) -> String {
     );
     let round = match status.learning_round {
         Some(round) => format!("learning round {round} of {}", status.rounds),
+        None if status.rounds == 1 => "its learning round is done".to_owned(),
         None => format!("all {} learning rounds are done", status.rounds),
     };
     let limit = status

@@ -188,10 +188,15 @@ impl<R> Context<R> {
         self.ends_after = Some(learning_round);
     }
 
+    /// After which learning round its operator ends the run, if the evaluations have not ended it before.
+    pub(super) fn ended_by_operator(&self) -> Option<LearningRound> {
+        self.ends_after.filter(|_| !self.plan.is_stopped())
+    }
+
     /// What a hospital is told when the run has ended well.
     pub(super) fn word_of_the_end(&self) -> ToVault {
         // Hospitals that have ended it by themselves know so.
-        match self.ends_after.filter(|_| !self.plan.is_stopped()) {
+        match self.ended_by_operator() {
             Some(after) => ToVault::EndedByOperator { after },
             None => ToVault::Finished,
         }

@@ -5,6 +5,7 @@ use std::io;
 use crypto::{ckks::CkksError, sealed_sum::HospitalId};
 use protocol::{
     codec::CodecError,
+    counted::counted,
     culprit::Culprit,
     digests::{HeaderHash, RoundNumber},
     identity::SignedError,
@@ -72,8 +73,9 @@ pub enum MachineError {
     },
     /// A hospital that loses its keys again and again.
     #[error(
-        "hospital {from} has lost its keys once more, after the others have joined anew {times} times because of it: find out from its \
-         participant's log why it stops, mend it, and start a new run"
+        "hospital {from} has lost its keys once more, after the others have joined anew {} because of it: find out from its \
+         participant's log why it stops, mend it, and start a new run",
+        counted(*times, ["time", "times"])
     )]
     SetUpTooOften {
         /// Which.

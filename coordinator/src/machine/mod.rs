@@ -411,6 +411,20 @@ impl<R: CryptoRng> Coordinator<R> {
         self.context.plan.learning_rounds()
     }
 
+    /// Why the run ends, or has ended, well before the last round of its manifest, for people; none where it does not.
+    pub fn early_end(&self) -> Option<String> {
+        let (context, rounds) = (&self.context, self.context.run.manifest.rounds);
+        match context.ended_by_operator() {
+            Some(after) => Some(format!(
+                "its operator has ended it after learning round {after} of {rounds}"
+            )),
+            None if context.plan.is_stopped() && context.plan.last_round().get() < rounds => Some(
+                "it ended before its last round, as the evaluations brought no gain any more (run.early_stop)".to_owned(),
+            ),
+            None => None,
+        }
+    }
+
     /// The learning round of the sum at hand, or that comes next; none once all are done.
     pub fn learning_round(&self) -> Option<LearningRound> {
         let next = self.context.plan.next()?;

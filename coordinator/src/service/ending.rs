@@ -11,6 +11,8 @@ use crate::store::RunResult;
 pub(super) enum Ending {
     Complete {
         model_hash: ModelHash,
+        /// Why before its last round, if so.
+        early: Option<String>,
         missing: Vec<HospitalId>,
         suspected: BTreeMap<HospitalId, usize>,
     },
@@ -25,7 +27,12 @@ impl Ending {
     /// What the store is told; nothing of a run that can be taken up again.
     pub(super) fn result(&self) -> Option<RunResult<'_>> {
         match self {
-            Self::Complete { model_hash, .. } => Some(RunResult::Complete { model_hash }),
+            Self::Complete {
+                model_hash, early, ..
+            } => Some(RunResult::Complete {
+                model_hash,
+                early: early.as_deref(),
+            }),
             Self::Failed { reason } => Some(RunResult::Failed { reason }),
             Self::Stopped => None,
         }

@@ -329,6 +329,7 @@ impl Service {
                 model_hash,
                 missing,
                 suspected,
+                ..
             } => Ok(RunReport {
                 model_hash,
                 missing,

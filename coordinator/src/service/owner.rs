@@ -583,6 +583,7 @@ impl Owner {
             } => {
                 self.end(Ending::Complete {
                     model_hash: *model_hash,
+                    early: self.machine.early_end(),
                     missing: missing.clone(),
                     suspected: self.suspected.clone(),
                 });

@@ -165,6 +165,17 @@ pub fn checked_public(public: &str) -> Result<String, SettingsError> {
 const TEMPLATE: Template = Template {
     text: include_str!("coordinator.toml"),
     required: &[],
+    paths: &[
+        "roster",
+        "state",
+        "keys.signing_key",
+        "keys.operator_key",
+        "keys.tls_certificate",
+        "keys.tls_key",
+        "keys.ca_certificate",
+        "keys.authority_key",
+        "run.initial_model",
+    ],
 };
 const DEFAULT_LISTEN: &str = "127.0.0.1:7443";
 const DEFAULT_PUBLIC: &str = "public = \"\"";

@@ -18,6 +18,8 @@ pub enum RunResult<'a> {
     Complete {
         /// Hash of the common model.
         model_hash: &'a ModelHash,
+        /// Why it ended before its last round, if it did.
+        early: Option<&'a str>,
     },
     /// The run failed.
     Failed {
@@ -53,7 +55,7 @@ pub struct ListedRun {
     pub name: String,
     /// How it ended, in one word; none if it is under way or can go on.
     pub result: Option<String>,
-    /// Why it ended so, for people.
+    /// Why it ended so, for people; of one that is complete, why before its last round.
     pub reason: Option<String>,
     /// Updates that were opened.
     pub learning_rounds: u32,
@@ -189,7 +191,9 @@ impl Store {
     /// [`StoreError`].
     pub fn end_run(&self, result: &RunResult<'_>) -> Result<(), StoreError> {
         let (word, reason, model_hash) = match result {
-            RunResult::Complete { model_hash } => ("complete", None, Some(hex::encode(model_hash))),
+            RunResult::Complete { model_hash, early } => {
+                ("complete", *early, Some(hex::encode(model_hash)))
+            }
             RunResult::Failed { reason } => ("failed", Some(*reason), None),
             RunResult::Abandoned { reason } => ("abandoned", Some(*reason), None),
         };

@@ -52,12 +52,18 @@ fn a_run_can_be_queried_after_the_store_was_opened_again() {
     store
         .end_run(&RunResult::Complete {
             model_hash: &[7; 32].into(),
+            early: Some("its operator has ended it"),
         })
         .expect("written");
     drop(store);
 
     let store = Store::open(&path).expect("the same store");
     let runs = store.runs().expect("two runs");
+    let listed = serde_json::to_value(&runs[0]).expect("JSON");
+    assert_eq!(
+        (&listed["result"], &listed["reason"]),
+        (&"complete".into(), &"its operator has ended it".into())
+    );
     let history = store.history(&runs[0]).expect("read");
     let events: Vec<_> = history.iter().map(|entry| &entry.event).collect();
     let has =

@@ -50,6 +50,11 @@ impl FreePlace {
         Ok(Self { folders, workshop })
     }
 
+    /// Where everything is written first; it is gone when the place is.
+    pub fn workshop(&self) -> &Path {
+        self.workshop.path()
+    }
+
     /// Writes each hospital's part, given as the patients' indices; `step` is called after every patient. Gives the folders.
     ///
     /// # Errors

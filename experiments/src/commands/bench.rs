@@ -13,12 +13,16 @@ use bench_crypto::{
     table,
 };
 use clap::{Args, Subcommand};
-use host::{failure::Failure, output::say, shown::Format};
+use host::{
+    failure::Failure,
+    output::{place_to_write, say},
+    shown::Format,
+};
 use model::device::Device;
 use protocol::training_job::DeviceChoice;
 use serde_json::Value;
 
-use crate::{bench::training::TrainingBench, profile_name::ProfileName};
+use crate::{bench::training::TrainingBench, profile_name::ProfileName, stopping::Stopping};
 
 /// Measures the speed of parts of the system, on one thread.
 #[derive(Args, Clone, Debug)]
@@ -93,7 +97,7 @@ pub struct BenchTrainingOptions {
 #[derive(Args, Clone, Debug)]
 struct Numbers {
     /// Also write the numbers to this file, as JSON
-    #[arg(long, value_name = "FILE", overrides_with = "json")]
+    #[arg(long, value_name = "FILE", overrides_with = "json", value_parser = place_to_write())]
     json: Option<PathBuf>,
     /// What goes to stdout: the table for people, or the numbers as one JSON object
     #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -107,6 +111,7 @@ impl BenchOptions {
     /// [`Failure`]: a device or a Python that cannot be used, a measured operation that gives a wrong result, a file that cannot be
     /// written.
     pub fn execute(&self) -> Result<(), Failure> {
+        let _ends_with_code_3 = Stopping::listen().map_err(Failure::run)?;
         match &self.what {
             Benchmark::Crypto(options) => options.execute(),
             Benchmark::Training(options) => options.execute(),

@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::Args;
-use host::failure::Failure;
+use host::{failure::Failure, output::place_to_write};
 use phantom::{PhantomSettings, ms60_tree::FreePlace};
-use protocol::labels::Task;
+use protocol::{counted::counted, labels::Task};
 
 use crate::{
     phantom_name::PhantomName,
@@ -21,7 +21,7 @@ use crate::{
 #[command(after_help = EXAMPLES)]
 pub struct PhantomOptions {
     /// The folder to write into: that of a demo federation, or any other
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", value_parser = place_to_write())]
     pub folder: PathBuf,
     /// The number of hospitals, from 1 to 100
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=100))]
@@ -49,15 +49,18 @@ impl PhantomOptions {
     /// # Errors
     /// [`Failure`]: too few patients, data that is there already, a folder that cannot be written.
     pub fn execute(&self) -> Result<(), Failure> {
-        let _ends_with_code_3 = Stopping::listen().map_err(Failure::run)?;
+        let stopping = Stopping::listen().map_err(Failure::run)?;
         let hospitals = usize::from(self.hospitals);
         if self.patients < hospitals {
             return Err(Failure::Settings(anyhow!(
-                "--patients {} are fewer than --hospitals {hospitals}: every hospital needs one",
+                "--patients {} is fewer than --hospitals {hospitals}: every hospital needs one",
                 self.patients
             )));
         }
+        let is_new = !self.folder.exists();
         let place = FreePlace::find(&self.folder, hospitals).map_err(Failure::settings)?;
+        let made = is_new.then(|| self.folder.clone());
+        stopping.removes(place.workshop().to_owned(), made);
         let settings = PhantomSettings {
             patients: self.patients,
             slices_per_patient: usize::from(self.slices),
@@ -80,7 +83,8 @@ impl PhantomOptions {
         let trees = trees.map_err(Failure::run)?;
         drop(stage);
         for (tree, part) in trees.iter().zip(&parts) {
-            progress.line(format!("{} patients in {}", part.len(), tree.display()));
+            let patients = counted(part.len(), ["patient", "patients"]);
+            progress.line(format!("{patients} in {}", tree.display()));
         }
         Ok(())
     }

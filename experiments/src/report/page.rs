@@ -9,6 +9,7 @@ use ::report::{
 };
 
 use model::metrics::PAST_THE_HEAD;
+use protocol::counted::counted;
 
 use super::RunPictures;
 use crate::simulation::{Summary, TestResult, Validation, leak_warning, sums_in_words};
@@ -58,10 +59,10 @@ fn headline(summary: &Summary) -> String {
          patient.</p>"
     };
     format!(
-        "<h1>Federated training of the hybrid CNN</h1>{images}<p>{} hospitals, {} rounds, task {}, labels {}, data {}, partition {}, strategy {}, seed {}.</p>{insecure}{leak}\
+        "<h1>Federated training of the hybrid CNN</h1>{images}<p>{} hospitals, {}, task {}, labels {}, data {}, partition {}, strategy {}, seed {}.</p>{insecure}{leak}\
          <p class=\"warning\">For research. Not a medical device, not for diagnosis.</p>",
         summary.hospitals,
-        summary.rounds,
+        counted(summary.rounds, ["round", "rounds"]),
         summary.task,
         summary.labels,
         escape(&summary.data),

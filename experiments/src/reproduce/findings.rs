@@ -1,7 +1,7 @@
 //! The findings of a reproduction as sentences.
 
 use model::metrics::{Interval, Scores};
-use protocol::{labels::LabelScheme, training_job::SplitKind};
+use protocol::{counted::counted, labels::LabelScheme, training_job::SplitKind};
 
 use crate::made::last_name;
 
@@ -30,7 +30,9 @@ pub fn notice(configuration: &Configuration) -> String {
 pub fn conditions(configuration: &Configuration) -> String {
     let data = match (configuration.patients, configuration.slices) {
         (Some(patients), Some(slices)) => {
-            format!("a phantom of {patients} patients, {slices} slices a scan")
+            let patients = counted(patients, ["patient", "patients"]);
+            let slices = counted(slices, ["slice", "slices"]);
+            format!("a phantom of {patients}, {slices} a scan")
         }
         _ => last_name(&configuration.data),
     };
@@ -43,10 +45,10 @@ pub fn conditions(configuration: &Configuration) -> String {
         .collect::<Vec<_>>()
         .join(", ");
     format!(
-        "Data: {data}. Scans: {scans}. Labels: {labels}. Repetitions: {}. Up to {} epochs, ended after {} without a lower validation \
+        "Data: {data}. Scans: {scans}. Labels: {labels}. Repetitions: {}. Up to {}, ended after {} without a lower validation \
          loss. CKKS profile: {}. Networks on: {}.",
         configuration.seeds,
-        configuration.epochs,
+        counted(configuration.epochs, ["epoch", "epochs"]),
         configuration.early_stop,
         configuration.profile,
         configuration.device

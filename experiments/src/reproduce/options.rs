@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use host::shown::Format;
+use host::{output::place_to_write, shown::Format};
 use model_data::{Contrast, LoadOptions};
 use protocol::{
     labels::LabelScheme,
@@ -87,7 +87,7 @@ pub struct ReproduceOptions {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// The output folder [default: runs/reproduction]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = place_to_write())]
     pub out: Option<PathBuf>,
     /// Also write the numbers of each epoch of each training for these tools, into DIR/logs: tensorboard, mlflow, separated by commas
     #[arg(long, value_name = "LIST")]

@@ -5,6 +5,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use protocol::counted::counted;
+
 use super::cell::{Cell, CellKey};
 use crate::{
     simulation::{Progress, Stage},
@@ -127,10 +129,10 @@ fn outcome(cell: &Cell) -> String {
     let predictions = cell.predictions();
     let right = predictions.iter().filter(|one| one.class() == one.label);
     format!(
-        "accuracy {:.2} of {} slices, {} epochs, kept number {}",
+        "accuracy {:.2} of {}, {}, kept number {}",
         right.count() as f64 / predictions.len().max(1) as f64,
-        predictions.len(),
-        cell.epochs.len(),
+        counted(predictions.len(), ["slice", "slices"]),
+        counted(cell.epochs.len(), ["epoch", "epochs"]),
         cell.best_epoch
     )
 }

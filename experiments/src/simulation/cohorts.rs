@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, path::Path, sync::OnceLock};
 use anyhow::{Context, bail};
 use model_data::{Cohort, LoadOptions, Patient, ScanSource, SplitKind, load_cohort};
 use phantom::PhantomSettings;
+use protocol::counted::counted;
 
 use crate::cohort_fingerprint::cohort_fingerprint;
 
@@ -77,8 +78,8 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
     let hospitals = usize::from(plan.hospitals);
     if patients.len() < hospitals {
         bail!(
-            "{} patients for {hospitals} hospitals: choose --hospitals {} or fewer",
-            patients.len(),
+            "{} for {hospitals} hospitals: choose --hospitals {} or fewer",
+            counted(patients.len(), ["patient", "patients"]),
             patients.len().max(2)
         );
     }
@@ -105,8 +106,9 @@ pub fn cohorts(plan: &Plan, progress: &Progress) -> anyhow::Result<Cohorts> {
     })?;
     if dealt.moved > 0 {
         let remark = format!(
-            "--partition {}: {} patients of the largest hospitals went to others, which would have had too few to train on",
-            plan.partition, dealt.moved
+            "--partition {}: {} of the largest hospitals went to others, which would have had too few to train on",
+            plan.partition,
+            counted(dealt.moved, ["patient", "patients"])
         );
         progress.line(&remark);
         left_out.push(remark.clone());
@@ -163,9 +165,9 @@ pub fn read_folder(
 /// What was read and what was left out, a line each.
 pub fn account(cohort: &Cohort) -> Vec<String> {
     let found = format!(
-        "{} patients with images and a row; {} rows without images left out",
-        cohort.patients.len(),
-        cohort.report.rows_without_images.len()
+        "{} with images and a row; {} without images left out",
+        counted(cohort.patients.len(), ["patient", "patients"]),
+        counted(cohort.report.rows_without_images.len(), ["row", "rows"])
     );
     let report = cohort.report.to_string();
     std::iter::once(found)

@@ -4,6 +4,7 @@ use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use crypto::sealed_sum::{HospitalId, min_contributors, threshold};
 use participant::interruption::Moment;
+use protocol::counted::counted;
 
 /// One `--drop`: a hospital vanishes at a moment of a learning round.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,8 +178,10 @@ pub enum FaultPlanError {
     },
     /// A sum that could not be opened.
     #[error(
-        "--drop leaves round {round} with {contributors} contributors and {answers} answers; a federation of {hospitals} needs \
-         m_min = {m_min} contributors and t = {t} answers. Drop fewer hospitals in that round, or raise --hospitals"
+        "--drop leaves round {round} with {} and {}; a federation of {hospitals} needs \
+         m_min = {m_min} contributors and t = {t} answers. Drop fewer hospitals in that round, or raise --hospitals",
+        counted(*contributors, ["contributor", "contributors"]),
+        counted(*answers, ["answer", "answers"])
     )]
     TooFew {
         /// Which round.

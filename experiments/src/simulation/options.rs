@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use host::shown::Format;
+use host::{output::place_to_write, shown::Format};
 use model_data::LoadOptions;
 use protocol::{
     labels::{LabelScheme, Task},
@@ -135,7 +135,7 @@ pub struct SimulateOptions {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
     /// The output folder; it must be empty or not exist yet [default: runs/NAME-OF-THE-RUN]
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = place_to_write())]
     pub out: Option<PathBuf>,
     /// Go on with the simulation of this output folder, which was stopped or killed at any moment, to the same result. It goes on with
     /// the options that it began with: one that asks for something else is refused. A simulation with --updates plain cannot go on

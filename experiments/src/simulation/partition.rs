@@ -5,6 +5,7 @@
 
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
+use protocol::counted::counted;
 use rand::{Rng, RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha20Rng;
 use rand_distr::{Distribution, Gamma};
@@ -153,8 +154,9 @@ pub enum PartitionError {
     },
     /// A scanner took too few pictures.
     #[error(
-        "--partition scanner leaves a hospital {found} patients, and each needs {fewest} to train, validate and test: use more \
-         patients, fewer hospitals, or another partition"
+        "--partition scanner leaves a hospital {}, and each needs {fewest} to train, validate and test: use more \
+         patients, fewer hospitals, or another partition",
+        counted(*found, ["patient", "patients"])
     )]
     FewOfScanner {
         /// Patients of that hospital.

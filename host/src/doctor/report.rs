@@ -3,6 +3,7 @@
 use std::{fmt::Write as _, io};
 
 use anyhow::anyhow;
+use protocol::counted::counted;
 use serde_json::{Value, json};
 
 use crate::{
@@ -172,10 +173,9 @@ impl Report {
         let warnings = self.count(Finding::Warning) + self.count(Finding::Weakened);
         let _ = write!(
             text,
-            "{} {}, {warnings} {}, {} failed",
-            self.checks.len(),
-            plural(self.checks.len(), "check"),
-            plural(warnings, "warning"),
+            "{}, {}, {} failed",
+            counted(self.checks.len(), ["check", "checks"]),
+            counted(warnings, ["warning", "warnings"]),
             self.count(Finding::Failed)
         );
         text
@@ -213,11 +213,6 @@ impl Extend<Check> for Report {
 /// Texts of other parties, names among them, stand in it.
 fn indented(text: &str, indent: &str) -> String {
     printable(text).replace('\n', &format!("\n{indent}"))
-}
-
-fn plural(count: usize, of: &str) -> String {
-    let end = if count == 1 { "" } else { "s" };
-    format!("{of}{end}")
 }
 
 const SCHEMA: u32 = 1;

@@ -10,11 +10,13 @@ use aws_lc_rs::digest::{Context, SHA256};
 use super::{
     BadFile, Contrast, Cuts, DataError, Doubt, Entry, FEATURES, Inventory, Layout, LoadOptions,
     LoadProgress, LoadReport, Placement, ScanError, ScanFiles, ScanSource, ShownPatient, Slice,
-    SliceChoice, Task, Volume, VolumeError,
+    SliceChoice, SplitError, SplitKind, Task, Volume, VolumeError,
     cache::PIXEL_BYTES,
     load::{DISPUTED, read_all},
+    scanner_of,
     shown_patients::Spread,
     slices::{chosen_planes, cut},
+    split,
 };
 
 /// What was found in a data folder: counts, and the names of files and patients that are odd. No
@@ -35,12 +37,18 @@ pub struct DataCheck {
     pub orientations: OrientationCounts,
     /// Sizes and spacings of scans in the patient's frame, the most frequent first.
     pub grids: Vec<GridCount>,
+    /// Usable scans by scanner, as [`scanner_of`] names it, the most frequent first; those whose files do not tell come last.
+    pub scanners: Vec<ScannerCount>,
+    /// Why a run would refuse to split these patients; only of those that [`DataCheck::split_as`] was asked about.
+    pub unsplit: Option<SplitError>,
     /// Scans that hold infinities or not-a-number, which leaves them out.
     pub non_finite: Vec<NonFinite>,
     /// Groups of scans, each with the same voxels: the same scan under several names.
     pub duplicates: Vec<Vec<ScanName>>,
     /// What was left out, and oddities.
     pub report: LoadReport,
+    /// Of each usable patient.
+    slices_of_patients: Vec<usize>,
 }
 
 /// Usable scans of one contrast.
@@ -97,6 +105,15 @@ pub struct GridCount {
     pub dims: [usize; 3],
     /// Their distances, to a hundredth of a millimetre.
     pub spacing_mm: [f64; 3],
+    /// Scans.
+    pub scans: usize,
+}
+
+/// Scans of one scanner.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScannerCount {
+    /// Such as `SIEMENS PRISMA, 3.0 T`; none where the files do not tell.
+    pub name: Option<String>,
     /// Scans.
     pub scans: usize,
 }
@@ -173,6 +190,7 @@ impl DataCheck {
             check.add(entry, findings.by_ref(), cuts, &mut tally);
         }
         check.grids = tally.grids();
+        check.scanners = tally.scanners();
         check.features = tally.features();
         check.report.doubts.extend(tally.localizers());
         check.duplicates = tally.duplicates();
@@ -182,9 +200,24 @@ impl DataCheck {
         Ok((check, shown))
     }
 
-    /// Whether nothing is left out, guessed or not understood, and no scan has two names.
+    /// Splits the patients as a run would. Whether that can be done depends on their number alone, not on scores, labels or the seed.
+    #[must_use]
+    pub fn split_as(self, kind: SplitKind) -> Self {
+        let units: Vec<_> = { self.slices_of_patients.iter() }
+            .map(|&slices| (0, slices))
+            .collect();
+        Self {
+            unsplit: split(&units, kind, 0).err(),
+            ..self
+        }
+    }
+
+    /// Whether nothing is left out, guessed or not understood, no scan has two names, and the patients can be split.
     pub fn is_clean(&self) -> bool {
-        self.report.is_clean() && self.report.doubts.is_empty() && self.duplicates.is_empty()
+        self.report.is_clean()
+            && self.report.doubts.is_empty()
+            && self.duplicates.is_empty()
+            && self.unsplit.is_none()
     }
 
     /// Slices of all contrasts.
@@ -211,9 +244,12 @@ impl DataCheck {
             features: Tally::default().features(),
             orientations: OrientationCounts::default(),
             grids: vec![],
+            scanners: vec![],
+            unsplit: None,
             non_finite: vec![],
             duplicates: vec![],
             report,
+            slices_of_patients: vec![],
         }
     }
 
@@ -239,6 +275,7 @@ impl DataCheck {
             return;
         }
         self.patients += 1;
+        self.slices_of_patients.push(slices);
         if let Some(score) = entry.edss {
             for counts in &mut self.tasks {
                 let class = counts.task.class_of(score, cuts);
@@ -289,6 +326,8 @@ impl DataCheck {
         counts.largest_tilt_degrees = counts.largest_tilt_degrees.max(tilt_degrees);
         tally.planes.push((source.files.path(), finding.grid.0[2]));
         *tally.grids.entry(finding.grid).or_default() += 1;
+        let scanner = tally.scanners.entry(finding.scanner.clone()).or_default();
+        *scanner += 1;
         tally
             .images
             .entry(finding.image)
@@ -321,6 +360,7 @@ struct Finding {
     middle: Option<Slice>,
     placement: Placement,
     grid: Grid,
+    scanner: Option<String>,
     image: [u8; 32],
 }
 
@@ -341,6 +381,7 @@ impl Finding {
                 volume.dims(),
                 volume.spacing_mm().map(|mm| (mm * 100.0).round() as u64),
             ),
+            scanner: scanner_of(files),
             image: image_hash(volume),
         })
     }
@@ -379,6 +420,7 @@ const NOT_STATED: &str = "does not state how it lies in the patient, and is take
 struct Tally {
     patients: Vec<[Option<f64>; FEATURES]>,
     grids: BTreeMap<Grid, usize>,
+    scanners: BTreeMap<Option<String>, usize>,
     images: BTreeMap<[u8; 32], Vec<ScanName>>,
     /// Axial planes of each scan.
     planes: Vec<(PathBuf, usize)>,
@@ -408,6 +450,18 @@ impl Tally {
             .collect();
         grids.sort_by_key(|grid| std::cmp::Reverse(grid.scans));
         grids
+    }
+
+    fn scanners(&self) -> Vec<ScannerCount> {
+        let counts = self.scanners.iter();
+        let mut scanners: Vec<_> = counts
+            .map(|(name, &scans)| ScannerCount {
+                name: name.clone(),
+                scans,
+            })
+            .collect();
+        scanners.sort_by_key(|scanner| (scanner.name.is_none(), std::cmp::Reverse(scanner.scans)));
+        scanners
     }
 
     /// Scans of a few planes among others that have many more.

@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use protocol::counted::counted;
+
 use super::{
     Contrast, FEATURES, Feature, FeatureColumns, Layout, Patient, ReadOptions, ScanSource,
     SliceChoice, near_ids,
@@ -221,10 +223,8 @@ impl LoadReport {
 /// A line for each kind of omission, for people.
 impl fmt::Display for LoadReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.rows {
-            1 => write!(f, "1 row in the table")?,
-            rows => write!(f, "{rows} rows in the table")?,
-        }
+        let rows = counted(self.rows, ["row", "rows"]);
+        write!(f, "{rows} in the table")?;
         let near = self.near_misses();
         for (id, folder) in &near {
             let folder = folder.display();
@@ -238,13 +238,10 @@ impl fmt::Display for LoadReport {
         let ids: Vec<&str> = ids.filter(|id| !is_near(id)).collect();
         match ids.as_slice() {
             [] => {}
-            [id] => write!(f, "\n1 row without images, left out: {id}")?,
-            _ => write!(
-                f,
-                "\n{} rows without images, left out: {}",
-                ids.len(),
-                ids.join(", ")
-            )?,
+            _ => {
+                let (rows, ids) = (counted(ids.len(), ["row", "rows"]), ids.join(", "));
+                write!(f, "\n{rows} without images, left out: {ids}")?;
+            }
         }
         for folder in &self.images_without_row {
             if !near.iter().any(|(_, other)| other == folder) {
@@ -260,11 +257,8 @@ impl fmt::Display for LoadReport {
         for (place, count) in self.missing_features.iter().enumerate() {
             let name = self.feature_name(place);
             if *count > 0 {
-                let patients = if *count == 1 { "patient" } else { "patients" };
-                write!(
-                    f,
-                    "\n{name} missing for {count} {patients}, imputed by the mean"
-                )?;
+                let patients = counted(*count, ["patient", "patients"]);
+                write!(f, "\n{name} missing for {patients}, imputed by the mean")?;
             }
         }
         if self.damaged_cache_entries > 0 {
@@ -476,8 +470,9 @@ pub enum DataError {
     },
     /// The slices that are to stay do not fit.
     #[error(
-        "the prepared slices of {scans} scans do not fit into the limit of {limit_mib} MiB beside \
-         the largest scan: raise `memory_limit_mib`, or take fewer slices of each patient"
+        "the prepared slices of {} do not fit into the limit of {limit_mib} MiB beside \
+         the largest scan: raise `memory_limit_mib`, or take fewer slices of each patient",
+        counted(*scans, ["scan", "scans"])
     )]
     Memory {
         /// Scans in all.
@@ -486,7 +481,9 @@ pub enum DataError {
         limit_mib: u64,
     },
     /// What was read is not what was listed.
-    #[error("scans of {read} patients were read, where {listed} are listed")]
+    #[error("scans of {} were read, where {listed} are listed",
+        counted(*read, ["patient", "patients"])
+    )]
     OtherPatients {
         /// Patients listed.
         listed: usize,

@@ -46,7 +46,7 @@ pub use absent::Absent;
 pub use cache::make_cache_folder;
 pub use check::{
     ClassCounts, ContrastCount, DataCheck, FeatureCount, GridCount, NonFinite, OBLIQUE_DEGREES,
-    OrientationCounts, ScanName,
+    OrientationCounts, ScanName, ScannerCount,
 };
 pub use cohort::{
     BadFile, BadRow, CacheChoice, Cohort, DataError, Doubt, LoadOptions, LoadReport, Scores,

@@ -1,5 +1,7 @@
 //! Whether a test has enough patients to say anything, in words that a clinician understands.
 
+use protocol::counted::counted;
+
 /// Fewer test patients say nothing of a model.
 pub const FEWEST_PATIENTS: u64 = 10;
 /// Fewer patients of one class say nothing of how that class is found.
@@ -31,8 +33,7 @@ pub fn warning(confusion: &[Vec<u64>], classes: &[&str]) -> Option<String> {
     if all < FEWEST_PATIENTS {
         reasons.push(match all {
             0 => "the test has no patient".to_owned(),
-            1 => "the test has 1 patient".to_owned(),
-            count => format!("the test has {count} patients"),
+            count => format!("the test has {}", counted(count, ["patient", "patients"])),
         });
     }
     if !missing.is_empty() {

@@ -3,6 +3,7 @@
 use std::{cmp::Reverse, collections::BTreeMap, ops::Range};
 
 use protocol::{
+    counted::counted,
     labels::{Edss, Labels},
     training_job::SplitPlan,
 };
@@ -115,15 +116,17 @@ pub fn split(patients: &[(usize, usize)], kind: SplitKind, seed: u64) -> Result<
 pub enum SplitError {
     /// Too few to give every part a patient and still train.
     #[error(
-        "{found} patients with images cannot be split by patient (at least 4 are needed): \
-         use fewer hospitals, or --split slice, which lets slices of one patient fall on both sides"
+        "{} with images cannot be split by patient (at least {FEWEST} are needed): \
+         take more patients, in a simulation by fewer hospitals, or split by slice (--split slice, or training.split = \"slice\"), \
+         which lets slices of one patient fall on both sides",
+        counted(*found, ["patient", "patients"])
     )]
     FewPatients {
         /// Patients with at least one slice.
         found: usize,
     },
     /// Too few to give every part a slice and still train.
-    #[error("{found} slices cannot be split (at least 4 are needed)")]
+    #[error("{} cannot be split (at least {FEWEST} are needed)", counted(*found, ["slice", "slices"]))]
     FewSlices {
         /// Slices in all.
         found: usize,

@@ -2,6 +2,8 @@
 
 use std::{fmt, ops::RangeInclusive};
 
+use protocol::counted::counted;
+
 /// Distances of neighbouring voxels that a scanner of people can have. A damaged header that says
 /// otherwise would have the resampling run for ages.
 pub const SPACINGS_MM: RangeInclusive<f64> = 0.01..=100.0;
@@ -119,7 +121,7 @@ pub enum VolumeError {
         spacing_mm: [f64; 3],
     },
     /// Infinities or not-a-number among the voxels.
-    #[error("{voxels} voxels are not finite numbers")]
+    #[error("{}", counted(*voxels, ["voxel is not a finite number", "voxels are not finite numbers"]))]
     NonFinite {
         /// How many.
         voxels: usize,

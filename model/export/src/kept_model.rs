@@ -20,6 +20,9 @@ use protocol::{
     network::{CONDITIONED_VALUES, ModelLayout},
     vocabulary::ConditioningForm,
 };
+use serde_json::{Map, Value};
+
+use super::Licence;
 
 /// Where a model and its card are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub struct ModelFiles {
     /// Where the network's filters come from, if somebody knows it. Needed where the card does not say it, as a hospital's card of an
     /// earlier release; where the card says it, it must be the same.
     pub filters: Option<FilterSource>,
+    /// What the weights may be used under, in the place of what the card says.
+    pub licence: Option<Licence>,
 }
 
 impl ModelFiles {
@@ -40,6 +45,7 @@ impl ModelFiles {
             weights: folder.join(MODEL_FILE),
             card: folder.join(CARD_FILE),
             filters: None,
+            licence: None,
         }
     }
 
@@ -49,6 +55,7 @@ impl ModelFiles {
             weights: folder.join(BEST_MODEL_FILE),
             card: folder.join(BEST_CARD_FILE),
             filters: None,
+            licence: None,
         }
     }
 }
@@ -88,12 +95,15 @@ impl KeptModel {
     /// # Errors
     /// [`KeptModelError`].
     pub fn read(files: &ModelFiles) -> Result<Self, KeptModelError> {
-        let card_file = read_card(&files.card)?;
-        let card: ModelCard =
-            serde_json::from_slice(&card_file).map_err(|source| KeptModelError::Card {
-                path: files.card.clone(),
-                source,
-            })?;
+        let no_card = |source| KeptModelError::Card {
+            path: files.card.clone(),
+            source,
+        };
+        let mut card_file = read_card(&files.card)?;
+        if let Some(licence) = &files.licence {
+            card_file = under(licence, &card_file).map_err(no_card)?;
+        }
+        let card: ModelCard = serde_json::from_slice(&card_file).map_err(no_card)?;
         let classes = card
             .classes
             .filter(|classes| CLASSES.contains(classes))
@@ -200,6 +210,13 @@ fn filters_of(
         (Some(known), _) | (None, Some(known)) => Ok(known),
         (None, None) => Err(KeptModelError::FiltersUnknown),
     }
+}
+
+/// The same card with this licence; what a later release may have put on it stays.
+fn under(licence: &Licence, card: &[u8]) -> serde_json::Result<Vec<u8>> {
+    let mut card: Map<String, Value> = serde_json::from_slice(card)?;
+    card.insert("licence".to_owned(), licence.as_str().into());
+    Ok((serde_json::to_string_pretty(&card)? + "\n").into_bytes())
 }
 
 fn read_card(path: &Path) -> Result<Vec<u8>, KeptModelError> {

@@ -29,6 +29,7 @@ mod folder;
 mod format;
 mod hugging_face;
 mod kept_model;
+mod licence;
 mod monai;
 mod onnx;
 mod prose;
@@ -38,6 +39,7 @@ use std::path::{Path, PathBuf};
 pub use folder::WriteError;
 pub use format::{Format, UnknownFormat};
 pub use kept_model::{FilterSource, KeptModelError, ModelFiles};
+pub use licence::{Licence, NoLicence};
 
 use folder::OutputFolder;
 use kept_model::KeptModel;

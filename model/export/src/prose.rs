@@ -6,6 +6,7 @@ use model_data::{
     card::{CardData, CardTraining, ModelCard, Scores},
     small_numbers,
 };
+use protocol::counted::counted;
 
 use crate::kept_model::{FilterSource, KeptModel, hex_of};
 
@@ -123,9 +124,9 @@ fn data(data: &CardData) -> String {
     let contrasts: Vec<_> = data.contrasts.iter().map(ToString::to_string).collect();
     list(&[
         format!(
-            "Source: {}; {} patients over all hospitals.",
+            "Source: {}; {} over all hospitals.",
             plain(&data.source),
-            data.patients
+            counted(data.patients, ["patient", "patients"])
         ),
         format!("Scans: {}.", contrasts.join(", ")),
         format!(
@@ -167,8 +168,11 @@ fn training(card: &ModelCard) -> String {
 fn settings(training: &CardTraining) -> [String; 3] {
     [
         format!(
-            "{} hospitals, {} rounds, {} local epochs, batches of {}.",
-            training.hospitals, training.rounds, training.local_epochs, training.batch_size
+            "{}, {}, {}, batches of {}.",
+            counted(training.hospitals, ["hospital", "hospitals"]),
+            counted(training.rounds, ["round", "rounds"]),
+            counted(training.local_epochs, ["local epoch", "local epochs"]),
+            training.batch_size
         ),
         format!(
             "AdamW, learning rate {}, weight decay {}; seed {}.",
@@ -187,8 +191,8 @@ fn results(card: &ModelCard, classes: &[String]) -> String {
     if let Some(validation) = &card.validation {
         let shown = |score: Option<f64>| score.map_or_else(|| "none".into(), decimals);
         text += &format!(
-            "Validation, {} slices ({}): accuracy {}, loss {}.\n\n",
-            validation.slices,
+            "Validation, {} ({}): accuracy {}, loss {}.\n\n",
+            counted(validation.slices, ["slice", "slices"]),
             plain(&validation.note),
             shown(validation.accuracy),
             shown(validation.loss)
@@ -226,7 +230,8 @@ fn caveats(card: &ModelCard) -> String {
     }
     if let Some(validation) = &card.validation {
         let note = "The validation chose among the rounds of this very training: it is no test.";
-        lines.push(format!("{note} It has {} slices.", validation.slices));
+        let slices = counted(validation.slices, ["slice", "slices"]);
+        lines.push(format!("{note} It has {slices}."));
     }
     lines.push("The model has seen the scanners and patients of its hospitals alone.".into());
     list(&lines)

@@ -174,6 +174,29 @@ fn a_model_card_is_read_by_the_library_of_the_hub() {
     }
 }
 
+#[test]
+fn a_licence_that_is_told_stands_in_all_that_is_written_and_nothing_else_changes() {
+    let (folder, drawn) = (tempfile::tempdir().expect("a folder"), drawn(2));
+    let path = folder.path();
+    let kept = keep(path, &drawn, &full_card(2, Variant::Plain, &drawn));
+    let files = ModelFiles {
+        licence: Some("CC-BY-NC-4.0".parse().expect("a name")),
+        ..kept
+    };
+    export(&path.join("out"), &files, &Format::ALL).expect("exported");
+    let read = |name: &str| fs::read_to_string(path.join(name)).expect("written");
+    let json = |name: &str| serde_json::from_str::<serde_json::Value>(&read(name)).expect("JSON");
+    let (mut before, after) = (json("model.json"), json("out/huggingface/model.json"));
+    assert_eq!(before["licence"], "CC-BY-4.0");
+    before["licence"] = "CC-BY-NC-4.0".into();
+    assert_eq!(after, before);
+    assert!(read("out/huggingface/README.md").contains("license: cc-by-nc-4.0"));
+    assert!(read("out/monai/LICENSE").contains("CC-BY-NC-4.0"));
+    let graph = fs::read(path.join("out/model.onnx")).expect("written");
+    let name = b"CC-BY-NC-4.0";
+    assert!(graph.windows(name.len()).any(|part| part == name));
+}
+
 fn exported_bundle(classes: u32, variant: Variant) -> TempDir {
     let folder = tempfile::tempdir().expect("a folder");
     let drawn = drawn(classes, variant.form());

@@ -2,7 +2,6 @@
 
 use host::output::printable;
 use protocol::{
-    HospitalId,
     digests::RunId,
     manifest::{CheckedManifest, Manifest},
     roster::Roster,
@@ -12,7 +11,8 @@ use serde_json::{Value, json};
 use super::{Decision, store::OfferedRun};
 use crate::{
     disclosure::{warnings, what_leaves},
-    vault::policy::Policy,
+    journal::missing_initial_model,
+    settings::Settings,
 };
 
 /// Enough digits of a run's ID to tell it from others.
@@ -66,13 +66,9 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// Of a run for the hospitals of this roster, as hospital `own` looks at it.
-    pub fn of(
-        manifest: &CheckedManifest,
-        roster: &Roster,
-        own: HospitalId,
-        policy: &Policy,
-    ) -> Self {
+    /// Of a run for the hospitals of this roster, as the hospital of these settings looks at it.
+    pub fn of(manifest: &CheckedManifest, roster: &Roster, settings: &Settings) -> Self {
+        let own = settings.hospital;
         let members = roster.members().map(|member| {
             let this = if member.id == own {
                 ", this hospital"
@@ -87,7 +83,10 @@ impl Terms {
             settings: manifest.in_words(),
             members: members.collect(),
             leaves: what_leaves(manifest, roster),
-            warnings: warnings(manifest, roster, policy),
+            warnings: { missing_initial_model(manifest, &settings.state).into_iter() }
+                .map(|missing| format!("it cannot be joined yet: {missing}"))
+                .chain(warnings(manifest, roster, &settings.policy))
+                .collect(),
         }
     }
 
@@ -101,6 +100,28 @@ impl Terms {
             "leaves": self.leaves,
             "warnings": self.warnings,
         })
+    }
+}
+
+/// Whether this hospital can join a run, so that somebody may agree to it: its policy accepts the run, and the model that the run starts
+/// from is here.
+///
+/// # Errors
+/// Why not, with the remedy.
+pub fn can_be_approved(
+    manifest: &CheckedManifest,
+    roster: &Roster,
+    settings: &Settings,
+) -> Result<(), String> {
+    settings
+        .policy
+        .check(manifest, roster)
+        .map_err(|violation| {
+            format!("a run that the policy refuses cannot be approved: {violation}")
+        })?;
+    match missing_initial_model(manifest, &settings.state) {
+        None => Ok(()),
+        Some(missing) => Err(format!("the run cannot be approved yet: {missing}")),
     }
 }
 

@@ -192,6 +192,9 @@ fn scanners_of_run(place: &ModelPlace) -> Vec<String> {
     data.map_or_else(Vec::new, |data| data.scanners)
 }
 
+/// Said once where no scanner can be called strange.
+pub const SCANNERS_NOT_KNOWN: &str = "The scanners of the training are not known here (a run of this hospital tells them, where its scans name theirs): none is called strange.";
+
 const MAX_SLICES_PER_SCAN: usize = 1000;
 
 /// What vouches for the model, for people.

@@ -88,13 +88,7 @@ impl Hospital {
 
     /// What somebody has to know who decides about it.
     pub fn terms(&self, run: &OfferedRun) -> Result<Terms, Failure> {
-        let (settings, manifest) = (&self.settings, self.check(run)?);
-        Ok(Terms::of(
-            &manifest,
-            &self.roster,
-            settings.hospital,
-            &settings.policy,
-        ))
+        Ok(Terms::of(&self.check(run)?, &self.roster, &self.settings))
     }
 
     /// Keeps what whoever runs this command has decided.

@@ -7,11 +7,18 @@ use std::{
 
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
-use host::{failure::Failure, moment, output::say, shown::Format, signals::BetweenWrites};
+use host::{
+    failure::Failure,
+    moment,
+    output::{place_to_write, say},
+    shown::Format,
+    signals::BetweenWrites,
+};
 use model_data::{
     Contrast, ContrastError, Cuts, DataCheck, FeatureColumnError, FeatureColumns, LoadOptions,
-    SliceChoice,
+    SliceChoice, SplitKind,
 };
+use protocol::counted::counted;
 
 use super::{
     data_kinds::plain,
@@ -74,7 +81,7 @@ struct Check {
 
     /// Also write a page for a browser: the counts, what is left out and why, and prepared slices of up to 24 patients. It holds images of
     /// patients, is for this hospital alone, and has mode 0600. A page of an earlier check is replaced.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", value_parser = place_to_write())]
     html: Option<PathBuf>,
 
     /// With --html: name patients, files and series on the page, too.
@@ -94,6 +101,10 @@ struct Check {
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1000))]
     slices_per_patient: u16,
 
+    /// How a run would split the patients: patient or slice. As the setting training.split.
+    #[arg(long, value_name = "SPLIT", default_value = "patient", value_parser = split_kind)]
+    split: SplitKind,
+
     /// The memory limit for scans while they are read.
     #[arg(long, value_name = "MIB", default_value_t = LoadOptions::MEMORY_LIMIT_MIB, value_parser = clap::value_parser!(u64).range(1..))]
     memory_limit_mib: u64,
@@ -112,6 +123,14 @@ fn contrasts(text: &str) -> Result<Contrasts, ContrastError> {
     Contrast::list(text).map(Contrasts)
 }
 
+fn split_kind(text: &str) -> Result<SplitKind, &'static str> {
+    match text {
+        "patient" => Ok(SplitKind::Patient),
+        "slice" => Ok(SplitKind::Slice),
+        _ => Err("expected patient or slice"),
+    }
+}
+
 fn feature_columns(text: &str) -> Result<FeatureColumns, FeatureColumnError> {
     FeatureColumns::parse(&FeatureColumns::list(text))
 }
@@ -122,7 +141,11 @@ impl Check {
     }
 
     fn execute(self) -> Result<(), Failure> {
-        let signals = BetweenWrites::listen().map_err(Failure::run)?;
+        let leaves = match &self.html {
+            Some(path) => format!("nothing is told; {}", PageFile::unwritten(path)),
+            None => "nothing is told, and nothing was to be written".to_owned(),
+        };
+        let signals = BetweenWrites::listen(leaves).map_err(Failure::run)?;
         let page_file = self.html.as_deref();
         let page_file = page_file.map(|path| PageFile::at(path, PageKind::DataCheck));
         let page_file = page_file.transpose()?;
@@ -149,6 +172,11 @@ impl Check {
         drop(progress);
         let (check, shown) =
             read.map_err(|error| Failure::Settings(anyhow!(plain(&error.to_string()))))?;
+        let check = match check.patients {
+            // Of nobody at all there is more to say.
+            0 => check,
+            _ => check.split_as(self.split),
+        };
         if self.is_json() {
             say(data_report::json(&self.folder, &check, cuts));
         } else {
@@ -159,6 +187,7 @@ impl Check {
                 folder: &self.folder,
                 options: &options,
                 check: &check,
+                split: self.split,
                 shown: &shown,
                 names: if self.with_ids {
                     Names::Told
@@ -185,8 +214,10 @@ fn judge(check: &DataCheck) -> Result<(), Failure> {
     }
     match data_report::problems(check) {
         0 => Ok(()),
-        1 => Err(Failure::Run(anyhow!("1 problem found; see above"))),
-        count => Err(Failure::Run(anyhow!("{count} problems found; see above"))),
+        count => Err(Failure::Run(anyhow!(
+            "{} found; see above",
+            counted(count, ["problem", "problems"])
+        ))),
     }
 }
 
@@ -220,8 +251,8 @@ Examples:
 
 Exit codes:
   0  clean: everything can be used, nothing was guessed, and no scan is there twice
-  1  problems: something is left out, was guessed or is not understood, or the same scan has
-     several names
+  1  problems: something is left out, was guessed or is not understood, the same scan has
+     several names, or the patients are too few for a run
   2  the folder cannot be used at all, the page cannot be written, or a flag is wrong
   3  a signal stopped the program
 

@@ -5,6 +5,8 @@ use std::{
     path::{MAIN_SEPARATOR, Path},
 };
 
+use protocol::counted::counted;
+
 /// One thing that is wrong or odd.
 pub struct Trouble {
     /// Of what: a scan, a patient, a row.
@@ -67,14 +69,6 @@ fn kind(text: &str) -> String {
     let general = words.filter(|word| !word.contains(['/', '\\']));
     let general = general.map(|word| word.replace(|c: char| c.is_ascii_digit(), ""));
     general.collect::<Vec<_>>().join(" ")
-}
-
-/// "1 scan", "3 scans".
-pub fn counted(count: usize, [one, several]: [&str; 2]) -> String {
-    match count {
-        1 => format!("1 {one}"),
-        count => format!("{count} {several}"),
-    }
 }
 
 /// A [`plain`] text with paths from `folder` on.

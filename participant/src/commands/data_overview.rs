@@ -1,8 +1,7 @@
 //! What was read of a data folder, a line each: for the text of `participant data check` and for its page.
 
 use model_data::DataCheck;
-
-use super::data_kinds::counted;
+use protocol::counted::counted;
 
 /// Whether patients, files and series are named.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,7 +12,7 @@ pub enum Names {
     Withheld,
 }
 
-/// Layout, table and columns, patients, scans and series: what each line is about, and what it says.
+/// Layout, table and columns, patients, scans and series, scanners: what each line is about, and what it says.
 pub fn overview(check: &DataCheck, names: Names) -> Vec<(&'static str, String)> {
     let mut lines = vec![("layout", check.layout.name().to_owned())];
     if let Some(table) = &check.report.table {
@@ -56,8 +55,32 @@ pub fn overview(check: &DataCheck, names: Names) -> Vec<(&'static str, String)> 
         }
         lines.push((count.contrast.name(), counts));
     }
+    if check.scanners.is_empty() {
+        return lines;
+    }
+    lines.push(("scanners", scanners(check)));
     lines
+}
+
+/// As `participant predict` names one that a model has not seen. They are words of the files, but none about a patient.
+fn scanners(check: &DataCheck) -> String {
+    let scanners = check.scanners.iter().take(MAX_SCANNERS);
+    let mut counts: Vec<String> = scanners
+        .map(|scanner| {
+            let name = scanner.name.as_deref().unwrap_or("not told by the files");
+            format!("{name}: {}", counted(scanner.scans, ["scan", "scans"]))
+        })
+        .collect();
+    match check.scanners.len().saturating_sub(MAX_SCANNERS) {
+        0 => {}
+        more => counts.push(format!(
+            "and {}",
+            counted(more, ["other scanner", "other scanners"])
+        )),
+    }
+    counts.join("; ")
 }
 
 const TABLES: [&str; 3] = ["csv", "tsv", "xlsx"];
 const MAX_SERIES: usize = 4;
+const MAX_SCANNERS: usize = 12;

@@ -9,14 +9,16 @@ use std::{
 use model_data::{
     ClassCounts, Cuts, DataCheck, GridCount, OBLIQUE_DEGREES, OrientationCounts, ScanName, Task,
 };
+use protocol::counted::counted;
 use serde_json::{Value, json};
 
 use super::{
-    data_kinds::{self, Trouble, counted, from_here, plain},
+    data_kinds::{self, Trouble, from_here, plain},
     data_overview::{Names, overview},
 };
 
-/// Patients, scans and rows that are left out, in doubt, or there twice: each counts once, whatever is wrong with it.
+/// Patients, scans and rows that are left out, in doubt, or there twice: each counts once, whatever is wrong with it. Patients who cannot
+/// be split are one more.
 pub fn problems(check: &DataCheck) -> usize {
     let report = &check.report;
     let files: BTreeSet<&Path> = report
@@ -36,6 +38,7 @@ pub fn problems(check: &DataCheck) -> usize {
         + report.bad_rows.len()
         + doubts.len()
         + check.duplicates.len()
+        + usize::from(check.unsplit.is_some())
 }
 
 /// The report as text, for people. Paths are shown from `folder` on; `all` names every case of a kind.
@@ -73,6 +76,9 @@ impl Display for Text<'_> {
         for names in &check.duplicates {
             let names: Vec<String> = names.iter().map(|name| self.scan(name)).collect();
             self.line(f, "the same scan", names.join(" and "))?;
+        }
+        if let Some(error) = &check.unsplit {
+            self.line(f, "no run", error)?;
         }
         match problems(check) {
             0 => write!(
@@ -126,14 +132,9 @@ impl Text<'_> {
             missing.entry(count.missing).or_default().push(name);
         }
         for (count, names) in missing.into_iter().rev() {
-            let patients = if of_patients == 1 {
-                "patient"
-            } else {
-                "patients"
-            };
+            let patients = counted(of_patients, ["patient", "patients"]);
             let names = names.join(", ");
-            let note =
-                format_args!("{names} of {count} of {of_patients} {patients}: the mean is used");
+            let note = format_args!("{names} of {count} of {patients}: the mean is used");
             self.line(f, "missing", note)?;
         }
         for (place, _) in counts().filter(|(_, count)| count.constant) {
@@ -287,7 +288,7 @@ pub fn json(folder: &Path, check: &DataCheck, cuts: Cuts) -> Value {
         .collect();
     let name = |name: &ScanName| json!({"id": name.id, "contrast": name.contrast.name(), "path": name.path});
     json!({
-        "schema": 2,
+        "schema": 3,
         "folder": folder,
         "layout": check.layout.name(),
         "clean": check.is_clean(),
@@ -318,6 +319,11 @@ pub fn json(folder: &Path, check: &DataCheck, cuts: Cuts) -> Value {
             "spacing_mm": grid.spacing_mm,
             "scans": grid.scans,
         })).collect::<Vec<_>>(),
+        "scanners": check.scanners.iter().map(|scanner| json!({
+            "name": scanner.name,
+            "scans": scanner.scans,
+        })).collect::<Vec<_>>(),
+        "split_refused": check.unsplit.as_ref().map(ToString::to_string),
         "non_finite": check.non_finite.iter().map(|scan| json!({
             "path": scan.path,
             "voxels": scan.voxels,

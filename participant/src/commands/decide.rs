@@ -5,7 +5,7 @@ use clap::Args;
 use host::{failure::Failure, output::say};
 use participant::approvals::{
     Decision,
-    shown::{name_of, reason, short_id},
+    shown::{can_be_approved, name_of, reason, short_id},
     store::Verdict,
 };
 
@@ -14,7 +14,7 @@ use super::consent::Which;
 /// Agrees to a run that was offered to this hospital: a participant that waits with it joins within seconds.
 ///
 /// The decision is about this run alone: one in which anything is different has another ID and is asked about again. A run that the
-/// policy refuses cannot be approved. Look at it before, with participant runs show.
+/// policy refuses cannot be approved, nor one that starts from a model that is not here yet. Look at it before, with participant runs show.
 #[derive(Args)]
 pub struct Approve {
     /// The run's ID, or the beginning of it.
@@ -49,11 +49,8 @@ impl Approve {
         let mut hospital = self.which.open()?;
         let run = hospital.run(&self.id)?;
         let manifest = hospital.check(&run)?;
-        let policy = &hospital.settings.policy;
-        if let Err(violation) = policy.check(&manifest, &hospital.roster) {
-            let said = "a run that the policy refuses cannot be approved";
-            return Err(Failure::Settings(anyhow!(violation).context(said)));
-        }
+        can_be_approved(&manifest, &hospital.roster, &hospital.settings)
+            .map_err(|why| Failure::Settings(anyhow!(why)))?;
         let (id, name) = (short_id(&run.run), name_of(&run));
         if run.decision() == Decision::Approved {
             say(format_args!("run {id} ({name}) was approved before"));

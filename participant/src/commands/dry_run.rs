@@ -6,12 +6,12 @@ use std::{
 };
 
 use clap::Args;
-use host::{failure::Failure, output::say, run_file, shown::Format};
+use host::{failure::Failure, output::say, run_file, shown::Format, signals::BetweenWrites};
 use participant::{
     forecast::{Forecast, HEARTBEAT_SECS, Line, Outlook, Stage, When, usual_manifest},
     settings::Settings,
 };
-use protocol::{labels::Labels, manifest::Manifest, roster::Roster};
+use protocol::{counted::counted, labels::Labels, manifest::Manifest, roster::Roster};
 use serde_json::{Value, json};
 
 use super::data_set;
@@ -41,6 +41,8 @@ impl DryRun {
 
     /// Shows what would be sent.
     pub fn execute(&self, mut settings: Settings, file: &Path) -> Result<(), Failure> {
+        let leaves = "nothing was sent, and nothing was to be written";
+        let _ends_with_code_3 = BetweenWrites::listen(leaves).map_err(Failure::run)?;
         let credentials = settings.credentials().map_err(Failure::settings)?;
         let roster = &*credentials.identity.roster;
         let manifest = self.manifest(roster)?;
@@ -103,17 +105,18 @@ impl Told<'_> {
             format!("the run {:?}", self.manifest.name.0)
         };
         let mut text = format!(
-            "Nothing was sent. This is what {run} would send: {} rounds, conditioning {}, {} hospitals, {} patients here.\nAll of it to {}, whose key is {}.\n",
-            self.manifest.rounds,
+            "Nothing was sent. This is what {run} would send: {}, conditioning {}, {}, {} here.\nAll of it to {}, whose key is {}.\n",
+            counted(self.manifest.rounds, ["round", "rounds"]),
             self.manifest.conditioning,
-            self.hospitals,
-            self.patients,
+            counted(self.hospitals, ["hospital", "hospitals"]),
+            counted(self.patients, ["patient", "patients"]),
             self.to,
             self.key
         );
         for stage in &self.forecast.stages {
             let (objects, bytes) = stage.total();
-            let _ = writeln!(text, "\n{}: {objects} objects, {bytes} bytes", when(stage));
+            let objects = counted(objects, ["object", "objects"]);
+            let _ = writeln!(text, "\n{}: {objects}, {bytes} bytes", when(stage));
             for line in &stage.lines {
                 let _ = writeln!(text, "{}", of_line(line));
             }
@@ -122,8 +125,9 @@ impl Told<'_> {
         let heartbeat = &self.forecast.heartbeat;
         let _ = write!(
             text,
-            "\nthe whole run: {objects} objects, {bytes} bytes; beside that a {} of {} bytes every {HEARTBEAT_SECS} s.\n\
+            "\nthe whole run: {}, {bytes} bytes; beside that a {} of {} bytes every {HEARTBEAT_SECS} s.\n\
              If every hospital takes part and no connection is lost: what is sent again after a cut comes on top.",
+            counted(objects, ["object", "objects"]),
             heartbeat.object.purpose(),
             heartbeat.bytes,
         );
@@ -155,7 +159,9 @@ fn when(stage: &Stage) -> String {
     match stage.when {
         When::BeforeTheFirstRound => "before the first round".to_owned(),
         When::FirstRound => "in the first round".to_owned(),
+        When::FurtherRounds(rounds) if rounds.get() == 1 => "in one further round".to_owned(),
         When::FurtherRounds(rounds) => format!("in each of {rounds} further rounds"),
+        When::AnotherKey(times) if times.get() == 1 => "once, when a key is worn out".to_owned(),
         When::AnotherKey(times) => format!("each of {times} times that a key is worn out"),
     }
 }

@@ -4,8 +4,12 @@ use std::path::PathBuf;
 
 use anyhow::anyhow;
 use clap::Args;
-use host::{failure::Failure, output::say, signals::BetweenWrites};
-use model_export::{Format, ModelFiles, export};
+use host::{
+    failure::Failure,
+    output::{place_to_write, say},
+    signals::BetweenWrites,
+};
+use model_export::{Format, Licence, ModelFiles, export};
 
 use super::applied_model::ModelArguments;
 
@@ -23,15 +27,20 @@ pub struct Export {
     #[arg(long, value_name = "LIST", default_value = "onnx,monai,huggingface")]
     format: String,
 
+    /// The licence of the weights, for the card and all that is made of it: an SPDX expression such as CC-BY-4.0, or words of your own.
+    /// By default what the card says; a card that says none stays so, as nobody but those whose data are in the weights can choose one.
+    #[arg(long, value_name = "NAME")]
+    licence: Option<Licence>,
+
     /// The folder to write into. Files of the same names are replaced.
-    #[arg(short, long = "out", value_name = "DIR", default_value = "export")]
+    #[arg(short, long = "out", value_name = "DIR", default_value = "export", value_parser = place_to_write())]
     out: PathBuf,
 }
 
 impl Export {
     /// Reads the model and writes the files: their paths, a line each, on stdout.
     pub fn execute(self) -> Result<(), Failure> {
-        let signals = BetweenWrites::listen().map_err(Failure::run)?;
+        let signals = BetweenWrites::listen("nothing is written").map_err(Failure::run)?;
         let formats = Format::parse_list(&self.format)
             .map_err(|error| Failure::settings(anyhow!("--format {}: {error}", self.format)))?;
         let settings = self.model.settings()?;
@@ -42,9 +51,13 @@ impl Export {
             weights: place.weights,
             card: place.card,
             filters: None,
+            licence: self.licence,
         };
         let written = signals
-            .write(|| export(&self.out, &files, &formats))
+            .write(
+                format!("the files are written into {}", self.out.display()),
+                || export(&self.out, &files, &formats),
+            )
             .map_err(Failure::run)?;
         for path in written {
             say(path.display());
@@ -57,6 +70,7 @@ const HELP: &str = "\
 Examples:
   participant export 1f2e3d --config hospital/participant.toml -o for-the-paper
   participant export runs/simulated --format onnx
+  participant export 1f2e3d --format huggingface --licence CC-BY-4.0
 
 The graph in model.onnx takes `slices` [n, 1, 128, 128] and, of a model that clinical features condition, `features` [n, 9] scaled as
 the card says, and gives `logits` and `probabilities`.

@@ -7,7 +7,11 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use host::{failure::Failure, output::say, signals::StopSignals};
+use host::{
+    failure::Failure,
+    output::{place_to_write, say},
+    signals::StopSignals,
+};
 use participant::enrolment::{JoinError, Joining, Progress};
 use protocol::enrolment::Invitation;
 use tokio::time::sleep;
@@ -24,7 +28,7 @@ pub struct Join {
     token: String,
 
     /// The folder of this hospital, for keys, certificates and settings. It is made if it does not exist.
-    #[arg(value_name = "FOLDER")]
+    #[arg(value_name = "FOLDER", value_parser = place_to_write())]
     folder: PathBuf,
 
     /// The folder of the data set, for the settings [default: FOLDER/data].
@@ -63,8 +67,8 @@ impl Join {
             let stopped = StopSignals::listen().map_err(Failure::run)?;
             tokio::select! {
                 joined = self.until_joined(&joining, data) => joined,
-                () = stopped.first() => Err(Failure::Stopped(anyhow!(
-                    "stopped before the approval; the same command goes on"
+                signal = stopped.first() => Err(Failure::Stopped(anyhow!(
+                    "stopped by {signal} before the approval: the keys are kept, and the same command goes on"
                 ))),
             }
         })

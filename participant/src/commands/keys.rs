@@ -6,6 +6,7 @@ use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use host::{doctor::utc, failure::Failure, key_files::NamedFile, output::say, shown::Format};
 use protocol::{
+    counted::counted,
     enrolment::keys_hash,
     spoken::{Length, spoken},
 };
@@ -83,8 +84,8 @@ impl Show {
         ));
         say(match until.duration_since(SystemTime::now()) {
             Ok(left) => format!(
-                "its certificate is valid for {} days more",
-                left.as_secs() / DAY_SECS
+                "its certificate is valid for {} more",
+                counted(left.as_secs() / DAY_SECS, ["day", "days"])
             ),
             Err(_) => "its certificate has expired: participant keys renew".to_owned(),
         });
@@ -104,14 +105,14 @@ impl Renew {
         let renewed = runtime.block_on(settings.renew_certificate());
         let until = renewed.map_err(Failure::settings)?;
         let left = until.duration_since(SystemTime::now()).unwrap_or_default();
-        let days = left.as_secs() / DAY_SECS;
+        let days = counted(left.as_secs() / DAY_SECS, ["day", "days"]);
         if before == certificate().valid_until().ok() {
             say(format_args!(
-                "the certificate was issued only lately: it stays, and is valid for {days} days"
+                "the certificate was issued only lately: it stays, and is valid for {days}"
             ));
         } else {
             say(format_args!(
-                "the certificate is renewed, for {days} days; a participant that runs uses it from its next connection on"
+                "the certificate is renewed, for {days}; a participant that runs uses it from its next connection on"
             ));
         }
         Ok(())

@@ -13,7 +13,7 @@ use participant::{
     ledger::{self, ChainFault, Content, Entry, Summary, Verified},
     settings::Settings,
 };
-use protocol::digests::RunId;
+use protocol::{counted::counted, digests::RunId};
 
 use super::ledger_report;
 
@@ -226,7 +226,8 @@ impl Verify {
         let file = path.display();
         say(match which.format {
             Format::Text => format!(
-                "{file}: {entries} entries hold, each with the hash of the one before; the last hash is {hash}"
+                "{file}: {}, each with the hash of the one before; the last hash is {hash}",
+                counted(entries, ["entry holds", "entries hold"])
             ),
             Format::Json => {
                 serde_json::json!({"schema": 1, "entries": entries, "head": hash}).to_string()

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use participant::ledger::{COLUMNS, Content, Entry, Head, Row, Summary, record};
-use protocol::digests::RunId;
+use protocol::{counted::counted, digests::RunId};
 use serde_json::{Value, json};
 
 /// By run and purpose, with totals.
@@ -32,8 +32,9 @@ pub fn text(summary: &Summary, head: &Head) -> String {
     let (objects, bytes) = summary.total();
     let _ = write!(
         text,
-        "in all: {objects} objects, {bytes} bytes; {} entries, the last hash is {}",
-        head.entries,
+        "in all: {}, {bytes} bytes; {}, the last hash is {}",
+        counted(objects, ["object", "objects"]),
+        counted(head.entries, ["entry", "entries"]),
         hex::encode(head.hash)
     );
     text

@@ -73,12 +73,23 @@ impl PageFile {
         &self.0
     }
 
+    /// What a signal leaves before the page is written.
+    pub fn unwritten(path: &Path) -> String {
+        let kept = if path.is_file() {
+            "; the earlier one is kept"
+        } else {
+            ""
+        };
+        format!("no page is written{kept}")
+    }
+
     /// Puts the page there with mode 0600; a first signal waits until it is whole.
     ///
     /// # Errors
     /// What the system says; an earlier page is there still.
     pub fn write(&self, page: &str, signals: &BetweenWrites) -> Result<(), Failure> {
-        let written = signals.write(|| replace_private(&self.0, page.as_bytes()));
+        let leaves = format!("the page is written, {}", self.0.display());
+        let written = signals.write(leaves, || replace_private(&self.0, page.as_bytes()));
         written
             .with_context(|| format!("cannot write the page {}", self.0.display()))
             .map_err(Failure::Settings)

@@ -8,6 +8,7 @@ use host::{
     shown::{Shown, Watching},
 };
 use participant::standing::ask;
+use protocol::counted::counted;
 use serde_json::Value;
 
 use super::consent::Which;
@@ -104,9 +105,12 @@ fn in_words(status: &Value) -> String {
     let ledger = &status["ledger"];
     let _ = write!(
         text,
-        "\nhas left this hospital: {:.1} MB in {} entries of the ledger",
+        "\nhas left this hospital: {:.1} MB in {} of the ledger",
         ledger["bytes"].as_f64().unwrap_or(0.0) / 1e6,
-        ledger["entries"]
+        counted(
+            ledger["entries"].as_u64().unwrap_or(0),
+            ["entry", "entries"]
+        )
     );
     if let Some(fault) = ledger["fault"].as_str() {
         let _ = write!(text, "\nTHE LEDGER DOES NOT HOLD: {fault}");

@@ -5,14 +5,16 @@
 use std::path::{Path, PathBuf};
 
 use model_data::weights::{WeightsError, read_safetensors};
-use protocol::{digests::WeightsHash, kept_model::weights_hash, network::ModelLayout};
+use protocol::{
+    digests::WeightsHash, kept_model::weights_hash, manifest::Manifest, network::ModelLayout,
+};
 
 /// No file of the state folder holds these values.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "the run starts from the kept model whose weights_hash is {}; none of the {models} models of this network in {} (initial, runs and \
-     the folder itself) is it{}. Copy its .safetensors file into {}",
+    "the run starts from the kept model whose weights_hash is {}; {} in {} (initial, runs and the folder itself){}. Copy its .safetensors file into {}",
     hex::encode(weights),
+    NoneOf(*models),
     folder.display(),
     Unusable(unusable),
     folder.join(INITIAL).display()
@@ -28,6 +30,22 @@ pub struct InitialModelMissing {
     pub unusable: Vec<WeightsError>,
 }
 
+/// How many models are not the one.
+struct NoneOf(usize);
+
+impl std::fmt::Display for NoneOf {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            0 => write!(formatter, "there is no model of this network"),
+            1 => write!(formatter, "it is not the one model of this network"),
+            models => write!(
+                formatter,
+                "it is none of the {models} models of this network"
+            ),
+        }
+    }
+}
+
 /// The files that were no help, for people.
 struct Unusable<'a>(&'a [WeightsError]);
 
@@ -37,6 +55,13 @@ impl std::fmt::Display for Unusable<'_> {
             .iter()
             .try_for_each(|error| write!(formatter, "; {error}"))
     }
+}
+
+/// What a hospital lacks to join a run at its beginning: the model that the run starts from; none where it has it or the run starts from
+/// none.
+pub fn missing_initial_model(manifest: &Manifest, state: &Path) -> Option<InitialModelMissing> {
+    let weights = manifest.initial_model.as_ref()?;
+    find(state, &manifest.layout, weights).err()
 }
 
 /// The values of this hash, in the order of the layout: looked for in `initial`, then among the runs, then in the folder itself.

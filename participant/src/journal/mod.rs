@@ -20,7 +20,10 @@ pub mod patient;
 mod session_key;
 pub mod sqlite;
 
-pub use self::{initial_models::InitialModelMissing, model_files::run_folder};
+pub use self::{
+    initial_models::{InitialModelMissing, missing_initial_model},
+    model_files::run_folder,
+};
 
 use std::collections::BTreeSet;
 

@@ -112,6 +112,11 @@ impl Conditions {
         flags
     }
 
+    /// Whether a scanner that is none of the training's can be told.
+    pub fn knows_scanners(&self) -> bool {
+        self.scanners.is_some()
+    }
+
     /// The scanners of this hospital's own scans in the run that the model is of.
     #[must_use]
     pub fn trained_on(self, scanners: Vec<String>) -> Self {
@@ -400,8 +405,9 @@ mod tests {
         let conditions = conditions(card);
         assert!(flags(&conditions).is_empty());
         let conditions = conditions.trained_on(vec![]);
-        assert!(flags(&conditions).is_empty());
+        assert!(flags(&conditions).is_empty() && !conditions.knows_scanners());
         let conditions = conditions.trained_on(vec!["GE".to_owned()]);
+        assert!(conditions.knows_scanners());
         let told = flags(&conditions);
         assert_eq!(told.len(), 1, "{told:?}");
         assert!(

@@ -7,7 +7,7 @@ use std::{
 };
 
 use model_data::{
-    card::{BEST_MODEL_FILE, CardFeature, CardOutput, MODEL_FILE, ModelCard},
+    card::{BEST_MODEL_FILE, CardFeature, CardOutput, ModelCard},
     weights::{WeightsError, read_safetensors},
 };
 use protocol::{
@@ -21,112 +21,8 @@ use protocol::{
     transcript::{BrokenChain, TranscriptEntry, verify},
 };
 
+use super::{ModelPlace, model_place::RUN_DIGITS};
 use crate::vault::conditioning::weights::ConditioningWeights;
-
-/// Where a model lies.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModelPlace {
-    /// The weights.
-    pub weights: PathBuf,
-    /// The card.
-    pub card: PathBuf,
-    /// Whether this is the folder of a run in this hospital's own state folder.
-    pub own: bool,
-}
-
-impl ModelPlace {
-    /// What `asked` names: a file of weights; a folder with one, such as that of a simulation; or the first digits of a run of this
-    /// hospital, looked for in `state`. In a folder the model of the best round is meant, unless `last`.
-    ///
-    /// # Errors
-    /// Nothing there, or several runs that begin so.
-    pub fn find(asked: &Path, state: Option<&Path>, last: bool) -> Result<Self, KeptModelError> {
-        let own = |path: &Path| state.is_some_and(|state| lies_in(path, state));
-        if asked.is_file() {
-            return Ok(Self::of_file(asked.to_owned(), own(asked)));
-        }
-        if asked.is_dir() {
-            return Self::in_folder(asked, last, own(asked)).ok_or_else(|| {
-                KeptModelError::NoModel {
-                    folder: asked.to_owned(),
-                }
-            });
-        }
-        let digits = asked.to_str().unwrap_or_default();
-        match state {
-            Some(state) if is_run(digits) => Self::of_run(digits, state, last),
-            _ => Err(KeptModelError::Nothing {
-                asked: asked.to_owned(),
-            }),
-        }
-    }
-
-    /// The model of the run of this hospital whose first digits these are, in either case.
-    ///
-    /// # Errors
-    /// No digits of a run, no such run, or several that begin so.
-    pub fn of_run(digits: &str, state: &Path, last: bool) -> Result<Self, KeptModelError> {
-        if !is_run(digits) {
-            return Err(KeptModelError::NotDigits {
-                asked: digits.to_owned(),
-            });
-        }
-        let digits = digits.to_ascii_lowercase();
-        let runs = state.join("runs");
-        let mut fitting = vec![];
-        let names = fs::read_dir(&runs).into_iter().flatten().flatten();
-        for name in names.map(|entry| entry.file_name().to_string_lossy().into_owned()) {
-            // A folder has the first 16 digits of its run.
-            let is_run = name.len() == RUN_DIGITS;
-            if is_run && (name.starts_with(&digits) || digits.starts_with(&name)) {
-                fitting.push(name);
-            }
-        }
-        fitting.sort_unstable();
-        match fitting.as_slice() {
-            [run] => Self::in_folder(&runs.join(run), last, true).ok_or_else(|| {
-                KeptModelError::NoModel {
-                    folder: runs.join(run),
-                }
-            }),
-            [] => Err(KeptModelError::NoRun { digits, runs }),
-            several => Err(KeptModelError::SeveralRuns {
-                digits,
-                found: several.join(", "),
-            }),
-        }
-    }
-
-    fn in_folder(folder: &Path, last: bool, own: bool) -> Option<Self> {
-        let named = |name: &str| Some(folder.join(name)).filter(|path| path.is_file());
-        let best = named(BEST_MODEL_FILE).filter(|_| !last);
-        let weights = best.or_else(|| named(MODEL_FILE))?;
-        Some(Self::of_file(weights, own))
-    }
-
-    /// The card of `NAME.safetensors` is `NAME.json`.
-    fn of_file(weights: PathBuf, own: bool) -> Self {
-        Self {
-            card: weights.with_extension("json"),
-            weights,
-            own,
-        }
-    }
-}
-
-fn is_run(digits: &str) -> bool {
-    !digits.is_empty() && digits.chars().all(|digit| digit.is_ascii_hexdigit())
-}
-
-/// Whether a path leads into the folder, links followed.
-fn lies_in(path: &Path, folder: &Path) -> bool {
-    let whole = |path: &Path| fs::canonicalize(path).ok();
-    let pair = whole(path).zip(whole(folder));
-    pair.is_some_and(|(path, folder)| path.starts_with(folder))
-}
-
-/// Of a run's hash in the name of its folder.
-const RUN_DIGITS: usize = 16;
 
 /// Who may have signed that a model is a run's.
 #[derive(Clone, Debug, Default)]
@@ -175,6 +71,9 @@ impl KeptModel {
     /// # Errors
     /// [`KeptModelError`]; that nothing vouches for it is none.
     pub fn open(place: &ModelPlace, witnesses: &Witnesses) -> Result<Self, KeptModelError> {
+        if let Some(card) = &place.in_place_of {
+            tell_of_lost(card);
+        }
         let card = read_card(&place.card)?;
         let broken = |what| KeptModelError::Card {
             path: place.card.clone(),
@@ -289,6 +188,17 @@ impl KeptModel {
         let used = self.conditioning.uses_features();
         used.then(|| ConditioningWeights::of(self.form, &self.layout, &self.values))
     }
+}
+
+/// The best model of a folder is gone, and its card is there.
+fn tell_of_lost(card: &Path) {
+    let round = read_card(card).map(|card| format!(", that of round {}", card.learning_round));
+    tracing::warn!(
+        "{} is gone, the best model{}, as its card {} says: the model of the last round is taken in its place (with --last, that is meant)",
+        card.with_file_name(BEST_MODEL_FILE).display(),
+        round.unwrap_or_default(),
+        card.display()
+    );
 }
 
 /// A model of this hospital's own lies in the folder of its run, and its card says which weights it is of.

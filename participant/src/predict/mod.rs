@@ -12,11 +12,13 @@
 mod alone;
 mod conditions;
 mod kept_model;
+mod model_place;
 mod patients;
 
 pub use self::{
     alone::{AloneSettings, train_alone},
     conditions::Conditions,
-    kept_model::{KeptModel, KeptModelError, ModelPlace, Provenance, Witnesses},
+    kept_model::{KeptModel, KeptModelError, Provenance, Witnesses},
+    model_place::ModelPlace,
     patients::{Asked, predict},
 };

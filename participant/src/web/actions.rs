@@ -20,7 +20,7 @@ use tokio::{
 
 use crate::{
     approvals::{
-        shown::{Terms, reason},
+        shown::{Terms, can_be_approved, reason},
         store::{ApprovalStore, OfferedRun, Verdict},
     },
     ledger,
@@ -77,13 +77,7 @@ type Here = State<Arc<Place>>;
 async fn show(State(place): Here, Query(Shown { id }): Query<Shown>) -> Json<Value> {
     let shown = blocking(move || {
         let (_, manifest) = place.find(&id)?;
-        let settings = &place.settings;
-        let terms = Terms::of(
-            &manifest,
-            &place.roster(),
-            settings.hospital,
-            &settings.policy,
-        );
+        let terms = Terms::of(&manifest, &place.roster(), &place.settings);
         Ok(terms.into_json())
     });
     Json(match shown.await {
@@ -155,10 +149,7 @@ impl Place {
         let (run, manifest) = self.find(id)?;
         let settings = &self.settings;
         if verdict == Verdict::Approved {
-            let allowed = settings.policy.check(&manifest, &self.roster());
-            allowed.map_err(|violation| {
-                format!("a run that the policy refuses cannot be approved: {violation}")
-            })?;
+            can_be_approved(&manifest, &self.roster(), settings)?;
         }
         let store = ApprovalStore::open(&settings.state, settings.approval, self.roster().hash());
         let decided = store.and_then(|mut store| store.decide(&run.run, verdict, BY, reason));

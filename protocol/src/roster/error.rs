@@ -3,6 +3,7 @@
 use crypto::sealed_sum::{HospitalId, MAX_HOSPITALS};
 
 use super::SUITE;
+use crate::counted::counted;
 
 /// A roster that cannot be trusted.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub enum RosterError {
         found: u16,
     },
     /// Too few or too many hospitals.
-    #[error("the roster lists {found} hospitals; a federation has 2 to {MAX_HOSPITALS}")]
+    #[error("the roster lists {}; a federation has 2 to {MAX_HOSPITALS}", counted(*found, ["hospital", "hospitals"]))]
     Size {
         /// How many the file lists.
         found: usize,

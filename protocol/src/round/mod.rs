@@ -22,6 +22,7 @@ pub mod unlock;
 use crypto::sealed_sum::HospitalId;
 
 use crate::{
+    counted::counted,
     culprit::Culprit,
     digests::{ChunksRoot, ContributorsHash, HeaderHash, ModelHash, RoundNumber, Transcript},
     identity::SignedError,
@@ -174,7 +175,10 @@ pub enum RoundError {
     )]
     ModelWasHandedOver,
     /// An outcome with fewer answers than open a sum.
-    #[error("the outcome has {found} answers that hold, where {needed} open a sum")]
+    #[error(
+        "the outcome has {}, where {needed} open a sum",
+        counted(*found, ["answer that holds", "answers that hold"])
+    )]
     TooFewAnswers {
         /// How many hold.
         found: usize,
@@ -182,7 +186,10 @@ pub enum RoundError {
         needed: usize,
     },
     /// A null step without the words of t vaults that the sum did not open.
-    #[error("{found} hospitals say that the sum did not open, where {needed} are needed")]
+    #[error(
+        "{} that the sum did not open, where {needed} are needed",
+        counted(*found, ["hospital says", "hospitals say"])
+    )]
     NotFailed {
         /// How many do.
         found: usize,

@@ -10,7 +10,7 @@ use host::{
     doctor::{Check, Finding, certificate, key_file, told},
     key_files::NamedFile,
 };
-use protocol::roster::Roster;
+use protocol::{counted::counted, roster::Roster};
 
 /// With the number of hospitals on the roster.
 pub fn look(settings: &Settings, now: SystemTime) -> (Vec<Check>, usize) {
@@ -71,9 +71,9 @@ fn roster(settings: &Settings, has_authority: bool) -> (Check, Option<Roster>) {
             let check = Check::good(
                 ROSTER,
                 format!(
-                    "epoch {}, {} hospitals; its fingerprint: {}",
+                    "epoch {}, {}; its fingerprint: {}",
                     roster.epoch(),
-                    roster.size(),
+                    counted(roster.size(), ["hospital", "hospitals"]),
                     roster.fingerprint()
                 ),
             );

@@ -8,6 +8,7 @@ use coordinator::{
     store::last_run_seen,
 };
 use host::doctor::{Check, told};
+use protocol::counted::counted;
 use transport::certificate_requests::valid_until;
 
 /// Reads alone.
@@ -76,7 +77,10 @@ fn ending<'a>(
     let ends: Vec<_> = ends.collect();
     let soon = ends.iter().filter(|(_, until)| *until <= now + SOON);
     let soon = soon.map(|(name, until)| match until.duration_since(now) {
-        Ok(left) => format!("{name} in {} days", left.as_secs() / DAY.as_secs()),
+        Ok(left) => {
+            let days = counted(left.as_secs() / DAY.as_secs(), ["day", "days"]);
+            format!("{name} in {days}")
+        }
         Err(_) => format!("{name} has ended"),
     });
     let soon: Vec<_> = soon.collect();
@@ -87,7 +91,10 @@ fn ending<'a>(
     if soon.is_empty() {
         let members = match ends.len() {
             0 => "no members yet".to_owned(),
-            members => format!("{members} members, with certificates for 30 days or more"),
+            members => {
+                let members = counted(members, ["member", "members"]);
+                format!("{members}, with certificates for 30 days or more")
+            }
         };
         Check::good(OF_MEMBERS, format!("{members}{waiting}"))
     } else {

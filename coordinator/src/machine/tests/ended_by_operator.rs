@@ -42,6 +42,8 @@ fn assert_ended_after(cohort: &Cohort, round: u32, what: &str) {
     let (_, missing) = cohort.completed().unwrap_or_else(|| panic!("{what}"));
     assert!(missing.is_empty(), "{what}");
     let after = LearningRound::new(round);
+    let why = format!("its operator has ended it after learning round {round} of {ROUNDS}");
+    assert_eq!(cohort.machine.early_end(), Some(why), "{what}");
     for hospital in cohort.hospitals.values() {
         let sums = |purpose| hospital.seen.iter().filter(move |seen| seen.0 == purpose);
         let counts = [Purpose::Update, Purpose::Evaluation].map(|purpose| sums(purpose).count());

@@ -4,6 +4,7 @@ use bench_crypto::{
     peer::PeerState,
     series::{Series, Times, median},
 };
+use protocol::counted::counted;
 use serde_json::{Map, Value, json};
 
 use super::{Conditions, Variant};
@@ -191,8 +192,9 @@ impl TrainingResult {
             } = conditions;
             let _ = writeln!(
                 text,
-                "{}, {device}, one thread, batch {batch}, {clock} clock, {rounds} rounds of {repetitions_per_round}, {}",
+                "{}, {device}, one thread, batch {batch}, {clock} clock, {} of {repetitions_per_round}, {}",
                 machine.kind(),
+                counted(*rounds, ["round", "rounds"]),
                 machine.load(),
             );
             let _ = writeln!(text, "PyTorch: {}", peer.words());

@@ -1,4 +1,7 @@
-//! The messages of `event.proto`, `summary.proto` and `tensor.proto` that scalars and texts need, by their numbers there.
+//! The messages of `event.proto`, `summary.proto`, `tensor.proto` and the plugin `hparams` that scalars, texts and settings need, by their
+//! numbers there.
+
+use std::collections::BTreeMap;
 
 use prost::Message;
 
@@ -80,9 +83,12 @@ pub struct SummaryMetadata {
 /// `tensorboard.SummaryMetadata.PluginData`.
 #[derive(Clone, PartialEq, Message)]
 pub struct PluginData {
-    /// `scalars` or `text`.
+    /// `scalars`, `text` or `hparams`.
     #[prost(string, tag = "1")]
     pub plugin_name: String,
+    /// What that part reads: of `hparams` an [`HParams`].
+    #[prost(bytes = "vec", tag = "2")]
+    pub content: Vec<u8>,
 }
 
 /// `tensorboard.DataClass`.
@@ -106,6 +112,9 @@ pub struct Tensor {
     /// Its sides.
     #[prost(message, optional, tag = "2")]
     pub tensor_shape: Option<TensorShape>,
+    /// Numbers.
+    #[prost(float, repeated, tag = "5")]
+    pub float_val: Vec<f32>,
     /// Texts, as bytes.
     #[prost(bytes = "vec", repeated, tag = "8")]
     pub string_val: Vec<Vec<u8>>,
@@ -117,6 +126,8 @@ pub struct Tensor {
 pub enum DataType {
     /// Not told.
     Invalid = 0,
+    /// Numbers of 32 bits.
+    Float = 1,
     /// Bytes.
     String = 7,
 }
@@ -135,4 +146,48 @@ pub struct Side {
     /// Its length.
     #[prost(int64, tag = "1")]
     pub size: i64,
+}
+
+/// `tensorboard.hparams.HParamsPluginData`.
+#[derive(Clone, PartialEq, Message)]
+pub struct HParams {
+    /// 0 at present.
+    #[prost(int32, tag = "1")]
+    pub version: i32,
+    /// The settings of a run.
+    #[prost(message, optional, tag = "3")]
+    pub session_start_info: Option<SessionStart>,
+}
+
+/// `tensorboard.hparams.SessionStartInfo`.
+#[derive(Clone, PartialEq, Message)]
+pub struct SessionStart {
+    /// By name.
+    #[prost(btree_map = "string, message", tag = "1")]
+    pub hparams: BTreeMap<String, Setting>,
+    /// Seconds since 1970.
+    #[prost(double, tag = "5")]
+    pub start_time_secs: f64,
+}
+
+/// `google.protobuf.Value`.
+#[derive(Clone, PartialEq, Message)]
+pub struct Setting {
+    /// A number or a text.
+    #[prost(oneof = "setting::Kind", tags = "2, 3")]
+    pub kind: Option<setting::Kind>,
+}
+
+/// What a [`Setting`] is.
+pub mod setting {
+    /// `google.protobuf.Value.kind`.
+    #[derive(Clone, PartialEq, prost::Oneof)]
+    pub enum Kind {
+        /// For axes and sliders.
+        #[prost(double, tag = "2")]
+        Number(f64),
+        /// For a list to choose from.
+        #[prost(string, tag = "3")]
+        Text(String),
+    }
 }

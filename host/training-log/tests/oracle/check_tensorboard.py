@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from tensorboard import version
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import plugin_data_pb2
 from tensorboard.util import tensor_util
 
 folder = Path(sys.argv[1])
@@ -32,7 +33,13 @@ if whole:
     texts["notice"] = ["Not for *diagnosis*.\n"]
 if expected["ending"]:
     texts["ending"] = [expected["ending"]]
-assert set(events.Tags()["tensors"]) == set(texts), events.Tags()
+settings = "_hparams_/session_start_info"
+assert set(events.Tags()["tensors"]) == {*texts, settings}, events.Tags()
+session = plugin_data_pb2.HParamsPluginData.FromString(events.SummaryMetadata(settings).plugin_data.content).session_start_info
+compared = {name: value.string_value if value.HasField("string_value") else value.number_value for name, value in session.hparams.items()}
+assert compared == {"learning_rate": 0.001, "strategy": expected["strategy"]}, compared
+assert abs(session.start_time_secs - expected["start"] / 1000) < 1e-3, session.start_time_secs
+assert list(events.PluginTagToContent("hparams")) == [settings]
 for tag, told in texts.items():
     assert events.SummaryMetadata(tag).plugin_data.plugin_name == "text"
     found = [tensor_util.make_ndarray(one.tensor_proto).tolist() for one in events.Tensors(tag)]

@@ -175,7 +175,7 @@ mod tests {
         assert!(refusal(&[0.0, 3.0, 3.0]).starts_with("b and c lie at the same place"));
         assert_eq!(
             refusal(&[0.0, 3.0, 12.0, 6.0]),
-            "1 slices are missing between d and c"
+            "1 slice is missing between d and c"
         );
         let uneven = refusal(&[0.0, 3.0, 6.0, 10.0]);
         assert!(

@@ -29,6 +29,7 @@ use dataset::Dataset;
 use dicom_core::Tag;
 pub(super) use file_tree::{holds_dicom, is_dicom};
 pub(super) use folder::{NoSeries, Series};
+use protocol::counted::counted;
 use series::Identity;
 pub use series::read_dicom;
 pub(super) use series::{SeriesFrame, series_extent, series_frame};
@@ -143,7 +144,12 @@ pub enum SeriesError {
         other: PathBuf,
     },
     /// A gap as wide as several.
-    #[error("{count} slices are missing between {} and {}", below.display(), above.display())]
+    #[error(
+        "{} missing between {} and {}",
+        counted(*count, ["slice is", "slices are"]),
+        below.display(),
+        above.display()
+    )]
     MissingSlices {
         /// How many would fill the gap.
         count: usize,

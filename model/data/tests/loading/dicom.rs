@@ -111,7 +111,7 @@ fn what_a_file_lacks_is_named_with_the_file() {
     }
     let mut images = head_series("1.2", DIMS);
     images.remove(2);
-    assert!(refusal(&images).contains("1 slices are missing between"));
+    assert!(refusal(&images).contains("1 slice is missing between"));
     let vast = DicomImage {
         rows: 65_535,
         columns: 65_535,
@@ -231,7 +231,7 @@ fn patients_are_found_and_everything_left_out_is_named() {
     assert!(
         reasons
             .iter()
-            .any(|reason| reason.contains("1 slices are missing")),
+            .any(|reason| reason.contains("1 slice is missing")),
         "{reasons:?}"
     );
     let unnamed = "no series is called 'nowhere'; there are: 'special' (8 images)";

@@ -1,7 +1,7 @@
 //! How the page was made.
 
 use ::report::pictures::escape;
-use model_data::{FeatureColumns, LoadOptions, SliceChoice};
+use model_data::{FeatureColumns, LoadOptions, SliceChoice, SplitKind};
 
 use super::{super::data_kinds::plain, Names, Page};
 
@@ -12,6 +12,9 @@ pub fn section(page: &Page<'_>, date: &str) -> String {
         Names::Withheld => "DIR".to_owned(),
     };
     let mut command = format!("participant data check {folder}{}", flags(page.options));
+    if page.split == SplitKind::Slice {
+        command += " --split slice";
+    }
     command += " --html FILE";
     if page.names == Names::Told {
         command += " --with-ids";

@@ -18,7 +18,8 @@ use ::report::{
     page::page,
     pictures::PictureError,
 };
-use model_data::{DataCheck, LoadOptions, ShownPatient, ShownScan};
+use model_data::{DataCheck, LoadOptions, ShownPatient, ShownScan, SplitKind};
+use protocol::counted::counted;
 
 use super::{data_overview::Names, page_file::PageKind};
 
@@ -28,6 +29,8 @@ pub struct Page<'a> {
     pub folder: &'a Path,
     /// How it was read.
     pub options: &'a LoadOptions,
+    /// How a run would split the patients.
+    pub split: SplitKind,
     /// What was found.
     pub check: &'a DataCheck,
     /// At most [`MAX_SHOWN`].
@@ -74,7 +77,7 @@ impl Page<'_> {
                 tiles: patient.scans.iter().map(tile).collect(),
             })
             .collect();
-        let shown = super::data_kinds::counted(cards.len(), ["patient", "patients"]);
+        let shown = counted(cards.len(), ["patient", "patients"]);
         Ok(format!(
             "{heading}<p>{shown}, spread over the table. Of each scan the middle one of the slices that training takes is shown, read, turned \
              and scaled by the code that training uses: {side} x {side} pixels. The front of the head is on top, and the patient\u{2019}s right is \

@@ -4,12 +4,11 @@ use std::{fmt::Write as _, path::Path};
 
 use ::report::pictures::escape;
 use model_data::{ClassCounts, DataCheck, OrientationCounts};
+use protocol::counted::counted;
 
 use super::{
     super::{
-        data_kinds::{counted, from_here},
-        data_overview::overview as overview_lines,
-        data_report::problems,
+        data_kinds::from_here, data_overview::overview as overview_lines, data_report::problems,
     },
     Names,
 };
@@ -24,13 +23,21 @@ pub fn headline(check: &DataCheck, names: Names) -> String {
         (0, _) => "<strong>No patient can be used:</strong> none has both a usable row in the table and a usable image.".to_owned(),
         (_, 0) => "<strong>Clean:</strong> nothing is left out, nothing is guessed, and no scan is there twice.".to_owned(),
         (_, count) => format!(
-            "<strong>{}:</strong> something is left out, was guessed, or is there twice. The sections below say what, why, and what to do.",
+            "<strong>{}:</strong> something is left out, was guessed, is there twice, or is too little for a run. What follows says what, why, and \
+             what to do.",
             counted(count, ["problem", "problems"])
         ),
     };
+    let no_run = match &check.unsplit {
+        Some(error) => format!(
+            "<p class=\"warning\"><strong>No run can be taken part in with these data:</strong> {}.</p>",
+            escape(&error.to_string())
+        ),
+        None => String::new(),
+    };
     format!(
         "<h1>Data check</h1><p class=\"warning\"><strong>This page holds images of patients.</strong> It is for this hospital alone: give it \
-         to nobody who may not see them. {named}</p><p>{verdict}</p>"
+         to nobody who may not see them. {named}</p><p>{verdict}</p>{no_run}"
     )
 }
 

@@ -5,6 +5,7 @@ use std::{path::Path, sync::mpsc, thread, time::Duration};
 use host::doctor::{Check, told};
 use model_data::{DataError, Inventory, Layout, LoadOptions, split};
 use participant::{erasure::Erased, settings::Settings};
+use protocol::counted::counted;
 
 /// What was found in it.
 pub struct Seen {
@@ -77,8 +78,12 @@ fn of_inventory(settings: &Settings, layout: Layout, inventory: &mut Inventory) 
     let folder = settings.data.display();
     let patients = inventory.entries.len();
     let scans = inventory.entries.iter().map(|entry| entry.scans.len());
-    let scans = scans.sum();
-    let found = format!("{folder} is {layout}; {patients} patients with {scans} scans");
+    let scans: usize = scans.sum();
+    let found = format!(
+        "{folder} is {layout}; {} with {}",
+        counted(patients, ["patient", "patients"]),
+        counted(scans, ["scan", "scans"])
+    );
     let all = format!("participant data check {folder}");
     let units: Vec<_> = (0..patients).map(|_| (0, SOME_SLICES)).collect();
     let check = match split(&units, settings.training.split, settings.training.seed) {

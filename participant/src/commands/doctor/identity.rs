@@ -7,6 +7,7 @@ use host::{
     key_files::NamedFile,
 };
 use participant::settings::{Credentials, CredentialsError, Settings};
+use protocol::counted::counted;
 
 /// With what is needed to reach the coordinator, if all is there.
 pub fn look(
@@ -61,9 +62,9 @@ fn roster(settings: &Settings, file: &Path) -> Check {
         Ok(roster) => Check::good(
             ROSTER,
             format!(
-                "epoch {}, {} hospitals; its fingerprint, to be compared by telephone: {}",
+                "epoch {}, {}; its fingerprint, to be compared by telephone: {}",
                 roster.epoch(),
-                roster.size(),
+                counted(roster.size(), ["hospital", "hospitals"]),
                 roster.fingerprint()
             ),
         ),

@@ -1,6 +1,7 @@
 //! `participant evaluate`.
 
 mod scored;
+mod unusual;
 
 use std::path::{Path, PathBuf};
 
@@ -14,7 +15,10 @@ use participant::{
 };
 use protocol::labels::Labels;
 
-use self::scored::{Compared, Scored};
+use self::{
+    scored::{Compared, Scored},
+    unusual::Unusual,
+};
 use super::{
     applied_model::{ModelArguments, ScanArguments},
     data_set,
@@ -62,7 +66,8 @@ pub struct Evaluate {
 impl Evaluate {
     /// Reads, predicts and scores.
     pub fn execute(self) -> Result<(), Failure> {
-        let _ends_with_code_3 = BetweenWrites::listen().map_err(Failure::run)?;
+        let leaves = "no score is told, and nothing was to be written";
+        let _ends_with_code_3 = BetweenWrites::listen(leaves).map_err(Failure::run)?;
         let settings = self.model.settings()?;
         let of_hospital = settings.as_ref().map(|(settings, _)| settings);
         let (model, conditions) = self.model.open(of_hospital)?;
@@ -112,14 +117,16 @@ impl Evaluate {
             let wanted = |patient| asked(patient).then_some(Wanted { heat: false });
             let said = predict_all(model, conditions, &scans, wanted, &mut trainer)?;
             let slices = predictions(&scans, &said, labels)?;
-            Scored::of(slices, &model.output).map_err(Failure::settings)
+            let scores = Scored::of(slices, &model.output).map_err(Failure::settings)?;
+            Ok((scores, Unusual::of(&said)))
         };
-        let common = scored(&model, &conditions)?;
+        let (common, unusual) = scored(&model, &conditions)?;
         let alone = match alone {
             Some(alone) => {
                 let conditions = Conditions::of(&alone, conditions.levels());
                 let conditions = conditions.map_err(|reason| Failure::run(anyhow!(reason)))?;
-                Some(scored(&alone, &conditions)?)
+                let (scores, _) = scored(&alone, &conditions)?;
+                Some(scores)
             }
             None => None,
         };
@@ -128,6 +135,8 @@ impl Evaluate {
             common,
             alone,
             is_unseen: unseen.is_some(),
+            unusual,
+            knows_scanners: conditions.knows_scanners(),
         };
         say(match self.format {
             Format::Text => compared.text(),

@@ -8,10 +8,12 @@ use model_metrics::{
     per_patient,
 };
 use participant::predict::{KeptModel, Provenance};
+use protocol::counted::counted;
 use results::NOTICE;
 use serde_json::{Value, json};
 
-use crate::commands::applied_model::vouched;
+use super::unusual::Unusual;
+use crate::commands::applied_model::{SCANNERS_NOT_KNOWN, vouched};
 
 /// Scores by patient.
 pub struct Scored {
@@ -139,6 +141,10 @@ pub struct Compared<'a> {
     pub alone: Option<Scored>,
     /// Whether the patients are those that no run has trained on here.
     pub is_unseen: bool,
+    /// What is to be known of some of them before the scores are believed.
+    pub unusual: Unusual,
+    /// Whether a strange scanner would be among that.
+    pub knows_scanners: bool,
 }
 
 impl Compared<'_> {
@@ -155,10 +161,10 @@ impl Compared<'_> {
             vouched(self.model.provenance)
         );
         let count = self.common.patients.len();
-        let patients = if count == 1 { "patient" } else { "patients" };
         let _ = writeln!(
             text,
-            "{count} {patients}, {}\n",
+            "{}, {}\n",
+            counted(count, ["patient", "patients"]),
             if self.is_unseen {
                 "the test patients of this hospital by its present split: if patients or the seed have changed since the run, some were trained on"
             } else {
@@ -188,6 +194,17 @@ impl Compared<'_> {
                 }
             }
         }
+        for (place, line) in self.unusual.lines().iter().enumerate() {
+            let name = if place == 0 {
+                "\nunlike the training:\n"
+            } else {
+                ""
+            };
+            let _ = writeln!(text, "{name}  {line}");
+        }
+        if !self.knows_scanners {
+            let _ = writeln!(text, "\n{SCANNERS_NOT_KNOWN}");
+        }
         text += "\nIn brackets 95% intervals: bootstrap over patients, of shares Wilson's.";
         text
     }
@@ -202,6 +219,8 @@ impl Compared<'_> {
             "unseen": self.is_unseen,
             "verified": self.model.provenance != Provenance::Unknown,
             "common": self.common.json(),
+            "unusual": self.unusual.json(),
+            "scanners_known": self.knows_scanners,
             "own": self.alone.as_ref().map(Scored::json),
         })
         .to_string()

@@ -7,7 +7,13 @@ use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
 use clap::Args;
-use host::{failure::Failure, moment, output::say, shown::Format, signals::BetweenWrites};
+use host::{
+    failure::Failure,
+    moment,
+    output::{place_to_write, say},
+    shown::Format,
+    signals::BetweenWrites,
+};
 use participant::{
     predict::{Asked, Conditions, KeptModel, Provenance, predict},
     trainer_program::TrainerProgram,
@@ -46,7 +52,7 @@ pub struct Predict {
     scans: Vec<PathBuf>,
 
     /// The folder for the results. It must be empty, or not there yet.
-    #[arg(short, long = "out", value_name = "DIR", default_value = "predictions")]
+    #[arg(short, long = "out", value_name = "DIR", default_value = "predictions", value_parser = place_to_write())]
     out: PathBuf,
 
     /// A clinical table (.csv, .tsv, .xlsx) with the patients' features, where the folder has none.
@@ -93,7 +99,9 @@ pub struct Predict {
 impl Predict {
     /// Reads, predicts, writes, and sends if that is asked for.
     pub fn execute(self) -> Result<(), Failure> {
-        let signals = BetweenWrites::listen().map_err(Failure::run)?;
+        let shown = self.out.display();
+        let leaves = format!("no prediction is written into {shown}");
+        let signals = BetweenWrites::listen(leaves).map_err(Failure::run)?;
         let settings = self.model.settings()?;
         let of_hospital = settings.as_ref().map(|(settings, _)| settings);
         let place = self.model.place(of_hospital)?;
@@ -124,7 +132,9 @@ impl Predict {
             bids: self.bids,
         };
         let written = signals
-            .write(|| write_results(&self.out, &predictions, outputs))
+            .write(self.kept(), || {
+                write_results(&self.out, &predictions, outputs)
+            })
             .map_err(Failure::run)?;
         let sent = match self.archive() {
             Some(archive) => Some(results::store(&written.dicom, &archive).map_err(Failure::run)?),
@@ -133,6 +143,7 @@ impl Predict {
         let told = Told {
             predictions: &predictions,
             provenance: model.provenance,
+            knows_scanners: conditions.knows_scanners(),
             written: &written,
             sent: sent.as_deref(),
         };
@@ -162,6 +173,17 @@ impl Predict {
             )));
         }
         Ok(())
+    }
+
+    /// What a signal leaves after the results are written.
+    fn kept(&self) -> String {
+        let shown = self.out.display();
+        let sent = if self.send.is_some() {
+            "; not all DICOM objects may have reached the archive"
+        } else {
+            ""
+        };
+        format!("all predictions are kept in {shown}{sent}")
     }
 
     fn archive(&self) -> Option<Archive> {

@@ -14,6 +14,7 @@ use participant::{
 };
 use protocol::{
     codec::List,
+    counted::counted,
     training_job::{
         DataSet, DeviceChoice, FilePath, PatientScans, SliceCacheFolder, SplitKind, SplitPlan,
     },
@@ -159,8 +160,9 @@ impl Scans {
         let slices: u64 = account.slices.iter().map(|&slices| u64::from(slices)).sum();
         if account.slices.len() != listed || slices > MAX_SLICES {
             return Err(Failure::run(anyhow!(
-                "the trainer tells of {} scans with {slices} slices, where {listed} scans were listed",
-                account.slices.len()
+                "the trainer tells of {} with {}, where {listed} were listed",
+                counted(account.slices.len(), ["scan", "scans"]),
+                counted(slices, ["slice", "slices"])
             )));
         }
         let unreadable = account.unreadable.iter();

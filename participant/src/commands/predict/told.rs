@@ -3,10 +3,11 @@
 use std::fmt::Write as _;
 
 use participant::predict::Provenance;
+use protocol::counted::counted;
 use results::{NOTICE, Predictions, Stored, Written};
 use serde_json::json;
 
-use crate::commands::applied_model::vouched;
+use crate::commands::applied_model::{SCANNERS_NOT_KNOWN, vouched};
 
 /// The predictions, and where they went.
 pub struct Told<'a> {
@@ -14,6 +15,8 @@ pub struct Told<'a> {
     pub predictions: &'a Predictions,
     /// What vouches for the model.
     pub provenance: Provenance,
+    /// Whether a strange scanner would be among the remarks.
+    pub knows_scanners: bool,
     /// What was written.
     pub written: &'a Written,
     /// What was sent, if that was asked for.
@@ -73,17 +76,22 @@ impl Told<'_> {
                 }
             );
         }
+        if !self.knows_scanners {
+            let _ = writeln!(text, "\n{SCANNERS_NOT_KNOWN}");
+        }
         let folder = self.written.folder.display();
-        let _ = write!(text, "\n{} files in {folder}", self.written.files);
+        let files = counted(self.written.files, ["file", "files"]);
+        let _ = write!(text, "\n{files} in {folder}");
         if !self.written.without_dicom.is_empty() {
             let _ = write!(
                 text,
-                "\nno DICOM objects of {} patients: their scans are not DICOM",
-                self.written.without_dicom.len()
+                "\nno DICOM objects of {}: no scan is DICOM",
+                counted(self.written.without_dicom.len(), ["patient", "patients"])
             );
         }
         if let Some(sent) = self.sent {
-            let _ = write!(text, "\n{} DICOM objects stored in the archive", sent.len());
+            let objects = counted(sent.len(), ["DICOM object", "DICOM objects"]);
+            let _ = write!(text, "\n{objects} stored in the archive");
         }
         text
     }
@@ -116,6 +124,7 @@ impl Told<'_> {
             "verified": model.in_transcript,
             "classes": classes,
             "patients": patients,
+            "scanners_known": self.knows_scanners,
             "folder": self.written.folder,
             "files": self.written.files,
             "sent": self.sent.map(<[Stored]>::len),

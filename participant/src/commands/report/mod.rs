@@ -10,7 +10,11 @@ use std::{
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
-use host::{failure::Failure, output::say, signals::BetweenWrites};
+use host::{
+    failure::Failure,
+    output::{place_to_write, say},
+    signals::BetweenWrites,
+};
 use model_data::card::{BEST_MODEL_FILE, CARD_FILE, ModelCard};
 use participant::{
     erasure::Erased,
@@ -49,7 +53,7 @@ pub struct Report {
     which: Which,
 
     /// The file to write. By default report.html in the folder of the run, STATE/runs/RUN. Only an earlier report is replaced.
-    #[arg(short, long = "out", value_name = "FILE")]
+    #[arg(short, long = "out", value_name = "FILE", value_parser = place_to_write())]
     out: Option<PathBuf>,
 
     /// Show no slice of a patient, and not where the model looks.
@@ -73,7 +77,12 @@ pub struct Shown {
 impl Report {
     /// Reads, predicts and writes: the path of the page on stdout.
     pub fn execute(self) -> Result<(), Failure> {
-        let signals = BetweenWrites::listen().map_err(Failure::run)?;
+        let leaves = match &self.out {
+            Some(path) => PageFile::unwritten(path),
+            None => "no report is written; an earlier one of this run, if there is one, is kept"
+                .to_owned(),
+        };
+        let signals = BetweenWrites::listen(leaves).map_err(Failure::run)?;
         let settings = self.which.settings()?;
         let run = match &self.run {
             Some(digits) => digits.clone(),

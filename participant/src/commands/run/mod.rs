@@ -7,11 +7,7 @@ mod post;
 mod report_at_end;
 mod site;
 
-use std::{
-    io,
-    net::SocketAddr,
-    path::{self, PathBuf},
-};
+use std::{net::SocketAddr, path::PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -85,7 +81,8 @@ pub struct Run {
     #[arg(long)]
     no_report: bool,
 
-    /// Set any key of the settings file, with its section, for example --set training.seed=7. May be given several times.
+    /// Set any key of the settings file, with its section, for example --set training.seed=7. May be given several times. A relative path
+    /// starts at the current folder.
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = key_and_value)]
     set: Vec<(String, String)>,
 
@@ -96,9 +93,8 @@ pub struct Run {
 impl Run {
     /// Runs to the end; the last line on stdout is a JSON object.
     pub fn execute(self) -> Result<(), Failure> {
-        let flags = self.flags().map_err(Failure::settings)?;
-        let settings =
-            Settings::load(&self.config, environment(), &flags).map_err(Failure::settings)?;
+        let settings = Settings::load(&self.config, environment(), &self.flags());
+        let settings = settings.map_err(Failure::settings)?;
         if self.dry.is_asked_for() {
             return self.dry.execute(settings, &self.config);
         }
@@ -151,14 +147,12 @@ impl Run {
         site.finish(done.and_then(|done| done.ok_or_else(|| Failure::stopped(RunError::Stopped))))
     }
 
-    fn flags(&self) -> io::Result<Vec<(String, String)>> {
+    fn flags(&self) -> Vec<(String, String)> {
         let mut flags = self.set.clone();
-        // Unlike the paths in the file, those given here start where the user is.
-        let absolute = |path: &Option<PathBuf>| path.as_ref().map(path::absolute).transpose();
-        let text = |path: PathBuf| path.display().to_string();
+        let text = |path: &PathBuf| path.display().to_string();
         let given = [
-            ("data", absolute(&self.data)?.map(text)),
-            ("state", absolute(&self.state)?.map(text)),
+            ("data", self.data.as_ref().map(text)),
+            ("state", self.state.as_ref().map(text)),
             ("reading.contrasts", self.contrasts.clone()),
             ("reading.cache", self.no_cache.then(|| "false".to_owned())),
             ("training.device", self.device.clone()),
@@ -170,6 +164,6 @@ impl Run {
                 .into_iter()
                 .filter_map(|(key, value)| Some((key.to_owned(), value?))),
         );
-        Ok(flags)
+        flags
     }
 }

@@ -51,7 +51,7 @@ impl Post {
         let ledger = Arc::new(state.ledger().map_err(Failure::settings)?);
         let standing = Standing::begin(settings, roster);
         let web = page(listener, settings, &standing)?;
-        let models = ModelKeeper::new(state.path(), OwnReading::of(settings));
+        let models = ModelKeeper::new(state.path(), OwnReading::of(settings)).tidied();
         let spans = RunSpans::new(settings.hospital);
         let curves = Curves::new(state.path(), log);
         let noted = Noted::new(state.path());

@@ -82,20 +82,23 @@ fn make(
     let runtime = runtime::Builder::new_current_thread().build()?;
     let done = runtime.block_on(async {
         tokio::select! {
-            written = told => Some(written),
-            () = signals.first() => None,
+            written = told => Ok(written),
+            signal = signals.first() => Err(signal),
         }
     });
     match done {
-        Some(Ok(Ok(Ok(path)))) => Ok(path),
-        Some(Ok(Ok(Err(
+        Ok(Ok(Ok(Ok(path)))) => Ok(path),
+        Ok(Ok(Ok(Err(
             Failure::Run(error) | Failure::Settings(error) | Failure::Stopped(error),
         )))) => Err(error),
-        Some(Ok(Err(_)) | Err(_)) => Err(anyhow!(
+        Ok(Ok(Err(_)) | Err(_)) => Err(anyhow!(
             "the program has a fault, which the log above tells of"
         )),
         // A page that is half written is whole or gone first.
-        None => writes.write(|| Err(anyhow!("the program was stopped by a signal"))),
+        Err(signal) => {
+            writes.settle();
+            Err(anyhow!("the program was stopped by {signal}"))
+        }
     }
 }
 

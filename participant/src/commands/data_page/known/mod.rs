@@ -133,6 +133,16 @@ mod tests {
     fn a_missing_slice_is_not_a_missing_attribute() {
         let slices = of_file("3 slices are missing between a.dcm and b.dcm");
         assert!(slices.why.contains("Slices"));
+        assert_eq!(
+            of_file("1 slice is missing between a and b").why,
+            slices.why
+        );
+        let voxels =
+            [1, 2].map(|voxels| of_file(&VolumeError::NonFinite { voxels }.to_string()).why);
+        assert!(
+            voxels.iter().all(|why| why.contains("infinite")),
+            "{voxels:?}"
+        );
         assert!(
             of_file("a.dcm: PixelSpacing is missing")
                 .why

@@ -112,7 +112,7 @@ pub const FILES: &[(&str, Known)] = &[
         CONVERT_AGAIN,
     ),
     known(
-        "are not finite numbers",
+        "finite number",
         "Some voxels are infinite or not a number.",
         "Replace them, for example by 0, or convert it again from what the scanner gave.",
     ),
@@ -127,7 +127,7 @@ pub const FILES: &[(&str, Known)] = &[
         "Leave one image for each place, or name another series in the table.",
     ),
     known(
-        "slices are missing between",
+        "missing between",
         "Slices are missing from the series.",
         EXPORT_AGAIN,
     ),

@@ -14,6 +14,7 @@ use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
+    sync::Once,
 };
 
 use host::{moment::rfc3339, private_folder::make_private_folder};
@@ -203,6 +204,8 @@ impl OwnReading {
 pub struct ModelKeeper {
     state: PathBuf,
     own: OwnReading,
+    /// That the best model is gone is said once.
+    told_of_loss: Once,
 }
 
 impl ModelKeeper {
@@ -211,7 +214,24 @@ impl ModelKeeper {
         Self {
             state: state.to_owned(),
             own,
+            told_of_loss: Once::new(),
         }
+    }
+
+    /// Removes what a process that was killed has left half done. What cannot be removed does no harm.
+    #[must_use]
+    pub fn tidied(self) -> Self {
+        let entries = |folder: &Path| fs::read_dir(folder).into_iter().flatten().flatten();
+        let runs = entries(&self.state.join("runs")).map(|run| run.path());
+        for folder in runs.chain([self.state.clone()]) {
+            for file in entries(&folder).map(|file| file.path()) {
+                let is_candidate = file.file_name().is_some_and(|name| name == CANDIDATE);
+                if is_candidate || file.extension().is_some_and(|end| end == UNFINISHED) {
+                    let _ = fs::remove_file(file);
+                }
+            }
+        }
+        self
     }
 
     /// Where the model of a run is.
@@ -247,15 +267,12 @@ impl ModelKeeper {
         let card = latest.card(&self.own, complete);
         write_card(&folder.join(CARD_FILE), &card)?;
         self.put_forward(&folder, MODEL_FILE, CARD_FILE)?;
+        let best = folder.join(BEST_MODEL_FILE);
         if latest.kept_round == Some(latest.learning_round) {
-            let candidate = folder.join(CANDIDATE);
-            replace_by_link(&model, &candidate)?;
-            if !holds(&candidate)? {
+            if !put_in_place(&model, &best, holds)? {
                 // The next round's model has taken the place of this one meanwhile.
                 return Ok(model);
             }
-            let best = folder.join(BEST_MODEL_FILE);
-            fs::rename(&candidate, &best).map_err(at(&best))?;
             let best = ModelCard {
                 model: BEST_MODEL_FILE.into(),
                 weights: BEST_MODEL_FILE.into(),
@@ -263,10 +280,26 @@ impl ModelKeeper {
             };
             write_card(&folder.join(BEST_CARD_FILE), &best)?;
         }
-        if folder.join(BEST_CARD_FILE).exists() {
-            self.put_forward(&folder, BEST_MODEL_FILE, BEST_CARD_FILE)?;
+        let has_card = folder.join(BEST_CARD_FILE).exists();
+        match (best.exists(), latest.kept_round) {
+            (true, _) if has_card => self.put_forward(&folder, BEST_MODEL_FILE, BEST_CARD_FILE)?,
+            (false, Some(round)) => self.tell_of_loss(&best, round, has_card),
+            _ => {}
         }
         Ok(model)
+    }
+
+    fn tell_of_loss(&self, best: &Path, round: LearningRound, has_card: bool) {
+        let why = match has_card {
+            true => "it was removed, as its card is there still",
+            false => "it was removed, or this hospital did not take part in that round",
+        };
+        self.told_of_loss.call_once(|| {
+            tracing::warn!(
+                "{} is not there, the model of round {round}, the best one so far: {why}. It cannot be made again here; the other hospitals                  have the same file. A better round that follows is kept in its place",
+                best.display()
+            );
+        });
     }
 
     /// The same files in the state folder itself.
@@ -283,9 +316,32 @@ fn write_card(path: &Path, card: &ModelCard) -> Result<(), ModelFileError> {
     write_whole(path, text.as_bytes()).map_err(at(path))
 }
 
+/// Gives the model a second name, in the place of the best one before, if it is the right one still. Nothing lies beside it afterwards.
+fn put_in_place(
+    model: &Path,
+    best: &Path,
+    is_right: impl Fn(&Path) -> Result<bool, WeightsError>,
+) -> Result<bool, ModelFileError> {
+    let candidate = best.with_file_name(CANDIDATE);
+    let put = || {
+        replace_by_link(model, &candidate)?;
+        let is_right = is_right(&candidate)?;
+        if is_right {
+            fs::rename(&candidate, best).map_err(at(best))?;
+        }
+        Ok(is_right)
+    };
+    let put = put();
+    // One that was not right; or another name of the very file that is there already, of which renaming makes nothing.
+    match fs::remove_file(&candidate) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(&candidate)(error)),
+        _ => put,
+    }
+}
+
 /// Gives a file a second name, in the place of an older file; a copy where the file system knows no such links.
 fn replace_by_link(from: &Path, to: &Path) -> Result<(), ModelFileError> {
-    let beside = to.with_extension("unfinished");
+    let beside = to.with_extension(UNFINISHED);
     let link = || {
         match fs::remove_file(&beside) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -325,164 +381,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> ModelFileError {
 
 const MODEL_HASH: &str = "model_hash";
 const CANDIDATE: &str = "model-candidate.safetensors";
+const UNFINISHED: &str = "unfinished";
 
 #[cfg(test)]
-mod tests {
-    use model_data::{FEATURES, Feature};
-    use protocol::manifest::testing::manifest;
-    use serde_json::{Value, json};
-
-    use super::*;
-
-    const RUN: [u8; 32] = [7; 32];
-
-    /// A model that is the best one so far.
-    fn latest(round: u32, loss: f64) -> LatestModel {
-        let model = CommonModel::initial(&manifest());
-        let loss = (loss * 65_536.0) as u64;
-        LatestModel {
-            run: RUN.into(),
-            hash: [round as u8; 32].into(),
-            model,
-            transcript: [9; 32].into(),
-            learning_round: LearningRound::new(round),
-            contributors: [1, 3].into_iter().filter_map(HospitalId::new).collect(),
-            validation: EvaluationCounters::read(&[2, 30, 10, 5, 55, loss, 0, 0]).ok(),
-            kept_round: Some(LearningRound::new(round)),
-            labels: Labels::of(&manifest()),
-            conditioning: Conditioning::EncryptedHardened,
-            form: ConditioningForm::Study,
-            statistics: Some(Statistics {
-                class_counts: vec![5, 3],
-                means: [0.5; FEATURES],
-                deviations: [0.25; FEATURES],
-            }),
-        }
-    }
-
-    fn reading() -> OwnReading {
-        OwnReading {
-            split: SplitKind::Slice,
-            contrasts: vec![Contrast::T2],
-            slices: SliceChoice::evenly(16),
-            features: FeatureColumns::Standard,
-            now: || OffsetDateTime::UNIX_EPOCH,
-        }
-    }
-
-    fn write_as_the_journal(keeper: &ModelKeeper, latest: &LatestModel) {
-        let path = keeper.model_of(&latest.run);
-        fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-        let notes = BTreeMap::from([(MODEL_HASH.to_owned(), hex::encode(latest.hash))]);
-        let layout = &latest.model.layout().tensors;
-        write_safetensors(&path, layout, latest.model.values(), &notes).expect("written");
-    }
-
-    #[test]
-    fn the_model_that_the_journal_has_written_meanwhile_is_not_written_over() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let keeper = ModelKeeper::new(folder.path(), reading());
-        let (told, ahead) = (latest(1, 50.0), latest(2, 30.0));
-        write_as_the_journal(&keeper, &told);
-        keeper.keep(&told, false).expect("written");
-        write_as_the_journal(&keeper, &ahead);
-        let path = keeper.keep(&told, false).expect("nothing to do");
-        let notes = read_notes(&path).expect("a model");
-        assert_eq!(notes[MODEL_HASH], hex::encode(ahead.hash));
-    }
-
-    fn card(path: &Path) -> Value {
-        let text = fs::read_to_string(path).expect("a card");
-        serde_json::from_str(&text).expect("JSON")
-    }
-
-    #[test]
-    fn every_tensor_can_be_read_back_and_the_card_names_the_model() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let keeper = ModelKeeper::new(folder.path(), reading());
-        let latest = latest(2, 50.0);
-        let path = keeper.keep(&latest, false).expect("written");
-        keeper.keep(&latest, true).expect("written over");
-        assert_eq!(path, keeper.model_of(&RUN.into()));
-        let layout = &latest.model.layout().tensors;
-        for path in [path, folder.path().join(MODEL_FILE)] {
-            let values = model_data::weights::read_safetensors(&path, layout).expect("readable");
-            assert!(values == **latest.model.values());
-        }
-        let card = card(&folder.path().join(CARD_FILE));
-        assert_eq!(card["model_hash"], hex::encode(latest.hash));
-        assert_eq!(card["run"], hex::encode(RUN));
-        assert_eq!(card["classes"], 2);
-        assert_eq!(card["contributors"], json!([1, 3]));
-        assert_eq!(card["strategy"], "fedavg");
-        assert_eq!(card["validation"]["accuracy"], 0.85);
-        let read: ModelCard = serde_json::from_value(card).expect("a card");
-        assert_eq!(read, latest.card(&reading(), true));
-        assert!(read.run_complete && read.transcript == Some(latest.transcript));
-        assert_eq!((read.data, read.training, read.test), (None, None, None));
-        let (input, output) = (read.input, read.output.expect("told"));
-        assert_eq!(output.classes.len(), 2);
-        assert_eq!(input.contrasts, Some(vec![Contrast::T2]));
-        assert_eq!(input.slices_per_scan, Some(16));
-        let features = input.feature_statistics.expect("told");
-        assert_eq!(features.len(), FEATURES);
-        let age = &features[Feature::Age.index()];
-        assert_eq!((age.name.as_str(), age.to, age.mean), ("age", 100.0, 0.5));
-        assert_eq!(read.date.as_deref(), Some("1970-01-01T00:00:00Z"));
-        // Model, best model, and their cards, each once in each of the two folders; and `runs`.
-        assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 5);
-    }
-
-    #[test]
-    fn the_round_that_the_vault_names_is_kept_as_the_best_and_stays_when_others_follow() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let keeper = ModelKeeper::new(folder.path(), reading());
-        for (round, kept_round) in [(1, 1), (2, 2), (3, 2), (4, 2)] {
-            let latest = LatestModel {
-                kept_round: Some(LearningRound::new(kept_round)),
-                ..latest(round, 50.0)
-            };
-            write_as_the_journal(&keeper, &latest);
-            // Before its evaluation nobody knows; then the vault says which.
-            let before = LatestModel {
-                kept_round: (round > 1).then(|| LearningRound::new(kept_round.min(round - 1))),
-                validation: None,
-                ..latest.clone()
-            };
-            keeper.keep(&before, false).expect("written");
-            keeper.keep(&latest, false).expect("written");
-        }
-        let (last, best) = (
-            card(&folder.path().join(CARD_FILE)),
-            card(&folder.path().join(BEST_CARD_FILE)),
-        );
-        assert_eq!(
-            (&last["learning_round"], &best["learning_round"]),
-            (&json!(4), &json!(2))
-        );
-        assert_eq!(best["model"], BEST_MODEL_FILE);
-        let notes = read_notes(&folder.path().join(BEST_MODEL_FILE)).expect("a model");
-        assert_eq!(notes[MODEL_HASH], hex::encode([2; 32]));
-    }
-
-    #[test]
-    fn a_run_without_an_update_leaves_the_model_of_another_alone() {
-        let folder = tempfile::tempdir().expect("a folder");
-        let keeper = ModelKeeper::new(folder.path(), reading());
-        keeper.keep(&latest(3, 30.0), true).expect("written");
-        let second = LatestModel {
-            run: [8; 32].into(),
-            ..latest(0, 30.0)
-        };
-        keeper.keep(&second, false).expect("nothing to write");
-        let card = card(&folder.path().join(CARD_FILE));
-        assert_eq!(card["run_complete"], true);
-        let third = LatestModel {
-            run: [9; 32].into(),
-            ..latest(1, 60.0)
-        };
-        keeper.keep(&third, false).expect("written");
-        let first = read_notes(&keeper.model_of(&RUN.into())).expect("still there");
-        assert_eq!(first[MODEL_HASH], hex::encode([3; 32]));
-    }
-}
+mod tests;
