@@ -5,6 +5,7 @@
 //! | [`simulation`] | every hospital and the coordinator with their own keys, over QUIC on loopback |
 //! | [`report`] | what a simulation leaves for people to read |
 //! | [`reproduce`] | the study repeated at one site, its tables beside ours |
+//! | `slurm` | scripts that hand either to many machines |
 //! | [`mod@bench`] | how long a training step takes, beside PyTorch |
 //! | [`commands`] | the command line |
 //!
@@ -29,5 +30,7 @@ mod reachable;
 pub mod report;
 pub mod reproduce;
 pub mod simulation;
+mod slurm;
 mod stopping;
 mod time_left;
+mod typed_options;

@@ -36,6 +36,64 @@ fn what_a_user_can_set_right_is_2() {
         (&["reproduce", "--data", "nowhere"], "--data nowhere"),
         (&["reproduce", "--out", "taken"], "not empty"),
         (&["reproduce", "--out", "nothing", "--resume"], "no run in"),
+        (&["reproduce", "--shard", "3/2"], "2/8"),
+        (
+            &["reproduce", "--shard", "1/2", "--out", "taken"],
+            "something else",
+        ),
+        (
+            &["reproduce", "--shard", "1/2", "--resume", "--out", "none"],
+            "no run in",
+        ),
+        (&["reproduce", "--shard", "1/2", "--log", "mlflow"], "--log"),
+        (
+            &["reproduce", "--tables-only", "--out", "none"],
+            "no run in",
+        ),
+        (&["reproduce", "--tables-only", "--list"], "--list"),
+        (&["reproduce", "--list", "--patients", "2"], "from 4"),
+        (&["reproduce", "--shards", "2"], "--slurm-script"),
+        (
+            &[
+                "reproduce",
+                "--slurm-script",
+                "-",
+                "--seeds",
+                "1",
+                "--shards",
+                "49",
+            ],
+            "there are 48 trainings",
+        ),
+        (
+            &[
+                "reproduce",
+                "--slurm-script",
+                "taken/hospital-1/data/table.xlsx",
+            ],
+            "not overwritten",
+        ),
+        (
+            &["reproduce", "--slurm-script", "-", "--out", "a\nb"],
+            "rename",
+        ),
+        (&["simulate", "--sweep", "seed=1..3"], "--slurm-script"),
+        (
+            &["simulate", "--slurm-script", "-", "--out", "s"],
+            "--sweep",
+        ),
+        (
+            &[
+                "simulate",
+                "--slurm-script",
+                "-",
+                "--out",
+                "s",
+                "--sweep",
+                "hospitals=2,1",
+            ],
+            "from 2 to 100",
+        ),
         (&["phantom", "new", "--patients", "2"], "fewer"),
         (
             &["phantom", "taken", "--hospitals", "2"],

@@ -1,48 +1,13 @@
 //! Small whole reproductions, run as a person runs them: options in, files and an exit code out.
 
-use std::{
-    fs,
-    path::Path,
-    process::{Command, Output, Stdio},
-    time::{Duration, Instant},
-};
+mod small_reproduction;
+
+use std::{fs, path::Path, process::Stdio};
 
 use report::links;
 use serde_json::Value;
 
-/// Sixteen patients of three slices: a second or two a training.
-const SMALL: [&str; 14] = [
-    "--patients",
-    "16",
-    "--slices",
-    "3",
-    "--task",
-    "binary",
-    "--balance",
-    "original",
-    "--seeds",
-    "2",
-    "--epochs",
-    "2",
-    "--profile",
-    "hardened",
-];
-
-fn command(out: &Path, arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_experiments"));
-    command
-        .arg("reproduce")
-        .args(arguments)
-        .arg("--out")
-        .arg(out);
-    command
-}
-
-fn run(out: &Path, arguments: &[&str]) -> Output {
-    command(out, arguments)
-        .output()
-        .expect("the program starts")
-}
+use small_reproduction::{cells_done, command, refusal, run, tables, wait_for_cells, with};
 
 fn reproduce(out: &Path, arguments: &[&str]) {
     let output = run(out, arguments);
@@ -50,21 +15,6 @@ fn reproduce(out: &Path, arguments: &[&str]) {
     assert!(output.status.success(), "{errors}");
     let printed = String::from_utf8(output.stdout).expect("text");
     assert!(printed.contains("not MRI results"), "{printed}");
-}
-
-fn refusal(out: &Path, arguments: &[&str]) -> String {
-    let output = run(out, arguments);
-    assert_eq!(output.status.code(), Some(2));
-    String::from_utf8(output.stderr).expect("text")
-}
-
-fn with<'a>(more: &[&'a str]) -> Vec<&'a str> {
-    [&SMALL[..], more].concat()
-}
-
-fn tables(out: &Path) -> (Vec<u8>, Vec<u8>) {
-    let read = |name| fs::read(out.join(name)).expect("there");
-    (read("tables.json"), read("tables.md"))
 }
 
 #[test]
@@ -186,27 +136,11 @@ fn a_killed_run_ends_with_the_tables_of_one_that_was_not() {
         .stdout(Stdio::null())
         .spawn()
         .expect("the program starts");
-    let done = || {
-        let files = fs::read_dir(killed.join("cells")).map(|files| {
-            files
-                .flatten()
-                .filter(|file| !file.file_name().to_string_lossy().starts_with('.'))
-                .count()
-        });
-        files.unwrap_or(0)
-    };
-    let began = Instant::now();
-    while done() == 0 {
-        assert!(
-            began.elapsed() < Duration::from_secs(300),
-            "no cell in time"
-        );
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    wait_for_cells(&killed, 1);
     child.kill().expect("it runs");
     child.wait().expect("it ends");
     assert!(
-        done() < 4 && !killed.join("tables.json").exists(),
+        cells_done(&killed) < 4 && !killed.join("tables.json").exists(),
         "it was too fast to be killed"
     );
 

@@ -8,7 +8,7 @@ use host::{failure::Failure, output::LogArguments};
 
 use self::{bench::BenchOptions, phantom::PhantomOptions};
 use crate::{
-    reproduce::{self, ReproduceOptions},
+    reproduce::{self, ReproduceCommand},
     simulation::{self, SimulateCommand},
 };
 
@@ -31,7 +31,7 @@ enum Command {
     Simulate(SimulateCommand),
     Phantom(PhantomOptions),
     Bench(BenchOptions),
-    Reproduce(ReproduceOptions),
+    Reproduce(ReproduceCommand),
 }
 
 impl Experiments {
@@ -44,7 +44,7 @@ impl Experiments {
             Command::Simulate(command) => simulation::simulate(&command),
             Command::Phantom(options) => options.execute(),
             Command::Bench(options) => options.execute(),
-            Command::Reproduce(options) => reproduce::reproduce(&options),
+            Command::Reproduce(command) => reproduce::reproduce(&command),
         }
     }
 }

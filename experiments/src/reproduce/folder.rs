@@ -1,5 +1,5 @@
 //! The output folder of a reproduction, which is also its memory: what is in it is whole, whenever the program ends. Only its owner
-//! can look into it.
+//! can look into it. One run works in it alone, or several shards of one do, which come and go.
 //!
 //! ```text
 //! DIR/configuration.json   what the run is
@@ -8,10 +8,13 @@
 //!    /models/NAME.safetensors   kept for pictures
 //!    /tables.json, tables.md, report.html
 //!    /pictures/NAME.png
+//!    /.lock                held by a run alone, or by all its shards together
+//!    /locks/NAME.lock      held by the shard that is at this training, gone with the tables
+//!    /slurm/               what Slurm makes of stdout and stderr
 //! ```
 
 use std::{
-    fs::{self, File, TryLockError},
+    fs,
     io::ErrorKind,
     path::{Path, PathBuf},
 };
@@ -23,39 +26,61 @@ use serde::{Serialize, de::DeserializeOwned};
 use super::{
     cell::{Cell, CellKey},
     configuration::Configuration,
+    locks::Lock,
 };
 
-/// An opened folder, which no other run works in meanwhile.
+/// An opened folder.
 pub struct Folder {
     root: PathBuf,
     /// Of the run that is to be continued.
     recorded: Option<Configuration>,
     /// Whether it was not there before.
     is_new: bool,
-    _lock: File,
+    is_shared: bool,
+    /// None where it is only looked at.
+    _lock: Option<Lock>,
+}
+
+/// What a process wants of the folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// To begin a run, alone.
+    Begin,
+    /// To go on with the run in it, alone.
+    GoOn,
+    /// To begin the run or go on with it, beside other shards.
+    Share,
 }
 
 impl Folder {
     /// Opens or makes it.
     ///
     /// # Errors
-    /// A folder with something in it and no `resume`; with `resume`, one that holds no run; one that another run works in; one that
-    /// cannot be written.
-    pub fn open(root: &Path, resume: bool) -> anyhow::Result<Self> {
+    /// A folder with something in it that is not the run that is wanted; one that other runs or shards work in; one that cannot be
+    /// written, or has no locks.
+    pub fn open(root: &Path, entry: Entry) -> anyhow::Result<Self> {
         let shown = root.display();
         let occupied = match fs::read_dir(root) {
-            Ok(entries) => entries.flatten().any(|entry| entry.file_name() != LOCK),
+            Ok(entries) => entries.flatten().any(|entry| {
+                let name = entry.file_name();
+                BEFORE_A_RUN.iter().all(|before| name != *before)
+            }),
             Err(error) if error.kind() == ErrorKind::NotFound => false,
             Err(error) => bail!("--out {shown}: {error}; choose another folder"),
         };
-        if occupied && !resume {
+        if occupied && entry == Entry::Begin {
             bail!(
                 "--out {shown}: the folder is not empty; add --resume to continue the run in it, or choose another one"
             );
         }
-        if resume && !occupied {
+        if entry == Entry::GoOn && !occupied {
             bail!(
                 "--resume: there is no run in {shown}; name the folder of the run that is to go on, or leave --resume out to begin one"
+            );
+        }
+        if entry == Entry::Share && occupied && Self::look(root)?.recorded.is_none() {
+            bail!(
+                "--out {shown}: there is something else than a run in this folder; choose another one"
             );
         }
         let is_new = !root.exists();
@@ -65,30 +90,84 @@ impl Folder {
         }
         // The report shows slices, and cells what is said of every patient.
         make_private_folder(root).with_context(cannot)?;
-        let lock = File::create(root.join(LOCK)).with_context(cannot)?;
-        match lock.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => bail!(
-                "--out {shown}: another run is using this folder; wait until it ends, or choose another folder"
-            ),
-            Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
+        let lock = lock(root, entry).with_context(cannot)?;
+        let Some(lock) = lock else {
+            let others = match Lock::beside_others(&root.join(LOCK)).with_context(cannot)? {
+                Some(_) => {
+                    "shards of a run are at work in this folder; wait until they end, or choose another folder"
+                }
+                None => {
+                    "another run is using this folder; wait until it ends, or choose another folder"
+                }
+            };
+            bail!("--out {shown}: {others}");
+        };
+        let folder = Self::look(root)?;
+        if folder.recorded.is_none() && occupied {
+            bail!(
+                "--resume: there is no run in {shown} (no {CONFIGURATION}); choose another --out"
+            );
         }
+        Ok(Self {
+            is_new,
+            is_shared: entry == Entry::Share,
+            _lock: Some(lock),
+            ..folder
+        })
+    }
+
+    /// For reading alone, whoever works in it.
+    ///
+    /// # Errors
+    /// A run in it whose configuration cannot be used.
+    pub fn look(root: &Path) -> anyhow::Result<Self> {
         let recorded = match read(&root.join(CONFIGURATION)) {
             Ok(recorded) => Some(recorded),
-            Err(Unread::Absent) if !occupied => None,
-            Err(Unread::Absent) => bail!(
-                "--resume: there is no run in {shown} (no {CONFIGURATION}); choose another --out"
-            ),
+            Err(Unread::Absent) => None,
             Err(Unread::Broken(reason)) => bail!(
-                "--resume: cannot use {CONFIGURATION} in {shown}: {reason}; choose another --out"
+                "--resume: cannot use {CONFIGURATION} in {}: {reason}; choose another --out",
+                root.display()
             ),
         };
         Ok(Self {
             root: root.to_owned(),
             recorded,
-            is_new,
-            _lock: lock,
+            is_new: false,
+            is_shared: false,
+            _lock: None,
         })
+    }
+
+    /// Whether other shards may work in it.
+    pub fn is_shared(&self) -> bool {
+        self.is_shared
+    }
+
+    /// Makes sure that no other process is at this training as long as the value lives; `told` is called before it waits for one.
+    ///
+    /// # Errors
+    /// A lock that cannot be had.
+    pub fn claim(&self, key: &CellKey, told: impl FnOnce()) -> anyhow::Result<Claim> {
+        let file = format!("{}.lock", key.stem());
+        Ok(Claim(self.lock_of_shards(&file, told)?))
+    }
+
+    /// None where no other process can be in the folder.
+    fn lock_of_shards(&self, file: &str, told: impl FnOnce()) -> anyhow::Result<Option<Lock>> {
+        if !self.is_shared {
+            return Ok(None);
+        }
+        let locks = self.root.join(LOCKS);
+        make_private_folder(&locks).with_context(|| format!("cannot make {}", locks.display()))?;
+        Ok(Some(Lock::wait(&locks.join(file), told)?))
+    }
+
+    /// Removes what shards have left that nobody needs any more. Nothing in a folder that is shared.
+    pub fn tidy(&self) {
+        if !self.is_shared {
+            // Empty files, if they stay.
+            let _ = fs::remove_dir_all(self.root.join(LOCKS));
+        }
     }
 
     /// The file that stands in it before a run has begun, and the folder, if that was made for it.
@@ -107,8 +186,12 @@ impl Folder {
     /// # Errors
     /// Another configuration or other patients than those recorded; a file that cannot be written.
     pub fn begin(&self, configuration: &Configuration, fingerprint: &str) -> anyhow::Result<()> {
-        if let Some(recorded) = &self.recorded {
-            configuration.check_same(recorded)?;
+        // Of shards that come at the same time one begins, and the others find the run.
+        let _alone = self.lock_of_shards(BEGINNING, || ())?;
+        match Self::look(&self.root)?.recorded {
+            Some(recorded) => configuration.check_same(&recorded)?,
+            // First, so that whatever else is in the folder is of a run that can go on.
+            None => self.write_json(CONFIGURATION, configuration)?,
         }
         for part in [CELLS, MODELS, PICTURES] {
             let part = self.root.join(part);
@@ -119,10 +202,9 @@ impl Folder {
                 "--resume: the patients differ from those with which the run in {} began; choose another --out",
                 self.root.display()
             ),
-            Ok(_) => {}
-            Err(_) => self.write_json(DATA, &fingerprint)?,
+            Ok(_) => Ok(()),
+            Err(_) => self.write_json(DATA, &fingerprint),
         }
-        self.write_json(CONFIGURATION, configuration)
     }
 
     /// A finished training; none when there is none, or when its file is damaged, which `damaged` is told.
@@ -190,6 +272,19 @@ impl Folder {
     }
 }
 
+/// While it lives, no other process is at the training.
+pub struct Claim(#[expect(dead_code, reason = "it is held, not used")] Option<Lock>);
+
+/// The lock of the folder that this entry needs; none if somebody keeps it.
+fn lock(root: &Path, entry: Entry) -> anyhow::Result<Option<Lock>> {
+    let path = root.join(LOCK);
+    let lock = match entry {
+        Entry::Begin | Entry::GoOn => Lock::alone(&path),
+        Entry::Share => Lock::beside_others(&path),
+    };
+    Ok(lock?)
+}
+
 /// Why there is no value in a file.
 enum Unread {
     Absent,
@@ -210,7 +305,18 @@ fn cell_name(key: &CellKey) -> String {
     format!("{CELLS}/{}.json", key.stem())
 }
 
+/// What may be in a folder that holds no run.
+const BEFORE_A_RUN: [&str; 4] = [
+    LOCK,
+    LOCKS,
+    OUTPUTS_OF_SLURM,
+    ".unfinished-configuration.json",
+];
 const LOCK: &str = ".lock";
+const LOCKS: &str = "locks";
+const BEGINNING: &str = "beginning.lock";
+/// What Slurm makes of stdout and stderr.
+pub const OUTPUTS_OF_SLURM: &str = "slurm";
 const CONFIGURATION: &str = "configuration.json";
 const DATA: &str = "data.json";
 const CELLS: &str = "cells";
@@ -226,8 +332,8 @@ mod tests {
     use crate::reproduce::options::{BalanceName, ModelName, ReproduceOptions};
     use protocol::{labels::Task, training_job::SplitKind};
 
-    fn refusal(root: &Path, resume: bool) -> String {
-        let refused = Folder::open(root, resume).map(|_| ()).expect_err("refused");
+    fn refusal(root: &Path, entry: Entry) -> String {
+        let refused = Folder::open(root, entry).map(|_| ()).expect_err("refused");
         refused.to_string()
     }
 
@@ -259,7 +365,7 @@ mod tests {
     fn what_is_kept_is_found_again_by_a_run_of_the_same_configuration_and_patients() {
         let parent = tempfile::tempdir().expect("a folder");
         let root = parent.path().join("runs").join("one");
-        let folder = Folder::open(&root, false).expect("opens");
+        let folder = Folder::open(&root, Entry::Begin).expect("opens");
         assert!(folder.recorded().is_none());
         #[cfg(unix)]
         {
@@ -269,11 +375,11 @@ mod tests {
         }
         folder.begin(&configuration(), "patients").expect("begins");
         folder.keep(&cell()).expect("kept");
-        assert!(refusal(&root, true).contains("another run is using this folder"));
+        assert!(refusal(&root, Entry::GoOn).contains("another run is using this folder"));
         drop(folder);
 
-        assert!(refusal(&root, false).contains("--resume"));
-        let folder = Folder::open(&root, true).expect("opens");
+        assert!(refusal(&root, Entry::Begin).contains("--resume"));
+        let folder = Folder::open(&root, Entry::GoOn).expect("opens");
         assert_eq!(folder.recorded(), Some(&configuration()));
         let unexpected = |damage: String| panic!("{damage}");
         assert_eq!(folder.cell(&cell().key, unexpected), Some(cell()));
@@ -294,7 +400,7 @@ mod tests {
     #[test]
     fn damaged_and_foreign_files_of_cells_are_told_and_count_as_absent() {
         let parent = tempfile::tempdir().expect("a folder");
-        let folder = Folder::open(parent.path(), false).expect("opens");
+        let folder = Folder::open(parent.path(), Entry::Begin).expect("opens");
         folder.begin(&configuration(), "patients").expect("begins");
         for contents in [&b"{"[..], b"", b"[1, 2]", b"\xff"] {
             folder
@@ -327,12 +433,90 @@ mod tests {
         let parent = tempfile::tempdir().expect("a folder");
         let empty = parent.path().join("empty");
         fs::create_dir(&empty).expect("made");
-        assert!(refusal(&empty, true).contains("there is no run in"));
-        drop(Folder::open(&empty, false).expect("nothing was left but the lock"));
+        assert!(refusal(&empty, Entry::GoOn).contains("there is no run in"));
+        drop(Folder::open(&empty, Entry::Begin).expect("nothing was left but the lock"));
         fs::write(empty.join("notes"), "mine").expect("written");
-        assert!(refusal(&empty, false).contains("not empty"));
-        assert!(refusal(&empty, true).contains("there is no run in"));
+        assert!(refusal(&empty, Entry::Begin).contains("not empty"));
+        assert!(refusal(&empty, Entry::GoOn).contains("there is no run in"));
         fs::write(empty.join(CONFIGURATION), "{}").expect("written");
-        assert!(refusal(&empty, true).contains("cannot use configuration.json"));
+        assert!(refusal(&empty, Entry::GoOn).contains("cannot use configuration.json"));
+    }
+
+    #[test]
+    fn shards_share_a_folder_in_which_nobody_else_works() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let root = parent.path().join("run");
+        let shards = [(); 2].map(|()| Folder::open(&root, Entry::Share).expect("opens"));
+        assert!(refusal(&root, Entry::Begin).contains("shards of a run are at work"));
+        // Both come before there is a run: one begins it, the other finds it.
+        for shard in &shards {
+            assert!(shard.recorded().is_none());
+            shard.begin(&configuration(), "patients").expect("begins");
+        }
+        let other = Configuration {
+            epochs: 3,
+            ..configuration()
+        };
+        let refused = shards[1].begin(&other, "patients").expect_err("another");
+        assert!(
+            refused.to_string().contains("epochs was 12, now 3"),
+            "{refused}"
+        );
+        let late = Folder::open(&root, Entry::Share).expect("opens");
+        assert_eq!(late.recorded(), Some(&configuration()));
+        assert!(refusal(&root, Entry::GoOn).contains("shards of a run are at work"));
+        drop((shards, late));
+
+        let alone = Folder::open(&root, Entry::GoOn).expect("opens");
+        assert!(refusal(&root, Entry::Share).contains("another run is using"));
+        assert!(root.join(LOCKS).exists());
+        alone.tidy();
+        assert!(!root.join(LOCKS).exists());
+    }
+
+    #[test]
+    fn a_training_is_claimed_by_one_shard_at_a_time() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let [one, two] =
+            [(); 2].map(|()| Folder::open(parent.path(), Entry::Share).expect("opens"));
+        let claim = one.claim(&cell().key, || panic!("free")).expect("claimed");
+        let other = CellKey {
+            seed: 3,
+            ..cell().key
+        };
+        drop(two.claim(&other, || panic!("free")).expect("claimed"));
+        let mut has_waited = false;
+        let claim = std::cell::RefCell::new(Some(claim));
+        drop(
+            two.claim(&cell().key, || {
+                has_waited = true;
+                claim.take();
+            })
+            .expect("claimed"),
+        );
+        assert!(has_waited);
+    }
+
+    #[test]
+    fn what_a_beginning_leaves_when_it_is_killed_is_begun_again_and_a_foreign_folder_is_not() {
+        let parent = tempfile::tempdir().expect("a folder");
+        let root = parent.path();
+        for name in BEFORE_A_RUN {
+            if name.starts_with('.') {
+                fs::write(root.join(name), "half").expect("written");
+            } else {
+                fs::create_dir(root.join(name)).expect("made");
+            }
+        }
+        for entry in [Entry::Begin, Entry::Share] {
+            assert!(
+                Folder::open(root, entry)
+                    .expect("opens")
+                    .recorded()
+                    .is_none()
+            );
+        }
+        fs::write(root.join("notes"), "mine").expect("written");
+        assert!(refusal(root, Entry::Share).contains("something else than a run"));
     }
 }

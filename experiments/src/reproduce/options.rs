@@ -12,6 +12,7 @@ use protocol::{
 };
 use serde::{Deserialize, Serialize};
 
+use super::shard::Shard;
 use crate::{
     as_typed::shown_as_typed, cache_folder::slice_cache, logged::LogTargets,
     phantom_name::PhantomName, profile_name::ProfileName,
@@ -95,6 +96,24 @@ pub struct ReproduceOptions {
     /// Continue the run in the output folder. Options that are not given keep their values; those given must have the same values
     #[arg(long)]
     pub resume: bool,
+    /// Do part I of N of the trainings, and no tables. Several processes, on one machine or on many that see the folder, do a part
+    /// each: the first to come begins the run, and one that was stopped is started again with the same command
+    #[arg(long, value_name = "I/N", conflicts_with = "log")]
+    pub shard: Option<Shard>,
+    /// Train nothing, and print the trainings: number, name, and whether each is done; with --shard those of the shard
+    #[arg(long, group = "instead")]
+    pub list: bool,
+    /// Train nothing, and make tables, report and pictures from the trainings in the output folder, if all are there
+    #[arg(long, group = "instead", conflicts_with = "shard")]
+    pub tables_only: bool,
+    /// Train nothing, and write a script (- for stdout) that does the run under Slurm: a job array with a task for each of N
+    /// shards, then the tables. Every node must see this program, libtorch, the working folder, the data and the output folder at
+    /// the same path. --jobs are the cores of a task [default: 1]
+    #[arg(long, value_name = "FILE", group = "instead", conflicts_with_all = ["shard", "resume"])]
+    pub slurm_script: Option<PathBuf>,
+    /// With --slurm-script: the number of shards [default: 10, or as many as there are trainings]
+    #[arg(long, value_name = "N", requires = "slurm_script", value_parser = clap::value_parser!(u16).range(1..=1000))]
+    pub shards: Option<u16>,
     /// With a folder of data: fail if anything in it cannot be used, instead of leaving it out
     #[arg(long)]
     pub strict: bool,
@@ -145,6 +164,20 @@ pub enum ModelName {
 }
 
 impl ReproduceOptions {
+    /// `--out`, or where a run goes without it.
+    pub fn out_folder(&self) -> PathBuf {
+        let default = || PathBuf::from("runs/reproduction");
+        self.out.clone().unwrap_or_else(default)
+    }
+
+    /// The same, for who looks at a run where its device may not be.
+    pub fn on_no_device(&self) -> Self {
+        Self {
+            device: None,
+            ..self.clone()
+        }
+    }
+
     /// How a folder of data is read.
     pub fn loading(&self, contrasts: &[Contrast]) -> LoadOptions {
         LoadOptions {
@@ -165,4 +198,7 @@ Examples:
   experiments reproduce --task binary --balance original,smote --model hybrid,plain --split patient --seeds 1
   experiments reproduce --data MS60 --contrasts flair,t1,t2 --epochs 60 --early-stop 20 --out runs/ms60
   experiments reproduce --phantom informative --conditioning-form study,additive,late --model hybrid,plain --split patient --out runs/forms
-  experiments reproduce --out runs/ms60 --resume";
+  experiments reproduce --out runs/ms60 --resume
+  experiments reproduce --out runs/ms60 --shard 2/8
+  experiments reproduce --out runs/ms60 --tables-only
+  experiments reproduce --data MS60 --out runs/ms60 --slurm-script ms60.sh --shards 8";

@@ -1,4 +1,5 @@
-//! The trainings, several at a time, each on one thread; every finished one is kept at once.
+//! The trainings, several at a time, each on one thread; every finished one is kept at once. Where other processes may do the same
+//! ones, each is claimed first, and left out if it is done by then.
 
 use std::sync::{
     Mutex, PoisonError,
@@ -12,7 +13,7 @@ use super::{
     cell::{Cell, CellKey},
     configuration::Configuration,
     folder::Folder,
-    models::keep_model,
+    models::{is_kept, keep_model, read_model},
     training::{Trained, train},
     training_progress::TrainingProgress,
 };
@@ -43,14 +44,22 @@ pub fn train_all(
     let next = AtomicUsize::new(0);
     let failed = AtomicBool::new(false);
     let failure = Mutex::new(None);
-    let run = |job: usize, key: &CellKey, samples: u64| -> anyhow::Result<Cell> {
+    let run = |job: usize, key: &CellKey, samples: u64| -> anyhow::Result<Option<Cell>> {
+        let _claim = folder.claim(key, || {
+            progress.line(format!(
+                "{key}: another process is at this training; waiting until it ends"
+            ));
+        })?;
+        if folder.is_shared() && is_done(folder, configuration, key, |_| ()) {
+            return Ok(None);
+        }
         let mut progress = |done: usize, total: usize| {
             shown.under_way(job, samples, done as f64 / total.max(1) as f64);
         };
         let Trained { cell, model } = train(patients, configuration, key, &mut progress)?;
         keep_model(folder, configuration, key, &model)?;
         folder.keep(&cell)?;
-        Ok(cell)
+        Ok(Some(cell))
     };
     let work = |job: usize| {
         while !failed.load(Ordering::Relaxed) {
@@ -59,7 +68,8 @@ pub fn train_all(
                 return;
             };
             match run(job, key, *samples) {
-                Ok(cell) => shown.ended(job, *samples, key, &cell),
+                Ok(Some(cell)) => shown.ended(job, *samples, key, &cell),
+                Ok(None) => shown.ended_elsewhere(*samples, key),
                 Err(error) => {
                     failed.store(true, Ordering::Relaxed);
                     let mut failure = failure.lock().unwrap_or_else(PoisonError::into_inner);
@@ -77,7 +87,27 @@ pub fn train_all(
     match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
         None => Ok(()),
         Some(error) => Err(error).context(
-            "a training failed; the finished trainings are kept, and --resume continues from them",
+            "a training failed; the finished trainings are kept, and --resume, or the same --shard, continues from them",
         ),
     }
+}
+
+/// Whether a training is there, with its model if that is kept; what is damaged, `told` is told.
+pub fn is_done(
+    folder: &Folder,
+    configuration: &Configuration,
+    key: &CellKey,
+    told: impl Fn(String),
+) -> bool {
+    if folder.cell(key, &told).is_none() {
+        return false;
+    }
+    if !is_kept(configuration, key) {
+        return true;
+    }
+    let model = read_model(folder, key);
+    if let Err(error) = &model {
+        told(format!("{key}: {error}: it is to be trained again"));
+    }
+    model.is_ok()
 }

@@ -92,6 +92,19 @@ impl<'a> TrainingProgress<'a> {
         ));
     }
 
+    /// Another process has ended the training that a job was to begin.
+    pub fn ended_elsewhere(&self, samples: u64, key: &CellKey) {
+        let mut state = self.state();
+        state.samples_in_all -= samples as f64;
+        state.ended += 1;
+        state.said = Instant::now();
+        self.progress.line(format!(
+            "{} of {}: {key}: another process has done it",
+            state.done_before + state.ended,
+            state.cells
+        ));
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -9,10 +9,8 @@ use std::{
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{
-    options::{SimulateOptions, UpdatesName},
-    typed_options::TypedOptions,
-};
+use super::options::{SimulateOptions, UpdatesName};
+use crate::typed_options::TypedOptions;
 
 /// The content of `options.json`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -62,7 +60,7 @@ impl KeptOptions {
 
     /// Whether a run of these options goes on after it was stopped.
     pub fn can_go_on(&self) -> bool {
-        let options = self.options.meant();
+        let options = self.options.meant::<SimulateOptions>();
         options.is_ok_and(|options| options.updates == UpdatesName::Sealed)
     }
 
@@ -78,9 +76,9 @@ impl KeptOptions {
                 env!("CARGO_PKG_VERSION")
             );
         }
-        let same = self.options.check_same(again);
+        let same = self.options.check_same::<SimulateOptions>(again);
         same.context("--resume: the simulation goes on with the options that it began with")?;
-        let mut options = self.options.meant()?;
+        let mut options: SimulateOptions = self.options.meant()?;
         if env::current_dir().ok().as_ref() != Some(&self.started_in) {
             // As they were meant then.
             if options.data != "phantom" {

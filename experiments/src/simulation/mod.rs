@@ -30,11 +30,12 @@ mod run_folder;
 mod sealed_run;
 mod seconds;
 mod seeds;
+mod slurm_script;
 mod sum_check;
 mod summary;
+mod sweep;
 mod table;
 mod test_metrics;
-mod typed_options;
 mod unfinished;
 
 use std::{
@@ -65,6 +66,7 @@ pub use self::{
     cohorts::{account, read_folder},
     fault_plan::{FaultPlan, FaultPlanError, PlannedDrop},
     history::{HospitalRecord, RoundRecord, Validation},
+    options::SimulateOptions,
     partition::{Partition, PartitionError, deal_equally},
     plan::{DataSource, Plan, PlanError},
     progress::{Progress, Stage},
@@ -73,19 +75,25 @@ pub use self::{
     summary::{Agreement, Bytes, ConditioningSummary, Sum, Summary},
     table::{leak_warning, sums_in_words},
     test_metrics::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, ShownSlice, TestPatient, TestResult},
-    typed_options::SimulateCommand,
 };
 use crate::{
     logged::{LogTargets, Logged, LoggedStep},
     report,
     stopping::Stopping,
+    typed_options::Typed,
 };
+
+/// `simulate` as it was typed.
+pub type SimulateCommand = Typed<SimulateOptions>;
 
 /// Runs a simulation, or goes on with one: the files into its folder, the table to stdout.
 ///
 /// # Errors
 /// [`Failure`]: options that do not fit together, data that cannot be used, a run that does not reach its end or whose check fails.
 pub fn simulate(command: &SimulateCommand) -> Result<(), Failure> {
+    if let Some(file) = &command.options.slurm_script {
+        return slurm_script::write(command, file).map_err(Failure::settings);
+    }
     let began = Instant::now();
     let stopping = Stopping::listen()
         .context("cannot listen for signals")

@@ -12,7 +12,7 @@ use protocol::{
     training_job::{DeviceChoice, SplitKind},
 };
 
-use super::{fault_plan::PlannedDrop, partition::Partition};
+use super::{fault_plan::PlannedDrop, partition::Partition, sweep::SweptOption};
 use crate::{
     as_typed::shown_as_typed, logged::LogTargets, phantom_name::PhantomName,
     profile_name::ProfileName,
@@ -141,6 +141,14 @@ pub struct SimulateOptions {
     /// the options that it began with: one that asks for something else is refused. A simulation with --updates plain cannot go on
     #[arg(long, value_name = "DIR", conflicts_with = "out")]
     pub resume: Option<PathBuf>,
+    /// Simulate nothing, and write a script (- for stdout) that runs a sweep under Slurm: one task of a job array for each
+    /// combination of what --sweep names, each with a folder of its own in DIR. Every node must see this program, libtorch, the
+    /// working folder, the data and DIR at the same path. A task that was stopped goes on. --threads are its cores [default: 1]
+    #[arg(long, value_name = "FILE", requires_all = ["sweep", "out"], conflicts_with = "resume")]
+    pub slurm_script: Option<PathBuf>,
+    /// An option with the values it takes: seed=1..10 or strategy=fedavg,fedadam. May be given several times
+    #[arg(long, value_name = "OPTION=VALUES", requires = "slurm_script")]
+    pub sweep: Vec<SweptOption>,
 }
 
 /// `--conditioning`.
@@ -175,4 +183,5 @@ Examples:
   experiments simulate --phantom informative --conditioning-form late --baselines
   experiments simulate --data MS60 --split slice --rounds 2
   experiments simulate --hospitals 7 --drop 2@before-upload:1 --drop 4@after-upload:2
-  experiments simulate --resume runs/NAME-OF-THE-RUN";
+  experiments simulate --resume runs/NAME-OF-THE-RUN
+  experiments simulate --sweep seed=1..10 --sweep strategy=fedavg,fedadam --out runs/sweep --slurm-script sweep.sh";

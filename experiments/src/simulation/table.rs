@@ -58,9 +58,9 @@ pub fn table(summary: &Summary, out: &std::path::Path) -> String {
     if let Some(baselines) = &summary.baselines {
         let local = baselines.local.iter().map(|scores| auroc(scores.auroc));
         row(
-            "baselines, AUROC by patient",
+            "baselines",
             format!(
-                "features alone {}, images alone {}, all data pooled {}, each hospital alone {}",
+                "AUROC by patient: features alone {}, images alone {}, all data pooled {}, each hospital alone {}",
                 auroc(baselines.features.auroc),
                 auroc(baselines.images.auroc),
                 auroc(baselines.pooled.auroc),

@@ -226,7 +226,7 @@ const SUMMARY: &str = "summary.json";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::simulation::typed_options::TypedOptions;
+    use crate::typed_options::TypedOptions;
 
     fn options() -> KeptOptions {
         KeptOptions::new(&TypedOptions::default())

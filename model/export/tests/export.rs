@@ -176,7 +176,10 @@ fn a_model_card_is_read_by_the_library_of_the_hub() {
 
 #[test]
 fn a_licence_that_is_told_stands_in_all_that_is_written_and_nothing_else_changes() {
-    let (folder, drawn) = (tempfile::tempdir().expect("a folder"), drawn(2));
+    let (folder, drawn) = (
+        tempfile::tempdir().expect("a folder"),
+        drawn(2, ConditioningForm::Study),
+    );
     let path = folder.path();
     let kept = keep(path, &drawn, &full_card(2, Variant::Plain, &drawn));
     let files = ModelFiles {

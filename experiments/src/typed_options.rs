@@ -1,4 +1,5 @@
-//! Which options of `simulate` were typed, and how: what a simulation keeps of its options, so that it can go on with the same.
+//! Which options of a command were typed, and how: what a simulation keeps of its options, so that it can go on with the same, and
+//! what a script for other machines repeats.
 
 use std::collections::BTreeMap;
 
@@ -6,14 +7,13 @@ use anyhow::{Context, bail};
 use clap::{ArgMatches, Args, Command, FromArgMatches, parser::ValueSource};
 use serde::{Deserialize, Serialize};
 
-use super::options::SimulateOptions;
 use crate::made::last_name;
 
-/// `simulate` as it was typed.
+/// A command's options `O` as they were typed.
 #[derive(Clone, Debug)]
-pub struct SimulateCommand {
+pub struct Typed<O> {
     /// What was meant, with the defaults.
-    pub options: SimulateOptions,
+    pub options: O,
     /// What was typed.
     pub typed: TypedOptions,
 }
@@ -23,9 +23,9 @@ pub struct SimulateCommand {
 pub struct TypedOptions(BTreeMap<String, Vec<String>>);
 
 impl TypedOptions {
-    fn of(matches: &ArgMatches) -> Self {
+    fn of<O: Args>(matches: &ArgMatches) -> Self {
         let mut typed = BTreeMap::new();
-        for argument in grammar().get_arguments() {
+        for argument in grammar::<O>().get_arguments() {
             let Some(name) = argument
                 .get_long()
                 .filter(|name| !OF_ONE_START.contains(name))
@@ -46,7 +46,31 @@ impl TypedOptions {
         Self(typed)
     }
 
-    /// The command as it was typed, of each path the last name alone: for results, which are made to be shared.
+    /// As words of a command line, `--rounds=2`.
+    pub fn words(&self) -> impl Iterator<Item = String> {
+        self.0.iter().flat_map(|(name, values)| {
+            let flag = values.is_empty().then(|| name.clone());
+            let valued = values.iter().map(move |value| format!("{name}={value}"));
+            flag.into_iter().chain(valued)
+        })
+    }
+
+    /// The values that were typed for an option, which is forgotten; none if it was not typed.
+    pub fn take(&mut self, name: &str) -> Option<Vec<String>> {
+        self.0.remove(name)
+    }
+
+    /// As if the option had been typed with this value alone.
+    pub fn put(&mut self, name: &str, value: &str) {
+        self.0.insert(name.to_owned(), vec![value.to_owned()]);
+    }
+
+    /// Whether the option was typed.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.contains_key(name)
+    }
+
+    /// `simulate` as it was typed, of each path the last name alone: for results, which are made to be shared.
     pub fn command_line(&self) -> String {
         let words = self.0.iter().flat_map(|(name, values)| {
             let values = values.iter().map(|value| last_name(value));
@@ -61,8 +85,8 @@ impl TypedOptions {
     ///
     /// # Errors
     /// Words that are no options of this program.
-    pub fn meant(&self) -> anyhow::Result<SimulateOptions> {
-        let options = SimulateOptions::from_arg_matches(&self.matches()?);
+    pub fn meant<O: Args>(&self) -> anyhow::Result<O> {
+        let options = O::from_arg_matches(&self.matches::<O>()?);
         options.context("an option cannot be read")
     }
 
@@ -70,9 +94,9 @@ impl TypedOptions {
     ///
     /// # Errors
     /// The first option that does, with both values.
-    pub fn check_same(&self, again: &Self) -> anyhow::Result<()> {
-        let matches = self.matches()?;
-        for argument in grammar().get_arguments() {
+    pub fn check_same<O: Args>(&self, again: &Self) -> anyhow::Result<()> {
+        let matches = self.matches::<O>()?;
+        for argument in grammar::<O>().get_arguments() {
             let Some(name) = argument.get_long().map(|name| format!("--{name}")) else {
                 continue;
             };
@@ -101,23 +125,18 @@ impl TypedOptions {
         Ok(())
     }
 
-    fn matches(&self) -> anyhow::Result<ArgMatches> {
-        let words = self.0.iter().flat_map(|(name, values)| {
-            let flag = values.is_empty().then(|| name.clone());
-            let valued = values.iter().map(move |value| format!("{name}={value}"));
-            flag.into_iter().chain(valued)
-        });
-        let words = std::iter::once("simulate".to_owned()).chain(words);
-        let matches = grammar().try_get_matches_from(words);
+    fn matches<O: Args>(&self) -> anyhow::Result<ArgMatches> {
+        let words = std::iter::once(COMMAND.to_owned()).chain(self.words());
+        let matches = grammar::<O>().try_get_matches_from(words);
         matches.context("an option is not one of this program")
     }
 }
 
-impl FromArgMatches for SimulateCommand {
+impl<O: Args> FromArgMatches for Typed<O> {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
         Ok(Self {
-            typed: TypedOptions::of(matches),
-            options: SimulateOptions::from_arg_matches(matches)?,
+            typed: TypedOptions::of::<O>(matches),
+            options: O::from_arg_matches(matches)?,
         })
     }
 
@@ -127,18 +146,19 @@ impl FromArgMatches for SimulateCommand {
     }
 }
 
-impl Args for SimulateCommand {
+impl<O: Args> Args for Typed<O> {
     fn augment_args(command: Command) -> Command {
-        SimulateOptions::augment_args(command)
+        O::augment_args(command)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
-        SimulateOptions::augment_args_for_update(command)
+        O::augment_args_for_update(command)
     }
 }
 
-fn grammar() -> Command {
-    SimulateOptions::augment_args(Command::new("simulate"))
+/// The options of a command.
+pub fn grammar<O: Args>() -> Command {
+    O::augment_args(Command::new(COMMAND))
 }
 
 fn in_words(values: &[String]) -> String {
@@ -148,16 +168,30 @@ fn in_words(values: &[String]) -> String {
     }
 }
 
-/// These say where a run is and how it is shown, not what it is.
-const OF_ONE_START: [&str; 3] = ["format", "out", "resume"];
+/// A command line begins with a name, which nobody looks at here.
+const COMMAND: &str = "command";
+
+/// These say where a run is, which part of it is done and how it is shown, not what it is.
+pub const OF_ONE_START: [&str; 9] = [
+    "format",
+    "out",
+    "resume",
+    "shard",
+    "list",
+    "tables-only",
+    "slurm-script",
+    "shards",
+    "sweep",
+];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::simulation::SimulateOptions;
 
     fn typed(words: &[&str]) -> TypedOptions {
-        let words = ["simulate"].iter().chain(words);
-        TypedOptions::of(&grammar().get_matches_from(words))
+        let words = [COMMAND].iter().chain(words);
+        TypedOptions::of::<SimulateOptions>(&grammar::<SimulateOptions>().get_matches_from(words))
     }
 
     #[test]
@@ -176,14 +210,14 @@ mod tests {
         let kept = typed(&words);
         let text = serde_json::to_string(&kept).expect("JSON");
         let kept: TypedOptions = serde_json::from_str(&text).expect("read back");
-        let options = kept.meant().expect("options");
+        let options: SimulateOptions = kept.meant().expect("options");
         assert_eq!(
             (options.rounds, options.strict, options.drop.len()),
             (3, true, 2)
         );
         assert_eq!((options.hospitals, options.out), (3, None));
         let unknown = TypedOptions([("--colour".to_owned(), vec![])].into());
-        assert!(unknown.meant().is_err());
+        assert!(unknown.meant::<SimulateOptions>().is_err());
     }
 
     #[test]
@@ -194,14 +228,17 @@ mod tests {
             &["--rounds", "3"],
             &["--hospitals", "3", "--resume", "x"],
         ] {
-            kept.check_same(&typed(same)).expect("the same");
+            kept.check_same::<SimulateOptions>(&typed(same))
+                .expect("the same");
         }
         for (other, words) in [
             (&["--rounds", "4"][..], "--rounds was 3, now 4"),
             (&["--hospitals", "4"], "--hospitals was 3, now 4"),
             (&["--strict"], "--strict was not given, now given"),
         ] {
-            let error = kept.check_same(&typed(other)).expect_err("another");
+            let error = kept
+                .check_same::<SimulateOptions>(&typed(other))
+                .expect_err("another");
             assert!(error.to_string().contains(words), "{error}");
         }
     }
