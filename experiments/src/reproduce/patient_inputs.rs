@@ -377,10 +377,10 @@ mod tests {
         let source = InTheClear::new(features.clone());
         let gradients = PatientValues::from(vec![[0.5_f32; 9], [-2.0; 9]]);
         let gradient = source.gradient(&[1, 3], &gradients);
-        for entry in 0..9 {
+        for (entry, found) in gradient.iter().enumerate() {
             let [one, three] = [1, 3].map(|patient: usize| features.patients[patient][entry]);
             let expected = 0.5 * one - 2.0 * three;
-            assert!((f64::from(gradient[entry]) - expected).abs() < 1e-6);
+            assert!((f64::from(*found) - expected).abs() < 1e-6);
         }
     }
 }

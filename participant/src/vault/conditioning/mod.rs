@@ -97,7 +97,7 @@ enum RequestState {
     /// It has the key, and nothing is asked.
     Settled,
     /// Products were asked for.
-    Asked(Pending),
+    Asked(Box<Pending>),
 }
 
 struct Pending {
@@ -281,7 +281,7 @@ impl Encryption {
     /// The request that these products answer, which is settled by it.
     fn answered_by(&mut self, products: &Products) -> Result<Pending, ProductError> {
         match std::mem::replace(&mut self.request, RequestState::Settled) {
-            RequestState::Asked(pending) if pending.digest == products.request => Ok(pending),
+            RequestState::Asked(pending) if pending.digest == products.request => Ok(*pending),
             other => {
                 self.request = other;
                 Err(ProductError::OtherRequest)
@@ -322,11 +322,11 @@ impl Encryption {
             RequestState::Unannounced => self.announcement(),
             RequestState::Settled | RequestState::Asked(_) => Vec::new(),
         };
-        self.request = RequestState::Asked(Pending {
+        self.request = RequestState::Asked(Box::new(Pending {
             digest: request.digest(),
             request: request.clone(),
             weights,
-        });
+        }));
         messages.push(ToCoordinator::FilterRequest(request));
         messages
     }
