@@ -25,6 +25,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
     cell::{Cell, CellKey},
+    claims::{Claim, Claims, LOCKS},
     configuration::Configuration,
     locks::Lock,
 };
@@ -36,7 +37,8 @@ pub struct Folder {
     recorded: Option<Configuration>,
     /// Whether it was not there before.
     is_new: bool,
-    is_shared: bool,
+    /// None where no other process can be in it.
+    claims: Option<Claims>,
     /// None where it is only looked at.
     _lock: Option<Lock>,
 }
@@ -110,7 +112,7 @@ impl Folder {
         }
         Ok(Self {
             is_new,
-            is_shared: entry == Entry::Share,
+            claims: (entry == Entry::Share).then(|| Claims::within(root)),
             _lock: Some(lock),
             ..folder
         })
@@ -133,14 +135,14 @@ impl Folder {
             root: root.to_owned(),
             recorded,
             is_new: false,
-            is_shared: false,
+            claims: None,
             _lock: None,
         })
     }
 
     /// Whether other shards may work in it.
     pub fn is_shared(&self) -> bool {
-        self.is_shared
+        self.claims.is_some()
     }
 
     /// Makes sure that no other process is at this training as long as the value lives; `told` is called before it waits for one.
@@ -148,25 +150,16 @@ impl Folder {
     /// # Errors
     /// A lock that cannot be had.
     pub fn claim(&self, key: &CellKey, told: impl FnOnce()) -> anyhow::Result<Claim> {
-        let file = format!("{}.lock", key.stem());
-        Ok(Claim(self.lock_of_shards(&file, told)?))
-    }
-
-    /// None where no other process can be in the folder.
-    fn lock_of_shards(&self, file: &str, told: impl FnOnce()) -> anyhow::Result<Option<Lock>> {
-        if !self.is_shared {
-            return Ok(None);
+        match &self.claims {
+            Some(claims) => claims.training(key, told),
+            None => Ok(Claim::of_a_run_alone()),
         }
-        let locks = self.root.join(LOCKS);
-        make_private_folder(&locks).with_context(|| format!("cannot make {}", locks.display()))?;
-        Ok(Some(Lock::wait(&locks.join(file), told)?))
     }
 
     /// Removes what shards have left that nobody needs any more. Nothing in a folder that is shared.
     pub fn tidy(&self) {
-        if !self.is_shared {
-            // Empty files, if they stay.
-            let _ = fs::remove_dir_all(self.root.join(LOCKS));
+        if !self.is_shared() {
+            Claims::within(&self.root).remove();
         }
     }
 
@@ -186,8 +179,7 @@ impl Folder {
     /// # Errors
     /// Another configuration or other patients than those recorded; a file that cannot be written.
     pub fn begin(&self, configuration: &Configuration, fingerprint: &str) -> anyhow::Result<()> {
-        // Of shards that come at the same time one begins, and the others find the run.
-        let _alone = self.lock_of_shards(BEGINNING, || ())?;
+        let _claim = self.claims.as_ref().map(Claims::beginning).transpose()?;
         match Self::look(&self.root)?.recorded {
             Some(recorded) => configuration.check_same(&recorded)?,
             // First, so that whatever else is in the folder is of a run that can go on.
@@ -272,9 +264,6 @@ impl Folder {
     }
 }
 
-/// While it lives, no other process is at the training.
-pub struct Claim(#[expect(dead_code, reason = "it is held, not used")] Option<Lock>);
-
 /// The lock of the folder that this entry needs; none if somebody keeps it.
 fn lock(root: &Path, entry: Entry) -> anyhow::Result<Option<Lock>> {
     let path = root.join(LOCK);
@@ -313,8 +302,6 @@ const BEFORE_A_RUN: [&str; 4] = [
     ".unfinished-configuration.json",
 ];
 const LOCK: &str = ".lock";
-const LOCKS: &str = "locks";
-const BEGINNING: &str = "beginning.lock";
 /// What Slurm makes of stdout and stderr.
 pub const OUTPUTS_OF_SLURM: &str = "slurm";
 const CONFIGURATION: &str = "configuration.json";
@@ -472,29 +459,6 @@ mod tests {
         assert!(root.join(LOCKS).exists());
         alone.tidy();
         assert!(!root.join(LOCKS).exists());
-    }
-
-    #[test]
-    fn a_training_is_claimed_by_one_shard_at_a_time() {
-        let parent = tempfile::tempdir().expect("a folder");
-        let [one, two] =
-            [(); 2].map(|()| Folder::open(parent.path(), Entry::Share).expect("opens"));
-        let claim = one.claim(&cell().key, || panic!("free")).expect("claimed");
-        let other = CellKey {
-            seed: 3,
-            ..cell().key
-        };
-        drop(two.claim(&other, || panic!("free")).expect("claimed"));
-        let mut has_waited = false;
-        let claim = std::cell::RefCell::new(Some(claim));
-        drop(
-            two.claim(&cell().key, || {
-                has_waited = true;
-                claim.take();
-            })
-            .expect("claimed"),
-        );
-        assert!(has_waited);
     }
 
     #[test]

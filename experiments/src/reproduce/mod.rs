@@ -11,6 +11,7 @@
 
 mod begun;
 mod cell;
+mod claims;
 mod cohort;
 mod configuration;
 mod document;
