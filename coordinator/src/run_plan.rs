@@ -124,8 +124,10 @@ impl RunPlan {
         };
         let traffic = |of_sum: fn(&Sum) -> u64, once: u64, filter: u64| {
             let round = of_sum(&update) + of_sum(&evaluation) + filter;
-            // A filter for the model of each round, and one for that of the start.
-            let run = of_sum(&statistics) + once + filter + rounds * round;
+            // A request for each version of the weights that meet the features, that of the start among them.
+            let requests = u64::from(manifest.conditioning_versions()) * filter;
+            let sums = of_sum(&update) + of_sum(&evaluation);
+            let run = of_sum(&statistics) + once + requests + rounds * sums;
             Traffic { round, run }
         };
         let up = traffic(|sum| sum.up, filters.once, filters.request);

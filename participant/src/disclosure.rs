@@ -4,7 +4,7 @@
 use crypto::ckks::Profile;
 use protocol::{
     counted::counted,
-    manifest::{Conditioning, Manifest},
+    manifest::{Conditioning, ConditioningForm, Manifest},
     roster::Roster,
 };
 
@@ -22,13 +22,16 @@ pub fn what_leaves(run: &Manifest, roster: &Roster) -> Vec<String> {
     let features = match run.conditioning {
         Conditioning::None => "no clinical feature: the run does not use them".to_owned(),
         Conditioning::Plain => {
-            "no clinical feature, encrypted or not: the filters are computed in this hospital"
-                .to_owned()
+            format!(
+                "no clinical feature, encrypted or not: {} are computed in this hospital",
+                of_a_patient(run.conditioning_form)
+            )
         }
         Conditioning::EncryptedHardened | Conditioning::EncryptedStudy => format!(
-            "encrypted (CKKS, {}): the nine clinical features of every patient, and the filter W. The coordinator multiplies them and \
-             cannot read them; the key stays here",
-            run.conditioning.profile().map_or("", strength_of)
+            "encrypted (CKKS, {}): the nine clinical features of every patient, and the network's weights that meet them. The coordinator \
+             multiplies them and cannot read them; the key stays here, and so do the {} that are made of the products",
+            run.conditioning.profile().map_or("", strength_of),
+            of_a_patient(run.conditioning_form)
         ),
     };
     vec![
@@ -37,6 +40,14 @@ pub fn what_leaves(run: &Manifest, roster: &Roster) -> Vec<String> {
         "readable to the coordinator: who takes part and when, sizes, hashes, signatures".into(),
         "not at all: scans, the clinical table, labels of patients, keys".into(),
     ]
+}
+
+/// What this hospital's trainer is given of each patient.
+fn of_a_patient(form: ConditioningForm) -> &'static str {
+    match form {
+        ConditioningForm::Study | ConditioningForm::Additive => "filters",
+        ConditioningForm::Late => "shifts of the classes' logits",
+    }
 }
 
 /// Quantum core-SVP bits, the least over the attacks of `docs/security/estimate.py`.

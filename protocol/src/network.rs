@@ -13,7 +13,7 @@ use crate::{
     vocabulary::ConditioningForm,
 };
 
-/// The tensor that clinical features condition. It never reaches a trainer that works with conditioned filters.
+/// The weight of the first convolution that clinical features condition. Where they do, no trainer gets it.
 pub const CONDITIONED_WEIGHT: &str = "conditioned.weight";
 
 /// What an `additive` run multiplies with the features and adds to [`CONDITIONED_WEIGHT`]. It never reaches a trainer.
@@ -127,6 +127,13 @@ impl ModelLayout {
             ),
         };
         let tensors = &mut self.tensors.0;
+        if form == ConditioningForm::Late {
+            // No feature meets it: a weight like the others.
+            let base = tensors
+                .iter_mut()
+                .filter(|tensor| tensor.name.0 == CONDITIONED_WEIGHT);
+            base.for_each(|tensor| tensor.kind = TensorKind::Weight);
+        }
         let place = tensors.partition_point(|other| other.name < own.name);
         tensors.insert(place, own);
         self

@@ -1,7 +1,7 @@
 //! The best that any classifier could reach on a phantom: the probability of each class given the lesion volume and the features,
 //! computed from the very distributions that the patients are drawn from.
 //!
-//! The volume is taken as known exactly, and anatomy tells nothing beside it: what a network sees of them is less. With `x` the
+//! The volume is taken as known exactly, and so is age, of which atrophy tells: what a network sees of them is less. With `x` the
 //! normal variable that the features tell of (the disability itself, or the burden of an informative phantom):
 //!
 //! ```text
@@ -23,7 +23,7 @@ use crate::{
 /// What a classifier may look at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Evidence {
-    /// The lesion volume.
+    /// The lesion volume, and age, of which atrophy tells.
     pub images: bool,
     /// The clinical features.
     pub features: bool,
@@ -77,7 +77,12 @@ fn probabilities(
     thresholds: &[f64],
     draw: &ClinicalDraw,
 ) -> Vec<f64> {
-    let row = evidence.features.then(|| Row::of(kind, draw));
+    let row = match (evidence.features, evidence.images) {
+        (true, _) => Some(Row::of(kind, draw)),
+        // Atrophy tells of age.
+        (false, true) => Some(Row::of_age(kind, draw)),
+        (false, false) => None,
+    };
     let mut sums = vec![0.0; thresholds.len() + 1];
     for step in 0..STEPS {
         let x = RANGE * (2.0 * (step as f64 + 0.5) / STEPS as f64 - 1.0);
@@ -127,6 +132,13 @@ struct Condition {
 }
 
 impl Row {
+    /// Age alone.
+    fn of_age(kind: PhantomKind, draw: &ClinicalDraw) -> Self {
+        let mut row = Self::of(kind, draw);
+        row.0.truncate(1);
+        row
+    }
+
     fn of(kind: PhantomKind, draw: &ClinicalDraw) -> Self {
         let loadings = kind.loadings();
         let known = |feature: Feature| {
@@ -136,7 +148,8 @@ impl Row {
         let spread = |loading: f64| (1.0 - loading * loading).sqrt();
         // A whole year, of which the middle is taken below.
         let year = normals_of_year(&AGE_YEARS, draw.age_years);
-        let age = (year[0] + year[1]) / 2.0;
+        let [before, after] = year.map(normal_cdf);
+        let age = normal_quantile((before + after) / 2.0);
         let mut conditions = vec![Condition {
             between: year,
             offset: 0.0,

@@ -217,6 +217,7 @@ fn check(
     for key in configuration.cells() {
         // Networks and training sets share their parts.
         let first = configuration.model.first() == Some(&key.model)
+            && configuration.first_form(key.model) == key.form
             && configuration.balance.first() == Some(&key.balance);
         if !first {
             continue;

@@ -79,6 +79,7 @@ mod tests {
             task: Task::Binary,
             balance: BalanceName::Original,
             model: ModelName::Plain,
+            form: Default::default(),
             split: SplitKind::Patient,
             seed,
         };

@@ -288,7 +288,12 @@ impl Configuration {
         let fields = |configuration: &Self| {
             serde_json::to_value(configuration).context("a configuration is JSON")
         };
-        let (asked, recorded) = (fields(self)?, fields(recorded)?);
+        let mut recorded = recorded.clone();
+        if recorded.is_phantom() {
+            // A run of before there were kinds.
+            recorded.phantom.get_or_insert_default();
+        }
+        let (asked, recorded) = (fields(self)?, fields(&recorded)?);
         let keys = asked.as_object().into_iter().flatten().map(|(key, _)| key);
         let differences: Vec<String> = keys
             .filter(|&key| asked[key] != recorded[key])
@@ -440,6 +445,24 @@ mod tests {
             assert!(refusal.contains(part), "{refusal}");
         }
         assert!(!refusal.contains("patients"), "{refusal}");
+    }
+
+    #[test]
+    fn a_run_of_before_there_were_kinds_and_forms_goes_on() {
+        let now = configuration(&["--seeds", "2"]);
+        let mut before = serde_json::to_value(&now).expect("JSON");
+        let fields = before.as_object_mut().expect("an object");
+        for new in ["phantom", "conditioning_form"] {
+            fields.remove(new).expect("it is there now");
+        }
+        let before: Configuration = serde_json::from_value(before).expect("read");
+        let again = Configuration::new(&options(&[]), Some(&before)).expect("fine");
+        assert!(again.check_same(&before).is_ok());
+        assert_eq!(again, now);
+        let other = options(&["--phantom", "realistic"]);
+        let other = Configuration::new(&other, Some(&before)).expect("fine");
+        let refusal = other.check_same(&before).expect_err("another").to_string();
+        assert!(refusal.contains("phantom was \"teaching\""), "{refusal}");
     }
 
     #[test]

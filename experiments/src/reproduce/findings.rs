@@ -32,7 +32,8 @@ pub fn conditions(configuration: &Configuration) -> String {
         (Some(patients), Some(slices)) => {
             let patients = counted(patients, ["patient", "patients"]);
             let slices = counted(slices, ["slice", "slices"]);
-            format!("a phantom of {patients}, {slices} a scan")
+            let kind = configuration.phantom.unwrap_or_default();
+            format!("a phantom ({kind}) of {patients}, {slices} a scan")
         }
         _ => last_name(&configuration.data),
     };

@@ -16,7 +16,7 @@ use super::{
     results::{Difference, Estimate, ReferenceComparison, Results, Row},
     study::StudyFigures,
 };
-use crate::profile_name::ProfileName;
+use crate::{phantom_name::PhantomName, profile_name::ProfileName};
 
 /// The file.
 #[derive(Serialize)]
@@ -24,6 +24,8 @@ pub struct Tables<'a> {
     schema: u32,
     rows: Vec<TableRow>,
     data: &'a str,
+    /// What a phantom shows; null for other data.
+    phantom: Option<PhantomName>,
     contrasts: &'a [Contrast],
     /// What the numbers may be compared with.
     notice: &'a str,
@@ -118,6 +120,7 @@ impl<'a> Tables<'a> {
                 .map(|row| table_row(configuration, row))
                 .collect(),
             data: &configuration.data,
+            phantom: configuration.phantom,
             contrasts: &configuration.contrasts,
             notice,
             labels: configuration.labels,

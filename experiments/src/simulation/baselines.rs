@@ -9,12 +9,12 @@
 //!
 //! They are computed in the clear, as by `--updates plain`: what is compared is what they learn.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use anyhow::Context;
 use crypto::sealed_sum::HospitalId;
 use model::metrics::{Metrics, Prediction, per_patient};
-use model_data::{FeatureScaling, impute_and_scale};
+use model_data::{FeatureScaling, impute_and_scale, whole_file::write_whole};
 use participant::vault::statistics::{ClinicalRecords, Statistics, own_counters};
 use protocol::{
     counters::StatsCounters,
@@ -22,7 +22,7 @@ use protocol::{
     network::ModelLayout,
     vocabulary::Task,
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use trainer::ImageSet;
 
 use super::{
@@ -37,7 +37,7 @@ use super::{
 use crate::logistic_regression::{Example, LogisticRegression};
 
 /// How good each is on the pooled test patients.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Baselines {
     /// Features alone.
     pub features: BaselineScores,
@@ -50,12 +50,42 @@ pub struct Baselines {
 }
 
 /// By patient.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct BaselineScores {
     /// Null where the test patients are of one class.
     pub auroc: Option<f64>,
     /// Share of the patients seen right.
     pub accuracy: f64,
+}
+
+/// In the folder of an unfinished simulation.
+pub const FILE: &str = "baselines.json";
+
+/// As they were kept there before the simulation was stopped; else they are trained, and kept.
+///
+/// # Errors
+/// A hospital that cannot train; a file that is not one of these, or cannot be written.
+pub fn kept_or_made(
+    file: &Path,
+    plan: &Plan,
+    manifest: &Arc<Manifest>,
+    data: &[HospitalData],
+    progress: &Progress,
+) -> anyhow::Result<Baselines> {
+    if file.exists() {
+        let text =
+            std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        return serde_json::from_slice(&text).with_context(|| {
+            format!(
+                "{} holds no baselines: remove it to train them again",
+                file.display()
+            )
+        });
+    }
+    let made = baselines(plan, manifest, data, progress)?;
+    let text = serde_json::to_vec(&made).context("numbers are JSON")?;
+    write_whole(file, &text).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(made)
 }
 
 /// Trains and tests them all.

@@ -3,7 +3,10 @@
 //! A second quantiser, written from PROTOCOL.md 3.4 and not from the code that it checks.
 
 use participant::vault::conditioning::weights::{ScaledFeatures, weight_change};
-use protocol::{common_model::CommonModel, manifest::Manifest, training_job::TrainedUpdate};
+use protocol::{
+    common_model::CommonModel, digests::LearningRound, manifest::Manifest,
+    training_job::TrainedUpdate,
+};
 use rayon::prelude::*;
 
 /// The sum of an update over its contributors.
@@ -113,6 +116,7 @@ pub fn change(
     model: &CommonModel,
     update: &TrainedUpdate,
     features: &[ScaledFeatures],
+    round: LearningRound,
 ) -> Vec<f64> {
     let kept = manifest.kept_by_vault();
     let of_kept = weight_change(
@@ -122,7 +126,10 @@ pub fn change(
         update.batches,
         manifest.conditioning_rate,
     );
-    let mut of_kept = of_kept.into_iter();
+    let moves = manifest.conditioning_moves_in(round);
+    let mut of_kept = of_kept
+        .iter()
+        .map(|change| if moves { *change } else { 0.0 });
     let before = model.values();
     let mut change = Vec::with_capacity(before.len());
     let mut trained = update.model.iter();

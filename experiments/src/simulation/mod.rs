@@ -197,13 +197,17 @@ fn run(
     let (cohorts, data) =
         data(&mut plan, progress).map_err(|error| Failed::CanGoOn(Failure::Settings(error)))?;
     let manifest = Arc::new(plan.run.manifest());
+    let before_baselines = Instant::now();
     let baselines = match plan.baselines {
         true => {
-            let made = baselines::baselines(&plan, &manifest, &data, progress);
+            let kept = unfinished.path(baselines::FILE);
+            let made = baselines::kept_or_made(&kept, &plan, &manifest, &data, progress);
             Some(made.map_err(Failed::can_go_on)?)
         }
         false => None,
     };
+    // Not the federation's.
+    let began = began + before_baselines.elapsed();
     let sealed = SealedRun {
         plan: &plan,
         manifest: &manifest,

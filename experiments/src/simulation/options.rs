@@ -64,7 +64,7 @@ pub struct SimulateOptions {
     #[arg(long, value_enum, value_name = "KIND")]
     pub phantom: Option<PhantomName>,
     /// Also train and test what else could be done with the same patients: features alone, images alone, all data pooled, each hospital
-    /// alone. Takes about three times as long
+    /// alone. Computes about four times as much
     #[arg(long)]
     pub baselines: bool,
     /// The classes to tell apart

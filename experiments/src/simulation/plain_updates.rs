@@ -193,6 +193,7 @@ impl PlainHospital {
             model,
             &update,
             &self.features,
+            LearningRound::new(round),
         ))
     }
 

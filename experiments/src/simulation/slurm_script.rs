@@ -29,7 +29,7 @@ pub fn write(command: &SimulateCommand, file: &Path) -> anyhow::Result<()> {
     let mut cases = String::new();
     let mut gpu = false;
     for (number, combination) in (1..).zip(&combinations) {
-        let options = checked(combination)?;
+        let options = checked(combination, command.options.threads)?;
         gpu |= matches!(options.device, DeviceChoice::Cuda(_));
         // Without the protocol nothing is kept to go on from.
         let anew = if options.updates == UpdatesName::Plain {
@@ -83,9 +83,10 @@ fi
 }
 
 /// What a combination means, checked as far as it can be where the nodes' GPUs are not.
-fn checked(combination: &Combination) -> anyhow::Result<SimulateOptions> {
+fn checked(combination: &Combination, threads: Option<usize>) -> anyhow::Result<SimulateOptions> {
     let options: SimulateOptions = combination.typed.meant()?;
     let here = SimulateOptions {
+        threads,
         device: DeviceChoice::Cpu,
         out: None,
         ..options.clone()

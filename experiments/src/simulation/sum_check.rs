@@ -299,7 +299,7 @@ impl SumCheck {
             .collect();
         let changes = updates?.into_iter().map(|(id, update)| {
             let features = self.features.get(&id).map_or(&[][..], Vec::as_slice);
-            change(&self.manifest, model, &update, features)
+            change(&self.manifest, model, &update, features, learning_round)
         });
         let expected = ExpectedUpdate::new(model, changes, self.records.len());
         self.recordings.forget_updates(self.seeds(learning_round));

@@ -27,7 +27,9 @@ impl FromStr for SweptOption {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let refused = || NotSwept(text.to_owned());
         let (name, values) = text.split_once('=').ok_or_else(refused)?;
-        let values = match values.split_once("..") {
+        let is_number = |text: &str| text.starts_with(|sign: char| sign.is_ascii_digit());
+        let range = values.split_once("..");
+        let values = match range.filter(|(first, last)| is_number(first) && is_number(last)) {
             Some((first, last)) => {
                 let [first, last] = [first, last].map(str::parse::<u64>);
                 let (first, last) = first.ok().zip(last.ok()).ok_or_else(refused)?;

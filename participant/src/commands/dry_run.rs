@@ -161,6 +161,12 @@ fn when(stage: &Stage) -> String {
         When::FirstRound => "in the first round".to_owned(),
         When::FurtherRounds(rounds) if rounds.get() == 1 => "in one further round".to_owned(),
         When::FurtherRounds(rounds) => format!("in each of {rounds} further rounds"),
+        When::NewWeights(times) => {
+            format!(
+                "each time the weights that meet the features have moved, {} more",
+                counted(times.get(), ["time", "times"])
+            )
+        }
         When::AnotherKey(times) if times.get() == 1 => "once, when a key is worn out".to_owned(),
         When::AnotherKey(times) => format!("each of {times} times that a key is worn out"),
     }

@@ -53,6 +53,8 @@ pub enum When {
     FirstRound,
     /// In each of so many more.
     FurtherRounds(NonZeroU32),
+    /// Each of so many times that the weights which meet the features have moved, after the first round.
+    NewWeights(NonZeroU32),
     /// Each of so many times that the key of the features is worn out, and another one takes its place.
     AnotherKey(NonZeroU32),
 }
@@ -106,10 +108,11 @@ impl Outlook<'_> {
             .map_err(ForecastError::Records)?;
         let mut encoder = Encoder::new(self, &records)?;
         let before = [encoder.set_up(), encoder.sum(Purpose::Stats, 0)?].concat();
+        let every = self.manifest.conditioning_every;
         let first = [
             encoder.key_and_features(),
-            // One for the model that is trained, one for the model that is evaluated, which is trained in the next round.
-            encoder.filter_requests(2),
+            // One for the model that is trained; if the weights move at once, one for the model that is evaluated.
+            encoder.filter_requests(if every == 1 { 2 } else { 1 }),
             encoder.sum(Purpose::Update, 1)?,
             encoder.sum(Purpose::Evaluation, 1)?,
         ];
@@ -125,13 +128,20 @@ impl Outlook<'_> {
         ];
         if let Some(further) = NonZeroU32::new(self.manifest.rounds.saturating_sub(1)) {
             let lines = [
-                encoder.filter_requests(1),
+                encoder.filter_requests(usize::from(every == 1)),
                 encoder.sum(Purpose::Update, 2)?,
                 encoder.sum(Purpose::Evaluation, 2)?,
             ];
             stages.push(Stage {
                 when: When::FurtherRounds(further),
                 lines: lines.concat(),
+            });
+        }
+        let moved = self.manifest.conditioning_versions().saturating_sub(1);
+        if let Some(times) = NonZeroU32::new(moved).filter(|_| every > 1) {
+            stages.push(Stage {
+                when: When::NewWeights(times),
+                lines: encoder.filter_requests(1),
             });
         }
         if let Some(times) = NonZeroU32::new(encoder.worn_out_keys()) {
@@ -158,7 +168,9 @@ impl Stage {
     pub fn times(&self) -> u32 {
         match self.when {
             When::BeforeTheFirstRound | When::FirstRound => 1,
-            When::FurtherRounds(times) | When::AnotherKey(times) => times.get(),
+            When::FurtherRounds(times) | When::NewWeights(times) | When::AnotherKey(times) => {
+                times.get()
+            }
         }
     }
 

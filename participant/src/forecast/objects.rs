@@ -154,13 +154,16 @@ impl<'a> Encoder<'a> {
         self.lines(&messages, None)
     }
 
-    /// How many keys are worn out by a filter for each learning round and one more.
+    /// How many keys are worn out by a request for each version of the weights.
     pub(super) fn worn_out_keys(&self) -> u32 {
         let is_block =
             |message: &&ToCoordinator| matches!(message, ToCoordinator::EncryptedFeatures(_));
         let blocks = self.encrypted.iter().filter(is_block).count();
         match MAX_RELEASES.checked_div(blocks) {
-            Some(filters_of_a_key) => self.outlook.manifest.rounds / filters_of_a_key.max(1) as u32,
+            Some(filters_of_a_key) => {
+                let versions = self.outlook.manifest.conditioning_versions();
+                versions.saturating_sub(1) / filters_of_a_key.max(1) as u32
+            }
             None => 0,
         }
     }

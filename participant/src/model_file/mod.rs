@@ -296,7 +296,8 @@ impl ModelKeeper {
         };
         self.told_of_loss.call_once(|| {
             tracing::warn!(
-                "{} is not there, the model of round {round}, the best one so far: {why}. It cannot be made again here; the other hospitals                  have the same file. A better round that follows is kept in its place",
+                "{} is not there, the model of round {round}, the best one so far: {why}. It cannot be made again here; the other hospitals \
+                 have the same file. A better round that follows is kept in its place",
                 best.display()
             );
         });

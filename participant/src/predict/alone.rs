@@ -106,6 +106,12 @@ fn moved(
 ) -> Result<Vec<f32>, TrainerFailure> {
     let of_another_size = || TrainerFailure("the trainer returned a model of another size".into());
     let kept = model.conditioning.kept_by_vault(model.form);
+    let gradients = &update.input_gradients;
+    let width = model.form.values_per_patient(model.output.task.classes());
+    let shape = (gradients.per_patient(), gradients.len());
+    if !kept.is_empty() && shape != (width, features.len()) {
+        return Err(of_another_size());
+    }
     let change = weight_change(
         model.form,
         features,
@@ -113,7 +119,7 @@ fn moved(
         update.batches,
         rate,
     );
-    let mut of_kept = change.into_iter();
+    let mut of_kept = change.iter().copied();
     let mut trained = update.model.iter().copied();
     let mut values = Vec::with_capacity(model.values().len());
     for tensor in model.layout().tensors.iter() {

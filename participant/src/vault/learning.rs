@@ -478,17 +478,31 @@ impl Conditions {
     ) -> Result<Zeroizing<Vec<f64>>, RoundError> {
         let (manifest, model) = (&session.run.manifest, &session.chain.model);
         let common = model.values();
+        let form = manifest.conditioning_form;
+        let of_another_size =
+            || RoundError::NotSummable("the trainer returned a model of another size".into());
+        if let Self::Unknown(conditioner) | Self::Known(conditioner, ..) = self {
+            let gradients = &update.input_gradients;
+            let width = form.values_per_patient(manifest.task.classes());
+            if (gradients.per_patient(), gradients.len()) != (width, conditioner.features().len()) {
+                return Err(of_another_size());
+            }
+        }
         let of_kept = match self {
             Self::Unknown(conditioner) | Self::Known(conditioner, ..) => weight_change(
-                manifest.conditioning_form,
+                form,
                 conditioner.features(),
                 &update.input_gradients,
                 update.batches,
                 manifest.conditioning_rate,
             ),
-            Self::NotUsed | Self::NotPrepared => Vec::new(),
+            Self::NotUsed | Self::NotPrepared => Zeroizing::default(),
         };
-        let mut of_kept = of_kept.iter().copied();
+        // In a round in which it does not move, nothing is told of its gradient.
+        let moves = manifest.conditioning_moves_in(session.chain.learning_round(Purpose::Update));
+        let mut of_kept = of_kept
+            .iter()
+            .map(|change| if moves { *change } else { 0.0 });
         let mut change: Zeroizing<Vec<f64>> = Zeroizing::new(Vec::with_capacity(common.len()));
         let mut trained = update.model.iter();
         for tensor in model.layout().tensors.iter() {
@@ -505,9 +519,7 @@ impl Conditions {
             );
         }
         if change.len() != common.len() || trained.next().is_some() {
-            return Err(RoundError::NotSummable(
-                "the trainer returned a model of another size".into(),
-            ));
+            return Err(of_another_size());
         }
         Ok(change)
     }

@@ -1,5 +1,6 @@
 //! What the `stats` sum tells every hospital: class counts for the weights of the loss, means and deviations of the features.
 
+use super::conditioning::weights::bounded;
 use model_data::{
     FEATURES, FeatureColumns, FeatureRanges, FeatureScaling, card::CardFeature, impute_and_scale,
 };
@@ -24,12 +25,13 @@ pub struct ClinicalRecords {
 }
 
 impl ClinicalRecords {
-    /// Features with the missing ones replaced by the federation's means, scaled as the form of conditioning takes them.
+    /// Features with the missing ones replaced by the federation's means, scaled as the form of conditioning takes them, and clipped to
+    /// ±8.
     pub fn scaled(&self, statistics: &Statistics, form: ConditioningForm) -> Vec<[f64; FEATURES]> {
         let scaling = FeatureScaling::of(form, self.ranges, statistics.deviations);
         self.features
             .iter()
-            .map(|features| impute_and_scale(features, &statistics.means, scaling))
+            .map(|features| bounded(&impute_and_scale(features, &statistics.means, scaling)))
             .collect()
     }
 }

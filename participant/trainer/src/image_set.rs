@@ -123,3 +123,51 @@ impl ImageSet {
         &self.patients
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use protocol::{
+        labels::{LabelScheme, Task},
+        training_job::SplitKind,
+    };
+
+    use super::*;
+
+    #[test]
+    fn pooled_patients_are_cut_as_each_set_cuts_its_own() {
+        let set = |patients: usize, seed: u64| {
+            let patients = (0..patients).map(|number| {
+                let edss =
+                    Edss::new(if number % 2 == 0 { 1.0 } else { 5.0 }).expect("on the scale");
+                let slice = Slice {
+                    axial_index: number as u32,
+                    pixels: vec![number as f32; 128 * 128].into(),
+                };
+                (edss, vec![slice; 2])
+            });
+            let kind = SplitKind::Patient;
+            ImageSet::of_slices(patients, SplitPlan { kind, seed })
+        };
+        let labels = Labels {
+            task: Task::Binary,
+            scheme: LabelScheme::AsWritten,
+        };
+        let sets = [set(12, 1), set(9, 2)];
+        let pooled = ImageSet::pooled(&sets, labels).expect("each can be cut");
+        assert_eq!(pooled.patients().len(), 21);
+        let all = pooled.split(labels).expect("given");
+        let [one, other] = [0, 1].map(|place: usize| sets[place].split(labels).expect("cut"));
+        for (all, one, other) in [
+            (&all.train, &one.train, &other.train),
+            (&all.validation, &one.validation, &other.validation),
+            (&all.test, &one.test, &other.test),
+        ] {
+            let moved = other.iter().map(|sample| Sample {
+                patient: sample.patient + 12,
+                ..*sample
+            });
+            let expected: Vec<Sample> = one.iter().copied().chain(moved).collect();
+            assert_eq!(*all, expected);
+        }
+    }
+}

@@ -13,7 +13,7 @@ use crypto::{
 use crate::{
     codec::{self, Decode, Encode, Id, List, Text},
     counters::{self, CounterSpec},
-    digests::{LayoutHash, RunId, WeightsHash},
+    digests::{LayoutHash, LearningRound, RunId, WeightsHash},
     identity::Message,
     network::{ModelLayout, TensorKind},
     strategy::Strategy,
@@ -121,7 +121,7 @@ impl Manifest {
     pub fn first_clip(&self, kind: TensorKind) -> f64 {
         match kind {
             TensorKind::Weight => self.largest_step_of_adamw(),
-            // It follows its plain gradient, which no optimiser bounds.
+            // Where the vaults keep it, it follows its plain gradient, which no optimiser bounds.
             TensorKind::Conditioned => self
                 .largest_step_of_adamw()
                 .max(self.largest_gradient() * self.conditioning_rate),
@@ -149,8 +149,16 @@ impl Manifest {
     pub fn conditioning_versions(&self) -> u32 {
         match self.kept_by_vault() {
             [] => 0,
-            _ => 1 + self.rounds / self.conditioning_every,
+            _ => {
+                let moved = self.rounds.checked_div(self.conditioning_every);
+                moved.unwrap_or(0).saturating_add(1)
+            }
         }
+    }
+
+    /// Whether what the vaults keep moves by the update of this learning round.
+    pub fn conditioning_moves_in(&self, round: LearningRound) -> bool {
+        round.get().is_multiple_of(self.conditioning_every)
     }
 
     /// Four times what AdamW moves a weight by in a round when all its gradients agree.

@@ -6,8 +6,8 @@ use zeroize::{Zeroize, ZeroizeOnDrop};
 
 use crate::codec::{Decode, Encode};
 
-/// So many values a patient, patient after patient.
-#[derive(Clone, Default, PartialEq, Encode, Decode, Zeroize)]
+/// So many values a patient, patient after patient; erased when dropped.
+#[derive(Clone, Default, PartialEq, Encode, Decode, Zeroize, ZeroizeOnDrop)]
 #[cfg_attr(any(test, feature = "testing"), derive(Debug))]
 pub struct PatientValues {
     per_patient: u32,
@@ -74,7 +74,7 @@ impl<const N: usize> From<Vec<[f32; N]>> for PatientValues {
 
 /// What a trainer is given of each patient: a filter of the conditioned convolution (3x3, row by row, in [-1, 1]), or shifts of the
 /// logits. As confidential as the clinical features that it was made from: erased when dropped.
-#[derive(PartialEq, Encode, Decode, Zeroize, ZeroizeOnDrop)]
+#[derive(PartialEq, Encode, Decode)]
 pub struct PatientInputs(PatientValues);
 
 impl From<PatientValues> for PatientInputs {

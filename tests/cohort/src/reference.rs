@@ -77,8 +77,8 @@ impl Reference {
                 })
             }
             Purpose::Update => {
-                let (_, model) = self.models.get(&header.model_hash)?;
-                let change = self.change(hospital, model, &header.model_hash)?;
+                let (before, model) = self.models.get(&header.model_hash)?;
+                let change = self.change(hospital, model, &header.model_hash, before.next())?;
                 Some(self.quantised(hospital, model, &change, header))
             }
             Purpose::Evaluation => {
@@ -160,11 +160,12 @@ impl Reference {
         hospital: HospitalId,
         model: &CommonModel,
         hash: &ModelHash,
+        round: LearningRound,
     ) -> Option<Vec<f64>> {
         let kept = self.manifest.kept_by_vault();
         let mut of_kept = match kept {
             [] => Vec::new(),
-            _ => self.change_of_kept(hospital, model)?,
+            _ => self.change_of_kept(hospital, model, round)?,
         }
         .into_iter();
         let mut change = Vec::with_capacity(model.values().len());
@@ -185,7 +186,12 @@ impl Reference {
     }
 
     /// By the definition of each form (MODEL.md, "Forms of conditioning"), the tensors by name.
-    fn change_of_kept(&self, hospital: HospitalId, model: &CommonModel) -> Option<Vec<f64>> {
+    fn change_of_kept(
+        &self,
+        hospital: HospitalId,
+        model: &CommonModel,
+        round: LearningRound,
+    ) -> Option<Vec<f64>> {
         let statistics = self.statistics.as_ref()?;
         let form = self.manifest.conditioning_form;
         let features = records(hospital, self.manifest.task.classes()).scaled(statistics, form);
@@ -229,8 +235,13 @@ impl Reference {
         if form == ConditioningForm::Additive {
             of_factors.extend(of_base);
         }
-        let rate = -self.manifest.conditioning_rate / f64::from(BATCHES);
-        Some(of_factors.into_iter().map(|sum| rate * sum).collect())
+        let rate = self.manifest.conditioning_rate;
+        let change = |sum: f64| -rate * sum / f64::from(BATCHES);
+        let moves = round.get() % self.manifest.conditioning_every == 0;
+        let change = of_factors
+            .into_iter()
+            .map(|sum| if moves { change(sum) } else { 0.0 });
+        Some(change.collect())
     }
 
     /// `u = clamp(round_half_even((omega / omega_max) x / step)) + 2^(B-1)`, and how many values the clamp cut off.

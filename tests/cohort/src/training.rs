@@ -22,7 +22,7 @@ pub fn small_change(hospital: HospitalId, index: usize) -> f32 {
 }
 
 /// Batches of every training.
-pub(crate) const BATCHES: u32 = 2;
+pub(crate) const BATCHES: u32 = 3;
 
 impl Training {
     /// What value number `index` of the trainer's model moves by.

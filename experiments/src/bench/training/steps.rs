@@ -175,8 +175,8 @@ impl InTheClear<'_> {
     fn learn(&mut self, gradients: &PatientValues) {
         let form = ConditioningForm::Study;
         let change = weight_change(form, self.features, gradients, 1, RATE);
-        for (weight, change) in self.weights.iter_mut().zip(change) {
-            *weight += change as f32;
+        for (weight, change) in self.weights.iter_mut().zip(change.iter()) {
+            *weight += *change as f32;
         }
     }
 }

@@ -23,7 +23,7 @@ use protocol::{
     training_job::PatientValues,
 };
 use rand_core::CryptoRng;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
 
 use self::{
     release::ReleaseLevels,
@@ -246,10 +246,14 @@ impl Encryption {
         let repeats = slots_per_patient / FEATURES;
         let blocks = features.chunks(patients_per_block(slots_per_patient));
         for (block, patients) in blocks.enumerate() {
-            let slots = patients
-                .iter()
-                .flat_map(|features| features.repeat(repeats));
-            let slots: Zeroizing<Vec<f64>> = Zeroizing::new(slots.collect());
+            // Of its whole length at once: a vector that grows leaves copies behind.
+            let slots = Vec::with_capacity(slots_per_patient * patients.len());
+            let mut slots = Zeroizing::new(slots);
+            for features in patients {
+                for _ in 0..repeats {
+                    slots.extend_from_slice(features);
+                }
+            }
             let bytes = encrypt(&context, &secret, &slots, rng);
             feature_messages.push(EncryptedFeatures {
                 key: key_number,
@@ -344,7 +348,8 @@ impl Encryption {
             return Err(ProductError::Malformed("another number of blocks".into()));
         }
         let mut largest_error = 0.0_f64;
-        let mut released = Vec::with_capacity(features.len() * weights.values_per_patient());
+        let released = Vec::with_capacity(features.len() * weights.values_per_patient());
+        let mut released = Zeroizing::new(released);
         for (bytes, patients) in products.blocks.iter().zip(blocks) {
             let malformed =
                 |error: crypto::ckks::CkksError| ProductError::Malformed(error.to_string());
@@ -364,7 +369,6 @@ impl Encryption {
             for (product, local) in decoded.iter().zip(expected.iter()) {
                 let error = (product - local).abs();
                 if error.is_nan() || error >= MAX_ERROR {
-                    released.zeroize();
                     return Err(ProductError::Wrong);
                 }
                 largest_error = largest_error.max(error);
@@ -374,7 +378,10 @@ impl Encryption {
             }
         }
         Ok(Released {
-            inputs: PatientValues::new(weights.values_per_patient(), released),
+            inputs: PatientValues::new(
+                weights.values_per_patient(),
+                std::mem::take(&mut *released),
+            ),
             largest_error,
         })
     }

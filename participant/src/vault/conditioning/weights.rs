@@ -27,11 +27,16 @@ impl ConditioningWeights {
     /// # Panics
     /// If the layout is not that of the form.
     pub fn of(form: ConditioningForm, layout: &ModelLayout, values: &[f32]) -> Self {
-        let kept = form.tensors().iter().flat_map(|name| {
+        let ranges = form.tensors().iter().map(|name| {
             let range = layout.range(name);
-            &values[range.expect("a checked manifest has the layout of its form")]
+            range.expect("a checked manifest has the layout of its form")
         });
-        let kept: Zeroizing<Vec<f32>> = Zeroizing::new(kept.copied().collect());
+        let ranges: Vec<_> = ranges.collect();
+        let length = ranges.iter().map(ExactSizeIterator::len).sum();
+        let mut kept = Zeroizing::new(Vec::with_capacity(length));
+        for range in ranges {
+            kept.extend_from_slice(&values[range]);
+        }
         Self::from_kept(form, &kept)
     }
 
@@ -57,11 +62,6 @@ impl ConditioningWeights {
     /// What is multiplied with the features: nine values, or nine a class.
     pub fn factors(&self) -> &[f64] {
         &self.factors
-    }
-
-    /// As many slots of a patient as there are factors: the features, again for each class.
-    pub fn slots(&self, features: &ScaledFeatures) -> impl Iterator<Item = f64> {
-        features.repeat(self.factors.len() / FEATURES).into_iter()
     }
 
     /// The products in the clear: what a decrypted one is checked against, and the plaintext reference.
@@ -117,17 +117,21 @@ pub fn weight_change(
     input_gradients: &PatientValues,
     batches: u32,
     rate: f64,
-) -> Vec<f64> {
+) -> Zeroizing<Vec<f64>> {
     let rows = patients.iter().zip(input_gradients.rows());
-    let mut change = weight_gradient(form, input_gradients.per_patient(), rows);
-    for value in &mut change {
-        *value *= -rate / f64::from(batches.max(1));
+    let gradient = weight_gradient(form, input_gradients.per_patient(), rows);
+    let mut change = Zeroizing::new(gradient);
+    for value in change.iter_mut() {
+        *value = -rate * *value / f64::from(batches.max(1));
     }
     change
 }
 
 /// The gradient of the weights: the sum over patients, each with its features and the gradient of what was given of it, where the
 /// trainer has already put zero for clipped values.
+///
+/// # Panics
+/// If a row has fewer values than the form has.
 pub fn weight_gradient<'a>(
     form: ConditioningForm,
     per_patient: usize,
