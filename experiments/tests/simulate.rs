@@ -441,6 +441,67 @@ fn averaging_in_the_clear_is_named_insecure_and_comes_close() {
 }
 
 #[test]
+fn every_form_is_the_same_encrypted_and_in_the_clear() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut hashes = BTreeSet::new();
+    for form in ["study", "additive", "late"] {
+        let of = |conditioning: &str| {
+            let out = folder.path().join(format!("{form}-{conditioning}"));
+            let options = ["--conditioning-form", form, "--conditioning", conditioning];
+            let (summary, _) = simulate(
+                &out,
+                &[&options[..], &["--phantom", "informative"]].concat(),
+            );
+            assert_eq!(summary["conditioning"]["form"], form);
+            assert_eq!(summary["phantom"], "informative");
+            assert_eq!(summary["sum"]["integers_exact"], true, "{form}");
+            hash(&summary).to_owned()
+        };
+        let encrypted = of("encrypted");
+        assert_eq!(encrypted, of("plain"), "{form}");
+        assert!(hashes.insert(encrypted), "{form} is another's");
+    }
+    let refused = run(
+        &folder.path().join("none"),
+        &["--conditioning", "none", "--conditioning-form", "late"],
+    );
+    assert_eq!(refused.status.code(), Some(2));
+    let errors = String::from_utf8_lossy(&refused.stderr);
+    assert!(errors.contains("--conditioning-form late"), "{errors}");
+}
+
+#[test]
+fn baselines_and_what_could_be_reached_stand_beside_the_result() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let options = ["--patients", "48", "--phantom", "informative"];
+    let late = [
+        "--conditioning-form",
+        "late",
+        "--baselines",
+        "--split",
+        "patient",
+    ];
+    let out = folder.path().join("one");
+    let (summary, printed) = simulate(&out, &[&options[..], &late].concat());
+    let reachable = summary["reachable_auroc"].as_f64().expect("a phantom's");
+    assert!((0.85..1.0).contains(&reachable), "{reachable}");
+    let baselines = &summary["baselines"];
+    let local = baselines["local"].as_array().expect("a list");
+    assert_eq!(local.len(), 3);
+    let named = ["features", "images", "pooled"].map(|name| &baselines[name]);
+    for scores in named.into_iter().chain(local) {
+        let auroc = scores["auroc"].as_f64().expect("both classes are tested");
+        assert!((0.0..=1.0).contains(&auroc), "{auroc}");
+    }
+    // Nine features of some 30 patients tell more than chance; two rounds on images do not yet.
+    let features = baselines["features"]["auroc"].as_f64();
+    assert!(features > Some(0.6), "{features:?}");
+    assert!(printed.contains("features alone"), "{printed}");
+    let (plain, _) = simulate(&folder.path().join("two"), &options);
+    assert!(plain["baselines"].is_null());
+}
+
+#[test]
 fn partitions_reach_the_files() {
     let folder = tempfile::tempdir().expect("a folder");
     let out = folder.path().join("run");
