@@ -473,7 +473,15 @@ fn every_form_is_the_same_encrypted_and_in_the_clear() {
 #[test]
 fn baselines_and_what_could_be_reached_stand_beside_the_result() {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = ["--patients", "48", "--phantom", "informative"];
+    // A slice each: what is looked at is the number of patients.
+    let options = [
+        "--patients",
+        "180",
+        "--slices",
+        "1",
+        "--phantom",
+        "informative",
+    ];
     let late = [
         "--conditioning-form",
         "late",
@@ -493,9 +501,9 @@ fn baselines_and_what_could_be_reached_stand_beside_the_result() {
         let auroc = scores["auroc"].as_f64().expect("both classes are tested");
         assert!((0.0..=1.0).contains(&auroc), "{auroc}");
     }
-    // Nine features of some 30 patients tell more than chance; two rounds on images do not yet.
+    // Nine features of some 120 patients tell more than chance; two rounds on images do not yet.
     let features = baselines["features"]["auroc"].as_f64();
-    assert!(features > Some(0.6), "{features:?}");
+    assert!(features > Some(0.65), "{features:?}");
     assert!(printed.contains("features alone"), "{printed}");
     let (plain, _) = simulate(&folder.path().join("two"), &options);
     assert!(plain["baselines"].is_null());

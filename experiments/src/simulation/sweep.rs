@@ -29,7 +29,7 @@ impl FromStr for SweptOption {
         let (name, values) = text.split_once('=').ok_or_else(refused)?;
         let is_number = |text: &str| text.starts_with(|sign: char| sign.is_ascii_digit());
         let range = values.split_once("..");
-        let values = match range.filter(|(first, last)| is_number(first) && is_number(last)) {
+        let values = match range.filter(|(first, _)| is_number(first)) {
             Some((first, last)) => {
                 let [first, last] = [first, last].map(str::parse::<u64>);
                 let (first, last) = first.ok().zip(last.ok()).ok_or_else(refused)?;

@@ -281,10 +281,6 @@ fn manifest(draw: &mut Draw, size: u8) -> Manifest {
         ]);
         rounds = 1;
     }
-    let form = match conditioning {
-        Conditioning::None => ConditioningForm::Study,
-        _ => draw.one_of(ConditioningForm::ALL),
-    };
     let width = MINIATURE_WIDTHS[usize::from(draw.below(8) == 0)];
     let weights = if draw.below(3) == 0 {
         let weight = |number| MemberWeight {
@@ -295,15 +291,21 @@ fn manifest(draw: &mut Draw, size: u8) -> Manifest {
     } else {
         List::default()
     };
+    let nonce: [u8; 32] = draw.bytes();
+    // Of what is drawn anyway: another draw would make another run of every seed.
+    let form = match conditioning {
+        Conditioning::None => ConditioningForm::Study,
+        _ => ConditioningForm::ALL[usize::from(nonce[0]) % ConditioningForm::ALL.len()],
+    };
     Manifest {
         task,
         conditioning,
         conditioning_form: form,
-        conditioning_every: draw.one_of(&[1, 1, 2]),
+        conditioning_every: 1 + u32::from(nonce[1] % 3 == 0),
         rounds,
         weights,
         layout: miniature_of(task.classes() as u32, width, form),
-        nonce: draw.bytes(),
+        nonce,
         init_seed: draw.bytes(),
         silence_secs: draw.one_of(&[6, 10, 30]),
         clip_rule: draw.one_of(&[ADAPTIVE_CLIPS, FIXED_CLIPS]),
