@@ -237,7 +237,7 @@ impl Reference {
         }
         let rate = self.manifest.conditioning_rate;
         let change = |sum: f64| -rate * sum / f64::from(BATCHES);
-        let moves = round.get() % self.manifest.conditioning_every == 0;
+        let moves = self.manifest.conditioning_moves_in(round);
         let change = of_factors
             .into_iter()
             .map(|sum| if moves { change(sum) } else { 0.0 });

@@ -301,7 +301,7 @@ fn manifest(draw: &mut Draw, size: u8) -> Manifest {
         task,
         conditioning,
         conditioning_form: form,
-        conditioning_every: 1 + u32::from(nonce[1] % 3 == 0),
+        conditioning_every: 1 + u32::from(nonce[1].is_multiple_of(3)),
         rounds,
         weights,
         layout: miniature_of(task.classes() as u32, width, form),
