@@ -229,7 +229,11 @@ mod tests {
             text.contains("keys/signing.key") && text.contains("belongs to hospital 1"),
             "{text}"
         );
-        let signing_key = [("keys.signing_key", "../hospital-2/keys/signing.key")];
+        let others = folder.path().join("hospital-2/keys");
+        let others = others.to_str().expect("a path of letters");
+        let [key, certificate, tls_key] =
+            ["signing.key", "tls.crt", "tls.key"].map(|name| format!("{others}/{name}"));
+        let signing_key = [("keys.signing_key", key.as_str())];
         let error = refusal(folder.path(), &signing_key);
         assert!(matches!(
             error,
@@ -239,8 +243,8 @@ mod tests {
             }
         ));
         let certificate = [
-            ("keys.tls_certificate", "../hospital-2/keys/tls.crt"),
-            ("keys.tls_key", "../hospital-2/keys/tls.key"),
+            ("keys.tls_certificate", certificate.as_str()),
+            ("keys.tls_key", tls_key.as_str()),
         ];
         let error = refusal(folder.path(), &certificate);
         assert!(matches!(
