@@ -4,7 +4,7 @@ use model_data::{Edss, FEATURES, Feature};
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
-use crate::kind::PhantomKind;
+use crate::kind::{PhantomKind, correlated};
 
 /// A drawn patient, before there is any anatomy.
 #[derive(Clone, PartialEq)]
@@ -129,12 +129,6 @@ const MISSING: [(&[Feature], f64); 3] = [
     (&[Feature::AgeAtOnset, Feature::Duration], 0.02),
     (&[Feature::Comorbidity], 0.02),
 ];
-
-/// A standard normal variable whose correlation with `with` is `correlation`.
-pub(crate) fn correlated(rng: &mut impl Rng, with: f64, correlation: f64) -> f64 {
-    let own: f64 = rng.sample(StandardNormal);
-    correlation * with + (1.0 - correlation * correlation).sqrt() * own
-}
 
 fn edss_at(probability: f64) -> Edss {
     let mut below = 0;

@@ -5,8 +5,6 @@ use std::fmt;
 use rand::{Rng, RngExt};
 use rand_distr::StandardNormal;
 
-use crate::clinical::correlated;
-
 /// Where the answer is: how closely EDSS follows the lesion volume, as a rank correlation
 /// (Spearman), and what the clinical features go with.
 ///
@@ -112,9 +110,15 @@ pub(crate) struct Loadings {
     pub(crate) age: f64,
     pub(crate) duration: f64,
     pub(crate) comorbidity: f64,
-    /// In the order of [`SYMPTOMS`](crate::clinical::SYMPTOMS).
+    /// Motor, sensory, visual, balance.
     pub(crate) symptoms: [f64; 4],
 }
 
 /// Share of the variance of an informative phantom's disability that the load has, and that the burden has.
 pub(crate) const HALF: f64 = 0.475;
+
+/// A standard normal variable whose correlation with `with` is `correlation`.
+pub(crate) fn correlated(rng: &mut impl Rng, with: f64, correlation: f64) -> f64 {
+    let own: f64 = rng.sample(StandardNormal);
+    correlation * with + (1.0 - correlation * correlation).sqrt() * own
+}

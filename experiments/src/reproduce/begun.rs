@@ -12,10 +12,10 @@ use super::{
     cell::CellKey,
     cohort,
     configuration::{Configuration, balance_of},
+    dealing::{Numbered, share},
     folder::{Entry, Folder},
     options::ReproduceOptions,
-    results_files,
-    shard::{Numbered, share},
+    results_files::{self, Trained},
     split_cohort::SplitCohort,
     training_jobs::{self, is_done},
 };
@@ -100,12 +100,12 @@ impl Begun {
     pub fn go_on(&self, options: &ReproduceOptions, stopping: &Stopping) -> anyhow::Result<()> {
         stopping.can_go_on(self.how_to_go_on(options));
         if options.tables_only {
-            return results_files::write(self, options);
+            return self.write_results(options);
         }
         let share = share(&self.configuration.cells(), options.shard);
         self.train(&share, options)?;
         let Some(shard) = options.shard else {
-            return results_files::write(self, options);
+            return self.write_results(options);
         };
         let (number, of) = shard.numbers();
         match options.format {
@@ -119,6 +119,17 @@ impl Begun {
             )),
         }
         Ok(())
+    }
+
+    fn write_results(&self, options: &ReproduceOptions) -> anyhow::Result<()> {
+        let trained = Trained {
+            out: &self.out,
+            folder: &self.folder,
+            configuration: &self.configuration,
+            cohort: &self.cohort,
+            patients: &self.patients,
+        };
+        results_files::write(&trained, options)
     }
 
     fn train(&self, share: &[Numbered], options: &ReproduceOptions) -> anyhow::Result<()> {

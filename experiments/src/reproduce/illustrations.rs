@@ -250,7 +250,7 @@ fn where_it_looks(
         .map(|&place| predicted(place))
         .enumerate()
         .collect();
-    // In the clear: the filters and shifts are those of the encrypted products, to the last rounding.
+    // In plaintext: the filters and shifts are those of the encrypted products, to the last rounding.
     let in_the_clear = CellKey {
         model: match key.model {
             ModelName::Hybrid => ModelName::PlainConditioned,

@@ -5,8 +5,8 @@ use host::{output::say, shown::Format};
 use serde::Serialize;
 
 use super::{
-    cell::CellKey, configuration::Configuration, folder::Folder, options::ReproduceOptions,
-    shard::share, training_jobs::is_done,
+    cell::CellKey, configuration::Configuration, dealing::share, folder::Folder,
+    options::ReproduceOptions, training_jobs::is_done,
 };
 
 /// For programs: the object of `--format json`.

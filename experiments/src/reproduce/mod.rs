@@ -14,6 +14,7 @@ mod cell;
 mod claims;
 mod cohort;
 mod configuration;
+mod dealing;
 mod document;
 mod findings;
 mod folder;

@@ -2,7 +2,7 @@
 //! reference.
 //!
 //! Both release what a vault releases (PROTOCOL.md 5.4, step 6): the product, rounded to a multiple of 2^-12, then
-//! clipped. What is decrypted differs from the product in the clear by about 2^-36 (`hardened`) or 2^-30 (`study`), so that both
+//! clipped. What is decrypted differs from the plaintext product by about 2^-36 (`hardened`) or 2^-30 (`study`), so that both
 //! round to the same filter, unless the product lies that near to the boundary between two multiples: about one value in 2^24, or
 //! in 2^17. Such values are counted.
 
@@ -52,7 +52,7 @@ impl Features {
     }
 }
 
-/// `plain-conditioned`: multiplies in the clear.
+/// `plain-conditioned`: multiplies in plaintext.
 pub struct InTheClear {
     features: Features,
     account: CellConditioning,

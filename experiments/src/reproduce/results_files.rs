@@ -7,26 +7,41 @@ use std::{
 
 use anyhow::Context;
 use host::{output::say, shown::Format};
+use model_data::Patient;
+use protocol::labels::Task;
 
 use super::{
-    begun::Begun, cell::Cell, configuration::Configuration, findings, illustrations,
+    cell::Cell, configuration::Configuration, findings, folder::Folder, illustrations,
     options::ReproduceOptions, report, results::Results, side_by_side, tables::Tables,
 };
 use crate::logged::{LogTargets, Logged, LoggedStep};
+
+/// A run whose trainings are all done.
+pub struct Trained<'a> {
+    /// Its folder's name, as it was given.
+    pub out: &'a Path,
+    /// Its folder.
+    pub folder: &'a Folder,
+    /// What it is.
+    pub configuration: &'a Configuration,
+    /// Slices of each class over the cohort, by task.
+    pub cohort: &'a [(Task, Vec<u64>)],
+    /// Made or read.
+    pub patients: &'a [Patient],
+}
 
 /// Writes them, and says so on stdout.
 ///
 /// # Errors
 /// A training that cannot be read back, a file that cannot be written.
-pub fn write(begun: &Begun, options: &ReproduceOptions) -> anyhow::Result<()> {
-    let Begun {
+pub fn write(of: &Trained<'_>, options: &ReproduceOptions) -> anyhow::Result<()> {
+    let &Trained {
         out,
         folder,
         configuration,
         cohort,
         patients,
-        ..
-    } = begun;
+    } = of;
     let finished: Vec<Cell> = configuration
         .cells()
         .iter()

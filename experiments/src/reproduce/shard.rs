@@ -2,8 +2,6 @@
 
 use std::{fmt, str::FromStr};
 
-use super::cell::CellKey;
-
 /// `--shard I/N`: part I of N, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
@@ -46,20 +44,9 @@ impl Shard {
     ///
     /// The list is dealt out, N trainings at a time, each time beginning one part further on: it goes through the networks in turn,
     /// and else one part of three would have all of the slowest.
-    fn has(self, place: usize) -> bool {
+    pub fn has(self, place: usize) -> bool {
         (place + place / self.of) % self.of + 1 == self.number
     }
-}
-
-/// A training with its number in the list, from 1.
-pub type Numbered = (usize, CellKey);
-
-/// The trainings of a part, or all.
-pub fn share(cells: &[CellKey], shard: Option<Shard>) -> Vec<Numbered> {
-    let numbered = (1..).zip(cells.iter().copied());
-    numbered
-        .filter(|(number, _)| shard.is_none_or(|shard| shard.has(number - 1)))
-        .collect()
 }
 
 /// More than any cluster's array, and few enough to be told apart from a slip.
@@ -68,37 +55,6 @@ const MOST: usize = 10_000;
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::reproduce::{Configuration, ModelName, options::ReproduceOptions};
-
-    #[test]
-    fn every_training_is_of_one_shard_and_shards_are_alike() {
-        let whole = Configuration::new(&ReproduceOptions::default(), None)
-            .expect("fine")
-            .cells();
-        for of in [1, 2, 3, 4, 5, 6, 7, 12, 24, 48, 239, 240, 241] {
-            let parts = (1..=of).map(|number| share(&whole, Some(Shard { number, of })));
-            let mut seen = vec![0; whole.len()];
-            for part in parts {
-                assert!(part.len().abs_diff(whole.len() / of) <= 1, "{of}");
-                let hybrid = part
-                    .iter()
-                    .filter(|(_, key)| key.model == ModelName::Hybrid)
-                    .count();
-                let fair = part.len() / 3;
-                assert!(
-                    of > 24 || hybrid.abs_diff(fair) <= 2 + fair / 4,
-                    "{of}: {hybrid} of {}",
-                    part.len()
-                );
-                for (number, key) in part {
-                    assert_eq!(whole[number - 1], key);
-                    seen[number - 1] += 1;
-                }
-            }
-            assert!(seen.iter().all(|&times| times == 1), "{of}");
-        }
-        assert_eq!(share(&whole, None).len(), whole.len());
-    }
 
     #[test]
     fn a_shard_is_read_as_it_is_typed() {

@@ -7,7 +7,7 @@
 //! | pooled | everything in one place, as a single hospital |
 //! | local | each hospital's own data alone |
 //!
-//! They are computed in the clear, as by `--updates plain`: what is compared is what they learn.
+//! They are computed in plaintext, as by `--updates plain`: what is compared is what they learn.
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 

@@ -34,6 +34,7 @@ mod slurm_script;
 mod sum_check;
 mod summary;
 mod sweep;
+mod swept_option;
 mod table;
 mod test_metrics;
 mod unfinished;

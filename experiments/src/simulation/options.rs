@@ -12,7 +12,7 @@ use protocol::{
     training_job::{DeviceChoice, SplitKind},
 };
 
-use super::{fault_plan::PlannedDrop, partition::Partition, sweep::SweptOption};
+use super::{fault_plan::PlannedDrop, partition::Partition, swept_option::SweptOption};
 use crate::{
     as_typed::shown_as_typed, logged::LogTargets, phantom_name::PhantomName,
     profile_name::ProfileName,

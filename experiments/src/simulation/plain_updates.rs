@@ -221,7 +221,7 @@ impl PlainHospital {
     }
 }
 
-/// What a trainer gets of patients with these features, computed in the clear.
+/// What a trainer gets of patients with these features, computed in plaintext.
 pub fn local_inputs(
     manifest: &Manifest,
     model: &CommonModel,

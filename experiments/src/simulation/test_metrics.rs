@@ -121,14 +121,7 @@ pub fn predictions<'a>(
     sets: impl IntoIterator<Item = (HospitalId, &'a TestSet)>,
     features: &BTreeMap<HospitalId, Vec<ScaledFeatures>>,
 ) -> anyhow::Result<Vec<Prediction>> {
-    let mut trainer = Trainer::new(
-        Architecture::of(
-            manifest.task,
-            manifest.conditioning,
-            manifest.conditioning_form,
-        ),
-        device,
-    );
+    let mut trainer = trainer_of(manifest, device);
     let values = model.for_trainer();
     let mut slices: Vec<Prediction> = Vec::new();
     for (hospital, set) in sets {
@@ -156,14 +149,7 @@ pub fn test(
     features: &BTreeMap<HospitalId, Vec<ScaledFeatures>>,
 ) -> anyhow::Result<TestResult> {
     let classes = manifest.task.classes();
-    let mut trainer = Trainer::new(
-        Architecture::of(
-            manifest.task,
-            manifest.conditioning,
-            manifest.conditioning_form,
-        ),
-        device,
-    );
+    let mut trainer = trainer_of(manifest, device);
     let values = model.for_trainer();
     let (mut slices, mut shown) = (Vec::new(), Vec::new());
     let mut patients_before = 0;
@@ -228,6 +214,15 @@ pub fn test(
         slices,
         patients,
     })
+}
+
+fn trainer_of(manifest: &Manifest, device: Device) -> Trainer {
+    let architecture = Architecture::of(
+        manifest.task,
+        manifest.conditioning,
+        manifest.conditioning_form,
+    );
+    Trainer::new(architecture, device)
 }
 
 /// The test patients of one hospital, which are those of `scores` in the same order.

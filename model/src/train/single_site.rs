@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!  W now in force ──> filters of the batch's patients ──> forward, backward ──> AdamW
-//!       ▲             (an InputSource: CKKS, the clear)      │ dL/dF of each patient │
+//!       ▲             (an InputSource: CKKS, plaintext)      │ dL/dF of each patient │
 //!       └──────────── dL/dW = sum of f * dL/dF * [|F| < 1] <─┘                       │
 //!       └────────────────────────────────────────────────────────────────────────────┘
 //! ```

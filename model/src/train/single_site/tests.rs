@@ -212,7 +212,7 @@ fn w_moves_as_autograd_moves_it_through_the_product_and_the_clip() {
     }
 }
 
-/// What a form gives of each patient, in the clear and not rounded.
+/// What a form gives of each patient, in plaintext and not rounded.
 struct OfForm {
     form: ConditioningForm,
     features: Vec<Filter>,

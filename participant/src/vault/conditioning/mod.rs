@@ -1,7 +1,7 @@
 //! What a trainer is given of every patient: in the study's form the filters clip(W * f) (PROTOCOL.md 5.4).
 //!
 //! Encrypted, the weights and the features go to the coordinator under this vault's own CKKS key and come back multiplied; the vault
-//! checks every product against its own before it releases anything. In the clear, the same rounding and clipping is applied to the
+//! checks every product against its own before it releases anything. In plaintext, the same rounding and clipping is applied to the
 //! local product, so both ways release the same numbers. What the products are for is the run's form of conditioning ([`weights`]).
 
 pub mod release;

@@ -64,7 +64,7 @@ impl ConditioningWeights {
         &self.factors
     }
 
-    /// The products in the clear: what a decrypted one is checked against, and the plaintext reference.
+    /// The products in plaintext: what a decrypted one is checked against, and the plaintext reference.
     pub fn products(&self, features: &ScaledFeatures) -> Zeroizing<Vec<f64>> {
         let pairs = self.factors.iter().zip(features.iter().cycle());
         Zeroizing::new(pairs.map(|(factor, feature)| factor * feature).collect())
