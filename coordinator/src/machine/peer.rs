@@ -24,6 +24,8 @@ pub(super) struct Peer {
     /// It was welcomed to a session that began without its Join, and has said neither Hello nor Join since: perhaps somebody there has yet
     /// to agree to the run. Another session would go the same way.
     stays_out: bool,
+    /// It has said on this connection that it has the state which the session goes on from, before all messages of the set-up were here.
+    has_the_state: bool,
     presence: Presence,
     pub(super) sent: Sent,
 }
@@ -182,9 +184,9 @@ impl Peers {
     }
 
     /// These are the session's; some of them await its state.
-    pub(super) fn set_roles(&mut self, role: impl Fn(HospitalId) -> Role) {
+    pub(super) fn set_roles(&mut self, role: impl Fn(HospitalId, &Peer) -> Role) {
         for (&id, peer) in &mut self.by_id {
-            peer.role = role(id);
+            peer.role = role(id, peer);
         }
     }
 
@@ -238,6 +240,7 @@ impl Peers {
             peer.position = 0;
             peer.closed = 0;
             peer.role = Role::Outsider;
+            peer.has_the_state = false;
             peer.sent = Sent::default();
         }
     }
@@ -261,6 +264,7 @@ impl Peer {
     /// A new connection, which takes the place of an earlier one.
     pub(super) fn connect(&mut self, now: Timestamp) {
         self.disconnect(now);
+        self.has_the_state = false;
         self.sent = Sent::default();
     }
 
@@ -333,6 +337,17 @@ impl Peer {
 
     pub(super) fn is_in_session(&self) -> bool {
         self.role != Role::Outsider
+    }
+
+    /// It has the state, by its word, and by its Ready: see [`Self::says_it_has_the_state`].
+    pub(super) fn has_the_state(&self) -> bool {
+        self.has_the_state
+    }
+
+    /// It has had all messages of the set-up, which this coordinator, started again, has yet to get once more. It does not repeat its word
+    /// on this connection.
+    pub(super) fn says_it_has_the_state(&mut self) {
+        self.has_the_state = true;
     }
 
     /// It sends a Join, to whatever session: it wants to take part.

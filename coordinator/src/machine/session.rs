@@ -46,9 +46,10 @@ pub(super) struct Session {
     pub(super) lost: BTreeSet<HospitalId>,
     /// When the last of them did.
     pub(super) lost_at: Timestamp,
-    /// Members that did not have the state that it goes on from, now or when the run was last at this point. They help to open no sum on
-    /// its model.
+    /// Members that do not have the state that it goes on from. They help to open no sum on its model.
     pub(super) newcomers: BTreeSet<HospitalId>,
+    /// Members that have it, but did not when the run was last at this point: nor do they.
+    pub(super) given_before: BTreeSet<HospitalId>,
     /// Headers that were replaced before their U was fixed.
     pub(super) given_up: BTreeSet<HeaderHash>,
     /// So many outcomes, from the first on, are not served any more: everybody has them.
@@ -209,7 +210,7 @@ impl Session {
     /// Members that help to open no sum on the present model.
     pub(super) fn do_not_answer(&self) -> Vec<HospitalId> {
         match self.chain.len() {
-            0 => self.newcomers.iter().copied().collect(),
+            0 => (&self.newcomers | &self.given_before).into_iter().collect(),
             _ => Vec::new(),
         }
     }
@@ -229,6 +230,7 @@ impl Session {
             },
             last_round: self.last_round,
             evaluations: self.chain.evaluations().to_vec(),
+            // Those of `given_before` are in it.
             given_to: match self.chain.len() {
                 0 => &context.beginning.given_to | &self.newcomers,
                 // An update comes first in every session that follows another.

@@ -392,22 +392,21 @@ impl KeyExchange {
             Err(error) => return self.bring_too_little(context, &error),
         };
         // Where rounds went before, each says when it has what they have led to.
-        let role = match after {
-            Some(_) => Role::AwaitsState,
-            None => Role::Member,
-        };
         let joins = &self.joins;
-        context.peers.set_roles(|id| match joins.contains_key(&id) {
-            true => role,
-            false => Role::Outsider,
+        context.peers.set_roles(|id, peer| {
+            let has_the_state = peer.has_the_state() && !newcomers.contains(&id);
+            match joins.contains_key(&id) {
+                true if after.is_some() && !has_the_state => Role::AwaitsState,
+                true => Role::Member,
+                false => Role::Outsider,
+            }
         });
+        let given_before = context.beginning.given_to.iter();
+        let given_before = given_before
+            .filter(|id| joins.contains_key(id) && !newcomers.contains(id))
+            .copied()
+            .collect();
         let hands_over = !newcomers.is_empty();
-        let given_to = context
-            .beginning
-            .given_to
-            .iter()
-            .filter(|id| joins.contains_key(id));
-        let newcomers: BTreeSet<_> = newcomers.into_iter().chain(given_to.copied()).collect();
         let Some(group_key) = self.group_key else {
             return Step::Stay(Phase::KeyExchange(self));
         };
@@ -431,6 +430,7 @@ impl KeyExchange {
             lost: BTreeSet::new(),
             lost_at: now,
             newcomers,
+            given_before,
             given_up: BTreeSet::new(),
             retracted: 0,
         });

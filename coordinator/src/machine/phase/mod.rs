@@ -108,6 +108,16 @@ impl Phase {
             (Self::KeyExchange(phase), Incoming::SetUp(message)) => {
                 phase.on_set_up(context, from, message)
             }
+            // This coordinator was started again, and other messages of the set-up have yet to come once more.
+            (
+                Self::Gathering(_) | Self::KeyExchange(_),
+                Incoming::State(StateMessage::Taken(session)),
+            ) if session == context.session && context.has_former_session() => {
+                if let Some(peer) = context.peers.get_mut(from) {
+                    peer.says_it_has_the_state();
+                }
+                Ok(Reaction::Handled)
+            }
             (
                 Self::Gathering(_) | Self::KeyExchange(_),
                 Incoming::Conditioning(_)

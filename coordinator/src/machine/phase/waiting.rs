@@ -247,10 +247,9 @@ impl Waiting {
 
     /// So many hospitals that are here help to open a sum on the model that the session began with.
     fn can_answer<R>(&self, context: &Context<R>) -> usize {
-        let present = context.peers.present().into_iter();
-        present
-            .filter(|id| !self.session.newcomers.contains(id))
-            .count()
+        let (present, without) = (context.peers.present(), self.session.do_not_answer());
+        let answering = present.iter().filter(|id| !without.contains(id));
+        answering.count()
     }
 
     /// So many hospitals can take part in the next sum.

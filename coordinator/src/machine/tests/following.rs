@@ -289,6 +289,85 @@ fn sealed(session: SessionId, sealer: u8, state: &[u8]) -> Vec<u8> {
     })
 }
 
+/// It is asked for nothing and given nothing: it has said that it has the state as soon as it had the keys of all.
+#[test]
+fn one_that_was_given_the_state_has_it_in_the_session_that_follows() {
+    let manifest = Manifest {
+        start_with: NonZeroU32::new(6),
+        ..manifest(2)
+    };
+    let mut cohort = Cohort::new(7, &manifest);
+    (1..7).for_each(|number| cohort.connect(id(number)));
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 1));
+    cohort.connect(id(7));
+    let takes_it = |cohort: &Cohort| {
+        let next = cohort.next_act(id(7));
+        matches!(next, Some(Act::Say(ToCoordinator::StateTaken { .. })))
+    };
+    assert!(cohort.until(takes_it));
+    cohort.restart_hospital(id(6));
+    cohort.run();
+    assert_complete_for_all(&cohort, "given before");
+    assert_eq!(sessions_that_followed(&cohort), [[7]]);
+    let updates = seen(&cohort, Purpose::Update);
+    assert_eq!(updates, vec![[1, 2, 3, 4, 5, 6, 7]; 2]);
+}
+
+/// What hospital 1 says from the first message of this kind on is on its way as long as anything else happens.
+fn hold_back(cohort: &mut Cohort, from: impl Fn(&ToCoordinator) -> bool) -> Vec<Act> {
+    let mut held: Vec<Act> = Vec::new();
+    loop {
+        let next = cohort.next_act(id(1)).cloned();
+        match next {
+            Some(act) if !held.is_empty() || matches!(&act, Act::Say(message) if from(message)) => {
+                held.push(act);
+                cohort.forget_act(id(1));
+            }
+            _ if cohort.step() => {}
+            _ => return held,
+        }
+    }
+}
+
+/// It has heard the Ready of each hospital; the coordinator, started again, has yet to hear one of them once more.
+#[test]
+fn what_a_vault_says_before_the_coordinator_has_the_whole_set_up_counts() {
+    for waits_in in [PhaseName::KeyExchange, PhaseName::Gathering] {
+        let mut cohort = without_the_last(2);
+        cohort.connect(id(4));
+        let is_ready = |cohort: &Cohort| {
+            let next = cohort.next_act(id(2));
+            matches!(next, Some(Act::Say(ToCoordinator::Ready(_))))
+        };
+        assert!(cohort.until(is_ready));
+        cohort.forget_act(id(2));
+        assert!(cohort.until(|cohort| {
+            let hospital = &cohort.hospitals[&id(2)];
+            [1, 3, 4]
+                .map(id)
+                .iter()
+                .all(|&id| hospital.has_heard_ready_of(id))
+        }));
+        cohort.restart();
+        let mut held = hold_back(&mut cohort, |message| {
+            matches!(message, ToCoordinator::Ready(_))
+        });
+        if waits_in == PhaseName::Gathering {
+            cohort.restart();
+            held = hold_back(&mut cohort, |message| {
+                matches!(message, ToCoordinator::Join(_))
+            });
+        }
+        assert_eq!(cohort.phase(), waits_in);
+        assert!(cohort.hospitals[&id(2)].has_heard_ready_of(id(2)));
+        held.into_iter().for_each(|act| cohort.push_act(id(1), act));
+        cohort.run();
+        assert_complete_for_all(&cohort, &waits_in.to_string());
+        let updates = seen(&cohort, Purpose::Update);
+        assert_eq!(updates, vec![[1, 2, 3, 4]; 2]);
+    }
+}
+
 /// It has the wrong folder for a moment: nothing is lost by it.
 #[test]
 fn one_that_finds_its_keys_again_is_a_member_again() {

@@ -196,7 +196,11 @@ impl FakeHospital {
                 let name = state_name(&session, self.id).into();
                 vec![upload((name, codec::encode(&state).into()))]
             }
-            ToVault::StateReady { name } => vec![Act::Fetch { name }],
+            ToVault::StateReady { name } => match self.member().transcript == self.origin() {
+                // A vault that has it takes it from nobody.
+                true => Vec::new(),
+                false => vec![Act::Fetch { name }],
+            },
             ToVault::Finished | ToVault::EndedByOperator { .. } | ToVault::Refused { .. } => {
                 self.ending = Some(message);
                 Vec::new()
@@ -575,6 +579,12 @@ impl FakeHospital {
     }
 
     /// Whether it has confirmed the group key.
+    /// Whether this hospital's confirmation of the keys has reached it.
+    pub fn has_heard_ready_of(&self, id: HospitalId) -> bool {
+        let mut memberships = self.membership.iter();
+        memberships.any(|member| member.readies.contains(&id))
+    }
+
     pub fn knows_group_key(&self) -> bool {
         let member = self.membership.as_ref();
         let said = member.into_iter().flat_map(|member| &member.set_up);
