@@ -14,17 +14,19 @@ use protocol::{
     manifest::{CheckedManifest, Purpose},
     message::{ToVault, Welcome},
     roster::{Member, Roster},
+    round::outcome::RoundClosed,
 };
 use rand_core::CryptoRng;
 
 use super::{
     Event, Fact, MachineError, Output, Timestamp,
     beginning::Beginning,
+    head::Head,
     input::{ConditioningMessage, SetUpMessage},
     peer::Peers,
     plan::{Plan, PlannedSum},
     products::ProductServer,
-    reaction::Reaction,
+    reaction::{FORMER_SESSION, Reaction},
 };
 
 /// The parties, the run, and what is to be done.
@@ -210,12 +212,14 @@ impl<R> Context<R> {
 
     /// So many hospitals have to join before the keys are exchanged.
     pub(super) fn quorum(&self) -> usize {
-        let members = self.roster.size();
         match (self.beginning.after, self.run.manifest.start_with) {
             (Some(_), _) => self.needed(),
-            (None, Some(start_with)) => start_with.get() as usize,
             // Whoever the operator does not wait for need not join; at least as many as a sum needs have to.
-            (None, None) => (members - self.shut_out.len()).max(self.needed()),
+            (None, start_with) => {
+                let others = self.roster.size() - self.shut_out.len();
+                let wanted = start_with.map_or(others, |wanted| others.min(wanted.get() as usize));
+                wanted.max(self.needed())
+            }
         }
     }
 
@@ -303,6 +307,29 @@ impl<R> Context<R> {
             manifest: self.run.manifest.signed().clone(),
             session: self.session,
         });
+    }
+
+    /// A hospital's word on the round that the session goes on after. It is not repeated: without it nobody would know that this hospital
+    /// can bring the state.
+    pub(super) fn on_closed_before(
+        &mut self,
+        from: HospitalId,
+        closed: Signed<RoundClosed>,
+    ) -> Result<Reaction, MachineError> {
+        let key = self.member(from)?.signing_key;
+        let body = closed
+            .verify(&key, format_args!("hospital {from}"))
+            .map_err(|error| MachineError::closing(from)(error.into()))?;
+        let reached = Head {
+            transcript: body.transcript,
+            model_hash: body.model_hash,
+        };
+        let is_of_it = body.id.0 == from && self.beginning.after == Some(reached);
+        if !is_of_it || !self.beginning.note_reached(from) {
+            return Ok(Reaction::Ignored(FORMER_SESSION));
+        }
+        self.persist(Fact::Closed(closed));
+        Ok(Reaction::Handled)
     }
 
     /// Whether sessions went before this one, so that messages of theirs may be on their way.

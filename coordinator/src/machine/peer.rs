@@ -25,7 +25,7 @@ pub(super) struct Peer {
     /// to agree to the run. Another session would go the same way.
     stays_out: bool,
     /// It has said on this connection that it has the state which the session goes on from, before all messages of the set-up were here.
-    has_the_state: bool,
+    says_it_has_the_state: bool,
     presence: Presence,
     pub(super) sent: Sent,
 }
@@ -240,7 +240,7 @@ impl Peers {
             peer.position = 0;
             peer.closed = 0;
             peer.role = Role::Outsider;
-            peer.has_the_state = false;
+            peer.says_it_has_the_state = false;
             peer.sent = Sent::default();
         }
     }
@@ -264,7 +264,7 @@ impl Peer {
     /// A new connection, which takes the place of an earlier one.
     pub(super) fn connect(&mut self, now: Timestamp) {
         self.disconnect(now);
-        self.has_the_state = false;
+        self.says_it_has_the_state = false;
         self.sent = Sent::default();
     }
 
@@ -339,15 +339,15 @@ impl Peer {
         self.role != Role::Outsider
     }
 
-    /// It has the state, by its word, and by its Ready: see [`Self::says_it_has_the_state`].
-    pub(super) fn has_the_state(&self) -> bool {
-        self.has_the_state
+    /// By its word on this connection; its Ready has to name the state too.
+    pub(super) fn says_it_has_the_state(&self) -> bool {
+        self.says_it_has_the_state
     }
 
-    /// It has had all messages of the set-up, which this coordinator, started again, has yet to get once more. It does not repeat its word
-    /// on this connection.
-    pub(super) fn says_it_has_the_state(&mut self) {
-        self.has_the_state = true;
+    /// It has all messages of the set-up, which this coordinator, started again, has yet to get once more. It does not repeat its word on
+    /// this connection.
+    pub(super) fn note_that_it_has_the_state(&mut self) {
+        self.says_it_has_the_state = true;
     }
 
     /// It sends a Join, to whatever session: it wants to take part.

@@ -254,11 +254,13 @@ impl<R: CryptoRng> Replay<'_, R> {
             .map(SetUpMessage::Encapsulation)
             .chain(iter::once(SetUpMessage::GroupKey(record.group_key)))
             .chain(record.readies.into_iter().map(SetUpMessage::Ready));
-        // All that had joined, whoever else was awaited; then the exchange among them.
         for message in joins {
             phase = self.on_set_up(phase, message)?;
         }
-        phase = self.step(phase);
+        // Among all that had joined, whoever else was awaited, and whomever the operator did without.
+        if let Phase::Gathering(gathering) = phase {
+            phase = Phase::KeyExchange(gathering.exchange(&mut self.context, self.now));
+        }
         for message in exchange {
             phase = self.on_set_up(phase, message)?;
             phase = match phase {
@@ -399,10 +401,15 @@ impl<R: CryptoRng> Replay<'_, R> {
             fact: FactKind::Closed,
             phase: phase.name(),
         };
-        let session = phase.session_mut().ok_or(out_of_order)?;
-        session
-            .on_closing(&mut self.context, from, ClosingMessage::Closed(signed))
-            .map_err(|error| invalid(FactKind::Closed, error))?;
+        let context = &mut self.context;
+        let noted = match phase {
+            Phase::Gathering(_) => context.on_closed_before(from, signed),
+            other => {
+                let session = other.session_mut().ok_or(out_of_order)?;
+                session.on_closing(context, from, ClosingMessage::Closed(signed))
+            }
+        };
+        noted.map_err(|error| invalid(FactKind::Closed, error))?;
         Ok(())
     }
 

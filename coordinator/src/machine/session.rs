@@ -46,9 +46,9 @@ pub(super) struct Session {
     pub(super) lost: BTreeSet<HospitalId>,
     /// When the last of them did.
     pub(super) lost_at: Timestamp,
-    /// Members that do not have the state that it goes on from. They help to open no sum on its model.
+    /// Members that did not bring the state that it goes on from. They help to open no sum on its model.
     pub(super) newcomers: BTreeSet<HospitalId>,
-    /// Members that have it, but did not when the run was last at this point: nor do they.
+    /// Members that brought it, but were given it in an earlier session on this model: nor do they.
     pub(super) given_before: BTreeSet<HospitalId>,
     /// Headers that were replaced before their U was fixed.
     pub(super) given_up: BTreeSet<HeaderHash>,
@@ -205,6 +205,15 @@ impl Session {
                  (run.initial_model)"
             )
         })
+    }
+
+    /// Members that do not follow the null step which comes next for them.
+    pub(super) fn stay_behind<R>(&self, context: &Context<R>) -> BTreeSet<HospitalId> {
+        let does_not_follow = |id: &HospitalId| {
+            let next = self.chain.missed(context.peers.position(*id));
+            next.is_some_and(|round| round.null_step().is_some() && round.failed_by(*id))
+        };
+        self.joined().into_iter().filter(does_not_follow).collect()
     }
 
     /// Members that help to open no sum on the present model.

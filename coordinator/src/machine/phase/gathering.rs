@@ -167,12 +167,20 @@ impl Gathering {
             }
             return Step::Go(phase);
         }
+        Step::Go(Phase::KeyExchange(self.exchange(context, now)))
+    }
+
+    /// The keys are exchanged among those that have joined.
+    pub(in crate::machine) fn exchange<R>(
+        self,
+        context: &mut Context<R>,
+        now: Timestamp,
+    ) -> KeyExchange {
         let joins = &self.joins;
         context
             .peers
             .note_who_stays_out(|id| joins.contains_key(&id));
-        let exchange = KeyExchange::new(self.joins, self.early, context, now);
-        Step::Go(Phase::KeyExchange(exchange))
+        KeyExchange::new(self.joins, self.early, context, now)
     }
 
     /// If a hospital knows other Joins than these: the one whose Join is new, because it has come without the keys of the session.

@@ -105,7 +105,6 @@ impl HandingOver {
         context.persist(Fact::StateKept { name });
         context.event(Event::StateHandedOver { hospital: from });
         self.session.state = Some(name);
-        self.session.sealed_by = Some(from);
         Ok(Reaction::Handled)
     }
 
@@ -116,6 +115,8 @@ impl HandingOver {
         name: OutcomeName,
         now: Timestamp,
     ) -> Waiting {
+        let mut members = self.session.joined().into_iter();
+        self.session.sealed_by = members.find(|&id| state_name(&self.id, id) == name);
         self.session.state = Some(name);
         let mut waiting = Waiting::new(context, self.session, self.head, Retry::at_once(now));
         waiting.let_in_until = now.after_secs(context.run.manifest.silence_secs);

@@ -25,6 +25,9 @@ impl Phase {
             context.refuse(from, error.to_string());
             return Err(error);
         }
+        if resume.is_some_and(|resume| context.beginning.transcript() == Some(resume.transcript)) {
+            context.beginning.note_reached(from);
+        }
         let finds_its_keys =
             returns.is_some_and(|resume| self.finds_its_keys(context, from, resume));
         match (&mut *self, returns) {

@@ -394,13 +394,16 @@ impl KeyExchange {
         // Where rounds went before, each says when it has what they have led to.
         let joins = &self.joins;
         context.peers.set_roles(|id, peer| {
-            let has_the_state = peer.has_the_state() && !newcomers.contains(&id);
+            let has_the_state = peer.says_it_has_the_state() && !newcomers.contains(&id);
             match joins.contains_key(&id) {
                 true if after.is_some() && !has_the_state => Role::AwaitsState,
                 true => Role::Member,
                 false => Role::Outsider,
             }
         });
+        for &id in joins.keys().filter(|id| !newcomers.contains(id)) {
+            context.beginning.note_reached(id);
+        }
         let given_before = context.beginning.given_to.iter();
         let given_before = given_before
             .filter(|id| joins.contains_key(id) && !newcomers.contains(id))

@@ -22,7 +22,7 @@ use rand_core::CryptoRng;
 use super::{
     MachineError, PhaseName, Timestamp,
     context::Context,
-    input::{Envelope, Incoming, SetUpMessage, StateMessage},
+    input::{ClosingMessage, Envelope, Incoming, SetUpMessage, StateMessage},
     peer::Peer,
     reaction::{FORMER_SESSION, NO_MORE_ROUNDS, RUN_FAILED, Reaction},
     session::Session,
@@ -108,13 +108,18 @@ impl Phase {
             (Self::KeyExchange(phase), Incoming::SetUp(message)) => {
                 phase.on_set_up(context, from, message)
             }
+            // Its word on the last round was on its way when this session began.
+            (
+                Self::Gathering(_) | Self::KeyExchange(_),
+                Incoming::Closing(ClosingMessage::Closed(closed)),
+            ) if context.has_former_session() => context.on_closed_before(from, closed),
             // This coordinator was started again, and other messages of the set-up have yet to come once more.
             (
                 Self::Gathering(_) | Self::KeyExchange(_),
                 Incoming::State(StateMessage::Taken(session)),
             ) if session == context.session && context.has_former_session() => {
                 if let Some(peer) = context.peers.get_mut(from) {
-                    peer.says_it_has_the_state();
+                    peer.note_that_it_has_the_state();
                 }
                 Ok(Reaction::Handled)
             }

@@ -159,18 +159,27 @@ impl Unlocking {
         };
         let left = joined.iter().filter(may_answer).count();
         let needed = context.roster.threshold();
-        if left >= needed || self.refusals.is_empty() {
-            return None;
-        }
-        let refusals: Vec<_> = self
+        let refusals = self
             .refusals
             .iter()
-            .map(|(id, reason)| format!("hospital {id}: {reason}"))
-            .collect();
+            .map(|(id, reason)| format!("hospital {id}: {reason}"));
+        let ignored = self
+            .ignored
+            .iter()
+            .map(|id| format!("hospital {id}: {SUSPECTED}"));
+        let lost = lost
+            .iter()
+            .filter(|id| !self.has_said(**id))
+            .map(|id| format!("hospital {id}: it has come back without its keys"));
+        let reasons: Vec<_> = refusals.chain(ignored).chain(lost).collect();
+        // Those that are only gone may come back.
+        if left >= needed || reasons.is_empty() {
+            return None;
+        }
         Some(format!(
-            "the sum of round {} cannot be opened: {needed} hospitals have to help, and too many refuse. {}",
+            "the sum of round {} cannot be opened: {needed} hospitals have to help, and too few can. {}",
             self.round.header.round,
-            refusals.join("; ")
+            reasons.join("; ")
         ))
     }
 

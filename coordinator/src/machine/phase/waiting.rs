@@ -91,7 +91,8 @@ impl Waiting {
         context: &mut Context<R>,
         now: Timestamp,
     ) -> Step {
-        if let Some(reason) = self.nobody_opens(context) {
+        let nobody_opens = self.nobody_opens(context);
+        if let Some(reason) = nobody_opens.or_else(|| self.too_few_contribute(context, now)) {
             return Step::Go(Phase::Over(Over::fail(context, reason)));
         }
         match self.session_ends(context) {
@@ -107,8 +108,10 @@ impl Waiting {
         if context.is_paused {
             return Step::Stay(Phase::Waiting(self));
         }
-        if planned.purpose == Purpose::Evaluation && self.evaluation_is_out_of_reach(context) {
-            self.leave_out(context, planned);
+        if planned.purpose == Purpose::Evaluation
+            && let Some(reason) = self.evaluation_is_out_of_reach(context, now)
+        {
+            self.leave_out(context, planned, reason);
             return Step::Go(Phase::Waiting(self));
         }
         let lets_in = now < self.let_in_until && context.peers.some_get_the_state();
@@ -185,19 +188,59 @@ impl Waiting {
         phase
     }
 
-    /// Whether a member of the first evaluation is gone for longer than anybody is waited for. PROTOCOL.md 3.3: each evaluation is
-    /// over the same U as the first, "or none: so the coordinator waits for those members as long as for a silent hospital".
-    fn evaluation_is_out_of_reach<R>(&self, context: &Context<R>) -> bool {
-        let first = self.session.chain.first_evaluation();
-        first.is_some_and(|members| members.iter().any(|&id| context.peers.is_given_up(id)))
+    /// Why there is no evaluation of this model: a member of the first one is gone for longer than anybody is waited for, or too few have
+    /// their keys, and others are let in only before an update. PROTOCOL.md 3.3: each evaluation is over the same U as the first, "or
+    /// none: so the coordinator waits for those members as long as for a silent hospital".
+    fn evaluation_is_out_of_reach<R>(
+        &self,
+        context: &Context<R>,
+        now: Timestamp,
+    ) -> Option<&'static str> {
+        let is_gone = |id: &HospitalId| context.peers.is_given_up(*id);
+        let lost = self.session.lost_for_good(context, now);
+        match self.session.chain.first_evaluation() {
+            Some(members) if members.iter().any(is_gone) => Some(
+                "hospitals of the first evaluation are missing, and another set would single them out",
+            ),
+            None if self.session.members() - lost.len() < context.needed() => {
+                Some("too few hospitals have come back with their keys to contribute to it")
+            }
+            _ => None,
+        }
     }
 
-    fn leave_out<R>(&self, context: &mut Context<R>, planned: PlannedSum) {
+    /// Why no further sum will have enough contributors.
+    fn too_few_contribute<R>(&self, context: &Context<R>, now: Timestamp) -> Option<String> {
+        context.plan.next()?;
+        let needed = context.needed();
+        // Later, another session lets them in.
+        let lost = self.session.lost_for_good(context, now);
+        let left = self.session.members() - lost.len();
+        if !self.is_reached(context) && left < needed {
+            let lost: Vec<_> = lost.iter().map(|id| id.get()).collect();
+            return Some(format!(
+                "the hospitals {lost:?} have come back without their keys before anything was settled, so that {left} are left where \
+                 {needed} are needed: find out from their participants' logs what became of their state folders, and start a new run"
+            ));
+        }
+        let behind = self.session.stay_behind(context);
+        let left = context.roster.size() - behind.len();
+        (left < needed).then(|| {
+            let behind: Vec<_> = behind.iter().map(|id| id.get()).collect();
+            format!(
+                "the hospitals {behind:?} follow no further update that does not open (policy.max_null_steps), so that {left} are left \
+                 where {needed} are needed: start a new run from the model (run.initial_model), and ask all hospitals to check their \
+                 participants"
+            )
+        })
+    }
+
+    fn leave_out<R>(&self, context: &mut Context<R>, planned: PlannedSum, reason: &str) {
         context.leave_out(planned);
         context.event(Event::Abandoned {
             round: self.session.last_round,
             purpose: planned.purpose,
-            reason: "hospitals of the first evaluation are missing, and another set would single them out".to_owned(),
+            reason: reason.to_owned(),
         });
     }
 
@@ -230,10 +273,15 @@ impl Waiting {
 
     /// Why no sum on the model that the session began with can ever be opened: too few hospitals have reached it by themselves.
     fn nobody_opens<R>(&self, context: &Context<R>) -> Option<String> {
-        let (without, needed) = (self.session.do_not_answer(), context.roster.threshold());
-        if without.is_empty() || context.plan.next().is_none() {
+        if self.session.chain.len() > 0 || context.plan.next().is_none() {
             return None;
         }
+        let mut without = context.beginning.given_to.clone();
+        without.extend(self.session.do_not_answer());
+        if without.is_empty() {
+            return None;
+        }
+        let needed = context.roster.threshold();
         let reached_by = context.beginning.reached_by.iter();
         let left = reached_by.filter(|id| !without.contains(id)).count();
         (left < needed).then(|| {

@@ -193,13 +193,18 @@ impl Cohort {
     /// A participant is killed and started again. What the coordinator wanted to send is sent: a shell carries out all outputs before
     /// the next input.
     pub(super) fn restart_hospital(&mut self, id: HospitalId) {
+        self.pump_outputs();
+        self.disconnect(id);
+        self.hospital(id).restart();
+        self.connect(id);
+    }
+
+    /// What the machine wants to be done is done.
+    pub(super) fn pump_outputs(&mut self) {
         while let Some(output) = self.machine.poll_output() {
             self.carry_out(output);
             self.effects += 1;
         }
-        self.disconnect(id);
-        self.hospital(id).restart();
-        self.connect(id);
     }
 
     pub(super) fn hospital(&mut self, id: HospitalId) -> &mut FakeHospital {

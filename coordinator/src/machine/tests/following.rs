@@ -47,7 +47,10 @@ fn sessions_that_followed(cohort: &Cohort) -> Vec<Vec<u8>> {
 }
 
 fn assert_complete_for_all(cohort: &Cohort, what: &str) {
-    let (_, missing) = cohort.completed().unwrap_or_else(|| panic!("{what}"));
+    let (_, missing) = cohort.completed().unwrap_or_else(|| {
+        let events: Vec<_> = cohort.events.iter().rev().take(12).collect();
+        panic!("{what}: stuck in {}: {events:#?}", cohort.phase())
+    });
     assert!(missing.is_empty(), "{what}: {missing:?} are missing");
     for hospital in cohort.hospitals.values() {
         assert_eq!(hospital.ending, Some(ToVault::Finished), "{what}");
@@ -289,9 +292,8 @@ fn sealed(session: SessionId, sealer: u8, state: &[u8]) -> Vec<u8> {
     })
 }
 
-/// It is asked for nothing and given nothing: it has said that it has the state as soon as it had the keys of all.
-#[test]
-fn one_that_was_given_the_state_has_it_in_the_session_that_follows() {
+/// A run of seven that starts with six and has seen its statistics; hospital 7 has come, and is to be let in.
+fn six_and_a_late_one() -> Cohort {
     let manifest = Manifest {
         start_with: NonZeroU32::new(6),
         ..manifest(2)
@@ -300,17 +302,151 @@ fn one_that_was_given_the_state_has_it_in_the_session_that_follows() {
     (1..7).for_each(|number| cohort.connect(id(number)));
     assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 1));
     cohort.connect(id(7));
-    let takes_it = |cohort: &Cohort| {
-        let next = cohort.next_act(id(7));
-        matches!(next, Some(Act::Say(ToCoordinator::StateTaken { .. })))
-    };
-    assert!(cohort.until(takes_it));
-    cohort.restart_hospital(id(6));
+    cohort.act_for(id(7));
+    cohort
+}
+
+/// It is asked for nothing and given nothing: it has said that it has the state as soon as it had the keys of all.
+#[test]
+fn one_that_was_given_the_state_has_it_in_the_session_that_follows() {
+    // Another session is due before the first round of this one. Of six, five have to help; 6 is the last to say that it has closed the
+    // statistics, when the session has begun.
+    for loses_its_keys in [5, 6] {
+        let mut cohort = six_and_a_late_one();
+        let takes_it = |cohort: &Cohort| {
+            let next = cohort.next_act(id(7));
+            matches!(next, Some(Act::Say(ToCoordinator::StateTaken { .. })))
+        };
+        assert!(cohort.until(takes_it));
+        cohort.restart_hospital(id(loses_its_keys));
+        cohort.act_for(id(loses_its_keys));
+        cohort.run();
+        let what = format!("without the keys of {loses_its_keys}");
+        assert_complete_for_all(&cohort, &what);
+        assert_eq!(sessions_that_followed(&cohort), [[7]], "{what}");
+        let updates = seen(&cohort, Purpose::Update);
+        assert_eq!(updates, vec![[1, 2, 3, 4, 5, 6, 7]; 2], "{what}");
+    }
+}
+
+/// A session follows once t have closed the last round. Others that have say so when it has begun, and can bring the state all the same.
+#[test]
+fn a_last_word_on_the_session_before_counts() {
+    for stopped in [false, true] {
+        let mut cohort = six_and_a_late_one();
+        assert!(cohort.until(|cohort| cohort.phase() == PhaseName::Gathering));
+        let says_so = |cohort: &Cohort| {
+            let next = cohort.next_act(id(6));
+            matches!(next, Some(Act::Say(ToCoordinator::RoundClosed(_))))
+        };
+        assert!(says_so(&cohort));
+        cohort.act_for(id(6));
+        if stopped {
+            cohort.pump_outputs();
+            cohort.restart();
+        }
+        cohort.disconnect(id(5));
+        cohort.run();
+        let (_, missing) = cohort.completed().expect("six are enough");
+        assert_eq!(missing, [id(5)], "stopped: {stopped}");
+    }
+}
+
+/// It says nothing any more: its Hello names the round that it has closed.
+#[test]
+fn one_that_was_cut_off_before_its_last_word_can_bring_the_state() {
+    let mut cohort = six_and_a_late_one();
+    assert!(cohort.until(|cohort| cohort.phase() == PhaseName::Gathering));
+    cohort.disconnect(id(6));
+    cohort.disconnect(id(5));
+    cohort.connect(id(6));
     cohort.run();
-    assert_complete_for_all(&cohort, "given before");
-    assert_eq!(sessions_that_followed(&cohort), [[7]]);
+    let (_, missing) = cohort.completed().expect("six are enough");
+    assert_eq!(missing, [id(5)]);
+}
+
+#[test]
+fn a_run_that_the_operator_began_without_one_can_be_taken_up() {
+    let starts = [None, NonZeroU32::new(4)];
+    for start_with in starts {
+        let manifest = Manifest {
+            start_with,
+            ..manifest(2)
+        };
+        let mut cohort = Cohort::new(4, &manifest);
+        (1..4).for_each(|number| cohort.connect(id(number)));
+        cohort.pump();
+        let now = cohort.now;
+        assert_eq!(cohort.machine.go_on_without(id(4), now), Ok(()));
+        assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 2));
+        cohort.restart();
+        cohort.run();
+        // The word was for as long as that process ran.
+        assert_complete_for_all(&cohort, "taken up");
+        let updates = seen(&cohort, Purpose::Update);
+        let expected: [&[u8]; 2] = [&[1, 2, 3], &[1, 2, 3, 4]];
+        assert_eq!(updates, expected, "{start_with:?}");
+    }
+}
+
+/// To the end of the run: all that are connected say so.
+fn run_with_heartbeats(cohort: &mut Cohort) {
+    for _ in 0..200 {
+        cohort.pump();
+        if cohort.machine.is_over() {
+            break;
+        }
+        cohort.now = Timestamp(cohort.now.0 + 2_000);
+        let (ids, now): (Vec<_>, _) = (cohort.hospitals.keys().copied().collect(), cohort.now);
+        for id in ids {
+            let heartbeat = ToCoordinator::Heartbeat;
+            cohort.machine.handle_message(id, heartbeat, now);
+        }
+        cohort.machine.handle_timeout(now);
+    }
+}
+
+/// Five of seven open a sum, and six contribute to it.
+#[test]
+fn two_without_their_keys_hold_nobody_up() {
+    let lose_their_keys = |when: fn(&Cohort) -> bool| {
+        let mut cohort = super::cohort::connected(7, 2);
+        assert!(cohort.until(when));
+        for number in [6, 7] {
+            cohort.restart_hospital(id(number));
+            cohort.act_for(id(number));
+        }
+        run_with_heartbeats(&mut cohort);
+        cohort
+    };
+    // The first evaluation comes next, and is left out: others are let in before an update.
+    let cohort = lose_their_keys(|cohort| cohort.hospitals[&id(1)].seen.len() == 2);
+    assert_complete_for_all(&cohort, "after an update");
     let updates = seen(&cohort, Purpose::Update);
     assert_eq!(updates, vec![[1, 2, 3, 4, 5, 6, 7]; 2]);
+    // Where nothing is settled no other session can go on.
+    let cohort = lose_their_keys(|cohort| cohort.phase() == PhaseName::Collecting);
+    assert!(
+        cohort.failed_with("before anything was settled"),
+        "{:?}",
+        cohort.events
+    );
+}
+
+/// One's answer would be wrong, and of the six others two have come back without their keys.
+#[test]
+fn a_sum_that_too_few_can_help_to_open_is_given_up() {
+    let mut cohort = super::cohort::connected(7, 1);
+    cohort.hospital(id(1)).deviates = true;
+    assert!(cohort.until(|cohort| cohort.phase() == PhaseName::Unlocking));
+    for number in [6, 7] {
+        cohort.restart_hospital(id(number));
+        cohort.act_for(id(number));
+    }
+    cohort.run();
+    assert!(cohort.failed_with("too few can"), "{:?}", cohort.events);
+    assert!(cohort.failed_with("hospital 1: the dealer check speaks against this vault"));
+    assert!(cohort.failed_with("hospital 6: it has come back without its keys"));
 }
 
 /// What hospital 1 says from the first message of this kind on is on its way as long as anything else happens.

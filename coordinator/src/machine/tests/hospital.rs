@@ -70,6 +70,8 @@ pub struct FakeHospital {
     pub declines_updates: bool,
     /// It has other clips than the others: their sums do without it.
     pub clips_differently: bool,
+    /// Its answers of the dealer check are not on the polynomials of the others'.
+    pub deviates: bool,
     /// An update leads it to a model of its own.
     pub sees_another_model: Option<u8>,
     /// The evaluation, from 1, after which it says that the run has to stop.
@@ -100,6 +102,8 @@ struct Membership {
     transcript: Transcript,
     /// What it brings of the run: the T that it had reached in another session.
     brings: Option<Transcript>,
+    /// The T that another hospital's state has led it to in this one.
+    given: Option<Transcript>,
     round: Option<FakeRound>,
     /// The last round that it has closed.
     past: Option<FakeRound>,
@@ -129,6 +133,7 @@ impl FakeHospital {
             refuses_null_steps: false,
             declines_updates: false,
             clips_differently: false,
+            deviates: false,
             sees_another_model: None,
             stops_after: None,
             seen: Vec::new(),
@@ -196,10 +201,10 @@ impl FakeHospital {
                 let name = state_name(&session, self.id).into();
                 vec![upload((name, codec::encode(&state).into()))]
             }
-            ToVault::StateReady { name } => match self.member().transcript == self.origin() {
-                // A vault that has it takes it from nobody.
-                true => Vec::new(),
-                false => vec![Act::Fetch { name }],
+            // A vault that has it takes it from nobody.
+            ToVault::StateReady { name } => match self.member().transcript {
+                Transcript::BEFORE_JOINS => vec![Act::Fetch { name }],
+                _ => Vec::new(),
             },
             ToVault::Finished | ToVault::EndedByOperator { .. } | ToVault::Refused { .. } => {
                 self.ending = Some(message);
@@ -207,8 +212,10 @@ impl FakeHospital {
             }
             ToVault::Ready(ready) => {
                 let from = ready.read_unverified().expect("its own form").id.0;
-                self.member_mut().readies.insert(from);
-                self.say_state_taken()
+                match self.member_mut().readies.insert(from) {
+                    true => self.say_state_taken(),
+                    false => Vec::new(),
+                }
             }
             ToVault::NullStep(step) => self.on_null_step(&step),
             ToVault::Products(_) | ToVault::Rejected { .. } => Vec::new(),
@@ -223,7 +230,9 @@ impl FakeHospital {
                 let session = self.session();
                 return vec![Act::Say(ToCoordinator::StateRefused { session })];
             }
-            self.member_mut().transcript = self.origin();
+            let origin = self.origin();
+            let member = self.member_mut();
+            (member.transcript, member.given) = (origin, after);
             return vec![self.state_taken()];
         }
         let outcome: Outcome = codec::decode(bytes).expect("an outcome");
@@ -379,6 +388,7 @@ impl FakeHospital {
             set_up: Vec::new(),
             transcript: Transcript::BEFORE_JOINS,
             brings,
+            given: None,
             round: None,
             past: None,
             closed: None,
@@ -509,9 +519,14 @@ impl FakeHospital {
     /// What it says of the boxes that it holds of the last round that it knows.
     pub fn ack(&self) -> ToCoordinator {
         // Of shares that are all zero: they belong to one polynomial, whatever the threshold.
-        let zero = DealerAnswer::from_bytes(&[0; DealerAnswer::BYTES]).expect("below p");
+        let bytes = [u8::from(self.deviates); DealerAnswer::BYTES];
+        let answer = DealerAnswer::from_bytes(&bytes).expect("below p");
         let holds = self.last_round().map(|round| round.holds.iter());
-        let answers: BTreeMap<_, _> = holds.into_iter().flatten().map(|&id| (id, zero)).collect();
+        let answers: BTreeMap<_, _> = holds
+            .into_iter()
+            .flatten()
+            .map(|&id| (id, answer))
+            .collect();
         let ack = BoxAck::new(self.last_header(), self.id, &answers);
         ToCoordinator::BoxAck(self.sign(&ack))
     }
@@ -578,13 +593,13 @@ impl FakeHospital {
         member.is_some_and(|member| !member.joins.is_empty())
     }
 
-    /// Whether it has confirmed the group key.
     /// Whether this hospital's confirmation of the keys has reached it.
     pub fn has_heard_ready_of(&self, id: HospitalId) -> bool {
         let mut memberships = self.membership.iter();
         memberships.any(|member| member.readies.contains(&id))
     }
 
+    /// Whether it has confirmed the group key.
     pub fn knows_group_key(&self) -> bool {
         let member = self.membership.as_ref();
         let said = member.into_iter().flat_map(|member| &member.set_up);
@@ -774,11 +789,11 @@ impl FakeHospital {
 }
 
 impl Membership {
-    /// T of the last round that it has closed, in whichever session.
+    /// T of the last round that it has closed or was given, in whichever session.
     fn reached(&self) -> Option<Transcript> {
         let closed = self.closed.as_ref();
         let here = closed.map(|closed| closed.read_unverified().expect("its own").transcript);
-        here.or(self.brings)
+        here.or(self.given).or(self.brings)
     }
 }
 

@@ -193,6 +193,21 @@ fn a_null_step_that_too_many_do_not_follow_ends_the_run_and_one_is_done_without(
     }
 }
 
+/// Five of seven settle a round, and six have to contribute to the next.
+#[test]
+fn a_run_whose_hospitals_stay_behind_ends_when_too_few_are_left() {
+    let mut cohort = spoilt_twice(7);
+    for number in [6, 7] {
+        cohort.hospital(id(number)).refuses_null_steps = true;
+    }
+    cohort.run();
+    assert!(
+        cohort.failed_with("the hospitals [6, 7] follow no further update"),
+        "{:?}",
+        cohort.events
+    );
+}
+
 /// All have the same bytes: who says that a sum opens which t could not open, lies, and ends nothing.
 #[test]
 fn one_hospital_cannot_prevent_a_null_step() {
