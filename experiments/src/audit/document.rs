@@ -110,16 +110,25 @@ impl Audit {
     }
 }
 
-/// All of it in one cell of a table.
+/// What is no detail in one cell of a table, each setting told once.
 fn cell(measured: &[Measured]) -> String {
-    let words = measured.iter().map(|one| {
-        let chance = one.chance.map_or_else(String::new, |chance| {
-            format!(" (chance {})", number(chance))
-        });
-        let value = number(one.value);
-        format!("{}: {} {value}{chance}", one.setting, one.metric)
-    });
-    words.collect::<Vec<_>>().join("; ")
+    let mut text = String::new();
+    let mut last = None;
+    for one in measured.iter().filter(|one| !one.is_detail) {
+        let setting = Some(&one.setting);
+        if last != setting {
+            let separator = if last.is_none() { "" } else { "; " };
+            let _ = write!(text, "{separator}{}: ", one.setting);
+        } else {
+            text.push_str(", ");
+        }
+        last = setting;
+        let _ = write!(text, "{} {}", one.metric, number(one.value));
+        if let Some(chance) = one.chance {
+            let _ = write!(text, " (chance {})", number(chance));
+        }
+    }
+    text
 }
 
 /// Three digits.
@@ -139,6 +148,21 @@ const SCHEMA: u32 = 1;
 mod tests {
     use super::{super::finding::Verdict, *};
     use crate::audit::finding::tests::finding;
+
+    #[test]
+    fn a_cell_tells_each_setting_once_and_no_detail() {
+        let of = |setting: &str, metric| Measured::value(setting, metric, 0.5);
+        let measured = [
+            of("one", "a"),
+            of("one", "b").against(0.25),
+            of("one", "c").as_detail(),
+            of("two", "a"),
+        ];
+        assert_eq!(
+            cell(&measured),
+            "one: a 0.500, b 0.500 (chance 0.250); two: a 0.500"
+        );
+    }
 
     fn audit(findings: Vec<Finding>) -> Audit {
         let made = Made {

@@ -16,6 +16,9 @@ pub struct Measured {
     pub interval: Option<Interval>,
     /// What a guess without anything would reach.
     pub chance: Option<f64>,
+    /// Whether it is left out of the table of all attacks.
+    #[serde(skip)]
+    pub is_detail: bool,
 }
 
 impl Measured {
@@ -27,6 +30,7 @@ impl Measured {
             value,
             interval: None,
             chance: None,
+            is_detail: false,
         }
     }
 
@@ -93,6 +97,15 @@ impl Measured {
         Self {
             interval: Some([(z - width).tanh(), (z + width).tanh()]),
             ..Self::value(setting, metric, value)
+        }
+    }
+
+    /// Told with the attack itself, and not in the table of all.
+    #[must_use]
+    pub fn as_detail(self) -> Self {
+        Self {
+            is_detail: true,
+            ..self
         }
     }
 

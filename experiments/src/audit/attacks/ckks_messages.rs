@@ -148,7 +148,7 @@ impl Read {
         push(&mut self.products, patients, &quotients);
 
         // The control of that: two messages from the same randomness.
-        let mut encrypted = |values: &[f64]| -> anyhow::Result<SeededCiphertext> {
+        let encrypted = |values: &[f64]| -> anyhow::Result<SeededCiphertext> {
             let plaintext = context.encode(values)?;
             Ok(encrypt_symmetric(
                 &exchange.vaults_key,
