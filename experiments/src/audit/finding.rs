@@ -1,6 +1,6 @@
 //! What an attack has found.
 
-use model::metrics::{Interval, Share};
+use model::metrics::{Interval, Share, auroc};
 use serde::Serialize;
 
 /// One measured number.
@@ -42,6 +42,60 @@ impl Measured {
         }
     }
 
+    /// The area under the ROC curve, with the interval of Hanley and McNeil (1982). None without both kinds of cases.
+    pub fn auroc(
+        setting: impl Into<String>,
+        metric: &'static str,
+        scores: &[(f32, bool)],
+    ) -> Option<Self> {
+        let value = auroc(scores.iter().copied())?;
+        let positive = scores
+            .iter()
+            .filter(|(_, is_positive)| *is_positive)
+            .count() as f64;
+        let negative = scores.len() as f64 - positive;
+        let of_positives = value / (2.0 - value) - value * value;
+        let of_negatives = 2.0 * value * value / (1.0 + value) - value * value;
+        let variance = (value * (1.0 - value)
+            + (positive - 1.0) * of_positives
+            + (negative - 1.0) * of_negatives)
+            / (positive * negative);
+        let spread = Z * variance.max(0.0).sqrt();
+        Some(Self {
+            interval: Some([(value - spread).max(0.0), (value + spread).min(1.0)]),
+            chance: Some(0.5),
+            ..Self::value(setting, metric, value)
+        })
+    }
+
+    /// Pearson's coefficient of pairs, with the interval of Fisher's z; 0 where one of the two never varies.
+    pub fn correlation(
+        setting: impl Into<String>,
+        metric: &'static str,
+        pairs: &[[f64; 2]],
+    ) -> Self {
+        let count = pairs.len() as f64;
+        let mean = [0, 1].map(|side| pairs.iter().map(|pair| pair[side]).sum::<f64>() / count);
+        let product = |one: usize, other: usize| -> f64 {
+            let terms = pairs
+                .iter()
+                .map(|pair| (pair[one] - mean[one]) * (pair[other] - mean[other]));
+            terms.sum()
+        };
+        let spread = (product(0, 0) * product(1, 1)).sqrt();
+        let value = if spread > 0.0 {
+            product(0, 1) / spread
+        } else {
+            0.0
+        };
+        let z = value.clamp(-1.0, 1.0).atanh();
+        let width = Z / (count - 3.0).max(1.0).sqrt();
+        Self {
+            interval: Some([(z - width).tanh(), (z + width).tanh()]),
+            ..Self::value(setting, metric, value)
+        }
+    }
+
     /// With what a guess would reach.
     #[must_use]
     pub fn against(self, chance: f64) -> Self {
@@ -51,6 +105,9 @@ impl Measured {
         }
     }
 }
+
+/// Of the normal distribution, for 95% on both sides.
+const Z: f64 = 1.959_963_984_540_054;
 
 /// What an attack says of a claim of `docs/THREATS.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -148,6 +205,31 @@ pub(super) mod tests {
         assert!(lost.is_some_and(|fault| fault.contains("control")));
         let broken = finding(true, Verdict::Broken).fault();
         assert!(broken.is_some_and(|fault| fault.contains("more leaks")));
+    }
+
+    /// Both by hand: Fisher's z, and the formula of Hanley and McNeil.
+    #[test]
+    fn a_correlation_and_an_auroc_have_their_intervals() {
+        let pairs = [[1.0, 2.0], [2.0, 1.0], [3.0, 4.0], [4.0, 3.0], [5.0, 6.0]];
+        let found = Measured::correlation("", "", &pairs);
+        assert!((found.value - 0.821_994_936_526_786_4).abs() < 1e-12);
+        let [low, high] = found.interval.expect("it has one");
+        assert!((low - -0.219_343).abs() < 1e-4, "{low}");
+        assert!((high - 0.987_852).abs() < 1e-4, "{high}");
+        let flat = Measured::correlation("", "", &[[1.0, 2.0], [1.0, 3.0], [1.0, 4.0]]);
+        assert_eq!(flat.value, 0.0);
+
+        let scores = [(0.1, false), (0.4, true), (0.3, false), (0.2, true)];
+        let found = Measured::auroc("", "", &scores).expect("both");
+        assert_eq!((found.value, found.chance), (0.75, Some(0.5)));
+        let [low, high] = found.interval.expect("it has one");
+        // Q1 = 0.6, Q2 = 0.642857: variance (0.1875 + 0.0375 + 0.080357) / 4.
+        assert!(
+            (low - (0.75 - 1.959_964 * 0.276_295_f64)).abs() < 1e-5,
+            "{low}"
+        );
+        assert_eq!(high, 1.0);
+        assert_eq!(Measured::auroc("", "", &scores[1..2]), None);
     }
 
     #[test]

@@ -1,5 +1,13 @@
 //! The attacks. Each is a file of its own, or a folder, and knows nothing of the others.
 
+mod ckks_messages;
+mod differencing;
+mod encrypted;
+mod filters;
+mod one_upload;
+mod patients;
+mod sums_of_few;
+
 use std::ops::RangeInclusive;
 
 use crypto::hash::labelled_hash;
@@ -20,7 +28,33 @@ pub struct Attack {
 }
 
 /// In the order of their numbers.
-pub const ATTACKS: &[Attack] = &[];
+pub const ATTACKS: &[Attack] = &[
+    Attack {
+        number: 1,
+        name: "clinical features from filters and shifts",
+        run: filters::run,
+    },
+    Attack {
+        number: 2,
+        name: "clinical features from CKKS messages",
+        run: ckks_messages::run,
+    },
+    Attack {
+        number: 3,
+        name: "one update from its upload to a sealed sum",
+        run: one_upload::run,
+    },
+    Attack {
+        number: 5,
+        name: "one update from the models of successive rounds",
+        run: differencing::run,
+    },
+    Attack {
+        number: 6,
+        name: "one hospital's part of a sum of few",
+        run: sums_of_few::run,
+    },
+];
 
 /// The numbers that there are.
 pub const NUMBERS: RangeInclusive<i64> = 1..=8;
