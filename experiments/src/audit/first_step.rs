@@ -12,10 +12,16 @@ const EPSILON: f64 = 1e-8;
 /// the way.
 ///
 /// What is too large for an f32 to tell is given as the largest that it tells, about 0.01 for a weight of 0.01.
-pub fn gradient_behind(before: &[f32], after: &[f32], steps: u32, settings: &TrainingSettings) -> Vec<f32> {
+pub fn gradient_behind(
+    before: &[f32],
+    after: &[f32],
+    steps: u32,
+    settings: &TrainingSettings,
+) -> Vec<f32> {
     let rate = settings.learning_rate;
     let steps = steps.max(1);
-    let left_by_decay = (1.0 - rate * settings.weight_decay).powi(i32::try_from(steps).unwrap_or(i32::MAX));
+    let left_by_decay =
+        (1.0 - rate * settings.weight_decay).powi(i32::try_from(steps).unwrap_or(i32::MAX));
     let scale = 1.0 / (rate * f64::from(steps));
     let values = before.iter().zip(after);
     let gradient = values.map(|(&before, &after)| {

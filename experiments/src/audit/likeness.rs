@@ -4,10 +4,14 @@ use model_data::IMAGE_SIDE;
 
 /// Pearson's correlation; 0 where one of the two does not vary.
 pub fn correlation(one: &[f32], other: &[f32]) -> f64 {
-    let mean = |values: &[f32]| values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len().max(1) as f64;
+    let mean = |values: &[f32]| {
+        values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len().max(1) as f64
+    };
     let (mean_one, mean_other) = (mean(one), mean(other));
     let pairs = one.iter().zip(other);
-    cosine_of(pairs.map(|(&one, &other)| (f64::from(one) - mean_one, f64::from(other) - mean_other)))
+    cosine_of(
+        pairs.map(|(&one, &other)| (f64::from(one) - mean_one, f64::from(other) - mean_other)),
+    )
 }
 
 /// Cosine of two vectors less a third; 0 where one of the two is that.
@@ -48,9 +52,16 @@ pub fn mean_of<'a>(vectors: impl IntoIterator<Item = &'a [f32]>) -> Vec<f32> {
 pub fn standardised(picture: &[f32]) -> Vec<f32> {
     let count = picture.len().max(1) as f64;
     let mean = picture.iter().map(|&pixel| f64::from(pixel)).sum::<f64>() / count;
-    let variance = picture.iter().map(|&pixel| (f64::from(pixel) - mean).powi(2)).sum::<f64>() / count;
+    let variance = picture
+        .iter()
+        .map(|&pixel| (f64::from(pixel) - mean).powi(2))
+        .sum::<f64>()
+        / count;
     let deviation = variance.sqrt().max(f64::from(f32::MIN_POSITIVE));
-    picture.iter().map(|&pixel| ((f64::from(pixel) - mean) / deviation) as f32).collect()
+    picture
+        .iter()
+        .map(|&pixel| ((f64::from(pixel) - mean) / deviation) as f32)
+        .collect()
 }
 
 /// Structural similarity of a picture with the true one (Wang et al. 2004), 1 for equal ones: the mean over windows of 7 x 7 pixels,
@@ -64,7 +75,11 @@ pub fn structural_similarity(picture: &[f32], truth: &[f32]) -> f64 {
     let mut sum = 0.0;
     for top in 0..places {
         for left in 0..places {
-            let Moments { means: [x, y], variances: [xx, yy], covariance: xy } = Moments::of(picture, truth, top, left);
+            let Moments {
+                means: [x, y],
+                variances: [xx, yy],
+                covariance: xy,
+            } = Moments::of(picture, truth, top, left);
             sum += (2.0 * x * y + c1) * (2.0 * xy + c2) / ((x * x + y * y + c1) * (xx + yy + c2));
         }
     }
@@ -83,7 +98,9 @@ impl Moments {
         let (mut x, mut y, mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0, 0.0, 0.0);
         for row in top..top + WINDOW {
             let begin = row * IMAGE_SIDE + left;
-            let pixels = one[begin..begin + WINDOW].iter().zip(&other[begin..begin + WINDOW]);
+            let pixels = one[begin..begin + WINDOW]
+                .iter()
+                .zip(&other[begin..begin + WINDOW]);
             for (&a, &b) in pixels {
                 let (a, b) = (f64::from(a), f64::from(b));
                 x += a;
@@ -112,7 +129,9 @@ mod tests {
 
     fn picture(value: impl Fn(usize, usize) -> f32) -> Vec<f32> {
         let places = 0..IMAGE_SIDE * IMAGE_SIDE;
-        places.map(|place| value(place / IMAGE_SIDE, place % IMAGE_SIDE)).collect()
+        places
+            .map(|place| value(place / IMAGE_SIDE, place % IMAGE_SIDE))
+            .collect()
     }
 
     fn waves() -> Vec<f32> {
@@ -123,7 +142,8 @@ mod tests {
     fn a_picture_is_like_itself_less_like_a_noisy_one_and_unlike_its_negative() {
         let truth = waves();
         assert!((structural_similarity(&truth, &truth) - 1.0).abs() < 1e-9);
-        let grain = picture(|row, column| ((row * 7919 + column * 104_729) % 97) as f32 / 97.0 - 0.5);
+        let grain =
+            picture(|row, column| ((row * 7919 + column * 104_729) % 97) as f32 / 97.0 - 0.5);
         let noisy: Vec<f32> = truth.iter().zip(&grain).map(|(a, b)| a + b).collect();
         let like = structural_similarity(&noisy, &truth);
         assert!((0.1..0.9).contains(&like), "{like}");
@@ -138,7 +158,10 @@ mod tests {
         truth[IMAGE_SIDE * IMAGE_SIDE - 1] = 2.0;
         let twice = vec![2.0_f32; IMAGE_SIDE * IMAGE_SIDE];
         let moments = Moments::of(&twice, &truth, 0, 0);
-        assert_eq!((moments.means, moments.variances, moments.covariance), ([2.0, 1.0], [0.0, 0.0], 0.0));
+        assert_eq!(
+            (moments.means, moments.variances, moments.covariance),
+            ([2.0, 1.0], [0.0, 0.0], 0.0)
+        );
         // (2 x 2 x 1 + 0.0001) / (4 + 1 + 0.0001) in all windows but a few.
         let like = structural_similarity(&twice, &truth);
         assert!((like - 0.8).abs() < 0.001, "{like}");
@@ -160,7 +183,11 @@ mod tests {
         let plain = standardised(&waves());
         let count = plain.len() as f64;
         let mean: f64 = plain.iter().map(|&value| f64::from(value)).sum::<f64>() / count;
-        let square: f64 = plain.iter().map(|&value| f64::from(value).powi(2)).sum::<f64>() / count;
+        let square: f64 = plain
+            .iter()
+            .map(|&value| f64::from(value).powi(2))
+            .sum::<f64>()
+            / count;
         assert!(mean.abs() < 1e-6 && (square - 1.0).abs() < 1e-5);
     }
 }

@@ -50,7 +50,12 @@ pub struct Site {
 
 impl Site {
     /// Draws patients, an initial model and the filters that follow from both. `drawn` is told of each patient.
-    pub fn draw(patients: usize, slices: usize, randomness: &mut ChaCha20Rng, drawn: impl Fn() + Sync) -> Self {
+    pub fn draw(
+        patients: usize,
+        slices: usize,
+        randomness: &mut ChaCha20Rng,
+        drawn: impl Fn() + Sync,
+    ) -> Self {
         let settings = PhantomSettings {
             patients,
             slices_per_patient: slices,
@@ -121,7 +126,12 @@ impl Site {
     }
 
     /// The settings of a run, but for these.
-    pub fn settings(&self, batch: usize, epochs: usize, randomness: &mut ChaCha20Rng) -> TrainingSettings {
+    pub fn settings(
+        &self,
+        batch: usize,
+        epochs: usize,
+        randomness: &mut ChaCha20Rng,
+    ) -> TrainingSettings {
         TrainingSettings {
             batch,
             local_epochs: epochs,
@@ -133,10 +143,20 @@ impl Site {
     ///
     /// # Errors
     /// No slice, or training that cannot be done.
-    pub fn train(&self, samples: &[Sample], settings: &TrainingSettings) -> anyhow::Result<(Vec<f32>, u32)> {
+    pub fn train(
+        &self,
+        samples: &[Sample],
+        settings: &TrainingSettings,
+    ) -> anyhow::Result<(Vec<f32>, u32)> {
         let dataset = self.dataset(samples)?;
         let mut trainer = Trainer::new(architecture(), Device::CPU);
-        let trained = trainer.train_round(&dataset, &self.start, Some(&self.inputs), settings, &mut |_, _| ());
+        let trained = trainer.train_round(
+            &dataset,
+            &self.start,
+            Some(&self.inputs),
+            settings,
+            &mut |_, _| (),
+        );
         let trained = trained.context("a phantom hospital cannot train")?;
         Ok((trained.model, trained.batches))
     }

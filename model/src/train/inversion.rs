@@ -127,12 +127,18 @@ impl Trainer {
         self.check(dataset, inputs)?;
         self.network.load(model)?;
         let batch = dataset.batch(samples, self.device)?;
-        let inputs = inputs.map(|inputs| patient_table(inputs, self.device)?.f_index_select(0, &batch.patients));
+        let inputs = inputs
+            .map(|inputs| patient_table(inputs, self.device)?.f_index_select(0, &batch.patients));
         let inputs = inputs.transpose()?;
         // Dropout comes after the dense layer.
         let mask = Tensor::f_ones([samples.len() as i64, DENSE], (Kind::Float, self.device.0))?;
-        let mode = Mode::Training { dropout_mask: &mask };
-        let maps = tch::no_grad(|| self.network.feature_maps(&batch.images, inputs.as_ref(), &mode))?;
+        let mode = Mode::Training {
+            dropout_mask: &mask,
+        };
+        let maps = tch::no_grad(|| {
+            self.network
+                .feature_maps(&batch.images, inputs.as_ref(), &mode)
+        })?;
         let maps = maps.f_flatten(1, -1)?.f_to(tch::Device::Cpu)?;
         let mut flat = vec![0.0; maps.numel()];
         maps.f_copy_data(&mut flat, maps.numel())?;
@@ -156,7 +162,11 @@ struct Objective {
 
 impl Objective {
     /// Loads the model into the trainer's network.
-    fn new(trainer: &mut Trainer, seen: &SeenGradient<'_>, smoothness: f64) -> Result<Self, TrainError> {
+    fn new(
+        trainer: &mut Trainer,
+        seen: &SeenGradient<'_>,
+        smoothness: f64,
+    ) -> Result<Self, TrainError> {
         let architecture = trainer.architecture();
         let classes = architecture.classes;
         if let Some(&class) = seen.labels.iter().find(|&&class| class >= classes) {
@@ -166,7 +176,11 @@ impl Objective {
             check_inputs(inputs, architecture.form, classes)?;
         }
         let count = seen.labels.len();
-        assert_eq!(seen.dropout.len(), count * DENSE as usize, "a mask of each label");
+        assert_eq!(
+            seen.dropout.len(),
+            count * DENSE as usize,
+            "a mask of each label"
+        );
         assert_eq!(seen.class_weights.len(), classes, "a weight of each class");
         trainer.network.load(seen.model)?;
         let device = trainer.device.0;
@@ -177,15 +191,23 @@ impl Objective {
             .collect::<Result<_, _>>()?;
         let squares = seen.gradient.iter().map(|&value| f64::from(value).powi(2));
         let labels: Vec<i64> = seen.labels.iter().map(|&class| class as i64).collect();
-        let class_weights: Vec<f32> = seen.class_weights.iter().map(|&weight| weight as f32).collect();
-        let table = seen.inputs.map(|inputs| patient_table(inputs, trainer.device));
+        let class_weights: Vec<f32> = seen
+            .class_weights
+            .iter()
+            .map(|&weight| weight as f32)
+            .collect();
+        let table = seen
+            .inputs
+            .map(|inputs| patient_table(inputs, trainer.device));
         Ok(Self {
             gradient,
             length: squares.sum::<f64>().sqrt().max(f64::MIN_POSITIVE),
             labels: Tensor::from_slice(&labels).f_to(device)?,
             inputs: table.transpose()?,
             class_weights: Tensor::from_slice(&class_weights).f_to(device)?,
-            dropout: Tensor::from_slice(seen.dropout).f_view([-1, DENSE])?.f_to(device)?,
+            dropout: Tensor::from_slice(seen.dropout)
+                .f_view([-1, DENSE])?
+                .f_to(device)?,
             smoothness,
         })
     }
@@ -257,13 +279,16 @@ fn share_of_rate(step: usize, steps: usize) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use protocol::vocabulary::ConditioningForm;
+    use protocol::{codec::List, network::ModelLayout, vocabulary::ConditioningForm};
 
     use super::*;
     use crate::{
         device::Device,
-        network::{Architecture, Conditioning},
-        train::tests::{dataset, model},
+        network::{Architecture, Conditioning, DROPOUT},
+        train::{
+            TrainingSettings,
+            tests::{dataset, model},
+        },
     };
 
     fn trainer(conditioning: Conditioning) -> Trainer {
@@ -279,25 +304,30 @@ mod tests {
         vec![[0.25, 0.5, -0.25, 0.125, 1.0, -1.0, 0.0, 0.5, -0.5]; patients].into()
     }
 
-    /// The flat gradient of a batch, by the network itself.
-    fn gradient_of(trainer: &mut Trainer, images: &Tensor, labels: &[i64], inputs: Option<&Tensor>) -> Vec<f32> {
-        let mask = Tensor::ones([labels.len() as i64, DENSE], (Kind::Float, tch::Device::Cpu));
-        let mode = Mode::Training { dropout_mask: &mask };
-        let logits = trainer.network.forward(images, inputs, &mode).expect("shapes fit");
-        let even = Tensor::from_slice(&[1.0_f32, 1.0]);
-        let loss = weighted_loss(&logits, &Tensor::from_slice(labels), &even).expect("shapes fit");
-        let weights: Vec<&Tensor> = trainer.network.weights().map(|(_, weight)| weight).collect();
-        let mut parts = Tensor::run_backward(&[loss], &weights, false, false).into_iter();
-        let mut flat = Vec::new();
-        for spec in trainer.network.layout() {
-            let mut values = vec![0.0; spec.values()];
-            if is_weight(spec) {
-                let part = parts.next().expect("one a weight").contiguous();
-                part.copy_data(&mut values, spec.values());
+    /// The gradient of one sample as training has it, and by what dropout has multiplied: found where the gradient of a bias is zero.
+    fn gradient_of(trainer: &mut Trainer, index: usize) -> (Vec<f32>, Vec<f32>) {
+        let start = model(trainer.architecture());
+        let inputs =
+            (trainer.architecture().conditioning == Conditioning::Supplied).then(|| filters(4));
+        let settings = TrainingSettings::new(vec![1.0, 1.0], [3; 32]);
+        let data = dataset(&[0, 1, 2, 3]);
+        let mut training = trainer
+            .begin(&data, &start, inputs.as_ref(), &settings)
+            .expect("fits");
+        let gradient = training.gradient(&[index]).expect("computes");
+        let layout = ModelLayout {
+            tensors: List(trainer.architecture().layout()),
+        };
+        let bias = layout.range("dense.bias").expect("a dense layer");
+        let kept = |bias: &f32| {
+            if *bias == 0.0 {
+                0.0
+            } else {
+                (1.0 / (1.0 - DROPOUT)) as f32
             }
-            flat.extend(values);
-        }
-        flat
+        };
+        let dropout = gradient[bias].iter().map(kept).collect();
+        (gradient, dropout)
     }
 
     #[test]
@@ -305,19 +335,16 @@ mod tests {
         for conditioning in [Conditioning::Supplied, Conditioning::Free] {
             let mut trainer = trainer(conditioning);
             let start = model(trainer.architecture());
-            trainer.network.load(&start).expect("length of the layout");
+            let (gradient, dropout) = gradient_of(&mut trainer, 0);
             let truth = dataset(&[0]).pixels(0);
-            let image = Tensor::from_slice(&truth).view([1, 1, 128, 128]);
             let inputs = (conditioning == Conditioning::Supplied).then(|| filters(1));
-            let table = inputs.as_ref().map(|inputs| patient_table(inputs, Device::CPU).expect("fits"));
-            let gradient = gradient_of(&mut trainer, &image, &[1], table.as_ref());
             let seen = SeenGradient {
                 model: &start,
                 gradient: &gradient,
-                labels: &[1],
+                labels: &[0],
                 inputs: inputs.as_ref(),
                 class_weights: &[1.0, 1.0],
-                dropout: &[1.0; DENSE as usize],
+                dropout: &dropout,
             };
             let search = |steps| Search {
                 steps,
@@ -329,12 +356,24 @@ mod tests {
                 let found = trainer.invert(&seen, from, search(steps), &mut |_, _| ());
                 found.expect("computes")
             };
-            assert!(look(&truth, 0).cosine > 0.999, "{conditioning:?}: the truth itself");
-            let from = vec![0.1; PIXELS];
+            assert!(
+                look(&truth, 0).cosine > 0.999,
+                "{conditioning:?}: the truth itself"
+            );
+            let from = dataset(&[1]).pixels(0);
             let (before, after) = (look(&from, 0), look(&from, 12));
-            assert!(before.cosine < 0.95 && after.cosine > before.cosine + 0.02, "{} {}", before.cosine, after.cosine);
+            assert!(
+                before.cosine < 0.98 && after.cosine > before.cosine + 0.01,
+                "{} {}",
+                before.cosine,
+                after.cosine
+            );
             assert_eq!(after.images.len(), 1);
-            assert!(after.images[0].iter().all(|pixel| (-4.0..=4.0).contains(pixel)));
+            assert!(
+                after.images[0]
+                    .iter()
+                    .all(|pixel| (-4.0..=4.0).contains(pixel))
+            );
         }
     }
 
@@ -342,35 +381,41 @@ mod tests {
     fn the_gradient_of_the_distance_is_its_slope() {
         let mut trainer = trainer(Conditioning::Free);
         let start = model(trainer.architecture());
-        trainer.network.load(&start).expect("length of the layout");
-        let all = dataset(&[0, 1]);
-        let image = |index: usize| Tensor::from_slice(&all.pixels(index)).view([1, 1, 128, 128]);
-        let gradient = gradient_of(&mut trainer, &image(0), &[0], None);
+        let (gradient, dropout) = gradient_of(&mut trainer, 0);
         let seen = SeenGradient {
             model: &start,
             gradient: &gradient,
             labels: &[0],
             inputs: None,
             class_weights: &[1.0, 1.0],
-            dropout: &[1.0; DENSE as usize],
+            dropout: &dropout,
         };
         let objective = Objective::new(&mut trainer, &seen, 0.5).expect("fits");
         let at = |image: &Tensor| objective.at(&trainer.network, image).expect("computes").0;
-        let from = image(2).set_requires_grad(true);
+        let other = dataset(&[1]).pixels(0);
+        let from = Tensor::from_slice(&other)
+            .view([1, 1, 128, 128])
+            .set_requires_grad(true);
         let slope = Tensor::run_backward(&[at(&from)], &[&from], false, false);
         let slope = slope[0].shallow_clone();
         let length = slope.square().sum(Kind::Double).double_value(&[]).sqrt();
         let small = 1e-3;
-        let along = |sign: f64| at(&(from.detach() + &slope * (sign * small / length))).double_value(&[]);
+        let along =
+            |sign: f64| at(&(from.detach() + &slope * (sign * small / length))).double_value(&[]);
         let measured = (along(1.0) - along(-1.0)) / (2.0 * small);
-        assert!((measured - length).abs() < 0.1 * length, "{measured} for {length}");
+        assert!(
+            (measured - length).abs() < 0.1 * length,
+            "{measured} for {length}"
+        );
     }
 
     #[test]
     fn total_variation_is_the_mean_step_between_neighbours() {
         let ramp = Tensor::arange(128, (Kind::Float, tch::Device::Cpu)) * 0.5;
         let images = ramp.view([1, 1, 1, 128]).expand([1, 1, 128, 128], false);
-        let rough = total_variation(&images).expect("computes").double_value(&[]);
+        let rough = total_variation(&images)
+            .expect("computes")
+            .double_value(&[]);
         assert!((rough - 0.5).abs() < 1e-6, "{rough}");
     }
 
@@ -380,7 +425,9 @@ mod tests {
         let start = model(trainer.architecture());
         let data = dataset(&[0, 1]);
         let inputs = filters(4);
-        let given = trainer.dense_inputs(&data, &[0, 3], &start, Some(&inputs)).expect("computes");
+        let given = trainer
+            .dense_inputs(&data, &[0, 3], &start, Some(&inputs))
+            .expect("computes");
         assert_eq!((given.len(), given[0].len()), (2, 8192));
         assert!(given.iter().flatten().all(|value| *value >= 0.0));
         assert!(given[0] != given[1]);
