@@ -8,7 +8,10 @@ mod attacks;
 mod document;
 mod effort;
 mod finding;
+mod first_step;
+mod likeness;
 mod options;
+mod site;
 
 use std::{fs, io::ErrorKind, path::Path, time::Instant};
 

@@ -1,9 +1,12 @@
 //! The attacks. Each is a file of its own, or a folder, and knows nothing of the others.
 
 mod ckks_messages;
+mod dense_layer;
 mod differencing;
 mod encrypted;
 mod filters;
+mod inversion;
+mod membership;
 mod one_upload;
 mod patients;
 mod sums_of_few;
@@ -45,6 +48,11 @@ pub const ATTACKS: &[Attack] = &[
         run: one_upload::run,
     },
     Attack {
+        number: 4,
+        name: "a slice's features from the dense layer of one update",
+        run: dense_layer::run,
+    },
+    Attack {
         number: 5,
         name: "one update from the models of successive rounds",
         run: differencing::run,
@@ -53,6 +61,16 @@ pub const ATTACKS: &[Attack] = &[
         number: 6,
         name: "one hospital's part of a sum of few",
         run: sums_of_few::run,
+    },
+    Attack {
+        number: 7,
+        name: "membership of a patient, from the common model",
+        run: membership::run,
+    },
+    Attack {
+        number: 8,
+        name: "the slice itself from one update",
+        run: inversion::run,
     },
 ];
 

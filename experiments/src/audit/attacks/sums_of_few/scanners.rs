@@ -33,14 +33,14 @@ impl Federation {
     /// # Errors
     /// Whatever keeps a federation from training.
     pub fn train(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Self> {
-        let references = SCANNERS * effort.of(2, 4);
+        let references = SCANNERS * effort.of(4, 6);
         let hospitals = references + effort.of(10, 24);
         let mut options: SimulateOptions = TypedOptions::default().meant()?;
         options.hospitals = hospitals as u8;
         options.rounds = 1;
         options.local_epochs = 1;
         options.patients = Some(PATIENTS * hospitals);
-        options.slices = Some(effort.of(2, 4));
+        options.slices = Some(4);
         options.partition = Partition::Scanner;
         options.conditioning = ConditioningName::Plain;
         options.seed = seed;
