@@ -155,7 +155,7 @@ mod tests {
         let measured = [
             of("one", "a"),
             of("one", "b").against(0.25),
-            of("one", "c").as_detail(),
+            of("one", "c").detail(),
             of("two", "a"),
         ];
         assert_eq!(

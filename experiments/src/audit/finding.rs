@@ -102,7 +102,7 @@ impl Measured {
 
     /// Told with the attack itself, and not in the table of all.
     #[must_use]
-    pub fn as_detail(self) -> Self {
+    pub fn detail(self) -> Self {
         Self {
             is_detail: true,
             ..self

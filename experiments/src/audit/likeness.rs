@@ -2,18 +2,6 @@
 
 use model_data::IMAGE_SIDE;
 
-/// Pearson's correlation; 0 where one of the two does not vary.
-pub fn correlation(one: &[f32], other: &[f32]) -> f64 {
-    let mean = |values: &[f32]| {
-        values.iter().map(|&value| f64::from(value)).sum::<f64>() / values.len().max(1) as f64
-    };
-    let (mean_one, mean_other) = (mean(one), mean(other));
-    let pairs = one.iter().zip(other);
-    cosine_of(
-        pairs.map(|(&one, &other)| (f64::from(one) - mean_one, f64::from(other) - mean_other)),
-    )
-}
-
 /// Cosine of two vectors less a third; 0 where one of the two is that.
 pub fn cosine_around(middle: &[f32], one: &[f32], other: &[f32]) -> f64 {
     let triples = middle.iter().zip(one).zip(other);
@@ -168,11 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn correlation_knows_no_scale_and_a_cosine_around_a_middle_no_offset() {
-        let truth = waves();
-        let other: Vec<f32> = truth.iter().map(|value| 3.0 * value - 5.0).collect();
-        assert!((correlation(&truth, &other) - 1.0).abs() < 1e-6);
-        assert_eq!(correlation(&truth, &vec![1.0; truth.len()]), 0.0);
+    fn a_cosine_around_a_middle_is_that_of_what_is_left_of_both() {
         assert!((cosine_around(&[1.0, 1.0], &[2.0, 1.0], &[1.0, 2.0])).abs() < 1e-12);
         assert!((cosine_around(&[1.0, 1.0], &[2.0, 1.0], &[3.0, 1.0]) - 1.0).abs() < 1e-12);
         assert_eq!(mean_of([&[1.0, 3.0][..], &[3.0, 5.0][..]]), [2.0, 4.0]);

@@ -177,7 +177,7 @@ impl Read {
         vec![
             Measured::share(setting, "flags right", self.flags()).against(usual),
             Measured::share(setting, "trials with all ages exact", self.exact()),
-            Measured::share(setting, "ages within a year", share(self.ages)).as_detail(),
+            Measured::share(setting, "ages within a year", share(self.ages)).detail(),
         ]
     }
 }
@@ -284,7 +284,7 @@ impl Shifts {
             "sets of features that fit (median)",
             fitting,
         );
-        [self.flags(), self.ages(), fitting.as_detail()]
+        [self.flags(), self.ages(), fitting.detail()]
     }
 }
 

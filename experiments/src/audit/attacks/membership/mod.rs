@@ -39,7 +39,7 @@ const AS_A_RUN: Training = Training::Together {
 /// # Errors
 /// Training that cannot be done.
 pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Finding> {
-    let (patients, slices, pairs) = effort.of((16, 4, 2), (60, 8, 8));
+    let (patients, slices, pairs) = effort.of((16, 2, 2), (60, 8, 8));
     let drawing = progress.stage("drawing patients", patients);
     let mut randomness = randomness(seed, "membership");
     let shadows = Shadows::draw(patients, slices, pairs, &mut randomness, || drawing.step());
