@@ -5,6 +5,7 @@
 //! | [`simulation`] | every hospital and the coordinator with their own keys, over QUIC on loopback |
 //! | [`report`] | what a simulation leaves for people to read |
 //! | [`reproduce`] | the study repeated at one site, its tables beside ours |
+//! | [`audit`] | every claim of privacy attacked with the project's own code |
 //! | `slurm` | scripts that hand either to many machines |
 //! | [`mod@bench`] | how long a training step takes, beside PyTorch |
 //! | [`commands`] | the command line |
@@ -17,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 mod as_typed;
+pub mod audit;
 pub mod bench;
 mod cache_folder;
 mod cohort_fingerprint;

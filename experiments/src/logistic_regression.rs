@@ -96,7 +96,7 @@ fn with_intercept(features: &[f64; FEATURES]) -> [f64; ROW] {
 }
 
 /// Of a symmetric, positive definite system: Gaussian elimination, without a need to exchange rows.
-fn solved(mut matrix: Vec<Vec<f64>>, right: &[f64]) -> Vec<f64> {
+pub fn solved(mut matrix: Vec<Vec<f64>>, right: &[f64]) -> Vec<f64> {
     let mut right = right.to_vec();
     for pivot in 0..right.len() {
         let (above, below) = matrix.split_at_mut(pivot + 1);

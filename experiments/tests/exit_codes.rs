@@ -1,4 +1,4 @@
-//! What a user can set right ends with exit code 2, a failure of the work itself with 1. (A signal, 3, is in `resume.rs`.)
+//! What a user can set right ends with exit code 2, a failure of the work itself with 1. (A signal, 3, is in `resume.rs` and `audit.rs`.)
 
 use std::{fs, path::Path, process::Command};
 
@@ -99,6 +99,9 @@ fn what_a_user_can_set_right_is_2() {
             &["phantom", "taken", "--hospitals", "2"],
             "already has data",
         ),
+        (&["audit", "--only", "9"], "--only"),
+        (&["audit", "--out", "-"], "not written to stdout"),
+        (&["audit", "--quick", "--out", "taken"], "something else"),
         (&["bench", "crypto", "--tenseal", "no-python"], "no-python"),
         (
             &["bench", "crypto", "--json", "no/where"],

@@ -30,6 +30,16 @@ pub fn reproduce(libtorch: &Libtorch, arguments: &[OsString]) -> Result<ExitCode
     run(cargo(libtorch, fixed, arguments))
 }
 
+/// Builds `experiments` for release and runs `experiments audit ARGUMENTS` in the caller's working folder.
+///
+/// # Errors
+///
+/// When cargo cannot be started; what cargo or the audit reports is in the exit code.
+pub fn audit(libtorch: &Libtorch, arguments: &[OsString]) -> Result<ExitCode> {
+    let fixed = EXPERIMENTS.iter().chain(&["audit"]).map(OsStr::new);
+    run(cargo(libtorch, fixed, arguments))
+}
+
 /// Builds `experiments` for release and runs `experiments bench crypto ARGUMENTS`: the numbers into a file of the target folder
 /// unless the arguments name one, TenSEAL from `python` if there is one.
 ///

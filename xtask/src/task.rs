@@ -19,6 +19,7 @@ usage: cargo xtask COMMAND
 
   simulate [-- ARGS]        gets libtorch if needed, builds with optimisation, runs `experiments simulate ARGS`
   reproduce [-- ARGS]       gets libtorch if needed, builds with optimisation, runs `experiments reproduce ARGS`
+  audit [-- ARGS]           gets libtorch if needed, builds with optimisation, runs `experiments audit ARGS`
   bench crypto [-- ARGS]    gets libtorch and TenSEAL if needed, builds with optimisation, runs `experiments bench crypto ARGS`
   bench training [-- ARGS]  gets libtorch if needed, builds with optimisation, runs `experiments bench training ARGS`
   test [-- ARGS]            gets libtorch and TenSEAL if needed, runs every test of the workspace; ARGS go to `cargo test`
@@ -41,6 +42,8 @@ is asked for it, or the Python that --python names.";
 pub enum Task {
     /// Print [`HELP`].
     Help,
+    /// Build for release and attack what protects data, with these arguments.
+    Audit(Vec<OsString>),
     /// Build for release and run the benchmark of the cryptography with these arguments.
     BenchCrypto(Vec<OsString>),
     /// Build for release and run the benchmark of a training step with these arguments.
@@ -88,6 +91,7 @@ impl Task {
             Some("help" | "--help" | "-h") => Ok(Self::Help),
             Some("libtorch") => libtorch(arguments),
             Some("simulate") => forwarded("simulate", arguments).map(Self::Simulate),
+            Some("audit") => forwarded("audit", arguments).map(Self::Audit),
             Some("reproduce") => forwarded("reproduce", arguments).map(Self::Reproduce),
             Some("bench") => match arguments.next() {
                 Some(what) if what == "crypto" => {
@@ -125,6 +129,7 @@ impl Task {
                 print_line(libtorch.folder.as_os_str().as_encoded_bytes())
             }
             Self::Simulate(arguments) => cargo::simulate(&libtorch_for_a_build()?, &arguments),
+            Self::Audit(arguments) => cargo::audit(&libtorch_for_a_build()?, &arguments),
             Self::Reproduce(arguments) => cargo::reproduce(&libtorch_for_a_build()?, &arguments),
             Self::BenchCrypto(arguments) => {
                 let libtorch = libtorch_for_a_build()?;
@@ -254,6 +259,7 @@ mod tests {
                 ["--seeds", "1"].map(OsString::from).to_vec()
             ))
         );
+        assert_eq!(parse("audit"), Ok(Task::Audit(vec![])));
         assert_eq!(parse("bench crypto"), Ok(Task::BenchCrypto(vec![])));
         assert_eq!(
             parse("bench crypto -- --profile hardened"),

@@ -187,6 +187,10 @@ fn cargo_gets_the_cached_libtorch_and_its_exit_code_is_ours() -> Outcome {
             "run --release --package experiments --bin experiments -- reproduce --seeds 2",
         ),
         (
+            &["audit", "--", "--quick"],
+            "run --release --package experiments --bin experiments -- audit --quick",
+        ),
+        (
             &["test", "--", "--lib"],
             "test --workspace --no-fail-fast --lib",
         ),

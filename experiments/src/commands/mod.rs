@@ -8,11 +8,12 @@ use host::{failure::Failure, output::LogArguments};
 
 use self::{bench::BenchOptions, phantom::PhantomOptions};
 use crate::{
+    audit::{self, AuditOptions},
     reproduce::{self, ReproduceCommand},
     simulation::{self, SimulateCommand},
 };
 
-/// Runs whole federations and single-site trainings on this machine, and measures them.
+/// Runs whole federations and single-site trainings on this machine, measures them, and attacks what protects them.
 #[derive(Parser)]
 #[command(name = "experiments", version = version::VERSION, propagate_version = true, after_help = EXIT_CODES)]
 // What is worth telling of a run that goes well, a simulation tells itself.
@@ -32,6 +33,7 @@ enum Command {
     Phantom(PhantomOptions),
     Bench(BenchOptions),
     Reproduce(ReproduceCommand),
+    Audit(AuditOptions),
 }
 
 impl Experiments {
@@ -45,6 +47,7 @@ impl Experiments {
             Command::Phantom(options) => options.execute(),
             Command::Bench(options) => options.execute(),
             Command::Reproduce(command) => reproduce::reproduce(&command),
+            Command::Audit(options) => audit::audit(&options),
         }
     }
 }

@@ -146,11 +146,11 @@ pub fn change(
 }
 
 /// The mean of changes in the clear.
-pub fn mean(changes: &[Vec<f64>]) -> Vec<f64> {
-    let mut mean = vec![0.0; changes.first().map_or(0, Vec::len)];
+pub fn mean(changes: &[&[f64]]) -> Vec<f64> {
+    let mut mean = vec![0.0; changes.first().map_or(0, |change| change.len())];
     for change in changes {
         mean.par_iter_mut()
-            .zip(change)
+            .zip(*change)
             .for_each(|(mean, change)| *mean += change);
     }
     let count = changes.len() as f64;

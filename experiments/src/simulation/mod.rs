@@ -5,6 +5,7 @@
 //!                                                     '-> plain updates (INSECURE, to compare) -------'
 //! ```
 
+mod as_given;
 mod baselines;
 mod cohorts;
 mod costs;
@@ -52,23 +53,14 @@ use model::end_process;
 use model_data::card::{BEST_CARD_FILE, BEST_MODEL_FILE, CARD_FILE, MODEL_FILE};
 use protocol::manifest::Manifest;
 
-use self::{
-    cohorts::Cohorts,
-    federation::{Failed, HospitalParts},
-    hospital::HospitalData,
-    kept_options::KeptOptions,
-    options::UpdatesName,
-    output::Output,
-    run::RunResult,
-    sealed_run::SealedRun,
-    unfinished::Unfinished,
-};
 pub use self::{
+    as_given::{AsGiven, as_given},
     cohorts::{account, read_folder},
     fault_plan::{FaultPlan, FaultPlanError, PlannedDrop},
     history::{HospitalRecord, RoundRecord, Validation},
-    options::SimulateOptions,
+    options::{ConditioningName, SimulateOptions, UpdatesName},
     partition::{Partition, PartitionError, deal_equally},
+    plain_updates::RoundAsGiven,
     plan::{DataSource, Plan, PlanError},
     progress::{Progress, Stage},
     seconds::Seconds,
@@ -76,6 +68,16 @@ pub use self::{
     summary::{Agreement, Bytes, ConditioningSummary, Sum, Summary},
     table::{leak_warning, sums_in_words},
     test_metrics::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, ShownSlice, TestPatient, TestResult},
+};
+use self::{
+    cohorts::Cohorts,
+    federation::{Failed, HospitalParts},
+    hospital::HospitalData,
+    kept_options::KeptOptions,
+    output::Output,
+    run::RunResult,
+    sealed_run::SealedRun,
+    unfinished::Unfinished,
 };
 use crate::{
     logged::{LogTargets, Logged, LoggedStep},

@@ -22,6 +22,7 @@ use protocol::{
     digests::{LearningRound, RoundNumber},
     keeping::{Standing, Verdict},
     manifest::Manifest,
+    network::ModelLayout,
     training_job::{
         EvaluateRequest, JobProgress, LocalTrainer, PatientValues, TrainRequest, TrainerFailure,
         TrainingPlan, Unwatched,
@@ -55,6 +56,18 @@ pub struct PlainRun {
     pub training_secs: f64,
 }
 
+/// What the hospitals have computed in a round: what the protocol hides, for who checks what can be learnt without it.
+pub struct RoundAsGiven<'a> {
+    /// Of the common model.
+    pub layout: &'a ModelLayout,
+    /// What each hospital's training has changed in the common model, whether or not it is in the sum.
+    pub changes: &'a [(HospitalId, Vec<f64>)],
+    /// Those whose change is in the sum.
+    pub contributors: &'a [HospitalId],
+    /// The evaluation of the next common model, by each hospital.
+    pub counters: &'a [(HospitalId, Vec<u64>)],
+}
+
 struct PlainHospital {
     id: HospitalId,
     trainer: CnnTrainer,
@@ -74,6 +87,21 @@ pub fn run(
     images: Vec<(HospitalId, ImageSet)>,
     records: &BTreeMap<HospitalId, ClinicalRecords>,
     progress: &Progress,
+) -> anyhow::Result<PlainRun> {
+    run_and_show(plan, manifest, images, records, progress, &mut |_| {})
+}
+
+/// [`run`], which shows every round as it was given.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_and_show(
+    plan: &Plan,
+    manifest: &Arc<Manifest>,
+    images: Vec<(HospitalId, ImageSet)>,
+    records: &BTreeMap<HospitalId, ClinicalRecords>,
+    progress: &Progress,
+    show: &mut dyn FnMut(&RoundAsGiven<'_>),
 ) -> anyhow::Result<PlainRun> {
     let began = Instant::now();
     let statistics = statistics(manifest, records)?;
@@ -102,11 +130,12 @@ pub fn run(
             hospital.train(manifest, &model, round, &class_weights, progress)
         })?;
         let contributing = changes
-            .into_iter()
+            .iter()
             .filter(|(id, _)| plan.faults.contributes(*id, round));
-        let (contributors, changes): (Vec<HospitalId>, Vec<Vec<f64>>) = contributing.unzip();
+        let (contributors, summed): (Vec<HospitalId>, Vec<&[f64]>) =
+            contributing.map(|(id, change)| (*id, &change[..])).unzip();
         model.apply_mean(
-            &expected_sums::mean(&changes),
+            &expected_sums::mean(&summed),
             contributors.len(),
             LearningRound::new(round),
         );
@@ -118,6 +147,12 @@ pub fn run(
         let counters = in_parallel(&mut hospitals, &slots, |hospital| {
             hospital.evaluate(manifest, &model)
         })?;
+        show(&RoundAsGiven {
+            layout: model.layout(),
+            changes: &changes,
+            contributors: &contributors,
+            counters: &counters,
+        });
         let lists = counters.iter().map(|(_, counters)| Some(counters.clone()));
         let sum = expected_sums::add_counters(lists).unwrap_or_default();
         history.evaluated(

@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     device::Device,
-    network::{DENSE, DROPOUT, Mode},
+    network::{DENSE, DROPOUT, Mode, is_weight},
 };
 
 /// A trainer's network as it learns from one data set: [`Trainer::begin`] makes it.
@@ -75,6 +75,32 @@ impl<'a> Training<'a> {
         }
         // Waits for the device, hence last.
         Ok(loss.f_double_value(&[])?)
+    }
+
+    /// The gradient of the loss of these samples, in the order of the model, without a step: zero where running statistics stand.
+    /// Those of the network have moved by it.
+    ///
+    /// # Errors
+    /// As [`Training::step`].
+    pub fn gradient(&mut self, indices: &[usize]) -> Result<Vec<f32>, TrainError> {
+        let samples = self.dataset.batch(indices, self.trainer.device)?;
+        let table = self
+            .inputs
+            .as_ref()
+            .map(|inputs| inputs.table.shallow_clone());
+        let (_, gradients) = self.gradients(&samples, table.as_ref())?;
+        let mut parts = gradients.weights.iter();
+        let mut flat = Vec::with_capacity(self.trainer.architecture().values());
+        for spec in self.trainer.network.layout() {
+            let mut values = vec![0.0; spec.values()];
+            let part = is_weight(spec).then(|| parts.next()).flatten();
+            if let Some(part) = part.filter(|part| part.defined()) {
+                let part = part.f_to(tch::Device::Cpu)?.f_contiguous()?;
+                part.f_copy_data(&mut values, spec.values())?;
+            }
+            flat.append(&mut values);
+        }
+        Ok(flat)
     }
 
     /// Replaces what is given of each patient for the steps to come, and forgets what has gathered of its

@@ -1,0 +1,223 @@
+//! `audit.json` and `audit.md`.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+
+use super::{
+    effort::Effort,
+    finding::{Finding, Measured},
+};
+use crate::made::Made;
+
+/// All of an audit: the file of JSON.
+#[derive(Serialize)]
+pub struct Audit {
+    schema: u32,
+    made: Made,
+    code_version: &'static str,
+    effort: Effort,
+    seed: u64,
+    /// In the order of their numbers.
+    pub findings: Vec<Finding>,
+}
+
+impl Audit {
+    /// Of what was found.
+    pub fn new(made: Made, effort: Effort, seed: u64, findings: Vec<Finding>) -> Self {
+        Self {
+            schema: SCHEMA,
+            made,
+            code_version: version::VERSION,
+            effort,
+            seed,
+            findings,
+        }
+    }
+
+    /// Why it fails; nothing if it does not.
+    pub fn faults(&self) -> Vec<String> {
+        self.findings.iter().filter_map(Finding::fault).collect()
+    }
+
+    /// The table alone, as it is in [`markdown`](Self::markdown).
+    pub fn table(&self) -> String {
+        let mut text = String::from(
+            "| # | attack | attacker holds | control: must win | against the protection | verdict |\n|---|---|---|---|---|---|\n",
+        );
+        for finding in &self.findings {
+            let verdict = match finding.control_won {
+                true => finding.verdict.words(),
+                false => "NOTHING: the control did not win",
+            };
+            // To a String nothing fails.
+            let _ = writeln!(
+                text,
+                "| {} | {} | {} | {} | {} | {verdict} |",
+                finding.number,
+                finding.attack,
+                finding.attacker_holds,
+                cell(&finding.control),
+                cell(&finding.claim),
+            );
+        }
+        text
+    }
+
+    /// The file for people.
+    pub fn markdown(&self) -> String {
+        let mut text = format!(
+            "# Audit\n\nWhat attacks with this project's own code learn, with its protections taken away (control) and in place.\n\
+             `{}`, {}, on {}.\n\n{}",
+            self.made.command_line,
+            self.made.date,
+            self.made.machine,
+            self.table(),
+        );
+        for finding in &self.findings {
+            let _ = write!(
+                text,
+                "\n## {}. {}\n\nThe attacker holds {}. Claimed: {}.\n\n{}\n\n\
+                 | setting | metric | value | 95% interval | chance |\n|---|---|---|---|---|\n",
+                finding.number,
+                finding.attack,
+                finding.attacker_holds,
+                finding.claimed,
+                finding.words,
+            );
+            let parts = [("control", &finding.control), ("protected", &finding.claim)];
+            for (part, measured) in parts {
+                for one in measured {
+                    let interval = one.interval.map_or_else(
+                        || "-".to_owned(),
+                        |[low, high]| format!("{} to {}", number(low), number(high)),
+                    );
+                    let _ = writeln!(
+                        text,
+                        "| {part}: {} | {} | {} | {interval} | {} |",
+                        one.setting,
+                        one.metric,
+                        number(one.value),
+                        one.chance.map_or_else(|| "-".to_owned(), number),
+                    );
+                }
+            }
+            if !finding.literature.is_empty() {
+                let _ = writeln!(text, "\nLiterature: {}.", finding.literature);
+            }
+        }
+        text
+    }
+}
+
+/// What is no detail in one cell of a table, each setting told once.
+fn cell(measured: &[Measured]) -> String {
+    let mut text = String::new();
+    let mut last = None;
+    for one in measured.iter().filter(|one| !one.is_detail) {
+        let setting = Some(&one.setting);
+        if last != setting {
+            let separator = if last.is_none() { "" } else { "; " };
+            let _ = write!(text, "{separator}{}: ", one.setting);
+        } else {
+            text.push_str(", ");
+        }
+        last = setting;
+        let _ = write!(text, "{} {}", one.metric, number(one.value));
+        if let Some(chance) = one.chance {
+            let _ = write!(text, " (chance {})", number(chance));
+        }
+    }
+    text
+}
+
+/// Three digits.
+fn number(value: f64) -> String {
+    let whole = value.fract() == 0.0 && value.abs() < 1e9;
+    match value.abs() {
+        _ if whole => format!("{value:.0}"),
+        0.001..1000.0 => format!("{value:.3}"),
+        _ => format!("{value:.2e}"),
+    }
+}
+
+/// Raised when a key changes its meaning.
+const SCHEMA: u32 = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::{super::finding::Verdict, *};
+    use crate::audit::finding::tests::finding;
+
+    #[test]
+    fn a_cell_tells_each_setting_once_and_no_detail() {
+        let of = |setting: &str, metric| Measured::value(setting, metric, 0.5);
+        let measured = [
+            of("one", "a"),
+            of("one", "b").against(0.25),
+            of("one", "c").detail(),
+            of("two", "a"),
+        ];
+        assert_eq!(
+            cell(&measured),
+            "one: a 0.500, b 0.500 (chance 0.250); two: a 0.500"
+        );
+    }
+
+    fn audit(findings: Vec<Finding>) -> Audit {
+        let made = Made {
+            date: "2026-12-01T13:45:00Z".to_owned(),
+            command_line: "experiments audit --quick --seed 1".to_owned(),
+            commit: None,
+            machine: "a machine".to_owned(),
+        };
+        Audit::new(made, Effort::Quick, 1, findings)
+    }
+
+    #[test]
+    fn the_table_tells_value_and_chance_and_says_where_a_control_did_not_win() {
+        let audit = audit(vec![
+            finding(true, Verdict::NotByThisAttack),
+            finding(false, Verdict::Holds),
+        ]);
+        let table = audit.table();
+        let lines: Vec<&str> = table.lines().collect();
+        assert_eq!(
+            lines[2],
+            "| 2 | guess | nothing | all of it given: right 1 | nothing given: right 0.350 (chance 0.250) | \
+             not by this attack, with this effort |"
+        );
+        assert!(lines[3].ends_with("| NOTHING: the control did not win |"));
+        assert_eq!(audit.faults().len(), 1);
+        let text = audit.markdown();
+        assert!(
+            text.contains("| protected: nothing given | right | 0.350 | 0.181 to 0.567 | 0.250 |")
+        );
+        assert!(!text.contains("Literature"));
+    }
+
+    #[test]
+    fn json_has_the_same_numbers() {
+        let json = serde_json::to_value(audit(vec![finding(true, Verdict::LeaksAsStated)]));
+        let json = json.expect("it is JSON");
+        let claim = &json["findings"][0]["claim"][0];
+        assert_eq!(claim["value"], 0.35);
+        assert_eq!(claim["chance"], 0.25);
+        assert_eq!(json["findings"][0]["verdict"], "leaks-as-stated");
+        assert_eq!(json["effort"], "quick");
+    }
+
+    #[test]
+    fn numbers_have_three_digits() {
+        for (value, told) in [
+            (0.0, "0"),
+            (1.0, "1"),
+            (-2.0, "-2"),
+            (0.123_456, "0.123"),
+            (12.3, "12.300"),
+            (0.000_012_34, "1.23e-5"),
+        ] {
+            assert_eq!(number(value), told);
+        }
+    }
+}
