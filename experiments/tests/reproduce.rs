@@ -2,12 +2,18 @@
 
 mod small_reproduction;
 
-use std::{fs, path::Path, process::Stdio};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use report::links;
 use serde_json::Value;
 
-use small_reproduction::{cells_done, command, refusal, run, tables, wait_for_cells, with};
+use small_reproduction::{
+    cells_done, command, refusal, run, tables, wait_for_cells, wait_until, with,
+};
 
 fn reproduce(out: &Path, arguments: &[&str]) {
     let output = run(out, arguments);
@@ -234,4 +240,28 @@ fn what_cannot_be_done_is_said_with_the_way_out_before_anything_is_trained() {
     fs::write(out.join("notes.txt"), "mine").expect("written");
     assert!(refusal(&out, &[]).contains("not empty"));
     assert!(refusal(&out, &["--resume"]).contains("there is no run in"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_stopped_before_it_began_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let many = ["--patients", "2000", "--slices", "8"];
+    let child = command(&out, &many)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    wait_until("no run in time", || out.join(".lock").exists());
+    let asked = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status();
+    assert!(asked.expect("asked").success());
+    let output = child.wait_with_output().expect("it ends");
+    let errors = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(3), "{errors}");
+    assert!(errors.contains("what was begun is removed"), "{errors}");
+    assert!(!errors.contains("to go on"), "{errors}");
+    assert!(!out.exists(), "something is left");
 }

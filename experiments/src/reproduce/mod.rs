@@ -14,6 +14,7 @@ mod begun;
 mod cell;
 mod claims;
 mod cohort;
+mod command_line;
 mod configuration;
 mod dealing;
 mod document;
@@ -73,5 +74,5 @@ pub fn reproduce(command: &ReproduceCommand) -> Result<(), Failure> {
         .context("cannot listen for signals")
         .map_err(Failure::run)?;
     let begun = Begun::of(options, &stopping).map_err(Failure::settings)?;
-    begun.go_on(options, &stopping).map_err(Failure::run)
+    begun.go_on(options).map_err(Failure::run)
 }

@@ -25,6 +25,7 @@ mod plain_updates;
 mod plan;
 mod progress;
 mod recorder;
+mod remarks;
 mod run;
 mod run_folder;
 mod sealed_run;
@@ -80,6 +81,7 @@ pub use self::{
 use crate::{
     logged::{LogTargets, Logged, LoggedStep},
     report,
+    shell_words::path_in_command,
     stopping::Stopping,
     typed_options::Typed,
 };
@@ -239,7 +241,10 @@ fn run(
 
 /// The command that goes on with a simulation.
 fn how_to_go_on(destination: &Path) -> String {
-    format!("experiments simulate --resume {}", destination.display())
+    format!(
+        "experiments simulate --resume {}",
+        path_in_command(destination)
+    )
 }
 
 /// Makes or reads the patients, deals them, and parts each hospital's.
