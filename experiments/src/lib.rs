@@ -31,6 +31,7 @@ mod profile_name;
 mod reachable;
 pub mod report;
 pub mod reproduce;
+mod shell_words;
 pub mod simulation;
 mod slurm;
 mod stopping;

@@ -2,19 +2,21 @@
 
 use model_data::FEATURES;
 
-/// Scaled features of one patient, and its class.
+/// Scaled features of one patient, its class, and how much it counts.
 pub struct Example {
     /// About zero on the average, about one wide.
     pub features: [f64; FEATURES],
     /// From 0.
     pub class: usize,
+    /// 1 for a patient like any other; one of 2 is there twice.
+    pub weight: f64,
 }
 
 /// A row a class: a weight a feature, then the intercept.
 pub struct LogisticRegression(Vec<[f64; ROW]>);
 
 impl LogisticRegression {
-    /// The weights of the lowest sum of cross-entropies plus half the sum of squared weights, intercepts left out: scikit-learn's
+    /// The weights of the lowest weighted sum of cross-entropies plus half the sum of squared weights, intercepts left out: scikit-learn's
     /// `LogisticRegression()` of more than two classes. Zero without examples.
     ///
     /// # Panics
@@ -73,11 +75,11 @@ impl LogisticRegression {
             for (class, share) in shares.iter().enumerate() {
                 let error = share - f64::from(u8::from(class == example.class));
                 for (entry, value) in input.iter().enumerate() {
-                    gradient[ROW * class + entry] += error * value;
+                    gradient[ROW * class + entry] += example.weight * error * value;
                 }
                 for (other, other_share) in shares.iter().enumerate() {
                     let same = f64::from(u8::from(class == other));
-                    let curvature = share * (same - other_share);
+                    let curvature = example.weight * share * (same - other_share);
                     for (entry, value) in input.iter().enumerate() {
                         let row = &mut hessian[ROW * class + entry][ROW * other..][..ROW];
                         for (cell, other_value) in row.iter_mut().zip(&input) {
@@ -137,7 +139,11 @@ mod tests {
                     2 => usize::from(tendency > 0.1),
                     _ => usize::from(tendency > -0.3) + usize::from(tendency > 0.5),
                 };
-                Example { features, class }
+                Example {
+                    features,
+                    class,
+                    weight: 1.0,
+                }
             })
             .collect()
     }
@@ -184,6 +190,33 @@ mod tests {
         0.204_462_094,
         0.697_130_087,
     ];
+
+    #[test]
+    fn a_weight_of_two_is_as_good_as_being_there_twice_and_one_of_zero_as_not_being_there() {
+        let weight = |number: usize| [0.0, 1.0, 2.0][number % 3];
+        let weighted = examples(3).into_iter().enumerate();
+        let weighted: Vec<Example> = weighted
+            .map(|(number, example)| Example {
+                weight: weight(number),
+                ..example
+            })
+            .collect();
+        let [once, again] = [(); 2].map(|()| examples(3).into_iter().enumerate());
+        let once = once.filter(|(number, _)| weight(*number) > 0.0);
+        let twice = once.chain(again.filter(|(number, _)| weight(*number) > 1.0));
+        let repeated: Vec<Example> = twice.map(|(_, example)| example).collect();
+        assert_eq!(repeated.len(), 60);
+        let [weighted, repeated] =
+            [weighted, repeated].map(|examples| LogisticRegression::fit(&examples, 3));
+        // Not the weights: all intercepts may move by the same.
+        for example in examples(3) {
+            let [one, other] =
+                [&weighted, &repeated].map(|model| model.probabilities(&example.features));
+            for (one, other) in one.iter().zip(&other) {
+                assert!((one - other).abs() < 1e-9, "{one}, {other}");
+            }
+        }
+    }
 
     #[test]
     fn without_examples_all_classes_are_alike() {

@@ -1,22 +1,18 @@
 //! The AUROC that the best classifier would have on patients such as a phantom's.
 
 use model::metrics::{Metrics, Prediction};
-use phantom::reachable::{Evidence, judged};
+pub use phantom::reachable::Evidence;
+use phantom::reachable::judged;
 use protocol::{labels::Labels, vocabulary::Task};
 
 use crate::phantom_name::PhantomName;
 
-/// Over so many patients that its standard error is about 0.005; None where a class has nobody. The lesion volume is known in any
-/// case.
-pub fn reachable_auroc(kind: PhantomName, labels: Labels, with_features: bool) -> Option<f64> {
+/// Over so many patients that its standard error is about 0.005; None where a class has nobody.
+pub fn reachable_auroc(kind: PhantomName, labels: Labels, evidence: Evidence) -> Option<f64> {
     let cuts = labels.scheme.cuts();
     let cuts = match labels.task {
         Task::Binary => vec![cuts.binary],
         Task::Multiclass => cuts.multiclass.to_vec(),
-    };
-    let evidence = Evidence {
-        images: true,
-        features: with_features,
     };
     let judged = judged(kind.kind(), evidence, &cuts, PATIENTS, SEED);
     let predictions: Vec<Prediction> = judged
@@ -51,8 +47,12 @@ mod tests {
             task: Task::Binary,
             scheme: LabelScheme::AsWritten,
         };
-        let of = |kind, with_features| {
-            reachable_auroc(kind, labels, with_features).expect("both classes")
+        let of = |kind, features| {
+            let evidence = Evidence {
+                images: true,
+                features,
+            };
+            reachable_auroc(kind, labels, evidence).expect("both classes")
         };
         for (kind, images, both) in [
             (PhantomName::Teaching, 0.97..1.0, 0.97..1.0),

@@ -71,6 +71,21 @@ impl Stopping {
         self.state().to_go_on = Some(command);
     }
 
+    /// Begins what can go on by this command: a signal comes before, or when it can.
+    ///
+    /// # Errors
+    /// What `begin` says.
+    pub fn begins(
+        &self,
+        command: String,
+        begin: impl FnOnce() -> anyhow::Result<()>,
+    ) -> anyhow::Result<()> {
+        let mut state = self.state();
+        begin()?;
+        state.to_go_on = Some(command);
+        Ok(())
+    }
+
     /// What a signal removes before the work [can go on](Self::can_go_on): `begun`, and then `folder`, if there is nothing else in it.
     pub fn removes(&self, begun: PathBuf, folder: Option<PathBuf>) {
         self.state().to_remove = Some((begun, folder));

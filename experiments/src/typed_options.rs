@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use clap::{ArgMatches, Args, Command, FromArgMatches, parser::ValueSource};
 use serde::{Deserialize, Serialize};
 
-use crate::made::last_name;
+use crate::{made::last_name, shell_words::in_command};
 
 /// A command's options `O` as they were typed.
 #[derive(Clone, Debug)]
@@ -73,7 +73,7 @@ impl TypedOptions {
     /// `simulate` as it was typed, of each path the last name alone: for results, which are made to be shared.
     pub fn command_line(&self) -> String {
         let words = self.0.iter().flat_map(|(name, values)| {
-            let values = values.iter().map(|value| last_name(value));
+            let values = values.iter().map(|value| in_command(&last_name(value)));
             std::iter::once(name.clone()).chain(values)
         });
         let start = ["experiments", "simulate"].map(str::to_owned);

@@ -51,6 +51,16 @@ fn what_a_user_can_set_right_is_2() {
             "no run in",
         ),
         (&["reproduce", "--tables-only", "--list"], "--list"),
+        (
+            &[
+                "reproduce",
+                "--model",
+                "plain",
+                "--conditioning-form",
+                "late",
+            ],
+            "--conditioning-form late",
+        ),
         (&["reproduce", "--list", "--patients", "2"], "from 4"),
         (&["reproduce", "--shards", "2"], "--slurm-script"),
         (
@@ -76,6 +86,24 @@ fn what_a_user_can_set_right_is_2() {
         (
             &["reproduce", "--slurm-script", "-", "--out", "a\nb"],
             "rename",
+        ),
+        (
+            &["reproduce", "--slurm-script", "-", "--device", "cuda:1"],
+            "give --device cuda",
+        ),
+        (
+            &[
+                "simulate",
+                "--slurm-script",
+                "-",
+                "--out",
+                "s",
+                "--sweep",
+                "seed=1..2",
+                "--device",
+                "auto",
+            ],
+            "--device auto",
         ),
         (&["simulate", "--sweep", "seed=1..3"], "--slurm-script"),
         (

@@ -2,12 +2,18 @@
 
 mod small_reproduction;
 
-use std::{fs, path::Path, process::Stdio};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use report::links;
 use serde_json::Value;
 
-use small_reproduction::{cells_done, command, refusal, run, tables, wait_for_cells, with};
+use small_reproduction::{
+    cells_done, command, refusal, run, tables, wait_for_cells, wait_until, with,
+};
 
 fn reproduce(out: &Path, arguments: &[&str]) {
     let output = run(out, arguments);
@@ -72,6 +78,7 @@ fn the_tables_are_whole_and_the_hybrid_network_is_its_plaintext_reference() {
     assert_eq!(file["oracle"]["identical"], 4);
     assert_eq!(file["oracle"]["values_that_differ"], 0);
     assert_eq!(file["leak"].as_array().expect("one a network").len(), 3);
+    the_baselines_stand_beside(&file);
 
     let words = fs::read_to_string(out.join("tables.md")).expect("there");
     for part in [
@@ -81,11 +88,15 @@ fn the_tables_are_whole_and_the_hybrid_network_is_its_plaintext_reference() {
         "(leaks)",
         "the text has 0.58, 0.60, 0.58, 0.57",
         "What the leak of the split by slice is worth",
+        "| original, features alone | ",
+        "the best AUROC by patient that any classifier can reach",
+        "binary, plain, split by patient: instead of the clinical features alone",
     ] {
         assert!(words.contains(part), "{part} is not in\n{words}");
     }
     let page = fs::read_to_string(out.join("report.html")).expect("there");
     assert!(page.contains("</html>"));
+    assert!(page.contains("<th>original, features alone</th>"));
     assert_eq!(links::leads_outside(&page), [""; 0]);
     the_pictures_are_there(&out, &words, &page);
     let cells = fs::read_dir(out.join("cells")).expect("there").count();
@@ -96,6 +107,37 @@ fn the_tables_are_whole_and_the_hybrid_network_is_its_plaintext_reference() {
     let again = run(&out, &["--resume", "--format", "json"]);
     let printed: Value = serde_json::from_slice(&again.stdout).expect("nothing but JSON");
     assert_eq!(printed, file);
+}
+
+/// Clinical features alone, tested where the networks are, and the best that a phantom allows.
+fn the_baselines_stand_beside(file: &Value) {
+    let alone = file["features_alone"].as_array().expect("a list");
+    let splits: Vec<&Value> = alone.iter().map(|row| &row["split"]).collect();
+    assert_eq!(splits, ["patient", "slice"]);
+    for row in alone {
+        assert_eq!(row["leaks"], row["split"] == "slice");
+        for level in [row, &row["patient"]] {
+            let accuracy = level["accuracy"].as_f64().expect("a number");
+            assert!((0.0..=1.0).contains(&accuracy), "{accuracy}");
+            assert!(level["accuracy_ci95"].is_array() && level.get("auroc").is_some());
+        }
+        let beside = file["rows"].as_array().into_iter().flatten();
+        for network in beside.filter(|network| network["split"] == row["split"]) {
+            assert_eq!(network["majority"], row["majority"], "the same are tested");
+        }
+    }
+    let over = file["over_features_alone"].as_array().expect("a list");
+    let of = over.iter().map(|over| over["of"].as_str().expect("text"));
+    let expected = ["hybrid", "plain"].map(|network| {
+        ["patient", "slice"].map(|split| format!("binary, {network}, split by {split}"))
+    });
+    assert_eq!(of.collect::<Vec<_>>(), expected.concat());
+    let [best] = &file["reachable_auroc"].as_array().expect("a list")[..] else {
+        panic!("one task");
+    };
+    let [both, images] =
+        ["images_and_features", "images"].map(|of| best[of].as_f64().expect("a number"));
+    assert!(both > 0.9 && images > 0.9, "{both}, {images}");
 }
 
 /// Those that the tables name, inside the page and as files.
@@ -198,4 +240,28 @@ fn what_cannot_be_done_is_said_with_the_way_out_before_anything_is_trained() {
     fs::write(out.join("notes.txt"), "mine").expect("written");
     assert!(refusal(&out, &[]).contains("not empty"));
     assert!(refusal(&out, &["--resume"]).contains("there is no run in"));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_run_that_is_stopped_before_it_began_leaves_nothing() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("run");
+    let many = ["--patients", "2000", "--slices", "8"];
+    let child = command(&out, &many)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the program starts");
+    wait_until("no run in time", || out.join(".lock").exists());
+    let asked = Command::new("kill")
+        .args(["-TERM", &child.id().to_string()])
+        .status();
+    assert!(asked.expect("asked").success());
+    let output = child.wait_with_output().expect("it ends");
+    let errors = String::from_utf8(output.stderr).expect("text");
+    assert_eq!(output.status.code(), Some(3), "{errors}");
+    assert!(errors.contains("what was begun is removed"), "{errors}");
+    assert!(!errors.contains("to go on"), "{errors}");
+    assert!(!out.exists(), "something is left");
 }

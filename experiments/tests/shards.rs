@@ -93,7 +93,9 @@ fn shards_of_which_one_is_killed_end_with_the_tables_of_a_single_process() {
     }
     let other = refusal(&parts, &["--shard", "1/2", "--epochs", "3"]);
     assert!(other.contains("epochs was 2, now 3"), "{other}");
-    assert!(refusal(&parts, &["--list", "--epochs", "3"]).contains("epochs was 2, now 3"));
+    let listed = refusal(&parts, &["--list", "--epochs", "3"]);
+    assert!(listed.contains("epochs was 2, now 3"), "{listed}");
+    assert!(!listed.contains("--resume"), "it was not given: {listed}");
 
     // Twice, as after a node that was only thought to be dead: each training is done once.
     let again = [(); 2].map(|()| shard(&parts, &options(), "1/2"));
@@ -122,7 +124,7 @@ fn shards_of_which_one_is_killed_end_with_the_tables_of_a_single_process() {
 #[test]
 fn a_shard_that_is_asked_to_stop_ends_with_3_and_goes_on_by_the_command_it_names() {
     let folder = tempfile::tempdir().expect("a folder");
-    let out = folder.path().join("run");
+    let out = folder.path().join("the run");
     let four = with(&["--model", "plain", "--split", "patient,slice"]);
     let shard = shard(&out, &four, "1/1");
     wait_for_cells(&out, 1);
@@ -134,7 +136,7 @@ fn a_shard_that_is_asked_to_stop_ends_with_3_and_goes_on_by_the_command_it_names
     let errors = String::from_utf8(output.stderr).expect("text");
     assert_eq!(output.status.code(), Some(3), "{errors}");
     let way = format!(
-        "to go on: experiments reproduce --out {} --shard 1/1",
+        "to go on: experiments reproduce --out '{}' --shard 1/1",
         out.display()
     );
     assert_eq!(errors.lines().last(), Some(way.as_str()), "{errors}");

@@ -42,6 +42,33 @@ fn outputs(folder: &Path) -> String {
         .collect()
 }
 
+/// What `experiments WORDS` prints.
+fn script(words: &[&str]) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_experiments"));
+    let output = command.args(words).args(["--slurm-script", "-"]).output();
+    succeeds(output.expect("the program starts")).0
+}
+
+#[test]
+fn a_task_has_the_gpu_that_its_script_asks_for_or_none() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let out = folder.path().join("out");
+    let out = out.to_str().expect("text");
+    let sweep = ["simulate", "--sweep", "seed=1..2", "--out", out];
+    let reproduction = ["reproduce", "--out", out];
+    for words in [&sweep[..], &reproduction] {
+        let without = script(words);
+        assert!(!without.contains("--gres"), "{without}");
+        let with = script(&[words, &["--device", "cuda"]].concat());
+        assert!(with.contains("#SBATCH --gres=gpu:1\n"), "{with}");
+        assert!(with.contains(" '--device=cuda' "), "{with}");
+    }
+    assert!(script(&sweep).contains(" '--device=cpu' "));
+    let swept = script(&[&sweep[..], &["--sweep", "device=cpu,cuda"]].concat());
+    assert!(swept.contains("--gres=gpu:1") && swept.contains("set -- '--seed=1' '--device=cpu'"));
+    assert!(!swept.contains("simulate '--device=cpu'"), "{swept}");
+}
+
 #[test]
 fn an_array_that_loses_a_node_ends_with_the_tables_of_a_single_process() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);

@@ -19,7 +19,10 @@ use super::{
     split_cohort::SplitCohort,
     training_jobs::{self, is_done},
 };
-use crate::{cohort_fingerprint::cohort_fingerprint, simulation::Progress, stopping::Stopping};
+use crate::{
+    cohort_fingerprint::cohort_fingerprint, shell_words::path_in_command, simulation::Progress,
+    stopping::Stopping,
+};
 
 /// Slices of each class over the cohort, by task.
 pub type CohortCounts = Vec<(Task, Vec<u64>)>;
@@ -51,18 +54,18 @@ impl Begun {
             None if options.resume || options.tables_only => Entry::GoOn,
             None => Entry::Begin,
         };
-        if options.tables_only || options.resume && options.shard.is_some() {
-            let asked = if options.resume {
-                "--resume"
-            } else {
-                "--tables-only"
-            };
-            if Folder::look(&out)?.recorded().is_none() {
-                bail!(
-                    "{asked}: there is no run in {}; name the folder of the run with --out",
-                    out.display()
-                );
-            }
+        let asked = match (options.resume, options.tables_only) {
+            (true, _) => Some("--resume"),
+            (false, true) => Some("--tables-only"),
+            (false, false) => None,
+        };
+        if let Some(asked) = asked
+            && Folder::look(&out)?.recorded().is_none()
+        {
+            bail!(
+                "{asked}: there is no run in {}; name the folder of the run with --out, or leave {asked} out to begin one",
+                out.display()
+            );
         }
         let folder = Folder::open(&out, entry)?;
         if entry == Entry::Begin {
@@ -82,7 +85,17 @@ impl Begun {
         let loading = options.loading(&configuration.contrasts);
         let patients = cohort::patients(&configuration, &loading, &progress)?;
         let cohort = check(&patients, &configuration, &progress)?;
-        folder.begin(&configuration, &cohort_fingerprint(&patients))?;
+        let fingerprint = cohort_fingerprint(&patients);
+        let begin = || folder.begin(&configuration, &fingerprint);
+        let command = how_to_go_on(&out, options);
+        match entry {
+            // A signal comes before, and removes the lock, or finds a run that can go on.
+            Entry::Begin => stopping.begins(command, begin)?,
+            Entry::GoOn | Entry::Share => {
+                begin()?;
+                stopping.can_go_on(command);
+            }
+        }
         Ok(Self {
             out,
             folder,
@@ -97,8 +110,7 @@ impl Begun {
     ///
     /// # Errors
     /// A training that fails, a file that cannot be written or read back.
-    pub fn go_on(&self, options: &ReproduceOptions, stopping: &Stopping) -> anyhow::Result<()> {
-        stopping.can_go_on(self.how_to_go_on(options));
+    pub fn go_on(&self, options: &ReproduceOptions) -> anyhow::Result<()> {
         if options.tables_only {
             return self.write_results(options);
         }
@@ -115,7 +127,7 @@ impl Begun {
             Format::Text => say(format_args!(
                 "shard {number} of {of}: its {} trainings are done; when all shards are: experiments reproduce --out {} --tables-only",
                 share.len(),
-                self.out.display()
+                path_in_command(&self.out)
             )),
         }
         Ok(())
@@ -170,20 +182,20 @@ impl Begun {
             progress,
         )
     }
+}
 
-    fn how_to_go_on(&self, options: &ReproduceOptions) -> String {
-        let out = self.out.display();
-        let what = match options.shard {
-            Some(shard) => format!("--shard {shard}"),
-            None if options.tables_only => "--tables-only".to_owned(),
-            None => "--resume".to_owned(),
-        };
-        let log = options.log.as_ref().map(|log| format!(" --log {log}"));
-        format!(
-            "experiments reproduce --out {out} {what}{}",
-            log.unwrap_or_default()
-        )
-    }
+fn how_to_go_on(out: &Path, options: &ReproduceOptions) -> String {
+    let what = match options.shard {
+        Some(shard) => format!("--shard {shard}"),
+        None if options.tables_only => "--tables-only".to_owned(),
+        None => "--resume".to_owned(),
+    };
+    let log = options.log.as_ref().map(|log| format!(" --log {log}"));
+    format!(
+        "experiments reproduce --out {} {what}{}",
+        path_in_command(out),
+        log.unwrap_or_default()
+    )
 }
 
 /// For the tables alone: that every training is there.
@@ -209,12 +221,13 @@ fn check_all_done(
         ""
     };
     bail!(
-        "--tables-only: {} of {} trainings are missing in {out}: {}{more}; start their shards again, or make them here: experiments \
-         reproduce --out {out} --resume",
+        "--tables-only: {} of {} trainings are missing in {}: {}{more}; start their shards again, or make them here: experiments \
+         reproduce --out {} --resume",
         missing.len(),
         cells.len(),
+        out.display(),
         missing[..missing.len().min(SHOWN)].join("; "),
-        out = out.display()
+        path_in_command(out)
     )
 }
 

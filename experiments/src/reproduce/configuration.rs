@@ -1,7 +1,5 @@
 //! What a reproduction is, apart from where and how fast it runs: what a run must have in common with the one it continues.
 
-use std::fmt;
-
 use anyhow::{Context, bail};
 use model::{balance::Balance, device::Device};
 use model_data::{Contrast, Cuts};
@@ -16,7 +14,7 @@ use super::{
     cell::CellKey,
     options::{BalanceName, ModelName, ReproduceOptions, TaskChoice},
 };
-use crate::{made::last_name, phantom_name::PhantomName, profile_name::ProfileName};
+use crate::{phantom_name::PhantomName, profile_name::ProfileName};
 
 /// `configuration.json`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -65,51 +63,6 @@ fn study_alone() -> Vec<ConditioningForm> {
 }
 
 impl Configuration {
-    /// The command that asks for the same, of a data folder the last name alone.
-    pub fn command_line(&self) -> String {
-        fn list<T: fmt::Display>(values: &[T]) -> String {
-            let words: Vec<String> = values.iter().map(T::to_string).collect();
-            words.join(",")
-        }
-        let contrasts: Vec<&str> = self
-            .contrasts
-            .iter()
-            .map(|contrast| contrast.name())
-            .collect();
-        let task = match self.task.as_slice() {
-            [one] => one.to_string(),
-            _ => "both".to_owned(),
-        };
-        let mut words = vec![
-            ("data", last_name(&self.data)),
-            ("contrasts", contrasts.join(",")),
-        ];
-        let of_phantom = [("patients", self.patients), ("slices", self.slices)];
-        words.extend(self.phantom.map(|kind| ("phantom", kind.to_string())));
-        words.extend(
-            of_phantom
-                .iter()
-                .filter_map(|(name, size)| Some((*name, size.as_ref()?.to_string()))),
-        );
-        words.extend([
-            ("task", task),
-            ("balance", list(&self.balance)),
-            ("model", list(&self.model)),
-            ("conditioning-form", list(&self.conditioning_form)),
-            ("split", list(&self.split)),
-            ("profile", self.profile.to_string()),
-            ("labels", self.labels.to_string()),
-            ("seeds", self.seeds.to_string()),
-            ("epochs", self.epochs.to_string()),
-            ("early-stop", self.early_stop.to_string()),
-            ("device", self.device.clone()),
-        ]);
-        let words = words
-            .iter()
-            .map(|(name, value)| format!(" --{name} {value}"));
-        format!("experiments reproduce{}", words.collect::<String>())
-    }
-
     /// The options; what is not given is as recorded, or the default.
     ///
     /// # Errors
@@ -164,6 +117,9 @@ impl Configuration {
                 }
             },
         };
+        if let Some(forms) = &options.conditioning_form {
+            check_forms(forms, &configuration.model)?;
+        }
         let given = [
             ("--patients", options.patients.is_some()),
             ("--slices", options.slices.is_some()),
@@ -303,7 +259,7 @@ impl Configuration {
             return Ok(());
         }
         bail!(
-            "--resume: the run in the folder has other options: {}. Leave these options out to continue it, or choose another --out",
+            "the run in the output folder has other options: {}. Leave these options out to continue it, or choose another --out",
             differences.join("; ")
         )
     }
@@ -316,6 +272,18 @@ pub fn balance_of(name: BalanceName) -> Balance {
         BalanceName::Undersample => Balance::Undersample,
         BalanceName::Oversample => Balance::Oversample,
         BalanceName::Smote => Balance::Smote,
+    }
+}
+
+/// A form other than the study's has no meaning where nothing is conditioned.
+fn check_forms(forms: &[ConditioningForm], models: &[ModelName]) -> anyhow::Result<()> {
+    let other = forms.iter().find(|form| **form != ConditioningForm::Study);
+    match other {
+        Some(form) if models.iter().all(|model| *model == ModelName::Plain) => bail!(
+            "--conditioning-form {form} has no meaning for --model plain, which has no clinical features; leave it out, or add hybrid to \
+             --model"
+        ),
+        _ => Ok(()),
     }
 }
 
@@ -497,6 +465,10 @@ mod tests {
             (
                 &["--device", "cuda:4096"],
                 &["--device", "cuda:4096", "cpu"],
+            ),
+            (
+                &["--model", "plain", "--conditioning-form", "study,late"],
+                &["--conditioning-form late", "--model plain", "hybrid"],
             ),
             (
                 &["--data", "MS60", "--slices", "3"],

@@ -6,8 +6,11 @@ use protocol::{counted::counted, labels::LabelScheme, training_job::SplitKind};
 use crate::made::last_name;
 
 use super::{
+    baselines::Reachable,
     configuration::Configuration,
-    results::{Difference, Estimate, ReferenceComparison, Results},
+    reference_comparison::ReferenceComparison,
+    results::Results,
+    scored::{Difference, Estimate},
 };
 
 /// What the numbers may be compared with.
@@ -72,8 +75,8 @@ pub fn differences(results: &Results) -> Vec<String> {
         let mut wide = Vec::new();
         let mut in_it = 0;
         for (name, place, theirs) in figures {
-            let ours = Scores::ALL[place](&row.slice.scores);
-            let (Some(ours), Some([low, high])) = (ours, row.slice.intervals[place]) else {
+            let ours = Scores::ALL[place](&row.scored.slice.scores);
+            let (Some(ours), Some([low, high])) = (ours, row.scored.slice.intervals[place]) else {
                 continue;
             };
             // The study's figures have two places.
@@ -171,6 +174,35 @@ pub fn of_conditioning(worth: &Difference) -> String {
     )
 }
 
+/// What a network has over a regression of the clinical features.
+pub fn over_features_alone(worth: &Difference) -> String {
+    let by_patient = &worth.patient;
+    format!(
+        "{}: instead of the clinical features alone, accuracy by patient changes by {}, macro F1 by {}, AUROC by {}, over all training \
+         sets{}.",
+        worth.of,
+        signed(by_patient, ACCURACY),
+        signed(by_patient, F1),
+        signed(by_patient, AUROC),
+        verdict(by_patient, AUROC, "AUROC by patient")
+    )
+}
+
+/// What no classifier can better on a phantom.
+pub fn of_reachable(reachable: &Reachable) -> String {
+    let best = |auroc: Option<f64>| {
+        auroc.map_or_else(|| "undefined".to_owned(), |auroc| format!("{auroc:.2}"))
+    };
+    format!(
+        "On patients such as this phantom's the best AUROC by patient that any classifier can reach is {} by images and clinical \
+         features, {} by images alone, {} by clinical features alone, where lesion volume and age are all that images tell, and exactly. \
+         Of a few patients a number can lie above it by chance.",
+        best(reachable.both),
+        best(reachable.images),
+        best(reachable.features)
+    )
+}
+
 /// Whether the encryption changes anything.
 pub fn of_reference(reference: &ReferenceComparison) -> String {
     let ReferenceComparison {
@@ -246,12 +278,12 @@ mod tests {
     use model_data::Contrast;
 
     use super::*;
-    use crate::reproduce::results::tests::{cells, configuration};
+    use crate::reproduce::results::tests::{cells, configuration, results};
 
     #[test]
     fn every_figure_of_the_study_lies_below_within_or_above() {
         let configuration = configuration();
-        let results = Results::new(&configuration, &cells(&configuration), 20);
+        let results = results(&configuration, &cells(&configuration));
         let sentences = differences(&results);
         // Hybrid and plain, two training sets, two splits.
         assert_eq!(sentences.len(), 1 + 8);
@@ -273,6 +305,22 @@ mod tests {
             .iter()
             .find(|line| line.contains("split by slice"));
         assert!(by_slice.expect("one").contains("slice (leaks):"));
+    }
+
+    #[test]
+    fn a_network_is_set_beside_the_features_alone_and_beside_what_can_be_reached() {
+        let configuration = configuration();
+        let results = results(&configuration, &cells(&configuration));
+        assert_eq!(
+            over_features_alone(&results.over_features_alone[2]),
+            "binary, plain, split by patient: instead of the clinical features alone, accuracy by patient changes by +0.00 [+0.00, +0.00], \
+             macro F1 by +0.00 [+0.00, +0.00], AUROC by +0.00 [+0.00, +0.00], over all training sets: for AUROC by patient, no difference \
+             can be shown."
+        );
+        let best = of_reachable(&results.reachable[0]);
+        for part in ["0.95 by images and", "0.88 by images alone", "undefined by"] {
+            assert!(best.contains(part), "{best}");
+        }
     }
 
     #[test]

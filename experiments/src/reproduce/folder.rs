@@ -77,7 +77,7 @@ impl Folder {
         }
         if entry == Entry::GoOn && !occupied {
             bail!(
-                "--resume: there is no run in {shown}; name the folder of the run that is to go on, or leave --resume out to begin one"
+                "--out {shown}: there is no run in this folder; name that of the run which is to go on"
             );
         }
         if entry == Entry::Share && occupied && Self::look(root)?.recorded.is_none() {
@@ -107,7 +107,7 @@ impl Folder {
         let folder = Self::look(root)?;
         if folder.recorded.is_none() && occupied {
             bail!(
-                "--resume: there is no run in {shown} (no {CONFIGURATION}); choose another --out"
+                "--out {shown}: there is no run in this folder (no {CONFIGURATION}); choose another one"
             );
         }
         Ok(Self {
@@ -127,7 +127,7 @@ impl Folder {
             Ok(recorded) => Some(recorded),
             Err(Unread::Absent) => None,
             Err(Unread::Broken(reason)) => bail!(
-                "--resume: cannot use {CONFIGURATION} in {}: {reason}; choose another --out",
+                "--out {}: cannot use {CONFIGURATION} in this folder: {reason}; choose another one",
                 root.display()
             ),
         };
@@ -191,7 +191,8 @@ impl Folder {
         }
         match read::<String>(&self.root.join(DATA)) {
             Ok(before) if before != fingerprint => bail!(
-                "--resume: the patients differ from those with which the run in {} began; choose another --out",
+                "--out {}: the patients differ from those with which the run in this folder began; put back the data with which it began, \
+                 or choose another folder",
                 self.root.display()
             ),
             Ok(_) => Ok(()),

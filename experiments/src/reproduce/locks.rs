@@ -1,7 +1,7 @@
 //! Advisory locks of files: the system gives them back when their process ends, however it ends, also on another machine.
 
 use std::{
-    fs::{File, OpenOptions, TryLockError},
+    fs::{self, File, OpenOptions, TryLockError},
     io::{self, ErrorKind},
     path::{Path, PathBuf},
 };
@@ -50,22 +50,47 @@ impl Lock {
             return Ok(lock);
         }
         told();
-        let file = opened(path)?;
-        file.lock().map_err(|error| unusable(path, error))?;
-        Ok(Self(file))
+        let waited = |file: &File| file.lock().map_err(TryLockError::Error);
+        let lock = tried(path, waited)?;
+        lock.ok_or_else(|| unusable(path, ErrorKind::WouldBlock.into()))
     }
 }
 
+/// The lock of the file that is at the path: whoever ends may have removed one that was opened here before, and a lock of that keeps
+/// nobody out.
 fn tried(
     path: &Path,
-    lock: fn(&File) -> Result<(), TryLockError>,
+    lock: impl Fn(&File) -> Result<(), TryLockError>,
 ) -> Result<Option<Lock>, LockError> {
-    let file = opened(path)?;
-    match lock(&file) {
-        Ok(()) => Ok(Some(Lock(file))),
-        Err(TryLockError::WouldBlock) => Ok(None),
-        Err(TryLockError::Error(error)) => Err(unusable(path, error)),
+    for _ in 0..REMOVALS {
+        let file = opened(path)?;
+        match lock(&file) {
+            Ok(()) if is_at(path, &file) => return Ok(Some(Lock(file))),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(unusable(path, error)),
+        }
     }
+    let removed = io::Error::other("it is removed again and again");
+    Err(unusable(path, removed))
+}
+
+#[cfg(unix)]
+fn is_at(path: &Path, file: &File) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+
+    let [there, opened] = [fs::metadata(path), file.metadata()].map(|metadata| {
+        metadata
+            .map(|metadata| (metadata.dev(), metadata.ino()))
+            .ok()
+    });
+    there.is_some() && there == opened
+}
+
+/// There no file is removed that is open.
+#[cfg(not(unix))]
+fn is_at(_: &Path, _: &File) -> bool {
+    true
 }
 
 /// For reading and writing: over NFS each kind of lock asks for one of them.
@@ -85,6 +110,8 @@ fn unusable(path: &Path, error: io::Error) -> LockError {
     LockError::Unusable(path.to_owned(), error)
 }
 
+/// More than there are others who end at the same moment.
+const REMOVALS: usize = 100;
 /// `ENOLCK` of Linux.
 const NO_LOCKS_AVAILABLE: i32 = 37;
 
@@ -128,6 +155,24 @@ mod tests {
         had.recv_timeout(Duration::from_secs(30))
             .expect("it has it");
         drop(second.join().expect("no panic"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_was_removed_before_it_was_locked_keeps_nobody_out_and_is_no_lock() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("lock");
+        let is_removed = std::cell::Cell::new(false);
+        let lock = tried(&path, |file| {
+            if !is_removed.replace(true) {
+                fs::remove_file(&path).expect("there");
+            }
+            file.try_lock()
+        });
+        let lock = lock.expect("fine").expect("free");
+        assert!(path.exists() && Lock::alone(&path).expect("fine").is_none());
+        drop(lock);
+        assert!(Lock::alone(&path).expect("fine").is_some());
     }
 
     #[test]

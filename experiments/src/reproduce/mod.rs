@@ -3,16 +3,18 @@
 //! ```text
 //! options -> configuration -> patients -> cells, J at a time: parts -> training set -> network, source of inputs -> fit -> test
 //!                 |                         |
-//!              folder (what is finished stays) ------> results: means, intervals, differences; pictures -> tables.json, tables.md, report.html
+//!              folder (what is finished stays) ------> results: means, intervals, differences, beside baselines; pictures -> tables.json, tables.md, report.html
 //! ```
 //!
-//! Tables and pictures are made from the files of the cells and of the kept models alone, so a run that was interrupted and continued ends with the same bytes as one
-//! that was not. So does one whose cells several processes have made, each its shard.
+//! Tables and pictures are made from the patients and the files of the cells and of the kept models alone, so a run that was interrupted
+//! and continued ends with the same bytes as one that was not. So does one whose cells several processes have made, each its shard.
 
+mod baselines;
 mod begun;
 mod cell;
 mod claims;
 mod cohort;
+mod command_line;
 mod configuration;
 mod dealing;
 mod document;
@@ -24,9 +26,12 @@ mod locks;
 mod models;
 mod options;
 mod patient_inputs;
+mod reference_comparison;
 mod report;
 mod results;
 mod results_files;
+mod row;
+mod scored;
 mod seeds;
 mod shard;
 mod side_by_side;
@@ -69,5 +74,5 @@ pub fn reproduce(command: &ReproduceCommand) -> Result<(), Failure> {
         .context("cannot listen for signals")
         .map_err(Failure::run)?;
     let begun = Begun::of(options, &stopping).map_err(Failure::settings)?;
-    begun.go_on(options, &stopping).map_err(Failure::run)
+    begun.go_on(options).map_err(Failure::run)
 }

@@ -108,7 +108,7 @@ pub struct ReproduceOptions {
     pub tables_only: bool,
     /// Train nothing, and write a script (- for stdout) that does the run under Slurm: a job array with a task for each of N
     /// shards, then the tables. Every node must see this program, libtorch, the working folder, the data and the output folder at
-    /// the same path. --jobs are the cores of a task [default: 1]
+    /// the same path. --jobs are the cores of a task [default: 1]; --device cuda asks for a GPU a task
     #[arg(long, value_name = "FILE", group = "instead", conflicts_with_all = ["shard", "resume"])]
     pub slurm_script: Option<PathBuf>,
     /// With --slurm-script: the number of shards [default: 10, or as many as there are trainings]

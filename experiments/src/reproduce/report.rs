@@ -2,7 +2,7 @@
 
 use ::report::{page::page, pictures::PictureError};
 
-use super::{configuration::Configuration, document::Document};
+use super::{command_line::command_line, configuration::Configuration, document::Document};
 use crate::made::Made;
 
 /// The page. Unlike the tables it tells when it was made.
@@ -10,7 +10,7 @@ use crate::made::Made;
 /// # Errors
 /// An image that cannot be encoded.
 pub fn html(document: &Document, configuration: &Configuration) -> Result<String, PictureError> {
-    let made = Made::now(configuration.command_line());
+    let made = Made::now(command_line(configuration));
     let body = document.html()?
         + &made.section()
         + "<footer><p>The same as Markdown is in tables.md, all numbers in tables.json, each training in the folder cells, the pictures in \

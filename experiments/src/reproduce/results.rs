@@ -2,94 +2,45 @@
 
 use std::collections::BTreeMap;
 
-use model::metrics::{
-    CrossedBootstrap, Interval, Level, Metrics, Prediction, Scores, per_patient, score_intervals,
-};
 use protocol::{training_job::SplitKind, vocabulary::ConditioningForm};
 
 use super::{
+    baselines::{Baselines, Reachable},
     cell::{Cell, CellKey},
     configuration::Configuration,
     options::ModelName,
-    seeds::BOOTSTRAP_SEED,
-    study::{self, StudyFigures},
+    reference_comparison::ReferenceComparison,
+    row::{FeaturesRow, Row},
+    scored::{Difference, NamedPair, differences, shared_bootstrap},
 };
-
-/// A number of each kind with its 95% interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Estimate {
-    /// The numbers.
-    pub scores: Scores,
-    /// In the order of [`Scores::ALL`].
-    pub intervals: [Option<Interval>; 6],
-}
-
-/// A row of the tables: the repetitions of one cell.
-pub struct Row {
-    /// Which; the seed is that of the first repetition.
-    pub key: CellKey,
-    /// Samples trained on, by class: the mean.
-    pub train_counts: Vec<f64>,
-    /// By slice.
-    pub slice: Estimate,
-    /// By patient.
-    pub patient: Estimate,
-    /// Share of the most frequent class among the slices tested on: what always saying it would reach.
-    pub majority: f64,
-    /// What the study has.
-    pub study: Option<StudyFigures>,
-    /// By slice and by patient, of each draw of the bootstrap: for differences.
-    draws: [Vec<Scores>; 2],
-}
-
-/// A difference of two numbers, paired over repetitions and patients.
-pub struct Difference {
-    /// Of which rows: "binary, hybrid".
-    pub of: String,
-    /// How large by slice.
-    pub estimate: Estimate,
-    /// How large by patient.
-    pub patient: Estimate,
-}
-
-/// How the hybrid network compares with its plaintext reference, over every pair of cells with the same seed.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub struct ReferenceComparison {
-    /// Pairs.
-    pub pairs: usize,
-    /// Of which every probability of every test slice is the same.
-    pub identical: usize,
-    /// Of which every predicted class is the same.
-    pub same_classes: usize,
-    /// The largest difference of a repetition's accuracy.
-    pub largest_accuracy_difference: f64,
-    /// The largest difference of a row's accuracy, which is the mean over the repetitions.
-    pub largest_mean_accuracy_difference: f64,
-    /// Values of filters that the hybrid networks used.
-    pub values: u64,
-    /// Of those, how many were rounded to another side than in the clear.
-    pub values_that_differ: u64,
-    /// The largest difference of a decrypted product from the one in the clear.
-    pub max_abs_error: f64,
-}
 
 /// Everything that is reported.
 pub struct Results {
     /// In the order of the configuration.
     pub rows: Vec<Row>,
+    /// In the order of the configuration.
+    pub features_alone: Vec<FeaturesRow>,
     /// By slice minus by patient, over the training sets: what the leak is worth. Empty unless both splits were run.
     pub leaks: Vec<Difference>,
     /// Hybrid minus plain, over the training sets: what the clinical features are worth. Empty unless both were run.
     pub conditioning: Vec<Difference>,
+    /// A network minus the clinical features alone, over the training sets: what it is worth.
+    pub over_features_alone: Vec<Difference>,
+    /// The best that any classifier could reach; empty unless the patients are a phantom.
+    pub reachable: Vec<Reachable>,
     /// None unless both were run.
     pub reference: Option<ReferenceComparison>,
 }
 
 impl Results {
-    /// Computes them from the cells of a whole run; `patients` is the size of the cohort.
-    pub fn new(configuration: &Configuration, cells: &[Cell], patients: usize) -> Self {
-        let runs = configuration.seeds as usize;
-        let bootstrap = CrossedBootstrap::new(runs, patients, DRAWS, BOOTSTRAP_SEED);
+    /// Computes them from the cells of a whole run and what stands beside them; `patients` is the size of the cohort.
+    pub fn new(
+        configuration: &Configuration,
+        cells: &[Cell],
+        baselines: &Baselines,
+        patients: usize,
+    ) -> Self {
+        let bootstrap = shared_bootstrap(configuration.seeds as usize, patients);
         let mut by_row: BTreeMap<CellKey, Vec<&Cell>> = BTreeMap::new();
         for cell in cells {
             let row = CellKey {
@@ -105,187 +56,88 @@ impl Results {
             .rows()
             .filter_map(|key| Some(Row::new(key, by_row.get(&key)?, &bootstrap)))
             .collect();
+        let features_alone: Vec<FeaturesRow> = baselines
+            .features_alone
+            .iter()
+            .map(|alone| FeaturesRow::new(alone, &bootstrap))
+            .collect();
         Self {
-            leaks: differences(
+            leaks: differences(leaks(&rows)),
+            conditioning: differences(conditioning(&rows)),
+            over_features_alone: differences(over_features_alone(
                 &rows,
-                |key| key.split == SplitKind::Slice,
-                |key| CellKey {
-                    split: SplitKind::Patient,
-                    ..key
-                },
-                |key| format!("{}, {}", key.task, key.network()),
-            ),
-            conditioning: differences(
-                &rows,
-                |key| key.model == ModelName::Hybrid,
-                |key| CellKey {
-                    model: ModelName::Plain,
-                    form: ConditioningForm::Study,
-                    ..key
-                },
-                |key| match key.form {
-                    ConditioningForm::Study => format!("{}, split by {}", key.task, key.split),
-                    form => format!("{}, split by {}, {form}", key.task, key.split),
-                },
-            ),
+                &features_alone,
+                configuration,
+            )),
+            reachable: baselines.reachable.clone(),
             reference: ReferenceComparison::new(cells, &rows),
             rows,
+            features_alone,
         }
     }
 }
 
-impl Row {
-    fn new(key: CellKey, cells: &[&Cell], bootstrap: &CrossedBootstrap) -> Self {
-        let classes = key.task.classes();
-        let runs: Vec<Vec<Prediction>> = cells.iter().map(|cell| cell.predictions()).collect();
-        let estimate = |level| {
-            let point = |slices: &Vec<Prediction>| match level {
-                Level::Slice => Scores::of(&Metrics::of(slices, classes)),
-                Level::Patient => Scores::of(&Metrics::of(&per_patient(slices), classes)),
-            };
-            let points: Vec<Scores> = runs.iter().map(point).collect();
-            let draws = bootstrap.scores(&runs, classes, level);
-            let estimate = Estimate {
-                scores: Scores::mean(&points),
-                intervals: score_intervals(&draws),
-            };
-            (estimate, draws)
+fn leaks(rows: &[Row]) -> impl Iterator<Item = NamedPair<'_>> {
+    let by_slice = rows.iter().filter(|row| row.key.split == SplitKind::Slice);
+    by_slice.filter_map(move |row| {
+        let key = CellKey {
+            split: SplitKind::Patient,
+            ..row.key
         };
-        let (slice, of_slices) = estimate(Level::Slice);
-        let (patient, of_patients) = estimate(Level::Patient);
-        let mut train_counts = vec![0.0; classes];
-        for cell in cells {
-            for (mean, &count) in train_counts.iter_mut().zip(&cell.train_counts) {
-                *mean += count as f64 / cells.len() as f64;
-            }
-        }
-        Self {
-            key,
-            train_counts,
-            slice,
-            patient,
-            majority: majority(&runs, classes),
-            study: study::figures(key.task, key.balance, key.model)
-                .filter(|_| key.form == ConditioningForm::Study),
-            draws: [of_slices, of_patients],
-        }
-    }
+        let name = format!("{}, {}", key.task, key.network());
+        Some((name, [&row.scored, &of(rows, key)?.scored]))
+    })
 }
 
-/// The mean over repetitions.
-fn majority(runs: &[Vec<Prediction>], classes: usize) -> f64 {
-    let of_run = |run: &Vec<Prediction>| {
-        let count = |class| run.iter().filter(|one| one.label == class).count();
-        (0..classes).map(count).max().unwrap_or(0) as f64 / run.len().max(1) as f64
-    };
-    runs.iter().map(of_run).sum::<f64>() / runs.len().max(1) as f64
+fn conditioning(rows: &[Row]) -> impl Iterator<Item = NamedPair<'_>> {
+    let hybrid = (rows.iter()).filter(|row| row.key.model == ModelName::Hybrid);
+    hybrid.filter_map(move |row| {
+        let key = CellKey {
+            model: ModelName::Plain,
+            form: ConditioningForm::Study,
+            ..row.key
+        };
+        let form = match row.key.form {
+            ConditioningForm::Study => String::new(),
+            form => format!(", {form}"),
+        };
+        let name = format!("{}, split by {}{form}", key.task, key.split);
+        Some((name, [&row.scored, &of(rows, key)?.scored]))
+    })
 }
 
-/// Rows of one kind minus their partners, averaged over the training sets of each group.
-fn differences(
-    rows: &[Row],
-    is_minuend: impl Fn(&CellKey) -> bool,
-    partner: impl Fn(CellKey) -> CellKey,
-    group: impl Fn(&CellKey) -> String,
-) -> Vec<Difference> {
-    let mut names: Vec<String> = Vec::new();
-    let mut groups: BTreeMap<String, Vec<(&Row, &Row)>> = BTreeMap::new();
-    for row in rows.iter().filter(|row| is_minuend(&row.key)) {
-        let wanted = partner(row.key);
-        let Some(other) = rows.iter().find(|other| other.key == wanted) else {
-            continue;
-        };
-        let name = group(&row.key);
-        if !names.contains(&name) {
-            names.push(name.clone());
-        }
-        groups.entry(name).or_default().push((row, other));
-    }
-    let difference = |of: String| {
-        let pairs = &groups[&of];
-        let mean_of = |each: &dyn Fn(&(&Row, &Row)) -> Scores| {
-            Scores::mean(&pairs.iter().map(each).collect::<Vec<Scores>>())
-        };
-        let estimate = |level: usize, scores: fn(&Row) -> Scores| {
-            let draws: Vec<Scores> = (0..DRAWS)
-                .map(|draw| {
-                    mean_of(&|(row, other)| row.draws[level][draw].minus(&other.draws[level][draw]))
-                })
-                .collect();
-            Estimate {
-                scores: mean_of(&|(row, other)| scores(row).minus(&scores(other))),
-                intervals: score_intervals(&draws),
-            }
-        };
-        Difference {
-            of,
-            estimate: estimate(0, |row| row.slice.scores),
-            patient: estimate(1, |row| row.patient.scores),
-        }
-    };
-    names.into_iter().map(difference).collect()
+/// Of the plaintext reference only where its encrypted twin is not there.
+fn over_features_alone<'a>(
+    rows: &'a [Row],
+    features_alone: &'a [FeaturesRow],
+    configuration: &Configuration,
+) -> impl Iterator<Item = NamedPair<'a>> {
+    let has_hybrid = configuration.model.contains(&ModelName::Hybrid);
+    let compared = move |row: &&Row| !has_hybrid || row.key.model != ModelName::PlainConditioned;
+    rows.iter().filter(compared).filter_map(move |row| {
+        let mut alone = features_alone.iter();
+        let alone = alone.find(|alone| alone.is_beside(&row.key))?;
+        let key = row.key;
+        let name = format!("{}, {}, split by {}", key.task, key.network(), key.split);
+        Some((name, [&row.scored, &alone.scored]))
+    })
 }
 
-impl ReferenceComparison {
-    fn new(cells: &[Cell], rows: &[Row]) -> Option<Self> {
-        let mut comparison = Self::default();
-        let partner = |key: CellKey| CellKey {
-            model: ModelName::PlainConditioned,
-            ..key
-        };
-        for hybrid in cells
-            .iter()
-            .filter(|cell| cell.key.model == ModelName::Hybrid)
-        {
-            if let Some(account) = hybrid.conditioning {
-                comparison.values += account.values;
-                comparison.values_that_differ += account.values_that_differ;
-                comparison.max_abs_error = comparison.max_abs_error.max(account.max_abs_error);
-            }
-            let wanted = partner(hybrid.key);
-            let Some(reference) = cells.iter().find(|cell| cell.key == wanted) else {
-                continue;
-            };
-            let (ours, theirs) = (hybrid.predictions(), reference.predictions());
-            let classes = |predictions: &[Prediction]| -> Vec<usize> {
-                predictions.iter().map(Prediction::class).collect()
-            };
-            let accuracy = |predictions: &[Prediction]| {
-                let right = predictions.iter().filter(|one| one.class() == one.label);
-                right.count() as f64 / predictions.len().max(1) as f64
-            };
-            comparison.pairs += 1;
-            comparison.identical += usize::from(ours == theirs);
-            comparison.same_classes += usize::from(classes(&ours) == classes(&theirs));
-            let difference = (accuracy(&ours) - accuracy(&theirs)).abs();
-            comparison.largest_accuracy_difference =
-                comparison.largest_accuracy_difference.max(difference);
-        }
-        for hybrid in rows.iter().filter(|row| row.key.model == ModelName::Hybrid) {
-            let wanted = partner(hybrid.key);
-            let reference = rows.iter().find(|row| row.key == wanted);
-            let accuracy = |row: &Row| row.slice.scores.accuracy;
-            if let Some((ours, theirs)) = accuracy(hybrid).zip(reference.and_then(accuracy)) {
-                comparison.largest_mean_accuracy_difference = (ours - theirs)
-                    .abs()
-                    .max(comparison.largest_mean_accuracy_difference);
-            }
-        }
-        (comparison.pairs > 0).then_some(comparison)
-    }
+fn of(rows: &[Row], key: CellKey) -> Option<&Row> {
+    rows.iter().find(|row| row.key == key)
 }
-
-/// Of the bootstrap.
-const DRAWS: usize = 1000;
 
 #[cfg(test)]
 pub(super) mod tests {
+    use model::metrics::Prediction;
     use protocol::labels::Task;
 
     use super::*;
     use crate::reproduce::{
+        baselines::FeaturesAlone,
         cell::{CellConditioning, TestSlice},
         options::{BalanceName, ReproduceOptions, TaskChoice},
+        scored::Estimate,
     };
 
     /// Two training sets, three networks, two splits, two seeds.
@@ -346,6 +198,36 @@ pub(super) mod tests {
         .collect()
     }
 
+    /// Of whom two in ten are wrong.
+    pub fn baselines(configuration: &Configuration) -> Baselines {
+        let says =
+            |key: CellKey| -> Vec<Prediction> { cell(key, |of_ten| of_ten < 2).predictions() };
+        let of_row = |key: CellKey| FeaturesAlone {
+            task: key.task,
+            balance: key.balance,
+            split: key.split,
+            runs: (1..=configuration.seeds)
+                .map(|seed| says(CellKey { seed, ..key }))
+                .collect(),
+        };
+        let plain = configuration
+            .rows()
+            .filter(|key| key.model == ModelName::Plain);
+        Baselines {
+            features_alone: plain.map(of_row).collect(),
+            reachable: vec![Reachable {
+                task: Task::Binary,
+                both: Some(0.95),
+                images: Some(0.875),
+                features: None,
+            }],
+        }
+    }
+
+    pub fn results(configuration: &Configuration, cells: &[Cell]) -> Results {
+        Results::new(configuration, cells, &baselines(configuration), 20)
+    }
+
     fn accuracy(estimate: &Estimate) -> f64 {
         estimate.scores.accuracy.expect("defined")
     }
@@ -353,7 +235,7 @@ pub(super) mod tests {
     #[test]
     fn rows_are_means_over_the_repetitions_in_the_order_of_the_configuration() {
         let configuration = configuration();
-        let results = Results::new(&configuration, &cells(&configuration), 20);
+        let results = results(&configuration, &cells(&configuration));
         assert_eq!(results.rows.len(), 2 * 3 * 2);
         assert!(
             results
@@ -364,10 +246,10 @@ pub(super) mod tests {
         );
         let row = &results.rows[0];
         assert_eq!(row.train_counts, [30.0, 11.5]);
-        assert!((accuracy(&row.slice) - 0.9).abs() < 1e-12);
-        assert!((accuracy(&row.patient) - 0.9).abs() < 1e-12);
-        assert_eq!(row.majority, 0.5);
-        let [low, high] = row.slice.intervals[0].expect("defined");
+        assert!((accuracy(&row.scored.slice) - 0.9).abs() < 1e-12);
+        assert!((accuracy(&row.scored.patient) - 0.9).abs() < 1e-12);
+        assert_eq!(row.scored.majority, 0.5);
+        let [low, high] = row.scored.slice.intervals[0].expect("defined");
         assert!(low < 0.9 && high > 0.9, "[{low}, {high}]");
         assert!(row.study.is_some());
     }
@@ -375,7 +257,7 @@ pub(super) mod tests {
     #[test]
     fn differences_are_those_of_the_means_and_paired() {
         let configuration = configuration();
-        let results = Results::new(&configuration, &cells(&configuration), 20);
+        let results = results(&configuration, &cells(&configuration));
         let leaks: Vec<(&str, f64)> = results
             .leaks
             .iter()
@@ -405,9 +287,7 @@ pub(super) mod tests {
     fn the_plaintext_reference_is_compared_pair_by_pair() {
         let configuration = configuration();
         let mut cells = cells(&configuration);
-        let reference = Results::new(&configuration, &cells, 20)
-            .reference
-            .expect("both ran");
+        let reference = results(&configuration, &cells).reference.expect("both ran");
         assert_eq!(
             (reference.pairs, reference.identical, reference.same_classes),
             (8, 8, 8)
@@ -422,21 +302,44 @@ pub(super) mod tests {
             .find(|cell| cell.key.model == ModelName::Hybrid);
         let slice = &mut hybrid.expect("one").test[19];
         slice.probabilities = vec![0.26, 0.74];
-        let reference = Results::new(&configuration, &cells, 20)
-            .reference
-            .expect("both ran");
+        let reference = results(&configuration, &cells).reference.expect("both ran");
         assert_eq!((reference.identical, reference.same_classes), (7, 8));
         let hybrid = cells
             .iter_mut()
             .find(|cell| cell.key.model == ModelName::Hybrid);
         hybrid.expect("one").test[19].probabilities = vec![0.9, 0.1];
-        let reference = Results::new(&configuration, &cells, 20)
-            .reference
-            .expect("both ran");
+        let reference = results(&configuration, &cells).reference.expect("both ran");
         assert_eq!((reference.identical, reference.same_classes), (7, 7));
         assert!((reference.largest_accuracy_difference - 0.05).abs() < 1e-12);
         // Of two repetitions.
         assert!((reference.largest_mean_accuracy_difference - 0.025).abs() < 1e-12);
+    }
+
+    #[test]
+    fn every_network_is_compared_with_the_features_alone() {
+        let configuration = configuration();
+        let results = results(&configuration, &cells(&configuration));
+        assert_eq!(results.features_alone.len(), 2 * 2);
+        let found: Vec<(&str, f64)> = results
+            .over_features_alone
+            .iter()
+            .map(|over| (over.of.as_str(), accuracy(&over.patient)))
+            .collect();
+        // The plaintext reference says what the hybrid network does.
+        let expected = [
+            ("binary, hybrid, split by patient", 0.1),
+            ("binary, hybrid, split by slice", 0.2),
+            ("binary, plain, split by patient", 0.0),
+            ("binary, plain, split by slice", 0.2),
+        ];
+        assert_eq!(found.len(), expected.len());
+        for ((of, found), (expected_of, value)) in found.iter().zip(expected) {
+            assert_eq!(*of, expected_of);
+            assert!((found - value).abs() < 1e-12, "{of}: {found}");
+        }
+        // The same are wrong, in every draw.
+        let plain = &results.over_features_alone[2];
+        assert_eq!(plain.patient.intervals[0], Some([0.0, 0.0]));
     }
 
     #[test]
@@ -452,12 +355,12 @@ pub(super) mod tests {
         let configuration = Configuration::new(&options, None).expect("fine");
         let mut only = cell(configuration.cells()[0], |_| false);
         only.test.retain(|slice| slice.label == 1);
-        let results = Results::new(&configuration, &[only], 20);
+        let results = results(&configuration, &[only]);
         assert!(results.leaks.is_empty() && results.conditioning.is_empty());
         assert_eq!(results.reference, None);
         let row = &results.rows[0];
         assert_eq!(
-            (row.slice.scores.auroc, row.slice.intervals[5]),
+            (row.scored.slice.scores.auroc, row.scored.slice.intervals[5]),
             (None, None)
         );
         assert_eq!(row.key.task, Task::Binary);

@@ -1,4 +1,4 @@
-//! The files that people read, made from the files of the trainings alone: tables, report, pictures, logs.
+//! The files that people read, made from the files of the trainings and the patients alone: tables, report, pictures, logs.
 
 use std::{
     path::Path,
@@ -11,8 +11,9 @@ use model_data::Patient;
 use protocol::labels::Task;
 
 use super::{
-    cell::Cell, configuration::Configuration, findings, folder::Folder, illustrations,
-    options::ReproduceOptions, report, results::Results, side_by_side, tables::Tables,
+    baselines::Baselines, cell::Cell, configuration::Configuration, findings, folder::Folder,
+    illustrations, options::ReproduceOptions, report, results::Results, side_by_side,
+    tables::Tables,
 };
 use crate::logged::{LogTargets, Logged, LoggedStep};
 
@@ -54,7 +55,8 @@ pub fn write(of: &Trained<'_>, options: &ReproduceOptions) -> anyhow::Result<()>
     if let Some(targets) = &options.log {
         write_logs(&out.join("logs"), targets, configuration, &finished)?;
     }
-    let results = Results::new(configuration, &finished, patients.len());
+    let baselines = Baselines::new(patients, configuration)?;
+    let results = Results::new(configuration, &finished, &baselines, patients.len());
     let notice = findings::notice(configuration);
     let tables = Tables::new(configuration, &results, &notice);
     folder.write_json("tables.json", &tables)?;

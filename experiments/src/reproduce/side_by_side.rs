@@ -7,9 +7,11 @@ use super::{
     document::{Block, Document},
     findings::{
         ACCURACY, AUROC, F1, LEAK, PRECISION, RECALL, conditions, differences, leak_mark, notice,
-        of_conditioning, of_leak, of_reference, with_interval,
+        of_conditioning, of_leak, of_reachable, of_reference, over_features_alone, with_interval,
     },
-    results::{Estimate, Results, Row},
+    results::Results,
+    row::Row,
+    scored::{Estimate, Scored},
     study::{self, StudyFigures},
     tables::INTERVALS,
 };
@@ -51,6 +53,13 @@ pub fn document(
         ));
         let worth = results.conditioning.iter().map(of_conditioning);
         blocks.push(Block::List(worth.collect()));
+    }
+    if !results.over_features_alone.is_empty() {
+        blocks.push(Block::Heading(
+            "What the networks are worth beside the clinical features alone".into(),
+        ));
+        let over = results.over_features_alone.iter().map(over_features_alone);
+        blocks.push(Block::List(over.collect()));
     }
     if let Some(reference) = &results.reference {
         blocks.push(Block::Heading("Encrypted and plaintext".into()));
@@ -132,21 +141,37 @@ fn score_tables(configuration: &Configuration, results: &Results, task: Task) ->
         Task::Multiclass => "Table 4",
     };
     let mut blocks = vec![Block::Heading(format!("{number}: {task}"))];
+    let reachable = results.reachable.iter().filter(|best| best.task == task);
+    blocks.extend(reachable.map(|best| Block::Paragraph(of_reachable(best))));
     for &split in &configuration.split {
-        let of_table = |row: &&Row| row.key.task == task && row.key.split == split;
-        let rows: Vec<Vec<String>> = results
-            .rows
-            .iter()
-            .filter(of_table)
-            .map(score_row)
-            .collect();
+        let mut rows = Vec::new();
+        for &balance in &configuration.balance {
+            let of_table = |row: &&Row| {
+                (row.key.task, row.key.split, row.key.balance) == (task, split, balance)
+            };
+            let networks = results.rows.iter().filter(of_table);
+            rows.extend(networks.map(|row| {
+                let name = format!("{balance}, {}", row.key.network());
+                score_row(name, split, &row.scored, row.study)
+            }));
+            let alone = (results.features_alone.iter())
+                .filter(|row| (row.task, row.split, row.balance) == (task, split, balance));
+            rows.extend(alone.map(|row| {
+                let name = format!("{balance}, {FEATURES_ALONE}");
+                score_row(name, split, &row.scored, None)
+            }));
+        }
         let leak = if split == SplitKind::Slice {
             format!(" {LEAK}, as the study's split does")
         } else {
             "; the study's figures are of a split by slice".to_owned()
         };
         blocks.push(Block::Table {
-            caption: format!("Split by {split}{leak}. Precision, recall and F1 are macro averages; \"largest class\" is what always saying the most frequent one would reach."),
+            caption: format!(
+                "Split by {split}{leak}. Precision, recall and F1 are macro averages; \"largest class\" is what always saying the most \
+                 frequent one would reach; \"{FEATURES_ALONE}\" is a logistic regression of the clinical features, without any image, on \
+                 the same patients."
+            ),
             header: [
                 "training set, network",
                 "accuracy",
@@ -155,6 +180,7 @@ fn score_tables(configuration: &Configuration, results: &Results, task: Task) ->
                 "F1",
                 "AUROC",
                 "accuracy by patient",
+                "AUROC by patient",
                 "largest class",
                 "study: accuracy, precision, recall, F1",
             ]
@@ -166,16 +192,20 @@ fn score_tables(configuration: &Configuration, results: &Results, task: Task) ->
     blocks
 }
 
-fn score_row(row: &Row) -> Vec<String> {
-    let leak = leak_mark(row.key.split);
+fn score_row(
+    name: String,
+    split: SplitKind,
+    scored: &Scored,
+    study: Option<StudyFigures>,
+) -> Vec<String> {
+    let leak = leak_mark(split);
     let own =
         |estimate: &Estimate, place: usize| format!("{}{leak}", with_interval(estimate, place));
-    let slice = &row.slice;
-    let mut cells = vec![format!("{}, {}", row.key.balance, row.key.network())];
-    cells.extend([ACCURACY, PRECISION, RECALL, F1, AUROC].map(|place| own(slice, place)));
-    cells.push(own(&row.patient, ACCURACY));
-    cells.push(format!("{:.2}", row.majority));
-    cells.push(row.study.map_or_else(
+    let mut cells = vec![name];
+    cells.extend([ACCURACY, PRECISION, RECALL, F1, AUROC].map(|place| own(&scored.slice, place)));
+    cells.extend([ACCURACY, AUROC].map(|place| own(&scored.patient, place)));
+    cells.push(format!("{:.2}", scored.majority));
+    cells.push(study.map_or_else(
         || "-".to_owned(),
         |study| {
             let StudyFigures {
@@ -202,3 +232,6 @@ fn by_class(counts: impl Iterator<Item = f64>) -> String {
         .collect();
     shown.join(" / ")
 }
+
+/// In the place of a network's name.
+const FEATURES_ALONE: &str = "features alone";

@@ -2,26 +2,37 @@
 
 use std::path::Path;
 
-use anyhow::bail;
-use protocol::training_job::DeviceChoice;
+use anyhow::{Context, bail};
 
 use super::{
     ReproduceCommand,
     configuration::Configuration,
     folder::{Folder, OUTPUTS_OF_SLURM},
 };
-use crate::slurm::{self, Job, SeenByNodes, Submission, quoted, quoted_path};
+use crate::{
+    shell_words::{quoted, quoted_path},
+    slurm::{self, Job, SeenByNodes, Submission, needs_gpu},
+};
 
 /// Writes the script.
 ///
 /// # Errors
-/// Options that do not fit together or the run in the folder; more shards than trainings; a path that cannot be put into a script; a
-/// file that cannot be written.
+/// Options that do not fit together or the run in the folder; a device that is not the same one for every task; more shards than
+/// trainings; a path that cannot be put into a script; a file that cannot be written.
 pub fn write(command: &ReproduceCommand, file: &Path) -> anyhow::Result<()> {
     let options = &command.options;
     let out = options.out_folder();
     let folder = Folder::look(&out)?;
-    let configuration = Configuration::new(&options.on_no_device(), folder.recorded())?;
+    let elsewhere = Configuration::new(&options.on_no_device(), folder.recorded())?;
+    let device = match options.device {
+        Some(device) => device,
+        None => (elsewhere.device.parse()).context("the device of the run in the output folder")?,
+    };
+    let gpu = needs_gpu(device)?;
+    let configuration = Configuration {
+        device: device.to_string(),
+        ..elsewhere
+    };
     if let Some(recorded) = folder.recorded() {
         configuration.check_same(recorded)?;
     }
@@ -51,10 +62,6 @@ pub fn write(command: &ReproduceCommand, file: &Path) -> anyhow::Result<()> {
         .map(|values| quoted(&format!("--log={}", values.join(","))))
         .transpose()?;
     let log = log.map(|word| format!(" {word}")).unwrap_or_default();
-    let recorded = folder
-        .recorded()
-        .is_some_and(|recorded| recorded.device.starts_with("cuda"));
-    let gpu = recorded || matches!(options.device, Some(DeviceChoice::Cuda(_)));
     let submission = Submission {
         title: format!(
             "Repeats the study under Slurm: {trainings} trainings in {shards} shards, and then the tables."

@@ -91,6 +91,13 @@ impl SplitCohort {
         parts.into_iter().filter_map(remark).collect()
     }
 
+    /// Features of every patient by the mean and the deviation of those that are trained on; missing ones are at the mean.
+    pub fn z_scores(&self, patients: &[Patient]) -> Vec<[f64; FEATURES]> {
+        let (means, deviations) = moments(patients, &self.split.train);
+        let scaling = FeatureScaling::ZScore { deviations };
+        scaled(patients, &means, scaling)
+    }
+
     fn number_of_classes(&self) -> usize {
         self.classes.iter().max().map_or(0, |highest| highest + 1)
     }
@@ -132,8 +139,24 @@ fn absent_class(task: Task, counts: &[u64]) -> Option<&'static str> {
         .map(|(_, name)| *name)
 }
 
-/// Features as the form takes them; nothing of validation or test enters means and deviations.
+/// Features as the form takes them.
 fn features(patients: &[Patient], train: &[Sample], form: ConditioningForm) -> Features {
+    let (means, deviations) = moments(patients, train);
+    let scaling = FeatureScaling::of(form, Feature::RANGES, deviations);
+    Features::new(form, &scaled(patients, &means, scaling))
+}
+
+fn scaled(
+    patients: &[Patient],
+    means: &[f64; FEATURES],
+    scaling: FeatureScaling,
+) -> Vec<[f64; FEATURES]> {
+    let of = |patient: &Patient| impute_and_scale(&patient.features, means, scaling);
+    patients.iter().map(of).collect()
+}
+
+/// Means and deviations of features; nothing of validation or test enters them.
+fn moments(patients: &[Patient], train: &[Sample]) -> ([f64; FEATURES], [f64; FEATURES]) {
     let mut trained_on = vec![false; patients.len()];
     for sample in train {
         trained_on[sample.patient] = true;
@@ -152,12 +175,7 @@ fn features(patients: &[Patient], train: &[Sample], form: ConditioningForm) -> F
             deviations[feature] = (squares.sum::<f64>() / count).sqrt();
         }
     }
-    let scaling = FeatureScaling::of(form, Feature::RANGES, deviations);
-    let scaled: Vec<_> = patients
-        .iter()
-        .map(|patient| impute_and_scale(&patient.features, &means, scaling))
-        .collect();
-    Features::new(form, &scaled)
+    (means, deviations)
 }
 
 const WAYS_OUT: &str =

@@ -11,9 +11,13 @@ use serde::Serialize;
 use serde_json::Number;
 
 use super::{
+    baselines::Reachable,
     configuration::Configuration,
     options::{BalanceName, ModelName},
-    results::{Difference, Estimate, ReferenceComparison, Results, Row},
+    reference_comparison::ReferenceComparison,
+    results::Results,
+    row::{FeaturesRow, Row},
+    scored::{Difference, Estimate, Scored},
     study::StudyFigures,
 };
 use crate::{phantom_name::PhantomName, profile_name::ProfileName};
@@ -39,6 +43,12 @@ pub struct Tables<'a> {
     leak: Vec<TableDifference>,
     /// Hybrid minus plain.
     conditioning: Vec<TableDifference>,
+    /// A logistic regression of the clinical features: a row for each task, training set and split.
+    features_alone: Vec<TableFeatures>,
+    /// Each network minus the features alone.
+    over_features_alone: Vec<TableDifference>,
+    /// By patient, the best that any classifier could reach on a phantom; empty for other data.
+    reachable_auroc: Vec<TableReachable>,
     /// Hybrid beside its plaintext reference; the key of the file is older than the word.
     #[serde(rename = "oracle")]
     reference: Option<TableReference>,
@@ -70,6 +80,27 @@ struct TableRow {
     majority: f64,
     patient: TableScores,
     study: Option<StudyFigures>,
+}
+
+/// One row of the clinical features alone. By slice each slice of a patient has the patient's probabilities.
+#[derive(Serialize)]
+struct TableFeatures {
+    task: Task,
+    balance: BalanceName,
+    split: SplitKind,
+    leaks: bool,
+    #[serde(flatten)]
+    scores: TableScores,
+    majority: f64,
+    patient: TableScores,
+}
+
+#[derive(Serialize)]
+struct TableReachable {
+    task: Task,
+    images_and_features: Option<f64>,
+    images: Option<f64>,
+    features: Option<f64>,
 }
 
 #[derive(Serialize)]
@@ -130,6 +161,9 @@ impl<'a> Tables<'a> {
             intervals: INTERVALS,
             leak: differences(&results.leaks),
             conditioning: differences(&results.conditioning),
+            features_alone: results.features_alone.iter().map(features_row).collect(),
+            over_features_alone: differences(&results.over_features_alone),
+            reachable_auroc: results.reachable.iter().map(table_reachable).collect(),
             reference: results.reference.map(table_reference),
             code_version: &configuration.code_version,
         }
@@ -137,7 +171,13 @@ impl<'a> Tables<'a> {
 }
 
 fn table_row(configuration: &Configuration, row: &Row) -> TableRow {
-    let scores = table_scores(&row.slice);
+    let Scored {
+        slice,
+        patient,
+        majority,
+        ..
+    } = &row.scored;
+    let scores = table_scores(slice);
     // For one label a sample every micro average is the accuracy.
     let (micro, micro_ci95) = (scores.accuracy, scores.accuracy_ci95);
     TableRow {
@@ -157,9 +197,30 @@ fn table_row(configuration: &Configuration, row: &Row) -> TableRow {
         recall_micro_ci95: micro_ci95,
         f1_micro: micro,
         f1_micro_ci95: micro_ci95,
-        majority: row.majority,
-        patient: table_scores(&row.patient),
+        majority: *majority,
+        patient: table_scores(patient),
         study: row.study,
+    }
+}
+
+fn features_row(row: &FeaturesRow) -> TableFeatures {
+    TableFeatures {
+        task: row.task,
+        balance: row.balance,
+        split: row.split,
+        leaks: row.split == SplitKind::Slice,
+        scores: table_scores(&row.scored.slice),
+        majority: row.scored.majority,
+        patient: table_scores(&row.scored.patient),
+    }
+}
+
+fn table_reachable(reachable: &Reachable) -> TableReachable {
+    TableReachable {
+        task: reachable.task,
+        images_and_features: reachable.both,
+        images: reachable.images,
+        features: reachable.features,
     }
 }
 

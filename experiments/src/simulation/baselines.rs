@@ -216,6 +216,7 @@ fn features_alone(
     let example = |records: &ClinicalRecords, data: &HospitalData, patient: usize| Example {
         features: impute_and_scale(&records.features[patient], &statistics.means, scaling),
         class: labels.class_of(data.images.patients()[patient].edss),
+        weight: 1.0,
     };
     let mut training = Vec::new();
     let mut tested = Vec::new();

@@ -26,6 +26,7 @@ mod plain_updates;
 mod plan;
 mod progress;
 mod recorder;
+mod remarks;
 mod run;
 mod run_folder;
 mod sealed_run;
@@ -82,6 +83,7 @@ use self::{
 use crate::{
     logged::{LogTargets, Logged, LoggedStep},
     report,
+    shell_words::path_in_command,
     stopping::Stopping,
     typed_options::Typed,
 };
@@ -241,7 +243,10 @@ fn run(
 
 /// The command that goes on with a simulation.
 fn how_to_go_on(destination: &Path) -> String {
-    format!("experiments simulate --resume {}", destination.display())
+    format!(
+        "experiments simulate --resume {}",
+        path_in_command(destination)
+    )
 }
 
 /// Makes or reads the patients, deals them, and parts each hospital's.

@@ -143,7 +143,8 @@ pub struct SimulateOptions {
     pub resume: Option<PathBuf>,
     /// Simulate nothing, and write a script (- for stdout) that runs a sweep under Slurm: one task of a job array for each
     /// combination of what --sweep names, each with a folder of its own in DIR. Every node must see this program, libtorch, the
-    /// working folder, the data and DIR at the same path. A task that was stopped goes on. --threads are its cores [default: 1]
+    /// working folder, the data and DIR at the same path. A task that was stopped goes on. --threads are its cores [default: 1]; --device is cpu, or cuda for a GPU a task
+    /// [default: cpu]
     #[arg(long, value_name = "FILE", requires_all = ["sweep", "out"], conflicts_with = "resume")]
     pub slurm_script: Option<PathBuf>,
     /// An option with the values it takes: seed=1..10 or strategy=fedavg,fedadam. May be given several times

@@ -21,6 +21,7 @@ use super::{
     fault_plan::{FaultPlan, FaultPlanError},
     options::{ConditioningName, SimulateOptions, UpdatesName},
     partition::{Partition, PartitionError},
+    remarks,
 };
 use crate::{
     cache_folder::slice_cache, logged::LogTargets, phantom_name::PhantomName,
@@ -122,7 +123,8 @@ impl Plan {
         }
         let faults = FaultPlan::new(options.drop.clone(), options.hospitals, options.rounds)?;
         let threads = threads(options)?;
-        let (source, remarks) = source(options)?;
+        let (source, mut remarks) = source(options)?;
+        remarks.extend(remarks::of_conditioning(options));
         if let Some(program) = &options.trainer_program {
             if !matches!(source, DataSource::Folder(_)) {
                 return Err(PlanError::TrainerWithoutFiles);
@@ -506,6 +508,7 @@ mod tests {
     #[test]
     fn the_defaults_are_the_contracts() {
         let plan = Plan::new(&options(&[])).expect("playable");
+        assert_eq!(plan.remarks, [""; 0]);
         assert_eq!(
             (plan.hospitals, plan.run.rounds, plan.run.local_epochs),
             (3, 8, 2)
@@ -518,6 +521,8 @@ mod tests {
                 kind: PhantomName::Teaching,
             }
         );
+        let rare = Plan::new(&options(&["--conditioning-every", "9"]));
+        assert_eq!(rare.expect("playable").remarks.len(), 1, "of 8 rounds");
         assert_eq!(plan.run.task, protocol::labels::Task::Binary);
         assert_eq!(plan.split, SplitKind::Patient);
         assert_eq!(plan.run.conditioning, Conditioning::EncryptedHardened);

@@ -11,12 +11,15 @@ use super::{
     plan::Plan,
     sweep::{Combination, combinations},
 };
-use crate::slurm::{self, Job, SeenByNodes, Submission, quoted, quoted_path};
+use crate::{
+    shell_words::{quoted, quoted_path},
+    slurm::{self, Job, SeenByNodes, Submission, needs_gpu},
+};
 
 /// Writes the script.
 ///
 /// # Errors
-/// Options that do not fit together in some combination; a path that cannot be put into a script; a file that cannot be written.
+/// Options that do not fit together in some combination; a device that is not the same one for every task; a path that cannot be put into a script; a file that cannot be written.
 pub fn write(command: &SimulateCommand, file: &Path) -> anyhow::Result<()> {
     let options = &command.options;
     let out = options
@@ -25,12 +28,17 @@ pub fn write(command: &SimulateCommand, file: &Path) -> anyhow::Result<()> {
         .context("--slurm-script needs --out, the folder of the sweep")?;
     let mut common = command.typed.clone();
     common.take("--threads");
+    let varies_device = options.sweep.iter().any(|option| option.name == "device");
+    if !varies_device && !common.has("--device") {
+        // No GPU is asked for, so none may be found by chance.
+        common.put("--device", "cpu");
+    }
     let combinations = combinations(&options.sweep, &common)?;
     let mut cases = String::new();
     let mut gpu = false;
     for (number, combination) in (1..).zip(&combinations) {
         let options = checked(combination, command.options.threads)?;
-        gpu |= matches!(options.device, DeviceChoice::Cuda(_));
+        gpu |= needs_gpu(options.device)?;
         // Without the protocol nothing is kept to go on from.
         let anew = if options.updates == UpdatesName::Plain {
             " anew=yes;"

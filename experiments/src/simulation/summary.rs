@@ -22,7 +22,11 @@ use super::{
     seconds::Seconds,
     test_metrics::TestResult,
 };
-use crate::{made::Made, phantom_name::PhantomName, reachable::reachable_auroc};
+use crate::{
+    made::Made,
+    phantom_name::PhantomName,
+    reachable::{Evidence, reachable_auroc},
+};
 
 /// The content of `summary.json`. What is not defined is null.
 #[derive(Clone, Debug, Serialize)]
@@ -257,7 +261,11 @@ impl Summary {
             },
             baselines,
             reachable_auroc: phantom.and_then(|kind| {
-                reachable_auroc(kind, plan.labels(), manifest.conditioning.uses_features())
+                let evidence = Evidence {
+                    images: true,
+                    features: manifest.conditioning.uses_features(),
+                };
+                reachable_auroc(kind, plan.labels(), evidence)
             }),
             phantom,
             small_test: small_numbers::warning(

@@ -26,6 +26,7 @@ use host::private_folder::make_private_folder;
 use model_data::whole_file::write_whole;
 
 use super::kept_options::KeptOptions;
+use crate::shell_words::path_in_command;
 
 /// The folder, which no other process works in meanwhile. Dropped, it stays if the run can go on from it, and else goes.
 pub struct Unfinished {
@@ -61,7 +62,8 @@ impl Unfinished {
             Ok(Some(kept)) if !kept.can_go_on() => {}
             Ok(Some(_)) | Err(_) => bail!(
                 "--out {shown}: an unfinished simulation of this folder is there; go on with it (experiments simulate --resume \
-                 {shown}), or remove {} to begin anew",
+                 {}), or remove {} to begin anew",
+                path_in_command(destination),
                 folder.display(),
                 shown = destination.display(),
             ),
@@ -103,13 +105,15 @@ impl Unfinished {
         let path = folder.join(OPTIONS);
         let Some(kept) = KeptOptions::read(&path)? else {
             bail!(
-                "--resume {shown}: the simulation was stopped before it had begun; begin it anew with --out {shown}"
+                "--resume {shown}: the simulation was stopped before it had begun; begin it anew with --out {}",
+                path_in_command(destination)
             );
         };
         if !kept.can_go_on() {
             bail!(
                 "--resume {shown}: a simulation with --updates plain does not go on after it was stopped; begin it anew with \
-                 --updates plain --out {shown}"
+                 --updates plain --out {}",
+                path_in_command(destination)
             );
         }
         let resumed = Self {

@@ -3,8 +3,8 @@
 //!
 //! A script is for bash and talks to `sbatch` alone; this program never does.
 
+mod device;
 mod nodes;
-mod quoted;
 mod submission;
 
 use std::{
@@ -17,10 +17,11 @@ use anyhow::{Context, bail};
 use host::output::say;
 
 pub use self::{
+    device::needs_gpu,
     nodes::SeenByNodes,
-    quoted::{quoted, quoted_path},
     submission::{Job, Submission},
 };
+use crate::shell_words::path_in_command;
 
 /// Writes a script to stdout (`-`) or into a new file.
 ///
@@ -37,7 +38,8 @@ pub fn write(script: &str, file: &Path) -> anyhow::Result<()> {
             let written = opened.write_all(script.as_bytes());
             written.with_context(|| format!("--slurm-script {shown}: cannot write it"))?;
             say(format_args!(
-                "{shown} is written; to hand the work to Slurm: bash {shown} [OPTIONS OF sbatch]"
+                "{shown} is written; to hand the work to Slurm: bash {} [OPTIONS OF sbatch]",
+                path_in_command(file)
             ));
             Ok(())
         }

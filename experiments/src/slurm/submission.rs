@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use super::{nodes::SeenByNodes, quoted::quoted_path};
+use super::nodes::SeenByNodes;
+use crate::shell_words::quoted_path;
 
 /// A script.
 pub struct Submission {

@@ -25,33 +25,25 @@ pub(super) fn draw<'a>(
     pixels: impl Fn(Sample) -> &'a [f32],
     seed: u64,
 ) -> Vec<Origin> {
-    let mut rng = ChaCha20Rng::seed_from_u64(seed);
-    rng.set_stream(class as u64);
-    let mut order: Vec<usize> = (0..members.len()).collect();
-    if target != members.len() {
-        order.shuffle(&mut rng);
-    }
-    let mut kept = order[..target.min(members.len())].to_vec();
-    kept.sort_unstable();
+    let mut rng = generator(class, seed);
+    let (kept, seeds) = chosen(members.len(), target, &mut rng);
     let mut drawn: Vec<Origin> = kept
         .into_iter()
         .map(|member| Origin::Slice(members[member]))
         .collect();
-    let missing = target.saturating_sub(members.len());
-    let seeds = order.into_iter().cycle().take(missing);
     match balance {
-        _ if missing == 0 => {}
+        _ if seeds.is_empty() => {}
         Balance::Original | Balance::Undersample => {
             unreachable!("no class grows under {balance}")
         }
-        Balance::Oversample => drawn.extend(seeds.map(|member| Origin::Transformed {
+        Balance::Oversample => drawn.extend(seeds.into_iter().map(|member| Origin::Transformed {
             seed: members[member],
             transform: Transform::random(&mut rng),
         })),
         Balance::Smote => {
             let points: Vec<&[f32]> = members.iter().map(|&member| pixels(member)).collect();
             let nearest = nearest_neighbours(&points, NEIGHBOURS);
-            drawn.extend(seeds.map(|member| Origin::Between {
+            drawn.extend(seeds.into_iter().map(|member| Origin::Between {
                 seed: members[member],
                 neighbour: members[nearest[member][rng.random_range(0..NEIGHBOURS)]],
                 share: rng.random(),
@@ -59,4 +51,30 @@ pub(super) fn draw<'a>(
         }
     }
     drawn
+}
+
+/// The seeds of what [`draw`] gives for the same numbers, in its order: no image is looked at.
+pub(super) fn seeds(class: usize, members: &[Sample], target: usize, seed: u64) -> Vec<Sample> {
+    let (kept, seeds) = chosen(members.len(), target, &mut generator(class, seed));
+    let both = kept.into_iter().chain(seeds);
+    both.map(|member| members[member]).collect()
+}
+
+fn generator(class: usize, seed: u64) -> ChaCha20Rng {
+    let mut rng = ChaCha20Rng::seed_from_u64(seed);
+    rng.set_stream(class as u64);
+    rng
+}
+
+/// The members that are kept, and the seed of each new sample.
+fn chosen(members: usize, target: usize, rng: &mut ChaCha20Rng) -> (Vec<usize>, Vec<usize>) {
+    let mut order: Vec<usize> = (0..members).collect();
+    if target != members {
+        order.shuffle(rng);
+    }
+    let mut kept = order[..target.min(members)].to_vec();
+    kept.sort_unstable();
+    let missing = target.saturating_sub(members);
+    let seeds = order.into_iter().cycle().take(missing).collect();
+    (kept, seeds)
 }

@@ -25,7 +25,7 @@ use std::{fmt, str::FromStr};
 pub use draw::NEIGHBOURS;
 pub use error::{BalanceError, UnknownBalance};
 pub use origin::Origin;
-pub use training_set::{Balanced, balanced};
+pub use training_set::{Balanced, balanced, balanced_seeds};
 pub use transform::{MAX_DEGREES, MAX_SHIFT, Transform};
 
 /// What is done about classes of unequal size.

@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha20Rng;
 
-use super::{Balance, BalanceError, Balanced, NEIGHBOURS, Origin, balanced, draw::draw};
+use super::{
+    Balance, BalanceError, Balanced, NEIGHBOURS, Origin, balanced, balanced_seeds, draw::draw,
+};
 use crate::train::DatasetError;
 use model_data::{
     Cuts, Edss, FEATURES, IMAGE_SIDE, LabelScheme, Patient, Sample, Slice, Split, SplitKind, Task,
@@ -108,6 +110,33 @@ fn the_studys_counts_become_those_of_its_table_1() {
                     .collect();
                 assert_eq!(kept.len() as u64, found.min(wanted), "none is kept twice");
             }
+        }
+    }
+}
+
+#[test]
+fn seeds_are_those_of_the_whole_set_without_an_image() {
+    let patients = cohort(&[(0.0, 25), (4.0, 7), (1.0, 3)]);
+    let training = all_of(&patients);
+    let class_of = |sample: &Sample| usize::from(patients[sample.patient].edss.value() > 2.0);
+    for balance in Balance::ALL {
+        let set = binary(&patients, balance, 3).expect("seven are enough");
+        let seeds = balanced_seeds(
+            &patients,
+            &training,
+            Task::Binary,
+            Cuts::AS_WRITTEN,
+            balance,
+            3,
+        );
+        let seeds = seeds.expect("seven are enough");
+        for (class, mut found) in seeds.into_iter().enumerate() {
+            let all = set.origins.iter().map(Origin::seed);
+            let mut expected: Vec<Sample> =
+                all.filter(|sample| class_of(sample) == class).collect();
+            expected.sort();
+            found.sort();
+            assert_eq!(found, expected, "{balance}, class {class}");
         }
     }
 }

@@ -2,7 +2,10 @@
 
 use rayon::prelude::*;
 
-use super::{Balance, BalanceError, NEIGHBOURS, Origin, draw::draw};
+use super::{
+    Balance, BalanceError, NEIGHBOURS, Origin,
+    draw::{draw, seeds},
+};
 use crate::train::{Dataset, DatasetBuilder, pixels_of};
 use model_data::{Cuts, Patient, Sample, Task};
 
@@ -37,21 +40,18 @@ pub fn balanced(
     balance: Balance,
     seed: u64,
 ) -> Result<Balanced, BalanceError> {
-    let mut members = vec![vec![]; task.classes()];
-    for &sample in training {
-        let (patient, _) = pixels_of(patients, sample)?;
-        members[task.class_of(patient.edss, cuts)].push(sample);
-    }
-    let counts_before: Vec<u64> = members.iter().map(|class| class.len() as u64).collect();
-    let counts = balance.class_counts(&counts_before);
+    let Classes {
+        members,
+        counts_before,
+        counts,
+    } = Classes::new(patients, training, task, cuts, balance)?;
     let pixels = |sample: Sample| &*patients[sample.patient].slices[sample.slice].pixels;
-    let mut drawn = Vec::with_capacity(members.len());
-    for (class, members) in members.iter().enumerate() {
-        let name = task.class_names()[class];
-        let target = usize::try_from(counts[class]).expect("a number of samples");
-        check(balance, name, members.len(), target)?;
-        drawn.push(draw(balance, class, members, target, pixels, seed));
-    }
+    let classes = members.iter().zip(&counts).enumerate();
+    let drawn: Vec<Vec<Origin>> = classes
+        .map(|(class, (members, &target))| {
+            draw(balance, class, members, target as usize, pixels, seed)
+        })
+        .collect();
     // Slices first, in the order of the split; a stable sort keeps what was made by class.
     let classes = drawn.into_iter().enumerate();
     let mut origins: Vec<(usize, Origin)> = classes
@@ -77,6 +77,62 @@ pub fn balanced(
         counts_before,
         counts,
     })
+}
+
+/// The seed of every sample that [`balanced`] makes of the same, class by class: for what looks at patients and not at
+/// images, of which none is made.
+///
+/// # Errors
+/// As [`balanced`].
+pub fn balanced_seeds(
+    patients: &[Patient],
+    training: &[Sample],
+    task: Task,
+    cuts: Cuts,
+    balance: Balance,
+    seed: u64,
+) -> Result<Vec<Vec<Sample>>, BalanceError> {
+    let Classes {
+        members, counts, ..
+    } = Classes::new(patients, training, task, cuts, balance)?;
+    let classes = members.iter().zip(&counts).enumerate();
+    Ok(classes
+        .map(|(class, (members, &target))| seeds(class, members, target as usize, seed))
+        .collect())
+}
+
+/// Training samples by class, and how many there are to be.
+struct Classes {
+    members: Vec<Vec<Sample>>,
+    counts_before: Vec<u64>,
+    counts: Vec<u64>,
+}
+
+impl Classes {
+    fn new(
+        patients: &[Patient],
+        training: &[Sample],
+        task: Task,
+        cuts: Cuts,
+        balance: Balance,
+    ) -> Result<Self, BalanceError> {
+        let mut members = vec![vec![]; task.classes()];
+        for &sample in training {
+            let (patient, _) = pixels_of(patients, sample)?;
+            members[task.class_of(patient.edss, cuts)].push(sample);
+        }
+        let counts_before: Vec<u64> = members.iter().map(|class| class.len() as u64).collect();
+        let counts = balance.class_counts(&counts_before);
+        for (class, members) in members.iter().enumerate() {
+            let name = task.class_names()[class];
+            check(balance, name, members.len(), counts[class] as usize)?;
+        }
+        Ok(Self {
+            members,
+            counts_before,
+            counts,
+        })
+    }
 }
 
 fn check(

@@ -1,4 +1,4 @@
-//! Words as a shell takes them.
+//! Words as a shell takes them: in scripts, and in the commands that a person is told.
 
 use std::path::Path;
 
@@ -30,6 +30,22 @@ pub fn quoted_path(path: &Path) -> anyhow::Result<String> {
         Some(text) => quoted(text),
         None => bail!("{path:?} cannot be put into a script: it is not Unicode; rename it"),
     }
+}
+
+/// A word of a command that a person is told: as a shell takes it, or as it is shown elsewhere if no command can have it. A list with
+/// commas stays as it is typed.
+pub fn in_command(text: &str) -> String {
+    let is_plain =
+        |character: char| character.is_ascii_alphanumeric() || "+-./:@_,".contains(character);
+    if !text.is_empty() && text.chars().all(is_plain) {
+        return text.to_owned();
+    }
+    quoted(text).unwrap_or_else(|_| text.to_owned())
+}
+
+/// The same of a path.
+pub fn path_in_command(path: &Path) -> String {
+    in_command(&path.to_string_lossy())
 }
 
 #[cfg(test)]
@@ -67,6 +83,24 @@ mod tests {
             let refused = quoted(text).expect_err("no word").to_string();
             assert!(refused.contains("rename"), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_command_that_a_person_is_told_can_be_copied() {
+        for text in [
+            "",
+            "runs/ms60",
+            "original,smote",
+            "a person's folder",
+            "$HOME",
+            "~x=1",
+        ] {
+            assert_eq!(as_bash_reads(&in_command(text)), text);
+        }
+        for plain in ["runs/ms60", "original,smote", "2@before-upload:1"] {
+            assert_eq!(path_in_command(Path::new(plain)), plain);
+        }
+        assert_eq!(in_command("two\nlines"), "two\nlines");
     }
 
     proptest! {
