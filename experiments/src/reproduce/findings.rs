@@ -162,7 +162,7 @@ pub fn of_leak(leak: &Difference) -> String {
 pub fn of_conditioning(worth: &Difference) -> String {
     let difference = &worth.estimate;
     format!(
-        "{}: with the clinical features (hybrid) instead of without (plain), accuracy changes by {}, macro F1 by {}, AUROC by {}, \
+        "{}: with the clinical features instead of without (plain), accuracy changes by {}, macro F1 by {}, AUROC by {}, \
          over all training sets; by patient, accuracy by {}, AUROC by {}{}.",
         worth.of,
         signed(difference, ACCURACY),

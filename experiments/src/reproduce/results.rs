@@ -22,7 +22,8 @@ pub struct Results {
     pub features_alone: Vec<FeaturesRow>,
     /// By slice minus by patient, over the training sets: what the leak is worth. Empty unless both splits were run.
     pub leaks: Vec<Difference>,
-    /// Hybrid minus plain, over the training sets: what the clinical features are worth. Empty unless both were run.
+    /// Hybrid minus plain, over the training sets: what the clinical features are worth. Without hybrid, its plaintext reference, which
+    /// predicts the same, stands for it. Empty unless plain was run beside one of them.
     pub conditioning: Vec<Difference>,
     /// A network minus the clinical features alone, over the training sets: what it is worth.
     pub over_features_alone: Vec<Difference>,
@@ -90,8 +91,13 @@ fn leaks(rows: &[Row]) -> impl Iterator<Item = NamedPair<'_>> {
 }
 
 fn conditioning(rows: &[Row]) -> impl Iterator<Item = NamedPair<'_>> {
-    let hybrid = (rows.iter()).filter(|row| row.key.model == ModelName::Hybrid);
-    hybrid.filter_map(move |row| {
+    let has_hybrid = rows.iter().any(|row| row.key.model == ModelName::Hybrid);
+    let model = match has_hybrid {
+        true => ModelName::Hybrid,
+        false => ModelName::PlainConditioned,
+    };
+    let conditioned = rows.iter().filter(move |row| row.key.model == model);
+    conditioned.filter_map(move |row| {
         let key = CellKey {
             model: ModelName::Plain,
             form: ConditioningForm::Study,
@@ -281,6 +287,14 @@ pub(super) mod tests {
         // Nobody is worse off with features, so no draw says so.
         let [low, _] = by_patient.estimate.intervals[0].expect("defined");
         assert!(low >= 0.0);
+        // The reference alone predicts the same.
+        let mut without_hybrid = cells(&configuration);
+        without_hybrid.retain(|cell| cell.key.model != ModelName::Hybrid);
+        let reference = self::results(&configuration, &without_hybrid).conditioning;
+        let names = |found: &[Difference]| found.iter().map(|pair| pair.of.clone()).collect();
+        let (expected, found): (Vec<_>, Vec<_>) = (names(&results.conditioning), names(&reference));
+        assert_eq!(found, expected);
+        assert!((accuracy(&reference[0].estimate) - 0.1).abs() < 1e-12);
     }
 
     #[test]
