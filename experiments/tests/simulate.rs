@@ -114,7 +114,7 @@ fn the_protection_changes_nothing_and_neither_do_threads() {
     assert_eq!(
         hash(&plain),
         hash(&summary),
-        "the encrypted products and those in the clear give one model, at any thread count"
+        "the encrypted products and plaintext ones give one model, at any thread count"
     );
     let (none, _) = simulate(
         &folder.path().join("none"),
@@ -411,7 +411,7 @@ fn a_run_ends_after_the_first_round_that_is_no_better_and_names_the_kept_one() {
 }
 
 #[test]
-fn averaging_in_the_clear_is_named_insecure_and_comes_close() {
+fn averaging_in_plaintext_is_named_insecure_and_comes_close() {
     let folder = tempfile::tempdir().expect("a folder");
     let (plain, printed) = simulate(&folder.path().join("plain"), &["--updates", "plain"]);
     assert!(printed.contains("INSECURE"));
@@ -441,7 +441,7 @@ fn averaging_in_the_clear_is_named_insecure_and_comes_close() {
 }
 
 #[test]
-fn every_form_is_the_same_encrypted_and_in_the_clear() {
+fn every_form_is_the_same_encrypted_and_in_plaintext() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut hashes = BTreeSet::new();
     for form in ["study", "additive", "late"] {

@@ -58,7 +58,7 @@ pub enum Conditioning {
     EncryptedHardened,
     /// The same with the study's parameters.
     EncryptedStudy,
-    /// Multiplied in the clear inside the vault: the plaintext reference.
+    /// Multiplied in plaintext inside the vault: the plaintext reference.
     Plain,
     /// No conditioning: both convolutions are free.
     None,

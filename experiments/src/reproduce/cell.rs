@@ -116,14 +116,14 @@ pub struct TestSlice {
 /// What was given of the patients in a training: filters, or shifts of logits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct CellConditioning {
-    /// Ciphertexts multiplied and decrypted; 0 in the clear.
+    /// Ciphertexts multiplied and decrypted; 0 in plaintext.
     pub products: u64,
     /// Values that were used.
     pub values: u64,
-    /// Of those, how many are not what the product in the clear gives: it lay within the encryption's error of a boundary
+    /// Of those, how many are not what the plaintext product gives: it lay within the encryption's error of a boundary
     /// between two steps of the rounding.
     pub values_that_differ: u64,
-    /// The largest difference of a decrypted product from the one in the clear, before rounding and clipping.
+    /// The largest difference of a decrypted product from the plaintext one, before rounding and clipping.
     pub max_abs_error: f64,
     /// Encrypting, multiplying, decrypting, checking.
     pub seconds: f64,

@@ -251,14 +251,14 @@ fn where_it_looks(
         .enumerate()
         .collect();
     // In plaintext: the filters and shifts are those of the encrypted products, to the last rounding.
-    let in_the_clear = CellKey {
+    let plaintext = CellKey {
         model: match key.model {
             ModelName::Hybrid => ModelName::PlainConditioned,
             other => other,
         },
         ..*key
     };
-    let mut source = Source::new(&in_the_clear, configuration.profile, &parts);
+    let mut source = Source::new(&plaintext, configuration.profile, &parts);
     let mut trainer = Trainer::new(architecture, configuration.device()?);
     let maps = trainer.grad_cam_of_fit(&dataset, &asked, &model, source.as_inputs())?;
     let views = chosen.iter().zip(&samples).zip(&maps);

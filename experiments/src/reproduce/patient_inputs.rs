@@ -53,7 +53,7 @@ impl Features {
 }
 
 /// `plain-conditioned`: multiplies in plaintext.
-pub struct InTheClear {
+pub struct PlaintextProducts {
     features: Features,
     account: CellConditioning,
 }
@@ -79,7 +79,7 @@ struct Keys {
     releases: usize,
 }
 
-impl InTheClear {
+impl PlaintextProducts {
     /// Takes the features.
     pub fn new(features: Features) -> Self {
         Self {
@@ -94,7 +94,7 @@ impl InTheClear {
     }
 }
 
-impl InputSource for InTheClear {
+impl InputSource for PlaintextProducts {
     fn inputs(
         &mut self,
         weights: &[f32],
@@ -227,8 +227,8 @@ impl InputSource for Encrypted {
             let of_patient = &products[row * self.width..][..self.width];
             weights.release(of_patient, ReleaseLevels::FINEST, &mut released);
             blocks[block] = Some(products);
-            let in_the_clear = weights.products(&self.features.patients[patient]);
-            weights.release(&in_the_clear, ReleaseLevels::FINEST, &mut local);
+            let products = weights.products(&self.features.patients[patient]);
+            weights.release(&products, ReleaseLevels::FINEST, &mut local);
         }
         let differing = released.iter().zip(&local);
         let differing = differing.filter(|(ours, local)| ours != local);
@@ -323,7 +323,7 @@ mod tests {
                 let count = block + 5;
                 let patients = [0, 3, block - 1, block, count - 1];
                 let weights = weights(form, classes);
-                let mut clear = InTheClear::new(features(form, count));
+                let mut clear = PlaintextProducts::new(features(form, count));
                 let expected = clear.inputs(&weights, &patients).expect("never fails");
                 let mut encrypted =
                     Encrypted::new(features(form, count), classes, profile, [3; 32]);
@@ -337,7 +337,7 @@ mod tests {
                 assert_eq!((one.len(), encrypted.account().products), (2, 3));
             }
         }
-        let mut clear = InTheClear::new(features(ConditioningForm::Study, 3));
+        let mut clear = PlaintextProducts::new(features(ConditioningForm::Study, 3));
         let clipped = clear.inputs(&WEIGHT, &[0, 1, 2]).expect("never fails");
         assert!(clipped.flat().iter().any(|tap| tap.abs() == 1.0));
     }
@@ -374,7 +374,7 @@ mod tests {
     #[test]
     fn the_gradient_of_w_is_that_of_the_patients_of_the_batch() {
         let features = features(ConditioningForm::Study, 4);
-        let source = InTheClear::new(features.clone());
+        let source = PlaintextProducts::new(features.clone());
         let gradients = PatientValues::from(vec![[0.5_f32; 9], [-2.0; 9]]);
         let gradient = source.gradient(&[1, 3], &gradients);
         for (entry, found) in gradient.iter().enumerate() {

@@ -23,9 +23,9 @@ pub struct ReferenceComparison {
     pub largest_mean_accuracy_difference: f64,
     /// Values of filters that the hybrid networks used.
     pub values: u64,
-    /// Of those, how many were rounded to another side than in the clear.
+    /// Of those, how many were rounded to another side than in plaintext.
     pub values_that_differ: u64,
-    /// The largest difference of a decrypted product from the one in the clear.
+    /// The largest difference of a decrypted product from the plaintext one.
     pub max_abs_error: f64,
 }
 

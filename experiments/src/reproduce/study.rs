@@ -18,7 +18,7 @@ pub struct StudyFigures {
     pub f1: f64,
 }
 
-/// What Table 3 or 4 has for a cell; the study has no network that is conditioned in the clear.
+/// What Table 3 or 4 has for a cell; the study has no network that is conditioned in plaintext.
 pub fn figures(task: Task, balance: BalanceName, model: ModelName) -> Option<StudyFigures> {
     use BalanceName::{Original, Oversample, Smote, Undersample};
     use Task::{Binary, Multiclass};

@@ -15,7 +15,7 @@ use super::{
     cell::{Cell, CellConditioning, CellEpoch, CellKey, TestSlice},
     configuration::{Configuration, balance_of},
     options::ModelName,
-    patient_inputs::{Encrypted, InTheClear},
+    patient_inputs::{Encrypted, PlaintextProducts},
     seeds::{balance_seed, encryption_seed, initial_seed, training_seed},
     split_cohort::SplitCohort,
 };
@@ -34,7 +34,7 @@ pub enum Source {
     /// `hybrid`
     Encrypted(Box<Encrypted>),
     /// `plain-conditioned`
-    InTheClear(InTheClear),
+    PlaintextProducts(PlaintextProducts),
     /// `plain`
     Nothing,
 }
@@ -50,7 +50,9 @@ impl Source {
                 profile.profile(),
                 encryption_seed(key.seed),
             ))),
-            ModelName::PlainConditioned => Self::InTheClear(InTheClear::new(features())),
+            ModelName::PlainConditioned => {
+                Self::PlaintextProducts(PlaintextProducts::new(features()))
+            }
             ModelName::Plain => Self::Nothing,
         }
     }
@@ -59,7 +61,7 @@ impl Source {
     pub fn as_inputs(&mut self) -> Option<&mut dyn InputSource> {
         match self {
             Self::Encrypted(source) => Some(&mut **source),
-            Self::InTheClear(source) => Some(source),
+            Self::PlaintextProducts(source) => Some(source),
             Self::Nothing => None,
         }
     }
@@ -67,7 +69,7 @@ impl Source {
     fn account(&self) -> Option<CellConditioning> {
         match self {
             Self::Encrypted(source) => Some(source.account()),
-            Self::InTheClear(source) => Some(source.account()),
+            Self::PlaintextProducts(source) => Some(source.account()),
             Self::Nothing => None,
         }
     }
@@ -228,7 +230,7 @@ mod tests {
 
     /// The plaintext reference: with the same weights the logits of a forward pass differ by at most 1e-6.
     #[test]
-    fn the_same_weights_give_the_same_logits_encrypted_and_in_the_clear() {
+    fn the_same_weights_give_the_same_logits_encrypted_and_in_plaintext() {
         let patients = cohort();
         let forms = ConditioningForm::ALL.iter();
         let each = forms.flat_map(|&form| {

@@ -145,7 +145,7 @@ pub fn change(
     change
 }
 
-/// The mean of changes in the clear.
+/// The mean of plaintext changes.
 pub fn mean(changes: &[&[f64]]) -> Vec<f64> {
     let mut mean = vec![0.0; changes.first().map_or(0, |change| change.len())];
     for change in changes {

@@ -59,7 +59,7 @@ pub struct Observer {
     pub history: History,
     /// What the run costs.
     pub costs: Costs,
-    /// The largest difference of a decrypted product from the product in the clear.
+    /// The largest difference of a decrypted product from the plaintext product.
     pub largest_product_error: Option<f64>,
     /// Products that vaults refused.
     pub products_refused: usize,

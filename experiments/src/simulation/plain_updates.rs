@@ -1,5 +1,5 @@
-//! `--updates plain`: the same training with the means of floats in the clear and no coordinator. INSECURE: it exists to be
-//! compared with. Production code has no path that sends an update in the clear, so it is here and not there.
+//! `--updates plain`: the same training with the means of plaintext floats and no coordinator. INSECURE: it exists to be
+//! compared with. Production code has no path that sends an update in plaintext, so it is here and not there.
 
 use std::{collections::BTreeMap, sync::Arc, time::Instant};
 

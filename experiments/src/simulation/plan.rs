@@ -47,7 +47,7 @@ pub struct Plan {
     pub conditioning: ConditioningName,
     /// The parameters as they were asked for, for the summary.
     pub profile: ProfileName,
-    /// Sealed, or in the clear.
+    /// Sealed, or in plaintext.
     pub updates: UpdatesName,
     /// Who vanishes when.
     pub faults: FaultPlan,

@@ -121,7 +121,7 @@ impl RunResult {
         })
     }
 
-    /// Of a run in the clear.
+    /// Of a plaintext run.
     pub fn of_plain(run: PlainRun, keep: Keep) -> Self {
         let history = run.history.into_rounds();
         let last = history.last().map_or(0, |round| round.round);

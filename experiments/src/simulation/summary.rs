@@ -148,7 +148,7 @@ pub struct ConditioningSummary {
     pub form: Option<ConditioningForm>,
     /// `--profile`.
     pub profile: String,
-    /// The largest difference of a decrypted product from the product in the clear, before rounding and clipping.
+    /// The largest difference of a decrypted product from the plaintext product, before rounding and clipping.
     pub max_abs_error: Option<f64>,
     /// At the hospital and the coordinator.
     pub milliseconds_per_hospital_round: Option<f64>,

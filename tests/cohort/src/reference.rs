@@ -1,4 +1,4 @@
-//! What a run has to come to, computed in the clear from the specification: every contribution's whole numbers (PROTOCOL.md 3.4),
+//! What a run has to come to, computed in plaintext from the specification: every contribution's whole numbers (PROTOCOL.md 3.4),
 //! their sums, the mean, and the model after it. Only the sums of the vaults are compared with it; nothing here comes from them.
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -37,7 +37,7 @@ pub(crate) struct TrainingRecord {
     pub(crate) batches: u32,
 }
 
-/// Computes in the clear what a run has to come to.
+/// Computes in plaintext what a run has to come to.
 pub(crate) struct Reference {
     manifest: Arc<Manifest>,
     training: Training,

@@ -247,7 +247,7 @@ fn a_hospital_that_ends_after_any_of_its_effects_or_before_any_of_its_writes_goe
     }
 }
 
-/// The run in the clear that the cohort compares every opening with goes through all rounds and never ends early.
+/// The plaintext run that the cohort compares every opening with goes through all rounds and never ends early.
 #[test]
 fn a_hospital_that_ends_at_any_time_goes_on_with_the_moments_of_the_servers_optimiser() {
     for strategy in [Strategy::FEDAVGM, Strategy::FEDADAM, Strategy::FEDYOGI] {

@@ -61,7 +61,7 @@ struct Conditions {
 pub enum Variant {
     /// The filters are there, decrypted.
     Hybrid,
-    /// The filters are made in the clear before the step, and W moves after it.
+    /// The filters are made in plaintext before the step, and W moves after it.
     PlainConditioned,
     /// No conditioning.
     Plain,

@@ -35,11 +35,11 @@ pub struct Cohort {
 pub struct Steps<'a> {
     training: Training<'a>,
     samples: &'a [usize],
-    in_the_clear: Option<InTheClear<'a>>,
+    plaintext: Option<Plaintext<'a>>,
 }
 
-/// W as a site holds it that conditions in the clear.
-struct InTheClear<'a> {
+/// W as a site holds it that conditions in plaintext.
+struct Plaintext<'a> {
     weights: [f32; FEATURES],
     conditioner: Conditioner,
     features: &'a [[f64; FEATURES]],
@@ -114,7 +114,7 @@ impl<'a> Steps<'a> {
         let mut model = layout.initial_values(&[7; 32]);
         let range = layout.range(CONDITIONED_WEIGHT).context("it has W")?;
         let weights = std::array::from_fn(|tap| model[range.start + tap]);
-        let mut clear = InTheClear {
+        let mut clear = Plaintext {
             weights,
             conditioner: conditioner(&cohort.features)?,
             features: &cohort.features,
@@ -134,7 +134,7 @@ impl<'a> Steps<'a> {
         Ok(Self {
             training,
             samples: &cohort.samples,
-            in_the_clear: (variant == Variant::PlainConditioned).then_some(clear),
+            plaintext: (variant == Variant::PlainConditioned).then_some(clear),
         })
     }
 
@@ -152,7 +152,7 @@ impl<'a> Steps<'a> {
     }
 
     fn step(&mut self) -> anyhow::Result<f64> {
-        let Some(clear) = &mut self.in_the_clear else {
+        let Some(clear) = &mut self.plaintext else {
             return Ok(self.training.step(self.samples)?);
         };
         self.training.set_inputs(&clear.inputs()?)?;
@@ -162,7 +162,7 @@ impl<'a> Steps<'a> {
     }
 }
 
-impl InTheClear<'_> {
+impl Plaintext<'_> {
     fn inputs(&mut self) -> anyhow::Result<PatientValues> {
         let weights = ConditioningWeights::from_kept(ConditioningForm::Study, &self.weights);
         let released = self.conditioner.request(weights, &mut system());

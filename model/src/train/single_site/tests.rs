@@ -16,7 +16,7 @@ use protocol::vocabulary::ConditioningForm;
 
 type Filter = [f32; FEATURES];
 
-/// W * f in the clear, not rounded, of four patients whose features reach from -1 to 1.
+/// W * f in plaintext, not rounded, of four patients whose features reach from -1 to 1.
 struct Products {
     features: Vec<Filter>,
     asked: Vec<Vec<usize>>,

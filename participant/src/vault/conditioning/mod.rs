@@ -34,7 +34,7 @@ use self::{
 pub struct Released {
     /// A filter, or shifts of the logits, of each patient.
     pub inputs: PatientValues,
-    /// The largest difference of a decrypted product from the product in the clear, before rounding; 0 without encryption.
+    /// The largest difference of a decrypted product from the plaintext product, before rounding; 0 without encryption.
     pub largest_error: f64,
 }
 
@@ -65,7 +65,7 @@ pub struct Conditioner {
 
 /// Where products are computed.
 enum ProductSource {
-    /// Here, in the clear.
+    /// Here, in plaintext.
     Local,
     /// At the coordinator, under our key.
     Encrypted(Box<Encryption>),
@@ -658,7 +658,7 @@ pub(super) mod tests {
 
     /// Over more than one block, with both parameter sets.
     #[test]
-    fn every_form_releases_the_same_encrypted_and_in_the_clear() {
+    fn every_form_releases_the_same_encrypted_and_in_plaintext() {
         for &form in ConditioningForm::ALL {
             for (profile, classes) in [(Profile::Hardened, 2), (Profile::Study, 3)] {
                 let mut rng = ChaCha20Rng::from_seed([6; 32]);

@@ -90,7 +90,7 @@ impl ConditioningWeights {
         self.form.values_per_patient(self.factors.len() / FEATURES)
     }
 
-    /// What a trainer gets of patients whose products are computed in the clear. From an encrypted product the same is released.
+    /// What a trainer gets of patients whose products are computed in plaintext. From an encrypted product the same is released.
     pub fn local_inputs(
         &self,
         patients: &[ScaledFeatures],

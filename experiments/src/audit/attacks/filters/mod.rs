@@ -64,7 +64,7 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
     let shifts = shifts_of(&population, effort, seed, progress)?;
     let is_broken = shifts.iter().any(|shifts| {
         shifts.is_said_to_be_a_guess()
-            && (shifts.flags().value > MOST_FLAGS || shifts.ages().value > MOST_AGES)
+            && (shifts.flags().value > MAX_FLAGS_RIGHT || shifts.ages().value > MAX_AGES_RIGHT)
     });
     claim.extend(shifts.iter().flat_map(Shifts::measured));
     Ok(Finding {
@@ -336,9 +336,9 @@ const FLAGS_READ: f64 = 0.99;
 /// In 94 of 100 trials with ten patients (section 7). Of 20 trials fewer than three quarters would be once in 1,000 times.
 const AGES_READ: f64 = 0.75;
 /// Section 7 has 78.7% where a guess has 73.5%, for one u; others tell a little more or less.
-const MOST_FLAGS: f64 = 0.85;
+const MAX_FLAGS_RIGHT: f64 = 0.85;
 /// Section 7 has 18% where a guess has 16%.
-const MOST_AGES: f64 = 0.30;
+const MAX_AGES_RIGHT: f64 = 0.30;
 /// The rate of a round is 0.1 of the gradient (`conditioning_rate`); entries of some hundredths are usual after some rounds.
 const WIDTH_OF_A: f32 = 0.1;
 

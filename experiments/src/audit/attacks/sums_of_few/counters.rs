@@ -191,9 +191,9 @@ impl MeanError {
 
 /// Hospitals that differ in size, classes and how well the model does there, with counters by the vault's own code.
 fn made_up(count: usize, seed: u64, rng: &mut impl Rng) -> Vec<Hospital> {
-    let mut patients = complete_patients(count * MOST_PATIENTS, seed);
+    let mut patients = complete_patients(count * MAX_PATIENTS, seed);
     let mut of_hospital = || {
-        let number = rng.random_range(10..=MOST_PATIENTS);
+        let number = rng.random_range(10..=MAX_PATIENTS);
         let own = patients.split_off(patients.len() - number);
         let share: f64 = rng.random_range(0.2..0.8);
         let slices = 16 * number as u64;
@@ -270,7 +270,7 @@ fn sealed_sum(
 
 const TASK: Task = Task::Binary;
 const HOSPITALS: usize = 40;
-const MOST_PATIENTS: usize = 80;
+const MAX_PATIENTS: usize = 80;
 
 #[cfg(test)]
 mod tests {
