@@ -229,16 +229,21 @@ impl<R> Context<R> {
         roster.threshold().max(roster.min_contributors())
     }
 
-    /// Goes on without a hospital that was the reason for new sessions too often, if that is possible.
-    pub(super) fn shut_out(&mut self, id: HospitalId, why: ShutOut) -> bool {
+    /// Goes on without a hospital that was the reason for new sessions too often, if that is possible. Of those that `have_it`, what the run
+    /// goes on from, t have to be left, where there is anything.
+    pub(super) fn shut_out(
+        &mut self,
+        id: HospitalId,
+        why: ShutOut,
+        have_it: Option<&BTreeSet<HospitalId>>,
+    ) -> bool {
         let others = self.roster.size() - self.shut_out.len() - usize::from(!self.is_shut_out(id));
-        let Beginning {
-            after, reached_by, ..
-        } = &self.beginning;
-        let bring_it = reached_by
-            .iter()
-            .filter(|other| **other != id && !self.is_shut_out(**other));
-        let brings_enough = after.is_none() || bring_it.count() >= self.roster.threshold();
+        let brings_enough = have_it.is_none_or(|have_it| {
+            let left = have_it
+                .iter()
+                .filter(|other| **other != id && !self.is_shut_out(**other));
+            left.count() >= self.roster.threshold()
+        });
         let wanted = match why {
             ShutOut::LosesItsKeys => self.quorum(),
             ShutOut::ByOperator => self.needed(),

@@ -9,7 +9,7 @@
 //! | [`Fact::Header`] | its RoundOpen | one header for each round number |
 //! | [`Fact::Fixed`] | its UnlockRequest | one U for each header: two could be subtracted (PROTOCOL.md 3.6) |
 //! | [`Fact::Outcome`] | its OutcomeReady | the round is not opened again |
-//! | [`Fact::Closed`] | the next RoundOpen | T and model hash of the next header |
+//! | [`Fact::Closed`] | the next RoundOpen | T and model hash of the next header; who can bring the state into the next session |
 //! | [`Fact::NullStep`] | its NullStep | the words that show why the round is settled without a sum |
 //! | [`Fact::LeftOut`] | the next RoundOpen, or Finished | no hospital is waited for that only an evaluation needed |
 //! | [`Fact::EndsAfter`] | its EndedByOperator | no round is opened whose hospitals were told that the run is over |

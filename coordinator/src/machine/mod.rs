@@ -190,7 +190,9 @@ impl<R: CryptoRng> Coordinator<R> {
     /// Members that do not help to open a sum on the present model, which another hospital has handed over to them.
     pub fn do_not_answer(&self) -> Vec<HospitalId> {
         let session = self.phase.session();
-        session.map_or_else(Vec::new, Session::do_not_answer)
+        session.map_or_else(Vec::new, |session| {
+            session.do_not_answer(&self.context).into_iter().collect()
+        })
     }
 
     /// The largest number of a round so far; none before the first.
@@ -324,7 +326,8 @@ impl<R: CryptoRng> Coordinator<R> {
         if self.phase.name() == PhaseName::Over || context.is_shut_out(hospital) {
             return Ok(());
         }
-        if !context.shut_out(hospital, ShutOut::ByOperator) {
+        let have_it = self.phase.have_what_comes_next(context);
+        if !context.shut_out(hospital, ShutOut::ByOperator, have_it.as_ref()) {
             return Err(format!(
                 "without hospital {hospital} too few would be left: {} have to take part",
                 context.needed()

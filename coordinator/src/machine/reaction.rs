@@ -32,6 +32,6 @@ pub(super) const NO_MORE_ROUNDS: &str = "no round follows";
 /// Nothing is expected of anybody.
 pub(super) const RUN_FAILED: &str = "the run has failed";
 /// Another session has begun while this message was on its way.
-pub(super) const FORMER_SESSION: &str = "the set-up of its session was given up";
+pub(super) const FORMER_SESSION: &str = "it is of a session before this one";
 /// A vault speaks of a state that it does not await.
 pub(super) const GIVEN_NO_STATE: &str = "it awaits no state in this session";

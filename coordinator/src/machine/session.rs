@@ -9,7 +9,7 @@ use protocol::{
     identity::{Message, Signed, SignedError},
     message::{RefusedPart, ToVault},
     round::RoundError,
-    session::{Encapsulation, GroupKey, Join, Ready, SessionError},
+    session::{Encapsulation, GroupKey, Join, Ready, SessionError, state_name},
 };
 
 use super::{
@@ -40,16 +40,12 @@ pub(super) struct Session {
     pub(super) began_after: RoundNumber,
     /// Under which the state that the session goes on from is served to those that do not have it.
     pub(super) state: Option<OutcomeName>,
-    /// Who has sealed it.
-    pub(super) sealed_by: Option<HospitalId>,
     /// Members that have come back without their keys.
     pub(super) lost: BTreeSet<HospitalId>,
     /// When the last of them did.
     pub(super) lost_at: Timestamp,
-    /// Members that did not bring the state that it goes on from. They help to open no sum on its model.
+    /// Members that did not bring the state that it goes on from: another one hands it over to them.
     pub(super) newcomers: BTreeSet<HospitalId>,
-    /// Members that brought it, but were given it in an earlier session on this model: nor do they.
-    pub(super) given_before: BTreeSet<HospitalId>,
     /// Headers that were replaced before their U was fixed.
     pub(super) given_up: BTreeSet<HeaderHash>,
     /// So many outcomes, from the first on, are not served any more: everybody has them.
@@ -160,7 +156,9 @@ impl Session {
         if session != context.session || !is_its_turn {
             return Reaction::Ignored(GIVEN_NO_STATE);
         }
-        context.distrusted.extend(self.sealed_by);
+        let mut members = self.joined().into_iter();
+        let sealer = members.find(|&id| self.state == Some(state_name(&session, id)));
+        context.distrusted.extend(sealer);
         self.lose(context, from);
         context.event(Event::StateRefused { hospital: from });
         Reaction::Handled
@@ -213,14 +211,29 @@ impl Session {
             let next = self.chain.missed(context.peers.position(*id));
             next.is_some_and(|round| round.null_step().is_some() && round.failed_by(*id))
         };
-        self.joined().into_iter().filter(does_not_follow).collect()
+        self.with_keys()
+            .into_iter()
+            .filter(does_not_follow)
+            .collect()
     }
 
-    /// Members that help to open no sum on the present model.
-    pub(super) fn do_not_answer(&self) -> Vec<HospitalId> {
+    /// A newcomer with an older state knows what it has answered.
+    fn brings_nothing(&self, id: HospitalId) -> bool {
+        let ready = self.set_up.readies.get(&id);
+        let ready = ready.and_then(|ready| ready.read_unverified().ok());
+        self.newcomers.contains(&id) && ready.is_none_or(|ready| ready.state.is_none())
+    }
+
+    /// Members that help to open no sum on the present model: they came without anything of the run, now or in an earlier session on it
+    /// (PROTOCOL.md 3.6, point 7).
+    pub(super) fn do_not_answer<R>(&self, context: &Context<R>) -> BTreeSet<HospitalId> {
         match self.chain.len() {
-            0 => (&self.newcomers | &self.given_before).into_iter().collect(),
-            _ => Vec::new(),
+            0 => {
+                let given_to = &context.beginning.given_to;
+                let does_not = |id: &HospitalId| given_to.contains(id) || self.brings_nothing(*id);
+                self.joined().into_iter().filter(does_not).collect()
+            }
+            _ => BTreeSet::new(),
         }
     }
 
@@ -239,9 +252,8 @@ impl Session {
             },
             last_round: self.last_round,
             evaluations: self.chain.evaluations().to_vec(),
-            // Those of `given_before` are in it.
             given_to: match self.chain.len() {
-                0 => &context.beginning.given_to | &self.newcomers,
+                0 => &context.beginning.given_to | &self.do_not_answer(context),
                 // An update comes first in every session that follows another.
                 _ => BTreeSet::new(),
             },

@@ -46,19 +46,16 @@ impl Audit {
             "| # | attack | attacker holds | control: must win | against the protection | verdict |\n|---|---|---|---|---|---|\n",
         );
         for finding in &self.findings {
-            let verdict = match finding.control_won {
-                true => finding.verdict.words(),
-                false => "NOTHING: the control did not win",
-            };
             // To a String nothing fails.
             let _ = writeln!(
                 text,
-                "| {} | {} | {} | {} | {} | {verdict} |",
+                "| {} | {} | {} | {} | {} | {} |",
                 finding.number,
                 finding.attack,
                 finding.attacker_holds,
                 cell(&finding.control),
                 cell(&finding.claim),
+                finding.outcome(),
             );
         }
         text
@@ -83,7 +80,7 @@ impl Audit {
                 finding.attack,
                 finding.attacker_holds,
                 finding.claimed,
-                finding.words,
+                finding.explanation,
             );
             let parts = [("control", &finding.control), ("protected", &finding.claim)];
             for (part, measured) in parts {

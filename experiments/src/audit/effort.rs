@@ -8,7 +8,7 @@ use serde::Serialize;
 pub enum Effort {
     /// Minutes: whether each attack still does what it did.
     Quick,
-    /// About an hour: the numbers of `docs/THREATS.md`.
+    /// An hour or more: numbers with intervals that are narrow enough to mean something.
     Whole,
 }
 

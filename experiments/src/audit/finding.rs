@@ -148,7 +148,7 @@ impl Verdict {
     }
 }
 
-/// Of one attack.
+/// Control, claim and verdict of one attack.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Finding {
     /// Its number in the list.
@@ -168,12 +168,20 @@ pub struct Finding {
     /// What follows.
     pub verdict: Verdict,
     /// What was done, and what the numbers mean.
-    pub words: String,
+    pub explanation: String,
     /// Where the attack is from.
     pub literature: &'static str,
 }
 
 impl Finding {
+    /// What it says, for people.
+    pub fn outcome(&self) -> &'static str {
+        match self.control_won {
+            true => self.verdict.words(),
+            false => "NOTHING: the control did not win",
+        }
+    }
+
     /// Why an audit with this finding fails; none if it does not.
     pub fn fault(&self) -> Option<String> {
         let Self { number, attack, .. } = self;
@@ -205,7 +213,7 @@ pub(super) mod tests {
                     .against(0.25),
             ],
             verdict,
-            words: "A guess.".to_owned(),
+            explanation: "A guess.".to_owned(),
             literature: "",
         }
     }

@@ -1,6 +1,6 @@
 //! How alike two pictures, or two vectors, are.
 
-use model_data::IMAGE_SIDE;
+use model_data::{IMAGE_SIDE, standardise};
 
 /// Cosine of two vectors less a third; 0 where one of the two is that.
 pub fn cosine_around(middle: &[f32], one: &[f32], other: &[f32]) -> f64 {
@@ -11,7 +11,8 @@ pub fn cosine_around(middle: &[f32], one: &[f32], other: &[f32]) -> f64 {
     }))
 }
 
-fn cosine_of(pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
+/// Cosine of the two vectors whose entries these are; 0 where one of them is zero.
+pub fn cosine_of(pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
     let (mut along, mut one, mut other) = (0.0, 0.0, 0.0);
     for (x, y) in pairs {
         along += x * y;
@@ -38,18 +39,9 @@ pub fn mean_of<'a>(vectors: impl IntoIterator<Item = &'a [f32]>) -> Vec<f32> {
 
 /// A picture with mean 0 and variance 1, as slices are.
 pub fn standardised(picture: &[f32]) -> Vec<f32> {
-    let count = picture.len().max(1) as f64;
-    let mean = picture.iter().map(|&pixel| f64::from(pixel)).sum::<f64>() / count;
-    let variance = picture
-        .iter()
-        .map(|&pixel| (f64::from(pixel) - mean).powi(2))
-        .sum::<f64>()
-        / count;
-    let deviation = variance.sqrt().max(f64::from(f32::MIN_POSITIVE));
-    picture
-        .iter()
-        .map(|&pixel| ((f64::from(pixel) - mean) / deviation) as f32)
-        .collect()
+    let mut own = picture.to_vec();
+    standardise(&mut own);
+    own
 }
 
 /// Structural similarity of a picture with the true one (Wang et al. 2004), 1 for equal ones: the mean over windows of 7 x 7 pixels,

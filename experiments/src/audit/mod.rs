@@ -64,7 +64,7 @@ fn run(options: &AuditOptions, progress: &Progress) -> anyhow::Result<Audit> {
         progress.line(format!(
             "attack {}: {} ({:.0} s)",
             attack.number,
-            finding.verdict.words(),
+            finding.outcome(),
             began.elapsed().as_secs_f64()
         ));
         findings.push(finding);

@@ -19,6 +19,8 @@ use protocol::{
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
 
+use super::{first_step::gradient_behind, likeness::mean_of};
+
 /// The form of conditioning that is the default.
 const FORM: ConditioningForm = ConditioningForm::Study;
 /// The classes that are.
@@ -91,9 +93,13 @@ impl Site {
         }
     }
 
-    /// Every slice, patient after patient.
-    pub fn samples(&self) -> &[Sample] {
-        &self.samples
+    /// The slices of some patients.
+    pub fn samples_of(&self, patients: std::ops::Range<usize>) -> Vec<Sample> {
+        let samples = self.samples.iter();
+        samples
+            .filter(|sample| patients.contains(&sample.patient))
+            .copied()
+            .collect()
     }
 
     /// The filter of each patient.
@@ -119,7 +125,7 @@ impl Site {
     /// Some slices as a trainer takes them.
     ///
     /// # Errors
-    /// There are none.
+    /// No slice.
     pub fn dataset(&self, samples: &[Sample]) -> anyhow::Result<Dataset> {
         let label = |patient: &Patient| LABELS.class_of(patient.edss);
         Ok(Dataset::new(&self.patients, samples, label)?)
@@ -160,7 +166,36 @@ impl Site {
         let trained = trained.context("a phantom hospital cannot train")?;
         Ok((trained.model, trained.batches))
     }
+
+    /// The gradient behind the mean update of hospitals with these slices, each of which trains with a seed of its own.
+    ///
+    /// # Errors
+    /// As [`Self::train`].
+    pub fn gradient_behind_mean(
+        &self,
+        hospitals: &[impl AsRef<[Sample]>],
+        settings: &TrainingSettings,
+        randomness: &mut ChaCha20Rng,
+    ) -> anyhow::Result<Vec<f32>> {
+        let (mut updates, mut steps) = (Vec::new(), 0);
+        for samples in hospitals {
+            let settings = TrainingSettings {
+                seed: seed(randomness),
+                ..settings.clone()
+            };
+            let (after, own_steps) = self.train(samples.as_ref(), &settings)?;
+            updates.push(after);
+            steps = steps.max(own_steps);
+        }
+        let after = mean_of(updates.iter().map(Vec::as_slice));
+        Ok(gradient_behind(&self.start, &after, steps, settings))
+    }
 }
+
+/// Hospitals of a sum.
+pub const HOSPITALS: usize = 3;
+/// Bias gradients of the dense layer below this are rounding: the unit was off.
+pub const MIN_BIAS_GRADIENT: f32 = 1e-9;
 
 /// Where a tensor lies in the vector that a trainer has.
 pub fn place_of(name: &str) -> std::ops::Range<usize> {

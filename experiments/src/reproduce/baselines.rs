@@ -102,8 +102,8 @@ impl Baselines {
     }
 }
 
-/// A patient counts as its samples do for a network: how many the balanced training set has of it, by the weight of their class. In all
-/// they count as much as they are.
+/// A patient counts as its samples do for a network: how many the balanced training set has of it, by the weight of their class. The
+/// weights add up to the number of patients trained on.
 fn says_of_test(
     patients: &[Patient],
     key: &CellKey,

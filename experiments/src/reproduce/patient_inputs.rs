@@ -323,8 +323,8 @@ mod tests {
                 let count = block + 5;
                 let patients = [0, 3, block - 1, block, count - 1];
                 let weights = weights(form, classes);
-                let mut clear = PlaintextProducts::new(features(form, count));
-                let expected = clear.inputs(&weights, &patients).expect("never fails");
+                let mut plaintext = PlaintextProducts::new(features(form, count));
+                let expected = plaintext.inputs(&weights, &patients).expect("never fails");
                 let mut encrypted =
                     Encrypted::new(features(form, count), classes, profile, [3; 32]);
                 let inputs = encrypted.inputs(&weights, &patients).expect("decrypts");
@@ -337,8 +337,8 @@ mod tests {
                 assert_eq!((one.len(), encrypted.account().products), (2, 3));
             }
         }
-        let mut clear = PlaintextProducts::new(features(ConditioningForm::Study, 3));
-        let clipped = clear.inputs(&WEIGHT, &[0, 1, 2]).expect("never fails");
+        let mut plaintext = PlaintextProducts::new(features(ConditioningForm::Study, 3));
+        let clipped = plaintext.inputs(&WEIGHT, &[0, 1, 2]).expect("never fails");
         assert!(clipped.flat().iter().any(|tap| tap.abs() == 1.0));
     }
 

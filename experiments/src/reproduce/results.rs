@@ -65,11 +65,7 @@ impl Results {
         Self {
             leaks: differences(leaks(&rows)),
             conditioning: differences(conditioning(&rows)),
-            over_features_alone: differences(over_features_alone(
-                &rows,
-                &features_alone,
-                configuration,
-            )),
+            over_features_alone: differences(over_features_alone(&rows, &features_alone)),
             reachable: baselines.reachable.clone(),
             reference: ReferenceComparison::new(cells, &rows),
             rows,
@@ -91,8 +87,7 @@ fn leaks(rows: &[Row]) -> impl Iterator<Item = NamedPair<'_>> {
 }
 
 fn conditioning(rows: &[Row]) -> impl Iterator<Item = NamedPair<'_>> {
-    let has_hybrid = rows.iter().any(|row| row.key.model == ModelName::Hybrid);
-    let model = match has_hybrid {
+    let model = match has_hybrid(rows) {
         true => ModelName::Hybrid,
         false => ModelName::PlainConditioned,
     };
@@ -116,9 +111,8 @@ fn conditioning(rows: &[Row]) -> impl Iterator<Item = NamedPair<'_>> {
 fn over_features_alone<'a>(
     rows: &'a [Row],
     features_alone: &'a [FeaturesRow],
-    configuration: &Configuration,
 ) -> impl Iterator<Item = NamedPair<'a>> {
-    let has_hybrid = configuration.model.contains(&ModelName::Hybrid);
+    let has_hybrid = has_hybrid(rows);
     let compared = move |row: &&Row| !has_hybrid || row.key.model != ModelName::PlainConditioned;
     rows.iter().filter(compared).filter_map(move |row| {
         let mut alone = features_alone.iter();
@@ -127,6 +121,10 @@ fn over_features_alone<'a>(
         let name = format!("{}, {}, split by {}", key.task, key.network(), key.split);
         Some((name, [&row.scored, &alone.scored]))
     })
+}
+
+fn has_hybrid(rows: &[Row]) -> bool {
+    rows.iter().any(|row| row.key.model == ModelName::Hybrid)
 }
 
 fn of(rows: &[Row], key: CellKey) -> Option<&Row> {

@@ -41,7 +41,7 @@ pub struct Tables<'a> {
     intervals: &'static str,
     /// By slice minus by patient.
     leak: Vec<TableDifference>,
-    /// Hybrid minus plain.
+    /// Hybrid, or without it its plaintext reference, minus plain.
     conditioning: Vec<TableDifference>,
     /// A logistic regression of the clinical features: a row for each task, training set and split.
     features_alone: Vec<TableFeatures>,

@@ -254,8 +254,8 @@ mod tests {
                 logits.expect("evaluates")
             };
             let encrypted = probabilities(ModelName::Hybrid);
-            let clear = probabilities(ModelName::PlainConditioned);
-            let pairs = encrypted.iter().flatten().zip(clear.iter().flatten());
+            let plaintext = probabilities(ModelName::PlainConditioned);
+            let pairs = encrypted.iter().flatten().zip(plaintext.iter().flatten());
             let largest = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(
                 largest <= 1e-6,

@@ -1,6 +1,8 @@
 //! The set-up begins anew: a hospital has lost its key pairs after its Join was relayed, has come too late for it, or is gone, and no
 //! header of the session is out yet. Nothing is lost by it: no sum was contributed to under the keys that are given up (PROTOCOL.md 3.8).
 
+use std::collections::BTreeSet;
+
 use crypto::sealed_sum::HospitalId;
 use protocol::{identity::Signed, session::Join};
 use rand_core::CryptoRng;
@@ -10,7 +12,6 @@ use crate::machine::{
     Event, MachineError, Timestamp,
     context::{Context, ShutOut},
     reaction::Reaction,
-    session::Session,
     set_up_check,
 };
 
@@ -36,7 +37,9 @@ impl Phase {
             }
             (Err(error), Self::Gathering(_) | Self::KeyExchange(_)) => {
                 context.refuse(because_of, error.to_string());
-                *self = if context.shut_out(because_of, ShutOut::LosesItsKeys) {
+                let have_it = self.have_what_comes_next(context);
+                let why = ShutOut::LosesItsKeys;
+                *self = if context.shut_out(because_of, why, have_it.as_ref()) {
                     context.renew_session();
                     Self::Gathering(Gathering::default())
                 } else {
@@ -72,10 +75,25 @@ impl Phase {
         }
     }
 
+    /// Who can go on from where the run is: members with keys, which open what is published; while a session is set up, those that have
+    /// reached its beginning. None where the run has nothing yet.
+    pub(in crate::machine) fn have_what_comes_next<R>(
+        &self,
+        context: &Context<R>,
+    ) -> Option<BTreeSet<HospitalId>> {
+        let in_rounds = self.session().filter(|session| session.chain.len() > 0);
+        let with_keys = in_rounds.map(|session| session.with_keys().into_iter().collect());
+        let beginning = &context.beginning;
+        with_keys.or_else(|| beginning.after.map(|_| beginning.reached_by.clone()))
+    }
+
     /// They may have the state of this session by now, and go with it into the next.
     pub(in crate::machine) fn note_newcomers<R>(&self, context: &mut Context<R>) {
-        let newcomers = self.session().into_iter().flat_map(Session::do_not_answer);
-        context.beginning.given_to.extend(newcomers);
+        let newcomers = self.session().map(|session| session.do_not_answer(context));
+        context
+            .beginning
+            .given_to
+            .extend(newcomers.into_iter().flatten());
     }
 
     /// Whether the Joins were relayed, this is another one than that hospital's, and no header is out yet.

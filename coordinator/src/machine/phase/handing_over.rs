@@ -115,8 +115,6 @@ impl HandingOver {
         name: OutcomeName,
         now: Timestamp,
     ) -> Waiting {
-        let mut members = self.session.joined().into_iter();
-        self.session.sealed_by = members.find(|&id| state_name(&self.id, id) == name);
         self.session.state = Some(name);
         let mut waiting = Waiting::new(context, self.session, self.head, Retry::at_once(now));
         waiting.let_in_until = now.after_secs(context.run.manifest.silence_secs);

@@ -44,7 +44,11 @@ impl Phase {
                 self.begin_anew(context, from)?;
             }
             (_, Some(_)) if finds_its_keys => {}
-            (Self::Over(Over::Done { reached_by }), _) if reached_by.contains(&from) => {}
+            (Self::Over(Over::Done { reached_by }), _)
+                if context.beginning.reached_by.contains(&from) =>
+            {
+                reached_by.insert(from);
+            }
             (Self::Finishing(_) | Self::Over(_), _) => {
                 let error = MachineError::TooLate { from };
                 context.refuse(from, error.to_string());

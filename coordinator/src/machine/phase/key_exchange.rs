@@ -404,11 +404,6 @@ impl KeyExchange {
         for &id in joins.keys().filter(|id| !newcomers.contains(id)) {
             context.beginning.note_reached(id);
         }
-        let given_before = context.beginning.given_to.iter();
-        let given_before = given_before
-            .filter(|id| joins.contains_key(id) && !newcomers.contains(id))
-            .copied()
-            .collect();
         let hands_over = !newcomers.is_empty();
         let Some(group_key) = self.group_key else {
             return Step::Stay(Phase::KeyExchange(self));
@@ -429,11 +424,9 @@ impl KeyExchange {
             last_round,
             began_after: last_round,
             state: None,
-            sealed_by: None,
             lost: BTreeSet::new(),
             lost_at: now,
             newcomers,
-            given_before,
             given_up: BTreeSet::new(),
             retracted: 0,
         });

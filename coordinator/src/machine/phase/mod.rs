@@ -93,6 +93,11 @@ impl Phase {
             (_, Incoming::SetUp(message)) if context.is_of_former_session(&message) => {
                 Ok(Reaction::Ignored(FORMER_SESSION))
             }
+            // Its word on the last round was on its way when this session began, whether or not it has joined it.
+            (
+                Self::Gathering(_) | Self::KeyExchange(_),
+                Incoming::Closing(ClosingMessage::Closed(closed)),
+            ) if context.has_former_session() => context.on_closed_before(from, closed),
             (phase, _) if !phase.takes_part(from) => Err(MachineError::NotInSession {
                 from,
                 message: envelope.kind,
@@ -108,11 +113,6 @@ impl Phase {
             (Self::KeyExchange(phase), Incoming::SetUp(message)) => {
                 phase.on_set_up(context, from, message)
             }
-            // Its word on the last round was on its way when this session began.
-            (
-                Self::Gathering(_) | Self::KeyExchange(_),
-                Incoming::Closing(ClosingMessage::Closed(closed)),
-            ) if context.has_former_session() => context.on_closed_before(from, closed),
             // This coordinator was started again, and other messages of the set-up have yet to come once more.
             (
                 Self::Gathering(_) | Self::KeyExchange(_),

@@ -159,6 +159,9 @@ impl Unlocking {
         };
         let left = joined.iter().filter(may_answer).count();
         let needed = context.roster.threshold();
+        if left >= needed {
+            return None;
+        }
         let refusals = self
             .refusals
             .iter()
@@ -173,7 +176,7 @@ impl Unlocking {
             .map(|id| format!("hospital {id}: it has come back without its keys"));
         let reasons: Vec<_> = refusals.chain(ignored).chain(lost).collect();
         // Those that are only gone may come back.
-        if left >= needed || reasons.is_empty() {
+        if reasons.is_empty() {
             return None;
         }
         Some(format!(

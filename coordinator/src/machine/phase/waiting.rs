@@ -175,7 +175,8 @@ impl Waiting {
                     // It is let in no more; the session goes on without it.
                     context.beginning = before;
                     context.refuse(because_of, error.to_string());
-                    context.shut_out(because_of, ShutOut::LosesItsKeys);
+                    let have_it = waiting.session.with_keys().into_iter().collect();
+                    context.shut_out(because_of, ShutOut::LosesItsKeys, Some(&have_it));
                     if let Some(peer) = context.peers.get_mut(because_of) {
                         peer.disconnect(Timestamp(0));
                     }
@@ -188,8 +189,8 @@ impl Waiting {
         phase
     }
 
-    /// Why there is no evaluation of this model: a member of the first one is gone for longer than anybody is waited for, or too few have
-    /// their keys, and others are let in only before an update. PROTOCOL.md 3.3: each evaluation is over the same U as the first, "or
+    /// Why there is no evaluation of this model: a member of the first one is gone for longer than anybody is waited for, or too few could
+    /// contribute to the first one, and others are let in only before an update. PROTOCOL.md 3.3: each evaluation is over the same U as the first, "or
     /// none: so the coordinator waits for those members as long as for a silent hospital".
     fn evaluation_is_out_of_reach<R>(
         &self,
@@ -197,16 +198,23 @@ impl Waiting {
         now: Timestamp,
     ) -> Option<&'static str> {
         let is_gone = |id: &HospitalId| context.peers.is_given_up(*id);
-        let lost = self.session.lost_for_good(context, now);
-        match self.session.chain.first_evaluation() {
-            Some(members) if members.iter().any(is_gone) => Some(
+        let behind = self.session.stay_behind(context);
+        if let Some(members) = self.session.chain.first_evaluation() {
+            let is_missing = |id: &HospitalId| is_gone(id) || behind.contains(id);
+            return members.iter().any(is_missing).then_some(
                 "hospitals of the first evaluation are missing, and another set would single them out",
-            ),
-            None if self.session.members() - lost.len() < context.needed() => {
-                Some("too few hospitals have come back with their keys to contribute to it")
-            }
-            _ => None,
+            );
         }
+        let lost = self.session.lost_for_good(context, now);
+        let somebody_waits = !outsiders(context).is_empty();
+        let may_contribute = |id: &HospitalId| {
+            // One that has come back without its keys is no member, and may find them yet.
+            let is_away = is_gone(id) && !self.session.lost.contains(id);
+            !(lost.contains(id) || behind.contains(id) || is_away && somebody_waits)
+        };
+        let able = self.session.joined().into_iter().filter(may_contribute);
+        (able.count() < context.needed())
+            .then_some("too few hospitals are left that could contribute to it")
     }
 
     /// Why no further sum will have enough contributors.
@@ -277,13 +285,14 @@ impl Waiting {
             return None;
         }
         let mut without = context.beginning.given_to.clone();
-        without.extend(self.session.do_not_answer());
+        without.extend(self.session.do_not_answer(context));
         if without.is_empty() {
             return None;
         }
         let needed = context.roster.threshold();
-        let reached_by = context.beginning.reached_by.iter();
-        let left = reached_by.filter(|id| !without.contains(id)).count();
+        let mut helping = context.beginning.reached_by.clone();
+        helping.extend(self.session.joined());
+        let left = helping.difference(&without).count();
         (left < needed).then(|| {
             let without: Vec<_> = without.iter().map(|id| id.get()).collect();
             format!(
@@ -295,7 +304,7 @@ impl Waiting {
 
     /// So many hospitals that are here help to open a sum on the model that the session began with.
     fn can_answer<R>(&self, context: &Context<R>) -> usize {
-        let (present, without) = (context.peers.present(), self.session.do_not_answer());
+        let (present, without) = (context.peers.present(), self.session.do_not_answer(context));
         let answering = present.iter().filter(|id| !without.contains(id));
         answering.count()
     }

@@ -251,7 +251,7 @@ fn messages_of_a_set_up_that_was_given_up_are_ignored() {
         cohort.machine.handle_message(id(1), message, cohort.now);
     }
     cohort.run();
-    let given_up = "the set-up of its session was given up";
+    let given_up = "it is of a session before this one";
     let ignored = cohort
         .events
         .iter()

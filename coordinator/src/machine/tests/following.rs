@@ -294,6 +294,14 @@ fn sealed(session: SessionId, sealer: u8, state: &[u8]) -> Vec<u8> {
 
 /// A run of seven that starts with six and has seen its statistics; hospital 7 has come, and is to be let in.
 fn six_and_a_late_one() -> Cohort {
+    let mut cohort = six_and_nobody_else();
+    cohort.connect(id(7));
+    cohort.act_for(id(7));
+    cohort
+}
+
+/// A run of seven that starts with six and has seen its statistics.
+fn six_and_nobody_else() -> Cohort {
     let manifest = Manifest {
         start_with: NonZeroU32::new(6),
         ..manifest(2)
@@ -301,8 +309,6 @@ fn six_and_a_late_one() -> Cohort {
     let mut cohort = Cohort::new(7, &manifest);
     (1..7).for_each(|number| cohort.connect(id(number)));
     assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 1));
-    cohort.connect(id(7));
-    cohort.act_for(id(7));
     cohort
 }
 
@@ -391,9 +397,14 @@ fn a_run_that_the_operator_began_without_one_can_be_taken_up() {
 
 /// To the end of the run: all that are connected say so.
 fn run_with_heartbeats(cohort: &mut Cohort) {
+    run_with_heartbeats_until(cohort, |cohort| cohort.machine.is_over());
+    cohort.pump();
+}
+
+/// Until something holds, or two hundred heartbeats have gone by.
+fn run_with_heartbeats_until(cohort: &mut Cohort, holds: impl Fn(&Cohort) -> bool) {
     for _ in 0..200 {
-        cohort.pump();
-        if cohort.machine.is_over() {
+        if cohort.until(&holds) {
             break;
         }
         cohort.now = Timestamp(cohort.now.0 + 2_000);
@@ -431,6 +442,69 @@ fn two_without_their_keys_hold_nobody_up() {
         "{:?}",
         cohort.events
     );
+}
+
+/// It has the keys of its session and an older state, and gets the newer one in the next. It knows what it has answered: unlike one that
+/// came with nothing, it helps to open sums on it.
+#[test]
+fn one_that_was_away_for_a_session_helps_to_open_sums_on_what_it_is_given() {
+    let mut cohort = six_and_nobody_else();
+    let has_uploaded_an_update = |cohort: &Cohort| {
+        let header = cohort.hospitals[&id(6)].header();
+        let uploads = matches!(cohort.next_act(id(6)), Some(Act::Upload { .. }));
+        uploads && header.is_some_and(|header| header.purpose == Purpose::Update)
+    };
+    assert!(cohort.until(has_uploaded_an_update));
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 2));
+    // 6 has contributed to the update and not seen its outcome; the evaluation would wait for it, but 7 waits outside.
+    assert_eq!(cohort.hospitals[&id(6)].seen.len(), 1);
+    cohort.disconnect(id(6));
+    cohort.connect(id(7));
+    cohort.act_for(id(7));
+    run_with_heartbeats_until(&mut cohort, |cohort| cohort.phase() == PhaseName::Gathering);
+    cohort.connect(id(6));
+    let takes_it = |cohort: &Cohort, number: u8| {
+        let next = cohort.next_act(id(number));
+        matches!(next, Some(Act::Say(ToCoordinator::StateTaken { .. })))
+    };
+    assert!(cohort.until(|cohort| takes_it(cohort, 6) && takes_it(cohort, 7)));
+    cohort.restart_hospital(id(5));
+    cohort.act_for(id(5));
+    run_with_heartbeats(&mut cohort);
+    assert_complete_for_all(&cohort, "1, 2, 3, 4 and 6 help");
+    let updates = seen(&cohort, Purpose::Update);
+    assert_eq!(updates.last().map(Vec::len), Some(7));
+}
+
+/// Of six that an evaluation needs, one follows no null step, and one has lost its keys.
+#[test]
+fn an_evaluation_waits_for_nobody_that_stays_behind() {
+    let mut cohort = super::cohort::connected(7, 2);
+    for hospital in cohort.hospitals.values_mut() {
+        hospital.spoilt_updates = 1;
+    }
+    cohort.hospital(id(7)).refuses_null_steps = true;
+    assert!(cohort.until(|cohort| cohort.hospitals[&id(1)].seen.len() == 2));
+    cohort.restart_hospital(id(6));
+    cohort.act_for(id(6));
+    run_with_heartbeats(&mut cohort);
+    assert!(cohort.completed().is_some(), "{:?}", cohort.events);
+    assert_eq!(seen(&cohort, Purpose::Update).len(), 2);
+}
+
+/// It is let in by another session; what this one began with is behind it.
+#[test]
+fn once_rounds_have_gone_on_the_operator_may_do_without_one_of_those_it_began_with() {
+    let mut cohort = without_the_last(3);
+    cohort.connect(id(4));
+    assert!(cohort.until(|cohort| {
+        seen(cohort, Purpose::Update).len() == 2 && cohort.phase() != PhaseName::Publishing
+    }));
+    let now = cohort.now;
+    assert_eq!(cohort.machine.go_on_without(id(1), now), Ok(()));
+    cohort.run();
+    let (_, missing) = cohort.completed().expect("three are enough");
+    assert_eq!(missing, [id(1)]);
 }
 
 /// One's answer would be wrong, and of the six others two have come back without their keys.

@@ -41,7 +41,7 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
             ("one mask used for features and weights", &read.one_mask),
         ] {
             let measured = auroc(profile, words, scores)?;
-            control_won &= measured.value >= WON;
+            control_won &= measured.value >= MIN_AUROC;
             control.push(measured);
         }
         for (words, scores) in [
@@ -70,7 +70,7 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
             true => Verdict::Holds,
             false => Verdict::Broken,
         },
-        words: "The messages are a vault's own. Read is whether a patient has a feature: the area under the ROC curve of the decoded \
+        explanation: "The messages are a vault's own. Read is whether a patient has a feature: the area under the ROC curve of the decoded \
                 slots, which is 1/2 for somebody who has nothing. That nothing better than chance can be had is what the assumptions \
                 say (section 1, with the bits that they are good for); what is looked for here is whether the code keeps to \
                 them: a message that is not masked, a mask that is used twice, a small or a constant key."
@@ -238,7 +238,7 @@ fn is_chance(scores: &[(f32, bool)], value: f64) -> bool {
 /// One block of patients, and not a full one.
 const PATIENTS: usize = 400;
 /// Decryption is exact to 2^-30.
-const WON: f64 = 0.999;
+const MIN_AUROC: f64 = 0.999;
 
 #[cfg(test)]
 mod tests {

@@ -5,6 +5,7 @@
 
 use model::{device::Device, train::Trainer};
 use model_data::Sample;
+use protocol::counted::counted;
 use rand::seq::SliceRandom as _;
 use rand_chacha::ChaCha20Rng;
 
@@ -14,25 +15,20 @@ use super::{
         finding::{Finding, Measured, Verdict},
         first_step::gradient_behind,
         likeness::{cosine_around, mean_of},
-        site::{Site, architecture, place_of},
+        site::{HOSPITALS, MIN_BIAS_GRADIENT, Site, architecture, place_of},
     },
     randomness,
 };
 use crate::simulation::Progress;
 
 /// A slice counts as found from this cosine on: then it is told from all others, which are below it by far.
-const FOUND: f64 = 0.9;
+const MIN_COSINE_FOUND: f64 = 0.9;
 /// Of the control's slices at least this share has to be found.
-const WON: f64 = 0.9;
-/// Bias gradients below this are rounding: the unit was off.
-const OFF: f32 = 1e-9;
+const MIN_SHARE_FOUND: f64 = 0.9;
 /// Slices of others that the truth is compared with.
-const OTHERS: usize = 96;
+const MAX_OTHERS: usize = 96;
 /// Of the slices of one training, no more are looked for.
-const JUDGED: usize = 64;
-/// Hospitals of a sum.
-const HOSPITALS: usize = 3;
-
+const MAX_JUDGED: usize = 64;
 /// Runs it.
 ///
 /// # Errors
@@ -46,9 +42,9 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
     drop(drawing);
     let attacked = Attacked {
         hospitals: (0..HOSPITALS)
-            .map(|hospital| of_patients(&site, hospital * patients..(hospital + 1) * patients))
+            .map(|hospital| site.samples_of(hospital * patients..(hospital + 1) * patients))
             .collect(),
-        others: of_patients(&site, all..all + 8),
+        others: site.samples_of(all..all + 8),
         site,
     };
     let trials = effort.of(4, 40);
@@ -60,11 +56,11 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
     }
     let round = attacked.round(1, &mut randomness)?;
     let sum = attacked.round(HOSPITALS, &mut randomness)?;
-    let control_won = control.share_found() >= WON;
+    let control_won = control.share_found() >= MIN_SHARE_FOUND;
     let verdict = if sum.found == 0 {
         Verdict::NotByThisAttack
     } else {
-        Verdict::Broken
+        Verdict::LeaksAsStated
     };
     let stops = claim
         .iter()
@@ -81,14 +77,14 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
         control_won,
         claim: claim.iter().flat_map(Outcome::measured).collect(),
         verdict,
-        words: format!(
+        explanation: format!(
             "A unit's weight gradient divided by its bias gradient is what the dense layer was given, exactly if one sample was in the \
              batch. The trainer's AdamW gives away nearly the sign of a gradient in its first step; its epsilon gives away the size of \
              the small ones, and the units that hardly move are read. For each slice trained on, the best of the 512 quotients counts, \
              chosen by who knows the truth: an upper bound. Cosines are around the mean of {} slices of other patients; chance is the \
-             best of those slices in place of the quotients, and a slice counts as found from {FOUND} on. Fewer than half of the slices are \
+             best of those slices in place of the quotients, and a slice counts as found from {MIN_COSINE_FOUND} on. Fewer than half of the slices are \
              found with: {}.",
-            attacked.others.len().min(OTHERS),
+            attacked.others.len().min(MAX_OTHERS),
             if stops.is_empty() {
                 "none of these".to_owned()
             } else {
@@ -133,7 +129,7 @@ impl Outcome {
         let by_chance = self
             .chances
             .iter()
-            .filter(|&&cosine| cosine >= FOUND)
+            .filter(|&&cosine| cosine >= MIN_COSINE_FOUND)
             .count();
         vec![
             Measured::value(
@@ -164,7 +160,11 @@ impl Attacked {
         steps: usize,
         randomness: &mut ChaCha20Rng,
     ) -> anyhow::Result<Outcome> {
-        let setting = format!("{} of {}", counted(steps, "step"), counted(batch, "slice"));
+        let setting = format!(
+            "{} of {}",
+            counted(steps, ["step", "steps"]),
+            counted(batch, ["slice", "slices"])
+        );
         let mut outcome = Outcome::new(setting);
         let mut samples = self.hospitals[0].clone();
         for _ in 0..trials {
@@ -181,19 +181,12 @@ impl Attacked {
 
     /// The mean of so many hospitals' updates, a round each.
     fn round(&self, hospitals: usize, randomness: &mut ChaCha20Rng) -> anyhow::Result<Outcome> {
-        let mut updates = Vec::new();
-        let (mut trained_on, mut all_steps) = (Vec::new(), 0);
         let settings = self.site.settings(32, 2, randomness);
-        for samples in &self.hospitals[..hospitals] {
-            let settings = model::train::TrainingSettings {
-                seed: super::super::site::seed(randomness),
-                ..settings.clone()
-            };
-            let (after, steps) = self.site.train(samples, &settings)?;
-            updates.push(after);
-            all_steps = all_steps.max(steps);
-            trained_on.extend_from_slice(samples);
-        }
+        let hospitals = &self.hospitals[..hospitals];
+        let gradient = self
+            .site
+            .gradient_behind_mean(hospitals, &settings, randomness)?;
+        let (trained_on, hospitals) = (hospitals.concat(), hospitals.len());
         let who = if hospitals == 1 {
             "one hospital's".to_owned()
         } else {
@@ -203,8 +196,6 @@ impl Attacked {
             "{who} round: 2 epochs of {} slices, batches of 32",
             trained_on.len() / hospitals
         ));
-        let after = mean_of(updates.iter().map(Vec::as_slice));
-        let gradient = gradient_behind(self.site.start(), &after, all_steps, &settings);
         self.judge(&gradient, &trained_on, 32, &mut outcome)?;
         Ok(outcome)
     }
@@ -217,14 +208,14 @@ impl Attacked {
         batch: usize,
         outcome: &mut Outcome,
     ) -> anyhow::Result<()> {
-        let every = trained_on.len().div_ceil(JUDGED);
+        let every = trained_on.len().div_ceil(MAX_JUDGED);
         let truths = self.given(trained_on, batch)?.into_iter().step_by(every);
-        let others = self.given(&self.others[..OTHERS.min(self.others.len())], batch)?;
+        let others = self.given(&self.others[..MAX_OTHERS.min(self.others.len())], batch)?;
         let middle = mean_of(others.iter().map(|given| &given[..]));
         let quotients = quotients(gradient);
         for truth in truths {
             let cosine = best(&middle, &truth, quotients.iter().map(Vec::as_slice));
-            outcome.found += u64::from(cosine >= FOUND);
+            outcome.found += u64::from(cosine >= MIN_COSINE_FOUND);
             outcome.cosines.push(cosine);
             outcome
                 .chances
@@ -262,21 +253,11 @@ fn quotients(gradient: &[f32]) -> Vec<Vec<f32>> {
     let bias = &gradient[place_of("dense.bias")];
     let weight = &gradient[place_of("dense.weight")];
     let rows = weight.chunks_exact(weight.len() / bias.len());
-    let on = rows.zip(bias).filter(|(_, bias)| bias.abs() > OFF);
+    let on = rows
+        .zip(bias)
+        .filter(|(_, bias)| bias.abs() > MIN_BIAS_GRADIENT);
     on.map(|(row, bias)| row.iter().map(|value| value / bias).collect())
         .collect()
-}
-
-fn of_patients(site: &Site, patients: std::ops::Range<usize>) -> Vec<Sample> {
-    let samples = site.samples().iter();
-    samples
-        .filter(|sample| patients.contains(&sample.patient))
-        .copied()
-        .collect()
-}
-
-fn counted(count: usize, what: &str) -> String {
-    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 #[cfg(test)]
@@ -288,8 +269,8 @@ mod tests {
         let mut randomness = randomness(3, "test");
         let site = Site::draw(4, 8, &mut randomness, || ());
         let attacked = Attacked {
-            hospitals: vec![of_patients(&site, 0..2)],
-            others: of_patients(&site, 2..4),
+            hospitals: vec![site.samples_of(0..2)],
+            others: site.samples_of(2..4),
             site,
         };
         let one = attacked

@@ -10,6 +10,7 @@ use protocol::network::TensorKind;
 use super::super::{
     effort::Effort,
     finding::{Finding, Measured, Verdict},
+    likeness::cosine_of,
 };
 use crate::{
     logistic_regression::solved,
@@ -31,7 +32,7 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
     for method in [Method::Pair, Method::AllRounds] {
         let against_frozen = attack(&frozen, method)?;
         let against_trained = attack(&rounds, method)?;
-        control_won &= against_frozen.least() >= WON;
+        control_won &= against_frozen.least() >= MIN_COSINE;
         control.extend(against_frozen.measured(&format!("updates that never change, {method}")));
         claim.extend(against_trained.measured(&format!("training, {method}")));
     }
@@ -49,7 +50,7 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
         control_won,
         claim,
         verdict: Verdict::LeaksAsStated,
-        words: format!(
+        explanation: format!(
             "A federation of {HOSPITALS} hospitals is trained, the last one attacks, and in every second round one other hospital is left \
              out. Two rounds: the sum with the victim less the next one without it. All rounds: least squares over the participation \
              matrix, as if each hospital's updates were the same in every round (gradient disaggregation). The victim is named if, of \
@@ -131,7 +132,7 @@ impl Round {
                 let (own, after) = rest.split_at(tensor.values());
                 rest = after;
                 if tensor.kind == TensorKind::Weight {
-                    kept.extend(own.iter().step_by(EVERY).map(|&value| value as f32));
+                    kept.extend(own.iter().step_by(STRIDE).map(|&value| value as f32));
                 }
             }
             kept
@@ -221,7 +222,7 @@ fn attack(rounds: &[Round], method: Method) -> anyhow::Result<Found> {
                 .iter()
                 .map(|&value| value.into())
                 .collect(),
-            Method::AllRounds => mean_of(rounds, hospital),
+            Method::AllRounds => sum_of(rounds, hospital),
         });
         let cosines: Vec<f64> = truths
             .map(|truth: Vec<f64>| cosine(&estimate, &truth))
@@ -317,14 +318,14 @@ fn least_squares(rounds: &[Round], victim: usize) -> Vec<f64> {
 }
 
 /// Over the rounds that it is in.
-fn mean_of(rounds: &[Round], hospital: usize) -> Vec<f64> {
-    let mut mean = vec![0.0; rounds[0].changes[hospital].len()];
+fn sum_of(rounds: &[Round], hospital: usize) -> Vec<f64> {
+    let mut sum = vec![0.0; rounds[0].changes[hospital].len()];
     for round in rounds.iter().filter(|round| round.is_in[hospital]) {
-        for (mean, change) in mean.iter_mut().zip(&round.changes[hospital]) {
-            *mean += f64::from(*change);
+        for (sum, change) in sum.iter_mut().zip(&round.changes[hospital]) {
+            *sum += f64::from(*change);
         }
     }
-    mean
+    sum
 }
 
 fn of_two(rounds: &[Round]) -> f64 {
@@ -345,22 +346,15 @@ fn of_two(rounds: &[Round]) -> f64 {
 }
 
 fn cosine(one: &[f64], other: &[f64]) -> f64 {
-    let product =
-        |one: &[f64], other: &[f64]| -> f64 { one.iter().zip(other).map(|(a, b)| a * b).sum() };
-    let length = (product(one, one) * product(other, other)).sqrt();
-    if length > 0.0 {
-        product(one, other) / length
-    } else {
-        0.0
-    }
+    cosine_of(one.iter().copied().zip(other.iter().copied()))
 }
 
 /// Attacker and all.
 const HOSPITALS: usize = 5;
 /// So many values are enough to tell directions apart, and fit memory.
-const EVERY: usize = 16;
+const STRIDE: usize = 16;
 /// Frozen updates are found up to the rounding of floats.
-const WON: f64 = 0.999;
+const MIN_COSINE: f64 = 0.999;
 
 #[cfg(test)]
 mod tests {
@@ -396,7 +390,7 @@ mod tests {
         for method in [Method::Pair, Method::AllRounds] {
             let found = attack(&frozen(&half), method).expect("somebody is left out");
             assert_eq!(found.own.len(), 3);
-            assert!(found.least() > WON, "{method}: {:?}", found.own);
+            assert!(found.least() > MIN_COSINE, "{method}: {:?}", found.own);
             let found = attack(&half, method).expect("somebody is left out");
             assert!(
                 found

@@ -69,7 +69,7 @@ pub const ATTACKS: &[Attack] = &[
     },
     Attack {
         number: 8,
-        name: "the slice itself from one update",
+        name: "which slice it was, from one update",
         run: inversion::run,
     },
 ];

@@ -57,7 +57,9 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
         &read.secret,
         &read.difference,
     ];
-    let control_won = control.iter().all(|measured| measured.value >= WON);
+    let control_won = control
+        .iter()
+        .all(|measured| measured.value >= MIN_CORRELATION);
     Ok(Finding {
         number: 3,
         attack: "one update from its upload to a sealed sum",
@@ -70,7 +72,7 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
             true => Verdict::Holds,
             false => Verdict::Broken,
         },
-        words: format!(
+        explanation: format!(
             "{HOSPITALS} hospitals, t = {}: correlation of what is read with what was uploaded. The attack unmasks with its own program, \
              written from PROTOCOL.md, which reads what `open` reads where it has t shares. That nothing can be had is what section 4 \
              proves from A1; what is looked for here is whether the code keeps to it: an upload that is not masked, shares that \
@@ -336,7 +338,7 @@ fn centred(residues: &[u64]) -> Vec<i64> {
 const HOSPITALS: usize = 5;
 const FIELD_BITS: u32 = FieldFormat::TwoBy24.field_bits();
 /// What is read is the update but for its quantisation, less than a part in a million.
-const WON: f64 = 0.999_99;
+const MIN_CORRELATION: f64 = 0.999_99;
 
 #[cfg(test)]
 mod tests {
@@ -347,8 +349,8 @@ mod tests {
         let mut read = Read::default();
         let mut rng = randomness(6, "one upload, a test");
         read.trial(6000, 2, &mut rng).expect("a sealed sum");
-        assert!(read.with_all.measured("").value > WON);
-        assert!(read.difference_with_all.measured("").value > WON);
+        assert!(read.with_all.measured("").value > MIN_CORRELATION);
+        assert!(read.difference_with_all.measured("").value > MIN_CORRELATION);
         for pairs in [
             &read.without,
             &read.with_fewer,

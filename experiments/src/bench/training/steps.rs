@@ -114,7 +114,7 @@ impl<'a> Steps<'a> {
         let mut model = layout.initial_values(&[7; 32]);
         let range = layout.range(CONDITIONED_WEIGHT).context("it has W")?;
         let weights = std::array::from_fn(|tap| model[range.start + tap]);
-        let mut clear = Plaintext {
+        let mut plaintext = Plaintext {
             weights,
             conditioner: conditioner(&cohort.features)?,
             features: &cohort.features,
@@ -123,7 +123,7 @@ impl<'a> Steps<'a> {
             Variant::Plain => None,
             Variant::Hybrid | Variant::PlainConditioned => {
                 model.drain(range);
-                Some(clear.inputs()?)
+                Some(plaintext.inputs()?)
             }
         };
         let settings = TrainingSettings {
@@ -134,7 +134,7 @@ impl<'a> Steps<'a> {
         Ok(Self {
             training,
             samples: &cohort.samples,
-            plaintext: (variant == Variant::PlainConditioned).then_some(clear),
+            plaintext: (variant == Variant::PlainConditioned).then_some(plaintext),
         })
     }
 
@@ -152,12 +152,12 @@ impl<'a> Steps<'a> {
     }
 
     fn step(&mut self) -> anyhow::Result<f64> {
-        let Some(clear) = &mut self.plaintext else {
+        let Some(plaintext) = &mut self.plaintext else {
             return Ok(self.training.step(self.samples)?);
         };
-        self.training.set_inputs(&clear.inputs()?)?;
+        self.training.set_inputs(&plaintext.inputs()?)?;
         let loss = self.training.step(self.samples)?;
-        clear.learn(&self.training.input_gradients());
+        plaintext.learn(&self.training.input_gradients());
         Ok(loss)
     }
 }

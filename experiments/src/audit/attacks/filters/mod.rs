@@ -55,8 +55,8 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
     drop(stage);
 
     let usual = usual_flags_right(&population);
-    let control_won =
-        ten.flags().value() >= Some(FLAGS_READ) && ten.exact().value() >= Some(AGES_READ);
+    let control_won = ten.flags().value() >= Some(MIN_FLAGS_RIGHT)
+        && ten.exact().value() >= Some(MIN_ALL_AGES_EXACT);
     let control = ten.measured("study, 10 patients, one round", usual);
     let mut claim = thirty.measured("study, 30 patients, one round", usual);
     claim.extend(additive.measured("additive, 30 patients, one round", usual));
@@ -79,7 +79,7 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
             true => Verdict::Broken,
             false => Verdict::LeaksAsStated,
         },
-        words: format!(
+        explanation: format!(
             "Released by the vault's own code, which gives the same numbers from encrypted products (checked here for each form). \
              Filters: a flag is read off its entry, and years are found because age = onset + duration and all are whole. In the form \
              additive, ages are found up to one number of years that all patients share. Shifts: of all {} sets of features those that \
@@ -332,9 +332,9 @@ fn usual_flags_right(population: &[RawFeatures]) -> f64 {
 }
 
 /// An entry is misread only where its factor is below half a step of 2^-12, which W is once in 2,700 times.
-const FLAGS_READ: f64 = 0.99;
+const MIN_FLAGS_RIGHT: f64 = 0.99;
 /// In 94 of 100 trials with ten patients (section 7). Of 20 trials fewer than three quarters would be once in 1,000 times.
-const AGES_READ: f64 = 0.75;
+const MIN_ALL_AGES_EXACT: f64 = 0.75;
 /// Section 7 has 78.7% where a guess has 73.5%, for one u; others tell a little more or less.
 const MAX_FLAGS_RIGHT: f64 = 0.85;
 /// Section 7 has 18% where a guess has 16%.

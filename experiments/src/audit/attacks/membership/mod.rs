@@ -18,16 +18,16 @@ use super::{
 };
 use crate::simulation::Progress;
 
-/// The control's area has to reach this: with the 32 members and 32 others of the quick effort, chance does in 3 of 1000.
-const WON: f64 = 0.7;
+/// The control's area has to reach this. Of the quick effort's 32 members and 32 others, which are 16 patients, chance seldom does.
+const MIN_AUROC: f64 = 0.7;
 /// Deviations of chance from which an area is more than that.
-const MORE_THAN_CHANCE: f64 = 3.0;
+const MIN_DEVIATIONS: f64 = 3.0;
 /// Of the patients that are no members, the share that may be called so.
 const FALSE_POSITIVES: f64 = 0.05;
 
 /// Until every slice is known by heart.
 const OVERFITTED: Training = Training::Alone { epochs: 60 };
-/// As a run with the default settings.
+/// Hospitals, rounds and epochs of a simulation by default, without conditioning.
 const AS_A_RUN: Training = Training::Together {
     hospitals: 3,
     rounds: 8,
@@ -50,9 +50,9 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
     };
     let overfitted = attacked("training overfitted models", OVERFITTED)?;
     let as_a_run = attacked("training common models", AS_A_RUN)?;
-    let control_won = best(&overfitted)?.0 >= WON;
+    let control_won = best(&overfitted)?.0 >= MIN_AUROC;
     let (area, deviation) = best(&as_a_run)?;
-    let leaks = area - 0.5 > MORE_THAN_CHANCE * deviation;
+    let leaks = area - 0.5 > MIN_DEVIATIONS * deviation;
     Ok(Finding {
         number: 7,
         attack: "membership of a patient, from the common model",
@@ -69,7 +69,7 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
         } else {
             Verdict::NotByThisAttack
         },
-        words: format!(
+        explanation: format!(
             "{} models are trained, each on half of {patients} phantom patients (`realistic`, {slices} slices each, network without \
              conditioning), and each is attacked by means of the {} that are neither it nor the one of its counterpart: of any patient \
              half of them have seen it. A patient is judged by the mean logit of its class over its slices. Every pair of model and patient is a case; those of one \
@@ -96,7 +96,7 @@ fn measured(what: &str, attacked: &[(Estimator, Scores)]) -> anyhow::Result<Vec<
     for (estimator, scores) in attacked {
         let setting = format!("{what}, {}", estimator.words());
         let area = scores.area().context("there are members and others")?;
-        measured.push(Measured::value(&setting, "AUC", area).against(0.5));
+        measured.push(Measured::value(&setting, "AUROC", area).against(0.5));
         let found = scores.found_at(FALSE_POSITIVES);
         measured.push(
             Measured::share(setting, "members found at 5% false positives", found)

@@ -66,7 +66,7 @@ pub fn counter_errors(
     let trials = effort.of(20, 300);
     let mut rng = randomness(seed, &format!("counters of few, {contributors}"));
     let hospitals = made_up(HOSPITALS, seed, &mut rng);
-    let means = Known::mean_of(&hospitals);
+    let means = Known::mean_of(&hospitals)?;
     let stage = progress.stage("sealed sums of counters", trials);
     let mut errors = CounterErrors::default();
     for _ in 0..trials {
@@ -131,21 +131,21 @@ impl Known {
         self
     }
 
-    fn mean_of(hospitals: &[Hospital]) -> Self {
+    fn mean_of(hospitals: &[Hospital]) -> anyhow::Result<Self> {
         let known: Vec<Self> = hospitals
             .iter()
-            .filter_map(|hospital| Self::read(&hospital.statistics, &hospital.evaluation).ok())
-            .collect();
+            .map(|hospital| Self::read(&hospital.statistics, &hospital.evaluation))
+            .collect::<Result<_, _>>()?;
         let mean = |value: &dyn Fn(&Self) -> f64| {
             known.iter().map(value).sum::<f64>() / known.len() as f64
         };
-        Self {
+        Ok(Self {
             class_counts: (0..TASK.classes())
                 .map(|class| mean(&|one| one.class_counts[class]))
                 .collect(),
             with_symptom: mean(&|one| one.with_symptom),
             accuracy: mean(&|one| one.accuracy),
-        }
+        })
     }
 }
 

@@ -106,7 +106,7 @@ impl Federation {
 }
 
 /// A linear discriminant (Fisher 1936): what tells scanners apart is looked for beside how hospitals of one scanner differ, which patients
-/// and not scanners make. The diagonal alone named a fifth fewer.
+/// and not scanners make.
 struct References {
     /// Of each value, over hospitals of one scanner; infinite where they do not differ.
     deviations: Vec<f64>,
@@ -223,7 +223,7 @@ fn buffers(layout: &ModelLayout, change: &[f64]) -> Vec<f64> {
 const SCANNERS: usize = ScannerProfile::ALL.len();
 /// Of each hospital.
 const PATIENTS: usize = 6;
-/// How much of the covariance is its diagonal. Chosen on seeds 101 to 108, which are not those of any number that is told.
+/// How much of the covariance is its diagonal. Tuned on seeds 101 to 108, of which no number is reported.
 const DIAGONAL: f64 = 0.1;
 
 #[cfg(test)]
