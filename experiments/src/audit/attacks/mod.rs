@@ -9,6 +9,7 @@ mod inversion;
 mod membership;
 mod one_upload;
 mod patients;
+mod sealed;
 mod sums_of_few;
 
 use std::ops::RangeInclusive;

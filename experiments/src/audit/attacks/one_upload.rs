@@ -2,12 +2,11 @@
 
 use anyhow::{Context, ensure};
 use crypto::{
-    hash::{Digest, SecretKey32, derive_key},
+    hash::{Digest, derive_key},
     ring::{Coefficients, Modulus, NttPlan, Prg, uniform},
     sealed_sum::{
-        CHUNK_BYTES, ClippedTensor, Contribution, FieldFormat, HospitalId, MODULUS, RING_DEGREE,
-        Round, SHARE_MODULUS, Seed, Share, SumRing, SumShape, TagKey, UNLOCK_BYTES, Weight,
-        add_shares, open, pack, seal, threshold,
+        CHUNK_BYTES, ClippedTensor, FieldFormat, HospitalId, MODULUS, RING_DEGREE, SHARE_MODULUS,
+        Share, UNLOCK_BYTES, threshold,
     },
 };
 use rand::RngExt;
@@ -19,6 +18,7 @@ use super::{
         finding::{Finding, Measured, Verdict},
     },
     randomness,
+    sealed::SealedSum,
 };
 use crate::simulation::Progress;
 
@@ -125,34 +125,18 @@ impl Read {
         guesses: usize,
         rng: &mut ChaCha20Rng,
     ) -> anyhow::Result<()> {
-        let joined: Vec<HospitalId> = (1..=HOSPITALS as u8).filter_map(HospitalId::new).collect();
-        let threshold = threshold(HOSPITALS);
-        let header_hash: Digest = rng.random();
-        let group_key = SecretKey32::from_bytes(rng.random());
-        let shape = SumShape::new(values, &[3], FieldFormat::TwoBy24, HOSPITALS)?;
-        let tag_key = TagKey::derive(&group_key, &header_hash);
-        let round = Round {
-            ring: &SumRing::new(),
-            header_hash: &header_hash,
-            shape: &shape,
-            threshold,
-            tag_key: &tag_key,
-        };
+        let sum = SealedSum::new(HOSPITALS, values, &[3], rng)?;
+        let threshold = sum.threshold();
         let updates: [Vec<f64>; 2] =
             std::array::from_fn(|_| (0..values).map(|_| rng.random_range(-1.0..1.0)).collect());
-        let mut sealed = |place: usize| -> anyhow::Result<Contribution> {
-            let clips = [ClippedTensor { values, clip: 1.0 }];
-            let equal = Weight { own: 1, largest: 1 };
-            let (message, _) = pack(&shape, &updates[place], &clips, equal, &[1])?;
-            let seed = Seed::from_rng(rng);
-            Ok(seal(&round, &joined, joined[place], 0, &seed, &message)?)
-        };
+        let clips = [ClippedTensor { values, clip: 1.0 }];
+        let mut sealed = |place: usize| sum.contribution(place, &updates[place], &clips, &[1], rng);
         let uploads = [sealed(0)?, sealed(1)?];
 
         // The colluders are the last ones; t of the hospitals are one more.
         let all = &uploads[0].shares[HOSPITALS - threshold..];
         let fewer = &all[1..];
-        let reader = Reader::new(&header_hash, shape.message_chunks(), values);
+        let reader = Reader::new(&sum.header_hash, sum.shape.message_chunks(), values);
         let secrets = uploads.each_ref().map(|upload| {
             centred(&interpolated(&points(
                 &upload.shares[HOSPITALS - threshold..],
@@ -161,12 +145,8 @@ impl Read {
         let first = &uploads[0].chunks;
 
         let found = reader.values(first, &secrets[0]);
-        let answers: Vec<_> = all
-            .iter()
-            .map(|(hospital, share)| (*hospital, add_shares(std::iter::once(share))))
-            .collect();
-        let opened = open(&round, 1, first, &answers).map_err(|error| error.fault)?;
-        let offset = (1_u64 << (shape.value_bits() - 1)) as f64;
+        let opened = sum.opened(&uploads[..1])?;
+        let offset = (1_u64 << (sum.shape.value_bits() - 1)) as f64;
         ensure!(
             opened
                 .values

@@ -1,13 +1,6 @@
 //! What is left of counters when an attacker takes its own away from an opened sum.
 
 use anyhow::ensure;
-use crypto::{
-    hash::SecretKey32,
-    sealed_sum::{
-        FieldFormat, HospitalId, Round, RunningSum, Seed, SumRing, SumShape, TagKey, Weight,
-        add_shares, open, pack, seal, threshold,
-    },
-};
 use model_data::Feature;
 use participant::vault::statistics::{ClinicalRecords, own_counters};
 use protocol::{
@@ -21,6 +14,7 @@ use super::super::{
     super::effort::Effort,
     patients::{complete_patients, records},
     randomness,
+    sealed::SealedSum,
 };
 use crate::simulation::Progress;
 
@@ -225,41 +219,17 @@ fn sealed_sum(
     purpose: Purpose,
     rng: &mut ChaCha20Rng,
 ) -> anyhow::Result<Vec<u64>> {
-    let joined: Vec<HospitalId> = (1..=lists.len() as u8)
-        .filter_map(HospitalId::new)
-        .collect();
-    let header_hash: [u8; 32] = rng.random();
     let digits: Vec<u8> = specs(purpose, TASK)
         .iter()
         .map(|spec| spec.digits)
         .collect();
-    let shape = SumShape::new(0, &digits, FieldFormat::TwoBy24, joined.len())?;
-    let round = Round {
-        ring: &SumRing::new(),
-        header_hash: &header_hash,
-        shape: &shape,
-        threshold: threshold(joined.len()),
-        tag_key: &TagKey::derive(&SecretKey32::from_bytes(rng.random()), &header_hash),
-    };
-    let mut sum = RunningSum::new(shape.chunks());
-    let mut contributions = Vec::new();
-    for (&hospital, counters) in joined.iter().zip(lists) {
-        let equal = Weight { own: 1, largest: 1 };
-        let (message, _) = pack(&shape, &[], &[], equal, counters)?;
-        let contribution = seal(&round, &joined, hospital, 0, &Seed::from_rng(rng), &message)?;
-        sum.add(&contribution.chunks)?;
-        contributions.push(contribution);
-    }
-    let answers: Vec<_> = (0..round.threshold)
-        .map(|place| {
-            let held = contributions
-                .iter()
-                .map(|contribution| &contribution.shares[place].1);
-            (joined[place], add_shares(held))
-        })
-        .collect();
-    let opened =
-        open(&round, lists.len(), sum.as_bytes(), &answers).map_err(|error| error.fault)?;
+    let sum = SealedSum::new(lists.len(), 0, &digits, rng)?;
+    let contributions: Vec<_> = lists
+        .iter()
+        .enumerate()
+        .map(|(place, counters)| sum.contribution(place, &[], &[], counters, rng))
+        .collect::<anyhow::Result<_>>()?;
+    let opened = sum.opened(&contributions)?;
     let expected = (0..digits.len()).map(|place| lists.iter().map(|list| list[place]).sum::<u64>());
     ensure!(
         expected.eq(opened.counters.iter().copied()),
