@@ -40,8 +40,14 @@ impl Measured {
     /// If nothing was counted.
     pub fn share(setting: impl Into<String>, metric: &'static str, share: Share) -> Self {
         let value = share.value().expect("an attack counts something");
+        // Of none, or of all, one end is exact; by its formula it is off by a rounding.
+        let exact = |[low, high]: Interval| match share.part {
+            0 => [0.0, high],
+            part if part == share.whole => [low, 1.0],
+            _ => [low, high],
+        };
         Self {
-            interval: share.interval(),
+            interval: share.interval().map(exact),
             ..Self::value(setting, metric, value)
         }
     }
@@ -259,5 +265,11 @@ pub(super) mod tests {
         assert_eq!((share.value, share.chance), (0.35, Some(0.25)));
         let [low, high] = share.interval.expect("a share has one");
         assert!((low - 0.181_191_82).abs() < 1e-6 && (high - 0.567_145_72).abs() < 1e-6);
+        let ends = |part| {
+            let share = Measured::share("", "", Share { part, whole: 24 });
+            share.interval.expect("a share has one")
+        };
+        assert_eq!((ends(0)[0], ends(24)[1]), (0.0, 1.0));
+        assert!(ends(0)[1] > 0.1 && ends(24)[0] < 0.9);
     }
 }

@@ -55,18 +55,22 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
     drop(stage);
 
     let usual = usual_flags_right(&population);
-    let control_won = ten.flags().value() >= Some(MIN_FLAGS_RIGHT)
-        && ten.exact().value() >= Some(MIN_ALL_AGES_EXACT);
-    let control = ten.measured("study, 10 patients, one round", usual);
-    let mut claim = thirty.measured("study, 30 patients, one round", usual);
-    claim.extend(additive.measured("additive, 30 patients, one round", usual));
-
     let shifts = shifts_of(&population, effort, seed, progress)?;
+    let (of_control, of_claim): (Vec<_>, Vec<_>) =
+        shifts.iter().partition(|shifts| shifts.is_control());
+    let control_won = study_wins(&ten)
+        && additive_wins(&additive)
+        && !of_control.is_empty()
+        && of_control.iter().all(|shifts| shifts.win());
+    let mut control = ten.measured("study, 10 patients, one round", usual);
+    control.extend(additive.measured("additive, 30 patients, one round", usual));
+    control.extend(of_control.iter().flat_map(|shifts| shifts.measured()));
+    let mut claim = thirty.measured("study, 30 patients, one round", usual);
     let is_broken = shifts.iter().any(|shifts| {
         shifts.is_said_to_be_a_guess()
             && (shifts.flags().value > MAX_FLAGS_RIGHT || shifts.ages().value > MAX_AGES_RIGHT)
     });
-    claim.extend(shifts.iter().flat_map(Shifts::measured));
+    claim.extend(of_claim.iter().flat_map(|shifts| shifts.measured()));
     Ok(Finding {
         number: 1,
         attack: "clinical features from filters and shifts",
@@ -84,7 +88,8 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
              Filters: a flag is read off its entry, and years are found because age = onset + duration and all are whole. In the form \
              additive, ages are found up to one number of years that all patients share. Shifts: of all {} sets of features those that \
              fit are listed, and the most frequent is taken. Flags of one patient are not independent: their intervals are a little too \
-             narrow. The form study is its own control: nothing protects the features from the trainer there.",
+             narrow. Each form has a control, in which nothing protects the features from the trainer: study and additive as they are, late \
+             with the finest levels and many versions of u.",
             1_usize << FLAGS.len()
         ),
         literature: "",
@@ -254,6 +259,17 @@ struct Shifts {
 }
 
 impl Shifts {
+    /// Where so much is released that the attack has to find everything.
+    fn is_control(&self) -> bool {
+        self.levels == FINEST_LEVELS && self.versions == MOST_VERSIONS
+    }
+
+    fn win(&self) -> bool {
+        let share = |of: [u64; 2]| share(of).value();
+        share(self.found.flags) >= Some(MIN_FLAGS_RIGHT)
+            && share(self.found.ages) >= Some(MIN_AGES_RIGHT)
+    }
+
     /// Where `docs/THREATS.md` says that an attacker is left with a guess.
     fn is_said_to_be_a_guess(&self) -> bool {
         self.levels == 33 && self.versions == 1
@@ -294,8 +310,8 @@ fn shifts_of(
     seed: u64,
     progress: &Progress,
 ) -> anyhow::Result<Vec<Shifts>> {
-    let versions = effort.of(&[1, 3, 9][..], &[1, 2, 3, 5, 9][..]);
-    let settings: Vec<(u32, usize)> = [65_537, 33]
+    let versions = effort.of(&[1, 3, MOST_VERSIONS][..], &[1, 2, 3, 5, MOST_VERSIONS][..]);
+    let settings: Vec<(u32, usize)> = [FINEST_LEVELS, 33]
         .into_iter()
         .flat_map(|levels| versions.iter().map(move |&versions| (levels, versions)))
         .collect();
@@ -324,6 +340,18 @@ fn shifts_of(
         .collect()
 }
 
+/// Whether filters of the form `study` were read as they must be.
+fn study_wins(read: &Read) -> bool {
+    read.flags().value() >= Some(MIN_FLAGS_RIGHT)
+        && read.exact().value() >= Some(MIN_ALL_AGES_EXACT)
+}
+
+/// The same of the form `additive`.
+fn additive_wins(read: &Read) -> bool {
+    read.flags().value() >= Some(MIN_FLAGS_RIGHT_ADDITIVE)
+        && read.exact().value() >= Some(MIN_ALL_AGES_EXACT)
+}
+
 /// Of the flags, if all are guessed to be what most patients have.
 fn usual_flags_right(population: &[RawFeatures]) -> f64 {
     let means = statistics(population).means;
@@ -335,6 +363,14 @@ fn usual_flags_right(population: &[RawFeatures]) -> f64 {
 const MIN_FLAGS_RIGHT: f64 = 0.99;
 /// In 94 of 100 trials with ten patients (section 7). Of 20 trials fewer than three quarters would be once in 1,000 times.
 const MIN_ALL_AGES_EXACT: f64 = 0.75;
+/// The rarer value of 30 patients is that of those without the feature once in a while; some 95% of flags are right.
+const MIN_FLAGS_RIGHT_ADDITIVE: f64 = 0.85;
+/// Of the form `late`, where everything is told.
+const MIN_AGES_RIGHT: f64 = 0.99;
+/// Of the form `late`: steps of a 4,096th.
+const FINEST_LEVELS: u32 = 65_537;
+/// Of u: as many equations as there are features.
+const MOST_VERSIONS: usize = 9;
 /// Section 7 has 78.7% where a guess has 73.5%, for one u; others tell a little more or less.
 const MAX_FLAGS_RIGHT: f64 = 0.85;
 /// Section 7 has 18% where a guess has 16%.
@@ -357,6 +393,35 @@ mod tests {
         }
         assert!(read.flags().value() > Some(0.95), "{:?}", read.flags());
         assert!(read.trials[1] >= 2, "{:?}", read.trials);
+    }
+
+    #[test]
+    fn a_control_wins_by_what_it_reads_and_not_by_a_guess() {
+        let read = |flags_right, trials_exact| Read {
+            flags: [1000, flags_right],
+            trials: [20, trials_exact],
+            ages: [20, 20],
+        };
+        assert!(study_wins(&read(990, 15)) && additive_wins(&read(850, 15)));
+        for (flags_right, trials_exact) in [(730, 20), (1000, 14)] {
+            let read = read(flags_right, trials_exact);
+            assert!(!study_wins(&read) && !additive_wins(&read));
+        }
+        assert!(!study_wins(&read(950, 20)), "as additive");
+
+        let shifts = |versions, flags_right, ages_right| Shifts {
+            levels: FINEST_LEVELS,
+            versions,
+            found: Found {
+                flags: [600, flags_right],
+                ages: [100, ages_right],
+                fitting: vec![],
+            },
+            guessed: Found::default(),
+        };
+        assert!(shifts(9, 594, 99).is_control() && shifts(9, 594, 99).win());
+        assert!(!shifts(9, 594, 98).win() && !shifts(9, 593, 100).win());
+        assert!(!shifts(1, 600, 100).is_control());
     }
 
     #[test]
