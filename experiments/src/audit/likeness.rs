@@ -23,6 +23,31 @@ pub fn cosine_of(pairs: impl Iterator<Item = (f64, f64)>) -> f64 {
     if length > 0.0 { along / length } else { 0.0 }
 }
 
+/// The direction of a vector from a middle, of length 1; zeros where it is that middle.
+pub fn direction(middle: &[f32], vector: &[f32]) -> Vec<f32> {
+    let from_middle: Vec<f32> = vector.iter().zip(middle).map(|(a, b)| a - b).collect();
+    let length = dot(&from_middle, &from_middle).sqrt();
+    if !(length > 0.0 && length.is_finite()) {
+        return vec![0.0; vector.len()];
+    }
+    let scaled = from_middle.iter().map(|&value| f64::from(value) / length);
+    scaled.map(|value| value as f32).collect()
+}
+
+/// The inner product: of two directions, their cosine. In an order of additions that a processor does several of at once.
+pub fn dot(one: &[f32], other: &[f32]) -> f64 {
+    const LANES: usize = 16;
+    let ((one, rest), (other, other_rest)) = (one.as_chunks::<LANES>(), other.as_chunks::<LANES>());
+    let mut sums = [0.0_f32; LANES];
+    for (one, other) in one.iter().zip(other) {
+        for (sum, (a, b)) in sums.iter_mut().zip(one.iter().zip(other)) {
+            *sum += a * b;
+        }
+    }
+    let rest = rest.iter().zip(other_rest).map(|(a, b)| a * b);
+    sums.into_iter().chain(rest).map(f64::from).sum()
+}
+
 /// The mean of vectors of one length; empty of none.
 pub fn mean_of<'a>(vectors: impl IntoIterator<Item = &'a [f32]>) -> Vec<f32> {
     let mut sum: Vec<f64> = Vec::new();
@@ -154,6 +179,19 @@ mod tests {
         assert!((cosine_around(&[1.0, 1.0], &[2.0, 1.0], &[1.0, 2.0])).abs() < 1e-12);
         assert!((cosine_around(&[1.0, 1.0], &[2.0, 1.0], &[3.0, 1.0]) - 1.0).abs() < 1e-12);
         assert_eq!(mean_of([&[1.0, 3.0][..], &[3.0, 5.0][..]]), [2.0, 4.0]);
+    }
+
+    #[test]
+    fn the_inner_product_of_two_directions_is_the_cosine_around_their_middle() {
+        let vector = |step: usize| -> Vec<f32> {
+            (0..37).map(|place| ((place * step) % 11) as f32).collect()
+        };
+        let (middle, one, other) = (vector(2), vector(3), vector(7));
+        let found = dot(&direction(&middle, &one), &direction(&middle, &other));
+        let expected = cosine_around(&middle, &one, &other);
+        assert!((found - expected).abs() < 1e-6, "{found}, {expected}");
+        assert!(expected.abs() > 0.01);
+        assert_eq!(direction(&middle, &middle), vec![0.0; 37]);
     }
 
     #[test]

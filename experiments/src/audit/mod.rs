@@ -4,11 +4,11 @@
 //! options -> attacks, one after another: control, then the claim -> findings -> audit.md, audit.json, table
 //! ```
 
+mod adamw;
 mod attacks;
 mod document;
 mod effort;
 mod finding;
-mod first_step;
 mod likeness;
 mod options;
 mod site;

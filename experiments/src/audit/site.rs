@@ -19,7 +19,7 @@ use protocol::{
 use rand_chacha::ChaCha20Rng;
 use rand_core::Rng as _;
 
-use super::{first_step::gradient_behind, likeness::mean_of};
+use super::{adamw::gradient_behind, likeness::mean_of};
 
 /// The form of conditioning that is the default.
 const FORM: ConditioningForm = ConditioningForm::Study;
