@@ -1,6 +1,6 @@
 """Logits of a model that a simulation left: load_model.py MODEL.safetensors INPUT.safetensors   (torch, safetensors)
 
-INPUT holds `slices` [B, 1, 128, 128] and, for a model that clinical features condition, the patients' scaled `features` [B, 9]."""
+INPUT holds `slices` [B, 1, 128, 128] and, for a model that clinical features condition, the patients' scaled `features` [B, features]."""
 import json, sys, torch
 from safetensors.torch import load_file
 from torch.nn.functional import batch_norm, conv2d, linear, max_pool2d

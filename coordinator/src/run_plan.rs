@@ -195,7 +195,7 @@ impl Filters {
     fn of(manifest: &Manifest, profile: Profile, patients: u32) -> Result<Self, PlanError> {
         let patients_of_block = manifest
             .conditioning_form
-            .patients_per_block(manifest.task.classes());
+            .patients_per_block(manifest.task.classes(), manifest.features.count());
         let most = most_blocks(profile) as usize * patients_of_block;
         if patients as usize > most {
             return Err(PlanError::Patients {

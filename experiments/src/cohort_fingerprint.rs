@@ -8,7 +8,7 @@ pub fn cohort_fingerprint(patients: &[Patient]) -> String {
     let mut digest = labelled_hash("reproduction-patients", &[]);
     for patient in patients {
         let mut bytes = patient.edss.value().to_le_bytes().to_vec();
-        for feature in patient.features {
+        for feature in &patient.features {
             bytes.push(u8::from(feature.is_some()));
             bytes.extend(feature.unwrap_or(0.0).to_le_bytes());
         }

@@ -1,11 +1,9 @@
 //! Features alone: a multinomial logistic regression, the baseline that a network has to better.
 
-use model_data::FEATURES;
-
 /// Scaled features of one patient, its class, and how much it counts.
 pub struct Example {
     /// About zero on the average, about one wide.
-    pub features: [f64; FEATURES],
+    pub features: Box<[f64]>,
     /// From 0.
     pub class: usize,
     /// 1 for a patient like any other; one of 2 is there twice.
@@ -13,7 +11,7 @@ pub struct Example {
 }
 
 /// A row a class: a weight a feature, then the intercept.
-pub struct LogisticRegression(Vec<[f64; ROW]>);
+pub struct LogisticRegression(Vec<Vec<f64>>);
 
 impl LogisticRegression {
     /// The weights of the lowest weighted sum of cross-entropies plus half the sum of squared weights, intercepts left out: scikit-learn's
@@ -22,7 +20,8 @@ impl LogisticRegression {
     /// # Panics
     /// If a class is not one of `classes`.
     pub fn fit(examples: &[Example], classes: usize) -> Self {
-        let mut model = Self(vec![[0.0; ROW]; classes]);
+        let row = examples.first().map_or(0, |one| one.features.len() + 1);
+        let mut model = Self(vec![vec![0.0; row]; classes]);
         for _ in 0..NEWTON_STEPS {
             let (gradient, hessian) = model.derivatives(examples);
             let step = solved(hessian, &gradient);
@@ -31,7 +30,7 @@ impl LogisticRegression {
                 .fold(0.0_f64, |most, value| most.max(value.abs()));
             // Far from the minimum a whole step can lead farther away.
             let scale = (2.0 / largest).min(1.0);
-            for (weight, step) in model.0.as_flattened_mut().iter_mut().zip(step) {
+            for (weight, step) in model.0.iter_mut().flatten().zip(step) {
                 *weight -= scale * step;
             }
             if largest < 1e-10 {
@@ -42,7 +41,7 @@ impl LogisticRegression {
     }
 
     /// Of each class.
-    pub fn probabilities(&self, features: &[f64; FEATURES]) -> Vec<f64> {
+    pub fn probabilities(&self, features: &[f64]) -> Vec<f64> {
         let input = with_intercept(features);
         let logits = self.0.iter().map(|row| {
             row.iter()
@@ -59,11 +58,12 @@ impl LogisticRegression {
 
     /// Gradient and Hessian of what is minimised, class after class.
     fn derivatives(&self, examples: &[Example]) -> (Vec<f64>, Vec<Vec<f64>>) {
-        let size = ROW * self.0.len();
+        let width = self.0.first().map_or(0, Vec::len);
+        let size = width * self.0.len();
         let mut gradient = vec![0.0; size];
         let mut hessian = vec![vec![0.0; size]; size];
-        for (place, weight) in self.0.as_flattened().iter().enumerate() {
-            let is_intercept = place % ROW == FEATURES;
+        for (place, weight) in self.0.iter().flatten().enumerate() {
+            let is_intercept = (place + 1) % width == 0;
             // Intercepts may all move by the same: a little keeps them where they are.
             let penalty = if is_intercept { 1e-9 } else { 1.0 };
             gradient[place] += penalty * weight;
@@ -75,13 +75,13 @@ impl LogisticRegression {
             for (class, share) in shares.iter().enumerate() {
                 let error = share - f64::from(u8::from(class == example.class));
                 for (entry, value) in input.iter().enumerate() {
-                    gradient[ROW * class + entry] += example.weight * error * value;
+                    gradient[width * class + entry] += example.weight * error * value;
                 }
                 for (other, other_share) in shares.iter().enumerate() {
                     let same = f64::from(u8::from(class == other));
                     let curvature = example.weight * share * (same - other_share);
                     for (entry, value) in input.iter().enumerate() {
-                        let row = &mut hessian[ROW * class + entry][ROW * other..][..ROW];
+                        let row = &mut hessian[width * class + entry][width * other..][..width];
                         for (cell, other_value) in row.iter_mut().zip(&input) {
                             *cell += curvature * value * other_value;
                         }
@@ -93,8 +93,8 @@ impl LogisticRegression {
     }
 }
 
-fn with_intercept(features: &[f64; FEATURES]) -> [f64; ROW] {
-    std::array::from_fn(|entry| features.get(entry).copied().unwrap_or(1.0))
+fn with_intercept(features: &[f64]) -> Vec<f64> {
+    features.iter().copied().chain([1.0]).collect()
 }
 
 /// Of a symmetric, positive definite system: Gaussian elimination, without a need to exchange rows.
@@ -121,19 +121,21 @@ pub fn solved(mut matrix: Vec<Vec<f64>>, right: &[f64]) -> Vec<f64> {
     right
 }
 
-const ROW: usize = FEATURES + 1;
 const NEWTON_STEPS: usize = 100;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    const FEATURES: usize = 9;
+
     fn examples(classes: usize) -> Vec<Example> {
         let value = |place: usize| ((place * 7919 + 13) % 1009) as f64 / 504.5 - 1.0;
         (0..60)
             .map(|number| {
-                let features: [f64; FEATURES] =
-                    std::array::from_fn(|entry| value(number * FEATURES + entry));
+                let features: Box<[f64]> = (0..FEATURES)
+                    .map(|entry| value(number * FEATURES + entry))
+                    .collect();
                 let tendency = features[0] - 0.7 * features[3] + 0.8 * value(number * 31 + 7);
                 let class = match classes {
                     2 => usize::from(tendency > 0.1),

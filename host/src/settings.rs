@@ -2,6 +2,8 @@
 //!
 //! A program's teaching file is also the list of its keys and their defaults, so that the three cannot drift apart.
 
+mod list;
+
 use std::{
     collections::BTreeSet,
     env, fs, io,
@@ -9,7 +11,10 @@ use std::{
 };
 
 use config::{Config, File, FileFormat, Map, Source, Value, ValueKind};
+use protocol::features::FeatureError;
 use serde::de::DeserializeOwned;
+
+pub use self::list::ListSetting;
 
 /// A program's teaching settings file.
 #[derive(Clone, Copy, Debug)]
@@ -151,6 +156,14 @@ pub enum SettingsError {
         expected: &'static str,
         /// What is wrong with it.
         source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A list that is no features of a run.
+    #[error("`{key}` is no list of features")]
+    Features {
+        /// The key, with its section.
+        key: &'static str,
+        /// What is wrong with it.
+        source: FeatureError,
     },
     /// A value that is not allowed.
     #[error("`{key}` is {found:?}, but must be {expected}")]

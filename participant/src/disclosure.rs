@@ -13,14 +13,21 @@ use crate::vault::policy::{Policy, RepeatedSums};
 /// What would leave this hospital, one thing a line, and what would not.
 pub fn what_leaves(run: &Manifest, roster: &Roster) -> Vec<String> {
     let (members, least, answers) = (roster.size(), roster.min_contributors(), roster.threshold());
+    let names: Vec<&str> = run.features.names().collect();
+    let sums = match run.conditioning {
+        Conditioning::None => String::new(),
+        _ => format!(" and sums of the clinical features ({})", names.join(", ")),
+    };
     let sealed = format!(
-        "sealed: counts of the classes and sums of the clinical features, once; the change of the network's weights, and counts of right and \
+        "sealed: counts of the classes{sums}, once; the change of the network's weights, and counts of right and \
          wrong answers with the losses, once a round for at most {}. Nobody can open what this hospital gives. Of each, only the sum \
          over at least {least} of the {members} hospitals is opened, by {answers} of them, and all of them see it; the coordinator does not",
         counted(run.rounds, ["round", "rounds"])
     );
     let features = match run.conditioning {
-        Conditioning::None => "no clinical feature: the run does not use them".to_owned(),
+        Conditioning::None => {
+            "no clinical feature, nor a sum of them: the run does not use them".to_owned()
+        }
         Conditioning::Plain => {
             format!(
                 "no clinical feature, encrypted or not: {} are computed in this hospital",
@@ -28,7 +35,7 @@ pub fn what_leaves(run: &Manifest, roster: &Roster) -> Vec<String> {
             )
         }
         Conditioning::EncryptedHardened | Conditioning::EncryptedStudy => format!(
-            "encrypted (CKKS, {}): the nine clinical features of every patient, and the network's weights that meet them. The coordinator \
+            "encrypted (CKKS, {}): these clinical features of every patient, and the network's weights that meet them. The coordinator \
              multiplies them and cannot read them; the key stays here, and so do the {} that are made of the products",
             run.conditioning.profile().map_or("", strength_of),
             of_a_patient(run.conditioning_form)
@@ -99,6 +106,27 @@ pub fn warnings(run: &Manifest, roster: &Roster, policy: &Policy) -> Vec<String>
             roster.size()
         ),
     );
+    let versions = run.conditioning_versions().saturating_sub(1);
+    let tells_much = versions > 1 || policy.release_levels.count() > FEW_LEVELS;
+    warn(
+        run.conditioning_form == ConditioningForm::Late && versions > 0 && tells_much,
+        format!(
+            "this hospital's trainer is told numbers of each patient {}, of {} levels, that the clinical features make: whoever has the model's \
+             conditioning weights finds most features from several versions, or from one of more than {FEW_LEVELS} levels \
+             (policy.release.versions, policy.release.levels; THREATS.md 7)",
+            counted(versions, ["time", "times"]),
+            policy.release_levels.count(),
+        ),
+    );
+    for feature in run.features.features.iter() {
+        warn(
+            run.conditioning.uses_features() && feature.gives_edss_away(),
+            format!(
+                "the feature \"{}\" is named as a sign that EDSS is computed from: the model may learn the score from it, and be of no use",
+                feature.name.0
+            ),
+        );
+    }
     warn(
         run.early_stop.is_some(),
         "the run may end early: the coordinator learns whether the last evaluations have brought a gain".into(),
@@ -121,6 +149,9 @@ pub fn warnings(run: &Manifest, roster: &Roster, policy: &Policy) -> Vec<String>
     );
     warnings
 }
+
+/// With so many, one version leaves about a guess (THREATS.md 7).
+const FEW_LEVELS: u32 = 33;
 
 /// How many may work together before one hospital's update can be read (THREATS.md 6).
 fn of_numbers(roster: &Roster) -> String {

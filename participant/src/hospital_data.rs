@@ -2,48 +2,43 @@
 
 use std::collections::BTreeSet;
 
-use model_data::{Edss, FEATURES, Feature, FeatureRanges, SplitError, split_by_labels};
+use model_data::{Edss, FeatureSchema, SplitError, split_by_labels};
 use protocol::{labels::Labels, training_job::SplitPlan};
 
 use crate::vault::statistics::ClinicalRecords;
 
 /// Features and labels, no scan. The trainer's patients are the same in the same order: it is how filters find their patient.
 pub struct ClinicalTable {
-    features: Vec<[Option<f64>; FEATURES]>,
-    ranges: FeatureRanges,
+    /// Counted ([`model_data::FeatureSpec::counted`]).
+    features: Vec<Vec<Option<f64>>>,
+    schema: FeatureSchema,
     scores: Vec<(Edss, usize)>,
     plan: SplitPlan,
 }
 
 impl ClinicalTable {
-    /// Of patients with at least one slice: score, features, number of slices.
+    /// Of patients with at least one slice: score, features as the table has them, number of slices.
     pub fn new(
-        patients: impl IntoIterator<Item = (Edss, [Option<f64>; FEATURES], usize)>,
+        schema: FeatureSchema,
+        patients: impl IntoIterator<Item = (Edss, Vec<Option<f64>>, usize)>,
         plan: SplitPlan,
     ) -> Self {
+        let counted = |mut features: Vec<Option<f64>>| {
+            for (value, feature) in features.iter_mut().zip(schema.features.iter()) {
+                *value = value.map(|value| feature.counted(value));
+            }
+            features
+        };
         let (scores, features) = patients
             .into_iter()
-            .map(|(edss, features, slices)| ((edss, slices), features))
+            .map(|(edss, features, slices)| ((edss, slices), counted(features)))
             .unzip();
         Self {
             features,
-            ranges: Feature::RANGES,
+            schema,
             scores,
             plan,
         }
-    }
-
-    /// Features of other columns than the standard ones, as percents of their public ranges.
-    ///
-    /// The counters of the federation's statistics are made for numbers that are not negative and not above 100.
-    pub fn in_percent_of(mut self, ranges: &FeatureRanges) -> Self {
-        for patient in &mut self.features {
-            for (feature, [from, to]) in patient.iter_mut().zip(ranges) {
-                *feature = feature.map(|value| (value - from) / (to - from) * 100.0);
-            }
-        }
-        self.ranges = [[0.0, 100.0]; FEATURES];
-        self
     }
 
     /// What the vault needs for a run with these labels.
@@ -65,7 +60,7 @@ impl ClinicalTable {
             .collect();
         Ok(ClinicalRecords {
             features: self.features.clone(),
-            ranges: self.ranges,
+            schema: self.schema.clone(),
             in_training,
             class_counts,
             validation_patients: in_validation.len(),
@@ -88,9 +83,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_of_choice_reach_the_vault_as_shares_of_their_ranges() {
+    fn numbers_reach_the_vault_as_percents_of_their_ranges_and_years_as_they_are() {
         let patient = |value: f64| {
-            let mut features = [None; FEATURES];
+            let mut features = vec![None; 9];
             features[0] = Some(value);
             features[2] = Some(-value);
             features[3] = Some(0.0);
@@ -102,15 +97,15 @@ mod tests {
             kind: SplitKind::Patient,
             seed: 1,
         };
-        let mut ranges = Feature::RANGES;
-        ranges[0] = [0.0, 20.0];
-        ranges[2] = [-40.0, 0.0];
+        let mut texts: Vec<String> = FeatureSchema::study().names().map(str::to_owned).collect();
+        texts[0] = "one: 0..20".to_owned();
+        texts[2] = "two: -40..0".to_owned();
+        let schema = FeatureSchema::parse(&texts).expect("nine");
         let labels = Labels {
             task: Task::Binary,
             scheme: LabelScheme::AsWritten,
         };
-        let records = ClinicalTable::new(patients, plan)
-            .in_percent_of(&ranges)
+        let records = ClinicalTable::new(schema, patients, plan)
             .records(labels)
             .expect("splits");
         // 15% of twelve.
@@ -118,8 +113,8 @@ mod tests {
         assert_eq!(records.features[5][..3], [Some(25.0), None, Some(87.5)]);
         let statistics = crate::vault::statistics::Statistics {
             class_counts: vec![1, 1],
-            means: [50.0; FEATURES],
-            deviations: [1.0; FEATURES],
+            means: vec![50.0; 9],
+            deviations: vec![1.0; 9],
         };
         let scaled = records.scaled(&statistics, protocol::vocabulary::ConditioningForm::Study);
         assert_eq!(scaled[5][..4], [0.25, 0.5, 0.875, 0.0]);

@@ -19,8 +19,9 @@ use std::{
 
 use protocol::{
     digests::{LearningRound, ModelHash, OutcomeName, RoundNumber, RunId},
+    features::FeatureSchema,
     labels::Labels,
-    manifest::{Conditioning, Purpose},
+    manifest::Purpose,
     message::{ALREADY_CONNECTED, DECLINES_THE_RUN, ToCoordinator, ToVault},
     training_job::{
         EvaluateRequest, EvaluatedCounts, JobProgress, JobWatcher, LocalTrainer, TrainRequest,
@@ -88,8 +89,8 @@ pub enum ParticipantEvent {
         run: RunId,
         /// Its classes.
         labels: Labels,
-        /// What it does with clinical features.
-        conditioning: Conditioning,
+        /// The clinical features that it uses.
+        features: FeatureSchema,
     },
     /// A step of training was done.
     Training {
@@ -788,7 +789,7 @@ impl Shell {
             let _ = self.events.send(ParticipantEvent::Offered {
                 run: welcome.manifest.digest(),
                 labels: Labels::of(&manifest),
-                conditioning: manifest.conditioning,
+                features: manifest.used_features(),
             });
         }
     }

@@ -16,7 +16,7 @@ use coordinator::{
     settings::RunSettings,
 };
 use crypto::sealed_sum::{HospitalId, SumRing};
-use model_data::{Edss, FEATURES};
+use model_data::{Edss, FEATURES, FeatureSchema};
 use participant::{
     compute::ComputeSlots,
     forecast::Outlook,
@@ -78,13 +78,13 @@ fn table() -> ClinicalTable {
     let patient = |number: u16| {
         let score =
             Edss::new(if number.is_multiple_of(2) { 1.0 } else { 6.0 }).expect("on the scale");
-        (score, [Some(f64::from(number % 60)); FEATURES], 1)
+        (score, vec![Some(f64::from(number % 60)); FEATURES], 1)
     };
     let plan = SplitPlan {
         kind: SplitKind::Patient,
         seed: 1,
     };
-    ClinicalTable::new((0..PATIENTS).map(patient), plan)
+    ClinicalTable::new(FeatureSchema::study(), (0..PATIENTS).map(patient), plan)
 }
 
 fn hospital(

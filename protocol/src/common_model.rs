@@ -10,7 +10,7 @@ use crate::{
     codec,
     digests::{LearningRound, ModelHash},
     manifest::{ADAPTIVE_CLIPS, Manifest},
-    network::{ModelLayout, TensorKind},
+    network::{CONDITIONED_SLOPE, LATE_WEIGHT, ModelLayout, TensorKind},
     server_optimiser::{ServerOptimiser, plain},
     strategy::Strategy,
 };
@@ -164,6 +164,16 @@ impl CommonModel {
         context.update(b"sealed-sum/S1/start\0");
         context.update(&codec::encode(self.layout.as_ref()));
         update_with(&mut context, &self.values);
+        digest_bytes(context)
+    }
+
+    /// The same of the values alone that every form of conditioning begins with: what is trained from them in one run may be what is
+    /// trained in another, of another form or of other features, as [`CONDITIONED_SLOPE`] and [`LATE_WEIGHT`] begin at zero.
+    pub fn common_start_hash(&self) -> [u8; 32] {
+        let mut context = digest::Context::new(&digest::SHA256);
+        context.update(b"sealed-sum/S1/common-start\0");
+        let own = [CONDITIONED_SLOPE, LATE_WEIGHT];
+        update_with(&mut context, &self.layout.without(&own, &self.values));
         digest_bytes(context)
     }
 
@@ -393,9 +403,36 @@ mod tests {
         Manifest {
             conditioning,
             conditioning_form: form,
-            layout: ModelLayout::of(2, form),
+            layout: ModelLayout::of(2, form, 9),
             ..manifest()
         }
+    }
+
+    /// An operator that signs two runs of one seed can not make them look like trainings from two starts.
+    #[test]
+    fn forms_and_features_do_not_change_what_runs_of_one_seed_have_in_common() {
+        let with_features = |count: usize| Manifest {
+            layout: ModelLayout::of(2, ConditioningForm::Late, count),
+            ..of_form(Conditioning::Plain, ConditioningForm::Late)
+        };
+        let runs = [
+            of_form(Conditioning::None, ConditioningForm::Study),
+            of_form(Conditioning::Plain, ConditioningForm::Additive),
+            with_features(9),
+            with_features(4),
+        ];
+        let starts = runs.each_ref().map(CommonModel::initial);
+        for (place, start) in starts.iter().enumerate() {
+            assert_eq!(start.common_start_hash(), starts[0].common_start_hash());
+            let mut before = starts[..place].iter();
+            assert!(before.all(|other| other.start_hash() != start.start_hash()));
+        }
+        let other_seed = Manifest {
+            init_seed: [6; 32],
+            ..runs[0].clone()
+        };
+        let other_seed = CommonModel::initial(&other_seed).common_start_hash();
+        assert_ne!(other_seed, starts[0].common_start_hash());
     }
 
     #[test]

@@ -6,11 +6,14 @@
 //! | `additive` | W, A | A * z | the filter clip(W + A * z), nine values |
 //! | `late` | u | u_c * z for each class c | the shifts u_c . z of the logits, a value a class |
 //!
+//! `study` and `additive` take nine features, one a value of the filter; `late` takes any number.
+//!
 //! f are the features scaled to [0, 1] by their public ranges; z the same features less the federation's mean, over its deviation.
 
 use crypto::ckks::Profile;
 
 use crate::{
+    features::{FeatureSchema, MAX_FEATURES},
     network::{CONDITIONED_SLOPE, CONDITIONED_VALUES, CONDITIONED_WEIGHT, LATE_WEIGHT},
     vocabulary::{Conditioning, ConditioningForm},
 };
@@ -50,17 +53,25 @@ impl ConditioningForm {
         }
     }
 
+    /// Whether a run of this form can be of so many features.
+    pub const fn takes(self, features: usize) -> bool {
+        match self {
+            Self::Study | Self::Additive => features == CONDITIONED_VALUES,
+            Self::Late => features >= 1 && features <= MAX_FEATURES,
+        }
+    }
+
     /// Products of each patient.
-    pub const fn products_per_patient(self, classes: usize) -> usize {
+    pub const fn products_per_patient(self, classes: usize, features: usize) -> usize {
         match self {
             Self::Study | Self::Additive => CONDITIONED_VALUES,
-            Self::Late => CONDITIONED_VALUES * classes,
+            Self::Late => features * classes,
         }
     }
 
     /// Patients whose products fit one ciphertext; the last slot stays zero.
-    pub const fn patients_per_block(self, classes: usize) -> usize {
-        (Profile::SLOTS - 1) / self.products_per_patient(classes)
+    pub const fn patients_per_block(self, classes: usize, features: usize) -> usize {
+        (Profile::SLOTS - 1) / self.products_per_patient(classes, features)
     }
 
     /// `eta_W` unless the settings name another: what was found to learn on the phantoms (REPRODUCTION.md).
@@ -73,6 +84,14 @@ impl ConditioningForm {
 }
 
 impl Conditioning {
+    /// Of the features of a run those that it uses: all or none.
+    pub fn used(self, features: &FeatureSchema) -> FeatureSchema {
+        match self.uses_features() {
+            true => features.clone(),
+            false => FeatureSchema::none(),
+        }
+    }
+
     /// The tensors of the network that the vault keeps.
     pub const fn kept_by_vault(self, form: ConditioningForm) -> &'static [&'static str] {
         match self {
@@ -91,7 +110,7 @@ mod tests {
     fn every_form_has_its_tensors_in_the_order_of_its_layout() {
         for &form in ConditioningForm::ALL {
             for classes in [2, 3] {
-                let layout = ModelLayout::of(classes, form);
+                let layout = ModelLayout::of(classes, form, 9);
                 let starts: Vec<usize> = form
                     .tensors()
                     .iter()
@@ -101,7 +120,7 @@ mod tests {
                 let factors = layout.range(form.factors()).expect("in the layout");
                 assert_eq!(
                     factors.len(),
-                    form.products_per_patient(classes as usize),
+                    form.products_per_patient(classes as usize, 9),
                     "{form}"
                 );
                 assert!(form.tensors().contains(&form.factors()));
@@ -112,10 +131,15 @@ mod tests {
     #[test]
     fn a_ciphertext_carries_fewer_patients_where_each_class_has_products_of_its_own() {
         let patients =
-            |form: ConditioningForm| [2, 3].map(|classes| form.patients_per_block(classes));
+            |form: ConditioningForm| [2, 3].map(|classes| form.patients_per_block(classes, 9));
         assert_eq!(patients(ConditioningForm::Study), [455, 455]);
         assert_eq!(patients(ConditioningForm::Additive), [455, 455]);
         assert_eq!(patients(ConditioningForm::Late), [227, 151]);
+        let late = ConditioningForm::Late;
+        assert_eq!(
+            [1, 30, 64].map(|features| late.patients_per_block(2, features)),
+            [2047, 68, 31]
+        );
     }
 
     #[test]

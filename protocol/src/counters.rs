@@ -16,7 +16,6 @@
 
 use crate::{
     codec::{Decode, Encode, Text},
-    network::CONDITIONED_VALUES,
     vocabulary::{Purpose, Task},
 };
 
@@ -30,7 +29,7 @@ pub struct CounterSpec {
 }
 
 /// The counters of a sum of this purpose. Their names are in the layout's hash, so parties that mean different things share no sum.
-pub fn specs(purpose: Purpose, task: Task) -> Vec<CounterSpec> {
+pub fn specs(purpose: Purpose, task: Task, features: usize) -> Vec<CounterSpec> {
     let classes = task.classes();
     let mut specs = vec![spec("contributions", 3)];
     match purpose {
@@ -38,7 +37,7 @@ pub fn specs(purpose: Purpose, task: Task) -> Vec<CounterSpec> {
             specs.extend(
                 (0..classes).map(|class| spec(format!("training slices of class {class}"), 3)),
             );
-            for feature in 0..CONDITIONED_VALUES {
+            for feature in 0..features {
                 specs.extend([
                     spec(format!("patients with feature {feature}"), 3),
                     spec(format!("sum of feature {feature} in 1/256"), 5),
@@ -92,7 +91,7 @@ pub struct StatsCounters {
     /// Training slices of each class.
     pub class_counts: Vec<u64>,
     /// The features of the patients in training.
-    pub features: [FeatureSums; CONDITIONED_VALUES],
+    pub features: Vec<FeatureSums>,
 }
 
 /// One clinical feature, over the patients that have it.
@@ -124,31 +123,29 @@ impl StatsCounters {
     /// Reads opened counters.
     ///
     /// # Errors
-    /// [`WrongCounters`] when there are not as many as a `stats` sum of this task has.
-    pub fn read(task: Task, counters: &[u64]) -> Result<Self, WrongCounters> {
+    /// [`WrongCounters`] when there are not as many as a `stats` sum of this task and so many features has.
+    pub fn read(task: Task, features: usize, counters: &[u64]) -> Result<Self, WrongCounters> {
         let wrong = WrongCounters {
             purpose: Purpose::Stats,
             found: counters.len(),
         };
         let (&contributions, rest) = counters.split_first().ok_or(wrong.clone())?;
-        let (class_counts, sums) = rest
-            .split_at_checked(task.classes())
-            .filter(|(_, sums)| sums.len() == 3 * CONDITIONED_VALUES)
-            .ok_or(wrong)?;
-        let mut features = [FeatureSums::default(); CONDITIONED_VALUES];
-        for (feature, &[patients, sum, sum_of_squares]) in
-            features.iter_mut().zip(sums.as_chunks().0)
-        {
-            *feature = FeatureSums {
+        let (class_counts, sums) = rest.split_at_checked(task.classes()).ok_or(wrong.clone())?;
+        let (sums, rest) = sums.as_chunks();
+        if sums.len() != features || !rest.is_empty() {
+            return Err(wrong);
+        }
+        let features = sums
+            .iter()
+            .map(|&[patients, sum, sum_of_squares]| FeatureSums {
                 patients,
                 sum: sum as f64 / FEATURE_UNITS,
                 sum_of_squares: sum_of_squares as f64 / FEATURE_UNITS,
-            };
-        }
+            });
         Ok(Self {
             contributions,
             class_counts: class_counts.to_vec(),
-            features,
+            features: features.collect(),
         })
     }
 }
@@ -304,16 +301,17 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const FEATURES: usize = 9;
     const TASKS: [Task; 2] = [Task::Binary, Task::Multiclass];
 
     fn names(purpose: Purpose, task: Task) -> Vec<String> {
-        let specs = specs(purpose, task).into_iter();
+        let specs = specs(purpose, task, FEATURES).into_iter();
         specs.map(|spec| spec.name.0).collect()
     }
 
     /// A counter of value `place` at every place shows which name is read as what.
     fn places(purpose: Purpose, task: Task) -> Vec<u64> {
-        (0..specs(purpose, task).len() as u64).collect()
+        (0..specs(purpose, task, FEATURES).len() as u64).collect()
     }
 
     #[test]
@@ -321,7 +319,8 @@ mod tests {
         let (statistics, evaluation) = (Purpose::Stats, Purpose::Evaluation);
         for task in TASKS {
             let (names, counters) = (names(statistics, task), places(statistics, task));
-            let read = StatsCounters::read(task, &counters).expect("as many as there must be");
+            let read =
+                StatsCounters::read(task, FEATURES, &counters).expect("as many as there must be");
             let place = |name: &str| names.iter().position(|other| other == name).expect(name);
             assert_eq!(read.contributions, place("contributions") as u64);
             for (class, &count) in read.class_counts.iter().enumerate() {
@@ -330,6 +329,7 @@ mod tests {
                     place(&format!("training slices of class {class}")) as u64
                 );
             }
+            assert_eq!(read.features.len(), FEATURES);
             for (number, feature) in read.features.iter().enumerate() {
                 let counter = place(&format!("patients with feature {number}"));
                 assert_eq!(feature.patients, counter as u64);
@@ -386,10 +386,13 @@ mod tests {
             let refused = Err(WrongCounters { purpose, found });
             assert_eq!(UpdateCounters::read(&vec![1; found]), refused);
         }
-        for found in [0, 1, 2, 29, 31] {
+        for found in [0, 1, 2, 3, 27, 29, 31, 33] {
             let purpose = Purpose::Stats;
             let refused = Err(WrongCounters { purpose, found });
-            assert_eq!(StatsCounters::read(Task::Binary, &vec![1; found]), refused);
+            assert_eq!(
+                StatsCounters::read(Task::Binary, FEATURES, &vec![1; found]),
+                refused
+            );
         }
     }
 
@@ -404,23 +407,24 @@ mod tests {
         #[test]
         fn what_is_written_is_read_back(
             task in prop::sample::select(&TASKS[..]),
+            features in 0_usize..50,
             counts in prop::collection::vec(0_u64..1 << 24, 64),
             // In the units of the sums, so that nothing is rounded.
-            steps in prop::collection::vec(0_u64..1 << 40, 18),
+            steps in prop::collection::vec(0_u64..1 << 40, 100),
         ) {
             let classes = task.classes();
             let statistics = StatsCounters {
                 contributions: counts[0],
                 class_counts: counts[1..=classes].to_vec(),
-                features: std::array::from_fn(|feature| FeatureSums {
+                features: (0..features).map(|feature| FeatureSums {
                     patients: counts[10 + feature],
                     sum: steps[2 * feature] as f64 / 256.0,
                     sum_of_squares: steps[2 * feature + 1] as f64 / 256.0,
-                }),
+                }).collect(),
             };
             let written = statistics.write();
-            prop_assert_eq!(written.len(), specs(Purpose::Stats, task).len());
-            prop_assert_eq!(StatsCounters::read(task, &written), Ok(statistics));
+            prop_assert_eq!(written.len(), specs(Purpose::Stats, task, features).len());
+            prop_assert_eq!(StatsCounters::read(task, features, &written), Ok(statistics));
 
             let evaluation = EvaluationCounters {
                 contributions: counts[0],
@@ -430,11 +434,11 @@ mod tests {
                 training_steps: counts[20],
             };
             let written = evaluation.write();
-            prop_assert_eq!(written.len(), specs(Purpose::Evaluation, task).len());
+            prop_assert_eq!(written.len(), specs(Purpose::Evaluation, task, features).len());
             prop_assert_eq!(EvaluationCounters::read(&written), Ok(evaluation));
 
             let update = UpdateCounters { contributions: counts[0], saturated: counts[1] };
-            prop_assert_eq!(update.write().len(), specs(Purpose::Update, task).len());
+            prop_assert_eq!(update.write().len(), specs(Purpose::Update, task, features).len());
             prop_assert_eq!(UpdateCounters::read(&update.write()), Ok(update));
         }
     }

@@ -11,6 +11,7 @@ use crate::{
     codec::{self, Bytes, Decode, Encode, Id, List, WIRE_VERSION},
     counters::CounterSpec,
     digests::{LearningRound, RoundNumber, SessionId},
+    features::{FeatureKind, FeatureSchema, FeatureSpec},
     identity::Signed,
     keeping::Verdict,
     manifest::{Manifest, MemberWeight},
@@ -201,6 +202,14 @@ fn manifest() {
         conditioning: Conditioning::Plain,
         conditioning_form: ConditioningForm::Late,
         conditioning_every: 3,
+        features: FeatureSchema {
+            features: List(vec![FeatureSpec {
+                name: "f".into(),
+                kind: FeatureKind::Number,
+                from: 1.0,
+                to: 2.0,
+            }]),
+        },
         layout: ModelLayout {
             tensors: List(vec![TensorSpec {
                 name: "w".into(),
@@ -246,6 +255,12 @@ fn manifest() {
             &[2],                            // conditioning
             &[2],                            // conditioning_form
             &[3, 0, 0, 0],                   // conditioning_every
+            &[1, 0, 0, 0],                   // features: how many
+            &[1, 0, 0, 0],                   // features[0].name: how many bytes
+            b"f",                            // features[0].name
+            &[2],                            // features[0].kind
+            &[0, 0, 0, 0, 0, 0, 0xf0, 0x3f], // features[0].from
+            &[0, 0, 0, 0, 0, 0, 0x00, 0x40], // features[0].to
             &[1, 0, 0, 0],                   // layout.tensors: how many
             &[1, 0, 0, 0],                   // tensors[0].name: how many bytes
             b"w",                            // tensors[0].name

@@ -15,6 +15,7 @@
 //! | [`enrolment`] | what a hospital that is not on the roster yet says to the coordinator |
 //! | [`spoken`] | fingerprints for people |
 //! | [`vocabulary`] | purposes, tasks, label schemes, conditioning |
+//! | [`features`] | the clinical features of a run: names, kinds, ranges |
 //! | [`manifest`], [`network`], [`common_model`] | what is trained, and the state that all hold alike |
 //! | [`strategy`] | how the mean of the updates moves it |
 //! | [`keeping`], [`kept_model`] | which model is kept, when a run ends early, and how a run starts from a kept model |
@@ -35,6 +36,7 @@ pub mod counters;
 pub mod culprit;
 pub mod digests;
 pub mod enrolment;
+pub mod features;
 pub mod identity;
 pub mod keeping;
 pub mod kept_model;

@@ -19,10 +19,10 @@ pub const CONDITIONED_WEIGHT: &str = "conditioned.weight";
 /// What an `additive` run multiplies with the features and adds to [`CONDITIONED_WEIGHT`]. It never reaches a trainer.
 pub const CONDITIONED_SLOPE: &str = "conditioned.slope";
 
-/// What a `late` run multiplies with the features and adds to the logits: nine values a class. It never reaches a trainer.
+/// What a `late` run multiplies with the features and adds to the logits: as many values a class as there are features. It never reaches a trainer.
 pub const LATE_WEIGHT: &str = "late.weight";
 
-/// Number of values of [`CONDITIONED_WEIGHT`], and of a patient's clinical features.
+/// Number of values of [`CONDITIONED_WEIGHT`]: of a filter.
 pub const CONDITIONED_VALUES: usize = 9;
 
 /// How a tensor moves, which decides its first clip and its bounds.
@@ -110,11 +110,11 @@ impl ModelLayout {
     }
 
     /// The network of a form of conditioning: [`Self::hybrid_cnn`], and beside it the tensors that the study does not have.
-    pub fn of(classes: u32, form: ConditioningForm) -> Self {
-        Self::hybrid_cnn(classes).with_tensors_of(classes, form)
+    pub fn of(classes: u32, form: ConditioningForm, features: usize) -> Self {
+        Self::hybrid_cnn(classes).with_tensors_of(classes, form, features)
     }
 
-    fn with_tensors_of(mut self, classes: u32, form: ConditioningForm) -> Self {
+    fn with_tensors_of(mut self, classes: u32, form: ConditioningForm, features: usize) -> Self {
         let own = match form {
             ConditioningForm::Study => return self,
             ConditioningForm::Additive => {
@@ -122,7 +122,7 @@ impl ModelLayout {
             }
             ConditioningForm::Late => tensor(
                 LATE_WEIGHT,
-                &[classes, CONDITIONED_VALUES as u32],
+                &[classes, u32::try_from(features).unwrap_or(u32::MAX)],
                 TensorKind::Conditioned,
             ),
         };
@@ -244,8 +244,13 @@ pub mod testing {
     };
 
     /// [`miniature`] of a form of conditioning.
-    pub fn miniature_of(classes: u32, width: u32, form: ConditioningForm) -> ModelLayout {
-        miniature(classes, width).with_tensors_of(classes, form)
+    pub fn miniature_of(
+        classes: u32,
+        width: u32,
+        form: ConditioningForm,
+        features: usize,
+    ) -> ModelLayout {
+        miniature(classes, width).with_tensors_of(classes, form, features)
     }
 
     /// A network with a tensor of every kind, small enough for thousands of rounds in one test. Nothing trains it.
@@ -281,7 +286,7 @@ mod tests {
     fn tensors_are_sorted_and_found() {
         let layout = ModelLayout::hybrid_cnn(2);
         for &form in ConditioningForm::ALL {
-            let tensors = ModelLayout::of(2, form).tensors;
+            let tensors = ModelLayout::of(2, form, 9).tensors;
             assert!(tensors.is_sorted_by(|one, other| one.name < other.name));
         }
         assert_eq!(
@@ -321,14 +326,14 @@ mod tests {
 
     #[test]
     fn every_form_begins_as_the_network_of_the_study() {
-        let study = ModelLayout::of(3, ConditioningForm::Study);
+        let study = ModelLayout::of(3, ConditioningForm::Study, 9);
         assert_eq!(study, ModelLayout::hybrid_cnn(3));
         let expected = study.initial_values(&[1; 32]);
         for (form, own, values) in [
             (ConditioningForm::Additive, CONDITIONED_SLOPE, 9),
             (ConditioningForm::Late, LATE_WEIGHT, 27),
         ] {
-            let layout = ModelLayout::of(3, form);
+            let layout = ModelLayout::of(3, form, 9);
             let initial = layout.initial_values(&[1; 32]);
             assert_eq!(
                 initial[layout.range(own).expect("its own")],

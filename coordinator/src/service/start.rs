@@ -283,6 +283,7 @@ fn differing_keys(kept: &Manifest, settings: &Manifest) -> Vec<&'static str> {
             "conditioning_every",
             kept.conditioning_every == settings.conditioning_every,
         ),
+        ("features", kept.features == settings.features),
         (
             "conditioning_rate",
             kept.conditioning_rate == settings.conditioning_rate,

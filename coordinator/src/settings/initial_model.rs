@@ -2,11 +2,15 @@
 //!
 //! Whoever runs the coordinator need not have the model: the `weights_hash` of its card is enough.
 
-use std::path::Path;
+use std::{fs, path::Path};
 
-use model_data::weights::read_safetensors;
+use model_data::{
+    card::{CardFeature, ModelCard},
+    weights::read_safetensors,
+};
 use protocol::{
     digests::WeightsHash,
+    features::FeatureSchema,
     kept_model::{starting_from, weights_hash},
     manifest::Manifest,
 };
@@ -31,10 +35,41 @@ pub(super) fn read(
         return Ok(Some(hash.into()));
     }
     let layout = &manifest.layout;
-    let values = read_safetensors(&folder.join(setting), &layout.tensors).map_err(unusable)?;
+    let file = folder.join(setting);
+    let values = read_safetensors(&file, &layout.tensors).map_err(unusable)?;
+    check_features(&file.with_extension("json"), &manifest.used_features()).map_err(unusable)?;
     let weights = weights_hash(layout, &values);
     starting_from(manifest, values).map_err(unusable)?;
     Ok(Some(weights))
+}
+
+/// Weights that meet features mean nothing with others: where a card lies beside the file, it says of which they are. A model that is
+/// named by its hash is not known here.
+fn check_features(card: &Path, run: &FeatureSchema) -> Result<(), OtherFeatures> {
+    let card = fs::read(card).ok();
+    let card = card.and_then(|card| serde_json::from_slice::<ModelCard>(&card).ok());
+    let told = card.and_then(|card| card.input.feature_statistics);
+    let Some(told) = told.filter(|_| run.count() > 0) else {
+        return Ok(());
+    };
+    let model = FeatureSchema {
+        features: told.iter().map(CardFeature::spec).collect(),
+    };
+    match model.is_same_as(run) {
+        true => Ok(()),
+        false => Err(OtherFeatures {
+            model,
+            run: run.clone(),
+        }),
+    }
+}
+
+/// A model of other features, or of the same in another order.
+#[derive(Debug, thiserror::Error)]
+#[error("its card says that it is of the features \"{model}\", and the run is of \"{run}\"")]
+struct OtherFeatures {
+    model: FeatureSchema,
+    run: FeatureSchema,
 }
 
 fn unusable(source: impl std::error::Error + Send + Sync + 'static) -> SettingsError {

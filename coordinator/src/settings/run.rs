@@ -3,9 +3,11 @@
 use std::{fmt::Display, num::NonZeroU32, ops::RangeInclusive, path::Path};
 
 use crypto::hash::labelled_hash;
+use host::settings::ListSetting;
 use protocol::{
     codec::{List, Text},
     digests::WeightsHash,
+    features::FeatureSchema,
     identity::{Signed, SigningKey},
     manifest::{
         Conditioning, ConditioningForm, FIXED_CLIPS, Keep, LabelScheme, MAX_STRAGGLER_FACTOR,
@@ -33,6 +35,8 @@ pub struct RunSettings {
     pub conditioning_form: ConditioningForm,
     /// What the vaults keep of it moves in every so many learning rounds.
     pub conditioning_every: u32,
+    /// What is known of each patient beside the scans.
+    pub features: FeatureSchema,
     /// Learning rounds.
     pub rounds: u32,
     /// Passes over the local training set in a round.
@@ -83,9 +87,11 @@ impl RunSettings {
             conditioning: self.conditioning,
             conditioning_form: self.conditioning_form,
             conditioning_every: self.conditioning_every,
+            features: self.features.clone(),
             layout: ModelLayout::of(
                 u32::try_from(self.task.classes()).expect("2 or 3 classes"),
                 self.conditioning_form,
+                self.features.count(),
             ),
             nonce,
             init_seed: labelled_hash("init-seed", &[&self.seed.to_le_bytes()]),
@@ -128,6 +134,7 @@ impl Default for RunSettings {
             conditioning: Conditioning::EncryptedHardened,
             conditioning_form: ConditioningForm::Study,
             conditioning_every: 1,
+            features: FeatureSchema::study(),
             rounds: 8,
             local_epochs: 2,
             batch_size: 32,
@@ -148,6 +155,18 @@ impl Default for RunSettings {
     }
 }
 
+fn features_for(
+    form: ConditioningForm,
+    features: FeatureSchema,
+) -> Result<FeatureSchema, SettingsError> {
+    if form.takes(features.count()) {
+        return Ok(features);
+    }
+    let expected = "nine features, one for each value of a filter, in the forms study and additive of run.conditioning_form; or 1 to 64 \
+                    with the form late";
+    Err(wrong("run.features", features, expected))
+}
+
 /// As the layers give it. Numbers are wide, so that one out of range is reported and not cut to size.
 #[derive(Deserialize)]
 pub(super) struct RawRun {
@@ -157,6 +176,7 @@ pub(super) struct RawRun {
     conditioning: String,
     conditioning_form: String,
     conditioning_every: i64,
+    features: ListSetting,
     profile: String,
     rounds: i64,
     local_epochs: i64,
@@ -203,6 +223,7 @@ impl RawRun {
             conditioning: self.conditioning()?,
             conditioning_form: form,
             conditioning_every: whole("run.conditioning_every", self.conditioning_every)?,
+            features: features_for(form, self.features.features("run.features")?)?,
             rounds: whole("run.rounds", self.rounds)?,
             local_epochs: whole("run.local_epochs", self.local_epochs)?,
             batch_size: whole("run.batch_size", self.batch_size)?,

@@ -2,9 +2,14 @@
 
 use std::{collections::BTreeMap, fs, num::NonZeroU32};
 
-use model_data::weights::write_safetensors;
+use model_data::{
+    card::{CardFeature, ModelCard},
+    weights::write_safetensors,
+};
 use protocol::{
+    features::{FeatureSchema, STUDY},
     kept_model::weights_hash,
+    labels::Labels,
     manifest::{Conditioning, Keep, LabelScheme, Task},
     network::ModelLayout,
     strategy::Strategy,
@@ -93,6 +98,39 @@ fn an_unknown_key_is_named_with_those_that_exist() {
         text.contains("`run.round`") && text.contains("run.rounds, run.seed"),
         "{text}"
     );
+}
+
+/// Of three features only the form `late` can be: it is said before hospitals are asked.
+#[test]
+fn a_run_is_of_the_features_that_its_form_takes() {
+    let features = ("run.features", "age; sex; T2 lesions: 0..100");
+    match load("", &[], &[features]).expect_err("no filter has three values") {
+        SettingsError::Value { key, found, .. } => {
+            assert_eq!((key, found.as_str()), ("run.features", features.1));
+        }
+        other => panic!("{other}"),
+    }
+    let settings = load("", &[], &[features, ("run.conditioning_form", "late")]).expect("sound");
+    let manifest = settings.run.manifest();
+    assert_eq!(manifest.features.to_string(), features.1);
+    manifest
+        .check()
+        .expect("its layout has a place for each feature and class");
+    assert!(
+        load("", &[], &[])
+            .expect("defaults")
+            .run
+            .features
+            .is_study()
+    );
+    let refused = load("", &[], &[("run.features", "lesions")]);
+    assert!(matches!(
+        refused,
+        Err(SettingsError::Features {
+            key: "run.features",
+            ..
+        })
+    ));
 }
 
 #[test]
@@ -241,6 +279,36 @@ fn the_model_that_a_run_starts_from_is_named_by_its_hash_or_its_file() {
             "{why}: {error:?}"
         );
     };
+    // Its card says of which features it is.
+    let card = |texts: &[&str]| {
+        let schema = FeatureSchema::parse(texts).expect("features");
+        let features = schema.features.iter().map(|feature| CardFeature {
+            name: feature.name.0.clone(),
+            kind: Some(feature.kind),
+            from: feature.from,
+            to: feature.to,
+            mean: feature.from,
+            deviation: 0.0,
+        });
+        let run = load("", &[], &[]).expect("sound").run.manifest();
+        let card = ModelCard::new(&run.layout, [0; 32].into());
+        let card = card.of_run(
+            Labels::of(&run),
+            run.conditioning,
+            run.conditioning_form,
+            Some(features.collect()),
+        );
+        let text = serde_json::to_string(&card).expect("JSON");
+        fs::write(path.with_extension("json"), text).expect("written");
+    };
+    card(&[]);
+    assert_eq!(hash(&name).expect("of the study"), Some(weights));
+    let mut other: Vec<&str> = STUDY.iter().map(|(name, _)| *name).collect();
+    other.swap(0, 4);
+    card(&other);
+    refused("of the features \"co-morbidity; age;");
+    fs::remove_file(path.with_extension("json")).expect("removed");
+
     write(3, |_| ());
     refused("classifier.bias");
     write(2, |values| values[0] = f32::NAN);

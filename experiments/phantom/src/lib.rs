@@ -171,7 +171,7 @@ impl PhantomPatient {
         Patient {
             id: self.id.clone(),
             edss: self.edss,
-            features: self.features,
+            features: self.features.to_vec(),
             slices: contrasts.iter().flat_map(of_contrast).collect(),
         }
     }

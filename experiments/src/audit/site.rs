@@ -6,7 +6,7 @@ use model::{
     network::{Architecture, Conditioning},
     train::{Dataset, Trainer, TrainingSettings},
 };
-use model_data::{Feature, FeatureScaling, Patient, Sample, impute_and_scale};
+use model_data::{FEATURES, Feature, FeatureScaling, Patient, Sample, impute_and_scale};
 use participant::vault::conditioning::{release::ReleaseLevels, weights::ConditioningWeights};
 use phantom::PhantomSettings;
 use protocol::{
@@ -66,17 +66,17 @@ impl Site {
         };
         let patients = phantom::cohort(&settings, drawn);
         let classes = u32::try_from(LABELS.task.classes()).expect("a handful of classes");
-        let layout = ModelLayout::of(classes, FORM);
+        let layout = ModelLayout::of(classes, FORM, FEATURES);
         let values = layout.initial_values(&seed(randomness));
         let weights = ConditioningWeights::of(FORM, &layout, &values);
         let scaling = FeatureScaling::Unit {
-            ranges: Feature::RANGES,
+            ranges: Feature::RANGES.to_vec(),
         };
         // The phantom leaves few features out; what stands for those is no matter here.
         let middles = Feature::RANGES.map(|[from, to]| (from + to) / 2.0);
         let features: Vec<_> = patients
             .iter()
-            .map(|patient| impute_and_scale(&patient.features, &middles, scaling))
+            .map(|patient| impute_and_scale(&patient.features, &middles, &scaling))
             .collect();
         let mut counts = vec![0; LABELS.task.classes()];
         let mut samples = Vec::new();

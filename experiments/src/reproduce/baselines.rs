@@ -134,8 +134,8 @@ fn says_of_test(
         .zip(&scores)
         .zip(&parts.classes)
         .filter(|((weight, _), _)| **weight > 0.0)
-        .map(|((weight, &features), &class)| Example {
-            features,
+        .map(|((weight, features), &class)| Example {
+            features: features.clone(),
             class,
             weight: weight * trained_on as f64 / sum,
         })

@@ -14,7 +14,7 @@ use model_data::FEATURES;
 use participant::vault::conditioning::{
     MAX_ERROR, MAX_RELEASES,
     release::ReleaseLevels,
-    weights::{ConditioningWeights, ScaledFeatures, bounded, weight_gradient},
+    weights::{ConditioningWeights, ScaledFeatures, bound, weight_gradient},
 };
 use protocol::{training_job::PatientValues, vocabulary::ConditioningForm};
 use rand_chacha::{ChaCha20Rng, rand_core::SeedableRng};
@@ -30,11 +30,11 @@ pub struct Features {
 
 impl Features {
     /// Bounds the features as a vault does.
-    pub fn new(form: ConditioningForm, patients: &[ScaledFeatures]) -> Self {
-        Self {
-            form,
-            patients: patients.iter().map(bounded).collect(),
+    pub fn new(form: ConditioningForm, mut patients: Vec<ScaledFeatures>) -> Self {
+        for features in &mut patients {
+            bound(features);
         }
+        Self { form, patients }
     }
 
     /// Those of a patient.
@@ -101,10 +101,10 @@ impl InputSource for PlaintextProducts {
         patients: &[usize],
     ) -> Result<PatientValues, Box<dyn Error + Send + Sync>> {
         let began = Instant::now();
-        let weights = ConditioningWeights::from_kept(self.features.form, weights);
+        let weights = ConditioningWeights::from_kept(self.features.form, FEATURES, weights);
         let of_batch: Vec<_> = patients
             .iter()
-            .map(|&patient| self.features.patients[patient])
+            .map(|&patient| self.features.patients[patient].clone())
             .collect();
         let inputs = weights.local_inputs(&of_batch, ReleaseLevels::FINEST);
         self.account.values += inputs.flat().len() as u64;
@@ -122,7 +122,7 @@ impl Encrypted {
     pub fn new(features: Features, classes: usize, profile: Profile, seed: [u8; 32]) -> Self {
         let context = Context::new(profile);
         let mut rng = ChaCha20Rng::from_seed(seed);
-        let width = features.form.products_per_patient(classes);
+        let width = features.form.products_per_patient(classes, FEATURES);
         Self {
             keys: Keys::new(&context, &features.patients, width, &mut rng),
             evaluator: Evaluator::new(&context),
@@ -198,7 +198,7 @@ impl InputSource for Encrypted {
         patients: &[usize],
     ) -> Result<PatientValues, Box<dyn Error + Send + Sync>> {
         let began = Instant::now();
-        let weights = ConditioningWeights::from_kept(self.features.form, weights);
+        let weights = ConditioningWeights::from_kept(self.features.form, FEATURES, weights);
         if !weights
             .factors()
             .iter()
@@ -298,16 +298,16 @@ mod tests {
     fn features(form: ConditioningForm, patients: usize) -> Features {
         let feature = |place: usize| (place * 7919 % 1009) as f64 / 1008.0;
         let patients: Vec<ScaledFeatures> = (0..patients)
-            .map(|patient| std::array::from_fn(|entry| feature(9 * patient + entry)))
+            .map(|patient| (0..9).map(|entry| feature(9 * patient + entry)).collect())
             .collect();
-        Features::new(form, &patients)
+        Features::new(form, patients)
     }
 
     const WEIGHT: [f32; 9] = [0.3, -0.7, 1.9, -2.4, 0.011, 0.5, -0.25, 0.0, 15.9];
 
     /// As many weights as the form has.
     fn weights(form: ConditioningForm, classes: usize) -> Vec<f32> {
-        let layout = ModelLayout::of(classes as u32, form);
+        let layout = ModelLayout::of(classes as u32, form, FEATURES);
         let kept = form.tensors().iter();
         let kept: usize = kept
             .map(|name| layout.range(name).expect("its own").len())
@@ -319,7 +319,7 @@ mod tests {
     fn both_sources_release_the_same_in_every_form_and_both_profiles_and_beyond_one_block() {
         for &form in ConditioningForm::ALL {
             for (profile, classes) in [(Profile::Hardened, 2), (Profile::Study, 3)] {
-                let block = form.patients_per_block(classes);
+                let block = form.patients_per_block(classes, FEATURES);
                 let count = block + 5;
                 let patients = [0, 3, block - 1, block, count - 1];
                 let weights = weights(form, classes);

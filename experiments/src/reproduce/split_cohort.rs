@@ -92,10 +92,10 @@ impl SplitCohort {
     }
 
     /// Features of every patient by the mean and the deviation of those that are trained on; missing ones are at the mean.
-    pub fn z_scores(&self, patients: &[Patient]) -> Vec<[f64; FEATURES]> {
+    pub fn z_scores(&self, patients: &[Patient]) -> Vec<Box<[f64]>> {
         let (means, deviations) = moments(patients, &self.split.train);
-        let scaling = FeatureScaling::ZScore { deviations };
-        scaled(patients, &means, scaling)
+        let deviations = deviations.to_vec();
+        scaled(patients, &means, &FeatureScaling::ZScore { deviations })
     }
 
     fn number_of_classes(&self) -> usize {
@@ -142,15 +142,15 @@ fn absent_class(task: Task, counts: &[u64]) -> Option<&'static str> {
 /// Features as the form takes them.
 fn features(patients: &[Patient], train: &[Sample], form: ConditioningForm) -> Features {
     let (means, deviations) = moments(patients, train);
-    let scaling = FeatureScaling::of(form, Feature::RANGES, deviations);
-    Features::new(form, &scaled(patients, &means, scaling))
+    let scaling = FeatureScaling::of(form, &Feature::RANGES, &deviations);
+    Features::new(form, scaled(patients, &means, &scaling))
 }
 
 fn scaled(
     patients: &[Patient],
     means: &[f64; FEATURES],
-    scaling: FeatureScaling,
-) -> Vec<[f64; FEATURES]> {
+    scaling: &FeatureScaling,
+) -> Vec<Box<[f64]>> {
     let of = |patient: &Patient| impute_and_scale(&patient.features, means, scaling);
     patients.iter().map(of).collect()
 }
@@ -189,7 +189,7 @@ mod tests {
     use crate::reproduce::options::{BalanceName, ModelName};
 
     fn patient(edss: f64, slices: usize, age: Option<f64>) -> Patient {
-        let mut features = [Some(0.0); FEATURES];
+        let mut features = vec![Some(0.0); FEATURES];
         features[1] = age;
         let slice = |axial_index| Slice {
             axial_index: axial_index as u32,

@@ -8,7 +8,7 @@ use model::{
     network::{Architecture, Conditioning},
     train::{Dataset, EpochRecord, FitSettings, InputSource, Plateau, Trainer, TrainingSettings},
 };
-use model_data::{Patient, Sample};
+use model_data::{FEATURES, Patient, Sample};
 use protocol::{labels::class_weights, network::ModelLayout};
 
 use super::{
@@ -159,7 +159,7 @@ pub fn architecture(key: &CellKey) -> Architecture {
 /// The same start for every network and training set of a repetition, by PyTorch's rules.
 pub fn initial(key: &CellKey) -> Vec<f32> {
     let classes = u32::try_from(architecture(key).classes).expect("a handful of classes");
-    ModelLayout::of(classes, key.form).initial_values(&initial_seed(key.seed))
+    ModelLayout::of(classes, key.form, FEATURES).initial_values(&initial_seed(key.seed))
 }
 
 /// The study's: AdamW, batches of 32, weights of inverse class frequency, a plateau of 15 epochs.

@@ -208,13 +208,14 @@ fn features_alone(
     let counters = records
         .iter()
         .map(|records| Some(own_counters(records).write()));
+    let features = records.first().map_or(0, |records| records.schema.count());
     let sums = add_counters(counters).context("there is no hospital")?;
-    let statistics = Statistics::from(&StatsCounters::read(task, &sums)?);
+    let statistics = Statistics::from(&StatsCounters::read(task, features, &sums)?);
     let scaling = FeatureScaling::ZScore {
         deviations: statistics.deviations,
     };
     let example = |records: &ClinicalRecords, data: &HospitalData, patient: usize| Example {
-        features: impute_and_scale(&records.features[patient], &statistics.means, scaling),
+        features: impute_and_scale(&records.features[patient], &statistics.means, &scaling),
         class: labels.class_of(data.images.patients()[patient].edss),
         weight: 1.0,
     };

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Context;
+use anyhow::{Context, anyhow};
 use crypto::sealed_sum::HospitalId;
 use model::train::Dataset;
-use model_data::{Edss, Patient, ScanSource, Slice};
+use model_data::{Edss, FeatureSchema, Patient, ScanSource, Slice};
 use participant::{hospital_data::ClinicalTable, vault::statistics::ClinicalRecords};
 use protocol::{labels::Labels, training_job::SplitPlan};
 use trainer::ImageSet;
@@ -69,7 +69,10 @@ impl HospitalData {
             .unzip();
         let (table, images) = separate(patients, split);
         let name = || format!("the data of hospital {id}");
+        let used = plan.run.conditioning.used(&plan.run.features);
         let records = table.records(labels).with_context(name)?;
+        let records = records.of_run(&used);
+        let records = records.map_err(|missing| anyhow!("the feature {missing} was not read"))?;
         let parts = images.split(labels).with_context(name)?;
         Ok(Self {
             id,
@@ -97,8 +100,8 @@ impl HospitalData {
 fn separate(patients: Vec<Patient>, plan: SplitPlan) -> (ClinicalTable, ImageSet) {
     let of_vault = patients
         .iter()
-        .map(|patient| (patient.edss, patient.features, patient.slices.len()));
-    let table = ClinicalTable::new(of_vault, plan);
+        .map(|patient| (patient.edss, patient.features.clone(), patient.slices.len()));
+    let table = ClinicalTable::new(FeatureSchema::study(), of_vault, plan);
     (table, ImageSet::new(patients, plan))
 }
 
@@ -156,7 +159,7 @@ mod tests {
         let patient = |half: usize| Patient {
             id: String::new(),
             edss: Edss::new(half as f64 / 2.0).expect("on the scale"),
-            features: [None; FEATURES],
+            features: vec![None; FEATURES],
             slices: vec![
                 Slice {
                     axial_index: 0,

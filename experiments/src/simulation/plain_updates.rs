@@ -306,6 +306,7 @@ fn statistics(
         .context("there is no hospital")?;
     Ok(Statistics::from(&StatsCounters::read(
         manifest.task,
+        records.values().next().map_or(0, |one| one.schema.count()),
         &sums,
     )?))
 }

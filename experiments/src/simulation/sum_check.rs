@@ -325,7 +325,11 @@ impl SumCheck {
 
     fn scale_features(&mut self, counters: &[u64]) {
         // The vault that opened them has read them.
-        if let Ok(sums) = StatsCounters::read(self.manifest.task, counters) {
+        if let Ok(sums) = StatsCounters::read(
+            self.manifest.task,
+            self.manifest.used_features().count(),
+            counters,
+        ) {
             let statistics = Statistics::from(&sums);
             let form = self.manifest.conditioning_form;
             let scaled =
@@ -392,8 +396,8 @@ mod tests {
 
     fn records(number: u8) -> ClinicalRecords {
         ClinicalRecords {
-            ranges: model_data::Feature::RANGES,
-            features: vec![[Some(f64::from(number)); 9]],
+            schema: model_data::FeatureSchema::study(),
+            features: vec![vec![Some(f64::from(number)); 9]],
             in_training: vec![true],
             class_counts: vec![2, u64::from(number)],
             validation_patients: 1,
@@ -446,6 +450,7 @@ mod tests {
             labels: Labels::of(&manifest),
             conditioning: manifest.conditioning,
             form: ConditioningForm::Study,
+            features: manifest.features.clone(),
             purpose: Purpose::Update,
             learning_round: LearningRound::new(1),
             contributors: (1..=HOSPITALS).map(id).collect(),
@@ -596,6 +601,8 @@ mod tests {
     #[test]
     fn the_statistics_are_the_sum_of_the_hospitals_counters() {
         let (mut check, update) = trained();
+        // Features are summed where they are used.
+        Arc::make_mut(&mut check.manifest).conditioning = Conditioning::Plain;
         let own: Vec<Vec<u64>> = (1..=HOSPITALS)
             .map(|number| own_counters(&records(number)).write())
             .collect();

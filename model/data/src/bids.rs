@@ -50,7 +50,7 @@ pub(super) fn inventory(root: &Path, options: &LoadOptions) -> Result<Inventory,
         .filter_map(|(name, path)| Some((label("sub-", name)?, path)).filter(|_| path.is_dir()));
     let subjects: BTreeMap<_, _> = subjects.collect();
     let mut table = if options.scores == Scores::Optional && !found.contains_key(TABLE) {
-        ClinicalTable::of_ids(subjects.keys().copied())
+        ClinicalTable::of_ids(subjects.keys().copied(), options.features.count())
     } else {
         ClinicalTable::read(&root.join(TABLE), wanted)?
     };

@@ -6,6 +6,7 @@
 
 use protocol::{
     digests::{LearningRound, ModelHash, RunId, Transcript, WeightsHash},
+    features::{FeatureKind, FeatureSpec, STUDY, letters},
     labels::{LabelScheme, Labels, Task},
     manifest::{Conditioning, ConditioningForm},
     network::ModelLayout,
@@ -225,6 +226,9 @@ impl CardOutput {
 pub struct CardFeature {
     /// For people: "age at onset".
     pub name: String,
+    /// What its numbers are; null in a card of an earlier release.
+    #[serde(default)]
+    pub kind: Option<FeatureKind>,
     /// Lowest value of its public range, in the units of the clinical table.
     pub from: f64,
     /// Highest value.
@@ -233,6 +237,40 @@ pub struct CardFeature {
     pub mean: f64,
     /// Standard deviation, likewise.
     pub deviation: f64,
+}
+
+impl CardInput {
+    /// Whether what is told of the features is of those that are named.
+    pub fn features_agree(&self) -> bool {
+        let pairs = self.features.as_ref().zip(self.feature_statistics.as_ref());
+        pairs.is_none_or(|(names, told)| names.iter().eq(told.iter().map(|feature| &feature.name)))
+    }
+
+    /// How many clinical features there are, or would be.
+    pub fn feature_count(&self) -> usize {
+        let features = self.features.as_ref();
+        features.map_or(STUDY.len(), Vec::len)
+    }
+}
+
+impl CardFeature {
+    /// What it is in a run's manifest. A card of an earlier release tells no kind: there, what has name and range of one of the study's is
+    /// that.
+    pub fn spec(&self) -> FeatureSpec {
+        let of_study = || {
+            let name = letters(&self.name);
+            let known = STUDY.into_iter().find(|(other, _)| letters(other) == name);
+            known
+                .map(|(_, kind)| kind)
+                .filter(|kind| kind.range() == Some([self.from, self.to]))
+        };
+        FeatureSpec {
+            name: self.name.as_str().into(),
+            kind: self.kind.or_else(of_study).unwrap_or(FeatureKind::Number),
+            from: self.from,
+            to: self.to,
+        }
+    }
 }
 
 /// The number of the schema, [`CardSchema::NUMBER`] in JSON. A card of another number is not read.
@@ -477,6 +515,7 @@ mod tests {
         };
         let sex = CardFeature {
             name: "sex".into(),
+            kind: Some(FeatureKind::Flag),
             from: 0.0,
             to: 1.0,
             mean: 0.25,
@@ -596,7 +635,10 @@ mod tests {
                 "conditioning conditioning_form contrasts example feature_scaling feature_statistics features slices slices_per_scan",
             ),
             ("/output", "classes edss_cuts labels task"),
-            ("/input/feature_statistics/0", "deviation from mean name to"),
+            (
+                "/input/feature_statistics/0",
+                "deviation from kind mean name to",
+            ),
             (
                 "/data",
                 "classes contrasts edss_cuts labels partition patients source split",

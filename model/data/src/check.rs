@@ -8,9 +8,9 @@ use std::{
 use aws_lc_rs::digest::{Context, SHA256};
 
 use super::{
-    BadFile, Contrast, Cuts, DataError, Doubt, Entry, FEATURES, Inventory, Layout, LoadOptions,
-    LoadProgress, LoadReport, Placement, ScanError, ScanFiles, ScanSource, ShownPatient, Slice,
-    SliceChoice, SplitError, SplitKind, Task, Volume, VolumeError,
+    BadFile, Contrast, Cuts, DataError, Doubt, Entry, Inventory, Layout, LoadOptions, LoadProgress,
+    LoadReport, Placement, ScanError, ScanFiles, ScanSource, ShownPatient, Slice, SliceChoice,
+    SplitError, SplitKind, Task, Volume, VolumeError,
     cache::PIXEL_BYTES,
     load::{DISPUTED, read_all},
     scanner_of,
@@ -32,7 +32,7 @@ pub struct DataCheck {
     /// For each task, under the cuts asked for.
     pub tasks: Vec<ClassCounts>,
     /// For each feature, in the order of a patient's vector; named by [`LoadReport::feature_name`].
-    pub features: [FeatureCount; FEATURES],
+    pub features: Vec<FeatureCount>,
     /// How scans lie in the patients.
     pub orientations: OrientationCounts,
     /// Sizes and spacings of scans in the patient's frame, the most frequent first.
@@ -191,12 +191,11 @@ impl DataCheck {
         }
         check.grids = tally.grids();
         check.scanners = tally.scanners();
-        check.features = tally.features();
+        check.features = tally.features(options.features.count());
         check.report.doubts.extend(tally.localizers());
         check.duplicates = tally.duplicates();
-        for (missing, feature) in check.report.missing_features.iter_mut().zip(check.features) {
-            *missing = feature.missing;
-        }
+        let missing = check.features.iter().map(|feature| feature.missing);
+        check.report.missing_features = missing.collect();
         Ok((check, shown))
     }
 
@@ -241,7 +240,7 @@ impl DataCheck {
             patients: 0,
             contrasts: options.contrasts.iter().map(contrast).collect(),
             tasks: Task::ALL.iter().copied().map(task).collect(),
-            features: Tally::default().features(),
+            features: Tally::default().features(options.features.count()),
             orientations: OrientationCounts::default(),
             grids: vec![],
             scanners: vec![],
@@ -283,7 +282,7 @@ impl DataCheck {
                 counts.slices[class] += slices;
             }
         }
-        tally.patients.push(entry.features);
+        tally.patients.push(entry.features.clone());
     }
 
     fn add_scan(
@@ -418,7 +417,7 @@ const NOT_STATED: &str = "does not state how it lies in the patient, and is take
 /// What can only be told of all scans together.
 #[derive(Default)]
 struct Tally {
-    patients: Vec<[Option<f64>; FEATURES]>,
+    patients: Vec<Vec<Option<f64>>>,
     grids: BTreeMap<Grid, usize>,
     scanners: BTreeMap<Option<String>, usize>,
     images: BTreeMap<[u8; 32], Vec<ScanName>>,
@@ -427,15 +426,16 @@ struct Tally {
 }
 
 impl Tally {
-    fn features(&self) -> [FeatureCount; FEATURES] {
-        std::array::from_fn(|place| {
+    fn features(&self, count: usize) -> Vec<FeatureCount> {
+        let counts = (0..count).map(|place| {
             let values = self.patients.iter().map(|features| features[place]);
             let present: Vec<f64> = values.flatten().collect();
             FeatureCount {
                 missing: self.patients.len() - present.len(),
                 constant: present.len() > 1 && present.iter().all(|value| *value == present[0]),
             }
-        })
+        });
+        counts.collect()
     }
 
     fn grids(&self) -> Vec<GridCount> {

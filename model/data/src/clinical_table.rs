@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    BadRow, DataError, Doubt, Edss, FEATURES, Feature, FeatureColumn, FeatureColumns, Scores,
+    BadRow, DataError, Doubt, Edss, FEATURES, Feature, FeatureKind, FeatureSpec, Scores,
     TableSource,
     cell_words::{Cell, number, numeric, sex, symptoms, years, yes_or_no},
     folder::find_table,
@@ -36,7 +36,7 @@ pub(super) struct ClinicalRow {
     pub id: String,
     /// None only where [`Scores::Optional`].
     pub edss: Option<Edss>,
-    pub features: [Option<f64>; FEATURES],
+    pub features: Vec<Option<f64>>,
     /// Cells of the columns of [`Wanted::extra`]; empty where there is none.
     pub extra: Vec<String>,
 }
@@ -65,12 +65,10 @@ impl ClinicalTable {
             return Err(no_header(path, rows.unwrap_or_default(), wanted));
         };
         let columns = Columns::of(&sheet.rows[header].1, wanted);
-        if let FeatureColumns::Named(named) = wanted.features
-            && let Some(place) = columns.named.iter().position(Option::is_none)
-        {
+        if let Some(feature) = columns.first_unnamed(wanted) {
             return Err(DataError::NoColumn {
                 path: path.to_owned(),
-                column: named[place].name.clone(),
+                column: feature.name.0.clone(),
                 found: filled(&sheet.rows[header].1),
             });
         }
@@ -84,10 +82,7 @@ impl ClinicalTable {
                 columns: columns.named_in(&sheet.rows[header].1, wanted),
             }),
             doubts: vec![],
-            warnings: match wanted.features {
-                FeatureColumns::Standard => columns.missing(),
-                FeatureColumns::Named(_) => vec![],
-            },
+            warnings: columns.missing(wanted),
             has_extra: columns.extra.iter().map(Option::is_some).collect(),
             header: filled(&sheet.rows[header].1),
         };
@@ -99,6 +94,13 @@ impl ClinicalTable {
             let kind = "is not UTF-8, so letters such as ä are lost: save it as 'CSV UTF-8'";
             table.doubts.push(Doubt::new("the table", kind));
         }
+        let signs = { wanted.features.features.iter() }.filter(|feature| feature.gives_edss_away());
+        table.warnings.extend(signs.map(|feature| {
+            format!(
+                "the feature '{}' is named as a sign that EDSS is computed from: it may tell the score that is to be learnt",
+                feature.name.0
+            )
+        }));
         columns.check_repeated(path, sheet, header, &mut table.doubts)?;
         let mut seen = BTreeMap::new();
         for (row, cells) in &sheet.rows[header + 1..] {
@@ -116,12 +118,12 @@ impl ClinicalTable {
     }
 
     /// A row for each of these patients, of whom nothing is known.
-    pub(super) fn of_ids<'a>(ids: impl IntoIterator<Item = &'a str>) -> Self {
+    pub(super) fn of_ids<'a>(ids: impl IntoIterator<Item = &'a str>, features: usize) -> Self {
         let rows = ids.into_iter().map(|id| ClinicalRow {
             row: 0,
             id: id.to_owned(),
             edss: None,
-            features: [None; FEATURES],
+            features: vec![None; features],
             extra: vec![],
         });
         Self {
@@ -200,10 +202,21 @@ impl ClinicalTable {
             self.refused.push(id);
             return;
         }
-        let features = match wanted.features {
-            FeatureColumns::Standard => self.standard_features(row, columns, cell, spoken),
-            FeatureColumns::Named(named) => self.named_features(row, named, columns, cell),
+        let schema = &wanted.features.features;
+        let of_study = match schema
+            .iter()
+            .any(|feature| feature.place_in_study().is_some())
+        {
+            true => self.features_of_study(row, columns, cell, spoken),
+            false => [None; FEATURES],
         };
+        let mut features = Vec::with_capacity(schema.len());
+        for (feature, &column) in schema.iter().zip(&columns.named) {
+            features.push(match feature.place_in_study() {
+                Some(place) => of_study[place],
+                None => self.named_feature(row, feature, column, (cell, spoken)),
+            });
+        }
         self.rows.push(ClinicalRow {
             row,
             id,
@@ -228,7 +241,7 @@ impl ClinicalTable {
         self.refused.extend(contradicted.iter().cloned());
     }
 
-    fn standard_features<'a>(
+    fn features_of_study<'a>(
         &mut self,
         row: usize,
         columns: &Columns,
@@ -289,28 +302,33 @@ impl ClinicalTable {
         })
     }
 
-    fn named_features<'a>(
+    fn named_feature<'a>(
         &mut self,
         row: usize,
-        named: &[FeatureColumn; FEATURES],
-        columns: &Columns,
-        cell: impl Fn(Option<usize>) -> &'a str,
-    ) -> [Option<f64>; FEATURES] {
-        std::array::from_fn(|place| {
-            let FeatureColumn { name, from, to } = &named[place];
-            let mut doubt = |kind| {
-                let about = format_args!("row {row} of the table");
-                self.doubts.push(Doubt::new(about, kind));
-            };
-            let value = numeric(cell(columns.named[place]));
-            let value = clear(value, name, "a number, or yes or no", &mut doubt)?;
-            if !(*from..=*to).contains(&value) {
-                self.warnings.push(format!(
-                    "row {row} of the table: {name} lies outside of {from} to {to} and is taken as the nearer end"
-                ));
-            }
-            Some(value.clamp(*from, *to))
-        })
+        feature: &FeatureSpec,
+        column: Option<usize>,
+        (cell, spoken): (
+            impl Fn(Option<usize>) -> &'a str,
+            impl Fn(Option<usize>) -> &'a str,
+        ),
+    ) -> Option<f64> {
+        let mut doubt = |kind| {
+            let about = format_args!("row {row} of the table");
+            self.doubts.push(Doubt::new(about, kind));
+        };
+        let (value, remedy) = match feature.kind {
+            FeatureKind::Flag => (yes_or_no(spoken(column)), YES_OR_NO),
+            FeatureKind::Years => (years(cell(column)), YEARS),
+            FeatureKind::Number => (numeric(cell(column)), "a number, or yes or no"),
+        };
+        let ([from, to], name) = (feature.range(), &feature.name.0);
+        let value = clear(value, name, remedy, &mut doubt)?;
+        if !(from..=to).contains(&value) {
+            self.warnings.push(format!(
+                "row {row} of the table: {name} lies outside of {from} to {to} and is taken as the nearer end"
+            ));
+        }
+        Some(value.clamp(from, to))
     }
 }
 
@@ -323,7 +341,7 @@ pub(super) fn table_beside<'a>(
 ) -> Result<ClinicalTable, DataError> {
     match find_table(root, found) {
         Err(DataError::NoTable { .. }) if wanted.scores == Scores::Optional => {
-            Ok(ClinicalTable::of_ids(ids))
+            Ok(ClinicalTable::of_ids(ids, wanted.features.count()))
         }
         table => ClinicalTable::read(&table?, wanted),
     }

@@ -9,8 +9,8 @@ use std::{
 use protocol::counted::counted;
 
 use super::{
-    Contrast, FEATURES, Feature, FeatureColumns, Layout, Patient, ReadOptions, ScanSource,
-    SliceChoice, near_ids,
+    Contrast, Feature, FeatureSchema, Layout, Patient, ReadOptions, ScanSource, SliceChoice,
+    near_ids,
 };
 
 /// Patients read from a folder, and the account of the reading.
@@ -31,8 +31,8 @@ pub struct LoadOptions {
     pub contrasts: Vec<Contrast>,
     /// Which slices of a scan.
     pub slices: SliceChoice,
-    /// Which columns of the table are the nine features.
-    pub features: FeatureColumns,
+    /// What is read of each patient's row.
+    pub features: FeatureSchema,
     /// Whether every patient needs a score.
     pub scores: Scores,
     /// Whether anything left out is an error.
@@ -83,7 +83,7 @@ impl Default for LoadOptions {
         Self {
             contrasts: vec![Contrast::Flair],
             slices: SliceChoice::All { drop_empty: true },
-            features: FeatureColumns::Standard,
+            features: FeatureSchema::study(),
             scores: Scores::Needed,
             strict: false,
             memory_limit_mib: Self::MEMORY_LIMIT_MIB,
@@ -101,8 +101,8 @@ pub struct LoadReport {
     pub table: Option<TableSource>,
     /// For each contrast the DICOM series that were taken for it, by their names, and how often.
     pub series: BTreeMap<Contrast, BTreeMap<String, usize>>,
-    /// Names of the features, where a setting names other columns than the standard ones.
-    pub feature_names: Option<[String; FEATURES]>,
+    /// Names of the features, where they are not the study's.
+    pub feature_names: Option<Vec<String>>,
     /// Rows of the table that are not empty.
     pub rows: usize,
     /// Rows that name a patient of whom there is no image: their IDs.
@@ -114,7 +114,7 @@ pub struct LoadReport {
     /// Rows that could not be used.
     pub bad_rows: Vec<BadRow>,
     /// How often each feature is missing among the patients kept.
-    pub missing_features: [usize; FEATURES],
+    pub missing_features: Vec<usize>,
     /// Scans whose slices came from the cache.
     pub cached: usize,
     /// Entries of the cache that were damaged and have been made again.

@@ -9,7 +9,7 @@ use std::{
 use protocol::training_job::{FilePath, ReadingAccount, ScanPaths};
 
 use super::{
-    BadFile, Contrast, DataError, Edss, FEATURES, LoadReport, Scan, ScanError,
+    BadFile, Contrast, DataError, Edss, LoadReport, Scan, ScanError,
     clinical_table::{ClinicalRow, ClinicalTable},
     dicom::series_extent,
     folder::composed,
@@ -123,12 +123,14 @@ impl Inventory {
                 slices: slices as usize,
             })
             .collect();
-        for patient in &patients {
-            let features = patient.entry.features.iter();
-            for (missing, feature) in report.missing_features.iter_mut().zip(features) {
-                *missing += usize::from(feature.is_none());
-            }
-        }
+        let features = patients.first().map_or(0, |one| one.entry.features.len());
+        let missing = |place: usize| {
+            let missing = patients
+                .iter()
+                .filter(|one| one.entry.features[place].is_none());
+            missing.count()
+        };
+        report.missing_features = (0..features).map(missing).collect();
         if strict && let Some(omission) = report.first_omission() {
             return Err(DataError::Strict { omission });
         }
@@ -166,8 +168,8 @@ pub struct Entry {
     pub id: String,
     /// Disability score; none only where [`Scores::Optional`](super::Scores::Optional).
     pub edss: Option<Edss>,
-    /// Raw values in the order of [`super::Feature::ALL`]; `None` where the row has none.
-    pub features: [Option<f64>; FEATURES],
+    /// Raw values in the order of [`super::LoadOptions::features`]; `None` where the row has none.
+    pub features: Vec<Option<f64>>,
     /// One of each contrast asked for that is there, in the order asked for; at least one.
     pub scans: Vec<ScanSource>,
 }
@@ -291,7 +293,7 @@ mod tests {
         let entry = |id: usize| Entry {
             id: id.to_string(),
             edss: Edss::new(1.0),
-            features: [None; FEATURES],
+            features: vec![None; 9],
             scans: vec![],
         };
         let inventory = Inventory {

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    DataError, FeatureColumns, Inventory, LoadOptions, bids,
+    DataError, Inventory, LoadOptions, bids,
     dicom::holds_dicom,
     dicom_folders,
     folder::{entries, is_nifti, is_table, patient_id, root_entries},
@@ -113,9 +113,9 @@ impl Layout {
             Self::Dicom => dicom_folders::inventory(root, options),
         }?;
         inventory.report.layout = Some(self);
-        if let FeatureColumns::Named(_) = options.features {
+        if !options.features.is_study() {
             let names = options.features.names().map(str::to_owned);
-            inventory.report.feature_names = Some(names);
+            inventory.report.feature_names = Some(names.collect());
         }
         Ok(inventory)
     }

@@ -12,7 +12,6 @@ mod cohort;
 mod contrast;
 mod dicom;
 mod dicom_folders;
-mod feature_columns;
 mod features;
 mod folder;
 mod gzip;
@@ -54,14 +53,14 @@ pub use cohort::{
 };
 pub use contrast::{Contrast, ContrastError};
 pub use dicom::{FileError as DicomFileError, SeriesError, read_dicom, read_dicom_values};
-pub use feature_columns::{FeatureColumn, FeatureColumnError, FeatureColumns, FeatureRanges};
-pub use features::{FEATURES, Feature, FeatureScaling, impute_and_scale};
+pub use features::{FEATURES, Feature, FeatureRanges, FeatureScaling, impute_and_scale};
 pub use inventory::{Entry, Inventory, ReadEntry, ScanFiles, ScanSource};
 pub use layout::Layout;
 pub use load::{LoadProgress, ReadOptions, Reading, load_cohort, read_scans};
 pub use patient::Patient;
 /// Words of the domain that are defined where all parties see them.
 pub use protocol::{
+    features::{FeatureError, FeatureKind, FeatureSchema, FeatureSpec},
     labels::{Cuts, Edss, EmptyClass, LabelScheme, Task},
     training_job::{SliceChoice, SplitKind},
 };

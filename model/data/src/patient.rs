@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Edss, FEATURES, Slice};
+use super::{Edss, Slice};
 
 /// Everything training needs to know of one patient.
 #[derive(Clone, PartialEq)]
@@ -11,8 +11,8 @@ pub struct Patient {
     pub id: String,
     /// Disability score, from which the label is cut.
     pub edss: Edss,
-    /// Raw values in the order of [`super::Feature::ALL`]; `None` where the row has none.
-    pub features: [Option<f64>; FEATURES],
+    /// Raw values in the order of [`super::LoadOptions::features`]; `None` where the row has none.
+    pub features: Vec<Option<f64>>,
     /// Slices of the scan, from the feet up.
     pub slices: Vec<Slice>,
 }

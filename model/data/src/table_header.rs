@@ -2,15 +2,17 @@
 
 use std::path::{Path, PathBuf};
 
+use protocol::features::letters;
+
 use super::{
-    DataError, Doubt, FEATURES, Feature, FeatureColumns, Scores, cell_words::number,
-    feature_columns::letters, sheet::Sheet, table_row::Row,
+    DataError, Doubt, Feature, FeatureSchema, FeatureSpec, Scores, cell_words::number,
+    sheet::Sheet, table_row::Row,
 };
 
 /// What is looked for besides ID and EDSS.
 #[derive(Clone, Copy)]
 pub(super) struct Wanted<'a> {
-    pub features: &'a FeatureColumns,
+    pub features: &'a FeatureSchema,
     /// Columns that only the layout understands, by their letters: `["flair", "t1"]`.
     pub extra: &'a [&'static str],
     pub repeats: Repeats,
@@ -42,7 +44,8 @@ pub(super) struct Columns {
     /// EDSS is computed.
     pub flags: [Option<usize>; 4],
     pub comorbidity: Option<usize>,
-    pub named: [Option<usize>; FEATURES],
+    /// Of the features that are not the study's, in the order of the schema.
+    pub named: Vec<Option<usize>>,
     pub extra: Vec<Option<usize>>,
     /// What occurs twice: what it is, its first place and its second.
     repeated: Vec<(Needed, usize, usize)>,
@@ -54,11 +57,14 @@ enum Needed {
     Id,
     Edss,
     Feature,
+    /// A feature that a run names by its column.
+    Named,
 }
 
 impl Columns {
     pub(super) fn of(header: &[String], wanted: Wanted<'_>) -> Self {
         let mut columns = Self {
+            named: vec![None; wanted.features.count()],
             extra: vec![None; wanted.extra.len()],
             ..Self::default()
         };
@@ -67,10 +73,13 @@ impl Columns {
             if name.is_empty() {
                 continue;
             }
-            if let FeatureColumns::Named(named) = wanted.features {
-                for (column, place_of) in named.iter().zip(&mut columns.named) {
-                    if letters(&column.name) == name {
-                        place_of.get_or_insert(place);
+            let mut is_named = false;
+            for (feature, place_of) in wanted.features.features.iter().zip(&mut columns.named) {
+                if feature.place_in_study().is_none() && letters(&feature.name.0) == name {
+                    is_named = true;
+                    match *place_of {
+                        Some(first) => columns.repeated.push((Needed::Named, first, place)),
+                        None => *place_of = Some(place),
                     }
                 }
             }
@@ -94,6 +103,8 @@ impl Columns {
                 "sensorysymptoms" => &mut columns.flags[1],
                 "visualsymptoms" => &mut columns.flags[2],
                 "balancesymptoms" => &mut columns.flags[3],
+                // Asked for by its name it is that, whatever it looks like.
+                _ if is_named => continue,
                 name if name.contains("presentingsymptom") => &mut columns.symptoms,
                 name if name.contains("comor") => &mut columns.comorbidity,
                 _ => continue,
@@ -103,7 +114,28 @@ impl Columns {
                 None => *column = Some(place),
             }
         }
+        columns.forget_what_nobody_asks_for(wanted);
         columns
+    }
+
+    /// It is not looked at, and no doubt is told of it.
+    fn forget_what_nobody_asks_for(&mut self, wanted: Wanted<'_>) {
+        let years = [Feature::Age, Feature::AgeAtOnset, Feature::Duration];
+        // Any two of the years give the third.
+        let columns = [
+            (&[Feature::Sex][..], &mut self.sex),
+            (&years, &mut self.age),
+            (&years, &mut self.age_at_onset),
+            (&years, &mut self.duration),
+            (&[Feature::Comorbidity], &mut self.comorbidity),
+            (&FLAGS, &mut self.symptoms),
+        ];
+        for (features, column) in columns {
+            column.take_if(|_| !is_any_of(wanted.features, features));
+        }
+        for (flag, column) in FLAGS.into_iter().zip(&mut self.flags) {
+            column.take_if(|_| !is_any_of(wanted.features, &[flag]));
+        }
     }
 
     /// Two columns for one thing do no harm where they say the same.
@@ -128,6 +160,7 @@ impl Columns {
             let what = match needed {
                 Needed::Id => "ID",
                 Needed::Edss => "EDSS",
+                Needed::Named => "a feature",
                 Needed::Feature => {
                     if differ {
                         let kind = "is not used, as another column before it has the same name or meaning: rename the one that is not meant";
@@ -151,48 +184,84 @@ impl Columns {
     /// What each column is taken for, and its title.
     pub(super) fn named_in(&self, header: &[String], wanted: Wanted<'_>) -> Vec<(String, String)> {
         let mut places = vec![("ID".to_owned(), self.id), ("EDSS".to_owned(), self.edss)];
-        match wanted.features {
-            FeatureColumns::Standard => {
-                let standard = [
-                    ("sex", self.sex),
-                    ("age", self.age),
-                    ("age at onset", self.age_at_onset),
-                    ("disease duration", self.duration),
-                    ("co-morbidity", self.comorbidity),
-                    ("presenting symptom", self.symptoms),
-                ];
-                let flags = FLAGS.map(Feature::name).into_iter().zip(self.flags);
-                let all = standard.into_iter().chain(flags);
-                places.extend(all.map(|(name, place)| (name.to_owned(), place)));
-            }
-            FeatureColumns::Named(named) => {
-                let names = named.iter().map(|column| column.name.clone());
-                places.extend(names.zip(self.named));
-            }
+        let uses = |features: &[Feature]| is_any_of(wanted.features, features);
+        let years = [Feature::Age, Feature::AgeAtOnset, Feature::Duration];
+        let standard = [
+            ("sex", &[Feature::Sex][..], self.sex),
+            ("age", &years, self.age),
+            ("age at onset", &years, self.age_at_onset),
+            ("disease duration", &years, self.duration),
+            ("co-morbidity", &[Feature::Comorbidity], self.comorbidity),
+            ("presenting symptom", &FLAGS, self.symptoms),
+        ];
+        for (name, features, place) in standard {
+            places.extend(uses(features).then(|| (name.to_owned(), place)));
         }
+        for (flag, place) in FLAGS.into_iter().zip(self.flags) {
+            places.extend(uses(&[flag]).then(|| (flag.name().to_owned(), place)));
+        }
+        let named = wanted.features.names().zip(self.named.iter().copied());
+        places.extend(named.map(|(name, place)| (name.to_owned(), place)));
         let title =
             |(what, place): (String, Option<usize>)| Some((what, header.get(place?)?.clone()));
         places.into_iter().filter_map(title).collect()
     }
 
     /// A warning for each column that training can do without and that is not there.
-    pub(super) fn missing(&self) -> Vec<String> {
-        let has_flags = self.flags.iter().all(Option::is_some);
-        [
-            ("Gender", self.sex.is_some()),
-            ("Age", self.age.is_some()),
+    pub(super) fn missing(&self, wanted: Wanted<'_>) -> Vec<String> {
+        let is_wanted = |features: &[Feature]| is_any_of(wanted.features, features);
+        let mut flags = FLAGS.iter().zip(&self.flags);
+        let has_flags = flags.all(|(&flag, place)| place.is_some() || !is_wanted(&[flag]));
+        let columns = [
+            ("Gender", &[Feature::Sex][..], self.sex.is_some()),
+            (
+                "Age",
+                &[Feature::Age, Feature::Duration],
+                self.age.is_some(),
+            ),
             (
                 "Age of onset",
+                &[Feature::AgeAtOnset, Feature::Duration],
                 self.age_at_onset.or(self.duration).is_some(),
             ),
-            ("Presenting Symptom", self.symptoms.is_some() || has_flags),
-            ("Co-morbidity", self.comorbidity.is_some()),
-        ]
-        .into_iter()
-        .filter(|(_, present)| !present)
-        .map(|(name, _)| format!("the table has no column '{name}': its features are imputed"))
-        .collect()
+            (
+                "Presenting Symptom",
+                &FLAGS,
+                self.symptoms.is_some() || has_flags,
+            ),
+            (
+                "Co-morbidity",
+                &[Feature::Comorbidity],
+                self.comorbidity.is_some(),
+            ),
+        ];
+        let mut missing = vec![];
+        for (name, features, present) in columns {
+            if !present && is_wanted(features) {
+                missing.push(format!(
+                    "the table has no column '{name}': its features are imputed"
+                ));
+            }
+        }
+        missing
     }
+
+    /// The first feature that is not the study's and has no column.
+    pub(super) fn first_unnamed<'a>(&self, wanted: Wanted<'a>) -> Option<&'a FeatureSpec> {
+        let mut features = wanted.features.features.iter().zip(&self.named);
+        let unnamed =
+            features.find(|(feature, place)| place.is_none() && feature.place_in_study().is_none());
+        unnamed.map(|(feature, _)| feature)
+    }
+}
+
+/// Whether one of these features of the study is in the schema.
+fn is_any_of(schema: &FeatureSchema, features: &[Feature]) -> bool {
+    let mut places = schema
+        .features
+        .iter()
+        .filter_map(FeatureSpec::place_in_study);
+    places.any(|place| features.iter().any(|feature| feature.index() == place))
 }
 
 const IDS: [&str; 7] = [

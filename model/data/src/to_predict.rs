@@ -4,8 +4,8 @@
 use std::{collections::BTreeMap, ffi::OsStr, fs, path::Path};
 
 use super::{
-    Contrast, DataError, Doubt, Entry, FEATURES, Inventory, Layout, LoadOptions, ScanFiles,
-    ScanSource, Scores, bids,
+    Contrast, DataError, Doubt, Entry, Inventory, Layout, LoadOptions, ScanFiles, ScanSource,
+    Scores, bids,
     clinical_table::ClinicalTable,
     dicom::{Series, is_dicom},
     dicom_folders::scans_of,
@@ -90,7 +90,7 @@ impl ToPredict<'_> {
             inventory.entries.push(Entry {
                 id,
                 edss: None,
-                features: [None; FEATURES],
+                features: vec![None; options.features.count()],
                 scans,
             });
         }
@@ -190,7 +190,7 @@ fn add_features(
                 entry.edss = None;
             }
             None => {
-                entry.features = [None; FEATURES];
+                entry.features.fill(None);
                 report.warnings.push(format!(
                 "{} has no row for patient {:?}: its features are those of an average patient. Name the patient as the table does (--patient)",
                 table.display(),

@@ -15,9 +15,7 @@ use model_data::{
     weights::{WeightsError, WeightsFile},
 };
 use protocol::{
-    digests::ModelHash,
-    kept_model::weights_hash,
-    network::{CONDITIONED_VALUES, ModelLayout},
+    digests::ModelHash, kept_model::weights_hash, network::ModelLayout,
     vocabulary::ConditioningForm,
 };
 use serde_json::{Map, Value};
@@ -113,7 +111,12 @@ impl KeptModel {
         let filters = filters_of(&card, files.filters)?;
         // A card of an earlier release knows the form of the study alone.
         let form = card.input.conditioning_form.unwrap_or_default();
-        let layout = ModelLayout::of(classes, form);
+        let features = card.input.feature_count();
+        if !card.input.features_agree() || !form.takes(features) {
+            let found = features;
+            return Err(KeptModelError::Features { form, found });
+        }
+        let layout = ModelLayout::of(classes, form, features);
         let file = WeightsFile::read(&files.weights)?;
         let values = file.values(&layout.tensors)?;
         let model = Self {
@@ -189,12 +192,6 @@ fn filters_of(
     card: &ModelCard,
     told: Option<FilterSource>,
 ) -> Result<FilterSource, KeptModelError> {
-    if let Some(features) = &card.input.features
-        && features.len() != CONDITIONED_VALUES
-    {
-        let found = features.len();
-        return Err(KeptModelError::Features { found });
-    }
     let training = card.training.as_ref();
     let by_training = training.map(|training| training.conditioning.as_str());
     let of_card = match (card.input.conditioning, &card.input.features, by_training) {
@@ -276,8 +273,12 @@ pub enum KeptModelError {
         found: Option<u32>,
     },
     /// Not the features of this network.
-    #[error("the card names {found} features, and the network takes {CONDITIONED_VALUES}")]
+    #[error(
+        "the card names {found} features: no network of the form {form} takes them, or it tells means of others"
+    )]
     Features {
+        /// The form.
+        form: ConditioningForm,
         /// How many it names.
         found: usize,
     },

@@ -87,7 +87,8 @@ fn inputs(model: &KeptModel) -> String {
         let names = features.map_or_else(|| UNKNOWN.into(), |names| plain(&names.join(", ")));
         let scaling = card.input.feature_scaling.as_deref();
         let scaling = scaling.map_or_else(|| UNKNOWN.into(), plain);
-        lines.push(format!("`features`: float32 \\[batch, 9\\], one row a slice, of its patient, in this order: {names}. Scaling: {scaling}."));
+        let count = card.input.feature_count();
+        lines.push(format!("`features`: float32 \\[batch, {count}\\], one row a slice, of its patient, in this order: {names}. Scaling: {scaling}."));
         lines.extend(statistics(card));
     }
     let classes = plain(&class_names(model).join(", "));

@@ -40,7 +40,7 @@ const CASES: [(u32, Variant); 6] = [
 ];
 
 fn drawn(classes: u32, form: ConditioningForm) -> DrawnModel {
-    DrawnModel::new(&ModelLayout::of(classes, form).tensors)
+    DrawnModel::new(&ModelLayout::of(classes, form, 9).tensors)
 }
 
 fn record_of(classes: u32, form: ConditioningForm) -> &'static str {
@@ -93,7 +93,7 @@ fn onnx_runtime_computes_what_pytorch_computes() {
         if variant != Variant::Plain {
             write_floats(&path.join("features.f32"), &with_second(&drawn.features));
         }
-        let layout = ModelLayout::of(classes, variant.form());
+        let layout = ModelLayout::of(classes, variant.form(), 9);
         let values = model_data::weights::read_safetensors(&files.weights, &layout.tensors);
         let values = values.expect("readable");
         let tensor = |name: &str| layout.range(name).map(|range| values[range].to_vec());

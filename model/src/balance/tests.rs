@@ -31,7 +31,7 @@ pub(super) fn cohort(patients: &[(f64, usize)]) -> Vec<Patient> {
     let patient = |(number, &(edss, slices)): (usize, &(f64, usize))| Patient {
         id: number.to_string(),
         edss: Edss::new(edss).expect("on the scale"),
-        features: [None; FEATURES],
+        features: vec![None; FEATURES],
         slices: (0..slices).map(|index| slice(number, index)).collect(),
     };
     patients.iter().enumerate().map(patient).collect()

@@ -5,6 +5,8 @@ use protocol::{
     vocabulary::ConditioningForm,
 };
 
+use model_data::FEATURES;
+
 use super::{Architecture, Conditioning};
 
 /// Width of the dense layer.
@@ -30,10 +32,14 @@ impl Architecture {
 
     /// Every tensor the trainer holds, sorted by name: the order of the flat vector.
     ///
-    /// What meets clinical features is not among them where the vault keeps it.
+    /// What meets clinical features is not among them where the vault keeps it; where it does not, at a single site, they are the study's
+    /// nine.
     pub fn layout(&self) -> Vec<TensorSpec> {
         let classes = u32::try_from(self.classes).expect("a handful of classes");
-        let all = ModelLayout::of(classes, self.form).tensors.0.into_iter();
+        let all = ModelLayout::of(classes, self.form, FEATURES)
+            .tensors
+            .0
+            .into_iter();
         let kept_by_vault = match self.conditioning {
             Conditioning::Supplied => self.form.tensors(),
             Conditioning::Free => &[],
@@ -123,7 +129,7 @@ mod tests {
                 })
             {
                 let architecture = Architecture::of(task, conditioning, form);
-                let whole = ModelLayout::of(task.classes() as u32, form);
+                let whole = ModelLayout::of(task.classes() as u32, form, FEATURES);
                 let kept = conditioning.kept_by_vault(form);
                 let left = whole.without(kept, &vec![0.0; whole.values()]);
                 assert_eq!(architecture.values(), left.len());

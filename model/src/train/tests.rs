@@ -34,7 +34,7 @@ pub(super) fn patients() -> Vec<Patient> {
     let patient = |number: usize| Patient {
         id: number.to_string(),
         edss: Edss::new(if number.is_multiple_of(2) { 1.0 } else { 4.0 }).expect("on the scale"),
-        features: [None; FEATURES],
+        features: vec![None; FEATURES],
         slices: (0..2)
             .map(|index| slice(number % 2, number * 2 + index))
             .collect(),

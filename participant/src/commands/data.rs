@@ -15,7 +15,7 @@ use host::{
     signals::BetweenWrites,
 };
 use model_data::{
-    Contrast, ContrastError, Cuts, DataCheck, FeatureColumnError, FeatureColumns, LoadOptions,
+    Contrast, ContrastError, Cuts, DataCheck, FeatureError, FeatureSchema, LoadOptions,
     SliceChoice, SplitKind,
 };
 use protocol::counted::counted;
@@ -92,10 +92,10 @@ struct Check {
     #[arg(long, value_name = "LIST", default_value = "flair", value_parser = contrasts)]
     contrasts: Contrasts,
 
-    /// Nine columns of the table that replace the standard features, separated by semicolons: "T2 lesions: 0..100; ...". As the
-    /// setting reading.feature_columns.
+    /// The features that a run may use, in the place of the study's nine, separated by semicolons: "age; T2 lesions: 0..100; smoker:
+    /// flag". As the setting reading.feature_columns.
     #[arg(long, value_name = "LIST", default_value = "", hide_default_value = true, value_parser = feature_columns)]
-    feature_columns: FeatureColumns,
+    feature_columns: FeatureSchema,
 
     /// The number of slices of each scan; 0 means every slice that shows tissue. As the setting training.slices_per_patient.
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u16).range(..=1000))]
@@ -131,8 +131,8 @@ fn split_kind(text: &str) -> Result<SplitKind, &'static str> {
     }
 }
 
-fn feature_columns(text: &str) -> Result<FeatureColumns, FeatureColumnError> {
-    FeatureColumns::parse(&FeatureColumns::list(text))
+fn feature_columns(text: &str) -> Result<FeatureSchema, FeatureError> {
+    FeatureSchema::parse(&FeatureSchema::list(text))
 }
 
 impl Check {

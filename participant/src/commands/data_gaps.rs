@@ -2,10 +2,10 @@
 //!
 //! What concerns a run depends on its labels and its conditioning, so that it is told once the run is known.
 
-use model_data::{FEATURES, LoadReport, ReadEntry, Task};
+use model_data::{FeatureSchema, ReadEntry, Task};
 use protocol::{
+    features::letters,
     labels::{Edss, EmptyClass, LabelScheme, Labels},
-    manifest::Conditioning,
 };
 
 /// The gaps for every run that there may be. Another hospital may have what is missing here, so that none of this is an error.
@@ -18,16 +18,16 @@ pub struct DataGaps {
 
 impl DataGaps {
     /// Of the patients that were read.
-    pub fn of(patients: &[ReadEntry], report: &LoadReport) -> Self {
+    pub fn of(patients: &[ReadEntry], schema: &FeatureSchema) -> Self {
         let scores = patients.iter().filter_map(|patient| patient.entry.edss);
         let scores: Vec<_> = scores.collect();
         let has_none = |place: &usize| {
             let mut patients = patients.iter();
             patients.all(|patient| patient.entry.features[*place].is_none())
         };
-        let features = (0..FEATURES).filter(has_none);
-        let features = features.map(|place| report.feature_name(place).to_owned());
-        Self::with(&scores, features.collect())
+        let names = schema.names().enumerate();
+        let without = names.filter(|(place, _)| has_none(place));
+        Self::with(&scores, without.map(|(_, name)| name.to_owned()).collect())
     }
 
     fn with(scores: &[Edss], features: Vec<String>) -> Self {
@@ -46,8 +46,8 @@ impl DataGaps {
         }
     }
 
-    /// A line for each gap that concerns a run with these labels and this conditioning.
-    pub fn in_run(&self, labels: Labels, conditioning: Conditioning) -> Vec<String> {
+    /// A line for each gap that concerns a run with these labels that uses these features.
+    pub fn in_run(&self, labels: Labels, used: &FeatureSchema) -> Vec<String> {
         let of_labels = self.empty_classes.iter();
         let of_labels = of_labels.filter(|(of, _)| *of == labels);
         let classes = of_labels.map(|(labels, empty)| {
@@ -56,8 +56,8 @@ impl DataGaps {
                 labels.scheme
             )
         });
-        let is_used = conditioning.uses_features();
-        let features = self.features.iter().filter(|_| is_used);
+        let is_used = |name: &&String| used.names().any(|used| letters(used) == letters(name));
+        let features = self.features.iter().filter(is_used);
         let features = features.map(|name| {
             format!(
                 "no patient has a value of the feature {name}: the mean over the federation is used"
@@ -78,11 +78,13 @@ mod tests {
         assert_eq!(gaps.empty_classes.len(), 4);
         let labels = |task, scheme| Labels { task, scheme };
         let written = labels(Task::Binary, LabelScheme::AsWritten);
-        let lines = gaps.in_run(written, Conditioning::None);
+        let lines = gaps.in_run(written, &FeatureSchema::none());
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].starts_with("labels as-written: "), "{lines:?}");
         let counted = labels(Task::Multiclass, LabelScheme::AsCounted);
-        let lines = gaps.in_run(counted, Conditioning::EncryptedHardened);
+        let lesions = FeatureSchema::parse(&["T2 lesions: 0..100"]).expect("a column");
+        assert_eq!(gaps.in_run(written, &lesions), lines);
+        let lines = gaps.in_run(counted, &FeatureSchema::study());
         assert_eq!(lines.len(), 2, "{lines:?}");
         assert!(lines[0].starts_with("labels as-counted: "), "{lines:?}");
         assert!(lines[1].contains("the feature age"), "{lines:?}");
@@ -94,7 +96,7 @@ mod tests {
         let gaps = DataGaps::with(&scores, Vec::new());
         for &task in Task::ALL {
             for &scheme in LabelScheme::ALL {
-                let lines = gaps.in_run(Labels { task, scheme }, Conditioning::Plain);
+                let lines = gaps.in_run(Labels { task, scheme }, &FeatureSchema::study());
                 assert!(lines.is_empty(), "{lines:?}");
             }
         }

@@ -10,8 +10,7 @@ use std::{
 use anyhow::Context as _;
 use host::failure::Failure;
 use model_data::{
-    DataError, FeatureColumns, Inventory, LabelScheme, Layout, LoadReport, ReadEntry, Task,
-    scanner_of,
+    DataError, Inventory, LabelScheme, Layout, LoadReport, ReadEntry, Task, scanner_of,
 };
 use participant::{
     erasure::Erased,
@@ -80,7 +79,7 @@ pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<ReadDataSet> {
     log(&report);
     let slices: usize = patients.iter().map(|patient| patient.slices).sum();
     tracing::info!(patients = patients.len(), slices, "the data set is read");
-    let gaps = DataGaps::of(&patients, &report);
+    let gaps = DataGaps::of(&patients, &settings.reading.feature_columns);
     let mut split = Vec::with_capacity(patients.len());
     for ReadEntry { entry, slices } in &patients {
         split.push((entry.id.as_str(), entry.score()?.value(), *slices));
@@ -95,10 +94,7 @@ pub fn read(settings: &Settings, file: &Path) -> anyhow::Result<ReadDataSet> {
         .into_iter()
         .map(|ReadEntry { entry, slices }| Ok((entry.score()?, entry.features, slices)));
     let of_table: Vec<_> = of_table.collect::<Result<_, DataError>>()?;
-    let mut table = ClinicalTable::new(of_table, plan);
-    if let FeatureColumns::Named(_) = settings.reading.feature_columns {
-        table = table.in_percent_of(&settings.reading.feature_columns.ranges());
-    }
+    let table = ClinicalTable::new(settings.reading.feature_columns.clone(), of_table, plan);
     // Whether the patients can be split does not depend on the labels, which only the coordinator will tell.
     table.records(Labels {
         task: Task::Binary,

@@ -20,9 +20,10 @@ use participant::{
 use protocol::{
     counters::{EvaluationCounters, StatsCounters},
     digests::{LearningRound, RunId},
+    features::FeatureSchema,
     keeping::Verdict,
     labels::Labels,
-    manifest::{Conditioning, Purpose},
+    manifest::Purpose,
 };
 use serde_json::json;
 use training_log::Ending;
@@ -44,7 +45,7 @@ pub struct Diary {
     wrong_answers: BTreeMap<HospitalId, String>,
     gaps: DataGaps,
     /// The settings of runs whose gaps were told.
-    gaps_told_for: Vec<(Labels, Conditioning)>,
+    gaps_told_for: Vec<(Labels, FeatureSchema)>,
     spans: RunSpans,
     curves: Curves,
     noted: Noted,
@@ -94,17 +95,17 @@ impl Diary {
             ParticipantEvent::Offered {
                 run,
                 labels,
-                conditioning,
+                features,
             } => {
                 // The coordinator says so again on every connection, and with every run.
-                let about = (labels, conditioning);
+                let about = (labels, features);
                 if !self.gaps_told_for.contains(&about) {
-                    self.gaps_told_for.push(about);
                     let run = spans::short(&run);
-                    for gap in self.gaps.in_run(labels, conditioning) {
+                    for gap in self.gaps.in_run(labels, &about.1) {
                         // About this hospital's patients: for this log, and for no collector of spans.
                         tracing::warn!(parent: None, run, "{gap}");
                     }
+                    self.gaps_told_for.push(about);
                 }
             }
             // Of this hospital's patients alone: not for a log.
@@ -334,7 +335,8 @@ impl Diary {
         let statistics = match opened.purpose {
             Purpose::Stats => {
                 let counters = &opened.sum.counters;
-                let counted = StatsCounters::read(opened.labels.task, counters).ok();
+                let counted =
+                    StatsCounters::read(opened.labels.task, opened.features.count(), counters).ok();
                 counted.as_ref().map(Statistics::from)
             }
             Purpose::Update | Purpose::Evaluation => {
@@ -373,7 +375,7 @@ const BETWEEN_REMINDERS: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {
-    use model_data::{Contrast, FeatureColumns, SliceChoice, SplitKind};
+    use model_data::{Contrast, SliceChoice, SplitKind};
     use participant::model_file::OwnReading;
     use time::OffsetDateTime;
 
@@ -387,7 +389,6 @@ mod tests {
             split: SplitKind::Slice,
             contrasts: vec![Contrast::Flair],
             slices: SliceChoice::evenly(1),
-            features: FeatureColumns::Standard,
             now: OffsetDateTime::now_utc,
         };
         let models = ModelKeeper::new(nowhere, own);

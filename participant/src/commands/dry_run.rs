@@ -11,7 +11,9 @@ use participant::{
     forecast::{Forecast, HEARTBEAT_SECS, Line, Outlook, Stage, When, usual_manifest},
     settings::Settings,
 };
-use protocol::{counted::counted, labels::Labels, manifest::Manifest, roster::Roster};
+use protocol::{
+    counted::counted, features::FeatureSchema, labels::Labels, manifest::Manifest, roster::Roster,
+};
 use serde_json::{Value, json};
 
 use super::data_set;
@@ -45,13 +47,13 @@ impl DryRun {
         let _ends_with_code_3 = BetweenWrites::listen(leaves).map_err(Failure::run)?;
         let credentials = settings.credentials().map_err(Failure::settings)?;
         let roster = &*credentials.identity.roster;
-        let manifest = self.manifest(roster)?;
+        let manifest = self.manifest(roster, &settings.reading.feature_columns)?;
         // Slices that are kept for the next start would be a trace.
         settings.reading.cache = false;
         let read = data_set::read(&settings, file).map_err(data_set::unusable)?;
         for gap in read
             .gaps
-            .in_run(Labels::of(&manifest), manifest.conditioning)
+            .in_run(Labels::of(&manifest), &manifest.used_features())
         {
             tracing::warn!("{gap}");
         }
@@ -78,9 +80,9 @@ impl DryRun {
         Ok(())
     }
 
-    fn manifest(&self, roster: &Roster) -> Result<Manifest, Failure> {
+    fn manifest(&self, roster: &Roster, features: &FeatureSchema) -> Result<Manifest, Failure> {
         let Some(path) = &self.manifest else {
-            return Ok(usual_manifest());
+            return Ok(usual_manifest(features.clone()));
         };
         let signed = run_file::read(path, roster).map_err(Failure::settings)?;
         signed.read_unverified().map_err(Failure::settings)

@@ -72,7 +72,7 @@ Examples:
   participant export runs/simulated --format onnx
   participant export 1f2e3d --format huggingface --licence CC-BY-4.0
 
-The graph in model.onnx takes `slices` [n, 1, 128, 128] and, of a model that clinical features condition, `features` [n, 9] scaled as
+The graph in model.onnx takes `slices` [n, 1, 128, 128] and, of a model that clinical features condition, `features` [n, features] scaled as
 the card says, and gives `logits` and `probabilities`.
 
 Exit codes:

@@ -35,10 +35,13 @@ pub fn own_options(settings: &Settings, by_card: &LoadOptions) -> Result<LoadOpt
         "contrasts (reading.contrasts)"
     } else if own.slices != by_card.slices {
         "slices of each scan (training.slices_per_patient)"
-    } else if own.features != by_card.features {
+    } else if own.features.places_of(&by_card.features).is_err() {
         "features (reading.feature_columns)"
     } else {
-        return Ok(own);
+        return Ok(LoadOptions {
+            features: by_card.features.clone(),
+            ..own
+        });
     };
     Err(Failure::settings(anyhow!(
         "the model was trained with other {differs} than this hospital's settings name, so that its test patients cannot be told"

@@ -12,8 +12,8 @@ use crypto::sealed_sum::{HospitalId, SumError};
 use protocol::{
     codec::{List, Text},
     digests::RunId,
+    features::FeatureSchema,
     identity::{Signed, SigningKey},
-    labels::Labels,
     manifest::{
         Conditioning, ConditioningForm, FIXED_CLIPS, Keep, LabelScheme, Manifest, Purpose, Task,
     },
@@ -25,7 +25,7 @@ use protocol::{
 use self::objects::Encoder;
 use crate::{
     ledger::Object,
-    vault::{RecordSource, UnusableRecords},
+    vault::{RecordSource, UnusableRecords, records_of},
 };
 
 /// What leaves in each stage of a run.
@@ -101,11 +101,7 @@ impl Outlook<'_> {
     /// # Errors
     /// [`ForecastError`].
     pub fn forecast(&self) -> Result<Forecast, ForecastError> {
-        let labels = Labels::of(self.manifest);
-        let records = self
-            .records
-            .records(labels)
-            .map_err(ForecastError::Records)?;
+        let records = records_of(self.records, self.manifest).map_err(ForecastError::Records)?;
         let mut encoder = Encoder::new(self, &records)?;
         let before = [encoder.set_up(), encoder.sum(Purpose::Stats, 0)?].concat();
         let every = self.manifest.conditioning_every;
@@ -192,17 +188,23 @@ impl Forecast {
     }
 }
 
-/// The settings of a run that an operator has changed nothing of: what `coordinator.toml` shows.
-pub fn usual_manifest() -> Manifest {
+/// The settings of a run of these features that an operator has changed nothing else of: what `coordinator.toml` shows.
+pub fn usual_manifest(features: FeatureSchema) -> Manifest {
     let task = Task::Binary;
+    // Filters have a place for nine features.
+    let conditioning_form = match ConditioningForm::Study.takes(features.count()) {
+        true => ConditioningForm::Study,
+        false => ConditioningForm::Late,
+    };
     Manifest {
         name: Text("demo".into()),
         task,
         label_scheme: LabelScheme::AsWritten,
         conditioning: Conditioning::EncryptedHardened,
-        conditioning_form: ConditioningForm::Study,
+        conditioning_form,
         conditioning_every: 1,
-        layout: ModelLayout::hybrid_cnn(task.classes() as u32),
+        layout: ModelLayout::of(task.classes() as u32, conditioning_form, features.count()),
+        features,
         nonce: [0; 32],
         init_seed: [0; 32],
         rounds: 8,
@@ -210,7 +212,7 @@ pub fn usual_manifest() -> Manifest {
         batch_size: 32,
         learning_rate: 1e-3,
         weight_decay: 1e-2,
-        conditioning_rate: 0.1,
+        conditioning_rate: conditioning_form.usual_rate(),
         strategy: Strategy::FedAvg,
         local_steps: 200,
         silence_secs: 30,
@@ -240,8 +242,20 @@ mod tests {
         let ours = Manifest {
             nonce: theirs.nonce,
             init_seed: theirs.init_seed,
-            ..usual_manifest()
+            ..usual_manifest(FeatureSchema::study())
         };
         assert_eq!(ours, theirs);
+    }
+
+    /// Of any number of features that a hospital may read.
+    #[test]
+    fn what_is_usual_is_a_run_that_can_be() {
+        for count in [1, 4, 9, 12] {
+            let features: Vec<_> = (0..count)
+                .map(|number| format!("score {number}: 0..1"))
+                .collect();
+            let features = FeatureSchema::parse(&features).expect("features");
+            assert_eq!(usual_manifest(features).check(), Ok(()), "{count}");
+        }
     }
 }

@@ -19,7 +19,7 @@ use std::{
 
 use host::{moment::rfc3339, private_folder::make_private_folder};
 use model_data::{
-    Contrast, FeatureColumns, SliceChoice, SplitKind,
+    Contrast, FeatureSchema, SliceChoice, SplitKind,
     card::{
         BEST_CARD_FILE, BEST_MODEL_FILE, CARD_FILE, CardInput, CardValidation, MODEL_FILE,
         ModelCard,
@@ -59,6 +59,7 @@ pub struct LatestModel {
     labels: Labels,
     conditioning: Conditioning,
     form: ConditioningForm,
+    features: FeatureSchema,
     /// None before they are known.
     statistics: Option<Statistics>,
 }
@@ -82,6 +83,7 @@ impl LatestModel {
             labels: opened.labels,
             conditioning: opened.conditioning,
             form: opened.form,
+            features: opened.features.clone(),
             statistics,
         }
     }
@@ -100,6 +102,7 @@ impl LatestModel {
             labels: run.labels,
             conditioning: run.conditioning,
             form: run.form,
+            features: run.features.clone(),
             statistics: run.statistics.clone(),
         }
     }
@@ -136,8 +139,11 @@ impl LatestModel {
             )
         });
         let statistics = self.statistics.as_ref();
-        let features = statistics.map(|statistics| statistics.for_card(&own.features));
-        let bare = ModelCard::new(self.model.layout(), self.hash);
+        let features = statistics.map(|statistics| statistics.for_card(&self.features));
+        let mut bare = ModelCard::new(self.model.layout(), self.hash);
+        // Known before their means are.
+        let names = self.features.names().map(str::to_owned).collect();
+        bare.input.features = Some(names).filter(|_| self.conditioning.uses_features());
         let card = bare.of_run(self.labels, self.conditioning, self.form, features);
         // What a strategy's moments add to the hash is in no card.
         let is_whole = self.model.moments().is_empty();
@@ -173,8 +179,6 @@ pub struct OwnReading {
     pub contrasts: Vec<Contrast>,
     /// Which slices of a scan.
     pub slices: SliceChoice,
-    /// Which columns of the table are the features.
-    pub features: FeatureColumns,
     /// Tells when a card is written.
     pub now: fn() -> OffsetDateTime,
 }
@@ -186,7 +190,6 @@ impl OwnReading {
             split: settings.training.split,
             contrasts: settings.reading.contrasts.clone(),
             slices: settings.training.slices,
-            features: settings.reading.feature_columns.clone(),
             now: OffsetDateTime::now_utc,
         }
     }

@@ -22,10 +22,11 @@ fn latest(round: u32, loss: f64) -> LatestModel {
         labels: Labels::of(&manifest()),
         conditioning: Conditioning::EncryptedHardened,
         form: ConditioningForm::Study,
+        features: FeatureSchema::study(),
         statistics: Some(Statistics {
             class_counts: vec![5, 3],
-            means: [0.5; FEATURES],
-            deviations: [0.25; FEATURES],
+            means: vec![0.5; FEATURES],
+            deviations: vec![0.25; FEATURES],
         }),
     }
 }
@@ -35,7 +36,6 @@ fn reading() -> OwnReading {
         split: SplitKind::Slice,
         contrasts: vec![Contrast::T2],
         slices: SliceChoice::evenly(16),
-        features: FeatureColumns::Standard,
         now: || OffsetDateTime::UNIX_EPOCH,
     }
 }

@@ -1,6 +1,6 @@
 //! A model of this hospital's own data alone, to compare the common one with: trained as in a run of one hospital, and sent to nobody.
 
-use model_data::FeatureColumns;
+use model_data::FeatureSchema;
 use protocol::{
     labels::Labels,
     training_job::{
@@ -32,7 +32,7 @@ pub struct AloneSettings {
     /// Of the initial values, the shuffles and dropout.
     pub seed: u64,
     /// The columns of the hospital's features.
-    pub columns: FeatureColumns,
+    pub columns: FeatureSchema,
 }
 
 /// Trains, and gives the model of the round with the lowest validation loss. `told` hears of each round: its number and the validation
@@ -155,9 +155,9 @@ impl AloneSettings {
         labels: Labels,
         like: &KeptModel,
         seed: u64,
-        columns: FeatureColumns,
+        columns: FeatureSchema,
     ) -> Self {
-        let manifest = crate::forecast::usual_manifest();
+        let manifest = crate::forecast::usual_manifest(columns.clone());
         Self {
             rounds,
             plan: TrainingPlan {

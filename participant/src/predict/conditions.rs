@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use model_data::{
-    Contrast, FEATURES, FeatureColumn, FeatureColumns, FeatureScaling,
+    Contrast, FeatureScaling, FeatureSchema,
     card::{CardFeature, ModelCard},
     impute_and_scale,
 };
@@ -12,11 +12,17 @@ use super::KeptModel;
 use protocol::training_job::PatientValues;
 use protocol::vocabulary::ConditioningForm;
 
-use crate::vault::conditioning::{release::ReleaseLevels, weights::ConditioningWeights};
+use crate::vault::{
+    conditioning::{
+        release::ReleaseLevels,
+        weights::{ConditioningWeights, ScaledFeatures},
+    },
+    statistics::counted_ranges,
+};
 
 /// How a model meets the features of patients that it has not seen.
 pub struct Conditions {
-    columns: FeatureColumns,
+    schema: FeatureSchema,
     /// None where clinical features do not condition the model.
     used: Option<Used>,
     contrasts: Option<Vec<Contrast>>,
@@ -28,7 +34,7 @@ struct Used {
     form: ConditioningForm,
     weights: ConditioningWeights,
     levels: ReleaseLevels,
-    features: [CardFeature; FEATURES],
+    features: Vec<CardFeature>,
 }
 
 impl Conditions {
@@ -40,15 +46,15 @@ impl Conditions {
         let contrasts = model.card.input.contrasts.clone();
         let Some(weights) = model.conditioning_weights() else {
             return Ok(Self {
-                columns: FeatureColumns::Standard,
+                schema: FeatureSchema::none(),
                 used: None,
                 contrasts,
                 scanners: None,
             });
         };
-        let features = features_of(&model.card)?;
+        let features = features_of(&model.card, model.form)?;
         Ok(Self {
-            columns: columns_of(&features)?,
+            schema: schema_of(&features)?,
             used: Some(Used {
                 form: model.form,
                 weights,
@@ -60,9 +66,9 @@ impl Conditions {
         })
     }
 
-    /// The columns of the clinical table that are read.
-    pub fn columns(&self) -> &FeatureColumns {
-        &self.columns
+    /// What is read of the clinical table.
+    pub fn schema(&self) -> &FeatureSchema {
+        &self.schema
     }
 
     /// How finely shifts of logits are released.
@@ -72,16 +78,16 @@ impl Conditions {
     }
 
     /// What the model takes of a patient, with missing features filled as in training; none where it takes nothing.
-    pub fn inputs(&self, features: &[Option<f64>; FEATURES]) -> Option<PatientValues> {
+    pub fn inputs(&self, features: &[Option<f64>]) -> Option<PatientValues> {
         let used = self.used.as_ref()?;
-        let scaled = used.scaled(features, &self.columns);
+        let scaled = used.scaled(features, &self.schema);
         Some(used.weights.local_inputs(&[scaled], used.levels))
     }
 
     /// What is unusual about a patient's features and scans, as sentences without a value.
     pub fn flags(
         &self,
-        features: &[Option<f64>; FEATURES],
+        features: &[Option<f64>],
         scans: &[Contrast],
         scanners: &BTreeSet<String>,
     ) -> Vec<String> {
@@ -133,49 +139,31 @@ fn names(contrasts: &[Contrast]) -> String {
 
 impl Used {
     /// As [`ClinicalRecords::scaled`](crate::vault::statistics::ClinicalRecords::scaled) does in training.
-    fn scaled(
-        &self,
-        features: &[Option<f64>; FEATURES],
-        columns: &FeatureColumns,
-    ) -> [f64; FEATURES] {
-        let means = self.features.each_ref().map(|feature| feature.mean);
-        let ranges = self
-            .features
-            .each_ref()
-            .map(|feature| [feature.from, feature.to]);
-        let deviations = self.features.each_ref().map(|feature| feature.deviation);
-        match columns {
-            FeatureColumns::Standard => {
-                let scaling = FeatureScaling::of(self.form, ranges, deviations);
-                impute_and_scale(features, &means, scaling)
-            }
-            // These reach the vault as percents.
-            FeatureColumns::Named(_) => {
-                let percent = |place: usize, value: f64| {
-                    let [from, to] = ranges[place];
-                    (value - from) / (to - from) * 100.0
-                };
-                let features =
-                    std::array::from_fn(|place| features[place].map(|value| percent(place, value)));
-                let means = std::array::from_fn(|place| percent(place, means[place]));
-                let deviations = std::array::from_fn(|place| {
-                    let [from, to] = ranges[place];
-                    deviations[place] / (to - from) * 100.0
-                });
-                let scaling = FeatureScaling::of(self.form, [[0.0, 100.0]; FEATURES], deviations);
-                impute_and_scale(&features, &means, scaling)
-            }
-        }
+    fn scaled(&self, features: &[Option<f64>], schema: &FeatureSchema) -> ScaledFeatures {
+        let specs = schema.features.iter();
+        let pairs = specs.clone().zip(features);
+        let features: Vec<_> = pairs
+            .map(|(spec, value)| value.map(|value| spec.counted(value)))
+            .collect();
+        let pairs = || specs.clone().zip(&self.features);
+        let means: Vec<f64> = pairs()
+            .map(|(spec, told)| spec.counted(told.mean))
+            .collect();
+        let deviations: Vec<f64> = pairs()
+            .map(|(spec, told)| told.deviation / spec.difference_of(1.0))
+            .collect();
+        let scaling = FeatureScaling::of(self.form, &counted_ranges(schema), &deviations);
+        impute_and_scale(&features, &means, &scaling)
     }
 
-    fn flags(&self, features: &[Option<f64>; FEATURES]) -> Vec<String> {
+    fn flags(&self, features: &[Option<f64>]) -> Vec<String> {
         let pairs = || self.features.iter().zip(features);
         let missing: Vec<&str> = pairs()
             .filter(|(_, value)| value.is_none())
             .map(|(feature, _)| feature.name.as_str())
             .collect();
         let mut flags = vec![];
-        if missing.len() == FEATURES {
+        if missing.len() == self.features.len() {
             flags.push(
                 "no clinical feature is known: all are those of an average patient of the training"
                     .to_owned(),
@@ -203,8 +191,8 @@ impl Used {
     }
 }
 
-/// The nine features of a card.
-fn features_of(card: &ModelCard) -> Result<[CardFeature; FEATURES], String> {
+/// The features of a card.
+fn features_of(card: &ModelCard, form: ConditioningForm) -> Result<Vec<CardFeature>, String> {
     let missing = || {
         "the model's card does not tell the means and ranges of the clinical features, by which missing values are filled: take the card \
          of a release that tells them"
@@ -212,9 +200,11 @@ fn features_of(card: &ModelCard) -> Result<[CardFeature; FEATURES], String> {
     };
     let features = card.input.feature_statistics.clone().ok_or_else(missing)?;
     let count = features.len();
-    let features: [CardFeature; FEATURES] = features.try_into().map_err(|_| {
-        format!("the model's card tells of {count} features, where the network takes {FEATURES}")
-    })?;
+    if !form.takes(count) {
+        return Err(format!(
+            "the model's card tells of {count} features, which no model of the form {form} has"
+        ));
+    }
     for feature in &features {
         let numbers = [feature.from, feature.to, feature.mean, feature.deviation];
         let finite = numbers.into_iter().all(f64::is_finite);
@@ -228,31 +218,14 @@ fn features_of(card: &ModelCard) -> Result<[CardFeature; FEATURES], String> {
     Ok(features)
 }
 
-/// The standard features, or columns of the hospitals' choice.
-fn columns_of(features: &[CardFeature; FEATURES]) -> Result<FeatureColumns, String> {
-    let standard = FeatureColumns::Standard;
-    let known = standard.names().into_iter().zip(standard.ranges());
-    let is_standard = features.iter().zip(known).all(|(feature, (name, range))| {
-        feature.name == name && [feature.from, feature.to] == range
-    });
-    if is_standard {
-        return Ok(standard);
-    }
-    let columns: Vec<FeatureColumn> = features
-        .iter()
-        .map(|feature| FeatureColumn {
-            name: feature.name.clone(),
-            from: feature.from,
-            to: feature.to,
-        })
-        .collect();
-    let columns = <Box<[FeatureColumn; FEATURES]>>::try_from(columns);
-    columns.map(FeatureColumns::Named).map_err(|columns| {
-        format!(
-            "{} features, where the network takes {FEATURES}",
-            columns.len()
-        )
-    })
+/// The schema of the run that the features are of.
+fn schema_of(features: &[CardFeature]) -> Result<FeatureSchema, String> {
+    let schema = FeatureSchema {
+        features: features.iter().map(CardFeature::spec).collect(),
+    };
+    let checked = schema.check();
+    checked.map_err(|error| format!("the model's card has features of no run: {error}"))?;
+    Ok(schema)
 }
 
 /// Of 1,000 patients like those of the training, some 3 are farther from the mean.
@@ -260,7 +233,7 @@ const UNUSUAL_DEVIATIONS: f64 = 3.0;
 
 #[cfg(test)]
 mod tests {
-    use model_data::{Feature, FeatureRanges};
+    use model_data::{FEATURES, Feature};
     use protocol::network::ModelLayout;
 
     use super::*;
@@ -275,32 +248,34 @@ mod tests {
 
     /// Weights of a network with two classes.
     fn weights(form: ConditioningForm) -> ConditioningWeights {
-        let layout = ModelLayout::of(2, form);
+        let layout = ModelLayout::of(2, form, FEATURES);
         let kept = form.tensors().iter();
         let kept: usize = kept
             .map(|name| layout.range(name).expect("its own").len())
             .sum();
         let values = [0.7, -1.3, 0.2, 2.0, -0.4, 0.1, 0.9, -0.6, 0.35];
         let kept: Vec<f32> = values.into_iter().cycle().take(kept).collect();
-        ConditioningWeights::from_kept(form, &kept)
+        ConditioningWeights::from_kept(form, FEATURES, &kept)
     }
 
-    fn patients() -> Vec<[Option<f64>; FEATURES]> {
+    fn patients() -> Vec<Vec<Option<f64>>> {
         (0..20)
             .map(|number| {
-                std::array::from_fn(|place| {
-                    let value = f64::from(number * 7 + place as u32 * 3) % 11.0;
-                    (!(number as usize + place).is_multiple_of(5)).then_some(value)
-                })
+                (0..FEATURES)
+                    .map(|place| {
+                        let value = f64::from(number * 7 + place as u32 * 3) % 11.0;
+                        (!(number as usize + place).is_multiple_of(5)).then_some(value)
+                    })
+                    .collect()
             })
             .collect()
     }
 
     /// What a vault makes of the same patients in training.
     fn in_training(
-        columns: &FeatureColumns,
+        schema: &FeatureSchema,
         form: ConditioningForm,
-    ) -> (Vec<[f64; FEATURES]>, Vec<CardFeature>) {
+    ) -> (Vec<ScaledFeatures>, Vec<CardFeature>) {
         let rows = patients().into_iter().zip(0..).map(|(features, number)| {
             let score = Edss::new(if number % 2 == 0 { 1.0 } else { 6.0 });
             (score.expect("on the scale"), features, 2)
@@ -309,10 +284,7 @@ mod tests {
             kind: SplitKind::Patient,
             seed: 3,
         };
-        let mut table = ClinicalTable::new(rows, plan);
-        if let FeatureColumns::Named(_) = columns {
-            table = table.in_percent_of(&columns.ranges());
-        }
+        let table = ClinicalTable::new(schema.clone(), rows, plan);
         let labels = Labels {
             task: Task::Binary,
             scheme: LabelScheme::AsWritten,
@@ -321,7 +293,7 @@ mod tests {
         let statistics = Statistics::from(&own_counters(&records));
         (
             records.scaled(&statistics, form),
-            statistics.for_card(columns),
+            statistics.for_card(schema),
         )
     }
 
@@ -330,9 +302,8 @@ mod tests {
     }
 
     fn conditions_of(features: Vec<CardFeature>, form: ConditioningForm) -> Conditions {
-        let features = <[CardFeature; FEATURES]>::try_from(features).expect("nine");
         Conditions {
-            columns: columns_of(&features).expect("columns"),
+            schema: schema_of(&features).expect("a schema"),
             used: Some(Used {
                 form,
                 weights: weights(form),
@@ -346,25 +317,22 @@ mod tests {
 
     #[test]
     fn what_the_model_takes_is_that_of_the_training_with_missing_features_filled_alike() {
-        let ranges: FeatureRanges = std::array::from_fn(|place| [-2.0, 12.0 + place as f64]);
-        let named: [FeatureColumn; FEATURES] = std::array::from_fn(|place| FeatureColumn {
-            name: format!("column {place}"),
-            from: ranges[place][0],
-            to: ranges[place][1],
-        });
-        let columns = [
-            FeatureColumns::Standard,
-            FeatureColumns::Named(Box::new(named)),
-        ];
-        for (columns, &form) in columns.iter().flat_map(|columns| {
-            ConditioningForm::ALL
-                .iter()
-                .map(move |form| (columns, form))
-        }) {
-            let (scaled, card) = in_training(columns, form);
+        let named = |place: usize| match place {
+            3 => "disease duration".to_owned(),
+            5 => "column 5: flag".to_owned(),
+            6 => "column 6: years".to_owned(),
+            _ => format!("column {place}: -2..{}", 12 + place),
+        };
+        let named: Vec<String> = (0..FEATURES).map(named).collect();
+        let named = FeatureSchema::parse(&named).expect("nine");
+        for (schema, &form) in [FeatureSchema::study(), named]
+            .iter()
+            .flat_map(|schema| ConditioningForm::ALL.iter().map(move |form| (schema, form)))
+        {
+            let (scaled, card) = in_training(schema, form);
             let expected = weights(form).local_inputs(&scaled, ReleaseLevels::FINEST);
             let conditions = conditions_of(card, form);
-            assert_eq!(conditions.columns(), columns);
+            assert_eq!(conditions.schema(), schema);
             for (features, expected) in patients().iter().zip(expected.rows()) {
                 let found = conditions.inputs(features).expect("conditioned");
                 assert_eq!(found.row(0), Some(expected), "{form}");
@@ -374,7 +342,7 @@ mod tests {
 
     #[test]
     fn what_is_missing_or_far_from_the_training_is_told_without_its_value() {
-        let (_, card) = in_training(&FeatureColumns::Standard, ConditioningForm::Study);
+        let (_, card) = in_training(&FeatureSchema::study(), ConditioningForm::Study);
         let conditions = conditions(card);
         let none = BTreeSet::new();
         let mut features = [Some(5.0); FEATURES];
@@ -397,7 +365,7 @@ mod tests {
 
     #[test]
     fn a_scanner_is_strange_where_it_is_known_which_ones_are_not() {
-        let (_, card) = in_training(&FeatureColumns::Standard, ConditioningForm::Study);
+        let (_, card) = in_training(&FeatureSchema::study(), ConditioningForm::Study);
         let features = [Some(5.0); FEATURES];
         let seen = BTreeSet::from(["GE".to_owned(), "SIEMENS PRISMA, 3.0 T".to_owned()]);
         let flags =

@@ -98,7 +98,16 @@ impl KeptModel {
         let count = u32::try_from(classes).unwrap_or(u32::MAX);
         // A card of an earlier release knows the form of the study alone.
         let form = card.input.conditioning_form.unwrap_or_default();
-        let layout = ModelLayout::of(count, form);
+        let features = card.input.feature_count();
+        if !form.takes(features) {
+            return Err(broken("no model of its form has so many features"));
+        }
+        if !card.input.features_agree() {
+            return Err(broken(
+                "its means and ranges are not those of the features that it names",
+            ));
+        }
+        let layout = ModelLayout::of(count, form, features);
         let values = read_safetensors(&place.weights, &layout.tensors)?;
         if !values.iter().all(|value| value.is_finite()) {
             let path = place.weights.clone();

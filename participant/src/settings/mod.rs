@@ -10,9 +10,9 @@ use std::{
 };
 
 pub use host::settings::SettingsError;
-use host::{participant_file::TEMPLATE, web::checked_address};
+use host::{participant_file::TEMPLATE, settings::ListSetting, web::checked_address};
 use model_data::{
-    CacheChoice, Contrast, FeatureColumns, LoadOptions, Scores, SliceChoice, SplitKind,
+    CacheChoice, Contrast, FeatureSchema, LoadOptions, Scores, SliceChoice, SplitKind,
 };
 use protocol::{HospitalId, training_job::DeviceChoice};
 use serde::Deserialize;
@@ -59,8 +59,8 @@ pub struct Settings {
 pub struct ReadingSettings {
     /// Which scans of a patient.
     pub contrasts: Vec<Contrast>,
-    /// Which columns of the clinical table condition the network.
-    pub feature_columns: FeatureColumns,
+    /// What is read of each row of the clinical table, and may be used in a run.
+    pub feature_columns: FeatureSchema,
     /// Most memory for scans on their way and for the slices that stay.
     pub memory_limit_mib: u64,
     /// Whether prepared slices are kept in the state folder.
@@ -130,13 +130,14 @@ impl Settings {
             .ok()
             .and_then(HospitalId::new)
             .ok_or_else(|| wrong("hospital", raw.hospital, "a number from 1 to 127"))?;
-        let (policy, approval, allowance) = raw.policy.check()?;
+        let reading = raw.reading.check()?;
+        let (policy, approval, allowance) = raw.policy.check(reading.feature_columns.clone())?;
         Ok(Self {
             hospital,
             roster: folder.join(raw.roster),
             data: folder.join(raw.data),
             strict_data: raw.strict_data,
-            reading: raw.reading.check()?,
+            reading,
             state: folder.join(raw.state),
             web: checked_address(&raw.web.listen)
                 .map_err(|expected| wrong("web.listen", &raw.web.listen, expected))?,
@@ -197,32 +198,10 @@ struct RawWeb {
 
 #[derive(Deserialize)]
 struct RawReading {
-    contrasts: RawList,
-    feature_columns: RawList,
+    contrasts: ListSetting,
+    feature_columns: ListSetting,
     memory_limit_mib: i64,
     cache: bool,
-}
-
-/// A list, or from the environment and flags, a text with commas (of feature columns, whose names may hold commas, with
-/// semicolons; of a command, with spaces).
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum RawList {
-    List(Vec<String>),
-    Text(String),
-}
-
-impl RawList {
-    /// Of names without commas. What is empty is none.
-    fn by_commas(self) -> Vec<String> {
-        let names = match self {
-            Self::List(names) => names,
-            Self::Text(text) => text.split(',').map(str::to_owned).collect(),
-        };
-        let names = names.iter().map(|name| name.trim());
-        let named = names.filter(|name| !name.is_empty());
-        named.map(str::to_owned).collect()
-    }
 }
 
 #[derive(Deserialize)]
@@ -249,7 +228,7 @@ struct RawTraining {
 
 #[derive(Deserialize)]
 struct RawTrainer {
-    command: RawList,
+    command: ListSetting,
     restarts: i64,
     confine: bool,
 }
@@ -257,8 +236,8 @@ struct RawTrainer {
 impl RawTrainer {
     fn check(self) -> Result<TrainerSettings, SettingsError> {
         let command = match self.command {
-            RawList::List(words) => words,
-            RawList::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
+            ListSetting::List(words) => words,
+            ListSetting::Text(text) => text.split_whitespace().map(str::to_owned).collect(),
         };
         if command.iter().any(String::is_empty) {
             let expected =
@@ -285,19 +264,12 @@ impl RawTrainer {
 impl RawReading {
     fn check(self) -> Result<ReadingSettings, SettingsError> {
         let contrasts = match self.contrasts {
-            RawList::List(names) => names.join(","),
-            RawList::Text(text) => text,
-        };
-        let columns = match self.feature_columns {
-            RawList::List(columns) => columns,
-            RawList::Text(text) => FeatureColumns::list(&text),
+            ListSetting::List(names) => names.join(","),
+            ListSetting::Text(text) => text,
         };
         let memory_limit_mib = u64::try_from(self.memory_limit_mib).ok();
         Ok(ReadingSettings {
-            feature_columns: FeatureColumns::parse(&columns).map_err(|_| {
-                let expected = "nine different columns, each with its public range, such as \"T2 lesions: 0..100\", or none";
-                wrong("reading.feature_columns", columns.join("; "), expected)
-            })?,
+            feature_columns: self.feature_columns.features("reading.feature_columns")?,
             contrasts: Contrast::list(&contrasts).map_err(|_| {
                 let expected = "one or more of flair, t1 and t2, none twice";
                 wrong("reading.contrasts", &contrasts, expected)

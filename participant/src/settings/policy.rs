@@ -1,10 +1,13 @@
 //! The section `[policy]`: which runs this hospital takes part in, who says so, and what they may take of its machine.
 
 use crypto::ckks::Profile;
+use model_data::FeatureSchema;
 use serde::Deserialize;
 use transport::{Limits, RateCap};
 
-use super::{RawList, SettingsError, wrong};
+use host::settings::ListSetting;
+
+use super::{SettingsError, wrong};
 use crate::{
     allowance::Allowance,
     approvals::Approval,
@@ -21,10 +24,10 @@ use crate::{
 pub(super) struct RawPolicy {
     approval: String,
     coordinator: String,
-    members: RawList,
+    members: ListSetting,
     min_members: i64,
     min_contributors: i64,
-    profiles: RawList,
+    profiles: ListSetting,
     allow_plain_conditioning: bool,
     max_rounds: i64,
     max_local_epochs: i64,
@@ -35,7 +38,7 @@ pub(super) struct RawPolicy {
     repeated_sums: String,
     max_null_steps: i64,
     allow_initial_model: bool,
-    hours: RawList,
+    hours: ListSetting,
     max_megabits_per_second: i64,
     max_gpu_memory_percent: i64,
     release: RawRelease,
@@ -59,7 +62,10 @@ impl RawRelease {
 }
 
 impl RawPolicy {
-    pub(super) fn check(self) -> Result<(Policy, Approval, Allowance), SettingsError> {
+    pub(super) fn check(
+        self,
+        features: FeatureSchema,
+    ) -> Result<(Policy, Approval, Allowance), SettingsError> {
         let approval = match self.approval.as_str() {
             "ask" => Approval::Ask,
             "automatic" => Approval::Automatic,
@@ -71,6 +77,7 @@ impl RawPolicy {
             other => return Err(wrong("policy.repeated_sums", other, "refuse or allow")),
         };
         let policy = Policy {
+            features,
             coordinator: Some(self.coordinator.trim().to_owned()).filter(|key| !key.is_empty()),
             members: self.members.by_commas(),
             min_members: count("policy.min_members", self.min_members)?,
@@ -99,7 +106,7 @@ impl RawPolicy {
 }
 
 /// None of them means that no run may encrypt clinical features: such a hospital takes part in runs without them.
-fn profiles(names: RawList) -> Result<Vec<Profile>, SettingsError> {
+fn profiles(names: ListSetting) -> Result<Vec<Profile>, SettingsError> {
     let parse = |name: &String| {
         let expected = "a list of hardened and study, or an empty one";
         name.parse::<Profile>()
@@ -109,7 +116,7 @@ fn profiles(names: RawList) -> Result<Vec<Profile>, SettingsError> {
 }
 
 /// None of them means always.
-fn hours(spans: RawList) -> Result<Hours, SettingsError> {
+fn hours(spans: ListSetting) -> Result<Hours, SettingsError> {
     let parse = |span: &String| {
         let expected = "a list of spans of the day, each such as 19:00-07:00 (the whole day is 00:00-24:00), or an empty one";
         span.parse()

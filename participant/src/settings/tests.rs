@@ -185,14 +185,20 @@ fn flags_environment_and_file_reach_their_settings() {
 }
 
 #[test]
-fn nine_columns_of_features_are_a_list_in_the_file_and_a_text_in_a_flag() {
+fn features_are_a_list_in_the_file_and_a_text_in_a_flag() {
     let columns: Vec<String> = (1..=9)
         .map(|place| format!("score {place}: 0..{place}"))
         .collect();
     let list = format!("hospital = 1\n[reading]\nfeature_columns = {columns:?}\n");
     let settings = load(&list, &[]).expect("sound");
-    assert_eq!(settings.reading.feature_columns.names()[8], "score 9");
-    assert_eq!(settings.reading.feature_columns.ranges()[8], [0.0, 9.0]);
+    assert_eq!(
+        settings.reading.feature_columns.names().nth(8),
+        Some("score 9")
+    );
+    assert_eq!(
+        settings.reading.feature_columns.features[8].range(),
+        [0.0, 9.0]
+    );
     let flag = load(
         "hospital = 1",
         &[("reading.feature_columns", &columns.join("; "))],
@@ -203,7 +209,21 @@ fn nine_columns_of_features_are_a_list_in_the_file_and_a_text_in_a_flag() {
         settings.reading.feature_columns
     );
     let standard = load("hospital = 1", &[]).expect("defaults");
-    assert_eq!(standard.reading.feature_columns, FeatureColumns::Standard);
+    assert!(standard.reading.feature_columns.is_study());
+    assert_eq!(settings.policy.features, settings.reading.feature_columns);
+    for (wrong, said) in [
+        ("a; age", "'a' is no feature"),
+        ("age; edss: 0..10", "cannot be a feature"),
+    ] {
+        let refused = load("hospital = 1", &[("reading.feature_columns", wrong)]);
+        match refused.expect_err("refused") {
+            SettingsError::Features { key, source } => {
+                assert_eq!(key, "reading.feature_columns");
+                assert!(source.to_string().contains(said), "{source}");
+            }
+            other => panic!("{other}"),
+        }
+    }
 }
 
 #[test]
@@ -254,8 +274,6 @@ fn every_bad_value_is_named_with_what_belongs_there() {
         ("reading.contrasts", "pd"),
         ("reading.memory_limit_mib", "0"),
         ("reading.memory_limit_mib", "-1"),
-        ("reading.feature_columns", "age: 0..100"),
-        ("reading.feature_columns", "a; b; c; d; e; f; g; h; i"),
         ("training.device", "gpu"),
         ("training.split", "random"),
         ("training.seed", "-1"),

@@ -71,6 +71,9 @@ impl Carried {
         let learning = record.learning.ok_or_else(|| {
             VaultError::damaged("what was reached in the session before has no statistics")
         })?;
+        if !learning.statistics.are_of(manifest) {
+            return Err(VaultError::damaged("its statistics are not of this run"));
+        }
         Ok(Self {
             chain: Chain::restored(record.chain, manifest, journal)?,
             statistics: learning.statistics,
@@ -203,6 +206,10 @@ pub(super) fn open(
         evaluated,
         statistics,
     ) = form;
+    let statistics = kept::statistics(statistics);
+    if !statistics.are_of(manifest) {
+        return Err(StateError::Malformed);
+    }
     let mut parts = parts_of(values, manifest.layout.values()).into_iter();
     let model = parts.next().and_then(|values| {
         CommonModel::restored(manifest, values, parts.collect(), clips.0, null_steps)
@@ -222,7 +229,7 @@ pub(super) fn open(
             evaluated: kept::sets_of(&evaluated),
             given: None,
         },
-        statistics: kept::statistics(statistics).map_err(|_| StateError::Malformed)?,
+        statistics,
         last_training: (0.0, 0),
     })
 }

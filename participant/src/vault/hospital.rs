@@ -123,7 +123,7 @@ impl<J> Hospital<J> {
         &self,
         manifest: &Manifest,
     ) -> Result<ClinicalRecords, UnusableRecords> {
-        let records = self.source.records(Labels::of(manifest))?;
+        let records = records_of(&*self.source, manifest)?;
         if let Some(products) = EncryptedProducts::of(manifest) {
             // The coordinator would refuse what is beyond, and the round would wait for it.
             check_patients(records.features.len(), products)?;
@@ -155,6 +155,24 @@ impl<J> Hospital<J> {
             reason: Text(reason),
         });
     }
+}
+
+/// Records of the features that a run names.
+///
+/// # Errors
+/// Data that cannot be used for the run.
+pub fn records_of(
+    source: &dyn RecordSource,
+    manifest: &Manifest,
+) -> Result<ClinicalRecords, UnusableRecords> {
+    let records = source.records(Labels::of(manifest))?;
+    let features = manifest.used_features();
+    let of_run = records.of_run(&features);
+    of_run.map_err(|missing| {
+        UnusableRecords(format!(
+            "reading.feature_columns does not name the feature \"{missing}\""
+        ))
+    })
 }
 
 fn check_patients(patients: usize, products: EncryptedProducts) -> Result<(), UnusableRecords> {

@@ -260,7 +260,7 @@ impl ProgressRecord {
         };
         Ok(Self {
             chain,
-            learning: learning.map(learning_record).transpose()?,
+            learning: learning.map(learning_record),
             open,
         })
     }
@@ -276,13 +276,12 @@ fn learning_form(record: LearningRecord) -> LearningForm {
     )
 }
 
-fn learning_record(form: LearningForm) -> Result<LearningRecord, CodecError> {
-    let (form, loss, steps, closed) = form;
-    Ok(LearningRecord {
-        statistics: statistics(form)?,
+fn learning_record((form, loss, steps, closed): LearningForm) -> LearningRecord {
+    LearningRecord {
+        statistics: statistics(form),
         last_training: (loss, steps),
         closed,
-    })
+    }
 }
 
 pub(super) fn statistics_form(statistics: Statistics) -> StatisticsForm {
@@ -291,27 +290,15 @@ pub(super) fn statistics_form(statistics: Statistics) -> StatisticsForm {
         means,
         deviations,
     } = statistics;
-    (
-        List(class_counts),
-        List(means.to_vec()),
-        List(deviations.to_vec()),
-    )
+    (List(class_counts), List(means), List(deviations))
 }
 
-pub(super) fn statistics(form: StatisticsForm) -> Result<Statistics, CodecError> {
-    let (class_counts, means, deviations) = form;
-    let features = |values: List<f64>| {
-        let number = values.len();
-        values.0.try_into().map_err(|_| CodecError::Malformed {
-            message: "kept statistics",
-            reason: format!("{number} features"),
-        })
-    };
-    Ok(Statistics {
+pub(super) fn statistics((class_counts, means, deviations): StatisticsForm) -> Statistics {
+    Statistics {
         class_counts: class_counts.0,
-        means: features(means)?,
-        deviations: features(deviations)?,
-    })
+        means: means.0,
+        deviations: deviations.0,
+    }
 }
 
 pub(super) fn listed_sets(sets: &[BTreeSet<HospitalId>]) -> List<List<Id>> {

@@ -76,7 +76,7 @@ use self::{
 };
 pub use self::{
     error::{UnusableRecords, VaultError},
-    hospital::{RecordSource, VaultIdentity},
+    hospital::{RecordSource, VaultIdentity, records_of},
     kept::run_of_session,
     learning::training_seed,
     output::{OpenedRound, ResumedRun, VaultEvent, VaultOutput},

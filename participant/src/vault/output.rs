@@ -10,6 +10,7 @@ use protocol::{
         ContributionDigest, LearningRound, ModelHash, OutcomeName, RoundNumber, RunId, SessionId,
         Transcript,
     },
+    features::FeatureSchema,
     keeping::{BestRound, Verdict},
     labels::Labels,
     manifest::{Conditioning, ConditioningForm, Purpose},
@@ -207,6 +208,8 @@ pub struct ResumedRun {
     pub conditioning: Conditioning,
     /// What they do to the network.
     pub form: ConditioningForm,
+    /// The clinical features.
+    pub features: FeatureSchema,
     /// The federation's statistics, once they are known.
     pub statistics: Option<Statistics>,
     /// The learning round that the common model comes from; 0 before the first.
@@ -238,6 +241,8 @@ pub struct OpenedRound {
     pub conditioning: Conditioning,
     /// What they do to the network.
     pub form: ConditioningForm,
+    /// The clinical features.
+    pub features: FeatureSchema,
     /// What it was for.
     pub purpose: Purpose,
     /// The learning round, from 1; 0 for `stats`.

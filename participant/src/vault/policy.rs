@@ -2,6 +2,7 @@
 
 use crypto::ckks::Profile;
 use protocol::{
+    features::FeatureSchema,
     manifest::{Conditioning, Manifest},
     network::TensorKind,
     roster::{Member, Roster},
@@ -50,6 +51,8 @@ pub struct Policy {
     pub release_versions: u32,
     /// How finely shifts of logits are given to it.
     pub release_levels: ReleaseLevels,
+    /// The features that this hospital reads of its table (`reading.feature_columns`): a run is of some of these.
+    pub features: FeatureSchema,
 }
 
 /// What to do about a sum that is about the same as one of another run, over almost the same hospitals.
@@ -91,6 +94,7 @@ impl Default for Policy {
             max_null_steps: USUAL_NULL_STEPS,
             release_versions: 1001,
             release_levels: ReleaseLevels::FINEST,
+            features: FeatureSchema::study(),
         }
     }
 }
@@ -160,6 +164,13 @@ impl Policy {
     fn check_protection(&self, manifest: &Manifest) -> Result<(), PolicyViolation> {
         if manifest.conditioning == Conditioning::Plain && !self.allow_plain_conditioning {
             return Err(PolicyViolation::PlainConditioning);
+        }
+        let features = manifest.used_features();
+        if let Err(asked) = self.features.places_of(&features) {
+            return Err(PolicyViolation::Feature {
+                allowed: self.features.to_string(),
+                asked: asked.to_string(),
+            });
         }
         if let Some(asked) = manifest.conditioning.profile()
             && !self.profiles.contains(&asked)
@@ -277,6 +288,17 @@ pub enum PolicyViolation {
         allowed: String,
         /// The manifest's.
         asked: Profile,
+    },
+    /// A feature that this hospital does not read.
+    #[error(
+        "the run asks for the feature \"{asked}\", which reading.feature_columns does not have with this kind and range. To allow it, write it \
+         there as it is here and start again; else ask the operator for a run without it (run.features). Allowed are: {allowed}"
+    )]
+    Feature {
+        /// Those in the settings.
+        allowed: String,
+        /// The first of the manifest that is not among them.
+        asked: String,
     },
     /// Filters that are computed without encryption.
     #[error(
@@ -413,6 +435,26 @@ mod tests {
             ..default
         };
         refuses(&nothing, &usual(), &["allows study", "`hardened`"]);
+    }
+
+    #[test]
+    fn a_run_of_other_features_than_this_hospital_reads_is_refused() {
+        let mut run = usual();
+        run.features.features.0[4] = "T2 lesions: 0..100".parse().expect("a column");
+        let words = [
+            "reading.feature_columns",
+            "asks for the feature \"T2 lesions: 0..100\"",
+        ];
+        refuses(&Policy::default(), &run, &words);
+        let mut reads_more = FeatureSchema::study();
+        let lesions = "t2-lesions: 0..100".parse().expect("a column");
+        reads_more.features.0.insert(0, lesions);
+        let reads_more = Policy {
+            features: reads_more,
+            ..Policy::default()
+        };
+        assert_eq!(verdict(&reads_more, &run), Ok(()));
+        assert_eq!(verdict(&reads_more, &usual()), Ok(()));
     }
 
     #[test]

@@ -103,7 +103,7 @@ fn encrypted(profile: Profile, rng: &mut impl CryptoRng) -> Vec<Vec<u8>> {
     let numbers: Vec<_> = Known::numbers().collect();
     let (features, _) = numbers.as_chunks::<FEATURES>();
     let weights = features[0].map(|value| value as f32);
-    let weights = ConditioningWeights::from_kept(ConditioningForm::Study, &weights);
+    let weights = ConditioningWeights::from_kept(ConditioningForm::Study, FEATURES, &weights);
     let id = HospitalId::new(1).expect("in range");
     let session = SessionId::from_bytes([7; 16]);
     let products = EncryptedProducts {
@@ -111,8 +111,9 @@ fn encrypted(profile: Profile, rng: &mut impl CryptoRng) -> Vec<Vec<u8>> {
         slots_per_patient: FEATURES,
     };
     let levels = ReleaseLevels::FINEST;
-    let mut conditioner =
-        Conditioner::new(id, session, features.to_vec(), Some(products), levels, rng);
+    let features = features.iter().map(|features| Box::from(&features[..]));
+    let features = features.collect();
+    let mut conditioner = Conditioner::new(id, session, features, Some(products), levels, rng);
     // A profile always asks; products that are made here would leave nothing to look at.
     let messages = conditioner.request(weights, rng).err().unwrap_or_default();
     let parts = messages.into_iter().map(|message| match message {

@@ -194,6 +194,9 @@ impl InSession {
             None => Stage::BeforeStatistics(Box::new(BeforeStatistics {
                 round: Round::restored(open, contribution, hospital)?,
             })),
+            Some(record) if !record.statistics.are_of(&run.manifest) => {
+                return Err(VaultError::damaged("its statistics are not of this run"));
+            }
             Some(mut record) => {
                 if let (Some(open), Some(contribution)) = (&open, &contribution)
                     && open.header.purpose == Purpose::Update
@@ -222,6 +225,7 @@ impl InSession {
             labels: Labels::of(manifest),
             conditioning: manifest.conditioning,
             form: manifest.conditioning_form,
+            features: manifest.used_features(),
             statistics: match &self.stage {
                 Stage::BeforeStatistics(_) => None,
                 Stage::Learning(learning) => Some(learning.statistics.clone()),

@@ -7,6 +7,7 @@ use protocol::{
     common_model::CommonModel,
     counters::EvaluationCounters,
     digests::{LearningRound, ModelHash, RoundNumber, RunId, SessionId, Transcript},
+    features::letters,
     keeping::{Standing, Verdict},
     kept_model::initial_model_hash,
     manifest::{CheckedManifest, Purpose},
@@ -167,9 +168,15 @@ impl Session {
     ) -> SumOver {
         let subjects = match key.purpose {
             // An evaluation shows how many patients and slices there are, whatever the model.
-            Purpose::Stats | Purpose::Evaluation => own_subjects(&self.run.records).to_vec(),
+            Purpose::Stats | Purpose::Evaluation => own_subjects(&self.run.records),
             // What a hospital makes of a model follows from its values, and from data that rarely change.
-            Purpose::Update => vec![SumSubject(self.chain.model.start_hash())],
+            Purpose::Update => {
+                let model = &self.chain.model;
+                vec![
+                    SumSubject(model.start_hash()),
+                    SumSubject(model.common_start_hash()),
+                ]
+            }
         };
         let weighted = members.iter().filter_map(|&id| {
             let weight = match key.purpose {
@@ -210,16 +217,29 @@ pub(super) fn hash_before_updates(model: &CommonModel, manifest: &CheckedManifes
     }
 }
 
-/// Digests of what this hospital gives to sums of its own data: features, and slices by class. Either may stay the same when the other
-/// has changed.
-fn own_subjects(records: &ClinicalRecords) -> [SumSubject; 2] {
-    let counters = Zeroizing::new(own_counters(records).write());
-    let (classes, features) = counters.split_at(1 + records.class_counts.len());
-    [("own-classes", classes), ("own-features", features)].map(|(label, counters)| {
-        let bytes = counters.iter().flat_map(|counter| counter.to_le_bytes());
-        let bytes = Zeroizing::new(bytes.collect::<Vec<u8>>());
-        SumSubject(labelled_hash(label, &[&bytes]))
-    })
+/// Digests of what this hospital gives to sums of its own data: how many patients it has, slices by class, and each feature by itself.
+/// One may stay the same when others have changed. The first no setting of a run can change: labels nest, features follow from others,
+/// and the same column may have two names. A feature is known by its name and by how many patients have it, as its sums tell the same in
+/// any unit.
+fn own_subjects(records: &ClinicalRecords) -> Vec<SumSubject> {
+    let counters = own_counters(records);
+    let classes = [&[counters.contributions][..], &counters.class_counts].concat();
+    let bytes = classes.iter().flat_map(|counter| counter.to_le_bytes());
+    let bytes = Zeroizing::new(bytes.collect::<Vec<u8>>());
+    let patients = (records.features.len() as u64).to_le_bytes();
+    let mut subjects = vec![
+        SumSubject(labelled_hash("own-patients", &[&patients])),
+        SumSubject(labelled_hash("own-classes", &[&bytes])),
+    ];
+    let features = records.schema.names().zip(&counters.features);
+    subjects.extend(features.map(|(name, sums)| {
+        let parts = [
+            letters(name).into_bytes(),
+            sums.patients.to_le_bytes().to_vec(),
+        ];
+        SumSubject(labelled_hash("own-feature", &[&parts[0], &parts[1]]))
+    }));
+    subjects
 }
 
 impl Chain {
@@ -321,5 +341,38 @@ impl Chain {
         self.contributors = contributors.iter().copied().collect();
         self.validation = None;
         self.model_hash = self.model.hash();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model_data::FeatureSchema;
+
+    use super::*;
+
+    /// Two runs over the same patients are about the same, whatever they ask of them.
+    #[test]
+    fn runs_over_the_same_patients_are_about_the_same_whatever_they_ask() {
+        let subjects = |patients: usize, features: &[&str], class_counts: [u64; 2]| {
+            let count = features.len();
+            own_subjects(&ClinicalRecords {
+                features: vec![vec![Some(1.0); count]; patients],
+                schema: FeatureSchema::parse(features).expect("features"),
+                in_training: vec![true; patients],
+                class_counts: class_counts.to_vec(),
+                validation_patients: 0,
+            })
+        };
+        let all = subjects(2, &["sex", "age", "T2 lesions: 0..100"], [3, 4]);
+        assert_eq!(all.len(), 5);
+        let common = |other: &[SumSubject]| all.iter().filter(|one| other.contains(one)).count();
+        assert_eq!(common(&subjects(2, &["t2-lesions: 0..50"], [1, 6])), 2);
+        assert_eq!(
+            common(&subjects(2, &["Age: 0..120", "smoker: flag"], [1, 6])),
+            2
+        );
+        assert_eq!(common(&subjects(2, &["smoker: flag"], [1, 6])), 1);
+        assert_eq!(common(&subjects(2, &["smoker: flag"], [3, 4])), 2);
+        assert_eq!(common(&subjects(3, &["smoker: flag"], [1, 6])), 0);
     }
 }

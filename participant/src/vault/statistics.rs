@@ -1,21 +1,20 @@
 //! What the `stats` sum tells every hospital: class counts for the weights of the loss, means and deviations of the features.
 
-use super::conditioning::weights::bounded;
-use model_data::{
-    FEATURES, FeatureColumns, FeatureRanges, FeatureScaling, card::CardFeature, impute_and_scale,
-};
+use super::conditioning::weights::{ScaledFeatures, bound};
+use model_data::{FeatureScaling, FeatureSchema, FeatureSpec, card::CardFeature, impute_and_scale};
 use protocol::{
     counters::{FeatureSums, StatsCounters},
     labels::class_weights,
+    manifest::Manifest,
     vocabulary::ConditioningForm,
 };
 
 /// What a hospital knows of its own patients, as far as the vault needs it.
 pub struct ClinicalRecords {
-    /// The nine features of each patient, in units in which none is negative, in the trainer's order of patients.
-    pub features: Vec<[Option<f64>; FEATURES]>,
-    /// Lowest and highest value of each feature in these units, public.
-    pub ranges: FeatureRanges,
+    /// The features of each patient, counted ([`model_data::FeatureSpec::counted`]), in the trainer's order of patients.
+    pub features: Vec<Vec<Option<f64>>>,
+    /// Which features these are.
+    pub schema: FeatureSchema,
     /// Whether the patient has slices in the training set: only those count in the statistics.
     pub in_training: Vec<bool>,
     /// Training slices of each class.
@@ -25,15 +24,44 @@ pub struct ClinicalRecords {
 }
 
 impl ClinicalRecords {
+    /// Of a run of these features, in their order.
+    ///
+    /// # Errors
+    /// The first that was not read.
+    pub fn of_run(self, schema: &FeatureSchema) -> Result<Self, &FeatureSpec> {
+        let places = self.schema.places_of(schema)?;
+        let of_patient = |features: &Vec<Option<f64>>| -> Vec<Option<f64>> {
+            places.iter().map(|&place| features[place]).collect()
+        };
+        Ok(Self {
+            features: self.features.iter().map(of_patient).collect(),
+            schema: schema.clone(),
+            ..self
+        })
+    }
+
     /// Features with the missing ones replaced by the federation's means, scaled as the form of conditioning takes them, and clipped to
     /// ±8.
-    pub fn scaled(&self, statistics: &Statistics, form: ConditioningForm) -> Vec<[f64; FEATURES]> {
-        let scaling = FeatureScaling::of(form, self.ranges, statistics.deviations);
+    pub fn scaled(&self, statistics: &Statistics, form: ConditioningForm) -> Vec<ScaledFeatures> {
+        let ranges = counted_ranges(&self.schema);
+        let scaling = FeatureScaling::of(form, &ranges, &statistics.deviations);
         self.features
             .iter()
-            .map(|features| bounded(&impute_and_scale(features, &statistics.means, scaling)))
+            .map(|features| {
+                let mut scaled = impute_and_scale(features, &statistics.means, &scaling);
+                bound(&mut scaled);
+                scaled
+            })
             .collect()
     }
+}
+
+/// Lowest and highest value of each feature, counted.
+pub fn counted_ranges(schema: &FeatureSchema) -> Vec<[f64; 2]> {
+    let features = schema.features.iter();
+    features
+        .map(|feature| feature.range().map(|end| feature.counted(end)))
+        .collect()
 }
 
 /// The federation's statistics, as opened from the `stats` sum.
@@ -42,14 +70,14 @@ pub struct Statistics {
     /// Training slices of each class over all contributors.
     pub class_counts: Vec<u64>,
     /// Mean of each feature over the training patients that have it; 0 where nobody has.
-    pub means: [f64; FEATURES],
+    pub means: Vec<f64>,
     /// Standard deviation of each feature, likewise.
-    pub deviations: [f64; FEATURES],
+    pub deviations: Vec<f64>,
 }
 
 /// What this hospital contributes to the `stats` sum.
 pub fn own_counters(records: &ClinicalRecords) -> StatsCounters {
-    let features = std::array::from_fn(|feature| {
+    let sums = |feature: usize| {
         let patients = records.features.iter().zip(&records.in_training);
         let in_training = patients.filter(|(_, in_training)| **in_training);
         let present: Vec<f64> = in_training
@@ -60,17 +88,18 @@ pub fn own_counters(records: &ClinicalRecords) -> StatsCounters {
             sum: present.iter().sum(),
             sum_of_squares: present.iter().map(|value| value * value).sum(),
         }
-    });
+    };
     StatsCounters {
         contributions: 1,
         class_counts: records.class_counts.clone(),
-        features,
+        features: (0..records.schema.count()).map(sums).collect(),
     }
 }
 
 impl From<&StatsCounters> for Statistics {
     fn from(sums: &StatsCounters) -> Self {
-        let (mut means, mut deviations) = ([0.0; FEATURES], [0.0; FEATURES]);
+        let features = sums.features.len();
+        let (mut means, mut deviations) = (vec![0.0; features], vec![0.0; features]);
         for (number, feature) in sums.features.iter().enumerate() {
             let count = feature.patients as f64;
             if count > 0.0 {
@@ -90,25 +119,24 @@ impl From<&StatsCounters> for Statistics {
 }
 
 impl Statistics {
+    /// Whether there is a mean and a deviation of each feature that the run uses, and a count of each class.
+    pub fn are_of(&self, manifest: &Manifest) -> bool {
+        let features = manifest.used_features().count();
+        self.class_counts.len() == manifest.task.classes()
+            && [self.means.len(), self.deviations.len()] == [features; 2]
+    }
+
     /// The features as a card tells them: in the units of the clinical table.
-    pub fn for_card(&self, columns: &FeatureColumns) -> Vec<CardFeature> {
-        let ranges = columns.ranges();
-        // Other columns than the standard ones reach the vault as percents of their ranges.
-        let is_percent = matches!(columns, FeatureColumns::Named(_));
-        let names = columns.names();
-        let features = names.into_iter().zip(ranges).enumerate();
-        let features = features.map(|(place, (name, [from, to]))| {
-            let (origin, unit) = match is_percent {
-                true => (from, (to - from) / 100.0),
-                false => (0.0, 1.0),
-            };
-            CardFeature {
-                name: name.to_owned(),
-                from,
-                to,
-                mean: origin + unit * self.means[place],
-                deviation: unit * self.deviations[place],
-            }
+    pub fn for_card(&self, schema: &FeatureSchema) -> Vec<CardFeature> {
+        let counted = self.means.iter().zip(&self.deviations);
+        let features = schema.features.iter().zip(counted);
+        let features = features.map(|(feature, (&mean, &deviation))| CardFeature {
+            name: feature.name.0.clone(),
+            kind: Some(feature.kind),
+            from: feature.from,
+            to: feature.to,
+            mean: feature.value_of(mean),
+            deviation: feature.difference_of(deviation),
         });
         features.collect()
     }
@@ -130,27 +158,27 @@ mod tests {
         let sums: Vec<u64> = (0..lists[0].len())
             .map(|place| lists.iter().map(|list| list[place]).sum())
             .collect();
-        Statistics::from(&StatsCounters::read(Task::Binary, &sums).expect("a stats sum"))
+        Statistics::from(&StatsCounters::read(Task::Binary, 9, &sums).expect("a stats sum"))
     }
 
     #[test]
     fn sums_of_two_hospitals_give_the_pooled_mean_and_deviation() {
         let with = |age: Option<f64>| {
-            let mut features = [Some(0.0); FEATURES];
+            let mut features = vec![Some(0.0); 9];
             features[1] = age;
             features
         };
         let one = ClinicalRecords {
             features: vec![with(Some(30.0)), with(None)],
             in_training: vec![true, true],
-            ranges: Feature::RANGES,
+            schema: FeatureSchema::study(),
             class_counts: vec![3, 1],
             validation_patients: 0,
         };
         let two = ClinicalRecords {
             features: vec![with(Some(50.0)), with(Some(40.0)), with(Some(99.0))],
             in_training: vec![true, true, false],
-            ranges: Feature::RANGES,
+            schema: FeatureSchema::study(),
             class_counts: vec![0, 5],
             validation_patients: 0,
         };
@@ -162,12 +190,37 @@ mod tests {
     }
 
     #[test]
+    fn a_run_takes_the_features_that_it_names_in_its_order() {
+        let schema = |texts: &[&str]| FeatureSchema::parse(texts).expect("features");
+        let records = || ClinicalRecords {
+            features: vec![
+                vec![Some(1.0), None, Some(44.0)],
+                vec![None, Some(7.0), Some(33.0)],
+            ],
+            schema: schema(&["sex", "lesions: 0..100", "age"]),
+            in_training: vec![true, true],
+            class_counts: vec![1, 1],
+            validation_patients: 0,
+        };
+        let run = schema(&["age", "Lesions: 0..100"]);
+        let of_run = records().of_run(&run).expect("both are read");
+        assert_eq!(
+            of_run.features,
+            [[Some(44.0), None], [Some(33.0), Some(7.0)]]
+        );
+        assert_eq!(own_counters(&of_run).features.len(), 2);
+        let run = schema(&["age", "disease duration"]);
+        let missing = records().of_run(&run).err().map(FeatureSpec::to_string);
+        assert_eq!(missing.as_deref(), Some("disease duration"));
+    }
+
+    #[test]
     fn features_that_nobody_has_or_that_are_constant_stay_finite() {
-        let mut features = [None; FEATURES];
+        let mut features = vec![None; 9];
         features[1] = Some(33.3);
         let records = ClinicalRecords {
-            features: vec![features; 7],
-            ranges: Feature::RANGES,
+            features: vec![features.clone(); 7],
+            schema: FeatureSchema::study(),
             in_training: vec![true; 7],
             class_counts: vec![7, 0],
             validation_patients: 0,
@@ -175,13 +228,13 @@ mod tests {
         let statistics = opened(&[own_counters(&records).write()]);
         assert_eq!((statistics.means[0], statistics.deviations[0]), (0.0, 0.0));
         assert!((statistics.means[1] - 33.3).abs() < 1e-2);
-        let deviations = statistics.deviations;
-        let ranges = Feature::RANGES;
+        let deviations = statistics.deviations.clone();
+        let ranges = Feature::RANGES.to_vec();
         for scaling in [
             FeatureScaling::Unit { ranges },
             FeatureScaling::ZScore { deviations },
         ] {
-            let scaled = impute_and_scale(&features, &statistics.means, scaling);
+            let scaled = impute_and_scale(&features, &statistics.means, &scaling);
             assert!(
                 scaled
                     .iter()

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::train::{Dataset, DatasetError};
-use model_data::{Edss, FEATURES, Patient, Sample, Slice, Split, SplitError, split_by_labels};
+use model_data::{Edss, Patient, Sample, Slice, Split, SplitError, split_by_labels};
 use protocol::{labels::Labels, training_job::SplitPlan};
 
 /// Scans and labels. Clones share the images.
@@ -24,7 +24,7 @@ impl ImageSet {
     /// The patients' order is that of the filters. Features that they still have are dropped.
     pub fn new(mut patients: Vec<Patient>, plan: SplitPlan) -> Self {
         for patient in &mut patients {
-            patient.features = [None; FEATURES];
+            patient.features.clear();
         }
         Self {
             patients: Arc::new(patients),
@@ -77,7 +77,7 @@ impl ImageSet {
             .map(|(edss, slices)| Patient {
                 id: String::new(),
                 edss,
-                features: [None; FEATURES],
+                features: vec![],
                 slices,
             });
         Self::new(patients.collect(), plan)

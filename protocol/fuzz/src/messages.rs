@@ -6,6 +6,7 @@ use protocol::digests::{LearningRound, RoundNumber, SessionId};
 use protocol::enrolment::{
     Ask, Code, EnrolmentReply, EnrolmentRequest, Invitation, JoinRequest, MemberRequest,
 };
+use protocol::features::FeatureSchema;
 use protocol::identity::{Message, Signed, SigningKey};
 use protocol::keeping::Verdict;
 use protocol::manifest::{
@@ -298,6 +299,7 @@ fn manifest() -> Manifest {
         weight_decay: 1e-4,
         conditioning_form: ConditioningForm::Study,
         conditioning_every: 1,
+        features: FeatureSchema::study(),
         conditioning_rate: 1e-2,
         strategy: Strategy::FEDYOGI,
         local_steps: 30,

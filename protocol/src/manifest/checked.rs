@@ -8,6 +8,7 @@ use super::{ADAPTIVE_CLIPS, FIXED_CLIPS, Keep, Manifest};
 use crate::{
     culprit::Culprit,
     digests::RunId,
+    features::FeatureError,
     identity::{Signed, SignedError},
     network::ModelLayout,
     roster::Roster,
@@ -161,6 +162,20 @@ pub enum ManifestError {
         /// Its form.
         form: ConditioningForm,
     },
+    /// No features of a run.
+    #[error("the run manifest's features: {0}")]
+    Features(#[from] FeatureError),
+    /// Features that the filters have no place for, or leave a place of them empty.
+    #[error(
+        "the run manifest has {found} features, and the conditioning_form {form} takes nine, one for each value of a filter: only the form \
+         late takes any number"
+    )]
+    FeatureCount {
+        /// Its form.
+        form: ConditioningForm,
+        /// How many it has.
+        found: usize,
+    },
     /// A number of the strategy beyond its bounds, or none.
     #[error("the run manifest's strategy: {0}")]
     Strategy(#[from] StrategyOutOfRange),
@@ -241,6 +256,8 @@ impl ManifestError {
             | Self::LearnsNothing
             | Self::StragglerFactor { .. }
             | Self::FormWithoutConditioning { .. }
+            | Self::Features(_)
+            | Self::FeatureCount { .. }
             | Self::Strategy(_)
             | Self::ClipRule { .. }
             | Self::EarlyStopWithoutBest
@@ -260,7 +277,8 @@ impl Manifest {
     /// [`ManifestError`] for the first field that is wrong.
     pub fn check(&self) -> Result<(), ManifestError> {
         let classes = self.task.classes() as u32;
-        if self.layout != ModelLayout::of(classes, self.conditioning_form) {
+        let features = self.features.count();
+        if self.layout != ModelLayout::of(classes, self.conditioning_form, features) {
             return Err(ManifestError::Layout);
         }
         self.check_fields()
@@ -301,6 +319,11 @@ impl Manifest {
         if unconditioned && self.conditioning_form != ConditioningForm::Study {
             let form = self.conditioning_form;
             return Err(ManifestError::FormWithoutConditioning { form });
+        }
+        self.features.check()?;
+        let (form, found) = (self.conditioning_form, self.features.count());
+        if self.conditioning.uses_features() && !form.takes(found) {
+            return Err(ManifestError::FeatureCount { form, found });
         }
         self.strategy.check()?;
         if ![ADAPTIVE_CLIPS, FIXED_CLIPS].contains(&self.clip_rule) {
@@ -357,7 +380,7 @@ mod tests {
         assert_eq!(*checked.manifest(), manifest());
         assert_eq!(checked.run(), checked.signed().digest());
         type Fault = (&'static str, fn(&mut Manifest));
-        let faults: [Fault; 22] = [
+        let faults: [Fault; 24] = [
             ("layout", |manifest| {
                 manifest.layout = ModelLayout::hybrid_cnn(3)
             }),
@@ -368,7 +391,13 @@ mod tests {
             ("conditioning_form late", |manifest| {
                 manifest.conditioning = Conditioning::None;
                 manifest.conditioning_form = ConditioningForm::Late;
-                manifest.layout = ModelLayout::of(2, ConditioningForm::Late);
+                manifest.layout = ModelLayout::of(2, ConditioningForm::Late, 9);
+            }),
+            ("8 features", |manifest| {
+                manifest.features.features.0.pop();
+            }),
+            ("features: 0 features", |manifest| {
+                manifest.features.features.0.clear();
             }),
             ("silence_secs", |manifest| manifest.silence_secs = 0),
             ("straggler_floor_secs", |manifest| {

@@ -14,6 +14,7 @@ use crate::{
     codec::{self, Decode, Encode, Id, List, Text},
     counters::{self, CounterSpec},
     digests::{LayoutHash, LearningRound, RunId, WeightsHash},
+    features::FeatureSchema,
     identity::Message,
     network::{ModelLayout, TensorKind},
     strategy::Strategy,
@@ -46,6 +47,8 @@ pub struct Manifest {
     pub conditioning_form: ConditioningForm,
     /// What the vaults keep moves in every so many learning rounds; 1: in each.
     pub conditioning_every: u32,
+    /// What is known of each patient beside the scans. Where nothing is conditioned it is not used: [`Manifest::used_features`].
+    pub features: FeatureSchema,
     /// The tensors of the common model.
     pub layout: ModelLayout,
     /// Makes every run unlike any other, also one of the same settings.
@@ -174,9 +177,14 @@ impl Manifest {
         }
     }
 
+    /// The features whose sums are opened and that meet the network; none where nothing is conditioned.
+    pub fn used_features(&self) -> FeatureSchema {
+        self.conditioning.used(&self.features)
+    }
+
     /// The counters of a sum of this purpose; "contributions" is always the first.
     pub fn counters(&self, purpose: Purpose) -> Vec<CounterSpec> {
-        counters::specs(purpose, self.task)
+        counters::specs(purpose, self.task, self.used_features().count())
     }
 
     /// The shape of a sum of this purpose among `joined` share holders.
@@ -220,6 +228,7 @@ pub mod testing {
             conditioning: Conditioning::Plain,
             conditioning_form: ConditioningForm::Study,
             conditioning_every: 1,
+            features: FeatureSchema::study(),
             layout: ModelLayout::hybrid_cnn(2),
             nonce: [4; 32],
             init_seed: [5; 32],

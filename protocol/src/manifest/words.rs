@@ -26,6 +26,7 @@ impl Manifest {
             ("conditioning", self.conditioning.to_string()),
             ("conditioning_form", self.conditioning_form.to_string()),
             ("conditioning_every", self.conditioning_every.to_string()),
+            ("features", self.features.to_string()),
             ("rounds", self.rounds.to_string()),
             ("local_epochs", self.local_epochs.to_string()),
             ("batch_size", self.batch_size.to_string()),
@@ -88,10 +89,12 @@ mod tests {
                 .map(|(_, value)| value)
         };
         let hash = "07".repeat(32);
+        let study = "sex; age; age at onset; disease duration; co-morbidity; motor symptoms; sensory symptoms; visual symptoms; balance symptoms".to_owned();
         for (key, usual, other) in [
             ("conditioning", "plain", "encrypted-study"),
             ("conditioning_form", "study", "study"),
             ("conditioning_every", "1", "1"),
+            ("features", study.as_str(), study.as_str()),
             ("early_stop", "0", "3"),
             ("initial_model", "none", hash.as_str()),
             (

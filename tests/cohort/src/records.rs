@@ -20,10 +20,10 @@ pub(crate) fn records(hospital: HospitalId, classes: usize) -> ClinicalRecords {
         let age = 20.0 + base + f64::from(number);
         let (sex, duration, motor, visual) = (Some(1.0), Some(3.0), Some(1.0), Some(0.0));
         let age = Some(age);
-        [sex, age, None, duration, None, motor, None, visual, None]
+        vec![sex, age, None, duration, None, motor, None, visual, None]
     };
     ClinicalRecords {
-        ranges: model_data::Feature::RANGES,
+        schema: model_data::FeatureSchema::study(),
         features: (0..3).map(patient).collect(),
         in_training: vec![true, true, false],
         class_counts: (0..classes as u64).map(|class| 10 + class).collect(),

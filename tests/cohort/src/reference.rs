@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use crypto::sealed_sum::HospitalId;
 use participant::vault::{
     conditioning::release::release_tap,
-    statistics::{Statistics, own_counters},
+    statistics::{ClinicalRecords, Statistics, own_counters},
 };
 use protocol::{
     common_model::CommonModel,
@@ -69,7 +69,7 @@ impl Reference {
     ) -> Option<Plaintext> {
         match header.purpose {
             Purpose::Stats => {
-                let records = records(hospital, self.manifest.task.classes());
+                let records = self.records(hospital);
                 let counters = own_counters(&records).write();
                 Some(Plaintext {
                     values: Vec::new(),
@@ -107,9 +107,13 @@ impl Reference {
     ) -> Option<ModelHash> {
         match header.purpose {
             Purpose::Stats => {
-                self.statistics = StatsCounters::read(self.manifest.task, &sum.counters)
-                    .ok()
-                    .map(|sums| Statistics::from(&sums));
+                self.statistics = StatsCounters::read(
+                    self.manifest.task,
+                    self.manifest.used_features().count(),
+                    &sum.counters,
+                )
+                .ok()
+                .map(|sums| Statistics::from(&sums));
             }
             Purpose::Update => {
                 let (before, mut model) = self.models.get(&header.model_hash)?.clone();
@@ -185,6 +189,13 @@ impl Reference {
         Some(change)
     }
 
+    fn records(&self, hospital: HospitalId) -> ClinicalRecords {
+        let all = records(hospital, self.manifest.task.classes());
+        let features = self.manifest.used_features();
+        let of_run = all.of_run(&features);
+        of_run.expect("a run of what the hospitals read")
+    }
+
     /// By the definition of each form (MODEL.md, "Forms of conditioning"), the tensors by name.
     fn change_of_kept(
         &self,
@@ -194,7 +205,11 @@ impl Reference {
     ) -> Option<Vec<f64>> {
         let statistics = self.statistics.as_ref()?;
         let form = self.manifest.conditioning_form;
-        let features = records(hospital, self.manifest.task.classes()).scaled(statistics, form);
+        let records = self.records(hospital);
+        let (features, width) = (
+            records.scaled(statistics, form),
+            self.manifest.features.count(),
+        );
         let tensor = |name: &str| {
             let range = model.layout().range(name)?;
             Some(&model.values()[range])
@@ -203,7 +218,7 @@ impl Reference {
         let mut of_factors = vec![0.0; factors.len()];
         let mut of_base = vec![0.0; 9];
         for features in &features {
-            let product = |place: usize| f64::from(factors[place]) * features[place % 9];
+            let product = |place: usize| f64::from(factors[place]) * features[place % width];
             match form {
                 ConditioningForm::Study | ConditioningForm::Additive => {
                     for entry in 0..9 {
@@ -220,12 +235,12 @@ impl Reference {
                     }
                 }
                 ConditioningForm::Late => {
-                    for (class, sums) in of_factors.chunks_mut(9).enumerate() {
-                        let sum: f64 = (0..9).map(|entry| product(9 * class + entry)).sum();
+                    for (class, sums) in of_factors.chunks_mut(width).enumerate() {
+                        let sum: f64 = (0..width).map(|entry| product(width * class + entry)).sum();
                         let multiple = (sum * 4096.0 - 43.0 / (127.0 * 256.0)).round_ties_even();
                         let shift = (multiple / 4096.0).clamp(-8.0, 8.0) as f32;
                         let gradient = f64::from(input_gradient(shift));
-                        for (sum, feature) in sums.iter_mut().zip(features) {
+                        for (sum, feature) in sums.iter_mut().zip(features.iter()) {
                             *sum += gradient * feature;
                         }
                     }

@@ -5,6 +5,7 @@ use std::{collections::VecDeque, num::NonZeroU32};
 use crypto::sealed_sum::{HospitalId, min_contributors, threshold};
 use protocol::{
     codec::{Id, List},
+    features::FeatureSchema,
     manifest::{
         ADAPTIVE_CLIPS, Conditioning, ConditioningForm, FIXED_CLIPS, Manifest, MemberWeight,
         Purpose, Task,
@@ -297,6 +298,12 @@ fn manifest(draw: &mut Draw, size: u8) -> Manifest {
         Conditioning::None => ConditioningForm::Study,
         _ => ConditioningForm::ALL[usize::from(nonce[0]) % ConditioningForm::ALL.len()],
     };
+    let features = match form {
+        ConditioningForm::Late if nonce[2].is_multiple_of(3) => {
+            FeatureSchema::parse(&["disease duration", "age", "sex"]).expect("of the study")
+        }
+        _ => FeatureSchema::study(),
+    };
     Manifest {
         task,
         conditioning,
@@ -304,7 +311,8 @@ fn manifest(draw: &mut Draw, size: u8) -> Manifest {
         conditioning_every: 1 + u32::from(nonce[1].is_multiple_of(3)),
         rounds,
         weights,
-        layout: miniature_of(task.classes() as u32, width, form),
+        layout: miniature_of(task.classes() as u32, width, form, features.count()),
+        features,
         nonce,
         init_seed: draw.bytes(),
         silence_secs: draw.one_of(&[6, 10, 30]),

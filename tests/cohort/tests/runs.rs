@@ -18,6 +18,7 @@ use participant::vault::{
 use protocol::{
     codec::{self, Bytes},
     digests::LearningRound,
+    features::FeatureSchema,
     identity::{Signed, SigningKey},
     keeping::Verdict,
     kept_model::{initial_model_hash, weights_hash},
@@ -76,11 +77,16 @@ fn encrypted_and_plain_conditioning_give_the_same_model_and_none_another() {
     };
     let none = hash(&manifest(2, Conditioning::None));
     let mut hashes = vec![none];
-    for &form in ConditioningForm::ALL {
+    // Some of what the hospitals read, in another order.
+    let few = FeatureSchema::parse(&["disease duration", "age", "sex"]).expect("of the study");
+    let forms = ConditioningForm::ALL.iter();
+    let all = forms.map(|&form| (form, FeatureSchema::study()));
+    for (form, features) in all.chain([(ConditioningForm::Late, few)]) {
         let of_form = |conditioning| {
             hash(&Manifest {
                 conditioning_form: form,
-                layout: ModelLayout::of(2, form),
+                layout: ModelLayout::of(2, form, features.count()),
+                features: features.clone(),
                 ..manifest(2, conditioning)
             })
         };

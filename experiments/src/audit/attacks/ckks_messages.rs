@@ -106,7 +106,7 @@ impl Read {
         let form = ConditioningForm::Study;
         let features = scaled(patients, &statistics(patients), form);
         let known: [f32; FEATURES] = std::array::from_fn(|_| rng.random_range(0.1..0.3));
-        let weights = ConditioningWeights::from_kept(form, &known);
+        let weights = ConditioningWeights::from_kept(form, FEATURES, &known);
         let tiled = weights.factors().repeat(patients.len());
         let exchange = Exchange::run(profile, form, &features, weights, rng)?;
         let context = &exchange.context;
@@ -156,7 +156,7 @@ impl Read {
                 &mut rng.clone(),
             )?)
         };
-        let one = encrypted(features.as_flattened())?.expand();
+        let one = encrypted(&features.concat())?.expand();
         let other = encrypted(&tiled)?.expand();
         let slots = read(&nothing, &difference(&one, &other)?)?;
         push(&mut self.one_mask, patients, &plus(&slots, &tiled));

@@ -5,6 +5,7 @@ use crypto::{
     ckks::{Context, Evaluator, Profile, RelinearisationKey, SecretKey, SeededCiphertext},
     sealed_sum::HospitalId,
 };
+use model_data::FEATURES;
 use participant::vault::conditioning::{
     Conditioner, EncryptedProducts,
     release::ReleaseLevels,
@@ -61,7 +62,7 @@ impl Exchange {
             slots_per_patient: products_per_patient,
         };
         ensure!(
-            products_per_patient == form.products_per_patient(CLASSES),
+            products_per_patient == form.products_per_patient(CLASSES, FEATURES),
             "weights of another form than {form}"
         );
         let session = SessionId::from_bytes([1; 16]);

@@ -47,8 +47,8 @@ pub fn complete_patients(count: usize, seed: u64) -> Vec<RawFeatures> {
 /// The vault's records of them.
 pub fn records(patients: &[RawFeatures]) -> ClinicalRecords {
     ClinicalRecords {
-        features: patients.iter().map(|raw| raw.map(Some)).collect(),
-        ranges: Feature::RANGES,
+        features: patients.iter().map(|raw| raw.map(Some).to_vec()).collect(),
+        schema: model_data::FeatureSchema::study(),
         in_training: vec![true; patients.len()],
         class_counts: vec![patients.len() as u64, 0],
         validation_patients: 0,

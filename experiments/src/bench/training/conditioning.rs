@@ -17,7 +17,7 @@ use super::Clock;
 type Filter = [f32; FEATURES];
 
 /// Patients of one ciphertext.
-const PATIENTS_PER_BLOCK: usize = ConditioningForm::Study.patients_per_block(2);
+const PATIENTS_PER_BLOCK: usize = ConditioningForm::Study.patients_per_block(2, FEATURES);
 
 /// What the `study` pipeline does before each batch, at the one site that it knows: W in force is encrypted, multiplied with the
 /// encrypted features of the patients, decrypted and clipped. The features were encrypted once.

@@ -12,7 +12,7 @@ use model_data::{Edss, FEATURES, IMAGE_SIDE, Patient, Sample, Slice};
 use participant::vault::conditioning::{
     Conditioner,
     release::ReleaseLevels,
-    weights::{ConditioningWeights, weight_change},
+    weights::{ConditioningWeights, ScaledFeatures, weight_change},
 };
 use protocol::{
     network::{CONDITIONED_WEIGHT, ModelLayout},
@@ -35,14 +35,14 @@ pub struct Cohort {
 pub struct Steps<'a> {
     training: Training<'a>,
     samples: &'a [usize],
-    plaintext: Option<Plaintext<'a>>,
+    plaintext: Option<Plaintext>,
 }
 
 /// W as a site holds it that conditions in plaintext.
-struct Plaintext<'a> {
+struct Plaintext {
     weights: [f32; FEATURES],
     conditioner: Conditioner,
-    features: &'a [[f64; FEATURES]],
+    features: Vec<ScaledFeatures>,
 }
 
 /// A trainer for a variant's network.
@@ -73,7 +73,7 @@ impl Cohort {
         let patient = |number: usize| Patient {
             id: number.to_string(),
             edss: Edss::new((number % CLASSES) as f64).expect("on the scale"),
-            features: [None; FEATURES],
+            features: vec![None; FEATURES],
             slices: vec![Slice {
                 axial_index: 0,
                 pixels: pixels(),
@@ -114,10 +114,12 @@ impl<'a> Steps<'a> {
         let mut model = layout.initial_values(&[7; 32]);
         let range = layout.range(CONDITIONED_WEIGHT).context("it has W")?;
         let weights = std::array::from_fn(|tap| model[range.start + tap]);
+        let features = cohort.features.iter().map(|one| Box::from(&one[..]));
+        let features: Vec<ScaledFeatures> = features.collect();
         let mut plaintext = Plaintext {
             weights,
-            conditioner: conditioner(&cohort.features)?,
-            features: &cohort.features,
+            conditioner: conditioner(features.clone())?,
+            features,
         };
         let inputs = match variant {
             Variant::Plain => None,
@@ -162,9 +164,10 @@ impl<'a> Steps<'a> {
     }
 }
 
-impl Plaintext<'_> {
+impl Plaintext {
     fn inputs(&mut self) -> anyhow::Result<PatientValues> {
-        let weights = ConditioningWeights::from_kept(ConditioningForm::Study, &self.weights);
+        let weights =
+            ConditioningWeights::from_kept(ConditioningForm::Study, FEATURES, &self.weights);
         let released = self.conditioner.request(weights, &mut system());
         let released = released
             .ok()
@@ -174,19 +177,19 @@ impl Plaintext<'_> {
 
     fn learn(&mut self, gradients: &PatientValues) {
         let form = ConditioningForm::Study;
-        let change = weight_change(form, self.features, gradients, 1, RATE);
+        let change = weight_change(form, &self.features, gradients, 1, RATE);
         for (weight, change) in self.weights.iter_mut().zip(change.iter()) {
             *weight += *change as f32;
         }
     }
 }
 
-fn conditioner(features: &[[f64; FEATURES]]) -> anyhow::Result<Conditioner> {
+fn conditioner(features: Vec<ScaledFeatures>) -> anyhow::Result<Conditioner> {
     let id = HospitalId::new(1).context("a hospital has a number above zero")?;
     Ok(Conditioner::new(
         id,
         [0; 16].into(),
-        features.to_vec(),
+        features,
         None,
         ReleaseLevels::FINEST,
         &mut system(),

@@ -99,7 +99,10 @@ fn the_quirks_of_the_original_table_are_understood() {
     let Cohort {
         patients, report, ..
     } = load(root.path()).expect("loads");
-    let features: Vec<_> = patients.iter().map(|patient| patient.features).collect();
+    let features: Vec<_> = patients
+        .iter()
+        .map(|patient| &patient.features[..])
+        .collect();
     let years = |values: [f64; 3]| values.map(Some);
     let flags = |values: [u8; 4]| values.map(|flag| Some(f64::from(flag)));
     assert_eq!(features[0][0], Some(0.0));

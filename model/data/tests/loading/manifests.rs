@@ -2,7 +2,7 @@
 
 use std::{fs, path::Path};
 
-use model_data::{Cohort, Contrast, DataError, FeatureColumns, Layout, LoadOptions, load_cohort};
+use model_data::{Cohort, Contrast, DataError, FeatureSchema, Layout, LoadOptions, load_cohort};
 use proptest::prelude::*;
 use tempfile::TempDir;
 
@@ -155,7 +155,7 @@ fn nine_columns_of_choice_are_read_within_their_ranges() {
     put(root.path(), "s.nii", &scan());
     let columns: Vec<String> = names.iter().map(|name| format!("{name}: 0..50")).collect();
     let options = LoadOptions {
-        features: FeatureColumns::parse(&columns).expect("nine"),
+        features: FeatureSchema::parse(&columns).expect("nine"),
         ..LoadOptions::default()
     };
     let Cohort {
@@ -176,13 +176,97 @@ fn nine_columns_of_choice_are_read_within_their_ranges() {
         .iter()
         .map(|column| column.replace("T2 lesions", "spinal lesions"));
     let options = LoadOptions {
-        features: FeatureColumns::parse(&other.collect::<Vec<_>>()).expect("nine"),
+        features: FeatureSchema::parse(&other.collect::<Vec<_>>()).expect("nine"),
         ..LoadOptions::default()
     };
     let error = load_cohort(root.path(), &options, |_| ())
         .expect_err("refused")
         .to_string();
     assert!(error.contains("no column named spinal lesions"), "{error}");
+}
+
+/// Columns beside features of the study, in the order that was asked for; a sign of the examination is warned about.
+#[test]
+fn columns_are_read_beside_features_of_the_study() {
+    let root = folder(
+        "id,edss,image,age,age at onset,smoker,treated,Pyramidal\n1,2,s.nii,44,30,no,18 months,3\n2,6,s.nii,51,,perhaps,200,1\n",
+    );
+    put(root.path(), "s.nii", &scan());
+    let schema = [
+        "smoker: flag",
+        "disease duration",
+        "treated: years",
+        "Pyramidal: 0..6",
+    ];
+    let options = LoadOptions {
+        features: FeatureSchema::parse(&schema).expect("four"),
+        ..LoadOptions::default()
+    };
+    let Cohort {
+        patients, report, ..
+    } = load_cohort(root.path(), &options, |_| ()).expect("loads");
+    assert_eq!(
+        patients[0].features,
+        [Some(0.0), Some(14.0), Some(1.5), Some(3.0)]
+    );
+    assert_eq!(patients[1].features, [None, None, None, Some(1.0)]);
+    assert_eq!(report.missing_features, [1, 1, 1, 0]);
+    let doubts: Vec<String> = report.doubts.iter().map(ToString::to_string).collect();
+    for what in ["smoker is not understood", "treated is not understood"] {
+        assert!(
+            doubts.iter().any(|doubt| doubt.contains(what)),
+            "{doubts:?}"
+        );
+    }
+    let signs = report
+        .warnings
+        .iter()
+        .filter(|warning| warning.contains("EDSS is computed from"));
+    assert_eq!(signs.count(), 1, "{:?}", report.warnings);
+    // What nobody has asked for is not missed.
+    let missed = report
+        .warnings
+        .iter()
+        .any(|warning| warning.contains("no column 'Gender'"));
+    assert!(!missed, "{:?}", report.warnings);
+}
+
+/// A column that is asked for by its name is not taken for the study's feature that it is named like, whichever comes first.
+#[test]
+fn a_column_of_choice_is_no_feature_of_the_study() {
+    for header in [
+        "Comorbidity index,Co-morbidity",
+        "Co-morbidity,Comorbidity index",
+    ] {
+        let root = folder(&format!(
+            "id,edss,image,{header}\n1,2,s.nii,1,1\n2,6,s.nii,0,0\n3,6,s.nii,{}\n",
+            if header.starts_with("Comorb") {
+                "7,no"
+            } else {
+                "no,7"
+            }
+        ));
+        put(root.path(), "s.nii", &scan());
+        let options = LoadOptions {
+            features: FeatureSchema::parse(&["co-morbidity", "comorbidity index: 0..10"])
+                .expect("two"),
+            ..LoadOptions::default()
+        };
+        let Cohort {
+            patients, report, ..
+        } = load_cohort(root.path(), &options, |_| ()).expect("loads");
+        assert_eq!(patients[2].features, [Some(0.0), Some(7.0)], "{header}");
+        assert!(report.doubts.is_empty(), "{:?}", report.doubts);
+    }
+    // Letters and digits alone do not tell these apart.
+    let root = folder("id,edss,image,T2 <5mm,T2 >5mm\n1,2,s.nii,1,3\n");
+    put(root.path(), "s.nii", &scan());
+    let options = LoadOptions {
+        features: FeatureSchema::parse(&["T2 5mm: 0..10"]).expect("one"),
+        ..LoadOptions::default()
+    };
+    let refused = load_cohort(root.path(), &options, |_| ()).expect_err("which of the two?");
+    assert!(refused.to_string().contains("T2 <5mm"), "{refused}");
 }
 
 #[test]

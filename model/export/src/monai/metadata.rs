@@ -1,6 +1,6 @@
 //! `configs/metadata.json`, by MONAI's schema for the metadata of a bundle.
 
-use model_data::{FEATURES, Feature, IMAGE_SIDE};
+use model_data::{Feature, IMAGE_SIDE};
 use protocol::vocabulary::ConditioningForm;
 use serde_json::{Map, Value, json};
 
@@ -90,9 +90,7 @@ fn inputs(model: &KeptModel) -> Value {
                 .map(|feature| feature.name().to_owned())
                 .to_vec()
         };
-        let names = of_card
-            .filter(|names| names.len() == FEATURES)
-            .unwrap_or_else(usual);
+        let names = of_card.unwrap_or_else(usual);
         let range = match model.form {
             ConditioningForm::Study => [0.0, 1.0],
             ConditioningForm::Additive | ConditioningForm::Late => [-8.0, 8.0],

@@ -66,6 +66,7 @@ fn inference(model: &KeptModel) -> Value {
             "classes": model.classes,
             "conditioned": conditioned,
             "form": model.form.as_str(),
+            "features": model.card.input.feature_count(),
         },
         "network": format!("$@network_def.load(@bundle_root + '/models/{MODEL_FILE}').to(@device)"),
         "dataset": {

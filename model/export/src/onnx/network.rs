@@ -41,7 +41,8 @@ pub fn graph(model: &KeptModel) -> Graph {
         FilterSource::Common => None,
         FilterSource::Features => {
             let about = "clinical features in the order and scale of the model's card";
-            graph.input("features", &[FEATURES as i64], about);
+            let features = model.card.input.feature_count();
+            graph.input("features", &[features as i64], about);
             Some(model.form)
         }
     };
@@ -82,7 +83,8 @@ pub fn graph(model: &KeptModel) -> Graph {
 /// levels.
 fn shifts(graph: &mut GraphBuilder, weights: &[f32], classes: i64) {
     let weights: Vec<f64> = weights.iter().map(|&weight| weight.into()).collect();
-    graph.doubles("late.weights", &[classes, FEATURES as i64], &weights);
+    let features = weights.len() as i64 / classes;
+    graph.doubles("late.weights", &[classes, features], &weights);
     let exact = vec![cast_to(DataType::Double)];
     graph.node("late.features", "Cast", &["features"], exact);
     let sum = ["late.features", "late.weights"];

@@ -1,7 +1,7 @@
 //! How the page was made.
 
 use ::report::pictures::escape;
-use model_data::{FeatureColumns, LoadOptions, SliceChoice, SplitKind};
+use model_data::{LoadOptions, SliceChoice, SplitKind};
 
 use super::{super::data_kinds::plain, Names, Page};
 
@@ -34,11 +34,8 @@ fn flags(options: &LoadOptions) -> String {
         .map(|contrast| contrast.name())
         .collect();
     let mut flags = format!(" --contrasts {}", contrasts.join(","));
-    if let FeatureColumns::Named(columns) = &options.features {
-        let columns: Vec<String> = { columns.iter() }
-            .map(|column| format!("{}: {}..{}", column.name, column.from, column.to))
-            .collect();
-        flags += &format!(" --feature-columns \"{}\"", columns.join("; "));
+    if !options.features.is_study() {
+        flags += &format!(" --feature-columns \"{}\"", options.features);
     }
     if let SliceChoice::Evenly { count, .. } = options.slices {
         flags += &format!(" --slices-per-patient {count}");

@@ -19,7 +19,10 @@ pub fn policy(settings: &Settings, roster: Option<&Roster>) -> Check {
     let Some(roster) = roster else {
         return Check::good(POLICY, format!("accepts runs within its bounds {who}"));
     };
-    match settings.policy.check(&usual_manifest(), roster) {
+    match settings
+        .policy
+        .check(&usual_manifest(settings.policy.features.clone()), roster)
+    {
         Ok(()) => Check::good(
             POLICY,
             format!("accepts a run with the usual settings {who}"),

@@ -89,7 +89,7 @@ impl Evaluate {
         // Before the scans are read, which takes long.
         let alone = match settings {
             Some((settings, file)) if self.own => {
-                Some(self.train_alone(settings, file, &model, labels)?)
+                Some(self.train_alone(settings, file, (&model, &conditions), labels)?)
             }
             None if self.own => {
                 return Err(Failure::settings(anyhow!(
@@ -171,7 +171,7 @@ impl Evaluate {
         &self,
         settings: &Settings,
         file: &Path,
-        model: &KeptModel,
+        (model, conditions): (&KeptModel, &Conditions),
         labels: Labels,
     ) -> Result<KeptModel, Failure> {
         if let Some(folder) = &self.folder
@@ -185,6 +185,7 @@ impl Evaluate {
         let mut settings = settings.clone();
         settings.reading.cache = false;
         settings.training.device = self.reading.device;
+        settings.reading.feature_columns = conditions.schema().clone();
         let mut read = data_set::read(&settings, file).map_err(data_set::unusable)?;
         let records = read.table.records(labels).map_err(Failure::settings)?;
         let trained = model.card.training.as_ref().map(|training| training.rounds);

@@ -11,7 +11,6 @@ use crypto::{
     ckks::{self, Ciphertext, Context, Profile, RelinearisationKey, SecretKey},
     sealed_sum::HospitalId,
 };
-use model_data::FEATURES;
 use protocol::{
     codec::{Bytes, Id, List},
     digests::{FeaturesDigest, FilterRequestDigest, SessionId},
@@ -27,7 +26,7 @@ use zeroize::Zeroizing;
 
 use self::{
     release::ReleaseLevels,
-    weights::{ConditioningWeights, ScaledFeatures, bounded},
+    weights::{ConditioningWeights, ScaledFeatures, bound},
 };
 
 /// What the trainer gets, and how far the products were from the local ones.
@@ -117,7 +116,7 @@ impl Conditioner {
         rng: &mut impl CryptoRng,
     ) -> Self {
         for features in &mut features {
-            *features = bounded(features);
+            bound(features);
         }
         let features = Zeroizing::new(features);
         let source = match encryption {
@@ -243,16 +242,14 @@ impl Encryption {
             bytes: Bytes(relinearisation.to_bytes()),
         };
         let mut feature_messages = Vec::new();
-        let repeats = slots_per_patient / FEATURES;
         let blocks = features.chunks(patients_per_block(slots_per_patient));
         for (block, patients) in blocks.enumerate() {
             // Of its whole length at once: a vector that grows leaves copies behind.
             let slots = Vec::with_capacity(slots_per_patient * patients.len());
             let mut slots = Zeroizing::new(slots);
             for features in patients {
-                for _ in 0..repeats {
-                    slots.extend_from_slice(features);
-                }
+                // In the form late once for each class.
+                slots.extend(features.iter().cycle().take(slots_per_patient));
             }
             let bytes = encrypt(&context, &secret, &slots, rng);
             feature_messages.push(EncryptedFeatures {
@@ -402,7 +399,8 @@ impl EncryptedProducts {
         let form = manifest.conditioning_form;
         manifest.conditioning.profile().map(|profile| Self {
             profile,
-            slots_per_patient: form.products_per_patient(manifest.task.classes()),
+            slots_per_patient: form
+                .products_per_patient(manifest.task.classes(), manifest.features.count()),
         })
     }
 
@@ -443,6 +441,7 @@ pub const MAX_RELEASES: usize = 1000;
 pub(super) mod tests {
     use super::*;
     use crypto::ckks::{Evaluator, SeededCiphertext};
+    use model_data::FEATURES;
     use protocol::{network::ModelLayout, vocabulary::ConditioningForm};
     use rand_chacha::ChaCha20Rng;
     use rand_core::{Rng, SeedableRng};
@@ -510,7 +509,7 @@ pub(super) mod tests {
     }
 
     /// Patients of one ciphertext in the study's form.
-    const PATIENTS_PER_BLOCK: usize = ConditioningForm::Study.patients_per_block(2);
+    const PATIENTS_PER_BLOCK: usize = ConditioningForm::Study.patients_per_block(2, 9);
 
     /// A vault's conditioner and the coordinator's part.
     struct Pair {
@@ -522,7 +521,7 @@ pub(super) mod tests {
     impl Pair {
         fn new(patients: usize) -> Self {
             let mut rng = ChaCha20Rng::from_seed([4; 32]);
-            let features = random_features(patients, &mut rng);
+            let features = random_features(patients, FEATURES, &mut rng);
             let vault = conditioner(features, true, &mut rng);
             Self {
                 vault,
@@ -563,11 +562,11 @@ pub(super) mod tests {
     const WEIGHTS: [f32; 9] = [0.5, -0.25, 0.125, 1.0, -2.0, 0.3, 16.0, 0.0, -0.01];
 
     fn of_study(weights: [f32; 9]) -> ConditioningWeights {
-        ConditioningWeights::from_kept(ConditioningForm::Study, &weights)
+        ConditioningWeights::from_kept(ConditioningForm::Study, FEATURES, &weights)
     }
 
     fn conditioner(
-        features: Vec<[f64; FEATURES]>,
+        features: Vec<ScaledFeatures>,
         encrypted: bool,
         rng: &mut ChaCha20Rng,
     ) -> Conditioner {
@@ -580,7 +579,7 @@ pub(super) mod tests {
     }
 
     fn conditioner_of(
-        features: Vec<[f64; FEATURES]>,
+        features: Vec<ScaledFeatures>,
         profile: Option<Profile>,
         slots_per_patient: usize,
         rng: &mut ChaCha20Rng,
@@ -600,10 +599,14 @@ pub(super) mod tests {
     }
 
     /// In [-9, 9]: some are beyond what the conditioner keeps.
-    fn random_features(patients: usize, rng: &mut ChaCha20Rng) -> Vec<[f64; FEATURES]> {
+    fn random_features(
+        patients: usize,
+        count: usize,
+        rng: &mut ChaCha20Rng,
+    ) -> Vec<ScaledFeatures> {
         let mut feature = || (rng.next_u64() >> 11) as f64 / (1_u64 << 53) as f64 * 18.0 - 9.0;
         (0..patients)
-            .map(|_| std::array::from_fn(|_| feature()))
+            .map(|_| (0..count).map(|_| feature()).collect())
             .collect()
     }
 
@@ -660,12 +663,21 @@ pub(super) mod tests {
     #[test]
     fn every_form_releases_the_same_encrypted_and_in_plaintext() {
         for &form in ConditioningForm::ALL {
-            for (profile, classes) in [(Profile::Hardened, 2), (Profile::Study, 3)] {
+            let cases = [
+                (Profile::Hardened, 2, FEATURES),
+                (Profile::Study, 3, FEATURES),
+                (Profile::Hardened, 3, 30),
+                (Profile::Hardened, 2, 1),
+            ];
+            for (profile, classes, count) in cases {
+                if !form.takes(count) {
+                    continue;
+                }
                 let mut rng = ChaCha20Rng::from_seed([6; 32]);
-                let width = form.products_per_patient(classes);
-                let patients = form.patients_per_block(classes) + 3;
-                let features = random_features(patients, &mut rng);
-                let layout = ModelLayout::of(classes as u32, form);
+                let width = form.products_per_patient(classes, count);
+                let patients = form.patients_per_block(classes, count) + 3;
+                let features = random_features(patients, count, &mut rng);
+                let layout = ModelLayout::of(classes as u32, form, count);
                 let kept: usize = form
                     .tensors()
                     .iter()
@@ -674,7 +686,7 @@ pub(super) mod tests {
                 let kept: Vec<f32> = (0..kept)
                     .map(|place| (place * 7 % 13) as f32 / 5.0 - 1.1)
                     .collect();
-                let weights = ConditioningWeights::from_kept(form, &kept);
+                let weights = ConditioningWeights::from_kept(form, count, &kept);
                 let local = weights.local_inputs(&features, ReleaseLevels::FINEST);
                 let mut vault = conditioner_of(features, Some(profile), width, &mut rng);
                 let messages = vault.request(weights, &mut rng).err().expect("asks");
@@ -741,7 +753,7 @@ pub(super) mod tests {
         );
         // What was not looked at tells nothing of the key.
         assert_eq!(pair.encryption().failures, 0);
-        let mut plain = conditioner(vec![[0.0; FEATURES]], false, &mut pair.rng);
+        let mut plain = conditioner(vec![Box::from([0.0; FEATURES])], false, &mut pair.rng);
         assert_eq!(
             plain.accept(&products, &mut pair.rng).err(),
             Some(ProductError::OtherRequest)

@@ -1,24 +1,30 @@
 //! The weights that meet clinical features, and what a form of conditioning makes of both (MODEL.md, "Forms of conditioning"): the
 //! products, what is released of each patient, and the gradient.
 
-use model_data::FEATURES;
-use protocol::{network::ModelLayout, training_job::PatientValues, vocabulary::ConditioningForm};
+use protocol::{
+    network::{CONDITIONED_VALUES, ModelLayout},
+    training_job::PatientValues,
+    vocabulary::ConditioningForm,
+};
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::release::{ReleaseLevels, release_shift, release_tap};
 
-/// The scaled features of one patient.
-pub type ScaledFeatures = [f64; FEATURES];
+/// The scaled features of one patient, in the order of the run's schema.
+pub type ScaledFeatures = Box<[f64]>;
 
 /// What the vault keeps of the common model.
 #[derive(Clone, PartialEq, Zeroize, ZeroizeOnDrop)]
 pub struct ConditioningWeights {
     #[zeroize(skip)]
     form: ConditioningForm,
-    /// Nine, or nine a class: what the coordinator multiplies with the features.
+    /// Features of a patient.
+    #[zeroize(skip)]
+    features: usize,
+    /// One a feature, in the form `late` one a feature and class: what the coordinator multiplies with the features.
     factors: Vec<f64>,
     /// W, where products are added to it; else 0.
-    base: [f64; FEATURES],
+    base: [f64; CONDITIONED_VALUES],
 }
 
 impl ConditioningWeights {
@@ -37,16 +43,25 @@ impl ConditioningWeights {
         for range in ranges {
             kept.extend_from_slice(&values[range]);
         }
-        Self::from_kept(form, &kept)
+        let features = match form {
+            ConditioningForm::Study | ConditioningForm::Additive => CONDITIONED_VALUES,
+            ConditioningForm::Late => {
+                let mut tensors = layout.tensors.iter();
+                let own = tensors.find(|tensor| tensor.name.0 == form.factors());
+                own.and_then(|tensor| tensor.shape.last())
+                    .map_or(0, |&side| side as usize)
+            }
+        };
+        Self::from_kept(form, features, &kept)
     }
 
     /// Of the tensors of the form ([`ConditioningForm::tensors`]), one after another.
-    pub fn from_kept(form: ConditioningForm, kept: &[f32]) -> Self {
+    pub fn from_kept(form: ConditioningForm, features: usize, kept: &[f32]) -> Self {
         let mut kept: Vec<f64> = kept.iter().map(|&value| value.into()).collect();
-        let mut base = [0.0; FEATURES];
+        let mut base = [0.0; CONDITIONED_VALUES];
         if form == ConditioningForm::Additive {
             // By name, the slopes come before W.
-            let start = kept.len().saturating_sub(FEATURES);
+            let start = kept.len().saturating_sub(CONDITIONED_VALUES);
             for (base, weight) in base.iter_mut().zip(&kept[start..]) {
                 *base = *weight;
             }
@@ -54,18 +69,19 @@ impl ConditioningWeights {
         }
         Self {
             form,
+            features,
             factors: kept,
             base,
         }
     }
 
-    /// What is multiplied with the features: nine values, or nine a class.
+    /// What is multiplied with the features: one value each, in the form `late` one each for every class.
     pub fn factors(&self) -> &[f64] {
         &self.factors
     }
 
     /// The products in plaintext: what a decrypted one is checked against, and the plaintext reference.
-    pub fn products(&self, features: &ScaledFeatures) -> Zeroizing<Vec<f64>> {
+    pub fn products(&self, features: &[f64]) -> Zeroizing<Vec<f64>> {
         let pairs = self.factors.iter().zip(features.iter().cycle());
         Zeroizing::new(pairs.map(|(factor, feature)| factor * feature).collect())
     }
@@ -78,7 +94,7 @@ impl ConditioningWeights {
                 released.extend(taps.map(|(product, base)| release_tap(base + product)));
             }
             ConditioningForm::Late => {
-                let classes = products.chunks_exact(FEATURES);
+                let classes = products.chunks_exact(self.features.max(1));
                 released
                     .extend(classes.map(|class| release_shift(class.iter().sum::<f64>(), levels)));
             }
@@ -87,7 +103,8 @@ impl ConditioningWeights {
 
     /// Values that a trainer gets of each patient.
     pub fn values_per_patient(&self) -> usize {
-        self.form.values_per_patient(self.factors.len() / FEATURES)
+        self.form
+            .values_per_patient(self.factors.len() / self.features.max(1))
     }
 
     /// What a trainer gets of patients whose products are computed in plaintext. From an encrypted product the same is released.
@@ -104,9 +121,17 @@ impl ConditioningWeights {
     }
 }
 
-/// Clipped to ±8 (PROTOCOL.md 5.3).
-pub fn bounded(features: &ScaledFeatures) -> ScaledFeatures {
-    features.map(|value| value.clamp(-MAX_FEATURE, MAX_FEATURE))
+/// Clips to ±8 (PROTOCOL.md 5.3).
+pub fn bound(features: &mut [f64]) {
+    for value in features {
+        *value = value.clamp(-MAX_FEATURE, MAX_FEATURE);
+    }
+}
+
+fn bounded(features: &[f64]) -> Zeroizing<Vec<f64>> {
+    let mut bounded = Zeroizing::new(features.to_vec());
+    bound(&mut bounded);
+    bounded
 }
 
 /// What a round moves the weights by: `-eta_W` times the mean over its batches of their gradient (MODEL.md, "Gradient of W"), in the
@@ -127,7 +152,7 @@ pub fn weight_change(
     change
 }
 
-/// The gradient of the weights: the sum over patients, each with its features and the gradient of what was given of it, where the
+/// The gradient of the weights, empty of no patient: the sum over patients, each with its features and the gradient of what was given of it, where the
 /// trainer has already put zero for clipped values.
 ///
 /// # Panics
@@ -137,19 +162,21 @@ pub fn weight_gradient<'a>(
     per_patient: usize,
     patients: impl Iterator<Item = (&'a ScaledFeatures, &'a [f32])>,
 ) -> Vec<f64> {
+    let mut patients = patients.peekable();
+    let features_of_each = patients.peek().map_or(0, |(features, _)| features.len());
     let factors = match form {
-        ConditioningForm::Study | ConditioningForm::Additive => FEATURES,
-        ConditioningForm::Late => FEATURES * per_patient,
+        ConditioningForm::Study | ConditioningForm::Additive => features_of_each,
+        ConditioningForm::Late => features_of_each * per_patient,
     };
     let mut of_factors = vec![0.0; factors];
-    let mut of_base = [0.0; FEATURES];
+    let mut of_base = [0.0; CONDITIONED_VALUES];
     for (features, gradients) in patients {
         for (place, sum) in of_factors.iter_mut().enumerate() {
             let input = match form {
                 ConditioningForm::Study | ConditioningForm::Additive => place,
-                ConditioningForm::Late => place / FEATURES,
+                ConditioningForm::Late => place / features_of_each,
             };
-            *sum += features[place % FEATURES] * f64::from(gradients[input]);
+            *sum += features[place % features_of_each] * f64::from(gradients[input]);
         }
         for (sum, gradient) in of_base.iter_mut().zip(gradients) {
             *sum += f64::from(*gradient);
@@ -168,13 +195,27 @@ pub const MAX_FEATURE: f64 = 8.0;
 mod tests {
     use super::*;
 
-    const FEATURES_OF_TWO: [ScaledFeatures; 2] = [
-        [0.5, -1.0, 2.0, 0.0, 1.0, -0.25, 9.0, 3.0, -2.0],
-        [-0.5, 0.25, 1.0, 1.0, -1.0, 0.75, -9.0, 0.0, 0.5],
+    /// Of two patients; any number of features repeat nine values.
+    fn features_of_two(count: usize) -> [ScaledFeatures; 2] {
+        let values = [
+            [0.5, -1.0, 2.0, 0.0, 1.0, -0.25, 9.0, 3.0, -2.0],
+            [-0.5, 0.25, 1.0, 1.0, -1.0, 0.75, -9.0, 0.0, 0.5],
+        ];
+        values.map(|values| values.into_iter().cycle().take(count).collect())
+    }
+
+    /// Forms with their classes and numbers of features.
+    const CASES: [(ConditioningForm, u32, usize); 6] = [
+        (ConditioningForm::Study, 2, 9),
+        (ConditioningForm::Additive, 3, 9),
+        (ConditioningForm::Late, 2, 9),
+        (ConditioningForm::Late, 3, 9),
+        (ConditioningForm::Late, 2, 1),
+        (ConditioningForm::Late, 3, 30),
     ];
 
-    fn weights(form: ConditioningForm, classes: u32) -> (ModelLayout, Vec<f32>) {
-        let layout = ModelLayout::of(classes, form);
+    fn weights(form: ConditioningForm, classes: u32, features: usize) -> (ModelLayout, Vec<f32>) {
+        let layout = ModelLayout::of(classes, form, features);
         let mut values = layout.initial_values(&[3; 32]);
         for (number, name) in form.tensors().iter().enumerate() {
             for (place, value) in values[layout.range(name).expect("its own")]
@@ -190,21 +231,17 @@ mod tests {
     /// By the definition of each form, from the tensors themselves.
     #[test]
     fn what_is_released_is_what_the_form_says() {
-        for (form, classes) in [
-            (ConditioningForm::Study, 2),
-            (ConditioningForm::Additive, 3),
-            (ConditioningForm::Late, 2),
-            (ConditioningForm::Late, 3),
-        ] {
-            let (layout, values) = weights(form, classes);
+        for (form, classes, features) in CASES {
+            let (layout, values) = weights(form, classes, features);
+            let patients = features_of_two(features);
             let read = ConditioningWeights::of(form, &layout, &values);
             let tensor = |name: &str| &values[layout.range(name).expect("its own")];
-            let inputs = read.local_inputs(&FEATURES_OF_TWO, ReleaseLevels::FINEST);
+            let inputs = read.local_inputs(&patients, ReleaseLevels::FINEST);
             assert_eq!(
                 inputs.per_patient(),
                 form.values_per_patient(classes as usize)
             );
-            for (features, row) in FEATURES_OF_TWO.iter().zip(inputs.rows()) {
+            for (features, row) in patients.iter().zip(inputs.rows()) {
                 let z = bounded(features);
                 for (place, &found) in row.iter().enumerate() {
                     let expected = match form {
@@ -216,8 +253,9 @@ mod tests {
                                 + f64::from(tensor("conditioned.slope")[place]) * z[place]
                         }
                         ConditioningForm::Late => {
-                            let u = &tensor("late.weight")[place * FEATURES..][..FEATURES];
-                            u.iter().zip(z).map(|(u, z)| f64::from(*u) * z).sum()
+                            let u =
+                                &tensor("late.weight")[place * features.len()..][..features.len()];
+                            u.iter().zip(z.iter()).map(|(u, z)| f64::from(*u) * z).sum()
                         }
                     };
                     let limit = f64::from(form.limit());
@@ -234,12 +272,8 @@ mod tests {
     /// The gradient is the derivative of what the gradients of the inputs are multiplied with.
     #[test]
     fn the_gradient_is_that_of_the_inputs_by_the_weights() {
-        for (form, classes) in [
-            (ConditioningForm::Study, 2),
-            (ConditioningForm::Additive, 2),
-            (ConditioningForm::Late, 3),
-        ] {
-            let (layout, values) = weights(form, classes);
+        for (form, classes, features) in CASES {
+            let (layout, values) = weights(form, classes, features);
             let kept: Vec<f32> = form
                 .tensors()
                 .iter()
@@ -250,16 +284,17 @@ mod tests {
                 .map(|place| (place % 5) as f32 / 4.0 - 0.5)
                 .collect();
             let gradients = PatientValues::new(width, given.clone());
-            let patients = FEATURES_OF_TWO.map(|features| bounded(&features));
+            let mut patients = features_of_two(features);
+            patients.iter_mut().for_each(|one| bound(one));
             // Neither rounded nor clipped: sum over patients of the gradients times the inputs.
             let sum = |kept: &[f32]| -> f64 {
-                let weights = ConditioningWeights::from_kept(form, kept);
+                let weights = ConditioningWeights::from_kept(form, features, kept);
                 let rows = patients.iter().zip(given.chunks(width));
-                rows.map(|(features, gradients)| {
-                    let products = weights.products(features);
+                rows.map(|(patient, gradients)| {
+                    let products = weights.products(patient);
                     let input = |place: usize| match form {
                         ConditioningForm::Late => {
-                            products[place * FEATURES..][..FEATURES].iter().sum::<f64>()
+                            products[place * features..][..features].iter().sum::<f64>()
                         }
                         _ => weights.base[place] + products[place],
                     };

@@ -163,6 +163,7 @@ impl CheckedOutcome {
             labels: Labels::of(&session.run.manifest),
             conditioning: session.run.manifest.conditioning,
             form: session.run.manifest.conditioning_form,
+            features: session.run.manifest.used_features(),
             purpose: header.purpose,
             learning_round,
             contributors: self.members.iter().copied().collect(),
@@ -305,8 +306,11 @@ impl CheckedOutcome {
     ) -> Result<Contents, RoundError> {
         match self.header.purpose {
             Purpose::Stats => {
-                let task = session.run.manifest.task;
-                let sums = StatsCounters::read(task, &opened.counters)
+                let (task, features) = {
+                    let manifest = &session.run.manifest;
+                    (manifest.task, manifest.used_features().count())
+                };
+                let sums = StatsCounters::read(task, features, &opened.counters)
                     .map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
                 Ok(Contents::Statistics(Statistics::from(&sums)))
             }

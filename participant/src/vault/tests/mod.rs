@@ -74,10 +74,10 @@ impl RecordSource for Records {
     fn records(&self, labels: Labels) -> Result<ClinicalRecords, UnusableRecords> {
         let base = f64::from(self.0.get());
         Ok(ClinicalRecords {
-            ranges: model_data::Feature::RANGES,
+            schema: model_data::FeatureSchema::study(),
             features: (0..3)
                 .map(|patient| {
-                    [
+                    vec![
                         Some(1.0),
                         Some(20.0 + base + f64::from(patient)),
                         None,

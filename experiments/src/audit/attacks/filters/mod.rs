@@ -109,7 +109,7 @@ fn check_encrypted(
             ConditioningForm::Additive | ConditioningForm::Late => 2 * FEATURES,
         };
         let kept: Vec<f32> = (0..length).map(|_| rng.random_range(-0.3..0.3)).collect();
-        let weights = || ConditioningWeights::from_kept(form, &kept);
+        let weights = || ConditioningWeights::from_kept(form, FEATURES, &kept);
         let exchange = Exchange::run(Profile::Hardened, form, &features, weights(), rng)
             .with_context(|| format!("the encrypted products of the form {form}"))?;
         let local = weights().local_inputs(&features, ReleaseLevels::FINEST);
@@ -204,7 +204,7 @@ fn released(
         ConditioningForm::Additive => [weights(WIDTH_OF_A), weights(1.0 / 3.0)].concat(),
         _ => weights(1.0 / 3.0).to_vec(),
     };
-    let weights = ConditioningWeights::from_kept(form, &kept);
+    let weights = ConditioningWeights::from_kept(form, FEATURES, &kept);
     let inputs = weights.local_inputs(features, ReleaseLevels::FINEST);
     let rows = inputs.rows();
     rows.map(|row| std::array::from_fn(|place| f64::from(row[place])))

@@ -142,7 +142,7 @@ fn weights(rng: &mut impl Rng) -> ConditioningWeights {
         (DEVIATION_OF_U * value) as f32
     });
     let kept = [u, u.map(|value| -value)].concat();
-    ConditioningWeights::from_kept(ConditioningForm::Late, &kept)
+    ConditioningWeights::from_kept(ConditioningForm::Late, FEATURES, &kept)
 }
 
 /// Of each entry, as in `docs/security/shifts.py`.

@@ -1,7 +1,7 @@
 //! What is left of counters when an attacker takes its own away from an opened sum.
 
 use anyhow::ensure;
-use model_data::Feature;
+use model_data::{FEATURES, Feature};
 use participant::vault::statistics::{ClinicalRecords, own_counters};
 use protocol::{
     counters::{EvaluationCounters, StatsCounters, specs},
@@ -101,7 +101,7 @@ struct Known {
 
 impl Known {
     fn read(statistics: &[u64], evaluation: &[u64]) -> anyhow::Result<Self> {
-        let statistics = StatsCounters::read(TASK, statistics)?;
+        let statistics = StatsCounters::read(TASK, FEATURES, statistics)?;
         let evaluation = EvaluationCounters::read(evaluation)?;
         // Its sum is the number of patients that have the symptom.
         let with_symptom = statistics.features[Feature::Motor.index()].sum;
@@ -219,7 +219,7 @@ fn sealed_sum(
     purpose: Purpose,
     rng: &mut ChaCha20Rng,
 ) -> anyhow::Result<Vec<u64>> {
-    let digits: Vec<u8> = specs(purpose, TASK)
+    let digits: Vec<u8> = specs(purpose, TASK, FEATURES)
         .iter()
         .map(|spec| spec.digits)
         .collect();

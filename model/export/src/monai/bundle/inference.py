@@ -7,7 +7,7 @@ from safetensors.torch import load_file
 
 
 def samples(folder):
-    """A dictionary for each slice of each file: `image` [1, 128, 128], `features` [9] where the file has them, `file`, `slice`."""
+    """A dictionary for each slice of each file: `image` [1, 128, 128], `features` [features] where the file has them, `file`, `slice`."""
     found = []
     for path in sorted(Path(folder).glob("*.safetensors")):
         tensors = load_file(path)

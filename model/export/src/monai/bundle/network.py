@@ -18,18 +18,18 @@ class Block(nn.Module):
 
 
 class HybridCnn(nn.Module):
-    """Logits [N, classes] of slices [N, 1, 128, 128] and, where `conditioned`, of scaled features [N, 9].
+    """Logits [N, classes] of slices [N, 1, 128, 128] and, where `conditioned`, of scaled features [N, `features`].
 
     `form` says what the features do: `study` and `additive` make a filter of the first convolution, `late` shifts the logits."""
 
-    def __init__(self, classes, conditioned, form="study"):
+    def __init__(self, classes, conditioned, form="study", features=9):
         super().__init__()
         self.takes_features, self.form = conditioned, form
         self.conditioned = nn.Conv2d(1, 1, 3, padding=1, bias=False)
         if form == "additive":
             self.conditioned.register_parameter("slope", nn.Parameter(torch.zeros(1, 1, 3, 3)))
         if form == "late":
-            self.late = nn.Linear(9, classes, bias=False)
+            self.late = nn.Linear(features, classes, bias=False)
         self.free = nn.Conv2d(1, 1, 3, padding=1)
         self.block1, self.block2, self.block3 = Block(2, 8), Block(8, 16), Block(16, 32)
         self.dense = nn.Linear(8192, 512)
