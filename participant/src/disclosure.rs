@@ -118,7 +118,7 @@ pub fn warnings(run: &Manifest, roster: &Roster, policy: &Policy) -> Vec<String>
             policy.release_levels.count(),
         ),
     );
-    for feature in run.features.features.iter() {
+    for feature in run.features.iter() {
         warn(
             run.conditioning.uses_features() && feature.gives_edss_away(),
             format!(

@@ -23,15 +23,9 @@ impl ClinicalTable {
         patients: impl IntoIterator<Item = (Edss, Vec<Option<f64>>, usize)>,
         plan: SplitPlan,
     ) -> Self {
-        let counted = |mut features: Vec<Option<f64>>| {
-            for (value, feature) in features.iter_mut().zip(schema.features.iter()) {
-                *value = value.map(|value| feature.counted(value));
-            }
-            features
-        };
         let (scores, features) = patients
             .into_iter()
-            .map(|(edss, features, slices)| ((edss, slices), counted(features)))
+            .map(|(edss, features, slices)| ((edss, slices), schema.counted(&features)))
             .unzip();
         Self {
             features,

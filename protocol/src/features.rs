@@ -104,10 +104,21 @@ impl FeatureSpec {
         }
     }
 
+    /// The feature of the study with this name, by its letters and digits.
+    pub fn of_study(name: &str) -> Option<Self> {
+        let (name, kind) = STUDY[place_of_name(name)?];
+        let [from, to] = kind.range().unwrap_or_default();
+        Some(Self {
+            name: name.into(),
+            kind,
+            from,
+            to,
+        })
+    }
+
     /// Its place among the nine of the study, if it is one of them: these are read by rules of their own (MODEL.md, "Clinical features").
     pub fn place_in_study(&self) -> Option<usize> {
-        let name = letters(&self.name.0);
-        let place = STUDY.iter().position(|(other, _)| letters(other) == name)?;
+        let place = place_of_name(&self.name.0)?;
         (STUDY[place].1 == self.kind).then_some(place)
     }
 
@@ -119,18 +130,7 @@ impl FeatureSpec {
             && (is_sign || SCORES.iter().any(|score| name.contains(score)))
     }
 
-    fn study((name, kind): (&str, FeatureKind)) -> Self {
-        let [from, to] = kind.range().unwrap_or_default();
-        Self {
-            name: name.into(),
-            kind,
-            from,
-            to,
-        }
-    }
-
     fn check(&self) -> Result<(), FeatureError> {
-        let text = || self.to_string();
         let name = &self.name.0;
         let letters = letters(name);
         if ["edss", "edssscore"].contains(&letters.as_str()) {
@@ -145,7 +145,9 @@ impl FeatureSpec {
         let is_of_kind = self.kind.range().is_none_or(|range| range == self.range());
         match is_name && is_range && is_of_kind {
             true => Ok(()),
-            false => Err(FeatureError::Form { text: text() }),
+            false => Err(FeatureError::Form {
+                text: self.to_string(),
+            }),
         }
     }
 }
@@ -158,16 +160,20 @@ impl FromStr for FeatureSpec {
             text: text.to_owned(),
         };
         let Some((name, what)) = text.rsplit_once(':') else {
-            let name = letters(text);
-            let study = STUDY.into_iter().find(|(other, _)| letters(other) == name);
-            return study.map(Self::study).ok_or_else(form);
+            return Self::of_study(text).ok_or_else(form);
+        };
+        let kind = match what.trim() {
+            "flag" => FeatureKind::Flag,
+            "years" => FeatureKind::Years,
+            _ => FeatureKind::Number,
         };
         let number = |text: &str| text.trim().parse().map_err(|_| form());
-        let (kind, [from, to]) = match (what.trim(), what.split_once("..")) {
-            ("flag", _) => (FeatureKind::Flag, [0.0, 1.0]),
-            ("years", _) => (FeatureKind::Years, [0.0, 100.0]),
-            (_, Some((from, to))) => (FeatureKind::Number, [number(from)?, number(to)?]),
-            _ => return Err(form()),
+        let [from, to] = match kind.range() {
+            Some(range) => range,
+            None => {
+                let (from, to) = what.split_once("..").ok_or_else(form)?;
+                [number(from)?, number(to)?]
+            }
         };
         let spec = Self {
             name: name.trim().into(),
@@ -205,9 +211,11 @@ pub struct FeatureSchema {
 impl FeatureSchema {
     /// The nine of the study.
     pub fn study() -> Self {
-        let features = STUDY.map(FeatureSpec::study);
+        let features = STUDY.iter();
         Self {
-            features: features.into_iter().collect(),
+            features: features
+                .filter_map(|(name, _)| FeatureSpec::of_study(name))
+                .collect(),
         }
     }
 
@@ -235,7 +243,7 @@ impl FeatureSchema {
     }
 
     /// The features in one text, with semicolons between them: names may hold commas.
-    pub fn list(text: &str) -> Vec<String> {
+    pub fn split(text: &str) -> Vec<String> {
         let features = text.split(';').map(str::trim);
         let features = features.filter(|feature| !feature.is_empty());
         features.map(str::to_owned).collect()
@@ -246,9 +254,21 @@ impl FeatureSchema {
         self.features.len()
     }
 
+    /// One after another.
+    pub fn iter(&self) -> std::slice::Iter<'_, FeatureSpec> {
+        self.features.iter()
+    }
+
+    /// A patient's values, in this order, as they are counted ([`FeatureSpec::counted`]).
+    pub fn counted(&self, values: &[Option<f64>]) -> Vec<Option<f64>> {
+        let pairs = self.iter().zip(values);
+        let counted = pairs.map(|(feature, value)| value.map(|value| feature.counted(value)));
+        counted.collect()
+    }
+
     /// Names for people, in order.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.features.iter().map(|feature| feature.name.0.as_str())
+        self.iter().map(|feature| feature.name.0.as_str())
     }
 
     /// Whether these are the study's nine.
@@ -262,7 +282,7 @@ impl FeatureSchema {
     /// The first that is not among these.
     pub fn places_of<'a>(&self, wanted: &'a Self) -> Result<Vec<usize>, &'a FeatureSpec> {
         let place_of = |wanted: &'a FeatureSpec| {
-            let mut own = self.features.iter();
+            let mut own = self.iter();
             own.position(|own| own.is_same_as(wanted)).ok_or(wanted)
         };
         wanted.features.iter().map(place_of).collect()
@@ -270,7 +290,7 @@ impl FeatureSchema {
 
     /// Whether both mean the same numbers of each patient, in the same order.
     pub fn is_same_as(&self, other: &Self) -> bool {
-        let mut pairs = self.features.iter().zip(other.features.iter());
+        let mut pairs = self.iter().zip(other.features.iter());
         self.features.len() == other.features.len()
             && pairs.all(|(one, other)| one.is_same_as(other))
     }
@@ -284,7 +304,7 @@ impl FeatureSchema {
         if !(1..=MAX_FEATURES).contains(&found) {
             return Err(FeatureError::Count { found });
         }
-        for (place, feature) in self.features.iter().enumerate() {
+        for (place, feature) in self.iter().enumerate() {
             feature.check()?;
             let name = letters(&feature.name.0);
             let mut before = self.features[..place].iter();
@@ -303,10 +323,10 @@ impl Default for FeatureSchema {
     }
 }
 
-/// As settings have them: the list that [`FeatureSchema::list`] takes apart.
+/// As settings have them: the list that [`FeatureSchema::split`] takes apart.
 impl fmt::Display for FeatureSchema {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (place, feature) in self.features.iter().enumerate() {
+        for (place, feature) in self.iter().enumerate() {
             let separator = if place > 0 { "; " } else { "" };
             write!(f, "{separator}{feature}")?;
         }
@@ -342,6 +362,11 @@ pub enum FeatureError {
     /// The label.
     #[error("EDSS is what is learnt and cannot be a feature")]
     Label,
+}
+
+fn place_of_name(name: &str) -> Option<usize> {
+    let name = letters(name);
+    STUDY.iter().position(|(other, _)| letters(other) == name)
 }
 
 /// Letters and digits, in lower case: how names of columns are compared.
@@ -443,7 +468,7 @@ mod tests {
 
     #[test]
     fn columns_stand_beside_features_of_the_study() {
-        let texts = [
+        let mut texts = [
             "Sex",
             "age",
             "age_at_onset",
@@ -452,17 +477,8 @@ mod tests {
             "T2 lesions: 0..100",
             "years of treatment: years",
             "relapses, last year: 0..20",
-            "age: 0..100",
+            "balance symptoms",
         ];
-        let twice = FeatureSchema::parse(&texts).expect_err("two ages");
-        assert_eq!(twice, FeatureError::Twice { name: "age".into() });
-        let texts = texts.map(|text| {
-            if text == "age: 0..100" {
-                "balance symptoms"
-            } else {
-                text
-            }
-        });
         let schema = FeatureSchema::parse(&texts).expect("nine");
         let places = schema.features.iter().map(FeatureSpec::place_in_study);
         let places: Vec<_> = places.collect();
@@ -480,8 +496,11 @@ mod tests {
         assert_eq!(places, expected);
         assert_eq!(schema.features[0].name.0, "sex");
         // What is written is read again.
-        let again = FeatureSchema::parse(&FeatureSchema::list(&schema.to_string()));
+        let again = FeatureSchema::parse(&FeatureSchema::split(&schema.to_string()));
         assert_eq!(again, Ok(schema));
+        texts[8] = "age: 0..100";
+        let twice = FeatureSchema::parse(&texts).expect_err("two ages");
+        assert_eq!(twice, FeatureError::Twice { name: "age".into() });
     }
 
     #[test]

@@ -22,7 +22,7 @@ pub const CONDITIONED_SLOPE: &str = "conditioned.slope";
 /// What a `late` run multiplies with the features and adds to the logits: as many values a class as there are features. It never reaches a trainer.
 pub const LATE_WEIGHT: &str = "late.weight";
 
-/// Number of values of [`CONDITIONED_WEIGHT`]: of a filter.
+/// Values of a 3x3 filter, and of [`CONDITIONED_WEIGHT`].
 pub const CONDITIONED_VALUES: usize = 9;
 
 /// How a tensor moves, which decides its first clip and its bounds.

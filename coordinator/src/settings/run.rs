@@ -155,15 +155,17 @@ impl Default for RunSettings {
     }
 }
 
-fn features_for(
+/// Whether a run of this form can be of so many features; where nothing is conditioned, they are not used.
+fn features_of_form(
+    conditioning: Conditioning,
     form: ConditioningForm,
     features: FeatureSchema,
 ) -> Result<FeatureSchema, SettingsError> {
-    if form.takes(features.count()) {
+    if !conditioning.uses_features() || form.takes(features.count()) {
         return Ok(features);
     }
-    let expected = "nine features, one for each value of a filter, in the forms study and additive of run.conditioning_form; or 1 to 64 \
-                    with the form late";
+    let expected = "nine features, one for each value of a filter, in the forms study and additive of run.conditioning_form; any number \
+                    takes the form late";
     Err(wrong("run.features", features, expected))
 }
 
@@ -210,7 +212,7 @@ impl RawRun {
             .keep
             .parse()
             .map_err(|_| wrong("run.keep", &self.keep, "best-loss, best-accuracy or last"))?;
-        let form = self.form()?;
+        let (conditioning, form) = (self.conditioning()?, self.form()?);
         let settings = RunSettings {
             task: self
                 .task
@@ -220,10 +222,14 @@ impl RawRun {
                 .labels
                 .parse()
                 .map_err(|_| wrong("run.labels", &self.labels, "as-written or as-counted"))?,
-            conditioning: self.conditioning()?,
+            conditioning,
             conditioning_form: form,
             conditioning_every: whole("run.conditioning_every", self.conditioning_every)?,
-            features: features_for(form, self.features.features("run.features")?)?,
+            features: features_of_form(
+                conditioning,
+                form,
+                self.features.features("run.features")?,
+            )?,
             rounds: whole("run.rounds", self.rounds)?,
             local_epochs: whole("run.local_epochs", self.local_epochs)?,
             batch_size: whole("run.batch_size", self.batch_size)?,

@@ -282,7 +282,7 @@ fn the_model_that_a_run_starts_from_is_named_by_its_hash_or_its_file() {
     // Its card says of which features it is.
     let card = |texts: &[&str]| {
         let schema = FeatureSchema::parse(texts).expect("features");
-        let features = schema.features.iter().map(|feature| CardFeature {
+        let features = schema.iter().map(|feature| CardFeature {
             name: feature.name.0.clone(),
             kind: Some(feature.kind),
             from: feature.from,

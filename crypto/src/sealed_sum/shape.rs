@@ -104,7 +104,7 @@ impl SumShape {
     }
 
     /// The largest quantised value: `2^(B-1) - 1`.
-    pub(super) fn largest_value(&self) -> u64 {
+    pub fn largest_value(&self) -> u64 {
         self.value_offset() - 1
     }
 

@@ -194,8 +194,6 @@ impl Site {
 
 /// Hospitals of a sum.
 pub const HOSPITALS: usize = 3;
-/// Bias gradients of the dense layer below this are rounding: the unit was off.
-pub const MIN_BIAS_GRADIENT: f32 = 1e-9;
 
 /// Where a tensor lies in the vector that a trainer has.
 pub fn place_of(name: &str) -> std::ops::Range<usize> {

@@ -18,7 +18,6 @@ use participant::vault::{
 };
 use protocol::{
     common_model::CommonModel,
-    counters::StatsCounters,
     digests::{LearningRound, ModelHash, RoundNumber},
     manifest::{Manifest, Purpose},
 };
@@ -325,11 +324,7 @@ impl SumCheck {
 
     fn scale_features(&mut self, counters: &[u64]) {
         // The vault that opened them has read them.
-        if let Ok(sums) = StatsCounters::read(
-            self.manifest.task,
-            self.manifest.used_features().count(),
-            counters,
-        ) {
+        if let Ok(sums) = self.manifest.read_stats(counters) {
             let statistics = Statistics::from(&sums);
             let form = self.manifest.conditioning_form;
             let scaled =

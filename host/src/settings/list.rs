@@ -35,7 +35,7 @@ impl ListSetting {
     pub fn features(self, key: &'static str) -> Result<FeatureSchema, SettingsError> {
         let texts = match self {
             Self::List(texts) => texts,
-            Self::Text(text) => FeatureSchema::list(&text),
+            Self::Text(text) => FeatureSchema::split(&text),
         };
         FeatureSchema::parse(&texts).map_err(|source| SettingsError::Features { key, source })
     }

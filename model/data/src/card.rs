@@ -6,7 +6,7 @@
 
 use protocol::{
     digests::{LearningRound, ModelHash, RunId, Transcript, WeightsHash},
-    features::{FeatureKind, FeatureSpec, STUDY, letters},
+    features::{FeatureKind, FeatureSpec, STUDY},
     labels::{LabelScheme, Labels, Task},
     manifest::{Conditioning, ConditioningForm},
     network::ModelLayout,
@@ -248,8 +248,9 @@ impl CardInput {
 
     /// How many clinical features there are, or would be.
     pub fn feature_count(&self) -> usize {
-        let features = self.features.as_ref();
-        features.map_or(STUDY.len(), Vec::len)
+        let names = self.features.as_ref().map(Vec::len);
+        let told = self.feature_statistics.as_ref().map(Vec::len);
+        names.or(told).unwrap_or(STUDY.len())
     }
 }
 
@@ -258,11 +259,9 @@ impl CardFeature {
     /// that.
     pub fn spec(&self) -> FeatureSpec {
         let of_study = || {
-            let name = letters(&self.name);
-            let known = STUDY.into_iter().find(|(other, _)| letters(other) == name);
-            known
-                .map(|(_, kind)| kind)
-                .filter(|kind| kind.range() == Some([self.from, self.to]))
+            let spec = FeatureSpec::of_study(&self.name);
+            let spec = spec.filter(|spec| spec.range() == [self.from, self.to]);
+            spec.map(|spec| spec.kind)
         };
         FeatureSpec {
             name: self.name.as_str().into(),

@@ -65,7 +65,7 @@ impl ClinicalTable {
             return Err(no_header(path, rows.unwrap_or_default(), wanted));
         };
         let columns = Columns::of(&sheet.rows[header].1, wanted);
-        if let Some(feature) = columns.first_unnamed(wanted) {
+        if let Some(feature) = columns.first_without_column(wanted) {
             return Err(DataError::NoColumn {
                 path: path.to_owned(),
                 column: feature.name.0.clone(),
@@ -94,7 +94,7 @@ impl ClinicalTable {
             let kind = "is not UTF-8, so letters such as ä are lost: save it as 'CSV UTF-8'";
             table.doubts.push(Doubt::new("the table", kind));
         }
-        let signs = { wanted.features.features.iter() }.filter(|feature| feature.gives_edss_away());
+        let signs = { wanted.features.iter() }.filter(|feature| feature.gives_edss_away());
         table.warnings.extend(signs.map(|feature| {
             format!(
                 "the feature '{}' is named as a sign that EDSS is computed from: it may tell the score that is to be learnt",
@@ -202,15 +202,9 @@ impl ClinicalTable {
             self.refused.push(id);
             return;
         }
-        let schema = &wanted.features.features;
-        let of_study = match schema
-            .iter()
-            .any(|feature| feature.place_in_study().is_some())
-        {
-            true => self.features_of_study(row, columns, cell, spoken),
-            false => [None; FEATURES],
-        };
-        let mut features = Vec::with_capacity(schema.len());
+        let of_study = self.features_of_study(row, columns, cell, spoken);
+        let schema = wanted.features;
+        let mut features = Vec::with_capacity(schema.count());
         for (feature, &column) in schema.iter().zip(&columns.named) {
             features.push(match feature.place_in_study() {
                 Some(place) => of_study[place],

@@ -82,7 +82,7 @@ pub enum FeatureScaling {
     },
     /// (value - mean) / standard deviation; 0 where the deviation is 0.
     ZScore {
-        /// Standard deviation over the federation, raw units.
+        /// Standard deviation over the federation, in the units of the features.
         deviations: Vec<f64>,
     },
 }
@@ -101,7 +101,7 @@ impl FeatureScaling {
     }
 }
 
-/// Replaces what is missing by `means` (raw units, over the federation), then scales. As many values come out as there are features.
+/// Replaces what is missing by `means` (over the federation, in the units of the features), then scales. As many values come out as there are features.
 pub fn impute_and_scale(
     features: &[Option<f64>],
     means: &[f64],

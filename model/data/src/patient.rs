@@ -1,4 +1,4 @@
-//! One patient: an EDSS score, nine clinical features, and slices.
+//! One patient: an EDSS score, clinical features, and slices.
 
 use std::fmt;
 

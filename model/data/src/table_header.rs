@@ -44,7 +44,7 @@ pub(super) struct Columns {
     /// EDSS is computed.
     pub flags: [Option<usize>; 4],
     pub comorbidity: Option<usize>,
-    /// Of the features that are not the study's, in the order of the schema.
+    /// For each feature of the schema its column; none for those of the study, which the fields above are for.
     pub named: Vec<Option<usize>>,
     pub extra: Vec<Option<usize>>,
     /// What occurs twice: what it is, its first place and its second.
@@ -57,7 +57,7 @@ enum Needed {
     Id,
     Edss,
     Feature,
-    /// A feature that a run names by its column.
+    /// A feature that is named by its column.
     Named,
 }
 
@@ -74,7 +74,7 @@ impl Columns {
                 continue;
             }
             let mut is_named = false;
-            for (feature, place_of) in wanted.features.features.iter().zip(&mut columns.named) {
+            for (feature, place_of) in wanted.features.iter().zip(&mut columns.named) {
                 if feature.place_in_study().is_none() && letters(&feature.name.0) == name {
                     is_named = true;
                     match *place_of {
@@ -118,15 +118,13 @@ impl Columns {
         columns
     }
 
-    /// It is not looked at, and no doubt is told of it.
+    /// A column that no feature needs is not looked at, and no doubt is told of it.
     fn forget_what_nobody_asks_for(&mut self, wanted: Wanted<'_>) {
-        let years = [Feature::Age, Feature::AgeAtOnset, Feature::Duration];
-        // Any two of the years give the third.
         let columns = [
             (&[Feature::Sex][..], &mut self.sex),
-            (&years, &mut self.age),
-            (&years, &mut self.age_at_onset),
-            (&years, &mut self.duration),
+            (&YEARS, &mut self.age),
+            (&YEARS[1..], &mut self.age_at_onset),
+            (&YEARS[1..], &mut self.duration),
             (&[Feature::Comorbidity], &mut self.comorbidity),
             (&FLAGS, &mut self.symptoms),
         ];
@@ -184,22 +182,17 @@ impl Columns {
     /// What each column is taken for, and its title.
     pub(super) fn named_in(&self, header: &[String], wanted: Wanted<'_>) -> Vec<(String, String)> {
         let mut places = vec![("ID".to_owned(), self.id), ("EDSS".to_owned(), self.edss)];
-        let uses = |features: &[Feature]| is_any_of(wanted.features, features);
-        let years = [Feature::Age, Feature::AgeAtOnset, Feature::Duration];
         let standard = [
-            ("sex", &[Feature::Sex][..], self.sex),
-            ("age", &years, self.age),
-            ("age at onset", &years, self.age_at_onset),
-            ("disease duration", &years, self.duration),
-            ("co-morbidity", &[Feature::Comorbidity], self.comorbidity),
-            ("presenting symptom", &FLAGS, self.symptoms),
+            ("sex", self.sex),
+            ("age", self.age),
+            ("age at onset", self.age_at_onset),
+            ("disease duration", self.duration),
+            ("co-morbidity", self.comorbidity),
+            ("presenting symptom", self.symptoms),
         ];
-        for (name, features, place) in standard {
-            places.extend(uses(features).then(|| (name.to_owned(), place)));
-        }
-        for (flag, place) in FLAGS.into_iter().zip(self.flags) {
-            places.extend(uses(&[flag]).then(|| (flag.name().to_owned(), place)));
-        }
+        let flags = FLAGS.map(Feature::name).into_iter().zip(self.flags);
+        let all = standard.into_iter().chain(flags);
+        places.extend(all.map(|(name, place)| (name.to_owned(), place)));
         let named = wanted.features.names().zip(self.named.iter().copied());
         places.extend(named.map(|(name, place)| (name.to_owned(), place)));
         let title =
@@ -247,11 +240,11 @@ impl Columns {
     }
 
     /// The first feature that is not the study's and has no column.
-    pub(super) fn first_unnamed<'a>(&self, wanted: Wanted<'a>) -> Option<&'a FeatureSpec> {
-        let mut features = wanted.features.features.iter().zip(&self.named);
-        let unnamed =
+    pub(super) fn first_without_column<'a>(&self, wanted: Wanted<'a>) -> Option<&'a FeatureSpec> {
+        let mut features = wanted.features.iter().zip(&self.named);
+        let without =
             features.find(|(feature, place)| place.is_none() && feature.place_in_study().is_none());
-        unnamed.map(|(feature, _)| feature)
+        without.map(|(feature, _)| feature)
     }
 }
 
@@ -309,6 +302,9 @@ pub(super) fn filled(cells: &[String]) -> Vec<String> {
         .cloned()
         .collect()
 }
+
+/// Each of the last two follows from the others.
+const YEARS: [Feature; 3] = [Feature::Age, Feature::AgeAtOnset, Feature::Duration];
 
 /// The symptoms that may have columns of their own.
 pub(super) const FLAGS: [Feature; 4] = [

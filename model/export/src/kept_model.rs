@@ -112,7 +112,10 @@ impl KeptModel {
         // A card of an earlier release knows the form of the study alone.
         let form = card.input.conditioning_form.unwrap_or_default();
         let features = card.input.feature_count();
-        if !card.input.features_agree() || !form.takes(features) {
+        if !card.input.features_agree() {
+            return Err(KeptModelError::OtherFeatures);
+        }
+        if !form.takes(features) {
             let found = features;
             return Err(KeptModelError::Features { form, found });
         }
@@ -272,10 +275,11 @@ pub enum KeptModelError {
         /// As the card has it.
         found: Option<u32>,
     },
-    /// Not the features of this network.
-    #[error(
-        "the card names {found} features: no network of the form {form} takes them, or it tells means of others"
-    )]
+    /// Means and ranges that are of no use.
+    #[error("the card's `feature_statistics` are of other features than its `features`")]
+    OtherFeatures,
+    /// More or fewer than the network has places for.
+    #[error("the card names {found} features, which no network of the form {form} takes")]
     Features {
         /// The form.
         form: ConditioningForm,

@@ -177,7 +177,7 @@ impl ScanArguments {
                 None | Some(0) => SliceChoice::All { drop_empty: true },
                 Some(count) => SliceChoice::evenly(count),
             },
-            features: conditions.schema().clone(),
+            features: conditions.schema(),
             memory_limit_mib: self.memory_limit_mib,
             ..LoadOptions::default()
         })

@@ -132,7 +132,7 @@ fn split_kind(text: &str) -> Result<SplitKind, &'static str> {
 }
 
 fn feature_columns(text: &str) -> Result<FeatureSchema, FeatureError> {
-    FeatureSchema::parse(&FeatureSchema::list(text))
+    FeatureSchema::parse(&FeatureSchema::split(text))
 }
 
 impl Check {

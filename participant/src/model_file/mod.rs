@@ -141,9 +141,9 @@ impl LatestModel {
         let statistics = self.statistics.as_ref();
         let features = statistics.map(|statistics| statistics.for_card(&self.features));
         let mut bare = ModelCard::new(self.model.layout(), self.hash);
-        // Known before their means are.
-        let names = self.features.names().map(str::to_owned).collect();
-        bare.input.features = Some(names).filter(|_| self.conditioning.uses_features());
+        // Named before their means are known.
+        let names: Vec<String> = self.features.names().map(str::to_owned).collect();
+        bare.input.features = Some(names).filter(|names| !names.is_empty());
         let card = bare.of_run(self.labels, self.conditioning, self.form, features);
         // What a strategy's moments add to the hash is in no card.
         let is_whole = self.model.moments().is_empty();

@@ -31,8 +31,6 @@ pub struct AloneSettings {
     pub levels: ReleaseLevels,
     /// Of the initial values, the shuffles and dropout.
     pub seed: u64,
-    /// The columns of the hospital's features.
-    pub columns: FeatureSchema,
 }
 
 /// Trains, and gives the model of the round with the lowest validation loss. `told` hears of each round: its number and the validation
@@ -49,7 +47,7 @@ pub fn train_alone(
 ) -> Result<KeptModel, TrainerFailure> {
     let statistics = Statistics::from(&own_counters(records));
     let features = records.scaled(&statistics, like.form);
-    let card = Some(statistics.for_card(&settings.columns));
+    let card = Some(statistics.for_card(&records.schema)).filter(|told| !told.is_empty());
     let layout = like.layout();
     let mut model = like.with_values(layout.initial_values(&seed(settings.seed, 0)), card.clone());
     let mut best: Option<(f64, KeptModel)> = None;
@@ -150,14 +148,8 @@ fn seed(seed: u64, round: u32) -> [u8; 32] {
 /// As in a run with the usual settings.
 impl AloneSettings {
     /// So many rounds for a model with these labels.
-    pub fn usual(
-        rounds: u32,
-        labels: Labels,
-        like: &KeptModel,
-        seed: u64,
-        columns: FeatureSchema,
-    ) -> Self {
-        let manifest = crate::forecast::usual_manifest(columns.clone());
+    pub fn usual(rounds: u32, labels: Labels, like: &KeptModel, seed: u64) -> Self {
+        let manifest = crate::forecast::usual_manifest(FeatureSchema::study());
         Self {
             rounds,
             plan: TrainingPlan {
@@ -169,7 +161,6 @@ impl AloneSettings {
             conditioning_rate: like.form.usual_rate(),
             levels: ReleaseLevels::FINEST,
             seed,
-            columns,
         }
     }
 }

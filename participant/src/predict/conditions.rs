@@ -22,7 +22,6 @@ use crate::vault::{
 
 /// How a model meets the features of patients that it has not seen.
 pub struct Conditions {
-    schema: FeatureSchema,
     /// None where clinical features do not condition the model.
     used: Option<Used>,
     contrasts: Option<Vec<Contrast>>,
@@ -31,10 +30,13 @@ pub struct Conditions {
 }
 
 struct Used {
-    form: ConditioningForm,
     weights: ConditioningWeights,
     levels: ReleaseLevels,
     features: Vec<CardFeature>,
+    schema: FeatureSchema,
+    /// Of the training, counted.
+    means: Vec<f64>,
+    scaling: FeatureScaling,
 }
 
 impl Conditions {
@@ -46,7 +48,6 @@ impl Conditions {
         let contrasts = model.card.input.contrasts.clone();
         let Some(weights) = model.conditioning_weights() else {
             return Ok(Self {
-                schema: FeatureSchema::none(),
                 used: None,
                 contrasts,
                 scanners: None,
@@ -54,21 +55,16 @@ impl Conditions {
         };
         let features = features_of(&model.card, model.form)?;
         Ok(Self {
-            schema: schema_of(&features)?,
-            used: Some(Used {
-                form: model.form,
-                weights,
-                levels,
-                features,
-            }),
+            used: Some(Used::new(model.form, weights, levels, features)?),
             contrasts,
             scanners: None,
         })
     }
 
     /// What is read of the clinical table.
-    pub fn schema(&self) -> &FeatureSchema {
-        &self.schema
+    pub fn schema(&self) -> FeatureSchema {
+        let used = self.used.as_ref();
+        used.map_or_else(FeatureSchema::none, |used| used.schema.clone())
     }
 
     /// How finely shifts of logits are released.
@@ -80,7 +76,7 @@ impl Conditions {
     /// What the model takes of a patient, with missing features filled as in training; none where it takes nothing.
     pub fn inputs(&self, features: &[Option<f64>]) -> Option<PatientValues> {
         let used = self.used.as_ref()?;
-        let scaled = used.scaled(features, &self.schema);
+        let scaled = used.scaled(features);
         Some(used.weights.local_inputs(&[scaled], used.levels))
     }
 
@@ -138,22 +134,32 @@ fn names(contrasts: &[Contrast]) -> String {
 }
 
 impl Used {
-    /// As [`ClinicalRecords::scaled`](crate::vault::statistics::ClinicalRecords::scaled) does in training.
-    fn scaled(&self, features: &[Option<f64>], schema: &FeatureSchema) -> ScaledFeatures {
-        let specs = schema.features.iter();
-        let pairs = specs.clone().zip(features);
-        let features: Vec<_> = pairs
-            .map(|(spec, value)| value.map(|value| spec.counted(value)))
-            .collect();
-        let pairs = || specs.clone().zip(&self.features);
-        let means: Vec<f64> = pairs()
-            .map(|(spec, told)| spec.counted(told.mean))
-            .collect();
+    fn new(
+        form: ConditioningForm,
+        weights: ConditioningWeights,
+        levels: ReleaseLevels,
+        features: Vec<CardFeature>,
+    ) -> Result<Self, String> {
+        let schema = schema_of(&features)?;
+        let pairs = || schema.iter().zip(&features);
         let deviations: Vec<f64> = pairs()
             .map(|(spec, told)| told.deviation / spec.difference_of(1.0))
             .collect();
-        let scaling = FeatureScaling::of(self.form, &counted_ranges(schema), &deviations);
-        impute_and_scale(&features, &means, &scaling)
+        Ok(Self {
+            weights,
+            levels,
+            means: pairs()
+                .map(|(spec, told)| spec.counted(told.mean))
+                .collect(),
+            scaling: FeatureScaling::of(form, &counted_ranges(&schema), &deviations),
+            schema,
+            features,
+        })
+    }
+
+    /// As [`ClinicalRecords::scaled`](crate::vault::statistics::ClinicalRecords::scaled) does in training.
+    fn scaled(&self, features: &[Option<f64>]) -> ScaledFeatures {
+        impute_and_scale(&self.schema.counted(features), &self.means, &self.scaling)
     }
 
     fn flags(&self, features: &[Option<f64>]) -> Vec<String> {
@@ -303,13 +309,9 @@ mod tests {
 
     fn conditions_of(features: Vec<CardFeature>, form: ConditioningForm) -> Conditions {
         Conditions {
-            schema: schema_of(&features).expect("a schema"),
-            used: Some(Used {
-                form,
-                weights: weights(form),
-                levels: ReleaseLevels::FINEST,
-                features,
-            }),
+            used: Some(
+                Used::new(form, weights(form), ReleaseLevels::FINEST, features).expect("a schema"),
+            ),
             contrasts: Some(vec![Contrast::Flair, Contrast::T2]),
             scanners: None,
         }
@@ -332,7 +334,7 @@ mod tests {
             let (scaled, card) = in_training(schema, form);
             let expected = weights(form).local_inputs(&scaled, ReleaseLevels::FINEST);
             let conditions = conditions_of(card, form);
-            assert_eq!(conditions.schema(), schema);
+            assert_eq!(conditions.schema(), *schema);
             for (features, expected) in patients().iter().zip(expected.rows()) {
                 let found = conditions.inputs(features).expect("conditioned");
                 assert_eq!(found.row(0), Some(expected), "{form}");

@@ -72,7 +72,9 @@ impl Carried {
             VaultError::damaged("what was reached in the session before has no statistics")
         })?;
         if !learning.statistics.are_of(manifest) {
-            return Err(VaultError::damaged("its statistics are not of this run"));
+            return Err(VaultError::damaged(
+                "the kept statistics are not those of this run",
+            ));
         }
         Ok(Self {
             chain: Chain::restored(record.chain, manifest, journal)?,

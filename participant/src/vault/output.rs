@@ -208,7 +208,7 @@ pub struct ResumedRun {
     pub conditioning: Conditioning,
     /// What they do to the network.
     pub form: ConditioningForm,
-    /// The clinical features.
+    /// The clinical features that the run uses; none without conditioning.
     pub features: FeatureSchema,
     /// The federation's statistics, once they are known.
     pub statistics: Option<Statistics>,
@@ -241,7 +241,7 @@ pub struct OpenedRound {
     pub conditioning: Conditioning,
     /// What they do to the network.
     pub form: ConditioningForm,
-    /// The clinical features.
+    /// The clinical features that the run uses; none without conditioning.
     pub features: FeatureSchema,
     /// What it was for.
     pub purpose: Purpose,

@@ -195,7 +195,9 @@ impl InSession {
                 round: Round::restored(open, contribution, hospital)?,
             })),
             Some(record) if !record.statistics.are_of(&run.manifest) => {
-                return Err(VaultError::damaged("its statistics are not of this run"));
+                return Err(VaultError::damaged(
+                    "the kept statistics are not those of this run",
+                ));
             }
             Some(mut record) => {
                 if let (Some(open), Some(contribution)) = (&open, &contribution)
@@ -420,7 +422,7 @@ impl InSession {
         let outcome = self.check_outcome(bytes, hospital)?;
         let (key, members) = outcome.key_and_members();
         let sum = self.session.sum_over(key, members, hospital.roster());
-        let settled = outcome.open(&mut self.session, hospital)?;
+        let settled = outcome.open(&sum, &mut self.session, hospital)?;
         let before = std::mem::replace(&mut self.stage, Stage::BeforeStatistics(Box::default()));
         let closed = settled.closed.clone();
         self.stage = before.after_opening(settled.contents, closed, &self.session.run);

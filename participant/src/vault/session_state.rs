@@ -350,7 +350,7 @@ mod tests {
 
     use super::*;
 
-    /// Two runs over the same patients are about the same, whatever they ask of them.
+    /// The number of patients is common to all of them; counts of classes and each feature only where they are the same.
     #[test]
     fn runs_over_the_same_patients_are_about_the_same_whatever_they_ask() {
         let subjects = |patients: usize, features: &[&str], class_counts: [u64; 2]| {

@@ -58,7 +58,7 @@ impl ClinicalRecords {
 
 /// Lowest and highest value of each feature, counted.
 pub fn counted_ranges(schema: &FeatureSchema) -> Vec<[f64; 2]> {
-    let features = schema.features.iter();
+    let features = schema.iter();
     features
         .map(|feature| feature.range().map(|end| feature.counted(end)))
         .collect()
@@ -129,7 +129,7 @@ impl Statistics {
     /// The features as a card tells them: in the units of the clinical table.
     pub fn for_card(&self, schema: &FeatureSchema) -> Vec<CardFeature> {
         let counted = self.means.iter().zip(&self.deviations);
-        let features = schema.features.iter().zip(counted);
+        let features = schema.iter().zip(counted);
         let features = features.map(|(feature, (&mean, &deviation))| CardFeature {
             name: feature.name.0.clone(),
             kind: Some(feature.kind),

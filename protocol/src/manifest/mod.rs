@@ -12,7 +12,7 @@ use crypto::{
 
 use crate::{
     codec::{self, Decode, Encode, Id, List, Text},
-    counters::{self, CounterSpec},
+    counters::{self, CounterSpec, StatsCounters, WrongCounters},
     digests::{LayoutHash, LearningRound, RunId, WeightsHash},
     features::FeatureSchema,
     identity::Message,
@@ -180,6 +180,14 @@ impl Manifest {
     /// The features whose sums are opened and that meet the network; none where nothing is conditioned.
     pub fn used_features(&self) -> FeatureSchema {
         self.conditioning.used(&self.features)
+    }
+
+    /// What a `stats` sum of this run says.
+    ///
+    /// # Errors
+    /// [`WrongCounters`] when there are not as many counters as it has.
+    pub fn read_stats(&self, counters: &[u64]) -> Result<StatsCounters, WrongCounters> {
+        StatsCounters::read(self.task, self.used_features().count(), counters)
     }
 
     /// The counters of a sum of this purpose; "contributions" is always the first.

@@ -69,6 +69,7 @@ mod tests {
     use super::*;
     use crate::{
         codec::Id,
+        features::STUDY,
         manifest::{Conditioning, MemberWeight, testing::manifest},
     };
 
@@ -89,7 +90,7 @@ mod tests {
                 .map(|(_, value)| value)
         };
         let hash = "07".repeat(32);
-        let study = "sex; age; age at onset; disease duration; co-morbidity; motor symptoms; sensory symptoms; visual symptoms; balance symptoms".to_owned();
+        let study = STUDY.map(|(name, _)| name).join("; ");
         for (key, usual, other) in [
             ("conditioning", "plain", "encrypted-study"),
             ("conditioning_form", "study", "study"),

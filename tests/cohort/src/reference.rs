@@ -10,7 +10,6 @@ use participant::vault::{
 };
 use protocol::{
     common_model::CommonModel,
-    counters::StatsCounters,
     digests::{LearningRound, ModelHash},
     manifest::{ConditioningForm, Keep, Manifest, Purpose},
     round::header::RoundOpen,
@@ -107,13 +106,11 @@ impl Reference {
     ) -> Option<ModelHash> {
         match header.purpose {
             Purpose::Stats => {
-                self.statistics = StatsCounters::read(
-                    self.manifest.task,
-                    self.manifest.used_features().count(),
-                    &sum.counters,
-                )
-                .ok()
-                .map(|sums| Statistics::from(&sums));
+                self.statistics = self
+                    .manifest
+                    .read_stats(&sum.counters)
+                    .ok()
+                    .map(|sums| Statistics::from(&sums));
             }
             Purpose::Update => {
                 let (before, mut model) = self.models.get(&header.model_hash)?.clone();

@@ -19,7 +19,7 @@ use super::{
         effort::Effort,
         finding::{Finding, Measured, Verdict},
         likeness::{cosine_around, mean_of, standardised, structural_similarity},
-        site::{HOSPITALS, MIN_BIAS_GRADIENT, Site, architecture, place_of},
+        site::{HOSPITALS, Site, architecture, place_of},
     },
     randomness,
 };
@@ -27,6 +27,9 @@ use crate::simulation::Progress;
 
 /// Slices among which the true one is looked for, itself included.
 const CANDIDATES: usize = 64;
+/// Bias gradients of the dense layer below this are rounding: the unit was off.
+const MIN_BIAS_GRADIENT: f32 = 1e-9;
+
 /// Runs it.
 ///
 /// # Errors

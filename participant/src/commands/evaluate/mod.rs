@@ -185,18 +185,17 @@ impl Evaluate {
         let mut settings = settings.clone();
         settings.reading.cache = false;
         settings.training.device = self.reading.device;
-        settings.reading.feature_columns = conditions.schema().clone();
+        settings.reading.feature_columns = conditions.schema();
         let mut read = data_set::read(&settings, file).map_err(data_set::unusable)?;
         let records = read.table.records(labels).map_err(Failure::settings)?;
         let trained = model.card.training.as_ref().map(|training| training.rounds);
         let rounds = self.rounds.or(trained);
         let rounds = rounds.unwrap_or(model.card.learning_round.get());
         let rounds = rounds.clamp(1, MAX_ROUNDS);
-        let columns = settings.reading.feature_columns.clone();
         let seed = settings.training.seed;
         let alone = AloneSettings {
             levels: settings.policy.release_levels,
-            ..AloneSettings::usual(rounds, labels, model, seed, columns)
+            ..AloneSettings::usual(rounds, labels, model, seed)
         };
         let progress = Counted::new("training on own data", "rounds");
         progress.show(0, rounds as usize);

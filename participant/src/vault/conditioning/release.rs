@@ -23,7 +23,7 @@ impl ReleaseLevels {
     }
 
     /// How many there are.
-    pub fn count(self) -> u32 {
+    pub const fn count(self) -> u32 {
         (1 << self.bits) + 1
     }
 

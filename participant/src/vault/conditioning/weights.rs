@@ -124,7 +124,7 @@ impl ConditioningWeights {
 /// Clips to ±8 (PROTOCOL.md 5.3).
 pub fn bound(features: &mut [f64]) {
     for value in features {
-        *value = value.clamp(-MAX_FEATURE, MAX_FEATURE);
+        *value = value.clamp(-MAX_SCALED_FEATURE, MAX_SCALED_FEATURE);
     }
 }
 
@@ -152,8 +152,8 @@ pub fn weight_change(
     change
 }
 
-/// The gradient of the weights, empty of no patient: the sum over patients, each with its features and the gradient of what was given of it, where the
-/// trainer has already put zero for clipped values.
+/// The gradient of the weights: the sum over patients of their features times the gradient of what was released of them, where the
+/// trainer has already put zero for clipped values. Empty without patients.
 ///
 /// # Panics
 /// If a row has fewer values than the form has.
@@ -189,7 +189,7 @@ pub fn weight_gradient<'a>(
 }
 
 /// Features are clipped to this on both sides (PROTOCOL.md 5.3).
-pub const MAX_FEATURE: f64 = 8.0;
+pub const MAX_SCALED_FEATURE: f64 = 8.0;
 
 #[cfg(test)]
 mod tests {

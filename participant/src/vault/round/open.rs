@@ -10,7 +10,7 @@ use crypto::{
 };
 use protocol::{
     codec::Id,
-    counters::{EvaluationCounters, StatsCounters},
+    counters::EvaluationCounters,
     digests::{ContributorsHash, HeaderHash},
     identity::{Signed, SignedError},
     labels::Labels,
@@ -92,6 +92,7 @@ impl CheckedOutcome {
     /// coordinator.
     pub(in crate::vault) fn open<J: Journal>(
         &self,
+        sum: &SumOver,
         session: &mut Session,
         hospital: &mut Hospital<J>,
     ) -> Result<Settled, StepError> {
@@ -111,10 +112,7 @@ impl CheckedOutcome {
         self.name_wrong_answers(&opened, hospital);
         match opened {
             Ok(opened) => Ok(self.close(opened, &shape, session, hospital)?),
-            Err(error) => {
-                let sum = session.sum_over(self.header.key(), &self.members, hospital.roster());
-                Err(self.report_failure(&error, &sum, hospital))
-            }
+            Err(error) => Err(self.report_failure(&error, sum, hospital)),
         }
     }
 
@@ -306,11 +304,10 @@ impl CheckedOutcome {
     ) -> Result<Contents, RoundError> {
         match self.header.purpose {
             Purpose::Stats => {
-                let (task, features) = {
-                    let manifest = &session.run.manifest;
-                    (manifest.task, manifest.used_features().count())
-                };
-                let sums = StatsCounters::read(task, features, &opened.counters)
+                let sums = session
+                    .run
+                    .manifest
+                    .read_stats(&opened.counters)
                     .map_err(|error| RoundError::DoesNotOpen(error.to_string()))?;
                 Ok(Contents::Statistics(Statistics::from(&sums)))
             }

@@ -394,8 +394,7 @@ fn opened(
     let opened = sealed.opened(&contributions)?;
     let mean = opened.mean(&sealed.shape, &clips, 1, hospitals as u64)?;
     let sum = mean.iter().map(|mean| mean * hospitals as f64).collect();
-    let largest = (1_u64 << (sealed.shape.value_bits() - 1)) - 1;
-    Ok((sum, clip / largest as f64))
+    Ok((sum, clip / sealed.shape.largest_value() as f64))
 }
 
 #[cfg(test)]

@@ -58,8 +58,8 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
     let shifts = shifts_of(&population, effort, seed, progress)?;
     let (of_control, of_claim): (Vec<_>, Vec<_>) =
         shifts.iter().partition(|shifts| shifts.is_control());
-    let control_won = study_wins(&ten)
-        && additive_wins(&additive)
+    let control_won = filters_win(&ten, MIN_FLAGS_RIGHT)
+        && filters_win(&additive, MIN_FLAGS_RIGHT_ADDITIVE)
         && !of_control.is_empty()
         && of_control.iter().all(|shifts| shifts.win());
     let mut control = ten.measured("study, 10 patients, one round", usual);
@@ -261,7 +261,7 @@ struct Shifts {
 impl Shifts {
     /// Where so much is released that the attack has to find everything.
     fn is_control(&self) -> bool {
-        self.levels == FINEST_LEVELS && self.versions == MOST_VERSIONS
+        self.levels == FINEST_LEVELS && self.versions == MAX_VERSIONS
     }
 
     fn win(&self) -> bool {
@@ -310,7 +310,7 @@ fn shifts_of(
     seed: u64,
     progress: &Progress,
 ) -> anyhow::Result<Vec<Shifts>> {
-    let versions = effort.of(&[1, 3, MOST_VERSIONS][..], &[1, 2, 3, 5, MOST_VERSIONS][..]);
+    let versions = effort.of(&[1, 3, MAX_VERSIONS][..], &[1, 2, 3, 5, MAX_VERSIONS][..]);
     let settings: Vec<(u32, usize)> = [FINEST_LEVELS, 33]
         .into_iter()
         .flat_map(|levels| versions.iter().map(move |&versions| (levels, versions)))
@@ -340,15 +340,9 @@ fn shifts_of(
         .collect()
 }
 
-/// Whether filters of the form `study` were read as they must be.
-fn study_wins(read: &Read) -> bool {
-    read.flags().value() >= Some(MIN_FLAGS_RIGHT)
-        && read.exact().value() >= Some(MIN_ALL_AGES_EXACT)
-}
-
-/// The same of the form `additive`.
-fn additive_wins(read: &Read) -> bool {
-    read.flags().value() >= Some(MIN_FLAGS_RIGHT_ADDITIVE)
+/// Whether filters were read as they must be.
+fn filters_win(read: &Read, min_flags_right: f64) -> bool {
+    read.flags().value() >= Some(min_flags_right)
         && read.exact().value() >= Some(MIN_ALL_AGES_EXACT)
 }
 
@@ -368,9 +362,9 @@ const MIN_FLAGS_RIGHT_ADDITIVE: f64 = 0.85;
 /// Of the form `late`, where everything is told.
 const MIN_AGES_RIGHT: f64 = 0.99;
 /// Of the form `late`: steps of a 4,096th.
-const FINEST_LEVELS: u32 = 65_537;
+const FINEST_LEVELS: u32 = ReleaseLevels::FINEST.count();
 /// Of u: as many equations as there are features.
-const MOST_VERSIONS: usize = 9;
+const MAX_VERSIONS: usize = FEATURES;
 /// Section 7 has 78.7% where a guess has 73.5%, for one u; others tell a little more or less.
 const MAX_FLAGS_RIGHT: f64 = 0.85;
 /// Section 7 has 18% where a guess has 16%.
@@ -402,12 +396,18 @@ mod tests {
             trials: [20, trials_exact],
             ages: [20, 20],
         };
-        assert!(study_wins(&read(990, 15)) && additive_wins(&read(850, 15)));
+        assert!(
+            filters_win(&read(990, 15), MIN_FLAGS_RIGHT)
+                && filters_win(&read(850, 15), MIN_FLAGS_RIGHT_ADDITIVE)
+        );
         for (flags_right, trials_exact) in [(730, 20), (1000, 14)] {
             let read = read(flags_right, trials_exact);
-            assert!(!study_wins(&read) && !additive_wins(&read));
+            assert!(
+                !filters_win(&read, MIN_FLAGS_RIGHT)
+                    && !filters_win(&read, MIN_FLAGS_RIGHT_ADDITIVE)
+            );
         }
-        assert!(!study_wins(&read(950, 20)), "as additive");
+        assert!(!filters_win(&read(950, 20), MIN_FLAGS_RIGHT), "as additive");
 
         let shifts = |versions, flags_right, ages_right| Shifts {
             levels: FINEST_LEVELS,
