@@ -101,7 +101,11 @@ fn a_card_of_another_network_or_model_is_refused() {
     assert!(three.contains("classifier.bias"), "{three}");
     let mut eight = full();
     eight.input.features.as_mut().map(Vec::pop);
-    assert!(error_of(eight).contains("8 features"));
+    let error = error_of(eight.clone());
+    assert!(error.contains("`feature_statistics`"), "{error}");
+    eight.input.feature_statistics.as_mut().map(Vec::pop);
+    let error = error_of(eight);
+    assert!(error.contains("8 features"), "{error}");
     for (card, kind) in [
         (
             ModelCard {
