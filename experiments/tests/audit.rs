@@ -25,6 +25,8 @@ fn findings(out: &Path, seed: &str) -> Value {
     assert_eq!(rows.count(), 2, "{table}");
     let text = fs::read_to_string(out.join("audit.md")).expect("there");
     assert!(text.contains(table.trim_end()), "{text}");
+    let page = fs::read_to_string(out.join("report.html")).expect("there");
+    assert_eq!(page.matches("<strong>holds.</strong>").count(), 2, "{page}");
     let json = fs::read_to_string(out.join("audit.json")).expect("there");
     let mut json: Value = serde_json::from_str(&json).expect("JSON");
     json["findings"].take()

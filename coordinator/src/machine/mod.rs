@@ -40,6 +40,7 @@ mod reaction;
 mod resume;
 mod session;
 mod set_up_check;
+mod share_boxes;
 #[cfg(test)]
 mod tests;
 mod upload;

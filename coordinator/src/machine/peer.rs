@@ -88,7 +88,8 @@ pub(super) struct Sent {
 struct SentOfRound {
     /// hh of the header sent.
     header: Option<HeaderHash>,
-    boxes: BTreeSet<HospitalId>,
+    /// So many share boxes.
+    boxes: usize,
     request: bool,
 }
 
@@ -458,9 +459,9 @@ impl Sent {
         true
     }
 
-    /// Whether the box of this contributor has yet to be sent; notes that it is.
-    pub(super) fn share_box(&mut self, from: HospitalId) -> bool {
-        self.round.boxes.insert(from)
+    /// How many share boxes of the round were sent, for whoever sends more.
+    pub(super) fn share_boxes(&mut self) -> &mut usize {
+        &mut self.round.boxes
     }
 
     /// Whether the unlock request has yet to be sent; notes that it is.

@@ -14,10 +14,13 @@ use crate::made::Made;
 #[derive(Serialize)]
 pub struct Audit {
     schema: u32,
-    made: Made,
+    /// When, how and where.
+    pub made: Made,
     code_version: &'static str,
-    effort: Effort,
-    seed: u64,
+    /// How much of it was done.
+    pub effort: Effort,
+    /// What everything was made up from.
+    pub seed: u64,
     /// In the order of their numbers.
     pub findings: Vec<Finding>,
 }
@@ -82,8 +85,7 @@ impl Audit {
                 finding.claimed,
                 finding.explanation,
             );
-            let parts = [("control", &finding.control), ("protected", &finding.claim)];
-            for (part, measured) in parts {
+            for (part, measured) in finding.parts() {
                 for one in measured {
                     let interval = one.interval.map_or_else(
                         || "-".to_owned(),
@@ -129,7 +131,7 @@ fn cell(measured: &[Measured]) -> String {
 }
 
 /// Three digits.
-fn number(value: f64) -> String {
+pub fn number(value: f64) -> String {
     let whole = value.fract() == 0.0 && value.abs() < 1e9;
     match value.abs() {
         _ if whole => format!("{value:.0}"),
@@ -142,7 +144,7 @@ fn number(value: f64) -> String {
 const SCHEMA: u32 = 1;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::{super::finding::Verdict, *};
     use crate::audit::finding::tests::finding;
 
@@ -161,7 +163,8 @@ mod tests {
         );
     }
 
-    fn audit(findings: Vec<Finding>) -> Audit {
+    /// One that found this.
+    pub fn audit(findings: Vec<Finding>) -> Audit {
         let made = Made {
             date: "2026-12-01T13:45:00Z".to_owned(),
             command_line: "experiments audit --quick --seed 1".to_owned(),
@@ -188,7 +191,7 @@ mod tests {
         assert_eq!(audit.faults().len(), 1);
         let text = audit.markdown();
         assert!(
-            text.contains("| protected: nothing given | right | 0.350 | 0.181 to 0.567 | 0.250 |")
+            text.contains("| protected: nothing given | right | 0.350 | 0.154 to 0.592 | 0.250 |")
         );
         assert!(!text.contains("Literature"));
     }

@@ -13,6 +13,11 @@ pub enum Effort {
 }
 
 impl Effort {
+    /// For people.
+    pub fn words(self) -> &'static str {
+        self.of("quick", "whole")
+    }
+
     /// A number of trials, or a size, of either.
     pub fn of<T>(self, quick: T, whole: T) -> T {
         match self {

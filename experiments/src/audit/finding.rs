@@ -2,6 +2,7 @@
 
 use model::metrics::{Interval, Share, auroc};
 use serde::Serialize;
+use statrs::function::beta::inv_beta_reg;
 
 /// One measured number.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -34,20 +35,25 @@ impl Measured {
         }
     }
 
-    /// A share of counted cases. Cases of one patient or one trial are not independent: its interval is then too narrow.
+    /// A share of counted cases, with the interval of Clopper and Pearson (1934), which is never too narrow for independent cases.
+    /// Those of one patient or one trial are not independent: its interval may then be too narrow.
     ///
     /// # Panics
     /// If nothing was counted.
     pub fn share(setting: impl Into<String>, metric: &'static str, share: Share) -> Self {
         let value = share.value().expect("an attack counts something");
-        // Of none, or of all, one end is exact; by its formula it is off by a rounding.
-        let exact = |[low, high]: Interval| match share.part {
-            0 => [0.0, high],
-            part if part == share.whole => [low, 1.0],
-            _ => [low, high],
+        let (part, others) = (share.part as f64, (share.whole - share.part) as f64);
+        // Quantiles of the beta distribution; with no case on one side, the end of that side is known.
+        let low = match share.part {
+            0 => 0.0,
+            _ => inv_beta_reg(part, others + 1.0, TAIL),
+        };
+        let high = match share.whole - share.part {
+            0 => 1.0,
+            _ => inv_beta_reg(part + 1.0, others, 1.0 - TAIL),
         };
         Self {
-            interval: share.interval().map(exact),
+            interval: Some([low, high]),
             ..Self::value(setting, metric, value)
         }
     }
@@ -127,6 +133,8 @@ impl Measured {
 
 /// Of the normal distribution, for 95% on both sides.
 const Z: f64 = 1.959_963_984_540_054;
+/// What 95% leave out on each side.
+const TAIL: f64 = 0.025;
 
 /// What an attack says of a claim of `docs/THREATS.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -186,6 +194,11 @@ impl Finding {
             true => self.verdict.words(),
             false => "NOTHING: the control did not win",
         }
+    }
+
+    /// All that was measured, by what it was measured against.
+    pub fn parts(&self) -> [(&'static str, &[Measured]); 2] {
+        [("control", &self.control), ("protected", &self.claim)]
     }
 
     /// Why an audit with this finding fails; none if it does not.
@@ -260,16 +273,28 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn a_share_has_the_interval_of_a_proportion() {
+    fn a_share_has_the_interval_of_clopper_and_pearson() {
         let share = &finding(true, Verdict::Holds).claim[0];
         assert_eq!((share.value, share.chance), (0.35, Some(0.25)));
-        let [low, high] = share.interval.expect("a share has one");
-        assert!((low - 0.181_191_82).abs() < 1e-6 && (high - 0.567_145_72).abs() < 1e-6);
-        let ends = |part| {
-            let share = Measured::share("", "", Share { part, whole: 24 });
-            share.interval.expect("a share has one")
-        };
-        assert_eq!((ends(0)[0], ends(24)[1]), (0.0, 1.0));
-        assert!(ends(0)[1] > 0.1 && ends(24)[0] < 0.9);
+        // scipy.stats.beta.ppf(0.025, part, whole - part + 1) and (0.975, part + 1, whole - part)
+        for (part, whole, [low, high]) in [
+            (7, 20, [0.153_909_204_784_541_18, 0.592_188_534_532_828_2]),
+            (0, 24, [0.0, 0.142_473_597_722_525_63]),
+            (24, 24, [0.857_526_402_277_474_3, 1.0]),
+            (
+                1,
+                64,
+                [0.000_395_512_514_050_663_95, 0.084_010_326_434_353_69],
+            ),
+            (9, 32, [0.137_456_903_295_501_7, 0.467_471_099_642_934_54]),
+        ] {
+            let found = Measured::share("", "", Share { part, whole }).interval;
+            let [found_low, found_high] = found.expect("a share has one");
+            let differs = (found_low - low).abs().max((found_high - high).abs());
+            assert!(
+                differs < 1e-9,
+                "{part} of {whole}: {found_low}, {found_high}"
+            );
+        }
     }
 }

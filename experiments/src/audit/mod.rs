@@ -1,7 +1,7 @@
 //! Every claim of `docs/THREATS.md` attacked with this project's own code.
 //!
 //! ```text
-//! options -> attacks, one after another: control, then the claim -> findings -> audit.md, audit.json, table
+//! options -> attacks, one after another: control, then the claim -> findings -> audit.md, audit.json, report.html, table
 //! ```
 
 mod adamw;
@@ -11,6 +11,7 @@ mod effort;
 mod finding;
 mod likeness;
 mod options;
+mod page;
 mod site;
 
 use std::{fs, io::ErrorKind, path::Path, time::Instant};
@@ -97,14 +98,18 @@ fn prepare(folder: &Path) -> anyhow::Result<()> {
 fn write(audit: &Audit, folder: &Path) -> anyhow::Result<()> {
     let mut json = serde_json::to_vec_pretty(audit)?;
     json.push(b'\n');
-    for (name, contents) in FILES.iter().zip([json, audit.markdown().into_bytes()]) {
+    let (text, page) = (audit.markdown(), page::html(audit));
+    for (name, contents) in FILES
+        .iter()
+        .zip([json, text.into_bytes(), page.into_bytes()])
+    {
         write_whole(&folder.join(name), &contents)
             .with_context(|| format!("cannot write {name} into {}", folder.display()))?;
     }
     Ok(())
 }
 
-const FILES: [&str; 2] = ["audit.json", "audit.md"];
+const FILES: [&str; 3] = ["audit.json", "audit.md", "report.html"];
 
 #[cfg(test)]
 mod tests {

@@ -13,8 +13,8 @@ use super::{attacks::NUMBERS, effort::Effort};
 /// the protection. The exit code is 1 if a control does not win, or if more is learnt than docs/THREATS.md says. A leak that the
 /// document states is told as a leak, and does not fail.
 ///
-/// All of it takes about an hour on two cores, --quick a few minutes. The table goes to stdout, and the output folder has audit.md,
-/// for people, and audit.json. All patients are made up.
+/// All of it takes about an hour on two cores, --quick a few minutes. The table goes to stdout, and the output folder has report.html
+/// and audit.md, for people, and audit.json. All patients are made up.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
 pub struct AuditOptions {

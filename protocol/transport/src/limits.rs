@@ -46,7 +46,8 @@ impl Limits {
         let mut config = self.common_config()?;
         config
             .max_concurrent_bidi_streams(VarInt::from_u32(self.streams()))
-            .stream_receive_window(VarInt::from_u32(UPLOAD_WINDOW_BYTES));
+            .stream_receive_window(VarInt::from_u32(COORDINATOR_WINDOW_BYTES))
+            .send_window(COORDINATOR_WINDOW_BYTES.into());
         Ok(Arc::new(config))
     }
 
@@ -55,8 +56,9 @@ impl Limits {
         let mut config = self.common_config()?;
         config
             .max_concurrent_bidi_streams(VarInt::from_u32(1))
-            .stream_receive_window(VarInt::from_u32(UPLOAD_WINDOW_BYTES))
-            .receive_window(VarInt::from_u32(STRANGER_WINDOW_BYTES));
+            .stream_receive_window(VarInt::from_u32(COORDINATOR_WINDOW_BYTES))
+            .receive_window(VarInt::from_u32(STRANGER_WINDOW_BYTES))
+            .send_window(COORDINATOR_WINDOW_BYTES.into());
         Ok(Arc::new(config))
     }
 
@@ -117,9 +119,9 @@ impl Limits {
 /// upload that is cut run further ahead of what has arrived.
 pub(super) const STREAM_WINDOW_BYTES: u32 = 4 << 20;
 
-/// The same of an upload: a hundred hospitals may upload at once, and what the coordinator has not read yet is in its memory. 250 Mbit/s
-/// over 33 ms.
-const UPLOAD_WINDOW_BYTES: u32 = 1 << 20;
+/// The same at the coordinator, of one upload and of all that goes to one hospital: a hundred hospitals may upload at once, or fetch at
+/// once, and what has not been read here, or not been acknowledged there, is in its memory. 250 Mbit/s over 33 ms.
+const COORDINATOR_WINDOW_BYTES: u32 = 1 << 20;
 
 /// A question at the desk has at most 16 KiB.
 const STRANGER_WINDOW_BYTES: u32 = 64 << 10;

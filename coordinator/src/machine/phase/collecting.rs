@@ -32,11 +32,12 @@ use crate::machine::{
     context::Context,
     head::Head,
     input::{Envelope, RoundMessage},
-    kept_sum::{self, AddressedBox},
+    kept_sum,
     peer::Peer,
     plan::PlannedSum,
     reaction::{REPEATED, Reaction, readable},
     session::Session,
+    share_boxes::ShareBoxes,
     upload::UploadedBytes,
     waiting_report::{Part, Wait},
 };
@@ -64,9 +65,7 @@ pub(in crate::machine) struct OpenRound {
     pub(in crate::machine) hash: HeaderHash,
     /// Of each contribution, and of the sum.
     pub(in crate::machine) chunks: usize,
-    /// The share boxes of all uploads that their recipients have not acknowledged, by recipient and contributor. A vault keeps a box on
-    /// disk before it acknowledges it. Each input looks through those of every vault: they are few.
-    boxes: BTreeMap<HospitalId, BTreeMap<HospitalId, BoxForward>>,
+    boxes: ShareBoxes,
 }
 
 /// What is known of a contribution that was added.
@@ -97,7 +96,7 @@ impl OpenRound {
             signed,
             header,
             chunks,
-            boxes: BTreeMap::new(),
+            boxes: ShareBoxes::default(),
         })
     }
 
@@ -107,25 +106,9 @@ impl OpenRound {
         if peer.sent.header(self.hash) {
             owed.push(ToVault::RoundOpen(self.signed.clone()));
         }
-        for (&from, forward) in self.boxes.get(&to).into_iter().flatten() {
-            if peer.sent.share_box(from) {
-                owed.push(ToVault::BoxForward(forward.clone()));
-            }
-        }
+        let boxes = self.boxes.owed(to, peer.sent.share_boxes());
+        owed.extend(boxes.cloned().map(ToVault::BoxForward));
         owed
-    }
-
-    /// A vault has these boxes.
-    fn drop_boxes(&mut self, to: HospitalId, acknowledged: &BoxAck) {
-        if let Some(boxes) = self.boxes.get_mut(&to) {
-            for answer in acknowledged.answers.iter() {
-                boxes.remove(&answer.contributor.0);
-            }
-        }
-    }
-
-    fn keep_box(&mut self, from: HospitalId, to: HospitalId, forward: BoxForward) {
-        self.boxes.entry(to).or_default().insert(from, forward);
     }
 
     /// Whether a message belongs to this round, as it says itself.
@@ -238,7 +221,7 @@ impl Collecting {
         self.answers
             .take(&body)
             .map_err(MachineError::round(from))?;
-        self.round.drop_boxes(from, &body);
+        self.round.boxes.drop_acknowledged(from, &body);
         Ok(Reaction::Handled)
     }
 
@@ -326,7 +309,7 @@ impl Collecting {
         self.sum.add(chunks).expect("every word was checked");
         // "It forwards manifest, box and the path to boxes_root to each recipient at once."
         for (to, forward) in forwards(&signed, &boxes) {
-            self.round.keep_box(from, to, forward);
+            self.round.boxes.keep(from, to, forward);
         }
         let upload = Upload {
             contributor: Contributor {
@@ -612,7 +595,7 @@ impl Collecting {
         };
         context.outputs.push_back(Output::Keep {
             name: self.round.hash,
-            bytes: kept_sum::to_bytes(&sum, self.boxes_still_needed(&choice.contributors)),
+            bytes: kept_sum::to_bytes(&sum, self.round.boxes.of(&choice.contributors)),
         });
         context.persist(Fact::Fixed(record.clone()));
         context.event(Event::Unlocking {
@@ -622,26 +605,13 @@ impl Collecting {
         Phase::Unlocking(self.fixed(request, record, sum))
     }
 
-    /// The boxes of U whose recipients have not said that they have them.
-    fn boxes_still_needed(&self, contributors: &BTreeSet<HospitalId>) -> Vec<AddressedBox> {
-        let mut needed = Vec::new();
-        for (&to, boxes) in &self.round.boxes {
-            for (&from, forward) in boxes {
-                if contributors.contains(&from) {
-                    needed.push((Id(from), Id(to), forward.clone()));
-                }
-            }
-        }
-        needed
-    }
-
     /// The same round with boxes that are to be forwarded still.
     pub(in crate::machine) fn with_boxes(
         mut self,
         boxes: Vec<(HospitalId, HospitalId, BoxForward)>,
     ) -> Self {
         for (from, to, forward) in boxes {
-            self.round.keep_box(from, to, forward);
+            self.round.boxes.keep(from, to, forward);
         }
         self
     }
