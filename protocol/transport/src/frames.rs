@@ -13,6 +13,7 @@ use super::limits::Limits;
 use super::pace::Pace;
 use super::streams::{flush, write_all};
 use super::traffic::Traffic;
+use super::wire::LEAF_BYTES;
 
 /// The sending half of a link's control channel, and the handle with which to end the link. Clones share one queue.
 ///
@@ -222,7 +223,8 @@ async fn write_frames(
                 Order::Frame(frame) => {
                     let length = u32::try_from(frame.len()).expect("checked against a u32 limit");
                     write_all(&mut stream, &length.to_le_bytes(), stall_timeout).await?;
-                    for piece in frame.chunks(pace.piece_bytes()) {
+                    // Each piece has the time-out to itself: a long frame over a slow line is not one that nobody reads.
+                    for piece in frame.chunks(pace.piece_bytes().min(LEAF_BYTES)) {
                         pace.turn().await;
                         write_all(&mut stream, piece, stall_timeout).await?;
                         pace.spent(piece.len());
