@@ -7,13 +7,15 @@ use crypto::sealed_sum::HospitalId;
 use system_tests::udp_relay::{Line, UdpRelay};
 use tokio::time::timeout;
 use transport::{
-    Dialer, HospitalLink, Incoming, Limits, Listener,
+    CoordinatorLink, Dialer, HospitalLink, Incoming, Limits, Listener,
     certificates::KeyFingerprint,
     tls::{CoordinatorTls, HospitalKeys, ParticipantTls},
 };
 
 /// All of it is handed over at once, and takes seconds to arrive.
 const BLOB_BYTES: usize = 300_000;
+/// More than QUIC takes from the coordinator at once: the rest takes longer than a peer may take for one step.
+const FRAME_BYTES: usize = 3 << 20;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upload_is_not_given_up_while_its_end_is_under_way() {
@@ -21,18 +23,8 @@ async fn an_upload_is_not_given_up_while_its_end_is_under_way() {
         stall_timeout: Duration::from_secs(1),
         ..Limits::default()
     };
-    let demo = Demo::generate(2, Place::default()).expect("two hospitals");
-    let mut listener = listener(&demo, &limits);
-    let relay = UdpRelay::to(listener.local_address().expect("an address"), 1);
-    let dialer = dialer(&demo, &relay.address().to_string(), &limits);
-    let (dialed, arrived) = tokio::join!(dialer.connect(|_| {}), listener.accept());
-    let link = dialed.expect("it is let in");
-    let mut arrived = arrived.expect("it listens").expect("it is let in");
-    relay.set(Line {
-        loss_percent: 5,
-        delay: Duration::from_millis(100),
-        ..Line::default()
-    });
+    let (relay, _listener, link, mut arrived) = linked(&limits).await;
+    relay.set(slow());
     let taken = tokio::spawn(async move { take(&mut arrived).await });
     let blob = vec![7; BLOB_BYTES];
     let blobs = link.blobs();
@@ -41,6 +33,22 @@ async fn an_upload_is_not_given_up_while_its_end_is_under_way() {
     result.expect("it ends").expect("it is accepted");
     drop(link);
     assert!(taken.await.expect("no panic") == blob);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_frame_of_the_coordinator_is_not_given_up_while_it_is_under_way() {
+    let limits = Limits {
+        stall_timeout: Duration::from_secs(2),
+        ..Limits::default()
+    };
+    let (relay, listener, mut link, arrived) = linked(&limits).await;
+    relay.set(slow());
+    let frame = vec![7; FRAME_BYTES];
+    let sender = arrived.sender();
+    sender.send(frame.clone()).await.expect("it is open");
+    let received = timeout(Duration::from_secs(120), link.receive()).await;
+    assert!(received.expect("it ends").expect("it is not given up") == frame);
+    drop((arrived, listener));
 }
 
 /// Takes the upload that comes, and accepts it.
@@ -61,6 +69,25 @@ async fn take(link: &mut HospitalLink) -> Vec<u8> {
     // The link lives until it is closed at the other end.
     while !matches!(link.next().await, Incoming::Closed(_)) {}
     bytes
+}
+
+/// A hospital and its coordinator, over a line without faults yet.
+async fn linked(limits: &Limits) -> (UdpRelay, Listener, CoordinatorLink, HospitalLink) {
+    let demo = Demo::generate(2, Place::default()).expect("two hospitals");
+    let mut listener = listener(&demo, limits);
+    let relay = UdpRelay::to(listener.local_address().expect("an address"), 1);
+    let dialer = dialer(&demo, &relay.address().to_string(), limits);
+    let (dialed, arrived) = tokio::join!(dialer.connect(|_| {}), listener.accept());
+    let arrived = arrived.expect("it listens").expect("it is let in");
+    (relay, listener, dialed.expect("it is let in"), arrived)
+}
+
+fn slow() -> Line {
+    Line {
+        loss_percent: 5,
+        delay: Duration::from_millis(100),
+        ..Line::default()
+    }
 }
 
 fn listener(demo: &Demo, limits: &Limits) -> Listener {

@@ -88,8 +88,8 @@ pub(super) struct Sent {
 struct SentOfRound {
     /// hh of the header sent.
     header: Option<HeaderHash>,
-    /// So many share boxes.
-    boxes: usize,
+    /// The number of the first share box that it has not carried.
+    next_box: usize,
     request: bool,
 }
 
@@ -459,9 +459,9 @@ impl Sent {
         true
     }
 
-    /// How many share boxes of the round were sent, for whoever sends more.
-    pub(super) fn share_boxes(&mut self) -> &mut usize {
-        &mut self.round.boxes
+    /// The number of the first share box of the round that has yet to be sent, for whoever sends it and those after it.
+    pub(super) fn next_box(&mut self) -> &mut usize {
+        &mut self.round.next_box
     }
 
     /// Whether the unlock request has yet to be sent; notes that it is.

@@ -1,7 +1,7 @@
 //! The share boxes of a round on their way to the vaults.
 //!
-//! After every input each connected vault is looked at for what it is owed, and in a round of n hospitals there are n^2 inputs that
-//! acknowledge a box. So boxes have numbers: what a connection has carried is one of them, and nobody looks at the boxes before it.
+//! After every input each connected vault is looked at for what it is owed, and in a round of n hospitals n^2 inputs acknowledge boxes.
+//! So the boxes of a vault have numbers, and one number says which of them its connection has carried: all below it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -22,16 +22,16 @@ pub(super) struct ShareBoxes(BTreeMap<HospitalId, Waiting>);
 struct Waiting {
     /// By number, in the order in which they came, each with its contributor.
     boxes: BTreeMap<usize, (HospitalId, BoxForward)>,
-    /// How many have come: the number of the next one.
-    count: usize,
+    /// The number of the next one that comes.
+    next: usize,
 }
 
 impl ShareBoxes {
     /// One more of this contributor, which has given none before.
     pub(super) fn keep(&mut self, from: HospitalId, to: HospitalId, forward: BoxForward) {
         let waiting = self.0.entry(to).or_default();
-        waiting.boxes.insert(waiting.count, (from, forward));
-        waiting.count += 1;
+        waiting.boxes.insert(waiting.next, (from, forward));
+        waiting.next += 1;
     }
 
     /// A vault has these.
@@ -44,17 +44,16 @@ impl ShareBoxes {
         waiting.boxes.retain(|_, (from, _)| !have.contains(from));
     }
 
-    /// Those for a hospital whose connection has carried all with numbers below `carried`; all are carried from now on.
+    /// Those from number `next_box` on, which a hospital's connection has not carried; all are carried from now on.
     pub(super) fn owed(
         &self,
         to: HospitalId,
-        carried: &mut usize,
+        next_box: &mut usize,
     ) -> impl Iterator<Item = &BoxForward> {
-        let waiting = self.0.get(&to);
-        let from = waiting.map_or(*carried, |waiting| {
-            std::mem::replace(carried, waiting.count)
+        let boxes = self.0.get(&to).map(|waiting| {
+            let from = std::mem::replace(next_box, waiting.next);
+            waiting.boxes.range(from..)
         });
-        let boxes = waiting.map(|waiting| waiting.boxes.range(from..));
         boxes.into_iter().flatten().map(|(_, (_, forward))| forward)
     }
 
@@ -105,8 +104,8 @@ mod tests {
         boxes.drop_acknowledged(id(by), &ack);
     }
 
-    fn owed(boxes: &ShareBoxes, to: u8, carried: &mut usize) -> Vec<u8> {
-        let owed = boxes.owed(id(to), carried);
+    fn owed(boxes: &ShareBoxes, to: u8, next_box: &mut usize) -> Vec<u8> {
+        let owed = boxes.owed(id(to), next_box);
         owed.map(|forward| forward.sealed.0[0]).collect()
     }
 

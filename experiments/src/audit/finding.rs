@@ -112,6 +112,19 @@ impl Measured {
         }
     }
 
+    /// For people; a dash where it has none.
+    pub fn interval_words(&self) -> String {
+        self.interval.map_or_else(
+            || "-".to_owned(),
+            |[low, high]| format!("{} to {}", number(low), number(high)),
+        )
+    }
+
+    /// What a guess would reach, for people; a dash where that is not known.
+    pub fn chance_words(&self) -> String {
+        self.chance.map_or_else(|| "-".to_owned(), number)
+    }
+
     /// Told with the attack itself, and not in the table of all.
     #[must_use]
     pub fn detail(self) -> Self {
@@ -128,6 +141,16 @@ impl Measured {
             chance: Some(chance),
             ..self
         }
+    }
+}
+
+/// Three digits.
+pub fn number(value: f64) -> String {
+    let whole = value.fract() == 0.0 && value.abs() < 1e9;
+    match value.abs() {
+        _ if whole => format!("{value:.0}"),
+        0.001..1000.0 => format!("{value:.3}"),
+        _ => format!("{value:.2e}"),
     }
 }
 
@@ -295,6 +318,20 @@ pub(super) mod tests {
                 differs < 1e-9,
                 "{part} of {whole}: {found_low}, {found_high}"
             );
+        }
+    }
+
+    #[test]
+    fn numbers_have_three_digits() {
+        for (value, told) in [
+            (0.0, "0"),
+            (1.0, "1"),
+            (-2.0, "-2"),
+            (0.123_456, "0.123"),
+            (12.3, "12.300"),
+            (0.000_012_34, "1.23e-5"),
+        ] {
+            assert_eq!(number(value), told);
         }
     }
 }

@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use ::report::{page::page, pictures::escape};
 
 use super::{
-    document::{Audit, number},
-    finding::{Finding, Measured},
+    document::Audit,
+    finding::{Finding, Measured, number},
 };
 
 /// The page.
@@ -80,16 +80,13 @@ fn section(finding: &Finding) -> String {
 }
 
 fn row(part: &str, one: &Measured) -> String {
-    let interval = one.interval.map_or_else(
-        || "-".to_owned(),
-        |[low, high]| format!("{} to {}", number(low), number(high)),
-    );
     format!(
-        "<tr><th>{part}: {}</th><td>{}</td><td>{}</td><td>{interval}</td><td>{}</td></tr>",
+        "<tr><th>{part}: {}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
         escape(&one.setting),
         escape(one.metric),
         number(one.value),
-        one.chance.map_or_else(|| "-".to_owned(), number),
+        one.interval_words(),
+        one.chance_words(),
     )
 }
 

@@ -309,5 +309,5 @@ const PROTECTION: &str = "<h2>What is protected from whom</h2>\
 sums and the common model, and successive models tell approximately what a hospital that was left out in one of them would have \
 added. With encrypted conditioning, clinical features stay hidden from the coordinator and the other hospitals; a hospital's own \
 trainer sees filters that are as confidential as the features they were made from. In a simulation one process plays everybody, \
-so nothing is hidden from whoever runs it. How much each of these gives away is attacked and measured by \
-<code>experiments audit</code>.</p>";
+so nothing is hidden from whoever runs it. <code>experiments audit</code> attacks these \
+claims, and measures what each part gives away.</p>";

@@ -1,7 +1,8 @@
 //! Models in the formats of others, read by the programs that read them: ONNX Runtime, huggingface_hub, MONAI.
 //!
 //! What is compared with is PyTorch's word on the same weights, through docs/load_model.py: of three classes it is the record of `model`,
-//! of two that of this crate. `PATH=target/monai/bin:$PATH cargo test -p model-export --test export -- --ignored` records that anew.
+//! of two that of this crate. `cargo test -p model-export --test export -- --ignored` records that
+//! anew with the PyTorch of `python3`.
 
 #[path = "../../tests/oracle/drawn_model.rs"]
 mod drawn_model;
@@ -26,7 +27,7 @@ use tempfile::TempDir;
 const MONAI: Environment = Environment {
     python: "MYELIN_MONAI_PYTHON",
     folder: "target/monai",
-    requirements: "model/export/tests/oracle/requirements-monai.txt",
+    install: "what is at the head of model/export/tests/oracle/requirements-monai.txt",
     required: "MYELIN_REQUIRE_MONAI",
 };
 

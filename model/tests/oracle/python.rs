@@ -17,8 +17,8 @@ pub struct Environment {
     pub python: &'static str,
     /// Within the workspace's folder.
     pub folder: &'static str,
-    /// What is installed there, within the workspace's folder.
-    pub requirements: &'static str,
+    /// How it is made, for people, in the workspace's folder.
+    pub install: &'static str,
     /// The variable without which a missing Python is a test that is skipped.
     pub required: &'static str,
 }
@@ -27,7 +27,7 @@ pub struct Environment {
 const ORACLES: Environment = Environment {
     python: "MYELIN_ORACLES_PYTHON",
     folder: "target/oracles",
-    requirements: "model/tests/oracle/requirements.txt",
+    install: "python3 -m venv target/oracles && target/oracles/bin/python -m pip install --requirement model/tests/oracle/requirements.txt",
     required: "MYELIN_REQUIRE_ORACLES",
 };
 
@@ -44,13 +44,10 @@ impl Environment {
             .ancestors()
             .find(|folder| folder.join("Cargo.lock").exists())
             .expect("a workspace has a lock file");
-        let (folder, requirements) = (self.folder, self.requirements);
+        let (folder, install) = (self.folder, self.install);
         let python = env::var_os(self.python)
             .map_or_else(|| workspace.join(folder).join("bin/python"), PathBuf::from);
         if !python.exists() {
-            let install = format!(
-                "python3 -m venv {folder} && {folder}/bin/python -m pip install --requirement {requirements}"
-            );
             let required = env::var_os(self.required).is_some();
             assert!(!required, "there is no {}: {install}", python.display());
             eprintln!("skipped: {script} needs {install}");

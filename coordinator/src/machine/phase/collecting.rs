@@ -106,7 +106,7 @@ impl OpenRound {
         if peer.sent.header(self.hash) {
             owed.push(ToVault::RoundOpen(self.signed.clone()));
         }
-        let boxes = self.boxes.owed(to, peer.sent.share_boxes());
+        let boxes = self.boxes.owed(to, peer.sent.next_box());
         owed.extend(boxes.cloned().map(ToVault::BoxForward));
         owed
     }

@@ -116,6 +116,8 @@ struct FakeRound {
     header: RoundOpen,
     /// Whose boxes it has, its own included.
     holds: BTreeSet<HospitalId>,
+    /// Whose boxes have come since the header: each connection carries both once.
+    since_header: BTreeSet<HospitalId>,
     upload: Option<([u8; 32], Arc<[u8]>)>,
     share: Option<Signed<UnlockShare>>,
 }
@@ -180,7 +182,9 @@ impl FakeHospital {
             ToVault::RoundOpen(signed) => self.on_header(signed),
             ToVault::BoxForward(forward) => {
                 let from = forward.manifest.read_unverified().expect("a manifest").id.0;
-                self.round_mut().holds.insert(from);
+                let round = self.round_mut();
+                assert!(round.since_header.insert(from), "a box of {from} again");
+                round.holds.insert(from);
                 vec![Act::Say(self.ack())]
             }
             ToVault::UnlockRequest(request) => self.on_request(&request),
@@ -472,10 +476,12 @@ impl FakeHospital {
     fn on_header(&mut self, signed: Signed<RoundOpen>) -> Vec<Act> {
         let header = signed.verify(self.roster.coordinator_key(), "the coordinator");
         let header = header.expect("signed");
-        let known = self.member().round.as_ref();
-        if known.is_some_and(|round| round.signed == signed) {
+        let known = self.member_mut().round.as_mut();
+        if let Some(round) = known.filter(|round| round.signed == signed) {
+            round.since_header.clear();
             return vec![Act::Say(self.ack())];
         }
+        let known = self.member().round.as_ref();
         assert!(
             known.is_none_or(|round| round.share.is_none()),
             "a round that was answered for is not replaced"
@@ -486,6 +492,7 @@ impl FakeHospital {
             signed,
             header,
             holds: BTreeSet::new(),
+            since_header: BTreeSet::new(),
             upload: None,
             share: None,
         });

@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import monai
+import numpy
 import torch
 from monai.bundle import ConfigWorkflow, run, verify_metadata, verify_net_in_out
 
@@ -69,6 +70,13 @@ def check(folder, by_command):
     # A card's text stays a text, whatever it says.
     metadata = workflow.parser.get_parsed_content("_meta_")
     assert metadata["name"].startswith("text: $__import__"), metadata["name"]
+
+    # Of PyTorch the release alone: Debian's calls itself 1.13.0a0.
+    installed = {"monai": monai.__version__, "numpy": numpy.__version__, "pytorch": torch.__version__}
+    for name, version in installed.items():
+        parts = 2 if name == "pytorch" else 3
+        named = metadata[f"{name}_version"]
+        assert version.split(".")[:parts] == named.split(".")[:parts], f"the bundle names {name} {named}, and this is {version}"
 
     checked = "its schema was not at hand"
     if schema := os.environ.get("MYELIN_MONAI_SCHEMA"):

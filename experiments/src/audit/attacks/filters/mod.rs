@@ -87,7 +87,7 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
             "Released by the vault's own code, which gives the same numbers from encrypted products (checked here for each form). \
              Filters: a flag is read off its entry, and years are found because age = onset + duration and all are whole. In the form \
              additive, ages are found up to one number of years that all patients share. Shifts: of all {} sets of features those that \
-             fit are listed, and the most frequent is taken. Flags of one patient are not independent: their intervals are a little too \
+             fit are listed, and the most frequent is taken. Flags of one patient are not independent: their intervals may be too \
              narrow. Each form has a control, in which nothing protects the features from the trainer: study and additive as they are, late \
              with the finest levels and many versions of u.",
             1_usize << FLAGS.len()

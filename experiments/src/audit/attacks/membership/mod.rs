@@ -73,7 +73,7 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
             "{} models are trained, each on half of {patients} phantom patients (`realistic`, {slices} slices each, network without \
              conditioning), and each is attacked by means of the {} that are neither it nor the one of its counterpart: of any patient \
              half of them have seen it. A patient is judged by the mean logit of its class over its slices. Every pair of model and patient is a case; those of one \
-             patient or model are not independent, so intervals are too narrow. All that is computed is the same at any number of threads.",
+             patient or model are not independent, so intervals may be too narrow. All that is computed is the same at any number of threads.",
             shadows.models(),
             shadows.models() - 2,
         ),
