@@ -17,7 +17,7 @@ use crate::tenseal::target_folder;
 /// When cargo cannot be started; what cargo or the simulation reports is in the exit code.
 pub fn simulate(libtorch: &Libtorch, arguments: &[OsString]) -> Result<ExitCode> {
     let fixed = EXPERIMENTS.iter().chain(&["simulate"]).map(OsStr::new);
-    run(cargo(libtorch, fixed, arguments))
+    run(cargo_with(libtorch, fixed, arguments))
 }
 
 /// Builds `experiments` for release and runs `experiments reproduce ARGUMENTS` in the caller's working folder.
@@ -27,7 +27,7 @@ pub fn simulate(libtorch: &Libtorch, arguments: &[OsString]) -> Result<ExitCode>
 /// When cargo cannot be started; what cargo or the reproduction reports is in the exit code.
 pub fn reproduce(libtorch: &Libtorch, arguments: &[OsString]) -> Result<ExitCode> {
     let fixed = EXPERIMENTS.iter().chain(&["reproduce"]).map(OsStr::new);
-    run(cargo(libtorch, fixed, arguments))
+    run(cargo_with(libtorch, fixed, arguments))
 }
 
 /// Builds `experiments` for release and runs `experiments audit ARGUMENTS` in the caller's working folder.
@@ -37,7 +37,7 @@ pub fn reproduce(libtorch: &Libtorch, arguments: &[OsString]) -> Result<ExitCode
 /// When cargo cannot be started; what cargo or the audit reports is in the exit code.
 pub fn audit(libtorch: &Libtorch, arguments: &[OsString]) -> Result<ExitCode> {
     let fixed = EXPERIMENTS.iter().chain(&["audit"]).map(OsStr::new);
-    run(cargo(libtorch, fixed, arguments))
+    run(cargo_with(libtorch, fixed, arguments))
 }
 
 /// Builds `experiments` for release and runs `experiments bench crypto ARGUMENTS`: the numbers into a file of the target folder
@@ -60,7 +60,7 @@ pub fn bench_crypto(
     let tenseal = python
         .into_iter()
         .flat_map(|python| [OsStr::new("--tenseal"), python.as_os_str()]);
-    run(cargo(libtorch, fixed.chain(tenseal), arguments))
+    run(cargo_with(libtorch, fixed.chain(tenseal), arguments))
 }
 
 /// Builds `experiments` for release and runs `experiments bench training ARGUMENTS`: the numbers into a file of the target folder
@@ -76,7 +76,27 @@ pub fn bench_training(libtorch: &Libtorch, arguments: &[OsString]) -> Result<Exi
         .chain(&["bench", "training", "--json"])
         .map(OsStr::new)
         .chain([numbers.as_os_str()]);
-    run(cargo(libtorch, fixed, arguments))
+    run(cargo_with(libtorch, fixed, arguments))
+}
+
+/// Builds the cohort for release and plays faulty rounds with these arguments; nothing in it needs libtorch.
+///
+/// # Errors
+///
+/// When cargo cannot be started; what cargo or the rounds report is in the exit code.
+pub fn soak(arguments: &[OsString]) -> Result<ExitCode> {
+    let fixed = [
+        "run",
+        "--release",
+        "--package",
+        "cohort",
+        "--example",
+        "soak",
+        "--",
+    ];
+    let mut command = cargo();
+    command.args(fixed).args(arguments);
+    run(command)
 }
 
 /// Runs every test of the workspace, also after one has failed; the last line is the test runner's own. Those that exchange files
@@ -92,11 +112,11 @@ pub fn test(
 ) -> Result<ExitCode> {
     // A failure keeps none of the others from being run and reported.
     let fixed = ["test", "--workspace", "--no-fail-fast"].map(OsStr::new);
-    let mut command = cargo(libtorch, fixed, arguments);
+    let mut command = cargo_with(libtorch, fixed, arguments);
     if arguments.is_empty() {
         // With the features that the tests have: by themselves the programs would be built once more, and much below them too.
         let programs = ["build", "--workspace", "--bins", "--tests"].map(OsStr::new);
-        let code = run(cargo(libtorch, programs, &[]))?;
+        let code = run(cargo_with(libtorch, programs, &[]))?;
         if code != ExitCode::SUCCESS {
             return Ok(code);
         }
@@ -108,14 +128,17 @@ pub fn test(
     run(command)
 }
 
-fn cargo<'a>(
+/// Cargo names itself to what it runs, so that a chosen toolchain stays chosen.
+fn cargo() -> Command {
+    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+fn cargo_with<'a>(
     libtorch: &Libtorch,
     fixed: impl IntoIterator<Item = &'a OsStr>,
     arguments: &'a [OsString],
 ) -> Command {
-    // Cargo names itself to what it runs, so that a chosen toolchain stays chosen.
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(&cargo);
+    let mut command = cargo();
     command.args(fixed).args(arguments);
     libtorch.add_to(&mut command);
     command

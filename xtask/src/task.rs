@@ -23,6 +23,7 @@ usage: cargo xtask COMMAND
   bench crypto [-- ARGS]    gets libtorch and TenSEAL if needed, builds with optimisation, runs `experiments bench crypto ARGS`
   bench training [-- ARGS]  gets libtorch if needed, builds with optimisation, runs `experiments bench training ARGS`
   test [-- ARGS]            gets libtorch and TenSEAL if needed, runs every test of the workspace; ARGS go to `cargo test`
+  soak [-- ARGS]            builds with optimisation and plays faulty rounds for as long as ARGS say: a longer search than `test` makes
   libtorch [--cuda]         gets libtorch if needed and prints its folder; with --cuda, a libtorch for NVIDIA GPUs
   help                      prints this text
 
@@ -54,6 +55,8 @@ pub enum Task {
     Reproduce(Vec<OsString>),
     /// Build for release and run the simulation with these arguments.
     Simulate(Vec<OsString>),
+    /// Build for release and play faulty rounds with these arguments.
+    Soak(Vec<OsString>),
     /// Run the tests of the workspace, handing these arguments to `cargo test`.
     Test(Vec<OsString>),
 }
@@ -104,6 +107,7 @@ impl Task {
                     what.map(|what| what.to_string_lossy().into_owned()),
                 )),
             },
+            Some("soak") => forwarded("soak", arguments).map(Self::Soak),
             Some("test") => forwarded("test", arguments).map(Self::Test),
             _ => Err(Misuse::UnknownCommand(
                 command.to_string_lossy().into_owned(),
@@ -136,6 +140,7 @@ impl Task {
                 let python = python_with_tenseal("there will be nothing to compare with");
                 cargo::bench_crypto(&libtorch, python.as_deref(), &arguments)
             }
+            Self::Soak(arguments) => cargo::soak(&arguments),
             Self::Test(arguments) => {
                 let libtorch = libtorch_for_a_build()?;
                 let python = python_with_tenseal("files will not be exchanged with TenSEAL");
@@ -260,6 +265,10 @@ mod tests {
             ))
         );
         assert_eq!(parse("audit"), Ok(Task::Audit(vec![])));
+        assert_eq!(
+            parse("soak -- --minutes 5"),
+            Ok(Task::Soak(["--minutes", "5"].map(OsString::from).to_vec()))
+        );
         assert_eq!(parse("bench crypto"), Ok(Task::BenchCrypto(vec![])));
         assert_eq!(
             parse("bench crypto -- --profile hardened"),

@@ -190,6 +190,17 @@ impl Scenario {
 }
 
 impl Tally {
+    /// This and that of other seeds.
+    pub fn join(&mut self, others: Self) {
+        self.runs += others.runs;
+        self.faults.add(&others.faults);
+        for (ending, runs) in others.endings {
+            *self.endings.entry(ending).or_default() += runs;
+        }
+        self.most_happenings = self.most_happenings.max(others.most_happenings);
+        self.failures.extend(others.failures);
+    }
+
     fn add(&mut self, outcome: Outcome, failure: Option<Failure>) {
         self.runs += 1;
         let ending = match &outcome {
