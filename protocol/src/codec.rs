@@ -30,6 +30,21 @@ pub const MAX_MESSAGE_BYTES: usize = 64 << 20;
 /// since 3, the manifest has more fields; docs/PROTOCOL.md, "History", has all.
 pub const WIRE_VERSION: u8 = 6;
 
+/// The values as little-endian words: a model's, millions of them.
+pub fn little_endian(values: &[f32]) -> Vec<u8> {
+    let mut bytes = vec![0; size_of_val(values)];
+    write_little_endian(values, &mut bytes);
+    bytes
+}
+
+/// The same into the beginning of `bytes`, as far as both go. Array by array, which the compiler turns into a copy where words are such
+/// already; byte by byte it takes ten times as long.
+pub fn write_little_endian(values: &[f32], bytes: &mut [u8]) {
+    for (word, value) in bytes.as_chunks_mut().0.iter_mut().zip(values) {
+        *word = value.to_le_bytes();
+    }
+}
+
 /// Bytes that are not a message.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 pub enum CodecError {

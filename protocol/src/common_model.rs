@@ -1,7 +1,7 @@
 //! The state that every hospital holds alike (PROTOCOL.md 3.3, 3.7): tensors, moments of the server's optimiser, clips and the count of
 //! null steps, under one hash.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest;
 use crypto::sealed_sum::{ClippedTensor, next_clip};
@@ -28,6 +28,15 @@ pub struct CommonModel {
     kept_by_vault: &'static [&'static str],
     conditioning_every: u32,
     null_steps: u32,
+    /// Digests of the values as they are, once somebody has asked.
+    starts: OnceLock<Starts>,
+}
+
+/// What a training starts from, as digests.
+#[derive(Clone, Copy)]
+struct Starts {
+    whole: [u8; 32],
+    common: [u8; 32],
 }
 
 impl CommonModel {
@@ -64,6 +73,7 @@ impl CommonModel {
             kept_by_vault: manifest.kept_by_vault(),
             conditioning_every: manifest.conditioning_every,
             null_steps: 0,
+            starts: OnceLock::new(),
         }
     }
 
@@ -90,6 +100,7 @@ impl CommonModel {
             kept_by_vault: manifest.kept_by_vault(),
             conditioning_every: manifest.conditioning_every,
             null_steps,
+            starts: OnceLock::new(),
         })
     }
 
@@ -158,8 +169,26 @@ impl CommonModel {
         model_hash(&self.values, &self.moments(), &self.clips, self.null_steps)
     }
 
-    /// A digest of layout and values alone: the start of a training, whatever the run makes of it.
+    /// A digest of layout and values alone: the start of a training, whatever the run makes of it. Computed once for the values as they
+    /// are, as is the other one.
     pub fn start_hash(&self) -> [u8; 32] {
+        self.starts().whole
+    }
+
+    /// The same of the values alone that every form of conditioning begins with: what is trained from them in one run may be what is
+    /// trained in another, of another form or of other features, as [`CONDITIONED_SLOPE`] and [`LATE_WEIGHT`] begin at zero.
+    pub fn common_start_hash(&self) -> [u8; 32] {
+        self.starts().common
+    }
+
+    fn starts(&self) -> Starts {
+        *self.starts.get_or_init(|| Starts {
+            whole: self.digest_of_whole(),
+            common: self.digest_of_common(),
+        })
+    }
+
+    fn digest_of_whole(&self) -> [u8; 32] {
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(b"sealed-sum/S1/start\0");
         context.update(&codec::encode(self.layout.as_ref()));
@@ -167,9 +196,7 @@ impl CommonModel {
         digest_bytes(context)
     }
 
-    /// The same of the values alone that every form of conditioning begins with: what is trained from them in one run may be what is
-    /// trained in another, of another form or of other features, as [`CONDITIONED_SLOPE`] and [`LATE_WEIGHT`] begin at zero.
-    pub fn common_start_hash(&self) -> [u8; 32] {
+    fn digest_of_common(&self) -> [u8; 32] {
         let mut context = digest::Context::new(&digest::SHA256);
         context.update(b"sealed-sum/S1/common-start\0");
         let own = [CONDITIONED_SLOPE, LATE_WEIGHT];
@@ -195,6 +222,7 @@ impl CommonModel {
     /// If `mean` has another length than the model: both come from one layout.
     pub fn apply_mean(&mut self, mean: &[f64], contributors: usize, round: LearningRound) {
         assert_eq!(mean.len(), self.values.len(), "a mean of another model");
+        self.starts = OnceLock::new();
         let values = Arc::make_mut(&mut self.values);
         let mut start = 0;
         for (tensor, clip) in self.layout.tensors.iter().zip(&mut self.clips) {
@@ -250,11 +278,11 @@ fn move_by(values: &mut [f32], mean: &[f64], bound: impl Fn(f32) -> f32) {
 /// model.
 fn update_with(context: &mut digest::Context, values: &[f32]) {
     context.update(&(values.len() as u64).to_le_bytes());
-    let mut buffer = Vec::with_capacity(4 * 4096);
+    let mut buffer = [0; 4 * 4096];
     for block in values.chunks(4096) {
-        buffer.clear();
-        buffer.extend(block.iter().flat_map(|value| value.to_le_bytes()));
-        context.update(&buffer);
+        let bytes = &mut buffer[..size_of_val(block)];
+        codec::write_little_endian(block, bytes);
+        context.update(bytes);
     }
 }
 
@@ -404,6 +432,30 @@ mod tests {
                 assert_eq!(undisturbed.hash(), restarted.hash(), "{strategy}");
             }
         }
+    }
+
+    #[test]
+    fn a_start_is_that_of_the_values_as_they_are() {
+        let manifest = manifest();
+        let mut model = CommonModel::initial(&manifest);
+        let starts = |model: &CommonModel| (model.start_hash(), model.common_start_hash());
+        let first = starts(&model);
+        model.take_null_step();
+        assert_eq!(starts(&model), first);
+        let mean = vec![0.25; model.values().len()];
+        model.apply_mean(&mean, 3, 1.into());
+        let moved = starts(&model);
+        assert!(moved.0 != first.0 && moved.1 != first.1);
+        let values = model.values().to_vec();
+        let moments = model.moments().into_iter().map(<[f32]>::to_vec);
+        let fresh = CommonModel::restored(
+            &manifest,
+            values,
+            moments.collect(),
+            model.clips().to_vec(),
+            0,
+        );
+        assert_eq!(starts(&fresh.expect("its own")), moved);
     }
 
     fn of_form(conditioning: Conditioning, form: ConditioningForm) -> Manifest {

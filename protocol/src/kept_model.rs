@@ -16,11 +16,8 @@ use crate::{
 /// H('weights' || layout || values as little-endian float32 in the layout's order). A file's own order, notes and padding do not change
 /// it.
 pub fn weights_hash(layout: &ModelLayout, values: &[f32]) -> WeightsHash {
-    let bytes: Vec<u8> = values
-        .iter()
-        .flat_map(|value| value.to_le_bytes())
-        .collect();
-    labelled_hash("weights", &[&codec::encode(layout), &bytes]).into()
+    let values = codec::little_endian(values);
+    labelled_hash("weights", &[&codec::encode(layout), &values]).into()
 }
 
 /// `model_hash` of the state that a run begins in, which follows from its manifest: that of the model of `init_seed`, or

@@ -128,15 +128,12 @@ pub fn pack(
 ) -> Result<(PackedMessage, Saturation), SumError> {
     check_count("values", shape.values(), values.len())?;
     check_clips(shape, clips)?;
-    check_count("counters", shape.counters(), counters.len())?;
+    check_counters(shape, counters)?;
     if weight.own == 0 || weight.own > weight.largest {
         return Err(SumError::Weight {
             own: weight.own,
             largest: weight.largest,
         });
-    }
-    if counters.first() != Some(&1) {
-        return Err(SumError::Contributions);
     }
 
     let digits = Digits::new(shape, counters);
@@ -183,6 +180,23 @@ pub fn pack(
 }
 
 impl PackedMessage {
+    /// Puts other counters in the place of those that were packed, and returns how many lie beyond their digits: the message is that of
+    /// [`pack`] with the same values and these counters, which may tell what packing the values has shown.
+    ///
+    /// # Errors
+    /// If the number of counters is not the shape's, or the first, "contributions", is not 1.
+    pub fn set_counters(&mut self, counters: &[u64]) -> Result<u64, SumError> {
+        check_counters(&self.shape, counters)?;
+        let digits = Digits::new(&self.shape, counters);
+        let format = self.shape.format();
+        for (number, &digit) in (digits.first..).zip(digits.digits.iter()) {
+            let word = &mut self.words[number / format.fields()];
+            let shift = (number % format.fields()) as u32 * format.field_bits();
+            *word = *word & !(format.field_mask() << shift) | u64::from(digit) << shift;
+        }
+        Ok(digits.saturated)
+    }
+
     pub(super) fn words(&self) -> &[u64] {
         &self.words
     }
@@ -228,6 +242,15 @@ pub(super) fn check_clips(shape: &SumShape, clips: &[ClippedTensor]) -> Result<(
     match clips.iter().position(|clipped| !usable(clipped.clip)) {
         Some(tensor) => Err(SumError::Clip { tensor }),
         None => Ok(()),
+    }
+}
+
+/// As many as the shape has, and one contribution.
+fn check_counters(shape: &SumShape, counters: &[u64]) -> Result<(), SumError> {
+    check_count("counters", shape.counters(), counters.len())?;
+    match counters.first() {
+        Some(1) => Ok(()),
+        _ => Err(SumError::Contributions),
     }
 }
 
@@ -444,6 +467,36 @@ mod tests {
         let weight = Weight { own: 3, largest: 4 };
         let (message, _) = pack(&shape, &[100.0], &clips, weight, &[1, 9]).expect("packs");
         assert_eq!(fields(&message, 3), [(1 << 22) + 75, 1, 9]);
+    }
+
+    /// Where digits begin in the middle of a word, at a chunk's first one, and behind no value at all.
+    #[test]
+    fn other_counters_make_the_message_that_is_packed_with_them() {
+        for format in [FieldFormat::TwoBy24, FieldFormat::ThreeBy16] {
+            for values in [0, 7, 8, 8191, 8192, 12_287, 12_288] {
+                let shape = SumShape::new(values, &[1, 3, 2], format, 2).expect("a valid shape");
+                let clips = [ClippedTensor { values, clip: 1.0 }];
+                let given: Vec<f64> = (0..values).map(|place| (place as f64).sin()).collect();
+                let packed = |counters: &[u64]| {
+                    pack(&shape, &given, &clips, EQUAL, counters).expect("packs")
+                };
+                let (mut message, _) = packed(&[1, 0xff_ff_ff, 9]);
+                let (expected, saturation) = packed(&[1, 5, 70_000]);
+                assert_eq!(
+                    message.set_counters(&[1, 5, 70_000]),
+                    Ok(saturation.counters)
+                );
+                assert!(message.words == expected.words, "{values} values");
+                let refused = [
+                    message.set_counters(&[1, 5]),
+                    message.set_counters(&[2, 5, 0]),
+                ];
+                assert!(matches!(
+                    refused,
+                    [Err(SumError::Count { .. }), Err(SumError::Contributions)]
+                ));
+            }
+        }
     }
 
     #[test]

@@ -40,6 +40,7 @@ impl ExpectedUpdate {
         let mut contributors = 0_u32;
         for change in changes {
             contributors += 1;
+            let largest = largest_value(joined);
             let own = sum
                 .values
                 .par_iter_mut()
@@ -49,7 +50,7 @@ impl ExpectedUpdate {
                 .zip(&sum.clips);
             sum.saturated += own
                 .map(|((((value, mean), cut_off), change), clip)| {
-                    let (quantised, saturated) = quantise(*change, *clip, joined);
+                    let (quantised, saturated) = quantise(*change, *clip, largest);
                     *value += quantised;
                     *mean += change;
                     *cut_off |= saturated;
@@ -170,9 +171,8 @@ pub fn add_counters(lists: impl Iterator<Item = Option<Vec<u64>>>) -> Option<Vec
     })?
 }
 
-/// `u`, and whether the clip cut something off. All weights are 1.
-fn quantise(value: f64, clip: f64, joined: usize) -> (u64, bool) {
-    let largest = largest_value(joined);
+/// `u`, and whether the clip cut something off. All weights are 1. `largest` is [`largest_value`].
+fn quantise(value: f64, clip: f64, largest: f64) -> (u64, bool) {
     let steps = (value / (clip / largest)).round_ties_even();
     let offset = largest + 1.0;
     (
@@ -211,7 +211,7 @@ mod tests {
             (1e9, (4_194_303, true)),
             (-1e9, (1, true)),
         ] {
-            assert_eq!(quantise(value, clip, 3), expected, "{value}");
+            assert_eq!(quantise(value, clip, largest_value(3)), expected, "{value}");
         }
         assert_eq!(
             [2, 3, 4, 5, 10, 100].map(largest_value),

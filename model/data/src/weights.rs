@@ -8,7 +8,7 @@ use std::{
 
 use safetensors::{Dtype, SafeTensorError, SafeTensors, tensor::TensorView};
 
-use protocol::network::TensorSpec;
+use protocol::{codec::little_endian, network::TensorSpec};
 
 use crate::whole_file::write_whole;
 
@@ -32,7 +32,7 @@ pub fn write_safetensors(
         let found = flat.len();
         return Err(WeightsError::Length { expected, found });
     }
-    let bytes: Vec<u8> = flat.iter().flat_map(|value| value.to_le_bytes()).collect();
+    let bytes = little_endian(flat);
     let mut rest = bytes.as_slice();
     let mut views = Vec::with_capacity(layout.len());
     for spec in layout {

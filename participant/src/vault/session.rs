@@ -20,6 +20,7 @@ use protocol::{
     },
     session::{SessionError, state_name},
 };
+use tracing::debug_span;
 use zeroize::Zeroizing;
 
 use super::{
@@ -427,16 +428,18 @@ impl InSession {
         let closed = settled.closed.clone();
         self.stage = before.after_opening(settled.contents, closed, &self.session.run);
         if let Some(witness) = &mut hospital.witness {
-            witness.opened(&settled.opened)?;
+            debug_span!("checking").in_scope(|| witness.opened(&settled.opened))?;
         }
 
         // "and erases seed, shares, blob and the round's keys."
+        let step = debug_span!("keeping").entered();
         if settled.opened.purpose == Purpose::Update {
             let (run, chain) = (self.session.run.manifest.run(), &self.session.chain);
             let journal = &mut hospital.journal;
             journal.stage_model(&run, &chain.model, &chain.model_hash)?;
         }
         hospital.journal.settle(&sum, &self.position(None))?;
+        drop(step);
         hospital.send(ToCoordinator::RoundClosed(settled.closed));
         // All that a trainer is asked is for the sum that comes next.
         if hospital.leave_jobs() {

@@ -17,6 +17,8 @@ use protocol::{
     },
 };
 
+use tracing::debug_span;
+
 use super::{HeldShare, OpenRound, OwnContribution, Round};
 use crate::{
     journal::{Journal, KeptContribution},
@@ -84,16 +86,19 @@ impl OpenRound {
             .manifest
             .shape(purpose, session.keys.joined().len())
             .map_err(not_summable)?;
-        let (message, saturated) = quantised(purpose, &shape, material, session, hospital.id())?;
+        let id = hospital.id();
+        let (message, saturated) = debug_span!("quantising")
+            .in_scope(|| quantised(purpose, &shape, material, session, id))?;
 
         // "The seed is on disk, synced, with hh before anything is computed from it"; "if the blob is lost, a new attempt takes a new
         // seed and the next attempt number": the process was ended between the two.
         let attempt = hospital.journal.next_attempt(&self.hash)?;
         let seed = Seed::from_rng(&mut hospital.rng);
         hospital.journal.record_seed(&self.hash, attempt, &seed)?;
-        let sealed = self.seal(seed, attempt, message, &shape, session, hospital)?;
+        let sealed = debug_span!("masking")
+            .in_scope(|| self.seal(seed, attempt, message, &shape, session, hospital))?;
 
-        let (id, digest) = (hospital.id(), sealed.digest);
+        let digest = sealed.digest;
         let contribution = KeptContribution {
             blob: codec::encode(&sealed.contribution),
             training: material.training,
@@ -101,6 +106,7 @@ impl OpenRound {
         self.keep_share(id, HeldShare::new(digest, sealed.commit, sealed.own_share));
         // "**the whole blob is on disk, synced, before its first byte leaves**, and is kept until the round is settled."
         if let Some(own) = self.kept_box(id) {
+            let _step = debug_span!("keeping").entered();
             let journal = &mut hospital.journal;
             journal.record_contribution(&self.hash, &contribution, &own)?;
         }
@@ -248,17 +254,16 @@ fn quantised(
         own: manifest.weight(id),
         largest: manifest.largest_weight(),
     };
-    let packed = |counters: &[u64]| {
-        pack(shape, material.values, &clips, weight, counters).map_err(not_summable)
-    };
-    let (mut message, saturation) = packed(material.counters)?;
+    let packed = pack(shape, material.values, &clips, weight, material.counters);
+    let (mut message, saturation) = packed.map_err(not_summable)?;
     if saturation.values > 0 {
         // The number of saturated values is itself a counter of the sum.
         let counters = UpdateCounters {
             contributions: 1,
             saturated: saturation.values,
         };
-        (message, _) = packed(&counters.write())?;
+        let set = message.set_counters(&counters.write());
+        set.map_err(not_summable)?;
     }
     Ok((message, saturation.values))
 }

@@ -27,6 +27,8 @@ use protocol::{
     },
 };
 
+use tracing::debug_span;
+
 use super::unlock::unlock_key;
 use crate::{
     journal::{Journal, SumOver},
@@ -108,10 +110,14 @@ impl CheckedOutcome {
             // Nobody could have opened it: this says nothing of the sum.
             return Err(RoundError::TooFewAnswers { found, needed }.into());
         }
-        let opened = self.open_sum(&shape, &shares, session, hospital);
+        let opened =
+            debug_span!("unmasking").in_scope(|| self.open_sum(&shape, &shares, session, hospital));
         self.name_wrong_answers(&opened, hospital);
         match opened {
-            Ok(opened) => Ok(self.close(opened, &shape, session, hospital)?),
+            Ok(opened) => {
+                let _step = debug_span!("moving").entered();
+                Ok(self.close(opened, &shape, session, hospital)?)
+            }
             Err(error) => Err(self.report_failure(&error, sum, hospital)),
         }
     }
