@@ -3,15 +3,16 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use experiments::commands::Experiments;
+use experiments::{commands::Experiments, simulation::Steps};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Experiments::parse();
-    let _log = arguments.log.start();
-    match arguments.execute() {
+    let steps = Steps::new();
+    let _log = arguments.log.start_beside(steps.layer());
+    match arguments.execute(&steps) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

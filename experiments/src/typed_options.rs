@@ -172,8 +172,9 @@ fn in_words(values: &[String]) -> String {
 const COMMAND: &str = "command";
 
 /// These say where a run is, which part of it is done and how it is shown, not what it is.
-pub const OF_ONE_START: [&str; 9] = [
+pub const OF_ONE_START: [&str; 10] = [
     "format",
+    "trace",
     "out",
     "resume",
     "shard",

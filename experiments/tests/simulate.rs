@@ -27,12 +27,13 @@ const SMALL: [&str; 12] = [
 ];
 
 /// Of a test that is too small for curves.
-const PICTURES: [&str; 5] = [
+const PICTURES: [&str; 6] = [
     "confusion-patients",
     "confusion-slices",
     "grad-cam",
     "learning-accuracy",
     "learning-loss",
+    "round-timeline",
 ];
 
 /// Arguments take the place of those of the small run.
@@ -69,7 +70,10 @@ fn hash(summary: &Value) -> &str {
 fn the_protection_changes_nothing_and_neither_do_threads() {
     let folder = tempfile::tempdir().expect("a folder");
     let one = folder.path().join("one");
-    let (summary, printed) = simulate(&one, &["--threads", "1"]);
+    let trace = folder.path().join("trace.json");
+    let told = trace.to_str().expect("text");
+    let (summary, printed) = simulate(&one, &["--threads", "1", "--trace", told]);
+    every_step_is_in(&trace);
     assert_eq!(summary["schema"], 1);
     assert_eq!(summary["parameters"], 4_201_933);
     assert_eq!(summary["sum"]["integers_exact"], true);
@@ -177,6 +181,48 @@ fn classes_are_cut_where_the_labels_say() {
 }
 
 /// What each hospital says by itself adds up to what the sealed sum said.
+/// Two rounds of three hospitals, each with its evaluation.
+fn every_step_is_in(trace: &Path) {
+    let text = std::fs::read(trace).expect("a trace");
+    let trace: Value = serde_json::from_slice(&text).expect("JSON");
+    let events = trace["traceEvents"].as_array().expect("events");
+    let named = |what: &str, kind: &str| {
+        let of_kind = events.iter().filter(|event| event["ph"] == *kind);
+        let named: Vec<&Value> = of_kind.filter(|event| event["name"] == *what).collect();
+        named
+    };
+    let named_processes = named("process_name", "M");
+    let processes: BTreeSet<(u64, &str)> = { named_processes.iter() }
+        .filter_map(|event| Some((event["pid"].as_u64()?, event["args"]["name"].as_str()?)))
+        .collect();
+    let parties = ["coordinator", "hospital 1", "hospital 2", "hospital 3"];
+    assert_eq!(processes, (0..).zip(parties).collect());
+    for hospital in 1..=3 {
+        for (step, purpose, most) in [
+            ("training", "update", 2),
+            ("evaluating", "evaluation", 2),
+            ("upload", "update", 2),
+            ("download", "update", 2),
+            ("opening", "update", 2),
+            ("sealing", "update", 2),
+        ] {
+            let all = named(step, "X");
+            let own = all.iter().filter(|event| event["pid"] == hospital);
+            let of_purpose: BTreeSet<u64> = own
+                .filter(|event| event["args"]["purpose"] == purpose)
+                .filter_map(|event| event["args"]["round"].as_u64())
+                .collect();
+            assert_eq!(of_purpose.len(), most, "{step} at hospital {hospital}");
+        }
+    }
+    let added: Vec<&Value> = named("adding", "X");
+    assert!(added.len() >= 6 && added.iter().all(|event| event["pid"] == 0));
+    for event in events.iter().filter(|event| event["ph"] == "X") {
+        let time = |name: &str| event[name].as_f64().expect("a number");
+        assert!(time("ts") >= 0.0 && time("dur") >= 0.0, "{event}");
+    }
+}
+
 fn the_sum_is_that_of_the_hospitals(round: &Value) {
     let own = round["by_hospital"].as_array().expect("a list");
     assert_eq!(own.len(), 3);
@@ -570,6 +616,14 @@ fn what_cannot_be_simulated_is_refused_before_anything_is_written() {
             &["t = 2", "m_min = 2"],
         ),
         (&["--data", "nowhere"], &["--data nowhere"]),
+        (
+            &["--trace", "nowhere/trace.json"],
+            &["--trace", "nowhere/trace.json"],
+        ),
+        (
+            &["--trace", "trace.json", "--updates", "plain"],
+            &["--trace", "leave one of them out"],
+        ),
         (&["--data", empty], &["--data", "Looked for"]),
         (
             &["--data", empty, "--partition", "scanner"],

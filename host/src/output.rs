@@ -19,7 +19,7 @@ use tracing::{
     field::{Field, Visit},
 };
 use tracing_subscriber::{
-    EnvFilter, Layer as _,
+    EnvFilter, Layer, Registry,
     filter::LevelFilter,
     fmt::{
         FmtContext, FormatEvent, FormatFields, FormattedFields,
@@ -27,7 +27,7 @@ use tracing_subscriber::{
         layer,
         time::{FormatTime as _, SystemTime},
     },
-    layer::SubscriberExt as _,
+    layer::{Identity, SubscriberExt as _},
     registry::LookupSpan,
     util::SubscriberInitExt as _,
 };
@@ -54,6 +54,14 @@ impl LogArguments {
     /// # Panics
     /// If the process has a log already.
     pub fn start(&self) -> Log {
+        self.start_beside(Identity::new())
+    }
+
+    /// The same, with a layer beside the log that sees what its own filter lets through, whatever the level of the log.
+    ///
+    /// # Panics
+    /// If the process has a log already.
+    pub fn start_beside(&self, beside: impl Layer<Registry> + Send + Sync) -> Log {
         // By default a line that cannot be written is told with `eprintln!`, which panics when stderr is what cannot be written.
         let lines = layer().log_internal_errors(false).with_writer(io::stderr);
         let lines = match self.log_format {
@@ -67,15 +75,16 @@ impl LogArguments {
                 .boxed(),
         };
         let log = tracing_subscriber::registry()
-            .with(lines)
-            .with(RecentLines)
-            .with(self.log_level.clone());
+            .with(beside)
+            .with(lines.with_filter(self.log_level.clone()))
+            .with(RecentLines.with_filter(self.log_level.clone()));
         let _ = FORMAT.set(self.log_format);
         #[cfg(feature = "opentelemetry")]
         {
             let exporter = Exporter::of_environment();
             let layer = exporter.as_ref().ok().and_then(Option::as_ref);
-            log.with(layer.map(Exporter::layer)).init();
+            let spans = layer.map(|exporter| exporter.layer().with_filter(self.log_level.clone()));
+            log.with(spans).init();
             let exporter = exporter.unwrap_or_else(|error| {
                 tracing::warn!("no spans are exported: {:#}", anyhow::Error::from(error));
                 None

@@ -26,7 +26,7 @@ use tokio::{
     sync::{mpsc, watch},
     time::{sleep_until, timeout_at},
 };
-use tracing::Span;
+use tracing::{Span, debug_span};
 use transport::{CloseCode, Disconnect};
 
 use super::{
@@ -244,6 +244,7 @@ impl Owner {
                     | ToCoordinator::FilterRequest(_) => conditioning,
                     _ => adding,
                 };
+                let _step = step_of(&message, &self.round_span).entered();
                 self.timed(kind, |machine| {
                     machine.handle_message(hospital, *message, now)
                 });
@@ -262,6 +263,7 @@ impl Owner {
                 bytes,
                 answer,
             } => {
+                let _step = debug_span!(parent: &self.round_span, "adding").entered();
                 let verdict = self.timed(adding, |machine| {
                     machine.handle_upload(hospital, bytes, now)
                 });
@@ -781,6 +783,15 @@ async fn pause(
 /// Also when nobody is left who could say so.
 async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
     let _ = stop.wait_for(|stop| *stop).await;
+}
+
+/// What the machine is about to do, for whoever wants to know how long it takes; most messages are handled in a moment.
+fn step_of(message: &ToCoordinator, round: &Span) -> Span {
+    match message {
+        ToCoordinator::FilterRequest(_) => debug_span!(parent: round, "multiplying"),
+        ToCoordinator::UnlockShare(_) => debug_span!(parent: round, "unlocking"),
+        _ => Span::none(),
+    }
 }
 
 fn adding(spent: &mut Spent) -> &mut Duration {

@@ -10,7 +10,7 @@ use self::{bench::BenchOptions, phantom::PhantomOptions};
 use crate::{
     audit::{self, AuditOptions},
     reproduce::{self, ReproduceCommand},
-    simulation::{self, SimulateCommand},
+    simulation::{self, SimulateCommand, Steps},
 };
 
 /// Runs whole federations and single-site trainings on this machine, measures them, and attacks what protects them.
@@ -37,13 +37,13 @@ enum Command {
 }
 
 impl Experiments {
-    /// Runs the command.
+    /// Runs the command. What parties of a simulation do is noted in `steps`, if they are beside the log.
     ///
     /// # Errors
     /// [`Failure`].
-    pub fn execute(self) -> Result<(), Failure> {
+    pub fn execute(self, steps: &Steps) -> Result<(), Failure> {
         match self.command {
-            Command::Simulate(command) => simulation::simulate(&command),
+            Command::Simulate(command) => simulation::simulate(&command, steps),
             Command::Phantom(options) => options.execute(),
             Command::Bench(options) => options.execute(),
             Command::Reproduce(command) => reproduce::reproduce(&command),

@@ -2,6 +2,7 @@
 
 mod card;
 mod page;
+mod round_timeline;
 mod run_pictures;
 
 pub use self::{

@@ -31,7 +31,7 @@ pub fn html(
         who_is_found(summary, classes, pictures, test)?,
         curves(summary, &pictures.learning)?,
         slices(pictures)?,
-        costs(summary),
+        costs(summary, pictures.round.as_ref())?,
         data(summary, classes, warnings),
         PROTECTION.to_owned(),
         footer(summary),
@@ -209,7 +209,7 @@ fn slices(pictures: &RunPictures) -> Result<String, PictureError> {
     ))
 }
 
-fn costs(summary: &Summary) -> String {
+fn costs(summary: &Summary, round: Option<&Picture>) -> Result<String, PictureError> {
     let mut section = "<h2>Bytes and seconds</h2><table>".to_owned();
     for (name, bytes) in [("sent", &summary.upload), ("received", &summary.download)] {
         if let (Some(bytes), Some(ratio)) = (bytes.bytes_per_hospital_round, bytes.ratio_to_f32) {
@@ -234,6 +234,13 @@ fn costs(summary: &Summary) -> String {
         let _ = write!(section, "<tr><th>{phase}</th><td>{seconds:.1}</td></tr>");
     }
     section += "</table>";
+    if let Some(round) = round {
+        section += "<h3>A round</h3>";
+        section += &round.inline()?;
+        section += "<p class=\"note\">The learning round that took the median time, up to the beginning of the next; training includes \
+                    evaluation. All parties share the processors of one machine. <code>--trace FILE</code> writes every step of \
+                    every round.</p>";
+    }
     if let Some(words) = sums_in_words(summary) {
         let _ = write!(
             section,
@@ -253,7 +260,7 @@ fn costs(summary: &Summary) -> String {
             if equal { "yes" } else { "<strong>no</strong>" }
         );
     }
-    section
+    Ok(section)
 }
 
 fn data(summary: &Summary, classes: &[&str], warnings: &[String]) -> String {

@@ -10,15 +10,18 @@ use ::report::{
 use model::metrics::{Level, heat_outside_head, looks_past_the_head, roc_band};
 use model_data::IMAGE_SIDE;
 
+use super::round_timeline::round_timeline;
 use crate::simulation::{
-    BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, HospitalRecord, RoundRecord, ShownSlice, Summary, TestResult,
-    leak_warning,
+    BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, HospitalRecord, RoundRecord, ShownSlice, Step, Summary,
+    TestResult, leak_warning,
 };
 
 /// The pictures that the report of a run shows.
 pub struct RunPictures {
     /// Loss and accuracy by round.
     pub learning: Vec<Picture>,
+    /// Who did what when in one learning round; none where none was seen.
+    pub round: Option<Picture>,
     /// Of the test, by patient and by slice.
     pub confusion: Vec<Picture>,
     /// Of the test, by patient and by slice: of class 1 of two, of each of more against the rest.
@@ -40,11 +43,13 @@ impl RunPictures {
         summary: &Summary,
         classes: &[&str],
         test: &TestResult,
+        steps: &[Step],
     ) -> Result<Self, PictureError> {
         let leak = leak_warning(summary);
         let shows_scores = summary.small_test.is_none();
         Ok(Self {
             learning: learning(&summary.history, leak)?,
+            round: round_timeline(steps)?,
             confusion: [
                 ("confusion-patients", "Patients", &summary.test.patient),
                 ("confusion-slices", "Slices", &summary.test.slice),
@@ -76,7 +81,8 @@ impl RunPictures {
     /// All of them, to be written into files.
     pub fn all(&self) -> impl Iterator<Item = &Picture> {
         let scores = self.confusion.iter().chain(&self.roc).chain(&self.clinical);
-        self.learning.iter().chain(scores).chain([&self.slices])
+        let runs = self.learning.iter().chain(&self.round);
+        runs.chain(scores).chain([&self.slices])
     }
 }
 

@@ -33,12 +33,14 @@ mod sealed_run;
 mod seconds;
 mod seeds;
 mod slurm_script;
+mod steps;
 mod sum_check;
 mod summary;
 mod sweep;
 mod swept_option;
 mod table;
 mod test_metrics;
+mod trace;
 mod unfinished;
 
 use std::{
@@ -66,9 +68,11 @@ pub use self::{
     progress::{Progress, Stage},
     seconds::Seconds,
     seeds::phantom_seed,
+    steps::{Party, RoundName, Step, Steps},
     summary::{Agreement, Bytes, ConditioningSummary, Sum, Summary},
     table::{leak_warning, sums_in_words},
     test_metrics::{BOOTSTRAP_DRAWS, BOOTSTRAP_SEED, ShownSlice, TestPatient, TestResult},
+    trace::Lane,
 };
 use self::{
     cohorts::Cohorts,
@@ -78,6 +82,7 @@ use self::{
     output::Output,
     run::RunResult,
     sealed_run::SealedRun,
+    trace::TraceFile,
     unfinished::Unfinished,
 };
 use crate::{
@@ -91,11 +96,11 @@ use crate::{
 /// `simulate` as it was typed.
 pub type SimulateCommand = Typed<SimulateOptions>;
 
-/// Runs a simulation, or goes on with one: the files into its folder, the table to stdout.
+/// Runs a simulation, or goes on with one: the files into its folder, the table to stdout. `steps` are those of this process.
 ///
 /// # Errors
 /// [`Failure`]: options that do not fit together, data that cannot be used, a run that does not reach its end or whose check fails.
-pub fn simulate(command: &SimulateCommand) -> Result<(), Failure> {
+pub fn simulate(command: &SimulateCommand, steps: &Steps) -> Result<(), Failure> {
     if let Some(file) = &command.options.slurm_script {
         return slurm_script::write(command, file).map_err(Failure::settings);
     }
@@ -108,12 +113,18 @@ pub fn simulate(command: &SimulateCommand) -> Result<(), Failure> {
         Some(destination) => go_on(command, destination),
     };
     let (plan, mut unfinished) = begun.map_err(Failure::settings)?;
+    let trace = command.options.trace.as_deref().map(TraceFile::create);
+    let trace = trace.transpose().map_err(Failure::settings)?;
     if plan.updates == UpdatesName::Sealed {
         stopping.can_go_on(how_to_go_on(&plan.out));
     }
     let progress = Arc::new(Progress::new());
     progress.line(format!("the results go to {}", plan.out.display()));
-    let result = run(began, plan, &mut unfinished, &stopping, &progress);
+    let result = run(began, plan, steps, &mut unfinished, &stopping, &progress);
+    // Also of a run that did not come to its end.
+    if let Some(Err(error)) = trace.map(|trace| trace.write(&steps.so_far())) {
+        eprintln!("{error:#}");
+    }
     let result = match result {
         Ok(finished) => {
             let handed_over = finished.hand_over(unfinished, command.options.format);
@@ -183,6 +194,7 @@ impl Finished {
 fn run(
     began: Instant,
     mut plan: Plan,
+    steps: &Steps,
     unfinished: &mut Unfinished,
     stopping: &Stopping,
     progress: &Arc<Progress>,
@@ -220,7 +232,8 @@ fn run(
         stopping,
         progress,
     };
-    let (run, tests) = train(&sealed, data, unfinished)?;
+    let (mut run, tests) = train(&sealed, data, unfinished)?;
+    run.steps = steps.so_far();
     progress.line("testing the common model");
     let finish = || {
         let test = test_metrics::test(&manifest, &run.model, plan.device, tests, &run.features)?;
@@ -343,7 +356,7 @@ fn write_files(
         output.write_json(BEST_CARD_FILE, &card)?;
     }
     let classes = plan.run.task.class_names();
-    let pictures = report::RunPictures::new(summary, classes, test)?;
+    let pictures = report::RunPictures::new(summary, classes, test, &run.steps)?;
     for picture in pictures.all() {
         output.write(&format!("pictures/{}.png", picture.name), &picture.png()?)?;
     }

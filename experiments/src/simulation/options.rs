@@ -131,6 +131,10 @@ pub struct SimulateOptions {
     /// Train in programs of their own, as a federation does: the file of the program `trainer`; with a folder of data only
     #[arg(long, value_name = "FILE", hide = true)]
     pub trainer_program: Option<PathBuf>,
+    /// Also write what the coordinator and every hospital did when, for chrome://tracing or ui.perfetto.dev: a Trace Event file. With
+    /// --resume, of the process that went on
+    #[arg(long, value_name = "FILE", value_parser = place_to_write(), conflicts_with = "slurm_script")]
+    pub trace: Option<PathBuf>,
     /// What goes to stdout at the end: the table for people, or the object of summary.json on one line
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,

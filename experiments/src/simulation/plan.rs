@@ -121,6 +121,9 @@ impl Plan {
                 });
             }
         }
+        if options.trace.is_some() && options.updates == UpdatesName::Plain {
+            return Err(PlanError::TraceWithoutProtocol);
+        }
         let faults = FaultPlan::new(options.drop.clone(), options.hospitals, options.rounds)?;
         let threads = threads(options)?;
         let (source, mut remarks) = source(options)?;
@@ -426,6 +429,11 @@ pub enum PlanError {
         /// What was given.
         form: ConditioningForm,
     },
+    /// Without a protocol nobody takes its steps.
+    #[error(
+        "--trace shows the steps of the protocol, and --updates plain takes none: leave one of them out"
+    )]
+    TraceWithoutProtocol,
     /// A rate that no manifest can have.
     #[error("--conditioning-rate is {rate}; choose a number from 0 to 100")]
     ConditioningRate {

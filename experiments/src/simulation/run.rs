@@ -15,7 +15,7 @@ use protocol::{
 
 use super::{
     expected_sums::MeanError, history::RoundRecord, observer::Observer, plain_updates::PlainRun,
-    seconds::Seconds,
+    seconds::Seconds, steps::Step,
 };
 
 /// The results of a run. What only a sealed run has is none otherwise.
@@ -62,6 +62,8 @@ pub struct RunResult {
     pub largest_product_error: Option<f64>,
     /// What the check of the sums found wrong.
     pub faults: Vec<String>,
+    /// What the parties did when, in this process.
+    pub steps: Vec<Step>,
 }
 
 impl RunResult {
@@ -109,6 +111,7 @@ impl RunResult {
             models_equal: Some(models_equal),
             largest_product_error: observer.largest_product_error,
             faults: sums.faults().to_vec(),
+            steps: Vec::new(),
             statistics: sums.statistics().cloned(),
             features: sums.features().clone(),
             kept_round: observer.kept_round,
@@ -153,6 +156,7 @@ impl RunResult {
             models_equal: None,
             largest_product_error: None,
             faults: Vec::new(),
+            steps: Vec::new(),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Pictures for reports, from plain numbers: learning curves, confusion matrices, ROC and other curves in the unit square, slices with Grad-CAM.
+//! Pictures for reports, from plain numbers: learning curves, confusion matrices, ROC and other curves in the unit square, slices with Grad-CAM,
+//! timelines.
 //!
 //! ```text
 //! numbers -> plotters -> SVG -+-> inline in a page that asks nothing of any network
@@ -15,6 +16,7 @@ mod png;
 mod roc;
 mod slices;
 mod style;
+mod timeline;
 mod unit_square;
 
 use std::fmt;
@@ -32,6 +34,7 @@ pub use self::{
     png::{Raster, grey_address, grey_levels},
     roc::{RocCurve, roc},
     slices::{SliceView, slices, verdict},
+    timeline::{Bar, Timeline, TimelineRow},
     unit_square::UnitSquare,
 };
 
