@@ -86,9 +86,20 @@ impl Stopping {
         Ok(())
     }
 
-    /// What a signal removes before the work [can go on](Self::can_go_on): `begun`, and then `folder`, if there is nothing else in it.
-    pub fn removes(&self, begun: PathBuf, folder: Option<PathBuf>) {
-        self.state().to_remove = Some((begun, folder));
+    /// Makes something of which a signal removes what `begun` names, before the work [can go on](Self::can_go_on): a file or a folder,
+    /// and then the folder around it, if there is nothing else in it. A signal comes before it is made, or finds it.
+    ///
+    /// # Errors
+    /// What `make` says.
+    pub fn makes<T>(
+        &self,
+        make: impl FnOnce() -> anyhow::Result<T>,
+        begun: impl FnOnce(&T) -> Option<(PathBuf, Option<PathBuf>)>,
+    ) -> anyhow::Result<T> {
+        let mut state = self.state();
+        let made = make()?;
+        state.to_remove = begun(&made);
+        Ok(made)
     }
 
     /// Waits for the signal as long as the value lives: who has it ends at a safe point.

@@ -114,7 +114,8 @@ fn write_part(
     step: &(impl Fn() + Sync),
 ) -> anyhow::Result<()> {
     let cannot = || format!("cannot write to {}", folder.display());
-    fs::create_dir_all(folder).with_context(cannot)?;
+    // Not what is around it: where that is gone, somebody has stopped this.
+    fs::create_dir(folder).with_context(cannot)?;
     let rows: Vec<(usize, ClinicalDraw)> = part
         .iter()
         .map(|&index| (index + 1, draw_clinical(settings, index)))

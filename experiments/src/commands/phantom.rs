@@ -58,9 +58,14 @@ impl PhantomOptions {
             )));
         }
         let is_new = !self.folder.exists();
-        let place = FreePlace::find(&self.folder, hospitals).map_err(Failure::settings)?;
-        let made = is_new.then(|| self.folder.clone());
-        stopping.removes(place.workshop().to_owned(), made);
+        let place = stopping.makes(
+            || FreePlace::find(&self.folder, hospitals),
+            |place| {
+                let made = is_new.then(|| self.folder.clone());
+                Some((place.workshop().to_owned(), made))
+            },
+        );
+        let place = place.map_err(Failure::settings)?;
         let settings = PhantomSettings {
             patients: self.patients,
             slices_per_patient: usize::from(self.slices),

@@ -67,12 +67,11 @@ impl Begun {
                 out.display()
             );
         }
-        let folder = Folder::open(&out, entry)?;
-        if entry == Entry::Begin {
+        let folder = stopping.makes(
+            || Folder::open(&out, entry),
             // Not of shards: another one may hold the same lock.
-            let (lock, made) = folder.before_a_run();
-            stopping.removes(lock, made);
-        }
+            |folder| (entry == Entry::Begin).then(|| folder.before_a_run()),
+        )?;
         let configuration = Configuration::new(options, folder.recorded())?;
         if let Some(recorded) = folder.recorded() {
             configuration.check_same(recorded)?;

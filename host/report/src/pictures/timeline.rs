@@ -95,7 +95,8 @@ impl Timeline<'_> {
         for row in &self.rows {
             let told = self.kinds.iter().enumerate().map(|(kind, name)| {
                 let bars = row.bars.iter().filter(|bar| bar.kind == kind);
-                let seconds: f64 = bars.map(|bar| bar.to - bar.from).sum();
+                // A sum of nothing would be -0.
+                let seconds = bars.fold(0.0, |sum, bar| sum + bar.to - bar.from);
                 format!("{name} {seconds:.2} s")
             });
             words += &format!(" {}: {}.", row.name, told.collect::<Vec<_>>().join(", "));
@@ -182,7 +183,13 @@ mod tests {
         };
         let picture = timeline.picture().expect("drawn");
         let svg = picture.inline().expect("no image in it");
-        for part in ["Round 3", "hospital 1", "coordinator", "computes", ">10<"] {
+        for part in [
+            "Round 3",
+            "hospital 1",
+            "coordinator",
+            "computes",
+            ">\n10\n<",
+        ] {
             assert!(svg.contains(part), "{part}: {svg}");
         }
         // Half of what lies between the margins, from its beginning and from its middle.
