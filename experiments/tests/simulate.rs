@@ -180,7 +180,6 @@ fn classes_are_cut_where_the_labels_say() {
     assert!(counted.1 >= 1 && counted.1 < written.1, "{counted:?}");
 }
 
-/// What each hospital says by itself adds up to what the sealed sum said.
 /// Two rounds of three hospitals, each with its evaluation.
 fn every_step_is_in(trace: &Path) {
     let text = std::fs::read(trace).expect("a trace");
@@ -223,6 +222,7 @@ fn every_step_is_in(trace: &Path) {
     }
 }
 
+/// What each hospital says by itself adds up to what the sealed sum said.
 fn the_sum_is_that_of_the_hospitals(round: &Value) {
     let own = round["by_hospital"].as_array().expect("a list");
     assert_eq!(own.len(), 3);

@@ -54,7 +54,9 @@ impl LogArguments {
     /// # Panics
     /// If the process has a log already.
     pub fn start(&self) -> Log {
-        self.start_beside(Identity::new())
+        // With a filter that lets nothing through: a layer without one would have every span and line of every library made, whatever the
+        // level of the log.
+        self.start_beside(Identity::new().with_filter(LevelFilter::OFF))
     }
 
     /// The same, with a layer beside the log that sees what its own filter lets through, whatever the level of the log.

@@ -37,9 +37,16 @@ pub fn little_endian(values: &[f32]) -> Vec<u8> {
     bytes
 }
 
-/// The same into the beginning of `bytes`, as far as both go. Array by array, which the compiler turns into a copy where words are such
-/// already; byte by byte it takes ten times as long.
+/// The same into `bytes`. Array by array, which the compiler turns into a copy where words are such already.
+///
+/// # Panics
+/// If `bytes` has not four bytes for each value.
 pub fn write_little_endian(values: &[f32], bytes: &mut [u8]) {
+    assert_eq!(
+        bytes.len(),
+        size_of_val(values),
+        "four bytes for each value"
+    );
     for (word, value) in bytes.as_chunks_mut().0.iter_mut().zip(values) {
         *word = value.to_le_bytes();
     }

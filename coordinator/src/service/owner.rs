@@ -244,7 +244,8 @@ impl Owner {
                     | ToCoordinator::FilterRequest(_) => conditioning,
                     _ => adding,
                 };
-                let _step = step_of(&message, &self.round_span).entered();
+                let _round = self.round_span.clone().entered();
+                let _step = step_of(&message).entered();
                 self.timed(kind, |machine| {
                     machine.handle_message(hospital, *message, now)
                 });
@@ -263,7 +264,8 @@ impl Owner {
                 bytes,
                 answer,
             } => {
-                let _step = debug_span!(parent: &self.round_span, "adding").entered();
+                let _round = self.round_span.clone().entered();
+                let _step = debug_span!("adding").entered();
                 let verdict = self.timed(adding, |machine| {
                     machine.handle_upload(hospital, bytes, now)
                 });
@@ -786,10 +788,10 @@ async fn told_to_stop(stop: &mut watch::Receiver<bool>) {
 }
 
 /// What the machine is about to do, for whoever wants to know how long it takes; most messages are handled in a moment.
-fn step_of(message: &ToCoordinator, round: &Span) -> Span {
+fn step_of(message: &ToCoordinator) -> Span {
     match message {
-        ToCoordinator::FilterRequest(_) => debug_span!(parent: round, "multiplying"),
-        ToCoordinator::UnlockShare(_) => debug_span!(parent: round, "unlocking"),
+        ToCoordinator::FilterRequest(_) => debug_span!("multiplying"),
+        ToCoordinator::UnlockShare(_) => debug_span!("collecting"),
         _ => Span::none(),
     }
 }

@@ -237,7 +237,7 @@ fn costs(summary: &Summary, round: Option<&Picture>) -> Result<String, PictureEr
     if let Some(round) = round {
         section += "<h3>A round</h3>";
         section += &round.inline()?;
-        section += "<p class=\"note\">The learning round that took the median time, up to the beginning of the next; training includes \
+        section += "<p class=\"note\">The round of an update that took the median time, up to the beginning of the next one; training includes \
                     evaluation. All parties share the processors of one machine. <code>--trace FILE</code> writes every step of \
                     every round.</p>";
     }

@@ -7,8 +7,8 @@ use protocol::manifest::Purpose;
 
 use crate::simulation::{Lane, Party, Step};
 
-/// The learning round that took the median time, up to where the next one begins, so with the evaluation between them; none where no
-/// round was seen.
+/// The update round of this process that took the median time, up to where the next one begins, so with the evaluation between them;
+/// none where none was seen.
 ///
 /// # Errors
 /// What the plotting library says.
@@ -43,8 +43,8 @@ pub fn round_timeline(steps: &[Step]) -> Result<Option<Picture>, PictureError> {
     let timeline = Timeline {
         name: "round-timeline",
         title: &format!(
-            "Learning round {}, in seconds{left_out}",
-            shown.learning_round
+            "Round {} of the protocol, in seconds{left_out}",
+            shown.number
         ),
         kinds: vec!["training", "computation", "upload", "download"],
         rows: rows.collect(),
@@ -54,8 +54,8 @@ pub fn round_timeline(steps: &[Step]) -> Result<Option<Picture>, PictureError> {
 }
 
 struct ShownRound {
-    /// From 1.
-    learning_round: usize,
+    /// Of the protocol, which counts rounds of all purposes.
+    number: u64,
     begin: Duration,
     end: Duration,
 }
@@ -73,16 +73,11 @@ fn median_round(steps: &[Step]) -> Option<ShownRound> {
     }
     let last = steps.iter().map(|step| step.end).max()?;
     let ends = begins.iter().skip(1).map(|(_, begin)| *begin).chain([last]);
-    let mut rounds: Vec<ShownRound> = (1..)
-        .zip(begins.iter().zip(ends))
-        .map(|(learning_round, (&(_, begin), end))| ShownRound {
-            learning_round,
-            begin,
-            end,
-        })
+    let mut rounds: Vec<ShownRound> = { begins.iter().zip(ends) }
+        .map(|(&(number, begin), end)| ShownRound { number, begin, end })
         .collect();
     rounds.sort_by_key(|round| round.end.saturating_sub(round.begin));
-    let middle = rounds.len() / 2;
+    let middle = rounds.len().checked_sub(1)? / 2;
     rounds.into_iter().nth(middle)
 }
 
@@ -130,7 +125,7 @@ mod tests {
             .expect("there is one");
         assert_eq!(
             picture.alt,
-            "Learning round 3, in seconds, 20 s. coordinator: training 0.00 s, computation 1.00 s, upload 0.00 s, \
+            "Round 5 of the protocol, in seconds, 20 s. coordinator: training 0.00 s, computation 1.00 s, upload 0.00 s, \
              download 0.00 s. hospital 1: training 18.00 s, computation 0.00 s, upload 0.00 s, download 0.00 s."
         );
         assert!(round_timeline(&[]).expect("nothing to draw").is_none());

@@ -122,13 +122,14 @@ pub fn simulate(command: &SimulateCommand, steps: &Steps) -> Result<(), Failure>
     progress.line(format!("the results go to {}", plan.out.display()));
     let result = run(began, plan, steps, &mut unfinished, &stopping, &progress);
     // Also of a run that did not come to its end.
-    if let Some(Err(error)) = trace.map(|trace| trace.write(&steps.so_far())) {
-        eprintln!("{error:#}");
+    let traced = trace.map_or(Ok(()), |trace| trace.write(&steps.so_far()));
+    if let Err(error) = &traced {
+        progress.line(format!("{error:#}"));
     }
     let result = match result {
         Ok(finished) => {
             let handed_over = finished.hand_over(unfinished, command.options.format);
-            return handed_over.map_err(Failure::run);
+            return handed_over.and(traced).map_err(Failure::run);
         }
         Err(Failed::ForGood(failure)) => {
             unfinished.go();

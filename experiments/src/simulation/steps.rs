@@ -17,7 +17,12 @@ use tracing::{
     field::{Field, Visit},
     span::{Attributes, Id},
 };
-use tracing_subscriber::{Layer, filter, layer::Context, registry::LookupSpan};
+use tracing_subscriber::{
+    Layer,
+    filter::{self, LevelFilter},
+    layer::Context,
+    registry::LookupSpan,
+};
 
 /// All steps of this process, as they end. Clones share them.
 #[derive(Clone)]
@@ -79,7 +84,8 @@ impl Steps {
             let library = target.split("::").next().unwrap_or_default();
             ["coordinator", "participant", "host"].contains(&library)
         };
-        let noted = filter::filter_fn(move |metadata| metadata.is_span() && own(metadata.target()));
+        let noted = filter::filter_fn(move |metadata| metadata.is_span() && own(metadata.target()))
+            .with_max_level_hint(LevelFilter::DEBUG);
         NotesSteps(self.clone()).with_filter(noted)
     }
 

@@ -86,7 +86,7 @@ fn microseconds(time: Duration) -> f64 {
     time.as_secs_f64() * 1e6
 }
 
-/// What a party does at the same time as others: in each lane one thing after another.
+/// What a party does at the same time as others. In a lane one thing follows another, but where a transfer is cut off and begun anew.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Lane {
     /// Training and evaluation.
