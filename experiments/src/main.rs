@@ -10,7 +10,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let arguments = Experiments::parse();
-    let steps = Steps::new();
+    let steps = Steps::begin();
     let _log = arguments.log.start_beside(steps.layer());
     match arguments.execute(&steps) {
         Ok(()) => ExitCode::SUCCESS,

@@ -68,7 +68,7 @@ pub struct RoundName {
 
 impl Steps {
     /// None yet; time counts from now.
-    pub fn new() -> Self {
+    pub fn begin() -> Self {
         Self {
             began: Instant::now(),
             ended: Arc::default(),
@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_step_is_told_with_its_hospital_and_round_and_a_log_line_is_none() {
-        let steps = Steps::new();
+        let steps = Steps::begin();
         with_default(Registry::default().with(steps.layer()), || {
             let hospital = HospitalId::new(3).expect("in range");
             let run = spans::run_at(hospital, &RunId::from([7; 32]));

@@ -4,6 +4,8 @@
 //! invariant is looked at. A failure is shortened to what it needs and printed with the command that plays it again. Exit code 1 if
 //! there was one.
 
+#![expect(clippy::print_stdout, reason = "it is a program for people")]
+
 use std::{
     process::ExitCode,
     time::{Duration, Instant},
