@@ -271,10 +271,10 @@ mod tests {
         manifest::Purpose,
     };
     use tokio::net::TcpListener;
-    use tracing_subscriber::{EnvFilter, Registry, layer::SubscriberExt as _};
+    use tracing_subscriber::{EnvFilter, Layer as _, Registry, layer::SubscriberExt as _};
 
     use super::*;
-    use crate::spans;
+    use crate::{recent_log::RecentLines, spans};
 
     /// A collector that hands on what it is sent; gives its address.
     fn collector(status: hyper::StatusCode) -> (String, mpsc::Receiver<Bytes>) {
@@ -306,9 +306,10 @@ mod tests {
     fn a_collector_is_sent_the_spans_of_a_run_and_the_lines_within_them_and_no_more() {
         let (address, sent) = collector(hyper::StatusCode::OK);
         let exporter = Exporter::to(Some(&address), "myelin-test".to_owned()).expect("it is sound");
+        // As a program has it, beside what sees all.
         let log = Registry::default()
-            .with(EnvFilter::new("info"))
-            .with(exporter.layer());
+            .with(RecentLines)
+            .with(exporter.layer().with_filter(EnvFilter::new("info")));
         let id = RunId::from([0x5f; 32]);
         tracing::subscriber::with_default(log, || {
             let run = spans::run_at(HospitalId::new(7).expect("in range"), &id);

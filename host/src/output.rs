@@ -54,9 +54,7 @@ impl LogArguments {
     /// # Panics
     /// If the process has a log already.
     pub fn start(&self) -> Log {
-        // With a filter that lets nothing through: a layer without one would have every span and line of every library made, whatever the
-        // level of the log.
-        self.start_beside(Identity::new().with_filter(LevelFilter::OFF))
+        self.start_beside(nothing())
     }
 
     /// The same, with a layer beside the log that sees what its own filter lets through, whatever the level of the log.
@@ -101,6 +99,12 @@ impl LogArguments {
             Log {}
         }
     }
+}
+
+/// Beside the log. It has a filter that lets nothing through: a layer without one has every span and line of every library made, whatever
+/// the level of the log.
+fn nothing() -> impl Layer<Registry> + Send + Sync {
+    Identity::new().with_filter(LevelFilter::OFF)
 }
 
 /// What is logged. To the library a word that is no level is a module of which all is logged, so that a level with a slip of the
@@ -326,6 +330,22 @@ mod tests {
         for line in &lines[1..] {
             assert_eq!(line["spans"], within, "{line}");
         }
+    }
+
+    /// What is above the level costs nothing: libraries do not even make it.
+    #[test]
+    fn nothing_beside_a_log_leaves_its_level_as_it_is() {
+        let filter = || EnvFilter::new("warn");
+        let log = tracing_subscriber::registry()
+            .with(nothing())
+            .with(layer().with_writer(io::sink).with_filter(filter()))
+            .with(RecentLines.with_filter(filter()));
+        assert_eq!(Subscriber::max_level_hint(&log), Some(LevelFilter::WARN));
+        tracing::subscriber::with_default(log, || {
+            assert!(tracing::enabled!(tracing::Level::WARN));
+            assert!(!tracing::enabled!(tracing::Level::INFO));
+            assert!(tracing::debug_span!("a step").is_disabled());
+        });
     }
 
     #[test]

@@ -21,7 +21,7 @@ pub fn round_timeline(steps: &[Step]) -> Result<Option<Picture>, PictureError> {
     parties.sort_unstable();
     parties.dedup();
     let all = parties.len();
-    parties.truncate(MOST_ROWS);
+    parties.truncate(MAX_ROWS);
     let since = |moment: Duration| moment.saturating_sub(shown.begin).as_secs_f64();
     let end = since(shown.end);
     let bar = |step: &Step| Bar {
@@ -82,7 +82,7 @@ fn median_round(steps: &[Step]) -> Option<ShownRound> {
 }
 
 /// On a page for people.
-const MOST_ROWS: usize = 13;
+const MAX_ROWS: usize = 13;
 
 #[cfg(test)]
 mod tests {

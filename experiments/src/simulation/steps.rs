@@ -212,7 +212,9 @@ mod tests {
     #[test]
     fn a_step_is_told_with_its_hospital_and_round_and_a_log_line_is_none() {
         let steps = Steps::begin();
-        with_default(Registry::default().with(steps.layer()), || {
+        let log = Registry::default().with(steps.layer());
+        assert_eq!(Subscriber::max_level_hint(&log), Some(LevelFilter::DEBUG));
+        with_default(log, || {
             let hospital = HospitalId::new(3).expect("in range");
             let run = spans::run_at(hospital, &RunId::from([7; 32]));
             let round = spans::round(&run, 5.into(), Purpose::Update);

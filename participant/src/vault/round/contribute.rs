@@ -16,7 +16,6 @@ use protocol::{
         contribution::{Contribution, ContributionManifest, ShareBox, boxes_root, chunks_root},
     },
 };
-
 use tracing::debug_span;
 
 use super::{HeldShare, OpenRound, OwnContribution, Round};

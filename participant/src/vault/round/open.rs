@@ -26,7 +26,6 @@ use protocol::{
         unlock::{UnlockRequest, UnlockShare},
     },
 };
-
 use tracing::debug_span;
 
 use super::unlock::unlock_key;
