@@ -6,7 +6,7 @@
 
 #![expect(clippy::print_stdout, reason = "it is a program for people")]
 
-use std::error::Error;
+use std::{error::Error, sync::Arc};
 
 use crypto::hash::SecretKey32;
 use crypto::sealed_sum::{
@@ -91,7 +91,7 @@ fn mean(updates: &[[f64; 2]; 3], drops_out: DropsOut) -> Result<Vec<f64>, Box<dy
     // With the answers of two the sum opens, and nothing but the sum.
     let contributors = contributions.len();
     let opened = open(&round, contributors, sum.as_bytes(), &answers)?;
-    Ok(opened
+    Ok(Arc::new(opened)
         .mean(&shape, &clips, 1, contributors as u64)?
         .to_vec())
 }

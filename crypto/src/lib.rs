@@ -26,6 +26,8 @@
 //! # A sum of three hospitals
 //!
 //! ```
+//! use std::sync::Arc;
+//!
 //! use crypto::hash::SecretKey32;
 //! use crypto::sealed_sum::*;
 //!
@@ -67,7 +69,7 @@
 //!     })
 //!     .into();
 //! let opened = open(&round, 3, sum.as_bytes(), &answers)?;
-//! let mean = opened.mean(shape, &clips, 1, 3)?;
+//! let mean = Arc::new(opened).mean(shape, &clips, 1, 3)?.to_vec();
 //! assert!((mean[0] - 0.25).abs() < 1e-6 && mean[1].abs() < 1e-6);
 //! # Ok(())
 //! # }

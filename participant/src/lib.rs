@@ -36,6 +36,7 @@ pub mod enrolment;
 pub mod erasure;
 pub mod forecast;
 mod heat;
+mod held_acknowledgement;
 pub mod hospital_data;
 pub mod hours;
 pub mod interruption;

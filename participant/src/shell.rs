@@ -40,6 +40,7 @@ use transport::{
 use crate::{
     compute::ComputeSlots,
     heat::HeatMaker,
+    held_acknowledgement::HeldAcknowledgement,
     interruption::{Interruptions, Moment},
     journal::{Journal, patient::Patience},
     ledger::LedgerError,
@@ -211,6 +212,7 @@ impl<J: Journal + 'static> Participant<J> {
             trainer_thread(trainer, &slots, &trainer_jobs, &results, &watch, heat)
         });
         let (vault, spans) = (self.vault, self.spans.clone());
+        let hospitals = vault.roster().size();
         let (failure, failed) = tokio::sync::oneshot::channel();
         let vault_thread = std::thread::spawn(move || {
             if let Err(error) = vault_thread(vault, vault_inputs, &vault_outputs, &spans) {
@@ -243,6 +245,7 @@ impl<J: Journal + 'static> Participant<J> {
             next_upload: None,
             current_link,
             awaits_approval: false,
+            hospitals,
             spans: self.spans,
         };
         let result = {
@@ -598,6 +601,8 @@ struct Shell {
     current_link: watch::Sender<Option<LastWord>>,
     /// The vault waits for a decision, and has not been asked to look for it since it said so.
     awaits_approval: bool,
+    /// Members of the roster.
+    hospitals: usize,
     spans: RunSpans,
 }
 
@@ -699,6 +704,7 @@ impl Shell {
         let mut silence = std::pin::pin!(tokio::time::sleep(WORTH_A_LINE));
         let mut is_answered = false;
         let inputs = self.inputs.clone();
+        let mut acknowledgement = HeldAcknowledgement::new(self.hospitals);
         tell(&inputs, VaultInput::Connected).await?;
         loop {
             tokio::select! {
@@ -727,9 +733,11 @@ impl Shell {
                             continue;
                         }
                         if let Some(message) = self.act(output, passage)? {
-                            // A lost connection shows in `receive`; the vault repeats what was not answered.
-                            let sending = passage.send(&message);
-                            sending.instrument(self.spans.of_round()).await?;
+                            if let Some(message) = acknowledgement.pass(message) {
+                                // A lost connection shows in `receive`; the vault repeats what was not answered.
+                                let sending = passage.send(&message);
+                                sending.instrument(self.spans.of_round()).await?;
+                            }
                         } else if self.interruptions.is_cut_off() {
                             return Ok(LinkEnd::CutOff);
                         }
@@ -750,6 +758,9 @@ impl Shell {
                         return Ok(end);
                     }
                 },
+                message = acknowledgement.due() => {
+                    passage.send(&message).instrument(self.spans.of_round()).await?;
+                }
                 _ = reconsider.tick(), if self.awaits_approval => {
                     self.awaits_approval = false;
                     tell(&inputs, VaultInput::Reconsider).await?;

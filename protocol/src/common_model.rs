@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest;
-use crypto::sealed_sum::{ClippedTensor, next_clip};
+use crypto::sealed_sum::{ClippedTensor, Mean, MeanSquares};
 
 use crate::{
     codec,
@@ -220,36 +220,81 @@ impl CommonModel {
     ///
     /// # Panics
     /// If `mean` has another length than the model: both come from one layout.
-    pub fn apply_mean(&mut self, mean: &[f64], contributors: usize, round: LearningRound) {
-        assert_eq!(mean.len(), self.values.len(), "a mean of another model");
+    pub fn apply_mean(
+        &mut self,
+        mean: &impl MeanUpdate,
+        contributors: usize,
+        round: LearningRound,
+    ) {
+        let count = self.values.len();
+        assert_eq!(mean.values(), count, "a mean of another model");
         self.starts = OnceLock::new();
         let values = Arc::make_mut(&mut self.values);
         let mut start = 0;
+        let mut block_of_means = vec![0.0; BLOCK];
         for (tensor, clip) in self.layout.tensors.iter().zip(&mut self.clips) {
             let range = start..start + tensor.values();
             start = range.end;
-            let mean = &mean[range.clone()];
-            let values = &mut values[range.clone()];
             let is_kept = self.kept_by_vault.contains(&tensor.name.0.as_str());
             if is_kept && !round.get().is_multiple_of(self.conditioning_every) {
                 continue;
             }
-            match tensor.kind {
-                TensorKind::Weight => self.optimiser.step(range, values, mean),
-                TensorKind::Conditioned => move_by(values, mean, |moved| {
-                    moved.clamp(-MAX_CONDITIONED_WEIGHT, MAX_CONDITIONED_WEIGHT)
-                }),
-                TensorKind::RunningMean => move_by(values, mean, |moved| moved),
-                TensorKind::RunningVariance => {
-                    move_by(values, mean, |moved| moved.max(MIN_RUNNING_VARIANCE))
+            let mut squares = MeanSquares::default();
+            for first in range.clone().step_by(BLOCK) {
+                let block = first..range.end.min(first + BLOCK);
+                let mean_of_block = &mut block_of_means[..block.len()];
+                mean.read(first, mean_of_block);
+                squares.add(mean_of_block);
+                let values = &mut values[block.clone()];
+                match tensor.kind {
+                    TensorKind::Weight => self.optimiser.step(block, values, mean_of_block),
+                    TensorKind::Conditioned => move_by(values, mean_of_block, |moved| {
+                        moved.clamp(-MAX_CONDITIONED_WEIGHT, MAX_CONDITIONED_WEIGHT)
+                    }),
+                    TensorKind::RunningMean => move_by(values, mean_of_block, |moved| moved),
+                    TensorKind::RunningVariance => move_by(values, mean_of_block, |moved| {
+                        moved.max(MIN_RUNNING_VARIANCE)
+                    }),
                 }
             }
             if self.clips_adapt {
-                *clip = next_clip(*clip, contributors, mean);
+                *clip = squares.next_clip(*clip, contributors);
             }
         }
     }
 }
+
+/// The mean of the contributors' updates, one number a value of the model, read a block at a time.
+pub trait MeanUpdate {
+    /// Of how many values.
+    fn values(&self) -> usize;
+
+    /// Fills `means` with those of the values from number `first` on.
+    fn read(&self, first: usize, means: &mut [f64]);
+}
+
+impl MeanUpdate for Mean {
+    fn values(&self) -> usize {
+        self.values()
+    }
+
+    fn read(&self, first: usize, means: &mut [f64]) {
+        self.read(first, means);
+    }
+}
+
+impl MeanUpdate for Vec<f64> {
+    fn values(&self) -> usize {
+        self.len()
+    }
+
+    fn read(&self, first: usize, means: &mut [f64]) {
+        means.copy_from_slice(&self[first..][..means.len()]);
+    }
+}
+
+/// So many means are at hand at a time.
+const BLOCK: usize = 4096;
 
 /// As [`CommonModel::hash`], of a model whose parts lie in files: `values` in the order of the layout, `moments` each as long.
 pub fn model_hash(values: &[f32], moments: &[&[f32]], clips: &[f64], null_steps: u32) -> ModelHash {

@@ -12,7 +12,10 @@ use protocol::{
     manifest::Purpose,
     message::{ALREADY_CONNECTED, ToCoordinator, ToVault},
 };
-use tokio::sync::{Barrier, watch};
+use tokio::{
+    sync::{Barrier, watch},
+    time::Instant,
+};
 use transport::{
     CloseCode, CoordinatorLink, Dialer, Disconnect, Limits, TransportError,
     certificates::KeyFingerprint, tls::ParticipantTls,
@@ -54,6 +57,10 @@ pub struct ScriptedHospital {
     /// Where it waits for the others before it uploads its first update.
     pub starting_line: Option<Arc<Barrier>>,
     cut: bool,
+    /// Members of the roster.
+    hospitals: usize,
+    /// An acknowledgement of some boxes, and until when it waits for the next.
+    acknowledgement: Option<(ToCoordinator, Instant)>,
 }
 
 impl ScriptedHospital {
@@ -77,6 +84,8 @@ impl ScriptedHospital {
             uploads,
             starting_line: None,
             cut: false,
+            hospitals: demo.roster.size(),
+            acknowledgement: None,
         }
     }
 
@@ -85,7 +94,21 @@ impl ScriptedHospital {
         loop {
             let mut link = connect(&self.dialer).await;
             say(&link, self.fake.hello()).await;
-            while let Some(message) = self.next_message(&mut link).await {
+            self.acknowledgement = None;
+            loop {
+                let until = self.acknowledgement.as_ref().map(|(_, until)| *until);
+                let message = tokio::select! {
+                    message = self.next_message(&mut link) => match message {
+                        Some(message) => message,
+                        None => break,
+                    },
+                    () = due(until) => {
+                        if let Some((message, _)) = self.acknowledgement.take() {
+                            say(&link, message).await;
+                        }
+                        continue;
+                    }
+                };
                 let acts = self.fake.hear(message);
                 self.perform(&link, acts).await;
                 if self.fake.ending.is_some() {
@@ -124,7 +147,11 @@ impl ScriptedHospital {
     async fn perform(&mut self, link: &CoordinatorLink, acts: Vec<Act>) {
         for act in acts {
             match act {
-                Act::Say(message) => say(link, message).await,
+                Act::Say(message) => {
+                    if let Some(message) = self.unless_held(message) {
+                        say(link, message).await;
+                    }
+                }
                 Act::Upload { name, bytes } => self.upload(link, name, &bytes).await,
                 Act::Fetch { name } => {
                     let mut bytes = Vec::new();
@@ -144,6 +171,22 @@ impl ScriptedHospital {
                 }
             }
         }
+    }
+
+    /// A participant sends an acknowledgement of some boxes a moment later, if no other comes meanwhile.
+    fn unless_held(&mut self, message: ToCoordinator) -> Option<ToCoordinator> {
+        let ToCoordinator::BoxAck(ack) = &message else {
+            return Some(message);
+        };
+        let boxes = ack.read_unverified().expect("our own").answers.len();
+        let earlier = self.acknowledgement.take();
+        if boxes >= self.hospitals {
+            return Some(message);
+        }
+        let until = earlier.map(|(_, until)| until);
+        let until = until.unwrap_or_else(|| Instant::now() + Duration::from_millis(250));
+        self.acknowledgement = Some((message, until));
+        None
     }
 
     async fn upload(&mut self, link: &CoordinatorLink, name: [u8; 32], bytes: &[u8]) {
@@ -201,6 +244,13 @@ pub fn dialer(demo: &Demo, id: HospitalId, address: &str) -> Dialer {
     let authority = demo.trusted_authority().expect("a trust root");
     let tls = ParticipantTls::new(&identity, &authority, coordinator).expect("a configuration");
     Dialer::new(address, "localhost", &tls, &Limits::default()).expect("a dialer")
+}
+
+async fn due(until: Option<Instant>) {
+    match until {
+        Some(until) => tokio::time::sleep_until(until).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// Connects, on a machine that may be busy.

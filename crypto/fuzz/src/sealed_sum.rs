@@ -152,7 +152,7 @@ const HOSPITALS: [HospitalId; 3] = [hospital(1), hospital(2), hospital(3)];
 const VALUES: usize = 100;
 const COUNTER: u64 = 1000;
 /// Zero is the middle of 22 bits.
-const TRUE_VALUE: u64 = 3 << 21;
+const TRUE_VALUE: u32 = 3 << 21;
 
 const fn hospital(number: u8) -> HospitalId {
     HospitalId::new(number).expect("1 to 127")

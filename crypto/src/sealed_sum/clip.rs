@@ -11,17 +11,46 @@
 /// assert_eq!(next_clip(1.0, 4, &[0.25, -0.25]), 4.0);
 /// ```
 pub fn next_clip(previous: f64, contributors: usize, mean_of_tensor: &[f64]) -> f64 {
-    let mut sum_of_squares = 0.0;
-    for value in mean_of_tensor {
-        sum_of_squares += value * value;
+    let mut squares = MeanSquares::default();
+    squares.add(mean_of_tensor);
+    squares.next_clip(previous, contributors)
+}
+
+/// What [`next_clip`] needs of a tensor's mean, when that comes in pieces.
+///
+/// ```
+/// use crypto::sealed_sum::{MeanSquares, next_clip};
+///
+/// let mut squares = MeanSquares::default();
+/// squares.add(&[0.1]);
+/// squares.add(&[-0.7, 0.3]);
+/// assert_eq!(squares.next_clip(1.0, 4), next_clip(1.0, 4, &[0.1, -0.7, 0.3]));
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MeanSquares {
+    sum: f64,
+    count: usize,
+}
+
+impl MeanSquares {
+    /// The next of the tensor's values, in their order.
+    pub fn add(&mut self, means: &[f64]) {
+        for value in means {
+            self.sum += value * value;
+        }
+        self.count += means.len();
     }
-    let root_mean_square = if mean_of_tensor.is_empty() {
-        0.0
-    } else {
-        (sum_of_squares / mean_of_tensor.len() as f64).sqrt()
-    };
-    let spread = 8.0 * (contributors as f64).sqrt() * root_mean_square;
-    (previous / 4.0).max(spread).max(LEAST_CLIP)
+
+    /// As [`next_clip`] of all that were added.
+    pub fn next_clip(&self, previous: f64, contributors: usize) -> f64 {
+        let root_mean_square = if self.count == 0 {
+            0.0
+        } else {
+            (self.sum / self.count as f64).sqrt()
+        };
+        let spread = 8.0 * (contributors as f64).sqrt() * root_mean_square;
+        (previous / 4.0).max(spread).max(LEAST_CLIP)
+    }
 }
 
 /// 2^-20.

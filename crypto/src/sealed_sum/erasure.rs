@@ -118,7 +118,11 @@ fn a_sum_leaves_no_secret_behind() {
     let opened = open(&round, 3, sum.as_bytes(), &answers).expect("an honest sum");
     needles.push((
         "opened sum",
-        Needle::from_words(opened.values[..64].iter().copied()),
+        Needle::from_words(
+            opened.values.as_chunks().0[..64]
+                .iter()
+                .map(|[low, high]| u64::from(*low) | u64::from(*high) << 32),
+        ),
     ));
 
     // The search itself works: shares, vectors and the sum are still there.

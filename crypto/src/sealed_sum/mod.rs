@@ -72,6 +72,7 @@ mod dealer;
 mod error;
 mod field;
 mod mask;
+mod mean;
 mod open;
 mod opening;
 mod parameters;
@@ -85,10 +86,11 @@ mod shamir;
 mod shape;
 mod tag;
 
-pub use clip::next_clip;
+pub use clip::{MeanSquares, next_clip};
 pub use dealer::{DealerAnswer, DealerVerdict, judge_dealer};
 pub use error::{OpenError, OpenFault, SumError};
 pub use mask::SumRing;
+pub use mean::Mean;
 pub use open::{OpenedSum, open};
 pub use parameters::{
     CHUNK_BYTES, FieldFormat, HospitalId, MAX_HOSPITALS, MODULUS, RING_DEGREE, SHARE_BYTES,

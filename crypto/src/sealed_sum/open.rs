@@ -6,14 +6,13 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::mask::{ChunkBuffers, RingSecret};
 use super::opening::Opening;
-use super::quantise::{check_clips, check_count, step};
 use super::running_sum::check_words;
 use super::seal::first_duplicate;
 use super::secret::{FoundSecret, find_secret};
 use super::tag::{ChunkTag, is_tag_of};
 use super::{
-    CHUNK_BYTES, ClippedTensor, FieldFormat, HospitalId, MAX_HOSPITALS, OpenError, OpenFault,
-    Round, SumError, SumShape, UnlockVector,
+    CHUNK_BYTES, FieldFormat, HospitalId, MAX_HOSPITALS, OpenError, OpenFault, Round, SumShape,
+    UnlockVector,
 };
 
 /// The sum over the contributors, exact. For vaults only; erased when dropped.
@@ -21,18 +20,19 @@ use super::{
 /// [`open`] makes it. What a hospital does with it:
 ///
 /// ```
+/// use std::sync::Arc;
 /// use crypto::sealed_sum::{ClippedTensor, OpenedSum, SumError, SumShape, next_clip};
 ///
 /// /// The mean of an update of equal weights, and the clips of the next.
 /// fn apply(
-///     opened: &OpenedSum,
+///     opened: &Arc<OpenedSum>,
 ///     shape: &SumShape,
 ///     clips: &[ClippedTensor],
 /// ) -> Result<(Vec<f64>, Vec<f64>), SumError> {
 ///     for hospital in &opened.wrong_answers {
 ///         eprintln!("hospital {hospital} answered wrongly");
 ///     }
-///     let mean = opened.mean(shape, clips, 1, opened.contributors as u64)?;
+///     let mean = opened.mean(shape, clips, 1, opened.contributors as u64)?.to_vec();
 ///     let mut rest = &mean[..];
 ///     let next = clips.iter().map(|tensor| {
 ///         let (own, others) = rest.split_at(tensor.values);
@@ -46,7 +46,7 @@ use super::{
 #[derive(Zeroize, ZeroizeOnDrop)]
 pub struct OpenedSum {
     /// The sum of the quantised values, each with its offset: of `u = z + 2^(B-1)`.
-    pub values: Vec<u64>,
+    pub values: Vec<u32>,
     /// The sum of each counter, "contributions" first.
     pub counters: Vec<u64>,
     /// |U|: how many hospitals contributed.
@@ -133,55 +133,6 @@ pub fn open(
     }
 }
 
-impl OpenedSum {
-    /// The weighted mean of the values:
-    /// `step (sum of u - |U| 2^(B-1)) omega_max / (sum of omega over U)`, in this order of operations, so that
-    /// every vault gets the same bits.
-    ///
-    /// # Errors
-    /// If the sum was opened with another number of values than `shape` has, `clips` do not cover them or are not
-    /// positive, or `weight_sum` is not one that the contributors' weights, each `1..=largest_weight`, can have.
-    pub fn mean(
-        &self,
-        shape: &SumShape,
-        clips: &[ClippedTensor],
-        largest_weight: u32,
-        weight_sum: u64,
-    ) -> Result<Vec<f64>, SumError> {
-        check_count("opened values", shape.values(), self.values.len())?;
-        check_clips(shape, clips)?;
-        let least_sum = self.contributors as u64;
-        if weight_sum < least_sum.max(1) || weight_sum > least_sum * u64::from(largest_weight) {
-            return Err(SumError::WeightSum {
-                sum: weight_sum,
-                contributors: self.contributors,
-                largest: largest_weight,
-            });
-        }
-        let offset = self.contributors as i64 * shape.value_offset() as i64;
-        let factor = f64::from(largest_weight);
-        let divisor = weight_sum as f64;
-        let mut mean = vec![0.0; self.values.len()];
-        let (mut sums, mut means) = (&self.values[..], &mut mean[..]);
-        for clipped in clips {
-            let (sums_of_tensor, other_sums) = sums.split_at(clipped.values);
-            let (means_of_tensor, other_means) = means.split_at_mut(clipped.values);
-            let step = step(shape, clipped.clip);
-            Arch::new().dispatch(
-                #[inline(always)]
-                || {
-                    for (mean, &sum) in means_of_tensor.iter_mut().zip(sums_of_tensor) {
-                        let steps = (sum as i64 - offset) as f64;
-                        *mean = step * steps * factor / divisor;
-                    }
-                },
-            );
-            (sums, means) = (other_sums, other_means);
-        }
-        Ok(mean)
-    }
-}
-
 impl Opening<'_> {
     /// Values, counters and the largest noise, checked.
     fn contents(
@@ -189,12 +140,12 @@ impl Opening<'_> {
         secret: &RingSecret,
         contributors: usize,
         sum: &[u8],
-    ) -> Result<(Vec<u64>, Vec<u64>, u32), OpenFault> {
+    ) -> Result<(Vec<u32>, Vec<u64>, u32), OpenFault> {
         let shape = self.round.shape;
         let (message_bytes, tag_bytes) = sum.split_at(shape.message_chunks() * CHUNK_BYTES);
-        let mut values = Zeroizing::new(vec![0; shape.values()]);
+        let mut values = Zeroizing::new(vec![0_u32; shape.values()]);
         // Where each chunk's values go; the last chunks may have none.
-        let mut places: Vec<&mut [u64]> = values.chunks_mut(shape.fields_per_chunk()).collect();
+        let mut places: Vec<&mut [u32]> = values.chunks_mut(shape.fields_per_chunk()).collect();
         places.resize_with(shape.message_chunks(), Default::default);
         let chunks: Vec<OpenedChunk> = places
             .into_par_iter()
@@ -213,7 +164,7 @@ impl Opening<'_> {
             largest_noise = largest_noise.max(noise.ok_or(OpenFault::Noise { chunk })?);
         }
         let others = || chunks.iter().flat_map(|chunk| chunk.others.iter().copied());
-        let fields = values.iter().copied().chain(others());
+        let fields = values.iter().copied().chain(others()).map(u64::from);
         let parts: Vec<ChunkTag> = chunks.iter().map(|chunk| *chunk.tag).collect();
         let parts = Zeroizing::new(parts);
         let tag_key = self.round.tag_key;
@@ -227,7 +178,7 @@ impl Opening<'_> {
             let index = index.expect("a chunk has a value that is out of range");
             return Err(OpenFault::ValueRange { index });
         }
-        let counters = read_counters(shape, contributors as u64, others())?;
+        let counters = read_counters(shape, contributors as u64, others().map(u64::from))?;
         Ok((std::mem::take(&mut *values), counters, largest_noise))
     }
 
@@ -237,7 +188,7 @@ impl Opening<'_> {
         contributors: usize,
         chunk: usize,
         bytes: &[u8],
-        values: &mut [u64],
+        values: &mut [u32],
         buffers: &mut ChunkBuffers,
     ) -> OpenedChunk {
         let shape = self.round.shape;
@@ -251,7 +202,7 @@ impl Opening<'_> {
             split_fields(shape.format(), words, values, possible)
         } else {
             let mut fields = Zeroizing::new(vec![0; per_chunk]);
-            split_fields(shape.format(), words, &mut fields, 0..=u64::MAX);
+            split_fields(shape.format(), words, &mut fields, 0..=u32::MAX);
             values.copy_from_slice(&fields[..values.len()]);
             others.extend_from_slice(&fields[values.len()..]);
             values.iter().all(|value| possible.contains(value))
@@ -271,7 +222,7 @@ struct OpenedChunk {
     tag: Zeroizing<ChunkTag>,
     values_in_range: bool,
     /// The fields after the values: digits and padding.
-    others: Zeroizing<Vec<u64>>,
+    others: Zeroizing<Vec<u32>>,
 }
 
 fn check_arguments(
@@ -303,17 +254,17 @@ fn check_arguments(
 }
 
 /// The sums that the values of so many contributors can have.
-fn possible_values(shape: &SumShape, contributors: usize) -> RangeInclusive<u64> {
+fn possible_values(shape: &SumShape, contributors: usize) -> RangeInclusive<u32> {
     let largest = (1 << shape.value_bits()) - 1;
-    contributors as u64..=contributors as u64 * largest
+    contributors as u32..=contributors as u32 * largest
 }
 
 /// Splits the words into their fields, and says whether all are in a range.
 fn split_fields(
     format: FieldFormat,
     words: &[u64],
-    fields: &mut [u64],
-    range: RangeInclusive<u64>,
+    fields: &mut [u32],
+    range: RangeInclusive<u32>,
 ) -> bool {
     let (least, largest) = Arch::new().dispatch(
         #[inline(always)]
@@ -327,11 +278,11 @@ fn split_fields(
 
 /// Splits words of F fields, and returns the least and the largest field.
 #[inline(always)]
-fn split_words<const F: usize>(words: &[u64], field_bits: u32, fields: &mut [u64]) -> (u64, u64) {
-    let (mut least, mut largest) = (u64::MAX, 0);
+fn split_words<const F: usize>(words: &[u64], field_bits: u32, fields: &mut [u32]) -> (u32, u32) {
+    let (mut least, mut largest) = (u32::MAX, 0);
     for (fields, word) in fields.as_chunks_mut::<F>().0.iter_mut().zip(words) {
         for (place, field) in fields.iter_mut().enumerate() {
-            *field = word >> (place as u32 * field_bits) & ((1 << field_bits) - 1);
+            *field = (word >> (place as u32 * field_bits) & ((1 << field_bits) - 1)) as u32;
             least = least.min(*field);
             largest = largest.max(*field);
         }

@@ -4,6 +4,8 @@ mod attacks;
 mod budgets;
 mod exactness;
 
+use std::sync::Arc;
+
 use super::mask::MaskKey;
 use super::*;
 use crate::hash::{Digest, SecretKey32, sha256};
@@ -210,10 +212,10 @@ fn any_threshold_of_answers_opens_the_same_mean() {
         vec![9, 8, 7, 3, 5, 1, 0],
         (0..10).collect(),
     ] {
-        let result = opened(round.open(&round.sum, &round.answers(places)));
+        let result = Arc::new(opened(round.open(&round.sum, &round.answers(places))));
         assert_eq!(result.counters, [8, (100..108).sum()]);
         let mean = result.mean(&round.setting.shape, &round.clips, 1, CONTRIBUTORS as u64);
-        means.push(mean.expect("the clips of the shape"));
+        means.push(mean.expect("the clips of the shape").to_vec());
     }
     assert_eq!(means[0], means[1]);
     assert_eq!(means[0], means[2]);
@@ -305,16 +307,16 @@ fn weights_make_a_weighted_mean() {
         })
         .collect();
     let (sum, answers) = gather(&contributions, 2);
-    let result = opened(open(&setting.round(), 2, &sum, &answers));
+    let result = Arc::new(opened(open(&setting.round(), 2, &sum, &answers)));
     let mean = result.mean(&setting.shape, &clips, 3, 4);
-    let mean = mean.expect("weights 3 and 1")[0];
+    let mean = mean.expect("weights 3 and 1").to_vec()[0];
     assert!((mean - (3.0 * 0.5 - 0.25) / 4.0).abs() < 1e-6, "{mean}");
 }
 
 #[test]
 fn a_mean_of_another_sum_is_refused() {
     let round = Scenario::new();
-    let result = opened(round.open(&round.sum, &round.answers(0..7)));
+    let result = Arc::new(opened(round.open(&round.sum, &round.answers(0..7))));
     assert_eq!(result.contributors, CONTRIBUTORS);
     let refusal = |shape: &SumShape, clips: &[ClippedTensor], largest, sum| {
         result.mean(shape, clips, largest, sum).err()

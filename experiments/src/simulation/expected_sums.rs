@@ -2,85 +2,90 @@
 //!
 //! A second quantiser, written from PROTOCOL.md 3.4 and not from the code that it checks.
 
+use std::ops::Range;
+
+use crypto::sealed_sum::{ClippedTensor, Mean};
 use participant::vault::conditioning::weights::{ScaledFeatures, weight_change};
 use protocol::{
     common_model::CommonModel, digests::LearningRound, manifest::Manifest,
     training_job::TrainedUpdate,
 };
+use pulp::Arch;
 use rayon::prelude::*;
 
 /// The sum of an update over its contributors.
 pub struct ExpectedUpdate {
     /// Sum of the quantised values, each with its offset.
-    pub values: Vec<u64>,
-    /// Mean of the floats, neither quantised nor clipped.
-    pub mean: Vec<f64>,
+    pub values: Vec<u32>,
     /// Values beyond their clip, over all contributors.
     pub saturated: u64,
+    /// Sum of the floats, neither quantised nor clipped.
+    floats: Vec<f64>,
     /// Whether a contributor's value was cut off by its clip.
     cut_off: Vec<bool>,
-    clips: Vec<f64>,
+    contributors: u32,
+    tensors: Vec<ClippedTensor>,
+    largest: f64,
 }
 
 impl ExpectedUpdate {
-    /// Adds up the contributors' changes of `model`, given one after another, for a session of `joined` hospitals.
-    pub fn new(
-        model: &CommonModel,
-        changes: impl Iterator<Item = Vec<f64>>,
-        joined: usize,
-    ) -> Self {
-        let clips = clip_of_each_value(model);
-        let mut sum = Self {
-            values: vec![0; clips.len()],
-            mean: vec![0.0; clips.len()],
+    /// Of nobody yet, for a session of `joined` hospitals with this model.
+    pub fn new(model: &CommonModel, joined: usize) -> Self {
+        let count = model.values().len();
+        Self {
+            values: vec![0; count],
             saturated: 0,
-            cut_off: vec![false; clips.len()],
-            clips,
-        };
-        let mut contributors = 0_u32;
-        for change in changes {
-            contributors += 1;
-            let largest = largest_value(joined);
-            let own = sum
-                .values
-                .par_iter_mut()
-                .zip(&mut sum.mean)
-                .zip(&mut sum.cut_off)
-                .zip(&change)
-                .zip(&sum.clips);
-            sum.saturated += own
-                .map(|((((value, mean), cut_off), change), clip)| {
-                    let (quantised, saturated) = quantise(*change, *clip, largest);
-                    *value += quantised;
-                    *mean += change;
-                    *cut_off |= saturated;
-                    u64::from(saturated)
-                })
-                .sum::<u64>();
+            floats: vec![0.0; count],
+            cut_off: vec![false; count],
+            contributors: 0,
+            tensors: model.clipped_tensors(),
+            largest: largest_value(joined),
         }
-        let count = f64::from(contributors.max(1));
-        sum.mean.par_iter_mut().for_each(|mean| *mean /= count);
-        sum
+    }
+
+    /// One more contributor's change of the model.
+    ///
+    /// # Panics
+    /// If it is one of another model.
+    pub fn add(&mut self, change: &[f64]) {
+        assert_eq!(change.len(), self.values.len(), "a change of another model");
+        self.contributors += 1;
+        let largest = self.largest;
+        let (mut values, mut floats) = (&mut self.values[..], &mut self.floats[..]);
+        let mut cut_off = &mut self.cut_off[..];
+        let blocks: Vec<_> = blocks(&self.tensors)
+            .map(|(range, clip)| Block {
+                values: first_of(&mut values, range.len()),
+                floats: first_of(&mut floats, range.len()),
+                cut_off: first_of(&mut cut_off, range.len()),
+                change: &change[range],
+                clip,
+            })
+            .collect();
+        let saturated = blocks.into_par_iter().map(|block| block.add(largest));
+        self.saturated += saturated.sum::<u64>();
     }
 
     /// The largest difference of `mean` from the mean of the floats.
-    pub fn largest_error(&self, mean: &[f64], joined: usize) -> MeanError {
-        let values = self
-            .mean
-            .par_iter()
-            .zip(mean)
-            .zip(&self.clips)
-            .zip(&self.cut_off);
-        let errors = values.map(|(((expected, found), clip), cut_off)| {
-            let error = (expected - found).abs() / clip;
-            // A value that is no number is no small error.
-            let error = if error.is_nan() { f64::INFINITY } else { error };
-            (error, if *cut_off { 0.0 } else { error })
-        });
-        let larger =
-            |left: (f64, f64), right: (f64, f64)| (left.0.max(right.0), left.1.max(right.1));
+    pub fn largest_error(&self, mean: &Mean) -> MeanError {
+        let count = f64::from(self.contributors.max(1));
+        let blocks: Vec<_> = blocks(&self.tensors).collect();
+        let errors = blocks
+            .into_par_iter()
+            .map_init(Vec::new, |found, (range, clip)| {
+                found.resize(range.len(), 0.0);
+                mean.read(range.start, found);
+                let expected = self.floats[range.clone()].iter().map(|sum| sum / count);
+                let pairs = expected.zip(found).zip(&self.cut_off[range]);
+                pairs.fold((0.0, 0.0), |largest, ((expected, found), &cut_off)| {
+                    let error = (expected - *found).abs() / clip;
+                    // A value that is no number is no small error.
+                    let error = if error.is_nan() { f64::INFINITY } else { error };
+                    larger(largest, (error, if cut_off { 0.0 } else { error }))
+                })
+            });
         let (over_clip, inside) = errors.reduce(|| (0.0, 0.0), larger);
-        let step_over_clip = 1.0 / largest_value(joined);
+        let step_over_clip = 1.0 / self.largest;
         MeanError {
             over_clip,
             over_step: over_clip / step_over_clip,
@@ -88,6 +93,62 @@ impl ExpectedUpdate {
         }
     }
 }
+
+/// The larger of each.
+fn larger(left: (f64, f64), right: (f64, f64)) -> (f64, f64) {
+    (left.0.max(right.0), left.1.max(right.1))
+}
+
+/// Part of a tensor of an expected update, and of one contributor's change.
+struct Block<'a> {
+    values: &'a mut [u32],
+    floats: &'a mut [f64],
+    cut_off: &'a mut [bool],
+    change: &'a [f64],
+    clip: f64,
+}
+
+impl Block<'_> {
+    /// Adds the change, and counts what its clip cut off.
+    fn add(self, largest: f64) -> u64 {
+        // Where the processor rounds, no function is called for it.
+        Arch::new().dispatch(
+            #[inline(always)]
+            || {
+                let sums = self.values.iter_mut().zip(self.floats).zip(self.cut_off);
+                let mut saturated = 0;
+                for (((value, float), cut_off), change) in sums.zip(self.change) {
+                    let (quantised, is_cut_off) = quantise(*change, self.clip, largest);
+                    *value += quantised;
+                    *float += change;
+                    *cut_off |= is_cut_off;
+                    saturated += u64::from(is_cut_off);
+                }
+                saturated
+            },
+        )
+    }
+}
+
+/// Splits as many off.
+fn first_of<'a, T>(rest: &mut &'a mut [T], count: usize) -> &'a mut [T] {
+    rest.split_off_mut(..count)
+        .expect("as many as the tensors have")
+}
+
+/// Pieces of the tensors, of a size that is worth a thread, each with its clip.
+fn blocks(tensors: &[ClippedTensor]) -> impl Iterator<Item = (Range<usize>, f64)> {
+    let mut end = 0;
+    tensors.iter().flat_map(move |tensor| {
+        let start = end;
+        end += tensor.values;
+        let end = end;
+        let firsts = (start..end).step_by(BLOCK);
+        firsts.map(move |first| (first..end.min(first + BLOCK), tensor.clip))
+    })
+}
+
+const BLOCK: usize = 1 << 14;
 
 /// How far an opened mean is from the float mean.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -111,14 +172,16 @@ impl MeanError {
     }
 }
 
-/// What training changed in the common model, in the order of the layout; in the place of what the vault keeps stands what it puts there.
-pub fn change(
+/// What training changed in the common model, in the order of the layout, into `change`; in the place of what the vault keeps stands
+/// what it puts there.
+pub fn write_change(
     manifest: &Manifest,
     model: &CommonModel,
     update: &TrainedUpdate,
     features: &[ScaledFeatures],
     round: LearningRound,
-) -> Vec<f64> {
+    change: &mut Vec<f64>,
+) {
     let kept = manifest.kept_by_vault();
     let of_kept = weight_change(
         manifest.conditioning_form,
@@ -132,7 +195,8 @@ pub fn change(
         .iter()
         .map(|change| if moves { *change } else { 0.0 });
     let before = model.values();
-    let mut change = Vec::with_capacity(before.len());
+    change.clear();
+    change.reserve_exact(before.len());
     let mut trained = update.model.iter();
     for tensor in model.layout().tensors.iter() {
         let range = change.len()..change.len() + tensor.values();
@@ -143,7 +207,6 @@ pub fn change(
             change.extend(pairs.map(|(before, after)| f64::from(*after) - f64::from(*before)));
         }
     }
-    change
 }
 
 /// The mean of plaintext changes.
@@ -172,11 +235,12 @@ pub fn add_counters(lists: impl Iterator<Item = Option<Vec<u64>>>) -> Option<Vec
 }
 
 /// `u`, and whether the clip cut something off. All weights are 1. `largest` is [`largest_value`].
-fn quantise(value: f64, clip: f64, largest: f64) -> (u64, bool) {
+#[inline(always)]
+fn quantise(value: f64, clip: f64, largest: f64) -> (u32, bool) {
     let steps = (value / (clip / largest)).round_ties_even();
     let offset = largest + 1.0;
     (
-        (steps.clamp(-largest, largest) + offset) as u64,
+        (steps.clamp(-largest, largest) + offset) as u32,
         steps.abs() > largest,
     )
 }
@@ -185,13 +249,6 @@ fn quantise(value: f64, clip: f64, largest: f64) -> (u64, bool) {
 fn largest_value(joined: usize) -> f64 {
     let bits = 24 - (joined as f64).log2().ceil() as i32;
     2_f64.powi(bits - 1) - 1.0
-}
-
-fn clip_of_each_value(model: &CommonModel) -> Vec<f64> {
-    let tensors = model.layout().tensors.iter().zip(model.clips());
-    tensors
-        .flat_map(|(tensor, &clip)| std::iter::repeat_n(clip, tensor.values()))
-        .collect()
 }
 
 #[cfg(test)]

@@ -223,13 +223,10 @@ impl PlainHospital {
         progress.hospital(id, Phase::Waiting);
         self.training = (update.loss, update.batches);
         self.training_secs += began.elapsed().as_secs_f64();
-        Ok(expected_sums::change(
-            manifest,
-            model,
-            &update,
-            &self.features,
-            LearningRound::new(round),
-        ))
+        let (features, round) = (&self.features, LearningRound::new(round));
+        let mut change = Vec::new();
+        expected_sums::write_change(manifest, model, &update, features, round, &mut change);
+        Ok(change)
     }
 
     /// The counters of the manifest's evaluation.

@@ -23,7 +23,7 @@ use protocol::{
 };
 
 use super::{
-    expected_sums::{ExpectedUpdate, MeanError, add_counters, change},
+    expected_sums::{ExpectedUpdate, MeanError, add_counters, write_change},
     notes::{CheckedSum, Exact},
     recorder::Recordings,
 };
@@ -120,7 +120,6 @@ impl SumCheck {
             let expected = self.expect(opened);
             self.expected.insert(opened.round, expected);
         }
-        let joined = self.records.len();
         let expected = &self.expected[&opened.round];
         match &expected.counters {
             Some(counters) if *counters == opened.sum.counters => {}
@@ -143,12 +142,15 @@ impl SumCheck {
                     "{name}: {differing} integers are not the sum of the hospitals'"
                 ));
             }
-            let MeanError {
-                over_clip,
-                over_step,
-                inside_clip_over_step,
-            } = update.largest_error(&opened.mean, joined);
-            checked.error = Some([over_clip, over_step, inside_clip_over_step].map(Exact));
+            let error = opened.mean.as_ref().map(|mean| update.largest_error(mean));
+            checked.error = error.map(|error| {
+                let MeanError {
+                    over_clip,
+                    over_step,
+                    inside_clip_over_step,
+                } = error;
+                [over_clip, over_step, inside_clip_over_step].map(Exact)
+            });
             checked.saturated = Some(update.saturated);
         }
         Some(checked)
@@ -296,11 +298,21 @@ impl SumCheck {
             .iter()
             .map(|&id| Some((id, self.recordings.update(id, &seed(id))?)))
             .collect();
-        let changes = updates?.into_iter().map(|(id, update)| {
+        let mut expected = ExpectedUpdate::new(model, self.records.len());
+        let mut change = Vec::new();
+        for (id, update) in updates? {
             let features = self.features.get(&id).map_or(&[][..], Vec::as_slice);
-            change(&self.manifest, model, &update, features, learning_round)
-        });
-        let expected = ExpectedUpdate::new(model, changes, self.records.len());
+            let manifest = &self.manifest;
+            write_change(
+                manifest,
+                model,
+                &update,
+                features,
+                learning_round,
+                &mut change,
+            );
+            expected.add(&change);
+        }
         self.recordings.forget_updates(self.seeds(learning_round));
         Some(expected)
     }
@@ -361,7 +373,7 @@ impl CheckedSum {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crypto::sealed_sum::OpenedSum;
+    use crypto::sealed_sum::{Mean, OpenedSum};
     use protocol::{
         keeping::Verdict,
         labels::Labels,
@@ -411,8 +423,7 @@ mod tests {
             .zip(model.clips())
             .flat_map(|(tensor, clip)| vec![clip / 2_097_151.0; tensor.values()])
             .collect();
-        let mut sums = vec![0_u64; steps.len()];
-        let mut mean = vec![0.0; steps.len()];
+        let mut sums = vec![0_u32; steps.len()];
         for number in 1..=HOSPITALS {
             let trained: Vec<f32> = model
                 .values()
@@ -426,8 +437,7 @@ mod tests {
             for (index, (before, after)) in model.values().iter().zip(&trained).enumerate() {
                 let change = f64::from(*after) - f64::from(*before);
                 let rounded = (change / steps[index]).round_ties_even();
-                sums[index] += (2_097_152 + rounded as i64) as u64;
-                mean[index] += rounded * steps[index] / f64::from(HOSPITALS);
+                sums[index] += (2_097_152 + rounded as i64) as u32;
             }
             let update = TrainedUpdate {
                 model: trained,
@@ -439,6 +449,13 @@ mod tests {
             let kept = recordings.keep_update(id(number), seed, update);
             kept.expect("in memory");
         }
+        let sum = Arc::new(OpenedSum {
+            values: sums,
+            contributors: 3,
+            counters: vec![3, 0],
+            largest_noise: 0,
+            wrong_answers: vec![],
+        });
         let opened = OpenedRound {
             run: [0; 32].into(),
             round: RoundNumber::new(2),
@@ -449,14 +466,8 @@ mod tests {
             purpose: Purpose::Update,
             learning_round: LearningRound::new(1),
             contributors: (1..=HOSPITALS).map(id).collect(),
-            sum: Arc::new(OpenedSum {
-                values: sums,
-                contributors: 3,
-                counters: vec![3, 0],
-                largest_noise: 0,
-                wrong_answers: vec![],
-            }),
-            mean: Arc::new(mean),
+            mean: Some(mean_of(&sum, &manifest)),
+            sum,
             clips: model.clips().to_vec(),
             kept_round: None,
             best: None,
@@ -469,6 +480,13 @@ mod tests {
             .map(|number| (id(number), records(number)))
             .collect();
         (SumCheck::new(manifest, recordings, records), opened)
+    }
+
+    fn mean_of(sum: &Arc<OpenedSum>, manifest: &Manifest) -> Mean {
+        let shape = manifest.shape(Purpose::Update, usize::from(HOSPITALS));
+        let clips = CommonModel::initial(manifest).clipped_tensors();
+        let mean = sum.mean(&shape.expect("a shape"), &clips, 1, u64::from(HOSPITALS));
+        mean.expect("of this shape")
     }
 
     fn open(check: &mut SumCheck, number: u8, opened: &OpenedRound) {
@@ -578,8 +596,10 @@ mod tests {
     #[test]
     fn a_mean_that_is_off_shows_in_the_error() {
         let (mut check, mut opened) = trained();
-        let clip = opened.clips[0];
-        Arc::make_mut(&mut opened.mean)[0] += 0.25 * clip;
+        let manifest = Arc::clone(&check.manifest);
+        let three_quarters = 3 * 2_097_151 / 4;
+        let off = altered(&opened, |sum| sum.values[0] += three_quarters);
+        opened.mean = Some(mean_of(&off.sum, &manifest));
         open(&mut check, 1, &opened);
         assert!((check.errors()[&1].over_clip - 0.25).abs() < 1e-3);
     }
@@ -608,7 +628,7 @@ mod tests {
             round: RoundNumber::new(1),
             purpose: Purpose::Stats,
             learning_round: LearningRound::default(),
-            mean: Arc::default(),
+            mean: None,
             ..update
         };
         let opened = altered(&opened, |sum| {

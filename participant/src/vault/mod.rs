@@ -63,6 +63,7 @@ use protocol::{
     digests::{ModelHash, RoundNumber},
     manifest::CheckedManifest,
     message::ToVault,
+    roster::Roster,
     training_job::{EvaluatedCounts, TrainedUpdate, TrainerFailure},
 };
 use rand_core::{CryptoRng, UnwrapErr};
@@ -175,6 +176,11 @@ impl<J: Journal> Vault<J> {
             self.hospital.jobs += 1;
         }
         output
+    }
+
+    /// The members of the federation.
+    pub fn roster(&self) -> &Roster {
+        self.hospital.roster()
     }
 
     /// The phase that the vault is in.

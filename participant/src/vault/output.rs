@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crypto::sealed_sum::{HospitalId, OpenedSum};
+use crypto::sealed_sum::{HospitalId, Mean, OpenedSum};
 use protocol::{
     common_model::CommonModel,
     counters::EvaluationCounters,
@@ -251,8 +251,8 @@ pub struct OpenedRound {
     pub contributors: Vec<HospitalId>,
     /// The integers.
     pub sum: Arc<OpenedSum>,
-    /// The mean of the updates; empty without real values.
-    pub mean: Arc<Vec<f64>>,
+    /// The mean of the updates, made from it; none without real values.
+    pub mean: Option<Mean>,
     /// The clips it was quantised with.
     pub clips: Vec<f64>,
     /// The learning round whose model is kept as the best; none before there is one.

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crypto::{hash::labelled_hash, sealed_sum::HospitalId};
 use protocol::{
-    common_model::CommonModel,
+    common_model::{CommonModel, MeanUpdate},
     counters::EvaluationCounters,
     digests::{LearningRound, ModelHash, RoundNumber, RunId, SessionId, Transcript},
     features::letters,
@@ -334,7 +334,11 @@ impl Chain {
     }
 
     /// The common model moves by the mean of an update.
-    pub(super) fn apply_update(&mut self, mean: &[f64], contributors: &BTreeSet<HospitalId>) {
+    pub(super) fn apply_update(
+        &mut self,
+        mean: &impl MeanUpdate,
+        contributors: &BTreeSet<HospitalId>,
+    ) {
         self.updates = self.updates.next();
         self.model
             .apply_mean(mean, contributors.len(), self.updates);

@@ -407,7 +407,7 @@ impl Checker {
                 let same = first.transcript == opened.transcript
                     && first.model == opened.model_hash
                     && first.contributors == opened.contributors
-                    && first.sum.values == opened.sum.values
+                    && first.sum.values == as_words(&opened.sum.values)
                     && first.sum.counters == opened.sum.counters;
                 if !same {
                     self.violate(Violation::Disagreement { round, by });
@@ -432,7 +432,7 @@ impl Checker {
             });
         }
         let found = Plaintext {
-            values: opened.sum.values.clone(),
+            values: as_words(&opened.sum.values),
             counters: opened.sum.counters.clone(),
         };
         let wrong = match self.expected_sum(&hash, &opened.contributors) {
@@ -538,6 +538,10 @@ fn add(sum: &mut [u64], own: &[u64]) {
     for (sum, own) in sum.iter_mut().zip(own) {
         *sum += own;
     }
+}
+
+fn as_words(values: &[u32]) -> Vec<u64> {
+    values.iter().copied().map(u64::from).collect()
 }
 
 fn difference(expected: &Plaintext, found: &Plaintext) -> Option<String> {

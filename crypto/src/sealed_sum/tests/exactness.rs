@@ -49,7 +49,7 @@ fn sum_is_exact_at_random_and_at_the_extremes() {
                         .values
                         .iter()
                         .enumerate()
-                        .all(|(index, &value)| value == total(index))
+                        .all(|(index, &value)| u64::from(value) == total(index))
                 );
                 let digits = |from: usize, to: usize| {
                     (from..to).rev().fold(0, |sum, k| sum * 256 + total(k))
@@ -112,7 +112,7 @@ fn sum_is_exact_when_all_noise_is_at_its_bound() {
             result
                 .values
                 .iter()
-                .all(|&value| value == fields[0] * joined as u64)
+                .all(|&value| u64::from(value) == fields[0] * joined as u64)
         );
         assert_eq!(result.counters, [127]);
         assert_eq!(result.largest_noise, 4064);

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, sync::Arc};
 use crypto::{
     hash::{SecretKey32, derive_key, hmac},
     sealed_sum::{
-        self, HospitalId, OpenError, OpenFault, OpenedSum, SumShape, TagKey, UnlockVector,
+        self, HospitalId, Mean, OpenError, OpenFault, OpenedSum, SumShape, TagKey, UnlockVector,
     },
 };
 use protocol::{
@@ -45,7 +45,7 @@ use crate::{
 pub(in crate::vault) enum Contents {
     Statistics(Statistics),
     /// The mean of the contributors' changes of the model.
-    Update(Arc<Vec<f64>>),
+    Update(Mean),
     Evaluation(EvaluationCounters),
 }
 
@@ -115,7 +115,7 @@ impl CheckedOutcome {
         match opened {
             Ok(opened) => {
                 let _step = debug_span!("moving").entered();
-                Ok(self.close(opened, &shape, session, hospital)?)
+                Ok(self.close(Arc::new(opened), &shape, session, hospital)?)
             }
             Err(error) => Err(self.report_failure(&error, sum, hospital)),
         }
@@ -128,7 +128,7 @@ impl CheckedOutcome {
 
     fn close<J>(
         &self,
-        opened: OpenedSum,
+        opened: Arc<OpenedSum>,
         shape: &SumShape,
         session: &mut Session,
         hospital: &Hospital<J>,
@@ -140,13 +140,13 @@ impl CheckedOutcome {
         let mean = match &contents {
             Contents::Update(mean) => {
                 session.chain.apply_update(mean, &self.members);
-                mean.clone()
+                Some(mean.clone())
             }
             Contents::Evaluation(evaluation) => {
                 session.record_evaluation(evaluation, &self.members);
-                Arc::default()
+                None
             }
-            Contents::Statistics(_) => Arc::default(),
+            Contents::Statistics(_) => None,
         };
         let sum_root = chunks_root(&self.sum);
         session.chain.transcript = next_transcript(
@@ -170,7 +170,7 @@ impl CheckedOutcome {
             purpose: header.purpose,
             learning_round,
             contributors: self.members.iter().copied().collect(),
-            sum: Arc::new(opened),
+            sum: opened,
             mean,
             clips,
             kept_round: session.kept_round(),
@@ -303,7 +303,7 @@ impl CheckedOutcome {
     /// What the sum says. "Mean = `step_l` * (sum u - |U|*2^(B-1)) * omega_max / (sum of omega over U)" (PROTOCOL.md 3.4).
     fn contents(
         &self,
-        opened: &OpenedSum,
+        opened: &Arc<OpenedSum>,
         shape: &SumShape,
         session: &Session,
     ) -> Result<Contents, RoundError> {
@@ -328,7 +328,7 @@ impl CheckedOutcome {
                 let clipped = session.chain.model.clipped_tensors();
                 opened
                     .mean(shape, &clipped, self.header.largest_weight, weight_sum)
-                    .map(|mean| Contents::Update(Arc::new(mean)))
+                    .map(Contents::Update)
                     .map_err(|error| RoundError::DoesNotOpen(error.to_string()))
             }
         }

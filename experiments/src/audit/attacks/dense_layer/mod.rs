@@ -2,6 +2,8 @@
 
 mod quotients;
 
+use std::sync::Arc;
+
 use anyhow::ensure;
 use crypto::sealed_sum::ClippedTensor;
 use model::{
@@ -391,8 +393,9 @@ fn opened(
         .enumerate()
         .map(|(place, change)| sealed.contribution(place, change, &clips, &[1], randomness))
         .collect::<anyhow::Result<_>>()?;
-    let opened = sealed.opened(&contributions)?;
+    let opened = Arc::new(sealed.opened(&contributions)?);
     let mean = opened.mean(&sealed.shape, &clips, 1, hospitals as u64)?;
+    let mean = mean.to_vec();
     let sum = mean.iter().map(|mean| mean * hospitals as f64).collect();
     Ok((sum, clip / sealed.shape.largest_value() as f64))
 }
