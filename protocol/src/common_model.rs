@@ -4,7 +4,7 @@
 use std::sync::{Arc, OnceLock};
 
 use aws_lc_rs::digest;
-use crypto::sealed_sum::{ClippedTensor, Mean, MeanSquares};
+use crypto::sealed_sum::{ClippedTensor, MeanSquares, Reals};
 
 use crate::{
     codec,
@@ -222,12 +222,12 @@ impl CommonModel {
     /// If `mean` has another length than the model: both come from one layout.
     pub fn apply_mean(
         &mut self,
-        mean: &impl MeanUpdate,
+        mean: &(impl Reals + ?Sized),
         contributors: usize,
         round: LearningRound,
     ) {
         let count = self.values.len();
-        assert_eq!(mean.values(), count, "a mean of another model");
+        assert_eq!(mean.count(), count, "a mean of another model");
         self.starts = OnceLock::new();
         let values = Arc::make_mut(&mut self.values);
         let mut start = 0;
@@ -261,35 +261,6 @@ impl CommonModel {
                 *clip = squares.next_clip(*clip, contributors);
             }
         }
-    }
-}
-
-/// The mean of the contributors' updates, one number a value of the model, read a block at a time.
-pub trait MeanUpdate {
-    /// Of how many values.
-    fn values(&self) -> usize;
-
-    /// Fills `means` with those of the values from number `first` on.
-    fn read(&self, first: usize, means: &mut [f64]);
-}
-
-impl MeanUpdate for Mean {
-    fn values(&self) -> usize {
-        self.values()
-    }
-
-    fn read(&self, first: usize, means: &mut [f64]) {
-        self.read(first, means);
-    }
-}
-
-impl MeanUpdate for Vec<f64> {
-    fn values(&self) -> usize {
-        self.len()
-    }
-
-    fn read(&self, first: usize, means: &mut [f64]) {
-        means.copy_from_slice(&self[first..][..means.len()]);
     }
 }
 

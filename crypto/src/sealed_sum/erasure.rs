@@ -90,8 +90,14 @@ fn a_sum_leaves_no_secret_behind() {
                 .map(|k| ((k * 7 + place) as f64 * 0.618_033_988).fract())
                 .collect(),
         );
-        let (message, _) = pack(&shape, &values, &clips, Weight { own: 1, largest: 1 }, &[1])
-            .expect("a valid message");
+        let (message, _) = pack(
+            &shape,
+            values.as_slice(),
+            &clips,
+            Weight { own: 1, largest: 1 },
+            &[1],
+        )
+        .expect("a valid message");
         let seed = Seed::generate();
         let contribution = seal(&round, &joined, hospital, 0, &seed, &message).expect("valid");
         sum.add(&contribution.chunks).expect("valid chunks");

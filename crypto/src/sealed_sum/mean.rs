@@ -3,7 +3,7 @@ use std::sync::Arc;
 use pulp::Arch;
 
 use super::quantise::{check_clips, check_count, step};
-use super::{ClippedTensor, OpenedSum, SumError, SumShape};
+use super::{ClippedTensor, OpenedSum, Reals, SumError, SumShape};
 
 /// The weighted mean of an opened sum's values (PROTOCOL 3.7):
 /// `step (sum of u - |U| 2^(B-1)) omega_max / (sum of omega over U)`, in this order of operations, so that every vault gets
@@ -89,17 +89,12 @@ impl OpenedSum {
     }
 }
 
-impl Mean {
-    /// Of how many values.
-    pub fn values(&self) -> usize {
+impl Reals for Mean {
+    fn count(&self) -> usize {
         self.sum.values.len()
     }
 
-    /// Fills `means` with those of the values from number `first` on.
-    ///
-    /// # Panics
-    /// If there are not so many.
-    pub fn read(&self, first: usize, means: &mut [f64]) {
+    fn read(&self, first: usize, means: &mut [f64]) {
         let sums = &self.sum.values[first..][..means.len()];
         let mut done = 0;
         let within = self.tensors.partition_point(|tensor| tensor.end <= first);
@@ -112,10 +107,12 @@ impl Mean {
             done = end;
         }
     }
+}
 
+impl Mean {
     /// All of it.
     pub fn to_vec(&self) -> Vec<f64> {
-        let mut means = vec![0.0; self.values()];
+        let mut means = vec![0.0; self.count()];
         self.read(0, &mut means);
         means
     }

@@ -77,6 +77,7 @@ mod open;
 mod opening;
 mod parameters;
 mod quantise;
+mod reals;
 mod reed_solomon;
 mod round;
 mod running_sum;
@@ -97,6 +98,7 @@ pub use parameters::{
     SHARE_MODULUS, UNLOCK_BYTES, min_contributors, threshold, value_bits,
 };
 pub use quantise::{ClippedTensor, PackedMessage, Saturation, Weight, pack};
+pub use reals::Reals;
 pub use round::Round;
 pub use running_sum::{RunningSum, check_chunk};
 pub use seal::{Contribution, Seed, seal};

@@ -2,7 +2,7 @@ use pulp::Arch;
 use rayon::prelude::*;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
-use super::{FieldFormat, RING_DEGREE, SumError, SumShape};
+use super::{FieldFormat, RING_DEGREE, Reals, SumError, SumShape};
 use crate::rounding::nearest;
 
 /// A tensor of the update, in the order of the values, and the magnitude beyond which its values are cut off.
@@ -121,12 +121,12 @@ pub struct Saturation {
 /// the weight not in `1..=largest`.
 pub fn pack(
     shape: &SumShape,
-    values: &[f64],
+    values: &(impl Reals + ?Sized),
     clips: &[ClippedTensor],
     weight: Weight,
     counters: &[u64],
 ) -> Result<(PackedMessage, Saturation), SumError> {
-    check_count("values", shape.values(), values.len())?;
+    check_count("values", shape.values(), values.count())?;
     check_clips(shape, clips)?;
     check_counters(shape, counters)?;
     if weight.own == 0 || weight.own > weight.largest {
@@ -152,12 +152,17 @@ pub fn pack(
         .par_chunks_mut(RING_DEGREE)
         .enumerate()
         .map_init(
-            || Zeroizing::new(vec![0_u32; per_chunk]),
-            |fields, (chunk, words)| {
+            || {
+                let reals = Zeroizing::new(vec![0.0; per_chunk]);
+                (reals, Zeroizing::new(vec![0_u32; per_chunk]))
+            },
+            |(reals, fields), (chunk, words)| {
                 let start = (chunk * per_chunk).min(shape.values());
                 let end = (start + per_chunk).min(shape.values());
                 let (of_values, others) = fields.split_at_mut(end - start);
-                let quantised = quantiser.quantise(start, &values[start..end], of_values);
+                let reals = &mut reals[..of_values.len()];
+                values.read(start, reals);
+                let quantised = quantiser.quantise(start, reals, of_values);
                 digits.write(chunk * per_chunk + of_values.len(), others);
                 Arch::new().dispatch(
                     #[inline(always)]
@@ -168,7 +173,12 @@ pub fn pack(
         )
         .collect();
     if chunks.iter().any(|chunk| !chunk.finite) {
-        let index = values.iter().position(|value| !value.is_finite());
+        let is_not_finite = |&index: &usize| {
+            let mut value = Zeroizing::new([0.0]);
+            values.read(index, &mut *value);
+            !value[0].is_finite()
+        };
+        let index = (0..values.count()).find(is_not_finite);
         let index = index.expect("a chunk has a value that is not finite");
         return Err(SumError::NotFinite { index });
     }

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use crypto::sealed_sum::{ClippedTensor, Mean};
+use crypto::sealed_sum::{ClippedTensor, Mean, Reals as _};
 use participant::vault::conditioning::weights::{ScaledFeatures, weight_change};
 use protocol::{
     common_model::CommonModel, digests::LearningRound, manifest::Manifest,

@@ -18,6 +18,7 @@ use protocol::{
 use zeroize::Zeroizing;
 
 use super::{
+    change::Change,
     conditioning::{
         Conditioner, EncryptedProducts, ProductError, Released,
         weights::{ConditioningWeights, weight_change},
@@ -397,11 +398,12 @@ impl Learning {
             Round::Working(open, Work::Evaluating) if open.number() == number => {
                 let counters = counts.counters(self.last_training).write();
                 let material = Material {
-                    values: &[],
+                    values: &[0.0; 0],
                     counters: &counters,
                     training: self.last_training,
                 };
-                self.contribute(open, &material, session, hospital)
+                let (round, result) = open.contribute(&material, session, hospital);
+                self.contributed(round, result)
             }
             other => {
                 self.round = other;
@@ -434,7 +436,8 @@ impl Learning {
                     counters: &counters.write(),
                     training: self.last_training,
                 };
-                self.contribute(open, &material, session, hospital)
+                let (round, result) = open.contribute(&material, session, hospital);
+                self.contributed(round, result)
             }
             Err(error) => {
                 self.training = Training::NotStarted;
@@ -445,14 +448,7 @@ impl Learning {
         }
     }
 
-    fn contribute<J: Journal>(
-        &mut self,
-        open: OpenRound,
-        material: &Material<'_>,
-        session: &Session,
-        hospital: &mut Hospital<J>,
-    ) -> StepResult {
-        let (round, result) = open.contribute(material, session, hospital);
+    fn contributed(&mut self, round: Round<Work>, result: StepResult) -> StepResult {
         if result.is_err() {
             // What cannot be summed now could not be later.
             self.training = Training::NotStarted;
@@ -471,13 +467,12 @@ fn conditioning_weights(session: &Session) -> ConditioningWeights {
 
 impl Conditions {
     /// The update: what training moved, and `-eta_W` times the gradient of what the vault keeps in its place.
-    fn change(
+    fn change<'a>(
         &self,
-        update: &TrainedUpdate,
-        session: &Session,
-    ) -> Result<Zeroizing<Vec<f64>>, RoundError> {
+        update: &'a TrainedUpdate,
+        session: &'a Session,
+    ) -> Result<Change<'a>, RoundError> {
         let (manifest, model) = (&session.run.manifest, &session.chain.model);
-        let common = model.values();
         let form = manifest.conditioning_form;
         let of_another_size =
             || RoundError::NotSummable("the trainer returned a model of another size".into());
@@ -488,7 +483,7 @@ impl Conditions {
                 return Err(of_another_size());
             }
         }
-        let of_kept = match self {
+        let mut of_kept = match self {
             Self::Unknown(conditioner) | Self::Known(conditioner, ..) => weight_change(
                 form,
                 conditioner.features(),
@@ -499,29 +494,12 @@ impl Conditions {
             Self::NotUsed | Self::NotPrepared => Zeroizing::default(),
         };
         // In a round in which it does not move, nothing is told of its gradient.
-        let moves = manifest.conditioning_moves_in(session.chain.learning_round(Purpose::Update));
-        let mut of_kept = of_kept
-            .iter()
-            .map(|change| if moves { *change } else { 0.0 });
-        let mut change: Zeroizing<Vec<f64>> = Zeroizing::new(Vec::with_capacity(common.len()));
-        let mut trained = update.model.iter();
-        for tensor in model.layout().tensors.iter() {
-            if manifest.kept_by_vault().contains(&tensor.name.0.as_str()) {
-                change.extend(of_kept.by_ref().take(tensor.values()));
-                continue;
-            }
-            let before = &common[change.len()..change.len() + tensor.values()];
-            change.extend(
-                before
-                    .iter()
-                    .zip(trained.by_ref())
-                    .map(|(before, after)| f64::from(*after) - f64::from(*before)),
-            );
+        if !manifest.conditioning_moves_in(session.chain.learning_round(Purpose::Update)) {
+            of_kept.fill(0.0);
         }
-        if change.len() != common.len() || trained.next().is_some() {
-            return Err(of_another_size());
-        }
-        Ok(change)
+        let (layout, kept) = (model.layout(), manifest.kept_by_vault());
+        let change = Change::new(layout, model.values(), &update.model, kept, of_kept);
+        change.ok_or_else(of_another_size)
     }
 }
 

@@ -26,6 +26,7 @@
 pub mod aead;
 mod awaiting_approval;
 mod awaiting_state;
+mod change;
 mod common_state;
 pub mod conditioning;
 pub mod consent;

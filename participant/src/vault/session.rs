@@ -620,7 +620,7 @@ impl BeforeStatistics {
     ) -> StepResult {
         let counters = own_counters(&session.run.records).write();
         let material = Material {
-            values: &[],
+            values: &[0.0; 0],
             counters: &counters,
             training: (0.0, 0),
         };

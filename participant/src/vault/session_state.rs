@@ -2,9 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use crypto::{hash::labelled_hash, sealed_sum::HospitalId};
+use crypto::{
+    hash::labelled_hash,
+    sealed_sum::{HospitalId, Reals},
+};
 use protocol::{
-    common_model::{CommonModel, MeanUpdate},
+    common_model::CommonModel,
     counters::EvaluationCounters,
     digests::{LearningRound, ModelHash, RoundNumber, RunId, SessionId, Transcript},
     features::letters,
@@ -336,7 +339,7 @@ impl Chain {
     /// The common model moves by the mean of an update.
     pub(super) fn apply_update(
         &mut self,
-        mean: &impl MeanUpdate,
+        mean: &(impl Reals + ?Sized),
         contributors: &BTreeSet<HospitalId>,
     ) {
         self.updates = self.updates.next();

@@ -141,6 +141,8 @@ pub(super) async fn fetch_blob(
         .ok_or(TransportError::Violation(
             "a blob shorter than its beginning",
         ))?;
+    // At most the limit; what does not come is never touched.
+    held.reserve_exact(usize::try_from(missing).unwrap_or(0));
     let mut leaf = vec![0; LEAF_BYTES];
     while missing > 0 {
         let length = usize::try_from(missing).map_or(LEAF_BYTES, |missing| missing.min(LEAF_BYTES));

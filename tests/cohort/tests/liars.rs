@@ -8,7 +8,7 @@ use std::{cell::RefCell, rc::Rc, sync::Arc};
 use cohort::{Cohort, CohortVault, Event, id, small_change};
 use crypto::{
     hash::derive_key,
-    sealed_sum::{CHUNK_BYTES, DealerVerdict, HospitalId, MODULUS, SHARE_MODULUS},
+    sealed_sum::{CHUNK_BYTES, DealerVerdict, HospitalId, MODULUS, Reals as _, SHARE_MODULUS},
 };
 use fixtures::manifest;
 use participant::vault::{VaultEvent, VaultOutput, aead, testing};

@@ -3,7 +3,8 @@
 use crypto::{
     hash::{SecretKey32, derive_key, hmac},
     sealed_sum::{
-        self, HospitalId, PackedMessage, Seed, Share, SumError, SumShape, TagKey, Weight, pack,
+        self, HospitalId, PackedMessage, Reals, Seed, Share, SumError, SumShape, TagKey, Weight,
+        pack,
     },
 };
 use protocol::{
@@ -34,7 +35,7 @@ use crate::{
 /// What a contribution is made of.
 pub(in crate::vault) struct Material<'a> {
     /// The model's change; empty where the sum has none.
-    pub(in crate::vault) values: &'a [f64],
+    pub(in crate::vault) values: &'a dyn Reals,
     pub(in crate::vault) counters: &'a [u64],
     /// Loss and steps of the training behind it.
     pub(in crate::vault) training: (f64, u32),
