@@ -5,7 +5,7 @@
 
 use std::{future::pending, time::Duration};
 
-use protocol::message::ToCoordinator;
+use protocol::{digests::HeaderHash, message::ToCoordinator};
 use tokio::time::Instant;
 
 /// Of one connection.
@@ -13,6 +13,17 @@ pub(crate) struct HeldAcknowledgement {
     /// So many boxes there can be.
     hospitals: usize,
     held: Option<Held>,
+    /// The last one that was sent, or is held.
+    said: Option<Said>,
+}
+
+/// Of an acknowledgement: what has been said of a header once stays in all that follow, so this tells one from another.
+#[derive(Clone, Copy, PartialEq)]
+struct Said {
+    header: HeaderHash,
+    boxes: usize,
+    /// The hospital's own contribution is among them.
+    own: bool,
 }
 
 struct Held {
@@ -25,17 +36,34 @@ impl HeldAcknowledgement {
         Self {
             hospitals,
             held: None,
+            said: None,
         }
     }
 
-    /// What is to be sent now: the message, unless it is an acknowledgement that others may follow.
+    /// What is to be sent now: the message, unless it is an acknowledgement that others may follow, or one that says nothing new. That of
+    /// the own contribution does not wait: a hospital that is lost right after its upload has said it.
     pub(crate) fn pass(&mut self, message: ToCoordinator) -> Option<ToCoordinator> {
         let ToCoordinator::BoxAck(ack) = &message else {
             return Some(message);
         };
-        let boxes = ack.read_unverified().map(|ack| ack.answers.len());
+        let Ok(ack) = ack.read_unverified() else {
+            return Some(message);
+        };
+        let said = Said {
+            header: ack.header,
+            boxes: ack.answers.len(),
+            own: ack
+                .answers
+                .iter()
+                .any(|answer| answer.contributor == ack.id),
+        };
+        let before = self.said.replace(said);
+        if before == Some(said) {
+            return None;
+        }
+        let knows_own = before.is_some_and(|before| before.header == said.header && before.own);
         let earlier = self.held.take();
-        if boxes.is_ok_and(|boxes| boxes >= self.hospitals) {
+        if said.boxes >= self.hospitals || (said.own && !knows_own) {
             return Some(message);
         }
         let until = earlier.map_or_else(|| Instant::now() + MOMENT, |earlier| earlier.until);
@@ -73,11 +101,17 @@ mod tests {
 
     use super::*;
 
+    /// Of hospital 4, for as many of the others as `boxes`, or of all four.
     fn acknowledgement(boxes: u8) -> ToCoordinator {
+        acknowledgement_of(&Vec::from_iter(1..=boxes))
+    }
+
+    fn acknowledgement_of(contributors: &[u8]) -> ToCoordinator {
         let id = |number| HospitalId::new(number).expect("in range");
         let zero = || DealerAnswer::from_bytes(&[0; DealerAnswer::BYTES]).expect("below p");
-        let answers: BTreeMap<_, _> = (1..=boxes).map(|from| (id(from), zero())).collect();
-        let ack = BoxAck::new(HeaderHash::from([7; 32]), id(1), &answers);
+        let answers = contributors.iter().map(|&from| (id(from), zero()));
+        let answers: BTreeMap<_, _> = answers.collect();
+        let ack = BoxAck::new(HeaderHash::from([7; 32]), id(4), &answers);
         let key = SigningKey::from_secret_bytes(&[1; 32]);
         ToCoordinator::BoxAck(Signed::sign(&ack, &key))
     }
@@ -101,11 +135,21 @@ mod tests {
         assert_eq!(boxes(&held.due().await), 3);
         assert!(Instant::now() >= of_first);
 
-        assert!(held.pass(acknowledgement(3)).is_none());
         let whole = held.pass(acknowledgement(4)).expect("nothing can follow");
         assert_eq!(boxes(&whole), 4);
         let nothing = tokio::time::timeout(2 * MOMENT, held.due()).await;
         assert!(nothing.is_err(), "what it replaces is not sent");
+        assert!(held.pass(acknowledgement(4)).is_none(), "it was said");
+    }
+
+    #[tokio::test]
+    async fn the_first_with_the_own_contribution_does_not_wait() {
+        let mut held = HeldAcknowledgement::new(4);
+        assert!(held.pass(acknowledgement_of(&[1])).is_none());
+        let own = held.pass(acknowledgement_of(&[1, 4]));
+        assert_eq!(own.as_ref().map(boxes), Some(2));
+        assert!(held.pass(acknowledgement_of(&[1, 2, 4])).is_none());
+        assert_eq!(boxes(&held.due().await), 3);
     }
 
     #[tokio::test]

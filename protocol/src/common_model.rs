@@ -355,6 +355,41 @@ mod tests {
         assert_eq!(model.values()[bias.start + 1], before[bias.start + 1]);
     }
 
+    /// Tensors of more values than are read at a time, each moved and its clip taken as a whole.
+    #[test]
+    fn a_model_moves_by_blocks_as_by_whole_tensors() {
+        let mut model = CommonModel::initial(&Manifest {
+            clip_rule: ADAPTIVE_CLIPS,
+            ..manifest()
+        });
+        let before = model.clone();
+        let mean: Vec<f64> = (0..model.values().len())
+            .map(|index| (index as f64).sin() * 1e-3)
+            .collect();
+        let sizes: Vec<_> = before.layout().tensors.iter().collect();
+        assert!(sizes.iter().any(|tensor| tensor.values() > 3 * BLOCK));
+        model.apply_mean(&mean, 3, LearningRound::new(1));
+        let (mut start, mut moved) = (0, 0);
+        for ((tensor, before_clip), clip) in sizes.iter().zip(before.clips()).zip(model.clips()) {
+            let range = start..start + tensor.values();
+            start = range.end;
+            let of_tensor = &mean[range.clone()];
+            assert_eq!(
+                *clip,
+                crypto::sealed_sum::next_clip(*before_clip, 3, of_tensor)
+            );
+            if tensor.kind == TensorKind::Weight {
+                let pairs = before.values()[range.clone()].iter().zip(of_tensor);
+                let expected: Vec<f32> = pairs
+                    .map(|(value, mean)| (f64::from(*value) + mean) as f32)
+                    .collect();
+                assert_eq!(model.values()[range], expected);
+                moved += 1;
+            }
+        }
+        assert!(moved > 3);
+    }
+
     fn of_strategy(strategy: Strategy) -> Manifest {
         Manifest {
             strategy,

@@ -5,15 +5,15 @@
 //! siblings from the leaf upwards; a level without a sibling adds none.
 //!
 //! ```
-//! use crypto::hash::tree::{leaf_hash, root_of_leaf_hashes, tree_path, tree_root, verify_path};
+//! use crypto::hash::tree::{Tree, leaf_hash, tree_root, verify_path};
 //!
 //! let boxes: [&[u8]; 3] = [b"to hospital 2", b"to hospital 3", b"to hospital 4"];
-//! let leaves = boxes.map(leaf_hash);
-//! let root = root_of_leaf_hashes(&leaves);
+//! let tree = Tree::new(boxes.map(leaf_hash).into());
+//! let root = tree.root();
 //! assert_eq!(root, tree_root(boxes.into_iter()));
 //!
 //! // Whoever is given one box and two hashes sees that it is the second of the three.
-//! let path = tree_path(&leaves, 1);
+//! let path = tree.path(1);
 //! assert!(verify_path(&root, 1, 3, &leaf_hash(b"to hospital 3"), &path));
 //! assert!(!verify_path(&root, 0, 3, &leaf_hash(b"to hospital 3"), &path));
 //! ```
@@ -41,20 +41,45 @@ pub fn root_of_leaf_hashes(leaves: &[Digest]) -> Digest {
         .unwrap_or_else(|| labelled_hash("no leaves", &[]))
 }
 
-/// The siblings on the way from leaf `index` to the root.
-///
-/// # Panics
-/// If there is no such leaf.
-pub fn tree_path(leaves: &[Digest], index: usize) -> Vec<Digest> {
-    assert!(index < leaves.len(), "leaf {index} of {}", leaves.len());
-    let (mut level, mut index) = (leaves.to_vec(), index);
-    let mut path = vec![];
-    while level.len() > 1 {
-        path.extend(level.get(index ^ 1));
-        level = level_above(&level);
-        index /= 2;
+/// All nodes of a tree: each is hashed once, however many paths are asked for.
+pub struct Tree {
+    /// From the leaves upwards; the last has one node, if there are leaves.
+    levels: Vec<Vec<Digest>>,
+}
+
+impl Tree {
+    /// Over leaves that are hashed already.
+    pub fn new(leaves: Vec<Digest>) -> Self {
+        let mut levels = vec![leaves];
+        while let Some(level) = levels.last().filter(|level| level.len() > 1) {
+            let above = level_above(level);
+            levels.push(above);
+        }
+        Self { levels }
     }
-    path
+
+    /// As [`root_of_leaf_hashes`].
+    pub fn root(&self) -> Digest {
+        let top = self.levels.last().and_then(|level| level.first());
+        top.copied()
+            .unwrap_or_else(|| labelled_hash("no leaves", &[]))
+    }
+
+    /// The siblings on the way from leaf `index` to the root.
+    ///
+    /// # Panics
+    /// If there is no such leaf.
+    pub fn path(&self, index: usize) -> Vec<Digest> {
+        let leaves = self.levels.first().map_or(0, Vec::len);
+        assert!(index < leaves, "leaf {index} of {leaves}");
+        let mut path = vec![];
+        let mut index = index;
+        for level in &self.levels {
+            path.extend(level.get(index ^ 1));
+            index /= 2;
+        }
+        path
+    }
 }
 
 /// Whether `path` leads from `leaf`, at place `index` of `leaves`, to `root`. Takes anything, also from strangers.
@@ -110,6 +135,13 @@ mod tests {
     }
 
     #[test]
+    fn root_of_nothing_is_as_defined() {
+        let nothing = labelled_hash("no leaves", &[]);
+        assert_eq!(Tree::new(vec![]).root(), nothing);
+        assert_eq!(root_of_leaf_hashes(&[]), nothing);
+    }
+
+    #[test]
     fn root_of_three_leaves_is_as_defined() {
         let bytes: [&[u8]; 3] = [b"a", b"b", b"c"];
         let [a, b, c] = bytes.map(leaf_hash);
@@ -123,8 +155,10 @@ mod tests {
         for count in 1..=20 {
             let leaves = leaves(count);
             let root = root_of_leaf_hashes(&leaves);
+            let tree = Tree::new(leaves.clone());
+            assert_eq!(tree.root(), root);
             for (index, leaf) in leaves.iter().enumerate() {
-                let path = tree_path(&leaves, index);
+                let path = tree.path(index);
                 let width = leaves.len();
                 assert!(verify_path(&root, index, width, leaf, &path));
                 assert!(!verify_path(&root, width, width, leaf, &path));
@@ -145,7 +179,7 @@ mod tests {
     fn a_flipped_bit_anywhere_is_seen() {
         let leaves = leaves(7);
         let root = root_of_leaf_hashes(&leaves);
-        let path = tree_path(&leaves, 5);
+        let path = Tree::new(leaves.clone()).path(5);
         for level in 0..path.len() {
             let mut wrong = path.clone();
             wrong[level][31] ^= 1;

@@ -33,7 +33,6 @@ use super::{ClippedTensor, OpenedSum, Reals, SumError, SumShape};
 /// assert_eq!(last, [0.5, -0.25]);
 /// # Ok::<(), SumError>(())
 /// ```
-#[derive(Clone)]
 pub struct Mean {
     sum: Arc<OpenedSum>,
     tensors: Vec<ScaledTensor>,

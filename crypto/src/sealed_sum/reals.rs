@@ -1,4 +1,5 @@
-/// Real numbers that are read a piece at a time: 4.2 million of them need not lie in memory at once.
+/// Real numbers that are read a piece at a time: 4.2 million of them need not lie in memory at once. If they are secret, how long a
+/// read takes may depend on how many are read and from where, and on nothing else.
 ///
 /// ```
 /// use crypto::sealed_sum::Reals;

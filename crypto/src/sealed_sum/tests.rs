@@ -235,6 +235,47 @@ fn any_threshold_of_answers_opens_the_same_mean() {
     }
 }
 
+/// By the definition, value by value, whatever piece is read; tensors without values are in between.
+#[test]
+fn a_mean_is_the_same_in_any_pieces() {
+    let sizes = [0, 3, 0, 4097, 1, 0, 900, 0];
+    let count = sizes.iter().sum();
+    let shape = SumShape::new(count, &[1], FieldFormat::TwoBy24, 10).expect("a valid shape");
+    let clips: Vec<_> = (1..)
+        .zip(sizes)
+        .map(|(place, values)| ClippedTensor {
+            values,
+            clip: 0.37 * f64::from(place),
+        })
+        .collect();
+    let values = random_words(5, count, 23);
+    let values: Vec<u32> = values.iter().map(|&word| word as u32).collect();
+    let sum = Arc::new(OpenedSum {
+        values: values.clone(),
+        counters: vec![7],
+        contributors: 7,
+        largest_noise: 0,
+        wrong_answers: vec![],
+    });
+    let mean = sum.mean(&shape, &clips, 3, 12).expect("valid weights");
+    let steps = clips.iter().flat_map(|tensor| {
+        let step = tensor.clip / f64::from((1 << 19) - 1);
+        std::iter::repeat_n(step, tensor.values)
+    });
+    let expected: Vec<f64> = steps
+        .zip(&values)
+        .map(|(step, &sum)| step * f64::from(sum as i32 - 7 * (1 << 19)) * 3.0 / 12.0)
+        .collect();
+    assert_eq!(mean.to_vec(), expected);
+    for length in [1, 2, 5, 1024, 4100, count] {
+        for first in 0..=count - length {
+            let mut piece = vec![f64::NAN; length];
+            mean.read(first, &mut piece);
+            assert_eq!(piece, expected[first..][..length]);
+        }
+    }
+}
+
 #[test]
 fn a_sum_opens_the_same_at_any_number_of_threads() {
     let round = Scenario::new();

@@ -9,7 +9,7 @@ use std::{
 };
 
 use coordinator::machine::TranscriptEntry;
-use crypto::sealed_sum::HospitalId;
+use crypto::sealed_sum::{HospitalId, Reals as _};
 use participant::vault::{
     OpenedRound,
     conditioning::weights::ScaledFeatures,
@@ -142,15 +142,19 @@ impl SumCheck {
                     "{name}: {differing} integers are not the sum of the hospitals'"
                 ));
             }
-            let error = opened.mean.as_ref().map(|mean| update.largest_error(mean));
-            checked.error = error.map(|error| {
-                let MeanError {
-                    over_clip,
-                    over_step,
-                    inside_clip_over_step,
-                } = error;
-                [over_clip, over_step, inside_clip_over_step].map(Exact)
-            });
+            match &opened.mean {
+                Some(mean) if mean.count() == update.values.len() => {
+                    let MeanError {
+                        over_clip,
+                        over_step,
+                        inside_clip_over_step,
+                    } = update.largest_error(mean);
+                    checked.error = Some([over_clip, over_step, inside_clip_over_step].map(Exact));
+                }
+                _ => checked
+                    .faults
+                    .push(format!("{name}: a mean of another length")),
+            }
             checked.saturated = Some(update.saturated);
         }
         Some(checked)
@@ -311,6 +315,9 @@ impl SumCheck {
                 learning_round,
                 &mut change,
             );
+            if change.len() != expected.values.len() {
+                return None;
+            }
             expected.add(&change);
         }
         self.recordings.forget_updates(self.seeds(learning_round));
@@ -466,7 +473,7 @@ mod tests {
             purpose: Purpose::Update,
             learning_round: LearningRound::new(1),
             contributors: (1..=HOSPITALS).map(id).collect(),
-            mean: Some(mean_of(&sum, &manifest)),
+            mean: Some(Arc::new(mean_of(&sum, &manifest))),
             sum,
             clips: model.clips().to_vec(),
             kept_round: None,
@@ -599,9 +606,17 @@ mod tests {
         let manifest = Arc::clone(&check.manifest);
         let three_quarters = 3 * 2_097_151 / 4;
         let off = altered(&opened, |sum| sum.values[0] += three_quarters);
-        opened.mean = Some(mean_of(&off.sum, &manifest));
+        opened.mean = Some(Arc::new(mean_of(&off.sum, &manifest)));
         open(&mut check, 1, &opened);
         assert!((check.errors()[&1].over_clip - 0.25).abs() < 1e-3);
+    }
+
+    #[test]
+    fn an_update_without_a_mean_or_with_one_of_another_length_is_a_fault() {
+        let (mut check, mut opened) = trained();
+        opened.mean = None;
+        open(&mut check, 1, &opened);
+        assert!(check.faults()[0].contains("a mean of another length"));
     }
 
     #[test]

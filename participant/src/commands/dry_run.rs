@@ -128,7 +128,7 @@ impl Told<'_> {
         let _ = write!(
             text,
             "\nthe whole run: {}, {bytes} bytes; beside that a {} of {} bytes every {HEARTBEAT_SECS} s.\n\
-             If every hospital takes part and no connection is lost: what is sent again after a cut comes on top.",
+             If every hospital takes part and no connection is lost: what is sent again after a cut comes on top, and acknowledgements can be fewer.",
             counted(objects, ["object", "objects"]),
             heartbeat.object.purpose(),
             heartbeat.bytes,

@@ -1,7 +1,8 @@
 //! What a run would send, before it sends anything: every object from the encoders that a run uses, by stage.
 //!
 //! It tells of a run in which every hospital of the roster takes part, nobody drops out and no connection is lost. What is sent again
-//! after a cut, and what helps a hospital that comes late, is not in it. Objects are made of this hospital's real number of patients,
+//! after a cut, and what helps a hospital that comes late, is not in it. Of acknowledgements it has the most that there can be: one may
+//! stand for some. Objects are made of this hospital's real number of patients,
 //! under keys that are made for this and thrown away; nothing of them is kept or sent.
 
 mod objects;

@@ -168,7 +168,7 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// A contribution, an acknowledgement for every contributor, an answer, and what was opened.
+    /// A contribution, an acknowledgement for every contributor, which is the most that there can be, an answer, and what was opened.
     pub(super) fn sum(
         &mut self,
         purpose: Purpose,

@@ -87,6 +87,22 @@ impl SqliteJournal {
         Ok(journal)
     }
 
+    /// What the last masked upload has left in the file, after a session: one row of zeros takes its place, and goes.
+    fn overwrite_free_pages(&mut self) -> Result<(), JournalError> {
+        self.in_transaction(|transaction| {
+            let number = |of| transaction.pragma_query_value(None, of, |row| row.get::<_, i64>(0));
+            let zeros = number("freelist_count")? * number("page_size")?;
+            if zeros > 0 {
+                transaction.execute(
+                    "INSERT INTO contributions (header, blob) VALUES (x'', zeroblob(?1))",
+                    params![zeros],
+                )?;
+            }
+            Ok(())
+        })?;
+        self.in_transaction(|transaction| erase_rounds(transaction, None))
+    }
+
     /// The key of the session that is kept; without a session no key may stay. A key that has seen more than the journal shows that the
     /// journal is an older copy, whatever is in it.
     fn load_session_key(&mut self) -> Result<(), JournalError> {
@@ -105,7 +121,8 @@ impl SqliteJournal {
         ))?;
         if !kept {
             self.models.remove_moments();
-            return self.on_keys(SessionKeys::remove);
+            self.on_keys(SessionKeys::remove)?;
+            return self.overwrite_free_pages();
         }
         let host = &self.host;
         let loaded = self.on_keys(|keys| keys.load(host))?;
@@ -387,9 +404,15 @@ impl Journal for SqliteJournal {
         let training = self.seal(TRAINING, &codec::encode(&(loss, steps)))?;
         self.in_counted_transaction(|transaction| {
             transaction.execute(
-                "INSERT OR REPLACE INTO contributions VALUES (?1, ?2, ?3)",
-                params![header.as_bytes(), contribution.blob, training],
+                "INSERT OR REPLACE INTO contributions (header, blob) VALUES (?1, ?2)",
+                params![header.as_bytes(), contribution.blob],
             )?;
+            if let Some(training) = training {
+                transaction.execute(
+                    "INSERT OR REPLACE INTO trainings VALUES (?1, ?2)",
+                    params![header.as_bytes(), training],
+                )?;
+            }
             put_box(transaction, header, own, share)
         })
     }
@@ -398,13 +421,12 @@ impl Journal for SqliteJournal {
         let found = self
             .connection
             .query_row(
-                "SELECT blob, training FROM contributions WHERE header = ?1",
+                "SELECT blob, sealed FROM contributions JOIN trainings USING (header) WHERE header = ?1",
                 params![header.as_bytes()],
-                |row| Ok((row.get(0)?, row.get::<_, Option<Vec<u8>>>(1)?)),
+                |row| Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?)),
             )
             .optional();
-        let (Some((blob, Some(training))), Some((_, cipher))) = (self.ask(found)?, &self.session)
-        else {
+        let (Some((blob, training)), Some((_, cipher))) = (self.ask(found)?, &self.session) else {
             return Ok(None);
         };
         let opened = cipher.open(TRAINING, &training);
@@ -597,7 +619,7 @@ impl Journal for SqliteJournal {
         self.session = None;
         self.on_keys(SessionKeys::remove)?;
         self.models.remove_moments();
-        Ok(())
+        self.overwrite_free_pages()
     }
 
     fn ended_run(&self, run: &RunId) -> Result<Option<EndedRun>, JournalError> {
@@ -656,16 +678,17 @@ fn erase_rounds(transaction: &Transaction<'_>, but: Option<&HeaderHash>) -> rusq
         let erase = format!("DELETE FROM {table} WHERE header IS NOT ?1");
         transaction.execute(&erase, params![but])
     };
-    erase("seeds")?;
-    erase("boxes")?;
+    for table in ["seeds", "trainings", "boxes"] {
+        erase(table)?;
+    }
     overwrite_deleted(transaction, false)?;
     let erased = erase("contributions");
     overwrite_deleted(transaction, true)?;
     erased.map(|_| ())
 }
 
-/// A masked upload is what the coordinator has as well, and what opens it is in other rows: overwriting its 17 MB, which takes longer than
-/// writing them, would protect nothing.
+/// A masked upload is what the coordinator has as well; overwriting its 17 MB in every round would take longer than writing them. The
+/// next one takes its place in the file, and after the last one [`SqliteJournal::overwrite_free_pages`] does.
 fn overwrite_deleted(connection: &Connection, yes: bool) -> rusqlite::Result<()> {
     let set = format!("PRAGMA secure_delete = {}", u8::from(yes));
     connection.query_row(&set, [], |_| Ok(()))
@@ -725,7 +748,7 @@ const SEED: &[u8] = b"seed";
 const TRAINING: &[u8] = b"training";
 const SET_UP: &[u8] = b"set-up";
 const POSITION: &[u8] = b"position";
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 
 /// `secure_delete` overwrites seeds and shares of settled rounds; in rollback mode no second file keeps a copy.
 const PRAGMAS: &str = "
@@ -739,6 +762,8 @@ BEGIN;
 CREATE TABLE IF NOT EXISTS seeds (header BLOB NOT NULL, attempt INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (header, attempt)) STRICT;
 DROP TABLE IF EXISTS blobs; -- of the first release, which could not go on from it
 CREATE TABLE IF NOT EXISTS contributions (header BLOB PRIMARY KEY, blob BLOB NOT NULL, training BLOB) STRICT;
+CREATE TABLE IF NOT EXISTS trainings (header BLOB PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
+INSERT OR IGNORE INTO trainings SELECT header, training FROM contributions WHERE training IS NOT NULL; -- of version 2
 CREATE TABLE IF NOT EXISTS answers (
     run BLOB NOT NULL, purpose TEXT NOT NULL, model_hash BLOB NOT NULL,
     header BLOB NOT NULL, contributors BLOB NOT NULL, share BLOB NOT NULL,
@@ -759,7 +784,7 @@ CREATE TABLE IF NOT EXISTS boxes (
 CREATE TABLE IF NOT EXISTS ended (
     run BLOB PRIMARY KEY, session BLOB NOT NULL, transcript BLOB NOT NULL,
     model_hash BLOB NOT NULL, learning_round INTEGER NOT NULL) STRICT;
-PRAGMA user_version = 2;
+PRAGMA user_version = 3;
 COMMIT;
 ";
 
@@ -833,10 +858,10 @@ mod tests {
         let members: BTreeSet<_> = [1, 5].into_iter().filter_map(HospitalId::new).collect();
         {
             let mut journal = SqliteJournal::open(&path, &host_key).expect("opens");
+            journal.begin_session(&session()).expect("kept");
             journal
                 .record_seed(&[9; 32].into(), 0, &Seed::from_bytes(seed))
                 .expect("kept");
-            journal.begin_session(&session()).expect("kept");
             let contribution = KeptContribution {
                 blob: vec![0x5c; 40_000],
                 training: (0.5, 7),
@@ -869,7 +894,7 @@ mod tests {
             "the seed is unencrypted in the file"
         );
         let sealed = sealed_of_rounds(&path);
-        assert_eq!(sealed.len(), 2);
+        assert_eq!(sealed.len(), 3);
         for secret in &sealed {
             assert!(is_in(&bytes, secret), "it is there as long as it is needed");
         }
@@ -885,18 +910,26 @@ mod tests {
             .settle(&over(key(1), &members), b"later")
             .expect("settled");
         assert!(journal.is_spent(&key(1)).expect("readable"));
-        drop(journal);
         assert_eq!(sealed_of_rounds(&path), Vec::<Vec<u8>>::new());
         let bytes = std::fs::read(&path).expect("readable");
         for secret in sealed {
             assert!(!is_in(&bytes, &secret), "of a settled round, in the file");
         }
+        journal.end_session(None).expect("ended");
+        drop(journal);
+        let after = std::fs::read(&path).expect("readable");
+        assert!(
+            !is_in(&after, &[0x5c; 100]),
+            "the upload is still in the file"
+        );
+        let grown = after.len() - bytes.len();
+        assert!(grown <= 3 * 4096, "it grew by {grown} bytes");
     }
 
-    /// Seeds and shares, as they are in the file.
+    /// Seeds, trainings and shares, as they are in the file.
     fn sealed_of_rounds(path: &Path) -> Vec<Vec<u8>> {
         let connection = Connection::open(path).expect("opens");
-        let all = "SELECT sealed FROM seeds UNION ALL SELECT share FROM boxes";
+        let all = "SELECT sealed FROM seeds UNION ALL SELECT sealed FROM trainings UNION ALL SELECT share FROM boxes";
         let mut statement = connection.prepare(all).expect("both tables");
         let rows = statement.query_map([], |row| row.get(0)).expect("readable");
         rows.map(|row| row.expect("bytes")).collect()
@@ -966,6 +999,34 @@ mod tests {
             let found = journal.expect("opens").evaluations(&[0; 32].into());
             assert_eq!(found.expect("readable"), std::slice::from_ref(&members));
         }
+    }
+
+    /// A process of the release before was ended in the midst of a round: this one goes on from what it had trained.
+    #[test]
+    fn the_training_of_version_2_is_kept() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("j");
+        let host_key = SecretKey32::from_bytes([7; 32]);
+        let header = [9; 32].into();
+        let contribution = KeptContribution {
+            blob: vec![0x5c; 100],
+            training: (0.5, 7),
+        };
+        {
+            let mut journal = SqliteJournal::open(&path, &host_key).expect("opens");
+            journal.begin_session(&session()).expect("kept");
+            let kept = journal.record_contribution(&header, &contribution, &kept_box(1));
+            kept.expect("kept");
+            let as_version_2 = "UPDATE contributions SET training = (SELECT sealed FROM trainings);
+                DROP TABLE trainings; PRAGMA user_version = 2;";
+            journal
+                .connection
+                .execute_batch(as_version_2)
+                .expect("written");
+        }
+        let journal = SqliteJournal::open(&path, &host_key).expect("opens");
+        let found = journal.contribution(&header).expect("readable");
+        assert_eq!(found, Some(contribution));
     }
 
     #[test]

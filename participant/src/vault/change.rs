@@ -95,6 +95,7 @@ impl Reals for Change<'_> {
             }
             done = end;
         }
+        assert_eq!(done, piece.len(), "a model of fewer values");
     }
 }
 
@@ -104,48 +105,56 @@ mod tests {
 
     use super::*;
 
-    /// A model of every form, of which the vault keeps what the form says: each value by the definition.
+    /// Value by value by the definition, at every form, number of classes and of features.
     #[test]
     fn every_piece_is_what_the_trainer_moved_or_what_the_vault_puts_in_its_place() {
         for &form in ConditioningForm::ALL {
-            let layout = ModelLayout::of(2, form, 9);
-            let kept = form.tensors();
-            let before: Vec<f32> = (0..layout.values()).map(|place| place as f32).collect();
-            let moved: Vec<f32> = before.iter().map(|value| value + 0.5).collect();
-            let trained = layout.without(kept, &moved);
-            let of_kept: Vec<f64> = (0..layout.values() - trained.len())
-                .map(|place| -(place as f64) - 1.0)
-                .collect();
-            let mut expected = vec![0.5; layout.values()];
-            let mut of_tensors = &of_kept[..];
-            for tensor in layout.tensors.iter() {
-                let name = tensor.name.0.as_str();
-                if kept.contains(&name) {
-                    let (own, others) = of_tensors.split_at(tensor.values());
-                    expected[layout.range(name).expect("present")].copy_from_slice(own);
-                    of_tensors = others;
-                }
+            let numbers = match form {
+                ConditioningForm::Late => &[(2, 9), (2, 3), (3, 30)][..],
+                _ => &[(2, 9), (3, 9)],
+            };
+            for &(classes, features) in numbers {
+                let layout = ModelLayout::of(classes, form, features);
+                check(&layout, form.tensors());
+                check(&layout, &[]);
             }
-            let zeroizing = || Zeroizing::new(of_kept.clone());
-            let change = Change::new(&layout, &before, &trained, kept, zeroizing());
-            let change = change.expect("of this layout");
-            assert_eq!(change.count(), expected.len());
-            for length in [1, 7, 1000, 16_384] {
-                let mut piece = vec![0.0; length];
-                for first in (0..expected.len() - length).step_by(9973) {
-                    change.read(first, &mut piece);
-                    assert_eq!(piece, expected[first..][..length], "{form}: from {first}");
-                }
-            }
-            let mut all = vec![0.0; expected.len()];
-            change.read(0, &mut all);
-            assert_eq!(all, expected);
-
-            let shorter = &trained[1..];
-            assert!(Change::new(&layout, &before, shorter, kept, zeroizing()).is_none());
-            assert!(Change::new(&layout, &before[1..], &trained, kept, zeroizing()).is_none());
-            let more = Zeroizing::new([&of_kept[..], &[0.0]].concat());
-            assert!(Change::new(&layout, &before, &trained, kept, more).is_none());
         }
+    }
+
+    fn check(layout: &ModelLayout, kept: &[&str]) {
+        let before: Vec<f32> = (0..layout.values()).map(|place| place as f32).collect();
+        let moved: Vec<f32> = before.iter().map(|value| value + 0.5).collect();
+        let trained = layout.without(kept, &moved);
+        let of_kept: Vec<f64> = (0..layout.values() - trained.len())
+            .map(|place| -(place as f64) - 1.0)
+            .collect();
+        let mut expected = vec![0.5; layout.values()];
+        let mut of_tensors = &of_kept[..];
+        for tensor in layout.tensors.iter() {
+            let name = tensor.name.0.as_str();
+            if kept.contains(&name) {
+                let (own, others) = of_tensors.split_at(tensor.values());
+                expected[layout.range(name).expect("present")].copy_from_slice(own);
+                of_tensors = others;
+            }
+        }
+        let zeroizing = || Zeroizing::new(of_kept.clone());
+        let change = Change::new(layout, &before, &trained, kept, zeroizing());
+        let change = change.expect("of this layout");
+        assert_eq!(change.count(), expected.len());
+        for length in [1, 7, 1000, 16_384, expected.len()] {
+            let lasts = [expected.len() - length];
+            for first in (0..lasts[0]).step_by(19_973).chain(lasts) {
+                let mut piece = vec![f64::NAN; length];
+                change.read(first, &mut piece);
+                assert_eq!(piece, expected[first..][..length], "from {first}");
+            }
+        }
+
+        let shorter = &trained[1..];
+        assert!(Change::new(layout, &before, shorter, kept, zeroizing()).is_none());
+        assert!(Change::new(layout, &before[1..], &trained, kept, zeroizing()).is_none());
+        let more = Zeroizing::new([&of_kept[..], &[0.0]].concat());
+        assert!(Change::new(layout, &before, &trained, kept, more).is_none());
     }
 }

@@ -252,7 +252,7 @@ pub struct OpenedRound {
     /// The integers.
     pub sum: Arc<OpenedSum>,
     /// The mean of the updates, made from it; none without real values.
-    pub mean: Option<Mean>,
+    pub mean: Option<Arc<Mean>>,
     /// The clips it was quantised with.
     pub clips: Vec<f64>,
     /// The learning round whose model is kept as the best; none before there is one.

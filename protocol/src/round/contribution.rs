@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crypto::{
     hash::{
         Digest,
-        tree::{leaf_hash, root_of_leaf_hashes, tree_path, tree_root, verify_path},
+        tree::{Tree, leaf_hash, root_of_leaf_hashes, tree_root, verify_path},
     },
     sealed_sum::{CHUNK_BYTES, DealerAnswer, HospitalId, SHARE_BYTES, check_chunk},
 };
@@ -245,12 +245,12 @@ pub fn forwards(
     manifest: &Signed<ContributionManifest>,
     boxes: &[ShareBox],
 ) -> impl Iterator<Item = (HospitalId, BoxForward)> {
-    let leaves = box_leaves(boxes);
+    let tree = Tree::new(box_leaves(boxes));
     boxes.iter().enumerate().map(move |(index, entry)| {
         let forward = BoxForward {
             manifest: manifest.clone(),
             sealed: entry.sealed.clone(),
-            path: List(tree_path(&leaves, index)),
+            path: List(tree.path(index)),
         };
         (entry.to.0, forward)
     })

@@ -45,7 +45,7 @@ use crate::{
 pub(in crate::vault) enum Contents {
     Statistics(Statistics),
     /// The mean of the contributors' changes of the model.
-    Update(Mean),
+    Update(Arc<Mean>),
     Evaluation(EvaluationCounters),
 }
 
@@ -139,7 +139,7 @@ impl CheckedOutcome {
         let contents = self.contents(&opened, shape, session)?;
         let mean = match &contents {
             Contents::Update(mean) => {
-                session.chain.apply_update(mean, &self.members);
+                session.chain.apply_update(&**mean, &self.members);
                 Some(mean.clone())
             }
             Contents::Evaluation(evaluation) => {
@@ -328,7 +328,7 @@ impl CheckedOutcome {
                 let clipped = session.chain.model.clipped_tensors();
                 opened
                     .mean(shape, &clipped, self.header.largest_weight, weight_sum)
-                    .map(Contents::Update)
+                    .map(|mean| Contents::Update(Arc::new(mean)))
                     .map_err(|error| RoundError::DoesNotOpen(error.to_string()))
             }
         }
