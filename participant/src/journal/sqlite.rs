@@ -681,16 +681,17 @@ fn erase_rounds(transaction: &Transaction<'_>, but: Option<&HeaderHash>) -> rusq
     for table in ["seeds", "trainings", "boxes"] {
         erase(table)?;
     }
-    overwrite_deleted(transaction, false)?;
+    overwrite_deleted(transaction, "FAST")?;
     let erased = erase("contributions");
-    overwrite_deleted(transaction, true)?;
+    overwrite_deleted(transaction, "ON")?;
     erased.map(|_| ())
 }
 
 /// A masked upload is what the coordinator has as well; overwriting its 17 MB in every round would take longer than writing them. The
-/// next one takes its place in the file, and after the last one [`SqliteJournal::overwrite_free_pages`] does.
-fn overwrite_deleted(connection: &Connection, yes: bool) -> rusqlite::Result<()> {
-    let set = format!("PRAGMA secure_delete = {}", u8::from(yes));
+/// next one takes its place in the file, and after the last one [`SqliteJournal::overwrite_free_pages`] does. `FAST` overwrites what is
+/// deleted in pages that stay in use, and leaves those that become free.
+fn overwrite_deleted(connection: &Connection, how: &str) -> rusqlite::Result<()> {
+    let set = format!("PRAGMA secure_delete = {how}");
     connection.query_row(&set, [], |_| Ok(()))
 }
 
