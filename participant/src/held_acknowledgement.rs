@@ -13,7 +13,7 @@ pub(crate) struct HeldAcknowledgement {
     /// So many boxes there can be.
     hospitals: usize,
     held: Option<Held>,
-    /// The last one that was sent, or is held.
+    /// What the last one says, whether it was sent or is held.
     said: Option<Said>,
 }
 

@@ -1,5 +1,5 @@
-//! The journal in SQLite: synced at every write, deleted rows overwritten, but for masked uploads. Seeds are sealed under the host's key, everything of a session
-//! under a key that goes with it (`session_key`); models are files beside it.
+//! The journal in SQLite: synced at every write, deleted rows overwritten, a masked upload by the next one or when the session ends. Seeds
+//! are sealed under the host's key, everything of a session under a key that goes with it (`session_key`); models are files beside it.
 
 use std::{
     collections::BTreeSet,
@@ -762,7 +762,7 @@ const SCHEMA: &str = "
 BEGIN;
 CREATE TABLE IF NOT EXISTS seeds (header BLOB NOT NULL, attempt INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (header, attempt)) STRICT;
 DROP TABLE IF EXISTS blobs; -- of the first release, which could not go on from it
-CREATE TABLE IF NOT EXISTS contributions (header BLOB PRIMARY KEY, blob BLOB NOT NULL, training BLOB) STRICT;
+CREATE TABLE IF NOT EXISTS contributions (header BLOB PRIMARY KEY, blob BLOB NOT NULL, training BLOB) STRICT; -- the last of version 2 alone
 CREATE TABLE IF NOT EXISTS trainings (header BLOB PRIMARY KEY, sealed BLOB NOT NULL) STRICT;
 INSERT OR IGNORE INTO trainings SELECT header, training FROM contributions WHERE training IS NOT NULL; -- of version 2
 CREATE TABLE IF NOT EXISTS answers (
