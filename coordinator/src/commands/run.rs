@@ -291,7 +291,8 @@ impl Sign {
                 roster_path.display()
             )));
         }
-        let signed = settings.run.signed_manifest(&key);
+        let run = settings.run().map_err(Failure::settings)?;
+        let signed = run.signed_manifest(&key);
         let checked = CheckedManifest::check(signed.clone(), &roster);
         let checked = checked.map_err(Failure::settings)?;
         let out = self

@@ -62,7 +62,7 @@ impl Plan {
     pub fn execute(self) -> Result<(), Failure> {
         let settings = Settings::load(&self.settings, environment(), &self.set);
         let settings = settings.map_err(Failure::settings)?;
-        let manifest = settings.run.manifest();
+        let manifest = settings.run().map_err(Failure::settings)?.manifest();
         let assumed = Assumed {
             hospitals: self.hospitals(&settings.roster)?,
             patients: self.patients,

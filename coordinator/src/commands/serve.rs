@@ -104,6 +104,9 @@ impl Serve {
         if self.run.is_none() && !settings.keys.operator_key.exists() {
             return self.serve_on(settings, &stop, web.as_ref()).await;
         }
+        if self.new_run && self.run.is_none() {
+            settings.run().map_err(Failure::settings)?;
+        }
         let mut config = settings
             .service_config(self.run.as_deref())
             .map_err(Failure::settings)?;

@@ -19,10 +19,10 @@ use transport::{
     tls::{TlsIdentity, TrustedAuthority},
 };
 
-use super::Settings;
+use super::{RunSettings, Settings, SettingsError};
 use crate::{
     enrolment::{Desk, DeskError, own_certificate},
-    service::{IdleConfig, ServiceConfig},
+    service::{IdleConfig, ServiceConfig, has_unfinished_run},
 };
 
 impl Settings {
@@ -76,7 +76,7 @@ impl Settings {
         }
         let manifest = match (run_file, operator_key) {
             (Some(path), _) => Some(run_file::read(path, &roster)?),
-            (None, Some(key)) => Some(self.run.signed_manifest(&key)),
+            (None, Some(key)) => self.run_to_begin()?.map(|run| run.signed_manifest(&key)),
             (None, None) => None,
         };
         Ok(ServiceConfig {
@@ -117,6 +117,22 @@ impl Settings {
             desk,
             limits: Limits::default(),
         })
+    }
+
+    /// None where the model that it starts from cannot be read, if an unfinished run goes on anyway.
+    fn run_to_begin(&self) -> Result<Option<RunSettings>, SettingsError> {
+        match self.run() {
+            Ok(run) => Ok(Some(run)),
+            Err(error) if matches!(has_unfinished_run(&self.state), Ok(true)) => {
+                let error = host::doctor::told(error);
+                tracing::warn!(
+                    error,
+                    "an unfinished run goes on; the next one could not begin"
+                );
+                Ok(None)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn end_point(&self) -> Result<EndPoint, CredentialsError> {
@@ -204,6 +220,9 @@ pub enum CredentialsError {
     /// The run to begin is none.
     #[error(transparent)]
     Run(#[from] RunFileError),
+    /// The model that the run to begin starts from.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
     /// A key of another federation, or of another party.
     #[error("{} (setting `{key}`) is not the one that the roster {} lists; both files must come from the same federation", path.display(), roster.display())]
     NotOnRoster {
@@ -220,12 +239,16 @@ pub enum CredentialsError {
 mod tests {
     use std::fs;
 
-    use protocol::roster::RosterError;
+    use protocol::{digests::LearningRound, roster::RosterError};
     use serde_json::Value;
     use tempfile::TempDir;
 
     use super::*;
-    use crate::demo::{Demo, Place};
+    use crate::{
+        demo::{Demo, Place},
+        machine::Fact,
+        store::Store,
+    };
 
     fn federation() -> TempDir {
         let folder = tempfile::tempdir().expect("a folder");
@@ -270,6 +293,35 @@ mod tests {
     }
 
     #[test]
+    fn an_unfinished_run_goes_on_without_the_model_that_the_next_would_start_from() {
+        let folder = federation();
+        let begun = read_back(&folder).expect("sound");
+        let file = folder.path().join("coordinator/coordinator.toml");
+        let missing = folder.path().join("kept.safetensors").display().to_string();
+        let flags = [("run.initial_model".to_owned(), missing)];
+        let settings = Settings::load(&file, [], &flags).expect("sound settings");
+        let refused = settings.service_config(None).map(|_| ());
+        assert!(
+            matches!(refused, Err(CredentialsError::Settings(_))),
+            "{refused:?}"
+        );
+
+        fs::create_dir_all(&settings.state).expect("a folder");
+        let store = Store::open(&settings.state.join("coordinator.sqlite")).expect("a store");
+        let manifest = begun.manifest.expect("signed here");
+        store
+            .begin_run(&manifest, &begun.roster.hash())
+            .expect("written");
+        let learning_round = LearningRound::new(1);
+        store
+            .add_fact(&Fact::EndsAfter { learning_round })
+            .expect("written");
+        drop(store);
+        let goes_on = settings.service_config(None).expect("not needed");
+        assert!(goes_on.manifest.is_none());
+    }
+
+    #[test]
     fn without_the_operators_key_the_run_is_the_one_that_was_signed_elsewhere() {
         let folder = federation();
         let key = folder.path().join("coordinator/keys/operator.key");
@@ -280,7 +332,10 @@ mod tests {
         let file = folder.path().join("coordinator/coordinator.toml");
         let settings = Settings::load(&file, [], &[]).expect("sound settings");
         let key = NamedFile::new("keys.operator_key", &elsewhere).signing_key();
-        let signed = settings.run.signed_manifest(&key.expect("a key"));
+        let signed = settings
+            .run()
+            .expect("sound")
+            .signed_manifest(&key.expect("a key"));
         let roster = NamedFile::new("roster", &settings.roster).roster();
         let text = run_file::to_text(&signed, &roster.expect("sound")).expect("sound");
         let run = folder.path().join("run.json");

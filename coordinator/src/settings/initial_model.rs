@@ -2,7 +2,10 @@
 //!
 //! Whoever runs the coordinator need not have the model: the `weights_hash` of its card is enough.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use model_data::{
     card::{CardFeature, ModelCard},
@@ -17,30 +20,36 @@ use protocol::{
 
 use super::SettingsError;
 
-/// H of the values that the setting names; none where it is empty. A file must hold a model of the manifest's network that a run can start
-/// from. A relative path starts at `folder`.
+/// What the setting says.
+pub(super) enum StartsFrom {
+    Seed,
+    Hash(WeightsHash),
+    File(PathBuf),
+}
+
+impl StartsFrom {
+    /// A relative path starts at `folder`.
+    pub(super) fn of(setting: &str, folder: &Path) -> Self {
+        let mut hash = [0; 32];
+        match hex::decode_to_slice(setting, &mut hash) {
+            _ if setting.is_empty() => Self::Seed,
+            Ok(()) => Self::Hash(hash.into()),
+            Err(_) => Self::File(folder.join(setting)),
+        }
+    }
+}
+
+/// H of the values in a file, which must hold a model of the manifest's network that a run can start from.
 ///
 /// # Errors
 /// [`SettingsError::NamedFile`].
-pub(super) fn read(
-    setting: &str,
-    manifest: &Manifest,
-    folder: &Path,
-) -> Result<Option<WeightsHash>, SettingsError> {
-    if setting.is_empty() {
-        return Ok(None);
-    }
-    let mut hash = [0; 32];
-    if hex::decode_to_slice(setting, &mut hash).is_ok() {
-        return Ok(Some(hash.into()));
-    }
+pub(super) fn read(file: &Path, manifest: &Manifest) -> Result<WeightsHash, SettingsError> {
     let layout = &manifest.layout;
-    let file = folder.join(setting);
-    let values = read_safetensors(&file, &layout.tensors).map_err(unusable)?;
+    let values = read_safetensors(file, &layout.tensors).map_err(unusable)?;
     check_features(&file.with_extension("json"), &manifest.used_features()).map_err(unusable)?;
     let weights = weights_hash(layout, &values);
     starting_from(manifest, values).map_err(unusable)?;
-    Ok(Some(weights))
+    Ok(weights)
 }
 
 /// Weights that meet features mean nothing with others: where a card lies beside the file, it says of which they are. A model that is

@@ -13,10 +13,14 @@ use std::{
 
 pub use host::settings::SettingsError;
 use host::settings::Template;
+use protocol::manifest::Conditioning;
 use serde::Deserialize;
 
-use self::run::{RawRun, whole};
 pub use self::{credentials::CredentialsError, run::RunSettings};
+use self::{
+    initial_model::StartsFrom,
+    run::{RawRun, whole},
+};
 
 /// A coordinator's settings, checked.
 #[derive(Clone, Debug)]
@@ -35,8 +39,9 @@ pub struct Settings {
     pub web: Option<SocketAddr>,
     /// Where the keys are.
     pub keys: KeyPaths,
-    /// What is to be trained.
-    pub run: RunSettings,
+    run: RunSettings,
+    /// The file of the model that the run starts from, which only a run that begins needs.
+    initial_model: Option<PathBuf>,
 }
 
 /// Files of keys and certificates.
@@ -69,6 +74,12 @@ impl Settings {
     ) -> Result<Self, SettingsError> {
         let raw: Raw = TEMPLATE.load(file, environment, flags)?;
         let folder = file.parent().unwrap_or(Path::new(""));
+        let initial_model = StartsFrom::of(&raw.run.initial_model, folder);
+        let (hash, initial_model) = match initial_model {
+            StartsFrom::Seed => (None, None),
+            StartsFrom::Hash(hash) => (Some(hash), None),
+            StartsFrom::File(file) => (None, Some(file)),
+        };
         Ok(Self {
             listen: raw.listen.parse().map_err(|_| SettingsError::Value {
                 key: "listen",
@@ -97,8 +108,29 @@ impl Settings {
                 ca_certificate: folder.join(raw.keys.ca_certificate),
                 authority_key: folder.join(raw.keys.authority_key),
             },
-            run: raw.run.check(folder)?,
+            run: RunSettings {
+                initial_model: hash,
+                ..raw.run.check()?
+            },
+            initial_model,
         })
+    }
+
+    /// What is to be trained. A model to start from that a file holds is read here: a run that was begun goes on without the file.
+    ///
+    /// # Errors
+    /// [`SettingsError::NamedFile`].
+    pub fn run(&self) -> Result<RunSettings, SettingsError> {
+        let mut run = self.run.clone();
+        if let Some(file) = &self.initial_model {
+            run.initial_model = Some(initial_model::read(file, &run.manifest())?);
+        }
+        Ok(run)
+    }
+
+    /// What is done with clinical features in the run.
+    pub fn conditioning(&self) -> Conditioning {
+        self.run.conditioning
     }
 }
 

@@ -1,6 +1,6 @@
 //! The settings of one training, and the manifest they make.
 
-use std::{fmt::Display, num::NonZeroU32, ops::RangeInclusive, path::Path};
+use std::{fmt::Display, num::NonZeroU32, ops::RangeInclusive};
 
 use crypto::hash::labelled_hash;
 use host::settings::ListSetting;
@@ -18,7 +18,7 @@ use protocol::{
 };
 use serde::Deserialize;
 
-use super::{SettingsError, initial_model};
+use super::SettingsError;
 
 /// One training, as an operator describes it. The field's meanings are those of the manifest's.
 #[derive(Clone, Debug, PartialEq)]
@@ -194,13 +194,13 @@ pub(super) struct RawRun {
     straggler_factor: f64,
     keep: String,
     early_stop: i64,
-    initial_model: String,
+    pub(super) initial_model: String,
     start_with: i64,
 }
 
 impl RawRun {
     /// Relative paths start at `folder`.
-    pub(super) fn check(self, folder: &Path) -> Result<RunSettings, SettingsError> {
+    pub(super) fn check(self) -> Result<RunSettings, SettingsError> {
         if self.name.trim().is_empty() || self.name.chars().count() > MAX_NAME_CHARS {
             return Err(wrong(
                 "run.name",
@@ -213,7 +213,7 @@ impl RawRun {
             .parse()
             .map_err(|_| wrong("run.keep", &self.keep, "best-loss, best-accuracy or last"))?;
         let (conditioning, form) = (self.conditioning()?, self.form()?);
-        let settings = RunSettings {
+        Ok(RunSettings {
             task: self
                 .task
                 .parse()
@@ -274,11 +274,6 @@ impl RawRun {
                 number => NonZeroU32::new(whole("run.start_with", number)?),
             },
             name: self.name,
-        };
-        let manifest = settings.manifest();
-        Ok(RunSettings {
-            initial_model: initial_model::read(&self.initial_model, &manifest, folder)?,
-            ..settings
         })
     }
 

@@ -49,7 +49,7 @@ fn load(
 fn an_empty_file_means_the_defaults_shown_in_the_template() {
     let settings = load("", &[], &[]).expect("defaults");
     assert_eq!(settings.run, RunSettings::default());
-    assert_eq!(settings.run.manifest().check(), Ok(()));
+    assert_eq!(settings.run().expect("sound").manifest().check(), Ok(()));
     let listen = SocketAddr::from(([10, 0, 0, 7], 9));
     let written = load(&template(listen, None), &[], &[]).expect("the template is a settings file");
     assert_eq!((written.listen, &written.run), (listen, &settings.run));
@@ -111,7 +111,7 @@ fn a_run_is_of_the_features_that_its_form_takes() {
         other => panic!("{other}"),
     }
     let settings = load("", &[], &[features, ("run.conditioning_form", "late")]).expect("sound");
-    let manifest = settings.run.manifest();
+    let manifest = settings.run().expect("sound").manifest();
     assert_eq!(manifest.features.to_string(), features.1);
     manifest
         .check()
@@ -253,7 +253,7 @@ fn what_is_kept_and_when_a_run_ends_reach_the_manifest() {
 fn the_model_that_a_run_starts_from_is_named_by_its_hash_or_its_file() {
     let hash = |value: &str| {
         let settings = load("", &[], &[("run.initial_model", value)]);
-        settings.map(|settings| settings.run.manifest().initial_model)
+        settings.and_then(|settings| Ok(settings.run()?.manifest().initial_model))
     };
     assert_eq!(hash("").expect("none"), None);
     let digits = "0f".repeat(32);

@@ -14,7 +14,7 @@ pub fn look(settings: &Settings) -> Vec<Check> {
             "well for a demonstration; else make one elsewhere (coordinator operator init) and sign runs there (coordinator run sign)",
         ));
     }
-    match settings.run.conditioning {
+    match settings.conditioning() {
         Conditioning::EncryptedStudy => weakened.push(Check::weakened(
             "run.profile",
             "study: its parameters protect clinical features less (THREATS.md 1)",
