@@ -39,6 +39,7 @@ pub struct Settings {
     pub web: Option<SocketAddr>,
     /// Where the keys are.
     pub keys: KeyPaths,
+    /// Without the model of `initial_model`, which [`Settings::run`] adds.
     run: RunSettings,
     /// The file of the model that the run starts from, which only a run that begins needs.
     initial_model: Option<PathBuf>,

@@ -199,7 +199,7 @@ pub(super) struct RawRun {
 }
 
 impl RawRun {
-    /// Relative paths start at `folder`.
+    /// Of the model that the run starts from nothing is said.
     pub(super) fn check(self) -> Result<RunSettings, SettingsError> {
         if self.name.trim().is_empty() || self.name.chars().count() > MAX_NAME_CHARS {
             return Err(wrong(
