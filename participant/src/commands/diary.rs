@@ -239,7 +239,9 @@ impl Diary {
             VaultEvent::ProductsRefused { reason } => {
                 tracing::warn!(
                     reason,
-                    "the coordinator's products are wrong; requesting them again"
+                    "the coordinator's products of weights and clinical features are wrong: a faulty coordinator, or one that tries to read \
+                     features. This hospital goes on with products of its own, and the coordinator does not learn it. Tell the coordinator's \
+                     operator and the other hospitals, outside of this run"
                 );
             }
             VaultEvent::Sealed {

@@ -6,9 +6,7 @@ use protocol::{
     round::RoundError, session::SessionError, training_job::TrainerFailure,
 };
 
-use super::{
-    conditioning::ProductError, input::InputKind, phase_name::PhaseName, policy::PolicyViolation,
-};
+use super::{input::InputKind, phase_name::PhaseName, policy::PolicyViolation};
 use crate::{
     approvals::ApprovalsError,
     journal::{InitialModelMissing, JournalError},
@@ -198,9 +196,6 @@ pub enum Refusal {
     /// A common state that another hospital has sent.
     #[error(transparent)]
     State(#[from] StateError),
-    /// Products that are not released.
-    #[error(transparent)]
-    Products(#[from] ProductError),
     /// U was fixed without our contribution, although it had been uploaded.
     #[error("our complete contribution was left out of the sum")]
     LeftOut,
@@ -217,7 +212,7 @@ impl Refusal {
     /// Who is at fault, as far as the error shows it.
     pub fn culprit(&self) -> Culprit {
         match self {
-            Self::WrongPhase { .. } | Self::Products(_) => Culprit::Coordinator,
+            Self::WrongPhase { .. } => Culprit::Coordinator,
             Self::Round(error) => error.culprit(),
             Self::Session(error) => error.culprit(),
             Self::State(_) => Culprit::Unknown,

@@ -20,7 +20,7 @@ use zeroize::Zeroizing;
 use super::{
     change::Change,
     conditioning::{
-        Conditioner, EncryptedProducts, ProductError, Released,
+        Conditioner, EncryptedProducts, Released,
         weights::{ConditioningWeights, weight_change},
     },
     hospital::Hospital,
@@ -303,14 +303,16 @@ impl Learning {
     ) -> Arc<PatientValues> {
         let inputs = Arc::new(released.inputs);
         self.conditions = Conditions::Known(conditioner, weights, inputs.clone());
-        hospital.event(VaultEvent::Conditioned {
-            largest_error: released.largest_error,
+        hospital.event(match released.products {
+            Ok(largest_error) => VaultEvent::Conditioned { largest_error },
+            Err(error) => VaultEvent::ProductsRefused {
+                reason: error.to_string(),
+            },
         });
         inputs
     }
 
-    /// The coordinator's products: "**check** slot 4095 and every |W*f - local product| < 2^-20; otherwise discard, count, and after
-    /// three failures make a new key" (PROTOCOL.md 5.4, step 5).
+    /// The coordinator's products (PROTOCOL.md 5.4, step 5). Whether they are right, nothing shows that leaves the hospital.
     pub(super) fn on_products<J: Journal>(
         &mut self,
         products: &Products,
@@ -329,26 +331,16 @@ impl Learning {
                 return self.round.wrong_phase(InputKind::Products);
             }
         };
-        match conditioner.accept(products, &mut hospital.rng) {
-            Ok(released) => {
-                self.keep_inputs(
-                    conditioner,
-                    conditioning_weights(session),
-                    released,
-                    hospital,
-                );
-            }
-            Err(error) => {
-                self.conditions = Conditions::Unknown(conditioner);
-                if error == ProductError::OtherRequest {
-                    return Ok(Reaction::Ignored(NOT_AWAITED));
-                }
-                // Not a refusal like others: the coordinator learns of it by being asked again, with a fresh encryption of W.
-                hospital.event(VaultEvent::ProductsRefused {
-                    reason: error.to_string(),
-                });
-            }
-        }
+        let Some(released) = conditioner.accept(products, &mut hospital.rng) else {
+            self.conditions = Conditions::Unknown(conditioner);
+            return Ok(Reaction::Ignored(NOT_AWAITED));
+        };
+        self.keep_inputs(
+            conditioner,
+            conditioning_weights(session),
+            released,
+            hospital,
+        );
         match std::mem::take(&mut self.round) {
             Round::Working(open, Work::AwaitingFilters) => {
                 self.begin_round(open, session, hospital)

@@ -141,9 +141,9 @@ pub enum VaultEvent {
         /// The largest difference from the local products, before rounding.
         largest_error: f64,
     },
-    /// Products were refused.
+    /// The coordinator's products were wrong: the vault has taken its own.
     ProductsRefused {
-        /// Why. Stays in the hospital.
+        /// Why. Stays in the hospital: it depends on the features.
         reason: String,
     },
     /// The own contribution is made.

@@ -1,7 +1,10 @@
 //! Attack 2: the clinical features from what a hospital sends to the coordinator to be multiplied.
 
 use anyhow::{Context as _, ensure};
-use crypto::ckks::{Ciphertext, Profile, SecretKey, SeededCiphertext, decrypt, encrypt_symmetric};
+use crypto::ckks::{
+    Ciphertext, Evaluator, Plaintext, Profile, SecretKey, SeededCiphertext, decrypt,
+    encrypt_symmetric,
+};
 use model_data::FEATURES;
 use participant::vault::conditioning::weights::ConditioningWeights;
 use protocol::vocabulary::ConditioningForm;
@@ -39,6 +42,10 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
         for (words, scores) in [
             ("the key given", &read.with_key),
             ("one mask used for features and weights", &read.one_mask),
+            (
+                "told whether altered products were right",
+                &read.told_of_altered,
+            ),
         ] {
             let measured = auroc(profile, words, scores)?;
             control_won &= measured.value >= MIN_AUROC;
@@ -52,6 +59,10 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
                 &read.less_weights,
             ),
             ("products over the weights, which are known", &read.products),
+            (
+                "what the vault asks after altered products",
+                &read.after_altered,
+            ),
         ] {
             let measured = auroc(profile, words, scores)?;
             holds &= is_chance(scores, measured.value);
@@ -73,7 +84,9 @@ pub fn run(effort: Effort, seed: u64, progress: &Progress) -> anyhow::Result<Fin
         explanation: "The messages are a vault's own. Read is whether a patient has a feature: the area under the ROC curve of the decoded \
                 slots, which is 1/2 for somebody who has nothing. That nothing better than chance can be had is what the assumptions \
                 say (section 1, with the bits that they are good for); what is looked for here is whether the code keeps to \
-                them: a message that is not masked, a mask that is used twice, a small or a constant key."
+                them: a message that is not masked, a mask that is used twice, a small or a constant key. And what a coordinator \
+                can do that answers with other products: with something added to the weight of one patient's flag they are wrong \
+                only if the patient has it. So the vault must not show whether they were."
             .to_owned(),
         literature: "ring-LWE and CKKS: Cheon, Kim, Kim and Song 2017",
     })
@@ -93,6 +106,8 @@ struct Read {
     guessed_keys: Vec<(f32, bool)>,
     less_weights: Vec<(f32, bool)>,
     products: Vec<(f32, bool)>,
+    told_of_altered: Vec<(f32, bool)>,
+    after_altered: Vec<(f32, bool)>,
 }
 
 impl Read {
@@ -108,7 +123,8 @@ impl Read {
         let known: [f32; FEATURES] = std::array::from_fn(|_| rng.random_range(0.1..0.3));
         let weights = ConditioningWeights::from_kept(form, FEATURES, &known);
         let tiled = weights.factors().repeat(patients.len());
-        let exchange = Exchange::run(profile, form, &features, weights, rng)?;
+        let mut exchange = Exchange::run(profile, form, &features, weights.clone(), rng)?;
+        self.alter(&mut exchange, &weights, patients, rng)?;
         let context = &exchange.context;
         ensure!(exchange.features.len() == 1, "the patients fit one block");
         let sent = exchange.features[0].expand();
@@ -162,6 +178,34 @@ impl Read {
         push(&mut self.one_mask, patients, &plus(&slots, &tiled));
         Ok(())
     }
+
+    /// Asks of some patients, flag by flag, by altering the weight that it meets.
+    fn alter(
+        &mut self,
+        exchange: &mut Exchange,
+        weights: &ConditioningWeights,
+        patients: &[RawFeatures],
+        rng: &mut ChaCha20Rng,
+    ) -> anyhow::Result<()> {
+        let mut usual = None;
+        for (patient, raw) in patients.iter().enumerate().take(ASKED_PATIENTS) {
+            for place in FLAGS {
+                let mut added = vec![0.0; Profile::SLOTS];
+                added[patient * FEATURES + place] = ADDED_WEIGHT;
+                let added = exchange.context.encode(&added)?;
+                let mut of_attacker = rng.clone();
+                of_attacker.set_stream(1);
+                let add = |weights: &Ciphertext| with_added(weights, &added, &mut of_attacker);
+                let reaction = exchange.altered(weights, add, rng)?;
+                let usual = usual.get_or_insert_with(|| reaction.seen.clone());
+                let has_flag = raw[place] != 0.0;
+                let score = |is_other: bool| (f32::from(u8::from(is_other)), has_flag);
+                self.told_of_altered.push(score(!reaction.is_right));
+                self.after_altered.push(score(*usual != reaction.seen));
+            }
+        }
+        Ok(())
+    }
 }
 
 /// The key 0, under which a masked polynomial is read as if it were not masked.
@@ -205,6 +249,21 @@ fn difference(left: &Ciphertext, right: &Ciphertext) -> anyhow::Result<Ciphertex
     Ok(difference?)
 }
 
+/// With something added to its plaintext, which needs no key: the first half of a ciphertext under the key 0 is a plaintext and noise.
+fn with_added(
+    ciphertext: &Ciphertext,
+    added: &Plaintext,
+    rng: &mut ChaCha20Rng,
+) -> anyhow::Result<Ciphertext> {
+    let context = ciphertext.context();
+    let added = encrypt_symmetric(&no_key(ciphertext)?, added, rng)?.expand();
+    let [constant, linear] = added.evaluations();
+    let words = [constant.to_vec(), vec![0; linear.len()]];
+    let (key, level, scale) = (added.key_id(), added.level(), added.scale());
+    let added = Ciphertext::from_evaluations(context, key, level, scale, words)?;
+    Ok(Evaluator::new(context).add(ciphertext, &added)?)
+}
+
 fn plus(slots: &[f64], tiled: &[f64]) -> Vec<f64> {
     slots
         .iter()
@@ -237,6 +296,10 @@ fn is_chance(scores: &[(f32, bool)], value: f64) -> bool {
 
 /// One block of patients, and not a full one.
 const PATIENTS: usize = 400;
+/// Of a block, those whose flags are asked for one by one.
+const ASKED_PATIENTS: usize = 8;
+/// Thousands of times what a vault takes for an error.
+const ADDED_WEIGHT: f64 = 0.01;
 /// Decryption is exact to 2^-30.
 const MIN_AUROC: f64 = 0.999;
 
@@ -254,6 +317,8 @@ mod tests {
         let auroc = |scores: &[(f32, bool)]| auroc(Profile::Study, "", scores).expect("both").value;
         assert_eq!(auroc(&read.with_key), 1.0);
         assert_eq!(auroc(&read.one_mask), 1.0);
+        assert_eq!(auroc(&read.told_of_altered), 1.0);
+        assert_eq!(auroc(&read.after_altered), 0.5);
         for scores in [
             &read.without_key,
             &read.guessed_keys,

@@ -3,12 +3,15 @@
 //! Encrypted, the weights and the features go to the coordinator under this vault's own CKKS key and come back multiplied; the vault
 //! checks every product against its own before it releases anything. In plaintext, the same rounding and clipping is applied to the
 //! local product, so both ways release the same numbers. What the products are for is the run's form of conditioning ([`weights`]).
+//!
+//! Whether a product was right depends on the features, as the coordinator can add a multiple of them to it. So nothing that the
+//! coordinator sees may depend on that: in the place of wrong products the vault takes its own, and goes on as after right ones.
 
 pub mod release;
 pub mod weights;
 
 use crypto::{
-    ckks::{self, Ciphertext, Context, Profile, RelinearisationKey, SecretKey},
+    ckks::{self, Ciphertext, CkksError, Context, Profile, RelinearisationKey, SecretKey},
     sealed_sum::HospitalId,
 };
 use protocol::{
@@ -29,20 +32,18 @@ use self::{
     weights::{ConditioningWeights, ScaledFeatures, bound},
 };
 
-/// What the trainer gets, and how far the products were from the local ones.
+/// What the trainer gets, and what the products were like that it comes from.
 pub struct Released {
     /// A filter, or shifts of the logits, of each patient.
     pub inputs: PatientValues,
-    /// The largest difference of a decrypted product from the plaintext product, before rounding; 0 without encryption.
-    pub largest_error: f64,
+    /// The largest difference of a decrypted product from the plaintext product, before rounding, 0 without encryption; or why the
+    /// coordinator's products were not used, but our own.
+    pub products: Result<f64, ProductError>,
 }
 
-/// Why products are not released. The coordinator learns nothing of it.
+/// Why the coordinator's products are not released. It learns nothing of it.
 #[derive(Debug, thiserror::Error, PartialEq)]
 pub enum ProductError {
-    /// Not the answer to the request at hand.
-    #[error("products for another request")]
-    OtherRequest,
     /// Not ciphertexts of this key and number.
     #[error("malformed products: {0}")]
     Malformed(String),
@@ -83,10 +84,8 @@ struct Encryption {
     request: RequestState,
     /// Counts the versions of W that were encrypted.
     version: u32,
-    /// Blocks of products that were released under this key.
-    releases: usize,
-    /// Answers that were refused under this key, whatever came between them.
-    failures: u32,
+    /// Blocks of products that were decrypted under this key, right or wrong.
+    decrypted: usize,
 }
 
 /// What the coordinator was asked under a key.
@@ -156,7 +155,7 @@ impl Conditioner {
         match &mut self.source {
             ProductSource::Local => Ok(Released {
                 inputs: weights.local_inputs(&self.features, self.levels),
-                largest_error: 0.0,
+                products: Ok(0.0),
             }),
             ProductSource::Encrypted(encryption) => {
                 Err(encryption.request(self.id, self.session, weights, rng))
@@ -194,27 +193,18 @@ impl Conditioner {
         }
     }
 
-    /// Decrypts, checks every product and the empty slots, rounds and clips.
+    /// Decrypts, checks every product and the empty slots, rounds and clips. None if these are not the products that were asked for
+    /// last.
     ///
-    /// A key that has released 1000 blocks of products, or refused three answers to its requests in all its life, is replaced at
-    /// once; the next request announces the new one, with the features encrypted anew.
-    ///
-    /// # Errors
-    /// [`ProductError`].
-    pub fn accept(
-        &mut self,
-        products: &Products,
-        rng: &mut impl CryptoRng,
-    ) -> Result<Released, ProductError> {
+    /// A key that has decrypted 1000 blocks of products is replaced at once; the next request announces the new one, with the features
+    /// encrypted anew.
+    pub fn accept(&mut self, products: &Products, rng: &mut impl CryptoRng) -> Option<Released> {
         let ProductSource::Encrypted(encryption) = &mut self.source else {
-            return Err(ProductError::OtherRequest);
+            return None;
         };
         let pending = encryption.answered_by(products)?;
-        let released = encryption.check(products, &pending.weights, &self.features, self.levels);
-        match &released {
-            Ok(_) => encryption.releases += encryption.feature_messages.len(),
-            Err(_) => encryption.failures += 1,
-        }
+        let released = encryption.release(products, &pending.weights, &self.features, self.levels);
+        encryption.decrypted += encryption.feature_messages.len();
         if encryption.is_worn_out() {
             let (context, number) = (
                 encryption.context.clone(),
@@ -223,7 +213,7 @@ impl Conditioner {
             let slots = encryption.slots_per_patient;
             **encryption = Encryption::new(context, slots, number, &self.features, rng);
         }
-        released
+        Some(released)
     }
 }
 
@@ -269,23 +259,22 @@ impl Encryption {
             feature_digests,
             request: RequestState::Unannounced,
             version: 0,
-            releases: 0,
-            failures: 0,
+            decrypted: 0,
         }
     }
 
-    /// Whether one more answer could tell too much of this key (PROTOCOL.md 5.4, step 5, and 5.5).
+    /// Whether what is released of one more answer could tell too much of this key (PROTOCOL.md 5.5).
     fn is_worn_out(&self) -> bool {
-        self.failures >= MAX_FAILURES || self.releases + self.feature_messages.len() > MAX_RELEASES
+        self.decrypted + self.feature_messages.len() > MAX_RELEASES
     }
 
     /// The request that these products answer, which is settled by it.
-    fn answered_by(&mut self, products: &Products) -> Result<Pending, ProductError> {
+    fn answered_by(&mut self, products: &Products) -> Option<Pending> {
         match std::mem::replace(&mut self.request, RequestState::Settled) {
-            RequestState::Asked(pending) if pending.digest == products.request => Ok(*pending),
+            RequestState::Asked(pending) if pending.digest == products.request => Some(*pending),
             other => {
                 self.request = other;
-                Err(ProductError::OtherRequest)
+                None
             }
         }
     }
@@ -332,55 +321,105 @@ impl Encryption {
         messages
     }
 
-    fn check(
+    /// What the trainer gets: of the coordinator's products if all of them are right, otherwise of our own. Both are made in any case, so
+    /// that well-formed products that are wrong take as long as right ones.
+    fn release(
         &self,
         products: &Products,
         weights: &ConditioningWeights,
         features: &[ScaledFeatures],
         levels: ReleaseLevels,
-    ) -> Result<Released, ProductError> {
-        let width = self.slots_per_patient;
-        let blocks = features.chunks(patients_per_block(width));
-        if products.blocks.len() != blocks.len() {
+    ) -> Released {
+        let own = weights.local_inputs(features, levels);
+        let decrypted = self.decrypted(products, features.len());
+        let found = decrypted.and_then(|slots| {
+            let width = weights.values_per_patient();
+            let theirs = Vec::with_capacity(features.len() * width);
+            let mut theirs = Zeroizing::new(theirs);
+            for products in self.of_patients(&slots, features.len()) {
+                weights.release(products, levels, &mut theirs);
+            }
+            match self.largest_error(&slots, weights, features) {
+                error if error < MAX_ERROR => Ok((
+                    error,
+                    PatientValues::new(width, std::mem::take(&mut *theirs)),
+                )),
+                _ => Err(ProductError::Wrong),
+            }
+        });
+        match found {
+            Ok((largest_error, inputs)) => Released {
+                inputs,
+                products: Ok(largest_error),
+            },
+            Err(error) => Released {
+                inputs: own,
+                products: Err(error),
+            },
+        }
+    }
+
+    /// The slots of each block, not yet compared with anything.
+    fn decrypted(
+        &self,
+        products: &Products,
+        patients: usize,
+    ) -> Result<Vec<Zeroizing<Vec<f64>>>, ProductError> {
+        let malformed = |error: CkksError| ProductError::Malformed(error.to_string());
+        if products.blocks.len() != patients.div_ceil(patients_per_block(self.slots_per_patient)) {
             return Err(ProductError::Malformed("another number of blocks".into()));
         }
-        let mut largest_error = 0.0_f64;
-        let released = Vec::with_capacity(features.len() * weights.values_per_patient());
-        let mut released = Zeroizing::new(released);
-        for (bytes, patients) in products.blocks.iter().zip(blocks) {
-            let malformed =
-                |error: crypto::ckks::CkksError| ProductError::Malformed(error.to_string());
+        let ciphertexts = products.blocks.iter().map(|bytes| {
             let ciphertext = Ciphertext::from_bytes(&self.context, &bytes.0).map_err(malformed)?;
-            if !ciphertext.is_product_of_fresh(&self.context) {
-                return Err(ProductError::Malformed(
+            match ciphertext.is_product_of_fresh(&self.context) {
+                true => Ok(ciphertext),
+                false => Err(ProductError::Malformed(
                     "not a rescaled product of two fresh ciphertexts".into(),
-                ));
+                )),
             }
-            let plaintext = ckks::decrypt(&self.secret, &ciphertext).map_err(malformed)?;
-            let decoded = self.context.decode(&plaintext).map_err(malformed)?;
-            // Slots beyond the last patient hold a weight times 0; all of them are looked at, the last one among them.
+        });
+        let ciphertexts: Vec<Ciphertext> = ciphertexts.collect::<Result<_, _>>()?;
+        let blocks = ciphertexts.iter().map(|ciphertext| {
+            let plaintext = ckks::decrypt(&self.secret, ciphertext).map_err(malformed)?;
+            self.context.decode(&plaintext).map_err(malformed)
+        });
+        blocks.collect()
+    }
+
+    /// Of any slot, those without a patient included: these hold a weight times 0, the last one 0. Infinite where a slot is not a number.
+    /// All are looked at, whatever is found.
+    fn largest_error(
+        &self,
+        slots: &[Zeroizing<Vec<f64>>],
+        weights: &ConditioningWeights,
+        features: &[ScaledFeatures],
+    ) -> f64 {
+        let width = self.slots_per_patient;
+        let mut largest = 0.0_f64;
+        for (slots, patients) in slots.iter().zip(features.chunks(patients_per_block(width))) {
             let mut expected = Zeroizing::new(vec![0.0; Profile::SLOTS]);
-            for (slots, features) in expected.chunks_exact_mut(width).zip(patients) {
-                slots.copy_from_slice(&weights.products(features));
+            for (expected, features) in expected.chunks_exact_mut(width).zip(patients) {
+                expected.copy_from_slice(&weights.products(features));
             }
-            for (product, local) in decoded.iter().zip(expected.iter()) {
+            for (product, local) in slots.iter().zip(expected.iter()) {
                 let error = (product - local).abs();
-                if error.is_nan() || error >= MAX_ERROR {
-                    return Err(ProductError::Wrong);
-                }
-                largest_error = largest_error.max(error);
-            }
-            for products in decoded.chunks_exact(width).take(patients.len()) {
-                weights.release(products, levels, &mut released);
+                largest = largest.max(if error.is_nan() { f64::INFINITY } else { error });
             }
         }
-        Ok(Released {
-            inputs: PatientValues::new(
-                weights.values_per_patient(),
-                std::mem::take(&mut *released),
-            ),
-            largest_error,
-        })
+        largest
+    }
+
+    /// The slots of each patient, one after another.
+    fn of_patients<'a>(
+        &self,
+        slots: &'a [Zeroizing<Vec<f64>>],
+        patients: usize,
+    ) -> impl Iterator<Item = &'a [f64]> {
+        let width = self.slots_per_patient;
+        let per_block = patients_per_block(width);
+        let of_block =
+            move |slots: &'a Zeroizing<Vec<f64>>| slots.chunks_exact(width).take(per_block);
+        slots.iter().flat_map(of_block).take(patients)
     }
 }
 
@@ -431,9 +470,8 @@ fn encrypt(
     )
 }
 
-/// A decrypted product that is further than this from the local one is refused (PROTOCOL.md 5.4, 5.).
+/// A decrypted product that is further than this from the local one is wrong (PROTOCOL.md 5.4, 5.).
 pub const MAX_ERROR: f64 = 1.0 / (1_u64 << 20) as f64;
-const MAX_FAILURES: u32 = 3;
 /// Blocks of products that one key decrypts: 4 million values (PROTOCOL.md 5.5).
 pub const MAX_RELEASES: usize = 1000;
 
@@ -537,7 +575,7 @@ pub(super) mod tests {
                 .expect("products are asked for")
         }
 
-        fn accept(&mut self, products: &Products) -> Result<Released, ProductError> {
+        fn accept(&mut self, products: &Products) -> Option<Released> {
             self.vault.accept(products, &mut self.rng)
         }
 
@@ -547,8 +585,20 @@ pub(super) mod tests {
             let products = self.server.answer(&messages);
             (
                 announced_key(&messages),
-                self.accept(&products).expect("the right products"),
+                self.accept(&products).expect("the products asked for"),
             )
+        }
+
+        /// Under the vault's key.
+        fn encrypted(&mut self, slots: &[f64]) -> Ciphertext {
+            let ProductSource::Encrypted(encryption) = &self.vault.source else {
+                panic!("this vault encrypts");
+            };
+            let Encryption {
+                context, secret, ..
+            } = &**encryption;
+            self.server
+                .expand(&encrypt(context, secret, slots, &mut self.rng))
         }
 
         fn encryption(&mut self) -> &mut Encryption {
@@ -649,11 +699,8 @@ pub(super) mod tests {
         assert_eq!(key, Some(first));
         assert_eq!(released.inputs.len(), patients);
         assert!(released.inputs == local.inputs);
-        assert!(
-            released.largest_error > 0.0 && released.largest_error < 1e-9,
-            "{}",
-            released.largest_error
-        );
+        let error = released.products.expect("right");
+        assert!(error > 0.0 && error < 1e-9, "{error}");
         let values = || released.inputs.flat().iter();
         assert!(values().all(|value| value.abs() <= 1.0 && (value * 4096.0).fract() == 0.0));
         assert!(values().any(|value| *value == 1.0) && values().any(|value| *value == -1.0));
@@ -691,34 +738,63 @@ pub(super) mod tests {
                 let mut vault = conditioner_of(features, Some(profile), width, &mut rng);
                 let messages = vault.request(weights, &mut rng).err().expect("asks");
                 let products = Server::new(profile).answer(&messages);
-                let released = vault.accept(&products, &mut rng).expect("right");
+                let released = vault.accept(&products, &mut rng).expect("asked for");
                 assert_eq!(released.inputs.len(), patients);
                 assert!(released.inputs == local, "{form}, {profile}");
-                assert!(released.largest_error > 0.0 && released.largest_error < 1e-6);
+                let error = released.products.expect("right");
+                assert!(error > 0.0 && error < 1e-6);
             }
         }
     }
 
+    /// Adding to the weights of one patient's flag makes the products wrong only if the patient has it. Also then the vault releases
+    /// right values, and asks at the next weights as after right products.
     #[test]
-    fn three_failures_in_a_keys_life_make_a_new_key() {
-        let mut pair = Pair::new(3);
-        let first = pair.encryption().key_number;
-        for (attempt, good) in [false, true, false, true, false].into_iter().enumerate() {
-            let messages = pair.ask(WEIGHTS);
-            assert_eq!(request(&messages).key, first);
-            assert_eq!(announced_key(&messages), (attempt == 0).then_some(first));
-            let mut products = pair.server.answer(&messages);
-            if !good {
-                products.blocks.0[0].0.pop();
-            }
-            assert_eq!(pair.accept(&products).is_ok(), good);
+    fn a_coordinator_that_adds_a_multiple_of_a_feature_does_not_learn_whether_it_is_zero() {
+        /// Which messages, under which key and version: what the coordinator can tell apart.
+        fn seen(messages: &[ToCoordinator]) -> Vec<(usize, u32, u32)> {
+            let of_message = |message: &ToCoordinator| match message {
+                ToCoordinator::EvaluationKey(key) => (key.bytes.0.len(), key.key, 0),
+                ToCoordinator::EncryptedFeatures(features) => {
+                    (features.bytes.0.len(), features.key, features.block)
+                }
+                ToCoordinator::FilterRequest(request) => {
+                    (request.bytes.0.len(), request.key, request.version)
+                }
+                other => panic!("{other:?}"),
+            };
+            messages.iter().map(of_message).collect()
         }
-        let old = pair.server.features.remove(0).key_id();
-        let (key, released) = pair.exchange();
-        let second = first.wrapping_add(1);
-        assert_eq!((key, released.inputs.len()), (Some(second), 3));
-        assert_ne!(pair.server.features[0].key_id(), old);
-        assert_eq!(pair.exchange().0, None);
+        let views = [0.0, 1.0].map(|flag| {
+            let mut rng = ChaCha20Rng::from_seed([5; 32]);
+            let mut features = random_features(3, FEATURES, &mut rng);
+            features[1][4] = flag;
+            let vault = conditioner(features, true, &mut rng);
+            let server = Server::new(Profile::Hardened);
+            let mut pair = Pair { vault, server, rng };
+            pair.encryption().decrypted = MAX_RELEASES - 2;
+            let mut view = Vec::new();
+            for _ in 0..4 {
+                let messages = pair.ask(WEIGHTS);
+                view.push(seen(&messages));
+                let mut products = pair.server.answer(&messages);
+                // Anybody can add a plaintext to a ciphertext; with the key at hand it is simpler to encrypt the sum.
+                let mut weights = WEIGHTS.map(f64::from).repeat(PATIENTS_PER_BLOCK);
+                weights[FEATURES + 4] += 0.001;
+                let added = pair.encrypted(&weights);
+                products.blocks.0[0] = pair.server.multiply(&added, &pair.server.features[0]);
+                let released = pair.accept(&products).expect("asked for");
+                let wrong = (flag != 0.0).then_some(ProductError::Wrong);
+                assert_eq!(released.products.err(), wrong);
+                let local =
+                    of_study(WEIGHTS).local_inputs(pair.vault.features(), ReleaseLevels::FINEST);
+                assert!(released.inputs == local);
+            }
+            view
+        });
+        assert_eq!(views[0], views[1]);
+        let announcements = views[0].iter().filter(|messages| messages.len() > 1);
+        assert_eq!(announcements.count(), 2, "the second key was due");
     }
 
     #[test]
@@ -726,13 +802,13 @@ pub(super) mod tests {
         let mut pair = Pair::new(PATIENTS_PER_BLOCK + 1);
         let first = pair.encryption().key_number;
         assert_eq!(pair.exchange().0, Some(first));
-        assert_eq!(pair.encryption().releases, 2);
-        pair.encryption().releases = 996;
+        assert_eq!(pair.encryption().decrypted, 2);
+        pair.encryption().decrypted = 996;
         assert_eq!(pair.exchange().0, None);
         assert_eq!(pair.exchange().0, None);
         // Two blocks more would be 1002.
         assert_eq!(pair.exchange().0, Some(first.wrapping_add(1)));
-        assert_eq!(pair.encryption().releases, 2);
+        assert_eq!(pair.encryption().decrypted, 2);
     }
 
     #[test]
@@ -742,26 +818,16 @@ pub(super) mod tests {
         let earlier = pair.server.answer(&messages);
         let messages = pair.ask(WEIGHTS);
         let products = pair.server.answer(&messages);
-        assert_eq!(
-            pair.accept(&earlier).err(),
-            Some(ProductError::OtherRequest)
-        );
-        assert!(pair.accept(&products).is_ok());
-        assert_eq!(
-            pair.accept(&products).err(),
-            Some(ProductError::OtherRequest)
-        );
-        // What was not looked at tells nothing of the key.
-        assert_eq!(pair.encryption().failures, 0);
+        assert!(pair.accept(&earlier).is_none());
+        assert!(pair.accept(&products).is_some());
+        assert!(pair.accept(&products).is_none());
+        assert_eq!(pair.encryption().decrypted, 1);
         let mut plain = conditioner(vec![Box::from([0.0; FEATURES])], false, &mut pair.rng);
-        assert_eq!(
-            plain.accept(&products, &mut pair.rng).err(),
-            Some(ProductError::OtherRequest)
-        );
+        assert!(plain.accept(&products, &mut pair.rng).is_none());
     }
 
     #[test]
-    fn wrong_products_are_refused() {
+    fn in_the_place_of_wrong_products_our_own_are_released() {
         /// Puts something else in the place of the right products; is given those of another W too.
         type Spoil = fn(&mut Pair, Products, &mut Products);
         let wrong: [(&str, Spoil); 4] = [
@@ -782,18 +848,7 @@ pub(super) mod tests {
                     slots.resize(Profile::SLOTS, 0.0);
                     slots[Profile::SLOTS - 1] = 0.01;
                 }
-                let [features, filter] = [slots, weights].map(|slots| {
-                    let ProductSource::Encrypted(encryption) = &pair.vault.source else {
-                        panic!("this vault encrypts");
-                    };
-                    let bytes = encrypt(
-                        &encryption.context,
-                        &encryption.secret,
-                        &slots,
-                        &mut pair.rng,
-                    );
-                    pair.server.expand(&bytes)
-                });
+                let [features, filter] = [slots, weights].map(|slots| pair.encrypted(&slots));
                 products.blocks.0[1] = pair.server.multiply(&filter, &features);
             }),
         ];
@@ -818,7 +873,8 @@ pub(super) mod tests {
             let messages = pair.ask(WEIGHTS);
             let mut products = pair.server.answer(&messages);
             spoil(&mut pair, other, &mut products);
-            let refused = pair.accept(&products).err();
+            let released = pair.accept(&products).expect("asked for");
+            let refused = released.products.err();
             if wrong.iter().any(|(wrong, _)| *wrong == case) {
                 assert_eq!(refused, Some(ProductError::Wrong), "{case}");
             } else {
@@ -827,13 +883,10 @@ pub(super) mod tests {
                     "{case}: {refused:?}"
                 );
             }
-            assert_eq!(pair.encryption().failures, 1, "{case}");
-            // Asked again, the right products do.
-            assert_eq!(
-                pair.exchange().1.inputs.len(),
-                PATIENTS_PER_BLOCK + 2,
-                "{case}"
-            );
+            let local =
+                of_study(WEIGHTS).local_inputs(pair.vault.features(), ReleaseLevels::FINEST);
+            assert!(released.inputs == local, "{case}");
+            assert!(pair.exchange().1.products.is_ok(), "{case}");
         }
     }
 }
