@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::{
     effort::Effort,
-    finding::{Finding, Measured, number},
+    finding::{Finding, Measured, by_setting, number},
 };
 use crate::made::Made;
 
@@ -43,23 +43,28 @@ impl Audit {
         self.findings.iter().filter_map(Finding::fault).collect()
     }
 
-    /// The table alone, as it is in [`markdown`](Self::markdown).
+    /// The table alone, as it is in [`markdown`](Self::markdown): a row for each setting.
     pub fn table(&self) -> String {
-        let mut text = String::from(
-            "| # | attack | attacker holds | control: must win | against the protection | verdict |\n|---|---|---|---|---|---|\n",
-        );
+        let mut text =
+            String::from("| # | attack | verdict | setting | measured |\n|---|---|---|---|---|\n");
         for finding in &self.findings {
-            // To a String nothing fails.
-            let _ = writeln!(
-                text,
-                "| {} | {} | {} | {} | {} | {} |",
+            let mut attack = format!(
+                "| {} | {} | {} |",
                 finding.number,
                 finding.attack,
-                finding.attacker_holds,
-                cell(&finding.control),
-                cell(&finding.claim),
-                finding.outcome(),
+                finding.outcome()
             );
+            for (part, measured) in finding.parts() {
+                for of_setting in by_setting(measured) {
+                    let Some(numbers) = cell(of_setting) else {
+                        continue;
+                    };
+                    let setting = &of_setting[0].setting;
+                    // To a String nothing fails.
+                    let _ = writeln!(text, "{attack} {part}: {setting} | {numbers} |");
+                    attack = "| | | |".to_owned();
+                }
+            }
         }
         text
     }
@@ -86,16 +91,19 @@ impl Audit {
                 finding.explanation,
             );
             for (part, measured) in finding.parts() {
-                for one in measured {
-                    let _ = writeln!(
-                        text,
-                        "| {part}: {} | {} | {} | {} | {} |",
-                        one.setting,
-                        one.metric,
-                        number(one.value),
-                        one.interval_words(),
-                        one.chance_words(),
-                    );
+                for of_setting in by_setting(measured) {
+                    let mut setting = format!("{part}: {}", of_setting[0].setting);
+                    for one in of_setting {
+                        let _ = writeln!(
+                            text,
+                            "| {setting} | {} | {} | {} | {} |",
+                            one.metric,
+                            number(one.value),
+                            one.interval_words(),
+                            one.chance_words(),
+                        );
+                        setting.clear();
+                    }
                 }
             }
             if !finding.literature.is_empty() {
@@ -106,25 +114,17 @@ impl Audit {
     }
 }
 
-/// What is no detail in one cell of a table, each setting told once.
-fn cell(measured: &[Measured]) -> String {
-    let mut text = String::new();
-    let mut last = None;
-    for one in measured.iter().filter(|one| !one.is_detail) {
-        let setting = Some(&one.setting);
-        if last != setting {
-            let separator = if last.is_none() { "" } else { "; " };
-            let _ = write!(text, "{separator}{}: ", one.setting);
-        } else {
-            text.push_str(", ");
+/// What is no detail of one setting; none if all of it is.
+fn cell(of_setting: &[Measured]) -> Option<String> {
+    let told = of_setting.iter().filter(|one| !one.is_detail).map(|one| {
+        let value = format!("{} {}", one.metric, number(one.value));
+        match one.chance {
+            Some(chance) => format!("{value} (chance {})", number(chance)),
+            None => value,
         }
-        last = setting;
-        let _ = write!(text, "{} {}", one.metric, number(one.value));
-        if let Some(chance) = one.chance {
-            let _ = write!(text, " (chance {})", number(chance));
-        }
-    }
-    text
+    });
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| told.join(", "))
 }
 
 /// Raised when a key changes its meaning.
@@ -136,18 +136,13 @@ pub(super) mod tests {
     use crate::audit::finding::tests::finding;
 
     #[test]
-    fn a_cell_tells_each_setting_once_and_no_detail() {
-        let of = |setting: &str, metric| Measured::value(setting, metric, 0.5);
-        let measured = [
-            of("one", "a"),
-            of("one", "b").against(0.25),
-            of("one", "c").detail(),
-            of("two", "a"),
-        ];
+    fn a_cell_tells_all_of_a_setting_but_details() {
+        let of = |metric| Measured::value("one", metric, 0.5);
         assert_eq!(
-            cell(&measured),
-            "one: a 0.500, b 0.500 (chance 0.250); two: a 0.500"
+            cell(&[of("a"), of("b").against(0.25), of("c").detail()]),
+            Some("a 0.500, b 0.500 (chance 0.250)".to_owned())
         );
+        assert_eq!(cell(&[of("c").detail()]), None);
     }
 
     /// One that found this.
@@ -170,11 +165,14 @@ pub(super) mod tests {
         let table = audit.table();
         let lines: Vec<&str> = table.lines().collect();
         assert_eq!(
-            lines[2],
-            "| 2 | guess | nothing | all of it given: right 1 | nothing given: right 0.350 (chance 0.250) | \
-             not by this attack, with this effort |"
+            lines[2..],
+            [
+                "| 2 | guess | not by this attack, with this effort | control: all of it given | right 1 |",
+                "| | | | protected: nothing given | right 0.350 (chance 0.250) |",
+                "| 2 | guess | NOTHING: the control did not win | control: all of it given | right 1 |",
+                "| | | | protected: nothing given | right 0.350 (chance 0.250) |",
+            ]
         );
-        assert!(lines[3].ends_with("| NOTHING: the control did not win |"));
         assert_eq!(audit.faults().len(), 1);
         let text = audit.markdown();
         assert!(

@@ -144,14 +144,24 @@ impl Measured {
     }
 }
 
-/// Three digits.
+/// Three digits, or all of a whole number. What is nearly 1 is not told as 1.
 pub fn number(value: f64) -> String {
     let whole = value.fract() == 0.0 && value.abs() < 1e9;
     match value.abs() {
         _ if whole => format!("{value:.0}"),
-        0.001..1000.0 => format!("{value:.3}"),
+        0.9995..1.0 if value > 0.0 => ">0.999".to_owned(),
+        0.9995..1.0 => "<-0.999".to_owned(),
+        0.001..1.0 => format!("{value:.3}"),
+        1.0..10.0 => format!("{value:.2}"),
+        10.0..100.0 => format!("{value:.1}"),
+        100.0..1000.0 => format!("{value:.0}"),
         _ => format!("{value:.2e}"),
     }
+}
+
+/// What was measured of one setting after another.
+pub fn by_setting(measured: &[Measured]) -> impl Iterator<Item = &[Measured]> {
+    measured.chunk_by(|one, next| one.setting == next.setting)
 }
 
 /// Of the normal distribution, for 95% on both sides.
@@ -328,7 +338,10 @@ pub(super) mod tests {
             (1.0, "1"),
             (-2.0, "-2"),
             (0.123_456, "0.123"),
-            (12.3, "12.300"),
+            (12.34, "12.3"),
+            (175.323, "175"),
+            (0.9995, ">0.999"),
+            (-0.99951, "<-0.999"),
             (0.000_012_34, "1.23e-5"),
         ] {
             assert_eq!(number(value), told);

@@ -6,7 +6,7 @@ use ::report::{page::page, pictures::escape};
 
 use super::{
     document::Audit,
-    finding::{Finding, Measured, number},
+    finding::{Finding, Measured, by_setting, number},
 };
 
 /// The page.
@@ -64,9 +64,7 @@ fn section(finding: &Finding) -> String {
         escape(&finding.explanation),
     );
     for (part, measured) in finding.parts() {
-        measured
-            .iter()
-            .for_each(|one| section.push_str(&row(part, one)));
+        by_setting(measured).for_each(|of_setting| section += &rows(part, of_setting));
     }
     section += "</table>";
     if !finding.literature.is_empty() {
@@ -79,15 +77,27 @@ fn section(finding: &Finding) -> String {
     section
 }
 
-fn row(part: &str, one: &Measured) -> String {
-    format!(
-        "<tr><th>{part}: {}</th><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-        escape(&one.setting),
-        escape(one.metric),
-        number(one.value),
-        one.interval_words(),
-        one.chance_words(),
-    )
+/// The setting stands before all of its rows.
+fn rows(part: &str, of_setting: &[Measured]) -> String {
+    let setting = format!(
+        "<th rowspan=\"{}\">{part}: {}</th>",
+        of_setting.len(),
+        escape(&of_setting[0].setting)
+    );
+    let mut rows = String::new();
+    for (index, one) in of_setting.iter().enumerate() {
+        let setting = if index == 0 { &*setting } else { "" };
+        // To a String nothing fails.
+        let _ = write!(
+            rows,
+            "<tr>{setting}<td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
+            escape(one.metric),
+            escape(&number(one.value)),
+            escape(&one.interval_words()),
+            one.chance_words(),
+        );
+    }
+    rows
 }
 
 #[cfg(test)]
