@@ -26,6 +26,7 @@ pub mod commands;
 mod logged;
 mod logistic_regression;
 mod made;
+pub mod memory;
 mod phantom_name;
 mod profile_name;
 mod reachable;

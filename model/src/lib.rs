@@ -19,6 +19,7 @@
 //! - [`metrics`]: what is reported of predictions, by slice and by patient.
 //! - [`device`]: CPU or CUDA.
 //! - [`end_process`]: the way out while libtorch may still compute.
+//! - [`keep_freed_memory`]: for programs that train.
 #![forbid(unsafe_code)]
 
 pub mod balance;
@@ -31,4 +32,4 @@ pub mod train;
 
 /// What is reported of predictions, which needs no libtorch.
 pub use model_metrics as metrics;
-pub use torch_ffi::end_process;
+pub use torch_ffi::{end_process, keep_freed_memory};

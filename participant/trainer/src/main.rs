@@ -17,6 +17,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    model::keep_freed_memory();
     let Arguments { serve: _ } = Arguments::parse();
     // The level comes first in each line, for the participant to read.
     tracing_subscriber::fmt()
