@@ -27,7 +27,7 @@ use crate::{
         },
         header::RoundOpen,
         null_step::NullStep,
-        outcome::{Outcome, RoundClosed, RoundFailed},
+        outcome::{Outcome, ReceivedOutcome, RoundClosed, RoundFailed},
         unlock::{Contributor, UnlockRequest, UnlockShare},
     },
     session::{
@@ -519,6 +519,15 @@ fn outcome() {
             &[1, 2],       // sum
         ],
     );
+    let bytes = codec::encode(&outcome);
+    let received = ReceivedOutcome::read(&bytes).expect("the same form");
+    assert_eq!(received.sum.0, outcome.sum.0);
+    assert_eq!(received.header, outcome.header);
+    assert_eq!(received.request, outcome.request);
+    assert_eq!(received.shares, outcome.shares);
+    for length in 0..bytes.len() {
+        assert!(ReceivedOutcome::read(&bytes[..length]).is_err());
+    }
     let closed = RoundClosed {
         id: id(1),
         header: digest(2),

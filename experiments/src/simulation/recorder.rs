@@ -33,7 +33,7 @@ pub struct Recordings {
 
 #[derive(Default)]
 struct Kept {
-    /// By hospital and the seed of its training, which is one for every learning round.
+    /// Of those that are not files, by hospital and the seed of its training, which is one for every learning round.
     updates: BTreeMap<(HospitalId, [u8; 32]), Arc<TrainedUpdate>>,
     /// What a hospital puts into the sum of this number.
     evaluations: BTreeMap<(HospitalId, RoundNumber), Vec<u64>>,
@@ -117,10 +117,11 @@ impl Recordings {
         &self,
         hospital: HospitalId,
         seed: [u8; 32],
-        update: TrainedUpdate,
+        update: &TrainedUpdate,
     ) -> io::Result<()> {
-        if let Some(path) = self.path(hospital, &seed) {
-            write_whole(&path, &codec::encode(&update))?;
+        let path = self.path(hospital, &seed);
+        if let Some(path) = &path {
+            write_whole(path, &codec::encode(update))?;
         }
         let training = (update.loss, update.batches);
         self.notes.keep(&Note::Trained {
@@ -130,7 +131,10 @@ impl Recordings {
         })?;
         let mut kept = self.kept();
         kept.trainings.insert(hospital, training);
-        kept.updates.insert((hospital, seed), Arc::new(update));
+        if path.is_none() {
+            kept.updates
+                .insert((hospital, seed), Arc::new(update.clone()));
+        }
         Ok(())
     }
 
@@ -192,9 +196,7 @@ impl LocalTrainer for RecordingTrainer {
     ) -> Result<TrainedUpdate, TrainerFailure> {
         let seed = request.seed;
         let update = self.trainer.train(request, watcher)?;
-        let kept = self
-            .recordings
-            .keep_update(self.hospital, seed, update.clone());
+        let kept = self.recordings.keep_update(self.hospital, seed, &update);
         kept.map_err(unwritten)?;
         Ok(update)
     }
@@ -242,7 +244,7 @@ mod tests {
             loss: 0.1 + 0.2,
         };
         let before = open();
-        let kept = before.keep_update(id, [9; 32], update.clone());
+        let kept = before.keep_update(id, [9; 32], &update);
         kept.expect("written");
         drop(before);
         let counts = EvaluatedCounts {

@@ -298,14 +298,11 @@ impl SumCheck {
         let before = LearningRound::new(learning_round.get().checked_sub(1)?);
         let model = self.models.get(&before)?;
         let seed = |id| training_seed(&self.manifest, id, learning_round);
-        let updates: Option<Vec<_>> = contributors
-            .iter()
-            .map(|&id| Some((id, self.recordings.update(id, &seed(id))?)))
-            .collect();
         let mut expected = ExpectedUpdate::new(model, self.records.len());
         let mut change = Vec::new();
-        for (id, update) in updates? {
-            let features = self.features.get(&id).map_or(&[][..], Vec::as_slice);
+        for id in contributors {
+            let update = self.recordings.update(*id, &seed(*id))?;
+            let features = self.features.get(id).map_or(&[][..], Vec::as_slice);
             let manifest = &self.manifest;
             write_change(
                 manifest,
@@ -453,7 +450,7 @@ mod tests {
                 loss: 0.5,
             };
             let seed = training_seed(&manifest, id(number), LearningRound::new(1));
-            let kept = recordings.keep_update(id(number), seed, update);
+            let kept = recordings.keep_update(id(number), seed, &update);
             kept.expect("in memory");
         }
         let sum = Arc::new(OpenedSum {

@@ -2,7 +2,6 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 use protocol::{
-    codec,
     counters::EvaluationCounters,
     digests::{ChunksRoot, HeaderHash, LearningRound, RunId, SessionId, Transcript},
     identity::{Signed, SignedError},
@@ -15,7 +14,7 @@ use protocol::{
         header::RoundOpen,
         next_transcript,
         null_step::{NullStep, check_failed},
-        outcome::{Outcome, RoundClosed},
+        outcome::{ReceivedOutcome, RoundClosed},
         unlock::UnlockRequest,
     },
     session::{SessionError, state_name},
@@ -538,13 +537,13 @@ impl InSession {
 
     /// "`Outcome`: RoundOpen, signed UnlockRequest ... A vault that had not seen the round checks the header by 3.3 and the request
     /// by 3.6, point 2, before it opens."
-    fn check_outcome<J: Journal>(
+    fn check_outcome<'a, J: Journal>(
         &mut self,
-        bytes: &[u8],
+        bytes: &'a [u8],
         hospital: &mut Hospital<J>,
-    ) -> Result<CheckedOutcome, StepError> {
-        let outcome: Outcome =
-            codec::decode(bytes).map_err(|error| RoundError::from(SignedError::from(error)))?;
+    ) -> Result<CheckedOutcome<'a>, StepError> {
+        let outcome = ReceivedOutcome::read(bytes);
+        let outcome = outcome.map_err(|error| RoundError::from(SignedError::from(error)))?;
         let request = self.check_settled(&outcome.header, &outcome.request, hospital)?;
         Ok(CheckedOutcome::new(outcome, &request)?)
     }

@@ -7,7 +7,7 @@ use super::{
     unlock::{UnlockRequest, UnlockShare},
 };
 use crate::{
-    codec::{Bytes, Decode, Encode, Id, List},
+    codec::{self, BorrowDecode, BorrowedBytes, Bytes, CodecError, Decode, Encode, Id, List},
     digests::{ContributorsHash, HeaderHash, ModelHash, OutcomeName, ResultCommit, Transcript},
     identity::{Message, Signed},
     keeping::Verdict,
@@ -24,6 +24,29 @@ pub struct Outcome {
     pub shares: List<Signed<UnlockShare>>,
     /// The summed chunks, one behind the other.
     pub sum: Bytes,
+}
+
+/// An [`Outcome`] whose sum, of 17 MB, stays where it was read.
+#[derive(Debug, PartialEq, Eq, BorrowDecode)]
+pub struct ReceivedOutcome<'a> {
+    /// The header.
+    pub header: Signed<RoundOpen>,
+    /// U.
+    pub request: Signed<UnlockRequest>,
+    /// At least t answers.
+    pub shares: List<Signed<UnlockShare>>,
+    /// The summed chunks, one behind the other.
+    pub sum: BorrowedBytes<'a>,
+}
+
+impl<'a> ReceivedOutcome<'a> {
+    /// Reads an encoded [`Outcome`].
+    ///
+    /// # Errors
+    /// As [`codec::decode`].
+    pub fn read(bytes: &'a [u8]) -> Result<Self, CodecError> {
+        codec::decode_borrowed(bytes)
+    }
 }
 
 /// The name under which the coordinator serves an outcome.

@@ -22,7 +22,7 @@ use protocol::{
         contribution::chunks_root,
         header::{RoundOpen, SumKey},
         next_transcript,
-        outcome::{Outcome, RoundClosed, RoundFailed},
+        outcome::{ReceivedOutcome, RoundClosed, RoundFailed},
         unlock::{UnlockRequest, UnlockShare},
     },
 };
@@ -59,7 +59,7 @@ pub(in crate::vault) struct Settled {
 }
 
 /// An outcome whose header and request are in order.
-pub(in crate::vault) struct CheckedOutcome {
+pub(in crate::vault) struct CheckedOutcome<'a> {
     header: RoundOpen,
     /// hh.
     header_hash: HeaderHash,
@@ -67,13 +67,13 @@ pub(in crate::vault) struct CheckedOutcome {
     /// uh.
     contributors: ContributorsHash,
     shares: Vec<Signed<UnlockShare>>,
-    sum: Vec<u8>,
+    sum: &'a [u8],
 }
 
-impl CheckedOutcome {
+impl<'a> CheckedOutcome<'a> {
     /// The header is the one that was accepted, and `request`, which came with it, names a U of this session.
     pub(in crate::vault) fn new(
-        outcome: Outcome,
+        outcome: ReceivedOutcome<'a>,
         request: &UnlockRequest,
     ) -> Result<Self, RoundError> {
         Ok(Self {
@@ -148,7 +148,7 @@ impl CheckedOutcome {
             }
             Contents::Statistics(_) => None,
         };
-        let sum_root = chunks_root(&self.sum);
+        let sum_root = chunks_root(self.sum);
         session.chain.transcript = next_transcript(
             &header.transcript,
             &self.header_hash,
@@ -248,7 +248,7 @@ impl CheckedOutcome {
             threshold: hospital.roster().threshold(),
             tag_key: &TagKey::derive(session.keys.group_key(), self.header_hash.as_bytes()),
         };
-        sealed_sum::open(&sum, self.members.len(), &self.sum, shares)
+        sealed_sum::open(&sum, self.members.len(), self.sum, shares)
     }
 
     /// Whose answers do not belong to those of the others, whether the sum opened or not.
