@@ -239,9 +239,7 @@ impl Diary {
             VaultEvent::ProductsRefused { reason } => {
                 tracing::warn!(
                     reason,
-                    "the coordinator's products of weights and clinical features are wrong: a faulty coordinator, or one that tries to read \
-                     features. This hospital goes on with products of its own, and the coordinator does not learn it. Tell the coordinator's \
-                     operator and the other hospitals, outside of this run"
+                    "the coordinator's products are wrong; this hospital uses its own, and the coordinator does not learn it"
                 );
             }
             VaultEvent::Sealed {
