@@ -130,6 +130,7 @@ fn whole<T>(
 /// As [`decode`].
 pub fn decode_borrowed<'a, T: BorrowDecode<'a, ()>>(bytes: &'a [u8]) -> Result<T, CodecError> {
     let message = std::any::type_name::<T>();
+    // For people the lifetime is noise.
     let message = message.strip_suffix("<'_>").unwrap_or(message);
     let read = bincode::borrow_decode_from_slice(bytes, configuration());
     whole(message, bytes, read)

@@ -23,18 +23,16 @@ use protocol::{
 use super::notes::{Exact, Note, Notes};
 
 /// What all hospitals have trained and evaluated and nobody has checked yet. Clones share it.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Recordings {
     kept: Arc<Mutex<Kept>>,
-    /// Where updates are files; without it they are in memory alone.
-    folder: Option<PathBuf>,
+    /// Of updates, a file each.
+    folder: PathBuf,
     notes: Notes,
 }
 
 #[derive(Default)]
 struct Kept {
-    /// Of those that are not files, by hospital and the seed of its training, which is one for every learning round.
-    updates: BTreeMap<(HospitalId, [u8; 32]), Arc<TrainedUpdate>>,
     /// What a hospital puts into the sum of this number.
     evaluations: BTreeMap<(HospitalId, RoundNumber), Vec<u64>>,
     /// Loss and steps of each hospital's last training.
@@ -73,34 +71,21 @@ impl Recordings {
         }
         Ok(Self {
             kept: Arc::new(Mutex::new(kept)),
-            folder: Some(folder.to_owned()),
+            folder: folder.to_owned(),
             notes,
         })
     }
 
-    /// The update of a hospital's training with this seed.
-    pub fn update(&self, hospital: HospitalId, seed: &[u8; 32]) -> Option<Arc<TrainedUpdate>> {
-        if let Some(update) = self.kept().updates.get(&(hospital, *seed)) {
-            return Some(Arc::clone(update));
-        }
-        let bytes = fs::read(self.path(hospital, seed)?).ok()?;
-        codec::decode(&bytes).ok().map(Arc::new)
-    }
-
-    /// Lets go of what is in memory of these updates, 17 MB each; the files stay.
-    pub fn forget_updates(&self, of: impl IntoIterator<Item = (HospitalId, [u8; 32])>) {
-        let mut kept = self.kept();
-        for key in of {
-            kept.updates.remove(&key);
-        }
+    /// The update of a hospital's training with this seed, which is one for every learning round.
+    pub fn update(&self, hospital: HospitalId, seed: &[u8; 32]) -> Option<TrainedUpdate> {
+        let bytes = fs::read(self.path(hospital, seed)).ok()?;
+        codec::decode(&bytes).ok()
     }
 
     /// Removes these updates: every hospital's sum of them was checked. What cannot be removed goes at the end of the simulation.
     pub fn remove_updates(&self, of: impl IntoIterator<Item = (HospitalId, [u8; 32])>) {
         for (hospital, seed) in of {
-            if let Some(path) = self.path(hospital, &seed) {
-                let _ = fs::remove_file(path);
-            }
+            let _ = fs::remove_file(self.path(hospital, &seed));
         }
     }
 
@@ -119,22 +104,14 @@ impl Recordings {
         seed: [u8; 32],
         update: &TrainedUpdate,
     ) -> io::Result<()> {
-        let path = self.path(hospital, &seed);
-        if let Some(path) = &path {
-            write_whole(path, &codec::encode(update))?;
-        }
+        write_whole(&self.path(hospital, &seed), &codec::encode(update))?;
         let training = (update.loss, update.batches);
         self.notes.keep(&Note::Trained {
             hospital: hospital.get(),
             loss: Exact(training.0),
             batches: training.1,
         })?;
-        let mut kept = self.kept();
-        kept.trainings.insert(hospital, training);
-        if path.is_none() {
-            kept.updates
-                .insert((hospital, seed), Arc::new(update.clone()));
-        }
+        self.kept().trainings.insert(hospital, training);
         Ok(())
     }
 
@@ -156,9 +133,9 @@ impl Recordings {
         Ok(())
     }
 
-    fn path(&self, hospital: HospitalId, seed: &[u8; 32]) -> Option<PathBuf> {
+    fn path(&self, hospital: HospitalId, seed: &[u8; 32]) -> PathBuf {
         let name = format!("hospital-{hospital}-{}", hex::encode(&seed[..8]));
-        self.folder.as_ref().map(|folder| folder.join(name))
+        self.folder.join(name)
     }
 
     fn kept(&self) -> MutexGuard<'_, Kept> {
@@ -255,7 +232,7 @@ mod tests {
         assert!(
             after
                 .update(id, &[9; 32])
-                .is_some_and(|kept| *kept == update)
+                .is_some_and(|kept| kept == update)
         );
         assert!(after.update(id, &[8; 32]).is_none());
         let kept = after.keep_evaluation(id, RoundNumber::new(5), &counts);

@@ -317,7 +317,6 @@ impl SumCheck {
             }
             expected.add(&change);
         }
-        self.recordings.forget_updates(self.seeds(learning_round));
         Some(expected)
     }
 
@@ -376,7 +375,7 @@ impl CheckedSum {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::notes::Notes, *};
     use crypto::sealed_sum::{Mean, OpenedSum};
     use protocol::{
         keeping::Verdict,
@@ -385,6 +384,7 @@ mod tests {
         network::ModelLayout,
         training_job::{PatientValues, TrainedUpdate},
     };
+    use tempfile::TempDir;
 
     const HOSPITALS: u8 = 3;
 
@@ -415,10 +415,17 @@ mod tests {
         }
     }
 
+    /// Of nothing yet, with the folder that holds what comes.
+    fn recordings() -> (TempDir, Recordings) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let recordings = Recordings::in_folder(folder.path(), Notes::default(), &[]);
+        (folder, recordings.expect("an empty folder"))
+    }
+
     /// A run whose first update has been trained: hospital k moves value v by k(v + 1) quarters of a step.
-    fn trained() -> (SumCheck, OpenedRound) {
+    fn trained() -> (TempDir, SumCheck, OpenedRound) {
         let manifest = Arc::new(manifest());
-        let recordings = Recordings::default();
+        let (folder, recordings) = recordings();
         let model = CommonModel::initial(&manifest);
         let steps: Vec<f64> = model
             .layout()
@@ -451,7 +458,7 @@ mod tests {
             };
             let seed = training_seed(&manifest, id(number), LearningRound::new(1));
             let kept = recordings.keep_update(id(number), seed, &update);
-            kept.expect("in memory");
+            kept.expect("written");
         }
         let sum = Arc::new(OpenedSum {
             values: sums,
@@ -483,7 +490,7 @@ mod tests {
         let records = (1..=HOSPITALS)
             .map(|number| (id(number), records(number)))
             .collect();
-        (SumCheck::new(manifest, recordings, records), opened)
+        (folder, SumCheck::new(manifest, recordings, records), opened)
     }
 
     fn mean_of(sum: &Arc<OpenedSum>, manifest: &Manifest) -> Mean {
@@ -516,7 +523,7 @@ mod tests {
 
     #[test]
     fn a_right_sum_passes_at_every_hospital() {
-        let (mut check, opened) = trained();
+        let (_folder, mut check, opened) = trained();
         assert!(!check.integers_exact(), "nothing opened is nothing shown");
         for number in 1..=HOSPITALS {
             open(&mut check, number, &opened);
@@ -530,7 +537,7 @@ mod tests {
 
     #[test]
     fn one_altered_integer_or_counter_at_one_hospital_fails() {
-        let (mut check, opened) = trained();
+        let (_folder, mut check, opened) = trained();
         open(&mut check, 1, &opened);
         open(&mut check, 2, &altered(&opened, |sum| sum.values[17] += 1));
         assert!(!check.integers_exact());
@@ -538,14 +545,14 @@ mod tests {
             check.faults()[0].contains("hospital 2") && check.faults()[0].contains("1 integers")
         );
 
-        let (mut check, opened) = trained();
+        let (_folder, mut check, opened) = trained();
         open(&mut check, 3, &altered(&opened, |sum| sum.counters[1] = 1));
         assert!(!check.integers_exact());
     }
 
     #[test]
     fn what_an_earlier_process_has_checked_counts_and_is_not_checked_again() {
-        let (mut earlier, opened) = trained();
+        let (_folder, mut earlier, opened) = trained();
         let notes: Vec<_> = [1, 2]
             .map(|number| {
                 earlier
@@ -553,8 +560,9 @@ mod tests {
                     .expect("not seen before")
             })
             .into();
-        let (mut check, _) = trained();
-        check.recordings = Recordings::default();
+        let (_other_folder, mut check, _) = trained();
+        let (_empty, nothing) = recordings();
+        check.recordings = nothing;
         for note in &notes {
             check.take(note);
         }
@@ -573,7 +581,7 @@ mod tests {
 
     #[test]
     fn a_settled_sum_that_a_hospital_was_not_seen_to_open_is_a_fault() {
-        let (mut check, opened) = trained();
+        let (_folder, mut check, opened) = trained();
         let entry = TranscriptEntry {
             round: opened.round,
             purpose: "update".into(),
@@ -599,7 +607,7 @@ mod tests {
 
     #[test]
     fn a_mean_that_is_off_shows_in_the_error() {
-        let (mut check, mut opened) = trained();
+        let (_folder, mut check, mut opened) = trained();
         let manifest = Arc::clone(&check.manifest);
         let three_quarters = 3 * 2_097_151 / 4;
         let off = altered(&opened, |sum| sum.values[0] += three_quarters);
@@ -610,7 +618,7 @@ mod tests {
 
     #[test]
     fn an_update_without_a_mean_or_with_one_of_another_length_is_a_fault() {
-        let (mut check, mut opened) = trained();
+        let (_folder, mut check, mut opened) = trained();
         opened.mean = None;
         open(&mut check, 1, &opened);
         assert!(check.faults()[0].contains("a mean of another length"));
@@ -618,7 +626,7 @@ mod tests {
 
     #[test]
     fn a_contributor_who_never_trained_is_a_fault() {
-        let (mut check, mut opened) = trained();
+        let (_folder, mut check, mut opened) = trained();
         opened.learning_round = LearningRound::new(2);
         check.learn_model(LearningRound::new(1), &opened.model.clone());
         open(&mut check, 1, &opened);
@@ -627,7 +635,7 @@ mod tests {
 
     #[test]
     fn the_statistics_are_the_sum_of_the_hospitals_counters() {
-        let (mut check, update) = trained();
+        let (_folder, mut check, update) = trained();
         // Features are summed where they are used.
         Arc::make_mut(&mut check.manifest).conditioning = Conditioning::Plain;
         let own: Vec<Vec<u64>> = (1..=HOSPITALS)

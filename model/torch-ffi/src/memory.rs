@@ -11,16 +11,15 @@ pub fn keep_freed_memory() {
         unsafe extern "C" {
             fn mallopt(parameter: c_int, value: c_int) -> c_int;
         }
-        // Numbers and limits of mallopt(3).
+        // The parameters of mallopt(3), by their numbers in malloc.h.
         const M_TRIM_THRESHOLD: c_int = -1;
         const M_MMAP_THRESHOLD: c_int = -3;
         const M_ARENA_MAX: c_int = -8;
-        /// The most that is taken.
-        const LARGEST_KEPT: c_int = 32 << 20;
-        const MOST_KEPT: c_int = 1 << 30;
+        const MIB: c_int = 1 << 20;
         for (parameter, value) in [
-            (M_TRIM_THRESHOLD, MOST_KEPT),
-            (M_MMAP_THRESHOLD, LARGEST_KEPT),
+            (M_TRIM_THRESHOLD, 1024 * MIB),
+            // The largest that glibc takes.
+            (M_MMAP_THRESHOLD, 32 * MIB),
             (M_ARENA_MAX, 1),
         ] {
             // SAFETY: `mallopt` of glibc takes any numbers, and refuses those that it does not know; it locks what it changes.
