@@ -260,7 +260,9 @@ impl Board {
                 (self.in_run, self.run) = (false, Some(ended.run));
                 self.is_now("has taken part in this run to its end");
             }
-            VaultEvent::Conditioned { .. } => self.is_now("has the filters for this model"),
+            VaultEvent::Conditioned { .. } | VaultEvent::ProductsRefused { .. } => {
+                self.is_now("has the filters for this model");
+            }
             VaultEvent::Sealed { .. } => self.is_now("has sealed its contribution"),
             VaultEvent::Opened(opened) => self.note_opened(opened),
             _ => {}
